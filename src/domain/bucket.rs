@@ -1,0 +1,219 @@
+//! Buckets of time: the vendor's, the caller's, and the hours of the day.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Minutes of one day on the clock.
+pub const DAY_MINUTES: u16 = 24 * 60;
+
+/// Minutes of one vendor bucket: 5, 10, 15, 30 or 60.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VendorBucket(u16);
+
+impl VendorBucket {
+    /// Every vendor bucket, coarsest first.
+    pub const ALL: [Self; 5] = [Self(60), Self(30), Self(15), Self(10), Self(5)];
+    /// The coarsest one: an hour.
+    pub const HOUR: Self = Self(60);
+
+    /// The bucket of that many minutes, if the vendor has it.
+    #[must_use]
+    pub fn from_minutes(minutes: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|bucket| bucket.0 == minutes)
+    }
+
+    /// Its length in minutes.
+    #[must_use]
+    pub const fn minutes(self) -> u16 {
+        self.0
+    }
+
+    /// How many of it a day on the clock has (288 to 24).
+    #[must_use]
+    pub const fn slots_per_day(self) -> u16 {
+        DAY_MINUTES / self.0
+    }
+
+    /// The coarsest vendor bucket up to `limit` that divides `bucket` and the ends of `hours`.
+    #[must_use]
+    pub fn coarsest(bucket: Bucket, hours: Hours, limit: Self) -> Self {
+        let fits = |minutes: u16| {
+            bucket.clock_minutes().is_multiple_of(minutes)
+                && hours.from.is_multiple_of(minutes)
+                && hours.to.is_multiple_of(minutes)
+        };
+        Self::ALL
+            .into_iter()
+            .filter(|candidate| *candidate <= limit)
+            .find(|candidate| fits(candidate.0))
+            .unwrap_or(Self(5))
+    }
+}
+
+/// A bucket that callers can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bucket {
+    /// Equal parts of a day on the clock: 5 to 720 minutes, a divisor of 1440.
+    Minutes(u16),
+    /// A local day.
+    Day,
+    /// An ISO week, from Monday.
+    Week,
+    /// A calendar month.
+    Month,
+    /// The whole range.
+    Total,
+}
+
+impl Bucket {
+    /// An hour: the default.
+    pub const HOUR: Self = Self::Minutes(60);
+
+    /// Every form that is accepted, for documentation and messages.
+    pub const FORMS: [&'static str; 18] = [
+        "5m", "10m", "15m", "20m", "30m", "60m", "1h", "2h", "3h", "4h", "6h", "8h", "12h", "24h",
+        "hour", "day", "week", "month",
+    ];
+
+    /// Its length in minutes of the clock; a day for everything longer, which is made of whole days.
+    #[must_use]
+    pub const fn clock_minutes(self) -> u16 {
+        match self {
+            Self::Minutes(minutes) => minutes,
+            Self::Day | Self::Week | Self::Month | Self::Total => DAY_MINUTES,
+        }
+    }
+}
+
+impl FromStr for Bucket {
+    type Err = InvalidBucket;
+
+    fn from_str(text: &str) -> Result<Self, InvalidBucket> {
+        let minutes = match text {
+            "5m" => 5,
+            "10m" => 10,
+            "15m" => 15,
+            "20m" => 20,
+            "30m" => 30,
+            "60m" | "1h" | "hour" => 60,
+            "2h" => 120,
+            "3h" => 180,
+            "4h" => 240,
+            "6h" => 360,
+            "8h" => 480,
+            "12h" => 720,
+            "24h" | "day" => return Ok(Self::Day),
+            "week" => return Ok(Self::Week),
+            "month" => return Ok(Self::Month),
+            "total" => return Ok(Self::Total),
+            _ => return Err(InvalidBucket),
+        };
+        Ok(Self::Minutes(minutes))
+    }
+}
+
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Minutes(60) => f.write_str("hour"),
+            Self::Minutes(minutes) if minutes.is_multiple_of(60) => write!(f, "{}h", minutes / 60),
+            Self::Minutes(minutes) => write!(f, "{minutes}m"),
+            Self::Day => f.write_str("day"),
+            Self::Week => f.write_str("week"),
+            Self::Month => f.write_str("month"),
+            Self::Total => f.write_str("total"),
+        }
+    }
+}
+
+/// A text that is not a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a bucket is one of 5m, 10m, 15m, 20m, 30m, 60m, 1h, 2h, 3h, 4h, 6h, 8h, 12h, 24h, hour, day, week, month, total"
+)]
+pub struct InvalidBucket;
+
+/// A window of the local day, in minutes after midnight on the clock; `from < to ≤ 1440`, both multiples of 5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hours {
+    from: u16,
+    to: u16,
+}
+
+impl Hours {
+    /// The whole day.
+    pub const ALL_DAY: Self = Self {
+        from: 0,
+        to: DAY_MINUTES,
+    };
+
+    /// First minute of the window.
+    #[must_use]
+    pub const fn from(self) -> u16 {
+        self.from
+    }
+
+    /// The minute after the window's last.
+    #[must_use]
+    pub const fn to(self) -> u16 {
+        self.to
+    }
+}
+
+impl FromStr for Hours {
+    type Err = InvalidHours;
+
+    fn from_str(text: &str) -> Result<Self, InvalidHours> {
+        let (from, to) = text.split_once('-').ok_or(InvalidHours::Form)?;
+        let (from, to) = (minute_of_day(from)?, minute_of_day(to)?);
+        if from == DAY_MINUTES || from >= to {
+            return Err(InvalidHours::Empty);
+        }
+        if from % 5 != 0 || to % 5 != 0 {
+            return Err(InvalidHours::Grid);
+        }
+        Ok(Self { from, to })
+    }
+}
+
+/// `HH:MM` on the clock, `24:00` included.
+fn minute_of_day(text: &str) -> Result<u16, InvalidHours> {
+    let [h1, h2, b':', m1, m2] = *text.as_bytes() else {
+        return Err(InvalidHours::Form);
+    };
+    if ![h1, h2, m1, m2].iter().all(u8::is_ascii_digit) {
+        return Err(InvalidHours::Form);
+    }
+    let number = |tens: u8, ones: u8| u16::from(tens - b'0') * 10 + u16::from(ones - b'0');
+    let (hour, minute) = (number(h1, h2), number(m1, m2));
+    if minute > 59 || hour * 60 + minute > DAY_MINUTES {
+        return Err(InvalidHours::Form);
+    }
+    Ok(hour * 60 + minute)
+}
+
+/// A text that is not a window of the day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidHours {
+    /// Not `HH:MM-HH:MM`.
+    #[error("hours are two times of day as HH:MM-HH:MM, from 00:00 to 24:00")]
+    Form,
+    /// The end is not after the start.
+    #[error(
+        "the end of hours must be after their start; a window across midnight is not supported"
+    )]
+    Empty,
+    /// Not on the grid of 5 minutes.
+    #[error("the ends of hours must be multiples of 5 minutes")]
+    Grid,
+}
+
+/// A minute of the day as `HH:MM`.
+#[derive(Clone, Copy)]
+pub struct ClockTime(pub u16);
+
+impl fmt::Display for ClockTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}:{:02}", self.0 / 60, self.0 % 60)
+    }
+}

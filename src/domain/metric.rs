@@ -1,0 +1,230 @@
+//! The registry of metrics: what each is made of, and how it combines.
+
+use std::fmt;
+
+/// A figure that the vendor's report can be asked for (vendor page, `metrics_facet`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum VendorMetric {
+    /// People who came in.
+    Entrances,
+    /// Mean time that people stayed, in the vendor's unit.
+    DwellTime,
+    /// Sales.
+    Transactions,
+    /// People inside at a time.
+    Occupancy,
+    /// People who passed by outside.
+    WalkBys,
+}
+
+impl VendorMetric {
+    /// Every metric, in the order of the vendor's page.
+    pub const ALL: [Self; 5] = [
+        Self::Entrances,
+        Self::DwellTime,
+        Self::Transactions,
+        Self::Occupancy,
+        Self::WalkBys,
+    ];
+
+    /// The vendor's name for it, in requests and rows.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Entrances => "entrances",
+            Self::DwellTime => "dwell_time",
+            Self::Transactions => "transactions",
+            Self::Occupancy => "occupancy",
+            Self::WalkBys => "walk_bys",
+        }
+    }
+
+    /// The metric of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|metric| metric.name() == name)
+    }
+}
+
+impl fmt::Display for VendorMetric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A set of [`VendorMetric`]s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MetricSet(u8);
+
+impl MetricSet {
+    /// The set with `metric` added.
+    #[must_use]
+    pub const fn with(self, metric: VendorMetric) -> Self {
+        Self(self.0 | 1 << metric as u8)
+    }
+
+    /// Whether `metric` is in the set.
+    #[must_use]
+    pub const fn contains(self, metric: VendorMetric) -> bool {
+        self.0 & (1 << metric as u8) != 0
+    }
+
+    /// The metrics, in the order of [`VendorMetric::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = VendorMetric> {
+        VendorMetric::ALL
+            .into_iter()
+            .filter(move |metric| self.contains(*metric))
+    }
+
+    /// How many metrics the set has.
+    #[must_use]
+    pub const fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// Whether the set has none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl FromIterator<VendorMetric> for MetricSet {
+    fn from_iter<I: IntoIterator<Item = VendorMetric>>(metrics: I) -> Self {
+        metrics.into_iter().fold(Self::default(), Self::with)
+    }
+}
+
+/// A metric that Pitaya's callers can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Metric {
+    /// People who came in.
+    Entrances,
+    /// People who passed by outside.
+    WalkBys,
+    /// Sales.
+    Transactions,
+    /// Mean time that people stayed, weighted by entrances.
+    DwellTime,
+    /// Mean number of people inside.
+    Occupancy,
+    /// Largest number of people inside.
+    PeakOccupancy,
+    /// Sales for each person who came in.
+    ConversionRate,
+    /// Share of those who came in among those who came by.
+    CaptureRate,
+}
+
+/// How the figures of a metric combine, over time or over sites.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Combine {
+    /// Σ of what was observed.
+    Sum,
+    /// Mean weighted by `entrances`.
+    WeightedMean,
+    /// Mean over the observed buckets.
+    Mean,
+    /// Maximum over the observed buckets.
+    Max,
+    /// Maximum over time of the level summed over sites.
+    MaxOfSum,
+    /// Quotient of two sums.
+    RatioOfSums,
+}
+
+impl Combine {
+    /// Every way of combining.
+    pub const ALL: [Self; 6] = [
+        Self::Sum,
+        Self::WeightedMean,
+        Self::Mean,
+        Self::Max,
+        Self::MaxOfSum,
+        Self::RatioOfSums,
+    ];
+
+    /// The name in `meta.metrics`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+            Self::WeightedMean => "weighted_mean",
+            Self::Mean => "mean",
+            Self::Max => "max",
+            Self::MaxOfSum => "max_of_sum",
+            Self::RatioOfSums => "ratio_of_sums",
+        }
+    }
+}
+
+impl Metric {
+    /// Every metric, in the order of the documentation.
+    pub const ALL: [Self; 8] = [
+        Self::Entrances,
+        Self::WalkBys,
+        Self::Transactions,
+        Self::DwellTime,
+        Self::Occupancy,
+        Self::PeakOccupancy,
+        Self::ConversionRate,
+        Self::CaptureRate,
+    ];
+
+    /// The name in parameters, columns and `meta`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Entrances => "entrances",
+            Self::WalkBys => "walk_bys",
+            Self::Transactions => "transactions",
+            Self::DwellTime => "dwell_time",
+            Self::Occupancy => "occupancy",
+            Self::PeakOccupancy => "peak_occupancy",
+            Self::ConversionRate => "conversion_rate",
+            Self::CaptureRate => "capture_rate",
+        }
+    }
+
+    /// The metric of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|metric| metric.name() == name)
+    }
+
+    /// How its figures combine over time.
+    #[must_use]
+    pub const fn over_time(self) -> Combine {
+        match self {
+            Self::Entrances | Self::WalkBys | Self::Transactions => Combine::Sum,
+            Self::DwellTime => Combine::WeightedMean,
+            Self::Occupancy => Combine::Mean,
+            Self::PeakOccupancy => Combine::Max,
+            Self::ConversionRate | Self::CaptureRate => Combine::RatioOfSums,
+        }
+    }
+
+    /// How its figures combine over sites.
+    #[must_use]
+    pub const fn over_sites(self) -> Combine {
+        match self {
+            Self::Entrances | Self::WalkBys | Self::Transactions | Self::Occupancy => Combine::Sum,
+            Self::DwellTime => Combine::WeightedMean,
+            Self::PeakOccupancy => Combine::MaxOfSum,
+            Self::ConversionRate | Self::CaptureRate => Combine::RatioOfSums,
+        }
+    }
+
+    /// Whether it counts events: a whole number that `fill=zero` may fill in.
+    #[must_use]
+    pub const fn is_count(self) -> bool {
+        matches!(self, Self::Entrances | Self::WalkBys | Self::Transactions)
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

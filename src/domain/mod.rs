@@ -1,0 +1,13 @@
+//! What a figure is, how figures combine, and how long they are good: no I/O, no async, no clock.
+
+pub mod bucket;
+pub mod cell;
+pub mod dates;
+pub mod directory;
+pub mod figures;
+pub mod freshness;
+pub mod metric;
+pub mod query;
+pub mod site;
+pub mod table;
+pub mod zone;

@@ -1,0 +1,187 @@
+//! What a caller asks for.
+
+use std::str::FromStr;
+
+use jiff::civil::{Date, Weekday};
+
+use super::bucket::{Bucket, Hours};
+use super::dates::{DateRange, add_days, parse_date};
+use super::metric::Metric;
+use super::site::{CustomerId, SiteId};
+
+/// One well-formed question, its dates resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Query {
+    /// Whose sites.
+    pub customer: CustomerId,
+    /// Which sites: ascending, each once, never empty.
+    pub sites: Vec<SiteId>,
+    /// Which local dates.
+    pub dates: DateRange,
+    /// Which metrics: in the order asked for, each once, never empty.
+    pub metrics: Vec<Metric>,
+    /// How long a row's bucket is.
+    pub bucket: Bucket,
+    /// Which part of the day counts.
+    pub hours: Hours,
+    /// What a series is.
+    pub group_by: GroupBy,
+    /// What stands where there is no figure.
+    pub fill: Fill,
+}
+
+/// What a series is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum GroupBy {
+    /// One series for each site.
+    #[default]
+    Site,
+    /// All sites combined into one.
+    None,
+}
+
+/// What stands where there is no figure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Fill {
+    /// Every expected bucket has a row; no figure is `null`.
+    #[default]
+    Null,
+    /// Missing counts are 0; means stay `null`.
+    Zero,
+    /// Rows without any figure are left out.
+    None,
+}
+
+/// Whether an answer may lack what could not be had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Partial {
+    /// All or an error.
+    #[default]
+    Deny,
+    /// What there is, with the errors beside it.
+    Allow,
+}
+
+/// The `dates` parameter: a range, or words that depend on what day it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DateExpression {
+    /// Dates said in so many words.
+    Range(DateRange),
+    /// The current day.
+    Today,
+    /// The day before.
+    Yesterday,
+    /// Full days, ending yesterday.
+    LastDays(u8),
+    /// From Monday to today.
+    ThisWeek,
+    /// From the first to today.
+    ThisMonth,
+    /// The ISO week before this one.
+    LastWeek,
+    /// The calendar month before this one.
+    LastMonth,
+}
+
+impl DateExpression {
+    /// The words that are accepted.
+    pub const WORDS: [&'static str; 8] = [
+        "today",
+        "yesterday",
+        "last_7_days",
+        "last_30_days",
+        "this_week",
+        "this_month",
+        "last_week",
+        "last_month",
+    ];
+
+    /// Whether its dates depend on what day it is.
+    #[must_use]
+    pub const fn is_relative(self) -> bool {
+        !matches!(self, Self::Range(_))
+    }
+
+    /// The dates that it means on the day `today`; `None` at the very ends of the calendar.
+    #[must_use]
+    pub fn resolve(self, today: Date) -> Option<DateRange> {
+        let monday = add_days(today, -i32::from(today.weekday().since(Weekday::Monday)));
+        let (from, to) = match self {
+            Self::Range(range) => return Some(range),
+            Self::Today => (today, today),
+            Self::Yesterday => (add_days(today, -1), add_days(today, -1)),
+            Self::LastDays(days) => (add_days(today, -i32::from(days)), add_days(today, -1)),
+            Self::ThisWeek => (monday, today),
+            Self::ThisMonth => (today.first_of_month(), today),
+            Self::LastWeek => (add_days(monday, -7), add_days(monday, -1)),
+            Self::LastMonth => {
+                let last = add_days(today.first_of_month(), -1);
+                (last.first_of_month(), last)
+            }
+        };
+        DateRange::new(from, to)
+    }
+}
+
+impl FromStr for DateExpression {
+    type Err = InvalidDates;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDates> {
+        Ok(match text {
+            "today" => Self::Today,
+            "yesterday" => Self::Yesterday,
+            "last_7_days" => Self::LastDays(7),
+            "last_30_days" => Self::LastDays(30),
+            "this_week" => Self::ThisWeek,
+            "this_month" => Self::ThisMonth,
+            "last_week" => Self::LastWeek,
+            "last_month" => Self::LastMonth,
+            _ => {
+                let (from, to) = text.split_once("..").unwrap_or((text, text));
+                let date = |text| parse_date(text).ok_or(InvalidDates::Form);
+                Self::Range(DateRange::new(date(from)?, date(to)?).ok_or(InvalidDates::Backwards)?)
+            }
+        })
+    }
+}
+
+/// A text that is not dates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDates {
+    /// Neither a date, a range nor a word.
+    #[error(
+        "dates are a date like 2026-02-18 (1970 to 9998), a range like 2026-02-18..2026-02-19, or one of today, yesterday, last_7_days, last_30_days, this_week, this_month, last_week, last_month"
+    )]
+    Form,
+    /// The range ends before it starts.
+    #[error("the range of dates ends before it starts; write the earlier date first")]
+    Backwards,
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    #[test]
+    fn words_mean_full_days_seen_from_today() {
+        let wednesday = date(2026, 3, 4);
+        let range = |word: &str| {
+            word.parse::<DateExpression>()
+                .unwrap()
+                .resolve(wednesday)
+                .unwrap()
+                .to_string()
+        };
+
+        assert_eq!(range("today"), "2026-03-04");
+        assert_eq!(range("yesterday"), "2026-03-03");
+        assert_eq!(range("last_7_days"), "2026-02-25..2026-03-03");
+        assert_eq!(range("last_30_days"), "2026-02-02..2026-03-03");
+        assert_eq!(range("this_week"), "2026-03-02..2026-03-04");
+        assert_eq!(range("this_month"), "2026-03-01..2026-03-04");
+        assert_eq!(range("last_week"), "2026-02-23..2026-03-01");
+        assert_eq!(range("last_month"), "2026-02-01..2026-02-28");
+    }
+}

@@ -1,0 +1,95 @@
+//! The rows of an answer.
+
+use jiff::civil::DateTime;
+
+use super::metric::Metric;
+use super::site::SiteId;
+
+/// Rows by group, then time; one column for each metric.
+#[derive(Clone, Debug)]
+pub struct Table {
+    groups: Vec<Option<SiteId>>,
+    times: Vec<DateTime>,
+    metrics: Vec<Metric>,
+    /// By group, then time, then metric; NaN where there is no figure.
+    values: Vec<f64>,
+    /// By group, then time: whether the row is shown.
+    shown: Vec<bool>,
+}
+
+/// One row of a [`Table`].
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// Where the row's group stands in [`Table::groups`].
+    pub group: usize,
+    /// Where its time stands in [`Table::times`].
+    pub time: usize,
+    values: &'a [f64],
+}
+
+impl Row<'_> {
+    /// One figure for each metric, unrounded: finite and not negative, or `None`.
+    pub fn values(&self) -> impl Iterator<Item = Option<f64>> {
+        self.values
+            .iter()
+            .map(|value| (!value.is_nan()).then_some(*value))
+    }
+}
+
+impl Table {
+    /// A table whose rows are all shown and without figures.
+    #[must_use]
+    pub fn new(groups: Vec<Option<SiteId>>, times: Vec<DateTime>, metrics: Vec<Metric>) -> Self {
+        let rows = groups.len() * times.len();
+        let values = vec![f64::NAN; rows * metrics.len()];
+        Self {
+            groups,
+            times,
+            metrics,
+            values,
+            shown: vec![true; rows],
+        }
+    }
+
+    /// The series: a site each, or one `None` for all sites combined.
+    #[must_use]
+    pub fn groups(&self) -> &[Option<SiteId>] {
+        &self.groups
+    }
+
+    /// The starts of the buckets, in local time.
+    #[must_use]
+    pub fn times(&self) -> &[DateTime] {
+        &self.times
+    }
+
+    /// The columns.
+    #[must_use]
+    pub fn metrics(&self) -> &[Metric] {
+        &self.metrics
+    }
+
+    /// The figures of the row of `group` and `time`, to be written.
+    pub(super) fn row_mut(&mut self, group: usize, time: usize) -> &mut [f64] {
+        let columns = self.metrics.len();
+        let row = group * self.times.len() + time;
+        &mut self.values[row * columns..(row + 1) * columns]
+    }
+
+    /// Leaves out the row of `group` and `time`.
+    pub(super) fn hide(&mut self, group: usize, time: usize) {
+        self.shown[group * self.times.len() + time] = false;
+    }
+
+    /// The rows shown, by group, then time.
+    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        let (times, columns) = (self.times.len(), self.metrics.len());
+        (0..self.shown.len())
+            .filter(|row| self.shown[*row])
+            .map(move |row| Row {
+                group: row / times,
+                time: row % times,
+                values: &self.values[row * columns..(row + 1) * columns],
+            })
+    }
+}

@@ -1,0 +1,188 @@
+//! A local day in its zone: when it begins and ends, and which of its hours is missing or comes twice.
+
+use std::ops::Range;
+
+use jiff::civil::{Date, DateTime};
+use jiff::tz::{Offset, TimeZone};
+use jiff::{SignedDuration, Timestamp};
+
+use super::bucket::{DAY_MINUTES, VendorBucket};
+
+/// When a local day is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DaySpan {
+    /// Its first instant; where the zone is unknown, the first instant of that date anywhere on earth (UTC+14).
+    pub begins: Timestamp,
+    /// The instant after its last; where the zone is unknown, when it is over everywhere (UTC−12).
+    pub ends: Timestamp,
+}
+
+impl DaySpan {
+    /// The span of `date` in `zone`.
+    #[must_use]
+    pub fn of(date: Date, zone: Option<&TimeZone>) -> Self {
+        let next = date.tomorrow().unwrap_or(Date::MAX);
+        let (first, last) = match zone {
+            Some(zone) => (zone.clone(), zone.clone()),
+            None => (
+                TimeZone::fixed(Offset::constant(14)),
+                TimeZone::fixed(Offset::constant(-12)),
+            ),
+        };
+        // The compatible reading of a midnight that DST skips is the first instant after it.
+        let start = |zone: &TimeZone, date: Date, outside: Timestamp| {
+            zone.to_timestamp(date.to_datetime(jiff::civil::Time::midnight()))
+                .unwrap_or(outside)
+        };
+        Self {
+            begins: start(&first, date, Timestamp::MIN),
+            ends: start(&last, next, Timestamp::MAX),
+        }
+    }
+}
+
+/// The clock's oddities on one local day: at most one stretch is skipped, at most one comes twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DayShape {
+    /// Minutes of the day that do not exist (clocks put forward).
+    pub gap: Option<Range<u16>>,
+    /// Minutes of the day that happen twice (clocks put back).
+    pub fold: Option<Range<u16>>,
+}
+
+impl DayShape {
+    /// The shape of `date` in `zone`; an unknown zone has neither gap nor fold.
+    #[must_use]
+    pub fn of(date: Date, zone: Option<&TimeZone>) -> Self {
+        let mut shape = Self::default();
+        let Some(zone) = zone else { return shape };
+        let midnight = date.to_datetime(jiff::civil::Time::midnight());
+        let Ok(start) = zone.to_timestamp(midnight) else {
+            return shape;
+        };
+        let from = start
+            .saturating_sub(SignedDuration::from_hours(26))
+            .unwrap_or(start);
+        let until = start
+            .saturating_add(SignedDuration::from_hours(50))
+            .unwrap_or(start);
+        let mut before = zone.to_offset(from);
+        for transition in zone.following(from) {
+            let at = transition.timestamp();
+            if at >= until {
+                break;
+            }
+            let after = transition.offset();
+            let (old, new) = (before.to_datetime(at), after.to_datetime(at));
+            if old < new {
+                shape.gap = shape.gap.or(minutes_on(date, old, new));
+            } else if new < old {
+                shape.fold = shape.fold.or(minutes_on(date, new, old));
+            }
+            before = after;
+        }
+        shape
+    }
+
+    /// The repeated minutes, where whole buckets of that size are repeated: each such bucket has a second occurrence.
+    #[must_use]
+    pub fn repeated(&self, bucket: VendorBucket) -> Option<Range<u16>> {
+        let minutes = bucket.minutes();
+        self.fold
+            .clone()
+            .filter(|fold| fold.start.is_multiple_of(minutes) && fold.end.is_multiple_of(minutes))
+    }
+
+    /// Whether no minute of `from..to` exists on this day.
+    #[must_use]
+    pub fn skips(&self, from: u16, to: u16) -> bool {
+        self.gap
+            .as_ref()
+            .is_some_and(|gap| gap.start <= from && to <= gap.end)
+    }
+}
+
+/// The part of `from..to` on `date`, in minutes after its midnight.
+fn minutes_on(date: Date, from: DateTime, to: DateTime) -> Option<Range<u16>> {
+    let midnight = date.to_datetime(jiff::civil::Time::midnight());
+    let minute = |at: DateTime| {
+        let minutes = midnight
+            .duration_until(at)
+            .as_mins()
+            .clamp(0, i64::from(DAY_MINUTES));
+        u16::try_from(minutes).unwrap_or(DAY_MINUTES)
+    };
+    let range = minute(from)..minute(to);
+    (!range.is_empty()).then_some(range)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    fn shape(zone: &str, date: Date) -> DayShape {
+        DayShape::of(date, Some(&TimeZone::get(zone).unwrap()))
+    }
+
+    #[test]
+    fn the_spring_day_misses_an_hour_and_the_autumn_day_repeats_one() {
+        let spring = shape("America/Chicago", date(2026, 3, 8));
+        let autumn = shape("America/Chicago", date(2026, 11, 1));
+
+        assert_eq!(
+            spring,
+            DayShape {
+                gap: Some(120..180),
+                fold: None
+            }
+        );
+        assert_eq!(
+            autumn,
+            DayShape {
+                gap: None,
+                fold: Some(60..120)
+            }
+        );
+        assert_eq!(
+            shape("America/Chicago", date(2026, 3, 9)),
+            DayShape::default()
+        );
+        assert!(spring.skips(120, 180) && !spring.skips(60, 180));
+    }
+
+    #[test]
+    fn a_change_at_midnight_belongs_to_the_day_it_changes() {
+        // Santiago puts its clocks back at 24:00 and forward at 00:00.
+        assert_eq!(
+            shape("America/Santiago", date(2025, 4, 5)).fold,
+            Some(1380..1440)
+        );
+        assert_eq!(shape("America/Santiago", date(2025, 9, 7)).gap, Some(0..60));
+        assert_eq!(
+            shape("America/Santiago", date(2025, 4, 6)),
+            DayShape::default()
+        );
+    }
+
+    #[test]
+    fn half_an_hour_repeated_counts_only_for_buckets_that_fit() {
+        let lord_howe = shape("Australia/Lord_Howe", date(2026, 4, 5));
+
+        assert_eq!(lord_howe.fold, Some(90..120));
+        assert_eq!(
+            lord_howe.repeated(VendorBucket::from_minutes(30).unwrap()),
+            Some(90..120)
+        );
+        assert_eq!(lord_howe.repeated(VendorBucket::HOUR), None);
+    }
+
+    #[test]
+    fn a_day_of_unknown_zone_lasts_fifty_hours() {
+        let span = DaySpan::of(date(2026, 2, 18), None);
+
+        assert_eq!(span.begins.to_string(), "2026-02-17T10:00:00Z");
+        assert_eq!(span.ends.to_string(), "2026-02-19T12:00:00Z");
+    }
+}

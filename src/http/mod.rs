@@ -1,0 +1,5 @@
+//! The outside: routes, parameters, presentations, problems. The only importer of axum besides `app` and `main`.
+
+mod settings;
+
+pub use settings::{Auth, Client, RateLimit, Settings};

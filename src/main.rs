@@ -1,0 +1,2 @@
+//! Pitaya on the command line.
+fn main() {}

@@ -1,0 +1,94 @@
+//! What the service answers: rows, and everything that is known about them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use crate::domain::site::SiteId;
+use crate::domain::table::Table;
+use crate::upstream::UpstreamError;
+
+/// The answer to one query.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The rows.
+    pub table: Table,
+    /// The query's sites, ascending.
+    pub sites: Vec<SiteInfo>,
+    /// When the oldest figure used was computed; now, where no figure was used.
+    pub as_of: Timestamp,
+    /// The first local date whose figures may still change.
+    pub provisional_from: Option<Date>,
+    /// When the first figure used goes past its TTL, or a day of the query begins.
+    pub expires_at: Timestamp,
+    /// What could not be had, by site; empty unless the query allows a partial answer.
+    pub errors: Vec<SiteError>,
+    /// Where the figures came from.
+    pub outcome: CacheOutcome,
+    /// How long each step took.
+    pub timings: Timings,
+}
+
+/// What is known of a site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteInfo {
+    /// Its id.
+    pub site: SiteId,
+    /// Its configured name, else the vendor's, where one has been seen.
+    pub name: Option<String>,
+    /// The IANA name of its zone, where it is known.
+    pub timezone: Option<String>,
+}
+
+/// A site of which not everything could be had.
+#[derive(Clone, Debug)]
+pub struct SiteError {
+    /// Where.
+    pub site: SiteId,
+    /// Why.
+    pub error: Arc<UpstreamError>,
+}
+
+/// Where the figures of an answer came from, for `Cache-Status` (RFC 9211).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheOutcome {
+    /// Whether and why the vendor was asked.
+    pub forward: Forward,
+    /// Whether another query's fetch was shared.
+    pub collapsed: bool,
+    /// Whether figures past their TTL were used.
+    pub stale: Option<Stale>,
+}
+
+/// Whether and why the vendor was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forward {
+    /// Not at all: everything came from the cache.
+    Hit,
+    /// Nothing was cached.
+    Miss,
+    /// Some was cached.
+    Partial,
+}
+
+/// Why figures past their TTL were used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stale {
+    /// They are being refreshed behind the answer.
+    WhileRevalidate,
+    /// The vendor failed.
+    IfError,
+}
+
+/// How long each step took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Finding out which cells are needed, and looking them up.
+    pub plan: Duration,
+    /// Waiting for the vendor.
+    pub upstream: Duration,
+    /// Rolling up.
+    pub rollup: Duration,
+}
