@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+
+use super::zone::DaySpan;
+
 /// How long figures are good, by how likely they are to change; the configuration's `[cache]` table documents each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -17,4 +22,172 @@ pub struct Policy {
     pub stale_while_revalidate: Duration,
     /// Past its TTL by less than this, a figure is served when the vendor fails.
     pub stale_if_error: Duration,
+}
+
+/// How far a day's figures have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// The day has not begun: there is nothing to ask for.
+    Future,
+    /// The day is not over.
+    Open,
+    /// The day is over, but late data may still arrive.
+    Settling,
+    /// The figures are not expected to change any more.
+    Final,
+}
+
+/// What a cached cell may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Within its TTL.
+    Fresh,
+    /// Served at once, and refreshed behind.
+    Revalidate,
+    /// Served only if the vendor fails.
+    IfError,
+    /// Not served at all.
+    Expired,
+}
+
+impl Policy {
+    /// How far a day's figures have come at `at`.
+    #[must_use]
+    pub fn phase(&self, day: DaySpan, at: Timestamp) -> Phase {
+        if at < day.begins {
+            Phase::Future
+        } else if at < day.ends {
+            Phase::Open
+        } else if at < later(day.ends, self.settle_after) {
+            Phase::Settling
+        } else {
+            Phase::Final
+        }
+    }
+
+    /// When a cell of `date` that was asked for at `fetched_at` goes past its TTL.
+    ///
+    /// The TTL is that of the phase in which it was *asked for*: what was fetched before a day was over lacks its end, however
+    /// final the day is by now. It is moved by up to ±10 %, alike for the cells of one date in one report, so that these are
+    /// fetched again together, while those of other dates and reports come at other times.
+    #[must_use]
+    pub fn expires_at(&self, date: Date, day: DaySpan, fetched_at: Timestamp) -> Timestamp {
+        let ttl = match self.phase(day, fetched_at) {
+            Phase::Future | Phase::Open => self.open_ttl,
+            Phase::Settling => self.settling_ttl,
+            Phase::Final => self.final_ttl,
+        };
+        later(fetched_at, ttl.mul_f64(jitter(date, fetched_at)))
+    }
+
+    /// What a cell that goes past its TTL at `expires_at` may be used for at `now`.
+    #[must_use]
+    pub fn standing(&self, expires_at: Timestamp, now: Timestamp) -> Standing {
+        if now < expires_at {
+            Standing::Fresh
+        } else if now < later(expires_at, self.stale_while_revalidate) {
+            Standing::Revalidate
+        } else if now < later(expires_at, self.stale_if_error) {
+            Standing::IfError
+        } else {
+            Standing::Expired
+        }
+    }
+
+    /// After this long since it was fetched, no cell may be used for anything.
+    #[must_use]
+    pub fn longest_use(&self) -> Duration {
+        let ttl = self.open_ttl.max(self.settling_ttl).max(self.final_ttl);
+        ttl.mul_f64(1.1) + self.stale_while_revalidate.max(self.stale_if_error)
+    }
+}
+
+/// `at` moved by `duration`; saturates at the end of time.
+fn later(at: Timestamp, duration: Duration) -> Timestamp {
+    SignedDuration::try_from(duration)
+        .ok()
+        .and_then(|duration| at.checked_add(duration).ok())
+        .unwrap_or(Timestamp::MAX)
+}
+
+/// 0.9 to 1.1, evenly spread, the same for the same arguments.
+fn jitter(date: Date, fetched_at: Timestamp) -> f64 {
+    let days = i64::from(date.year()) * 512 + i64::from(date.day_of_year());
+    // SplitMix64's finalizer: every bit of the input moves every bit of the output.
+    let mut bits =
+        fetched_at.as_microsecond().cast_unsigned() ^ days.cast_unsigned().rotate_left(40);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^= bits >> 31;
+    let thousandths = u32::try_from(bits % 201).unwrap_or(100);
+    0.9 + f64::from(thousandths) / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const POLICY: Policy = Policy {
+        open_ttl: Duration::from_secs(60),
+        settling_ttl: Duration::from_mins(15),
+        settle_after: Duration::from_hours(48),
+        final_ttl: Duration::from_hours(30 * 24),
+        stale_while_revalidate: Duration::from_mins(5),
+        stale_if_error: Duration::from_hours(24),
+    };
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_day_opens_settles_and_becomes_final() {
+        let day = DaySpan::of(date(2026, 2, 18), None);
+
+        assert_eq!(POLICY.phase(day, at("2026-02-17T09:59:59Z")), Phase::Future);
+        assert_eq!(POLICY.phase(day, at("2026-02-17T10:00:00Z")), Phase::Open);
+        assert_eq!(
+            POLICY.phase(day, at("2026-02-19T12:00:00Z")),
+            Phase::Settling
+        );
+        assert_eq!(POLICY.phase(day, at("2026-02-21T12:00:00Z")), Phase::Final);
+    }
+
+    #[test]
+    fn what_was_fetched_before_the_day_was_over_stays_short_lived() {
+        let day = DaySpan::of(date(2026, 2, 18), None);
+        let fetched = at("2026-02-19T11:59:59Z");
+
+        let expires = POLICY.expires_at(date(2026, 2, 18), day, fetched);
+
+        assert!(expires <= fetched + SignedDuration::from_secs(66));
+        assert_eq!(
+            POLICY.standing(expires, at("2026-02-19T12:03:00Z")),
+            Standing::Revalidate
+        );
+        assert_eq!(
+            POLICY.standing(expires, at("2026-02-19T12:30:00Z")),
+            Standing::IfError
+        );
+        assert_eq!(
+            POLICY.standing(expires, at("2026-02-20T13:00:00Z")),
+            Standing::Expired
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn jitter_stays_within_ten_percent_and_spreads(micros in 0_i64..4_000_000_000_000_000, day in 1_i8..=28) {
+            let fetched = Timestamp::from_microsecond(micros).unwrap();
+
+            let factors: Vec<f64> = (0..31).map(|back| jitter(date(2026, 3, day).saturating_sub(jiff::Span::new().days(back)), fetched)).collect();
+
+            prop_assert!(factors.iter().all(|factor| (0.9..=1.1).contains(factor)));
+            let distinct: std::collections::BTreeSet<u64> = factors.iter().map(|factor| factor.to_bits()).collect();
+            prop_assert!(distinct.len() > 15);
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What a figure is, how figures combine, and how long they are good: no I/O, no async, no clock.
 
+pub mod batch;
 pub mod bucket;
 pub mod cell;
 pub mod dates;
@@ -7,7 +8,10 @@ pub mod directory;
 pub mod figures;
 pub mod freshness;
 pub mod metric;
+pub mod plan;
 pub mod query;
+pub mod rollup;
 pub mod site;
 pub mod table;
+pub mod timeline;
 pub mod zone;

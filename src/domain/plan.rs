@@ -1,0 +1,91 @@
+//! Which cells a query needs, and what each of its columns is made of.
+
+use super::bucket::VendorBucket;
+use super::metric::{Metric, VendorMetric};
+use super::query::Query;
+
+/// What has to be had of each site on each date, and how the columns follow from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    series: Vec<Series>,
+    pub(super) columns: Vec<Column>,
+}
+
+/// One metric in one vendor bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Series {
+    /// What.
+    pub metric: VendorMetric,
+    /// At which granularity.
+    pub bucket: VendorBucket,
+}
+
+/// How a column follows from the series that the numbers point to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Column {
+    /// Σ.
+    Sum(usize),
+    /// Σ value × weight / Σ weight.
+    WeightedMean { value: usize, weight: usize },
+    /// Mean over time of the level summed over sites.
+    Mean(usize),
+    /// Maximum over time of the level summed over sites.
+    Peak(usize),
+    /// Σ part / Σ whole.
+    Ratio { part: usize, whole: usize },
+    /// Σ part / (Σ part + Σ rest).
+    Share { part: usize, rest: usize },
+}
+
+impl Plan {
+    /// The plan for `query`, where counts and peaks are fetched at `base_bucket` or finer.
+    ///
+    /// Means are the vendor's own where they can be: `dwell_time` and `occupancy` are fetched at the coarsest bucket that fits, since
+    /// the vendor computes them from raw events. The weights of `dwell_time` come with it, in the same rows.
+    #[must_use]
+    pub fn new(query: &Query, base_bucket: VendorBucket) -> Self {
+        let fine = VendorBucket::coarsest(query.bucket, query.hours, base_bucket);
+        let coarse = VendorBucket::coarsest(query.bucket, query.hours, VendorBucket::HOUR);
+        let mut series = Vec::new();
+        let mut need = |metric, bucket| {
+            let wanted = Series { metric, bucket };
+            series
+                .iter()
+                .position(|known| *known == wanted)
+                .unwrap_or_else(|| {
+                    series.push(wanted);
+                    series.len() - 1
+                })
+        };
+        let columns = query
+            .metrics
+            .iter()
+            .map(|metric| match metric {
+                Metric::Entrances => Column::Sum(need(VendorMetric::Entrances, fine)),
+                Metric::WalkBys => Column::Sum(need(VendorMetric::WalkBys, fine)),
+                Metric::Transactions => Column::Sum(need(VendorMetric::Transactions, fine)),
+                Metric::DwellTime => Column::WeightedMean {
+                    value: need(VendorMetric::DwellTime, coarse),
+                    weight: need(VendorMetric::Entrances, coarse),
+                },
+                Metric::Occupancy => Column::Mean(need(VendorMetric::Occupancy, coarse)),
+                Metric::PeakOccupancy => Column::Peak(need(VendorMetric::Occupancy, fine)),
+                Metric::ConversionRate => Column::Ratio {
+                    part: need(VendorMetric::Transactions, fine),
+                    whole: need(VendorMetric::Entrances, fine),
+                },
+                Metric::CaptureRate => Column::Share {
+                    part: need(VendorMetric::Entrances, fine),
+                    rest: need(VendorMetric::WalkBys, fine),
+                },
+            })
+            .collect();
+        Self { series, columns }
+    }
+
+    /// The series, each once.
+    #[must_use]
+    pub fn series(&self) -> &[Series] {
+        &self.series
+    }
+}
