@@ -1,5 +1,6 @@
 //! Pitaya: a caching and aggregating proxy for Dragonfruit's Traffic Analysis Metrics API.
 
+pub mod cache;
 pub mod clock;
 pub mod domain;
 pub mod http;

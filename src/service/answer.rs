@@ -27,6 +27,8 @@ pub struct Answer {
     pub errors: Vec<SiteError>,
     /// Where the figures came from.
     pub outcome: CacheOutcome,
+    /// The cache's epoch when the question was asked: a purge since then makes the answer not worth keeping.
+    pub epoch: u64,
     /// How long each step took.
     pub timings: Timings,
 }

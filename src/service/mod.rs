@@ -1,59 +1,269 @@
 //! From a query to its answer: plan, look up, fetch what is missing, roll up.
 
 mod answer;
+mod calendar;
+mod fetch;
+mod inventory;
+mod summary;
 
+pub use crate::cache::{AnswerKey, RenderedAnswer};
 pub use answer::{Answer, CacheOutcome, Forward, SiteError, SiteInfo, Stale, Timings};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+use tokio::time::Instant;
+
+use self::calendar::Calendar;
+use self::fetch::{Engine, Waited};
+use self::inventory::Inventory;
+use self::summary::Summary;
+use crate::cache::{AnswerStore, CellStore, Purge};
+use crate::clock::Clock;
+use crate::domain::batch::Bounds;
+use crate::domain::bucket::VendorBucket;
+use crate::domain::cell::{Cell, CellKey};
 use crate::domain::dates::DateRange;
 use crate::domain::directory::SiteDirectory;
+use crate::domain::freshness::Policy;
+use crate::domain::plan::Plan;
 use crate::domain::query::{Partial, Query};
+use crate::domain::rollup::roll_up;
 use crate::domain::site::{CustomerId, SiteId};
-use crate::upstream::{UpstreamError, UpstreamStatus};
+use crate::domain::zone::DaySpan;
+use crate::upstream::{Upstream, UpstreamError, UpstreamStatus};
+
+/// What the service is told by the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long figures are good.
+    pub policy: Policy,
+    /// The coarsest bucket that counts and peaks are fetched at.
+    pub base_bucket: VendorBucket,
+    /// How large one report may be.
+    pub bounds: Bounds,
+    /// How many bytes of figures and rendered answers may be held together.
+    pub max_bytes: u64,
+}
+
+/// Rendered answers get one part in so many of the memory, figures the rest: an answer can be made again without the vendor.
+const ANSWERS_SHARE: u64 = 4;
 
 /// Answers queries from the cache and the vendor.
 #[derive(Debug)]
-pub struct TrafficService {}
+pub struct TrafficService {
+    engine: Arc<Engine>,
+    answers: AnswerStore,
+    policy: Policy,
+    base_bucket: VendorBucket,
+    directory: Arc<SiteDirectory>,
+    clock: Clock,
+}
 
 impl TrafficService {
-    /// The answer to `query`, after `patience` at the latest.
-    pub async fn answer(
-        &self,
-        _query: &Query,
-        _partial: Partial,
-        _patience: Duration,
-    ) -> Result<Answer, Arc<UpstreamError>> {
-        todo!()
-    }
-
-    /// The sites of `customer`: those configured, else those learned from the vendor; ascending.
+    /// A service with an empty cache.
     #[must_use]
-    pub fn sites(&self, _customer: CustomerId) -> Vec<SiteInfo> {
-        todo!()
+    pub fn new(settings: Settings, upstream: Upstream, directory: Arc<SiteDirectory>, clock: Clock) -> Self {
+        let for_answers = settings.max_bytes / ANSWERS_SHARE;
+        let cells = CellStore::new(settings.max_bytes - for_answers, settings.policy.longest_use());
+        let cells = Arc::new(cells);
+        Self {
+            answers: AnswerStore::new(for_answers),
+            engine: Arc::new(Engine { cells, upstream, bounds: settings.bounds, clock: clock.clone() }),
+            policy: settings.policy,
+            base_bucket: settings.base_bucket,
+            directory,
+            clock,
+        }
     }
 
-    /// Forgets the figures of these sites and dates (`None`: of all), and returns how many cells that were.
-    pub fn purge(
-        &self,
-        _customers: &[CustomerId],
-        _sites: Option<&BTreeSet<SiteId>>,
-        _dates: Option<DateRange>,
-    ) -> u64 {
-        todo!()
+    /// The answer to `query`, after `patience` at the latest; fetches go on behind it.
+    ///
+    /// # Errors
+    ///
+    /// Why a figure could not be had, where `partial` denies an answer without it.
+    pub async fn answer(&self, query: &Query, partial: Partial, patience: Duration) -> Result<Answer, Arc<UpstreamError>> {
+        let began = Instant::now();
+        let now = self.clock.now();
+        let epoch = self.engine.cells.epoch();
+        let plan = Plan::new(query, self.base_bucket);
+        let calendar = Calendar::new(query, &self.directory, now);
+        let looked_up_at = self.engine.cells.landings();
+        let Inventory { mut grid, wanted, stale, needed } =
+            Inventory::take(query, &plan, &calendar, &self.policy, &self.engine.cells, now);
+        self.engine.refresh(&stale);
+        let planned = Instant::now();
+
+        let good = |key: &CellKey, cell: &Cell| {
+            let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
+            now < self.policy.expires_at(key.date, day, cell.fetched_at())
+        };
+        let waited = self.engine.bring(wanted, &mut grid, looked_up_at, good, began + patience).await;
+        let fetched = Instant::now();
+        if let (Partial::Deny, Some(error)) = (partial, worst(&waited.failures)) {
+            return Err(error);
+        }
+
+        let table = roll_up(query, &plan, &grid, &calendar.shapes());
+        let summary = Summary::of(query, &plan, &calendar, &self.policy, &grid, now);
+        let outcome = outcome(&waited, needed, !stale.is_empty());
+        count(outcome);
+        Ok(Answer {
+            table,
+            sites: self.site_infos(query),
+            as_of: summary.as_of.unwrap_or(now),
+            provisional_from: summary.provisional_from,
+            expires_at: summary.expires_at,
+            errors: site_errors(query, waited.failures),
+            outcome,
+            epoch,
+            timings: Timings {
+                plan: planned - began,
+                upstream: fetched - planned,
+                rollup: fetched.elapsed(),
+            },
+        })
+    }
+
+    /// The rendered answer to a question, if one is kept and all its figures are within their TTL.
+    #[must_use]
+    pub fn rendered(&self, key: &AnswerKey) -> Option<Arc<RenderedAnswer>> {
+        let answer = self.answers.get(key, self.clock.now(), self.engine.cells.epoch())?;
+        count(CacheOutcome { forward: Forward::Hit, collapsed: false, stale: None });
+        Some(answer)
+    }
+
+    /// Keeps a rendered answer for as long as its figures are good. Not for answers that lack something or are stale.
+    pub fn keep_rendered(&self, key: AnswerKey, answer: Arc<RenderedAnswer>) {
+        self.answers.put(key, answer);
+    }
+
+    /// The sites of `customer`: those of its directory, else those learned from the vendor; ascending.
+    #[must_use]
+    pub fn sites(&self, customer: CustomerId) -> Vec<SiteInfo> {
+        let learned = self.engine.upstream.known_sites(customer).into_iter();
+        let mut names: BTreeMap<SiteId, Option<String>> =
+            learned.filter(|(site, _)| self.directory.allows(customer, *site)).collect();
+        for site in self.directory.sites(customer).into_iter().flat_map(BTreeMap::keys) {
+            names.entry(*site).or_default();
+        }
+        names
+            .into_iter()
+            .map(|(site, learned)| SiteInfo {
+                site,
+                name: self.directory.name(customer, site).map(str::to_owned).or(learned),
+                timezone: zone_name(self.directory.zone(customer, site)),
+            })
+            .collect()
+    }
+
+    /// Forgets the figures of these sites and dates (`None`: of all), and returns how many cells these were.
+    pub fn purge(&self, customers: &[CustomerId], sites: Option<&BTreeSet<SiteId>>, dates: Option<DateRange>) -> u64 {
+        let customers = customers.iter().copied().collect();
+        self.engine.cells.purge(&Purge { customers, sites: sites.cloned(), dates })
     }
 
     /// What the configuration says of sites.
     #[must_use]
     pub fn directory(&self) -> &SiteDirectory {
-        todo!()
+        &self.directory
     }
 
     /// The state of the vendor and of our tokens.
     #[must_use]
     pub fn upstream_status(&self) -> UpstreamStatus {
-        todo!()
+        self.engine.upstream.status()
     }
+
+    /// Brings the gauges of what is held up to date.
+    pub fn measure(&self) {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        let gauge = |value: u64| value as f64;
+        metrics::gauge!("pitaya_cache_cells").set(gauge(self.engine.cells.cells()));
+        metrics::gauge!("pitaya_cache_bytes", "kind" => "cells").set(gauge(self.engine.cells.bytes()));
+        metrics::gauge!("pitaya_cache_bytes", "kind" => "answers").set(gauge(self.answers.bytes()));
+    }
+
+    fn site_infos(&self, query: &Query) -> Vec<SiteInfo> {
+        let customer = query.customer;
+        let name = |site| {
+            let configured = self.directory.name(customer, site).map(str::to_owned);
+            configured.or_else(|| self.engine.upstream.site_name(customer, site))
+        };
+        query
+            .sites
+            .iter()
+            .map(|site| SiteInfo {
+                site: *site,
+                name: name(*site),
+                timezone: zone_name(self.directory.zone(customer, *site)),
+            })
+            .collect()
+    }
+}
+
+fn zone_name(zone: Option<&TimeZone>) -> Option<String> {
+    zone.and_then(TimeZone::iana_name).map(str::to_owned)
+}
+
+/// One error for each site that failed, ascending.
+fn site_errors(query: &Query, failures: Vec<(usize, Arc<UpstreamError>)>) -> Vec<SiteError> {
+    let mut by_site: BTreeMap<usize, Arc<UpstreamError>> = BTreeMap::new();
+    for (site, error) in failures {
+        by_site.entry(site).or_insert(error);
+    }
+    by_site.into_iter().map(|(site, error)| SiteError { site: query.sites[site], error }).collect()
+}
+
+/// The failure to tell the caller of, where there are several: the one that most needs somebody to act.
+fn worst(failures: &[(usize, Arc<UpstreamError>)]) -> Option<Arc<UpstreamError>> {
+    let rank = |error: &UpstreamError| match error {
+        UpstreamError::Internal(_) => 0,
+        UpstreamError::Credentials(_) => 1,
+        UpstreamError::Status(_)
+        | UpstreamError::Untrusted(_)
+        | UpstreamError::Truncated
+        | UpstreamError::TooLarge { .. }
+        | UpstreamError::Connection(_) => 2,
+        UpstreamError::Timeout => 3,
+        UpstreamError::Throttled { .. } => 4,
+        UpstreamError::CircuitOpen { .. } => 5,
+    };
+    failures.iter().map(|(_, error)| error).min_by_key(|error| rank(error)).cloned()
+}
+
+fn outcome(waited: &Waited, needed: usize, revalidating: bool) -> CacheOutcome {
+    let forward = match waited.cells {
+        0 => Forward::Hit,
+        // What only a failing vendor left us with came from the cache after all.
+        _ if waited.brought == 0 && waited.fell_back => Forward::Hit,
+        cells if cells == needed => Forward::Miss,
+        _ => Forward::Partial,
+    };
+    let stale = if waited.fell_back {
+        Some(Stale::IfError)
+    } else {
+        revalidating.then_some(Stale::WhileRevalidate)
+    };
+    CacheOutcome { forward, collapsed: waited.collapsed, stale }
+}
+
+fn count(outcome: CacheOutcome) {
+    let name = match outcome.forward {
+        Forward::Hit => "hit",
+        Forward::Miss => "miss",
+        Forward::Partial => "partial",
+    };
+    metrics::counter!("pitaya_cache_queries_total", "outcome" => name).increment(1);
+    if outcome.collapsed {
+        metrics::counter!("pitaya_cache_collapsed_total").increment(1);
+    }
+    let kind = match outcome.stale {
+        Some(Stale::WhileRevalidate) => "while_revalidate",
+        Some(Stale::IfError) => "if_error",
+        None => return,
+    };
+    metrics::counter!("pitaya_cache_stale_total", "kind" => kind).increment(1);
 }

@@ -1,0 +1,108 @@
+//! The composition root: from a configuration to a running service.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::batch::Bounds;
+use crate::http::{self, AppState, Limits, Parts, StartupFact};
+use crate::service::{self, TrafficService};
+use crate::telemetry;
+use crate::upstream::{StartError, Upstream};
+
+/// A service ready to be served.
+#[derive(Debug)]
+pub struct App {
+    state: AppState,
+    separate_admin: bool,
+    shutting_down: CancellationToken,
+}
+
+impl App {
+    /// The service that `config` describes, at the time that `clock` tells.
+    pub fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let startup_facts = startup_facts(&config);
+        let directory = Arc::new(config.directory);
+        let settings = service::Settings {
+            policy: config.freshness,
+            base_bucket: config.base_bucket,
+            bounds: Bounds {
+                max_sites: config.upstream.max_sites_per_request,
+                max_days: config.upstream.max_days_per_request,
+            },
+            max_bytes: config.cache_max_bytes,
+        };
+        let metrics = telemetry::metrics();
+        http::describe_metrics();
+        crate::upstream::describe_metrics();
+        service::describe_metrics();
+        let upstream = Upstream::new(config.upstream, Arc::clone(&directory), clock.clone())?;
+        let service = Arc::new(TrafficService::new(settings, upstream, directory, clock.clone()));
+        let measured = Arc::clone(&service);
+        let shutting_down = CancellationToken::new();
+        let separate_admin = config.http.separate_admin;
+        let state = AppState::new(Parts {
+            service,
+            settings: config.http,
+            clock,
+            render_metrics: Arc::new(move || {
+                measured.measure();
+                metrics.render()
+            }),
+            shutting_down: shutting_down.clone(),
+            startup_facts,
+        });
+        Ok(Self { state, separate_admin, shutting_down })
+    }
+
+    /// Serves on `listener`, and on `admin` what the configuration wants there, until `shutdown`; then finishes the requests under way.
+    ///
+    /// # Errors
+    ///
+    /// Where the configuration has an `admin_listen` and `admin` is `None`, or the other way round.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        admin: Option<TcpListener>,
+        shutdown: impl Future<Output = ()>,
+        limits: Limits,
+    ) -> io::Result<()> {
+        if self.separate_admin != admin.is_some() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "an admin listener is needed where admin_listen is set, and only there",
+            ));
+        }
+        let upkeep = tokio::spawn(telemetry::keep_metrics());
+        let ended = CancellationToken::new();
+        let until = |token: &CancellationToken| token.clone().cancelled_owned();
+        let public = http::serve(listener, http::public(self.state.clone()), until(&ended), limits);
+        let administration = async {
+            if let Some(admin) = admin {
+                http::serve(admin, http::admin(self.state.clone()), until(&ended), limits).await;
+            }
+        };
+        let signal = async {
+            shutdown.await;
+            // Readiness fails first, so that whoever balances load learns of it while requests are still answered.
+            self.shutting_down.cancel();
+            ended.cancel();
+        };
+        tokio::join!(public, administration, signal);
+        upkeep.abort();
+        Ok(())
+    }
+}
+
+fn startup_facts(config: &Config) -> Vec<StartupFact> {
+    let mut facts = Vec::new();
+    for (name, detail) in config.warnings() {
+        tracing::warn!(check = name, "{detail}");
+        facts.push(StartupFact { name, warning: true, detail: detail.to_owned() });
+    }
+    facts
+}

@@ -1,0 +1,55 @@
+//! What is known of an answer as a whole: how old it is, how long it is good, and what of it may still change.
+
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+
+use super::calendar::Calendar;
+use crate::domain::dates::add_days;
+use crate::domain::freshness::{Phase, Policy};
+use crate::domain::plan::Plan;
+use crate::domain::query::Query;
+use crate::domain::rollup::CellGrid;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Summary {
+    /// When the oldest figure used was computed; `None` where none was used.
+    pub(super) as_of: Option<Timestamp>,
+    /// When the first cell used goes past its TTL, or another day of the query begins.
+    pub(super) expires_at: Timestamp,
+    /// The first date whose figures may still change.
+    pub(super) provisional_from: Option<Date>,
+}
+
+impl Summary {
+    pub(super) fn of(
+        query: &Query,
+        plan: &Plan,
+        calendar: &Calendar,
+        policy: &Policy,
+        grid: &CellGrid,
+        now: Timestamp,
+    ) -> Self {
+        let mut as_of: Option<Timestamp> = None;
+        let mut expires_at = calendar.next_beginning();
+        let mut provisional = calendar.first_provisional(policy, now);
+        for (date_index, date) in query.dates.iter().enumerate() {
+            for site in 0..query.sites.len() {
+                let day = calendar.span(site, date_index);
+                for series in 0..plan.series().len() {
+                    let Some(cell) = grid.get(grid.index(series, site, date_index)) else { continue };
+                    let expires = policy.expires_at(date, day, cell.fetched_at());
+                    expires_at = Some(expires_at.map_or(expires, |first| first.min(expires)));
+                    as_of = Some(as_of.map_or(cell.as_of(), |oldest| oldest.min(cell.as_of())));
+                    // The day may be final by now; figures that were fetched before are not.
+                    if policy.phase(day, cell.fetched_at()) < Phase::Final {
+                        provisional = Some(provisional.map_or(date_index, |first| first.min(date_index)));
+                    }
+                }
+            }
+        }
+        let provisional_from = provisional.map(|index| add_days(query.dates.from(), i32::try_from(index).unwrap_or(i32::MAX)));
+        // Without a single cell nothing is known that could expire: ask again soon.
+        let soon = now.saturating_add(SignedDuration::from_secs(1)).unwrap_or(now);
+        Self { as_of, expires_at: expires_at.unwrap_or(soon), provisional_from }
+    }
+}

@@ -1,0 +1,5 @@
+//! Pitaya from the outside.
+#![allow(clippy::pedantic, missing_docs)]
+
+mod rollup;
+mod rooms;

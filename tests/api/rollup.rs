@@ -1,0 +1,337 @@
+//! The rollup against a naive reading of the table of metrics: every observation looked at one by one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime, Weekday, date};
+use pitaya::domain::bucket::{Bucket, Hours, VendorBucket};
+use pitaya::domain::cell::Cell;
+use pitaya::domain::dates::DateRange;
+use pitaya::domain::figures::Figures;
+use pitaya::domain::metric::{Metric, VendorMetric};
+use pitaya::domain::plan::Plan;
+use pitaya::domain::query::{Fill, GroupBy, Query};
+use pitaya::domain::rollup::{CellGrid, DayShapes, roll_up};
+use pitaya::domain::site::{CustomerId, SiteId};
+use pitaya::domain::timeline::row_count;
+use proptest::prelude::*;
+
+type Row = (Option<u64>, DateTime, Vec<Option<f64>>);
+
+/// What the vendor would say: the figure of a metric at a site on a date, in buckets of so many minutes, from that minute on.
+fn observe(seed: u64, site: u64, date: Date, metric: VendorMetric, bucket: u16, minute: u16) -> Option<f64> {
+    let mut hash = blake3::Hasher::new();
+    // Counts are those of their five-minute parts; means are independent at every granularity.
+    let counts = matches!(metric, VendorMetric::Entrances | VendorMetric::Transactions | VendorMetric::WalkBys);
+    if counts && bucket > 5 {
+        return (minute..minute + bucket).step_by(5).fold(None, |sum: Option<f64>, part| {
+            match (sum, observe(seed, site, date, metric, 5, part)) {
+                (Some(sum), Some(more)) => Some(sum + more),
+                (sum, more) => sum.or(more),
+            }
+        });
+    }
+    hash.update(format!("{seed} {site} {date} {metric} {bucket} {minute}").as_bytes());
+    let bytes = hash.finalize();
+    let [a, b, ..] = *bytes.as_bytes();
+    match a % 8 {
+        // Whole hours go missing too, so that sums without any figure occur.
+        _ if (u64::from(minute / 60) + seed + site).is_multiple_of(5) => None,
+        0 => None,
+        1 | 2 => Some(0.0),
+        _ if counts => Some(f64::from(b)),
+        _ => Some(f64::from(b) / 4.0),
+    }
+}
+
+fn coarsest(limit: u16, bucket: Bucket, hours: Hours) -> u16 {
+    let length = match bucket {
+        Bucket::Minutes(minutes) => minutes,
+        _ => 1440,
+    };
+    *[60, 30, 15, 10, 5]
+        .iter()
+        .find(|b| **b <= limit && length % **b == 0 && hours.from() % **b == 0 && hours.to() % **b == 0)
+        .unwrap()
+}
+
+fn bucket_start(query: &Query, mut day: Date, minute: u16) -> DateTime {
+    match query.bucket {
+        Bucket::Minutes(length) => {
+            let start = minute - minute % length;
+            return day.at((start / 60) as i8, (start % 60) as i8, 0, 0);
+        }
+        Bucket::Day => {}
+        Bucket::Week => {
+            while day.weekday() != Weekday::Monday {
+                day = day.yesterday().unwrap();
+            }
+        }
+        Bucket::Month => {
+            while day.day() != 1 {
+                day = day.yesterday().unwrap();
+            }
+        }
+        Bucket::Total => day = query.dates.from(),
+    }
+    day.at(0, 0, 0, 0)
+}
+
+/// Every observation of one group and bucket: by time, then site.
+type Seen = BTreeMap<(Date, u16), BTreeMap<u64, f64>>;
+
+fn seen(query: &Query, seed: u64, sites: &[u64], start: DateTime, metric: VendorMetric, bucket: u16) -> Seen {
+    let mut seen = Seen::new();
+    for day in query.dates.iter() {
+        for minute in (query.hours.from()..query.hours.to()).step_by(usize::from(bucket)) {
+            if bucket_start(query, day, minute) != start {
+                continue;
+            }
+            for site in sites {
+                if let Some(figure) = observe(seed, *site, day, metric, bucket, minute) {
+                    seen.entry((day, minute)).or_default().insert(*site, figure);
+                }
+            }
+        }
+    }
+    seen
+}
+
+fn sum(seen: &Seen) -> Option<f64> {
+    (!seen.is_empty()).then(|| seen.values().flat_map(BTreeMap::values).sum())
+}
+
+fn naive_value(query: &Query, base: u16, seed: u64, sites: &[u64], start: DateTime, metric: Metric) -> Option<f64> {
+    let fine = coarsest(base, query.bucket, query.hours);
+    let coarse = coarsest(60, query.bucket, query.hours);
+    let all = |metric, bucket| seen(query, seed, sites, start, metric, bucket);
+    let level = |at: &BTreeMap<u64, f64>| at.values().sum::<f64>();
+    match metric {
+        Metric::Entrances => sum(&all(VendorMetric::Entrances, fine)),
+        Metric::WalkBys => sum(&all(VendorMetric::WalkBys, fine)),
+        Metric::Transactions => sum(&all(VendorMetric::Transactions, fine)),
+        Metric::DwellTime => {
+            let weights = all(VendorMetric::Entrances, coarse);
+            let (mut top, mut bottom) = (0.0, 0.0);
+            for (time, values) in all(VendorMetric::DwellTime, coarse) {
+                for (site, value) in values {
+                    let weight = weights.get(&time).and_then(|at| at.get(&site)).copied().unwrap_or(0.0);
+                    top += value * weight;
+                    bottom += weight;
+                }
+            }
+            (bottom > 0.0).then(|| top / bottom)
+        }
+        Metric::Occupancy => {
+            let seen = all(VendorMetric::Occupancy, coarse);
+            (!seen.is_empty()).then(|| seen.values().map(level).sum::<f64>() / seen.len() as f64)
+        }
+        Metric::PeakOccupancy => all(VendorMetric::Occupancy, fine).values().map(level).reduce(f64::max),
+        Metric::ConversionRate => {
+            let sales = sum(&all(VendorMetric::Transactions, fine))?;
+            let entrances = sum(&all(VendorMetric::Entrances, fine))?;
+            (entrances > 0.0).then(|| sales / entrances)
+        }
+        Metric::CaptureRate => {
+            let entrances = sum(&all(VendorMetric::Entrances, fine))?;
+            let passed = sum(&all(VendorMetric::WalkBys, fine))?;
+            (entrances + passed > 0.0).then(|| entrances / (entrances + passed))
+        }
+    }
+}
+
+fn naive(query: &Query, base: u16, seed: u64) -> Vec<Row> {
+    let sites: Vec<u64> = query.sites.iter().map(|site| site.get()).collect();
+    let groups: Vec<(Option<u64>, Vec<u64>)> = match query.group_by {
+        GroupBy::Site => sites.iter().map(|site| (Some(*site), vec![*site])).collect(),
+        GroupBy::None => vec![(None, sites)],
+    };
+    let mut starts = BTreeSet::new();
+    for day in query.dates.iter() {
+        for minute in (query.hours.from()..query.hours.to()).step_by(5) {
+            starts.insert(bucket_start(query, day, minute));
+        }
+    }
+    let mut rows = Vec::new();
+    for (group, sites) in groups {
+        for start in &starts {
+            let mut values: Vec<Option<f64>> =
+                query.metrics.iter().map(|metric| naive_value(query, base, seed, &sites, *start, *metric)).collect();
+            if query.fill == Fill::None && values.iter().all(Option::is_none) {
+                continue;
+            }
+            if query.fill == Fill::Zero {
+                for (value, metric) in values.iter_mut().zip(&query.metrics) {
+                    let count = [Metric::Entrances, Metric::WalkBys, Metric::Transactions].contains(metric);
+                    *value = value.or(count.then_some(0.0));
+                }
+            }
+            rows.push((group, *start, values));
+        }
+    }
+    rows
+}
+
+fn real(query: &Query, base: u16, seed: u64) -> Vec<Row> {
+    let plan = Plan::new(query, VendorBucket::from_minutes(base).unwrap());
+    let mut grid = CellGrid::new(plan.series().len(), query.sites.len(), query.dates.len());
+    for (series_index, series) in plan.series().iter().enumerate() {
+        for (site_index, site) in query.sites.iter().enumerate() {
+            for (date_index, day) in query.dates.iter().enumerate() {
+                let minutes = series.bucket.minutes();
+                let figures: Vec<_> = (0..1440)
+                    .step_by(usize::from(minutes))
+                    .map(|minute| observe(seed, site.get(), day, series.metric, minutes, minute))
+                    .collect();
+                let index = grid.index(series_index, site_index, date_index);
+                grid.set(index, Cell::new(Figures::pack(&figures), Timestamp::UNIX_EPOCH, None));
+            }
+        }
+    }
+    let ordinary: Vec<DayShapes> = query.sites.iter().map(|_| DayShapes::from([])).collect();
+    rows(&roll_up(query, &plan, &grid, &ordinary))
+}
+
+fn rows(table: &pitaya::domain::table::Table) -> Vec<Row> {
+    table
+        .rows()
+        .map(|row| (table.groups()[row.group].map(SiteId::get), table.times()[row.time], row.values().collect()))
+        .collect()
+}
+
+fn assert_same(real: &[Row], naive: &[Row]) -> Result<(), TestCaseError> {
+    prop_assert_eq!(real.len(), naive.len());
+    for ((group, time, values), (other_group, other_time, other_values)) in real.iter().zip(naive) {
+        prop_assert_eq!((group, time), (other_group, other_time));
+        for (value, other) in values.iter().zip(other_values) {
+            match (value, other) {
+                (Some(value), Some(other)) => prop_assert!((value - other).abs() <= 1e-9 * other.abs().max(1.0)),
+                (value, other) => prop_assert_eq!(value, other),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn query() -> impl Strategy<Value = Query> {
+    let bucket = prop::sample::select(vec![
+        "5m", "10m", "15m", "20m", "30m", "hour", "2h", "3h", "4h", "6h", "8h", "12h", "day", "week", "month", "total",
+    ]);
+    let window = (0_u16..288, 1_u16..=288).prop_map(|(from, len)| (from * 5, (from + len).min(288) * 5));
+    let hours = prop_oneof![
+        Just((0, 1440)),
+        window.clone(),
+        window.prop_map(|(from, to)| (from / 60 * 60, to.div_ceil(60) * 60)),
+    ];
+    (
+        prop::collection::btree_set(1_u64..20, 1..4),
+        (0_i64..70, 0_i64..12),
+        prop::sample::subsequence(Metric::ALL.to_vec(), 1..=8).prop_shuffle(),
+        bucket,
+        hours,
+        prop::sample::select(vec![GroupBy::Site, GroupBy::None]),
+        prop::sample::select(vec![Fill::Null, Fill::Zero, Fill::None]),
+    )
+        .prop_map(|(sites, (from, days), metrics, bucket, (start, end), group_by, fill)| {
+            let from = date(2026, 1, 20).saturating_add(jiff::Span::new().days(from));
+            let to = from.saturating_add(jiff::Span::new().days(days));
+            let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
+            Query {
+                customer: CustomerId::new(1).unwrap(),
+                sites: sites.into_iter().map(|site| SiteId::new(site).unwrap()).collect(),
+                dates: DateRange::new(from, to).unwrap(),
+                metrics,
+                bucket: bucket.parse().unwrap(),
+                hours: format!("{}-{}", clock(start), clock(end)).parse().unwrap(),
+                group_by,
+                fill,
+            }
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn the_rollup_agrees_with_a_naive_one(query in query(), base in prop::sample::select(vec![5_u16, 10, 15, 30, 60]), seed in 0_u64..1000) {
+        let rolled = real(&query, base, seed);
+
+        assert_same(&rolled, &naive(&query, base, seed))?;
+        if query.fill != Fill::None {
+            prop_assert_eq!(rolled.len(), row_count(&query));
+        }
+    }
+
+    #[test]
+    fn a_total_is_the_sum_of_its_days_hours_and_quarters(query in query(), seed in 0_u64..1000) {
+        let counts = vec![Metric::Entrances, Metric::WalkBys, Metric::Transactions];
+        let sums = |bucket: &str| {
+            let query = Query { bucket: bucket.parse().unwrap(), metrics: counts.clone(), group_by: GroupBy::None, fill: Fill::Null, ..query.clone() };
+            real(&query, 15, seed).into_iter().fold(vec![None; 3], |sums: Vec<Option<f64>>, (_, _, values)| {
+                sums.iter().zip(values).map(|(sum, value)| match (*sum, value) {
+                    (Some(sum), Some(value)) => Some(sum + value),
+                    (sum, value) => sum.or(value),
+                }).collect()
+            })
+        };
+
+        let total = sums("total");
+
+        for bucket in ["month", "week", "day", "12h", "hour", "20m", "15m", "5m"] {
+            prop_assert_eq!(&sums(bucket), &total, "{}", bucket);
+        }
+    }
+
+    #[test]
+    fn any_split_of_the_dates_gives_the_same_figures(query in query(), cut in 0_usize..12, seed in 0_u64..1000) {
+        prop_assume!(!matches!(query.bucket, Bucket::Week | Bucket::Month | Bucket::Total) && query.dates.len() > 1);
+        let days: Vec<Date> = query.dates.iter().collect();
+        let cut = 1 + cut % (days.len() - 1);
+        let part = |from, to| Query { dates: DateRange::new(from, to).unwrap(), ..query.clone() };
+
+        let whole = real(&query, 15, seed);
+        let mut parts = real(&part(days[0], days[cut - 1]), 15, seed);
+        parts.extend(real(&part(days[cut], days[days.len() - 1]), 15, seed));
+
+        parts.sort_by_key(|(group, time, _)| (*group, *time));
+        assert_same(&whole, &parts)?;
+    }
+}
+
+#[test]
+fn the_repeated_hour_counts_twice_and_the_skipped_hour_is_not_expected() {
+    use pitaya::domain::zone::DayShape;
+    let zone = jiff::tz::TimeZone::get("America/Chicago").unwrap();
+    let day = |date: Date, bucket: &str| {
+        let query = Query {
+            customer: CustomerId::new(1).unwrap(),
+            sites: vec![SiteId::new(1).unwrap()],
+            dates: DateRange::day(date).unwrap(),
+            metrics: vec![Metric::Entrances, Metric::Occupancy, Metric::PeakOccupancy],
+            bucket: bucket.parse().unwrap(),
+            hours: Hours::ALL_DAY,
+            group_by: GroupBy::Site,
+            fill: Fill::Null,
+        };
+        let shape = DayShape::of(date, Some(&zone));
+        let plan = Plan::new(&query, VendorBucket::HOUR);
+        let mut grid = CellGrid::new(plan.series().len(), 1, 1);
+        for series in 0..plan.series().len() {
+            let mut figures: Vec<_> = (0..24).map(|hour| (hour != 2 || shape.gap.is_none()).then_some(1.0)).collect();
+            figures.extend(shape.fold.iter().map(|_| Some(5.0)));
+            let index = grid.index(series, 0, 0);
+            grid.set(index, Cell::new(Figures::pack(&figures), Timestamp::UNIX_EPOCH, None));
+        }
+        rows(&roll_up(&query, &plan, &grid, &[DayShapes::from([shape])]))
+    };
+
+    let autumn = day(date(2026, 11, 1), "hour");
+    let spring = day(date(2026, 3, 8), "hour");
+
+    assert_eq!(autumn.len(), 24);
+    assert_eq!(autumn[1].2, [Some(6.0), Some(3.0), Some(5.0)]);
+    assert_eq!(day(date(2026, 11, 1), "day")[0].2, [Some(29.0), Some(29.0 / 25.0), Some(5.0)]);
+    assert_eq!(spring.len(), 23);
+    assert!(spring.iter().all(|(_, time, _)| time.hour() != 2));
+    assert_eq!(day(date(2026, 3, 8), "2h").len(), 12);
+}

@@ -1,0 +1,203 @@
+//! A running Pitaya in front of a running simulated vendor, both on real sockets.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use jiff::{SignedDuration, Timestamp};
+use pitaya::app::App;
+use pitaya::clock::Clock;
+use pitaya::config::{Config, Environment, Purpose};
+use pitaya::http::Limits;
+use pitaya::simulator::{self, Simulator};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// The customer that every test app is configured with.
+pub const CUSTOMER: u64 = 123;
+/// The time that most tests are at: long after the dates that they ask for, so that these are final.
+pub const NOW: &str = "2026-06-01T12:00:00Z";
+
+/// What time it is for the app and its vendor.
+#[derive(Clone, Debug)]
+pub struct TestClock(Arc<AtomicI64>);
+
+impl TestClock {
+    pub fn at(time: &str) -> Self {
+        let time: Timestamp = time.parse().unwrap();
+        Self(Arc::new(AtomicI64::new(time.as_microsecond())))
+    }
+
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_microsecond(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+
+    pub fn advance(&self, by: SignedDuration) {
+        self.0.fetch_add(by.as_micros() as i64, Ordering::SeqCst);
+    }
+
+    pub fn set(&self, time: &str) {
+        let time: Timestamp = time.parse().unwrap();
+        self.0.store(time.as_microsecond(), Ordering::SeqCst);
+    }
+
+    fn clock(&self) -> Clock {
+        let shown = self.clone();
+        Clock::from_fn(move || shown.now())
+    }
+}
+
+/// How a test app is set up.
+pub struct Setup {
+    variables: BTreeMap<String, String>,
+    file: Option<String>,
+    vendor: simulator::Settings,
+    clock: TestClock,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let variables = [
+            ("PITAYA_AUTH", "disabled"),
+            ("PITAYA_UPSTREAM__CUSTOMER_IDS", "123"),
+            ("PITAYA_UPSTREAM__CONNECT_TIMEOUT", "5s"),
+        ];
+        Self {
+            variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            file: None,
+            vendor: simulator::Settings::default(),
+            clock: TestClock::at(NOW),
+        }
+    }
+}
+
+impl Setup {
+    /// Sets a variable of the configuration: `("CACHE__OPEN_TTL", "2s")`.
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.variables.insert(format!("PITAYA_{key}"), value.to_owned());
+        self
+    }
+
+    /// Adds a configuration file.
+    pub fn file(mut self, toml: &str) -> Self {
+        self.file = Some(toml.to_owned());
+        self
+    }
+
+    pub fn vendor(mut self, change: impl FnOnce(&mut simulator::Settings)) -> Self {
+        change(&mut self.vendor);
+        self
+    }
+
+    pub fn at(mut self, time: &str) -> Self {
+        self.clock = TestClock::at(time);
+        self
+    }
+
+    pub async fn start(self) -> TestApp {
+        let clock = self.clock.clock();
+        let vendor = Simulator::start(self.vendor.clone(), clock).await.unwrap();
+        self.start_before(vendor).await
+    }
+
+    /// Starts the app in front of a vendor that is there already.
+    pub async fn start_before(mut self, vendor: Simulator) -> TestApp {
+        for (key, value) in [
+            ("UPSTREAM__BASE_URL", vendor.base_url().to_string()),
+            ("UPSTREAM__TOKEN_URL", vendor.token_url().to_string()),
+            ("UPSTREAM__REFRESH_TOKEN", vendor.refresh_token()),
+        ] {
+            self.variables.entry(format!("PITAYA_{key}")).or_insert(value);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = self.file.map(|toml| {
+            let path = folder.path().join("pitaya.toml");
+            std::fs::write(&path, toml).unwrap();
+            path
+        });
+        let environment: Environment = self.variables.into_iter().collect();
+        let config = Config::load(path.as_deref(), &environment, Purpose::Serve).unwrap_or_else(|errors| panic!("{errors}"));
+        let app = App::build(config, self.clock.clock()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        tokio::spawn(app.serve(listener, None, stopped, Limits::default()));
+        TestApp { address, vendor, clock: self.clock, client: client(), stop }
+    }
+}
+
+fn client() -> Client {
+    Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap()
+}
+
+/// A running Pitaya in front of a running simulated vendor. It stops when dropped.
+pub struct TestApp {
+    pub address: SocketAddr,
+    pub vendor: Simulator,
+    pub clock: TestClock,
+    pub client: Client,
+    stop: CancellationToken,
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl TestApp {
+    pub async fn start() -> Self {
+        Setup::default().start().await
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(self.url(path))
+    }
+
+    /// `GET /v1/traffic` with that query string.
+    pub async fn traffic(&self, query: &str) -> Response {
+        self.get(&format!("/v1/traffic?{query}")).send().await.unwrap()
+    }
+
+    /// The JSON of a query that must succeed.
+    pub async fn rows(&self, query: &str) -> Value {
+        let response = self.traffic(query).await;
+        let status = response.status();
+        let body = response.text().await.unwrap();
+        assert_eq!(status, StatusCode::OK, "{query}: {body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    /// The problem of a query that must fail: status, slug, and the whole body.
+    pub async fn problem(&self, query: &str) -> (u16, String, Value) {
+        problem(self.traffic(query).await).await
+    }
+}
+
+/// The status, slug and body of a problem answer.
+pub async fn problem(response: Response) -> (u16, String, Value) {
+    let status = response.status().as_u16();
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(body["status"], status);
+    let slug = body["type"].as_str().unwrap().strip_prefix("/problems/").unwrap().to_owned();
+    (status, slug, body)
+}
+
+/// One column of the rows of an answer.
+pub fn column(answer: &Value, name: &str) -> Vec<Value> {
+    answer["data"].as_array().unwrap().iter().map(|row| row[name].clone()).collect()
+}
+
+/// `Cache-Status`, as text.
+pub fn cache_status(response: &Response) -> String {
+    response.headers()["cache-status"].to_str().unwrap().to_owned()
+}
