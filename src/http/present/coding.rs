@@ -187,8 +187,8 @@ mod tests {
                     brotli::BrotliDecompress(&mut &*encoded, &mut decoded).unwrap();
                 }
                 Coding::Gzip => {
-                    let mut decoder = flate2::read::GzDecoder::new(&*encoded);
-                    decoder.read_to_end(&mut decoded).unwrap();
+                    let mut reader = flate2::read::GzDecoder::new(&*encoded);
+                    reader.read_to_end(&mut decoded).unwrap();
                 }
                 Coding::Identity => decoded = encoded.to_vec(),
             }
