@@ -40,11 +40,11 @@ pub(super) async fn edge(
     let route = route_of(&request);
     let observation = Observation::begin(&request, route);
     let id = RequestId::of(request.headers());
-    let settings = &state.parts.settings;
+    let settings = &state.parts().settings;
     let origin = cors::allowed_origin(&settings.allowed_origins, request.headers());
 
-    let admitted = state.in_flight.admit();
-    show_in_flight(state.in_flight.now());
+    let admitted = state.in_flight().admit();
+    show_in_flight(state.in_flight().now());
     let mut passage = Passage::default();
     let answered = if cors::is_preflight(request.method(), request.headers()) {
         Ok(cors::preflight(origin.as_ref()))
@@ -60,7 +60,7 @@ pub(super) async fn edge(
         }
     };
     drop(admitted);
-    show_in_flight(state.in_flight.now());
+    show_in_flight(state.in_flight().now());
 
     let mut response = answered.unwrap_or_else(ApiError::into_response);
     if let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() {
@@ -108,10 +108,10 @@ fn admit(
         return Err(ApiError::HeadersTooLarge(MAX_HEADER_BYTES));
     }
     if uri.path().starts_with("/v1/") && request.method() != Method::OPTIONS {
-        let caller = state.authenticator.caller(request.headers());
+        let caller = state.authenticator().caller(request.headers());
         let caller = Arc::clone(caller.map_err(ApiError::Unauthenticated)?);
         if caller.name.is_some() {
-            passage.standing = state.rate_limits.count(caller.index);
+            passage.standing = state.rate_limits().count(caller.index);
         }
         request.extensions_mut().insert(Arc::clone(&caller));
         passage.caller = Some(caller);

@@ -55,9 +55,9 @@ pub(super) async fn live() -> Response {
 /// `GET /readyz`: the process wants requests. A failing vendor does not change that: what is cached is still answered.
 pub(super) async fn ready(State(state): State<AppState>) -> Response {
     let readiness = Readiness::of(
-        state.parts.shutting_down.is_cancelled(),
-        state.parts.service.upstream_status(),
-        &state.parts.startup_facts,
+        state.parts().shutting_down.is_cancelled(),
+        state.parts().service.upstream_status(),
+        &state.parts().startup_facts,
     );
     let status = match readiness.status {
         Status::Pass | Status::Warn => StatusCode::OK,

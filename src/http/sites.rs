@@ -37,7 +37,7 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     params::parse_none(query.as_deref())?;
-    let service = &state.parts.service;
+    let service = &state.parts().service;
     let scope = caller.scope();
     let customers = scope.customers.iter();
     let data = customers.flat_map(|customer| {

@@ -1,7 +1,6 @@
 //! What every handler may use; built once.
 
 use std::fmt;
-use std::ops::Deref;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -37,13 +36,12 @@ pub struct Parts {
     pub startup_facts: Vec<StartupFact>,
 }
 
-/// The parts, and what is made of them.
 #[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) parts: Parts,
-    pub(super) authenticator: Authenticator,
-    pub(super) rate_limits: RateLimits,
-    pub(super) in_flight: InFlight,
+struct Shared {
+    parts: Parts,
+    authenticator: Authenticator,
+    rate_limits: RateLimits,
+    in_flight: InFlight,
 }
 
 impl AppState {
@@ -57,13 +55,21 @@ impl AppState {
             parts,
         }))
     }
-}
 
-impl Deref for AppState {
-    type Target = Shared;
+    pub(super) fn parts(&self) -> &Parts {
+        &self.0.parts
+    }
 
-    fn deref(&self) -> &Shared {
-        &self.0
+    pub(super) fn authenticator(&self) -> &Authenticator {
+        &self.0.authenticator
+    }
+
+    pub(super) fn rate_limits(&self) -> &RateLimits {
+        &self.0.rate_limits
+    }
+
+    pub(super) fn in_flight(&self) -> &InFlight {
+        &self.0.in_flight
     }
 }
 

@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document, made from the lists and examples that the parameters themselves are read by.
+//! The `OpenAPI` 3.1 document, made from the lists and examples that the parameters themselves are read by.
 
 mod access;
 mod meta;

@@ -33,18 +33,24 @@ const WHOLE: f64 = 9_007_199_254_740_992.0;
 
 /// Appends a figure that is finite and not negative.
 pub(super) fn push(out: &mut Vec<u8>, style: Style, value: f64) {
-    if value <= WHOLE {
-        let whole = truncated(value);
-        if float(whole) == value {
-            out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
-            return;
-        }
+    if let Some(whole) = as_whole(value) {
+        out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
+        return;
     }
     match style {
         Style::Count => push_rounded(out, value, 0),
         Style::Decimal if value < SMALL => push_small_decimal(out, value),
         Style::Decimal => push_rounded(out, value, 4),
     }
+}
+
+#[expect(
+    clippy::float_cmp,
+    reason = "only a whole number comes back from the integers as it went"
+)]
+fn as_whole(value: f64) -> Option<u64> {
+    let whole = (value <= WHOLE).then(|| truncated(value))?;
+    (float(whole) == value).then_some(whole)
 }
 
 fn push_small_decimal(out: &mut Vec<u8>, value: f64) {

@@ -21,3 +21,5 @@ pub use conditional::not_modified;
 pub use format::Format;
 pub use headers::{VARY, cache_control, cache_status, seconds_left, server_timing};
 pub use render::{Rendered, SiteProblem, render};
+
+pub(super) use quality::members;

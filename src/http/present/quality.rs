@@ -3,10 +3,10 @@
 use http::header::{AsHeaderName, HeaderMap};
 
 /// A weight in thousandths.
-pub(super) type Weight = u16;
+pub(in crate::http) type Weight = u16;
 
 /// The members of a header with their weights, in their order; what is malformed is left out.
-pub(super) fn members(
+pub(in crate::http) fn members(
     headers: &HeaderMap,
     name: impl AsHeaderName,
 ) -> impl Iterator<Item = (&str, Weight)> {

@@ -5,10 +5,11 @@ use axum::extract::Path;
 use axum::response::{Html, IntoResponse, Response};
 use http::HeaderMap;
 use http::header::ACCEPT;
-use negotiator::Negotiator;
 use serde::Serialize;
 
 use super::{ApiError, ProblemKind};
+use crate::http::pages;
+use crate::http::present::members;
 
 /// The page of a kind, for programs.
 #[derive(Serialize)]
@@ -26,7 +27,7 @@ pub(in crate::http) async fn explain(
 ) -> Result<Response, ApiError> {
     let kind = ProblemKind::from_slug(&slug).ok_or(ApiError::NotFound)?;
     Ok(if prefers_html(&headers) {
-        Html(page(kind)).into_response()
+        ([pages::STRICT], Html(page(kind))).into_response()
     } else {
         Json(Explanation {
             r#type: kind.type_uri(),
@@ -40,13 +41,11 @@ pub(in crate::http) async fn explain(
 
 /// JSON where the caller has no preference; never a refusal, as this is where callers come for help.
 fn prefers_html(headers: &HeaderMap) -> bool {
-    let Some(accept) = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()) else {
-        return false;
+    let weight = |wanted: &str| {
+        let mut named = members(headers, ACCEPT).filter(|(range, _)| *range == wanted);
+        named.next().map_or(0, |(_, weight)| weight)
     };
-    Negotiator::new()
-        .accept(accept)
-        .media_type(Some(&["application/json", "text/html"]))
-        .is_some_and(|best| best == "text/html")
+    weight("text/html") > weight("application/json")
 }
 
 /// The words are our own constants, so they need no escaping beyond what they are written with.
@@ -64,6 +63,7 @@ fn page(kind: ProblemKind) -> String {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
 <title>{title} · Pitaya</title>
 </head>
 <body>

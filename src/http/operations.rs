@@ -32,7 +32,7 @@ pub(super) async fn purge(
         return Err(ApiError::Forbidden);
     }
     let params = CacheParams::parse(query.as_deref())?;
-    let (service, now) = (&state.parts.service, state.parts.clock.now());
+    let (service, now) = (&state.parts().service, state.parts().clock.now());
     let target = params.resolve(&caller.scope(), service.directory(), now)?;
     let purged = service.purge(&target.customers, target.sites.as_ref(), target.dates);
     tracing::info!(purged, client = caller.name.as_deref(), "figures were purged");
@@ -54,7 +54,7 @@ pub(super) async fn metrics(State(state): State<AppState>) -> Response {
         ),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    (headers, (state.parts.render_metrics)()).into_response()
+    (headers, (state.parts().render_metrics)()).into_response()
 }
 
 #[cfg(test)]
