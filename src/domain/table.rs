@@ -70,14 +70,14 @@ impl Table {
     }
 
     /// The figures of the row of `group` and `time`, to be written.
-    pub(super) fn row_mut(&mut self, group: usize, time: usize) -> &mut [f64] {
+    pub fn row_mut(&mut self, group: usize, time: usize) -> &mut [f64] {
         let columns = self.metrics.len();
         let row = group * self.times.len() + time;
         &mut self.values[row * columns..(row + 1) * columns]
     }
 
     /// Leaves out the row of `group` and `time`.
-    pub(super) fn hide(&mut self, group: usize, time: usize) {
+    pub fn hide(&mut self, group: usize, time: usize) {
         self.shown[group * self.times.len() + time] = false;
     }
 

@@ -1,5 +1,32 @@
 //! The outside: routes, parameters, presentations, problems. The only importer of axum besides `app` and `main`.
 
+mod auth;
+mod cors;
+mod edge;
+mod health;
+mod in_flight;
+mod observe;
+pub mod openapi;
+mod operations;
+mod pages;
+pub mod params;
+pub mod present;
+mod problem;
+mod rate_limit;
+mod request_id;
+mod router;
+mod server;
 mod settings;
+mod sites;
+mod state;
+#[cfg(test)]
+mod testing;
+mod traffic;
 
+pub use health::StartupFact;
+pub use observe::{REQUEST_DURATION, describe_metrics};
+pub use problem::{ApiError, KeyFault, ProblemKind, public_detail};
+pub use router::{admin, public};
+pub use server::{Limits, serve};
 pub use settings::{Auth, Client, RateLimit, Settings};
+pub use state::{AppState, Parts, RenderMetrics};

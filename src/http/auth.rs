@@ -1,0 +1,248 @@
+//! Who calls: from an API key to what its owner may see.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::params::Scope;
+use super::problem::KeyFault;
+use super::settings::{Auth, Settings};
+use crate::domain::site::{CustomerId, SiteId};
+
+const X_API_KEY: &str = "x-api-key";
+
+/// Who calls, and what it may see.
+#[derive(Debug)]
+pub(super) struct Caller {
+    /// The client's name; `None` where authentication is disabled.
+    pub(super) name: Option<Arc<str>>,
+    /// Where the client stands in the configuration.
+    pub(super) index: usize,
+    customers: Vec<CustomerId>,
+    sites: Option<BTreeSet<SiteId>>,
+    admin: bool,
+}
+
+impl Caller {
+    /// What it may see.
+    pub(super) fn scope(&self) -> Scope<'_> {
+        Scope {
+            customers: &self.customers,
+            sites: self.sites.as_ref(),
+        }
+    }
+
+    /// Whether it may administrate, seen from where it calls: without authentication, only this very machine may.
+    pub(super) fn may_administrate(&self, from_loopback: bool) -> bool {
+        if self.name.is_some() {
+            self.admin
+        } else {
+            from_loopback
+        }
+    }
+}
+
+/// Tells callers by their keys.
+#[derive(Debug)]
+pub(super) struct Authenticator {
+    /// The digests of each client's keys; none where authentication is disabled.
+    keys: Vec<([u8; 32], Arc<Caller>)>,
+    /// Who everybody is where authentication is disabled.
+    anybody: Option<Arc<Caller>>,
+}
+
+impl Authenticator {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let clients = match &settings.auth {
+            Auth::Required(clients) => clients,
+            Auth::Disabled => {
+                let anybody = Caller {
+                    name: None,
+                    index: 0,
+                    customers: settings.customers.clone(),
+                    sites: None,
+                    admin: false,
+                };
+                return Self {
+                    keys: Vec::new(),
+                    anybody: Some(Arc::new(anybody)),
+                };
+            }
+        };
+        let keys = clients.iter().enumerate().flat_map(|(index, client)| {
+            let visible = |customer: &CustomerId| {
+                let of_client = client.customer_ids.as_ref();
+                of_client.is_none_or(|customers| customers.contains(customer))
+            };
+            let customers = settings.customers.iter().copied().filter(visible);
+            let caller = Arc::new(Caller {
+                name: Some(client.name.as_str().into()),
+                index,
+                customers: customers.collect(),
+                sites: client.site_ids.clone(),
+                admin: client.admin,
+            });
+            let digests = client.key_sha256.iter();
+            digests.map(move |digest| (*digest, Arc::clone(&caller)))
+        });
+        Self {
+            keys: keys.collect(),
+            anybody: None,
+        }
+    }
+
+    /// Who sent a request with those header fields.
+    pub(super) fn caller(&self, headers: &HeaderMap) -> Result<&Arc<Caller>, KeyFault> {
+        if let Some(anybody) = &self.anybody {
+            return Ok(anybody);
+        }
+        let digest: [u8; 32] = Sha256::digest(key(headers)?).into();
+        // Every key is compared, and each in constant time, so that the time taken tells nothing of any.
+        let mut found = None;
+        for (known, caller) in &self.keys {
+            if bool::from(known.ct_eq(&digest)) {
+                found = Some(caller);
+            }
+        }
+        found.ok_or(KeyFault::Unknown)
+    }
+}
+
+/// The one key that a request gives.
+fn key(headers: &HeaderMap) -> Result<&[u8], KeyFault> {
+    let bearer = match only(headers, AUTHORIZATION.as_str())? {
+        Some(value) => Some(bearer(value).ok_or(KeyFault::Malformed)?),
+        None => None,
+    };
+    match (bearer, only(headers, X_API_KEY)?) {
+        (None, None) => Err(KeyFault::Missing),
+        (Some(key), None) | (None, Some(key)) if !key.is_empty() => Ok(key),
+        (Some(one), Some(other)) if one == other && !one.is_empty() => Ok(one),
+        _ => Err(KeyFault::Malformed),
+    }
+}
+
+/// The value of a field that may be given once.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, KeyFault> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next().map(http::HeaderValue::as_bytes);
+    if values.next().is_some() {
+        return Err(KeyFault::Malformed);
+    }
+    Ok(first)
+}
+
+/// What follows the scheme `Bearer`, which is matched in any case (RFC 9110 section 11.1).
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    const SCHEME: &[u8] = b"bearer ";
+    let (scheme, key) = value.split_at_checked(SCHEME.len())?;
+    scheme
+        .eq_ignore_ascii_case(SCHEME)
+        .then(|| key.trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::http::settings::Client;
+    use crate::http::testing;
+
+    fn client(name: &str, keys: &[&str]) -> Client {
+        Client {
+            name: name.into(),
+            key_sha256: keys.iter().map(|key| Sha256::digest(key).into()).collect(),
+            customer_ids: None,
+            site_ids: None,
+            rate_limit: None,
+            admin: false,
+        }
+    }
+
+    fn authenticator() -> Authenticator {
+        let one = CustomerId::new(1).unwrap();
+        let nine = CustomerId::new(9).unwrap();
+        let scoped = Client {
+            customer_ids: Some(BTreeSet::from([one, nine])),
+            ..client("scoped", &["scoped-key"])
+        };
+        Authenticator::new(&Settings {
+            auth: Auth::Required(vec![client("rotated", &["old", "new"]), scoped]),
+            ..testing::settings()
+        })
+    }
+
+    fn name(headers: &[(&'static str, &'static str)]) -> Result<String, KeyFault> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, HeaderValue::from_static(value));
+        }
+        let authenticator = authenticator();
+        let caller = authenticator.caller(&map)?;
+        Ok(caller.name.as_deref().unwrap_or("anybody").to_owned())
+    }
+
+    #[test]
+    fn a_key_is_taken_from_either_field_and_while_it_is_rotated() {
+        assert_eq!(name(&[("authorization", "Bearer old")]).unwrap(), "rotated");
+        assert_eq!(name(&[("authorization", "bearer new")]).unwrap(), "rotated");
+        assert_eq!(name(&[("x-api-key", "scoped-key")]).unwrap(), "scoped");
+        assert_eq!(
+            name(&[("authorization", "Bearer old"), ("x-api-key", "old")]).unwrap(),
+            "rotated"
+        );
+    }
+
+    #[test]
+    fn no_key_a_wrong_key_and_two_keys_are_refused() {
+        assert_eq!(name(&[]), Err(KeyFault::Missing));
+        assert_eq!(name(&[("x-api-key", "nobody's")]), Err(KeyFault::Unknown));
+        for malformed in [
+            &[("authorization", "Bearer old"), ("x-api-key", "new")][..],
+            &[("x-api-key", "old"), ("x-api-key", "old")],
+            &[("authorization", "Basic b2xkOm9sZA==")],
+            &[("authorization", "old")],
+            &[("authorization", "Bearer ")],
+            &[("x-api-key", "")],
+        ] {
+            assert_eq!(name(malformed), Err(KeyFault::Malformed), "{malformed:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_sees_only_customers_that_are_its_own_and_configured() {
+        let authenticator = authenticator();
+        let mut headers = HeaderMap::new();
+        headers.insert(X_API_KEY, HeaderValue::from_static("scoped-key"));
+
+        let scope = authenticator.caller(&headers).unwrap().scope();
+
+        assert_eq!(scope.customers, [CustomerId::new(1).unwrap()]);
+    }
+
+    #[test]
+    fn without_authentication_only_this_machine_may_administrate() {
+        let disabled = Authenticator::new(&testing::settings());
+
+        let anybody = disabled.caller(&HeaderMap::new()).unwrap();
+
+        assert!(anybody.may_administrate(true));
+        assert!(!anybody.may_administrate(false));
+    }
+
+    #[test]
+    fn a_client_without_the_right_may_not_administrate_from_anywhere() {
+        let authenticator = authenticator();
+        let mut headers = HeaderMap::new();
+        headers.insert(X_API_KEY, HeaderValue::from_static("old"));
+
+        let caller = authenticator.caller(&headers).unwrap();
+
+        assert!(!caller.may_administrate(true));
+    }
+}

@@ -1,0 +1,102 @@
+//! Which pages of other origins may call (the Fetch standard's CORS protocol).
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
+    VARY,
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, DELETE");
+const REQUEST_HEADERS: HeaderValue =
+    HeaderValue::from_static("Authorization, X-API-Key, If-None-Match, X-Request-Id");
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "ETag, Cache-Status, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, Server-Timing",
+);
+/// Two hours: as long as any browser keeps the answer to a preflight.
+const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
+const PREFLIGHT_VARY: HeaderValue = HeaderValue::from_static(
+    "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
+);
+
+/// The request's origin, if its pages may call.
+pub(super) fn allowed_origin(allowed: &[HeaderValue], headers: &HeaderMap) -> Option<HeaderValue> {
+    let origin = headers.get(ORIGIN)?;
+    allowed.contains(origin).then(|| origin.clone())
+}
+
+/// Whether a browser asks for permission rather than for anything.
+pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+    method == Method::OPTIONS
+        && headers.contains_key(ORIGIN)
+        && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// The answer to a preflight; without the origin's own field, which every answer gets from [`write`].
+pub(super) fn preflight(origin: Option<&HeaderValue>) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(VARY, PREFLIGHT_VARY);
+    if origin.is_some() {
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS);
+        headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+    }
+    response
+}
+
+/// Lets pages of `origin` read an answer and those of its fields that they may need.
+pub(super) fn write(origin: HeaderValue, headers: &mut HeaderMap) {
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(origin: &'static str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(ORIGIN, HeaderValue::from_static(origin));
+        headers
+    }
+
+    #[test]
+    fn only_exact_origins_may_call() {
+        let allowed = [HeaderValue::from_static("https://app.example")];
+        let may = |origin| allowed_origin(&allowed, &from(origin)).is_some();
+
+        assert!(may("https://app.example"));
+        for other in [
+            "http://app.example",
+            "https://app.example:8443",
+            "https://evil.app.example",
+            "https://app.example.evil.test",
+            "null",
+        ] {
+            assert!(!may(other), "{other}");
+        }
+        assert_eq!(allowed_origin(&allowed, &HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_preflight_is_told_apart_from_a_plain_options_request() {
+        let mut headers = from("https://app.example");
+        assert!(!is_preflight(&Method::OPTIONS, &headers));
+
+        headers.insert(ACCESS_CONTROL_REQUEST_METHOD, HeaderValue::from_static("GET"));
+
+        assert!(is_preflight(&Method::OPTIONS, &headers));
+        assert!(!is_preflight(&Method::GET, &headers));
+    }
+
+    #[test]
+    fn a_foreign_origin_is_permitted_nothing() {
+        let response = preflight(None);
+
+        assert!(!response.headers().contains_key(ACCESS_CONTROL_ALLOW_METHODS));
+    }
+}

@@ -1,0 +1,198 @@
+//! `/livez` and `/readyz`: whether the process is up, and whether it wants requests.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::CACHE_CONTROL;
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+
+use super::state::AppState;
+use crate::upstream::{CircuitState, TokenState, UpstreamStatus};
+
+/// Something found out at start that an operator should know of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartupFact {
+    /// A short name in `snake_case`, unique among the facts.
+    pub name: &'static str,
+    /// Whether it is worth a warning.
+    pub warning: bool,
+    /// What it is, in a sentence without secrets.
+    pub detail: String,
+}
+
+/// Whether all is well with one thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Pass,
+    Warn,
+    Fail,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Check {
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    detail: String,
+}
+
+/// The body of `/readyz`. The worst check makes the status, but only our own shutdown makes it `fail`.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Readiness {
+    status: Status,
+    checks: BTreeMap<&'static str, Check>,
+}
+
+/// `GET /livez`: the process answers.
+pub(super) async fn live() -> Response {
+    uncached(StatusCode::OK, Json(serde_json::json!({"status": "pass"})))
+}
+
+/// `GET /readyz`: the process wants requests. A failing vendor does not change that: what is cached is still answered.
+pub(super) async fn ready(State(state): State<AppState>) -> Response {
+    let readiness = Readiness::of(
+        state.parts().shutting_down.is_cancelled(),
+        state.parts().service.upstream_status(),
+        &state.parts().startup_facts,
+    );
+    let status = match readiness.status {
+        Status::Pass | Status::Warn => StatusCode::OK,
+        Status::Fail => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    uncached(status, Json(readiness))
+}
+
+fn uncached(status: StatusCode, body: impl IntoResponse) -> Response {
+    let no_store = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    (status, [no_store], body).into_response()
+}
+
+impl Readiness {
+    fn of(shutting_down: bool, upstream: UpstreamStatus, facts: &[StartupFact]) -> Self {
+        let process = if shutting_down {
+            Check::new(Status::Fail, "shutting_down", "The process is shutting down.")
+        } else {
+            Check::new(Status::Pass, "running", "The process takes requests.")
+        };
+        let mut checks = BTreeMap::from([
+            ("process", process),
+            ("upstream_circuit", circuit(upstream.circuit)),
+            ("upstream_tokens", tokens(upstream.tokens)),
+        ]);
+        for fact in facts {
+            let check = Check {
+                status: if fact.warning { Status::Warn } else { Status::Pass },
+                state: None,
+                detail: fact.detail.clone(),
+            };
+            checks.insert(fact.name, check);
+        }
+        let worst = checks.values().map(|check| check.status).max();
+        Self {
+            status: worst.unwrap_or(Status::Pass),
+            checks,
+        }
+    }
+}
+
+impl Check {
+    fn new(status: Status, state: &'static str, detail: &str) -> Self {
+        Self {
+            status,
+            state: Some(state),
+            detail: detail.to_owned(),
+        }
+    }
+}
+
+fn circuit(state: CircuitState) -> Check {
+    match state {
+        CircuitState::Closed => Check::new(Status::Pass, "closed", "The vendor is called."),
+        CircuitState::Open => Check::new(
+            Status::Warn,
+            "open",
+            "The vendor kept failing, and is left alone for a moment.",
+        ),
+        CircuitState::HalfOpen => Check::new(
+            Status::Warn,
+            "half_open",
+            "One call probes whether the vendor is well again.",
+        ),
+    }
+}
+
+fn tokens(state: TokenState) -> Check {
+    match state {
+        TokenState::Unused => Check::new(Status::Pass, "unused", "No token has been needed yet."),
+        TokenState::Valid => Check::new(Status::Pass, "valid", "The ID token has not expired."),
+        TokenState::NotRenewable => Check::new(
+            Status::Warn,
+            "not_renewable",
+            "There is no refresh token: calls fail once the ID token expires.",
+        ),
+        TokenState::RenewalFailing => Check::new(
+            Status::Warn,
+            "renewal_failing",
+            "Renewing the tokens fails for now, and is tried again.",
+        ),
+        TokenState::Refused => {
+            Check::new(Status::Warn, "refused", "The vendor refuses our tokens.")
+        }
+        TokenState::Expired => Check::new(
+            Status::Warn,
+            "expired",
+            "The ID token has expired, and there is nothing to renew it with.",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WELL: UpstreamStatus = UpstreamStatus {
+        circuit: CircuitState::Closed,
+        tokens: TokenState::Valid,
+    };
+
+    #[test]
+    fn a_failing_vendor_is_shown_and_does_not_make_pitaya_unready() {
+        let failing = UpstreamStatus {
+            circuit: CircuitState::Open,
+            tokens: TokenState::Refused,
+        };
+
+        let readiness = Readiness::of(false, failing, &[]);
+
+        assert_eq!(readiness.status, Status::Warn);
+        assert_eq!(readiness.checks["upstream_circuit"].state, Some("open"));
+        assert_eq!(readiness.checks["upstream_tokens"].state, Some("refused"));
+    }
+
+    #[test]
+    fn shutting_down_makes_pitaya_unready() {
+        assert_eq!(Readiness::of(false, WELL, &[]).status, Status::Pass);
+        assert_eq!(Readiness::of(true, WELL, &[]).status, Status::Fail);
+    }
+
+    #[test]
+    fn what_was_found_out_at_start_is_told() {
+        let fact = StartupFact {
+            name: "token_store",
+            warning: true,
+            detail: "Tokens are kept in memory only.".into(),
+        };
+
+        let readiness = serde_json::to_value(Readiness::of(false, WELL, &[fact])).unwrap();
+
+        assert_eq!(readiness["status"], "warn");
+        assert_eq!(
+            readiness["checks"]["token_store"],
+            serde_json::json!({"status": "warn", "detail": "Tokens are kept in memory only."})
+        );
+    }
+}

@@ -1,0 +1,62 @@
+//! How many requests are being answered, and how many may be.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Counts requests being answered, up to a limit.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    limit: usize,
+    now: AtomicUsize,
+}
+
+/// One request being answered; it is over when this is dropped, as happens too when its caller leaves.
+#[derive(Debug)]
+pub(super) struct Admitted<'a>(&'a InFlight);
+
+impl InFlight {
+    pub(super) const fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            now: AtomicUsize::new(0),
+        }
+    }
+
+    /// Admits one more request, or none where the limit is reached.
+    pub(super) fn admit(&self) -> Option<Admitted<'_>> {
+        // The count guards nothing but itself, so no ordering with other memory is needed.
+        let before = self.now.fetch_add(1, Ordering::Relaxed);
+        let admitted = Admitted(self);
+        (before < self.limit).then_some(admitted)
+    }
+
+    /// Requests being answered now.
+    pub(super) fn now(&self) -> usize {
+        self.now.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Admitted<'_> {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_the_limit_nobody_is_admitted_until_somebody_leaves() {
+        let in_flight = InFlight::new(2);
+        let first = in_flight.admit();
+        let second = in_flight.admit();
+
+        assert!(first.is_some() && second.is_some());
+        assert!(in_flight.admit().is_none());
+        assert_eq!(in_flight.now(), 2);
+
+        drop(first);
+
+        assert!(in_flight.admit().is_some());
+    }
+}

@@ -1,0 +1,117 @@
+//! What operators see of each request: one log line, and metrics.
+
+use std::time::{Duration, Instant};
+
+use axum::extract::MatchedPath;
+use axum::response::Response;
+use http::header::{CONTENT_LENGTH, HeaderName};
+use http::{Method, Request, Uri};
+use http_body::Body as _;
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use super::request_id::RequestId;
+
+/// The histogram of request durations, in seconds; whoever installs the recorder gives it its buckets.
+pub const REQUEST_DURATION: &str = "pitaya_http_request_duration_seconds";
+const REQUESTS: &str = "pitaya_http_requests_total";
+const IN_FLIGHT: &str = "pitaya_http_requests_in_flight";
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// Describes the metrics of the HTTP side; to be called once the recorder is installed.
+pub fn describe_metrics() {
+    describe_counter!(REQUESTS, "Requests answered, by method, route and status.");
+    describe_histogram!(
+        REQUEST_DURATION,
+        metrics::Unit::Seconds,
+        "Time from a request's head to its answer's, by route."
+    );
+    describe_gauge!(IN_FLIGHT, "Requests being answered.");
+}
+
+/// What is told of a request, taken down before it is answered.
+pub(super) struct Observation {
+    began: Instant,
+    method: Method,
+    uri: Uri,
+    route: &'static str,
+}
+
+impl Observation {
+    pub(super) fn begin<B>(request: &Request<B>, route: &'static str) -> Self {
+        Self {
+            began: Instant::now(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            route,
+        }
+    }
+
+    /// Logs and counts the answer. Keys travel in header fields, of which none but the listed are logged.
+    pub(super) fn end(self, response: &Response, id: &RequestId, client: Option<&str>) {
+        let elapsed = self.began.elapsed();
+        let status = response.status();
+        let text = |name: &HeaderName| {
+            let value = response.headers().get(name);
+            value.and_then(|value| value.to_str().ok())
+        };
+        let bytes = response.body().size_hint().exact();
+        tracing::info!(
+            target: "pitaya::access",
+            method = self.method.as_str(),
+            path = self.uri.path(),
+            query = self.uri.query(),
+            status = status.as_u16(),
+            duration_ms = milliseconds(elapsed),
+            bytes = bytes.or_else(|| text(&CONTENT_LENGTH)?.parse().ok()),
+            client,
+            cache = text(&CACHE_STATUS),
+            request_id = id.as_str(),
+            "answered"
+        );
+        let method = method_label(&self.method);
+        let status = status.as_str().to_owned();
+        counter!(REQUESTS, "method" => method, "route" => self.route, "status" => status)
+            .increment(1);
+        histogram!(REQUEST_DURATION, "route" => self.route).record(elapsed.as_secs_f64());
+    }
+}
+
+/// Shows how many requests are being answered.
+pub(super) fn show_in_flight(requests: usize) {
+    gauge!(IN_FLIGHT).set(f64::from(u32::try_from(requests).unwrap_or(u32::MAX)));
+}
+
+/// The route of a request as a label: the routes are few, what callers make up is not.
+pub(super) fn route_of<B>(request: &Request<B>) -> &'static str {
+    let matched = request.extensions().get::<MatchedPath>();
+    match matched.map(MatchedPath::as_str) {
+        None => "none",
+        Some("/v1/traffic") => "/v1/traffic",
+        Some("/v1/sites") => "/v1/sites",
+        Some("/v1/cache") => "/v1/cache",
+        Some("/livez") => "/livez",
+        Some("/readyz") => "/readyz",
+        Some("/metrics") => "/metrics",
+        Some("/problems/{slug}") => "/problems/{slug}",
+        Some("/") => "/",
+        Some(_) => "assets",
+    }
+}
+
+/// Methods too can be made up.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+fn milliseconds(elapsed: Duration) -> f64 {
+    (elapsed.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,192 @@
+//! Pages and what they load, all from the binary: the explorer, the API's document, and its viewer.
+
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
+
+use axum::body::Body;
+use axum::extract::Path;
+use axum::response::{IntoResponse, Redirect, Response};
+use headers::{ETag, HeaderMapExt};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use rust_embed::RustEmbed;
+use utoipa_swagger_ui::Config;
+
+use super::present::not_modified;
+use super::problem::ApiError;
+
+type Field = (HeaderName, HeaderValue);
+
+/// Nothing but our own origin, and nothing inline.
+pub(super) const STRICT: Field = (
+    CONTENT_SECURITY_POLICY,
+    HeaderValue::from_static(
+        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    ),
+);
+/// Swagger UI writes styles into its elements, and draws its icons from `data:` URIs.
+const VIEWER: Field = (
+    CONTENT_SECURITY_POLICY,
+    HeaderValue::from_static(
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    ),
+);
+
+#[derive(RustEmbed)]
+#[folder = "assets/explorer"]
+struct Explorer;
+
+/// `GET /`: the explorer.
+pub(super) async fn explorer(headers: HeaderMap) -> Result<Response, ApiError> {
+    explorer_file("index.html", &headers)
+}
+
+/// `GET /explorer/{file}`: what the explorer loads.
+pub(super) async fn explorer_asset(
+    Path(file): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    explorer_file(&file, &headers)
+}
+
+fn explorer_file(file: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
+    let asset = Explorer::get(file).ok_or(ApiError::NotFound)?;
+    let content_type = asset.metadata.mimetype().to_owned();
+    Ok(embedded(asset.data, &content_type, STRICT, headers))
+}
+
+/// `GET /docs`: where the viewer is; its page refers to its files by relative paths.
+pub(super) async fn docs() -> Redirect {
+    Redirect::temporary("/docs/")
+}
+
+/// `GET /docs/`: the viewer's page.
+pub(super) async fn docs_index(headers: HeaderMap) -> Result<Response, ApiError> {
+    docs_file("index.html", &headers)
+}
+
+/// `GET /docs/{file}`: what the viewer loads.
+pub(super) async fn docs_asset(
+    Path(file): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    docs_file(&file, &headers)
+}
+
+fn docs_file(file: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
+    /// Without a validator: the public one would be sent our document.
+    static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
+        let config = Config::new(["/openapi.json"]).validator_url("none");
+        Arc::new(config.try_it_out_enabled(true).deep_linking(true))
+    });
+    let served = utoipa_swagger_ui::serve(file, Arc::clone(&CONFIG));
+    let served = served.map_err(|error| ApiError::Internal(error.to_string()))?;
+    let asset = served.ok_or(ApiError::NotFound)?;
+    Ok(embedded(
+        asset.bytes,
+        &asset.content_type,
+        VIEWER,
+        headers,
+    ))
+}
+
+/// `GET /openapi.json`: the document, as it is committed.
+pub(super) async fn openapi_json(headers: HeaderMap) -> Response {
+    let document = include_bytes!("../../openapi/openapi.json");
+    embedded(Cow::Borrowed(document), "application/json", STRICT, &headers)
+}
+
+/// `GET /openapi.yaml`: the same as YAML (RFC 9512).
+pub(super) async fn openapi_yaml(headers: HeaderMap) -> Response {
+    let document = include_bytes!("../../openapi/openapi.yaml");
+    embedded(Cow::Borrowed(document), "application/yaml", STRICT, &headers)
+}
+
+/// Something that stays the same until Pitaya is updated; caches ask each time whether that has happened.
+fn embedded(
+    bytes: Cow<'static, [u8]>,
+    content_type: &str,
+    policy: Field,
+    headers: &HeaderMap,
+) -> Response {
+    let digest = hex::encode(&blake3::hash(&bytes).as_bytes()[..16]);
+    let no_cache = (CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Weak, since the same bytes may be sent in several content codings.
+    let etag = format!("W/\"{digest}\"").parse::<ETag>().ok();
+    let mut response = if etag.as_ref().is_some_and(|etag| not_modified(headers, etag)) {
+        (StatusCode::NOT_MODIFIED, [no_cache, policy]).into_response()
+    } else {
+        let text = content_type.starts_with("text/") && !content_type.contains("charset");
+        let charset = if text { "; charset=utf-8" } else { "" };
+        let content_type = HeaderValue::try_from(format!("{content_type}{charset}"))
+            .unwrap_or(HeaderValue::from_static("application/octet-stream"));
+        let body = Body::from(match bytes {
+            Cow::Borrowed(bytes) => bytes::Bytes::from_static(bytes),
+            Cow::Owned(bytes) => bytes.into(),
+        });
+        ([no_cache, policy, (CONTENT_TYPE, content_type)], body).into_response()
+    };
+    if let Some(etag) = etag {
+        response.headers_mut().typed_insert(etag);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{ETAG, IF_NONE_MATCH};
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    async fn text(response: Response) -> String {
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_viewer_shows_our_own_document_and_asks_no_validator() {
+        let initializer = docs_file("swagger-initializer.js", &HeaderMap::new()).unwrap();
+        let initializer = text(initializer).await;
+
+        assert!(initializer.contains(r#""url": "/openapi.json""#), "{initializer}");
+        assert!(initializer.contains(r#""validatorUrl": "none""#), "{initializer}");
+    }
+
+    #[tokio::test]
+    async fn pages_load_nothing_from_other_hosts() {
+        for page in [
+            explorer_file("index.html", &HeaderMap::new()).unwrap(),
+            docs_file("index.html", &HeaderMap::new()).unwrap(),
+        ] {
+            let policy = page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
+            assert!(policy.starts_with("default-src 'self';") && !policy.contains("http"));
+
+            let page = text(page).await;
+
+            for reference in ["src=\"http", "href=\"http", "src=\"//", "href=\"//"] {
+                assert!(!page.contains(reference), "{page}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_caller_has_is_not_sent_again() {
+        let first = explorer(HeaderMap::new()).await.unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert(IF_NONE_MATCH, first.headers()[ETAG].clone());
+
+        let second = explorer(headers).await.unwrap();
+
+        assert_eq!(second.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(second.headers()[ETAG], first.headers()[ETAG]);
+    }
+
+    #[test]
+    fn nothing_outside_of_what_is_embedded_is_served() {
+        for file in ["../../Cargo.toml", "nothing.js", ""] {
+            assert!(explorer_file(file, &HeaderMap::new()).is_err(), "{file}");
+        }
+        assert!(docs_file("../Cargo.toml", &HeaderMap::new()).is_err());
+    }
+}

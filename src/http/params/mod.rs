@@ -1,0 +1,46 @@
+//! Strict parameters: every form of the documentation and nothing else, every fault of a request in one answer.
+
+mod cache;
+mod decode;
+mod faults;
+mod resolve;
+mod rows;
+mod traffic;
+mod values;
+
+pub(super) use decode::Parameter;
+pub(super) use values::{
+    BUCKET, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, METRIC, PARTIAL, SITES,
+};
+
+pub use cache::{CacheParams, PurgeTarget};
+pub use faults::ParameterFault;
+pub use resolve::{Rejection, Scope};
+pub use traffic::TrafficParams;
+
+/// Checks the query string of a route that takes no parameters.
+///
+/// # Errors
+///
+/// A fault for each parameter given.
+pub fn parse_none(query: Option<&str>) -> Result<(), Vec<ParameterFault>> {
+    let mut faults = faults::Faults::default();
+    let [] = decode::split(query, &[], &mut faults);
+    faults.or_ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_without_parameters_refuses_each() {
+        assert_eq!(parse_none(None), Ok(()));
+        assert_eq!(parse_none(Some("")), Ok(()));
+
+        let faults = parse_none(Some("customer=1&x=2")).unwrap_err();
+
+        let names: Vec<_> = faults.iter().map(|fault| &fault.parameter).collect();
+        assert_eq!(names, ["customer", "x"]);
+    }
+}

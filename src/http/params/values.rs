@@ -1,0 +1,200 @@
+//! The values of single parameters, from text; whatever is wrong is noted.
+
+use std::str::FromStr;
+
+use super::decode::{Given, Parameter};
+use super::faults::{Faults, nearest, quoted};
+use super::resolve::Scope;
+use crate::domain::metric::Metric;
+use crate::domain::query::DateExpression;
+use crate::domain::site::{CustomerId, InvalidId, SiteId};
+
+pub(in crate::http) const SITES: Parameter = Parameter {
+    name: "sites",
+    example: "750,751",
+};
+pub(in crate::http) const DATES: Parameter = Parameter {
+    name: "dates",
+    example: "2026-02-18..2026-02-19",
+};
+pub(in crate::http) const METRIC: Parameter = Parameter {
+    name: "metric",
+    example: "entrances,dwell_time",
+};
+pub(in crate::http) const BUCKET: Parameter = Parameter {
+    name: "bucket",
+    example: "hour",
+};
+pub(in crate::http) const HOURS: Parameter = Parameter {
+    name: "hours",
+    example: "09:00-17:00",
+};
+pub(in crate::http) const GROUP_BY: Parameter = Parameter {
+    name: "group_by",
+    example: "site",
+};
+pub(in crate::http) const FILL: Parameter = Parameter {
+    name: "fill",
+    example: "null",
+};
+pub(in crate::http) const PARTIAL: Parameter = Parameter {
+    name: "partial",
+    example: "deny",
+};
+pub(in crate::http) const FORMAT: Parameter = Parameter {
+    name: "format",
+    example: "json",
+};
+pub(in crate::http) const CUSTOMER: Parameter = Parameter {
+    name: "customer",
+    example: "123",
+};
+/// Notes a parameter that must be given and is not.
+pub(super) fn required(given: &Given<'_>, parameter: &Parameter, faults: &mut Faults) {
+    if *given == Given::Absent {
+        faults.push(parameter.name, format!("is required, {}", parameter.hint()));
+    }
+}
+
+/// A value that parses itself.
+pub(super) fn parsed<T>(given: &Given<'_>, parameter: &Parameter, faults: &mut Faults) -> Option<T>
+where
+    T: FromStr,
+    T::Err: std::fmt::Display,
+{
+    let Given::Text(text) = given else {
+        return None;
+    };
+    text.parse()
+        .map_err(|error| {
+            let (text, hint) = (quoted(text), parameter.hint());
+            faults.push(
+                parameter.name,
+                format!("{text} is not valid: {error}, {hint}"),
+            );
+        })
+        .ok()
+}
+
+/// One of a few words.
+pub(super) fn choice<T: Copy>(
+    given: &Given<'_>,
+    parameter: &Parameter,
+    choices: &[(&str, T)],
+    faults: &mut Faults,
+) -> Option<T> {
+    let Given::Text(text) = given else {
+        return None;
+    };
+    let chosen = choices.iter().find(|(word, _)| word == text);
+    if chosen.is_none() {
+        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+        faults.push(
+            parameter.name,
+            format!(
+                "{} is not one of {}; write it {}",
+                quoted(text),
+                words.join(", "),
+                parameter.hint()
+            ),
+        );
+    }
+    chosen.map(|(_, value)| *value)
+}
+
+/// The items between the commas; one fault for all empty ones.
+fn items<'a>(
+    text: &'a str,
+    parameter: &Parameter,
+    faults: &mut Faults,
+) -> impl Iterator<Item = &'a str> + use<'a> {
+    if text.split(',').any(str::is_empty) {
+        faults.push(
+            parameter.name,
+            format!(
+                "has a stray comma; one comma stands between two items, {}",
+                parameter.hint()
+            ),
+        );
+    }
+    text.split(',').filter(|item| !item.is_empty())
+}
+
+/// Site ids, sorted, each once.
+pub(super) fn parse_sites(given: &Given<'_>, faults: &mut Faults) -> Option<Vec<SiteId>> {
+    let Given::Text(text) = given else {
+        return None;
+    };
+    let mut sites = Vec::new();
+    for item in items(text, &SITES, faults) {
+        match item.parse() {
+            Ok(site) => sites.push(site),
+            Err::<_, InvalidId>(error) => faults.push(
+                SITES.name,
+                format!("{} is not valid: {error}, {}", quoted(item), SITES.hint()),
+            ),
+        }
+    }
+    sites.sort_unstable();
+    sites.dedup();
+    Some(sites)
+}
+
+/// Dates, or the words for them.
+pub(super) fn parse_dates(given: &Given<'_>, faults: &mut Faults) -> Option<DateExpression> {
+    parsed(given, &DATES, faults)
+}
+
+/// Metrics, in their order, each once.
+pub(super) fn parse_metrics(given: &Given<'_>, faults: &mut Faults) -> Option<Vec<Metric>> {
+    let Given::Text(text) = given else {
+        return None;
+    };
+    let mut metrics = Vec::new();
+    for item in items(text, &METRIC, faults) {
+        match Metric::from_name(item) {
+            Some(metric) if metrics.contains(&metric) => {}
+            Some(metric) => metrics.push(metric),
+            None => faults.push(METRIC.name, unknown_metric(item)),
+        }
+    }
+    Some(metrics)
+}
+
+fn unknown_metric(item: &str) -> String {
+    let names = || Metric::ALL.into_iter().map(Metric::name);
+    let metric = quoted(item);
+    if let Some(near) = nearest(item, names()) {
+        format!("there is no metric {metric}; did you mean {near}?")
+    } else {
+        let names: Vec<_> = names().collect();
+        format!(
+            "there is no metric {metric}; there are {}, {}",
+            names.join(", "),
+            METRIC.hint()
+        )
+    }
+}
+
+pub(super) fn parse_customer(
+    given: &Given<'_>,
+    scope: &Scope<'_>,
+    faults: &mut Faults,
+) -> Option<CustomerId> {
+    match (given, scope.customers) {
+        (Given::Absent, [only]) => Some(*only),
+        // Who sees no customer at all is forbidden everything: that is no fault of a parameter.
+        (Given::Absent, []) => None,
+        (Given::Absent, _) => {
+            faults.push(
+                CUSTOMER.name,
+                format!(
+                    "is required, since you may see several customers, {}",
+                    CUSTOMER.hint()
+                ),
+            );
+            None
+        }
+        _ => parsed(given, &CUSTOMER, faults),
+    }
+}

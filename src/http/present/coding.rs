@@ -1,0 +1,202 @@
+//! Content codings: which one a caller wants, and the bytes in it.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, HeaderMap};
+
+use super::quality::{Weight, members};
+
+/// A content coding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Coding {
+    /// Zstandard (RFC 8878).
+    Zstd,
+    /// Brotli (RFC 7932).
+    Brotli,
+    /// gzip (RFC 1952).
+    Gzip,
+    /// The bytes as they are.
+    Identity,
+}
+
+/// Shorter bodies fit a packet as they are, so coding them is work for nothing.
+const MIN_LENGTH: usize = 860;
+
+impl Coding {
+    /// Every coding, the preferred one first.
+    pub const ALL: [Self; 4] = [Self::Zstd, Self::Brotli, Self::Gzip, Self::Identity];
+
+    /// The value of `Content-Encoding`; `None` for bytes as they are.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Zstd => Some("zstd"),
+            Self::Brotli => Some("br"),
+            Self::Gzip => Some("gzip"),
+            Self::Identity => None,
+        }
+    }
+
+    /// The coding that `Accept-Encoding` asks for, for a body of `length` bytes; `None` where it refuses all of ours
+    /// (RFC 9110, section 12.5.3).
+    #[must_use]
+    pub fn negotiate(headers: &HeaderMap, length: usize) -> Option<Self> {
+        if !headers.contains_key(ACCEPT_ENCODING) {
+            return Some(Self::Identity);
+        }
+        let mut weights: [Option<Weight>; 4] = [None; 4];
+        let mut others = None;
+        for (name, weight) in members(headers, ACCEPT_ENCODING) {
+            match Self::from_name(name) {
+                Some(coding) => weights[coding as usize] = Some(weight),
+                None if name == "*" => others = Some(weight),
+                None => {}
+            }
+        }
+        let weight = |coding: Self| {
+            let said = weights[coding as usize].or(others);
+            // Plain bytes are welcome unless refused, though anything asked for by name is more so.
+            said.unwrap_or(Weight::from(coding == Self::Identity))
+        };
+        let plain = weight(Self::Identity) > 0;
+        if plain && length < MIN_LENGTH {
+            return Some(Self::Identity);
+        }
+        // The later of two equals wins a maximum.
+        let best = Self::ALL
+            .into_iter()
+            .rev()
+            .max_by_key(|coding| weight(*coding));
+        best.filter(|coding| weight(*coding) > 0)
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        [
+            ("zstd", Self::Zstd),
+            ("br", Self::Brotli),
+            ("gzip", Self::Gzip),
+            // RFC 9110, section 8.4.1.3.
+            ("x-gzip", Self::Gzip),
+            ("identity", Self::Identity),
+        ]
+        .into_iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, coding)| coding)
+    }
+}
+
+const ZSTD_LEVEL: i32 = 3;
+/// Higher ones cost ten times as much for a few per cent.
+const BROTLI_QUALITY: i32 = 4;
+const BROTLI_WINDOW: i32 = 22;
+const GZIP_LEVEL: u32 = 5;
+
+/// The `plain` bytes in a coding.
+///
+/// # Panics
+///
+/// Never: nothing but memory is read and written.
+#[must_use]
+pub fn encode(coding: Coding, plain: &Bytes) -> Bytes {
+    let encoded = match coding {
+        Coding::Identity => return plain.clone(),
+        Coding::Zstd => zstd::bulk::compress(plain, ZSTD_LEVEL),
+        Coding::Brotli => brotli(plain),
+        Coding::Gzip => gzip(plain),
+    };
+    encoded
+        .expect("compressing from memory to memory cannot fail")
+        .into()
+}
+
+fn brotli(plain: &[u8]) -> std::io::Result<Vec<u8>> {
+    let params = brotli::enc::BrotliEncoderParams {
+        quality: BROTLI_QUALITY,
+        lgwin: BROTLI_WINDOW,
+        size_hint: plain.len(),
+        ..Default::default()
+    };
+    let mut encoded = Vec::with_capacity(plain.len() / 8);
+    brotli::BrotliCompress(&mut &*plain, &mut encoded, &params)?;
+    Ok(encoded)
+}
+
+fn gzip(plain: &[u8]) -> std::io::Result<Vec<u8>> {
+    let buffer = Vec::with_capacity(plain.len() / 8);
+    let mut encoder = flate2::write::GzEncoder::new(buffer, flate2::Compression::new(GZIP_LEVEL));
+    encoder.write_all(plain)?;
+    encoder.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn chosen(accept: &'static str, length: usize) -> Option<Coding> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(accept));
+        Coding::negotiate(&headers, length)
+    }
+
+    #[test]
+    fn the_best_coding_of_the_callers_is_chosen() {
+        for (accept, expected) in [
+            ("gzip, deflate, br, zstd", Some(Coding::Zstd)),
+            ("gzip, deflate, br", Some(Coding::Brotli)),
+            ("GZIP", Some(Coding::Gzip)),
+            ("x-gzip", Some(Coding::Gzip)),
+            ("br;q=0.5, gzip;q=0.8", Some(Coding::Gzip)),
+            ("zstd;q=0, *", Some(Coding::Brotli)),
+            ("*", Some(Coding::Zstd)),
+            ("deflate", Some(Coding::Identity)),
+            ("", Some(Coding::Identity)),
+            ("gzip, identity", Some(Coding::Gzip)),
+            ("identity, gzip;q=0.5", Some(Coding::Identity)),
+            ("gzip;q=0", Some(Coding::Identity)),
+            ("gzip;q=0.001", Some(Coding::Gzip)),
+            ("identity;q=0", None),
+            ("*;q=0", None),
+            ("*;q=0, br", Some(Coding::Brotli)),
+        ] {
+            assert_eq!(chosen(accept, 10_000), expected, "{accept}");
+        }
+        assert_eq!(
+            Coding::negotiate(&HeaderMap::new(), 10_000),
+            Some(Coding::Identity)
+        );
+    }
+
+    #[test]
+    fn short_bodies_stay_plain_unless_that_is_refused() {
+        assert_eq!(chosen("gzip", 100), Some(Coding::Identity));
+        assert_eq!(chosen("gzip, identity;q=0", 100), Some(Coding::Gzip));
+    }
+
+    #[test]
+    fn every_coding_gives_the_bytes_back() {
+        let plain = Bytes::from("{\"site_id\":750,\"entrances\":77},".repeat(1000));
+
+        for coding in Coding::ALL {
+            let encoded = encode(coding, &plain);
+
+            let mut decoded = Vec::new();
+            match coding {
+                Coding::Zstd => decoded = zstd::stream::decode_all(&*encoded).unwrap(),
+                Coding::Brotli => {
+                    brotli::BrotliDecompress(&mut &*encoded, &mut decoded).unwrap();
+                }
+                Coding::Gzip => {
+                    let mut reader = flate2::read::GzDecoder::new(&*encoded);
+                    reader.read_to_end(&mut decoded).unwrap();
+                }
+                Coding::Identity => decoded = encoded.to_vec(),
+            }
+            assert_eq!(decoded, plain, "{coding:?}");
+        }
+    }
+}

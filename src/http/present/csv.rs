@@ -1,0 +1,144 @@
+//! Rows as CSV (RFC 4180), safe to open in a spreadsheet.
+
+use std::borrow::Cow;
+
+use super::figure::{self, Style};
+use super::json::name_of;
+use super::render::Body;
+use super::times::Times;
+use crate::domain::site::SiteId;
+use crate::service::{Answer, SiteInfo};
+
+/// A header row and the rows, each ended by CRLF.
+pub(super) fn document(answer: &Answer) -> Body {
+    let table = &answer.table;
+    let by_site = table.groups().iter().any(Option::is_some);
+    let site_columns: &[&str] = if by_site {
+        &["site_id", "site_name"]
+    } else {
+        &[]
+    };
+    let names = table.metrics().iter().map(|metric| metric.name());
+    let header: Vec<_> = site_columns
+        .iter()
+        .copied()
+        .chain(["time"])
+        .chain(names)
+        .collect();
+    let mut bytes = record(&header);
+    bytes.extend_from_slice(b"\r\n");
+
+    let heads: Vec<_> = table
+        .groups()
+        .iter()
+        .map(|group| head(*group, &answer.sites))
+        .collect();
+    let styles: Vec<_> = table.metrics().iter().copied().map(Style::of).collect();
+    let times = Times::new(table.times());
+    for row in table.rows() {
+        bytes.extend_from_slice(&heads[row.group]);
+        bytes.extend_from_slice(times.get(row.time));
+        for (style, value) in styles.iter().zip(row.values()) {
+            bytes.push(b',');
+            if let Some(value) = value {
+                figure::push(&mut bytes, *style, value);
+            }
+        }
+        bytes.extend_from_slice(b"\r\n");
+    }
+    Body { bytes, rows_at: 0 }
+}
+
+/// What every row of a series begins with, as far as its time. Only this can need quotes: times and figures never do.
+fn head(group: Option<SiteId>, sites: &[SiteInfo]) -> Vec<u8> {
+    let Some(site) = group else {
+        return Vec::new();
+    };
+    let name = harmless(name_of(site, sites).unwrap_or_default());
+    let mut head = record(&[&site.to_string(), &name]);
+    head.push(b',');
+    head
+}
+
+/// The cells of a row, quoted where they must be, without the line's end.
+fn record(cells: &[&str]) -> Vec<u8> {
+    let mut writer = csv::WriterBuilder::new()
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(Vec::new());
+    let written = writer.write_record(cells);
+    let mut bytes = written
+        .ok()
+        .and_then(|()| writer.into_inner().ok())
+        .expect("writing cells into memory cannot fail");
+    bytes.truncate(bytes.len().saturating_sub(2));
+    bytes
+}
+
+/// A text that no spreadsheet takes for a formula (OWASP, CSV injection).
+fn harmless(text: &str) -> Cow<'_, str> {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        Cow::Owned(format!("'{text}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::answer;
+    use super::*;
+    use crate::domain::metric::Metric;
+    use crate::domain::table::Table;
+
+    fn text(answer: &Answer) -> String {
+        String::from_utf8(document(answer).bytes).unwrap()
+    }
+
+    #[test]
+    fn rows_are_ended_by_crlf_and_missing_figures_are_empty() {
+        let metrics = vec![Metric::Entrances, Metric::DwellTime];
+        let mut answer = answer(&[(750, Some("Tyler")), (751, None)], 1, metrics);
+        answer.table.row_mut(0, 0).copy_from_slice(&[77.0, 12.25]);
+
+        assert_eq!(
+            text(&answer),
+            "site_id,site_name,time,entrances,dwell_time\r\n\
+             750,Tyler,2026-02-18T09:00:00,77,12.25\r\n\
+             751,,2026-02-18T09:00:00,,\r\n"
+        );
+    }
+
+    #[test]
+    fn all_sites_combined_have_no_site_columns() {
+        let mut answer = answer(&[(750, Some("Tyler"))], 1, vec![Metric::Entrances]);
+        let times = answer.table.times().to_vec();
+        answer.table = Table::new(vec![None], times, vec![Metric::Entrances]);
+
+        assert_eq!(text(&answer), "time,entrances\r\n2026-02-18T09:00:00,\r\n");
+    }
+
+    #[test]
+    fn names_are_quoted_and_never_formulas() {
+        for (name, cell) in [
+            ("Tyler, \"North\"", "\"Tyler, \"\"North\"\"\""),
+            ("two\nlines", "\"two\nlines\""),
+            ("=1+1", "'=1+1"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@a", "'@a"),
+            ("\ta", "'\ta"),
+            ("\ra", "\"'\ra\""),
+            ("=a,b", "\"'=a,b\""),
+            ("a=b", "a=b"),
+        ] {
+            let answer = answer(&[(750, Some(name))], 1, vec![Metric::Entrances]);
+
+            let text = text(&answer);
+
+            let row = text
+                .strip_prefix("site_id,site_name,time,entrances\r\n")
+                .unwrap();
+            assert_eq!(row, format!("750,{cell},2026-02-18T09:00:00,\r\n"));
+        }
+    }
+}

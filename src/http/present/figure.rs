@@ -1,0 +1,178 @@
+//! Figures as text: counts as integers, everything else to four decimals in the shortest form.
+
+use std::io::Write;
+
+use crate::domain::metric::Metric;
+
+/// How the figures of a column are written.
+#[derive(Clone, Copy)]
+pub(super) enum Style {
+    /// As an integer.
+    Count,
+    /// To four decimals.
+    Decimal,
+}
+
+impl Style {
+    pub(super) fn of(metric: Metric) -> Self {
+        if metric.is_count() {
+            Self::Count
+        } else {
+            Self::Decimal
+        }
+    }
+}
+
+const DECIMALS: f64 = 10_000.0;
+/// Below this, a figure times [`DECIMALS`] is off by less than [`NEAR`].
+const SMALL: f64 = 500_000.0;
+/// How near to the middle of two decimals the product cannot tell to which a figure must be rounded.
+const NEAR: f64 = 1e-6;
+/// Up to this, a whole float is exact as an integer.
+const WHOLE: f64 = 9_007_199_254_740_992.0;
+
+/// Appends a figure that is finite and not negative.
+pub(super) fn push(out: &mut Vec<u8>, style: Style, value: f64) {
+    if let Some(whole) = as_whole(value) {
+        out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
+        return;
+    }
+    match style {
+        Style::Count => push_rounded(out, value, 0),
+        Style::Decimal if value < SMALL => push_small_decimal(out, value),
+        Style::Decimal => push_rounded(out, value, 4),
+    }
+}
+
+#[expect(
+    clippy::float_cmp,
+    reason = "only a whole number comes back from the integers as it went"
+)]
+fn as_whole(value: f64) -> Option<u64> {
+    let whole = (value <= WHOLE).then(|| truncated(value))?;
+    (float(whole) == value).then_some(whole)
+}
+
+fn push_small_decimal(out: &mut Vec<u8>, value: f64) {
+    let scaled = value * DECIMALS;
+    let floor = truncated(scaled);
+    let rest = scaled - float(floor);
+    if (rest - 0.5).abs() < NEAR {
+        return push_rounded(out, value, 4);
+    }
+    let rounded = floor + u64::from(rest > 0.5);
+    let (whole, mut decimals) = (rounded / 10_000, rounded % 10_000);
+    out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
+    if decimals > 0 {
+        out.push(b'.');
+        let mut unit = 1000;
+        while decimals > 0 {
+            let digit = u8::try_from(decimals / unit).unwrap_or(0);
+            out.push(b'0' + digit);
+            decimals %= unit;
+            unit /= 10;
+        }
+    }
+}
+
+/// The slow way, exact for every float: as many digits as it has, then no zeros at the end.
+fn push_rounded(out: &mut Vec<u8>, value: f64, decimals: usize) {
+    let value = if decimals == 0 { value.round() } else { value };
+    // Writing into a vector cannot fail.
+    let _ = write!(out, "{value:.decimals$}");
+    if decimals > 0 {
+        while out.last() == Some(&b'0') {
+            out.pop();
+        }
+        if out.last() == Some(&b'.') {
+            out.pop();
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "callers pass what is not negative and at most 2^53"
+)]
+fn truncated(value: f64) -> u64 {
+    value as u64
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "callers pass what is at most 2^53"
+)]
+fn float(value: u64) -> f64 {
+    value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(style: Style, value: f64) -> String {
+        let mut out = Vec::new();
+        push(&mut out, style, value);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn trimmed(value: f64) -> String {
+        let text = format!("{value:.4}");
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+
+    #[test]
+    fn counts_are_integers_however_large() {
+        assert_eq!(text(Style::Count, 0.0), "0");
+        assert_eq!(text(Style::Count, 77.0), "77");
+        assert_eq!(text(Style::Count, 2.5), "3");
+        assert_eq!(text(Style::Count, 2.499), "2");
+        assert_eq!(text(Style::Count, 0.499_999_999_999_999_94), "0");
+        assert_eq!(text(Style::Count, 1e20), "100000000000000000000");
+        let largest = text(Style::Count, f64::MAX);
+        assert_eq!(largest.len(), 309);
+        assert!(largest.bytes().all(|byte| byte.is_ascii_digit()));
+    }
+
+    #[test]
+    fn decimals_are_short() {
+        assert_eq!(text(Style::Decimal, 12.0), "12");
+        assert_eq!(text(Style::Decimal, 3.5), "3.5");
+        assert_eq!(text(Style::Decimal, 0.123_44), "0.1234");
+        assert_eq!(text(Style::Decimal, 0.05), "0.05");
+        assert_eq!(text(Style::Decimal, 9.999_99), "10");
+        assert_eq!(text(Style::Decimal, 0.000_01), "0");
+        assert_eq!(text(Style::Decimal, f64::MIN_POSITIVE), "0");
+        assert_eq!(text(Style::Decimal, 1_234_567.891_23), "1234567.8912");
+        assert_eq!(text(Style::Decimal, 1e300).len(), 301);
+    }
+
+    #[test]
+    fn the_float_and_not_its_product_is_rounded() {
+        // As a float it is just below the middle, while ten thousand times it is just the middle.
+        assert_eq!(text(Style::Decimal, 1.000_05), format!("{:.4}", 1.000_05));
+        assert_eq!(text(Style::Decimal, 5.015_35), format!("{:.4}", 5.015_35));
+    }
+
+    proptest! {
+        #[test]
+        fn every_decimal_is_as_the_standard_library_rounds(value in prop_oneof![0.0..2.0, 0.0..1e7, 0.0..f64::MAX]) {
+            prop_assert_eq!(text(Style::Decimal, value), trimmed(value));
+        }
+
+        #[test]
+        fn ties_are_as_the_standard_library_rounds(steps in 0_u32..2_000_000) {
+            let value = f64::from(steps) / 20_000.0;
+
+            prop_assert_eq!(text(Style::Decimal, value), trimmed(value));
+        }
+
+        #[test]
+        fn every_count_is_the_nearest_integer(value in prop_oneof![0.0..1e6, 0.0..f64::MAX]) {
+            prop_assert_eq!(text(Style::Count, value), format!("{:.0}", value.round()));
+        }
+    }
+}

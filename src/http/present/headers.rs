@@ -1,0 +1,148 @@
+//! The headers that say where an answer came from and how long it is good.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use http::HeaderValue;
+use jiff::Timestamp;
+
+use crate::service::{CacheOutcome, Forward, Stale, Timings};
+
+/// The value of `Vary`: an answer depends on its form, its coding, and who asks from where.
+pub const VARY: HeaderValue =
+    HeaderValue::from_static("Accept, Accept-Encoding, Authorization, Origin");
+
+/// Whole seconds until `expires_at`, rounded down: negative once it is past.
+#[must_use]
+pub fn seconds_left(expires_at: Timestamp, now: Timestamp) -> i64 {
+    (expires_at.as_millisecond() - now.as_millisecond()).div_euclid(1000)
+}
+
+/// The value of `Cache-Control` of an answer that is good for `seconds_left`; one that is not `whole` is kept nowhere.
+#[must_use]
+pub fn cache_control(whole: bool, seconds_left: i64) -> HeaderValue {
+    if !whole {
+        return HeaderValue::from_static("no-store");
+    }
+    value(format!("private, max-age={}", seconds_left.max(0)))
+}
+
+/// The value of `Cache-Status` (RFC 9211) of an answer that is good for `seconds_left`; what failed is stored nowhere.
+#[must_use]
+pub fn cache_status(outcome: CacheOutcome, whole: bool, seconds_left: i64) -> HeaderValue {
+    let mut text = String::from("pitaya");
+    text.push_str(match outcome.forward {
+        Forward::Hit => "; hit",
+        Forward::Miss => "; fwd=miss",
+        Forward::Partial => "; fwd=partial",
+    });
+    if outcome.forward != Forward::Hit {
+        if whole {
+            text.push_str("; fwd-status=200; stored");
+        }
+        if outcome.collapsed {
+            text.push_str("; collapsed");
+        }
+    }
+    let detail = outcome.stale.map(|stale| match stale {
+        Stale::WhileRevalidate => "stale-while-revalidate",
+        Stale::IfError => "stale-if-error",
+    });
+    // Writing into a string cannot fail.
+    if let Some(detail) = detail {
+        let _ = write!(text, "; ttl={}; detail=\"{detail}\"", seconds_left.min(-1));
+    } else if outcome.forward == Forward::Hit {
+        let _ = write!(text, "; ttl={}", seconds_left.max(0));
+    }
+    value(text)
+}
+
+/// The value of `Server-Timing` (W3C Server Timing), in milliseconds.
+#[must_use]
+pub fn server_timing(timings: &Timings, render: Duration) -> HeaderValue {
+    let milliseconds = |duration: Duration| duration.as_secs_f64() * 1000.0;
+    value(format!(
+        "plan;dur={:.3}, upstream;dur={:.3}, rollup;dur={:.3}, render;dur={:.3}",
+        milliseconds(timings.plan),
+        milliseconds(timings.upstream),
+        milliseconds(timings.rollup),
+        milliseconds(render),
+    ))
+}
+
+fn value(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).expect("plain ASCII is a valid header value")
+}
+
+#[cfg(test)]
+mod tests {
+    use sfv::{ListEntry, Parser};
+
+    use super::*;
+
+    fn status(forward: Forward, stale: Option<Stale>, whole: bool, seconds: i64) -> String {
+        let outcome = CacheOutcome {
+            forward,
+            collapsed: forward == Forward::Partial,
+            stale,
+        };
+        let value = cache_status(outcome, whole, seconds);
+        let list: sfv::List = Parser::new(value.as_bytes()).parse().unwrap();
+        assert!(matches!(&list[..], [ListEntry::Item(_)]));
+        value.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn cache_status_says_where_figures_came_from() {
+        assert_eq!(status(Forward::Hit, None, true, 42), "pitaya; hit; ttl=42");
+        assert_eq!(
+            status(Forward::Hit, Some(Stale::WhileRevalidate), true, -7),
+            "pitaya; hit; ttl=-7; detail=\"stale-while-revalidate\""
+        );
+        assert_eq!(
+            status(Forward::Hit, Some(Stale::IfError), true, 0),
+            "pitaya; hit; ttl=-1; detail=\"stale-if-error\""
+        );
+        assert_eq!(
+            status(Forward::Miss, None, true, 60),
+            "pitaya; fwd=miss; fwd-status=200; stored"
+        );
+        assert_eq!(
+            status(Forward::Partial, None, true, 60),
+            "pitaya; fwd=partial; fwd-status=200; stored; collapsed"
+        );
+        assert_eq!(status(Forward::Miss, None, false, 60), "pitaya; fwd=miss");
+    }
+
+    #[test]
+    fn what_is_left_is_rounded_down() {
+        let now: Timestamp = "2026-02-19T15:00:00.5Z".parse().unwrap();
+        let left = |at: &str| seconds_left(at.parse().unwrap(), now);
+
+        assert_eq!(left("2026-02-19T15:01:00Z"), 59);
+        assert_eq!(left("2026-02-19T15:00:00.2Z"), -1);
+        assert_eq!(left("2026-02-19T15:00:00.5Z"), 0);
+    }
+
+    #[test]
+    fn cache_control_is_private_and_never_negative() {
+        assert_eq!(cache_control(true, 60), "private, max-age=60");
+        assert_eq!(cache_control(true, -60), "private, max-age=0");
+        assert_eq!(cache_control(false, 60), "no-store");
+    }
+
+    #[test]
+    fn server_timing_names_each_step() {
+        let timings = Timings {
+            plan: Duration::from_micros(1500),
+            ..Timings::default()
+        };
+
+        let value = server_timing(&timings, Duration::from_nanos(1));
+
+        assert_eq!(
+            value,
+            "plan;dur=1.500, upstream;dur=0.000, rollup;dur=0.000, render;dur=0.000"
+        );
+    }
+}

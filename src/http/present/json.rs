@@ -1,0 +1,170 @@
+//! Rows as JSON objects: within a document, or a line each.
+
+use std::io::Write;
+
+use super::figure::{self, Style};
+use super::meta::Meta;
+use super::render::Body;
+use super::times::Times;
+use crate::domain::site::SiteId;
+use crate::service::{Answer, SiteInfo};
+
+/// `{"meta": …, "data": [rows]}`.
+pub(super) fn document(meta: &Meta<'_>, answer: &Answer) -> Body {
+    let mut bytes = b"{\"meta\":".to_vec();
+    bytes.extend_from_slice(&meta.to_json());
+    bytes.extend_from_slice(b",\"data\":[");
+    let rows_at = bytes.len();
+    push_rows(&mut bytes, answer, b',');
+    // The separator after the last row.
+    if bytes.len() > rows_at {
+        bytes.pop();
+    }
+    bytes.extend_from_slice(b"]}");
+    Body { bytes, rows_at }
+}
+
+/// A row on each line (NDJSON), and nothing else.
+pub(super) fn lines(answer: &Answer) -> Body {
+    let mut bytes = Vec::new();
+    push_rows(&mut bytes, answer, b'\n');
+    Body { bytes, rows_at: 0 }
+}
+
+/// Every row, each followed by `separator`.
+fn push_rows(out: &mut Vec<u8>, answer: &Answer, separator: u8) {
+    let table = &answer.table;
+    let heads: Vec<_> = table
+        .groups()
+        .iter()
+        .map(|group| head(*group, &answer.sites))
+        .collect();
+    let columns: Vec<_> = table
+        .metrics()
+        .iter()
+        .map(|metric| (format!(",\"{}\":", metric.name()), Style::of(*metric)))
+        .collect();
+    let times = Times::new(table.times());
+    for row in table.rows() {
+        out.extend_from_slice(&heads[row.group]);
+        out.extend_from_slice(times.get(row.time));
+        out.push(b'"');
+        for ((key, style), value) in columns.iter().zip(row.values()) {
+            out.extend_from_slice(key.as_bytes());
+            match value {
+                Some(value) => figure::push(out, *style, value),
+                None => out.extend_from_slice(b"null"),
+            }
+        }
+        out.extend_from_slice(&[b'}', separator]);
+    }
+}
+
+/// What every row of a series begins with, as far as the opening quote of its time.
+fn head(group: Option<SiteId>, sites: &[SiteInfo]) -> Vec<u8> {
+    let mut head = b"{".to_vec();
+    if let Some(site) = group {
+        let name = serde_json::Value::from(name_of(site, sites));
+        // Writing into a vector cannot fail.
+        let _ = write!(head, "\"site_id\":{site},\"site_name\":{name},");
+    }
+    head.extend_from_slice(b"\"time\":\"");
+    head
+}
+
+/// The name of `site` among `sites`, which are ascending.
+pub(super) fn name_of(site: SiteId, sites: &[SiteInfo]) -> Option<&str> {
+    let index = sites.binary_search_by_key(&site, |info| info.site).ok()?;
+    sites[index].name.as_deref()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::Value;
+
+    use super::super::samples::{answer, describe, query};
+    use super::*;
+    use crate::domain::metric::Metric;
+    use crate::domain::table::Table;
+    use crate::service::SiteError;
+    use crate::upstream::UpstreamError;
+
+    fn text(answer: &Answer) -> String {
+        let meta = Meta::new(&query(), answer, describe);
+        String::from_utf8(document(&meta, answer).bytes).unwrap()
+    }
+
+    #[test]
+    fn the_document_is_the_documented_one() {
+        let mut answer = answer(&[(750, Some("Tyler"))], 1, vec![Metric::Entrances]);
+        answer.table.row_mut(0, 0)[0] = 77.0;
+
+        assert_eq!(
+            text(&answer),
+            concat!(
+                r#"{"meta":{"customer_id":123,"from":"2026-02-18","to":"2026-02-18","#,
+                r#""hours":{"from":"09:00","to":"10:00"},"bucket":"hour","group_by":"site","#,
+                r#""metrics":[{"name":"entrances","over_time":"sum","over_sites":"sum"}],"#,
+                r#""sites":[{"site_id":750,"name":"Tyler","timezone":null}],"#,
+                r#""as_of":"2026-02-19T15:03:24Z","provisional_from":null,"stale":false,"errors":[]},"#,
+                r#""data":[{"site_id":750,"site_name":"Tyler","time":"2026-02-18T09:00:00","entrances":77}]}"#,
+            )
+        );
+    }
+
+    #[test]
+    fn names_are_escaped_and_unknown_ones_null() {
+        let sites = [(750, Some("a\"b\\\n\u{1}é")), (751, None)];
+        let answer = answer(&sites, 1, vec![Metric::Entrances]);
+
+        let document: Value = serde_json::from_str(&text(&answer)).unwrap();
+
+        assert_eq!(document["data"][0]["site_name"], "a\"b\\\n\u{1}é");
+        assert_eq!(document["data"][1]["site_name"], Value::Null);
+        assert_eq!(document["data"][1]["entrances"], Value::Null);
+    }
+
+    #[test]
+    fn all_sites_combined_have_no_site_fields() {
+        let mut answer = answer(&[(750, Some("Tyler"))], 1, vec![Metric::Entrances]);
+        let times = answer.table.times().to_vec();
+        answer.table = Table::new(vec![None], times, vec![Metric::Entrances]);
+
+        let lines = String::from_utf8(lines(&answer).bytes).unwrap();
+
+        assert_eq!(
+            lines,
+            "{\"time\":\"2026-02-18T09:00:00\",\"entrances\":null}\n"
+        );
+    }
+
+    #[test]
+    fn an_answer_without_rows_is_still_a_document() {
+        let answer = answer(&[(750, Some("Tyler"))], 0, vec![Metric::Entrances]);
+
+        assert!(text(&answer).ends_with(r#""data":[]}"#));
+        assert_eq!(lines(&answer).bytes, b"");
+    }
+
+    #[test]
+    fn what_could_not_be_had_is_named_by_site() {
+        let mut answer = answer(&[(750, Some("Tyler"))], 1, vec![Metric::Entrances]);
+        answer.errors.push(SiteError {
+            site: SiteId::new(750).unwrap(),
+            error: Arc::new(UpstreamError::Timeout),
+        });
+
+        let document: Value = serde_json::from_str(&text(&answer)).unwrap();
+
+        assert_eq!(
+            document["meta"]["errors"],
+            serde_json::json!([{
+                "site_id": 750,
+                "type": "/problems/upstream-timeout",
+                "detail": "The vendor did not answer in time.",
+            }])
+        );
+    }
+}

@@ -1,0 +1,25 @@
+//! From an answer to bytes and headers, in separate pure steps: render, compare, encode.
+//!
+//! What a step gives depends on its arguments alone, so that a cache of rendered answers can stand between any two.
+
+mod coding;
+mod conditional;
+mod csv;
+mod figure;
+mod format;
+mod headers;
+mod json;
+mod meta;
+mod quality;
+mod render;
+#[cfg(test)]
+pub(super) mod samples;
+mod times;
+
+pub use coding::{Coding, encode};
+pub use conditional::not_modified;
+pub use format::Format;
+pub use headers::{VARY, cache_control, cache_status, seconds_left, server_timing};
+pub use render::{Rendered, SiteProblem, render};
+
+pub(super) use quality::members;

@@ -1,0 +1,62 @@
+//! Weighted preferences, as in `Accept` and `Accept-Encoding` (RFC 9110, section 12.4.2).
+
+use http::header::{AsHeaderName, HeaderMap};
+
+/// A weight in thousandths.
+pub(in crate::http) type Weight = u16;
+
+/// The members of a header with their weights, in their order; what is malformed is left out.
+pub(in crate::http) fn members(
+    headers: &HeaderMap,
+    name: impl AsHeaderName,
+) -> impl Iterator<Item = (&str, Weight)> {
+    headers
+        .get_all(name)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(member)
+}
+
+fn member(text: &str) -> Option<(&str, Weight)> {
+    let mut parts = text.split(';').map(str::trim);
+    let value = parts.next().filter(|value| !value.is_empty())?;
+    let weight = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+    Some((value, weight.map_or(Some(1000), parse_weight)?))
+}
+
+/// `0`, `1`, or either with up to three decimals, 1 at most.
+fn parse_weight(text: &str) -> Option<Weight> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let digits = decimals.len() <= 3 && decimals.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits || !matches!(whole, "0" | "1") {
+        return None;
+    }
+    let thousandths: Weight = format!("{whole}{decimals:0<3}").parse().ok()?;
+    (thousandths <= 1000).then_some(thousandths)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use http::header::ACCEPT;
+
+    use super::*;
+
+    #[test]
+    fn weights_are_read_and_malformed_members_left_out() {
+        let mut headers = HeaderMap::new();
+        headers.append(
+            ACCEPT,
+            HeaderValue::from_static("a, b;q=0.5 ,c; level=1; Q=0.25,, d;q=2, e;q=x"),
+        );
+        headers.append(ACCEPT, HeaderValue::from_static("f;q=0, g;q=1.000"));
+
+        let members: Vec<_> = members(&headers, ACCEPT).collect();
+
+        assert_eq!(
+            members,
+            [("a", 1000), ("b", 500), ("c", 250), ("f", 0), ("g", 1000)]
+        );
+    }
+}

@@ -1,0 +1,60 @@
+//! The times of an answer's rows, as text, written once for all its series.
+
+use jiff::civil::DateTime;
+
+const LENGTH: usize = "2026-02-18T09:00:00".len();
+
+/// Times in one piece of memory.
+pub(super) struct Times(Vec<u8>);
+
+impl Times {
+    pub(super) fn new(times: &[DateTime]) -> Self {
+        let mut text = Vec::with_capacity(times.len() * LENGTH);
+        for time in times {
+            let year = time.year().unsigned_abs();
+            pair(&mut text, year / 100);
+            pair(&mut text, year % 100);
+            for (separator, part) in [
+                (b'-', time.month()),
+                (b'-', time.day()),
+                (b'T', time.hour()),
+                (b':', time.minute()),
+                (b':', time.second()),
+            ] {
+                text.push(separator);
+                pair(&mut text, part.unsigned_abs().into());
+            }
+        }
+        Self(text)
+    }
+
+    /// The text of the time at `index`.
+    pub(super) fn get(&self, index: usize) -> &[u8] {
+        &self.0[index * LENGTH..(index + 1) * LENGTH]
+    }
+}
+
+fn pair(text: &mut Vec<u8>, number: u16) {
+    let digit = |digit: u16| b'0' + u8::try_from(digit % 10).unwrap_or(0);
+    text.extend_from_slice(&[digit(number / 10), digit(number)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    #[test]
+    fn times_are_as_iso_8601_writes_them() {
+        let times = [
+            date(1970, 1, 1).at(0, 0, 0, 0),
+            date(2026, 12, 31).at(23, 55, 0, 0),
+        ];
+
+        let text = Times::new(&times);
+
+        assert_eq!(text.get(0), b"1970-01-01T00:00:00");
+        assert_eq!(text.get(1), b"2026-12-31T23:55:00");
+    }
+}

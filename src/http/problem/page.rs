@@ -1,0 +1,114 @@
+//! `GET /problems/{slug}`: what a kind of problem means, for people and for programs.
+
+use axum::Json;
+use axum::extract::Path;
+use axum::response::{Html, IntoResponse, Response};
+use http::HeaderMap;
+use http::header::ACCEPT;
+use serde::Serialize;
+
+use super::{ApiError, ProblemKind};
+use crate::http::pages;
+use crate::http::present::members;
+
+/// The page of a kind, for programs.
+#[derive(Serialize)]
+struct Explanation {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    explanation: &'static str,
+}
+
+/// Explains the kind of problem of that slug, as HTML or JSON by `Accept`.
+pub(in crate::http) async fn explain(
+    Path(slug): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let kind = ProblemKind::from_slug(&slug).ok_or(ApiError::NotFound)?;
+    Ok(if prefers_html(&headers) {
+        ([pages::STRICT], Html(page(kind))).into_response()
+    } else {
+        Json(Explanation {
+            r#type: kind.type_uri(),
+            title: kind.title(),
+            status: kind.status().as_u16(),
+            explanation: kind.explanation(),
+        })
+        .into_response()
+    })
+}
+
+/// JSON where the caller has no preference; never a refusal, as this is where callers come for help.
+fn prefers_html(headers: &HeaderMap) -> bool {
+    let weight = |wanted: &str| {
+        let mut named = members(headers, ACCEPT).filter(|(range, _)| *range == wanted);
+        named.next().map_or(0, |(_, weight)| weight)
+    };
+    weight("text/html") > weight("application/json")
+}
+
+/// The words are our own constants, so they need no escaping beyond what they are written with.
+fn page(kind: ProblemKind) -> String {
+    let (slug, title, status, explanation) = (
+        kind.slug(),
+        kind.title(),
+        kind.status(),
+        kind.explanation().replace('<', "&lt;").replace('>', "&gt;"),
+    );
+    format!(
+        r#"<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
+<title>{title} · Pitaya</title>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+<p><code>{slug}</code>, answered with status {status}</p>
+<p>{explanation}</p>
+<p><a href="/docs/">The documentation of the API</a></p>
+</main>
+</body>
+</html>
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use http::header::CONTENT_TYPE;
+
+    use super::*;
+
+    async fn content_type(accept: Option<&'static str>) -> String {
+        let mut headers = HeaderMap::new();
+        if let Some(accept) = accept {
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        }
+        let response = explain(Path("forbidden".into()), headers).await.unwrap();
+        response.headers()[CONTENT_TYPE].to_str().unwrap().into()
+    }
+
+    #[tokio::test]
+    async fn browsers_get_a_page_and_programs_get_json() {
+        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+
+        assert_eq!(content_type(Some(browser)).await, "text/html; charset=utf-8");
+        assert_eq!(content_type(Some("*/*")).await, "application/json");
+        assert_eq!(content_type(Some("application/json")).await, "application/json");
+        assert_eq!(content_type(None).await, "application/json");
+    }
+
+    #[tokio::test]
+    async fn an_unknown_slug_is_not_found() {
+        let unknown = explain(Path("nothing".into()), HeaderMap::new()).await;
+
+        assert!(matches!(unknown, Err(ApiError::NotFound)));
+    }
+}

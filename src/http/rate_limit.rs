@@ -1,0 +1,147 @@
+//! Each client's own limit, and the header fields that tell it (draft-ietf-httpapi-ratelimit-headers).
+
+use std::fmt;
+use std::time::Duration;
+
+use governor::clock::{Clock as _, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::settings::{Auth, RateLimit, Settings};
+
+/// What is left of the limit, and when it is whole again.
+pub(super) const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// What the limit is.
+pub(super) const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
+
+/// The limits of all clients, in the order of the configuration.
+#[derive(Debug)]
+pub(super) struct RateLimits(Vec<Option<ClientLimit>>);
+
+struct ClientLimit {
+    limiter: Limiter,
+    limit: RateLimit,
+    policy: HeaderValue,
+}
+
+/// How a client stands after one of its requests was counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    policy: HeaderValue,
+    remaining: u32,
+    reset: u64,
+    /// How long to wait, where the request is over the limit.
+    pub(super) wait: Option<Duration>,
+}
+
+impl RateLimits {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let clients: &[_] = match &settings.auth {
+            Auth::Disabled => &[],
+            Auth::Required(clients) => clients,
+        };
+        let limits = clients
+            .iter()
+            .map(|client| client.rate_limit.map(ClientLimit::new));
+        Self(limits.collect())
+    }
+
+    /// Counts a request of the client at `index`; `None` where it has no limit.
+    pub(super) fn count(&self, index: usize) -> Option<Standing> {
+        self.0.get(index)?.as_ref().map(ClientLimit::count)
+    }
+}
+
+impl ClientLimit {
+    fn new(limit: RateLimit) -> Self {
+        let interval = limit.period / limit.requests.get();
+        let quota = Quota::with_period(interval)
+            .unwrap_or(Quota::per_second(limit.requests))
+            .allow_burst(limit.requests);
+        let policy = format!(
+            r#""default";q={};w={}"#,
+            limit.requests,
+            limit.period.as_secs().max(1)
+        );
+        Self {
+            limiter: RateLimiter::direct(quota).with_middleware(),
+            limit,
+            policy: HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("")),
+        }
+    }
+
+    fn count(&self) -> Standing {
+        let (remaining, wait) = match self.limiter.check() {
+            Ok(state) => (state.remaining_burst_capacity(), None),
+            Err(refusal) => {
+                let wait = refusal.wait_time_from(self.limiter.clock().now());
+                (0, Some(wait))
+            }
+        };
+        let spent = self.limit.requests.get().saturating_sub(remaining);
+        let until_whole = (self.limit.period / self.limit.requests.get()).saturating_mul(spent);
+        Standing {
+            policy: self.policy.clone(),
+            remaining,
+            reset: until_whole.as_secs() + u64::from(until_whole.subsec_nanos() > 0),
+            wait,
+        }
+    }
+}
+
+impl Standing {
+    /// Writes the fields that tell it.
+    pub(super) fn write(self, headers: &mut HeaderMap) {
+        let standing = format!(r#""default";r={};t={}"#, self.remaining, self.reset);
+        if let Ok(standing) = HeaderValue::try_from(standing) {
+            headers.insert(RATELIMIT, standing);
+        }
+        headers.insert(RATELIMIT_POLICY, self.policy);
+    }
+}
+
+impl fmt::Debug for ClientLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.limit.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    fn limit(requests: u32, period: Duration) -> ClientLimit {
+        ClientLimit::new(RateLimit {
+            requests: NonZeroU32::new(requests).unwrap(),
+            period,
+        })
+    }
+
+    #[test]
+    fn a_client_may_use_its_whole_limit_at_once_and_then_waits() {
+        let limit = limit(3, Duration::from_hours(1));
+
+        let standings: Vec<_> = (0..4).map(|_| limit.count()).collect();
+
+        let remaining: Vec<_> = standings.iter().map(|standing| standing.remaining).collect();
+        assert_eq!(remaining, [2, 1, 0, 0]);
+        assert!(standings[..3].iter().all(|standing| standing.wait.is_none()));
+        assert!(standings[3].wait.is_some_and(|wait| wait > Duration::ZERO));
+    }
+
+    #[test]
+    fn the_fields_tell_limit_window_and_rest() {
+        let mut headers = HeaderMap::new();
+
+        limit(60, Duration::from_mins(1)).count().write(&mut headers);
+
+        assert_eq!(headers[RATELIMIT_POLICY], r#""default";q=60;w=60"#);
+        assert_eq!(headers[RATELIMIT], r#""default";r=59;t=1"#);
+    }
+}

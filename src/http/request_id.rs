@@ -1,0 +1,76 @@
+//! One id for each request, so that an answer, its log line and the caller's own log can be found from one another.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// The header field of request ids.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MAX_LENGTH: usize = 128;
+
+/// The id of one request: 1 to 128 of `[A-Za-z0-9._-]`.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// The caller's id where it is sane, else a new one.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        headers
+            .get(X_REQUEST_ID)
+            .filter(|id| is_sane(id.as_bytes()))
+            .map_or_else(Self::random, |id| Self(id.clone()))
+    }
+
+    fn random() -> Self {
+        let id = hex::encode(rand::random::<[u8; 16]>());
+        // Hexadecimal digits always make a header value.
+        Self(HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("none")))
+    }
+
+    /// The id as text.
+    pub(super) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+
+    /// The id as the value of a header field.
+    pub(super) fn value(&self) -> HeaderValue {
+        self.0.clone()
+    }
+}
+
+/// Long or odd ids would go into logs and answers as they are.
+fn is_sane(id: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=MAX_LENGTH).contains(&id.len()) && id.iter().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id_for(sent: &[u8]) -> String {
+        let mut headers = HeaderMap::new();
+        headers.insert(X_REQUEST_ID, HeaderValue::from_bytes(sent).unwrap());
+        RequestId::of(&headers).as_str().to_owned()
+    }
+
+    #[test]
+    fn a_sane_id_is_taken_over() {
+        assert_eq!(id_for(b"Trace_1.2-3"), "Trace_1.2-3");
+        assert_eq!(id_for(&[b'a'; 128]).len(), 128);
+    }
+
+    #[test]
+    fn an_insane_id_is_replaced() {
+        for insane in [&b"a b"[..], b"", b"\xff", b"a;b", b"<script>", &[b'a'; 129]] {
+            let id = id_for(insane);
+
+            assert!(id.len() == 32 && is_sane(id.as_bytes()), "{id}");
+        }
+    }
+
+    #[test]
+    fn made_ids_differ() {
+        let headers = HeaderMap::new();
+
+        assert_ne!(RequestId::of(&headers).as_str(), RequestId::of(&headers).as_str());
+    }
+}

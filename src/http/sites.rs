@@ -1,0 +1,106 @@
+//! `GET /v1/sites`: the sites that the caller may see.
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, VARY};
+use serde::Serialize;
+
+use super::auth::Caller;
+use super::params::{self, Scope};
+use super::problem::ApiError;
+use super::state::AppState;
+use crate::domain::directory::SiteDirectory;
+use crate::domain::site::CustomerId;
+use crate::service::SiteInfo;
+
+#[derive(Serialize)]
+struct Sites {
+    data: Vec<Site>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Site {
+    site_id: u64,
+    name: Option<String>,
+    timezone: Option<String>,
+    customer_id: u64,
+}
+
+/// Lists the sites by customer, then id.
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Arc<Caller>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    params::parse_none(query.as_deref())?;
+    let service = &state.parts().service;
+    let scope = caller.scope();
+    let customers = scope.customers.iter();
+    let data = customers.flat_map(|customer| {
+        let sites = service.sites(*customer);
+        visible(sites, &scope, service.directory(), *customer)
+    });
+    let sites = Json(Sites {
+        data: data.collect(),
+    });
+    // The list grows as sites are learned from the vendor, and each caller has its own.
+    let headers = [
+        (CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
+        (VARY, HeaderValue::from_static("Authorization, X-API-Key")),
+    ];
+    Ok((headers, sites).into_response())
+}
+
+fn visible(
+    sites: Vec<SiteInfo>,
+    scope: &Scope<'_>,
+    directory: &SiteDirectory,
+    customer: CustomerId,
+) -> Vec<Site> {
+    let seen = sites
+        .into_iter()
+        .filter(|info| scope.allows(directory, customer, info.site));
+    seen.map(|info| Site {
+        site_id: info.site.get(),
+        name: info.name,
+        timezone: info.timezone,
+        customer_id: customer.get(),
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::domain::site::SiteId;
+
+    #[test]
+    fn a_caller_sees_its_own_sites_alone() {
+        let customer = CustomerId::new(1).unwrap();
+        let site = |id| SiteId::new(id).unwrap();
+        let learned = [750, 751].map(|id| SiteInfo {
+            site: site(id),
+            name: None,
+            timezone: None,
+        });
+        let own = BTreeSet::from([site(751)]);
+        let scope = Scope {
+            customers: &[customer],
+            sites: Some(&own),
+        };
+
+        let seen = visible(learned.into(), &scope, &SiteDirectory::default(), customer);
+
+        assert_eq!(seen.len(), 1);
+        assert_eq!(
+            serde_json::to_string(&seen[0]).unwrap(),
+            r#"{"site_id":751,"name":null,"timezone":null,"customer_id":1}"#
+        );
+    }
+}

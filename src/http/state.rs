@@ -1,0 +1,82 @@
+//! What every handler may use; built once.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::auth::Authenticator;
+use super::health::StartupFact;
+use super::in_flight::InFlight;
+use super::rate_limit::RateLimits;
+use super::settings::Settings;
+use crate::clock::Clock;
+use crate::service::TrafficService;
+
+/// Renders the process's metrics as Prometheus text.
+pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What every handler may use. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct AppState(Arc<Shared>);
+
+/// The parts of an [`AppState`] that come from outside.
+pub struct Parts {
+    /// Answers queries.
+    pub service: Arc<TrafficService>,
+    /// What the configuration says.
+    pub settings: Settings,
+    /// The time of day.
+    pub clock: Clock,
+    /// For `/metrics`.
+    pub render_metrics: RenderMetrics,
+    /// Cancelled when the process begins to shut down.
+    pub shutting_down: CancellationToken,
+    /// What was found out at start, for `/readyz`.
+    pub startup_facts: Vec<StartupFact>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    parts: Parts,
+    authenticator: Authenticator,
+    rate_limits: RateLimits,
+    in_flight: InFlight,
+}
+
+impl AppState {
+    /// The state made of those parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Shared {
+            authenticator: Authenticator::new(&parts.settings),
+            rate_limits: RateLimits::new(&parts.settings),
+            in_flight: InFlight::new(parts.settings.max_in_flight),
+            parts,
+        }))
+    }
+
+    pub(super) fn parts(&self) -> &Parts {
+        &self.0.parts
+    }
+
+    pub(super) fn authenticator(&self) -> &Authenticator {
+        &self.0.authenticator
+    }
+
+    pub(super) fn rate_limits(&self) -> &RateLimits {
+        &self.0.rate_limits
+    }
+
+    pub(super) fn in_flight(&self) -> &InFlight {
+        &self.0.in_flight
+    }
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
