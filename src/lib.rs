@@ -1,9 +1,15 @@
 //! Pitaya: a caching and aggregating proxy for Dragonfruit's Traffic Analysis Metrics API.
+//!
+//! `ARCHITECTURE.md` is the map. The rooms in reading order: [`domain`], [`cache`], [`upstream`], [`service`], [`http`]; then what
+//! stands around them: [`config`], [`telemetry`], [`simulator`], [`app`].
 
+pub mod app;
 pub mod cache;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod http;
 pub mod service;
 pub mod simulator;
+pub mod telemetry;
 pub mod upstream;

@@ -1,0 +1,18 @@
+//! `pitaya check-config`.
+
+use std::io::Write;
+
+use pitaya::config::{Config, Environment, Purpose};
+
+use super::{CommandError, ConfigFile};
+
+/// Prints the resolved configuration to standard output, and what should be known of it to standard error.
+pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {
+    let environment = Environment::of_process();
+    let config = Config::load(file.config.as_deref(), &environment, Purpose::Serve)?;
+    write!(std::io::stdout(), "{config}")?;
+    for warning in config.warnings() {
+        eprintln!("warning: {warning}");
+    }
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! `pitaya key`.
+
+use std::io::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::Args;
+use pitaya::config::check_client_name;
+use rand::TryRngCore;
+use rand::rngs::OsRng;
+use sha2::{Digest, Sha256};
+use toml::Value;
+
+use super::CommandError;
+
+/// Whose key it is to be.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The client's name in the configuration.
+    #[arg(long, default_value = "new-client")]
+    name: String,
+}
+
+/// Makes a key of 256 random bits, and prints it once, with the lines that make it known to the configuration. It is stored nowhere.
+pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
+    let name = check_client_name(&arguments.name)
+        .map_err(|problem| CommandError::Usage(format!("--name: {problem}")))?;
+    let mut bits = [0; 32];
+    OsRng.try_fill_bytes(&mut bits).map_err(Box::from)?;
+    let key = format!("pit_{}", URL_SAFE_NO_PAD.encode(bits));
+    let name = Value::String(name.to_owned());
+    let hash = hex::encode(Sha256::digest(&key));
+    // The key is no TOML, so that nobody puts it into the configuration along with its hash unawares.
+    writeln!(
+        std::io::stdout(),
+        "The client's key, shown this once:\n\n{key}\n\nFor the configuration, which needs only its hash:\n\n[[clients]]\nname = {name}\nkey_sha256 = [\"{hash}\"]",
+    )?;
+    Ok(())
+}

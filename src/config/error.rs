@@ -1,0 +1,124 @@
+//! What is wrong with a configuration: every fault, one line each, never with a secret in it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Everything that is wrong with a configuration; never empty. `Display` gives one line for each fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigErrors(pub(super) Vec<ConfigError>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, error) in self.0.iter().enumerate() {
+            if position > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "error: {error}")?;
+        }
+        Ok(())
+    }
+}
+
+/// One thing that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ConfigError {
+    #[error("{}: the configuration file (--config or PITAYA_CONFIG) cannot be read: {reason}", file.display())]
+    Unreadable { file: PathBuf, reason: String },
+    #[error("{}:{line}:{column}: not valid TOML: {reason}", file.display())]
+    Syntax {
+        file: PathBuf,
+        line: usize,
+        column: usize,
+        reason: String,
+    },
+    #[error("{key} ({variable}): {problem}{}", Place(origin))]
+    Value {
+        key: String,
+        variable: String,
+        problem: Problem,
+        origin: Origin,
+    },
+    #[error("{key}: unknown key{}{}", Suggested(suggestion), Place(origin))]
+    UnknownKey {
+        key: String,
+        suggestion: Option<String>,
+        origin: Origin,
+    },
+    #[error("{variable}: {problem} [in the environment]")]
+    Variable { variable: String, problem: Problem },
+    #[error("{variable}: unknown variable{}", Suggested(suggestion))]
+    UnknownVariable {
+        variable: String,
+        suggestion: Option<String>,
+    },
+}
+
+impl ConfigError {
+    /// Whether something that was written in the environment is wrong, whatever the file says.
+    pub(super) fn is_of_environment(&self) -> bool {
+        match self {
+            Self::Variable { .. } | Self::UnknownVariable { .. } => true,
+            Self::Value { origin, .. } | Self::UnknownKey { origin, .. } => {
+                *origin == Origin::Environment
+            }
+            Self::Unreadable { .. } | Self::Syntax { .. } => false,
+        }
+    }
+}
+
+/// What is wrong with one value, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem(String);
+
+impl Problem {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Says that `value` is not what it should be. Not for values that may hold a secret.
+    pub(super) fn echo(value: impl fmt::Display, expected: &str) -> Self {
+        const LONGEST: usize = 60;
+        let value = value.to_string();
+        let shown: String = value.chars().take(LONGEST).collect();
+        let more = if shown.len() < value.len() { "…" } else { "" };
+        // The debug form keeps whatever was written on one line.
+        Self(format!("{shown:?}{more} is not {expected}"))
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where a value was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    Nowhere,
+    File(PathBuf),
+    Environment,
+}
+
+struct Place<'a>(&'a Origin);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Origin::Nowhere => Ok(()),
+            Origin::File(file) => write!(f, " [in {}]", file.display()),
+            Origin::Environment => f.write_str(" [in the environment]"),
+        }
+    }
+}
+
+struct Suggested<'a>(&'a Option<String>);
+
+impl fmt::Display for Suggested<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(suggestion) => write!(f, "; did you mean `{suggestion}`?"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! "Did you mean": the known name that is nearest to an unknown one.
+
+/// The nearest of `known` to `name`, where one is near enough to be what was meant.
+pub(super) fn nearest(name: &str, known: &[String]) -> Option<String> {
+    // A quarter of the letters wrong is a slip; more is another word.
+    let slips = (name.len() / 4).max(2);
+    let by_slip = known
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|(distance, _)| *distance <= slips)
+        .min()
+        .map(|(_, candidate)| candidate);
+    by_slip
+        .or_else(|| known.iter().find(|candidate| last(candidate) == last(name)))
+        .cloned()
+}
+
+/// The last part of a path: a right key in the wrong table has that much right.
+fn last(name: &str) -> &str {
+    name.rsplit(['.']).next().unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_and_right_keys_in_the_wrong_table_are_recognised_and_other_words_are_not() {
+        let known = ["listen", "upstream.base_url", "cache.open_ttl"].map(str::to_owned);
+        let nearest = |name| nearest(name, &known);
+
+        assert_eq!(nearest("lisen").as_deref(), Some("listen"));
+        assert_eq!(
+            nearest("upstream.baseurl").as_deref(),
+            Some("upstream.base_url")
+        );
+        assert_eq!(nearest("open_ttl").as_deref(), Some("cache.open_ttl"));
+        assert_eq!(nearest("colour"), None);
+    }
+}

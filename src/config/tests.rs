@@ -1,0 +1,504 @@
+//! The configuration as a whole: layers, defaults, and every fault at once.
+
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use secrecy::ExposeSecret;
+
+use super::*;
+
+const KEY: &str = "dffd6021bb2bd5b0af676290809ec3a53191dd81c7f70a4b28688a362182986f";
+const MINIMAL: [(&str, &str); 3] = [
+    ("PITAYA_UPSTREAM__CUSTOMER_IDS", "123"),
+    ("PITAYA_UPSTREAM__REFRESH_TOKEN", "007"),
+    ("PITAYA_AUTH", "disabled"),
+];
+const EXAMPLE: &str = include_str!("../../pitaya.example.toml");
+
+/// A configuration file in a folder of its own, and variables.
+struct Setup {
+    folder: tempfile::TempDir,
+    file: Option<PathBuf>,
+    variables: Vec<(String, String)>,
+}
+
+impl Setup {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            file: None,
+            variables: Vec::new(),
+        }
+    }
+
+    fn minimal() -> Self {
+        MINIMAL
+            .iter()
+            .fold(Self::new(), |setup, (name, value)| setup.set(name, value))
+    }
+
+    fn set(mut self, name: &str, value: &str) -> Self {
+        self.variables.retain(|(other, _)| other != name);
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn file(mut self, toml: &str) -> Self {
+        self.file = Some(self.write("pitaya.toml", toml));
+        self
+    }
+
+    fn write(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn load_for(&self, purpose: Purpose<'_>) -> Result<Config, ConfigErrors> {
+        let environment = self.variables.iter().cloned().collect();
+        Config::load(self.file.as_deref(), &environment, purpose)
+    }
+
+    fn config(&self) -> Config {
+        self.load_for(Purpose::Serve).unwrap()
+    }
+
+    /// The lines that say what is wrong.
+    fn errors(&self) -> Vec<String> {
+        let errors = self.load_for(Purpose::Serve).unwrap_err();
+        errors.to_string().lines().map(str::to_owned).collect()
+    }
+}
+
+/// What is wrong with a minimal configuration and `toml`; one line.
+fn error_in(toml: &str) -> String {
+    let errors = Setup::minimal().file(toml).errors();
+    assert_eq!(errors.len(), 1, "{toml}: {errors:#?}");
+    errors.into_iter().next().unwrap()
+}
+
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let config = Setup::minimal().config();
+
+    insta::assert_snapshot!(config.to_string().replace("\"pretty\"", "\"json\""));
+}
+
+#[test]
+fn the_example_holds_every_key_with_its_default() {
+    let uncommented: String = EXAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(key) if key.starts_with(|first: char| first != ' ') => format!("{key}\n"),
+            _ => format!("{line}\n"),
+        })
+        .filter(|line| !line.contains("_token = ") && !line.contains("id_token_file"))
+        .collect();
+    let setup = Setup::new();
+    let token = setup.write("token", "007\n");
+    let everything = uncommented.replace(
+        "/run/secrets/pitaya-refresh-token",
+        &token.display().to_string(),
+    );
+
+    let plain = Setup::minimal().file(EXAMPLE).config();
+    let whole = setup.file(&everything).config();
+
+    assert_eq!(plain.to_string(), Setup::minimal().config().to_string());
+    let environment = Environment::default();
+    let table = Table::new();
+    let mut reader = Reader::new(&table, None, &environment);
+    read(&mut reader, Purpose::Serve);
+    for key in reader.asked() {
+        let last = key.rsplit('.').next().unwrap();
+        let lists = format!("[[{last}]]");
+        let found = |line: &str| {
+            let line = line.trim_start_matches('#');
+            line.starts_with(&format!("{last} = ")) || line == lists
+        };
+        assert!(EXAMPLE.lines().any(found), "{key} is not in the example");
+    }
+    assert!(whole.to_string().contains("name = \"dashboard\""));
+}
+
+#[test]
+fn a_variable_beats_the_file() {
+    let setup = Setup::minimal()
+        .file("listen = \"127.0.0.1:1\"\n[cache]\nopen_ttl = \"5s\"\nfinal_ttl = \"7d\"")
+        .set("PITAYA_LISTEN", "127.0.0.1:2")
+        .set("PITAYA_CACHE__OPEN_TTL", "9s")
+        .set("PITAYA_CACHE__FINAL_TTL", "");
+
+    let config = setup.config();
+
+    assert_eq!(config.listen.port(), 2);
+    assert_eq!(config.freshness.open_ttl, Duration::from_secs(9));
+    assert_eq!(config.freshness.final_ttl, Duration::from_hours(168));
+}
+
+#[test]
+fn a_variable_names_the_file() {
+    let setup = Setup::minimal();
+    let path = setup.write("other.toml", "listen = \"127.0.0.1:3\"");
+
+    let config = setup
+        .set("PITAYA_CONFIG", &path.display().to_string())
+        .config();
+
+    assert_eq!(config.listen.port(), 3);
+}
+
+#[test]
+fn lists_and_tables_can_be_given_in_variables() {
+    let setup = Setup::minimal()
+        .set("PITAYA_UPSTREAM__CUSTOMER_IDS", "456, 123")
+        .set("PITAYA_AUTH", "required")
+        .set(
+            "PITAYA_CORS__ALLOWED_ORIGINS",
+            "https://a.example,http://localhost:3000",
+        )
+        .set(
+            "PITAYA_CLIENTS",
+            &format!("[{{ name = \"web\", key_sha256 = \"{KEY}\", rate_limit = \"50/s\" }}]"),
+        )
+        .set("PITAYA_SITES", "[{ id = 750, customer_id = 456 }]");
+
+    let config = setup.config();
+
+    assert_eq!(
+        config.http.customers,
+        [123, 456].map(|id| CustomerId::new(id).unwrap())
+    );
+    assert_eq!(config.http.allowed_origins.len(), 2);
+    let http::Auth::Required(clients) = &config.http.auth else {
+        panic!("auth is required");
+    };
+    assert_eq!(clients[0].rate_limit.unwrap().requests.get(), 50);
+    assert!(config.directory.sites(config.http.customers[0]).is_none());
+    assert!(config.directory.sites(config.http.customers[1]).is_some());
+}
+
+#[test]
+fn a_secret_stays_the_text_it_is_and_is_never_shown() {
+    let setup = Setup::minimal();
+
+    let config = setup.config();
+
+    let token = config.upstream.refresh_token.as_ref().unwrap();
+    assert_eq!(token.expose_secret(), "007");
+    assert!(
+        config
+            .to_string()
+            .contains("refresh_token = \"[redacted]\"")
+    );
+    assert!(!format!("{config:?} {config}").contains("007"));
+}
+
+#[test]
+fn a_secret_can_lie_in_a_file_of_its_own() {
+    let setup = Setup::minimal();
+    let token = setup.write("token", "from-a-file\r\n");
+    let token = token.display();
+    let variable = setup
+        .set("PITAYA_UPSTREAM__REFRESH_TOKEN", "")
+        .set("PITAYA_UPSTREAM__REFRESH_TOKEN_FILE", &token.to_string())
+        .file("upstream.refresh_token = \"from the file\"");
+    let key = Setup::minimal()
+        .set("PITAYA_UPSTREAM__REFRESH_TOKEN", "")
+        .file(&format!("upstream.refresh_token_file = \"{token}\""));
+
+    for setup in [&variable, &key] {
+        let secret = setup.config().upstream.refresh_token.unwrap();
+
+        assert_eq!(secret.expose_secret(), "from-a-file");
+    }
+}
+
+#[test]
+fn a_secret_that_cannot_be_had_is_named_by_key_and_variable_and_not_repeated() {
+    let setup = Setup::minimal().set("PITAYA_UPSTREAM__REFRESH_TOKEN", "");
+    let empty = setup.write("empty", "\n").display().to_string();
+    for (name, value, expected) in [
+        ("REFRESH_TOKEN_FILE", "hush-hush", "cannot be read"),
+        ("REFRESH_TOKEN_FILE", empty.as_str(), "is empty"),
+        ("REFRESH_TOKEN", "hush hush", "without blanks"),
+    ] {
+        let name = format!("PITAYA_UPSTREAM__{name}");
+        let setup = Setup::minimal()
+            .set("PITAYA_UPSTREAM__REFRESH_TOKEN", "")
+            .set(&name, value);
+
+        let errors = setup.errors();
+
+        assert_eq!(errors.len(), 1, "{errors:#?}");
+        assert!(errors[0].contains(&name), "{errors:#?}");
+        assert!(errors[0].contains("upstream.refresh_token"), "{errors:#?}");
+        assert!(errors[0].contains(expected), "{errors:#?}");
+        assert!(!errors[0].contains("hush"), "{errors:#?}");
+    }
+}
+
+#[test]
+fn a_secret_given_twice_in_one_layer_is_refused() {
+    let setup = Setup::minimal().set("PITAYA_UPSTREAM__REFRESH_TOKEN_FILE", "/nowhere");
+
+    let errors = setup.errors();
+
+    assert_eq!(errors.len(), 1, "{errors:#?}");
+    assert!(errors[0].contains("leave one out"), "{errors:#?}");
+}
+
+#[test]
+fn every_fault_is_told_at_once_a_line_each() {
+    let setup = Setup::new()
+        .file("lisen = 1\n[cache]\nopen_ttl = 60\nmax_bytes = \"many\"\n[upstream]\nbase_url = \"http://example.com\"")
+        .set("PITAYA_CACHE__FINAL_TTL", "30")
+        .set("PITAYA_CASH__OPEN_TTL", "30s")
+        .set("PITAYA_LIMITS__MAX_SITES", "0")
+        .set("PITAYA_TIMEZONE", "Mars/Olympus")
+        .set("RUST_LOG", "pitaya=loud");
+
+    let errors = setup.errors().join("\n");
+
+    for expected in [
+        "lisen: unknown key; did you mean `listen`?",
+        "cache.open_ttl (PITAYA_CACHE__OPEN_TTL): 60 has no unit",
+        "cache.max_bytes (PITAYA_CACHE__MAX_BYTES): \"many\" is not a size",
+        "upstream.base_url (PITAYA_UPSTREAM__BASE_URL): must be https",
+        "cache.final_ttl (PITAYA_CACHE__FINAL_TTL): \"30\" is not a number with a unit",
+        "PITAYA_CASH__OPEN_TTL: unknown variable; did you mean `PITAYA_CACHE__OPEN_TTL`?",
+        "limits.max_sites (PITAYA_LIMITS__MAX_SITES): \"0\" is not between 1 and",
+        "timezone (PITAYA_TIMEZONE): \"Mars/Olympus\" is not the name of an IANA time zone",
+        "RUST_LOG: \"pitaya=loud\" is not a filter",
+        "upstream.customer_ids (PITAYA_UPSTREAM__CUSTOMER_IDS): is missing",
+        "upstream.refresh_token (PITAYA_UPSTREAM__REFRESH_TOKEN): is missing",
+        "auth (PITAYA_AUTH): is \"required\", but there are no clients",
+    ] {
+        assert!(errors.contains(expected), "{expected}\nin\n{errors}");
+    }
+    assert_eq!(errors.lines().count(), 12, "{errors}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_beside_the_faults_of_the_variables() {
+    let mut setup = Setup::new().set("PITAYA_LISTEN", "here");
+    setup.file = Some(setup.folder.path().join("missing.toml"));
+
+    let errors = setup.errors();
+
+    assert_eq!(errors.len(), 2, "{errors:#?}");
+    assert!(errors[0].contains("missing.toml"), "{errors:#?}");
+    assert!(errors[1].contains("PITAYA_LISTEN"), "{errors:#?}");
+}
+
+#[test]
+fn each_wrong_value_is_refused_with_what_would_be_right() {
+    let client = |rest: &str| format!("[[clients]]\nname = \"web\"\n{rest}");
+    let second = format!("[[clients]]\nname = \"b\"\nkey_sha256 = \"{KEY}\"");
+    let site = "[[sites]]\nid = 750\n";
+    for (toml, expected) in [
+        ("listen = \"localhost:8080\"".to_owned(), "an IP address"),
+        ("admin_listen = \"127.0.0.1:8080\"".into(), "same address"),
+        ("cache = 5".into(), "write [cache]"),
+        ("\"a\\nb\" = 5".into(), "a\\nb: unknown key"),
+        ("upstream.timeout = \"0s\"".into(), "longer than zero"),
+        ("upstream.timeout = \"900y\"".into(), "at most ten years"),
+        ("cache.open_ttl = \"0\"".into(), "with a unit"),
+        ("cache.max_bytes = 0".into(), "between 1B"),
+        ("upstream.max_attempts = \"3\"".into(), "without quotes"),
+        ("upstream.max_attempts = -1".into(), "not negative"),
+        ("upstream.base_bucket = \"20m\"".into(), "5m, 10m"),
+        ("upstream.base_url = \"https://u:p@h\"".into(), "user name"),
+        ("upstream.base_url = \"https://h/#a\"".into(), "fragment"),
+        ("upstream.base_url = \"https://h/?a\"".into(), "query"),
+        ("upstream.base_url = \"ftp://localhost\"".into(), "https"),
+        ("upstream.token_url = \"nowhere\"".into(), "not a URL"),
+        ("upstream.send_token_on_refresh = 1".into(), "true or false"),
+        ("cors.allowed_origins = [\"*\"]".into(), "an exact origin"),
+        (
+            "cors.allowed_origins = [\"https://a.b/\"]".into(),
+            "sends https://a.b,",
+        ),
+        (
+            "cors.allowed_origins = [\"https://A.b\"]".into(),
+            "sends https://a.b,",
+        ),
+        (
+            "cors.allowed_origins = \"https://a.b:443\"".into(),
+            "sends https://a.b,",
+        ),
+        ("log.format = \"xml\"".into(), "\"json\" or \"pretty\""),
+        ("clients = 1".into(), "[[clients]]"),
+        (
+            "[[clients]]\nname = \"web\"".into(),
+            "clients[0].key_sha256 (PITAYA_CLIENTS)",
+        ),
+        (client("key_sha256 = \"pit_abc\""), "not the key"),
+        (client("key_sha256 = []"), "empty list"),
+        (
+            client(&format!("key_sha256 = [\"{KEY}\", \"{KEY}\"]")),
+            "twice",
+        ),
+        (
+            client(&format!("key_sha256 = \"{KEY}\"\nrate_limit = \"50\"")),
+            "50/s",
+        ),
+        (
+            client(&format!("key_sha256 = \"{KEY}\"\nrate_limit = \"0/s\"")),
+            "50/s",
+        ),
+        (
+            client(&format!("key_sha256 = \"{KEY}\"\ncustomer_ids = [9]")),
+            "one of upstream",
+        ),
+        (
+            client(&format!("key_sha256 = \"{KEY}\"\nsite_ids = []")),
+            "empty list",
+        ),
+        (
+            client(&format!("key_sha256 = \"{KEY}\"\nsite_id = 1")),
+            "did you mean `site_ids`",
+        ),
+        (
+            client(&format!("key_sha256 = \"{KEY}\"\n{second}")),
+            "holds a key of clients[0]",
+        ),
+        ("[[sites]]\nid = 0".into(), "a site id"),
+        (
+            format!("{site}customer_id = 9"),
+            "one of upstream.customer_ids",
+        ),
+        (format!("{site}{site}"), "listed twice"),
+        (format!("{site}timezone = \"EST+5\""), "IANA"),
+        (
+            format!("{site}zone = \"UTC\""),
+            "sites[0].zone: unknown key",
+        ),
+    ] {
+        let error = error_in(&toml);
+
+        assert!(error.contains(expected), "{toml}\n{error}\n{expected}");
+        assert!(!error.contains("pit_abc"), "{error}");
+    }
+}
+
+#[test]
+fn plain_http_is_for_loopback_hosts() {
+    for url in [
+        "http://localhost:1",
+        "http://127.8.0.1/a/prefix",
+        "http://[::1]:9",
+        "https://example.com",
+    ] {
+        let config = Setup::minimal()
+            .set("PITAYA_UPSTREAM__BASE_URL", url)
+            .config();
+
+        assert!(config.upstream.base_url.as_str().starts_with(url));
+    }
+}
+
+#[test]
+fn what_check_config_prints_is_a_configuration_that_comes_to_the_same() {
+    let whole = format!(
+        "admin_listen = \"[::1]:9\"\ntimezone = \"Europe/Berlin\"\nauth = \"required\"\n[upstream]\ntoken_store = \"/a \\\"b\\\"/c\"\nid_token = \"x\"\n[[clients]]\nname = \"w\\u0022eb\"\nkey_sha256 = [\"{KEY}\"]\nrate_limit = \"7/h\"\ncustomer_ids = [123]\nsite_ids = [2, 1]\nadmin = true\n[[sites]]\nid = 750\nname = \"Tyler\\n\"\ntimezone = \"america/chicago\"",
+    );
+    let first = Setup::minimal()
+        .set("PITAYA_AUTH", "")
+        .file(&whole)
+        .config()
+        .to_string();
+
+    let second = Setup::new().file(&first).config().to_string();
+
+    assert_eq!(first, second);
+    assert!(first.contains("timezone = \"America/Chicago\""), "{first}");
+}
+
+#[test]
+fn a_demo_needs_no_configuration_and_sets_the_real_vendor_aside() {
+    let customers = [CustomerId::new(7).unwrap()];
+    let purpose = Purpose::Demo {
+        customers: &customers,
+    };
+    let configured = Setup::minimal()
+        .set("PITAYA_AUTH", "")
+        .set("PITAYA_UPSTREAM__TOKEN_STORE", "/var/lib/tokens");
+
+    for setup in [Setup::new(), configured] {
+        let config = setup.load_for(purpose).unwrap();
+
+        assert!(matches!(config.http.auth, http::Auth::Disabled));
+        assert_eq!(config.http.customers, customers);
+        assert!(config.upstream.refresh_token.is_none() && config.upstream.token_store.is_none());
+    }
+}
+
+#[test]
+fn a_demo_asks_for_keys_where_it_is_told_to() {
+    let setup = Setup::new().set("PITAYA_AUTH", "required");
+
+    let errors = setup
+        .load_for(Purpose::Demo { customers: &[] })
+        .unwrap_err();
+
+    assert!(errors.to_string().contains("there are no clients"));
+}
+
+#[test]
+fn health_is_asked_on_loopback_and_needs_no_secret() {
+    let address = |variables: &[(&str, &str)]| {
+        let environment = variables.iter().copied().collect();
+        Config::health_address(None, &environment).map(|address| address.to_string())
+    };
+
+    assert_eq!(address(&[]).unwrap(), "127.0.0.1:8080");
+    assert_eq!(
+        address(&[("PITAYA_LISTEN", "0.0.0.0:1")]).unwrap(),
+        "127.0.0.1:1"
+    );
+    assert_eq!(
+        address(&[("PITAYA_ADMIN_LISTEN", "[::]:2")]).unwrap(),
+        "[::1]:2"
+    );
+    assert!(address(&[("PITAYA_LISTEN", "nowhere")]).is_err());
+}
+
+#[test]
+fn what_is_risky_but_allowed_is_warned_of() {
+    let safe = Setup::minimal().config();
+    let risky = Setup::minimal()
+        .set("PITAYA_LISTEN", "0.0.0.0:8080")
+        .set("PITAYA_UPSTREAM__REFRESH_TOKEN", "")
+        .set("PITAYA_UPSTREAM__ID_TOKEN", "x")
+        .config();
+
+    assert!(safe.warnings().is_empty());
+    assert_eq!(risky.warnings().len(), 2);
+}
+
+proptest! {
+    #[test]
+    fn no_text_in_any_variable_or_file_panics_or_breaks_the_line_form(
+        key in prop::sample::select(vec![
+            "listen", "timezone", "auth", "clients", "sites", "upstream.base_url", "upstream.customer_ids",
+            "upstream.timeout", "cache.max_bytes", "cors.allowed_origins", "limits.max_days",
+        ]),
+        text in "\\PC{0,40}|[0-9.a-zA-Z:/,\\n-]{0,20}",
+        toml in "[a-z\\[\\]=\"'.{}0-9\\n ,#-]{0,60}",
+    ) {
+        let name = environment::variable(key);
+        let environment: Environment = [(name, text)].into_iter().collect();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pitaya.toml");
+        std::fs::write(&path, toml).unwrap();
+
+        for path in [None, Some(path.as_path())] {
+            if let Err(errors) = Config::load(path, &environment, Purpose::Serve) {
+                for line in errors.to_string().split('\n') {
+                    prop_assert!(line.starts_with("error: "), "{}", line);
+                }
+            }
+        }
+    }
+}

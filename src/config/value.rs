@@ -1,0 +1,278 @@
+//! From what was written to what it means, one value at a time.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use jiff::tz::TimeZone;
+use toml::{Table, Value};
+use url::{Host, Url};
+
+use super::error::Problem;
+use crate::domain::bucket::{Bucket, VendorBucket};
+
+/// Longer than any span that makes sense here, and short enough that no arithmetic on times overflows.
+const LONGEST: Duration = Duration::from_hours(24 * 3650);
+/// More memory than one machine has.
+const LARGEST: ByteSize = ByteSize::pib(1);
+
+/// A value as it was written.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Raw<'a> {
+    /// In a variable.
+    Text(&'a str),
+    /// In a variable, but not as UTF-8.
+    NotText,
+    /// In TOML.
+    Toml(&'a Value),
+}
+
+impl<'a> Raw<'a> {
+    /// The text.
+    pub(super) fn text(self) -> Result<&'a str, Problem> {
+        match self {
+            Self::Text(text) => Ok(text),
+            Self::Toml(Value::String(text)) => Ok(text),
+            Self::NotText => Err(Problem::new("is not valid UTF-8")),
+            Self::Toml(other) => Err(Problem::new(format!(
+                "must be a text in quotes, not {}",
+                article(other)
+            ))),
+        }
+    }
+
+    /// The whole number, not negative.
+    pub(super) fn number(self) -> Result<u64, Problem> {
+        match self {
+            Self::Toml(Value::Integer(number)) => u64::try_from(*number)
+                .map_err(|_| Problem::echo(number, "a whole number that is not negative")),
+            Self::Text(text) => text
+                .parse()
+                .map_err(|_| Problem::echo(text, "a whole number")),
+            Self::NotText => Err(Problem::new("is not valid UTF-8")),
+            Self::Toml(other) => Err(Problem::new(format!(
+                "must be a whole number without quotes, not {}",
+                article(other)
+            ))),
+        }
+    }
+
+    /// The items of a list: of an array, or comma-separated in a variable. A single value is a list of one.
+    pub(super) fn items(self) -> Vec<Self> {
+        match self {
+            Self::Text(text) => text
+                .split(',')
+                .map(|item| Self::Text(item.trim()))
+                .collect(),
+            Self::Toml(Value::Array(items)) => items.iter().map(Self::Toml).collect(),
+            Self::NotText | Self::Toml(_) => vec![self],
+        }
+    }
+
+    /// The tables of the list `key`; a variable holds it as a TOML array of inline tables.
+    pub(super) fn tables(self, key: &str) -> Result<Vec<Table>, Problem> {
+        let wrong = || {
+            Problem::new(format!(
+                "must be a list of tables: [[{key}]] in the file, or [{{ … }}, {{ … }}] in the variable"
+            ))
+        };
+        let parsed;
+        let list = match self {
+            Self::Toml(list) => list,
+            Self::NotText => return Err(wrong()),
+            Self::Text(text) => {
+                let document: Table = format!("list = {text}").parse().map_err(|_| wrong())?;
+                parsed = document.get("list").cloned().ok_or_else(wrong)?;
+                &parsed
+            }
+        };
+        let tables = list.as_array().ok_or_else(wrong)?.iter();
+        tables
+            .map(|table| table.as_table().cloned().ok_or_else(wrong))
+            .collect()
+    }
+}
+
+fn article(value: &Value) -> String {
+    match value.type_str() {
+        kind @ ("integer" | "array") => format!("an {kind}"),
+        kind => format!("a {kind}"),
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(raw: Raw<'_>) -> Result<bool, Problem> {
+    match raw {
+        Raw::Toml(Value::Boolean(value)) => Ok(*value),
+        Raw::Text("true") => Ok(true),
+        Raw::Text("false") => Ok(false),
+        Raw::Text(text) => Err(Problem::echo(text, "true or false")),
+        Raw::NotText => Err(Problem::new("is not valid UTF-8")),
+        Raw::Toml(_) => Err(Problem::new("must be true or false, without quotes")),
+    }
+}
+
+/// A whole number from 1 to `max`.
+pub(super) fn count<N: TryFrom<u64>>(max: u64) -> impl Fn(Raw<'_>) -> Result<N, Problem> {
+    move |raw| {
+        let number = raw.number()?;
+        (1..=max)
+            .contains(&number)
+            .then_some(number)
+            .and_then(|number| N::try_from(number).ok())
+            .ok_or_else(|| Problem::echo(number, &format!("between 1 and {max}")))
+    }
+}
+
+/// A span of time with its unit, such as `60s`, `15m` or `30d`; ten years at most.
+pub(super) fn duration(raw: Raw<'_>) -> Result<Duration, Problem> {
+    const FORM: &str = "a number with a unit, such as 60s, 15m or 30d";
+    if let Raw::Toml(Value::Integer(number)) = raw {
+        return Err(Problem::new(format!(
+            "{number} has no unit; write a text like \"{number}s\" or \"{number}m\""
+        )));
+    }
+    let text = raw.text()?;
+    let duration = humantime::parse_duration(text)
+        .ok()
+        // humantime takes a bare 0.
+        .filter(|_| text.contains(char::is_alphabetic))
+        .ok_or_else(|| Problem::echo(text, FORM))?;
+    if duration > LONGEST {
+        return Err(Problem::echo(text, "at most ten years"));
+    }
+    Ok(duration)
+}
+
+/// A [`duration`] that is longer than nothing.
+pub(super) fn timeout(raw: Raw<'_>) -> Result<Duration, Problem> {
+    let duration = duration(raw)?;
+    if duration.is_zero() {
+        return Err(Problem::new("must be longer than zero, such as 30s"));
+    }
+    Ok(duration)
+}
+
+/// A number of bytes, such as `512MiB`; at least 1.
+pub(super) fn size(raw: Raw<'_>) -> Result<u64, Problem> {
+    const FORM: &str = "a size between 1B and 1PiB, such as 512MiB";
+    let bytes = if let Raw::Toml(Value::Integer(_)) = raw {
+        raw.number()?
+    } else {
+        let text = raw.text()?;
+        let size: ByteSize = text.parse().map_err(|_| Problem::echo(text, FORM))?;
+        size.as_u64()
+    };
+    if (1..=LARGEST.as_u64()).contains(&bytes) {
+        Ok(bytes)
+    } else {
+        Err(Problem::echo(bytes, FORM))
+    }
+}
+
+/// An address to listen on.
+pub(super) fn address(raw: Raw<'_>) -> Result<SocketAddr, Problem> {
+    let text = raw.text()?;
+    text.parse().map_err(|_| {
+        Problem::echo(
+            text,
+            "an IP address with a port, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080",
+        )
+    })
+}
+
+/// A path that is not empty.
+pub(super) fn path(raw: Raw<'_>) -> Result<PathBuf, Problem> {
+    match raw.text()? {
+        "" => Err(Problem::new("is empty; name a file, or leave the key out")),
+        text => Ok(PathBuf::from(text)),
+    }
+}
+
+/// An IANA time zone.
+pub(super) fn zone(raw: Raw<'_>) -> Result<TimeZone, Problem> {
+    let text = raw.text()?;
+    TimeZone::get(text)
+        .ok()
+        .filter(|zone| !zone.is_unknown() && zone.iana_name().is_some())
+        .ok_or_else(|| {
+            Problem::echo(
+                text,
+                "the name of an IANA time zone, such as America/Chicago or UTC",
+            )
+        })
+}
+
+/// A vendor bucket, in any form that the API takes a bucket in.
+pub(super) fn vendor_bucket(raw: Raw<'_>) -> Result<VendorBucket, Problem> {
+    let text = raw.text()?;
+    match Bucket::from_str(text) {
+        Ok(Bucket::Minutes(minutes)) => VendorBucket::from_minutes(minutes),
+        _ => None,
+    }
+    .ok_or_else(|| Problem::echo(text, "a bucket of the vendor: 5m, 10m, 15m, 30m or 60m"))
+}
+
+/// A URL of the vendor: `https`, or `http` on a loopback host, so that no token crosses a network in the clear.
+///
+/// The text is never repeated in the message, since it may hold a password.
+pub(super) fn vendor_url(raw: Raw<'_>) -> Result<Url, Problem> {
+    let problem = |text: &str| Err(Problem::new(text));
+    let Ok(url) = Url::parse(raw.text()?) else {
+        return problem("is not a URL, such as https://api.example.com");
+    };
+    let loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => return problem("has no host; write a URL such as https://api.example.com"),
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return problem("must not hold a user name or password");
+    }
+    if url.fragment().is_some() {
+        return problem("must not have a fragment (#…)");
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if loopback => Ok(url),
+        "http" => problem(
+            "must be https: plain http is accepted for loopback hosts only (localhost, 127.0.0.1, [::1])",
+        ),
+        _ => problem("must be an https URL"),
+    }
+}
+
+/// A [`vendor_url`] that paths are put behind.
+pub(super) fn vendor_base_url(raw: Raw<'_>) -> Result<Url, Problem> {
+    let url = vendor_url(raw)?;
+    if url.query().is_some() {
+        return Err(Problem::new("must not have a query (?…)"));
+    }
+    Ok(url)
+}
+
+/// A list of ids, each once, at least one.
+pub(super) fn ids<T: Ord>(
+    raw: Raw<'_>,
+    id: impl Fn(u64) -> Option<T>,
+) -> Result<BTreeSet<T>, Problem> {
+    let mut ids = BTreeSet::new();
+    for item in raw.items() {
+        let number = item.number()?;
+        let id = id(number)
+            .ok_or_else(|| Problem::echo(number, "an id, a whole number from 1 to 2^53 - 1"))?;
+        if !ids.insert(id) {
+            return Err(Problem::new(format!("{number} is listed twice")));
+        }
+    }
+    if ids.is_empty() {
+        return Err(Problem::new(
+            "is an empty list; name at least one id, or leave the key out",
+        ));
+    }
+    Ok(ids)
+}

@@ -1,0 +1,220 @@
+//! Logs and metrics: where they go, in what form, and what must never be in them.
+
+use std::fmt;
+use std::io::IsTerminal;
+use std::str::FromStr;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::WorkerGuard;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+/// The HTTP stack. Below info it logs header values and pieces of bodies, and with them our tokens, the callers' keys and what the
+/// vendor says; so its finer levels are off whatever the filter says.
+const CAPPED: [&str; 6] = ["h2", "hyper", "reqwest", "rustls", "tower", "want"];
+
+/// Upper bounds of the buckets of every histogram of seconds: from a hit of the rendered answer to a vendor at its timeout.
+const SECONDS: [f64; 17] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 15.0, 60.0,
+];
+
+/// How often metrics are tidied; histograms grow between two times.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// What the logs are told by the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The form of a line.
+    pub format: Format,
+    /// What is logged.
+    pub filter: Filter,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line, for machines.
+    Json,
+    /// One line of text, coloured on a terminal, for people.
+    Pretty,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Json => "json",
+            Self::Pretty => "pretty",
+        })
+    }
+}
+
+/// What is logged: the directives of `RUST_LOG`, known to be well-formed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter(String);
+
+impl Default for Filter {
+    /// From info on.
+    fn default() -> Self {
+        Self("info".to_owned())
+    }
+}
+
+impl FromStr for Filter {
+    type Err = InvalidFilter;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFilter> {
+        EnvFilter::builder()
+            .parse(text)
+            .map(|_| Self(text.to_owned()))
+            .map_err(|_| InvalidFilter)
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A text that is not a log filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a log filter is a list of directives like info or pitaya=debug")]
+pub struct InvalidFilter;
+
+/// Logs to standard error from now on, so that standard output holds what a command was asked for and nothing else.
+///
+/// Lines are written by a thread of their own, so that no request waits for a slow reader of logs; where they pile up, the newest are
+/// dropped. What is still unwritten is written when the guard is dropped: keep it until the process ends.
+///
+/// # Errors
+///
+/// Where the process logs already.
+pub fn init(settings: &Settings) -> Result<WorkerGuard, AlreadyLogging> {
+    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match settings.format {
+        Format::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .boxed(),
+        Format::Pretty => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(EnvFilter::new(&settings.filter.0))
+        .with(cap())
+        .try_init()
+        .map_err(|_| AlreadyLogging)?;
+    Ok(guard)
+}
+
+/// A process can be told only once where to log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the process logs already")]
+pub struct AlreadyLogging;
+
+/// A filter beside the operator's own, not more directives in it: there, `hyper::proto=trace` would win over `hyper=info`.
+fn cap() -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::TRACE)
+        .with_targets(CAPPED.map(|target| (target, LevelFilter::INFO)))
+}
+
+/// The metrics of this process, which are recorded from the first call on.
+pub fn metrics() -> &'static PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE.get_or_init(|| {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+            .unwrap_or_default()
+            .build_recorder();
+        let handle = recorder.handle();
+        // Only fails where somebody else records already, whose metrics are not ours to show.
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::warn!("metrics are recorded elsewhere already, and will be missing here");
+        }
+        handle
+    })
+}
+
+/// Tidies the metrics for ever: a background task of the service.
+pub async fn keep_metrics() {
+    let mut timer = tokio::time::interval(UPKEEP);
+    loop {
+        timer.tick().await;
+        metrics().run_upkeep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_http_stack_is_quiet_below_info_however_the_filter_asks_for_it() {
+        let captured = Captured::default();
+        let writer = captured.clone();
+        let lines = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+        let filter = EnvFilter::new("trace,hyper::proto=trace,h2=trace");
+        let subscriber = tracing_subscriber::registry()
+            .with(lines)
+            .with(filter)
+            .with(cap());
+
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::trace!(target: "hyper::proto::h1", "secret");
+            tracing::debug!(target: "hyper_util::client", "secret");
+            tracing::trace!(target: "h2::codec", "secret");
+            tracing::trace!(target: "reqwest::connect", "secret");
+            tracing::warn!(target: "hyper::server", "heard");
+            tracing::trace!(target: "pitaya::upstream", "also heard");
+        });
+
+        let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+        assert!(!text.contains("secret"), "{text}");
+        assert!(
+            text.contains("heard") && text.contains("also heard"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn seconds_are_counted_in_buckets() {
+        let handle = metrics();
+
+        metrics::histogram!("pitaya_telemetry_test_seconds").record(0.002);
+
+        let text = handle.render();
+        let bucket = r#"pitaya_telemetry_test_seconds_bucket{le="0.0025"} 1"#;
+        assert!(text.contains(bucket), "{text}");
+    }
+
+    #[test]
+    fn a_filter_is_known_to_be_well_formed() {
+        assert!("pitaya=debug,warn".parse::<Filter>().is_ok());
+        assert!("pitaya=loud".parse::<Filter>().is_err());
+    }
+}
