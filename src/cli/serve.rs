@@ -1,19 +1,37 @@
 //! `pitaya serve`.
 
+use pitaya::app::App;
+use pitaya::clock::Clock;
 use pitaya::config::{Config, Environment, Purpose};
+use pitaya::http::Limits;
 use pitaya::telemetry;
 
-use super::{CommandError, ConfigFile};
+use super::{CommandError, ConfigFile, process};
 
 /// Serves until a signal.
 pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {
     let environment = Environment::of_process();
     let config = Config::load(file.config.as_deref(), &environment, Purpose::Serve)?;
     let _flushed_at_the_end = telemetry::init(&config.log).map_err(Box::from)?;
-    for warning in config.warnings() {
-        tracing::warn!("{warning}");
-    }
-    Err(CommandError::Failed(
-        "the service is not part of this build".into(),
-    ))
+    process::block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Result<(), CommandError> {
+    let stop = process::stop_signal()?;
+    let (listen, admin_listen) = (config.listen, config.admin_listen);
+    let app = App::build(config, Clock::system()).map_err(Box::from)?;
+    let listener = process::listen(listen, "listen").await?;
+    let admin = match admin_listen {
+        Some(address) => Some(process::listen(address, "admin_listen").await?),
+        None => None,
+    };
+    tracing::info!(
+        listen = %listener.local_addr()?,
+        admin_listen = admin_listen.map(tracing::field::display),
+        version = env!("CARGO_PKG_VERSION"),
+        "serving"
+    );
+    app.serve(listener, admin, stop, Limits::default()).await?;
+    tracing::info!("ended");
+    Ok(())
 }

@@ -267,3 +267,15 @@ fn count(outcome: CacheOutcome) {
     };
     metrics::counter!("pitaya_cache_stale_total", "kind" => kind).increment(1);
 }
+
+/// Describes the metrics of the cache; to be called once the recorder is installed.
+pub fn describe_metrics() {
+    use metrics::{describe_counter, describe_gauge};
+    describe_counter!("pitaya_cache_queries_total", "Queries answered, by what the cache had: all (hit), some (partial) or nothing (miss).");
+    describe_counter!("pitaya_cache_stale_total", "Queries answered with figures past their TTL, by why.");
+    describe_counter!("pitaya_cache_collapsed_total", "Queries that shared another query's fetch.");
+    describe_counter!("pitaya_cache_refreshes_total", "Reports fetched behind an answer, by outcome.");
+    describe_counter!("pitaya_cache_evictions_total", "Entries evicted for want of room: months of cells, or rendered answers.");
+    describe_gauge!("pitaya_cache_cells", "Cells held.");
+    describe_gauge!("pitaya_cache_bytes", metrics::Unit::Bytes, "Bytes held, by kind.");
+}
