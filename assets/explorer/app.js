@@ -21,6 +21,7 @@ const form = new Form(submit, showChanged);
 const charts = new Charts();
 let running = null;
 let shown = null;
+let latest = null;
 
 attachTheme(byId('theme'), () => charts.redraw());
 attachChartKind(charts);
@@ -30,7 +31,13 @@ attachKey(() => {
   open();
 });
 byId('cancel').addEventListener('click', () => running?.abort());
+// The fragment is the chart's, and a link to it would change the chart.
+byId('skip').addEventListener('click', (event) => {
+  event.preventDefault();
+  byId('results').focus();
+});
 addEventListener('popstate', () => {
+  if (location.search === latest) return;
   form.values = readQuery(location.search);
   run();
 });
@@ -82,6 +89,7 @@ async function run({ asked = false } = {}) {
   running?.abort();
   running?.endProgress();
   const search = location.search;
+  latest = search;
   const requestId = newRequestId();
   const controller = new AbortController();
   const attempt = { abort: () => controller.abort(), endProgress: showProgress(requestId) };

@@ -194,6 +194,22 @@ describe('the explorer', () => {
     await close();
   });
 
+  look('a new query ends the one before', async () => {
+    const { page, faults, close } = await openPage(browser, pitaya.base);
+    const aborted = page.waitForEvent('requestfailed', (request) => request.url().includes('bucket=hour'));
+    await page.route('**/v1/traffic?**bucket=hour', () => {});
+    await page.goto(`${pitaya.base}/?sites=750&dates=2026-02-18&metric=entrances&bucket=hour`);
+
+    await page.selectOption('#bucket', 'day');
+    await page.click('#query button[type=submit]');
+    await aborted;
+    await page.locator('#answer-title', { hasText: 'by day' }).waitFor();
+
+    assert.ok(!(await page.locator('#loading').isVisible()));
+    assert.deepEqual(faults, []);
+    await close();
+  });
+
   for (const colorScheme of ['light', 'dark']) {
     look(`a phone's width does not overflow in the ${colorScheme} theme`, async () => {
       const { page, faults, close } = await open(`?${QUERY}`, { viewport: { width: 360, height: 740 }, colorScheme });
