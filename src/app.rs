@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::batch::Bounds;
+use crate::domain::query::{Partial, Query};
 use crate::http::{self, AppState, Limits, Parts, StartupFact};
 use crate::service::{self, TrafficService};
 use crate::telemetry;
-use crate::upstream::{StartError, Upstream};
+use crate::upstream::{StartError, Upstream, UpstreamError};
 
 /// A service ready to be served.
 #[derive(Debug)]
@@ -57,6 +58,13 @@ impl App {
             startup_facts,
         });
         Ok(Self { state, separate_admin, shutting_down })
+    }
+
+    /// Answers a query before anybody asks it, so that its figures and sites are known.
+    pub async fn ask_ahead(&self, query: &Query) -> Result<(), Arc<UpstreamError>> {
+        let parts = self.state.parts();
+        let patience = parts.settings.request_timeout;
+        parts.service.answer(query, Partial::Deny, patience).await.map(|_| ())
     }
 
     /// Serves on `listener`, and on `admin` what the configuration wants there, until `shutdown`; then finishes the requests under way.

@@ -11,7 +11,7 @@ pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {
     let environment = Environment::of_process();
     let config = Config::load(file.config.as_deref(), &environment, Purpose::Serve)?;
     write!(std::io::stdout(), "{config}")?;
-    for warning in config.warnings() {
+    for (_, warning) in config.warnings() {
         eprintln!("warning: {warning}");
     }
     Ok(())

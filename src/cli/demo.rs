@@ -6,7 +6,11 @@ use std::net::SocketAddr;
 use pitaya::app::App;
 use pitaya::clock::Clock;
 use pitaya::config::{Config, Environment, Purpose};
-use pitaya::domain::site::CustomerId;
+use jiff::tz::TimeZone;
+use pitaya::domain::bucket::{Bucket, Hours};
+use pitaya::domain::metric::Metric;
+use pitaya::domain::query::{DateExpression, Fill, GroupBy, Query};
+use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::http::Limits;
 use pitaya::simulator::{DEMO_CUSTOMER, DEMO_SITES, Settings, Simulator};
 use pitaya::telemetry;
@@ -17,16 +21,16 @@ use super::{CommandError, ConfigFile, process};
 /// Serves in front of an embedded simulator, until a signal.
 pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {
     let environment = Environment::of_process();
-    let customers: Vec<CustomerId> = CustomerId::new(DEMO_CUSTOMER).into_iter().collect();
-    let purpose = Purpose::Demo { customers: &customers };
+    let customer = CustomerId::new(DEMO_CUSTOMER).ok_or_else(|| CommandError::Usage("no demo".to_owned()))?;
+    let purpose = Purpose::Demo { customers: &[customer] };
     let config = Config::load(file.config.as_deref(), &environment, purpose)?;
     let _flushed_at_the_end = telemetry::init(&config.log).map_err(Box::from)?;
-    process::block_on(demo(config, customers))
+    process::block_on(demo(config, customer))
 }
 
-async fn demo(mut config: Config, customers: Vec<CustomerId>) -> Result<(), CommandError> {
+async fn demo(mut config: Config, customer: CustomerId) -> Result<(), CommandError> {
     let stop = process::stop_signal()?;
-    let vendor = Simulator::start(Settings { customers, ..Settings::default() }, Clock::system()).await?;
+    let vendor = Simulator::start(Settings { customers: vec![customer], ..Settings::default() }, Clock::system()).await?;
     config.upstream.base_url = vendor.base_url();
     config.upstream.token_url = vendor.token_url();
     config.upstream.refresh_token = Some(SecretString::from(vendor.refresh_token()));
@@ -38,10 +42,38 @@ async fn demo(mut config: Config, customers: Vec<CustomerId>) -> Result<(), Comm
         None => None,
     };
     // The explorer offers the sites that are known, and sites become known when they are asked for.
-    let sites = DEMO_SITES.iter().map(|site| site.id.to_string()).collect::<Vec<_>>().join(",");
-    app.ask_ahead(&format!("sites={sites}&dates=yesterday&metric=entrances&bucket=day")).await?;
+    if let Some(query) = demo_query(customer) {
+        app.ask_ahead(&query).await.map_err(|error| Box::from(error.to_string()))?;
+    }
     announce(listener.local_addr()?, admin_listen)?;
     app.serve(listener, admin, stop, Limits::default()).await?;
     vendor.shutdown().await;
     Ok(())
+}
+
+/// Yesterday's entrances at every site of the demo.
+fn demo_query(customer: CustomerId) -> Option<Query> {
+    let yesterday = DateExpression::Yesterday.resolve(TimeZone::UTC.to_datetime(Clock::system().now()).date())?;
+    Some(Query {
+        customer,
+        sites: DEMO_SITES.iter().filter_map(|site| SiteId::new(site.id)).collect(),
+        dates: yesterday,
+        metrics: vec![Metric::Entrances],
+        bucket: Bucket::Day,
+        hours: Hours::ALL_DAY,
+        group_by: GroupBy::Site,
+        fill: Fill::Null,
+    })
+}
+
+/// Tells where to go, on standard output.
+fn announce(listen: SocketAddr, admin_listen: Option<SocketAddr>) -> Result<(), CommandError> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "Pitaya is ready, in front of a simulated vendor. Try:")?;
+    writeln!(out, "http://{listen}/v1/traffic?sites=750,751&dates=last_7_days&metric=entrances&bucket=day")?;
+    writeln!(out, "http://{listen}/ (the explorer)")?;
+    writeln!(out, "http://{listen}/docs (the documentation)")?;
+    writeln!(out, "http://{listen}/v1/sites")?;
+    writeln!(out, "http://{}/metrics", admin_listen.unwrap_or(listen))?;
+    Ok(out.flush()?)
 }

@@ -5,6 +5,7 @@ mod demo;
 mod healthcheck;
 mod key;
 mod openapi;
+mod process;
 mod serve;
 mod simulate;
 

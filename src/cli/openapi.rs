@@ -1,6 +1,9 @@
 //! `pitaya openapi`.
 
+use std::io::Write;
+
 use clap::{Args, ValueEnum};
+use pitaya::http::openapi;
 
 use super::CommandError;
 
@@ -18,13 +21,11 @@ enum Format {
     Yaml,
 }
 
-/// Prints the document to standard output.
+/// Prints the document to standard output, just as `openapi/` has it.
 pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    Err(CommandError::Failed(
-        format!(
-            "the document is not part of this build: {:?}",
-            arguments.format
-        )
-        .into(),
-    ))
+    let document = match arguments.format {
+        Format::Json => openapi::to_json(),
+        Format::Yaml => openapi::to_yaml(),
+    };
+    Ok(std::io::stdout().write_all(document.as_bytes())?)
 }

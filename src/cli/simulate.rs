@@ -1,10 +1,13 @@
 //! `pitaya simulate`.
 
+use std::io::Write;
 use std::net::SocketAddr;
 
 use clap::Args;
+use pitaya::clock::Clock;
+use pitaya::simulator::{DEMO_CUSTOMER, Faults, Settings, Simulator};
 
-use super::CommandError;
+use super::{CommandError, process};
 
 /// What the simulated vendor is told.
 #[derive(Debug, Args)]
@@ -19,7 +22,30 @@ pub(super) struct Arguments {
 
 /// Runs the simulated vendor until a signal.
 pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    Err(CommandError::Failed(
-        format!("the simulator is not part of this build: {arguments:?}").into(),
-    ))
+    let mut faults = Vec::new();
+    for text in &arguments.faults {
+        let parsed: Faults = text.parse().map_err(|error| CommandError::Usage(format!("--faults: {error}")))?;
+        faults.extend(parsed);
+    }
+    let settings = Settings { listen: arguments.listen, faults, ..Settings::default() };
+    process::block_on(simulate(settings))
+}
+
+async fn simulate(settings: Settings) -> Result<(), CommandError> {
+    let stop = process::stop_signal()?;
+    let vendor = Simulator::start(settings, Clock::system()).await?;
+    announce(&vendor)?;
+    stop.await;
+    vendor.shutdown().await;
+    Ok(())
+}
+
+/// Tells how to put Pitaya in front of it, as variables that can be pasted.
+fn announce(vendor: &Simulator) -> Result<(), CommandError> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "PITAYA_UPSTREAM__BASE_URL={}", vendor.base_url())?;
+    writeln!(out, "PITAYA_UPSTREAM__TOKEN_URL={}", vendor.token_url())?;
+    writeln!(out, "PITAYA_UPSTREAM__REFRESH_TOKEN={}", vendor.refresh_token())?;
+    writeln!(out, "PITAYA_UPSTREAM__CUSTOMER_IDS={DEMO_CUSTOMER}")?;
+    Ok(out.flush()?)
 }

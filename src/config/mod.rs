@@ -135,17 +135,23 @@ impl Config {
         }
     }
 
-    /// What is allowed, but should be known: one sentence each.
+    /// What is allowed, but should be known: the part that it is about, and a sentence.
     #[must_use]
-    pub fn warnings(&self) -> Vec<&'static str> {
+    pub fn warnings(&self) -> Vec<(&'static str, &'static str)> {
         let open = matches!(self.http.auth, http::Auth::Disabled);
         let exposed = !self.listen.ip().is_loopback();
         let mut warnings = Vec::new();
         if open && exposed {
-            warnings.push("auth is disabled, and listen is not a loopback address: whoever reaches it may ask for everything");
+            warnings.push((
+                "auth",
+                "auth is disabled, and listen is not a loopback address: whoever reaches it may ask for everything",
+            ));
         }
         if self.upstream.refresh_token.is_none() && self.upstream.id_token.is_some() {
-            warnings.push("there is no upstream.refresh_token: the ID token is used until it expires, and can't be renewed");
+            warnings.push((
+                "credentials",
+                "there is no upstream.refresh_token: the ID token is used until it expires, and can't be renewed",
+            ));
         }
         warnings
     }

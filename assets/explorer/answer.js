@@ -1,0 +1,55 @@
+import { announce } from './announce.js';
+import { showCache } from './cache-card.js';
+import { byId, make } from './dom.js';
+import { answerSubtitle, answerTitle } from './format.js';
+import { showTable } from './table.js';
+
+/** Shows an answer: its title, notices, charts, what the cache did, and its rows. */
+export function showAnswer(result, charts) {
+  const { answer } = result;
+  const { meta, data } = answer;
+  const empty = data.length === 0;
+  byId('answer-title').textContent = answerTitle(meta);
+  byId('answer-subtitle').textContent = answerSubtitle(meta);
+  document.title = `${answerTitle(meta)} · Pitaya explorer`;
+  showNotices(meta);
+  const sentence = showCache(result);
+  if (empty) showEmpty('No rows', 'The query was answered, but no bucket has any data. Try other dates, or let buckets without data be shown.');
+
+  const section = byId('answer');
+  section.classList.remove('is-old');
+  section.classList.toggle('is-empty', empty);
+  section.hidden = false;
+  // The charts measure their frame, so it has to be visible before they are drawn.
+  charts.show(answer);
+  showTable(answer);
+  announce(`${byId('row-count').textContent}. ${sentence}`);
+}
+
+/** Dims the answer: another query is under way. */
+export function dimAnswer() {
+  byId('empty').hidden = true;
+  byId('answer').classList.add('is-old');
+}
+
+/** Takes the answer away. */
+export function hideAnswer() {
+  byId('answer').hidden = true;
+}
+
+/** Shows words where there is nothing else to show. */
+export function showEmpty(title, text) {
+  byId('empty-title').textContent = title;
+  byId('empty-text').textContent = text;
+  byId('empty').hidden = false;
+}
+
+function showNotices({ stale, errors }) {
+  const notices = [];
+  if (stale) notices.push(make('p', { className: 'notice', textContent: 'Some of these figures are past their time.' }));
+  if (errors.length) {
+    const items = errors.map(({ site_id: id, detail }) => make('li', { textContent: `Site ${id}: ${detail}` }));
+    notices.push(make('div', { className: 'notice' }, make('p', { textContent: 'Not everything could be had:' }), make('ul', {}, ...items)));
+  }
+  byId('notices').replaceChildren(...notices);
+}

@@ -1,0 +1,95 @@
+import { readKey } from './key.js';
+
+const KEPT_ANSWERS = 16;
+const kept = new Map();
+
+/** An answer that is not the one hoped for: the server's problem document (RFC 9457), or one of the page's own. */
+export class Problem extends Error {
+  constructor(document, retryAfter = null) {
+    super(document.detail ?? document.title);
+    this.document = document;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** Asks for figures: `{answer, headers, status, milliseconds}`; status 304 means that the answer kept here still stands. */
+export async function askTraffic(path, { signal, requestId }) {
+  const name = `${readKey()}\n${path}`;
+  const earlier = kept.get(name);
+  const conditional = earlier ? { 'If-None-Match': earlier.etag } : {};
+  const began = performance.now();
+
+  const response = await send(path, { signal, headers: { 'X-Request-Id': requestId, Accept: 'application/json', ...conditional } });
+  if (response.status === 304 && earlier) {
+    return { answer: earlier.answer, headers: response.headers, status: 304, milliseconds: performance.now() - began };
+  }
+  if (!response.ok) throw await readProblem(response);
+  const answer = await readJson(response);
+  const milliseconds = performance.now() - began;
+
+  keep(name, response.headers.get('ETag'), answer);
+  return { answer, headers: response.headers, status: response.status, milliseconds };
+}
+
+/** The same figures as CSV, as a blob. */
+export async function askCsv(path) {
+  const response = await send(path, { headers: { Accept: 'text/csv' } });
+  if (!response.ok) throw await readProblem(response);
+  return response.blob();
+}
+
+/** The sites that the caller may see. */
+export async function askSites() {
+  const response = await send('/v1/sites', { headers: { Accept: 'application/json' } });
+  if (!response.ok) throw await readProblem(response);
+  return (await readJson(response)).data ?? [];
+}
+
+/** How far a running query is, or `null` where the server does not tell. */
+export async function askProgress(requestId, signal) {
+  const response = await send(`/v1/progress/${requestId}`, { signal });
+  return response.ok ? readJson(response) : null;
+}
+
+/** A fresh request id; `crypto.randomUUID` exists only on secure origins, and Pitaya may be met on a plain one. */
+export function newRequestId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+async function send(path, { signal, headers = {} }) {
+  const key = readKey();
+  const authorization = key === '' ? {} : { Authorization: `Bearer ${key}` };
+  try {
+    // The browser's own cache is left out: it would show an earlier answer's headers as this one's.
+    return await fetch(path, { signal, cache: 'no-store', headers: { ...authorization, ...headers } });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Problem({ title: 'Pitaya could not be reached', detail: 'The connection failed. Is the service running?' });
+  }
+}
+
+async function readJson(response) {
+  try {
+    return await response.json();
+  } catch (error) {
+    if (error.name === 'AbortError') throw error;
+    throw new Problem({ title: 'The answer could not be read', detail: 'It broke off, or is not JSON.', status: response.status });
+  }
+}
+
+async function readProblem(response) {
+  const requestId = response.headers.get('X-Request-Id');
+  const retryAfter = Number.parseInt(response.headers.get('Retry-After') ?? '', 10);
+  const fallback = { title: `The server answered ${response.status}`, status: response.status, request_id: requestId };
+  const type = response.headers.get('Content-Type') ?? '';
+  const document = type.includes('json') ? await response.json().catch(() => ({})) : {};
+  return new Problem({ ...fallback, ...document }, Number.isNaN(retryAfter) ? null : retryAfter);
+}
+
+function keep(name, etag, answer) {
+  kept.delete(name);
+  if (etag === null) return;
+  kept.set(name, { etag, answer });
+  if (kept.size > KEPT_ANSWERS) kept.delete(kept.keys().next().value);
+}

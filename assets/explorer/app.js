@@ -1,0 +1,150 @@
+// The page's composition: what happens when it opens, when a query is run, and when one fails.
+
+import { announce } from './announce.js';
+import { dimAnswer, hideAnswer, showAnswer, showEmpty } from './answer.js';
+import { Problem, askSites, askTraffic, newRequestId } from './api.js';
+import { attachChartKind } from './chart-kind.js';
+import { Charts } from './charts.js';
+import { byId } from './dom.js';
+import { Form } from './form.js';
+import { acceptKey, askForKey, attachKey, readKey } from './key.js';
+import { clearProblem, focusFault, showProblem } from './problems.js';
+import { showProgress } from './progress.js';
+import { apiPath, readQuery, writeQuery } from './query.js';
+import { attachTheme } from './theme.js';
+import { attachTools } from './tools.js';
+
+const FIRST_SITES = 4;
+const FIRST_QUERY = { ...readQuery(''), dates: 'last_7_days', metric: 'entrances', bucket: 'day' };
+
+const form = new Form(submit, showChanged);
+const charts = new Charts();
+let running = null;
+let shown = null;
+let latest = null;
+
+attachTheme(byId('theme'), () => charts.redraw());
+attachChartKind(charts);
+attachTools(() => shown);
+attachKey(() => {
+  form.sites.forget();
+  open();
+});
+byId('cancel').addEventListener('click', () => running?.abort());
+// The fragment is the chart's, and a link to it would change the chart.
+byId('skip').addEventListener('click', (event) => {
+  event.preventDefault();
+  byId('results').focus();
+});
+addEventListener('popstate', () => {
+  if (location.search === latest) return;
+  form.values = readQuery(location.search);
+  run();
+});
+open();
+
+/** Opens the query of the URL, or a first one where the URL has none. */
+async function open() {
+  if (location.search.length > 1) {
+    form.values = readQuery(location.search);
+    run();
+    await learnSites();
+    return;
+  }
+
+  form.values = FIRST_QUERY;
+  const known = await learnSites();
+  if (!known || location.search !== '') return;
+  const sites = form.sites.first(FIRST_SITES);
+  if (sites === '') {
+    showEmpty('Ask a first question', 'Type the id of a site, choose dates and metrics, and run the query.');
+    return;
+  }
+  form.values = { ...FIRST_QUERY, sites };
+  history.replaceState(null, '', writeQuery(form.values) + location.hash);
+  run();
+}
+
+/** Learns the sites to choose from; whether the server told them. */
+async function learnSites() {
+  try {
+    form.sites.learn(await askSites());
+    return true;
+  } catch (error) {
+    // A query under way, or just answered, tells by itself what is wrong.
+    const alone = running === null && shown === null && byId('banner').hidden;
+    if (alone) fail(error, open);
+    return false;
+  }
+}
+
+function submit() {
+  const search = writeQuery(form.values);
+  if (search !== location.search) history.pushState(null, '', (search || '/') + location.hash);
+  run({ asked: true });
+}
+
+/** Runs the query of the URL; `asked`: somebody has just pressed the button, so the focus may be moved. */
+async function run({ asked = false } = {}) {
+  running?.abort();
+  running?.endProgress();
+  const search = location.search;
+  latest = search;
+  const requestId = newRequestId();
+  const controller = new AbortController();
+  const attempt = { abort: () => controller.abort(), endProgress: showProgress(requestId) };
+  running = attempt;
+  clearProblem();
+  dimAnswer();
+  if (asked) revealResults();
+  showChanged();
+  announce('Asking Pitaya.');
+
+  let show;
+  try {
+    const result = await askTraffic(apiPath(search), { signal: controller.signal, requestId });
+    show = () => succeed(result, search);
+  } catch (error) {
+    show = () => fail(error, () => run({ asked: true }), asked);
+  }
+  // A later run has taken over the page.
+  if (running !== attempt) return;
+  running = null;
+  attempt.endProgress();
+  show();
+  showChanged();
+}
+
+function succeed(result, search) {
+  shown = { search, meta: result.answer.meta };
+  if (readKey() !== '') acceptKey();
+  form.sites.learn(result.answer.meta.sites);
+  showAnswer(result, charts);
+}
+
+function fail(error, retry, asked = false) {
+  shown = null;
+  hideAnswer();
+  announce('');
+  if (error.name === 'AbortError') {
+    showEmpty('Cancelled', 'Run the query again whenever you like. What was fetched meanwhile is not lost: it is cached.');
+    return;
+  }
+  const problem = error instanceof Problem ? error : new Problem({ title: 'The page failed', detail: String(error) });
+  showProblem(problem, retry);
+  if (problem.document.status === 401) {
+    askForKey(readKey() === '' ? 'This server wants an API key.' : 'The server does not take this key.');
+  } else if (asked) {
+    focusFault();
+  }
+}
+
+// On a narrow page the results stand below the form, out of sight.
+function revealResults() {
+  const results = byId('results');
+  if (results.getBoundingClientRect().top > innerHeight / 2) results.scrollIntoView();
+}
+
+function showChanged() {
+  byId('unrun').hidden = shown === null || running !== null || form.isAt(shown.search);
+}

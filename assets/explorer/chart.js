@@ -1,0 +1,115 @@
+import { groupedBars } from './bars.js';
+import { axisText } from './format.js';
+import { colourName, dashOf, themeColour } from './palette.js';
+import { breakAtSkips, stepOf } from './series.js';
+
+const DAY = 86_400;
+const MONTH = 30 * DAY;
+const POINTS_UP_TO = 62;
+
+/** A chart of one metric: `{figures, times, groups, kind, provisionalFrom, label, moved}`; lines or grouped bars. */
+export function drawChart(frame, { figures, times, groups, kind, provisionalFrom, label, moved }) {
+  const bars = kind === 'bar';
+  const step = stepOf(times);
+  const data = bars ? { times, columns: figures } : breakAtSkips(times, figures);
+  const paths = bars ? groupedBars(groups.length, step) : [];
+  const margin = bars || times.length === 1 ? step / 2 : 0;
+
+  const plot = new uPlot(
+    {
+      width: frame.clientWidth,
+      height: heightFor(frame),
+      tzDate: (moment) => uPlot.tzDate(new Date(moment * 1000), 'Etc/UTC'),
+      legend: { show: false },
+      cursor: { sync: { key: 'pitaya' }, drag: { x: false, y: false }, points: { show: !bars } },
+      scales: {
+        x: { time: true, range: () => [times[0] - margin, times.at(-1) + margin] },
+        y: { range: (_, _low, high) => uPlot.rangeNum(0, high || 1, 0.1, true) },
+      },
+      axes: [timeAxis(step), figureAxis()],
+      series: [{}, ...groups.map((group, at) => series(group, at, bars ? paths[at] : undefined, times.length))],
+      hooks: {
+        drawClear: provisionalFrom === null ? [] : [(drawn) => shade(drawn, provisionalFrom - step / 2)],
+        setCursor: [(drawn) => moved(drawn.cursor.idx ?? null, drawn.data)],
+      },
+    },
+    [data.times, ...data.columns],
+    frame,
+  );
+  const canvas = plot.ctx.canvas;
+  canvas.setAttribute('role', 'img');
+  canvas.setAttribute('aria-label', label);
+  return plot;
+}
+
+/** The height that suits a frame's width, in pixels. */
+export function heightFor(frame) {
+  return frame.clientWidth < 520 ? 220 : 280;
+}
+
+function series({ name }, at, paths, points) {
+  const colour = themeColour(colourName(at));
+  const common = { label: name, stroke: colour, spanGaps: false };
+  if (paths) return { ...common, paths, fill: colour, width: 0, points: { show: false } };
+  return {
+    ...common,
+    width: 2,
+    dash: dashOf(at),
+    points: points > POINTS_UP_TO ? { show: true, size: 5, fill: colour, filter: lonely } : { show: true, size: 6, fill: colour },
+  };
+}
+
+// A figure between two gaps has no line to either side: without a point it would not be seen.
+function lonely(plot, which) {
+  const figures = plot.data[which];
+  return figures.flatMap((value, at) => (value !== null && figures[at - 1] == null && figures[at + 1] == null ? [at] : []));
+}
+
+function timeAxis(step) {
+  const wide = step >= DAY;
+  return {
+    ...axisColours(),
+    ...(wide ? { incrs: [1, 2, 3, 4, 7, 14].map((days) => days * DAY).concat([1, 2, 3, 4, 6, 12].map((months) => months * MONTH)) } : {}),
+    space: 64,
+    size: 44,
+    values: (_plot, moments, _axis, _space, increment) => moments.map((moment, at) => axisText(moment, increment, at === 0)),
+  };
+}
+
+function figureAxis() {
+  return {
+    ...axisColours(),
+    // One width for all metrics, so that the same moment is at the same place in each chart.
+    size: 58,
+    values: (_plot, values) => {
+      const notation = values.at(-1) >= 10_000 ? 'compact' : 'standard';
+      return values.map((value) => value.toLocaleString('en', { notation, maximumFractionDigits: 4 }));
+    },
+  };
+}
+
+function axisColours() {
+  const line = themeColour('line');
+  return { stroke: themeColour('muted'), font: '12px system-ui, sans-serif', grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 5 } };
+}
+
+function shade(plot, from) {
+  const { ctx, bbox } = plot;
+  const start = Math.max(plot.valToPos(from, 'x', true), bbox.left);
+  const right = bbox.left + bbox.width;
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(start, bbox.top, right - start, bbox.height);
+  ctx.clip();
+  ctx.fillStyle = themeColour('provisional');
+  ctx.fillRect(start, bbox.top, right - start, bbox.height);
+  ctx.strokeStyle = themeColour('provisional-stripe');
+  ctx.lineWidth = devicePixelRatio;
+  ctx.beginPath();
+  for (let x = start - bbox.height; x < right; x += 8 * devicePixelRatio) {
+    ctx.moveTo(x, bbox.top + bbox.height);
+    ctx.lineTo(x + bbox.height, bbox.top);
+  }
+  ctx.stroke();
+  ctx.restore();
+}

@@ -1,0 +1,50 @@
+import { byId, fillOptions, select } from './dom.js';
+
+const RANGE = 'range';
+const WORDS = [
+  ['today', 'Today'],
+  ['yesterday', 'Yesterday'],
+  ['last_7_days', 'Last 7 days'],
+  ['last_30_days', 'Last 30 days'],
+  ['this_week', 'This week'],
+  ['last_week', 'Last week'],
+  ['this_month', 'This month'],
+  ['last_month', 'Last month'],
+  [RANGE, 'From … to …'],
+];
+const RANGE_FORM = /^(\d{4}-\d\d-\d\d)(?:\.\.(\d{4}-\d\d-\d\d))?$/;
+
+/** The field of the dates: a word, or two dates. */
+export class DatesField {
+  /** `changed` is called when the choice is another. */
+  constructor(changed) {
+    fillOptions(byId('dates-word'), WORDS);
+    byId('dates-word').addEventListener('change', () => {
+      this.#showRange();
+      changed();
+    });
+    for (const end of ['dates-from', 'dates-to']) byId(end).addEventListener('change', changed);
+  }
+
+  /** The choice as the API takes it. */
+  get value() {
+    if (byId('dates-word').value !== RANGE) return byId('dates-word').value;
+    const from = byId('dates-from').value || byId('dates-to').value;
+    const to = byId('dates-to').value || from;
+    return from === to ? from : `${from}..${to}`;
+  }
+
+  set value(text) {
+    const range = RANGE_FORM.exec(text);
+    const ends = range ? [range[1], range[2] ?? range[1]] : ['', ''];
+    [byId('dates-from').value, byId('dates-to').value] = ends;
+    // A date picker refuses a date that does not exist; such a text is shown as it is.
+    const shown = range && byId('dates-from').value === ends[0] && byId('dates-to').value === ends[1];
+    select(byId('dates-word'), shown ? RANGE : text);
+    this.#showRange();
+  }
+
+  #showRange() {
+    byId('dates-range').hidden = byId('dates-word').value !== RANGE;
+  }
+}

@@ -1,0 +1,71 @@
+import { DatesField } from './dates-field.js';
+import { byId, fillOptions, select } from './dom.js';
+import { MetricsField } from './metrics-field.js';
+import { readQuery, writeQuery } from './query.js';
+import { SitesField } from './sites-field.js';
+
+const BUCKETS = [
+  ['5m', '5 minutes'], ['10m', '10 minutes'], ['15m', '15 minutes'], ['20m', '20 minutes'], ['30m', '30 minutes'],
+  ['hour', 'Hour'], ['2h', '2 hours'], ['3h', '3 hours'], ['4h', '4 hours'], ['6h', '6 hours'], ['8h', '8 hours'], ['12h', '12 hours'],
+  ['day', 'Day'], ['week', 'Week (from Monday)'], ['month', 'Month'], ['total', 'Total'],
+];
+const OTHER_NAMES = { '60m': 'hour', '1h': 'hour', '24h': 'day' };
+const CHOICES = {
+  bucket: BUCKETS,
+  group_by: [['site', 'A series for each site'], ['none', 'All sites combined']],
+  fill: [['null', 'Show as gaps'], ['zero', 'Show counts as 0'], ['none', 'Leave out']],
+  partial: [['deny', 'No answer at all'], ['allow', 'Show the others']],
+};
+const TEXTS = ['hours', 'customer'];
+
+/** The form: it shows a query's values, and has the values of the next one. */
+export class Form {
+  #sites;
+  #dates;
+  #metrics;
+
+  /** `submitted` is called when the query is to be run, `changed` when a field is another. */
+  constructor(submitted, changed) {
+    this.#sites = new SitesField(changed);
+    this.#dates = new DatesField(changed);
+    this.#metrics = new MetricsField(changed);
+    for (const [name, options] of Object.entries(CHOICES)) {
+      fillOptions(byId(name), options);
+      byId(name).addEventListener('change', changed);
+    }
+    for (const name of TEXTS) byId(name).addEventListener('input', changed);
+    byId('query').addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.#sites.takeTyped();
+      submitted();
+    });
+  }
+
+  /** The sites to choose from. */
+  get sites() {
+    return this.#sites;
+  }
+
+  /** Every parameter as text. */
+  get values() {
+    const values = { sites: this.#sites.value, dates: this.#dates.value, metric: this.#metrics.value };
+    for (const name of Object.keys(CHOICES)) values[name] = byId(name).value;
+    for (const name of TEXTS) values[name] = byId(name).value.trim();
+    return values;
+  }
+
+  /** Whether the form asks what the query string `search` asks. */
+  isAt(search) {
+    return writeQuery(this.values) === writeQuery(readQuery(search));
+  }
+
+  set values(values) {
+    this.#sites.value = values.sites;
+    this.#dates.value = values.dates;
+    this.#metrics.value = values.metric;
+    for (const name of Object.keys(CHOICES)) select(byId(name), OTHER_NAMES[values[name]] ?? values[name]);
+    for (const name of TEXTS) byId(name).value = values[name];
+    byId('more').open ||= ['hours', 'customer'].some((name) => values[name] !== '')
+      || values.group_by !== 'site' || values.fill !== 'null' || values.partial !== 'deny';
+  }
+}

@@ -1,0 +1,59 @@
+import { make } from './dom.js';
+import { metricLabel } from './metrics.js';
+
+const WEEKDAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+const BUCKETS = { hour: 'hour', day: 'day', week: 'week', month: 'month' };
+
+/** A figure in groups of three digits; the groups are a matter of looks, so that a copied figure stays a number. */
+export function figure(value) {
+  if (value === null) return make('span', { className: 'none', title: 'no data', textContent: '–' });
+  const [whole, fraction] = String(value).split('.');
+  if (!/^\d{4,}$/.test(whole)) return make('span', { textContent: String(value) });
+  const groups = whole.match(/\d{1,3}(?=(\d{3})*$)/g).map((group) => make('span', { className: 'thousand', textContent: group }));
+  return make('span', {}, ...groups, fraction === undefined ? '' : `.${fraction}`);
+}
+
+/** A figure as plain text. */
+export function figureText(value) {
+  return value === null || value === undefined ? '–' : String(value);
+}
+
+/** A bucket's start as text: only what the bucket leaves open. */
+export function bucketText(time, bucket) {
+  const [date, clock] = time.split('T');
+  if (bucket === 'month') return date.slice(0, 7);
+  if (['day', 'week', 'total'].includes(bucket)) return `${date} ${weekday(date)}`;
+  return `${date} ${weekday(date)} ${clock.slice(0, 5)}`;
+}
+
+/** A moment of the axis as text, in steps of `step` seconds. */
+export function axisText(moment, step, isFirst) {
+  const date = new Date(moment * 1000);
+  const day = `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]}`;
+  const clock = date.toISOString().slice(11, 16);
+  if (step >= 28 * 86_400) return `${MONTHS[date.getUTCMonth()]} ${date.getUTCFullYear()}`;
+  if (step >= 86_400) return isFirst ? `${day}\n${date.getUTCFullYear()}` : day;
+  return isFirst || clock === '00:00' ? `${clock}\n${day}` : clock;
+}
+
+/** The title of an answer: what is counted, and how. */
+export function answerTitle({ metrics, bucket }) {
+  const names = metrics.map(({ name }) => metricLabel(name));
+  const list = names.length > 3 ? `${names.length} metrics` : names.join(', ');
+  return bucket === 'total' ? `${list} in total` : `${list} by ${BUCKETS[bucket] ?? bucket}`;
+}
+
+/** The line below the title: where and when. */
+export function answerSubtitle({ sites, group_by: groupBy, from, to, hours }) {
+  const [only] = sites;
+  const many = groupBy === 'none' ? `${sites.length} sites combined` : `${sites.length} sites`;
+  const where = sites.length === 1 ? (only.name ?? `Site ${only.site_id}`) : many;
+  const when = from === to ? from : `${from} to ${to}`;
+  const whole = hours.from === '00:00' && hours.to === '24:00';
+  return [where, when, whole ? '' : `${hours.from}–${hours.to}`, 'local time'].filter((part) => part !== '').join(' · ');
+}
+
+function weekday(date) {
+  return WEEKDAYS[new Date(`${date}T00:00:00Z`).getUTCDay()];
+}

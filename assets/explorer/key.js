@@ -1,0 +1,82 @@
+import { byId } from './dom.js';
+
+const NAME = 'pitaya-key';
+let held = restore();
+
+/** The API key of this tab, or an empty text. */
+export function readKey() {
+  return held;
+}
+
+/** Makes the key's form work; calls `changed` when another key is to be used. */
+export function attachKey(changed) {
+  const field = byId('key');
+
+  byId('key-form').addEventListener('submit', (event) => {
+    event.preventDefault();
+    const key = field.value.trim();
+    if (key === '' || /[^\x21-\x7e]/.test(key)) {
+      showFault(key === '' ? 'Type a key first.' : 'A key has only plain letters, digits and signs, and no blanks.');
+      return;
+    }
+    keep(key);
+    field.value = '';
+    showState();
+    changed();
+  });
+  byId('key-forget').addEventListener('click', () => {
+    keep('');
+    field.value = '';
+    showState();
+    changed();
+  });
+  showState();
+}
+
+/** Opens the key's field and says why. */
+export function askForKey(reason) {
+  byId('key-details').open = true;
+  showFault(reason);
+  byId('key').focus();
+}
+
+/** Closes the key's field: the key did. */
+export function acceptKey() {
+  hideFault();
+  byId('key-details').open = false;
+}
+
+function showState() {
+  hideFault();
+  byId('key-state').textContent = held === '' ? 'none' : 'set for this tab';
+  byId('key-forget').hidden = held === '';
+}
+
+function showFault(text) {
+  byId('key').setAttribute('aria-invalid', 'true');
+  byId('key-fault').textContent = text;
+  byId('key-fault').hidden = false;
+}
+
+function hideFault() {
+  byId('key').removeAttribute('aria-invalid');
+  byId('key-fault').hidden = true;
+}
+
+function restore() {
+  try {
+    return sessionStorage.getItem(NAME) ?? '';
+  } catch {
+    return '';
+  }
+}
+
+function keep(key) {
+  held = key;
+  try {
+    if (key === '') sessionStorage.removeItem(NAME);
+    else sessionStorage.setItem(NAME, key);
+  } catch {
+    // Storage is refused: the key lasts as long as the page.
+  }
+}

@@ -1,0 +1,44 @@
+import { apiPath } from './query.js';
+import { askCsv } from './api.js';
+import { readKey } from './key.js';
+import { make } from './dom.js';
+
+/** The command that asks for the same figures; it names a variable for the key, so that no key is copied about. */
+export function curlCommand(search) {
+  const key = readKey() === '' ? '' : `-H "Authorization: Bearer $PITAYA_KEY" `;
+  return `curl ${key}'${location.origin}${apiPath(search).replaceAll("'", '%27')}'`;
+}
+
+/** Copies `text`; whether that worked. */
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return copyBySelection(text);
+  }
+}
+
+/** Saves the figures as a CSV file. */
+export async function downloadCsv(search, meta) {
+  const blob = await askCsv(apiPath(search, 'csv'));
+  const link = make('a', { href: URL.createObjectURL(blob), download: fileName(meta) });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** What the file is called: what is counted, when, and how. */
+export function fileName({ metrics, from, to, bucket }) {
+  const names = metrics.map(({ name }) => name).join('-');
+  return ['pitaya', names, from, ...(to === from ? [] : [to]), bucket].join('_') + '.csv';
+}
+
+// The clipboard of `navigator` exists only on secure origins, and Pitaya may be met on a plain one.
+function copyBySelection(text) {
+  const field = make('textarea', { value: text, className: 'unseen' });
+  document.body.append(field);
+  field.select();
+  const copied = document.execCommand('copy');
+  field.remove();
+  return copied;
+}

@@ -1,0 +1,141 @@
+import { byId, make } from './dom.js';
+import { splitList } from './query.js';
+
+const SHOWN = 100;
+
+/** The field of the sites: a list of boxes that can be narrowed, and ids typed in. */
+export class SitesField {
+  #known = new Map();
+  #chosen = [];
+  #pinned = new Set();
+  #changed;
+
+  /** `changed` is called when the choice is another. */
+  constructor(changed) {
+    this.#changed = changed;
+    const filter = byId('sites-filter');
+    filter.addEventListener('input', () => this.#showList());
+    filter.addEventListener('keydown', (event) => {
+      if (event.key !== 'Enter' || filter.value.trim() === '') return;
+      event.preventDefault();
+      this.takeTyped();
+    });
+    byId('sites-all').addEventListener('click', () => this.#choose([...this.#chosen, ...this.#matches().map(([id]) => id)]));
+    byId('sites-none').addEventListener('click', () => this.#choose([]));
+  }
+
+  /** The choice as the API takes it. */
+  get value() {
+    return this.#chosen.join(',');
+  }
+
+  // What a query has chosen stands first in the list; what is chosen by hand stays where it is.
+  set value(text) {
+    this.#pinned = new Set(splitList(text));
+    this.#chosen = [...this.#pinned];
+    this.#show();
+  }
+
+  /** The first `count` sites that are known, by id. */
+  first(count) {
+    return [...this.#known.keys()].sort((a, b) => a - b).slice(0, count).join(',');
+  }
+
+  /** Adds sites to choose from: `{site_id, name}`. */
+  learn(sites) {
+    for (const { site_id: id, name } of sites) {
+      if (name || !this.#known.has(String(id))) this.#known.set(String(id), name ?? '');
+    }
+    this.#show();
+  }
+
+  /** Forgets the sites to choose from: another caller may see others. */
+  forget() {
+    this.#known.clear();
+    this.#show();
+  }
+
+  /** Adds what is typed to the choice: the one site of that name, or ids. */
+  takeTyped() {
+    const filter = byId('sites-filter');
+    const typed = filter.value.trim();
+    if (typed === '') return;
+    const matches = this.#matches();
+    filter.value = '';
+    this.#choose([...this.#chosen, ...(/\D/.test(typed) && matches.length === 1 ? [matches[0][0]] : splitList(typed))]);
+  }
+
+  #choose(ids) {
+    this.#chosen = [...new Set(ids)];
+    this.#show();
+    this.#changed();
+  }
+
+  #toggle(id) {
+    const without = this.#chosen.filter((chosen) => chosen !== id);
+    this.#choose(without.length < this.#chosen.length ? without : [...this.#chosen, id]);
+  }
+
+  #matches() {
+    const wanted = byId('sites-filter').value.trim().toLocaleLowerCase();
+    return [...this.#known]
+      .filter(([id, name]) => name.toLocaleLowerCase().includes(wanted) || id.startsWith(wanted))
+      .sort((a, b) => this.#rank(a) - this.#rank(b) || a[1].localeCompare(b[1]) || a[0] - b[0]);
+  }
+
+  #rank([id, name]) {
+    return (this.#pinned.has(id) ? 0 : 2) + (name === '' ? 1 : 0);
+  }
+
+  #show() {
+    const unknown = this.#chosen.filter((id) => !this.#known.has(id));
+    byId('sites-chosen').replaceChildren(...unknown.map((id) => this.#chip(id)));
+    byId('sites-count').textContent = this.#chosen.length ? `${this.#chosen.length} chosen` : '';
+    this.#showList();
+  }
+
+  #chip(id) {
+    const remove = make('button', { type: 'button', className: 'chip', textContent: id, 'aria-label': `Remove site ${id}` });
+    remove.addEventListener('click', () => {
+      this.#toggle(id);
+      byId('sites-filter').focus();
+    });
+    return make('li', {}, remove);
+  }
+
+  // Boxes are kept where they are, so that the keyboard's focus survives a choice.
+  #showList() {
+    const list = byId('sites-list');
+    const matches = this.#matches();
+    const shown = matches.slice(0, SHOWN);
+    const held = new Map([...list.children].map((item) => [item.dataset.site, item]));
+    const items = shown.map(([id, name]) => this.#option(held.get(id), id, name));
+    if (items.length !== list.children.length || items.some((item, at) => item !== list.children[at])) {
+      list.replaceChildren(...items);
+    }
+    list.hidden = shown.length === 0;
+    byId('sites-hint').textContent = this.#hint(matches.length);
+  }
+
+  #option(held, id, name) {
+    const item = held?.dataset.name === name ? held : this.#newOption(id, name);
+    item.querySelector('input').checked = this.#chosen.includes(id);
+    return item;
+  }
+
+  #newOption(id, name) {
+    const box = make('input', { type: 'checkbox', value: id });
+    box.addEventListener('change', () => this.#toggle(id));
+    const label = make('label', {}, box, make('span', { textContent: name || `Site ${id}` }), make('small', { textContent: id }));
+    const item = make('li', {}, label);
+    item.dataset.site = id;
+    item.dataset.name = name;
+    return item;
+  }
+
+  #hint(matches) {
+    if (this.#known.size === 0) return 'No sites are known by name yet: type an id and press Enter.';
+    if (matches === 0) return 'No site of that name. Ids are taken with Enter.';
+    return matches > SHOWN ? `${SHOWN} of ${matches} sites shown: type to narrow them.` : '';
+  }
+}

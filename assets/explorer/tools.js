@@ -1,0 +1,33 @@
+import { announce } from './announce.js';
+import { byId } from './dom.js';
+import { showProblem } from './problems.js';
+import { copy, curlCommand, downloadCsv } from './share.js';
+
+const CONFIRMED_FOR = 1600;
+
+/** Makes the buttons work that take the query elsewhere; `shown` gives the answer's `{search, meta}`. */
+export function attachTools(shown) {
+  const texts = { 'copy-url': () => location.href, 'copy-curl': () => curlCommand(shown().search) };
+  for (const [id, text] of Object.entries(texts)) {
+    const button = byId(id);
+    button.addEventListener('click', async () => confirm(button, (await copy(text())) ? 'Copied' : 'Copying was refused'));
+  }
+  const download = byId('download-csv');
+  download.addEventListener('click', async () => {
+    try {
+      await downloadCsv(shown().search, shown().meta);
+      confirm(download, 'Downloaded');
+    } catch (error) {
+      showProblem(error, () => download.click());
+    }
+  });
+}
+
+function confirm(button, done) {
+  button.dataset.label ??= button.textContent;
+  button.textContent = done;
+  announce(done);
+  setTimeout(() => {
+    button.textContent = button.dataset.label;
+  }, CONFIRMED_FOR);
+}

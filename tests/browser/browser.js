@@ -1,0 +1,79 @@
+// A real, headless Chromium whose every request is watched.
+
+import { existsSync } from 'node:fs';
+import { test as nodeTest } from 'node:test';
+import { chromium } from 'playwright-core';
+
+const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+const EXECUTABLE = process.env.CHROMIUM ?? PLACES.find((path) => existsSync(path));
+const FLAGS = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+  // Not even a name is looked up elsewhere.
+  '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
+];
+
+/** Why tests with a browser are skipped, or `false`. */
+export const skip = EXECUTABLE ? false : 'no Chromium is installed (apt-get install chromium, or set CHROMIUM)';
+if (skip) console.error(`SKIPPING every test that needs a browser: ${skip}`);
+
+/** A test that needs the browser: skipped, and counted so, where there is none. */
+export function look(name, test) {
+  return nodeTest(name, { skip }, test);
+}
+
+/** The browser. */
+export function launch() {
+  return chromium.launch({ executablePath: EXECUTABLE, args: FLAGS });
+}
+
+/**
+ * A page, and what went wrong on it: requests to other hosts, errors on the console, exceptions.
+ * An answer with a status that the test provokes is in `expected`; the browser logs each as an error.
+ */
+export async function openPage(browser, base, { expected = [], ...options } = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true, ...options });
+  const page = await context.newPage();
+  const faults = [];
+  const logged = expected.map((status) => `status of ${status}`);
+  page.on('request', (request) => {
+    const url = new URL(request.url());
+    if (['http:', 'https:', 'ws:', 'wss:'].includes(url.protocol) && url.origin !== base) faults.push(`foreign request: ${url}`);
+  });
+  page.on('console', (message) => {
+    // A query that has just been answered has no progress any more, and the page may still have asked for it.
+    const tooLate = message.location().url.includes('/v1/progress/');
+    if (message.type() === 'error' && !tooLate && !logged.some((text) => message.text().includes(text))) faults.push(`console: ${message.text()}`);
+  });
+  page.on('pageerror', (error) => faults.push(`exception: ${error.message}`));
+  return { page, faults, close: () => context.close() };
+}
+
+/** The rows of the explorer's table, in the form of the API's. */
+export function tableRows(page) {
+  return page.locator('table.figures').evaluate((table) => {
+    const metrics = [...table.querySelectorAll('thead [data-metric]')].map((cell) => cell.dataset.metric);
+    return [...table.tBodies[0].rows].map((line) => {
+      const figures = [...line.querySelectorAll('.number')].map(({ textContent: text }) => (text === '–' ? null : Number(text)));
+      return {
+        site_id: Number(line.querySelector('th small').textContent),
+        time: line.querySelector('time').dateTime,
+        ...Object.fromEntries(metrics.map((name, at) => [name, figures[at]])),
+      };
+    });
+  });
+}
+
+/** How many pixels of the first chart have the colour of the series at place `at`. */
+export function pixelsOfSeries(page, at) {
+  return page.evaluate((place) => {
+    const swatch = document.querySelectorAll('#legend button')[place];
+    const wanted = getComputedStyle(swatch, '::before').backgroundColor.match(/\d+/g).map(Number);
+    const canvas = document.querySelector('#charts canvas');
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    let found = 0;
+    for (let pixel = 0; pixel < data.length; pixel += 4) {
+      if (wanted.every((channel, which) => data[pixel + which] === channel) && data[pixel + 3] === 255) found += 1;
+    }
+    return found;
+  }, at);
+}

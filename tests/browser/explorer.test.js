@@ -1,0 +1,236 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { after, before, describe } from 'node:test';
+
+import { launch, look, openPage, pixelsOfSeries, skip, tableRows } from './browser.js';
+import { startPitaya } from './pitaya.js';
+
+const QUERY = 'sites=750,751&dates=2026-02-16..2026-02-18&metric=entrances,dwell_time&bucket=hour&hours=09:00-18:00';
+
+describe('the explorer', () => {
+  let pitaya;
+  let browser;
+
+  before(async () => {
+    if (skip) return;
+    pitaya = await startPitaya();
+    browser = await launch();
+  });
+
+  after(async () => {
+    await browser?.close();
+    await pitaya?.stop();
+  });
+
+  async function open(search, options) {
+    const opened = await openPage(browser, pitaya.base, options);
+    await opened.page.goto(`${pitaya.base}/${search}`);
+    return opened;
+  }
+
+  look('a deep link draws the chart and shows the figures of the API', async () => {
+    const answer = await (await fetch(`${pitaya.base}/v1/traffic?${QUERY}`)).json();
+
+    const { page, faults, close } = await open(`?${QUERY}`);
+    await page.locator('table.figures').waitFor();
+
+    const expected = answer.data.map(({ site_id, time, entrances, dwell_time }) => ({ site_id, time, entrances, dwell_time }));
+    assert.deepEqual(await tableRows(page), expected);
+    assert.ok(expected.length > 0);
+    assert.equal(await page.locator('#charts canvas').count(), 2);
+    assert.ok((await pixelsOfSeries(page, 0)) > 50);
+    assert.ok((await pixelsOfSeries(page, 1)) > 50);
+    assert.deepEqual(faults, []);
+    await close();
+  });
+
+  look('a deep link fills the form', async () => {
+    const { page, close } = await open(`?${QUERY}&group_by=none&fill=zero`);
+    await page.locator('table.figures').waitFor();
+
+    assert.equal(await page.inputValue('#dates-from'), '2026-02-16');
+    assert.equal(await page.inputValue('#dates-to'), '2026-02-18');
+    assert.equal(await page.inputValue('#bucket'), 'hour');
+    assert.equal(await page.inputValue('#hours'), '09:00-18:00');
+    assert.equal(await page.inputValue('#group_by'), 'none');
+    assert.equal(await page.inputValue('#fill'), 'zero');
+    assert.deepEqual(await page.locator('#metrics :checked').evaluateAll((boxes) => boxes.map((box) => box.value)), ['entrances', 'dwell_time']);
+    await close();
+  });
+
+  look('without a query a first one is run and written to the URL', async () => {
+    const { page, faults, close } = await open('');
+
+    await page.locator('table.figures').waitFor();
+
+    assert.match(new URL(page.url()).search, /^\?sites=[\d,]+&dates=last_7_days&metric=entrances&bucket=day$/);
+    assert.deepEqual(faults, []);
+    await close();
+  });
+
+  look('bars are drawn where the link asks for them', async () => {
+    const { page, faults, close } = await open(`?${QUERY}#bar`);
+    await page.locator('table.figures').waitFor();
+
+    const bars = await pixelsOfSeries(page, 0);
+    await page.getByRole('radio', { name: 'Lines' }).check();
+    const lines = await pixelsOfSeries(page, 0);
+
+    assert.ok(bars > lines, `${bars} pixels of bars, ${lines} of lines`);
+    assert.ok(!page.url().includes('#'));
+    assert.deepEqual(faults, []);
+    await close();
+  });
+
+  look('every fault is shown at the field it names', async () => {
+    const { page, faults, close } = await open('?sites=tyler&dates=2026-13-45&metric=entrences&bucket=fortnight&hours=9-5&colour=red', { expected: [400] });
+    await page.locator('#banner').waitFor();
+
+    for (const [field, parameter] of [['#sites-filter', 'sites'], ['#dates-word', 'dates'], ['#bucket', 'bucket'], ['#hours', 'hours']]) {
+      assert.equal(await page.getAttribute(field, 'aria-invalid'), 'true', parameter);
+      const described = await page.getAttribute(field, 'aria-describedby');
+      assert.ok((await page.textContent(`#${described}`)).length > 10, parameter);
+    }
+    assert.ok(await page.locator('[data-parameter=metric] .fault').isVisible());
+    assert.match(await page.textContent('#banner'), /colour/);
+    assert.deepEqual(faults, []);
+    await close();
+  });
+
+  look('a mended fault goes away', async () => {
+    const { page, close } = await open('?sites=750&dates=2026-02-18&metric=entrances&bucket=fortnight', { expected: [400] });
+    await page.locator('[data-parameter=bucket] .fault').waitFor();
+
+    await page.selectOption('#bucket', 'day');
+    await page.click('#query button[type=submit]');
+    await page.locator('table.figures').waitFor();
+
+    assert.equal(await page.locator('.fault:visible').count(), 0);
+    assert.equal(await page.getAttribute('#bucket', 'aria-invalid'), null);
+    await close();
+  });
+
+  look('a change is a step of the history', async () => {
+    const { page, faults, close } = await open('?sites=750&dates=2026-02-18&metric=entrances&bucket=hour');
+    await page.locator('#answer-title', { hasText: 'by hour' }).waitFor();
+
+    await page.selectOption('#bucket', 'day');
+    await page.click('#query button[type=submit]');
+    await page.locator('#answer-title', { hasText: 'by day' }).waitFor();
+    assert.equal(new URL(page.url()).search, '?sites=750&dates=2026-02-18&metric=entrances&bucket=day');
+    await page.goBack();
+    await page.locator('#answer-title', { hasText: 'by hour' }).waitFor();
+
+    assert.equal(await page.inputValue('#bucket'), 'hour');
+    assert.deepEqual(faults, []);
+    await close();
+  });
+
+  look('the keyboard alone chooses a site and runs the query', async () => {
+    const { page, close } = await open('?sites=750&dates=2026-02-18&metric=entrances&bucket=day');
+    await page.locator('table.figures').waitFor();
+
+    await page.focus('#sites-filter');
+    await page.keyboard.type('752');
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/?sites=750,752&**');
+    await page.locator('#answer-subtitle', { hasText: '2 sites' }).waitFor();
+
+    assert.deepEqual((await tableRows(page)).map((row) => row.site_id), [750, 752]);
+    await close();
+  });
+
+  look('what the cache did is put in words', async () => {
+    const { page, close } = await open('?sites=753&dates=2026-02-17&metric=entrances&bucket=day');
+    await page.locator('#cache .badge', { hasText: 'Miss' }).waitFor();
+
+    await page.click('#query button[type=submit]');
+    await page.locator('#cache .badge', { hasText: 'Unchanged' }).waitFor();
+    await page.reload();
+
+    await page.locator('#cache .badge', { hasText: 'Hit' }).waitFor();
+    assert.match(await page.textContent('#cache'), /the vendor was not asked/);
+    await close();
+  });
+
+  look('CSV is downloaded under a name that says what it is', async () => {
+    const { page, faults, close } = await open(`?${QUERY}`);
+    await page.locator('table.figures').waitFor();
+    const wanted = await (await fetch(`${pitaya.base}/v1/traffic?${QUERY}&format=csv`)).text();
+
+    const [download] = await Promise.all([page.waitForEvent('download'), page.click('#download-csv')]);
+
+    assert.equal(download.suggestedFilename(), 'pitaya_entrances-dwell_time_2026-02-16_2026-02-18_hour.csv');
+    assert.equal(await readFile(await download.path(), 'utf8'), wanted);
+    assert.deepEqual(faults, []);
+    await close();
+  });
+
+  look('the copied curl asks for the same figures', async () => {
+    const { page, close } = await open(`?${QUERY}`, { permissions: ['clipboard-read', 'clipboard-write'] });
+    await page.locator('table.figures').waitFor();
+
+    await page.click('#copy-curl');
+    await page.locator('#copy-curl', { hasText: 'Copied' }).waitFor();
+
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), `curl '${pitaya.base}/v1/traffic?${QUERY}'`);
+    await close();
+  });
+
+  look('a long query says how many reports are done, and can be cancelled', async () => {
+    const { page, faults, close } = await openPage(browser, pitaya.base);
+    // Only a query that is held at a known point has a progress that a test can know.
+    await page.route('**/v1/traffic?**', () => {});
+    await page.route('**/v1/progress/*', (route) => route.fulfill({ json: { reports_done: 3, reports_total: 8 } }));
+    await page.goto(`${pitaya.base}/?${QUERY}`);
+
+    await page.getByText('3 of 8 reports').waitFor();
+    await page.click('#cancel');
+
+    await page.getByText('Cancelled').waitFor();
+    assert.ok(!(await page.locator('#loading').isVisible()));
+    assert.deepEqual(faults, []);
+    await close();
+  });
+
+  look('a new query ends the one before', async () => {
+    const { page, faults, close } = await openPage(browser, pitaya.base);
+    const aborted = page.waitForEvent('requestfailed', (request) => request.url().includes('bucket=hour'));
+    await page.route('**/v1/traffic?**bucket=hour', () => {});
+    await page.goto(`${pitaya.base}/?sites=750&dates=2026-02-18&metric=entrances&bucket=hour`);
+
+    await page.selectOption('#bucket', 'day');
+    await page.click('#query button[type=submit]');
+    await aborted;
+    await page.locator('#answer-title', { hasText: 'by day' }).waitFor();
+
+    assert.ok(!(await page.locator('#loading').isVisible()));
+    assert.deepEqual(faults, []);
+    await close();
+  });
+
+  for (const colorScheme of ['light', 'dark']) {
+    look(`a phone's width does not overflow in the ${colorScheme} theme`, async () => {
+      const { page, faults, close } = await open(`?${QUERY}`, { viewport: { width: 360, height: 740 }, colorScheme });
+      await page.locator('table.figures').waitFor();
+      await page.locator('summary', { hasText: 'API key' }).click();
+
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
+      assert.deepEqual(faults, []);
+      await close();
+    });
+  }
+
+  look('a chosen theme is remembered', async () => {
+    const { page, close } = await open('', { colorScheme: 'light' });
+
+    await page.click('#theme');
+    await page.click('#theme');
+    await page.reload();
+
+    assert.equal(await page.textContent('#theme'), 'Theme: dark');
+    assert.equal(await page.evaluate(() => getComputedStyle(document.documentElement).colorScheme), 'dark');
+    await close();
+  });
+});

@@ -1,0 +1,104 @@
+// The explorer's pure modules, without a browser.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { cacheWords, parseCacheStatus, parseServerTiming, span } from '../../assets/explorer/cache-words.js';
+import { axisText, bucketText } from '../../assets/explorer/format.js';
+import { apiPath, readQuery, writeQuery } from '../../assets/explorer/query.js';
+import { breakAtSkips, isProvisional, toSeries } from '../../assets/explorer/series.js';
+import { fileName } from '../../assets/explorer/share.js';
+
+test('a query that is read and written stays the same', () => {
+  const search = '?sites=750,751&dates=2026-02-18..2026-02-19&metric=entrances&bucket=hour&hours=09:00-17:00&group_by=none';
+
+  assert.equal(writeQuery(readQuery(search)), search);
+});
+
+test('the server is asked what the URL says, faults and all', () => {
+  assert.equal(apiPath('?sites=7,,x&colour=red&sites=%FF'), '/v1/traffic?sites=7,,x&colour=red&sites=%FF');
+  assert.equal(apiPath('?sites=7&format=csv'), '/v1/traffic?sites=7');
+  assert.equal(apiPath('?sites=7&format=pdf'), '/v1/traffic?sites=7&format=pdf');
+  assert.equal(apiPath('?sites=7', 'csv'), '/v1/traffic?sites=7&format=csv');
+});
+
+test('Cache-Status is read with its quoted texts', () => {
+  const facts = parseCacheStatus('pitaya; hit; ttl=-12; detail="stale-if-error"');
+
+  assert.deepEqual([...facts], [['hit', true], ['ttl', '-12'], ['detail', 'stale-if-error']]);
+});
+
+test('every outcome of the cache has words of its own', () => {
+  const fields = [
+    'pitaya; hit; ttl=42', 'pitaya; hit; ttl=-3; detail="stale-while-revalidate"', 'pitaya; hit; ttl=-3; detail="stale-if-error"',
+    'pitaya; fwd=miss; fwd-status=200; stored', 'pitaya; fwd=partial; fwd-status=200; stored; collapsed', null,
+  ];
+
+  const sentences = fields.map((field) => cacheWords(field, 200).sentence);
+
+  assert.equal(new Set(sentences).size, fields.length);
+  assert.match(sentences[0], /42 seconds/);
+  assert.match(sentences[4], /shared/);
+  assert.equal(cacheWords('pitaya; hit; ttl=42', 304).verdict, 'unchanged');
+});
+
+test('Server-Timing is put in words', () => {
+  assert.deepEqual(parseServerTiming('plan;dur=0.1, upstream;dur=120, total;desc="x";dur=3'), [
+    { label: 'Planning', milliseconds: 0.1 },
+    { label: 'Waiting for the vendor', milliseconds: 120 },
+    { label: 'total', milliseconds: 3 },
+  ]);
+  assert.deepEqual(parseServerTiming(null), []);
+});
+
+test('lengths of time are told in units that fit', () => {
+  assert.deepEqual([1, 45, 119, 120, 7200, 2_592_000].map(span), ['1 second', '45 seconds', '119 seconds', '2 minutes', '2 hours', '30 days']);
+});
+
+test('rows become one series a site, and absent rows are gaps', () => {
+  const meta = { group_by: 'site', metrics: [{ name: 'entrances' }], sites: [{ site_id: 750, name: 'Tyler' }, { site_id: 751, name: null }] };
+  const data = [
+    { site_id: 750, time: '2026-02-18T09:00:00', entrances: 1 },
+    { site_id: 750, time: '2026-02-18T10:00:00', entrances: null },
+    { site_id: 751, time: '2026-02-18T10:00:00', entrances: 3 },
+  ];
+
+  const { groups, times, figures } = toSeries({ meta, data });
+
+  assert.deepEqual(groups.map(({ name }) => name), ['Tyler', 'Site 751']);
+  assert.equal(times[1] - times[0], 3600);
+  assert.deepEqual(figures.get('entrances'), [[1, null], [null, 3]]);
+});
+
+test('no line is drawn across time that was skipped', () => {
+  const { times, columns } = breakAtSkips([0, 10, 40, 50], [[1, 2, 3, 4]]);
+
+  assert.deepEqual(times, [0, 10, 20, 40, 50]);
+  assert.deepEqual(columns, [[1, 2, null, 3, 4]]);
+});
+
+test('a bucket is provisional when any of its days is', () => {
+  const meta = (bucket) => ({ bucket, to: '2026-03-31', provisional_from: '2026-03-18' });
+
+  assert.equal(isProvisional('2026-03-17T23:00:00', meta('hour')), false);
+  assert.equal(isProvisional('2026-03-18T00:00:00', meta('hour')), true);
+  assert.equal(isProvisional('2026-03-16T00:00:00', meta('week')), true);
+  assert.equal(isProvisional('2026-03-09T00:00:00', meta('week')), false);
+  assert.equal(isProvisional('2026-03-01T00:00:00', meta('month')), true);
+  assert.equal(isProvisional('2026-02-01T00:00:00', meta('month')), false);
+  assert.equal(isProvisional('2026-01-01T00:00:00', meta('total')), true);
+  assert.equal(isProvisional('2026-03-30T00:00:00', { ...meta('day'), provisional_from: null }), false);
+});
+
+test('times are shown as finely as their bucket', () => {
+  assert.equal(bucketText('2026-02-18T09:15:00', '15m'), '2026-02-18 Wed 09:15');
+  assert.equal(bucketText('2026-02-18T00:00:00', 'day'), '2026-02-18 Wed');
+  assert.equal(bucketText('2026-02-01T00:00:00', 'month'), '2026-02');
+  assert.equal(axisText(Date.UTC(2026, 1, 18) / 1000, 3600, false), '00:00\n18 Feb');
+});
+
+test('a file says in its name what it holds', () => {
+  const meta = { metrics: [{ name: 'entrances' }], from: '2026-02-18', to: '2026-02-18', bucket: 'day' };
+
+  assert.equal(fileName(meta), 'pitaya_entrances_2026-02-18_day.csv');
+});
