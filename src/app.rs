@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,8 @@ use crate::upstream::{StartError, Upstream, UpstreamError};
 /// A service ready to be served.
 #[derive(Debug)]
 pub struct App {
+    service: Arc<TrafficService>,
+    request_timeout: Duration,
     state: AppState,
     separate_admin: bool,
     shutting_down: CancellationToken,
@@ -46,8 +49,9 @@ impl App {
         let measured = Arc::clone(&service);
         let shutting_down = CancellationToken::new();
         let separate_admin = config.http.separate_admin;
+        let request_timeout = config.http.request_timeout;
         let state = AppState::new(Parts {
-            service,
+            service: Arc::clone(&service),
             settings: config.http,
             clock,
             render_metrics: Arc::new(move || {
@@ -57,14 +61,12 @@ impl App {
             shutting_down: shutting_down.clone(),
             startup_facts,
         });
-        Ok(Self { state, separate_admin, shutting_down })
+        Ok(Self { service, request_timeout, state, separate_admin, shutting_down })
     }
 
     /// Answers a query before anybody asks it, so that its figures and sites are known.
     pub async fn ask_ahead(&self, query: &Query) -> Result<(), Arc<UpstreamError>> {
-        let parts = self.state.parts();
-        let patience = parts.settings.request_timeout;
-        parts.service.answer(query, Partial::Deny, patience).await.map(|_| ())
+        self.service.answer(query, Partial::Deny, self.request_timeout).await.map(|_| ())
     }
 
     /// Serves on `listener`, and on `admin` what the configuration wants there, until `shutdown`; then finishes the requests under way.

@@ -161,6 +161,7 @@ mod tests {
             provisional_from: None,
             expires_at: "2026-02-19T15:00:42Z".parse().unwrap(),
             errors: Vec::new(),
+            epoch: 0,
             outcome: CacheOutcome {
                 forward: Forward::Hit,
                 collapsed: false,

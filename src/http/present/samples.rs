@@ -50,6 +50,7 @@ pub(in crate::http) fn answer(
         provisional_from: None,
         expires_at: "2026-02-19T16:00:00Z".parse().unwrap(),
         errors: Vec::new(),
+        epoch: 0,
         outcome: CacheOutcome {
             forward: Forward::Hit,
             collapsed: false,
