@@ -88,7 +88,7 @@ pub enum Purpose<'a> {
     /// The service in front of the simulator: `auth` is disabled unless it is said otherwise, and whatever is configured of the
     /// vendor's place and credentials is set aside (URLs, tokens, `token_store`, `customer_ids`).
     Demo {
-        /// The simulator's customers. Its URLs and token are put into [`Config::upstream`] once it listens.
+        /// The simulator's customers. Its URLs and token are put into `Config::upstream` once it listens.
         customers: &'a [CustomerId],
     },
 }

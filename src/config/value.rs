@@ -159,18 +159,18 @@ pub(super) fn timeout(raw: Raw<'_>) -> Result<Duration, Problem> {
 /// A number of bytes, such as `512MiB`; at least 1.
 pub(super) fn size(raw: Raw<'_>) -> Result<u64, Problem> {
     const FORM: &str = "a size between 1B and 1PiB, such as 512MiB";
-    let bytes = if let Raw::Toml(Value::Integer(_)) = raw {
-        raw.number()?
+    let (written, bytes) = if let Raw::Toml(Value::Integer(number)) = raw {
+        (number.to_string(), raw.number().ok())
     } else {
         let text = raw.text()?;
-        let size: ByteSize = text.parse().map_err(|_| Problem::echo(text, FORM))?;
-        size.as_u64()
+        (
+            text.to_owned(),
+            text.parse().ok().map(|size: ByteSize| size.as_u64()),
+        )
     };
-    if (1..=LARGEST.as_u64()).contains(&bytes) {
-        Ok(bytes)
-    } else {
-        Err(Problem::echo(bytes, FORM))
-    }
+    bytes
+        .filter(|bytes| (1..=LARGEST.as_u64()).contains(bytes))
+        .ok_or_else(|| Problem::echo(written, FORM))
 }
 
 /// An address to listen on.

@@ -1,0 +1,28 @@
+# What CI runs: every step, each of which is a recipe below.
+ci *steps:
+    .ci/run {{steps}}
+
+# The service in front of a simulated vendor: no configuration, no account.
+demo *arguments:
+    cargo run --release -- demo {{arguments}}
+
+test: (ci "tests")
+
+lint: (ci "format" "lint" "docs")
+
+# Whether the committed document is the one that the code describes.
+openapi: (ci "openapi")
+
+# Writes the document anew.
+openapi-write:
+    cargo run --quiet -- openapi --format json > openapi/openapi.json
+    cargo run --quiet -- openapi --format yaml > openapi/openapi.yaml
+
+# Licences, sources and bans of the dependencies.
+deny: (ci "deny")
+
+format:
+    cargo fmt
+
+image:
+    docker build --tag pitaya .
