@@ -29,12 +29,12 @@ impl Board {
         &self.faults
     }
 
-    /// The faults that hit one call, in order, up to the first that decides the answer; each counts as used.
+    /// The faults that hit one call, in order, up to the first that lets no other follow; each counts as used.
     pub(super) fn strike(&mut self, endpoint: Endpoint, sites: &[SiteId]) -> Vec<FaultKind> {
         self.calls += 1;
         let mut hits: Vec<FaultKind> = Vec::new();
         for (index, fault) in (0..).zip(&mut self.faults) {
-            if hits.last().is_some_and(|kind| kind.is_final()) {
+            if hits.last().is_some_and(|kind| !kind.lets_others_follow()) {
                 break;
             }
             // Drawn by the number of the call, so that a run can be repeated.

@@ -137,24 +137,9 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// Whether it leaves an answer that further faults could change.
-    pub(super) const fn is_final(self) -> bool {
-        match self {
-            Self::Delay(_)
-            | Self::Cut
-            | Self::Drip(_)
-            | Self::Truncate { .. }
-            | Self::Unsuccessful
-            | Self::ErrorStatus
-            | Self::Row(_) => false,
-            Self::Status { .. }
-            | Self::Reset
-            | Self::Hang
-            | Self::Html
-            | Self::Redirect
-            | Self::Garbage
-            | Self::Bomb { .. } => true,
-        }
+    /// Whether further faults may hit the same call.
+    pub(super) const fn lets_others_follow(self) -> bool {
+        matches!(self, Self::Delay(_) | Self::Truncate { above: Some(_) })
     }
 }
 

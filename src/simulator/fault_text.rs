@@ -1,12 +1,11 @@
 //! Faults as text, for the command line and for `PUT /_simulator/faults`.
 
-use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::fault::{Endpoint, Fault, FaultKind, Rate, RetryAfter, RowFault};
+use super::fault::{Endpoint, Fault, FaultKind, Rate, RetryAfter};
+use super::fault_words::WORDS;
 use crate::domain::site::SiteId;
 
 /// A list of faults, such as `status=503*3,delay=200ms,site=750:reset`.
@@ -23,7 +22,7 @@ use crate::domain::site::SiteId;
 /// | fault | effect |
 /// |---|---|
 /// | `status=503`, or `503` | that status and JSON; options `html`, `retry-after=2` (seconds), `retry-after-date=2` (the same as a date) |
-/// | `delay=200ms` | a late answer; later rules still apply |
+/// | `delay=200ms` | a late answer |
 /// | `reset` | the connection is reset before the answer |
 /// | `cut` | the body ends halfway |
 /// | `hang` | no answer ever |
@@ -38,10 +37,10 @@ use crate::domain::site::SiteId;
 /// | `off-grid`, `bad-time` | so is the time of one row |
 /// | `bomb=600MiB` | a small gzip body that unpacks to that |
 ///
-/// With `*3` a rule holds for the next three calls that it concerns, else until it is cleared. Of several rules that concern a
-/// call, all up to the first that leaves no answer to change apply.
+/// With `*3` a rule holds for the next three calls that it concerns, else until it is cleared. Of the rules that concern a call, in
+/// their order, the delays and `truncate>` apply, and the first other one: `status=503*2,reset*1` is two errors, then a reset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Faults(Vec<Fault>);
+pub struct Faults(pub(super) Vec<Fault>);
 
 /// A text that is not a list of faults.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -133,25 +132,6 @@ fn wrong(word: &str, expected: &'static str) -> InvalidFaults {
         expected,
     }
 }
-
-/// Faults that are one word.
-const WORDS: [(&str, FaultKind); 15] = [
-    ("reset", FaultKind::Reset),
-    ("cut", FaultKind::Cut),
-    ("hang", FaultKind::Hang),
-    ("truncate", FaultKind::Truncate { above: None }),
-    ("unsuccessful", FaultKind::Unsuccessful),
-    ("error-status", FaultKind::ErrorStatus),
-    ("html", FaultKind::Html),
-    ("redirect", FaultKind::Redirect),
-    ("garbage", FaultKind::Garbage),
-    ("negative", FaultKind::Row(RowFault::Negative)),
-    ("nan", FaultKind::Row(RowFault::Nan)),
-    ("huge", FaultKind::Row(RowFault::Huge)),
-    ("text", FaultKind::Row(RowFault::Text)),
-    ("off-grid", FaultKind::Row(RowFault::OffGridTime)),
-    ("bad-time", FaultKind::Row(RowFault::MalformedTime)),
-];
 
 /// The fault that a word names; `None` where it names none.
 fn kind(word: &str) -> Result<Option<FaultKind>, InvalidFaults> {
@@ -265,73 +245,10 @@ impl IntoIterator for Faults {
     }
 }
 
-impl fmt::Display for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.0.iter().enumerate() {
-            let comma = if index > 0 { "," } else { "" };
-            write!(f, "{comma}{fault}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.endpoint == Endpoint::Token {
-            f.write_str("token:")?;
-        }
-        if let Some(site) = self.site {
-            write!(f, "site={site}:")?;
-        }
-        if let Some(rate) = self.rate {
-            write!(f, "rate={}:", rate.share())?;
-        }
-        self.kind.fmt(f)?;
-        match self.times {
-            Some(times) => write!(f, "*{times}"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Without the blanks that would look like two words.
-fn time(duration: Duration) -> String {
-    humantime::format_duration(duration)
-        .to_string()
-        .replace(' ', "")
-}
-
-impl fmt::Display for FaultKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((name, _)) = WORDS.iter().find(|(_, kind)| kind == self) {
-            return f.write_str(name);
-        }
-        match self {
-            Self::Status {
-                code,
-                html,
-                retry_after,
-            } => {
-                let html = if *html { ":html" } else { "" };
-                write!(f, "status={code}{html}")?;
-                match retry_after {
-                    Some(RetryAfter::Seconds(seconds)) => write!(f, ":retry-after={seconds}"),
-                    Some(RetryAfter::Date(seconds)) => write!(f, ":retry-after-date={seconds}"),
-                    None => Ok(()),
-                }
-            }
-            Self::Delay(delay) => write!(f, "delay={}", time(*delay)),
-            Self::Drip(pause) => write!(f, "drip={}", time(*pause)),
-            Self::Truncate { above: Some(rows) } => write!(f, "truncate>{rows}"),
-            Self::Bomb { bytes } => write!(f, "bomb={bytes}"),
-            // Every other fault is one of the words above.
-            _ => Ok(()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;

@@ -11,6 +11,7 @@ mod day;
 mod example;
 mod fault;
 mod fault_text;
+mod fault_words;
 mod gate;
 mod hash;
 mod ledger;
@@ -26,6 +27,8 @@ mod truth;
 mod view;
 mod world;
 
+#[cfg(test)]
+mod tests;
 
 pub use example::EXAMPLE_ANSWER;
 pub use fault::{Endpoint, Fault, FaultKind, MARKER, Rate, RetryAfter, RowFault};

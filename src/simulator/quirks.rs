@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 /// What the vendor's documentation leaves open; every choice is a legal answer. Switchable while the simulator runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own, and all combine"
+)]
 pub struct Quirks {
     /// Where the figures come from.
     pub figures: FigureSource,

@@ -1,5 +1,6 @@
 //! The report's answer, written byte by byte in the vendor's shape and order of fields.
 
+use std::fmt;
 use std::io::Write;
 
 use jiff::civil::Date;
@@ -181,20 +182,7 @@ impl<'a> RowWriter<'a> {
         out.extend_from_slice(region.filter.as_bytes());
         metric(out, VendorMetric::Occupancy);
         out.extend_from_slice(region.names.as_bytes());
-        match fault {
-            Some(RowFault::MalformedTime) => out.extend_from_slice(b"yesterday, about noon"),
-            _ => {
-                // Seven minutes past is on no grid.
-                let astray = u16::from(fault == Some(RowFault::OffGridTime)) * 7;
-                let minute = row.minute - row.minute % 60 * u16::from(astray > 0) + astray;
-                out.extend_from_slice(date.as_bytes());
-                out.push(b' ');
-                put_two_digits(out, minute / 60);
-                out.push(b':');
-                put_two_digits(out, minute % 60);
-                out.extend_from_slice(b":00");
-            }
-        }
+        put_time(out, date, row.minute, fault);
         out.extend_from_slice(b"\",");
         metric(out, VendorMetric::Transactions);
         metric(out, VendorMetric::WalkBys);
@@ -270,11 +258,30 @@ fn escape(json: &str) -> String {
             escaped.push(character);
         } else {
             for unit in character.encode_utf16(&mut [0; 2]) {
-                escaped.push_str(&format!("\\u{unit:04x}"));
+                // Writing to memory does not fail.
+                let _ = fmt::Write::write_fmt(&mut escaped, format_args!("\\u{unit:04x}"));
             }
         }
     }
     escaped
+}
+
+fn put_time(out: &mut Vec<u8>, date: &str, minute: u16, fault: Option<RowFault>) {
+    let minute = match fault {
+        Some(RowFault::MalformedTime) => {
+            out.extend_from_slice(b"yesterday, about noon");
+            return;
+        }
+        // Seven minutes past is on no grid.
+        Some(RowFault::OffGridTime) => minute - minute % 60 + 7,
+        _ => minute,
+    };
+    out.extend_from_slice(date.as_bytes());
+    out.push(b' ');
+    put_two_digits(out, minute / 60);
+    out.push(b':');
+    put_two_digits(out, minute % 60);
+    out.extend_from_slice(b":00");
 }
 
 fn put_two_digits(out: &mut Vec<u8>, number: u16) {

@@ -1,5 +1,6 @@
 //! The two endpoints of the vendor, and the connections that they are reached by.
 
+use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 
@@ -113,20 +114,20 @@ async fn generate_traffic_report(
     let access = world.tokens().check(bearer(&headers), world.now());
     let known = &world.settings().customers;
     let stranger = customer.is_none_or(|id| !known.is_empty() && !known.contains(&id));
-    let refusal = if let Err(refused) = access {
-        Some(refuse(StatusCode::UNAUTHORIZED, refused))
+    let refusal = if let Err(reason) = access {
+        Some(refuse(StatusCode::UNAUTHORIZED, &reason))
     } else if stranger {
         let why = "the token is not for this customer";
-        Some(refuse(StatusCode::FORBIDDEN, why))
+        Some(refuse(StatusCode::FORBIDDEN, &why))
     } else if !is_json(&headers) {
         let why = "the body must be application/json";
-        Some(refuse(StatusCode::BAD_REQUEST, why))
+        Some(refuse(StatusCode::BAD_REQUEST, &why))
     } else {
         None
     };
     let (outcome, whole) = match (refusal, call) {
         (Some(refusal), _) => (refusal, false),
-        (None, Err(invalid)) => (refuse(StatusCode::BAD_REQUEST, invalid), false),
+        (None, Err(reason)) => (refuse(StatusCode::BAD_REQUEST, &reason), false),
         (None, Ok(call)) => answer_report(&world, call, &headers).await,
     };
     world.reports_gate.pass().await;
@@ -155,7 +156,7 @@ async fn answer_report(world: &Arc<World>, call: Call, headers: &HeaderMap) -> (
     });
     match written.await {
         Ok(response) => (Outcome::Answer(response), whole),
-        Err(error) => (refuse(StatusCode::INTERNAL_SERVER_ERROR, error), false),
+        Err(error) => (refuse(StatusCode::INTERNAL_SERVER_ERROR, &error), false),
     }
 }
 
@@ -184,7 +185,7 @@ async fn get_new_tokens(
         let Some(body) = body.filter(|_| is_json(&headers)) else {
             return refuse(
                 StatusCode::BAD_REQUEST,
-                "the body must be JSON with a refreshToken and nothing else",
+                &"the body must be JSON with a refreshToken and nothing else",
             );
         };
         let refreshed = world
@@ -195,7 +196,7 @@ async fn get_new_tokens(
                 tokens.to_string().into_bytes(),
                 delivery(&hits, false),
             )),
-            Err(refused) => refuse(StatusCode::UNAUTHORIZED, refused),
+            Err(reason) => refuse(StatusCode::UNAUTHORIZED, &reason),
         }
     });
     conclude(outcome, &reset).await
@@ -249,7 +250,7 @@ async fn conclude(outcome: Outcome, reset: &Reset) -> Response {
     std::future::pending().await
 }
 
-fn refuse(status: StatusCode, why: impl ToString) -> Outcome {
+fn refuse(status: StatusCode, why: &dyn Display) -> Outcome {
     Outcome::Answer(answer::error(status, &why.to_string()))
 }
 

@@ -61,7 +61,7 @@ pub struct TokenSettings {
 impl Default for TokenSettings {
     fn default() -> Self {
         Self {
-            ttl: Duration::from_secs(60 * 60),
+            ttl: Duration::from_hours(1),
             rotation: Rotation::Rotate,
             opaque: false,
             bearer_on_refresh: false,

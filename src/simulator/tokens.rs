@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn id_tokens_expire() {
         let book = book(TokenSettings {
-            ttl: Duration::from_secs(60),
+            ttl: Duration::from_mins(1),
             ..TokenSettings::default()
         });
         let token = book.current().id_token.clone();

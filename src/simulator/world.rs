@@ -30,13 +30,8 @@ impl World {
     /// A world whose tokens differ from those of any other, told apart by `port` and the time.
     pub(super) fn new(settings: Settings, clock: Clock, port: u16) -> Self {
         let now = clock.now();
-        let started = now.as_nanosecond().to_be_bytes();
-        let [.., high, low] = [0, 8].map(|at| {
-            let mut word = [0; 8];
-            word.copy_from_slice(&started[at..at + 8]);
-            u64::from_be_bytes(word)
-        });
-        let seed = hash(&[high, low, u64::from(port), u64::from(std::process::id())]);
+        let started = now.as_microsecond().unsigned_abs();
+        let seed = hash(&[started, u64::from(port), u64::from(std::process::id())]);
         let mut board = Board::default();
         for fault in &settings.faults {
             board.add(*fault);
