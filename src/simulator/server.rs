@@ -23,6 +23,7 @@ use super::control;
 use super::fault::{Endpoint, FaultKind};
 use super::report::{self, Edits};
 use super::request::Call;
+use super::view::View;
 use super::world::World;
 use crate::domain::site::CustomerId;
 
@@ -110,6 +111,8 @@ async fn generate_traffic_report(
         .ok_or_else(|| "the customer in the path is no id".to_owned())
         .and_then(|customer| Call::parse(customer, &body).map_err(|error| error.to_string()));
     let request = call.as_ref().ok().map(|call| call.request.clone());
+    // Taken before the arrival is told and before any delay: an answer tells how the world was when it was asked.
+    let view = world.view();
     let under_way = world.ledger.arrived(customer, request);
     let access = world.tokens().check(bearer(&headers), world.now());
     let known = &world.settings().customers;
@@ -128,7 +131,7 @@ async fn generate_traffic_report(
     let (outcome, whole) = match (refusal, call) {
         (Some(refusal), _) => (refusal, false),
         (None, Err(reason)) => (refuse(StatusCode::BAD_REQUEST, &reason), false),
-        (None, Ok(call)) => answer_report(&world, call, &headers).await,
+        (None, Ok(call)) => answer_report(&world, view, call, &headers).await,
     };
     world.reports_gate.pass().await;
     if let Outcome::Answer(response) = &outcome {
@@ -138,13 +141,16 @@ async fn generate_traffic_report(
 }
 
 /// What becomes of a call that is as it should be, and whether its answer is whole and true.
-async fn answer_report(world: &Arc<World>, call: Call, headers: &HeaderMap) -> (Outcome, bool) {
+async fn answer_report(
+    world: &Arc<World>,
+    view: View,
+    call: Call,
+    headers: &HeaderMap,
+) -> (Outcome, bool) {
     let hits = world.faults().strike(Endpoint::Report, &call.request.sites);
     let whole = hits
         .iter()
         .all(|kind| matches!(kind, FaultKind::Delay(_) | FaultKind::Drip(_)));
-    // Taken before any delay: a slow answer tells how the world was when it was asked.
-    let view = world.view();
     pause(&hits).await;
     if let Some(outcome) = decide(world, &hits) {
         return (outcome, false);

@@ -131,7 +131,7 @@ impl Setup {
 }
 
 fn client() -> Client {
-    Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap()
+    Client::builder().no_proxy().no_gzip().no_zstd().redirect(reqwest::redirect::Policy::none()).build().unwrap()
 }
 
 /// A running Pitaya in front of a running simulated vendor. It stops when dropped.

@@ -105,7 +105,7 @@ async fn assert_survives(name: &str, quirks: Quirks) {
 
 #[tokio::test]
 async fn rows_find_their_sites_whatever_the_mapping_is_like() {
-    for mapping in [Mapping::Names, Mapping::Objects, Mapping::Entities, Mapping::Empty] {
+    for mapping in [Mapping::Names, Mapping::NamedObjects, Mapping::Entities, Mapping::Empty] {
         assert_survives(&format!("{mapping:?}"), Quirks { mapping, ..Quirks::default() }).await;
     }
 }
