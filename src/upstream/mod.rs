@@ -3,6 +3,7 @@
 mod error;
 mod settings;
 mod status;
+mod wire;
 
 pub use error::UpstreamError;
 pub use settings::Settings;
