@@ -110,12 +110,15 @@ impl Known {
 
     /// Learns the names of those of the `requested` sites that the answer's mapping names once.
     pub(super) fn learn_names(&mut self, answer: &Answer, requested: &[SiteId]) {
-        let names = &answer.mapping.names;
-        for (site, name) in names {
-            let agreed = names
-                .iter()
-                .all(|(other, theirs)| other != site || theirs == name);
-            if agreed && requested.binary_search(site).is_ok() {
+        let mut names: BTreeMap<SiteId, Option<&str>> = BTreeMap::new();
+        for (site, name) in &answer.mapping.names {
+            names
+                .entry(*site)
+                .and_modify(|known| *known = known.filter(|known| **known == **name))
+                .or_insert(Some(name));
+        }
+        for site in requested {
+            if let Some(Some(name)) = names.get(site) {
                 self.name(*site, name);
             }
         }

@@ -1,13 +1,21 @@
 //! The vendor, and nobody else knows it: its protocol, tokens, quirks and limits.
 
+mod cells;
+mod circuit;
 mod error;
+mod learned;
+mod limits;
+mod resolve;
 mod settings;
 mod status;
+mod telemetry;
+mod throttle;
 mod wire;
 
 pub use error::UpstreamError;
 pub use settings::Settings;
 pub use status::{CircuitState, TokenState, UpstreamStatus};
+pub use telemetry::describe_metrics;
 
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use foldhash::HashSet;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -54,20 +55,18 @@ impl Mapping {
 
     /// Finds out which of the texts that stand for sites are entities and which are names, by the rows of the same answer.
     pub(super) fn settle(&mut self, identities: &[Identity]) {
-        let is_entity = |tag: &str| {
-            identities
-                .iter()
-                .any(|identity| identity.entity.as_deref() == Some(tag))
-        };
-        let is_name = |tag: &str| {
-            identities
-                .iter()
-                .any(|identity| identity.name.as_deref() == Some(tag))
-        };
+        let entities: HashSet<&str> = identities
+            .iter()
+            .filter_map(|identity| identity.entity.as_deref())
+            .collect();
+        let names: HashSet<&str> = identities
+            .iter()
+            .filter_map(|identity| identity.name.as_deref())
+            .collect();
         let tags = std::mem::take(&mut self.tags);
         let seen: Vec<_> = tags
             .iter()
-            .map(|(tag, _)| (is_entity(tag), is_name(tag)))
+            .map(|(tag, _)| (entities.contains(&**tag), names.contains(&**tag)))
             .collect();
         let only_entities = seen.iter().any(|(entity, _)| *entity)
             && !seen.iter().any(|(entity, name)| *name && !entity);
