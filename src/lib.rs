@@ -4,4 +4,5 @@ pub mod clock;
 pub mod domain;
 pub mod http;
 pub mod service;
+pub mod simulator;
 pub mod upstream;

@@ -1,0 +1,74 @@
+//! The vendor's documented example answer.
+
+use std::sync::LazyLock;
+
+use jiff::civil::{Date, DateTime};
+use serde::Deserialize;
+
+use crate::domain::site::SiteId;
+
+/// The answer that the vendor's page shows, cut to the rows that it shows.
+pub const EXAMPLE_ANSWER: &str = include_str!("example.json");
+
+/// The site that the example is of.
+const SITE: u64 = 750;
+
+#[derive(Deserialize)]
+struct Answer {
+    data: Data,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    #[serde(rename = "InsightResponse")]
+    insight: Insight,
+}
+
+#[derive(Deserialize)]
+struct Insight {
+    data: Vec<Row>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+struct Row {
+    time: DateTime,
+    entrances: u32,
+}
+
+static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
+    // The file is ours and a test reads it, so it parses.
+    serde_json::from_str(EXAMPLE_ANSWER)
+        .map(|answer: Answer| answer.data.insight.data)
+        .unwrap_or_default()
+});
+
+/// The example's entrances at a site on a day, each with the minute after midnight that it begins at.
+pub(super) fn entrances(site: SiteId, date: Date) -> impl Iterator<Item = (u16, u32)> {
+    ROWS.iter()
+        .filter(move |row| site.get() == SITE && row.time.date() == date)
+        .map(|row| {
+            let minute = u16::from(row.time.hour().unsigned_abs()) * 60
+                + u16::from(row.time.minute().unsigned_abs());
+            (minute, row.entrances)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    #[test]
+    fn the_example_has_77_entrances_and_then_46() {
+        let total = |date| {
+            entrances(SiteId::new(SITE).unwrap(), date)
+                .map(|(_, count)| count)
+                .sum::<u32>()
+        };
+
+        assert_eq!(total(date(2026, 2, 18)), 77);
+        assert_eq!(total(date(2026, 2, 19)), 46);
+        assert_eq!(total(date(2026, 2, 20)), 0);
+    }
+}

@@ -1,0 +1,223 @@
+//! What can go wrong at the vendor's, or on the way.
+
+use std::time::Duration;
+
+use crate::domain::site::SiteId;
+
+/// A text that is in every body that a fault makes, so that tests can show that it reaches no caller and no log.
+pub const MARKER: &str = "vendor-internal-detail";
+
+/// Something that goes wrong: what, where, how often.
+///
+/// Its text form, which [`FromStr`](std::str::FromStr) reads and `Display` writes, is that of `pitaya simulate --faults`; see
+/// [`Faults`](super::Faults).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub(super) kind: FaultKind,
+    pub(super) endpoint: Endpoint,
+    pub(super) site: Option<SiteId>,
+    pub(super) rate: Option<Rate>,
+    pub(super) times: Option<u32>,
+}
+
+impl Fault {
+    /// A fault of every report call, until cleared.
+    #[must_use]
+    pub const fn new(kind: FaultKind) -> Self {
+        Self {
+            kind,
+            endpoint: Endpoint::Report,
+            site: None,
+            rate: None,
+            times: None,
+        }
+    }
+
+    /// Every report call is answered with that status and a JSON body, until cleared.
+    #[must_use]
+    pub const fn status(code: u16) -> Self {
+        Self::new(FaultKind::Status {
+            code,
+            html: false,
+            retry_after: None,
+        })
+    }
+
+    /// Every report call is throttled with 429, until cleared.
+    #[must_use]
+    pub const fn throttled(retry_after: RetryAfter) -> Self {
+        Self::new(FaultKind::Status {
+            code: 429,
+            html: false,
+            retry_after: Some(retry_after),
+        })
+    }
+
+    /// The same for the next `times` calls that it concerns.
+    #[must_use]
+    pub const fn times(self, times: u32) -> Self {
+        Self {
+            times: Some(times),
+            ..self
+        }
+    }
+
+    /// The same for the token endpoint rather than reports.
+    #[must_use]
+    pub const fn on_tokens(self) -> Self {
+        Self {
+            endpoint: Endpoint::Token,
+            ..self
+        }
+    }
+
+    /// The same for reports of that site alone, whatever other sites they are of.
+    #[must_use]
+    pub const fn on_site(self, site: SiteId) -> Self {
+        Self {
+            site: Some(site),
+            ..self
+        }
+    }
+
+    /// The same for a share of the calls.
+    #[must_use]
+    pub const fn at_rate(self, rate: Rate) -> Self {
+        Self {
+            rate: Some(rate),
+            ..self
+        }
+    }
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// A status other than 200.
+    Status {
+        /// The status.
+        code: u16,
+        /// Whether the body is HTML rather than JSON.
+        html: bool,
+        /// The `Retry-After`, if any.
+        retry_after: Option<RetryAfter>,
+    },
+    /// The answer is late; other faults may follow.
+    Delay(Duration),
+    /// The connection is reset before the answer.
+    Reset,
+    /// The body ends halfway, well before its `Content-Length`.
+    Cut,
+    /// No answer ever comes.
+    Hang,
+    /// The body trickles: 16 bytes, a pause, 16 bytes.
+    Drip(Duration),
+    /// The answer says that it is truncated; with `above`, only where it has more rows, of which it keeps that many.
+    Truncate {
+        /// How many rows are answered at most; `None`: the flag alone.
+        above: Option<usize>,
+    },
+    /// 200, but `success` is false.
+    Unsuccessful,
+    /// 200 and `success`, but `status` is `error`.
+    ErrorStatus,
+    /// 200 and a page of HTML.
+    Html,
+    /// 302 to another path.
+    Redirect,
+    /// 200 and something that is not JSON.
+    Garbage,
+    /// One row is not as it should be.
+    Row(RowFault),
+    /// A small body that unpacks to that many bytes of blanks.
+    Bomb {
+        /// Bytes when unpacked.
+        bytes: u64,
+    },
+}
+
+impl FaultKind {
+    /// Whether further faults may hit the same call.
+    pub(super) const fn lets_others_follow(self) -> bool {
+        matches!(self, Self::Delay(_) | Self::Truncate { above: Some(_) })
+    }
+}
+
+/// When a throttled client may come again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// In that many seconds.
+    Seconds(u32),
+    /// In that many seconds, told as a date.
+    Date(u32),
+}
+
+/// What is wrong with a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowFault {
+    /// A negative number.
+    Negative,
+    /// `NaN`, which Python's JSON writer lets through.
+    Nan,
+    /// A number too large for a float.
+    Huge,
+    /// A number in quotes.
+    Text,
+    /// A time that is not on the grid asked for.
+    OffGridTime,
+    /// A time that is none.
+    MalformedTime,
+}
+
+impl RowFault {
+    /// What stands in place of the row's first figure.
+    pub(super) const fn number(self) -> Option<&'static str> {
+        match self {
+            Self::Negative => Some("-3"),
+            Self::Nan => Some("NaN"),
+            Self::Huge => Some("1e999"),
+            Self::Text => Some("\"12\""),
+            Self::OffGridTime | Self::MalformedTime => None,
+        }
+    }
+}
+
+/// Which of the vendor's two endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `POST /customer/{id}/insights/generate_traffic_report`
+    Report,
+    /// `POST /get_new_tokens`
+    Token,
+}
+
+/// A share of calls, from 0 to 1 in steps of a millionth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(u32);
+
+impl Rate {
+    pub(super) const WHOLE: u32 = 1_000_000;
+
+    /// The share, or `None` outside 0 to 1.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and a million"
+    )]
+    pub fn new(share: f64) -> Option<Self> {
+        (0.0..=1.0)
+            .contains(&share)
+            .then(|| Self((share * f64::from(Self::WHOLE)).round() as u32))
+    }
+
+    /// From 0 to 1.
+    pub(super) fn share(self) -> f64 {
+        f64::from(self.0) / f64::from(Self::WHOLE)
+    }
+
+    /// In millionths.
+    pub(super) const fn millionths(self) -> u32 {
+        self.0
+    }
+}

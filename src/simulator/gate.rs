@@ -1,0 +1,41 @@
+//! A gate that answers wait at, so that tests of concurrency need no sleeps.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// Open, unless somebody holds it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gate(Arc<watch::Sender<usize>>);
+
+impl Gate {
+    /// Closes the gate until what is returned is dropped.
+    pub(super) fn hold(&self) -> Hold {
+        self.0.send_modify(|holds| *holds += 1);
+        Hold(Self::clone(self))
+    }
+
+    /// Waits until nobody holds the gate.
+    pub(super) async fn pass(&self) {
+        // The sender lives as long as `self`, so this does not fail.
+        let _ = self.0.subscribe().wait_for(|holds| *holds == 0).await;
+    }
+}
+
+/// Keeps answers back until it is dropped or released.
+#[derive(Debug)]
+#[must_use = "answers are held only as long as this lives"]
+pub struct Hold(Gate);
+
+impl Hold {
+    /// Lets the answers go.
+    pub fn release(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|holds| *holds -= 1);
+    }
+}

@@ -1,0 +1,223 @@
+//! The body of a report call, read as strictly as the vendor's page describes it.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::bucket::{DAY_MINUTES, VendorBucket};
+use crate::domain::cell::ReportRequest;
+use crate::domain::dates::{DateRange, parse_date};
+use crate::domain::metric::{MetricSet, VendorMetric};
+use crate::domain::site::{CustomerId, SiteId};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    config: Config,
+}
+
+/// The `config` as it came, to be echoed; its fields are in the order in which the vendor writes them.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Config {
+    date_facet: DateFacet,
+    group_by_facet: GroupByFacet,
+    metrics_facet: MetricsFacet,
+    sites_facet: SitesFacet,
+    time_facet: TimeFacet,
+    version: String,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct DateFacet {
+    custom: Custom,
+    #[serde(rename = "dateRange")]
+    date_range: String,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct GroupByFacet {
+    #[serde(rename = "groupBys")]
+    group_bys: Vec<String>,
+    time: Unit,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Unit {
+    number: u16,
+    unit: String,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct MetricsFacet {
+    metrics: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct SitesFacet {
+    site_ids: Vec<u64>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct TimeFacet {
+    custom: Custom,
+    #[serde(rename = "timeOfDay")]
+    time_of_day: String,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Custom {
+    range: [String; 2],
+}
+
+/// Why a call is refused with 400.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum InvalidRequest {
+    #[error("the body is not a report config: {0}")]
+    Shape(#[from] serde_json::Error),
+    #[error("{field} must be {expected}")]
+    Field {
+        field: &'static str,
+        expected: &'static str,
+    },
+}
+
+/// A well-formed call.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub request: ReportRequest,
+    /// The part of the day asked for, in minutes after midnight.
+    pub window: Range<u16>,
+    pub config: Config,
+}
+
+impl Call {
+    /// Reads a call's body.
+    pub(super) fn parse(customer: CustomerId, body: &[u8]) -> Result<Self, InvalidRequest> {
+        let Body { config } = serde_json::from_slice(body)?;
+        expect(config.version == "V2", "version", "\"V2\"")?;
+        let request = ReportRequest {
+            customer,
+            sites: sites(&config.sites_facet)?,
+            dates: dates(&config.date_facet)?,
+            metrics: metrics(&config.metrics_facet)?,
+            bucket: bucket(&config.group_by_facet)?,
+        };
+        Ok(Self {
+            request,
+            window: window(&config.time_facet)?,
+            config,
+        })
+    }
+}
+
+fn expect(holds: bool, field: &'static str, expected: &'static str) -> Result<(), InvalidRequest> {
+    if holds {
+        Ok(())
+    } else {
+        Err(InvalidRequest::Field { field, expected })
+    }
+}
+
+fn sites(facet: &SitesFacet) -> Result<Vec<SiteId>, InvalidRequest> {
+    let mut sites: Vec<_> = facet
+        .site_ids
+        .iter()
+        .filter_map(|id| SiteId::new(*id))
+        .collect();
+    expect(
+        !sites.is_empty() && sites.len() == facet.site_ids.len(),
+        "sites_facet.site_ids",
+        "a list of one or more site ids",
+    )?;
+    sites.sort_unstable();
+    sites.dedup();
+    Ok(sites)
+}
+
+fn dates(facet: &DateFacet) -> Result<DateRange, InvalidRequest> {
+    expect(
+        facet.date_range == "custom",
+        "date_facet.dateRange",
+        "\"custom\"",
+    )?;
+    let [from, to] = &facet.custom.range;
+    parse_date(from)
+        .zip(parse_date(to))
+        .and_then(|(from, to)| DateRange::new(from, to))
+        .ok_or(InvalidRequest::Field {
+            field: "date_facet.custom.range",
+            expected: "two dates as YYYY-MM-DD, the earlier first",
+        })
+}
+
+fn metrics(facet: &MetricsFacet) -> Result<MetricSet, InvalidRequest> {
+    let set: MetricSet = facet
+        .metrics
+        .iter()
+        .filter_map(|name| VendorMetric::from_name(name))
+        .collect();
+    expect(
+        !set.is_empty() && set.len() == facet.metrics.len(),
+        "metrics_facet.metrics",
+        "one or more of entrances, dwell_time, transactions, occupancy, walk_bys, each once",
+    )?;
+    Ok(set)
+}
+
+fn bucket(facet: &GroupByFacet) -> Result<VendorBucket, InvalidRequest> {
+    let mut group_bys: Vec<_> = facet.group_bys.iter().map(String::as_str).collect();
+    group_bys.sort_unstable();
+    expect(
+        group_bys == ["site", "time"],
+        "group_by_facet.groupBys",
+        "[\"time\", \"site\"]",
+    )?;
+    match (facet.time.unit.as_str(), facet.time.number) {
+        ("minutes", minutes) => VendorBucket::from_minutes(minutes),
+        ("hours", 1) => Some(VendorBucket::HOUR),
+        _ => None,
+    }
+    .ok_or(InvalidRequest::Field {
+        field: "group_by_facet.time",
+        expected: "5, 10, 15, 30 or 60 minutes, or 1 hours",
+    })
+}
+
+fn window(facet: &TimeFacet) -> Result<Range<u16>, InvalidRequest> {
+    expect(
+        facet.time_of_day == "custom",
+        "time_facet.timeOfDay",
+        "\"custom\"",
+    )?;
+    let [from, to] = &facet.custom.range;
+    let (from, to) = (minute(from), minute(to));
+    match (from, to) {
+        // The vendor writes a whole day as 00:00:00 to 23:59:59.
+        (Some((from, 0)), Some((last, 59))) if last + 1 == DAY_MINUTES => Some(from..DAY_MINUTES),
+        (Some((from, 0)), Some((to, 0))) if from < to => Some(from..to),
+        _ => None,
+    }
+    .ok_or(InvalidRequest::Field {
+        field: "time_facet.custom.range",
+        expected: "two times of day as HH:MM:SS, whole minutes or 23:59:59, the earlier first",
+    })
+}
+
+/// `HH:MM:SS` as minutes after midnight, and seconds.
+fn minute(text: &str) -> Option<(u16, u16)> {
+    let [h1, h2, b':', m1, m2, b':', s1, s2] = *text.as_bytes() else {
+        return None;
+    };
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| u16::from(byte - b'0'));
+    let pair = |tens: u8, ones: u8| Some(digit(tens)? * 10 + digit(ones)?);
+    let (hour, minute, second) = (pair(h1, h2)?, pair(m1, m2)?, pair(s1, s2)?);
+    (hour < 24 && minute < 60 && second < 60).then_some((hour * 60 + minute, second))
+}

@@ -1,0 +1,274 @@
+//! The two endpoints of the vendor, and the connections that they are reached by.
+
+use std::fmt::Display;
+use std::io;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Extension, Path, State};
+use axum::response::Response;
+use axum::routing::post;
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use super::answer::{self, Delivery, Outcome};
+use super::control;
+use super::fault::{Endpoint, FaultKind};
+use super::report::{self, Edits};
+use super::request::Call;
+use super::world::World;
+use crate::domain::site::CustomerId;
+
+/// Resets the connection that a request came on.
+#[derive(Clone, Debug)]
+struct Reset(CancellationToken);
+
+/// Serves until `stop`.
+pub(super) async fn serve(
+    listener: TcpListener,
+    world: Arc<World>,
+    stop: CancellationToken,
+    connections: TaskTracker,
+) {
+    let routes = router(world);
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        // An accept that fails concerns that connection alone, or comes to pass when others close.
+        let Ok((stream, _)) = accepted else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let (routes, stop) = (routes.clone(), stop.clone());
+        connections.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                result = connection(stream, routes) => {
+                    if let Err(error) = result {
+                        tracing::debug!(%error, "a simulated connection ended");
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Serves one connection until it closes or is reset.
+async fn connection(stream: TcpStream, routes: Router) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let reset = CancellationToken::new();
+    let handle = Reset(reset.clone());
+    let service = hyper::service::service_fn(move |mut request: http::Request<_>| {
+        request.extensions_mut().insert(handle.clone());
+        routes.clone().oneshot(request)
+    });
+    let mut connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        result = &mut connection => result.map_err(io::Error::other),
+        () = reset.cancelled() => {
+            // With no time to linger, closing sends RST rather than FIN.
+            connection.into_parts().io.into_inner().set_zero_linger()
+        }
+    }
+}
+
+fn router(world: Arc<World>) -> Router {
+    Router::new()
+        .route(
+            "/customer/{customer}/insights/generate_traffic_report",
+            post(generate_traffic_report),
+        )
+        .route("/get_new_tokens", post(get_new_tokens))
+        .merge(control::routes())
+        .fallback(async || answer::error(StatusCode::NOT_FOUND, "no such path"))
+        .method_not_allowed_fallback(async || {
+            answer::error(StatusCode::METHOD_NOT_ALLOWED, "no such method")
+        })
+        .layer(DefaultBodyLimit::max(1 << 20))
+        .with_state(world)
+}
+
+async fn generate_traffic_report(
+    State(world): State<Arc<World>>,
+    Extension(reset): Extension<Reset>,
+    Path(customer): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let customer = customer.parse::<CustomerId>().ok();
+    let call = customer
+        .ok_or_else(|| "the customer in the path is no id".to_owned())
+        .and_then(|customer| Call::parse(customer, &body).map_err(|error| error.to_string()));
+    let request = call.as_ref().ok().map(|call| call.request.clone());
+    let under_way = world.ledger.arrived(customer, request);
+    let access = world.tokens().check(bearer(&headers), world.now());
+    let known = &world.settings().customers;
+    let stranger = customer.is_none_or(|id| !known.is_empty() && !known.contains(&id));
+    let refusal = if let Err(reason) = access {
+        Some(refuse(StatusCode::UNAUTHORIZED, &reason))
+    } else if stranger {
+        let why = "the token is not for this customer";
+        Some(refuse(StatusCode::FORBIDDEN, &why))
+    } else if !is_json(&headers) {
+        let why = "the body must be application/json";
+        Some(refuse(StatusCode::BAD_REQUEST, &why))
+    } else {
+        None
+    };
+    let (outcome, whole) = match (refusal, call) {
+        (Some(refusal), _) => (refusal, false),
+        (None, Err(reason)) => (refuse(StatusCode::BAD_REQUEST, &reason), false),
+        (None, Ok(call)) => answer_report(&world, call, &headers).await,
+    };
+    world.reports_gate.pass().await;
+    if let Outcome::Answer(response) = &outcome {
+        under_way.answered(response.status().as_u16(), whole);
+    }
+    conclude(outcome, &reset).await
+}
+
+/// What becomes of a call that is as it should be, and whether its answer is whole and true.
+async fn answer_report(world: &Arc<World>, call: Call, headers: &HeaderMap) -> (Outcome, bool) {
+    let hits = world.faults().strike(Endpoint::Report, &call.request.sites);
+    let whole = hits
+        .iter()
+        .all(|kind| matches!(kind, FaultKind::Delay(_) | FaultKind::Drip(_)));
+    // Taken before any delay: a slow answer tells how the world was when it was asked.
+    let view = world.view();
+    pause(&hits).await;
+    if let Some(outcome) = decide(world, &hits) {
+        return (outcome, false);
+    }
+    let delivery = delivery(&hits, view.quirks.gzip && accepts_gzip(headers));
+    let edits = edits(&hits);
+    let written = tokio::task::spawn_blocking(move || {
+        answer::ok(report::render(&view, &call, edits), delivery)
+    });
+    match written.await {
+        Ok(response) => (Outcome::Answer(response), whole),
+        Err(error) => (refuse(StatusCode::INTERNAL_SERVER_ERROR, &error), false),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RefreshBody {
+    #[serde(rename = "refreshToken")]
+    refresh_token: String,
+}
+
+async fn get_new_tokens(
+    State(world): State<Arc<World>>,
+    Extension(reset): Extension<Reset>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let body = serde_json::from_slice::<RefreshBody>(&body).ok();
+    let reused = body
+        .as_ref()
+        .is_some_and(|body| world.tokens().is_dead(&body.refresh_token));
+    world.ledger.refreshed(reused);
+    let hits = world.faults().strike(Endpoint::Token, &[]);
+    pause(&hits).await;
+    world.tokens_gate.pass().await;
+    let outcome = decide(&world, &hits).unwrap_or_else(|| {
+        let Some(body) = body.filter(|_| is_json(&headers)) else {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                &"the body must be JSON with a refreshToken and nothing else",
+            );
+        };
+        let refreshed = world
+            .tokens()
+            .refresh(&body.refresh_token, bearer(&headers), world.now());
+        match refreshed {
+            Ok(tokens) => Outcome::Answer(answer::ok(
+                tokens.to_string().into_bytes(),
+                delivery(&hits, false),
+            )),
+            Err(reason) => refuse(StatusCode::UNAUTHORIZED, &reason),
+        }
+    });
+    conclude(outcome, &reset).await
+}
+
+async fn pause(hits: &[FaultKind]) {
+    for kind in hits {
+        if let FaultKind::Delay(delay) = kind {
+            tokio::time::sleep(*delay).await;
+        }
+    }
+}
+
+fn decide(world: &World, hits: &[FaultKind]) -> Option<Outcome> {
+    hits.iter()
+        .find_map(|kind| answer::decided_by(*kind, world.now()))
+}
+
+fn delivery(hits: &[FaultKind], gzip: bool) -> Delivery {
+    Delivery {
+        gzip,
+        cut: hits.contains(&FaultKind::Cut),
+        drip: hits.iter().find_map(|kind| match kind {
+            FaultKind::Drip(pause) => Some(*pause),
+            _ => None,
+        }),
+    }
+}
+
+fn edits(hits: &[FaultKind]) -> Edits {
+    let mut edits = Edits::default();
+    for kind in hits {
+        match kind {
+            FaultKind::Unsuccessful => edits.unsuccessful = true,
+            FaultKind::ErrorStatus => edits.error_status = true,
+            FaultKind::Truncate { above: None } => edits.truncated = true,
+            FaultKind::Truncate { above } => edits.max_rows = *above,
+            FaultKind::Row(fault) => edits.row = Some(*fault),
+            _ => {}
+        }
+    }
+    edits
+}
+
+async fn conclude(outcome: Outcome, reset: &Reset) -> Response {
+    match outcome {
+        Outcome::Answer(response) => return response,
+        Outcome::Reset => reset.0.cancel(),
+        Outcome::Silence => {}
+    }
+    std::future::pending().await
+}
+
+fn refuse(status: StatusCode, why: &dyn Display) -> Outcome {
+    Outcome::Answer(answer::error(status, &why.to_string()))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(ACCEPT_ENCODING).iter();
+    values.any(|value| value.to_str().is_ok_and(|value| value.contains("gzip")))
+}

@@ -1,0 +1,93 @@
+//! What all connections of one simulator share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use super::board::Board;
+use super::gate::Gate;
+use super::hash::hash;
+use super::ledger::Ledger;
+use super::quirks::Quirks;
+use super::settings::Settings;
+use super::tokens::TokenBook;
+use super::view::{Revision, View};
+use crate::clock::Clock;
+
+/// What all connections of one simulator share.
+#[derive(Debug)]
+pub(super) struct World {
+    settings: Arc<Settings>,
+    clock: Clock,
+    quirks: RwLock<Quirks>,
+    revisions: RwLock<Vec<Revision>>,
+    tokens: Mutex<TokenBook>,
+    faults: Mutex<Board>,
+    pub(super) ledger: Ledger,
+    pub(super) reports_gate: Gate,
+    pub(super) tokens_gate: Gate,
+}
+
+impl World {
+    /// A world whose tokens differ from those of any other, told apart by `port` and the time.
+    pub(super) fn new(settings: Settings, clock: Clock, port: u16) -> Self {
+        let now = clock.now();
+        let started = now.as_microsecond().unsigned_abs();
+        let seed = hash(&[started, u64::from(port), u64::from(std::process::id())]);
+        let mut board = Board::default();
+        for fault in &settings.faults {
+            board.add(*fault);
+        }
+        Self {
+            clock,
+            quirks: RwLock::new(settings.quirks.clone()),
+            revisions: RwLock::default(),
+            tokens: Mutex::new(TokenBook::new(settings.tokens.clone(), seed, now)),
+            faults: Mutex::new(board),
+            ledger: Ledger::new(),
+            reports_gate: Gate::default(),
+            tokens_gate: Gate::default(),
+            settings: Arc::new(settings),
+        }
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(super) fn now(&self) -> jiff::Timestamp {
+        self.clock.now()
+    }
+
+    /// The world as it is now.
+    pub(super) fn view(&self) -> View {
+        let quirks = self.quirks.read().unwrap_or_else(PoisonError::into_inner);
+        let revisions = self
+            .revisions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        View {
+            settings: Arc::clone(&self.settings),
+            quirks: quirks.clone(),
+            revisions: revisions.clone(),
+            now: self.now(),
+        }
+    }
+
+    pub(super) fn set_quirks(&self, quirks: Quirks) {
+        *self.quirks.write().unwrap_or_else(PoisonError::into_inner) = quirks;
+    }
+
+    pub(super) fn revise(&self, revision: Revision) {
+        let revisions = self.revisions.write();
+        revisions
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(revision);
+    }
+
+    pub(super) fn tokens(&self) -> MutexGuard<'_, TokenBook> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn faults(&self) -> MutexGuard<'_, Board> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
