@@ -301,13 +301,7 @@ mod tests {
         known.learn(&identity("e1", "Tyler"), site(1));
 
         let mapping = verdict("e1", "Tyler", &[1, 2], entities(&[("e1", 2)]), &known);
-        let itself = verdict(
-            "e9",
-            "",
-            &[1, 2],
-            entities(&[("e9", 1), ("e9", 2)]),
-            &known,
-        );
+        let itself = verdict("e9", "", &[1, 2], entities(&[("e9", 1), ("e9", 2)]), &known);
         let swapped = verdict(
             "e1",
             "Tyler",
@@ -342,7 +336,10 @@ mod tests {
 
     #[test]
     fn an_answer_for_one_site_is_that_sites_unless_two_names_are_in_it() {
-        let one = answer(&[("a", "Tyler"), ("b", "Tyler"), ("c", "")], Mapping::default());
+        let one = answer(
+            &[("a", "Tyler"), ("b", "Tyler"), ("c", "")],
+            Mapping::default(),
+        );
         let two = answer(&[("a", "Tyler"), ("b", "Dallas")], Mapping::default());
         let told = answer(
             &[("a", "Tyler"), ("b", "Dallas")],

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 use super::UpstreamError;
 use super::status::{CircuitState, TokenState};
@@ -36,10 +38,7 @@ pub fn describe_metrics() {
     );
     describe_counter!(CELLS, "Cells (site, day, metric) brought by reports.");
     describe_counter!(RETRIES, "Report calls that were tried again.");
-    describe_counter!(
-        ROWS_IGNORED,
-        "Rows outside the dates that were asked for."
-    );
+    describe_counter!(ROWS_IGNORED, "Rows outside the dates that were asked for.");
     describe_gauge!(
         CIRCUIT,
         "The circuit to the vendor: 0 closed, 1 half open, 2 open."

@@ -39,7 +39,11 @@ pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than fit are a very long time.
-        return Some(text.parse().map_or(LONGEST, Duration::from_secs).min(LONGEST));
+        return Some(
+            text.parse()
+                .map_or(LONGEST, Duration::from_secs)
+                .min(LONGEST),
+        );
     }
     let wait = http_date(text)?.duration_since(date(headers).unwrap_or(now));
     Some(Duration::try_from(wait).unwrap_or_default().min(LONGEST))

@@ -155,7 +155,8 @@ impl<'de> Visitor<'de> for Level<'_, '_> {
                 }
                 (Depth::Insight, "site_mapping") => {
                     let said = fields.next_value::<&RawValue>()?.get();
-                    self.envelope.mapping = Mapping::read(said, &self.rows.layout().request().sites);
+                    self.envelope.mapping =
+                        Mapping::read(said, &self.rows.layout().request().sites);
                 }
                 _ => {
                     fields.next_value::<IgnoredAny>()?;

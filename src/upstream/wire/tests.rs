@@ -105,7 +105,10 @@ fn an_answer_that_does_not_say_success_at_every_level_is_refused() {
 #[test]
 fn truncation_is_told_wherever_it_stands() {
     let layout = layout(&[VendorMetric::Entrances]);
-    let late = EXAMPLE.replace(r#""is_data_truncated":false"#, r#""is_data_truncated":true"#);
+    let late = EXAMPLE.replace(
+        r#""is_data_truncated":false"#,
+        r#""is_data_truncated":true"#,
+    );
 
     assert_eq!(
         parse(late.as_bytes(), &layout).unwrap_err(),
