@@ -177,7 +177,9 @@ impl ProblemKind {
             Self::Forbidden => {
                 "The key is valid, but not for this customer, this site or this operation. The answer is the same whether the site exists or not."
             }
-            Self::NotFound => "There is nothing at this path. The documentation at /docs lists every path.",
+            Self::NotFound => {
+                "There is nothing at this path. The documentation at /docs lists every path."
+            }
             Self::MethodNotAllowed => {
                 "The path exists, but not with this method. The header field `Allow` lists the methods that it has."
             }
