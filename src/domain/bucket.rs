@@ -70,9 +70,9 @@ impl Bucket {
     pub const HOUR: Self = Self::Minutes(60);
 
     /// Every form that is accepted, for documentation and messages.
-    pub const FORMS: [&'static str; 18] = [
+    pub const FORMS: [&'static str; 19] = [
         "5m", "10m", "15m", "20m", "30m", "60m", "1h", "2h", "3h", "4h", "6h", "8h", "12h", "24h",
-        "hour", "day", "week", "month",
+        "hour", "day", "week", "month", "total",
     ];
 
     /// Its length in minutes of the clock; a day for everything longer, which is made of whole days.

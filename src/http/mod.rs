@@ -6,6 +6,7 @@ mod edge;
 mod health;
 mod in_flight;
 mod observe;
+pub mod openapi;
 mod operations;
 mod pages;
 pub mod params;

@@ -88,3 +88,58 @@ impl CacheParams {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(query: Option<&str>, sites: Option<&[u64]>) -> Result<PurgeTarget, Rejection> {
+        let site = |id: &u64| SiteId::new(*id).unwrap();
+        let sites: Option<BTreeSet<_>> = sites.map(|ids| ids.iter().map(site).collect());
+        let customers = [1, 2].map(|id| CustomerId::new(id).unwrap());
+        let scope = Scope {
+            customers: &customers,
+            sites: sites.as_ref(),
+        };
+        let now = "2026-02-18T12:00:00Z".parse().unwrap();
+        let params = CacheParams::parse(query).unwrap();
+        params.resolve(&scope, &SiteDirectory::default(), now)
+    }
+
+    #[test]
+    fn without_parameters_all_that_the_caller_sees_is_meant() {
+        let all = target(None, None).unwrap();
+        let own = target(None, Some(&[7])).unwrap();
+
+        assert_eq!(all.customers.len(), 2);
+        assert_eq!((all.sites, all.dates), (None, None));
+        assert_eq!(own.sites.unwrap().len(), 1);
+    }
+
+    #[test]
+    fn sites_and_dates_narrow_it_down() {
+        let target = target(Some("sites=7,8,7&dates=yesterday"), None).unwrap();
+
+        assert_eq!(target.sites.unwrap().len(), 2);
+        assert_eq!(target.dates.unwrap().to_string(), "2026-02-17");
+    }
+
+    #[test]
+    fn a_site_out_of_scope_is_forbidden() {
+        assert_eq!(
+            target(Some("sites=7,8"), Some(&[7])),
+            Err(Rejection::Forbidden)
+        );
+    }
+
+    #[test]
+    fn the_forms_are_as_strict_as_those_of_a_query() {
+        let faults = CacheParams::parse(Some("sites=1,,2&dates=x&customer=1&all")).unwrap_err();
+
+        let names: Vec<_> = faults
+            .iter()
+            .map(|fault| fault.parameter.as_str())
+            .collect();
+        assert_eq!(names, ["customer", "all", "sites", "dates"]);
+    }
+}

@@ -7,11 +7,11 @@ use percent_encoding::percent_decode;
 use super::faults::{Faults, nearest, quoted};
 
 /// A parameter that a route knows.
-pub(super) struct Parameter {
+pub(in crate::http) struct Parameter {
     /// Its name in the query string.
-    pub(super) name: &'static str,
+    pub(in crate::http) name: &'static str,
     /// A right value, for messages.
-    pub(super) example: &'static str,
+    pub(in crate::http) example: &'static str,
 }
 
 impl Parameter {

@@ -8,6 +8,11 @@ mod rows;
 mod traffic;
 mod values;
 
+pub(super) use decode::Parameter;
+pub(super) use values::{
+    BUCKET, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, METRIC, PARTIAL, SITES,
+};
+
 pub use cache::{CacheParams, PurgeTarget};
 pub use faults::ParameterFault;
 pub use resolve::{Rejection, Scope};

@@ -131,3 +131,130 @@ pub(super) fn resolve_dates(
         }])
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::directory::SiteEntry;
+    use crate::http::Auth;
+
+    fn customer(id: u64) -> CustomerId {
+        CustomerId::new(id).unwrap()
+    }
+
+    fn site(id: u64) -> SiteId {
+        SiteId::new(id).unwrap()
+    }
+
+    fn settings() -> Settings {
+        Settings {
+            auth: Auth::Disabled,
+            customers: vec![customer(1)],
+            allowed_origins: Vec::new(),
+            max_sites: 2,
+            max_days: 31,
+            max_rows: 100,
+            request_timeout: Duration::from_mins(1),
+            max_in_flight: 1024,
+            separate_admin: false,
+        }
+    }
+
+    /// Site 1 is in Auckland, 2 in Honolulu, others are in the default zone.
+    fn directory(default: Option<&str>) -> SiteDirectory {
+        let zone = |name| TimeZone::get(name).unwrap();
+        let mut directory = SiteDirectory::new(default.map(zone));
+        for (id, zone_name) in [
+            (1, Some("Pacific/Auckland")),
+            (2, Some("Pacific/Honolulu")),
+            (3, None),
+        ] {
+            let entry = SiteEntry {
+                name: None,
+                timezone: zone_name.map(zone),
+            };
+            directory.insert(customer(1), site(id), entry).unwrap();
+        }
+        directory
+    }
+
+    fn resolve(
+        query: &str,
+        sites: Option<&[u64]>,
+        directory: &SiteDirectory,
+    ) -> Result<Query, Rejection> {
+        let sites: Option<BTreeSet<_>> = sites.map(|ids| ids.iter().map(|id| site(*id)).collect());
+        let scope = Scope {
+            customers: &[customer(1)],
+            sites: sites.as_ref(),
+        };
+        // In Auckland it is the 19th already, and in Honolulu still the 18th.
+        let now = "2026-02-18T23:30:00Z".parse().unwrap();
+        let params = TrafficParams::parse(Some(query), &scope).unwrap();
+        params.resolve(&scope, directory, &settings(), now)
+    }
+
+    #[test]
+    fn today_is_that_of_the_sites_where_they_share_one() {
+        let today = |sites: &str, default| {
+            let query = format!("sites={sites}&dates=today&metric=entrances&bucket=day");
+            resolve(&query, None, &directory(default))
+                .unwrap()
+                .dates
+                .to_string()
+        };
+
+        assert_eq!(today("1", Some("Pacific/Honolulu")), "2026-02-19");
+        assert_eq!(today("2", Some("Pacific/Auckland")), "2026-02-18");
+        assert_eq!(today("1,2", Some("Pacific/Auckland")), "2026-02-19");
+        assert_eq!(today("1,2", None), "2026-02-18");
+        assert_eq!(today("3", Some("Pacific/Auckland")), "2026-02-19");
+        assert_eq!(today("3", None), "2026-02-18");
+        assert_eq!(today("1,3", None), "2026-02-18");
+    }
+
+    #[test]
+    fn what_is_out_of_scope_is_refused_alike_and_before_any_limit() {
+        let directory = directory(None);
+        let query = |sites| format!("sites={sites}&dates=2020-01-01..2029-12-31&metric=entrances");
+
+        for rejected in [
+            resolve(&query("4"), None, &directory),
+            resolve(&query("1,4,5,6"), None, &directory),
+            resolve(&query("2"), Some(&[1]), &directory),
+            resolve(&query("4"), Some(&[4]), &directory),
+            resolve(&format!("{}&customer=2", query("1")), None, &directory),
+        ] {
+            assert_eq!(rejected, Err(Rejection::Forbidden));
+        }
+    }
+
+    #[test]
+    fn limits_name_themselves_their_value_and_what_was_asked() {
+        let directory = directory(None);
+        let too_large = |query: &str| match resolve(query, None, &directory) {
+            Err(Rejection::TooLarge {
+                limit,
+                allowed,
+                asked,
+            }) => (limit, allowed, asked),
+            other => panic!("{other:?}"),
+        };
+
+        assert_eq!(
+            too_large("sites=1,2,3,1&dates=today&metric=entrances"),
+            ("max_sites", 2, 3)
+        );
+        assert_eq!(
+            too_large("sites=1&dates=2026-01-01..2026-02-01&metric=entrances"),
+            ("max_days", 31, 32)
+        );
+        assert_eq!(
+            too_large("sites=1,2&dates=2026-01-01..2026-01-31&metric=entrances&hours=09:00-17:00"),
+            ("max_rows", 100, 496)
+        );
+        assert!(resolve("sites=1,2,1&dates=today&metric=entrances", None, &directory).is_ok());
+    }
+}

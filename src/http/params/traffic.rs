@@ -118,3 +118,180 @@ impl TrafficParams {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const GOOD: &str = "sites=750&dates=2026-02-18&metric=entrances";
+
+    fn customers(ids: &[u64]) -> Vec<CustomerId> {
+        ids.iter().map(|id| CustomerId::new(*id).unwrap()).collect()
+    }
+
+    fn parse(query: &str) -> Result<TrafficParams, Vec<ParameterFault>> {
+        let scope = Scope {
+            customers: &customers(&[123]),
+            sites: None,
+        };
+        TrafficParams::parse(Some(query), &scope)
+    }
+
+    fn faulty(query: &str) -> Vec<String> {
+        let faults = parse(query).expect_err(query);
+        faults.into_iter().map(|fault| fault.parameter).collect()
+    }
+
+    #[test]
+    fn what_is_not_said_has_its_default() {
+        let params = parse(GOOD).unwrap();
+
+        assert_eq!(
+            params,
+            TrafficParams {
+                sites: vec![SiteId::new(750).unwrap()],
+                dates: "2026-02-18".parse().unwrap(),
+                metrics: vec![Metric::Entrances],
+                bucket: Bucket::HOUR,
+                hours: Hours::ALL_DAY,
+                group_by: GroupBy::Site,
+                fill: Fill::Null,
+                partial: Partial::Deny,
+                format: None,
+                customer: CustomerId::new(123),
+            }
+        );
+    }
+
+    #[test]
+    fn sites_are_a_set_and_metrics_keep_their_order() {
+        let params = parse(
+            "sites=9,750,9,8&dates=today&metric=dwell_time,entrances,dwell_time&bucket=24h&hours=09:00-24:00\
+             &group_by=none&fill=zero&partial=allow&format=csv&customer=7",
+        )
+        .unwrap();
+
+        let sites: Vec<_> = params.sites.iter().map(|site| site.get()).collect();
+        assert_eq!(sites, [8, 9, 750]);
+        assert_eq!(params.metrics, [Metric::DwellTime, Metric::Entrances]);
+        assert_eq!(params.bucket, Bucket::Day);
+        assert_eq!((params.hours.from(), params.hours.to()), (540, 1440));
+        assert_eq!(params.group_by, GroupBy::None);
+        assert_eq!(params.fill, Fill::Zero);
+        assert_eq!(params.partial, Partial::Allow);
+        assert_eq!(params.format, Some(Format::Csv));
+        assert_eq!(params.customer, CustomerId::new(7));
+    }
+
+    #[test]
+    fn every_bad_form_is_a_fault_of_its_parameter() {
+        for (parameter, values) in [
+            (
+                "sites",
+                "|,|750,|,750|750,,751|0|-1|+1|%2B1|01| 1|1%20|1.0|1e3|a|0x1|1;2|%00|%D9%A1|9007199254740992\
+                 |99999999999999999999",
+            ),
+            (
+                "dates",
+                "|2026-2-18|2026-02-30|20260218|2026-02-18..|..2026-02-18|2026-02-18...2026-02-19\
+                 |2026-02-19..2026-02-18|2026-02-18,2026-02-19|2026-02-18T00:00:00|1969-12-31|9999-01-01\
+                 |tomorrow|Today|last_8_days|today..today|2026-02-18..today",
+            ),
+            (
+                "metric",
+                "|entrance|Entrances|entrances,|entrances,,dwell_time|entrances;dwell_time|*",
+            ),
+            (
+                "bucket",
+                "|1m|7m|45m|90m|5h|7h|0h|48h|2d|hours|Day|year|-1h|1",
+            ),
+            (
+                "hours",
+                "|09:00|9-17|9:00-17:00|09:00-09:00|17:00-09:00|22:00-06:00|09:01-10:00|24:00-24:00|00:00-24:05\
+                 |09:60-10:00|09:00-17:00-18:00|09:00:00-17:00:00|25:00-26:00",
+            ),
+            ("group_by", "|sites|Site|all|null"),
+            ("fill", "|0|NULL|zeros"),
+            ("partial", "|true|Allow"),
+            ("format", "|xml|JSON|jsonl|text/csv"),
+            ("customer", "|0|abc|1,2|-1"),
+        ] {
+            for value in values.split('|') {
+                let others = GOOD.split('&').filter(|pair| !pair.starts_with(parameter));
+                let query = others
+                    .map(str::to_owned)
+                    .chain([format!("{parameter}={value}")])
+                    .collect::<Vec<_>>()
+                    .join("&");
+
+                let faults = faulty(&query);
+
+                assert!(!faults.is_empty(), "{query}");
+                assert!(
+                    faults.iter().all(|fault| fault == parameter),
+                    "{query}: {faults:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn all_faults_come_in_one_answer() {
+        let faults = faulty(
+            "sites=750,,x&dates=never&metric=people&bucket=1y&hours=9-5&group_by=x&fill=x&partial=x&format=x&customer=x\
+             &tz=UTC",
+        );
+
+        assert_eq!(
+            faults,
+            [
+                "tz", "sites", "sites", "dates", "metric", "bucket", "hours", "group_by", "fill",
+                "partial", "format", "customer"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_required_and_missing_is_a_fault() {
+        assert_eq!(faulty(""), ["sites", "dates", "metric"]);
+    }
+
+    #[test]
+    fn each_fault_shows_what_is_right() {
+        for fault in parse("sites=x&dates=x&metric=x&bucket=x&hours=x&fill=x").unwrap_err() {
+            let example = format!("as in {}=", fault.parameter);
+
+            assert!(fault.detail.contains(&example), "{}", fault.detail);
+        }
+    }
+
+    #[test]
+    fn the_customer_must_be_said_only_where_there_are_several() {
+        let several = customers(&[1, 2]);
+        let parse = |query, customers| {
+            let scope = Scope {
+                customers,
+                sites: None,
+            };
+            TrafficParams::parse(Some(query), &scope)
+        };
+
+        let faults = parse(GOOD, &several).unwrap_err();
+        assert_eq!(faults.len(), 1);
+        assert_eq!(faults[0].parameter, "customer");
+        let said = format!("{GOOD}&customer=2");
+        assert_eq!(parse(&said, &several).unwrap().customer, CustomerId::new(2));
+        assert_eq!(parse(GOOD, &[]).unwrap().customer, None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_query_string_is_too_strange(query in "((sites|dates|metric|bucket|hours|fill|x)=?[0-9a-z:.,%+-]{0,12}&?){0,8}") {
+            if let Err(faults) = parse(&query) {
+                prop_assert!(!faults.is_empty());
+            }
+        }
+    }
+}

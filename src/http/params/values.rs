@@ -9,43 +9,43 @@ use crate::domain::metric::Metric;
 use crate::domain::query::DateExpression;
 use crate::domain::site::{CustomerId, InvalidId, SiteId};
 
-pub(super) const SITES: Parameter = Parameter {
+pub(in crate::http) const SITES: Parameter = Parameter {
     name: "sites",
     example: "750,751",
 };
-pub(super) const DATES: Parameter = Parameter {
+pub(in crate::http) const DATES: Parameter = Parameter {
     name: "dates",
     example: "2026-02-18..2026-02-19",
 };
-pub(super) const METRIC: Parameter = Parameter {
+pub(in crate::http) const METRIC: Parameter = Parameter {
     name: "metric",
     example: "entrances,dwell_time",
 };
-pub(super) const BUCKET: Parameter = Parameter {
+pub(in crate::http) const BUCKET: Parameter = Parameter {
     name: "bucket",
     example: "hour",
 };
-pub(super) const HOURS: Parameter = Parameter {
+pub(in crate::http) const HOURS: Parameter = Parameter {
     name: "hours",
     example: "09:00-17:00",
 };
-pub(super) const GROUP_BY: Parameter = Parameter {
+pub(in crate::http) const GROUP_BY: Parameter = Parameter {
     name: "group_by",
     example: "site",
 };
-pub(super) const FILL: Parameter = Parameter {
+pub(in crate::http) const FILL: Parameter = Parameter {
     name: "fill",
     example: "null",
 };
-pub(super) const PARTIAL: Parameter = Parameter {
+pub(in crate::http) const PARTIAL: Parameter = Parameter {
     name: "partial",
     example: "deny",
 };
-pub(super) const FORMAT: Parameter = Parameter {
+pub(in crate::http) const FORMAT: Parameter = Parameter {
     name: "format",
     example: "json",
 };
-pub(super) const CUSTOMER: Parameter = Parameter {
+pub(in crate::http) const CUSTOMER: Parameter = Parameter {
     name: "customer",
     example: "123",
 };

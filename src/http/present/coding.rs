@@ -57,7 +57,7 @@ impl Coding {
         let weight = |coding: Self| {
             let said = weights[coding as usize].or(others);
             // Plain bytes are welcome unless refused, though anything asked for by name is more so.
-            said.unwrap_or(if coding == Self::Identity { 1 } else { 0 })
+            said.unwrap_or(Weight::from(coding == Self::Identity))
         };
         let plain = weight(Self::Identity) > 0;
         if plain && length < MIN_LENGTH {
@@ -93,6 +93,10 @@ const BROTLI_WINDOW: i32 = 22;
 const GZIP_LEVEL: u32 = 5;
 
 /// The `plain` bytes in a coding.
+///
+/// # Panics
+///
+/// Never: nothing but memory is read and written.
 #[must_use]
 pub fn encode(coding: Coding, plain: &Bytes) -> Bytes {
     let encoded = match coding {
@@ -187,8 +191,8 @@ mod tests {
                     brotli::BrotliDecompress(&mut &*encoded, &mut decoded).unwrap();
                 }
                 Coding::Gzip => {
-                    let mut decoder = flate2::read::GzDecoder::new(&*encoded);
-                    decoder.read_to_end(&mut decoded).unwrap();
+                    let mut reader = flate2::read::GzDecoder::new(&*encoded);
+                    reader.read_to_end(&mut decoded).unwrap();
                 }
                 Coding::Identity => decoded = encoded.to_vec(),
             }

@@ -85,7 +85,7 @@ fn harmless(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::render::tests::answer;
+    use super::super::samples::answer;
     use super::*;
     use crate::domain::metric::Metric;
     use crate::domain::table::Table;

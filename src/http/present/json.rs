@@ -84,7 +84,7 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::super::render::tests::{answer, describe, query};
+    use super::super::samples::{answer, describe, query};
     use super::*;
     use crate::domain::metric::Metric;
     use crate::domain::table::Table;

@@ -19,7 +19,7 @@ pub(super) struct Meta<'a> {
     bucket: String,
     group_by: &'static str,
     metrics: Vec<Column>,
-    sites: Vec<Site<'a>>,
+    sites: Vec<Place<'a>>,
     as_of: Option<String>,
     provisional_from: Option<String>,
     stale: Option<bool>,
@@ -40,7 +40,7 @@ struct Column {
 }
 
 #[derive(Clone, Serialize)]
-struct Site<'a> {
+struct Place<'a> {
     site_id: u64,
     name: Option<&'a str>,
     timezone: Option<&'a str>,
@@ -64,7 +64,7 @@ impl<'a> Meta<'a> {
             over_time: metric.over_time().name(),
             over_sites: metric.over_sites().name(),
         });
-        let sites = answer.sites.iter().map(|info| Site {
+        let sites = answer.sites.iter().map(|info| Place {
             site_id: info.site.get(),
             name: info.name.as_deref(),
             timezone: info.timezone.as_deref(),

@@ -12,6 +12,8 @@ mod json;
 mod meta;
 mod quality;
 mod render;
+#[cfg(test)]
+pub(super) mod samples;
 mod times;
 
 pub use coding::{Coding, encode};

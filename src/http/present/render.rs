@@ -70,73 +70,16 @@ fn etag(format: Format, meta: &Meta<'_>, body: &Body) -> ETag {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::sync::Arc;
 
     use jiff::civil::date;
 
+    use super::super::samples::{answer, describe, query};
     use super::*;
-    use crate::domain::bucket::{Bucket, Hours};
-    use crate::domain::dates::DateRange;
     use crate::domain::metric::Metric;
-    use crate::domain::query::{Fill, GroupBy};
-    use crate::domain::site::{CustomerId, SiteId};
-    use crate::domain::table::Table;
-    use crate::service::{CacheOutcome, Forward, SiteError, SiteInfo, Timings};
-
-    pub(in crate::http::present) fn query() -> Query {
-        Query {
-            customer: CustomerId::new(123).unwrap(),
-            sites: vec![SiteId::new(750).unwrap()],
-            dates: DateRange::day(date(2026, 2, 18)).unwrap(),
-            metrics: vec![Metric::Entrances],
-            bucket: Bucket::HOUR,
-            hours: "09:00-10:00".parse::<Hours>().unwrap(),
-            group_by: GroupBy::Site,
-            fill: Fill::Null,
-        }
-    }
-
-    /// One series for each named site, with a row for each hour from nine, and no figures.
-    pub(in crate::http::present) fn answer(
-        sites: &[(u64, Option<&str>)],
-        hours: i8,
-        metrics: Vec<Metric>,
-    ) -> Answer {
-        let infos: Vec<_> = sites
-            .iter()
-            .map(|(id, name)| SiteInfo {
-                site: SiteId::new(*id).unwrap(),
-                name: name.map(str::to_owned),
-                timezone: None,
-            })
-            .collect();
-        let groups = infos.iter().map(|info| Some(info.site)).collect();
-        let times = (9..9 + hours)
-            .map(|hour| date(2026, 2, 18).at(hour, 0, 0, 0))
-            .collect();
-        Answer {
-            table: Table::new(groups, times, metrics),
-            sites: infos,
-            as_of: "2026-02-19T15:03:24.811Z".parse().unwrap(),
-            provisional_from: None,
-            expires_at: "2026-02-19T16:00:00Z".parse().unwrap(),
-            errors: Vec::new(),
-            outcome: CacheOutcome {
-                forward: Forward::Hit,
-                collapsed: false,
-                stale: None,
-            },
-            timings: Timings::default(),
-        }
-    }
-
-    pub(in crate::http::present) fn describe(_: &UpstreamError) -> SiteProblem {
-        SiteProblem {
-            slug: "upstream-timeout",
-            detail: "The vendor did not answer in time.".to_owned(),
-        }
-    }
+    use crate::domain::site::SiteId;
+    use crate::service::{SiteError, Stale};
 
     fn tag(answer: &Answer, format: Format) -> ETag {
         render(&query(), answer, format, describe).etag
@@ -147,7 +90,7 @@ pub(super) mod tests {
         let base = answer(&[(750, Some("Tyler"))], 1, vec![Metric::Entrances]);
         let mut older = base.clone();
         older.as_of = "2026-02-19T15:00:00Z".parse().unwrap();
-        older.outcome.stale = Some(crate::service::Stale::IfError);
+        older.outcome.stale = Some(Stale::IfError);
         let mut renamed = base.clone();
         renamed.sites[0].timezone = Some("America/Chicago".to_owned());
         let mut provisional = base.clone();

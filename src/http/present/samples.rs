@@ -1,0 +1,67 @@
+//! Answers for the tests of what presents them.
+
+use jiff::civil::date;
+
+use super::render::SiteProblem;
+use crate::domain::bucket::{Bucket, Hours};
+use crate::domain::dates::DateRange;
+use crate::domain::metric::Metric;
+use crate::domain::query::{Fill, GroupBy, Query};
+use crate::domain::site::{CustomerId, SiteId};
+use crate::domain::table::Table;
+use crate::service::{Answer, CacheOutcome, Forward, SiteInfo, Timings};
+use crate::upstream::UpstreamError;
+
+pub(in crate::http) fn query() -> Query {
+    Query {
+        customer: CustomerId::new(123).unwrap(),
+        sites: vec![SiteId::new(750).unwrap()],
+        dates: DateRange::day(date(2026, 2, 18)).unwrap(),
+        metrics: vec![Metric::Entrances],
+        bucket: Bucket::HOUR,
+        hours: "09:00-10:00".parse::<Hours>().unwrap(),
+        group_by: GroupBy::Site,
+        fill: Fill::Null,
+    }
+}
+
+/// One series for each named site, with a row for each hour from nine, and no figures.
+pub(in crate::http) fn answer(
+    sites: &[(u64, Option<&str>)],
+    hours: i8,
+    metrics: Vec<Metric>,
+) -> Answer {
+    let infos: Vec<_> = sites
+        .iter()
+        .map(|(id, name)| SiteInfo {
+            site: SiteId::new(*id).unwrap(),
+            name: name.map(str::to_owned),
+            timezone: None,
+        })
+        .collect();
+    let groups = infos.iter().map(|info| Some(info.site)).collect();
+    let times = (9..9 + hours)
+        .map(|hour| date(2026, 2, 18).at(hour, 0, 0, 0))
+        .collect();
+    Answer {
+        table: Table::new(groups, times, metrics),
+        sites: infos,
+        as_of: "2026-02-19T15:03:24.811Z".parse().unwrap(),
+        provisional_from: None,
+        expires_at: "2026-02-19T16:00:00Z".parse().unwrap(),
+        errors: Vec::new(),
+        outcome: CacheOutcome {
+            forward: Forward::Hit,
+            collapsed: false,
+            stale: None,
+        },
+        timings: Timings::default(),
+    }
+}
+
+pub(in crate::http) fn describe(_: &UpstreamError) -> SiteProblem {
+    SiteProblem {
+        slug: "upstream-timeout",
+        detail: "The vendor did not answer in time.".to_owned(),
+    }
+}
