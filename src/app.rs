@@ -45,7 +45,12 @@ impl App {
         crate::upstream::describe_metrics();
         service::describe_metrics();
         let upstream = Upstream::new(config.upstream, Arc::clone(&directory), clock.clone())?;
-        let service = Arc::new(TrafficService::new(settings, upstream, directory, clock.clone()));
+        let service = Arc::new(TrafficService::new(
+            settings,
+            upstream,
+            directory,
+            clock.clone(),
+        ));
         let measured = Arc::clone(&service);
         let shutting_down = CancellationToken::new();
         let separate_admin = config.http.separate_admin;
@@ -61,12 +66,21 @@ impl App {
             shutting_down: shutting_down.clone(),
             startup_facts,
         });
-        Ok(Self { service, request_timeout, state, separate_admin, shutting_down })
+        Ok(Self {
+            service,
+            request_timeout,
+            state,
+            separate_admin,
+            shutting_down,
+        })
     }
 
     /// Answers a query before anybody asks it, so that its figures and sites are known.
     pub async fn ask_ahead(&self, query: &Query) -> Result<(), Arc<UpstreamError>> {
-        self.service.answer(query, Partial::Deny, self.request_timeout).await.map(|_| ())
+        self.service
+            .answer(query, Partial::Deny, self.request_timeout)
+            .await
+            .map(|_| ())
     }
 
     /// Serves on `listener`, and on `admin` what the configuration wants there, until `shutdown`; then finishes the requests under way.
@@ -90,10 +104,21 @@ impl App {
         let upkeep = tokio::spawn(telemetry::keep_metrics());
         let ended = CancellationToken::new();
         let until = |token: &CancellationToken| token.clone().cancelled_owned();
-        let public = http::serve(listener, http::public(self.state.clone()), until(&ended), limits);
+        let public = http::serve(
+            listener,
+            http::public(self.state.clone()),
+            until(&ended),
+            limits,
+        );
         let administration = async {
             if let Some(admin) = admin {
-                http::serve(admin, http::admin(self.state.clone()), until(&ended), limits).await;
+                http::serve(
+                    admin,
+                    http::admin(self.state.clone()),
+                    until(&ended),
+                    limits,
+                )
+                .await;
             }
         };
         let signal = async {
@@ -112,7 +137,11 @@ fn startup_facts(config: &Config) -> Vec<StartupFact> {
     let mut facts = Vec::new();
     for (name, detail) in config.warnings() {
         tracing::warn!(check = name, "{detail}");
-        facts.push(StartupFact { name, warning: true, detail: detail.to_owned() });
+        facts.push(StartupFact {
+            name,
+            warning: true,
+            detail: detail.to_owned(),
+        });
     }
     facts
 }

@@ -59,15 +59,19 @@ impl Engine {
         }
         waited.cells = wanted.len();
         let keys: Vec<CellKey> = wanted.iter().map(|wanted| wanted.key).collect();
-        let claim = self.cells.claim(&keys, looked_up_at, good, |missing| reports(missing, self.bounds));
+        let claim = self.cells.claim(&keys, looked_up_at, good, |missing| {
+            reports(missing, self.bounds)
+        });
         waited.collapsed = !claim.joined.is_empty();
         let mut flights = claim.joined;
         for boarded in claim.boarded {
             flights.push(boarded.flight());
             self.launch(boarded, Purpose::Answer);
         }
-        let mut open: HashMap<CellKey, Wanted, foldhash::fast::RandomState> =
-            wanted.into_iter().map(|wanted| (wanted.key, wanted)).collect();
+        let mut open: HashMap<CellKey, Wanted, foldhash::fast::RandomState> = wanted
+            .into_iter()
+            .map(|wanted| (wanted.key, wanted))
+            .collect();
         for (key, cell) in claim.found {
             settle(&mut open, &key, Ok(cell), grid, &mut waited);
         }
@@ -84,15 +88,26 @@ impl Engine {
     /// Fetches the `stale` cells behind the answer.
     pub(super) fn refresh(self: &Arc<Self>, stale: &[CellKey]) {
         let now = self.clock.now();
-        for boarded in self.cells.claim_refresh(stale, now, |cells| reports(cells, self.bounds)) {
+        for boarded in self
+            .cells
+            .claim_refresh(stale, now, |cells| reports(cells, self.bounds))
+        {
             self.launch(boarded, Purpose::Refresh);
         }
     }
 
     /// Serves the fallback of cells whose fetch failed a moment ago: nobody waits for a vendor that is known to be down.
-    fn spare_failing(&self, wanted: Vec<Wanted>, grid: &mut CellGrid, waited: &mut Waited) -> Vec<Wanted> {
-        let with_fallback: Vec<CellKey> =
-            wanted.iter().filter(|wanted| wanted.fallback.is_some()).map(|wanted| wanted.key).collect();
+    fn spare_failing(
+        &self,
+        wanted: Vec<Wanted>,
+        grid: &mut CellGrid,
+        waited: &mut Waited,
+    ) -> Vec<Wanted> {
+        let with_fallback: Vec<CellKey> = wanted
+            .iter()
+            .filter(|wanted| wanted.fallback.is_some())
+            .map(|wanted| wanted.key)
+            .collect();
         if with_fallback.is_empty() {
             return wanted;
         }
@@ -101,7 +116,9 @@ impl Engine {
         wanted
             .into_iter()
             .filter_map(|mut wanted| {
-                let Some(cell) = wanted.fallback.take() else { return Some(wanted) };
+                let Some(cell) = wanted.fallback.take() else {
+                    return Some(wanted);
+                };
                 if failing.next() == Some(true) {
                     grid.set(wanted.index, cell);
                     waited.fell_back = true;
@@ -118,8 +135,13 @@ impl Engine {
         tokio::spawn(async move {
             let fetched = engine.upstream.fetch(boarded.request()).await;
             if let Purpose::Refresh = purpose {
-                let outcome = if fetched.failures.is_empty() { "success" } else { "failure" };
-                metrics::counter!("pitaya_cache_refreshes_total", "outcome" => outcome).increment(1);
+                let outcome = if fetched.failures.is_empty() {
+                    "success"
+                } else {
+                    "failure"
+                };
+                metrics::counter!("pitaya_cache_refreshes_total", "outcome" => outcome)
+                    .increment(1);
             }
             boarded.land(outcomes(fetched), engine.clock.now());
         });
@@ -137,7 +159,9 @@ enum Purpose {
 fn outcomes(fetched: Fetched) -> Vec<(CellKey, Result<Cell, Arc<UpstreamError>>)> {
     let cells = fetched.cells.into_iter().map(|(key, cell)| (key, Ok(cell)));
     let failures = fetched.failures.iter().flat_map(|(request, error)| {
-        request.cells().map(move |key| (key, Err(Arc::clone(error))))
+        request
+            .cells()
+            .map(move |key| (key, Err(Arc::clone(error))))
     });
     cells.chain(failures).collect()
 }
@@ -150,7 +174,9 @@ fn settle(
     grid: &mut CellGrid,
     waited: &mut Waited,
 ) {
-    let Some(wanted) = open.remove(key) else { return };
+    let Some(wanted) = open.remove(key) else {
+        return;
+    };
     match (outcome, wanted.fallback) {
         (Ok(cell), _) => {
             grid.set(wanted.index, cell);
@@ -177,7 +203,11 @@ async fn await_flights(
     loop {
         match timeout_at(deadline, waiting.join_next()).await {
             Err(_) => return Arc::new(UpstreamError::Timeout),
-            Ok(None) => return Arc::new(UpstreamError::Internal("a fetch ended without an outcome".to_owned())),
+            Ok(None) => {
+                return Arc::new(UpstreamError::Internal(
+                    "a fetch ended without an outcome".to_owned(),
+                ));
+            }
             Ok(Some(Ok(Some(landed)))) => {
                 for (key, outcome) in landed.outcomes() {
                     arrived(key, outcome);

@@ -1,5 +1,9 @@
 //! Pitaya from the outside.
-#![allow(clippy::pedantic, missing_docs)]
+#![expect(
+    clippy::pedantic,
+    unreachable_pub,
+    reason = "tests are read top to bottom, and nothing imports them"
+)]
 
 mod cache;
 mod cache_model;

@@ -16,8 +16,6 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// The customer that every test app is configured with.
-pub const CUSTOMER: u64 = 123;
 /// The time that most tests are at: long after the dates that they ask for, so that these are final.
 pub const NOW: &str = "2026-06-01T12:00:00Z";
 
@@ -37,11 +35,6 @@ impl TestClock {
 
     pub fn advance(&self, by: SignedDuration) {
         self.0.fetch_add(by.as_micros() as i64, Ordering::SeqCst);
-    }
-
-    pub fn set(&self, time: &str) {
-        let time: Timestamp = time.parse().unwrap();
-        self.0.store(time.as_microsecond(), Ordering::SeqCst);
     }
 
     fn clock(&self) -> Clock {
@@ -66,7 +59,9 @@ impl Default for Setup {
             ("PITAYA_UPSTREAM__CONNECT_TIMEOUT", "5s"),
         ];
         Self {
-            variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            variables: variables
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
             file: None,
             vendor: simulator::Settings::default(),
             clock: TestClock::at(NOW),
@@ -77,7 +72,8 @@ impl Default for Setup {
 impl Setup {
     /// Sets a variable of the configuration: `("CACHE__OPEN_TTL", "2s")`.
     pub fn with(mut self, key: &str, value: &str) -> Self {
-        self.variables.insert(format!("PITAYA_{key}"), value.to_owned());
+        self.variables
+            .insert(format!("PITAYA_{key}"), value.to_owned());
         self
     }
 
@@ -110,7 +106,9 @@ impl Setup {
             ("UPSTREAM__TOKEN_URL", vendor.token_url().to_string()),
             ("UPSTREAM__REFRESH_TOKEN", vendor.refresh_token()),
         ] {
-            self.variables.entry(format!("PITAYA_{key}")).or_insert(value);
+            self.variables
+                .entry(format!("PITAYA_{key}"))
+                .or_insert(value);
         }
         let folder = tempfile::tempdir().unwrap();
         let path = self.file.map(|toml| {
@@ -119,19 +117,32 @@ impl Setup {
             path
         });
         let environment: Environment = self.variables.into_iter().collect();
-        let config = Config::load(path.as_deref(), &environment, Purpose::Serve).unwrap_or_else(|errors| panic!("{errors}"));
+        let config = Config::load(path.as_deref(), &environment, Purpose::Serve)
+            .unwrap_or_else(|errors| panic!("{errors}"));
         let app = App::build(config, self.clock.clock()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         tokio::spawn(app.serve(listener, None, stopped, Limits::default()));
-        TestApp { address, vendor, clock: self.clock, client: client(), stop }
+        TestApp {
+            address,
+            vendor,
+            clock: self.clock,
+            client: client(),
+            stop,
+        }
     }
 }
 
 fn client() -> Client {
-    Client::builder().no_proxy().no_gzip().no_zstd().redirect(reqwest::redirect::Policy::none()).build().unwrap()
+    Client::builder()
+        .no_proxy()
+        .no_gzip()
+        .no_zstd()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap()
 }
 
 /// A running Pitaya in front of a running simulated vendor. It stops when dropped.
@@ -164,7 +175,10 @@ impl TestApp {
 
     /// `GET /v1/traffic` with that query string.
     pub async fn traffic(&self, query: &str) -> Response {
-        self.get(&format!("/v1/traffic?{query}")).send().await.unwrap()
+        self.get(&format!("/v1/traffic?{query}"))
+            .send()
+            .await
+            .unwrap()
     }
 
     /// The JSON of a query that must succeed.
@@ -185,19 +199,35 @@ impl TestApp {
 /// The status, slug and body of a problem answer.
 pub async fn problem(response: Response) -> (u16, String, Value) {
     let status = response.status().as_u16();
-    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/problem+json"
+    );
     let body: Value = response.json().await.unwrap();
     assert_eq!(body["status"], status);
-    let slug = body["type"].as_str().unwrap().strip_prefix("/problems/").unwrap().to_owned();
+    let slug = body["type"]
+        .as_str()
+        .unwrap()
+        .strip_prefix("/problems/")
+        .unwrap()
+        .to_owned();
     (status, slug, body)
 }
 
 /// One column of the rows of an answer.
 pub fn column(answer: &Value, name: &str) -> Vec<Value> {
-    answer["data"].as_array().unwrap().iter().map(|row| row[name].clone()).collect()
+    answer["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row[name].clone())
+        .collect()
 }
 
 /// `Cache-Status`, as text.
 pub fn cache_status(response: &Response) -> String {
-    response.headers()["cache-status"].to_str().unwrap().to_owned()
+    response.headers()["cache-status"]
+        .to_str()
+        .unwrap()
+        .to_owned()
 }
