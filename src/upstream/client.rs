@@ -201,8 +201,16 @@ impl Upstream {
         {
             return Outcome::failed(request, Arc::new(error));
         }
-        let halves = halves.map(|half| self.part(job, half, attempts, halvings + 1));
-        Outcome::all(join_all(halves).await)
+        // One after the other: what the first half teaches of the vendor's bound spares the second the same refusals.
+        let [first, second] = halves;
+        let first = self.part(job, first, attempts, halvings + 1).await;
+        if let Some(Err(error)) = job.canary.get() {
+            let second = Outcome::failed(second, Arc::new(error.clone()));
+            return Outcome::all([first, second]);
+        }
+        let second = self.limits.split(&second).into_iter();
+        let second = second.map(|part| self.part(job, part, attempts, halvings + 1));
+        Outcome::all(join_all(second).await.into_iter().chain([first]))
     }
 
     /// Whether the smallest part of `request` can be had: a vendor that truncates everything is not asked thousands of times.

@@ -40,3 +40,6 @@ pub struct Fetched {
     /// Report calls made, each attempt counted.
     pub calls: u32,
 }
+
+#[cfg(test)]
+mod tests;
