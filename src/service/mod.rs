@@ -17,7 +17,7 @@ use jiff::tz::TimeZone;
 use tokio::time::Instant;
 
 use self::calendar::Calendar;
-use self::fetch::{Engine, Waited};
+use self::fetch::{Engine, Haul};
 use self::inventory::Inventory;
 use self::summary::Summary;
 use crate::cache::{AnswerStore, CellStore, Purge};
@@ -129,18 +129,18 @@ impl TrafficService {
             let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
             now < self.policy.expires_at(key.date, day, cell.fetched_at())
         };
-        let waited = self
+        let haul = self
             .engine
             .bring(wanted, &mut grid, looked_up_at, good, began + patience)
             .await;
         let fetched = Instant::now();
-        if let (Partial::Deny, Some(error)) = (partial, worst(&waited.failures)) {
+        if let (Partial::Deny, Some(error)) = (partial, worst(&haul.failures)) {
             return Err(error);
         }
 
         let table = roll_up(query, &plan, &grid, &calendar.shapes());
         let summary = Summary::of(query, &plan, &calendar, &self.policy, &grid, now);
-        let outcome = outcome(&waited, needed, !stale.is_empty());
+        let outcome = outcome(&haul, needed, !stale.is_empty());
         count(outcome);
         Ok(Answer {
             table,
@@ -148,7 +148,7 @@ impl TrafficService {
             as_of: summary.as_of.unwrap_or(now),
             provisional_from: summary.provisional_from,
             expires_at: summary.expires_at,
-            errors: site_errors(query, waited.failures),
+            errors: site_errors(query, haul.failures),
             outcome,
             epoch,
             timings: Timings {
@@ -204,6 +204,7 @@ impl TrafficService {
     }
 
     /// Forgets the figures of these sites and dates (`None`: of all), and returns how many cells these were.
+    #[must_use]
     pub fn purge(
         &self,
         customers: &[CustomerId],
@@ -298,22 +299,22 @@ fn worst(failures: &[(usize, Arc<UpstreamError>)]) -> Option<Arc<UpstreamError>>
         .cloned()
 }
 
-fn outcome(waited: &Waited, needed: usize, revalidating: bool) -> CacheOutcome {
-    let forward = match waited.cells {
+fn outcome(haul: &Haul, needed: usize, revalidating: bool) -> CacheOutcome {
+    let forward = match haul.cells {
         0 => Forward::Hit,
         // What only a failing vendor left us with came from the cache after all.
-        _ if waited.brought == 0 && waited.fell_back => Forward::Hit,
+        _ if haul.brought == 0 && haul.fell_back => Forward::Hit,
         cells if cells == needed => Forward::Miss,
         _ => Forward::Partial,
     };
-    let stale = if waited.fell_back {
+    let stale = if haul.fell_back {
         Some(Stale::IfError)
     } else {
         revalidating.then_some(Stale::WhileRevalidate)
     };
     CacheOutcome {
         forward,
-        collapsed: waited.collapsed,
+        collapsed: haul.collapsed,
         stale,
     }
 }

@@ -30,9 +30,9 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 /// The wait after a 429 that does not say how long.
 const DEFAULT_THROTTLE: Duration = Duration::from_secs(1);
-/// Retries are a fifth of the calls of the last ten seconds, and one a second whatever the calls.
+/// Retries are a fifth of the calls of the last ten seconds, and two a second whatever the calls.
 const BUDGET_WINDOW: Duration = Duration::from_secs(10);
-const BUDGET_FLOOR_PER_SECOND: u32 = 1;
+const BUDGET_FLOOR_PER_SECOND: u32 = 2;
 const BUDGET_SHARE: f32 = 0.2;
 /// Longer answers are parsed off the async threads.
 const LONG_BODY: usize = 256 * 1024;

@@ -46,9 +46,10 @@ impl<'a> Renewal<'a> {
 
     async fn renew_or_adopt(&self, generation: u64) -> Result<Token, UpstreamError> {
         let _alone = match &self.shared.store {
-            Some(store) => match store.lock(self.shared.lock_patience).await {
-                Ok(held) => Some(held),
-                Err(_) => {
+            Some(store) => {
+                if let Ok(held) = store.lock(self.shared.lock_patience).await {
+                    Some(held)
+                } else {
                     let error = UpstreamError::Timeout;
                     tracing::warn!("another process holds the token store's lock");
                     let now = Instant::now();
@@ -56,7 +57,7 @@ impl<'a> Renewal<'a> {
                         .renewal_failed(error.clone(), now, Duration::ZERO);
                     return Err(error);
                 }
-            },
+            }
             None => None,
         };
         if let Some(token) = self.adopt_newer(generation).await {

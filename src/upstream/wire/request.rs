@@ -91,7 +91,11 @@ pub(in crate::upstream) fn body(request: &ReportRequest) -> serde_json::Result<V
                 group_bys: ["time", "site"],
             },
             metrics_facet: MetricsFacet {
-                metrics: request.metrics.iter().map(|metric| metric.name()).collect(),
+                metrics: request
+                    .metrics
+                    .iter()
+                    .map(crate::domain::metric::VendorMetric::name)
+                    .collect(),
             },
             version: "V2",
         },
