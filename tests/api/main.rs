@@ -1,6 +1,7 @@
 //! Pitaya from the outside.
 #![expect(
     clippy::pedantic,
+    clippy::unwrap_used,
     unreachable_pub,
     reason = "tests are read top to bottom, and nothing imports them"
 )]

@@ -59,8 +59,9 @@ impl Tokens {
         let (now, instant) = (clock.now(), Instant::now());
         let own = settings.refresh_token.as_ref().map(fingerprint);
         let mut state = State::new(stored.as_ref().map_or(0, |stored| stored.serial));
-        if let Some(stored) = stored.filter(|stored| own.is_none() || stored.lineage == own) {
-            adopt(&mut state, stored, now, instant)
+        let stored = stored.filter(|stored| own.is_none() || stored.lineage == own);
+        if let Some(stored) = stored {
+            adopt(&mut state, stored, now, instant);
         } else {
             state.refresh.clone_from(&settings.refresh_token);
             state.lineage = own;
