@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -15,6 +16,9 @@ use crate::http::{self, AppState, Limits, Parts, StartupFact};
 use crate::service::{self, TrafficService};
 use crate::telemetry;
 use crate::upstream::{StartError, Upstream, UpstreamError};
+
+/// How long the end of the process waits for a renewal of the tokens; with the drain it stays within the 30 s that are promised.
+const LAST_RENEWAL: Duration = Duration::from_secs(3);
 
 /// A service ready to be served.
 #[derive(Debug)]
@@ -129,6 +133,12 @@ impl App {
         };
         tokio::join!(public, administration, signal);
         upkeep.abort();
+        if timeout(LAST_RENEWAL, self.service.finish_renewal())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the process ends while the tokens are being renewed");
+        }
         Ok(())
     }
 }

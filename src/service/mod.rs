@@ -231,6 +231,11 @@ impl TrafficService {
         self.engine.upstream.status()
     }
 
+    /// Waits until the process may end without losing what the vendor has issued: see [`Upstream::finish_renewal`].
+    pub async fn finish_renewal(&self) {
+        self.engine.upstream.finish_renewal().await;
+    }
+
     /// Brings the gauges of what is held up to date.
     pub fn measure(&self) {
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]

@@ -67,6 +67,12 @@ impl Upstream {
         }
     }
 
+    /// Waits until no renewal of the tokens is under way: to be called before the process ends, since a refresh token that the vendor
+    /// has just issued is the only one that works.
+    pub async fn finish_renewal(&self) {
+        self.reporter.finish_renewal().await;
+    }
+
     /// The state of the vendor and of our tokens.
     #[must_use]
     pub fn status(&self) -> UpstreamStatus {

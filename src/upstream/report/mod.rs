@@ -128,6 +128,11 @@ impl Reporter {
         }
     }
 
+    /// Waits for a renewal of the tokens that is under way.
+    pub(super) async fn finish_renewal(&self) {
+        self.tokens.finish_renewal().await;
+    }
+
     /// The state of the vendor and of our tokens.
     pub(super) fn status(&self) -> UpstreamStatus {
         UpstreamStatus {
