@@ -87,6 +87,11 @@ impl App {
             .map(|_| ())
     }
 
+    /// What callers see, without a listener.
+    pub fn router(&self) -> axum::Router {
+        http::public(self.state.clone())
+    }
+
     /// Serves on `listener`, and on `admin` what the configuration wants there, until `shutdown`; then finishes the requests under way.
     ///
     /// # Errors
@@ -108,12 +113,7 @@ impl App {
         let upkeep = tokio::spawn(telemetry::keep_metrics());
         let ended = CancellationToken::new();
         let until = |token: &CancellationToken| token.clone().cancelled_owned();
-        let public = http::serve(
-            listener,
-            http::public(self.state.clone()),
-            until(&ended),
-            limits,
-        );
+        let public = http::serve(listener, self.router(), until(&ended), limits);
         let administration = async {
             if let Some(admin) = admin {
                 http::serve(

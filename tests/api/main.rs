@@ -8,6 +8,7 @@
 
 mod cache;
 mod cache_model;
+mod pages;
 mod rollup;
 mod rooms;
 mod support;

@@ -93,6 +93,15 @@ impl Setup {
         self
     }
 
+    /// The app, built but not served, in front of its vendor.
+    pub async fn build(self) -> (App, Simulator) {
+        let vendor = Simulator::start(self.vendor.clone(), self.clock.clock())
+            .await
+            .unwrap();
+        let clock = self.clock.clock();
+        (App::build(self.configured(&vendor), clock).unwrap(), vendor)
+    }
+
     pub async fn start(self) -> TestApp {
         let clock = self.clock.clock();
         let vendor = Simulator::start(self.vendor.clone(), clock).await.unwrap();
@@ -100,7 +109,24 @@ impl Setup {
     }
 
     /// Starts the app in front of a vendor that is there already.
-    pub async fn start_before(mut self, vendor: Simulator) -> TestApp {
+    pub async fn start_before(self, vendor: Simulator) -> TestApp {
+        let clock = self.clock.clone();
+        let app = App::build(self.configured(&vendor), clock.clock()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        tokio::spawn(app.serve(listener, None, stopped, Limits::default()));
+        TestApp {
+            address,
+            vendor,
+            clock,
+            client: client(),
+            stop,
+        }
+    }
+
+    fn configured(mut self, vendor: &Simulator) -> Config {
         for (key, value) in [
             ("UPSTREAM__BASE_URL", vendor.base_url().to_string()),
             ("UPSTREAM__TOKEN_URL", vendor.token_url().to_string()),
@@ -117,21 +143,8 @@ impl Setup {
             path
         });
         let environment: Environment = self.variables.into_iter().collect();
-        let config = Config::load(path.as_deref(), &environment, Purpose::Serve)
-            .unwrap_or_else(|errors| panic!("{errors}"));
-        let app = App::build(config, self.clock.clock()).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let stopped = stop.clone().cancelled_owned();
-        tokio::spawn(app.serve(listener, None, stopped, Limits::default()));
-        TestApp {
-            address,
-            vendor,
-            clock: self.clock,
-            client: client(),
-            stop,
-        }
+        let loaded = Config::load(path.as_deref(), &environment, Purpose::Serve);
+        loaded.unwrap_or_else(|errors| panic!("{errors}"))
     }
 }
 
