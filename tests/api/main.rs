@@ -11,5 +11,6 @@ mod cache_model;
 mod pages;
 mod rollup;
 mod rooms;
+mod snapshots;
 mod support;
 mod traffic;
