@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use self::calendar::Calendar;
@@ -50,6 +51,9 @@ pub struct Settings {
 
 /// Rendered answers get one part in so many of the memory, figures the rest: an answer can be made again without the vendor.
 const ANSWERS_SHARE: u64 = 4;
+
+/// Rolling up more cells than this takes milliseconds, in which the other connections of the thread would wait.
+const MANY_CELLS: usize = 5_000;
 
 /// Answers queries from the cache and the vendor.
 #[derive(Debug)]
@@ -138,8 +142,20 @@ impl TrafficService {
             return Err(error);
         }
 
-        let table = roll_up(query, &plan, &grid, &calendar.shapes());
-        let summary = Summary::of(query, &plan, &calendar, &self.policy, &grid, now);
+        let (asked, policy) = (query.clone(), self.policy);
+        let roll = move || {
+            let table = roll_up(&asked, &plan, &grid, &calendar.shapes());
+            (
+                table,
+                Summary::of(&asked, &plan, &calendar, &policy, &grid, now),
+            )
+        };
+        let (table, summary) = if needed <= MANY_CELLS {
+            roll()
+        } else {
+            let rolled = spawn_blocking(roll).await;
+            rolled.map_err(|error| Arc::new(UpstreamError::Internal(error.to_string())))?
+        };
         let outcome = outcome(&haul, needed, !stale.is_empty());
         count(outcome);
         Ok(Answer {
