@@ -7,6 +7,7 @@
 
 mod cache;
 mod cache_model;
+mod progress;
 mod rollup;
 mod rooms;
 mod support;

@@ -88,6 +88,18 @@ pub(super) fn slug() -> Parameter {
         .build()
 }
 
+/// `{request_id}` in a path.
+pub(super) fn request_id() -> Parameter {
+    ParameterBuilder::new()
+        .name("request_id")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some("The `X-Request-Id` that the query was sent with."))
+        .schema(Some(text("^[A-Za-z0-9._-]{1,128}$")))
+        .example(Some(json!("0a1b2c3d4e5f")))
+        .build()
+}
+
 fn sites(required: Required) -> Parameter {
     let description = "Which sites, by id; order and repeats do not matter.";
     list(&params::SITES, description, id())
