@@ -52,6 +52,7 @@ pub(super) async fn edge(
         match admit(&state, &mut request, route, admitted.as_ref(), &mut passage) {
             Ok(()) => {
                 request.extensions_mut().insert(id.clone());
+                request.extensions_mut().insert(observation.progress());
                 // A panic must not take the connection, and the other requests on it, with it.
                 let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
                 answer.map_err(|panic| of_panic(&*panic))

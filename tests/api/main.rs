@@ -9,6 +9,7 @@
 mod cache;
 mod cache_model;
 mod pages;
+mod progress;
 mod rollup;
 mod rooms;
 mod snapshots;

@@ -27,6 +27,10 @@ pub(super) fn add(paths: PathsBuilder) -> PathsBuilder {
     paths
         .path("/v1/traffic", traffic)
         .path("/v1/sites", PathItem::new(HttpMethod::Get, sites()))
+        .path(
+            "/v1/progress/{request_id}",
+            PathItem::new(HttpMethod::Get, progress()),
+        )
         .path("/v1/cache", PathItem::new(HttpMethod::Delete, purge()))
 }
 
@@ -100,6 +104,23 @@ fn sites() -> Operation {
         .description(Some(
             "The sites that the caller may see: of the configured directory, and those learned from the vendor.",
         ))
+        .build()
+}
+
+fn progress() -> Operation {
+    let found = ResponseBuilder::new()
+        .description("How far it is.")
+        .content("application/json", json_of("Progress"));
+    let operation = v1("getProgress", TRAFFIC, "Watch a query", found)
+        .description(Some(
+            "How many of the vendor's reports that a query under way waits for are done. Nothing is found where no \
+             such query waits: it has ended, had nothing to wait for, or is another caller's.",
+        ))
+        .parameter(parameters::request_id());
+    refusals(&["NotFound"])
+        .fold(operation, |operation, (status, reference)| {
+            operation.response(status, reference)
+        })
         .build()
 }
 
