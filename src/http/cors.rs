@@ -87,7 +87,10 @@ mod tests {
         let mut headers = from("https://app.example");
         assert!(!is_preflight(&Method::OPTIONS, &headers));
 
-        headers.insert(ACCESS_CONTROL_REQUEST_METHOD, HeaderValue::from_static("GET"));
+        headers.insert(
+            ACCESS_CONTROL_REQUEST_METHOD,
+            HeaderValue::from_static("GET"),
+        );
 
         assert!(is_preflight(&Method::OPTIONS, &headers));
         assert!(!is_preflight(&Method::GET, &headers));
@@ -97,6 +100,10 @@ mod tests {
     fn a_foreign_origin_is_permitted_nothing() {
         let response = preflight(None);
 
-        assert!(!response.headers().contains_key(ACCESS_CONTROL_ALLOW_METHODS));
+        assert!(
+            !response
+                .headers()
+                .contains_key(ACCESS_CONTROL_ALLOW_METHODS)
+        );
     }
 }

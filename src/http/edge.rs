@@ -103,7 +103,8 @@ fn admit(
     if target > MAX_URI_BYTES {
         return Err(ApiError::UriTooLong(MAX_URI_BYTES));
     }
-    let field = |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+    let field =
+        |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len();
     if request.headers().iter().map(field).sum::<usize>() > MAX_HEADER_BYTES {
         return Err(ApiError::HeadersTooLarge(MAX_HEADER_BYTES));
     }
@@ -126,7 +127,9 @@ fn admit(
 fn vary_by_origin(headers: &mut HeaderMap) {
     let said = headers.get_all(VARY).iter().any(|vary| {
         let fields = vary.to_str().unwrap_or_default().split(',');
-        fields.map(str::trim).any(|field| field.eq_ignore_ascii_case("origin"))
+        fields
+            .map(str::trim)
+            .any(|field| field.eq_ignore_ascii_case("origin"))
     });
     if !said {
         headers.append(VARY, HeaderValue::from_static("Origin"));

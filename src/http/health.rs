@@ -74,7 +74,11 @@ fn uncached(status: StatusCode, body: impl IntoResponse) -> Response {
 impl Readiness {
     fn of(shutting_down: bool, upstream: UpstreamStatus, facts: &[StartupFact]) -> Self {
         let process = if shutting_down {
-            Check::new(Status::Fail, "shutting_down", "The process is shutting down.")
+            Check::new(
+                Status::Fail,
+                "shutting_down",
+                "The process is shutting down.",
+            )
         } else {
             Check::new(Status::Pass, "running", "The process takes requests.")
         };
@@ -85,7 +89,11 @@ impl Readiness {
         ]);
         for fact in facts {
             let check = Check {
-                status: if fact.warning { Status::Warn } else { Status::Pass },
+                status: if fact.warning {
+                    Status::Warn
+                } else {
+                    Status::Pass
+                },
                 state: None,
                 detail: fact.detail.clone(),
             };

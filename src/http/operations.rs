@@ -35,7 +35,11 @@ pub(super) async fn purge(
     let (service, now) = (&state.parts().service, state.parts().clock.now());
     let target = params.resolve(&caller.scope(), service.directory(), now)?;
     let purged = service.purge(&target.customers, target.sites.as_ref(), target.dates);
-    tracing::info!(purged, client = caller.name.as_deref(), "figures were purged");
+    tracing::info!(
+        purged,
+        client = caller.name.as_deref(),
+        "figures were purged"
+    );
     let no_store = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(([no_store], Json(Purged { purged })).into_response())
 }

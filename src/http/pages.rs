@@ -82,24 +82,29 @@ fn docs_file(file: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
     let served = utoipa_swagger_ui::serve(file, Arc::clone(&CONFIG));
     let served = served.map_err(|error| ApiError::Internal(error.to_string()))?;
     let asset = served.ok_or(ApiError::NotFound)?;
-    Ok(embedded(
-        asset.bytes,
-        &asset.content_type,
-        VIEWER,
-        headers,
-    ))
+    Ok(embedded(asset.bytes, &asset.content_type, VIEWER, headers))
 }
 
 /// `GET /openapi.json`: the document, as it is committed.
 pub(super) async fn openapi_json(headers: HeaderMap) -> Response {
     let document = include_bytes!("../../openapi/openapi.json");
-    embedded(Cow::Borrowed(document), "application/json", STRICT, &headers)
+    embedded(
+        Cow::Borrowed(document),
+        "application/json",
+        STRICT,
+        &headers,
+    )
 }
 
 /// `GET /openapi.yaml`: the same as YAML (RFC 9512).
 pub(super) async fn openapi_yaml(headers: HeaderMap) -> Response {
     let document = include_bytes!("../../openapi/openapi.yaml");
-    embedded(Cow::Borrowed(document), "application/yaml", STRICT, &headers)
+    embedded(
+        Cow::Borrowed(document),
+        "application/yaml",
+        STRICT,
+        &headers,
+    )
 }
 
 /// Something that stays the same until Pitaya is updated; caches ask each time whether that has happened.
@@ -113,7 +118,10 @@ fn embedded(
     let no_cache = (CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Weak, since the same bytes may be sent in several content codings.
     let etag = format!("W/\"{digest}\"").parse::<ETag>().ok();
-    let mut response = if etag.as_ref().is_some_and(|etag| not_modified(headers, etag)) {
+    let mut response = if etag
+        .as_ref()
+        .is_some_and(|etag| not_modified(headers, etag))
+    {
         (StatusCode::NOT_MODIFIED, [no_cache, policy]).into_response()
     } else {
         let text = content_type.starts_with("text/") && !content_type.contains("charset");
@@ -149,8 +157,14 @@ mod tests {
         let initializer = docs_file("swagger-initializer.js", &HeaderMap::new()).unwrap();
         let initializer = text(initializer).await;
 
-        assert!(initializer.contains(r#""url": "/openapi.json""#), "{initializer}");
-        assert!(initializer.contains(r#""validatorUrl": "none""#), "{initializer}");
+        assert!(
+            initializer.contains(r#""url": "/openapi.json""#),
+            "{initializer}"
+        );
+        assert!(
+            initializer.contains(r#""validatorUrl": "none""#),
+            "{initializer}"
+        );
     }
 
     #[tokio::test]

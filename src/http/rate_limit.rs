@@ -129,9 +129,16 @@ mod tests {
 
         let standings: Vec<_> = (0..4).map(|_| limit.count()).collect();
 
-        let remaining: Vec<_> = standings.iter().map(|standing| standing.remaining).collect();
+        let remaining: Vec<_> = standings
+            .iter()
+            .map(|standing| standing.remaining)
+            .collect();
         assert_eq!(remaining, [2, 1, 0, 0]);
-        assert!(standings[..3].iter().all(|standing| standing.wait.is_none()));
+        assert!(
+            standings[..3]
+                .iter()
+                .all(|standing| standing.wait.is_none())
+        );
         assert!(standings[3].wait.is_some_and(|wait| wait > Duration::ZERO));
     }
 
@@ -139,7 +146,9 @@ mod tests {
     fn the_fields_tell_limit_window_and_rest() {
         let mut headers = HeaderMap::new();
 
-        limit(60, Duration::from_mins(1)).count().write(&mut headers);
+        limit(60, Duration::from_mins(1))
+            .count()
+            .write(&mut headers);
 
         assert_eq!(headers[RATELIMIT_POLICY], r#""default";q=60;w=60"#);
         assert_eq!(headers[RATELIMIT], r#""default";r=59;t=1"#);

@@ -71,6 +71,9 @@ mod tests {
     fn made_ids_differ() {
         let headers = HeaderMap::new();
 
-        assert_ne!(RequestId::of(&headers).as_str(), RequestId::of(&headers).as_str());
+        assert_ne!(
+            RequestId::of(&headers).as_str(),
+            RequestId::of(&headers).as_str()
+        );
     }
 }

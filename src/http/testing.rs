@@ -9,8 +9,13 @@ use tokio_util::sync::CancellationToken;
 use super::settings::{Auth, Settings};
 use super::state::{AppState, Parts};
 use crate::clock::Clock;
+use crate::domain::batch::Bounds;
+use crate::domain::bucket::VendorBucket;
+use crate::domain::directory::SiteDirectory;
+use crate::domain::freshness::Policy;
 use crate::domain::site::CustomerId;
-use crate::service::TrafficService;
+use crate::service::{self, TrafficService};
+use crate::upstream::{self, Upstream};
 
 /// Settings with customer 1, generous limits and no authentication.
 pub(super) fn settings() -> Settings {
@@ -30,11 +35,52 @@ pub(super) fn settings() -> Settings {
 /// A state for routes that ask the service nothing.
 pub(super) fn state(settings: Settings) -> AppState {
     AppState::new(Parts {
-        service: Arc::new(TrafficService {}),
+        service: Arc::new(idle_service(&settings)),
         settings,
         clock: Clock::from_fn(|| Timestamp::UNIX_EPOCH),
         render_metrics: Arc::new(|| "pitaya_up 1\n".to_owned()),
         shutting_down: CancellationToken::new(),
         startup_facts: Vec::new(),
     })
+}
+
+/// A service whose vendor is never asked.
+fn idle_service(settings: &Settings) -> TrafficService {
+    let nowhere: url::Url = "http://127.0.0.1:9/".parse().unwrap();
+    let directory = Arc::new(SiteDirectory::default());
+    let clock = Clock::from_fn(|| Timestamp::UNIX_EPOCH);
+    let minute = Duration::from_mins(1);
+    let upstream = upstream::Settings {
+        base_url: nowhere.clone(),
+        token_url: nowhere,
+        refresh_token: Some("none".to_owned().into()),
+        id_token: None,
+        token_store: None,
+        send_token_on_refresh: false,
+        token_lifetime: minute,
+        timeout: minute,
+        connect_timeout: minute,
+        max_attempts: 1,
+        max_concurrency: 1,
+        max_sites_per_request: 50,
+        max_days_per_request: 31,
+        max_response_bytes: 1024,
+        deadline: settings.request_timeout,
+    };
+    let policy = Policy {
+        open_ttl: minute,
+        settling_ttl: minute,
+        settle_after: minute,
+        final_ttl: minute,
+        stale_while_revalidate: minute,
+        stale_if_error: minute,
+    };
+    let service = service::Settings {
+        policy,
+        base_bucket: VendorBucket::HOUR,
+        bounds: Bounds { max_sites: 50, max_days: 31 },
+        max_bytes: 1 << 20,
+    };
+    let upstream = Upstream::new(upstream, Arc::clone(&directory), clock.clone()).unwrap();
+    TrafficService::new(service, upstream, directory, clock)
 }

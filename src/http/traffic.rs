@@ -189,7 +189,10 @@ mod tests {
         let fields = response.headers();
         assert_eq!(fields[CACHE_CONTROL], "private, max-age=42");
         assert_eq!(fields[CACHE_STATUS], "pitaya; hit; ttl=42");
-        assert_eq!(fields[VARY], "Accept, Accept-Encoding, Authorization, Origin");
+        assert_eq!(
+            fields[VARY],
+            "Accept, Accept-Encoding, Authorization, Origin"
+        );
         assert!(fields.contains_key(SERVER_TIMING) && fields.contains_key(ETAG));
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert!(serde_json::from_slice::<serde_json::Value>(&body).is_ok());

@@ -45,3 +45,14 @@ pub enum UpstreamError {
     #[error("the fetch died: {0}")]
     Internal(String),
 }
+
+/// Why the vendor's client could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The HTTP client could not be built, as where no certificate authorities are to be found.
+    #[error("the HTTP client could not be built: {0}")]
+    Client(#[source] reqwest::Error),
+    /// The base URL takes no path.
+    #[error("the vendor's base URL takes no path")]
+    BaseUrl,
+}

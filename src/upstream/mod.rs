@@ -1,12 +1,30 @@
 //! The vendor, and nobody else knows it: its protocol, tokens, quirks and limits.
+//!
+//! `client` turns a rectangle of cells into reports within `limits`; `report` makes the attempts, past `throttle`, `circuit` and
+//! `tokens`, over `transport`; `wire` reads the answers; `resolve`, with what was `learned`, tells whose rows they are; `cells`
+//! makes cells of them.
 
+mod cells;
+mod circuit;
+mod client;
 mod error;
+mod learned;
+mod limits;
+mod report;
+mod resolve;
 mod settings;
 mod status;
+mod telemetry;
+mod throttle;
+mod tokens;
+mod transport;
+mod wire;
 
-pub use error::UpstreamError;
+pub use client::Upstream;
+pub use error::{StartError, UpstreamError};
 pub use settings::Settings;
 pub use status::{CircuitState, TokenState, UpstreamStatus};
+pub use telemetry::describe_metrics;
 
 use std::sync::Arc;
 

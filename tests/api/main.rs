@@ -2,6 +2,7 @@
 #![allow(clippy::pedantic, missing_docs)]
 
 mod cache;
+mod cache_model;
 mod rollup;
 mod rooms;
 mod support;

@@ -99,9 +99,15 @@ mod tests {
     async fn browsers_get_a_page_and_programs_get_json() {
         let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
-        assert_eq!(content_type(Some(browser)).await, "text/html; charset=utf-8");
+        assert_eq!(
+            content_type(Some(browser)).await,
+            "text/html; charset=utf-8"
+        );
         assert_eq!(content_type(Some("*/*")).await, "application/json");
-        assert_eq!(content_type(Some("application/json")).await, "application/json");
+        assert_eq!(
+            content_type(Some("application/json")).await,
+            "application/json"
+        );
         assert_eq!(content_type(None).await, "application/json");
     }
 

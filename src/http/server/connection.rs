@@ -55,7 +55,12 @@ impl Connection {
             return;
         }
         let activity = Arc::new(Activity::default());
-        let io = Deadlines::new(stream, Arc::clone(&activity), limits.head, limits.write_stall);
+        let io = Deadlines::new(
+            stream,
+            Arc::clone(&activity),
+            limits.head,
+            limits.write_stall,
+        );
         let seen = Arc::clone(&activity);
         let closing = ending.closing.clone();
         let service = service_fn(move |request: Request<Incoming>| {

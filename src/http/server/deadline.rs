@@ -125,9 +125,12 @@ impl<S> Deadlines<S> {
             self.stalled = true;
             self.write.restart();
         }
-        self.write
-            .poll(cx)
-            .map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the peer reads nothing")))
+        self.write.poll(cx).map(|()| {
+            Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the peer reads nothing",
+            ))
+        })
     }
 }
 
@@ -152,7 +155,9 @@ impl Timeout {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(self.at)));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(self.at)));
         if timer.deadline() != self.at {
             timer.as_mut().reset(self.at);
         }
@@ -211,5 +216,114 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlines<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const HEAD: Duration = Duration::from_secs(10);
+    const HOUR: Duration = Duration::from_hours(1);
+
+    /// A stream whose peer has room for 8 bytes; in these tests time passes only where somebody waits for it.
+    fn stream() -> (DuplexStream, Deadlines<DuplexStream>, Arc<Activity>) {
+        let (peer, stream) = duplex(8);
+        let activity = Arc::new(Activity::default());
+        let stream = Deadlines::new(stream, Arc::clone(&activity), HEAD, HEAD);
+        (peer, stream, activity)
+    }
+
+    async fn read(stream: &mut Deadlines<DuplexStream>) -> io::Result<u8> {
+        stream.read_u8().await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_says_nothing_is_overdue_in_time() {
+        let (_peer, mut stream, _) = stream();
+        let began = Instant::now();
+
+        let error = read(&mut stream).await.unwrap_err();
+
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed().as_secs(), HEAD.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_that_trickle_do_not_move_the_deadline() {
+        let (mut peer, mut stream, _) = stream();
+        let began = Instant::now();
+        let trickle = async {
+            while peer.write_u8(b'G').await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+
+        let overdue = async {
+            while read(&mut stream).await.is_ok() {}
+            drop(stream);
+            began.elapsed()
+        };
+        let (elapsed, ()) = tokio::join!(overdue, trickle);
+
+        assert_eq!(elapsed.as_secs(), HEAD.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_may_take_any_time_and_so_may_idleness() {
+        let (mut peer, mut stream, activity) = stream();
+        peer.write_u8(b'G').await.unwrap();
+        read(&mut stream).await.unwrap();
+
+        let begun = activity.begin(Version::HTTP_11);
+        assert!(timeout(HOUR, read(&mut stream)).await.is_err());
+        drop(begun);
+
+        assert!(timeout(HOUR, read(&mut stream)).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_a_request_sent_ahead_begins_with_its_turn() {
+        let (mut peer, mut stream, activity) = stream();
+        let begun = activity.begin(Version::HTTP_11);
+        peer.write_u8(b'G').await.unwrap();
+        read(&mut stream).await.unwrap();
+        assert!(timeout(HOUR, read(&mut stream)).await.is_err());
+
+        drop(begun);
+
+        let overdue = timeout(HOUR, read(&mut stream)).await.unwrap();
+        assert_eq!(overdue.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_between_requests_are_no_heads() {
+        let (mut peer, mut stream, activity) = stream();
+        drop(activity.begin(Version::HTTP_2));
+        peer.write_u8(0).await.unwrap();
+        read(&mut stream).await.unwrap();
+
+        assert!(timeout(HOUR, read(&mut stream)).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_is_overdue_and_a_slow_one_is_not() {
+        let (mut peer, mut stream, _) = stream();
+        let slow = async {
+            for _ in 0..16 {
+                tokio::time::sleep(HEAD / 2).await;
+                peer.read_u8().await.unwrap();
+            }
+            peer
+        };
+        let (written, _peer) = tokio::join!(stream.write_all(&[0; 24]), slow);
+        assert!(written.is_ok());
+
+        let error = stream.write_all(&[0; 24]).await.unwrap_err();
+
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

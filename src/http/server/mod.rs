@@ -4,6 +4,8 @@
 
 mod connection;
 mod deadline;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,7 +29,8 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 pub struct Limits {
     /// From the first byte of a request (or from the connection's beginning) to the last of its head.
     pub head: Duration,
-    /// How long a connection may do nothing between two requests.
+    /// How long a connection may do nothing between two requests; the half head of a next request that came in one
+    /// packet with a whole one looks like that too.
     pub idle: Duration,
     /// How long a caller may take none of the bytes that are ready for it.
     pub write_stall: Duration,

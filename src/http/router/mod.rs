@@ -1,5 +1,8 @@
 //! Every path that Pitaya has.
 
+#[cfg(test)]
+mod tests;
+
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};

@@ -1,0 +1,247 @@
+//! From an error to the answer that shows it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use serde::Serialize;
+
+use super::error::{ApiError, KeyFault, public_detail};
+use crate::http::params::ParameterFault;
+use crate::upstream::UpstreamError;
+
+/// The body of a problem answer.
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: Cow<'static, str>,
+    request_id: &'a str,
+    errors: Vec<Fault<'a>>,
+}
+
+#[derive(Serialize)]
+struct Fault<'a> {
+    parameter: &'a str,
+    detail: &'a str,
+}
+
+impl ApiError {
+    /// What the caller is told of this occurrence.
+    fn detail(&self) -> Cow<'static, str> {
+        match self {
+            Self::InvalidParameters(faults) => match faults.as_slice() {
+                [fault] => format!("The parameter {} is not valid: {}", fault.parameter, fault.detail).into(),
+                faults => format!("{} faults were found; each is listed in errors.", faults.len()).into(),
+            },
+            Self::QueryTooLarge {
+                limit,
+                allowed,
+                asked,
+            } => format!("The query asks for {asked}, but the limit {limit} is {allowed}.").into(),
+            Self::Unauthenticated(fault) => match fault {
+                KeyFault::Missing => "No API key was given: send Authorization: Bearer <key> or X-API-Key: <key>.".into(),
+                KeyFault::Malformed => "The API key must be given once, as Authorization: Bearer <key> or X-API-Key: <key>.".into(),
+                KeyFault::Unknown => "The API key is not valid.".into(),
+            },
+            Self::Forbidden => "This API key may not do this.".into(),
+            Self::NotFound => "There is nothing at this path.".into(),
+            Self::MethodNotAllowed => "This path does not have this method; see the header field Allow.".into(),
+            Self::NotAcceptable => "Accept admits none of application/json, text/csv and application/x-ndjson.".into(),
+            Self::UriTooLong(limit) => format!("The path and query may have {limit} bytes at most.").into(),
+            Self::HeadersTooLarge(limit) => format!("The header fields may have {limit} bytes at most.").into(),
+            Self::RateLimited(_) => "This client's limit of requests is used up for now.".into(),
+            Self::Overloaded => "As many requests as Pitaya takes are being answered.".into(),
+            Self::Upstream(error) => public_detail(error).into(),
+            Self::Internal(_) => "Something went wrong inside Pitaya; the request_id helps its operator to find out what.".into(),
+        }
+    }
+
+    /// The whole answer.
+    pub(in crate::http) fn render(&self, request_id: &str) -> Response {
+        let kind = self.kind();
+        let faults: &[ParameterFault] = if let Self::InvalidParameters(faults) = self {
+            faults
+        } else {
+            &[]
+        };
+        let errors = faults.iter().map(|fault| Fault {
+            parameter: &fault.parameter,
+            detail: &fault.detail,
+        });
+        let body = serde_json::to_vec(&Problem {
+            r#type: kind.type_uri(),
+            title: kind.title(),
+            status: kind.status().as_u16(),
+            detail: self.detail(),
+            request_id,
+            errors: errors.collect(),
+        })
+        .unwrap_or_default();
+        let length = HeaderValue::from(body.len());
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = kind.status();
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(CONTENT_LENGTH, length);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(wait) = self.retry_after() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+        }
+        if let Self::Unauthenticated(fault) = self {
+            // RFC 6750 section 3.1: no error code where the request had no key at all.
+            let challenge = match fault {
+                KeyFault::Missing => r#"Bearer realm="pitaya""#,
+                KeyFault::Malformed => r#"Bearer realm="pitaya", error="invalid_request""#,
+                KeyFault::Unknown => r#"Bearer realm="pitaya", error="invalid_token""#,
+            };
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        response
+    }
+
+    /// Writes the detail that callers don't get to the log. Called once for each answer, at the outermost place.
+    pub(in crate::http) fn log(&self, request_id: &str) {
+        match self {
+            Self::Upstream(error) if matches!(**error, UpstreamError::Internal(_)) => {
+                tracing::error!(request_id, %error, "a request failed inside");
+            }
+            Self::Upstream(error) => {
+                tracing::warn!(request_id, %error, "the vendor failed a request")
+            }
+            Self::Internal(detail) => {
+                tracing::error!(request_id, detail, "a request failed inside")
+            }
+            other => tracing::debug!(request_id, error = %other, "a request was refused"),
+        }
+    }
+}
+
+/// Rounded up, and never 0: a caller that waits so long waits long enough.
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+/// The error travels as an extension to the outermost middleware, which knows the request's id and renders it there.
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.kind().status();
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    async fn body(response: Response) -> serde_json::Value {
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    fn upstream(error: UpstreamError) -> ApiError {
+        ApiError::from(Arc::new(error))
+    }
+
+    #[tokio::test]
+    async fn a_problem_has_exactly_the_documented_members() {
+        let error = ApiError::InvalidParameters(vec![ParameterFault {
+            parameter: "sites".into(),
+            detail: "is required, for example sites=750".into(),
+        }]);
+
+        let response = error.render("abc");
+
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+        assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+        assert_eq!(
+            body(response).await,
+            serde_json::json!({
+                "type": "/problems/invalid-parameter",
+                "title": "A parameter is not valid",
+                "status": 400,
+                "detail": "The parameter sites is not valid: is required, for example sites=750",
+                "request_id": "abc",
+                "errors": [{"parameter": "sites", "detail": "is required, for example sites=750"}],
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn nothing_that_the_vendor_said_reaches_a_caller() {
+        let secret = "vendor text";
+        for error in [
+            UpstreamError::Connection(secret.into()),
+            UpstreamError::Untrusted(secret.into()),
+            UpstreamError::Credentials(secret.into()),
+            UpstreamError::Internal(secret.into()),
+        ] {
+            let body = body(upstream(error).render("abc")).await.to_string();
+
+            assert!(!body.contains(secret), "{body}");
+            assert!(body.contains(r#""errors":[]"#), "{body}");
+        }
+        let internal = body(ApiError::Internal(secret.into()).render("abc")).await;
+        assert!(!internal.to_string().contains(secret));
+    }
+
+    #[test]
+    fn failures_of_the_vendor_have_their_statuses() {
+        let status = |error| upstream(error).render("abc").status().as_u16();
+        let retry_after = Duration::from_secs(3);
+
+        assert_eq!(status(UpstreamError::Timeout), 504);
+        assert_eq!(status(UpstreamError::Throttled { retry_after }), 503);
+        assert_eq!(status(UpstreamError::CircuitOpen { retry_after }), 503);
+        assert_eq!(status(UpstreamError::Status(500)), 502);
+        assert_eq!(status(UpstreamError::Truncated), 502);
+        assert_eq!(status(UpstreamError::TooLarge { limit: 1 }), 502);
+        assert_eq!(status(UpstreamError::Credentials(String::new())), 503);
+        assert_eq!(status(UpstreamError::Internal(String::new())), 500);
+    }
+
+    #[test]
+    fn a_caller_that_waits_for_retry_after_waits_long_enough() {
+        let retry = |error: ApiError| error.render("abc").headers()[RETRY_AFTER].clone();
+
+        assert_eq!(retry(ApiError::RateLimited(Duration::from_millis(1))), "1");
+        assert_eq!(
+            retry(ApiError::RateLimited(Duration::from_millis(2_001))),
+            "3"
+        );
+        assert_eq!(retry(ApiError::Overloaded), "1");
+        assert_eq!(
+            retry(upstream(UpstreamError::CircuitOpen {
+                retry_after: Duration::ZERO
+            })),
+            "1"
+        );
+    }
+
+    #[test]
+    fn a_request_without_a_key_is_challenged_without_an_error_code() {
+        let challenge = |fault| {
+            ApiError::Unauthenticated(fault).render("abc").headers()[WWW_AUTHENTICATE].clone()
+        };
+
+        assert_eq!(challenge(KeyFault::Missing), r#"Bearer realm="pitaya""#);
+        assert_eq!(
+            challenge(KeyFault::Unknown),
+            r#"Bearer realm="pitaya", error="invalid_token""#
+        );
+    }
+}

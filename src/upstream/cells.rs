@@ -1,0 +1,265 @@
+//! From the figures of the entities that are one site to that site's cells.
+
+use jiff::civil::{Date, DateTime};
+use jiff::{SignedDuration, Timestamp};
+
+use super::wire::{Block, Identity, Layout};
+use crate::domain::cell::{Cell, CellKey};
+use crate::domain::figures::Figures;
+use crate::domain::metric::VendorMetric;
+use crate::domain::site::SiteId;
+
+/// How much later than our clock the vendor's may be.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
+
+/// When an answer's figures were true.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// Taken before the call.
+    pub(super) fetched_at: Timestamp,
+    /// The vendor's own time.
+    pub(super) computed_at: Option<Timestamp>,
+}
+
+impl Times {
+    /// Takes the vendor's `computed_at` (Unix seconds) where it can be: after 1970, and not in our future.
+    pub(super) fn new(fetched_at: Timestamp, computed_at: Option<f64>) -> Self {
+        let computed_at = computed_at
+            .filter(|seconds| *seconds > 0.0)
+            .and_then(|seconds| SignedDuration::try_from_secs_f64(seconds).ok())
+            .and_then(|since| Timestamp::from_duration(since).ok())
+            .filter(|at| at.duration_since(fetched_at) <= CLOCK_SKEW);
+        Self {
+            fetched_at,
+            computed_at,
+        }
+    }
+}
+
+/// The cells of `site`, to which `identities` (and nobody else) belong: one for each metric and date asked for.
+pub(super) fn of_site<'a>(
+    layout: &'a Layout,
+    site: SiteId,
+    identities: &'a [&'a Identity],
+    times: Times,
+) -> impl Iterator<Item = (CellKey, Cell)> + 'a {
+    let request = layout.request();
+    (0..request.dates.len()).flat_map(move |date| {
+        let day = Day::of(layout, site, date, identities, times.fetched_at);
+        request.metrics.iter().map(move |metric| {
+            let key = CellKey {
+                customer: request.customer,
+                site,
+                metric,
+                bucket: request.bucket,
+                date: day.date,
+            };
+            let cell = Cell::new(day.figures(metric), times.fetched_at, times.computed_at);
+            (key, cell)
+        })
+    })
+}
+
+/// One day of one site.
+struct Day<'a> {
+    layout: &'a Layout,
+    site: SiteId,
+    date: Date,
+    index: usize,
+    block: Option<Block>,
+    fetched_at: Timestamp,
+}
+
+impl<'a> Day<'a> {
+    fn of(
+        layout: &'a Layout,
+        site: SiteId,
+        index: usize,
+        identities: &[&Identity],
+        fetched_at: Timestamp,
+    ) -> Self {
+        let mut days = identities
+            .iter()
+            .filter_map(|identity| identity.days[index].as_ref());
+        let block = days.next().cloned().map(|mut first| {
+            for other in days {
+                first.merge(layout, other);
+            }
+            first
+        });
+        Self {
+            layout,
+            site,
+            date: layout.date(index),
+            index,
+            block,
+            fetched_at,
+        }
+    }
+
+    fn figures(&self, metric: VendorMetric) -> Figures {
+        let repeated = self.layout.repeated(self.site, self.index);
+        let slots = self.layout.slots();
+        let Some(block) = &self.block else {
+            let slots = slots + repeated.len();
+            return Figures::none(u16::try_from(slots).unwrap_or(u16::MAX));
+        };
+        let seconds = repeated.map(|slot| (slot, self.layout.second(self.index, slot), true));
+        let values: Vec<_> = (0..slots)
+            .map(|slot| (slot, Some(slot), false))
+            .chain(seconds)
+            .map(|(slot, place, second)| {
+                let value = block.figure(self.layout, metric, place?)?;
+                // A zero for a time that has not come is no observation.
+                (value > 0.0 || self.has_begun(slot, second)).then_some(value)
+            })
+            .collect();
+        Figures::pack(&values)
+    }
+
+    fn has_begun(&self, slot: usize, second: bool) -> bool {
+        let start = self.layout.start(self.date, slot);
+        let Some(zone) = self.layout.zone(self.site) else {
+            return start <= latest_clock_on_earth(self.fetched_at);
+        };
+        let at = zone.to_ambiguous_timestamp(start);
+        let at = if second { at.later() } else { at.earlier() };
+        at.is_ok_and(|at| at <= self.fetched_at)
+    }
+}
+
+/// What the clocks show where they are most ahead: UTC+14.
+fn latest_clock_on_earth(now: Timestamp) -> DateTime {
+    jiff::tz::Offset::constant(14).to_datetime(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::domain::bucket::VendorBucket;
+    use crate::domain::cell::ReportRequest;
+    use crate::domain::dates::DateRange;
+    use crate::domain::directory::SiteDirectory;
+    use crate::domain::metric::MetricSet;
+    use crate::domain::site::CustomerId;
+    use crate::upstream::wire;
+
+    fn cells(zone: Option<&str>, day: Date, now: &str, rows: &[(&str, u32)]) -> Vec<Option<f64>> {
+        let site = SiteId::new(750).unwrap();
+        let layout = Layout::new(
+            &ReportRequest {
+                customer: CustomerId::new(1).unwrap(),
+                sites: vec![site],
+                dates: DateRange::day(day).unwrap(),
+                metrics: MetricSet::default().with(VendorMetric::Entrances),
+                bucket: VendorBucket::HOUR,
+            },
+            &SiteDirectory::new(zone.map(|name| TimeZone::get(name).unwrap())),
+        );
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(hour, count)| format!(r#"{{"time":"{day} {hour}:00:00","entrances":{count}}}"#))
+            .collect();
+        let body = format!(
+            r#"{{"success":true,"data":{{"InsightResponse":{{"data":[{}],"status":"success"}}}}}}"#,
+            rows.join(",")
+        );
+        let answer = wire::parse(body.as_bytes(), &layout).unwrap();
+        let identities: Vec<_> = answer.identities.iter().collect();
+        let times = Times::new(now.parse().unwrap(), None);
+
+        let mut cells = of_site(&layout, site, &identities, times);
+
+        let (key, cell) = cells.next().unwrap();
+        assert_eq!((key.site, key.date), (site, day));
+        assert!(cells.next().is_none());
+        cell.figures().iter().collect()
+    }
+
+    #[test]
+    fn a_zero_for_a_time_that_has_not_come_is_no_figure() {
+        let rows = [("08", 0), ("09", 0), ("10", 0), ("11", 3)];
+
+        let known = cells(
+            Some("America/Chicago"),
+            date(2026, 2, 18),
+            "2026-02-18T15:30:00Z",
+            &rows,
+        );
+        let unknown = cells(None, date(2026, 2, 18), "2026-02-17T19:30:00Z", &rows);
+
+        for figures in [known, unknown] {
+            assert_eq!(
+                figures[8..12],
+                [Some(0.0), Some(0.0), None, Some(3.0)],
+                "09:30 local"
+            );
+        }
+    }
+
+    #[test]
+    fn the_repeated_hour_begins_twice() {
+        let rows = [("00", 1), ("01", 2), ("01", 0), ("02", 0)];
+
+        let before = cells(
+            Some("America/Chicago"),
+            date(2026, 11, 1),
+            "2026-11-01T06:30:00Z",
+            &rows,
+        );
+        let within = cells(
+            Some("America/Chicago"),
+            date(2026, 11, 1),
+            "2026-11-01T07:30:00Z",
+            &rows,
+        );
+
+        assert_eq!(before.len(), 25);
+        assert_eq!(
+            (before[1], before[24], before[2]),
+            (Some(2.0), None, None),
+            "first 01:30"
+        );
+        assert_eq!(
+            (within[1], within[24], within[2]),
+            (Some(2.0), Some(0.0), None),
+            "second 01:30"
+        );
+    }
+
+    #[test]
+    fn a_day_without_rows_has_slots_and_no_figures() {
+        let figures = cells(
+            Some("America/Chicago"),
+            date(2026, 11, 1),
+            "2026-12-01T00:00:00Z",
+            &[],
+        );
+
+        assert_eq!(figures, vec![None; 25]);
+    }
+
+    #[test]
+    fn a_computing_time_that_cannot_be_is_not_taken() {
+        let now: Timestamp = "2026-02-19T15:03:24Z".parse().unwrap();
+
+        let good = Times::new(now, Some(1_771_513_404.5));
+        assert_eq!(
+            good.computed_at,
+            Some("2026-02-19T15:03:24.5Z".parse().unwrap())
+        );
+        for bad in [
+            f64::NAN,
+            f64::INFINITY,
+            -1.0,
+            0.0,
+            1e300,
+            1_771_513_404.0 + 301.0,
+        ] {
+            assert_eq!(Times::new(now, Some(bad)).computed_at, None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The circuit breaker: a vendor that keeps failing is left alone, but for a probe every few seconds.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::status::CircuitState;
+
+/// Failures in a row that open the circuit.
+const THRESHOLD: u32 = 10;
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The contract's promise: a probe after at most this long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A circuit breaker over consecutive failures.
+#[derive(Debug)]
+pub(super) struct Circuit {
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Closed { failures: u32 },
+    Open { until: Instant, pause: Duration },
+    Probing { pause: Duration },
+}
+
+/// Leave to call the vendor; dropped without a verdict, it says nothing of the vendor.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Admission<'a> {
+    circuit: &'a Circuit,
+    probe: bool,
+    decided: bool,
+}
+
+impl Circuit {
+    /// A closed circuit.
+    pub(super) fn new() -> Self {
+        Self {
+            state: Mutex::new(State::Closed { failures: 0 }),
+        }
+    }
+
+    /// Whether the vendor is called.
+    pub(super) fn state(&self) -> CircuitState {
+        match *self.lock() {
+            State::Closed { .. } => CircuitState::Closed,
+            State::Open { .. } => CircuitState::Open,
+            State::Probing { .. } => CircuitState::HalfOpen,
+        }
+    }
+
+    /// How long calls are refused from `now`, if they are.
+    pub(super) fn refuses(&self, now: Instant) -> Option<Duration> {
+        match *self.lock() {
+            State::Open { until, .. } if now < until => Some(until - now),
+            State::Probing { .. } => Some(FIRST_PAUSE),
+            State::Open { .. } | State::Closed { .. } => None,
+        }
+    }
+
+    /// Leave to call now; else how long until the next probe. The first call after a pause is the probe.
+    pub(super) fn admit(&self, now: Instant) -> Result<Admission<'_>, Duration> {
+        let mut state = self.lock();
+        let probe = match *state {
+            State::Closed { .. } => false,
+            State::Open { until, .. } if now < until => return Err(until - now),
+            State::Open { pause, .. } => {
+                *state = State::Probing { pause };
+                true
+            }
+            State::Probing { .. } => return Err(FIRST_PAUSE),
+        };
+        drop(state);
+        self.publish();
+        Ok(Admission {
+            circuit: self,
+            probe,
+            decided: false,
+        })
+    }
+
+    fn succeeded(&self) {
+        let before = std::mem::replace(&mut *self.lock(), State::Closed { failures: 0 });
+        if !matches!(before, State::Closed { .. }) {
+            tracing::info!("the vendor answers again: the circuit is closed");
+            self.publish();
+        }
+    }
+
+    fn failed(&self, probe: bool, now: Instant) {
+        let mut state = self.lock();
+        let pause = match *state {
+            State::Closed { failures } if failures + 1 < THRESHOLD => {
+                *state = State::Closed {
+                    failures: failures + 1,
+                };
+                return;
+            }
+            State::Closed { .. } => FIRST_PAUSE,
+            State::Probing { pause } if probe => (pause * 2).min(LONGEST_PAUSE),
+            // A call that began before the circuit opened.
+            State::Open { .. } | State::Probing { .. } => return,
+        };
+        *state = State::Open {
+            until: now + pause,
+            pause,
+        };
+        drop(state);
+        tracing::warn!(
+            pause_ms = pause.as_millis(),
+            "the vendor keeps failing: the circuit is open"
+        );
+        self.publish();
+    }
+
+    fn publish(&self) {
+        super::telemetry::circuit_state(self.state());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Admission<'_> {
+    /// The vendor answered something that is no failure of its own.
+    pub(super) fn succeeded(mut self) {
+        self.decided = true;
+        self.circuit.succeeded();
+    }
+
+    /// The vendor failed.
+    pub(super) fn failed(mut self, now: Instant) {
+        self.decided = true;
+        self.circuit.failed(self.probe, now);
+    }
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        if self.probe && !self.decided {
+            // The probing caller left: the next one probes.
+            let mut state = self.circuit.lock();
+            if let State::Probing { pause } = *state {
+                *state = State::Open {
+                    until: Instant::now(),
+                    pause,
+                };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(circuit: &Circuit, now: Instant) {
+        for _ in 0..THRESHOLD {
+            circuit.admit(now).unwrap().failed(now);
+        }
+    }
+
+    #[test]
+    fn failures_in_a_row_open_it_and_an_answer_between_starts_the_count_anew() {
+        let (circuit, now) = (Circuit::new(), Instant::now());
+        for _ in 0..THRESHOLD - 1 {
+            circuit.admit(now).unwrap().failed(now);
+        }
+
+        circuit.admit(now).unwrap().succeeded();
+        for _ in 0..THRESHOLD - 1 {
+            circuit.admit(now).unwrap().failed(now);
+        }
+        assert_eq!(circuit.state(), CircuitState::Closed);
+        circuit.admit(now).unwrap().failed(now);
+
+        assert_eq!(circuit.state(), CircuitState::Open);
+        assert_eq!(circuit.admit(now).unwrap_err(), FIRST_PAUSE);
+        assert_eq!(circuit.refuses(now), Some(FIRST_PAUSE));
+    }
+
+    #[test]
+    fn one_probe_goes_through_after_the_pause_and_closes_it() {
+        let (circuit, now) = (Circuit::new(), Instant::now());
+        open(&circuit, now);
+        let later = now + FIRST_PAUSE;
+
+        let probe = circuit.admit(later).unwrap();
+        assert_eq!(circuit.state(), CircuitState::HalfOpen);
+        assert!(circuit.admit(later).is_err());
+        probe.succeeded();
+
+        assert_eq!(circuit.state(), CircuitState::Closed);
+        assert!(circuit.admit(later).is_ok());
+    }
+
+    #[test]
+    fn failed_probes_come_ever_more_rarely_but_at_least_every_five_seconds() {
+        let circuit = Circuit::new();
+        let mut now = Instant::now();
+        open(&circuit, now);
+
+        let mut pauses = Vec::new();
+        for _ in 0..6 {
+            let pause = circuit.admit(now).unwrap_err();
+            pauses.push(pause.as_secs());
+            now += pause;
+            circuit.admit(now).unwrap().failed(now);
+        }
+
+        assert_eq!(pauses, [1, 2, 4, 5, 5, 5]);
+    }
+
+    #[test]
+    fn a_probe_that_is_dropped_lets_the_next_one_probe() {
+        let (circuit, now) = (Circuit::new(), Instant::now());
+        open(&circuit, now);
+        let later = now + FIRST_PAUSE;
+
+        drop(circuit.admit(later).unwrap());
+
+        assert!(circuit.admit(later.max(Instant::now())).is_ok());
+    }
+
+    #[test]
+    fn a_late_failure_of_an_earlier_call_does_not_lengthen_the_pause() {
+        let (circuit, now) = (Circuit::new(), Instant::now());
+        let early = circuit.admit(now).unwrap();
+        open(&circuit, now);
+
+        early.failed(now + FIRST_PAUSE);
+
+        assert!(circuit.admit(now + FIRST_PAUSE).is_ok());
+    }
+}

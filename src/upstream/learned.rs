@@ -1,0 +1,132 @@
+//! What the vendor's answers have taught about who is which site.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use foldhash::{HashMap, HashMapExt};
+
+use super::wire::{Answer, Identity};
+use crate::domain::site::{CustomerId, SiteId};
+
+/// Entities remembered for one customer; beyond it they are learned anew.
+const MAX_ENTITIES: usize = 100_000;
+
+/// What has been learned, by customer.
+#[derive(Debug, Default)]
+pub(super) struct Learned {
+    customers: Mutex<BTreeMap<CustomerId, Arc<Customer>>>,
+}
+
+/// One customer's sites, as learned.
+#[derive(Debug)]
+pub(super) struct Customer {
+    known: Mutex<Known>,
+    /// Held while sites are asked one by one, so that batches that meet the same riddle solve it once.
+    pub(super) learning: tokio::sync::Mutex<()>,
+}
+
+/// Who is which site.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// `None`: seen for two sites, which tells nothing for good.
+    entities: HashMap<Box<str>, Option<SiteId>>,
+    with_entity: BTreeSet<SiteId>,
+    names: BTreeMap<SiteId, Box<str>>,
+}
+
+impl Learned {
+    /// What is known of that customer's sites.
+    pub(super) fn customer(&self, customer: CustomerId) -> Arc<Customer> {
+        let mut customers = self
+            .customers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(customers.entry(customer).or_insert_with(|| {
+            Arc::new(Customer {
+                known: Mutex::new(Known::new()),
+                learning: tokio::sync::Mutex::new(()),
+            })
+        }))
+    }
+}
+
+impl Customer {
+    /// The knowledge itself; held for moments only.
+    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// Nothing.
+    pub(super) fn new() -> Self {
+        Self {
+            entities: HashMap::new(),
+            with_entity: BTreeSet::new(),
+            names: BTreeMap::new(),
+        }
+    }
+
+    /// The site that `entity` is, if it has been seen for that site alone.
+    pub(super) fn site_of(&self, entity: &str) -> Option<SiteId> {
+        self.entities.get(entity).copied().flatten()
+    }
+
+    /// The name that `site` was last seen with.
+    pub(super) fn name_of(&self, site: SiteId) -> Option<&str> {
+        self.names.get(&site).map(AsRef::as_ref)
+    }
+
+    /// Whether any entity of `site` has been seen.
+    pub(super) fn has_entity(&self, site: SiteId) -> bool {
+        self.with_entity.contains(&site)
+    }
+
+    /// Every site that has been seen, ascending, with its name.
+    pub(super) fn sites(&self) -> Vec<(SiteId, Option<String>)> {
+        let all: BTreeSet<_> = self.names.keys().chain(&self.with_entity).collect();
+        all.into_iter()
+            .map(|site| (*site, self.name_of(*site).map(ToOwned::to_owned)))
+            .collect()
+    }
+
+    /// Learns that `identity` is `site`.
+    pub(super) fn learn(&mut self, identity: &Identity, site: SiteId) {
+        if let Some(entity) = identity.entity.as_deref() {
+            if self.entities.len() >= MAX_ENTITIES && !self.entities.contains_key(entity) {
+                self.entities.clear();
+                self.with_entity.clear();
+            }
+            self.entities
+                .entry(entity.into())
+                .and_modify(|known| *known = known.filter(|known| *known == site))
+                .or_insert(Some(site));
+            self.with_entity.insert(site);
+        }
+        if let Some(name) = identity.name.as_deref() {
+            self.name(site, name);
+        }
+    }
+
+    /// Learns the names of those of the `requested` sites that the answer's mapping names once.
+    pub(super) fn learn_names(&mut self, answer: &Answer, requested: &[SiteId]) {
+        let mut names: BTreeMap<SiteId, Option<&str>> = BTreeMap::new();
+        for (site, name) in &answer.mapping.names {
+            names
+                .entry(*site)
+                .and_modify(|known| *known = known.filter(|known| **known == **name))
+                .or_insert(Some(name));
+        }
+        for site in requested {
+            if let Some(Some(name)) = names.get(site) {
+                self.name(*site, name);
+            }
+        }
+    }
+
+    fn name(&mut self, site: SiteId, name: &str) {
+        if self.name_of(site) != Some(name) {
+            self.names.insert(site, name.into());
+        }
+    }
+}

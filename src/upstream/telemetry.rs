@@ -1,0 +1,127 @@
+//! What the vendor's client tells operators in metrics.
+
+use std::time::Duration;
+
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+
+use super::UpstreamError;
+use super::status::{CircuitState, TokenState};
+
+const REPORTS: &str = "pitaya_upstream_reports_total";
+const REPORT_DURATION: &str = "pitaya_upstream_report_duration_seconds";
+const RESPONSE_BYTES: &str = "pitaya_upstream_response_bytes_total";
+const CELLS: &str = "pitaya_upstream_cells_fetched_total";
+const RETRIES: &str = "pitaya_upstream_retries_total";
+const ROWS_IGNORED: &str = "pitaya_upstream_rows_ignored_total";
+const CIRCUIT: &str = "pitaya_upstream_circuit_state";
+const REFRESHES: &str = "pitaya_upstream_token_refreshes_total";
+const TOKENS: &str = "pitaya_upstream_token_state";
+const STORE_FAILURES: &str = "pitaya_upstream_token_store_failures_total";
+
+/// Describes the metrics of this room to the recorder that is installed.
+pub fn describe_metrics() {
+    describe_counter!(
+        REPORTS,
+        "Report calls to the vendor, each attempt counted, by outcome."
+    );
+    describe_histogram!(
+        REPORT_DURATION,
+        Unit::Seconds,
+        "How long one report call took, from sending to the last byte."
+    );
+    describe_counter!(
+        RESPONSE_BYTES,
+        Unit::Bytes,
+        "Decoded bytes of the vendor's answers."
+    );
+    describe_counter!(CELLS, "Cells (site, day, metric) brought by reports.");
+    describe_counter!(RETRIES, "Report calls that were tried again.");
+    describe_counter!(ROWS_IGNORED, "Rows outside the dates that were asked for.");
+    describe_gauge!(
+        CIRCUIT,
+        "The circuit to the vendor: 0 closed, 1 half open, 2 open."
+    );
+    describe_counter!(REFRESHES, "Calls for new tokens, by outcome.");
+    describe_gauge!(TOKENS, "1 for the state that the tokens are in, by state.");
+    describe_counter!(
+        STORE_FAILURES,
+        "New tokens that could not be written to the token store."
+    );
+}
+
+/// Counts one report call.
+pub(super) fn report(error: Option<&UpstreamError>, took: Duration) {
+    counter!(REPORTS, "outcome" => error.map_or("success", outcome)).increment(1);
+    histogram!(REPORT_DURATION).record(took.as_secs_f64());
+}
+
+/// Counts a call for new tokens.
+pub(super) fn refresh(error: Option<&UpstreamError>) {
+    counter!(REFRESHES, "outcome" => error.map_or("success", outcome)).increment(1);
+}
+
+/// Counts the bytes of an answer.
+pub(super) fn response_bytes(bytes: usize) {
+    counter!(RESPONSE_BYTES).increment(bytes.try_into().unwrap_or(u64::MAX));
+}
+
+/// Counts the cells of a fetch.
+pub(super) fn cells(cells: usize) {
+    counter!(CELLS).increment(cells.try_into().unwrap_or(u64::MAX));
+}
+
+/// Counts an attempt after the first.
+pub(super) fn retry() {
+    counter!(RETRIES).increment(1);
+}
+
+/// Counts rows outside the dates asked for.
+pub(super) fn rows_ignored(rows: u64) {
+    counter!(ROWS_IGNORED).increment(rows);
+}
+
+/// Counts new tokens that are in memory only.
+pub(super) fn store_failure() {
+    counter!(STORE_FAILURES).increment(1);
+}
+
+/// Shows the circuit's state.
+pub(super) fn circuit_state(state: CircuitState) {
+    gauge!(CIRCUIT).set(match state {
+        CircuitState::Closed => 0.0,
+        CircuitState::HalfOpen => 1.0,
+        CircuitState::Open => 2.0,
+    });
+}
+
+/// Shows the tokens' state.
+pub(super) fn token_state(state: TokenState) {
+    for (each, name) in [
+        (TokenState::Unused, "unused"),
+        (TokenState::Valid, "valid"),
+        (TokenState::NotRenewable, "not_renewable"),
+        (TokenState::RenewalFailing, "renewal_failing"),
+        (TokenState::Refused, "refused"),
+        (TokenState::Expired, "expired"),
+    ] {
+        gauge!(TOKENS, "state" => name).set(if each == state { 1.0 } else { 0.0 });
+    }
+}
+
+fn outcome(error: &UpstreamError) -> &'static str {
+    match error {
+        UpstreamError::Timeout => "timeout",
+        UpstreamError::Connection(_) => "connection",
+        UpstreamError::Throttled { .. } => "throttled",
+        UpstreamError::CircuitOpen { .. } => "circuit_open",
+        UpstreamError::Status(500..) => "server_error",
+        UpstreamError::Status(_) => "client_error",
+        UpstreamError::Untrusted(_) => "untrusted",
+        UpstreamError::Truncated => "truncated",
+        UpstreamError::TooLarge { .. } => "too_large",
+        UpstreamError::Credentials(_) => "credentials",
+        UpstreamError::Internal(_) => "internal",
+    }
+}

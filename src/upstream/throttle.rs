@@ -1,0 +1,102 @@
+//! The vendor's `Retry-After`: read, bounded, and obeyed by every report alike.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::{DATE, RETRY_AFTER};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+/// `Retry-After` is never obeyed beyond this.
+pub(super) const LONGEST: Duration = Duration::from_secs(60);
+
+/// When the vendor, having throttled us, may be asked again.
+#[derive(Debug, Default)]
+pub(super) struct Throttle(Mutex<Option<Instant>>);
+
+impl Throttle {
+    /// How long the vendor must not be asked, from `now`.
+    pub(super) fn remaining(&self, now: Instant) -> Option<Duration> {
+        let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        until
+            .map(|until| until.saturating_duration_since(now))
+            .filter(|wait| !wait.is_zero())
+    }
+
+    /// Keeps every report from the vendor for `wait` from `now`, [`LONGEST`] at most.
+    pub(super) fn hold(&self, now: Instant, wait: Duration) {
+        let until = now + wait.min(LONGEST);
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = Some(held.map_or(until, |before| before.max(until)));
+    }
+}
+
+/// The wait that `headers` ask for, in seconds or as a date (RFC 9110, section 10.2.3), [`LONGEST`] at most.
+///
+/// A date is told by the vendor's own clock where the answer has one, so that a wrong clock on either side does not matter.
+pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than fit are a very long time.
+        return Some(
+            text.parse()
+                .map_or(LONGEST, Duration::from_secs)
+                .min(LONGEST),
+        );
+    }
+    let wait = http_date(text)?.duration_since(date(headers).unwrap_or(now));
+    Some(Duration::try_from(wait).unwrap_or_default().min(LONGEST))
+}
+
+/// When the vendor's own clock says that it answered.
+pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    http_date(headers.get(DATE)?.to_str().ok()?)
+}
+
+fn http_date(text: &str) -> Option<Timestamp> {
+    Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait(retry_after: &str, date: Option<&str>) -> Option<u64> {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, retry_after.parse().unwrap());
+        if let Some(date) = date {
+            headers.insert(DATE, date.parse().unwrap());
+        }
+        let now = "2026-11-06T08:49:30Z".parse().unwrap();
+        super::retry_after(&headers, now).map(|wait| wait.as_secs())
+    }
+
+    #[test]
+    fn seconds_and_dates_are_read_and_never_trusted_beyond_a_minute() {
+        assert_eq!(wait("7", None), Some(7));
+        assert_eq!(wait("3600", None), Some(60));
+        assert_eq!(wait("99999999999999999999999", None), Some(60));
+        assert_eq!(wait("Fri, 06 Nov 2026 08:49:37 GMT", None), Some(7));
+        assert_eq!(wait("Fri, 06 Nov 2026 08:49:00 GMT", None), Some(0));
+        assert_eq!(wait("Fri, 06 Nov 2099 08:49:00 GMT", None), Some(60));
+        let fast_clock = Some("Fri, 06 Nov 2026 08:59:00 GMT");
+        assert_eq!(wait("Fri, 06 Nov 2026 08:59:05 GMT", fast_clock), Some(5));
+        for garbage in ["soon", "-3", "1.5", ""] {
+            assert_eq!(wait(garbage, None), None, "{garbage}");
+        }
+    }
+
+    #[test]
+    fn a_shorter_hold_does_not_shorten_a_longer_one() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        assert_eq!(throttle.remaining(now), None);
+
+        throttle.hold(now, Duration::from_secs(9));
+        throttle.hold(now, Duration::from_secs(2));
+        throttle.hold(now, Duration::ZERO);
+
+        assert_eq!(throttle.remaining(now), Some(Duration::from_secs(9)));
+        assert_eq!(throttle.remaining(now + Duration::from_secs(9)), None);
+    }
+}

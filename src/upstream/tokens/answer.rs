@@ -1,0 +1,206 @@
+//! The token endpoint's answer, whose field names are undocumented.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::jwt::{Claims, positive};
+
+/// Names of the ID token, likeliest first: an access token serves only where there is no ID token.
+const ID_TOKEN: [&str; 7] = [
+    "idToken",
+    "id_token",
+    "IdToken",
+    "token",
+    "accessToken",
+    "access_token",
+    "AccessToken",
+];
+const REFRESH_TOKEN: [&str; 3] = ["refreshToken", "refresh_token", "RefreshToken"];
+const EXPIRES_IN: [&str; 3] = ["expiresIn", "expires_in", "ExpiresIn"];
+const CONTAINERS: [&str; 4] = ["data", "tokens", "result", "AuthenticationResult"];
+
+/// A fresh set of tokens.
+#[derive(Clone, Debug)]
+pub(super) struct Fresh {
+    /// The new ID token.
+    pub(super) id: SecretString,
+    /// The new refresh token, where the vendor rotates it.
+    pub(super) refresh: Option<SecretString>,
+    /// How long the ID token lives from its receipt.
+    pub(super) lifetime: Duration,
+}
+
+/// What a token answer can be beside fresh tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoTokens {
+    /// It says `success: false`.
+    Refused,
+    /// It is not JSON, or has no ID token that a header could carry.
+    Garbage,
+}
+
+/// Reads the answer `body`, sent at `date` by the vendor's clock and received at `now` by ours.
+///
+/// It is small (the caller sees to that), so that a tree of values does no harm here.
+pub(super) fn read(
+    body: &[u8],
+    date: Option<Timestamp>,
+    now: Timestamp,
+    default: Duration,
+) -> Result<Fresh, NoTokens> {
+    let root: Value = serde_json::from_slice(body).map_err(|_| NoTokens::Garbage)?;
+    if root
+        .get("success")
+        .is_some_and(|it| *it == Value::Bool(false))
+    {
+        return Err(NoTokens::Refused);
+    }
+    let levels = levels(&root);
+    let find = |names: &[&str]| {
+        names
+            .iter()
+            .flat_map(|name| levels.iter().filter_map(move |level| level.get(*name)))
+            .find_map(usable)
+    };
+    let id = find(&ID_TOKEN).ok_or(NoTokens::Garbage)?;
+    let expires_in = EXPIRES_IN
+        .iter()
+        .flat_map(|name| levels.iter().filter_map(move |level| level.get(*name)))
+        .find_map(seconds);
+    let claims = Claims::of(id);
+    let lifetime = claims
+        .lifetime()
+        .or_else(|| claims.remaining(date?))
+        .or_else(|| claims.remaining(now))
+        .or(expires_in)
+        .unwrap_or(default);
+    Ok(Fresh {
+        id: id.into(),
+        refresh: find(&REFRESH_TOKEN).map(Into::into),
+        lifetime,
+    })
+}
+
+/// The root, and the containers in it and in those.
+fn levels(root: &Value) -> Vec<&Value> {
+    let mut levels = vec![root];
+    let mut done = 0;
+    for _ in 0..2 {
+        let inner: Vec<&Value> = levels[done..]
+            .iter()
+            .flat_map(|level| CONTAINERS.iter().filter_map(|name| level.get(*name)))
+            .collect();
+        done = levels.len();
+        levels.extend(inner);
+    }
+    levels
+}
+
+/// A token that a header can carry.
+fn usable(value: &Value) -> Option<&str> {
+    let token = value.as_str()?.trim();
+    (!token.is_empty() && HeaderValue::from_str(token).is_ok()).then_some(token)
+}
+
+fn seconds(value: &Value) -> Option<Duration> {
+    let seconds = match value {
+        Value::String(text) => text.parse().ok()?,
+        other => other.as_f64()?,
+    };
+    positive(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    const DEFAULT: Duration = Duration::from_secs(900);
+
+    fn read(body: &str) -> Result<(String, Option<String>, u64), NoTokens> {
+        let now = "2026-02-18T09:00:00Z".parse().unwrap();
+        super::read(body.as_bytes(), None, now, DEFAULT).map(|fresh| {
+            (
+                fresh.id.expose_secret().to_owned(),
+                fresh.refresh.map(|token| token.expose_secret().to_owned()),
+                fresh.lifetime.as_secs(),
+            )
+        })
+    }
+
+    #[test]
+    fn every_name_and_place_of_a_token_is_known() {
+        for name in ID_TOKEN {
+            for (before, after) in [
+                ("", ""),
+                (r#""data":{"#, "}"),
+                (r#""tokens":{"#, "}"),
+                (r#""result":{"#, "}"),
+                (r#""AuthenticationResult":{"#, "}"),
+                (r#""success":true,"data":{"tokens":{"#, "}}"),
+            ] {
+                for refresh in REFRESH_TOKEN {
+                    let body = format!(r#"{{{before}"{name}":"new","{refresh}":"next"{after}}}"#);
+
+                    assert_eq!(
+                        read(&body),
+                        Ok(("new".to_owned(), Some("next".to_owned()), 900)),
+                        "{body}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_id_token_goes_before_an_access_token_wherever_it_stands() {
+        let body =
+            r#"{"access_token":"a","AuthenticationResult":{"IdToken":"i","ExpiresIn":"60"}}"#;
+
+        assert_eq!(read(body), Ok(("i".to_owned(), None, 60)));
+    }
+
+    #[test]
+    fn an_answer_without_tokens_is_told_from_a_refusal() {
+        assert_eq!(read(r#"{"success":false}"#), Err(NoTokens::Refused));
+        for garbage in [
+            "",
+            "<html>",
+            "{}",
+            "[]",
+            r#"{"idToken":""}"#,
+            r#"{"idToken":7}"#,
+            r#"{"idToken":"two\nlines"}"#,
+        ] {
+            assert_eq!(read(garbage), Err(NoTokens::Garbage), "{garbage}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_clock_does_not_shorten_a_lifetime() {
+        use base64::Engine;
+        let token = |claims: &str| {
+            let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims);
+            format!(r#"{{"idToken":"e30.{payload}.s"}}"#)
+        };
+        let now: Timestamp = "2026-02-18T09:00:00Z".parse().unwrap();
+        let theirs = now.as_second() - 300;
+        let date = Timestamp::from_second(theirs).unwrap();
+
+        let both = token(&format!(r#"{{"iat":{theirs},"exp":{}}}"#, theirs + 60));
+        let expiry = token(&format!(r#"{{"exp":{}}}"#, theirs + 60));
+        let lifetime = |body: &str, date| {
+            let fresh = super::read(body.as_bytes(), date, now, DEFAULT).unwrap();
+            fresh.lifetime.as_secs()
+        };
+
+        assert_eq!(lifetime(&both, None), 60);
+        assert_eq!(lifetime(&expiry, Some(date)), 60);
+        assert_eq!(lifetime(&expiry, None), 900, "seemingly expired at receipt");
+    }
+}

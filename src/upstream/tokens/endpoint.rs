@@ -1,0 +1,119 @@
+//! The call for new tokens.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use url::Url;
+
+use super::answer::{self, Fresh, NoTokens};
+use crate::clock::Clock;
+use crate::upstream::error::UpstreamError;
+use crate::upstream::telemetry;
+use crate::upstream::throttle;
+use crate::upstream::transport::{Reply, Transport};
+
+/// A token answer is far smaller.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Where tokens are renewed.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    url: Url,
+    default_lifetime: Duration,
+    clock: Clock,
+}
+
+/// Why no new tokens came.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The vendor refuses this refresh token: another attempt with it is of no use.
+    Refused(UpstreamError),
+    /// Something that passes, and how long to wait at least.
+    Passing(UpstreamError, Duration),
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(rename = "refreshToken")]
+    refresh_token: &'a str,
+}
+
+impl Endpoint {
+    /// The endpoint at `url`; an ID token that does not say how long it lives is taken to live for `default_lifetime`.
+    pub(super) const fn new(url: Url, default_lifetime: Duration, clock: Clock) -> Self {
+        Self {
+            url,
+            default_lifetime,
+            clock,
+        }
+    }
+
+    /// Exchanges `refresh` for fresh tokens; `bearer` goes along where the vendor's setup wants it.
+    pub(super) async fn exchange(
+        &self,
+        transport: &Transport,
+        refresh: &SecretString,
+        bearer: Option<&SecretString>,
+    ) -> Result<Fresh, Failure> {
+        let result = self.call(transport, refresh, bearer).await;
+        telemetry::refresh(match &result {
+            Ok(_) => None,
+            Err(Failure::Refused(error) | Failure::Passing(error, _)) => Some(error),
+        });
+        result
+    }
+
+    async fn call(
+        &self,
+        transport: &Transport,
+        refresh: &SecretString,
+        bearer: Option<&SecretString>,
+    ) -> Result<Fresh, Failure> {
+        let passing = |error| Failure::Passing(error, Duration::ZERO);
+        let body = serde_json::to_vec(&Body {
+            refresh_token: refresh.expose_secret(),
+        })
+        .map_err(|_| passing(UpstreamError::Internal("no token request".to_owned())))?;
+        let reply = transport
+            .post(self.url.clone(), bearer, body.into(), MAX_BYTES)
+            .await
+            .map_err(passing)?;
+        match reply {
+            Reply::Body { body, date, .. } => self.read(&body, date),
+            Reply::TooLarge => Err(passing(garbage())),
+            Reply::Status {
+                status,
+                retry_after,
+            } => Err(match status.as_u16() {
+                400 | 401 | 403 => Failure::Refused(UpstreamError::Credentials(format!(
+                    "the refresh token is refused with status {}",
+                    status.as_u16()
+                ))),
+                429 => {
+                    let retry_after = retry_after.unwrap_or(Duration::from_secs(1));
+                    Failure::Passing(UpstreamError::Throttled { retry_after }, retry_after)
+                }
+                other => Failure::Passing(
+                    UpstreamError::Status(other),
+                    retry_after.unwrap_or_default().min(throttle::LONGEST),
+                ),
+            }),
+        }
+    }
+
+    fn read(&self, body: &[u8], date: Option<Timestamp>) -> Result<Fresh, Failure> {
+        answer::read(body, date, self.clock.now(), self.default_lifetime).map_err(|none| match none
+        {
+            NoTokens::Refused => Failure::Refused(UpstreamError::Credentials(
+                "the refresh token is refused with success: false".to_owned(),
+            )),
+            NoTokens::Garbage => Failure::Passing(garbage(), Duration::ZERO),
+        })
+    }
+}
+
+fn garbage() -> UpstreamError {
+    UpstreamError::Untrusted("the token endpoint's answer has no ID token".to_owned())
+}

@@ -1,0 +1,190 @@
+//! The vendor's tokens: held for everybody, renewed once for everybody, and never lost.
+
+mod answer;
+mod endpoint;
+mod jwt;
+mod renewal;
+mod state;
+mod store;
+
+pub(super) use state::Token;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::{Instant, timeout_at};
+
+use self::endpoint::Endpoint;
+use self::jwt::Claims;
+use self::renewal::Renewal;
+use self::state::{Serve, State, Term};
+use self::store::{Store, Stored, fingerprint};
+use super::error::UpstreamError;
+use super::settings::Settings;
+use super::status::TokenState;
+use super::telemetry;
+use super::transport::Transport;
+use crate::clock::Clock;
+
+/// How wrong the clocks may be that an ID token without a refresh token is judged by.
+const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+
+/// The tokens; clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Tokens(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Held by the one renewal that is under way.
+    renewing: tokio::sync::Mutex<()>,
+    configured: Option<SecretString>,
+    store: Option<Store>,
+    endpoint: Endpoint,
+    transport: Arc<Transport>,
+    send_token_on_refresh: bool,
+    lock_patience: Duration,
+    clock: Clock,
+}
+
+impl Tokens {
+    /// The tokens that `settings` give, or newer ones from the token store.
+    ///
+    /// Stored tokens win unless they descend from another refresh token than the one that is configured now: then the operator
+    /// has put in new credentials.
+    pub(super) fn new(settings: &Settings, transport: Arc<Transport>, clock: Clock) -> Self {
+        let store = settings.token_store.clone().map(Store::new);
+        let stored = store.as_ref().and_then(Store::load);
+        let (now, instant) = (clock.now(), Instant::now());
+        let own = settings.refresh_token.as_ref().map(fingerprint);
+        let mut state = State::new(stored.as_ref().map_or(0, |stored| stored.serial));
+        match stored.filter(|stored| own.is_none() || stored.lineage == own) {
+            Some(stored) => adopt(&mut state, stored, now, instant),
+            None => {
+                state.refresh.clone_from(&settings.refresh_token);
+                state.lineage = own;
+                if let Some(id) = &settings.id_token {
+                    hold_configured(&mut state, id, settings, now, instant);
+                }
+            }
+        }
+        if state.refresh.is_none() {
+            tracing::warn!(
+                "there is no refresh token: the vendor can be asked only until the ID token expires"
+            );
+        }
+        Self(Arc::new(Shared {
+            state: Mutex::new(state),
+            renewing: tokio::sync::Mutex::new(()),
+            configured: settings.refresh_token.clone(),
+            store,
+            endpoint: Endpoint::new(
+                settings.token_url.clone(),
+                settings.token_lifetime,
+                clock.clone(),
+            ),
+            transport,
+            send_token_on_refresh: settings.send_token_on_refresh,
+            lock_patience: settings.timeout.saturating_mul(2),
+            clock,
+        }))
+    }
+
+    /// An ID token that has not expired; waits for its renewal where there is none, until `deadline` at most.
+    pub(super) async fn current(&self, deadline: Instant) -> Result<Token, UpstreamError> {
+        let served = self.0.state().serve(Instant::now());
+        match served {
+            Serve::Token { token, due } => {
+                if due {
+                    self.renew(token.generation);
+                }
+                Ok(token)
+            }
+            Serve::Renew(generation) => self.newer_than(generation, deadline).await,
+        }
+    }
+
+    /// Notes that the vendor refused the ID token of `generation`.
+    pub(super) fn refused(&self, generation: u64) {
+        self.0.state().refused(generation, Instant::now());
+        self.0.publish();
+    }
+
+    /// Notes that the vendor took an ID token.
+    pub(super) fn accepted(&self) {
+        self.0.state().accepted();
+    }
+
+    /// An ID token newer than `generation`: the one that somebody else has got meanwhile, else a fresh one.
+    pub(super) async fn newer_than(
+        &self,
+        generation: u64,
+        deadline: Instant,
+    ) -> Result<Token, UpstreamError> {
+        timeout_at(deadline, self.renew(generation))
+            .await
+            .map_err(|_| UpstreamError::Timeout)?
+            .map_err(|_| UpstreamError::Internal("the renewal of the tokens died".to_owned()))?
+    }
+
+    /// What readiness and operators are told.
+    pub(super) fn state(&self) -> TokenState {
+        self.0.state().token_state(Instant::now())
+    }
+
+    /// Starts a renewal that no leaving caller can interrupt between the vendor's answer and the disk.
+    fn renew(&self, generation: u64) -> tokio::task::JoinHandle<Result<Token, UpstreamError>> {
+        let shared = Arc::clone(&self.0);
+        tokio::spawn(async move { Renewal::of(&shared).run(generation).await })
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self) {
+        telemetry::token_state(self.state().token_state(Instant::now()));
+    }
+}
+
+/// Takes stored tokens into use.
+fn adopt(state: &mut State, stored: Stored, now: jiff::Timestamp, instant: Instant) {
+    state.serial = stored.serial;
+    state.lineage = stored.lineage;
+    state.refresh = Some(stored.refresh);
+    let left = Duration::try_from(stored.expires_at.duration_since(now)).unwrap_or_default();
+    let lived = Duration::try_from(now.duration_since(stored.obtained_at)).unwrap_or_default();
+    if !left.is_zero() {
+        let received = instant.checked_sub(lived).unwrap_or(instant);
+        let term = Term::new(received, lived.saturating_add(left));
+        state.hold(stored.id, Some(term));
+    }
+}
+
+/// Takes the configured ID token into use, unless it has expired.
+fn hold_configured(
+    state: &mut State,
+    id: &SecretString,
+    settings: &Settings,
+    now: jiff::Timestamp,
+    instant: Instant,
+) {
+    let claims = Claims::of(id.expose_secret());
+    let renewable = settings.refresh_token.is_some();
+    // A token that can't be renewed is used as long as it may be good; one that can is not worth a refused call.
+    let reference = if renewable {
+        now
+    } else {
+        now.saturating_sub(jiff::SignedDuration::try_from(CLOCK_SKEW).unwrap_or_default())
+            .unwrap_or(now)
+    };
+    let term = match claims.remaining(reference) {
+        Some(left) => Some(Term::new(instant, left)),
+        None if claims.expires() => return,
+        None => renewable.then(|| Term::new(instant, settings.token_lifetime)),
+    };
+    state.hold(id.clone(), term);
+}

@@ -1,0 +1,243 @@
+//! One renewal: compare, lock, ask, write down, take into use.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+
+use super::answer::Fresh;
+use super::endpoint::Failure;
+use super::state::{Term, Token};
+use super::store::{Store, Stored, fingerprint};
+use super::{Shared, adopt};
+use crate::upstream::error::UpstreamError;
+use crate::upstream::telemetry;
+
+/// Attempts within one renewal, where the failure passes.
+const ATTEMPTS: u32 = 3;
+const BACKOFF: Duration = Duration::from_millis(200);
+/// Pauses between attempts to write down tokens that could not be written.
+const SAVE_AGAIN: Duration = Duration::from_secs(5);
+
+/// One renewal of shared tokens.
+pub(super) struct Renewal<'a> {
+    shared: &'a Arc<Shared>,
+}
+
+impl<'a> Renewal<'a> {
+    /// A renewal of `shared`.
+    pub(super) const fn of(shared: &'a Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// An ID token newer than `generation`, unless the vendor or a pause after failures denies it.
+    pub(super) async fn run(&self, generation: u64) -> Result<Token, UpstreamError> {
+        let _one_at_a_time = self.shared.renewing.lock().await;
+        // Whoever waited here may find that the work is done, or that it has just failed.
+        if let Some(token) = self.state().newer_than(generation, Instant::now()) {
+            return Ok(token);
+        }
+        self.state().may_renew(Instant::now())?;
+        let result = self.renew_or_adopt(generation).await;
+        self.shared.publish();
+        result
+    }
+
+    async fn renew_or_adopt(&self, generation: u64) -> Result<Token, UpstreamError> {
+        let _alone = match &self.shared.store {
+            Some(store) => match store.lock(self.shared.lock_patience).await {
+                Ok(held) => Some(held),
+                Err(_) => {
+                    let error = UpstreamError::Timeout;
+                    tracing::warn!("another process holds the token store's lock");
+                    let now = Instant::now();
+                    self.state()
+                        .renewal_failed(error.clone(), now, Duration::ZERO);
+                    return Err(error);
+                }
+            },
+            None => None,
+        };
+        if let Some(token) = self.adopt_newer(generation).await {
+            return Ok(token);
+        }
+        match self.ask().await {
+            Ok((fresh, used, received)) => Ok(self.take(fresh, used, received).await),
+            Err((error, at_least)) => {
+                tracing::warn!(%error, "the tokens could not be renewed");
+                let now = Instant::now();
+                self.state().renewal_failed(error.clone(), now, at_least);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes over what another process wrote down since we last looked.
+    async fn adopt_newer(&self, generation: u64) -> Option<Token> {
+        let store = self.shared.store.clone()?;
+        let stored = tokio::task::spawn_blocking(move || store.load())
+            .await
+            .ok()??;
+        let mut state = self.state();
+        if stored.serial <= state.serial {
+            return None;
+        }
+        adopt(&mut state, stored, self.shared.clock.now(), Instant::now());
+        let token = state.newer_than(generation, Instant::now())?;
+        state.renewed();
+        tracing::info!("another process has renewed the tokens");
+        Some(token)
+    }
+
+    /// Asks with the newest refresh token and, should that be refused, once with the configured one.
+    async fn ask(&self) -> Result<(Fresh, SecretString, Instant), (UpstreamError, Duration)> {
+        let (newest, bearer) = {
+            let state = self.state();
+            let bearer = state.newest().cloned();
+            (state.refresh.clone(), bearer)
+        };
+        let Some(newest) = newest else {
+            let error = UpstreamError::Credentials("there is no refresh token".to_owned());
+            return Err((error, Duration::ZERO));
+        };
+        let bearer = bearer.filter(|_| self.shared.send_token_on_refresh);
+        match self.exchange(&newest, bearer.as_ref()).await {
+            Ok((fresh, received)) => Ok((fresh, newest, received)),
+            Err(Failure::Passing(error, at_least)) => Err((error, at_least)),
+            Err(Failure::Refused(error)) => {
+                let configured = self.shared.configured.clone().filter(|configured| {
+                    configured.expose_secret() != newest.expose_secret()
+                        && !self.state().fallback_spent
+                });
+                let Some(configured) = configured else {
+                    return Err((error, Duration::ZERO));
+                };
+                tracing::warn!("the newest refresh token is refused: trying the configured one");
+                match self.exchange(&configured, bearer.as_ref()).await {
+                    Ok((fresh, received)) => Ok((fresh, configured, received)),
+                    Err(Failure::Passing(error, at_least)) => Err((error, at_least)),
+                    Err(Failure::Refused(error)) => {
+                        // Once is enough: using a dead token again and again may revoke those that live.
+                        self.state().fallback_spent = true;
+                        Err((error, Duration::ZERO))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Exchanges one refresh token, with a few attempts where the failure passes.
+    async fn exchange(
+        &self,
+        refresh: &SecretString,
+        bearer: Option<&SecretString>,
+    ) -> Result<(Fresh, Instant), Failure> {
+        let mut attempt = 1;
+        loop {
+            // Before the call, so that what the call takes is not added to the token's life.
+            let received = Instant::now();
+            let result = self
+                .shared
+                .endpoint
+                .exchange(&self.shared.transport, refresh, bearer)
+                .await;
+            match result {
+                Ok(fresh) => return Ok((fresh, received)),
+                Err(Failure::Passing(
+                    UpstreamError::Status(500..) | UpstreamError::Connection(_),
+                    at_least,
+                )) if attempt < ATTEMPTS && at_least <= BACKOFF => {
+                    let most = BACKOFF * 2_u32.pow(attempt);
+                    tokio::time::sleep(rand::random_range(Duration::ZERO..=most)).await;
+                    attempt += 1;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// Writes fresh tokens down, then takes them into use.
+    async fn take(&self, fresh: Fresh, used: SecretString, received: Instant) -> Token {
+        let rotated = fresh
+            .refresh
+            .as_ref()
+            .is_some_and(|new| new.expose_secret() != used.expose_secret());
+        let now = self.shared.clock.now();
+        let lifetime = jiff::SignedDuration::try_from(fresh.lifetime).unwrap_or_default();
+        let configured = self.shared.configured.as_ref();
+        let stored = {
+            let state = self.state();
+            Stored {
+                serial: state.serial + 1,
+                id: fresh.id.clone(),
+                obtained_at: now,
+                expires_at: now.saturating_add(lifetime).unwrap_or(now),
+                lineage: match configured {
+                    Some(own) if own.expose_secret() == used.expose_secret() => {
+                        Some(fingerprint(own))
+                    }
+                    _ => state.lineage.clone(),
+                },
+                refresh: fresh.refresh.unwrap_or(used),
+            }
+        };
+        match &self.shared.store {
+            Some(store) => self.write_down(store, &stored).await,
+            None if rotated && self.state().serial == 0 => tracing::warn!(
+                "the vendor rotates refresh tokens and there is no token_store: after a restart the configured one may be dead"
+            ),
+            None => {}
+        }
+        let mut state = self.state();
+        state.serial = stored.serial;
+        state.lineage = stored.lineage;
+        state.refresh = Some(stored.refresh);
+        state.renewed();
+        tracing::info!(
+            lifetime_s = fresh.lifetime.as_secs(),
+            rotated,
+            "the tokens are renewed"
+        );
+        state.hold(fresh.id, Some(Term::new(received, fresh.lifetime)))
+    }
+
+    /// Writes the tokens down before they are relied on.
+    ///
+    /// Where that fails they are used nevertheless, since the old ones may be dead already and refusing to work would not
+    /// bring them back; they are then written as soon as it can be done.
+    async fn write_down(&self, store: &Store, stored: &Stored) {
+        if save(store, stored).await {
+            return;
+        }
+        let (shared, store, stored) = (Arc::clone(self.shared), store.clone(), stored.clone());
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(SAVE_AGAIN).await;
+                let _one_at_a_time = shared.renewing.lock().await;
+                let outdated = shared.state().serial != stored.serial;
+                if outdated || save(&store, &stored).await {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, super::State> {
+        self.shared.state()
+    }
+}
+
+async fn save(store: &Store, stored: &Stored) -> bool {
+    let (store, stored) = (store.clone(), stored.clone());
+    let result = tokio::task::spawn_blocking(move || store.save(&stored)).await;
+    match result {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::error!(kind = %error.kind(), "the newest tokens could not be written to the token store: they are in memory only");
+            telemetry::store_failure();
+            false
+        }
+        Err(_) => false,
+    }
+}

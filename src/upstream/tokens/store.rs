@@ -1,0 +1,238 @@
+//! The file that keeps the newest tokens, so that a restart does not come with a refresh token that is dead.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// How often another process is asked whether it is done with the file.
+const LOCK_POLL: Duration = Duration::from_millis(25);
+
+/// What the file keeps.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    /// Grows with each writing, over all processes that share the file.
+    pub(super) serial: u64,
+    /// The newest refresh token.
+    pub(super) refresh: SecretString,
+    /// The ID token that came with it.
+    pub(super) id: SecretString,
+    /// When the ID token was received.
+    pub(super) obtained_at: Timestamp,
+    /// When it expires, by the clock of the process that received it.
+    pub(super) expires_at: Timestamp,
+    /// The [`fingerprint`] of the configured refresh token that these tokens descend from.
+    pub(super) lineage: Option<String>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Content {
+    serial: u64,
+    refresh_token: String,
+    id_token: String,
+    obtained_at: Timestamp,
+    expires_at: Timestamp,
+    lineage: Option<String>,
+}
+
+/// The file, and the lock beside it that lets several processes share it.
+#[derive(Clone, Debug)]
+pub(super) struct Store {
+    path: PathBuf,
+}
+
+/// Holds the lock until it is dropped.
+#[derive(Debug)]
+pub(super) struct Held {
+    _file: Option<File>,
+}
+
+/// Tells one configured refresh token from another without keeping it.
+pub(super) fn fingerprint(token: &SecretString) -> String {
+    hex::encode(Sha256::digest(token.expose_secret()))
+}
+
+impl Store {
+    /// The store in the file at `path`, which need not exist yet.
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// What the file keeps; `None` where there is no file, or none that can be read (which is logged).
+    pub(super) fn load(&self) -> Option<Stored> {
+        let bytes = match std::fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                self.warn(error.kind());
+                return None;
+            }
+        };
+        // serde's own message may quote the file.
+        let content = serde_json::from_slice::<Content>(&bytes)
+            .inspect_err(|_| self.warn(io::ErrorKind::InvalidData))
+            .ok()?;
+        Some(Stored {
+            serial: content.serial,
+            refresh: content.refresh_token.into(),
+            id: content.id_token.into(),
+            obtained_at: content.obtained_at,
+            expires_at: content.expires_at,
+            lineage: content.lineage,
+        })
+    }
+
+    /// Replaces what the file keeps, at once or not at all, and returns when it is on disk.
+    pub(super) fn save(&self, stored: &Stored) -> io::Result<()> {
+        let content = serde_json::to_vec_pretty(&Content {
+            serial: stored.serial,
+            refresh_token: stored.refresh.expose_secret().to_owned(),
+            id_token: stored.id.expose_secret().to_owned(),
+            obtained_at: stored.obtained_at,
+            expires_at: stored.expires_at,
+            lineage: stored.lineage.clone(),
+        })?;
+        let folder = self.folder();
+        // A temporary file is its owner's alone (mode 0600) from the start.
+        let mut file = tempfile::Builder::new()
+            .prefix(".pitaya-tokens-")
+            .tempfile_in(folder)?;
+        file.write_all(&content)?;
+        file.as_file().sync_all()?;
+        file.persist(&self.path).map_err(|error| error.error)?;
+        // The renaming itself is durable only once the folder is.
+        File::open(folder)?.sync_all()
+    }
+
+    /// Waits until no other process renews the tokens of this file, `patience` at most.
+    ///
+    /// Where the file system has no locks, nothing is held, and nobody waits.
+    pub(super) async fn lock(&self, patience: Duration) -> io::Result<Held> {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".lock");
+        let file = match lock_file(Path::new(&path)) {
+            Ok(file) => file,
+            Err(error) => {
+                tracing::debug!(kind = %error.kind(), "the token store cannot be locked");
+                return Ok(Held { _file: None });
+            }
+        };
+        let give_up = tokio::time::Instant::now() + patience;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Held { _file: Some(file) }),
+                Err(std::fs::TryLockError::WouldBlock) => {}
+                Err(std::fs::TryLockError::Error(error)) => {
+                    tracing::debug!(kind = %error.kind(), "the token store cannot be locked");
+                    return Ok(Held { _file: None });
+                }
+            }
+            if tokio::time::Instant::now() >= give_up {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            tokio::time::sleep(LOCK_POLL).await;
+        }
+    }
+
+    fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        }
+    }
+
+    fn warn(&self, kind: io::ErrorKind) {
+        tracing::warn!(path = %self.path.display(), %kind, "the token store cannot be read; the configured tokens serve");
+    }
+}
+
+fn lock_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(serial: u64) -> Stored {
+        Stored {
+            serial,
+            refresh: format!("refresh-{serial}").into(),
+            id: format!("id-{serial}").into(),
+            obtained_at: "2026-02-18T09:00:00Z".parse().unwrap(),
+            expires_at: "2026-02-18T10:00:00Z".parse().unwrap(),
+            lineage: Some(fingerprint(&"configured".into())),
+        }
+    }
+
+    #[test]
+    fn what_was_saved_is_loaded_and_only_its_owner_may_read_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.json");
+        let store = Store::new(path.clone());
+        assert!(store.load().is_none());
+
+        store.save(&stored(1)).unwrap();
+        store.save(&stored(2)).unwrap();
+
+        let loaded = store.load().unwrap();
+        assert_eq!(loaded.serial, 2);
+        assert_eq!(loaded.refresh.expose_secret(), "refresh-2");
+        assert_eq!(loaded.id.expose_secret(), "id-2");
+        assert_eq!(loaded.expires_at, stored(2).expires_at);
+        assert_eq!(loaded.lineage, stored(2).lineage);
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "nothing is left behind"
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.json");
+
+        for garbage in ["", "{", "{}", "[1]", "\u{0}"] {
+            std::fs::write(&path, garbage).unwrap();
+
+            assert!(Store::new(path.clone()).load().is_none(), "{garbage:?}");
+        }
+        assert!(Store::new(folder.path().to_path_buf()).load().is_none());
+    }
+
+    #[test]
+    fn saving_where_nothing_can_be_written_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path().join("missing").join("tokens.json"));
+
+        assert!(store.save(&stored(1)).is_err());
+    }
+
+    #[tokio::test]
+    async fn the_lock_is_held_by_one_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path().join("tokens.json"));
+
+        let held = store.lock(Duration::ZERO).await.unwrap();
+        assert!(store.lock(Duration::ZERO).await.is_err());
+        drop(held);
+
+        assert!(store.lock(Duration::ZERO).await.is_ok());
+    }
+}

@@ -1,0 +1,198 @@
+//! Rows into figures, without keeping a row.
+
+use foldhash::{HashMap, HashMapExt};
+
+use super::block::Block;
+use super::fault::Fault;
+use super::layout::Layout;
+use super::row::Row;
+
+/// Bytes that any answer may take beside its own length, however odd it is.
+const FLOOR: usize = 16 << 20;
+/// Entities of each site and day that the room is reckoned for, beside the answer's own length.
+const ENTITIES_PER_SITE: usize = 4;
+/// What a map's entry, a box and a vector's element take, about.
+const OVERHEAD: usize = 96;
+
+/// Someone whom rows speak of, by what the rows say of it: not a site yet.
+#[derive(Debug)]
+pub(in crate::upstream) struct Identity {
+    /// The vendor's entity, which is not a site id.
+    pub(in crate::upstream) entity: Option<Box<str>>,
+    /// The vendor's name of the site.
+    pub(in crate::upstream) name: Option<Box<str>>,
+    /// By date: its figures.
+    pub(in crate::upstream) days: Box<[Option<Block>]>,
+}
+
+/// Rows of one entity that differ only in time: a part of a site's figures, as by region or filter.
+struct Part {
+    identity: usize,
+    /// The first row's place, and of the later rows a bit for each: most odd answers have one row a part.
+    first: usize,
+    seen: Option<Box<[u64]>>,
+}
+
+/// Gathers rows, and sees to it that their memory stays in proportion to the answer's length.
+pub(super) struct Accumulator<'a> {
+    layout: &'a Layout,
+    identities: Vec<Identity>,
+    parts: Vec<Part>,
+    by_key: HashMap<Box<[u8]>, usize>,
+    identity_by_key: HashMap<Box<[u8]>, usize>,
+    key: Vec<u8>,
+    outside: u64,
+    room: usize,
+}
+
+impl<'a> Accumulator<'a> {
+    /// An accumulator for an answer of `body_len` bytes.
+    pub(super) fn new(layout: &'a Layout, body_len: usize) -> Self {
+        let request = layout.request();
+        let honest = request.sites.len()
+            * request.dates.len()
+            * layout.block_len()
+            * size_of::<f64>()
+            * ENTITIES_PER_SITE;
+        Self {
+            layout,
+            identities: Vec::new(),
+            parts: Vec::new(),
+            by_key: HashMap::new(),
+            identity_by_key: HashMap::new(),
+            key: Vec::new(),
+            outside: 0,
+            room: FLOOR.saturating_add(honest).saturating_add(body_len),
+        }
+    }
+
+    /// The layout of the report that is read.
+    pub(super) const fn layout(&self) -> &'a Layout {
+        self.layout
+    }
+
+    /// Counts a row outside the dates asked for.
+    pub(super) fn ignore(&mut self) {
+        self.outside += 1;
+    }
+
+    /// Adds a row that is on `date` (its index) and in `slot`; one that was seen before counts once.
+    pub(super) fn add(&mut self, row: &Row<'_>, date: usize, slot: usize) -> Result<(), Fault> {
+        let part = self.part(row)?;
+        let stride = self.layout.stride();
+        let Some(slot) = self.first_free(part, date, slot, stride)? else {
+            return Ok(());
+        };
+        let identity = self.parts[part].identity;
+        if self.identities[identity].days[date].is_none() {
+            self.take(self.layout.block_len() * size_of::<f64>())?;
+        }
+        self.identities[identity].days[date]
+            .get_or_insert_with(|| Block::new(self.layout))
+            .add(self.layout, slot, &row.values);
+        Ok(())
+    }
+
+    /// Everyone whom a row spoke of, and how many rows were outside the dates.
+    pub(super) fn finish(self) -> (Vec<Identity>, u64) {
+        (self.identities, self.outside)
+    }
+
+    /// The part that `row` belongs to.
+    fn part(&mut self, row: &Row<'_>) -> Result<usize, Fault> {
+        self.key.clear();
+        for text in [row.entity.as_deref(), row.name.as_deref()] {
+            write_key(&mut self.key, text);
+        }
+        let of_identity = self.key.len();
+        for text in [row.filter, row.regions] {
+            write_key(&mut self.key, text);
+        }
+        if let Some(part) = self.by_key.get(self.key.as_slice()) {
+            return Ok(*part);
+        }
+        let identity = match self.identity_by_key.get(&self.key[..of_identity]) {
+            Some(identity) => *identity,
+            None => self.add_identity(row, of_identity)?,
+        };
+        self.take(self.key.len() + size_of::<Part>() + OVERHEAD)?;
+        self.parts.push(Part {
+            identity,
+            first: usize::MAX,
+            seen: None,
+        });
+        let part = self.parts.len() - 1;
+        self.by_key.insert(self.key.as_slice().into(), part);
+        Ok(part)
+    }
+
+    fn add_identity(&mut self, row: &Row<'_>, key_len: usize) -> Result<usize, Fault> {
+        let dates = self.layout.request().dates.len();
+        self.take(2 * key_len + dates * size_of::<Option<Block>>() + OVERHEAD)?;
+        self.identities.push(Identity {
+            entity: row.entity.as_deref().map(Into::into),
+            name: row.name.as_deref().map(Into::into),
+            days: std::iter::repeat_with(|| None).take(dates).collect(),
+        });
+        let identity = self.identities.len() - 1;
+        self.identity_by_key
+            .insert(self.key[..key_len].into(), identity);
+        Ok(identity)
+    }
+
+    /// Where a row of `part` at `slot` belongs: there, or in the second occurrence of a repeated hour, or nowhere.
+    fn first_free(
+        &mut self,
+        part: usize,
+        date: usize,
+        slot: usize,
+        stride: usize,
+    ) -> Result<Option<usize>, Fault> {
+        let second = self.layout.second(date, slot);
+        for slot in [Some(slot), second].into_iter().flatten() {
+            if self.mark(part, date * stride + slot)? {
+                return Ok(Some(slot));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Marks a place as seen; whether it was not yet.
+    fn mark(&mut self, part: usize, place: usize) -> Result<bool, Fault> {
+        if self.parts[part].first == usize::MAX {
+            self.parts[part].first = place;
+            return Ok(true);
+        }
+        if self.parts[part].first == place {
+            return Ok(false);
+        }
+        if self.parts[part].seen.is_none() {
+            let words = (self.layout.request().dates.len() * self.layout.stride()).div_ceil(64);
+            self.take(words * size_of::<u64>())?;
+            self.parts[part].seen = Some(vec![0; words].into());
+        }
+        let Some(seen) = &mut self.parts[part].seen else {
+            return Ok(false);
+        };
+        let (word, bit) = (&mut seen[place / 64], 1 << (place % 64));
+        let new = *word & bit == 0;
+        *word |= bit;
+        Ok(new)
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.room = self.room.checked_sub(bytes).ok_or(Fault::TooLarge)?;
+        Ok(())
+    }
+}
+
+/// Appends `text` so that no two lists of texts give the same key.
+fn write_key(key: &mut Vec<u8>, text: Option<&str>) {
+    match text {
+        Some(text) => {
+            key.extend_from_slice(&text.len().to_le_bytes());
+            key.extend_from_slice(text.as_bytes());
+        }
+        None => key.extend_from_slice(&usize::MAX.to_le_bytes()),
+    }
+}

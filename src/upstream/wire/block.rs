@@ -1,0 +1,93 @@
+//! The figures of one entity on one day, while its parts are being combined.
+
+use super::layout::{DWELL_COLUMNS, Layout};
+use crate::domain::metric::VendorMetric;
+
+/// Stands for "more than one part" in the first column of dwell time, where no value of the vendor is infinite.
+const SEVERAL: f64 = f64::INFINITY;
+
+/// One day's figures, column by column, NaN where there is none; combining is associative, and the order changes nothing
+/// but the rounding of sums of fractions.
+#[derive(Clone, Debug)]
+pub(in crate::upstream) struct Block(Box<[f64]>);
+
+impl Block {
+    /// A day without figures.
+    pub(in crate::upstream) fn new(layout: &Layout) -> Self {
+        Self(vec![f64::NAN; layout.block_len()].into())
+    }
+
+    /// Adds one part's figures (by [`VendorMetric`], NaN where absent) to those of `slot`.
+    pub(super) fn add(
+        &mut self,
+        layout: &Layout,
+        slot: usize,
+        values: &[f64; VendorMetric::ALL.len()],
+    ) {
+        let weight = values[VendorMetric::Entrances as usize];
+        for metric in layout.request().metrics.iter() {
+            let value = values[metric as usize];
+            let (Some(column), false) = (layout.column(metric), value.is_nan()) else {
+                continue;
+            };
+            let at = column * layout.stride() + slot;
+            if metric == VendorMetric::DwellTime {
+                one_more(&mut self.0[at], value);
+                if weight > 0.0 {
+                    sum(&mut self.0[at + layout.stride()], value * weight);
+                    sum(&mut self.0[at + 2 * layout.stride()], weight);
+                }
+            } else {
+                sum(&mut self.0[at], value);
+            }
+        }
+    }
+
+    /// Adds the parts in `other`.
+    pub(in crate::upstream) fn merge(&mut self, layout: &Layout, other: &Self) {
+        let dwell = layout
+            .column(VendorMetric::DwellTime)
+            .map(|column| column * layout.stride()..(column + 1) * layout.stride());
+        for (at, (mine, other)) in self.0.iter_mut().zip(&other.0).enumerate() {
+            if other.is_nan() {
+                continue;
+            }
+            if dwell.as_ref().is_some_and(|dwell| dwell.contains(&at)) {
+                one_more(mine, *other);
+            } else {
+                sum(mine, *other);
+            }
+        }
+    }
+
+    /// The figure of `metric` in `slot`.
+    pub(in crate::upstream) fn figure(
+        &self,
+        layout: &Layout,
+        metric: VendorMetric,
+        slot: usize,
+    ) -> Option<f64> {
+        let at = layout.column(metric)? * layout.stride() + slot;
+        let value = self.0[at];
+        let value = if metric == VendorMetric::DwellTime && value.is_infinite() {
+            const { assert!(DWELL_COLUMNS == 3) };
+            self.0[at + layout.stride()] / self.0[at + 2 * layout.stride()]
+        } else {
+            value
+        };
+        (!value.is_nan()).then_some(value)
+    }
+}
+
+fn sum(sum: &mut f64, value: f64) {
+    // Saturates, since an infinite figure would be taken for an absent one.
+    *sum = if sum.is_nan() {
+        value.min(f64::MAX)
+    } else {
+        (*sum + value).min(f64::MAX)
+    };
+}
+
+fn one_more(only: &mut f64, value: f64) {
+    *only = if only.is_nan() { value } else { SEVERAL };
+}

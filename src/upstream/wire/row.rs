@@ -1,0 +1,335 @@
+//! One row of a report, read without keeping it.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::accumulate::Accumulator;
+use super::fault::Fault;
+use super::time;
+use crate::domain::dates::parse_date_bytes;
+use crate::domain::metric::VendorMetric;
+
+/// What a row says.
+pub(super) struct Row<'de> {
+    pub(super) entity: Option<Cow<'de, str>>,
+    pub(super) name: Option<Cow<'de, str>>,
+    /// The filter and the regions as they stand in the JSON text: they only tell parts apart.
+    pub(super) filter: Option<&'de str>,
+    pub(super) regions: Option<&'de str>,
+    /// By [`VendorMetric`]: NaN where the row has none.
+    pub(super) values: [f64; VendorMetric::ALL.len()],
+}
+
+/// Why reading stopped, where it was not the JSON text's fault: serde's own messages may quote the body.
+pub(super) type Reason = Cell<Option<Fault>>;
+
+/// Reads the list of rows into an [`Accumulator`].
+pub(super) struct Rows<'a, 'b> {
+    pub(super) into: &'a mut Accumulator<'b>,
+    pub(super) reason: &'a Reason,
+}
+
+impl<'de> DeserializeSeed<'de> for Rows<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Rows<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of rows")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<(), A::Error> {
+        let mut last_date = (*b"0000-00-00", None);
+        while rows
+            .next_element_seed(OneRow {
+                into: self.into,
+                reason: self.reason,
+                last_date: &mut last_date,
+            })?
+            .is_some()
+        {}
+        Ok(())
+    }
+}
+
+struct OneRow<'a, 'b> {
+    into: &'a mut Accumulator<'b>,
+    reason: &'a Reason,
+    /// The last row's date and its index: rows of one day mostly follow one another.
+    last_date: &'a mut ([u8; 10], Option<usize>),
+}
+
+enum Field {
+    Time,
+    SiteName,
+    EntityId,
+    FilterId,
+    RegionNames,
+    Metric(VendorMetric),
+    Other,
+}
+
+impl OneRow<'_, '_> {
+    fn place<E: Error>(&mut self, text: &str) -> Result<(Option<usize>, usize), E> {
+        let request = self.into.layout().request();
+        let Some((date, minute)) = time::split(text, request.bucket) else {
+            return Err(fail(
+                self.reason,
+                "a row's time is malformed or off the grid",
+            ));
+        };
+        if self.last_date.0 != *date {
+            let Some(day) = parse_date_bytes(date) else {
+                return Err(fail(
+                    self.reason,
+                    "a row's time is malformed or off the grid",
+                ));
+            };
+            *self.last_date = (*date, request.dates.index_of(day));
+        }
+        Ok((
+            self.last_date.1,
+            usize::from(minute / request.bucket.minutes()),
+        ))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for OneRow<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for OneRow<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a row")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<(), A::Error> {
+        let mut row = Row {
+            entity: None,
+            name: None,
+            filter: None,
+            regions: None,
+            values: [f64::NAN; VendorMetric::ALL.len()],
+        };
+        let mut place = None;
+        let metrics = self.into.layout().request().metrics;
+        while let Some(field) = fields.next_key::<FieldName>()? {
+            match field.0 {
+                Field::Time => {
+                    let Text(Some(text)) = fields.next_value()? else {
+                        return Err(fail(self.reason, "a row's time is not a text"));
+                    };
+                    if place.replace(self.place(&text)?).is_some() {
+                        return Err(fail(self.reason, "a row has two times"));
+                    }
+                }
+                Field::SiteName => row.name = fields.next_value::<Text>()?.0,
+                Field::EntityId => row.entity = fields.next_value::<Text>()?.0,
+                Field::FilterId => row.filter = Some(fields.next_value::<&RawValue>()?.get()),
+                Field::RegionNames => row.regions = Some(fields.next_value::<&RawValue>()?.get()),
+                Field::Metric(metric) if metrics.contains(metric) => {
+                    let value = fields.next_value_seed(Number(self.reason))?;
+                    if !row.values[metric as usize].is_nan() {
+                        return Err(fail(self.reason, "a row has two figures of one metric"));
+                    }
+                    row.values[metric as usize] = value;
+                }
+                Field::Metric(_) | Field::Other => {
+                    fields.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        match place {
+            None => Err(fail(self.reason, "a row has no time")),
+            Some((None, _)) => {
+                self.into.ignore();
+                Ok(())
+            }
+            Some((Some(date), slot)) => self.into.add(&row, date, slot).map_err(|fault| {
+                self.reason.set(Some(fault));
+                A::Error::custom("too large")
+            }),
+        }
+    }
+}
+
+/// Notes why reading stops; the error itself says nothing.
+fn fail<E: Error>(reason: &Reason, what: &'static str) -> E {
+    reason.set(Some(Fault::Malformed(what)));
+    E::custom(what)
+}
+
+struct FieldName(Field);
+
+impl<'de> serde::Deserialize<'de> for FieldName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl Visitor<'_> for Names {
+            type Value = FieldName;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a field's name")
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<FieldName, E> {
+                Ok(FieldName(match name {
+                    "time" => Field::Time,
+                    "site_name" => Field::SiteName,
+                    "entity_id" => Field::EntityId,
+                    "filter_id" => Field::FilterId,
+                    "region_names" => Field::RegionNames,
+                    other => VendorMetric::from_name(other).map_or(Field::Other, Field::Metric),
+                }))
+            }
+        }
+        deserializer.deserialize_identifier(Names)
+    }
+}
+
+/// A text, or a number as the text of it; anything else, or an empty text, says nothing.
+#[derive(Debug, Default)]
+pub(super) struct Text<'de>(pub(super) Option<Cow<'de, str>>);
+
+impl<'de: 'a, 'a> serde::Deserialize<'de> for Text<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyText;
+        impl<'de> Visitor<'de> for AnyText {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a number")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text((!text.is_empty()).then_some(Cow::Borrowed(text))))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(
+                    (!text.is_empty()).then(|| Cow::Owned(text.to_owned())),
+                ))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Text<'de>, E> {
+                Ok(Text(Some(Cow::Owned(number.to_string()))))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Text<'de>, E> {
+                Ok(Text(Some(Cow::Owned(number.to_string()))))
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Text<'de>, E> {
+                // 36655.0 is the same entity as 36655, and that is how floats without a fraction are written here.
+                Ok(Text(Some(Cow::Owned(number.to_string()))))
+            }
+
+            fn visit_bool<E: Error>(self, _: bool) -> Result<Text<'de>, E> {
+                Ok(Text(None))
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Text<'de>, E> {
+                Ok(Text(None))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Text<'de>, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Text(None))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text<'de>, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Text(None))
+            }
+        }
+        deserializer.deserialize_any(AnyText)
+    }
+}
+
+/// A figure: finite and not negative, or `null`, which is NaN here.
+struct Number<'a>(&'a Reason);
+
+impl Number<'_> {
+    fn refuse<E: Error>(&self) -> E {
+        fail(
+            self.0,
+            "a figure is not a finite number that is not negative",
+        )
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Number<'_> {
+    type Value = f64;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<f64, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Number<'_> {
+    type Value = f64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a figure")
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<f64, E> {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "the nearest float is what JSON numbers mean"
+        )]
+        let value = value as f64;
+        Ok(value)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<f64, E> {
+        match u64::try_from(value) {
+            Ok(value) => self.visit_u64(value),
+            Err(_) => Err(self.refuse()),
+        }
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<f64, E> {
+        if value.is_finite() && value >= 0.0 {
+            // The sign of a negative zero says nothing.
+            Ok(value.abs())
+        } else {
+            Err(self.refuse())
+        }
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<f64, E> {
+        Ok(f64::NAN)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<f64, E> {
+        Err(self.refuse())
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<f64, E> {
+        Err(self.refuse())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<f64, A::Error> {
+        Err(self.refuse())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<f64, A::Error> {
+        Err(self.refuse())
+    }
+}

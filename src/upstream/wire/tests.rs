@@ -1,0 +1,320 @@
+//! What the parser promises, on whole answers.
+
+use std::fmt::Write;
+
+use jiff::civil::date;
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::bucket::VendorBucket;
+use crate::domain::cell::ReportRequest;
+use crate::domain::dates::DateRange;
+use crate::domain::directory::SiteDirectory;
+use crate::domain::metric::{MetricSet, VendorMetric};
+use crate::domain::site::{CustomerId, SiteId};
+
+/// The vendor's own example, cut to the rows that its page shows.
+const EXAMPLE: &str = r#"{"data":{"Config":{},"InsightResponse":{"cached_data_ratio":1,"computed_at":1771513404.8116665,"data":[
+{"entity_id":"36655","entrances":19,"filter_id":"450e633b0b76a889eb487f6dfcd575cc","region_names":["Tyler"],"site_name":"Tyler","time":"2026-02-18 09:00:00"},
+{"entity_id":"36655","entrances":23,"filter_id":"450e633b0b76a889eb487f6dfcd575cc","region_names":["Tyler"],"site_name":"Tyler","time":"2026-02-18 09:15:00"},
+{"entity_id":"36655","entrances":15,"filter_id":"450e633b0b76a889eb487f6dfcd575cc","region_names":["Tyler"],"site_name":"Tyler","time":"2026-02-18 09:30:00"},
+{"entity_id":"36655","entrances":20,"filter_id":"450e633b0b76a889eb487f6dfcd575cc","region_names":["Tyler"],"site_name":"Tyler","time":"2026-02-18 09:45:00"},
+{"entity_id":"36655","entrances":17,"filter_id":"450e633b0b76a889eb487f6dfcd575cc","region_names":["Tyler"],"site_name":"Tyler","time":"2026-02-19 16:30:00"},
+{"entity_id":"36655","entrances":29,"filter_id":"450e633b0b76a889eb487f6dfcd575cc","region_names":["Tyler"],"site_name":"Tyler","time":"2026-02-19 16:45:00"}
+],"is_data_truncated":false,"metadata":{},"site_mapping":{},"status":"success","total_count":{}}},"success":true}"#;
+
+fn layout_of(metrics: &[VendorMetric], zone: Option<&str>, dates: DateRange) -> Layout {
+    let zone = zone.map(|name| TimeZone::get(name).unwrap());
+    Layout::new(
+        &ReportRequest {
+            customer: CustomerId::new(1).unwrap(),
+            sites: vec![SiteId::new(750).unwrap()],
+            dates,
+            metrics: metrics.iter().copied().collect::<MetricSet>(),
+            bucket: VendorBucket::from_minutes(15).unwrap(),
+        },
+        &SiteDirectory::new(zone),
+    )
+}
+
+fn layout(metrics: &[VendorMetric]) -> Layout {
+    let dates = DateRange::new(date(2026, 2, 18), date(2026, 2, 19)).unwrap();
+    layout_of(metrics, None, dates)
+}
+
+fn answer(rows: &str) -> String {
+    format!(
+        r#"{{"success":true,"data":{{"InsightResponse":{{"data":[{rows}],"status":"success"}}}}}}"#
+    )
+}
+
+fn figure(answer: &Answer, layout: &Layout, metric: VendorMetric, slot: usize) -> Option<f64> {
+    let mut whole = Block::new(layout);
+    for identity in &answer.identities {
+        if let Some(day) = &identity.days[0] {
+            whole.merge(layout, day);
+        }
+    }
+    whole.figure(layout, metric, slot)
+}
+
+#[test]
+fn the_vendors_own_example_is_read() {
+    let layout = layout(&[VendorMetric::Entrances]);
+
+    let answer = parse(EXAMPLE.as_bytes(), &layout).unwrap();
+
+    assert_eq!(answer.identities.len(), 1);
+    assert_eq!(answer.identities[0].entity.as_deref(), Some("36655"));
+    assert_eq!(answer.identities[0].name.as_deref(), Some("Tyler"));
+    assert_eq!(answer.computed_at, Some(1_771_513_404.811_666_5));
+    let at = |slot| figure(&answer, &layout, VendorMetric::Entrances, slot);
+    assert_eq!(
+        [at(35), at(36), at(37), at(38), at(39), at(40)],
+        [None, Some(19.0), Some(23.0), Some(15.0), Some(20.0), None]
+    );
+}
+
+#[test]
+fn an_answer_that_does_not_say_success_at_every_level_is_refused() {
+    let layout = layout(&[VendorMetric::Entrances]);
+    let refused = |body: &str| matches!(parse(body.as_bytes(), &layout), Err(Fault::Malformed(_)));
+
+    for body in [
+        EXAMPLE.replace(r#""success":true"#, r#""success":false"#),
+        EXAMPLE.replace(r#","success":true"#, ""),
+        EXAMPLE.replace(r#""success":true"#, r#""success":1"#),
+        EXAMPLE.replace(r#""status":"success""#, r#""status":"error""#),
+        EXAMPLE.replace(r#""status":"success","#, ""),
+        EXAMPLE.replace(r#""Config":{}"#, r#""success":false"#),
+        EXAMPLE.replace(r#""InsightResponse""#, r#""Insight""#),
+        EXAMPLE.replace(
+            r#""is_data_truncated":false"#,
+            r#""is_data_truncated":"no""#,
+        ),
+    ] {
+        assert!(refused(&body), "{body}");
+    }
+    assert!(parse(br#"{"success":true,"data":null}"#, &layout).is_err());
+    assert!(parse(b"<html>down for maintenance</html>", &layout).is_err());
+    assert!(parse(b"\xff\xfe", &layout).is_err());
+    assert!(parse(format!("{EXAMPLE} {{}}").as_bytes(), &layout).is_err());
+}
+
+#[test]
+fn truncation_is_told_wherever_it_stands() {
+    let layout = layout(&[VendorMetric::Entrances]);
+    let late = EXAMPLE.replace(
+        r#""is_data_truncated":false"#,
+        r#""is_data_truncated":true"#,
+    );
+
+    assert_eq!(
+        parse(late.as_bytes(), &layout).unwrap_err(),
+        Fault::Truncated
+    );
+}
+
+#[test]
+fn a_cut_body_is_told_from_a_malformed_one() {
+    let layout = layout(&[VendorMetric::Entrances]);
+
+    for end in 0..EXAMPLE.len() {
+        let fault = parse(&EXAMPLE.as_bytes()[..end], &layout).unwrap_err();
+
+        assert_eq!(fault, Fault::Cut, "cut after {end} bytes");
+    }
+}
+
+#[test]
+fn one_bad_row_refuses_the_whole_answer() {
+    let layout = layout(&[VendorMetric::Entrances]);
+
+    for bad in [
+        r#"{"time":"2026-02-18 09:07:00","entrances":1}"#,
+        r#"{"time":"2026-02-18 09:00:30","entrances":1}"#,
+        r#"{"time":"2026-02-30 09:00:00","entrances":1}"#,
+        r#"{"time":"yesterday","entrances":1}"#,
+        r#"{"time":null,"entrances":1}"#,
+        r#"{"entrances":1}"#,
+        r#"{"time":"2026-02-18 09:00:00","entrances":-1}"#,
+        r#"{"time":"2026-02-18 09:00:00","entrances":"7"}"#,
+        r#"{"time":"2026-02-18 09:00:00","entrances":1e999}"#,
+        r#"{"time":"2026-02-18 09:00:00","entrances":NaN}"#,
+        r#"{"time":"2026-02-18 09:00:00","entrances":true}"#,
+        r#"{"time":"2026-02-18 09:00:00","entrances":[1]}"#,
+        r#"{"time":"2030-01-01 09:00:00","entrances":-1}"#,
+        r#"{"time":"2026-02-18 09:00:00","entrances":1,"entrances":2}"#,
+        "7",
+    ] {
+        let body = answer(&format!(
+            r#"{{"time":"2026-02-18 08:00:00","entrances":1}},{bad}"#
+        ));
+
+        let fault = parse(body.as_bytes(), &layout).unwrap_err();
+
+        assert!(
+            !matches!(fault, Fault::Cut | Fault::Truncated | Fault::TooLarge),
+            "{bad}"
+        );
+        assert!(
+            !fault.to_string().contains("yesterday"),
+            "no text of the body: {fault}"
+        );
+    }
+}
+
+#[test]
+fn rows_outside_the_dates_are_counted_and_not_used() {
+    let layout = layout(&[VendorMetric::Entrances]);
+    let body = answer(
+        r#"{"time":"2026-02-17 23:45:00","entrances":1},{"time":"2026-02-20 00:00:00","entrances":1}"#,
+    );
+
+    let answer = parse(body.as_bytes(), &layout).unwrap();
+
+    assert_eq!(answer.outside, 2);
+    assert!(answer.identities.is_empty());
+}
+
+#[test]
+fn odd_fields_do_not_matter() {
+    let layout = layout(&[VendorMetric::Entrances]);
+    let body = answer(
+        r#"{"x":{"y":[1,{"z":null}]},"walk_bys":"many","entity_id":36655,"filter_id":7,"region_names":null,"site_name":"T\u0079ler","time":"2026-02-18T00:00:00","entrances":2.0},
+           {"entity_id":36655.0,"filter_id":7,"region_names":null,"site_name":"Tyler","time":"2026-02-18 00:15:00","entrances":null},
+           {"entity_id":"36655","filter_id":7,"region_names":null,"site_name":"Tyler","time":"2026-02-18 00:30:00"}"#,
+    );
+
+    let answer = parse(body.as_bytes(), &layout).unwrap();
+
+    assert_eq!(answer.identities.len(), 1);
+    let at = |slot| figure(&answer, &layout, VendorMetric::Entrances, slot);
+    assert_eq!([at(0), at(1), at(2)], [Some(2.0), None, None]);
+}
+
+#[test]
+fn parts_combine_as_their_metric_does_and_a_repeated_row_counts_once() {
+    let layout = layout(&[VendorMetric::Entrances, VendorMetric::DwellTime]);
+    let body = answer(
+        r#"{"time":"2026-02-18 00:00:00","filter_id":"a","region_names":["n"],"entrances":1,"dwell_time":10},
+           {"time":"2026-02-18 00:00:00","filter_id":"a","region_names":["s"],"entrances":3,"dwell_time":20},
+           {"time":"2026-02-18 00:00:00","filter_id":"b","region_names":["s"],"entrances":0,"dwell_time":99},
+           {"time":"2026-02-18 00:00:00","filter_id":"a","region_names":["n"],"entrances":1,"dwell_time":10},
+           {"time":"2026-02-18 00:15:00","filter_id":"a","region_names":["n"],"dwell_time":7},
+           {"time":"2026-02-18 00:30:00","filter_id":"a","region_names":["n"],"dwell_time":7},
+           {"time":"2026-02-18 00:30:00","filter_id":"b","region_names":["n"],"dwell_time":9}"#,
+    );
+
+    let answer = parse(body.as_bytes(), &layout).unwrap();
+
+    let at = |metric, slot| figure(&answer, &layout, metric, slot);
+    assert_eq!(at(VendorMetric::Entrances, 0), Some(4.0));
+    assert_eq!(at(VendorMetric::DwellTime, 0), Some(17.5));
+    assert_eq!(
+        at(VendorMetric::DwellTime, 1),
+        Some(7.0),
+        "the only part is kept as it is"
+    );
+    assert_eq!(
+        at(VendorMetric::DwellTime, 2),
+        None,
+        "several parts without a weight"
+    );
+}
+
+#[test]
+fn two_like_rows_in_the_repeated_hour_are_two_hours_where_the_zone_is_known() {
+    let autumn = DateRange::day(date(2026, 11, 1)).unwrap();
+    let row = |hour: &str, count: u32| {
+        format!(r#"{{"time":"2026-11-01 {hour}","entity_id":"e","entrances":{count}}}"#)
+    };
+    let body = answer(
+        &[
+            row("00:45:00", 1),
+            row("00:45:00", 2),
+            row("01:00:00", 3),
+            row("01:00:00", 4),
+            row("01:00:00", 5),
+            row("01:45:00", 6),
+            row("02:00:00", 7),
+        ]
+        .join(","),
+    );
+
+    let known = layout_of(&[VendorMetric::Entrances], Some("America/Chicago"), autumn);
+    let unknown = layout_of(&[VendorMetric::Entrances], None, autumn);
+    let in_chicago = parse(body.as_bytes(), &known).unwrap();
+    let anywhere = parse(body.as_bytes(), &unknown).unwrap();
+
+    let at = |slot| figure(&in_chicago, &known, VendorMetric::Entrances, slot);
+    assert_eq!(
+        [at(3), at(4), at(96), at(7), at(99), at(8)],
+        [Some(1.0), Some(3.0), Some(4.0), Some(6.0), None, Some(7.0)]
+    );
+    assert_eq!(
+        figure(&anywhere, &unknown, VendorMetric::Entrances, 4),
+        Some(3.0)
+    );
+    assert_eq!(unknown.stride(), 96);
+}
+
+#[test]
+fn a_hostile_answer_is_given_up_rather_than_kept() {
+    let layout = layout(&[VendorMetric::Entrances]);
+    let mut rows = String::new();
+    for entity in 0..60_000 {
+        let comma = if entity > 0 { "," } else { "" };
+        write!(
+            rows,
+            r#"{comma}{{"entity_id":{entity},"time":"2026-02-18 00:00:00","entrances":1}}"#
+        )
+        .unwrap();
+    }
+
+    let fault = parse(answer(&rows).as_bytes(), &layout).unwrap_err();
+
+    assert_eq!(fault, Fault::TooLarge);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = parse(&bytes, &layout(&[VendorMetric::Entrances]));
+    }
+
+    #[test]
+    fn no_damage_makes_it_panic(at in 0..EXAMPLE.len(), byte in any::<u8>()) {
+        let mut body = EXAMPLE.as_bytes().to_vec();
+        body[at] = byte;
+
+        let _ = parse(&body, &layout(&[VendorMetric::Entrances]));
+    }
+
+    #[test]
+    fn the_order_of_rows_does_not_matter(counts in prop::collection::vec((0..96_usize, 0..4_u8, 0..100_u32), 0..60), seed in any::<u64>()) {
+        let layout = layout(&[VendorMetric::Entrances]);
+        let mut seen = std::collections::BTreeMap::new();
+        for (slot, part, count) in counts {
+            seen.entry((slot, part)).or_insert(count);
+        }
+        let mut rows: Vec<_> = seen
+            .iter()
+            .map(|((slot, part), count)| {
+                let (hour, minute) = (slot / 4, slot % 4 * 15);
+                format!(r#"{{"time":"2026-02-18 {hour:02}:{minute:02}:00","filter_id":{part},"entrances":{count}}}"#)
+            })
+            .collect();
+        let steps = rows.len().max(1);
+        rows.rotate_left(usize::try_from(seed % steps as u64).unwrap());
+
+        let answer = parse(answer(&rows.join(",")).as_bytes(), &layout).unwrap();
+
+        for slot in 0..96 {
+            let parts: Vec<_> = seen.iter().filter(|((at, _), _)| *at == slot).map(|(_, count)| f64::from(*count)).collect();
+            let expected = (!parts.is_empty()).then(|| parts.iter().sum::<f64>());
+            prop_assert_eq!(figure(&answer, &layout, VendorMetric::Entrances, slot), expected);
+        }
+    }
+}

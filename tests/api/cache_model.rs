@@ -1,0 +1,258 @@
+//! The cache against a model: random interleavings of queries, clock moves, faults, late data and purges.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use jiff::civil::{Date, date};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use pitaya::domain::cell::CellKey;
+use pitaya::domain::dates::{DateRange, add_days};
+use pitaya::domain::site::SiteId;
+use pitaya::domain::zone::DaySpan;
+use pitaya::simulator::{Fault, FaultKind, Revision};
+use proptest::prelude::*;
+use proptest::test_runner::{Config as ProptestConfig, TestRunner};
+use serde_json::Value;
+
+use crate::support::{Setup, TestApp};
+
+const START: &str = "2026-02-18T18:00:00Z";
+const FIRST: Date = date(2026, 2, 13);
+const OPEN_TTL: i64 = 60;
+const SETTLING_TTL: i64 = 900;
+const FINAL_TTL: i64 = 7200;
+const SETTLE_AFTER: i64 = 48 * 3600;
+const STALE_IF_ERROR: i64 = 3600;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Queries asked at the same moment: sites (a bit each), first day, days.
+    Ask(Vec<(u8, i32, i32)>),
+    Wait(i64),
+    Break,
+    Mend,
+    Purge(Option<u64>, Option<(i32, i32)>),
+    Revise(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let query = (1_u8..8, 0_i32..6, 1_i32..4);
+    prop_oneof![
+        6 => prop::collection::vec(query, 1..4).prop_map(Step::Ask),
+        4 => prop_oneof![1_i64..80, 600_i64..1200, 3000_i64..9000, 80_000_i64..200_000].prop_map(Step::Wait),
+        1 => Just(Step::Break),
+        1 => Just(Step::Mend),
+        1 => (prop::option::of(750_u64..753), prop::option::of((0_i32..6, 1_i32..4))).prop_map(|(site, dates)| Step::Purge(site, dates)),
+        2 => (750_u64..753).prop_map(Step::Revise),
+    ]
+}
+
+/// What the cache may hold of a cell: what the vendor said last, and when it was asked.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    entrances: Option<f64>,
+    at: Timestamp,
+}
+
+struct Model {
+    app: TestApp,
+    stale_while_revalidate: i64,
+    held: HashMap<CellKey, Held>,
+    broken: bool,
+}
+
+impl Model {
+    fn ttl(&self, date: Date, fetched_at: Timestamp) -> i64 {
+        let day = DaySpan::of(date, Some(&TimeZone::UTC));
+        if fetched_at < day.ends {
+            OPEN_TTL
+        } else if fetched_at.duration_since(day.ends).as_secs() < SETTLE_AFTER {
+            SETTLING_TTL
+        } else {
+            FINAL_TTL
+        }
+    }
+
+    /// Takes note of what was fetched, which must not have been fresh.
+    fn note_fetches(&mut self) -> Result<(), TestCaseError> {
+        let now = self.app.clock.now();
+        let mut fetched = BTreeSet::new();
+        for call in self.app.vendor.reports() {
+            let (Some(request), true) = (call.request, call.whole) else { continue };
+            for cell in request.cells() {
+                prop_assert!(fetched.insert(cell), "{cell:?} was fetched twice at one moment");
+                if let Some(held) = self.held.get(&cell) {
+                    let age = now.duration_since(held.at).as_secs_f64();
+                    let ttl = self.ttl(cell.date, held.at) as f64;
+                    prop_assert!(age >= 0.9 * ttl, "{cell:?} was fetched again at {age} s of {ttl} s");
+                }
+                let figures = self.app.vendor.figures(&cell);
+                let sum = figures.into_iter().flatten().reduce(|sum, more| sum + more);
+                self.held.insert(cell, Held { entrances: sum, at: now });
+            }
+        }
+        self.app.vendor.reset_counts();
+        Ok(())
+    }
+
+    async fn ask(&mut self, queries: &[(u8, i32, i32)]) -> Result<(), TestCaseError> {
+        let texts: Vec<String> = queries.iter().map(|query| text(*query)).collect();
+        let answers = join_all(texts.iter().map(|text| self.app.traffic(text))).await;
+        let mut bodies = Vec::new();
+        let mut revalidating = false;
+        for answer in answers {
+            let status = answer.status().as_u16();
+            let cache = answer.headers().get("cache-status").map(|value| value.to_str().unwrap().to_owned());
+            revalidating |= cache.is_some_and(|cache| cache.contains("revalidate"));
+            bodies.push((status, answer.json::<Value>().await.unwrap()));
+        }
+        if revalidating {
+            self.settle(&texts).await;
+        }
+        // What is served stale is what was held before the refresh that it began.
+        let before = self.held.clone();
+        self.note_fetches()?;
+        for (query, (status, body)) in queries.iter().zip(bodies) {
+            self.check(*query, status, &body, &before)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the refreshes behind the answers have landed.
+    async fn settle(&self, texts: &[String]) {
+        for text in texts {
+            for _ in 0..200 {
+                let stale = self.app.rows(text).await["meta"]["stale"] == Value::Bool(true);
+                if !stale || self.broken {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+        if self.broken {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn check(&self, query: (u8, i32, i32), status: u16, body: &Value, before: &HashMap<CellKey, Held>) -> Result<(), TestCaseError> {
+        let now = self.app.clock.now();
+        let (sites, dates) = meaning(query);
+        let cell = |site: u64, date: Date| CellKey {
+            customer: pitaya::domain::site::CustomerId::new(123).unwrap(),
+            site: SiteId::new(site).unwrap(),
+            metric: pitaya::domain::metric::VendorMetric::Entrances,
+            bucket: pitaya::domain::bucket::VendorBucket::from_minutes(15).unwrap(),
+            date,
+        };
+        let begun = |date: Date| DaySpan::of(date, Some(&TimeZone::UTC)).begins <= now;
+        if status != 200 {
+            prop_assert!(self.broken, "a well vendor, and {status}: {body}");
+            let servable = |held: &Held, date| {
+                let age = now.duration_since(held.at).as_secs_f64();
+                age < 0.9 * self.ttl(date, held.at) as f64 + STALE_IF_ERROR as f64
+            };
+            let all = sites.iter().all(|site| {
+                dates.iter().filter(|date| begun(*date)).all(|date| before.get(&cell(*site, date)).is_some_and(|held| servable(held, date)))
+            });
+            prop_assert!(!all, "{status} though everything could have been served: {body}");
+            return Ok(());
+        }
+        let stale = body["meta"]["stale"] == Value::Bool(true);
+        for row in body["data"].as_array().unwrap() {
+            let site = row["site_id"].as_u64().unwrap();
+            let date: Date = row["time"].as_str().unwrap()[..10].parse().unwrap();
+            let served = row["entrances"].as_f64();
+            if !begun(date) {
+                prop_assert_eq!(served, None);
+                continue;
+            }
+            let key = cell(site, date);
+            let grace = if stale { self.stale_while_revalidate.max(STALE_IF_ERROR) as f64 } else { 0.0 };
+            let good = [before.get(&key), self.held.get(&key)].into_iter().flatten().any(|held| {
+                let age = now.duration_since(held.at).as_secs_f64();
+                held.entrances == served && age < 1.1 * self.ttl(date, held.at) as f64 + grace
+            });
+            prop_assert!(good, "{site} on {date}: {served:?} is past its promise (stale: {stale}): {:?} {:?}", before.get(&key), self.held.get(&key));
+        }
+        Ok(())
+    }
+
+    async fn purge(&mut self, site: Option<u64>, dates: Option<(i32, i32)>) -> Result<(), TestCaseError> {
+        let dates = dates.map(|(from, len)| DateRange::new(add_days(FIRST, from), add_days(FIRST, from + len - 1)).unwrap());
+        let parameters: Vec<String> = site
+            .map(|site| format!("sites={site}"))
+            .into_iter()
+            .chain(dates.map(|dates| format!("dates={dates}")))
+            .collect();
+        let url = self.app.url(&format!("/v1/cache?{}", parameters.join("&")));
+        let answer: Value = self.app.client.delete(url).send().await.unwrap().json().await.unwrap();
+        let before = self.held.len();
+        self.held.retain(|cell, _| {
+            !(site.is_none_or(|site| cell.site.get() == site) && dates.is_none_or(|dates| dates.contains(cell.date)))
+        });
+        prop_assert_eq!(answer["purged"].as_u64().unwrap(), (before - self.held.len()) as u64);
+        Ok(())
+    }
+}
+
+fn meaning((sites, from, days): (u8, i32, i32)) -> (Vec<u64>, DateRange) {
+    let sites = (0..3).filter(|bit| sites & (1 << bit) != 0).map(|bit| 750 + bit).collect();
+    (sites, DateRange::new(add_days(FIRST, from), add_days(FIRST, from + days - 1)).unwrap())
+}
+
+fn text(query: (u8, i32, i32)) -> String {
+    let (sites, dates) = meaning(query);
+    let sites: Vec<String> = sites.iter().map(u64::to_string).collect();
+    format!("sites={}&dates={dates}&metric=entrances&bucket=day", sites.join(","))
+}
+
+async fn run(steps: Vec<Step>, stale_while_revalidate: i64) -> Result<(), TestCaseError> {
+    let app = Setup::default()
+        .with("TIMEZONE", "UTC")
+        .with("CACHE__FINAL_TTL", "2h")
+        .with("CACHE__STALE_IF_ERROR", "1h")
+        .with("CACHE__STALE_WHILE_REVALIDATE", &format!("{stale_while_revalidate}s"))
+        .with("UPSTREAM__MAX_ATTEMPTS", "1")
+        // Tokens are not what this is about.
+        .vendor(|vendor| vendor.tokens.ttl = Duration::from_secs(10 * 365 * 86_400))
+        .at(START)
+        .start()
+        .await;
+    let mut model = Model { app, stale_while_revalidate, held: HashMap::new(), broken: false };
+    for step in steps {
+        match step {
+            Step::Ask(queries) => model.ask(&queries).await?,
+            Step::Wait(seconds) => model.app.clock.advance(SignedDuration::from_secs(seconds)),
+            Step::Break => {
+                model.app.vendor.inject(Fault::new(FaultKind::Unsuccessful));
+                model.broken = true;
+            }
+            Step::Mend => {
+                model.app.vendor.clear_faults();
+                model.broken = false;
+            }
+            Step::Purge(site, dates) => model.purge(site, dates).await?,
+            Step::Revise(site) => model.app.vendor.revise(Revision { site: SiteId::new(site), dates: None }),
+        }
+    }
+    Ok(())
+}
+
+fn check_interleavings(stale_while_revalidate: i64) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut runner = TestRunner::new(ProptestConfig { cases: 24, failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::default() });
+    let steps = prop::collection::vec(step(), 1..30);
+    runner.run(&steps, |steps| runtime.block_on(run(steps, stale_while_revalidate))).unwrap();
+}
+
+#[test]
+fn no_interleaving_serves_past_a_promise_or_fetches_what_is_fresh() {
+    check_interleavings(0);
+}
+
+#[test]
+fn no_interleaving_does_so_with_refreshes_behind_answers() {
+    check_interleavings(300);
+}
