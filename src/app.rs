@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -15,6 +16,9 @@ use crate::http::{self, AppState, Limits, Parts, StartupFact};
 use crate::service::{self, TrafficService};
 use crate::telemetry;
 use crate::upstream::{StartError, Upstream, UpstreamError};
+
+/// How long the end of the process waits for a renewal of the tokens; with the drain it stays within the 30 s that are promised.
+const LAST_RENEWAL: Duration = Duration::from_secs(3);
 
 /// A service ready to be served.
 #[derive(Debug)]
@@ -45,7 +49,12 @@ impl App {
         crate::upstream::describe_metrics();
         service::describe_metrics();
         let upstream = Upstream::new(config.upstream, Arc::clone(&directory), clock.clone())?;
-        let service = Arc::new(TrafficService::new(settings, upstream, directory, clock.clone()));
+        let service = Arc::new(TrafficService::new(
+            settings,
+            upstream,
+            directory,
+            clock.clone(),
+        ));
         let measured = Arc::clone(&service);
         let shutting_down = CancellationToken::new();
         let separate_admin = config.http.separate_admin;
@@ -61,12 +70,26 @@ impl App {
             shutting_down: shutting_down.clone(),
             startup_facts,
         });
-        Ok(Self { service, request_timeout, state, separate_admin, shutting_down })
+        Ok(Self {
+            service,
+            request_timeout,
+            state,
+            separate_admin,
+            shutting_down,
+        })
     }
 
     /// Answers a query before anybody asks it, so that its figures and sites are known.
     pub async fn ask_ahead(&self, query: &Query) -> Result<(), Arc<UpstreamError>> {
-        self.service.answer(query, Partial::Deny, self.request_timeout).await.map(|_| ())
+        self.service
+            .answer(query, Partial::Deny, self.request_timeout)
+            .await
+            .map(|_| ())
+    }
+
+    /// What callers see, without a listener.
+    pub fn router(&self) -> axum::Router {
+        http::public(self.state.clone())
     }
 
     /// Serves on `listener`, and on `admin` what the configuration wants there, until `shutdown`; then finishes the requests under way.
@@ -90,10 +113,16 @@ impl App {
         let upkeep = tokio::spawn(telemetry::keep_metrics());
         let ended = CancellationToken::new();
         let until = |token: &CancellationToken| token.clone().cancelled_owned();
-        let public = http::serve(listener, http::public(self.state.clone()), until(&ended), limits);
+        let public = http::serve(listener, self.router(), until(&ended), limits);
         let administration = async {
             if let Some(admin) = admin {
-                http::serve(admin, http::admin(self.state.clone()), until(&ended), limits).await;
+                http::serve(
+                    admin,
+                    http::admin(self.state.clone()),
+                    until(&ended),
+                    limits,
+                )
+                .await;
             }
         };
         let signal = async {
@@ -104,6 +133,12 @@ impl App {
         };
         tokio::join!(public, administration, signal);
         upkeep.abort();
+        if timeout(LAST_RENEWAL, self.service.finish_renewal())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the process ends while the tokens are being renewed");
+        }
         Ok(())
     }
 }
@@ -112,7 +147,11 @@ fn startup_facts(config: &Config) -> Vec<StartupFact> {
     let mut facts = Vec::new();
     for (name, detail) in config.warnings() {
         tracing::warn!(check = name, "{detail}");
-        facts.push(StartupFact { name, warning: true, detail: detail.to_owned() });
+        facts.push(StartupFact {
+            name,
+            warning: true,
+            detail: detail.to_owned(),
+        });
     }
     facts
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use headers::ETag;
 use jiff::Timestamp;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
@@ -26,18 +27,25 @@ pub struct RenderedAnswer {
     pub plain: Bytes,
     /// The body in other content codings, by the name of the coding.
     pub coded: Vec<(&'static str, Bytes)>,
-    /// The entity tag, as it is sent.
-    pub etag: String,
+    /// The entity tag.
+    pub etag: ETag,
     /// When the first cell used goes past its TTL.
     pub expires_at: Timestamp,
     /// The store's epoch when the question was asked: see [`super::CellStore::epoch`].
     pub epoch: u64,
 }
 
+/// What an entity tag of ours holds on the heap.
+const ETAG_BYTES: usize = 40;
+
 impl RenderedAnswer {
     fn bytes(&self) -> usize {
-        let coded: usize = self.coded.iter().map(|(_, bytes)| bytes.len() + size_of::<(&str, Bytes)>()).sum();
-        size_of::<Self>() + self.plain.len() + coded + self.etag.len()
+        let coded: usize = self
+            .coded
+            .iter()
+            .map(|(_, bytes)| bytes.len() + size_of::<(&str, Bytes)>())
+            .sum();
+        size_of::<Self>() + ETAG_BYTES + self.plain.len() + coded
     }
 }
 
@@ -63,7 +71,8 @@ impl AnswerStore {
             .eviction_policy(EvictionPolicy::lru())
             .eviction_listener(|_, _, cause| {
                 if cause.was_evicted() {
-                    metrics::counter!("pitaya_cache_evictions_total", "kind" => "answers").increment(1);
+                    metrics::counter!("pitaya_cache_evictions_total", "kind" => "answers")
+                        .increment(1);
                 }
             })
             .build_with_hasher(foldhash::fast::RandomState::default());
@@ -96,6 +105,8 @@ impl AnswerStore {
 
 impl fmt::Debug for AnswerStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AnswerStore").field("answers", &self.answers.entry_count()).finish()
+        f.debug_struct("AnswerStore")
+            .field("answers", &self.answers.entry_count())
+            .finish()
     }
 }

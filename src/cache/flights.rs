@@ -19,7 +19,6 @@ pub struct Landed<E> {
 
 impl<E> Landed<E> {
     /// What came of each of the cells that were asked for.
-    #[must_use]
     pub fn outcomes(&self) -> &[(CellKey, Result<Cell, E>)] {
         &self.outcomes
     }
@@ -34,7 +33,10 @@ pub struct Flight<E> {
 
 impl<E> Clone for Flight<E> {
     fn clone(&self) -> Self {
-        Self { id: self.id, landed: self.landed.clone() }
+        Self {
+            id: self.id,
+            landed: self.landed.clone(),
+        }
     }
 }
 
@@ -79,7 +81,11 @@ const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
 impl<E> Flights<E> {
     pub(super) fn new() -> Self {
-        Self { next_id: 0, by_cell: Map::default(), failing: Map::default() }
+        Self {
+            next_id: 0,
+            by_cell: Map::default(),
+            failing: Map::default(),
+        }
     }
 
     /// Who is fetching that cell.
@@ -93,7 +99,8 @@ impl<E> Flights<E> {
         let id = self.next_id;
         self.next_id += 1;
         let flight = Flight { id, landed };
-        self.by_cell.extend(cells.iter().map(|cell| (*cell, flight.clone())));
+        self.by_cell
+            .extend(cells.iter().map(|cell| (*cell, flight.clone())));
         (Boarding { id, cells, tell }, flight)
     }
 
@@ -114,15 +121,25 @@ impl<E> Flights<E> {
 
     /// Whether the last fetch of that cell failed so lately that it is left alone.
     pub(super) fn backing_off(&self, cell: &CellKey, now: Timestamp) -> bool {
-        self.failing.get(cell).is_some_and(|failing| now < failing.until)
+        self.failing
+            .get(cell)
+            .is_some_and(|failing| now < failing.until)
     }
 
     pub(super) fn failed(&mut self, cell: CellKey, now: Timestamp) {
         let times = self.failing.get(&cell).map_or(0, |failing| failing.times);
-        let delay = FIRST_BACKOFF.saturating_mul(1 << times.min(6)).min(LONGEST_BACKOFF);
+        let delay = FIRST_BACKOFF
+            .saturating_mul(1 << times.min(6))
+            .min(LONGEST_BACKOFF);
         let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
         let until = now.saturating_add(delay).unwrap_or(now);
-        self.failing.insert(cell, Failing { times: times + 1, until });
+        self.failing.insert(
+            cell,
+            Failing {
+                times: times + 1,
+                until,
+            },
+        );
     }
 
     pub(super) fn succeeded(&mut self, cell: &CellKey) {

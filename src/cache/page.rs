@@ -60,7 +60,10 @@ impl Page {
         }
         for (date, cell) in cells {
             let slot = &mut days[day_of(date)];
-            if slot.as_ref().is_none_or(|known| known.fetched_at() <= cell.fetched_at()) {
+            if slot
+                .as_ref()
+                .is_none_or(|known| known.fetched_at() <= cell.fetched_at())
+            {
                 *slot = Some(cell);
             }
         }
@@ -87,7 +90,10 @@ impl Page {
         for (day, cell) in days.iter().enumerate() {
             mask |= u32::from(cell.is_some()) << day;
         }
-        Self { days: mask, cells: days.into_iter().flatten().collect() }
+        Self {
+            days: mask,
+            cells: days.into_iter().flatten().collect(),
+        }
     }
 
     /// How many cells it has.
@@ -97,7 +103,11 @@ impl Page {
 
     /// The bytes that it holds, itself included.
     pub(super) fn bytes(&self) -> usize {
-        let cells: usize = self.cells.iter().map(|cell| size_of::<Cell>() + cell.figures().heap_bytes()).sum();
+        let cells: usize = self
+            .cells
+            .iter()
+            .map(|cell| size_of::<Cell>() + cell.figures().heap_bytes())
+            .sum();
         size_of::<Self>() + cells
     }
 }

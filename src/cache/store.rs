@@ -66,7 +66,11 @@ pub struct Purge {
 
 impl Purge {
     fn covers(&self, customer: CustomerId, site: SiteId) -> bool {
-        self.customers.contains(&customer) && self.sites.as_ref().is_none_or(|sites| sites.contains(&site))
+        self.customers.contains(&customer)
+            && self
+                .sites
+                .as_ref()
+                .is_none_or(|sites| sites.contains(&site))
     }
 
     fn covers_date(&self, date: Date) -> bool {
@@ -81,23 +85,35 @@ impl<E: Clone + Send + Sync + 'static> CellStore<E> {
         let pages = Cache::builder()
             .max_capacity(max_bytes)
             .weigher(|_: &PageKey, page: &Arc<Page>| {
-                u32::try_from(page.bytes() + size_of::<PageKey>() + ENTRY_OVERHEAD).unwrap_or(u32::MAX)
+                u32::try_from(page.bytes() + size_of::<PageKey>() + ENTRY_OVERHEAD)
+                    .unwrap_or(u32::MAX)
             })
             // Frequency-based admission would turn away a page just fetched, and fetch it again and again.
             .eviction_policy(EvictionPolicy::lru())
             .time_to_live(longest_use)
             .eviction_listener(|_, _, cause| {
                 if cause.was_evicted() {
-                    metrics::counter!("pitaya_cache_evictions_total", "kind" => "cells").increment(1);
+                    metrics::counter!("pitaya_cache_evictions_total", "kind" => "cells")
+                        .increment(1);
                 }
             })
             .build_with_hasher(foldhash::fast::RandomState::default());
-        Self { pages, flights: Mutex::new(Flights::new()), landings: AtomicU64::new(0), epoch: AtomicU64::new(0) }
+        Self {
+            pages,
+            flights: Mutex::new(Flights::new()),
+            landings: AtomicU64::new(0),
+            epoch: AtomicU64::new(0),
+        }
     }
 
     /// Calls `visit` with each of `dates`, ascending and counted from 0, and its cell in the series of `first`, whose own date does not
     /// matter.
-    pub fn look_up(&self, first: CellKey, dates: DateRange, mut visit: impl FnMut(usize, Date, Option<&Cell>)) {
+    pub fn look_up(
+        &self,
+        first: CellKey,
+        dates: DateRange,
+        mut visit: impl FnMut(usize, Date, Option<&Cell>),
+    ) {
         let mut month = None;
         let mut page: Option<Arc<Page>> = None;
         for (index, date) in dates.iter().enumerate() {
@@ -131,7 +147,12 @@ impl<E: Clone + Send + Sync + 'static> CellStore<E> {
         let mut mine = Vec::new();
         let mut flights = self.lock();
         let landed_since = self.landings() != looked_up_at;
-        let landed = |key: &CellKey| landed_since.then(|| self.get(key)).flatten().filter(|cell| good(key, cell));
+        let landed = |key: &CellKey| {
+            landed_since
+                .then(|| self.get(key))
+                .flatten()
+                .filter(|cell| good(key, cell))
+        };
         for key in wanted {
             if let Some(flight) = flights.of(key) {
                 // A report's cells follow one another, so that the last one joined is nearly always the same.
@@ -147,7 +168,11 @@ impl<E: Clone + Send + Sync + 'static> CellStore<E> {
             }
         }
         let boarded = self.board(&mut flights, &mine, plan);
-        Claim { found, joined, boarded }
+        Claim {
+            found,
+            joined,
+            boarded,
+        }
     }
 
     /// Claims those of the `stale` cells that nobody is fetching and whose last fetch did not fail just now.
@@ -179,9 +204,17 @@ impl<E: Clone + Send + Sync + 'static> CellStore<E> {
         plan(mine)
             .into_iter()
             .map(|request| {
-                let cells = request.cells().filter(|cell| claimed.contains(cell)).collect();
+                let cells = request
+                    .cells()
+                    .filter(|cell| claimed.contains(cell))
+                    .collect();
                 let (boarding, flight) = flights.board(cells);
-                Boarded { store: Arc::clone(self), request, boarding: Some(boarding), flight }
+                Boarded {
+                    store: Arc::clone(self),
+                    request,
+                    boarding: Some(boarding),
+                    flight,
+                }
             })
             .collect()
     }
@@ -190,14 +223,18 @@ impl<E: Clone + Send + Sync + 'static> CellStore<E> {
     #[must_use]
     pub fn backing_off(&self, cells: &[CellKey], now: Timestamp) -> Vec<bool> {
         let flights = self.lock();
-        cells.iter().map(|cell| flights.backing_off(cell, now)).collect()
+        cells
+            .iter()
+            .map(|cell| flights.backing_off(cell, now))
+            .collect()
     }
 
     /// Forgets figures, also where a fetch that began earlier is still under way, and returns how many cells it held of them.
     pub fn purge(&self, purge: &Purge) -> u64 {
         let mut flights = self.lock();
         self.epoch.fetch_add(1, Ordering::Release);
-        flights.disown(|cell| purge.covers(cell.customer, cell.site) && purge.covers_date(cell.date));
+        flights
+            .disown(|cell| purge.covers(cell.customer, cell.site) && purge.covers_date(cell.date));
         let mut purged = 0;
         for (key, page) in &self.pages {
             if !purge.covers(key.customer, key.site) {
@@ -261,7 +298,9 @@ impl<E: Clone + Send + Sync + 'static> CellStore<E> {
 
 impl<E> fmt::Debug for CellStore<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CellStore").field("pages", &self.pages.entry_count()).finish_non_exhaustive()
+        f.debug_struct("CellStore")
+            .field("pages", &self.pages.entry_count())
+            .finish_non_exhaustive()
     }
 }
 
@@ -280,7 +319,9 @@ impl<E: Clone + Send + Sync + 'static> Boarded<E> {
 
     /// Fills the cache with the cells that came, and tells the waiters. A claimed cell that `outcomes` lacks is as good as dead.
     pub fn land(mut self, outcomes: Vec<(CellKey, Result<Cell, E>)>, now: Timestamp) {
-        let Some(boarding) = self.boarding.take() else { return };
+        let Some(boarding) = self.boarding.take() else {
+            return;
+        };
         let mut good = Vec::with_capacity(outcomes.len());
         let mut flights = self.store.lock();
         for (key, outcome) in &outcomes {
@@ -303,14 +344,20 @@ impl<E: Clone + Send + Sync + 'static> Boarded<E> {
         self.store.landings.fetch_add(1, Ordering::Release);
         flights.tidy(now);
         drop(flights);
-        boarding.tell.send_replace(Some(Arc::new(Landed { outcomes })));
+        boarding
+            .tell
+            .send_replace(Some(Arc::new(Landed { outcomes })));
     }
 }
 
 impl<E> Drop for Boarded<E> {
     fn drop(&mut self) {
         if let Some(boarding) = self.boarding.take() {
-            let mut flights = self.store.flights.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut flights = self
+                .store
+                .flights
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             for cell in &boarding.cells {
                 flights.release(boarding.id, cell);
             }
@@ -320,6 +367,8 @@ impl<E> Drop for Boarded<E> {
 
 impl<E> fmt::Debug for Boarded<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Boarded").field("flight", &self.flight.id()).finish_non_exhaustive()
+        f.debug_struct("Boarded")
+            .field("flight", &self.flight.id())
+            .finish_non_exhaustive()
     }
 }

@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::net::SocketAddr;
 
+use jiff::tz::TimeZone;
 use pitaya::app::App;
 use pitaya::clock::Clock;
 use pitaya::config::{Config, Environment, Purpose};
-use jiff::tz::TimeZone;
 use pitaya::domain::bucket::{Bucket, Hours};
 use pitaya::domain::metric::Metric;
 use pitaya::domain::query::{DateExpression, Fill, GroupBy, Query};
@@ -21,8 +21,11 @@ use super::{CommandError, ConfigFile, process};
 /// Serves in front of an embedded simulator, until a signal.
 pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {
     let environment = Environment::of_process();
-    let customer = CustomerId::new(DEMO_CUSTOMER).ok_or_else(|| CommandError::Usage("no demo".to_owned()))?;
-    let purpose = Purpose::Demo { customers: &[customer] };
+    let customer =
+        CustomerId::new(DEMO_CUSTOMER).ok_or_else(|| CommandError::Usage("no demo".to_owned()))?;
+    let purpose = Purpose::Demo {
+        customers: &[customer],
+    };
     let config = Config::load(file.config.as_deref(), &environment, purpose)?;
     let _flushed_at_the_end = telemetry::init(&config.log).map_err(Box::from)?;
     process::block_on(demo(config, customer))
@@ -30,7 +33,14 @@ pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {
 
 async fn demo(mut config: Config, customer: CustomerId) -> Result<(), CommandError> {
     let stop = process::stop_signal()?;
-    let vendor = Simulator::start(Settings { customers: vec![customer], ..Settings::default() }, Clock::system()).await?;
+    let vendor = Simulator::start(
+        Settings {
+            customers: vec![customer],
+            ..Settings::default()
+        },
+        Clock::system(),
+    )
+    .await?;
     config.upstream.base_url = vendor.base_url();
     config.upstream.token_url = vendor.token_url();
     config.upstream.refresh_token = Some(SecretString::from(vendor.refresh_token()));
@@ -43,7 +53,9 @@ async fn demo(mut config: Config, customer: CustomerId) -> Result<(), CommandErr
     };
     // The explorer offers the sites that are known, and sites become known when they are asked for.
     if let Some(query) = demo_query(customer) {
-        app.ask_ahead(&query).await.map_err(|error| Box::from(error.to_string()))?;
+        app.ask_ahead(&query)
+            .await
+            .map_err(|error| Box::from(error.to_string()))?;
     }
     announce(listener.local_addr()?, admin_listen)?;
     app.serve(listener, admin, stop, Limits::default()).await?;
@@ -53,10 +65,14 @@ async fn demo(mut config: Config, customer: CustomerId) -> Result<(), CommandErr
 
 /// Yesterday's entrances at every site of the demo.
 fn demo_query(customer: CustomerId) -> Option<Query> {
-    let yesterday = DateExpression::Yesterday.resolve(TimeZone::UTC.to_datetime(Clock::system().now()).date())?;
+    let yesterday = DateExpression::Yesterday
+        .resolve(TimeZone::UTC.to_datetime(Clock::system().now()).date())?;
     Some(Query {
         customer,
-        sites: DEMO_SITES.iter().filter_map(|site| SiteId::new(site.id)).collect(),
+        sites: DEMO_SITES
+            .iter()
+            .filter_map(|site| SiteId::new(site.id))
+            .collect(),
         dates: yesterday,
         metrics: vec![Metric::Entrances],
         bucket: Bucket::Day,
@@ -66,14 +82,18 @@ fn demo_query(customer: CustomerId) -> Option<Query> {
     })
 }
 
-/// Tells where to go, on standard output.
+/// Tells where to go, on standard output: an example, the explorer, the documentation, the sites and the metrics, a line each.
 fn announce(listen: SocketAddr, admin_listen: Option<SocketAddr>) -> Result<(), CommandError> {
+    let administration = admin_listen.unwrap_or(listen);
     let mut out = std::io::stdout().lock();
-    writeln!(out, "Pitaya is ready, in front of a simulated vendor. Try:")?;
-    writeln!(out, "http://{listen}/v1/traffic?sites=750,751&dates=last_7_days&metric=entrances&bucket=day")?;
-    writeln!(out, "http://{listen}/ (the explorer)")?;
-    writeln!(out, "http://{listen}/docs (the documentation)")?;
-    writeln!(out, "http://{listen}/v1/sites")?;
-    writeln!(out, "http://{}/metrics", admin_listen.unwrap_or(listen))?;
+    writeln!(
+        out,
+        "Pitaya is ready, in front of a simulated vendor. Try:\n\
+         http://{listen}/v1/traffic?sites=750,751&dates=last_7_days&metric=entrances&bucket=day\n\
+         http://{listen}/\n\
+         http://{listen}/docs\n\
+         http://{listen}/v1/sites\n\
+         http://{administration}/metrics"
+    )?;
     Ok(out.flush()?)
 }

@@ -13,8 +13,12 @@ use super::CommandError;
 const LAST_FETCHES: Duration = Duration::from_secs(1);
 
 /// Runs `work` to its end on all cores.
-pub(super) fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+pub(super) fn block_on<T>(
+    work: impl Future<Output = Result<T, CommandError>>,
+) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let outcome = runtime.block_on(work);
     runtime.shutdown_timeout(LAST_FETCHES);
     outcome
@@ -35,7 +39,7 @@ pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, CommandError> {
 
 /// Listens on `address`, which the configuration calls `key`.
 pub(super) async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, CommandError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| CommandError::Failed(format!("can't listen on {key} = {address}: {error}").into()))
+    TcpListener::bind(address).await.map_err(|error| {
+        CommandError::Failed(format!("can't listen on {key} = {address}: {error}").into())
+    })
 }

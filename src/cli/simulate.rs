@@ -24,10 +24,16 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let mut faults = Vec::new();
     for text in &arguments.faults {
-        let parsed: Faults = text.parse().map_err(|error| CommandError::Usage(format!("--faults: {error}")))?;
+        let parsed: Faults = text
+            .parse()
+            .map_err(|error| CommandError::Usage(format!("--faults: {error}")))?;
         faults.extend(parsed);
     }
-    let settings = Settings { listen: arguments.listen, faults, ..Settings::default() };
+    let settings = Settings {
+        listen: arguments.listen,
+        faults,
+        ..Settings::default()
+    };
     process::block_on(simulate(settings))
 }
 
@@ -45,7 +51,11 @@ fn announce(vendor: &Simulator) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "PITAYA_UPSTREAM__BASE_URL={}", vendor.base_url())?;
     writeln!(out, "PITAYA_UPSTREAM__TOKEN_URL={}", vendor.token_url())?;
-    writeln!(out, "PITAYA_UPSTREAM__REFRESH_TOKEN={}", vendor.refresh_token())?;
+    writeln!(
+        out,
+        "PITAYA_UPSTREAM__REFRESH_TOKEN={}",
+        vendor.refresh_token()
+    )?;
     writeln!(out, "PITAYA_UPSTREAM__CUSTOMER_IDS={DEMO_CUSTOMER}")?;
     Ok(out.flush()?)
 }

@@ -78,7 +78,10 @@ fn idle_service(settings: &Settings) -> TrafficService {
     let service = service::Settings {
         policy,
         base_bucket: VendorBucket::HOUR,
-        bounds: Bounds { max_sites: 50, max_days: 31 },
+        bounds: Bounds {
+            max_sites: 50,
+            max_days: 31,
+        },
         max_bytes: 1 << 20,
     };
     let upstream = Upstream::new(upstream, Arc::clone(&directory), clock.clone()).unwrap();

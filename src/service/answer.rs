@@ -64,6 +64,15 @@ pub struct CacheOutcome {
     pub stale: Option<Stale>,
 }
 
+impl CacheOutcome {
+    /// Everything came from the cache, and all of it was within its TTL.
+    pub const HIT: Self = Self {
+        forward: Forward::Hit,
+        collapsed: false,
+        stale: None,
+    };
+}
+
 /// Whether and why the vendor was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forward {

@@ -10,7 +10,7 @@ use crate::domain::directory::SiteDirectory;
 use crate::domain::freshness::{Phase, Policy};
 use crate::domain::query::Query;
 use crate::domain::rollup::DayShapes;
-use crate::domain::zone::{DaySpan, DayShape};
+use crate::domain::zone::{DayShape, DaySpan};
 
 /// When the dates of a query are, for each of its sites. Sites of one zone share their days.
 #[derive(Debug)]
@@ -37,10 +37,13 @@ impl Calendar {
             .iter()
             .map(|site| {
                 let zone = directory.zone(query.customer, *site);
-                zones.iter().position(|known| known.zone.as_ref() == zone).unwrap_or_else(|| {
-                    zones.push(ZoneDays::new(query.dates, zone.cloned(), now));
-                    zones.len() - 1
-                })
+                zones
+                    .iter()
+                    .position(|known| known.zone.as_ref() == zone)
+                    .unwrap_or_else(|| {
+                        zones.push(ZoneDays::new(query.dates, zone.cloned(), now));
+                        zones.len() - 1
+                    })
             })
             .collect();
         Self { zones, of_site }
@@ -58,31 +61,52 @@ impl Calendar {
 
     /// The first instant after now at which another of the dates begins somewhere.
     pub(super) fn next_beginning(&self) -> Option<Timestamp> {
-        self.zones.iter().filter_map(|zone| Some(zone.spans.get(zone.begun)?.begins)).min()
+        self.zones
+            .iter()
+            .filter_map(|zone| Some(zone.spans.get(zone.begun)?.begins))
+            .min()
     }
 
     /// The first date (from 0) whose day is not final at some site at `now`.
     pub(super) fn first_provisional(&self, policy: &Policy, now: Timestamp) -> Option<usize> {
         self.zones
             .iter()
-            .filter_map(|zone| zone.spans.iter().position(|span| policy.phase(*span, now) < Phase::Final))
+            .filter_map(|zone| {
+                zone.spans
+                    .iter()
+                    .position(|span| policy.phase(*span, now) < Phase::Final)
+            })
             .min()
     }
 
     /// The shapes of each site's days.
     pub(super) fn shapes(&self) -> Vec<DayShapes> {
-        self.of_site.iter().map(|zone| Arc::clone(&self.zones[*zone].shapes)).collect()
+        self.of_site
+            .iter()
+            .map(|zone| Arc::clone(&self.zones[*zone].shapes))
+            .collect()
     }
 }
 
 impl ZoneDays {
     fn new(dates: DateRange, zone: Option<TimeZone>, now: Timestamp) -> Self {
-        let spans: Vec<DaySpan> = dates.iter().map(|date| DaySpan::of(date, zone.as_ref())).collect();
+        let spans: Vec<DaySpan> = dates
+            .iter()
+            .map(|date| DaySpan::of(date, zone.as_ref()))
+            .collect();
         let begun = spans.partition_point(|span| span.begins <= now);
-        let mut shapes: Vec<DayShape> = dates.iter().map(|date| DayShape::of(date, zone.as_ref())).collect();
+        let mut shapes: Vec<DayShape> = dates
+            .iter()
+            .map(|date| DayShape::of(date, zone.as_ref()))
+            .collect();
         if shapes.iter().all(|shape| *shape == DayShape::default()) {
             shapes.clear();
         }
-        Self { zone, spans, begun, shapes: shapes.into() }
+        Self {
+            zone,
+            spans,
+            begun,
+            shapes: shapes.into(),
+        }
     }
 }

@@ -28,8 +28,8 @@ pub(super) struct Engine {
 
 /// What came of waiting for a query's missing cells.
 #[derive(Debug, Default)]
-pub(super) struct Waited {
-    /// How many cells were waited for.
+pub(super) struct Haul {
+    /// How many cells were haul for.
     pub(super) cells: usize,
     /// How many of these came, from the vendor or from another query's fetch.
     pub(super) brought: usize,
@@ -51,48 +51,63 @@ impl Engine {
         looked_up_at: u64,
         good: impl Fn(&CellKey, &Cell) -> bool,
         deadline: Instant,
-    ) -> Waited {
-        let mut waited = Waited::default();
-        let wanted = self.spare_failing(wanted, grid, &mut waited);
+    ) -> Haul {
+        let mut haul = Haul::default();
+        let wanted = self.spare_failing(wanted, grid, &mut haul);
         if wanted.is_empty() {
-            return waited;
+            return haul;
         }
-        waited.cells = wanted.len();
+        haul.cells = wanted.len();
         let keys: Vec<CellKey> = wanted.iter().map(|wanted| wanted.key).collect();
-        let claim = self.cells.claim(&keys, looked_up_at, good, |missing| reports(missing, self.bounds));
-        waited.collapsed = !claim.joined.is_empty();
+        let claim = self.cells.claim(&keys, looked_up_at, good, |missing| {
+            reports(missing, self.bounds)
+        });
+        haul.collapsed = !claim.joined.is_empty();
         let mut flights = claim.joined;
         for boarded in claim.boarded {
             flights.push(boarded.flight());
             self.launch(boarded, Purpose::Answer);
         }
-        let mut open: HashMap<CellKey, Wanted, foldhash::fast::RandomState> =
-            wanted.into_iter().map(|wanted| (wanted.key, wanted)).collect();
+        let mut open: HashMap<CellKey, Wanted, foldhash::fast::RandomState> = wanted
+            .into_iter()
+            .map(|wanted| (wanted.key, wanted))
+            .collect();
         for (key, cell) in claim.found {
-            settle(&mut open, &key, Ok(cell), grid, &mut waited);
+            settle(&mut open, &key, Ok(cell), grid, &mut haul);
         }
         let lost = await_flights(flights, deadline, |key, outcome| {
-            settle(&mut open, key, outcome.clone(), grid, &mut waited);
+            settle(&mut open, key, outcome.clone(), grid, &mut haul);
         })
         .await;
         for key in open.keys().copied().collect::<Vec<_>>() {
-            settle(&mut open, &key, Err(Arc::clone(&lost)), grid, &mut waited);
+            settle(&mut open, &key, Err(Arc::clone(&lost)), grid, &mut haul);
         }
-        waited
+        haul
     }
 
     /// Fetches the `stale` cells behind the answer.
     pub(super) fn refresh(self: &Arc<Self>, stale: &[CellKey]) {
         let now = self.clock.now();
-        for boarded in self.cells.claim_refresh(stale, now, |cells| reports(cells, self.bounds)) {
+        for boarded in self
+            .cells
+            .claim_refresh(stale, now, |cells| reports(cells, self.bounds))
+        {
             self.launch(boarded, Purpose::Refresh);
         }
     }
 
     /// Serves the fallback of cells whose fetch failed a moment ago: nobody waits for a vendor that is known to be down.
-    fn spare_failing(&self, wanted: Vec<Wanted>, grid: &mut CellGrid, waited: &mut Waited) -> Vec<Wanted> {
-        let with_fallback: Vec<CellKey> =
-            wanted.iter().filter(|wanted| wanted.fallback.is_some()).map(|wanted| wanted.key).collect();
+    fn spare_failing(
+        &self,
+        wanted: Vec<Wanted>,
+        grid: &mut CellGrid,
+        haul: &mut Haul,
+    ) -> Vec<Wanted> {
+        let with_fallback: Vec<CellKey> = wanted
+            .iter()
+            .filter(|wanted| wanted.fallback.is_some())
+            .map(|wanted| wanted.key)
+            .collect();
         if with_fallback.is_empty() {
             return wanted;
         }
@@ -101,10 +116,12 @@ impl Engine {
         wanted
             .into_iter()
             .filter_map(|mut wanted| {
-                let Some(cell) = wanted.fallback.take() else { return Some(wanted) };
+                let Some(cell) = wanted.fallback.take() else {
+                    return Some(wanted);
+                };
                 if failing.next() == Some(true) {
                     grid.set(wanted.index, cell);
-                    waited.fell_back = true;
+                    haul.fell_back = true;
                     return None;
                 }
                 wanted.fallback = Some(cell);
@@ -118,8 +135,13 @@ impl Engine {
         tokio::spawn(async move {
             let fetched = engine.upstream.fetch(boarded.request()).await;
             if let Purpose::Refresh = purpose {
-                let outcome = if fetched.failures.is_empty() { "success" } else { "failure" };
-                metrics::counter!("pitaya_cache_refreshes_total", "outcome" => outcome).increment(1);
+                let outcome = if fetched.failures.is_empty() {
+                    "success"
+                } else {
+                    "failure"
+                };
+                metrics::counter!("pitaya_cache_refreshes_total", "outcome" => outcome)
+                    .increment(1);
             }
             boarded.land(outcomes(fetched), engine.clock.now());
         });
@@ -137,7 +159,9 @@ enum Purpose {
 fn outcomes(fetched: Fetched) -> Vec<(CellKey, Result<Cell, Arc<UpstreamError>>)> {
     let cells = fetched.cells.into_iter().map(|(key, cell)| (key, Ok(cell)));
     let failures = fetched.failures.iter().flat_map(|(request, error)| {
-        request.cells().map(move |key| (key, Err(Arc::clone(error))))
+        request
+            .cells()
+            .map(move |key| (key, Err(Arc::clone(error))))
     });
     cells.chain(failures).collect()
 }
@@ -148,19 +172,21 @@ fn settle(
     key: &CellKey,
     outcome: Result<Cell, Arc<UpstreamError>>,
     grid: &mut CellGrid,
-    waited: &mut Waited,
+    haul: &mut Haul,
 ) {
-    let Some(wanted) = open.remove(key) else { return };
+    let Some(wanted) = open.remove(key) else {
+        return;
+    };
     match (outcome, wanted.fallback) {
         (Ok(cell), _) => {
             grid.set(wanted.index, cell);
-            waited.brought += 1;
+            haul.brought += 1;
         }
         (Err(_), Some(cell)) => {
             grid.set(wanted.index, cell);
-            waited.fell_back = true;
+            haul.fell_back = true;
         }
-        (Err(error), None) => waited.failures.push((wanted.site, error)),
+        (Err(error), None) => haul.failures.push((wanted.site, error)),
     }
 }
 
@@ -177,7 +203,11 @@ async fn await_flights(
     loop {
         match timeout_at(deadline, waiting.join_next()).await {
             Err(_) => return Arc::new(UpstreamError::Timeout),
-            Ok(None) => return Arc::new(UpstreamError::Internal("a fetch ended without an outcome".to_owned())),
+            Ok(None) => {
+                return Arc::new(UpstreamError::Internal(
+                    "a fetch ended without an outcome".to_owned(),
+                ));
+            }
             Ok(Some(Ok(Some(landed)))) => {
                 for (key, outcome) in landed.outcomes() {
                     arrived(key, outcome);

@@ -67,7 +67,9 @@ impl Inventory {
                         policy.standing(policy.expires_at(date, day, cell.fetched_at()), now)
                     });
                     let fallback = match (standing, cell) {
-                        (Some(Standing::Fresh), Some(cell)) => return grid.set(index, cell.clone()),
+                        (Some(Standing::Fresh), Some(cell)) => {
+                            return grid.set(index, cell.clone());
+                        }
                         (Some(Standing::Revalidate), Some(cell)) => {
                             stale.push(key);
                             return grid.set(index, cell.clone());
@@ -75,10 +77,20 @@ impl Inventory {
                         (Some(Standing::IfError), Some(cell)) => Some(cell.clone()),
                         _ => None,
                     };
-                    wanted.push(Wanted { key, index, site: site_index, fallback });
+                    wanted.push(Wanted {
+                        key,
+                        index,
+                        site: site_index,
+                        fallback,
+                    });
                 });
             }
         }
-        Self { grid, wanted, stale, needed }
+        Self {
+            grid,
+            wanted,
+            stale,
+            needed,
+        }
     }
 }

@@ -17,7 +17,7 @@ use jiff::tz::TimeZone;
 use tokio::time::Instant;
 
 use self::calendar::Calendar;
-use self::fetch::{Engine, Waited};
+use self::fetch::{Engine, Haul};
 use self::inventory::Inventory;
 use self::summary::Summary;
 use crate::cache::{AnswerStore, CellStore, Purge};
@@ -65,13 +65,26 @@ pub struct TrafficService {
 impl TrafficService {
     /// A service with an empty cache.
     #[must_use]
-    pub fn new(settings: Settings, upstream: Upstream, directory: Arc<SiteDirectory>, clock: Clock) -> Self {
+    pub fn new(
+        settings: Settings,
+        upstream: Upstream,
+        directory: Arc<SiteDirectory>,
+        clock: Clock,
+    ) -> Self {
         let for_answers = settings.max_bytes / ANSWERS_SHARE;
-        let cells = CellStore::new(settings.max_bytes - for_answers, settings.policy.longest_use());
+        let cells = CellStore::new(
+            settings.max_bytes - for_answers,
+            settings.policy.longest_use(),
+        );
         let cells = Arc::new(cells);
         Self {
             answers: AnswerStore::new(for_answers),
-            engine: Arc::new(Engine { cells, upstream, bounds: settings.bounds, clock: clock.clone() }),
+            engine: Arc::new(Engine {
+                cells,
+                upstream,
+                bounds: settings.bounds,
+                clock: clock.clone(),
+            }),
             policy: settings.policy,
             base_bucket: settings.base_bucket,
             directory,
@@ -84,15 +97,31 @@ impl TrafficService {
     /// # Errors
     ///
     /// Why a figure could not be had, where `partial` denies an answer without it.
-    pub async fn answer(&self, query: &Query, partial: Partial, patience: Duration) -> Result<Answer, Arc<UpstreamError>> {
+    pub async fn answer(
+        &self,
+        query: &Query,
+        partial: Partial,
+        patience: Duration,
+    ) -> Result<Answer, Arc<UpstreamError>> {
         let began = Instant::now();
         let now = self.clock.now();
         let epoch = self.engine.cells.epoch();
         let plan = Plan::new(query, self.base_bucket);
         let calendar = Calendar::new(query, &self.directory, now);
         let looked_up_at = self.engine.cells.landings();
-        let Inventory { mut grid, wanted, stale, needed } =
-            Inventory::take(query, &plan, &calendar, &self.policy, &self.engine.cells, now);
+        let Inventory {
+            mut grid,
+            wanted,
+            stale,
+            needed,
+        } = Inventory::take(
+            query,
+            &plan,
+            &calendar,
+            &self.policy,
+            &self.engine.cells,
+            now,
+        );
         self.engine.refresh(&stale);
         let planned = Instant::now();
 
@@ -100,15 +129,18 @@ impl TrafficService {
             let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
             now < self.policy.expires_at(key.date, day, cell.fetched_at())
         };
-        let waited = self.engine.bring(wanted, &mut grid, looked_up_at, good, began + patience).await;
+        let haul = self
+            .engine
+            .bring(wanted, &mut grid, looked_up_at, good, began + patience)
+            .await;
         let fetched = Instant::now();
-        if let (Partial::Deny, Some(error)) = (partial, worst(&waited.failures)) {
+        if let (Partial::Deny, Some(error)) = (partial, worst(&haul.failures)) {
             return Err(error);
         }
 
         let table = roll_up(query, &plan, &grid, &calendar.shapes());
         let summary = Summary::of(query, &plan, &calendar, &self.policy, &grid, now);
-        let outcome = outcome(&waited, needed, !stale.is_empty());
+        let outcome = outcome(&haul, needed, !stale.is_empty());
         count(outcome);
         Ok(Answer {
             table,
@@ -116,7 +148,7 @@ impl TrafficService {
             as_of: summary.as_of.unwrap_or(now),
             provisional_from: summary.provisional_from,
             expires_at: summary.expires_at,
-            errors: site_errors(query, waited.failures),
+            errors: site_errors(query, haul.failures),
             outcome,
             epoch,
             timings: Timings {
@@ -130,8 +162,10 @@ impl TrafficService {
     /// The rendered answer to a question, if one is kept and all its figures are within their TTL.
     #[must_use]
     pub fn rendered(&self, key: &AnswerKey) -> Option<Arc<RenderedAnswer>> {
-        let answer = self.answers.get(key, self.clock.now(), self.engine.cells.epoch())?;
-        count(CacheOutcome { forward: Forward::Hit, collapsed: false, stale: None });
+        let answer = self
+            .answers
+            .get(key, self.clock.now(), self.engine.cells.epoch())?;
+        count(CacheOutcome::HIT);
         Some(answer)
     }
 
@@ -144,25 +178,45 @@ impl TrafficService {
     #[must_use]
     pub fn sites(&self, customer: CustomerId) -> Vec<SiteInfo> {
         let learned = self.engine.upstream.known_sites(customer).into_iter();
-        let mut names: BTreeMap<SiteId, Option<String>> =
-            learned.filter(|(site, _)| self.directory.allows(customer, *site)).collect();
-        for site in self.directory.sites(customer).into_iter().flat_map(BTreeMap::keys) {
+        let mut names: BTreeMap<SiteId, Option<String>> = learned
+            .filter(|(site, _)| self.directory.allows(customer, *site))
+            .collect();
+        for site in self
+            .directory
+            .sites(customer)
+            .into_iter()
+            .flat_map(BTreeMap::keys)
+        {
             names.entry(*site).or_default();
         }
         names
             .into_iter()
             .map(|(site, learned)| SiteInfo {
                 site,
-                name: self.directory.name(customer, site).map(str::to_owned).or(learned),
+                name: self
+                    .directory
+                    .name(customer, site)
+                    .map(str::to_owned)
+                    .or(learned),
                 timezone: zone_name(self.directory.zone(customer, site)),
             })
             .collect()
     }
 
     /// Forgets the figures of these sites and dates (`None`: of all), and returns how many cells these were.
-    pub fn purge(&self, customers: &[CustomerId], sites: Option<&BTreeSet<SiteId>>, dates: Option<DateRange>) -> u64 {
+    #[must_use]
+    pub fn purge(
+        &self,
+        customers: &[CustomerId],
+        sites: Option<&BTreeSet<SiteId>>,
+        dates: Option<DateRange>,
+    ) -> u64 {
         let customers = customers.iter().copied().collect();
-        self.engine.cells.purge(&Purge { customers, sites: sites.cloned(), dates })
+        self.engine.cells.purge(&Purge {
+            customers,
+            sites: sites.cloned(),
+            dates,
+        })
     }
 
     /// What the configuration says of sites.
@@ -177,12 +231,18 @@ impl TrafficService {
         self.engine.upstream.status()
     }
 
+    /// Waits until the process may end without losing what the vendor has issued: see [`Upstream::finish_renewal`].
+    pub async fn finish_renewal(&self) {
+        self.engine.upstream.finish_renewal().await;
+    }
+
     /// Brings the gauges of what is held up to date.
     pub fn measure(&self) {
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
         let gauge = |value: u64| value as f64;
         metrics::gauge!("pitaya_cache_cells").set(gauge(self.engine.cells.cells()));
-        metrics::gauge!("pitaya_cache_bytes", "kind" => "cells").set(gauge(self.engine.cells.bytes()));
+        metrics::gauge!("pitaya_cache_bytes", "kind" => "cells")
+            .set(gauge(self.engine.cells.bytes()));
         metrics::gauge!("pitaya_cache_bytes", "kind" => "answers").set(gauge(self.answers.bytes()));
     }
 
@@ -214,7 +274,13 @@ fn site_errors(query: &Query, failures: Vec<(usize, Arc<UpstreamError>)>) -> Vec
     for (site, error) in failures {
         by_site.entry(site).or_insert(error);
     }
-    by_site.into_iter().map(|(site, error)| SiteError { site: query.sites[site], error }).collect()
+    by_site
+        .into_iter()
+        .map(|(site, error)| SiteError {
+            site: query.sites[site],
+            error,
+        })
+        .collect()
 }
 
 /// The failure to tell the caller of, where there are several: the one that most needs somebody to act.
@@ -231,23 +297,31 @@ fn worst(failures: &[(usize, Arc<UpstreamError>)]) -> Option<Arc<UpstreamError>>
         UpstreamError::Throttled { .. } => 4,
         UpstreamError::CircuitOpen { .. } => 5,
     };
-    failures.iter().map(|(_, error)| error).min_by_key(|error| rank(error)).cloned()
+    failures
+        .iter()
+        .map(|(_, error)| error)
+        .min_by_key(|error| rank(error))
+        .cloned()
 }
 
-fn outcome(waited: &Waited, needed: usize, revalidating: bool) -> CacheOutcome {
-    let forward = match waited.cells {
+fn outcome(haul: &Haul, needed: usize, revalidating: bool) -> CacheOutcome {
+    let forward = match haul.cells {
         0 => Forward::Hit,
         // What only a failing vendor left us with came from the cache after all.
-        _ if waited.brought == 0 && waited.fell_back => Forward::Hit,
+        _ if haul.brought == 0 && haul.fell_back => Forward::Hit,
         cells if cells == needed => Forward::Miss,
         _ => Forward::Partial,
     };
-    let stale = if waited.fell_back {
+    let stale = if haul.fell_back {
         Some(Stale::IfError)
     } else {
         revalidating.then_some(Stale::WhileRevalidate)
     };
-    CacheOutcome { forward, collapsed: waited.collapsed, stale }
+    CacheOutcome {
+        forward,
+        collapsed: haul.collapsed,
+        stale,
+    }
 }
 
 fn count(outcome: CacheOutcome) {
@@ -271,11 +345,30 @@ fn count(outcome: CacheOutcome) {
 /// Describes the metrics of the cache; to be called once the recorder is installed.
 pub fn describe_metrics() {
     use metrics::{describe_counter, describe_gauge};
-    describe_counter!("pitaya_cache_queries_total", "Queries answered, by what the cache had: all (hit), some (partial) or nothing (miss).");
-    describe_counter!("pitaya_cache_stale_total", "Queries answered with figures past their TTL, by why.");
-    describe_counter!("pitaya_cache_collapsed_total", "Queries that shared another query's fetch.");
-    describe_counter!("pitaya_cache_refreshes_total", "Reports fetched behind an answer, by outcome.");
-    describe_counter!("pitaya_cache_evictions_total", "Entries evicted for want of room: months of cells, or rendered answers.");
+    describe_counter!(
+        "pitaya_cache_queries_total",
+        "Queries answered, by what the cache had: all (hit), some (partial) or nothing (miss)."
+    );
+    describe_counter!(
+        "pitaya_cache_stale_total",
+        "Queries answered with figures past their TTL, by why."
+    );
+    describe_counter!(
+        "pitaya_cache_collapsed_total",
+        "Queries that shared another query's fetch."
+    );
+    describe_counter!(
+        "pitaya_cache_refreshes_total",
+        "Reports fetched behind an answer, by outcome."
+    );
+    describe_counter!(
+        "pitaya_cache_evictions_total",
+        "Entries evicted for want of room: months of cells, or rendered answers."
+    );
     describe_gauge!("pitaya_cache_cells", "Cells held.");
-    describe_gauge!("pitaya_cache_bytes", metrics::Unit::Bytes, "Bytes held, by kind.");
+    describe_gauge!(
+        "pitaya_cache_bytes",
+        metrics::Unit::Bytes,
+        "Bytes held, by kind."
+    );
 }

@@ -36,20 +36,30 @@ impl Summary {
             for site in 0..query.sites.len() {
                 let day = calendar.span(site, date_index);
                 for series in 0..plan.series().len() {
-                    let Some(cell) = grid.get(grid.index(series, site, date_index)) else { continue };
+                    let Some(cell) = grid.get(grid.index(series, site, date_index)) else {
+                        continue;
+                    };
                     let expires = policy.expires_at(date, day, cell.fetched_at());
                     expires_at = Some(expires_at.map_or(expires, |first| first.min(expires)));
                     as_of = Some(as_of.map_or(cell.as_of(), |oldest| oldest.min(cell.as_of())));
                     // The day may be final by now; figures that were fetched before are not.
                     if policy.phase(day, cell.fetched_at()) < Phase::Final {
-                        provisional = Some(provisional.map_or(date_index, |first| first.min(date_index)));
+                        provisional =
+                            Some(provisional.map_or(date_index, |first| first.min(date_index)));
                     }
                 }
             }
         }
-        let provisional_from = provisional.map(|index| add_days(query.dates.from(), i32::try_from(index).unwrap_or(i32::MAX)));
+        let provisional_from = provisional
+            .map(|index| add_days(query.dates.from(), i32::try_from(index).unwrap_or(i32::MAX)));
         // Without a single cell nothing is known that could expire: ask again soon.
-        let soon = now.saturating_add(SignedDuration::from_secs(1)).unwrap_or(now);
-        Self { as_of, expires_at: expires_at.unwrap_or(soon), provisional_from }
+        let soon = now
+            .saturating_add(SignedDuration::from_secs(1))
+            .unwrap_or(now);
+        Self {
+            as_of,
+            expires_at: expires_at.unwrap_or(soon),
+            provisional_from,
+        }
     }
 }

@@ -3,9 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::domain::cell::ReportRequest;
+use crate::domain::dates::{DateRange, add_days};
 
-/// Answers near the learned bound before it is tried a little further.
+/// Answers near the learned bound before one report goes a little beyond it, at first and at most.
 const PATIENCE: u32 = 20;
+const MOST_PATIENCE: u32 = 5120;
 
 /// The bounds of one report; sizes are in figures asked for.
 #[derive(Debug)]
@@ -15,14 +17,16 @@ pub(super) struct Limits {
     learned: Mutex<Bound>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Bound {
-    /// Nothing larger is asked for.
+    /// Nothing larger is asked for, but for a trial.
     size: Option<u64>,
-    /// The largest size answered since the bound was last lowered.
-    answered: u64,
-    /// Answers near the bound since it was last moved.
+    /// Answers near the bound since the last trial.
     near: u32,
+    /// How many of them it takes until the next: each trial that fails doubles it.
+    patience: u32,
+    /// The size of the trial under way.
+    trial: Option<u64>,
 }
 
 /// How many figures `request` asks for.
@@ -45,36 +49,64 @@ impl Limits {
         Self {
             max_sites: max_sites.max(1),
             max_days: max_days.max(1),
-            learned: Mutex::new(Bound::default()),
+            learned: Mutex::new(Bound {
+                size: None,
+                near: 0,
+                patience: PATIENCE,
+                trial: None,
+            }),
         }
     }
 
     /// The parts of `request` that are within the bounds: sites are split first, then days.
+    ///
+    /// Now and then one of them is a little larger than the learned bound, to find out whether that still holds.
     pub(super) fn split(&self, request: &ReportRequest) -> Vec<ReportRequest> {
-        let bound = self.lock().size;
-        request
-            .dates
-            .split(self.max_days)
-            .into_iter()
-            .flat_map(|dates| {
-                let affordable = bound.map_or(usize::MAX, |bound| {
-                    usize::try_from(bound / day_size(request))
-                        .unwrap_or(usize::MAX)
-                        .max(1)
-                });
-                let sites = (affordable / dates.len()).clamp(1, self.max_sites);
-                let days = if dates.len() > affordable {
-                    dates.split(affordable)
-                } else {
-                    vec![dates]
-                };
-                let chunks = even_chunks(&request.sites, sites);
-                days.into_iter().flat_map(move |dates| {
-                    let parts = chunks.clone().into_iter();
-                    parts.map(move |sites| request.with_dates(dates).with_sites(sites))
-                })
-            })
-            .collect()
+        let mut bound = self.lock();
+        let Some(size) = bound.size else {
+            return self.within(request, u64::MAX);
+        };
+        let parts = self.within(request, size);
+        if parts.len() < 2 || bound.near < bound.patience {
+            return parts;
+        }
+        let further = size.saturating_add((size / 4).max(day_size(request)));
+        let Some(trial) = self.within(request, further).into_iter().next() else {
+            return parts;
+        };
+        let trial_size = self::size(&trial);
+        if trial_size <= size {
+            return parts;
+        }
+        bound.near = 0;
+        bound.trial = Some(trial_size);
+        drop(bound);
+        let others: Vec<_> = request
+            .sites
+            .iter()
+            .filter(|site| !trial.sites.contains(site))
+            .copied()
+            .collect();
+        let later = DateRange::new(add_days(trial.dates.to(), 1), request.dates.to());
+        let later = later.map(|dates| trial.with_dates(dates));
+        let others = (!others.is_empty()).then(|| request.with_sites(others));
+        let rest = [later, others].into_iter().flatten();
+        let rest = rest.flat_map(|rest| self.within(&rest, size));
+        rest.chain([trial]).collect()
+    }
+
+    /// The parts of `request` that are within the configured bounds, and ask for `bound` figures at most.
+    fn within(&self, request: &ReportRequest, bound: u64) -> Vec<ReportRequest> {
+        let affordable = usize::try_from(bound / day_size(request)).unwrap_or(usize::MAX);
+        let days = affordable.clamp(1, self.max_days);
+        let mut parts = Vec::new();
+        for dates in request.dates.split(days) {
+            let sites = (affordable / dates.len()).clamp(1, self.max_sites);
+            for sites in even_chunks(&request.sites, sites) {
+                parts.push(request.with_dates(dates).with_sites(sites));
+            }
+        }
+        parts
     }
 
     /// The two halves of a request that was too large: by sites, else by days; `None` for a single site and day.
@@ -94,22 +126,17 @@ impl Limits {
     pub(super) fn was_too_large(&self, request: &ReportRequest) {
         let size = size(request);
         let mut bound = self.lock();
+        if bound.trial.is_some_and(|trial| trial == size) {
+            bound.trial = None;
+            bound.patience = bound.patience.saturating_mul(2).min(MOST_PATIENCE);
+        }
         if bound.size.is_some_and(|bound| bound < size) {
-            // Asked before the bound was lowered: it teaches nothing new.
+            // Asked before the bound was lowered, or to try it: it teaches nothing new.
             return;
         }
-        // Half is what is asked next; more where that was answered lately, as after a careful step too far.
-        let answered = if bound.answered < size {
-            bound.answered
-        } else {
-            0
-        };
-        let lowered = answered.max(size / 2).max(day_size(request));
-        *bound = Bound {
-            size: Some(lowered),
-            answered,
-            near: 0,
-        };
+        let lowered = (size / 2).max(day_size(request));
+        bound.size = Some(lowered);
+        bound.near = 0;
         tracing::info!(
             figures = size,
             bound = lowered,
@@ -121,14 +148,14 @@ impl Limits {
     pub(super) fn was_answered(&self, request: &ReportRequest) {
         let size = size(request);
         let mut bound = self.lock();
-        bound.answered = bound.answered.max(size);
         let Some(limit) = bound.size else { return };
-        if size > limit / 2 {
-            bound.near += 1;
+        if bound.trial.is_some_and(|trial| trial == size) {
+            bound.trial = None;
+            bound.patience = PATIENCE;
+            bound.size = Some(limit.max(size));
         }
-        if bound.near >= PATIENCE {
-            bound.near = 0;
-            bound.size = Some(limit.saturating_add((limit / 8).max(day_size(request))));
+        if size > limit / 2 {
+            bound.near = bound.near.saturating_add(1);
         }
     }
 
@@ -160,7 +187,6 @@ mod tests {
 
     use super::*;
     use crate::domain::bucket::VendorBucket;
-    use crate::domain::dates::{DateRange, add_days};
     use crate::domain::metric::{MetricSet, VendorMetric};
     use crate::domain::site::{CustomerId, SiteId};
 
@@ -179,12 +205,13 @@ mod tests {
         #[test]
         fn the_parts_cover_the_request_once_and_stay_within_the_bounds(
             sites in 1..130_u64, days in 1..70_i32, max_sites in 1..60_usize, max_days in 1..40_usize,
-            too_large in prop::collection::vec((1..60_u64, 1..40_i32), 0..5),
+            too_large in prop::collection::vec((1..60_u64, 1..40_i32), 0..5), near in prop::sample::select(vec![0, PATIENCE]),
         ) {
             let limits = Limits::new(max_sites, max_days);
             for (sites, days) in too_large {
                 limits.was_too_large(&request(sites, days));
             }
+            limits.lock().near = near;
             let bound = limits.lock().size.unwrap_or(u64::MAX);
             let whole = request(sites, days);
 
@@ -196,9 +223,10 @@ mod tests {
             prop_assert_eq!(distinct, whole.cells().collect());
             for part in &parts {
                 prop_assert!(part.sites.len() <= max_sites && part.dates.len() <= max_days);
-                prop_assert!(size(part) <= bound.max(day_size(part)));
                 prop_assert!(part.sites.is_sorted());
             }
+            let larger = parts.iter().filter(|part| size(part) > bound.max(day_size(part)));
+            prop_assert!(larger.count() <= usize::from(near > 0));
         }
 
         #[test]
@@ -208,14 +236,16 @@ mod tests {
             let mut refused = 0;
 
             for (sites, days) in asked {
-                let mut todo = limits.split(&request(sites, days));
-                while let Some(part) = todo.pop() {
-                    if truncates(&part) {
-                        limits.was_too_large(&part);
-                        refused += 1;
-                        todo.extend(Limits::halves(&part).into_iter().flatten());
-                    } else {
-                        limits.was_answered(&part);
+                let mut todo = vec![request(sites, days)];
+                while let Some(whole) = todo.pop() {
+                    for part in limits.split(&whole) {
+                        if truncates(&part) {
+                            limits.was_too_large(&part);
+                            refused += 1;
+                            todo.extend(Limits::halves(&part).into_iter().flatten());
+                        } else {
+                            limits.was_answered(&part);
+                        }
                     }
                 }
             }
@@ -239,22 +269,25 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_grows_again_after_many_answers_near_it() {
+    fn after_many_answers_near_the_bound_one_report_tries_to_go_beyond() {
         let limits = Limits::new(50, 31);
         limits.was_too_large(&request(40, 1));
-        assert_eq!(limits.lock().size, Some(20 * 24));
+        let sizes = || -> Vec<u64> {
+            let parts = limits.split(&request(41, 1));
+            parts.iter().map(|part| size(part) / 24).collect()
+        };
+        let answers = |count: u32| (0..count).for_each(|_| limits.was_answered(&request(20, 1)));
+        assert_eq!(sizes(), [14, 14, 13]);
 
-        for _ in 0..PATIENCE {
-            limits.was_answered(&request(20, 1));
-        }
-        let grown = limits.lock().size;
-        limits.was_too_large(&request(22, 1));
+        answers(PATIENCE);
+        assert_eq!(sizes(), [20, 21], "a trial of 21 sites");
+        limits.was_too_large(&request(21, 1));
+        answers(PATIENCE);
+        assert_eq!(sizes(), [14, 14, 13], "more patient after a failure");
+        answers(PATIENCE);
+        assert_eq!(sizes(), [20, 21]);
+        limits.was_answered(&request(21, 1));
 
-        assert_eq!(grown, Some(22 * 24 + 12));
-        assert_eq!(
-            limits.lock().size,
-            Some(20 * 24),
-            "back to what was answered"
-        );
+        assert_eq!(limits.lock().size, Some(21 * 24));
     }
 }

@@ -16,7 +16,12 @@ fn assert_fetched_once(app: &TestApp) {
     let fetched = app.vendor.cell_fetches();
     assert!(!fetched.is_empty());
     let twice: Vec<_> = fetched.iter().filter(|(_, times)| **times > 1).collect();
-    assert!(twice.is_empty(), "{} cells were fetched more than once: {:?}", twice.len(), twice[0]);
+    assert!(
+        twice.is_empty(),
+        "{} cells were fetched more than once: {:?}",
+        twice.len(),
+        twice[0]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -45,11 +50,21 @@ async fn overlapping_queries_at_the_same_moment_fetch_every_cell_once() {
     let app = TestApp::start().await;
     let queries: Vec<String> = (0..40)
         .map(|shift| {
-            let sites: Vec<String> = (0..5).map(|site| (750 + (shift + site) % 12).to_string()).collect();
+            let sites: Vec<String> = (0..5)
+                .map(|site| (750 + (shift + site) % 12).to_string())
+                .collect();
             let (from, to) = (1 + shift % 14, 14 + shift % 14);
-            let metric = ["entrances", "entrances,walk_bys", "conversion_rate", "capture_rate"][shift % 4];
+            let metric = [
+                "entrances",
+                "entrances,walk_bys",
+                "conversion_rate",
+                "capture_rate",
+            ][shift % 4];
             let bucket = ["day", "hour", "total", "15m"][shift / 4 % 4];
-            format!("sites={}&dates=2026-01-{from:02}..2026-01-{to:02}&metric={metric}&bucket={bucket}", sites.join(","))
+            format!(
+                "sites={}&dates=2026-01-{from:02}..2026-01-{to:02}&metric={metric}&bucket={bucket}",
+                sites.join(",")
+            )
         })
         .collect();
 
@@ -81,7 +96,10 @@ async fn callers_that_leave_change_nothing() {
 #[tokio::test]
 async fn what_is_warm_is_never_fetched_again_whatever_is_asked_of_it() {
     let app = TestApp::start().await;
-    app.rows("sites=750,751,752&dates=2026-01-01..2026-01-31&metric=entrances,walk_bys&bucket=hour").await;
+    app.rows(
+        "sites=750,751,752&dates=2026-01-01..2026-01-31&metric=entrances,walk_bys&bucket=hour",
+    )
+    .await;
     app.vendor.reset_counts();
 
     for query in [
@@ -93,7 +111,11 @@ async fn what_is_warm_is_never_fetched_again_whatever_is_asked_of_it() {
     ] {
         let answer = app.traffic(query).await;
 
-        assert!(cache_status(&answer).starts_with("pitaya; hit; ttl="), "{query}: {}", cache_status(&answer));
+        assert!(
+            cache_status(&answer).starts_with("pitaya; hit; ttl="),
+            "{query}: {}",
+            cache_status(&answer)
+        );
     }
     assert_eq!(app.vendor.report_count(), 0);
 }
@@ -101,12 +123,28 @@ async fn what_is_warm_is_never_fetched_again_whatever_is_asked_of_it() {
 #[tokio::test]
 async fn one_more_site_day_or_metric_fetches_exactly_what_is_missing() {
     let app = TestApp::start().await;
-    app.rows("sites=750,751&dates=2026-01-01..2026-01-05&metric=entrances&bucket=hour").await;
+    app.rows("sites=750,751&dates=2026-01-01..2026-01-05&metric=entrances&bucket=hour")
+        .await;
 
     for (query, site, dates, metric) in [
-        ("sites=750,751,752&dates=2026-01-01..2026-01-05&metric=entrances&bucket=hour", 752, "2026-01-01..2026-01-05", "entrances"),
-        ("sites=750&dates=2026-01-01..2026-01-06&metric=entrances&bucket=day", 750, "2026-01-06", "entrances"),
-        ("sites=751&dates=2026-01-01..2026-01-05&metric=capture_rate&bucket=day", 751, "2026-01-01..2026-01-05", "walk_bys"),
+        (
+            "sites=750,751,752&dates=2026-01-01..2026-01-05&metric=entrances&bucket=hour",
+            752,
+            "2026-01-01..2026-01-05",
+            "entrances",
+        ),
+        (
+            "sites=750&dates=2026-01-01..2026-01-06&metric=entrances&bucket=day",
+            750,
+            "2026-01-06",
+            "entrances",
+        ),
+        (
+            "sites=751&dates=2026-01-01..2026-01-05&metric=capture_rate&bucket=day",
+            751,
+            "2026-01-01..2026-01-05",
+            "walk_bys",
+        ),
     ] {
         app.vendor.reset_counts();
 
@@ -115,10 +153,28 @@ async fn one_more_site_day_or_metric_fetches_exactly_what_is_missing() {
         let reports = app.vendor.reports();
         let request = reports[0].request.clone().unwrap();
         assert_eq!(reports.len(), 1, "{query}");
-        assert_eq!(request.sites.iter().map(|site| site.get()).collect::<Vec<_>>(), [site]);
+        assert_eq!(
+            request
+                .sites
+                .iter()
+                .map(|site| site.get())
+                .collect::<Vec<_>>(),
+            [site]
+        );
         assert_eq!(request.dates.to_string(), dates);
-        assert_eq!(request.metrics.iter().map(|metric| metric.name()).collect::<Vec<_>>(), [metric]);
-        assert!(cache_status(&answer).starts_with("pitaya; fwd=partial"), "{}", cache_status(&answer));
+        assert_eq!(
+            request
+                .metrics
+                .iter()
+                .map(|metric| metric.name())
+                .collect::<Vec<_>>(),
+            [metric]
+        );
+        assert!(
+            cache_status(&answer).starts_with("pitaya; fwd=partial"),
+            "{}",
+            cache_status(&answer)
+        );
     }
 }
 
@@ -129,13 +185,28 @@ async fn the_cache_says_what_it_did() {
     let miss = app.traffic(DAY).await;
     let hit = app.traffic(DAY).await;
 
-    assert_eq!(cache_status(&miss), "pitaya; fwd=miss; fwd-status=200; stored");
+    assert_eq!(
+        cache_status(&miss),
+        "pitaya; fwd=miss; fwd-status=200; stored"
+    );
     let text = cache_status(&hit);
-    let ttl: i64 = text.strip_prefix("pitaya; hit; ttl=").unwrap().parse().unwrap();
+    let ttl: i64 = text
+        .strip_prefix("pitaya; hit; ttl=")
+        .unwrap()
+        .parse()
+        .unwrap();
     // A final day is good for 30 days, give or take a tenth.
     assert!((27 * 86_400 - 60..=33 * 86_400).contains(&ttl), "{ttl}");
-    assert_eq!(hit.headers()["cache-control"], format!("private, max-age={ttl}"));
-    assert!(hit.headers()["server-timing"].to_str().unwrap().contains("render"));
+    assert_eq!(
+        hit.headers()["cache-control"],
+        format!("private, max-age={ttl}")
+    );
+    assert!(
+        hit.headers()["server-timing"]
+            .to_str()
+            .unwrap()
+            .contains("render")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,13 +227,20 @@ async fn a_shared_fetch_is_told() {
 
     let (_, second) = tokio::join!(first, second);
 
-    assert_eq!(cache_status(&second), "pitaya; fwd=miss; fwd-status=200; stored; collapsed");
+    assert_eq!(
+        cache_status(&second),
+        "pitaya; fwd=miss; fwd-status=200; stored; collapsed"
+    );
     assert_eq!(app.vendor.report_count(), 1);
 }
 
 #[tokio::test]
 async fn only_days_past_their_ttl_are_fetched_again() {
-    let app = Setup::default().with("CACHE__STALE_WHILE_REVALIDATE", "0s").at("2026-02-28T23:00:00Z").start().await;
+    let app = Setup::default()
+        .with("CACHE__STALE_WHILE_REVALIDATE", "0s")
+        .at("2026-02-28T23:00:00Z")
+        .start()
+        .await;
     let month = "sites=750&dates=2026-01-30..2026-03-01&metric=entrances&bucket=day";
     app.rows(month).await;
     app.vendor.reset_counts();
@@ -174,12 +252,19 @@ async fn only_days_past_their_ttl_are_fetched_again() {
     let reports = app.vendor.reports();
     assert_eq!(reports.len(), 1);
     // The zone is unknown: on the 28th at 23:00 UTC, the 28th is not over everywhere, and the 1st has begun somewhere.
-    assert_eq!(reports[0].request.clone().unwrap().dates.to_string(), "2026-02-28..2026-03-01");
+    assert_eq!(
+        reports[0].request.clone().unwrap().dates.to_string(),
+        "2026-02-28..2026-03-01"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stale_figure_is_served_at_once_and_refreshed_behind() {
-    let app = Setup::default().with("TIMEZONE", "UTC").at("2026-02-18T18:00:00Z").start().await;
+    let app = Setup::default()
+        .with("TIMEZONE", "UTC")
+        .at("2026-02-18T18:00:00Z")
+        .start()
+        .await;
     let today = "sites=750&dates=today&metric=entrances&bucket=total";
     let before = app.rows(today).await;
     app.clock.advance(SignedDuration::from_secs(120));
@@ -192,13 +277,29 @@ async fn a_stale_figure_is_served_at_once_and_refreshed_behind() {
     app.vendor.wait_for_reports(2).await;
     let again = app.rows(today).await;
     hold.release();
-    let fresh = until(&app, today, |answer| answer["meta"]["stale"] == json!(false)).await;
+    let fresh = until(&app, today, |answer| {
+        answer["meta"]["stale"] == json!(false)
+    })
+    .await;
 
-    let ttl: i64 = status.strip_prefix("pitaya; hit; ttl=").unwrap().split(';').next().unwrap().parse().unwrap();
+    let ttl: i64 = status
+        .strip_prefix("pitaya; hit; ttl=")
+        .unwrap()
+        .split(';')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
     assert!((-66..=-54).contains(&ttl), "{status}");
-    assert!(status.ends_with("; detail=\"stale-while-revalidate\""), "{status}");
+    assert!(
+        status.ends_with("; detail=\"stale-while-revalidate\""),
+        "{status}"
+    );
     assert_eq!(body["meta"]["stale"], true);
-    assert_eq!((&body["data"], &again["data"]), (&before["data"], &before["data"]));
+    assert_eq!(
+        (&body["data"], &again["data"]),
+        (&before["data"], &before["data"])
+    );
     assert!(fresh["data"][0]["entrances"].as_u64() > before["data"][0]["entrances"].as_u64());
     assert_eq!(app.vendor.report_count(), 2);
 }
@@ -235,11 +336,19 @@ async fn a_stale_figure_is_served_when_the_vendor_fails() {
     let calls = app.vendor.report_count();
     let again = app.traffic(today).await;
 
-    assert!(status.starts_with("pitaya; hit; ttl=-17") && status.ends_with("; detail=\"stale-if-error\""), "{status}");
+    assert!(
+        status.starts_with("pitaya; hit; ttl=-17")
+            && status.ends_with("; detail=\"stale-if-error\""),
+        "{status}"
+    );
     assert_eq!(body["meta"]["stale"], true);
     assert_eq!(body["data"], before["data"]);
     assert_eq!(again.status(), 200);
-    assert_eq!(app.vendor.report_count(), calls, "a vendor that failed a moment ago is asked again");
+    assert_eq!(
+        app.vendor.report_count(),
+        calls,
+        "a vendor that failed a moment ago is asked again"
+    );
 
     app.vendor.clear_faults();
     app.clock.advance(SignedDuration::from_secs(90));
@@ -249,7 +358,9 @@ async fn a_stale_figure_is_served_when_the_vendor_fails() {
 
     app.vendor.inject(Fault::status(500));
     app.clock.advance(SignedDuration::from_hours(26));
-    let (status, slug, _) = app.problem("sites=750&dates=2026-02-18&metric=entrances&bucket=hour").await;
+    let (status, slug, _) = app
+        .problem("sites=750&dates=2026-02-18&metric=entrances&bucket=hour")
+        .await;
 
     assert_eq!((status, slug.as_str()), (502, "upstream-error"));
 }
@@ -259,15 +370,32 @@ async fn a_purge_forgets_figures_also_those_under_way() {
     let app = TestApp::start().await;
     let before = app.rows(DAY).await;
 
-    let purged: Value = app.client.delete(app.url("/v1/cache?sites=750&dates=2026-02-18")).send().await.unwrap().json().await.unwrap();
+    let purged: Value = app
+        .client
+        .delete(app.url("/v1/cache?sites=750&dates=2026-02-18"))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
     app.vendor.revise(Revision::default());
     app.vendor.reset_counts();
     let after = app.rows(DAY).await;
 
     assert_eq!(purged, json!({"purged": 1}));
-    assert_eq!(app.vendor.reports()[0].request.clone().unwrap().sites.len(), 1);
+    assert_eq!(
+        app.vendor.reports()[0].request.clone().unwrap().sites.len(),
+        1
+    );
     let of = |answer: &Value, site: u64| -> u64 {
-        answer["data"].as_array().unwrap().iter().filter(|row| row["site_id"] == site).filter_map(|row| row["entrances"].as_u64()).sum()
+        answer["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|row| row["site_id"] == site)
+            .filter_map(|row| row["entrances"].as_u64())
+            .sum()
     };
     assert!(of(&after, 750) > of(&before, 750));
     assert_eq!(of(&after, 751), of(&before, 751));
@@ -279,7 +407,12 @@ async fn after_a_purge_in_the_middle_of_a_fetch_the_next_answer_has_the_new_figu
     let hold = app.vendor.hold_reports();
     let (old, ()) = tokio::join!(app.rows(DAY), async {
         app.vendor.wait_for_reports(1).await;
-        let purged = app.client.delete(app.url("/v1/cache")).send().await.unwrap();
+        let purged = app
+            .client
+            .delete(app.url("/v1/cache"))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(purged.status(), 200);
         app.vendor.revise(Revision::default());
         hold.release();
@@ -287,7 +420,12 @@ async fn after_a_purge_in_the_middle_of_a_fetch_the_next_answer_has_the_new_figu
 
     let new = app.rows(DAY).await;
 
-    let sum = |answer: &Value| column(answer, "entrances").iter().filter_map(Value::as_u64).sum::<u64>();
+    let sum = |answer: &Value| {
+        column(answer, "entrances")
+            .iter()
+            .filter_map(Value::as_u64)
+            .sum::<u64>()
+    };
     assert!(sum(&new) > sum(&old));
     assert_eq!(app.vendor.report_count(), 2);
 }
@@ -297,14 +435,30 @@ async fn a_caller_that_has_the_answer_is_told_304() {
     let app = TestApp::start().await;
     let first = app.traffic(DAY).await;
     let etag = first.headers()["etag"].to_str().unwrap().to_owned();
-    let ask = |condition: String| app.get(&format!("/v1/traffic?{DAY}")).header("if-none-match", condition).send();
+    let ask = |condition: String| {
+        app.get(&format!("/v1/traffic?{DAY}"))
+            .header("if-none-match", condition)
+            .send()
+    };
 
     let strong = etag.trim_start_matches("W/").to_owned();
-    for condition in [etag.clone(), "*".to_owned(), format!("\"other\", {etag}"), strong] {
+    for condition in [
+        etag.clone(),
+        "*".to_owned(),
+        format!("\"other\", {etag}"),
+        strong,
+    ] {
         let answer = ask(condition).await.unwrap();
 
         assert_eq!(answer.status(), 304);
-        for name in ["etag", "cache-control", "vary", "cache-status", "date", "x-request-id"] {
+        for name in [
+            "etag",
+            "cache-control",
+            "vary",
+            "cache-status",
+            "date",
+            "x-request-id",
+        ] {
             assert!(answer.headers().contains_key(name), "{name}");
         }
         assert_eq!(answer.bytes().await.unwrap().len(), 0);
@@ -320,11 +474,21 @@ async fn the_etag_changes_with_the_figures_and_not_with_the_time() {
 
     app.clock.advance(SignedDuration::from_hours(40 * 24));
     let refetched = etag().await;
-    app.client.delete(app.url("/v1/cache")).send().await.unwrap();
+    app.client
+        .delete(app.url("/v1/cache"))
+        .send()
+        .await
+        .unwrap();
     app.vendor.revise(Revision::default());
     let revised = etag().await;
 
-    assert_eq!(app.vendor.report_count(), 3);
+    let whole = app
+        .vendor
+        .reports()
+        .into_iter()
+        .filter(|call| call.whole)
+        .count();
+    assert_eq!(whole, 3);
     assert_eq!(first, refetched);
     assert_ne!(first, revised);
 }
@@ -332,17 +496,28 @@ async fn the_etag_changes_with_the_figures_and_not_with_the_time() {
 #[tokio::test]
 async fn head_mirrors_get_and_codings_are_given_as_asked() {
     let app = TestApp::start().await;
-    let url = app.url("/v1/traffic?sites=750,751,752&dates=2026-02-01..2026-02-10&metric=entrances&bucket=15m");
+    let url = app.url(
+        "/v1/traffic?sites=750,751,752&dates=2026-02-01..2026-02-10&metric=entrances&bucket=15m",
+    );
     let plain = app.client.get(&url).send().await.unwrap();
     let length = plain.headers()["content-length"].clone();
     let etag = plain.headers()["etag"].clone();
 
     let head = app.client.head(&url).send().await.unwrap();
 
-    assert_eq!((head.status().as_u16(), &head.headers()["content-length"]), (200, &length));
+    assert_eq!(
+        (head.status().as_u16(), &head.headers()["content-length"]),
+        (200, &length)
+    );
     for _ in 0..2 {
         for coding in ["gzip", "br", "zstd"] {
-            let coded = app.client.get(&url).header("accept-encoding", coding).send().await.unwrap();
+            let coded = app
+                .client
+                .get(&url)
+                .header("accept-encoding", coding)
+                .send()
+                .await
+                .unwrap();
 
             assert_eq!(coded.headers()["content-encoding"], coding);
             assert_eq!(coded.headers()["etag"], etag);
@@ -354,13 +529,30 @@ async fn head_mirrors_get_and_codings_are_given_as_asked() {
 
 #[tokio::test]
 async fn memory_stays_flat_however_much_is_asked_for() {
-    let app = Setup::default().with("CACHE__MAX_BYTES", "4MiB").with("UPSTREAM__MAX_SITES_PER_REQUEST", "50").start().await;
+    let app = Setup::default()
+        .with("CACHE__MAX_BYTES", "4MiB")
+        .with("UPSTREAM__MAX_SITES_PER_REQUEST", "50")
+        .start()
+        .await;
     for block in 0..8 {
-        let sites: Vec<String> = (0..50).map(|site| (1000 + block * 50 + site).to_string()).collect();
-        app.rows(&format!("sites={}&dates=2026-01-01..2026-01-31&metric=entrances,walk_bys&bucket=month", sites.join(","))).await;
+        let sites: Vec<String> = (0..50)
+            .map(|site| (1000 + block * 50 + site).to_string())
+            .collect();
+        app.rows(&format!(
+            "sites={}&dates=2026-01-01..2026-01-31&metric=entrances,walk_bys&bucket=month",
+            sites.join(",")
+        ))
+        .await;
     }
 
-    let metrics = app.get("/metrics").send().await.unwrap().text().await.unwrap();
+    let metrics = app
+        .get("/metrics")
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
 
     assert!(metrics.contains("pitaya_cache_bytes"), "{metrics}");
     let bytes: f64 = metrics
@@ -369,6 +561,8 @@ async fn memory_stays_flat_however_much_is_asked_for() {
         .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
         .sum();
     assert!(bytes > 1e6 && bytes <= 4.0 * 1024.0 * 1024.0, "{bytes}");
-    let evicted = app.rows("sites=1000&dates=2026-01-01..2026-01-31&metric=entrances&bucket=day").await;
+    let evicted = app
+        .rows("sites=1000&dates=2026-01-01..2026-01-31&metric=entrances&bucket=day")
+        .await;
     assert!(column(&evicted, "entrances").iter().any(Value::is_number));
 }

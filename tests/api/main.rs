@@ -1,12 +1,19 @@
 //! Pitaya from the outside.
-#![allow(clippy::pedantic, missing_docs)]
+#![expect(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "tests are read top to bottom, and nothing imports them"
+)]
 
 mod access;
 mod cache;
 mod cache_model;
+mod pages;
 mod parameters;
 mod rollup;
 mod rooms;
 mod sites;
+mod snapshots;
 mod support;
 mod traffic;

@@ -19,17 +19,29 @@ use proptest::prelude::*;
 type Row = (Option<u64>, DateTime, Vec<Option<f64>>);
 
 /// What the vendor would say: the figure of a metric at a site on a date, in buckets of so many minutes, from that minute on.
-fn observe(seed: u64, site: u64, date: Date, metric: VendorMetric, bucket: u16, minute: u16) -> Option<f64> {
+fn observe(
+    seed: u64,
+    site: u64,
+    date: Date,
+    metric: VendorMetric,
+    bucket: u16,
+    minute: u16,
+) -> Option<f64> {
     let mut hash = blake3::Hasher::new();
     // Counts are those of their five-minute parts; means are independent at every granularity.
-    let counts = matches!(metric, VendorMetric::Entrances | VendorMetric::Transactions | VendorMetric::WalkBys);
+    let counts = matches!(
+        metric,
+        VendorMetric::Entrances | VendorMetric::Transactions | VendorMetric::WalkBys
+    );
     if counts && bucket > 5 {
-        return (minute..minute + bucket).step_by(5).fold(None, |sum: Option<f64>, part| {
-            match (sum, observe(seed, site, date, metric, 5, part)) {
-                (Some(sum), Some(more)) => Some(sum + more),
-                (sum, more) => sum.or(more),
-            }
-        });
+        return (minute..minute + bucket)
+            .step_by(5)
+            .fold(None, |sum: Option<f64>, part| {
+                match (sum, observe(seed, site, date, metric, 5, part)) {
+                    (Some(sum), Some(more)) => Some(sum + more),
+                    (sum, more) => sum.or(more),
+                }
+            });
     }
     hash.update(format!("{seed} {site} {date} {metric} {bucket} {minute}").as_bytes());
     let bytes = hash.finalize();
@@ -51,7 +63,12 @@ fn coarsest(limit: u16, bucket: Bucket, hours: Hours) -> u16 {
     };
     *[60, 30, 15, 10, 5]
         .iter()
-        .find(|b| **b <= limit && length % **b == 0 && hours.from() % **b == 0 && hours.to() % **b == 0)
+        .find(|b| {
+            **b <= limit
+                && length % **b == 0
+                && hours.from().is_multiple_of(**b)
+                && hours.to().is_multiple_of(**b)
+        })
         .unwrap()
 }
 
@@ -80,7 +97,14 @@ fn bucket_start(query: &Query, mut day: Date, minute: u16) -> DateTime {
 /// Every observation of one group and bucket: by time, then site.
 type Seen = BTreeMap<(Date, u16), BTreeMap<u64, f64>>;
 
-fn seen(query: &Query, seed: u64, sites: &[u64], start: DateTime, metric: VendorMetric, bucket: u16) -> Seen {
+fn seen(
+    query: &Query,
+    seed: u64,
+    sites: &[u64],
+    start: DateTime,
+    metric: VendorMetric,
+    bucket: u16,
+) -> Seen {
     let mut seen = Seen::new();
     for day in query.dates.iter() {
         for minute in (query.hours.from()..query.hours.to()).step_by(usize::from(bucket)) {
@@ -101,7 +125,14 @@ fn sum(seen: &Seen) -> Option<f64> {
     (!seen.is_empty()).then(|| seen.values().flat_map(BTreeMap::values).sum())
 }
 
-fn naive_value(query: &Query, base: u16, seed: u64, sites: &[u64], start: DateTime, metric: Metric) -> Option<f64> {
+fn naive_value(
+    query: &Query,
+    base: u16,
+    seed: u64,
+    sites: &[u64],
+    start: DateTime,
+    metric: Metric,
+) -> Option<f64> {
     let fine = coarsest(base, query.bucket, query.hours);
     let coarse = coarsest(60, query.bucket, query.hours);
     let all = |metric, bucket| seen(query, seed, sites, start, metric, bucket);
@@ -115,7 +146,11 @@ fn naive_value(query: &Query, base: u16, seed: u64, sites: &[u64], start: DateTi
             let (mut top, mut bottom) = (0.0, 0.0);
             for (time, values) in all(VendorMetric::DwellTime, coarse) {
                 for (site, value) in values {
-                    let weight = weights.get(&time).and_then(|at| at.get(&site)).copied().unwrap_or(0.0);
+                    let weight = weights
+                        .get(&time)
+                        .and_then(|at| at.get(&site))
+                        .copied()
+                        .unwrap_or(0.0);
                     top += value * weight;
                     bottom += weight;
                 }
@@ -126,7 +161,10 @@ fn naive_value(query: &Query, base: u16, seed: u64, sites: &[u64], start: DateTi
             let seen = all(VendorMetric::Occupancy, coarse);
             (!seen.is_empty()).then(|| seen.values().map(level).sum::<f64>() / seen.len() as f64)
         }
-        Metric::PeakOccupancy => all(VendorMetric::Occupancy, fine).values().map(level).reduce(f64::max),
+        Metric::PeakOccupancy => all(VendorMetric::Occupancy, fine)
+            .values()
+            .map(level)
+            .reduce(f64::max),
         Metric::ConversionRate => {
             let sales = sum(&all(VendorMetric::Transactions, fine))?;
             let entrances = sum(&all(VendorMetric::Entrances, fine))?;
@@ -143,7 +181,10 @@ fn naive_value(query: &Query, base: u16, seed: u64, sites: &[u64], start: DateTi
 fn naive(query: &Query, base: u16, seed: u64) -> Vec<Row> {
     let sites: Vec<u64> = query.sites.iter().map(|site| site.get()).collect();
     let groups: Vec<(Option<u64>, Vec<u64>)> = match query.group_by {
-        GroupBy::Site => sites.iter().map(|site| (Some(*site), vec![*site])).collect(),
+        GroupBy::Site => sites
+            .iter()
+            .map(|site| (Some(*site), vec![*site]))
+            .collect(),
         GroupBy::None => vec![(None, sites)],
     };
     let mut starts = BTreeSet::new();
@@ -155,14 +196,18 @@ fn naive(query: &Query, base: u16, seed: u64) -> Vec<Row> {
     let mut rows = Vec::new();
     for (group, sites) in groups {
         for start in &starts {
-            let mut values: Vec<Option<f64>> =
-                query.metrics.iter().map(|metric| naive_value(query, base, seed, &sites, *start, *metric)).collect();
+            let mut values: Vec<Option<f64>> = query
+                .metrics
+                .iter()
+                .map(|metric| naive_value(query, base, seed, &sites, *start, *metric))
+                .collect();
             if query.fill == Fill::None && values.iter().all(Option::is_none) {
                 continue;
             }
             if query.fill == Fill::Zero {
                 for (value, metric) in values.iter_mut().zip(&query.metrics) {
-                    let count = [Metric::Entrances, Metric::WalkBys, Metric::Transactions].contains(metric);
+                    let count =
+                        [Metric::Entrances, Metric::WalkBys, Metric::Transactions].contains(metric);
                     *value = value.or(count.then_some(0.0));
                 }
             }
@@ -184,7 +229,10 @@ fn real(query: &Query, base: u16, seed: u64) -> Vec<Row> {
                     .map(|minute| observe(seed, site.get(), day, series.metric, minutes, minute))
                     .collect();
                 let index = grid.index(series_index, site_index, date_index);
-                grid.set(index, Cell::new(Figures::pack(&figures), Timestamp::UNIX_EPOCH, None));
+                grid.set(
+                    index,
+                    Cell::new(Figures::pack(&figures), Timestamp::UNIX_EPOCH, None),
+                );
             }
         }
     }
@@ -195,7 +243,13 @@ fn real(query: &Query, base: u16, seed: u64) -> Vec<Row> {
 fn rows(table: &pitaya::domain::table::Table) -> Vec<Row> {
     table
         .rows()
-        .map(|row| (table.groups()[row.group].map(SiteId::get), table.times()[row.time], row.values().collect()))
+        .map(|row| {
+            (
+                table.groups()[row.group].map(SiteId::get),
+                table.times()[row.time],
+                row.values().collect(),
+            )
+        })
         .collect()
 }
 
@@ -205,7 +259,9 @@ fn assert_same(real: &[Row], naive: &[Row]) -> Result<(), TestCaseError> {
         prop_assert_eq!((group, time), (other_group, other_time));
         for (value, other) in values.iter().zip(other_values) {
             match (value, other) {
-                (Some(value), Some(other)) => prop_assert!((value - other).abs() <= 1e-9 * other.abs().max(1.0)),
+                (Some(value), Some(other)) => {
+                    prop_assert!((value - other).abs() <= 1e-9 * other.abs().max(1.0))
+                }
                 (value, other) => prop_assert_eq!(value, other),
             }
         }
@@ -215,9 +271,11 @@ fn assert_same(real: &[Row], naive: &[Row]) -> Result<(), TestCaseError> {
 
 fn query() -> impl Strategy<Value = Query> {
     let bucket = prop::sample::select(vec![
-        "5m", "10m", "15m", "20m", "30m", "hour", "2h", "3h", "4h", "6h", "8h", "12h", "day", "week", "month", "total",
+        "5m", "10m", "15m", "20m", "30m", "hour", "2h", "3h", "4h", "6h", "8h", "12h", "day",
+        "week", "month", "total",
     ]);
-    let window = (0_u16..288, 1_u16..=288).prop_map(|(from, len)| (from * 5, (from + len).min(288) * 5));
+    let window =
+        (0_u16..288, 1_u16..=288).prop_map(|(from, len)| (from * 5, (from + len).min(288) * 5));
     let hours = prop_oneof![
         Just((0, 1440)),
         window.clone(),
@@ -232,21 +290,26 @@ fn query() -> impl Strategy<Value = Query> {
         prop::sample::select(vec![GroupBy::Site, GroupBy::None]),
         prop::sample::select(vec![Fill::Null, Fill::Zero, Fill::None]),
     )
-        .prop_map(|(sites, (from, days), metrics, bucket, (start, end), group_by, fill)| {
-            let from = date(2026, 1, 20).saturating_add(jiff::Span::new().days(from));
-            let to = from.saturating_add(jiff::Span::new().days(days));
-            let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
-            Query {
-                customer: CustomerId::new(1).unwrap(),
-                sites: sites.into_iter().map(|site| SiteId::new(site).unwrap()).collect(),
-                dates: DateRange::new(from, to).unwrap(),
-                metrics,
-                bucket: bucket.parse().unwrap(),
-                hours: format!("{}-{}", clock(start), clock(end)).parse().unwrap(),
-                group_by,
-                fill,
-            }
-        })
+        .prop_map(
+            |(sites, (from, days), metrics, bucket, (start, end), group_by, fill)| {
+                let from = date(2026, 1, 20).saturating_add(jiff::Span::new().days(from));
+                let to = from.saturating_add(jiff::Span::new().days(days));
+                let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
+                Query {
+                    customer: CustomerId::new(1).unwrap(),
+                    sites: sites
+                        .into_iter()
+                        .map(|site| SiteId::new(site).unwrap())
+                        .collect(),
+                    dates: DateRange::new(from, to).unwrap(),
+                    metrics,
+                    bucket: bucket.parse().unwrap(),
+                    hours: format!("{}-{}", clock(start), clock(end)).parse().unwrap(),
+                    group_by,
+                    fill,
+                }
+            },
+        )
 }
 
 proptest! {
@@ -317,10 +380,15 @@ fn the_repeated_hour_counts_twice_and_the_skipped_hour_is_not_expected() {
         let plan = Plan::new(&query, VendorBucket::HOUR);
         let mut grid = CellGrid::new(plan.series().len(), 1, 1);
         for series in 0..plan.series().len() {
-            let mut figures: Vec<_> = (0..24).map(|hour| (hour != 2 || shape.gap.is_none()).then_some(1.0)).collect();
+            let mut figures: Vec<_> = (0..24)
+                .map(|hour| (hour != 2 || shape.gap.is_none()).then_some(1.0))
+                .collect();
             figures.extend(shape.fold.iter().map(|_| Some(5.0)));
             let index = grid.index(series, 0, 0);
-            grid.set(index, Cell::new(Figures::pack(&figures), Timestamp::UNIX_EPOCH, None));
+            grid.set(
+                index,
+                Cell::new(Figures::pack(&figures), Timestamp::UNIX_EPOCH, None),
+            );
         }
         rows(&roll_up(&query, &plan, &grid, &[DayShapes::from([shape])]))
     };
@@ -330,7 +398,10 @@ fn the_repeated_hour_counts_twice_and_the_skipped_hour_is_not_expected() {
 
     assert_eq!(autumn.len(), 24);
     assert_eq!(autumn[1].2, [Some(6.0), Some(3.0), Some(5.0)]);
-    assert_eq!(day(date(2026, 11, 1), "day")[0].2, [Some(29.0), Some(29.0 / 25.0), Some(5.0)]);
+    assert_eq!(
+        day(date(2026, 11, 1), "day")[0].2,
+        [Some(29.0), Some(29.0 / 25.0), Some(5.0)]
+    );
     assert_eq!(spring.len(), 23);
     assert!(spring.iter().all(|(_, time, _)| time.hour() != 2));
     assert_eq!(day(date(2026, 3, 8), "2h").len(), 12);

@@ -19,8 +19,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// The customer that every test app is configured with.
-pub const CUSTOMER: u64 = 123;
 /// The time that most tests are at: long after the dates that they ask for, so that these are final.
 pub const NOW: &str = "2026-06-01T12:00:00Z";
 
@@ -45,11 +43,6 @@ impl TestClock {
         self.0.fetch_add(by.as_micros() as i64, Ordering::SeqCst);
     }
 
-    pub fn set(&self, time: &str) {
-        let time: Timestamp = time.parse().unwrap();
-        self.0.store(time.as_microsecond(), Ordering::SeqCst);
-    }
-
     fn clock(&self) -> Clock {
         let shown = self.clone();
         Clock::from_fn(move || shown.now())
@@ -72,7 +65,9 @@ impl Default for Setup {
             ("PITAYA_UPSTREAM__CONNECT_TIMEOUT", "5s"),
         ];
         Self {
-            variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            variables: variables
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
             file: None,
             vendor: simulator::Settings::default(),
             clock: TestClock::at(NOW),
@@ -83,7 +78,8 @@ impl Default for Setup {
 impl Setup {
     /// Sets a variable of the configuration: `("CACHE__OPEN_TTL", "2s")`.
     pub fn with(mut self, key: &str, value: &str) -> Self {
-        self.variables.insert(format!("PITAYA_{key}"), value.to_owned());
+        self.variables
+            .insert(format!("PITAYA_{key}"), value.to_owned());
         self
     }
 
@@ -103,6 +99,15 @@ impl Setup {
         self
     }
 
+    /// The app, built but not served, in front of its vendor.
+    pub async fn build(self) -> (App, Simulator) {
+        let vendor = Simulator::start(self.vendor.clone(), self.clock.clock())
+            .await
+            .unwrap();
+        let clock = self.clock.clock();
+        (App::build(self.configured(&vendor), clock).unwrap(), vendor)
+    }
+
     pub async fn start(self) -> TestApp {
         let clock = self.clock.clock();
         let vendor = Simulator::start(self.vendor.clone(), clock).await.unwrap();
@@ -110,13 +115,39 @@ impl Setup {
     }
 
     /// Starts the app in front of a vendor that is there already.
-    pub async fn start_before(mut self, vendor: Simulator) -> TestApp {
+    pub async fn start_before(self, vendor: Simulator) -> TestApp {
+        let clock = self.clock.clone();
+        let config = self.configured(&vendor);
+        let admin = match config.admin_listen {
+            Some(address) => Some(TcpListener::bind(address).await.unwrap()),
+            None => None,
+        };
+        let admin_address = admin.as_ref().map(|admin| admin.local_addr().unwrap());
+        let app = App::build(config, clock.clock()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        tokio::spawn(app.serve(listener, admin, stopped, Limits::default()));
+        TestApp {
+            address,
+            admin_address,
+            vendor,
+            clock,
+            client: client(),
+            stop,
+        }
+    }
+
+    fn configured(mut self, vendor: &Simulator) -> Config {
         for (key, value) in [
             ("UPSTREAM__BASE_URL", vendor.base_url().to_string()),
             ("UPSTREAM__TOKEN_URL", vendor.token_url().to_string()),
             ("UPSTREAM__REFRESH_TOKEN", vendor.refresh_token()),
         ] {
-            self.variables.entry(format!("PITAYA_{key}")).or_insert(value);
+            self.variables
+                .entry(format!("PITAYA_{key}"))
+                .or_insert(value);
         }
         let folder = tempfile::tempdir().unwrap();
         let path = self.file.map(|toml| {
@@ -125,24 +156,19 @@ impl Setup {
             path
         });
         let environment: Environment = self.variables.into_iter().collect();
-        let config = Config::load(path.as_deref(), &environment, Purpose::Serve).unwrap_or_else(|errors| panic!("{errors}"));
-        let admin = match config.admin_listen {
-            Some(address) => Some(TcpListener::bind(address).await.unwrap()),
-            None => None,
-        };
-        let admin_address = admin.as_ref().map(|admin| admin.local_addr().unwrap());
-        let app = App::build(config, self.clock.clock()).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let stopped = stop.clone().cancelled_owned();
-        tokio::spawn(app.serve(listener, admin, stopped, Limits::default()));
-        TestApp { address, admin_address, vendor, clock: self.clock, client: client(), stop }
+        let loaded = Config::load(path.as_deref(), &environment, Purpose::Serve);
+        loaded.unwrap_or_else(|errors| panic!("{errors}"))
     }
 }
 
 fn client() -> Client {
-    Client::builder().no_proxy().no_gzip().no_zstd().redirect(reqwest::redirect::Policy::none()).build().unwrap()
+    Client::builder()
+        .no_proxy()
+        .no_gzip()
+        .no_zstd()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap()
 }
 
 /// A running Pitaya in front of a running simulated vendor. It stops when dropped.
@@ -187,7 +213,10 @@ impl TestApp {
 
     /// `GET /v1/traffic` with that query string.
     pub async fn traffic(&self, query: &str) -> Response {
-        self.get(&format!("/v1/traffic?{query}")).send().await.unwrap()
+        self.get(&format!("/v1/traffic?{query}"))
+            .send()
+            .await
+            .unwrap()
     }
 
     /// The JSON of a query that must succeed.
@@ -208,19 +237,35 @@ impl TestApp {
 /// The status, slug and body of a problem answer.
 pub async fn problem(response: Response) -> (u16, String, Value) {
     let status = response.status().as_u16();
-    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/problem+json"
+    );
     let body: Value = response.json().await.unwrap();
     assert_eq!(body["status"], status);
-    let slug = body["type"].as_str().unwrap().strip_prefix("/problems/").unwrap().to_owned();
+    let slug = body["type"]
+        .as_str()
+        .unwrap()
+        .strip_prefix("/problems/")
+        .unwrap()
+        .to_owned();
     (status, slug, body)
 }
 
 /// One column of the rows of an answer.
 pub fn column(answer: &Value, name: &str) -> Vec<Value> {
-    answer["data"].as_array().unwrap().iter().map(|row| row[name].clone()).collect()
+    answer["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row[name].clone())
+        .collect()
 }
 
 /// `Cache-Status`, as text.
 pub fn cache_status(response: &Response) -> String {
-    response.headers()["cache-status"].to_str().unwrap().to_owned()
+    response.headers()["cache-status"]
+        .to_str()
+        .unwrap()
+        .to_owned()
 }

@@ -115,10 +115,10 @@ impl ApiError {
                 tracing::error!(request_id, %error, "a request failed inside");
             }
             Self::Upstream(error) => {
-                tracing::warn!(request_id, %error, "the vendor failed a request")
+                tracing::warn!(request_id, %error, "the vendor failed a request");
             }
             Self::Internal(detail) => {
-                tracing::error!(request_id, detail, "a request failed inside")
+                tracing::error!(request_id, detail, "a request failed inside");
             }
             other => tracing::debug!(request_id, error = %other, "a request was refused"),
         }

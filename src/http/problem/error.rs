@@ -10,7 +10,7 @@ use crate::upstream::UpstreamError;
 /// How long callers are asked to leave us alone when we are overloaded: load spikes are short.
 const OVERLOADED_RETRY: Duration = Duration::from_secs(1);
 /// How long callers are asked to wait for credentials: somebody has to act.
-const CREDENTIALS_RETRY: Duration = Duration::from_secs(60);
+const CREDENTIALS_RETRY: Duration = Duration::from_mins(1);
 
 /// Why a request is not answered as asked. `Display` is for logs.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 use super::layout::{DWELL_COLUMNS, Layout};
 use crate::domain::metric::VendorMetric;
 
-/// Stands for "more than one part" in the first column of dwell time, where no value of the vendor is infinite.
+/// Stands for "parts that differ" in the first column of dwell time, where no value of the vendor is infinite.
 const SEVERAL: f64 = f64::INFINITY;
 
 /// One day's figures, column by column, NaN where there is none; combining is associative, and the order changes nothing
@@ -88,6 +88,11 @@ fn sum(sum: &mut f64, value: f64) {
     };
 }
 
-fn one_more(only: &mut f64, value: f64) {
-    *only = if only.is_nan() { value } else { SEVERAL };
+/// Keeps the value that all parts share: it is their mean whatever their weights.
+fn one_more(shared: &mut f64, value: f64) {
+    *shared = if shared.is_nan() || shared.to_bits() == value.to_bits() {
+        value
+    } else {
+        SEVERAL
+    };
 }

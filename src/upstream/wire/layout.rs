@@ -13,7 +13,7 @@ use crate::domain::metric::VendorMetric;
 use crate::domain::site::SiteId;
 use crate::domain::zone::DayShape;
 
-/// Columns of dwell time: the only part's value, Σ value × weight, Σ weight. Every other metric has one column.
+/// Columns of dwell time: the value that all parts share, Σ value × weight, Σ weight. Every other metric has one column.
 pub(in crate::upstream) const DWELL_COLUMNS: usize = 3;
 
 /// The days, slots and columns of one report.

@@ -204,7 +204,9 @@ fn parts_combine_as_their_metric_does_and_a_repeated_row_counts_once() {
            {"time":"2026-02-18 00:00:00","filter_id":"a","region_names":["n"],"entrances":1,"dwell_time":10},
            {"time":"2026-02-18 00:15:00","filter_id":"a","region_names":["n"],"dwell_time":7},
            {"time":"2026-02-18 00:30:00","filter_id":"a","region_names":["n"],"dwell_time":7},
-           {"time":"2026-02-18 00:30:00","filter_id":"b","region_names":["n"],"dwell_time":9}"#,
+           {"time":"2026-02-18 00:30:00","filter_id":"b","region_names":["n"],"dwell_time":9},
+           {"time":"2026-02-18 00:45:00","filter_id":"a","region_names":["n"],"dwell_time":9},
+           {"time":"2026-02-18 00:45:00","filter_id":"b","region_names":["n"],"dwell_time":9}"#,
     );
 
     let answer = parse(body.as_bytes(), &layout).unwrap();
@@ -220,8 +222,9 @@ fn parts_combine_as_their_metric_does_and_a_repeated_row_counts_once() {
     assert_eq!(
         at(VendorMetric::DwellTime, 2),
         None,
-        "several parts without a weight"
+        "parts that differ, without a weight"
     );
+    assert_eq!(at(VendorMetric::DwellTime, 3), Some(9.0));
 }
 
 #[test]

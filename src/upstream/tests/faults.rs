@@ -1,0 +1,278 @@
+//! Faults of the vendor and of the network.
+
+use super::*;
+use crate::simulator::{Fault, FaultKind, Quirks, RetryAfter, RowFault};
+use crate::upstream::CircuitState;
+
+#[tokio::test]
+async fn each_fault_is_told_for_what_it_is_and_asked_again_only_where_that_may_help() {
+    let untrusted = |error: &UpstreamError| matches!(error, UpstreamError::Untrusted(_));
+    let connection = |error: &UpstreamError| matches!(error, UpstreamError::Connection(_));
+    let row = FaultKind::Row;
+    let cases: [(Fault, u32, Check); 21] = [
+        (Fault::status(500), 3, |it| {
+            *it == UpstreamError::Status(500)
+        }),
+        (Fault::status(503), 3, |it| {
+            *it == UpstreamError::Status(503)
+        }),
+        (Fault::status(400), 1, |it| {
+            *it == UpstreamError::Status(400)
+        }),
+        (Fault::status(403), 1, |it| {
+            *it == UpstreamError::Status(403)
+        }),
+        (Fault::status(404), 1, |it| {
+            *it == UpstreamError::Status(404)
+        }),
+        (Fault::status(204), 1, |it| {
+            *it == UpstreamError::Status(204)
+        }),
+        (Fault::new(FaultKind::Redirect), 1, |it| {
+            *it == UpstreamError::Status(302)
+        }),
+        (Fault::new(FaultKind::Reset), 3, connection),
+        (Fault::new(FaultKind::Cut), 3, connection),
+        (Fault::new(FaultKind::Unsuccessful), 1, untrusted),
+        (Fault::new(FaultKind::ErrorStatus), 1, untrusted),
+        (Fault::new(FaultKind::Html), 1, untrusted),
+        // Half a JSON text: it may have been cut on the way.
+        (Fault::new(FaultKind::Garbage), 3, connection),
+        (Fault::new(row(RowFault::Negative)), 1, untrusted),
+        (Fault::new(row(RowFault::Nan)), 1, untrusted),
+        (Fault::new(row(RowFault::Huge)), 1, untrusted),
+        (Fault::new(row(RowFault::Text)), 1, untrusted),
+        (Fault::new(row(RowFault::OffGridTime)), 1, untrusted),
+        (Fault::new(row(RowFault::MalformedTime)), 1, untrusted),
+        (Fault::new(FaultKind::Truncate { above: None }), 1, |it| {
+            *it == UpstreamError::Truncated
+        }),
+        (Fault::new(FaultKind::Bomb { bytes: 80 << 20 }), 1, |it| {
+            matches!(it, UpstreamError::TooLarge { .. })
+        }),
+    ];
+    for (fault, calls, expected) in cases {
+        let vendor = vendor(Quirks::default()).await;
+        let client = client(settings(&vendor));
+        vendor.inject(fault);
+
+        let fetched = client.fetch(&request([750], 1)).await;
+
+        let error = only_error(&fetched);
+        assert!(expected(error), "{fault}: {error:?}");
+        assert!(!error.to_string().contains(simulator::MARKER));
+        assert_eq!(fetched.calls, calls, "{fault}");
+        vendor.clear_faults();
+        let request = request([750], 1);
+        assert_true(&vendor, &request, &client.fetch(&request).await);
+    }
+}
+
+#[tokio::test]
+async fn a_fault_that_passes_is_not_seen_by_the_caller() {
+    for fault in [
+        Fault::status(503),
+        Fault::status(500),
+        Fault::new(FaultKind::Reset),
+        Fault::new(FaultKind::Cut),
+        Fault::throttled(RetryAfter::Seconds(0)),
+        Fault::throttled(RetryAfter::Date(0)),
+        Fault::status(401),
+    ] {
+        let vendor = vendor(Quirks::default()).await;
+        let client = client(settings(&vendor));
+        vendor.inject(fault.times(1));
+        let request = request([750, 751], 2);
+
+        let fetched = client.fetch(&request).await;
+
+        assert_true(&vendor, &request, &fetched);
+        assert_eq!(fetched.calls, 2, "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_vendor_that_hangs_or_drips_is_a_timeout() {
+    for kind in [
+        FaultKind::Hang,
+        FaultKind::Drip(Duration::from_millis(20)),
+        FaultKind::Delay(Duration::from_mins(1)),
+    ] {
+        let vendor = vendor(Quirks::default()).await;
+        let client = client(Settings {
+            timeout: Duration::from_millis(60),
+            max_attempts: 1,
+            ..settings(&vendor)
+        });
+        vendor.inject(Fault::new(kind));
+
+        let fetched = client.fetch(&request([750, 751], 1)).await;
+
+        assert_eq!(only_error(&fetched), &UpstreamError::Timeout);
+        assert_eq!(fetched.calls, 1, "a timeout is no single site's fault");
+    }
+}
+
+#[tokio::test]
+async fn nobody_listening_is_a_connection_error() {
+    let vendor = vendor(Quirks::default()).await;
+    let client = client(settings(&vendor));
+    vendor.shutdown().await;
+
+    let fetched = client.fetch(&request([750], 1)).await;
+
+    assert!(matches!(only_error(&fetched), UpstreamError::Connection(_)));
+    assert_eq!(fetched.calls, 3);
+}
+
+#[tokio::test]
+async fn a_dead_vendor_is_left_alone() {
+    let vendor = vendor(Quirks::default()).await;
+    let client = client(settings(&vendor));
+    vendor.inject(Fault::status(503));
+
+    for _ in 0..300 {
+        client.fetch(&request([750], 1)).await;
+    }
+
+    assert!(vendor.report_count() <= 200);
+    assert_eq!(client.status().circuit, CircuitState::Open);
+    let fetched = client.fetch(&request([750], 1)).await;
+    assert!(matches!(
+        only_error(&fetched),
+        UpstreamError::CircuitOpen { .. }
+    ));
+}
+
+#[tokio::test]
+async fn whoever_cannot_wait_for_a_throttling_vendor_is_told_at_once_and_so_are_the_others() {
+    for retry_after in [RetryAfter::Seconds(3600), RetryAfter::Date(3600)] {
+        let vendor = vendor(Quirks::default()).await;
+        let client = client(settings(&vendor));
+        vendor.inject(Fault::throttled(retry_after).times(1));
+
+        let first = client.fetch(&request([750], 1)).await;
+        let second = client.fetch(&request([751], 1)).await;
+
+        for fetched in [&first, &second] {
+            let UpstreamError::Throttled { retry_after } = only_error(fetched) else {
+                panic!("{:?}", fetched.failures);
+            };
+            assert!((50..=60).contains(&retry_after.as_secs()));
+        }
+        assert_eq!((first.calls, second.calls), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_failing_site_does_not_fail_its_neighbours() {
+    for fault in [
+        Fault::status(500),
+        Fault::status(400),
+        Fault::new(FaultKind::Unsuccessful),
+        Fault::new(FaultKind::Row(RowFault::Negative)),
+    ] {
+        let vendor = vendor(Quirks::default()).await;
+        let client = client(settings(&vendor));
+        vendor.inject(fault.on_site(site(757)));
+        let request = request(750..766, 2);
+
+        let fetched = client.fetch(&request).await;
+
+        let failed: Vec<_> = fetched
+            .failures
+            .iter()
+            .flat_map(|(request, _)| request.sites.clone())
+            .collect();
+        assert_eq!(failed, [site(757)], "{fault}");
+        assert_eq!(fetched.cells.len(), 15 * 2);
+        assert!(fetched.calls <= 14, "{} calls", fetched.calls);
+    }
+}
+
+#[tokio::test]
+async fn a_vendor_that_fails_everything_is_not_searched_for_the_culprit() {
+    for (fault, most) in [
+        (Fault::status(400), 5),
+        (Fault::status(500), 7),
+        (Fault::new(FaultKind::Unsuccessful), 5),
+        (Fault::new(FaultKind::Truncate { above: None }), 8),
+    ] {
+        let vendor = vendor(Quirks::default()).await;
+        let client = client(settings(&vendor));
+        vendor.inject(fault);
+
+        let fetched = client.fetch(&request(700..750, 31)).await;
+
+        only_error(&fetched);
+        let failed: usize = fetched
+            .failures
+            .iter()
+            .map(|(it, _)| it.cells().count())
+            .sum();
+        assert_eq!(failed, 50 * 31);
+        assert!(fetched.calls <= most, "{fault}: {} calls", fetched.calls);
+    }
+}
+
+#[tokio::test]
+async fn what_the_vendor_truncates_is_asked_for_in_parts_and_later_reports_stay_below() {
+    let vendor = vendor(Quirks::default()).await;
+    let client = client(settings(&vendor));
+    vendor.inject(Fault::new(FaultKind::Truncate { above: Some(2500) }));
+    let request = request(750..790, 8);
+
+    let first = client.fetch(&request).await;
+    let second = client.fetch(&request).await;
+    let other = client
+        .fetch(&request.with_dates(DateRange::day(DAY).unwrap()))
+        .await;
+
+    assert_true(&vendor, &request, &first);
+    assert_true(&vendor, &request, &second);
+    let rows = |request: &ReportRequest| -> usize {
+        let cells = request.cells().map(|cell| vendor.figures(&cell));
+        cells.map(|cell| cell.into_iter().flatten().count()).sum()
+    };
+    let truncated: Vec<bool> = vendor
+        .reports()
+        .iter()
+        .map(|call| rows(call.request.as_ref().unwrap()) > 2500)
+        .collect();
+    let (first, later) = truncated.split_at(usize::try_from(first.calls).unwrap());
+    assert!(first.iter().filter(|it| **it).count() <= 6, "{first:?}");
+    assert!(!later.contains(&true), "{later:?}");
+    assert!(other.failures.is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_too_large_to_hold_is_asked_for_in_parts() {
+    let vendor = vendor(Quirks::default()).await;
+    let client = client(Settings {
+        max_response_bytes: 200_000,
+        ..settings(&vendor)
+    });
+    let request = request(750..762, 8);
+
+    let fetched = client.fetch(&request).await;
+
+    assert_true(&vendor, &request, &fetched);
+    assert!(fetched.calls > 1);
+}
+
+#[tokio::test]
+async fn no_more_reports_than_allowed_are_in_flight() {
+    let vendor = vendor(Quirks::default()).await;
+    let client = client(Settings {
+        max_concurrency: 3,
+        max_sites_per_request: 1,
+        ..settings(&vendor)
+    });
+    let request = request(750..770, 1);
+
+    let fetched = client.fetch(&request).await;
+
+    assert_true(&vendor, &request, &fetched);
+    assert_eq!(fetched.calls, 20);
+    assert!(vendor.counts().peak_reports <= 3);
+}

@@ -1,0 +1,212 @@
+//! Vendors that are odder than the simulated one.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::post;
+
+use super::*;
+
+/// What an odd vendor answers, by the sites that it is asked for.
+type Answer = fn(&[u64]) -> String;
+
+#[derive(Clone)]
+struct Odd {
+    answer: Answer,
+    calls: Arc<AtomicU32>,
+}
+
+async fn odd_vendor(answer: Answer) -> (Settings, Arc<AtomicU32>) {
+    let calls = Arc::new(AtomicU32::new(0));
+    let odd = Odd {
+        answer,
+        calls: Arc::clone(&calls),
+    };
+    let handler = |State(odd): State<Odd>, body: String| async move {
+        odd.calls.fetch_add(1, Ordering::Relaxed);
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let sites = body["config"]["sites_facet"]["site_ids"]
+            .as_array()
+            .unwrap();
+        let sites: Vec<u64> = sites.iter().filter_map(serde_json::Value::as_u64).collect();
+        (odd.answer)(&sites)
+    };
+    let app = Router::new().fallback(post(handler)).with_state(odd);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url: url::Url = format!("http://{}", listener.local_addr().unwrap())
+        .parse()
+        .unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let settings = Settings {
+        base_url: url.clone(),
+        token_url: url,
+        refresh_token: None,
+        id_token: Some("opaque".into()),
+        token_store: None,
+        send_token_on_refresh: false,
+        token_lifetime: Duration::from_mins(15),
+        timeout: Duration::from_secs(10),
+        connect_timeout: Duration::from_secs(5),
+        max_attempts: 1,
+        max_concurrency: 8,
+        max_sites_per_request: 50,
+        max_days_per_request: 31,
+        max_response_bytes: 64 << 20,
+        deadline: Duration::from_secs(20),
+    };
+    (settings, calls)
+}
+
+fn report(rows: &[String], mapping: &str) -> String {
+    format!(
+        r#"{{"success":true,"data":{{"InsightResponse":{{"data":[{}],"site_mapping":{mapping},"status":"success","is_data_truncated":false}}}}}}"#,
+        rows.join(",")
+    )
+}
+
+fn row(fields: &str, entrances: u64) -> String {
+    format!(r#"{{"time":"2026-02-18 09:00:00",{fields}"entrances":{entrances}}}"#)
+}
+
+/// Entrances at 09:00 by site; `None` where the site failed.
+fn at_nine(fetched: &Fetched) -> Vec<(u64, Option<f64>)> {
+    let mut figures: Vec<_> = fetched
+        .cells
+        .iter()
+        .map(|(key, cell)| (key.site.get(), cell.figures().get(36)))
+        .collect();
+    figures.sort_by_key(|(site, _)| *site);
+    figures
+}
+
+#[tokio::test]
+async fn rows_that_name_nobody_are_credited_to_a_site_asked_for_alone_only() {
+    let (settings, calls) = odd_vendor(|sites| {
+        let rows: Vec<_> = sites.iter().map(|site| row("", *site)).collect();
+        // Like rows count once, so a batch of these is hopeless.
+        report(&rows, "{}")
+    })
+    .await;
+    let client = client(settings);
+
+    let fetched = client.fetch(&request([1, 2, 3], 1)).await;
+
+    assert_eq!(
+        at_nine(&fetched),
+        [(1, Some(1.0)), (2, Some(2.0)), (3, Some(3.0))]
+    );
+    assert_eq!(calls.load(Ordering::Relaxed), 4);
+}
+
+#[tokio::test]
+async fn one_name_without_entities_leaves_the_other_sites_in_the_batch() {
+    let (settings, calls) = odd_vendor(|sites| {
+        let name = |site: u64| if site < 3 { "Same" } else { "Other" };
+        let rows: Vec<_> = sites
+            .iter()
+            .filter(|site| **site != 4)
+            .map(|site| row(&format!(r#""site_name":"{}","#, name(*site)), *site))
+            .collect();
+        report(
+            &rows,
+            r#"{"1":"Same","2":"Same","3":"Other","4":"Nobody came"}"#,
+        )
+    })
+    .await;
+    let client = client(settings);
+
+    let fetched = client.fetch(&request([1, 2, 3, 4], 1)).await;
+
+    assert_eq!(
+        at_nine(&fetched),
+        [(1, Some(1.0)), (2, Some(2.0)), (3, Some(3.0)), (4, None)]
+    );
+    assert_eq!(calls.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn an_entity_that_two_sites_share_is_not_trusted() {
+    let (settings, _) = odd_vendor(|sites| {
+        let rows: Vec<_> = sites
+            .iter()
+            .map(|site| row(r#""entity_id":"company","#, *site))
+            .collect();
+        report(&rows, "{}")
+    })
+    .await;
+    let client = client(settings);
+
+    for _ in 0..2 {
+        let fetched = client.fetch(&request([1, 2], 1)).await;
+
+        assert_eq!(at_nine(&fetched), [(1, Some(1.0)), (2, Some(2.0))]);
+    }
+}
+
+#[tokio::test]
+async fn a_vendor_that_answers_for_sites_it_was_not_asked_for_is_not_believed() {
+    let (settings, _) = odd_vendor(|_| {
+        report(
+            &[
+                row(r#""entity_id":"a","site_name":"Tyler","#, 1),
+                row(r#""entity_id":"b","site_name":"Dallas","#, 2),
+            ],
+            "{}",
+        )
+    })
+    .await;
+
+    let fetched = client(settings).fetch(&request([1], 1)).await;
+
+    assert!(matches!(only_error(&fetched), UpstreamError::Untrusted(_)));
+}
+
+#[tokio::test]
+async fn rows_that_the_mapping_gives_to_other_sites_are_ignored() {
+    let (settings, calls) = odd_vendor(|_| {
+        report(
+            &[
+                row(r#""entity_id":"a","site_name":"Tyler","#, 1),
+                row(r#""entity_id":"b","site_name":"Dallas","#, 2),
+                row(r#""entity_id":"c","site_name":"Waco","#, 3),
+            ],
+            r#"{"1":"Tyler","2":"Dallas","3":"Waco"}"#,
+        )
+    })
+    .await;
+    let client = client(settings);
+
+    let alone = client.fetch(&request([1], 1)).await;
+    let both = client.fetch(&request([1, 2], 1)).await;
+
+    assert_eq!(at_nine(&alone), [(1, Some(1.0))]);
+    assert_eq!(at_nine(&both), [(1, Some(1.0)), (2, Some(2.0))]);
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn a_mapping_that_contradicts_what_was_learned_is_settled_by_asking() {
+    let (settings, calls) = odd_vendor(|sites| {
+        let rows: Vec<_> = sites
+            .iter()
+            .map(|site| row(&format!(r#""entity_id":"e{site}","#), *site))
+            .collect();
+        let mapping = if sites.len() > 1 {
+            // Swapped.
+            r#"{"e1":{"id":2},"e2":{"id":1}}"#
+        } else {
+            "{}"
+        };
+        report(&rows, mapping)
+    })
+    .await;
+    let client = client(settings);
+    client.fetch(&request([1], 1)).await;
+    client.fetch(&request([2], 1)).await;
+
+    let fetched = client.fetch(&request([1, 2], 1)).await;
+
+    assert_eq!(at_nine(&fetched), [(1, Some(1.0)), (2, Some(2.0))]);
+    assert_eq!(calls.load(Ordering::Relaxed), 2 + 3);
+}
