@@ -9,6 +9,8 @@
 mod access;
 mod cache;
 mod cache_model;
+mod document;
+mod edges;
 mod pages;
 mod parameters;
 mod rollup;

@@ -25,7 +25,11 @@ fn directory() -> Setup {
 
 /// The first and last date of a query's answer.
 async fn dates(app: &TestApp, sites: &str, dates: &str) -> (String, String) {
-    let answer = app.rows(&format!("sites={sites}&dates={dates}&metric=entrances&bucket=day")).await;
+    let answer = app
+        .rows(&format!(
+            "sites={sites}&dates={dates}&metric=entrances&bucket=day"
+        ))
+        .await;
     let date = |name: &str| answer["meta"][name].as_str().unwrap().to_owned();
     (date("from"), date("to"))
 }
@@ -40,10 +44,31 @@ async fn today(app: &TestApp, sites: &str) -> String {
 async fn configured_names_and_zones_are_told_everywhere() {
     let app = directory().with("TIMEZONE", "Europe/Berlin").start().await;
 
-    let before: Value = app.get("/v1/sites").send().await.unwrap().json().await.unwrap();
-    let answer = app.rows("sites=750,751,752&dates=2026-02-18&metric=entrances&bucket=total").await;
-    let csv = app.traffic("sites=750&dates=2026-02-18&metric=entrances&bucket=total&format=csv").await.text().await.unwrap();
-    let after: Value = app.get("/v1/sites").send().await.unwrap().json().await.unwrap();
+    let before: Value = app
+        .get("/v1/sites")
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let answer = app
+        .rows("sites=750,751,752&dates=2026-02-18&metric=entrances&bucket=total")
+        .await;
+    let csv = app
+        .traffic("sites=750&dates=2026-02-18&metric=entrances&bucket=total&format=csv")
+        .await
+        .text()
+        .await
+        .unwrap();
+    let after: Value = app
+        .get("/v1/sites")
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
 
     assert_eq!(
         before,
@@ -62,16 +87,30 @@ async fn configured_names_and_zones_are_told_everywhere() {
         ])
     );
     // Where no name is configured, the vendor's serves.
-    assert_eq!(column(&answer, "site_name"), ["Auckland, harbour", "Waikīkī", "Denver Union Station"]);
-    assert!(csv.contains("\r\n750,\"Auckland, harbour\",2026-02-18T00:00:00,"), "{csv}");
+    assert_eq!(
+        column(&answer, "site_name"),
+        ["Auckland, harbour", "Waikīkī", "Denver Union Station"]
+    );
+    assert!(
+        csv.contains("\r\n750,\"Auckland, harbour\",2026-02-18T00:00:00,"),
+        "{csv}"
+    );
     assert_eq!(after["data"][2]["name"], "Denver Union Station");
 }
 
 #[tokio::test]
 async fn a_name_from_the_configuration_is_no_formula_in_a_spreadsheet() {
-    let app = Setup::default().file("[[sites]]\nid = 750\nname = \"=1+1\"\n").start().await;
+    let app = Setup::default()
+        .file("[[sites]]\nid = 750\nname = \"=1+1\"\n")
+        .start()
+        .await;
 
-    let csv = app.traffic("sites=750&dates=2026-02-18&metric=entrances&bucket=total&format=csv").await.text().await.unwrap();
+    let csv = app
+        .traffic("sites=750&dates=2026-02-18&metric=entrances&bucket=total&format=csv")
+        .await
+        .text()
+        .await
+        .unwrap();
 
     assert!(csv.contains("\r\n750,'=1+1,"), "{csv}");
 }
@@ -97,10 +136,22 @@ async fn several_zones_share_the_day_of_the_process() {
     // At that time it is the 19th in Auckland and in Kiritimati, and the 18th in Honolulu, in New York and in UTC.
     let now = "2026-02-18T23:30:00Z";
     let unset = directory().at(now).start().await;
-    let kiritimati = directory().with("TIMEZONE", "Pacific/Kiritimati").at(now).start().await;
-    let new_york = directory().with("TIMEZONE", "America/New_York").at(now).start().await;
+    let kiritimati = directory()
+        .with("TIMEZONE", "Pacific/Kiritimati")
+        .at(now)
+        .start()
+        .await;
+    let new_york = directory()
+        .with("TIMEZONE", "America/New_York")
+        .at(now)
+        .start()
+        .await;
 
-    for (app, mixed, own) in [(&unset, "2026-02-18", "2026-02-18"), (&kiritimati, "2026-02-19", "2026-02-19"), (&new_york, "2026-02-18", "2026-02-18")] {
+    for (app, mixed, own) in [
+        (&unset, "2026-02-18", "2026-02-18"),
+        (&kiritimati, "2026-02-19", "2026-02-19"),
+        (&new_york, "2026-02-18", "2026-02-18"),
+    ] {
         assert_eq!(today(app, "750").await, "2026-02-19");
         assert_eq!(today(app, "751").await, "2026-02-18");
         assert_eq!(today(app, "752").await, own);
@@ -120,14 +171,46 @@ async fn every_relative_date_is_seen_from_the_sites_own_day() {
     let range = |from: &str, to: &str| (from.to_owned(), to.to_owned());
 
     for (words, auckland, honolulu) in [
-        ("today", range("2026-06-01", "2026-06-01"), range("2026-05-31", "2026-05-31")),
-        ("yesterday", range("2026-05-31", "2026-05-31"), range("2026-05-30", "2026-05-30")),
-        ("last_7_days", range("2026-05-25", "2026-05-31"), range("2026-05-24", "2026-05-30")),
-        ("last_30_days", range("2026-05-02", "2026-05-31"), range("2026-05-01", "2026-05-30")),
-        ("this_week", range("2026-06-01", "2026-06-01"), range("2026-05-25", "2026-05-31")),
-        ("this_month", range("2026-06-01", "2026-06-01"), range("2026-05-01", "2026-05-31")),
-        ("last_week", range("2026-05-25", "2026-05-31"), range("2026-05-18", "2026-05-24")),
-        ("last_month", range("2026-05-01", "2026-05-31"), range("2026-04-01", "2026-04-30")),
+        (
+            "today",
+            range("2026-06-01", "2026-06-01"),
+            range("2026-05-31", "2026-05-31"),
+        ),
+        (
+            "yesterday",
+            range("2026-05-31", "2026-05-31"),
+            range("2026-05-30", "2026-05-30"),
+        ),
+        (
+            "last_7_days",
+            range("2026-05-25", "2026-05-31"),
+            range("2026-05-24", "2026-05-30"),
+        ),
+        (
+            "last_30_days",
+            range("2026-05-02", "2026-05-31"),
+            range("2026-05-01", "2026-05-30"),
+        ),
+        (
+            "this_week",
+            range("2026-06-01", "2026-06-01"),
+            range("2026-05-25", "2026-05-31"),
+        ),
+        (
+            "this_month",
+            range("2026-06-01", "2026-06-01"),
+            range("2026-05-01", "2026-05-31"),
+        ),
+        (
+            "last_week",
+            range("2026-05-25", "2026-05-31"),
+            range("2026-05-18", "2026-05-24"),
+        ),
+        (
+            "last_month",
+            range("2026-05-01", "2026-05-31"),
+            range("2026-04-01", "2026-04-30"),
+        ),
     ] {
         assert_eq!(dates(&app, "750", words).await, auckland, "{words}");
         assert_eq!(dates(&app, "751", words).await, honolulu, "{words}");
@@ -148,9 +231,19 @@ async fn a_day_is_open_settling_and_final_by_the_sites_own_zone() {
     let day = |site: u64| format!("sites={site}&dates=2026-02-18&metric=entrances&bucket=day");
     let seconds_good = async |site: u64| {
         // What was fetched before its day was over stays as short-lived as it was, so each look starts anew.
-        app.client.delete(app.url("/v1/cache")).send().await.unwrap();
+        app.client
+            .delete(app.url("/v1/cache"))
+            .send()
+            .await
+            .unwrap();
         let fields = app.traffic(&day(site)).await.headers().clone();
-        let max_age: u64 = fields["cache-control"].to_str().unwrap().strip_prefix("private, max-age=").unwrap().parse().unwrap();
+        let max_age: u64 = fields["cache-control"]
+            .to_str()
+            .unwrap()
+            .strip_prefix("private, max-age=")
+            .unwrap()
+            .parse()
+            .unwrap();
         max_age
     };
     let (open, settling, final_) = (50..=66, 800..=990, 2_300_000..=2_860_000);
@@ -171,7 +264,10 @@ async fn a_day_is_open_settling_and_final_by_the_sites_own_zone() {
         app.clock.set(now);
         for (site, expected) in [(750, auckland), (751, honolulu), (752, unknown)] {
             let good = seconds_good(site).await;
-            assert!(expected.contains(&good), "{now}: site {site} is good for {good} s");
+            assert!(
+                expected.contains(&good),
+                "{now}: site {site} is good for {good} s"
+            );
         }
     }
 }
@@ -181,7 +277,11 @@ async fn what_may_still_change_is_told_by_the_zones_of_the_sites_asked_for() {
     // It is 22:00 on the 17th in Honolulu and 21:00 on the 18th in Auckland.
     let app = directory().at("2026-02-18T08:00:00Z").start().await;
     let provisional = async |sites: &str| {
-        let answer = app.rows(&format!("sites={sites}&dates=2026-02-10..2026-02-18&metric=entrances&bucket=day")).await;
+        let answer = app
+            .rows(&format!(
+                "sites={sites}&dates=2026-02-10..2026-02-18&metric=entrances&bucket=day"
+            ))
+            .await;
         answer["meta"]["provisional_from"].clone()
     };
 
@@ -198,7 +298,11 @@ async fn a_day_is_not_asked_for_before_it_has_begun_at_the_site() {
     let tomorrow = |site: u64| format!("sites={site}&dates=2026-02-19&metric=entrances&bucket=day");
 
     let honolulu = app.traffic(&tomorrow(751)).await;
-    assert!(cache_status(&honolulu).starts_with("pitaya; hit"), "{}", cache_status(&honolulu));
+    assert!(
+        cache_status(&honolulu).starts_with("pitaya; hit"),
+        "{}",
+        cache_status(&honolulu)
+    );
     assert_eq!(app.vendor.report_count(), 0);
     // In Auckland it has begun half an hour ago, and where the zone is not known, it may have.
     for site in [750, 752] {
@@ -215,13 +319,23 @@ async fn a_day_is_not_asked_for_before_it_has_begun_at_the_site() {
 #[tokio::test]
 async fn a_purge_by_relative_dates_means_the_sites_own_day() {
     let app = directory().at("2026-02-18T11:30:00Z").start().await;
-    app.rows("sites=750,751&dates=2026-02-17..2026-02-19&metric=entrances&bucket=day").await;
+    app.rows("sites=750,751&dates=2026-02-17..2026-02-19&metric=entrances&bucket=day")
+        .await;
     let purged = async |query: &str| {
-        let response = app.client.delete(app.url(&format!("/v1/cache?{query}"))).send().await.unwrap();
+        let response = app
+            .client
+            .delete(app.url(&format!("/v1/cache?{query}")))
+            .send()
+            .await
+            .unwrap();
         response.json::<Value>().await.unwrap()["purged"].clone()
     };
     let hit = async |site: u64, date: &str| {
-        let response = app.traffic(&format!("sites={site}&dates={date}&metric=entrances&bucket=day")).await;
+        let response = app
+            .traffic(&format!(
+                "sites={site}&dates={date}&metric=entrances&bucket=day"
+            ))
+            .await;
         cache_status(&response).starts_with("pitaya; hit")
     };
 

@@ -43,6 +43,11 @@ impl TestClock {
         self.0.fetch_add(by.as_micros() as i64, Ordering::SeqCst);
     }
 
+    pub fn set(&self, time: &str) {
+        let time: Timestamp = time.parse().unwrap();
+        self.0.store(time.as_microsecond(), Ordering::SeqCst);
+    }
+
     fn clock(&self) -> Clock {
         let shown = self.clone();
         Clock::from_fn(move || shown.now())
@@ -207,7 +212,9 @@ impl TestApp {
         // Who is refused early may see its connection reset while it is still sending; what has been answered counts.
         let _ = stream.write_all(request.as_ref()).await;
         let mut answer = Vec::new();
-        let _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("the connection is closed");
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut answer))
+            .await
+            .expect("the connection is closed");
         String::from_utf8(answer).unwrap()
     }
 
