@@ -112,19 +112,22 @@ impl TrafficService {
         let plan = Plan::new(query, self.base_bucket);
         let calendar = Calendar::new(query, &self.directory, now);
         let looked_up_at = self.engine.cells.landings();
+        let span = tracing::info_span!(target: "pitaya::span", "plan");
         let Inventory {
             mut grid,
             wanted,
             stale,
             needed,
-        } = Inventory::take(
-            query,
-            &plan,
-            &calendar,
-            &self.policy,
-            &self.engine.cells,
-            now,
-        );
+        } = span.in_scope(|| {
+            Inventory::take(
+                query,
+                &plan,
+                &calendar,
+                &self.policy,
+                &self.engine.cells,
+                now,
+            )
+        });
         self.engine.refresh(&stale);
         let planned = Instant::now();
 
@@ -148,7 +151,8 @@ impl TrafficService {
             return Err(error);
         }
 
-        let table = roll_up(query, &plan, &grid, &calendar.shapes());
+        let span = tracing::info_span!(target: "pitaya::span", "rollup");
+        let table = span.in_scope(|| roll_up(query, &plan, &grid, &calendar.shapes()));
         let summary = Summary::of(query, &plan, &calendar, &self.policy, &grid, now);
         let outcome = outcome(&waited, needed, !stale.is_empty());
         count(outcome);
