@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -15,6 +16,9 @@ use crate::http::{self, AppState, Limits, Parts, StartupFact};
 use crate::service::{self, Progress, TrafficService};
 use crate::telemetry;
 use crate::upstream::{StartError, Upstream, UpstreamError};
+
+/// How long the end of the process waits for a renewal of the tokens; with the drain it stays within the 30 s that are promised.
+const LAST_RENEWAL: Duration = Duration::from_secs(3);
 
 /// A service ready to be served.
 #[derive(Debug)]
@@ -84,6 +88,11 @@ impl App {
             .map(|_| ())
     }
 
+    /// What callers see, without a listener.
+    pub fn router(&self) -> axum::Router {
+        http::public(self.state.clone())
+    }
+
     /// Serves on `listener`, and on `admin` what the configuration wants there, until `shutdown`; then finishes the requests under way.
     ///
     /// # Errors
@@ -105,12 +114,7 @@ impl App {
         let upkeep = tokio::spawn(telemetry::keep_metrics());
         let ended = CancellationToken::new();
         let until = |token: &CancellationToken| token.clone().cancelled_owned();
-        let public = http::serve(
-            listener,
-            http::public(self.state.clone()),
-            until(&ended),
-            limits,
-        );
+        let public = http::serve(listener, self.router(), until(&ended), limits);
         let administration = async {
             if let Some(admin) = admin {
                 http::serve(
@@ -130,6 +134,12 @@ impl App {
         };
         tokio::join!(public, administration, signal);
         upkeep.abort();
+        if timeout(LAST_RENEWAL, self.service.finish_renewal())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the process ends while the tokens are being renewed");
+        }
         Ok(())
     }
 }

@@ -19,7 +19,6 @@ pub struct Landed<E> {
 
 impl<E> Landed<E> {
     /// What came of each of the cells that were asked for.
-    #[must_use]
     pub fn outcomes(&self) -> &[(CellKey, Result<Cell, E>)] {
         &self.outcomes
     }

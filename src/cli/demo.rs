@@ -82,17 +82,18 @@ fn demo_query(customer: CustomerId) -> Option<Query> {
     })
 }
 
-/// Tells where to go, on standard output.
+/// Tells where to go, on standard output: an example, the explorer, the documentation, the sites and the metrics, a line each.
 fn announce(listen: SocketAddr, admin_listen: Option<SocketAddr>) -> Result<(), CommandError> {
+    let administration = admin_listen.unwrap_or(listen);
     let mut out = std::io::stdout().lock();
-    writeln!(out, "Pitaya is ready, in front of a simulated vendor. Try:")?;
     writeln!(
         out,
-        "http://{listen}/v1/traffic?sites=750,751&dates=last_7_days&metric=entrances&bucket=day"
+        "Pitaya is ready, in front of a simulated vendor. Try:\n\
+         http://{listen}/v1/traffic?sites=750,751&dates=last_7_days&metric=entrances&bucket=day\n\
+         http://{listen}/\n\
+         http://{listen}/docs\n\
+         http://{listen}/v1/sites\n\
+         http://{administration}/metrics"
     )?;
-    writeln!(out, "http://{listen}/ (the explorer)")?;
-    writeln!(out, "http://{listen}/docs (the documentation)")?;
-    writeln!(out, "http://{listen}/v1/sites")?;
-    writeln!(out, "http://{}/metrics", admin_listen.unwrap_or(listen))?;
     Ok(out.flush()?)
 }

@@ -84,7 +84,7 @@ fn stretches_of(days: &Days) -> Vec<(DateRange, MetricSet)> {
     for (date, metrics) in days {
         match runs.last_mut() {
             Some((_, to, same)) if same == metrics && to.tomorrow().ok() == Some(*date) => {
-                *to = *date
+                *to = *date;
             }
             _ => runs.push((*date, *date, *metrics)),
         }

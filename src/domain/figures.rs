@@ -217,6 +217,10 @@ fn word_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the largest whole numbers are what is tried"
+)]
 mod tests {
     use proptest::prelude::*;
 

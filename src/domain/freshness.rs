@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     const POLICY: Policy = Policy {
-        open_ttl: Duration::from_secs(60),
+        open_ttl: Duration::from_mins(1),
         settling_ttl: Duration::from_mins(15),
         settle_after: Duration::from_hours(48),
         final_ttl: Duration::from_hours(30 * 24),

@@ -19,11 +19,11 @@ use crate::service::SiteInfo;
 
 #[derive(Serialize)]
 struct Sites {
-    data: Vec<Site>,
+    data: Vec<ListedSite>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Site {
+struct ListedSite {
     site_id: u64,
     name: Option<String>,
     timezone: Option<String>,
@@ -60,11 +60,11 @@ fn visible(
     scope: &Scope<'_>,
     directory: &SiteDirectory,
     customer: CustomerId,
-) -> Vec<Site> {
+) -> Vec<ListedSite> {
     let seen = sites
         .into_iter()
         .filter(|info| scope.allows(directory, customer, info.site));
-    seen.map(|info| Site {
+    seen.map(|info| ListedSite {
         site_id: info.site.get(),
         name: info.name,
         timezone: info.timezone,

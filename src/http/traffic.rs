@@ -56,20 +56,19 @@ pub(super) async fn traffic(
         form: format.media_type(),
     };
     let service = &parts.service;
-    let presented = match service.rendered(&key) {
-        Some(kept) => Presented::kept(kept),
-        None => {
-            let patience = parts.settings.request_timeout;
-            let _shown = state.queries().begin(&caller, &id, Arc::clone(&progress));
-            let answer = service
-                .answer(&key.query, partial, patience, &progress)
-                .await?;
-            let presented = present_answer(&key.query, answer, format).await?;
-            if presented.keep {
-                service.keep_rendered(key.clone(), Arc::clone(&presented.rendered));
-            }
-            presented
+    let presented = if let Some(kept) = service.rendered(&key) {
+        Presented::kept(kept)
+    } else {
+        let patience = parts.settings.request_timeout;
+        let _shown = state.queries().begin(&caller, &id, Arc::clone(&progress));
+        let answer = service
+            .answer(&key.query, partial, patience, &progress)
+            .await?;
+        let presented = present_answer(&key.query, answer, format).await?;
+        if presented.keep {
+            service.keep_rendered(key.clone(), Arc::clone(&presented.rendered));
         }
+        presented
     };
     respond(service, key, presented, format, &headers, parts.clock.now()).await
 }

@@ -30,8 +30,8 @@ pub(super) struct Engine {
 
 /// What came of waiting for a query's missing cells.
 #[derive(Debug, Default)]
-pub(super) struct Waited {
-    /// How many cells were waited for.
+pub(super) struct Haul {
+    /// How many cells were haul for.
     pub(super) cells: usize,
     /// How many of these came, from the vendor or from another query's fetch.
     pub(super) brought: usize,
@@ -54,18 +54,18 @@ impl Engine {
         good: impl Fn(&CellKey, &Cell) -> bool,
         deadline: Instant,
         progress: &Progress,
-    ) -> Waited {
-        let mut waited = Waited::default();
-        let wanted = self.spare_failing(wanted, grid, &mut waited);
+    ) -> Haul {
+        let mut haul = Haul::default();
+        let wanted = self.spare_failing(wanted, grid, &mut haul);
         if wanted.is_empty() {
-            return waited;
+            return haul;
         }
-        waited.cells = wanted.len();
+        haul.cells = wanted.len();
         let keys: Vec<CellKey> = wanted.iter().map(|wanted| wanted.key).collect();
         let claim = self.cells.claim(&keys, looked_up_at, good, |missing| {
             reports(missing, self.bounds)
         });
-        waited.collapsed = !claim.joined.is_empty();
+        haul.collapsed = !claim.joined.is_empty();
         let mut flights = claim.joined;
         for boarded in claim.boarded {
             flights.push(boarded.flight());
@@ -76,19 +76,19 @@ impl Engine {
             .map(|wanted| (wanted.key, wanted))
             .collect();
         for (key, cell) in claim.found {
-            settle(&mut open, &key, Ok(cell), grid, &mut waited);
+            settle(&mut open, &key, Ok(cell), grid, &mut haul);
         }
         progress.wait_for(flights.len());
         let span = tracing::info_span!(target: "pitaya::span", "vendor", reports = flights.len());
         let lost = await_flights(flights, deadline, progress, |key, outcome| {
-            settle(&mut open, key, outcome.clone(), grid, &mut waited);
+            settle(&mut open, key, outcome.clone(), grid, &mut haul);
         })
         .instrument(span)
         .await;
         for key in open.keys().copied().collect::<Vec<_>>() {
-            settle(&mut open, &key, Err(Arc::clone(&lost)), grid, &mut waited);
+            settle(&mut open, &key, Err(Arc::clone(&lost)), grid, &mut haul);
         }
-        waited
+        haul
     }
 
     /// Fetches the `stale` cells behind the answer.
@@ -107,7 +107,7 @@ impl Engine {
         &self,
         wanted: Vec<Wanted>,
         grid: &mut CellGrid,
-        waited: &mut Waited,
+        haul: &mut Haul,
     ) -> Vec<Wanted> {
         let with_fallback: Vec<CellKey> = wanted
             .iter()
@@ -127,7 +127,7 @@ impl Engine {
                 };
                 if failing.next() == Some(true) {
                     grid.set(wanted.index, cell);
-                    waited.fell_back = true;
+                    haul.fell_back = true;
                     return None;
                 }
                 wanted.fallback = Some(cell);
@@ -178,7 +178,7 @@ fn settle(
     key: &CellKey,
     outcome: Result<Cell, Arc<UpstreamError>>,
     grid: &mut CellGrid,
-    waited: &mut Waited,
+    haul: &mut Haul,
 ) {
     let Some(wanted) = open.remove(key) else {
         return;
@@ -186,13 +186,13 @@ fn settle(
     match (outcome, wanted.fallback) {
         (Ok(cell), _) => {
             grid.set(wanted.index, cell);
-            waited.brought += 1;
+            haul.brought += 1;
         }
         (Err(_), Some(cell)) => {
             grid.set(wanted.index, cell);
-            waited.fell_back = true;
+            haul.fell_back = true;
         }
-        (Err(error), None) => waited.failures.push((wanted.site, error)),
+        (Err(error), None) => haul.failures.push((wanted.site, error)),
     }
 }
 

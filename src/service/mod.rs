@@ -16,10 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use self::calendar::Calendar;
-use self::fetch::{Engine, Waited};
+use self::fetch::{Engine, Haul};
 use self::inventory::Inventory;
 use self::summary::Summary;
 use crate::cache::{AnswerStore, CellStore, Purge};
@@ -52,6 +53,9 @@ pub struct Settings {
 
 /// Rendered answers get one part in so many of the memory, figures the rest: an answer can be made again without the vendor.
 const ANSWERS_SHARE: u64 = 4;
+
+/// Rolling up more cells than this takes milliseconds, in which the other connections of the thread would wait.
+const MANY_CELLS: usize = 5_000;
 
 /// Answers queries from the cache and the vendor.
 #[derive(Debug)]
@@ -135,7 +139,7 @@ impl TrafficService {
             let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
             now < self.policy.expires_at(key.date, day, cell.fetched_at())
         };
-        let waited = self
+        let haul = self
             .engine
             .bring(
                 wanted,
@@ -147,14 +151,27 @@ impl TrafficService {
             )
             .await;
         let fetched = Instant::now();
-        if let (Partial::Deny, Some(error)) = (partial, worst(&waited.failures)) {
+        if let (Partial::Deny, Some(error)) = (partial, worst(&haul.failures)) {
             return Err(error);
         }
 
+        let (asked, policy) = (query.clone(), self.policy);
         let span = tracing::info_span!(target: "pitaya::span", "rollup");
-        let table = span.in_scope(|| roll_up(query, &plan, &grid, &calendar.shapes()));
-        let summary = Summary::of(query, &plan, &calendar, &self.policy, &grid, now);
-        let outcome = outcome(&waited, needed, !stale.is_empty());
+        let roll = move || {
+            let _span = span.entered();
+            let table = roll_up(&asked, &plan, &grid, &calendar.shapes());
+            (
+                table,
+                Summary::of(&asked, &plan, &calendar, &policy, &grid, now),
+            )
+        };
+        let (table, summary) = if needed <= MANY_CELLS {
+            roll()
+        } else {
+            let rolled = spawn_blocking(roll).await;
+            rolled.map_err(|error| Arc::new(UpstreamError::Internal(error.to_string())))?
+        };
+        let outcome = outcome(&haul, needed, !stale.is_empty());
         count(outcome);
         Ok(Answer {
             table,
@@ -162,7 +179,7 @@ impl TrafficService {
             as_of: summary.as_of.unwrap_or(now),
             provisional_from: summary.provisional_from,
             expires_at: summary.expires_at,
-            errors: site_errors(query, waited.failures),
+            errors: site_errors(query, haul.failures),
             outcome,
             epoch,
             timings: Timings {
@@ -218,6 +235,7 @@ impl TrafficService {
     }
 
     /// Forgets the figures of these sites and dates (`None`: of all), and returns how many cells these were.
+    #[must_use]
     pub fn purge(
         &self,
         customers: &[CustomerId],
@@ -242,6 +260,11 @@ impl TrafficService {
     #[must_use]
     pub fn upstream_status(&self) -> UpstreamStatus {
         self.engine.upstream.status()
+    }
+
+    /// Waits until the process may end without losing what the vendor has issued: see [`Upstream::finish_renewal`].
+    pub async fn finish_renewal(&self) {
+        self.engine.upstream.finish_renewal().await;
     }
 
     /// Brings the gauges of what is held up to date.
@@ -312,22 +335,22 @@ fn worst(failures: &[(usize, Arc<UpstreamError>)]) -> Option<Arc<UpstreamError>>
         .cloned()
 }
 
-fn outcome(waited: &Waited, needed: usize, revalidating: bool) -> CacheOutcome {
-    let forward = match waited.cells {
+fn outcome(haul: &Haul, needed: usize, revalidating: bool) -> CacheOutcome {
+    let forward = match haul.cells {
         0 => Forward::Hit,
         // What only a failing vendor left us with came from the cache after all.
-        _ if waited.brought == 0 && waited.fell_back => Forward::Hit,
+        _ if haul.brought == 0 && haul.fell_back => Forward::Hit,
         cells if cells == needed => Forward::Miss,
         _ => Forward::Partial,
     };
-    let stale = if waited.fell_back {
+    let stale = if haul.fell_back {
         Some(Stale::IfError)
     } else {
         revalidating.then_some(Stale::WhileRevalidate)
     };
     CacheOutcome {
         forward,
-        collapsed: waited.collapsed,
+        collapsed: haul.collapsed,
         stale,
     }
 }

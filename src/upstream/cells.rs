@@ -8,6 +8,7 @@ use crate::domain::cell::{Cell, CellKey};
 use crate::domain::figures::Figures;
 use crate::domain::metric::VendorMetric;
 use crate::domain::site::SiteId;
+use crate::domain::zone::DaySpan;
 
 /// How much later than our clock the vendor's may be.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -68,6 +69,8 @@ struct Day<'a> {
     index: usize,
     block: Option<Block>,
     fetched_at: Timestamp,
+    /// Whether the day is over wherever the site may be.
+    over: bool,
 }
 
 impl<'a> Day<'a> {
@@ -87,13 +90,15 @@ impl<'a> Day<'a> {
             }
             first
         });
+        let date = layout.date(index);
         Self {
             layout,
             site,
-            date: layout.date(index),
+            date,
             index,
             block,
             fetched_at,
+            over: DaySpan::of(date, None).ends <= fetched_at,
         }
     }
 
@@ -111,7 +116,7 @@ impl<'a> Day<'a> {
             .map(|(slot, place, second)| {
                 let value = block.figure(self.layout, metric, place?)?;
                 // A zero for a time that has not come is no observation.
-                (value > 0.0 || self.has_begun(slot, second)).then_some(value)
+                (value > 0.0 || self.over || self.has_begun(slot, second)).then_some(value)
             })
             .collect();
         Figures::pack(&values)

@@ -1,8 +1,8 @@
 //! The vendor, and nobody else knows it: its protocol, tokens, quirks and limits.
 //!
 //! `client` turns a rectangle of cells into reports within `limits`; `report` makes the attempts, past `throttle`, `circuit` and
-//! `tokens`, over `transport`; `wire` reads the answers; `resolve`, with what was `learned`, tells whose rows they are; `cells`
-//! makes cells of them.
+//! `tokens`, over `transport`; `wire` reads the answers; `settle` credits their rows to sites, which `resolve` tells apart with what
+//! was `learned`; `cells` makes cells of them.
 
 mod cells;
 mod circuit;
@@ -10,9 +10,11 @@ mod client;
 mod error;
 mod learned;
 mod limits;
+mod outcome;
 mod report;
 mod resolve;
 mod settings;
+mod settle;
 mod status;
 mod telemetry;
 mod throttle;

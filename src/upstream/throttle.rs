@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 /// `Retry-After` is never obeyed beyond this.
-pub(super) const LONGEST: Duration = Duration::from_secs(60);
+pub(super) const LONGEST: Duration = Duration::from_mins(1);
 
 /// When the vendor, having throttled us, may be asked again.
 #[derive(Debug, Default)]

@@ -139,17 +139,18 @@ impl Model {
 
     /// Waits until the refreshes behind the answers have landed.
     async fn settle(&self, texts: &[String]) {
+        if self.broken {
+            // Nothing will land; what is under way fails at once.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            return;
+        }
         for text in texts {
-            for _ in 0..200 {
-                let stale = self.app.rows(text).await["meta"]["stale"] == Value::Bool(true);
-                if !stale || self.broken {
+            for _ in 0..500 {
+                if self.app.rows(text).await["meta"]["stale"] == Value::Bool(false) {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
-        }
-        if self.broken {
-            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 

@@ -64,7 +64,10 @@ fn coarsest(limit: u16, bucket: Bucket, hours: Hours) -> u16 {
     *[60, 30, 15, 10, 5]
         .iter()
         .find(|b| {
-            **b <= limit && length % **b == 0 && hours.from() % **b == 0 && hours.to() % **b == 0
+            **b <= limit
+                && length % **b == 0
+                && hours.from().is_multiple_of(**b)
+                && hours.to().is_multiple_of(**b)
         })
         .unwrap()
 }

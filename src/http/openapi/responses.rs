@@ -156,7 +156,7 @@ pub(super) fn headers() -> impl Iterator<Item = (&'static str, Header)> {
         (
             "Server-Timing",
             "Milliseconds of each step.",
-            json!("plan;dur=0.041, upstream;dur=0.000, rollup;dur=0.012, render;dur=0.009"),
+            json!("plan;dur=0.041, vendor;dur=0.000, rollup;dur=0.012, render;dur=0.009"),
         ),
         (
             "X-Request-Id",

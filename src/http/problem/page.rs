@@ -13,7 +13,7 @@ use crate::http::present::members;
 
 /// The page of a kind, for programs.
 #[derive(Serialize)]
-struct Explanation {
+struct ExplainedKind {
     r#type: &'static str,
     title: &'static str,
     status: u16,
@@ -29,7 +29,7 @@ pub(in crate::http) async fn explain(
     Ok(if prefers_html(&headers) {
         ([pages::STRICT], Html(page(kind))).into_response()
     } else {
-        Json(Explanation {
+        Json(ExplainedKind {
             r#type: kind.type_uri(),
             title: kind.title(),
             status: kind.status().as_u16(),

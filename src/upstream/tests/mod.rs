@@ -3,6 +3,8 @@
 mod faults;
 mod figures;
 mod odd_vendors;
+mod secrets;
+mod token_store;
 mod tokens;
 
 use std::collections::BTreeMap;
@@ -21,6 +23,9 @@ use crate::domain::directory::{SiteDirectory, SiteEntry};
 use crate::domain::metric::{MetricSet, VendorMetric};
 use crate::domain::site::{CustomerId, SiteId};
 use crate::simulator::{self, Simulator};
+
+/// What an error should be.
+type Check = fn(&UpstreamError) -> bool;
 
 const DAY: Date = date(2026, 2, 18);
 

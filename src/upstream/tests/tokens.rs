@@ -1,27 +1,17 @@
 //! Tokens: renewed once for everybody, never lost, never used when dead.
 
-use std::path::Path;
-
 use futures_util::future::join_all;
 
 use super::*;
 use crate::simulator::{Fault, FaultKind, Quirks, Rotation, TokenAnswer, TokenSettings};
 use crate::upstream::TokenState;
 
-async fn vendor_with(tokens: TokenSettings) -> Simulator {
+pub(super) async fn vendor_with(tokens: TokenSettings) -> Simulator {
     let settings = simulator::Settings {
         tokens,
         ..simulator::Settings::default()
     };
     Simulator::start(settings, Clock::system()).await.unwrap()
-}
-
-fn stored_at(vendor: &Simulator, path: &Path) -> Settings {
-    Settings {
-        token_store: Some(path.to_path_buf()),
-        id_token: None,
-        ..settings(vendor)
-    }
 }
 
 #[tokio::test]
@@ -112,116 +102,9 @@ async fn a_401_for_everybody_at_once_costs_few_tokens() {
 }
 
 #[tokio::test]
-async fn the_newest_tokens_survive_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tokens.json");
-    let vendor = vendor(Quirks::default()).await;
-    let settings = stored_at(&vendor, &path);
-    let request = request([750], 1);
-
-    for _ in 0..3 {
-        let client = Upstream::new(settings.clone(), directory(), Clock::system()).unwrap();
-        assert_true(&vendor, &request, &client.fetch(&request).await);
-        vendor.expire_id_tokens();
-        assert_true(&vendor, &request, &client.fetch(&request).await);
-    }
-
-    assert_eq!((vendor.refresh_count(), vendor.reused_tokens()), (4, 0));
-    let kept = std::fs::read_to_string(&path).unwrap();
-    assert!(kept.contains(&vendor.refresh_token()));
-}
-
-#[tokio::test]
-async fn processes_that_share_a_store_renew_once_between_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tokens.json");
-    let vendor = vendor(Quirks::default()).await;
-    let clients: Vec<_> = (0..4)
-        .map(|_| {
-            let settings = stored_at(&vendor, &path);
-            Upstream::new(settings, directory(), Clock::system()).unwrap()
-        })
-        .collect();
-    let request = request([750], 1);
-
-    let all = join_all(clients.iter().map(|client| client.fetch(&request))).await;
-    vendor.expire_id_tokens();
-    let again = join_all(clients.iter().map(|client| client.fetch(&request))).await;
-
-    for fetched in all.iter().chain(&again) {
-        assert_true(&vendor, &request, fetched);
-    }
-    assert_eq!((vendor.refresh_count(), vendor.reused_tokens()), (2, 0));
-}
-
-#[tokio::test]
-async fn stored_tokens_that_are_refused_give_way_to_the_configured_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tokens.json");
-    let vendor = vendor_with(TokenSettings {
-        rotation: Rotation::Keep,
-        ..TokenSettings::default()
-    })
-    .await;
-    let settings = stored_at(&vendor, &path);
-    let request = request([750], 1);
-    client(settings.clone()).fetch(&request).await;
-    let kept = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, kept.replace(&vendor.refresh_token(), "dead")).unwrap();
-    vendor.expire_id_tokens();
-
-    let fetched = client(settings).fetch(&request).await;
-
-    assert_true(&vendor, &request, &fetched);
-    let kept = std::fs::read_to_string(&path).unwrap();
-    assert!(kept.contains(&vendor.refresh_token()));
-}
-
-#[tokio::test]
-async fn new_credentials_in_the_configuration_win_over_stored_ones() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tokens.json");
-    let vendor = vendor(Quirks::default()).await;
-    let request = request([750], 1);
-    client(stored_at(&vendor, &path)).fetch(&request).await;
-    let fresh = vendor.reissue();
-    vendor.reset_counts();
-
-    let client = client(Settings {
-        refresh_token: Some(fresh.refresh_token.into()),
-        id_token: Some(fresh.id_token.into()),
-        ..stored_at(&vendor, &path)
-    });
-    let fetched = client.fetch(&request).await;
-
-    assert_true(&vendor, &request, &fetched);
-    assert_eq!(vendor.refresh_count(), 0);
-}
-
-#[tokio::test]
-async fn a_store_that_cannot_be_read_or_written_does_not_stop_us() {
-    let folder = tempfile::tempdir().unwrap();
-    let garbage = folder.path().join("garbage.json");
-    std::fs::write(&garbage, "not json").unwrap();
-    let nowhere = folder.path().join("missing").join("tokens.json");
-
-    for path in [garbage, nowhere] {
-        let vendor = vendor(Quirks::default()).await;
-        let client = client(stored_at(&vendor, &path));
-        let request = request([750], 1);
-
-        assert_true(&vendor, &request, &client.fetch(&request).await);
-        vendor.expire_id_tokens();
-        assert_true(&vendor, &request, &client.fetch(&request).await);
-        assert_eq!(vendor.reused_tokens(), 0);
-    }
-}
-
-#[tokio::test]
 async fn a_refused_refresh_token_is_told_from_a_failing_endpoint() {
     let refused = |error: &UpstreamError| matches!(error, UpstreamError::Credentials(_));
     let garbage = |error: &UpstreamError| matches!(error, UpstreamError::Untrusted(_));
-    type Check = fn(&UpstreamError) -> bool;
     let cases: [(Fault, TokenState, Check); 6] = [
         (Fault::status(400), TokenState::Refused, refused),
         (Fault::status(401), TokenState::Refused, refused),
@@ -351,14 +234,14 @@ async fn token_answers_of_other_shapes_are_understood() {
 #[tokio::test]
 async fn short_lived_tokens_serve_many_callers_for_several_rounds() {
     let vendor = vendor_with(TokenSettings {
-        ttl: Duration::from_millis(150),
+        ttl: Duration::from_millis(400),
         ..TokenSettings::default()
     })
     .await;
     let client = Upstream::new(settings(&vendor), directory(), Clock::system()).unwrap();
     let request = request([750], 1);
 
-    for _ in 0..6 {
+    while vendor.refresh_count() < 3 {
         let all = join_all((0..50).map(|_| client.fetch(&request))).await;
         for fetched in &all {
             assert_true(&vendor, &request, fetched);
@@ -366,4 +249,54 @@ async fn short_lived_tokens_serve_many_callers_for_several_rounds() {
     }
 
     assert_eq!(vendor.reused_tokens(), 0);
+}
+
+#[tokio::test]
+async fn clocks_that_differ_by_five_minutes_cost_one_renewal_at_most() {
+    for skew in [-300, 300] {
+        let vendor = vendor_with(TokenSettings {
+            ttl: Duration::from_mins(1),
+            ..TokenSettings::default()
+        })
+        .await;
+        let clock =
+            Clock::from_fn(move || jiff::Timestamp::now() + jiff::SignedDuration::from_secs(skew));
+        let client = Upstream::new(settings(&vendor), directory(), clock).unwrap();
+        let request = request([750], 1);
+
+        for _ in 0..5 {
+            assert_true(&vendor, &request, &client.fetch(&request).await);
+        }
+
+        assert!(vendor.refresh_count() <= 1, "{skew} s");
+    }
+}
+
+#[tokio::test]
+async fn a_configured_id_token_that_has_expired_is_not_tried() {
+    let vendor = vendor(Quirks::default()).await;
+    let later = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2);
+    let clock = Clock::from_fn(move || later);
+    let renewable = settings(&vendor);
+    let not_renewable = Settings {
+        refresh_token: None,
+        ..settings(&vendor)
+    };
+    let request = request([750], 1);
+
+    let hopeless = Upstream::new(not_renewable, directory(), clock.clone()).unwrap();
+    let refused = hopeless.fetch(&request).await;
+    let renewed = Upstream::new(renewable, directory(), clock).unwrap();
+    let fetched = renewed.fetch(&request).await;
+
+    assert!(matches!(
+        only_error(&refused),
+        UpstreamError::Credentials(_)
+    ));
+    assert_eq!(
+        (refused.calls, hopeless.status().tokens),
+        (0, TokenState::Expired)
+    );
+    assert!(fetched.failures.is_empty());
+    assert_eq!((fetched.calls, vendor.refresh_count()), (1, 1));
 }

@@ -120,7 +120,7 @@ mod tests {
 
     use super::*;
 
-    const DEFAULT: Duration = Duration::from_secs(900);
+    const DEFAULT: Duration = Duration::from_mins(15);
 
     fn read(body: &str) -> Result<(String, Option<String>, u64), NoTokens> {
         let now = "2026-02-18T09:00:00Z".parse().unwrap();

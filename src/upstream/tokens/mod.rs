@@ -28,7 +28,7 @@ use super::transport::Transport;
 use crate::clock::Clock;
 
 /// How wrong the clocks may be that an ID token without a refresh token is judged by.
-const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+const CLOCK_SKEW: Duration = Duration::from_mins(5);
 
 /// The tokens; clones share them.
 #[derive(Clone, Debug)]
@@ -59,14 +59,14 @@ impl Tokens {
         let (now, instant) = (clock.now(), Instant::now());
         let own = settings.refresh_token.as_ref().map(fingerprint);
         let mut state = State::new(stored.as_ref().map_or(0, |stored| stored.serial));
-        match stored.filter(|stored| own.is_none() || stored.lineage == own) {
-            Some(stored) => adopt(&mut state, stored, now, instant),
-            None => {
-                state.refresh.clone_from(&settings.refresh_token);
-                state.lineage = own;
-                if let Some(id) = &settings.id_token {
-                    hold_configured(&mut state, id, settings, now, instant);
-                }
+        let stored = stored.filter(|stored| own.is_none() || stored.lineage == own);
+        if let Some(stored) = stored {
+            adopt(&mut state, stored, now, instant);
+        } else {
+            state.refresh.clone_from(&settings.refresh_token);
+            state.lineage = own;
+            if let Some(id) = &settings.id_token {
+                hold_configured(&mut state, id, settings, now, instant);
             }
         }
         if state.refresh.is_none() {
@@ -74,7 +74,7 @@ impl Tokens {
                 "there is no refresh token: the vendor can be asked only until the ID token expires"
             );
         }
-        Self(Arc::new(Shared {
+        let tokens = Self(Arc::new(Shared {
             state: Mutex::new(state),
             renewing: tokio::sync::Mutex::new(()),
             configured: settings.refresh_token.clone(),
@@ -88,7 +88,9 @@ impl Tokens {
             send_token_on_refresh: settings.send_token_on_refresh,
             lock_patience: settings.timeout.saturating_mul(2),
             clock,
-        }))
+        }));
+        tokens.0.publish();
+        tokens
     }
 
     /// An ID token that has not expired; waits for its renewal where there is none, until `deadline` at most.
@@ -114,6 +116,7 @@ impl Tokens {
     /// Notes that the vendor took an ID token.
     pub(super) fn accepted(&self) {
         self.0.state().accepted();
+        self.0.publish();
     }
 
     /// An ID token newer than `generation`: the one that somebody else has got meanwhile, else a fresh one.
@@ -122,10 +125,16 @@ impl Tokens {
         generation: u64,
         deadline: Instant,
     ) -> Result<Token, UpstreamError> {
-        timeout_at(deadline, self.renew(generation))
-            .await
+        let renewal = timeout_at(deadline, self.renew(generation)).await;
+        self.0.publish();
+        renewal
             .map_err(|_| UpstreamError::Timeout)?
             .map_err(|_| UpstreamError::Internal("the renewal of the tokens died".to_owned()))?
+    }
+
+    /// Waits for the renewal under way, if any: what the vendor has issued must be on disk before the process ends.
+    pub(super) async fn finish_renewal(&self) {
+        drop(self.0.renewing.lock().await);
     }
 
     /// What readiness and operators are told.

@@ -39,38 +39,33 @@ impl<'a> Renewal<'a> {
             return Ok(token);
         }
         self.state().may_renew(Instant::now())?;
-        let result = self.renew_or_adopt(generation).await;
-        self.shared.publish();
-        result
+        self.renew_or_adopt(generation).await
     }
 
     async fn renew_or_adopt(&self, generation: u64) -> Result<Token, UpstreamError> {
         let _alone = match &self.shared.store {
-            Some(store) => match store.lock(self.shared.lock_patience).await {
-                Ok(held) => Some(held),
-                Err(_) => {
-                    let error = UpstreamError::Timeout;
-                    tracing::warn!("another process holds the token store's lock");
-                    let now = Instant::now();
-                    self.state()
-                        .renewal_failed(error.clone(), now, Duration::ZERO);
-                    return Err(error);
-                }
-            },
             None => None,
+            Some(store) => Some(
+                store
+                    .lock(self.shared.lock_patience)
+                    .await
+                    .map_err(|_| self.failed(UpstreamError::Timeout, Duration::ZERO))?,
+            ),
         };
         if let Some(token) = self.adopt_newer(generation).await {
             return Ok(token);
         }
         match self.ask().await {
             Ok((fresh, used, received)) => Ok(self.take(fresh, used, received).await),
-            Err((error, at_least)) => {
-                tracing::warn!(%error, "the tokens could not be renewed");
-                let now = Instant::now();
-                self.state().renewal_failed(error.clone(), now, at_least);
-                Err(error)
-            }
+            Err((error, at_least)) => Err(self.failed(error, at_least)),
         }
+    }
+
+    fn failed(&self, error: UpstreamError, at_least: Duration) -> UpstreamError {
+        tracing::warn!(%error, "the tokens could not be renewed");
+        self.state()
+            .renewal_failed(error.clone(), Instant::now(), at_least);
+        error
     }
 
     /// Takes over what another process wrote down since we last looked.

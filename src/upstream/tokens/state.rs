@@ -10,7 +10,7 @@ use crate::upstream::status::TokenState;
 
 /// Renewals that fail, and fresh tokens that are refused, are followed by pauses from this on, doubling.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// A failure that passes is not waited out for longer than this, so that we are back soon after the vendor is.
 const LONGEST_PASSING_PAUSE: Duration = Duration::from_secs(5);
 

@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 use super::accumulate::Accumulator;
 use super::fault::Fault;
 use super::mapping::Mapping;
-use super::row::{Reason, Rows};
+use super::row::Rows;
+use super::value::Reason;
 
 /// What the envelope says beside the rows.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::accumulate::Identity;
-use super::row::Text;
+use super::value::Text;
 use crate::domain::site::SiteId;
 
 /// What an answer's `site_mapping` claims; a claim that can be read in two ways is none.
@@ -165,7 +165,10 @@ mod tests {
         SiteId::new(id).unwrap()
     }
 
-    fn read(json: &str) -> (Vec<(u64, String)>, Vec<(String, u64)>) {
+    type Names = Vec<(u64, String)>;
+    type Entities = Vec<(String, u64)>;
+
+    fn read(json: &str) -> (Names, Entities) {
         let mut mapping = Mapping::read(json, &[site(750), site(751)]);
         mapping.settle(&[Identity {
             entity: Some("36655".into()),

@@ -9,6 +9,7 @@ mod mapping;
 mod request;
 mod row;
 mod time;
+mod value;
 
 pub(super) use accumulate::Identity;
 pub(super) use block::Block;

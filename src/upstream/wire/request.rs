@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::domain::cell::ReportRequest;
+use crate::domain::metric::VendorMetric;
 
 #[derive(Serialize)]
 struct Body {
@@ -91,7 +92,7 @@ pub(in crate::upstream) fn body(request: &ReportRequest) -> serde_json::Result<V
                 group_bys: ["time", "site"],
             },
             metrics_facet: MetricsFacet {
-                metrics: request.metrics.iter().map(|metric| metric.name()).collect(),
+                metrics: request.metrics.iter().map(VendorMetric::name).collect(),
             },
             version: "V2",
         },
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
     use crate::domain::bucket::VendorBucket;
     use crate::domain::dates::DateRange;
-    use crate::domain::metric::{MetricSet, VendorMetric};
+    use crate::domain::metric::MetricSet;
     use crate::domain::site::{CustomerId, SiteId};
 
     #[test]

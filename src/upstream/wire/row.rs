@@ -1,15 +1,14 @@
 //! One row of a report, read without keeping it.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::accumulate::Accumulator;
-use super::fault::Fault;
 use super::time;
+use super::value::{Number, Reason, Text, fail};
 use crate::domain::dates::parse_date_bytes;
 use crate::domain::metric::VendorMetric;
 
@@ -23,9 +22,6 @@ pub(super) struct Row<'de> {
     /// By [`VendorMetric`]: NaN where the row has none.
     pub(super) values: [f64; VendorMetric::ALL.len()],
 }
-
-/// Why reading stopped, where it was not the JSON text's fault: serde's own messages may quote the body.
-pub(super) type Reason = Cell<Option<Fault>>;
 
 /// Reads the list of rows into an [`Accumulator`].
 pub(super) struct Rows<'a, 'b> {
@@ -169,12 +165,6 @@ impl<'de> Visitor<'de> for OneRow<'_, '_> {
     }
 }
 
-/// Notes why reading stops; the error itself says nothing.
-fn fail<E: Error>(reason: &Reason, what: &'static str) -> E {
-    reason.set(Some(Fault::Malformed(what)));
-    E::custom(what)
-}
-
 struct FieldName(Field);
 
 impl<'de> serde::Deserialize<'de> for FieldName {
@@ -199,137 +189,5 @@ impl<'de> serde::Deserialize<'de> for FieldName {
             }
         }
         deserializer.deserialize_identifier(Names)
-    }
-}
-
-/// A text, or a number as the text of it; anything else, or an empty text, says nothing.
-#[derive(Debug, Default)]
-pub(super) struct Text<'de>(pub(super) Option<Cow<'de, str>>);
-
-impl<'de: 'a, 'a> serde::Deserialize<'de> for Text<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnyText;
-        impl<'de> Visitor<'de> for AnyText {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text or a number")
-            }
-
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text((!text.is_empty()).then_some(Cow::Borrowed(text))))
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(
-                    (!text.is_empty()).then(|| Cow::Owned(text.to_owned())),
-                ))
-            }
-
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Text<'de>, E> {
-                Ok(Text(Some(Cow::Owned(number.to_string()))))
-            }
-
-            fn visit_i64<E: Error>(self, number: i64) -> Result<Text<'de>, E> {
-                Ok(Text(Some(Cow::Owned(number.to_string()))))
-            }
-
-            fn visit_f64<E: Error>(self, number: f64) -> Result<Text<'de>, E> {
-                // 36655.0 is the same entity as 36655, and that is how floats without a fraction are written here.
-                Ok(Text(Some(Cow::Owned(number.to_string()))))
-            }
-
-            fn visit_bool<E: Error>(self, _: bool) -> Result<Text<'de>, E> {
-                Ok(Text(None))
-            }
-
-            fn visit_unit<E: Error>(self) -> Result<Text<'de>, E> {
-                Ok(Text(None))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Text<'de>, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Text(None))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text<'de>, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Text(None))
-            }
-        }
-        deserializer.deserialize_any(AnyText)
-    }
-}
-
-/// A figure: finite and not negative, or `null`, which is NaN here.
-struct Number<'a>(&'a Reason);
-
-impl Number<'_> {
-    fn refuse<E: Error>(&self) -> E {
-        fail(
-            self.0,
-            "a figure is not a finite number that is not negative",
-        )
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Number<'_> {
-    type Value = f64;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<f64, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Number<'_> {
-    type Value = f64;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a figure")
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<f64, E> {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "the nearest float is what JSON numbers mean"
-        )]
-        let value = value as f64;
-        Ok(value)
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<f64, E> {
-        match u64::try_from(value) {
-            Ok(value) => self.visit_u64(value),
-            Err(_) => Err(self.refuse()),
-        }
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<f64, E> {
-        if value.is_finite() && value >= 0.0 {
-            // The sign of a negative zero says nothing.
-            Ok(value.abs())
-        } else {
-            Err(self.refuse())
-        }
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<f64, E> {
-        Ok(f64::NAN)
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<f64, E> {
-        Err(self.refuse())
-    }
-
-    fn visit_str<E: Error>(self, _: &str) -> Result<f64, E> {
-        Err(self.refuse())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<f64, A::Error> {
-        Err(self.refuse())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<f64, A::Error> {
-        Err(self.refuse())
     }
 }

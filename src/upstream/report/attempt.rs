@@ -1,0 +1,201 @@
+//! One call of a report, and the judgement of what came back.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+use super::{Job, Report, Reporter};
+use crate::domain::cell::ReportRequest;
+use crate::upstream::cells::Times;
+use crate::upstream::error::UpstreamError;
+use crate::upstream::telemetry;
+use crate::upstream::throttle;
+use crate::upstream::transport::Reply;
+use crate::upstream::wire::{self, Answer, Fault, Layout};
+
+/// The wait after a 429 that does not say how long.
+const DEFAULT_THROTTLE: Duration = Duration::from_secs(1);
+/// Longer answers are parsed off the async threads.
+const LONG_BODY: usize = 256 * 1024;
+
+/// Why an attempt brought no answer.
+pub(super) enum Stop {
+    /// There is no ID token to call with.
+    NoToken(UpstreamError),
+    /// The vendor answered 401 to the ID token of that generation.
+    Unauthorized(u64),
+    /// Anything else, and how long the vendor wants us to wait.
+    Failed(UpstreamError, Duration),
+}
+
+impl Reporter {
+    /// One call, when the vendor may be called.
+    pub(super) async fn attempt(
+        &self,
+        job: &Job,
+        layout: &Arc<Layout>,
+        body: &Bytes,
+    ) -> Result<Report, Stop> {
+        let stop = |error| Stop::Failed(error, Duration::ZERO);
+        if let Some(retry_after) = self.circuit.refuses(Instant::now()) {
+            return Err(stop(UpstreamError::CircuitOpen { retry_after }));
+        }
+        let _permit = loop {
+            self.wait_for_throttle(job.deadline).await.map_err(stop)?;
+            let permit = timeout_at(job.deadline, self.permits.acquire()).await;
+            let Ok(Ok(permit)) = permit else {
+                return Err(stop(UpstreamError::Timeout));
+            };
+            // Others may have been throttled while this one queued; it must not keep their place while it waits.
+            if self.throttle.remaining(Instant::now()).is_none() {
+                break permit;
+            }
+        };
+        // Only now, since a short-lived token may expire while its report queues.
+        let token = self.tokens.current(job.deadline).await;
+        let token = token.map_err(Stop::NoToken)?;
+        let admission = self
+            .circuit
+            .admit(Instant::now())
+            .map_err(|retry_after| stop(UpstreamError::CircuitOpen { retry_after }))?;
+        job.calls.fetch_add(1, Ordering::Relaxed);
+        let (began, fetched_at) = (Instant::now(), self.clock.now());
+        let reply = self
+            .transport
+            .post(
+                self.report_url(layout.request()),
+                Some(&token.secret),
+                body.clone(),
+                self.settings.max_response_bytes,
+            )
+            .await;
+        match &reply {
+            Err(UpstreamError::Timeout | UpstreamError::Connection(_)) => {
+                admission.failed(Instant::now());
+            }
+            Ok(Reply::Status { status, .. }) if status.is_server_error() => {
+                admission.failed(Instant::now());
+            }
+            Ok(_) | Err(_) => admission.succeeded(),
+        }
+        if let Ok(Reply::Body { .. }) = &reply {
+            self.tokens.accepted();
+        }
+        let result = match reply {
+            Ok(Reply::Status { status, .. }) if status == StatusCode::UNAUTHORIZED => {
+                Err(Stop::Unauthorized(token.generation))
+            }
+            Ok(reply) => self.judge(reply, layout, fetched_at).await,
+            Err(error) => Err(stop(error)),
+        };
+        telemetry::report(
+            match &result {
+                Ok(_) => None,
+                Err(Stop::Unauthorized(_)) => Some(&UpstreamError::Status(401)),
+                Err(Stop::Failed(error, _) | Stop::NoToken(error)) => Some(error),
+            },
+            began.elapsed(),
+        );
+        result
+    }
+
+    async fn judge(
+        &self,
+        reply: Reply,
+        layout: &Arc<Layout>,
+        fetched_at: jiff::Timestamp,
+    ) -> Result<Report, Stop> {
+        let stop = |error| Stop::Failed(error, Duration::ZERO);
+        let too_large = || UpstreamError::TooLarge {
+            limit: self.settings.max_response_bytes,
+        };
+        match reply {
+            Reply::Body { status, .. } if status != StatusCode::OK => {
+                Err(stop(UpstreamError::Status(status.as_u16())))
+            }
+            Reply::Body { body, .. } => {
+                telemetry::response_bytes(body.len());
+                let answer = parse(body, layout).await.map_err(|fault| {
+                    stop(match fault {
+                        Fault::Cut => UpstreamError::Connection(fault.to_string()),
+                        Fault::Truncated => UpstreamError::Truncated,
+                        Fault::TooLarge => too_large(),
+                        Fault::Json { .. } | Fault::Malformed(_) => {
+                            UpstreamError::Untrusted(fault.to_string())
+                        }
+                    })
+                })?;
+                if answer.outside > 0 {
+                    tracing::warn!(
+                        rows = answer.outside,
+                        "rows outside the dates asked for are ignored"
+                    );
+                    telemetry::rows_ignored(answer.outside);
+                }
+                let times = Times::new(fetched_at, answer.computed_at);
+                Ok(Report {
+                    answer,
+                    layout: Arc::clone(layout),
+                    times,
+                })
+            }
+            Reply::TooLarge => Err(stop(too_large())),
+            Reply::Status {
+                status,
+                retry_after,
+            } => Err(match status.as_u16() {
+                429 => {
+                    let retry_after = retry_after.unwrap_or(DEFAULT_THROTTLE);
+                    self.throttle.hold(Instant::now(), retry_after);
+                    Stop::Failed(UpstreamError::Throttled { retry_after }, retry_after)
+                }
+                other => Stop::Failed(
+                    UpstreamError::Status(other),
+                    retry_after.unwrap_or_default().min(throttle::LONGEST),
+                ),
+            }),
+        }
+    }
+
+    /// Waits until the vendor's `Retry-After` is over; whoever cannot wait that long fails at once.
+    async fn wait_for_throttle(&self, deadline: Instant) -> Result<(), UpstreamError> {
+        while let Some(retry_after) = self.throttle.remaining(Instant::now()) {
+            if Instant::now() + retry_after >= deadline {
+                return Err(UpstreamError::Throttled { retry_after });
+            }
+            tokio::time::sleep(retry_after).await;
+        }
+        if Instant::now() >= deadline {
+            return Err(UpstreamError::Timeout);
+        }
+        Ok(())
+    }
+
+    fn report_url(&self, request: &ReportRequest) -> Url {
+        let mut url = self.settings.base_url.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend([
+                "customer",
+                &request.customer.to_string(),
+                "insights",
+                "generate_traffic_report",
+            ]);
+        }
+        url
+    }
+}
+
+async fn parse(body: Vec<u8>, layout: &Arc<Layout>) -> Result<Answer, Fault> {
+    if body.len() <= LONG_BODY {
+        return wire::parse(&body, layout);
+    }
+    let layout = Arc::clone(layout);
+    tokio::task::spawn_blocking(move || wire::parse(&body, &layout))
+        .await
+        .unwrap_or(Err(Fault::Malformed("the parser died")))
+}

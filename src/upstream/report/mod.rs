@@ -1,0 +1,204 @@
+//! One report: its attempts, and everything that stands between a report and the vendor.
+
+mod attempt;
+mod failure;
+
+pub(super) use failure::Failure;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use bytes::Bytes;
+use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::Instant;
+use tower::retry::budget::{Budget, TpsBudget};
+
+use self::attempt::Stop;
+use self::failure::may_pass;
+use super::cells::Times;
+use super::circuit::Circuit;
+use super::error::{StartError, UpstreamError};
+use super::settings::Settings;
+use super::status::UpstreamStatus;
+use super::telemetry;
+use super::throttle::Throttle;
+use super::tokens::Tokens;
+use super::transport::Transport;
+use super::wire::{self, Answer, Layout};
+use crate::clock::Clock;
+use crate::domain::cell::ReportRequest;
+use crate::domain::directory::SiteDirectory;
+
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
+/// Retries are a fifth of the calls of the last ten seconds, and two a second whatever the calls.
+const BUDGET_WINDOW: Duration = Duration::from_secs(10);
+const BUDGET_FLOOR_PER_SECOND: u32 = 2;
+const BUDGET_SHARE: f32 = 0.2;
+
+/// Asks for reports.
+pub(super) struct Reporter {
+    settings: Settings,
+    transport: Arc<Transport>,
+    tokens: Tokens,
+    circuit: Circuit,
+    throttle: Throttle,
+    budget: TpsBudget,
+    permits: Semaphore,
+    directory: Arc<SiteDirectory>,
+    clock: Clock,
+}
+
+/// What one fetch has cost and found so far, over all its reports.
+pub(super) struct Job {
+    deadline: Instant,
+    calls: AtomicU32,
+    succeeded: AtomicBool,
+    /// Whether the smallest part of a fetch is answered whole, where nothing larger was.
+    pub(super) canary: OnceCell<Result<(), UpstreamError>>,
+}
+
+/// A whole, well-formed answer, and when it was true.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) answer: Answer,
+    pub(super) layout: Arc<Layout>,
+    pub(super) times: Times,
+}
+
+/// How often a report may be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempts {
+    /// As configured.
+    Full,
+    /// Once: the search for a site that fails must not multiply the calls.
+    Once,
+}
+
+impl Job {
+    /// When the last attempt may begin.
+    pub(super) const fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Report calls made so far.
+    pub(super) fn calls(&self) -> u32 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Whether any report was answered.
+    pub(super) fn has_succeeded(&self) -> bool {
+        self.succeeded.load(Ordering::Relaxed)
+    }
+}
+
+impl Reporter {
+    /// A reporter as `settings` say.
+    pub(super) fn new(
+        settings: Settings,
+        directory: Arc<SiteDirectory>,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        if settings.base_url.cannot_be_a_base() {
+            return Err(StartError::BaseUrl);
+        }
+        let transport = Arc::new(Transport::new(&settings, clock.clone())?);
+        Ok(Self {
+            tokens: Tokens::new(&settings, Arc::clone(&transport), clock.clone()),
+            transport,
+            circuit: Circuit::new(),
+            throttle: Throttle::default(),
+            budget: TpsBudget::new(BUDGET_WINDOW, BUDGET_FLOOR_PER_SECOND, BUDGET_SHARE),
+            permits: Semaphore::new(settings.max_concurrency.clamp(1, Semaphore::MAX_PERMITS)),
+            settings,
+            directory,
+            clock,
+        })
+    }
+
+    /// A fetch that begins now.
+    pub(super) fn job(&self) -> Job {
+        Job {
+            deadline: Instant::now() + self.settings.deadline,
+            calls: AtomicU32::new(0),
+            succeeded: AtomicBool::new(false),
+            canary: OnceCell::new(),
+        }
+    }
+
+    /// Waits for a renewal of the tokens that is under way.
+    pub(super) async fn finish_renewal(&self) {
+        self.tokens.finish_renewal().await;
+    }
+
+    /// The state of the vendor and of our tokens.
+    pub(super) fn status(&self) -> UpstreamStatus {
+        UpstreamStatus {
+            circuit: self.circuit.state(),
+            tokens: self.tokens.state(),
+        }
+    }
+
+    /// The answer to `request`, after as many attempts as it takes and may take.
+    pub(super) async fn report(
+        &self,
+        job: &Job,
+        request: &ReportRequest,
+        attempts: Attempts,
+    ) -> Result<Report, Failure> {
+        let layout = Arc::new(Layout::new(request, &self.directory));
+        let body: Bytes = wire::body(request)
+            .map_err(|_| UpstreamError::Internal("no report request".to_owned()))
+            .map_err(Failure::general)?
+            .into();
+        let mut left = match attempts {
+            Attempts::Full => self.settings.max_attempts.max(1),
+            Attempts::Once => 1,
+        };
+        let mut backoff = ExponentialBuilder::new()
+            .with_min_delay(FIRST_BACKOFF)
+            .with_max_delay(LONGEST_BACKOFF)
+            .without_max_times()
+            .build();
+        let mut renewed = false;
+        let mut last: Option<UpstreamError> = None;
+        self.budget.deposit();
+        loop {
+            let (error, wait) = match self.attempt(job, &layout, &body).await {
+                Ok(report) => {
+                    job.succeeded.store(true, Ordering::Relaxed);
+                    return Ok(report);
+                }
+                Err(Stop::Unauthorized(generation)) => {
+                    self.tokens.refused(generation);
+                    if std::mem::replace(&mut renewed, true) {
+                        let what = "a fresh ID token is refused".to_owned();
+                        return Err(Failure::general(UpstreamError::Credentials(what)));
+                    }
+                    let newer = self.tokens.newer_than(generation, job.deadline).await;
+                    newer.map_err(Failure::general)?;
+                    continue;
+                }
+                Err(Stop::NoToken(error)) => return Err(Failure::general(error)),
+                Err(Stop::Failed(error @ UpstreamError::CircuitOpen { .. }, _)) => {
+                    return Err(Failure::of_call(last.unwrap_or(error)));
+                }
+                Err(Stop::Failed(error, wait)) => (error, wait),
+            };
+            left -= 1;
+            // Full jitter: anything up to the ever longer pause, so that those who failed together do not come back together.
+            let most = backoff.next().unwrap_or(LONGEST_BACKOFF);
+            let pause = rand::random_range(Duration::ZERO..=most).max(wait);
+            let in_time = Instant::now() + pause < job.deadline;
+            if left == 0 || !may_pass(&error) || !in_time || !self.budget.withdraw() {
+                return Err(Failure::of_call(error));
+            }
+            tracing::debug!(%error, pause_ms = pause.as_millis(), "trying again");
+            telemetry::retry();
+            last = Some(error);
+            tokio::time::sleep(pause).await;
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The token store: the newest tokens survive restarts, and are shared by processes.
+
+use std::path::Path;
+
+use futures_util::future::join_all;
+
+use super::tokens::vendor_with;
+use super::*;
+use crate::simulator::{Quirks, Rotation, TokenSettings};
+
+fn stored_at(vendor: &Simulator, path: &Path) -> Settings {
+    Settings {
+        token_store: Some(path.to_path_buf()),
+        id_token: None,
+        ..settings(vendor)
+    }
+}
+
+#[tokio::test]
+async fn the_newest_tokens_survive_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.json");
+    let vendor = vendor(Quirks::default()).await;
+    let settings = stored_at(&vendor, &path);
+    let request = request([750], 1);
+
+    for _ in 0..3 {
+        let client = Upstream::new(settings.clone(), directory(), Clock::system()).unwrap();
+        assert_true(&vendor, &request, &client.fetch(&request).await);
+        vendor.expire_id_tokens();
+        assert_true(&vendor, &request, &client.fetch(&request).await);
+    }
+
+    assert_eq!((vendor.refresh_count(), vendor.reused_tokens()), (4, 0));
+    let kept = std::fs::read_to_string(&path).unwrap();
+    assert!(kept.contains(&vendor.refresh_token()));
+}
+
+#[tokio::test]
+async fn processes_that_share_a_store_renew_once_between_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.json");
+    let vendor = vendor(Quirks::default()).await;
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let settings = stored_at(&vendor, &path);
+            Upstream::new(settings, directory(), Clock::system()).unwrap()
+        })
+        .collect();
+    let request = request([750], 1);
+
+    let all = join_all(clients.iter().map(|client| client.fetch(&request))).await;
+    vendor.expire_id_tokens();
+    let again = join_all(clients.iter().map(|client| client.fetch(&request))).await;
+
+    for fetched in all.iter().chain(&again) {
+        assert_true(&vendor, &request, fetched);
+    }
+    assert_eq!((vendor.refresh_count(), vendor.reused_tokens()), (2, 0));
+}
+
+#[tokio::test]
+async fn stored_tokens_that_are_refused_give_way_to_the_configured_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.json");
+    let vendor = vendor_with(TokenSettings {
+        rotation: Rotation::Keep,
+        ..TokenSettings::default()
+    })
+    .await;
+    let settings = stored_at(&vendor, &path);
+    let request = request([750], 1);
+    client(settings.clone()).fetch(&request).await;
+    let kept = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, kept.replace(&vendor.refresh_token(), "dead")).unwrap();
+    vendor.expire_id_tokens();
+
+    let fetched = client(settings).fetch(&request).await;
+
+    assert_true(&vendor, &request, &fetched);
+    let kept = std::fs::read_to_string(&path).unwrap();
+    assert!(kept.contains(&vendor.refresh_token()));
+}
+
+#[tokio::test]
+async fn new_credentials_in_the_configuration_win_over_stored_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.json");
+    let vendor = vendor(Quirks::default()).await;
+    let request = request([750], 1);
+    client(stored_at(&vendor, &path)).fetch(&request).await;
+    let fresh = vendor.reissue();
+    vendor.reset_counts();
+
+    let client = client(Settings {
+        refresh_token: Some(fresh.refresh_token.into()),
+        id_token: Some(fresh.id_token.into()),
+        ..stored_at(&vendor, &path)
+    });
+    let fetched = client.fetch(&request).await;
+
+    assert_true(&vendor, &request, &fetched);
+    assert_eq!(vendor.refresh_count(), 0);
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_read_or_written_does_not_stop_us() {
+    let folder = tempfile::tempdir().unwrap();
+    let garbage = folder.path().join("garbage.json");
+    std::fs::write(&garbage, "not json").unwrap();
+    let nowhere = folder.path().join("missing").join("tokens.json");
+
+    for path in [garbage, nowhere] {
+        let vendor = vendor(Quirks::default()).await;
+        let client = client(stored_at(&vendor, &path));
+        let request = request([750], 1);
+
+        assert_true(&vendor, &request, &client.fetch(&request).await);
+        vendor.expire_id_tokens();
+        assert_true(&vendor, &request, &client.fetch(&request).await);
+        assert_eq!(vendor.reused_tokens(), 0);
+    }
+}
