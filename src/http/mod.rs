@@ -22,6 +22,7 @@ mod sites;
 mod state;
 #[cfg(test)]
 mod testing;
+mod trace;
 mod traffic;
 
 pub use health::StartupFact;

@@ -9,6 +9,7 @@ use http::header::{CONTENT_LENGTH, HeaderName};
 use http::{Method, Request, Uri};
 use http_body::Body as _;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use tracing::Span;
 
 use super::request_id::RequestId;
 use crate::service::Progress;
@@ -56,13 +57,26 @@ impl Observation {
     }
 
     /// Logs and counts the answer. Keys travel in header fields, of which none but the listed are logged.
-    pub(super) fn end(self, response: &Response, id: &RequestId, client: Option<&str>) {
+    pub(super) fn end(
+        self,
+        response: &Response,
+        id: &RequestId,
+        client: Option<&str>,
+        span: &Span,
+    ) {
         let elapsed = self.began.elapsed();
         let status = response.status();
         let text = |name: &HeaderName| {
             let value = response.headers().get(name);
             value.and_then(|value| value.to_str().ok())
         };
+        span.record("http.response.status_code", status.as_u16());
+        if let Some(cache) = text(&CACHE_STATUS) {
+            span.record("pitaya.cache", cache);
+        }
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
         let bytes = response.body().size_hint().exact();
         tracing::info!(
             target: "pitaya::access",
@@ -110,7 +124,7 @@ pub(super) fn route_of<B>(request: &Request<B>) -> &'static str {
 }
 
 /// Methods too can be made up.
-fn method_label(method: &Method) -> &'static str {
+pub(super) fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

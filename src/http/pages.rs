@@ -77,7 +77,13 @@ fn viewer_file(file: &str) -> Result<SwaggerFile<'static>, ApiError> {
     /// Without a validator: the public one would be sent our document.
     static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
         let config = Config::new(["/openapi.json"]).validator_url("none");
-        Arc::new(config.try_it_out_enabled(true).deep_linking(true))
+        // Without the bar in which another document could be named.
+        Arc::new(
+            config
+                .try_it_out_enabled(true)
+                .deep_linking(true)
+                .use_base_layout(),
+        )
     });
     let served = utoipa_swagger_ui::serve(file, Arc::clone(&CONFIG));
     let served = served.map_err(|error| ApiError::Internal(error.to_string()))?;

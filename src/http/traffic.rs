@@ -98,6 +98,7 @@ impl Presented {
     }
 
     fn of(query: &Query, answer: &Answer, format: Format) -> Self {
+        let _span = tracing::info_span!(target: "pitaya::span", "render").entered();
         let began = Instant::now();
         let rendered = present::render(query, answer, format, describe);
         let whole = answer.errors.is_empty();
@@ -189,7 +190,8 @@ async fn coded(
 async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
-    let done = spawn_blocking(work).await;
+    let span = tracing::Span::current();
+    let done = spawn_blocking(move || span.in_scope(work)).await;
     done.map_err(|error| ApiError::Internal(error.to_string()))
 }
 

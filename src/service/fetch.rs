@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
 
 use super::inventory::Wanted;
 use super::progress::Progress;
@@ -78,9 +79,11 @@ impl Engine {
             settle(&mut open, &key, Ok(cell), grid, &mut haul);
         }
         progress.wait_for(flights.len());
+        let span = tracing::info_span!(target: "pitaya::span", "vendor", reports = flights.len());
         let lost = await_flights(flights, deadline, progress, |key, outcome| {
             settle(&mut open, key, outcome.clone(), grid, &mut haul);
         })
+        .instrument(span)
         .await;
         for key in open.keys().copied().collect::<Vec<_>>() {
             settle(&mut open, &key, Err(Arc::clone(&lost)), grid, &mut haul);

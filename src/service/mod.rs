@@ -116,19 +116,22 @@ impl TrafficService {
         let plan = Plan::new(query, self.base_bucket);
         let calendar = Calendar::new(query, &self.directory, now);
         let looked_up_at = self.engine.cells.landings();
+        let span = tracing::info_span!(target: "pitaya::span", "plan");
         let Inventory {
             mut grid,
             wanted,
             stale,
             needed,
-        } = Inventory::take(
-            query,
-            &plan,
-            &calendar,
-            &self.policy,
-            &self.engine.cells,
-            now,
-        );
+        } = span.in_scope(|| {
+            Inventory::take(
+                query,
+                &plan,
+                &calendar,
+                &self.policy,
+                &self.engine.cells,
+                now,
+            )
+        });
         self.engine.refresh(&stale);
         let planned = Instant::now();
 
@@ -153,7 +156,9 @@ impl TrafficService {
         }
 
         let (asked, policy) = (query.clone(), self.policy);
+        let span = tracing::info_span!(target: "pitaya::span", "rollup");
         let roll = move || {
+            let _span = span.entered();
             let table = roll_up(&asked, &plan, &grid, &calendar.shapes());
             (
                 table,

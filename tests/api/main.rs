@@ -11,6 +11,7 @@ mod cache;
 mod cache_model;
 mod document;
 mod edges;
+mod metrics;
 mod pages;
 mod parameters;
 mod progress;

@@ -30,5 +30,5 @@ hours = st.tuples(st.integers(0, 287), st.integers(1, 288)).map(
     lambda pair: f"{clock(min(pair[0], pair[1] - 1))}-{clock(max(pair[1], pair[0] + 1))}"
 )
 
-schemathesis.openapi.format("pitaya-dates", dates)
-schemathesis.openapi.format("pitaya-hours", hours)
+schemathesis.openapi.format("date-range", dates)
+schemathesis.openapi.format("time-range", hours)

@@ -37,7 +37,7 @@ pub(super) fn of_traffic() -> Vec<Parameter> {
              minutes, not across midnight. `24:00` is allowed as the end. By default the whole day counts.",
             formatted(
                 text(r"^([01]\d|2[0-3]):[0-5][05]-(([01]\d|2[0-3]):[0-5][05]|24:00)$"),
-                "pitaya-hours",
+                "time-range",
             ),
         ),
         choice(
@@ -66,11 +66,14 @@ pub(super) fn of_traffic() -> Vec<Parameter> {
             "Format",
             "json",
         ),
-        query(
+        // Without an example, since pages fill it in for callers who need no customer, and whose it is not.
+        ParameterBuilder::from(query(
             &params::CUSTOMER,
             "Whose sites; needed only where the caller may see several customers.",
             id(),
-        ),
+        ))
+        .example(None)
+        .build(),
     ]
 }
 
@@ -116,7 +119,7 @@ fn dates(required: Required) -> Parameter {
     let date = r"(19[7-9]\d|[2-9]\d{3})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])";
     let schema = formatted(
         text(&format!(r"^({date}(\.\.{date})?|{words})$")),
-        "pitaya-dates",
+        "date-range",
     );
     let description = "Which local dates (1970 to 9998): one, a range whose both ends are included, or a word. \
                        `last_7_days` and `last_30_days` are full days ending yesterday; `this_week` (from Monday) \
