@@ -21,8 +21,15 @@ use super::state::AppState;
 
 /// Longest path and query: 200 sites of the longest ids, percent-encoded commas and all, fit in.
 const MAX_URI_BYTES: usize = 16 * 1024;
+pub(super) const URI_TOO_LONG: ApiError = ApiError::UriTooLong(MAX_URI_BYTES);
 /// Largest header fields, names and values together. Hyper reads somewhat more, so that the refusal can be a problem answer.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
+/// Most header fields; hyper refuses more by itself.
+pub(super) const MAX_HEADER_FIELDS: usize = 100;
+pub(super) const HEADERS_TOO_LARGE: ApiError = ApiError::HeadersTooLarge {
+    bytes: MAX_HEADER_BYTES,
+    fields: MAX_HEADER_FIELDS,
+};
 
 /// What is found out about a request on its way in, for its way out.
 #[derive(Default)]
@@ -52,6 +59,7 @@ pub(super) async fn edge(
         match admit(&state, &mut request, route, admitted.as_ref(), &mut passage) {
             Ok(()) => {
                 request.extensions_mut().insert(id.clone());
+                request.extensions_mut().insert(observation.progress());
                 // A panic must not take the connection, and the other requests on it, with it.
                 let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
                 answer.map_err(|panic| of_panic(&*panic))
@@ -68,9 +76,7 @@ pub(super) async fn edge(
         response = error.render(id.as_str());
     }
     let headers = response.headers_mut();
-    headers.insert(X_REQUEST_ID, id.value());
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    mark(headers, &id);
     if !settings.allowed_origins.is_empty() {
         vary_by_origin(headers);
     }
@@ -84,6 +90,13 @@ pub(super) async fn edge(
     let client = client.and_then(|caller| caller.name.as_deref());
     observation.end(&response, &id, client);
     response
+}
+
+/// Writes the fields that every answer has.
+pub(super) fn mark(headers: &mut HeaderMap, id: &RequestId) {
+    headers.insert(X_REQUEST_ID, id.value());
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }
 
 /// Everything that can refuse a request before its route sees it.
@@ -101,12 +114,12 @@ fn admit(
     let uri = request.uri();
     let target = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
     if target > MAX_URI_BYTES {
-        return Err(ApiError::UriTooLong(MAX_URI_BYTES));
+        return Err(URI_TOO_LONG);
     }
     let field =
         |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len();
     if request.headers().iter().map(field).sum::<usize>() > MAX_HEADER_BYTES {
-        return Err(ApiError::HeadersTooLarge(MAX_HEADER_BYTES));
+        return Err(HEADERS_TOO_LARGE);
     }
     if uri.path().starts_with("/v1/") && request.method() != Method::OPTIONS {
         let caller = state.authenticator().caller(request.headers());

@@ -12,6 +12,7 @@ mod pages;
 pub mod params;
 pub mod present;
 mod problem;
+mod progress;
 mod rate_limit;
 mod request_id;
 mod router;

@@ -1,5 +1,6 @@
 //! What operators see of each request: one log line, and metrics.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::MatchedPath;
@@ -10,6 +11,7 @@ use http_body::Body as _;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use super::request_id::RequestId;
+use crate::service::Progress;
 
 /// The histogram of request durations, in seconds; whoever installs the recorder gives it its buckets.
 pub const REQUEST_DURATION: &str = "pitaya_http_request_duration_seconds";
@@ -34,6 +36,7 @@ pub(super) struct Observation {
     method: Method,
     uri: Uri,
     route: &'static str,
+    progress: Arc<Progress>,
 }
 
 impl Observation {
@@ -43,7 +46,13 @@ impl Observation {
             method: request.method().clone(),
             uri: request.uri().clone(),
             route,
+            progress: Arc::default(),
         }
+    }
+
+    /// Where the request's handler tells of the vendor's reports that it waits for.
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
     }
 
     /// Logs and counts the answer. Keys travel in header fields, of which none but the listed are logged.
@@ -65,6 +74,7 @@ impl Observation {
             bytes = bytes.or_else(|| text(&CONTENT_LENGTH)?.parse().ok()),
             client,
             cache = text(&CACHE_STATUS),
+            reports = self.progress.total(),
             request_id = id.as_str(),
             "answered"
         );
@@ -88,6 +98,7 @@ pub(super) fn route_of<B>(request: &Request<B>) -> &'static str {
         None => "none",
         Some("/v1/traffic") => "/v1/traffic",
         Some("/v1/sites") => "/v1/sites",
+        Some("/v1/progress/{request_id}") => "/v1/progress/{request_id}",
         Some("/v1/cache") => "/v1/cache",
         Some("/livez") => "/livez",
         Some("/readyz") => "/readyz",

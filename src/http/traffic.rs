@@ -18,9 +18,12 @@ use super::auth::Caller;
 use super::params::TrafficParams;
 use super::present::{self, Coding, Format, SiteProblem};
 use super::problem::{ApiError, ProblemKind, public_detail};
+use super::request_id::RequestId;
 use super::state::AppState;
 use crate::domain::query::Query;
-use crate::service::{Answer, AnswerKey, CacheOutcome, RenderedAnswer, Timings, TrafficService};
+use crate::service::{
+    Answer, AnswerKey, CacheOutcome, Progress, RenderedAnswer, Timings, TrafficService,
+};
 use crate::upstream::UpstreamError;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -34,6 +37,8 @@ const MANY_BYTES: usize = 256 * 1024;
 pub(super) async fn traffic(
     State(state): State<AppState>,
     Extension(caller): Extension<Arc<Caller>>,
+    Extension(id): Extension<RequestId>,
+    Extension(progress): Extension<Arc<Progress>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -55,7 +60,10 @@ pub(super) async fn traffic(
         Presented::kept(kept)
     } else {
         let patience = parts.settings.request_timeout;
-        let answer = service.answer(&key.query, partial, patience).await?;
+        let _shown = state.queries().begin(&caller, &id, Arc::clone(&progress));
+        let answer = service
+            .answer(&key.query, partial, patience, &progress)
+            .await?;
         let presented = present_answer(&key.query, answer, format).await?;
         if presented.keep {
             service.keep_rendered(key.clone(), Arc::clone(&presented.rendered));

@@ -4,10 +4,12 @@ mod answer;
 mod calendar;
 mod fetch;
 mod inventory;
+mod progress;
 mod summary;
 
 pub use crate::cache::{AnswerKey, RenderedAnswer};
 pub use answer::{Answer, CacheOutcome, Forward, SiteError, SiteInfo, Stale, Timings};
+pub use progress::Progress;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -96,7 +98,7 @@ impl TrafficService {
         }
     }
 
-    /// The answer to `query`, after `patience` at the latest; fetches go on behind it.
+    /// The answer to `query`, after `patience` at the latest; fetches go on behind it. `progress` tells meanwhile how far they are.
     ///
     /// # Errors
     ///
@@ -106,6 +108,7 @@ impl TrafficService {
         query: &Query,
         partial: Partial,
         patience: Duration,
+        progress: &Progress,
     ) -> Result<Answer, Arc<UpstreamError>> {
         let began = Instant::now();
         let now = self.clock.now();
@@ -135,7 +138,14 @@ impl TrafficService {
         };
         let haul = self
             .engine
-            .bring(wanted, &mut grid, looked_up_at, good, began + patience)
+            .bring(
+                wanted,
+                &mut grid,
+                looked_up_at,
+                good,
+                began + patience,
+                progress,
+            )
             .await;
         let fetched = Instant::now();
         if let (Partial::Deny, Some(error)) = (partial, worst(&haul.failures)) {

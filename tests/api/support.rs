@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use pitaya::app::App;
@@ -13,11 +14,16 @@ use pitaya::http::Limits;
 use pitaya::simulator::{self, Simulator};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// The time that most tests are at: long after the dates that they ask for, so that these are final.
 pub const NOW: &str = "2026-06-01T12:00:00Z";
+
+/// How long a test waits for what must happen, before it fails.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What time it is for the app and its vendor.
 #[derive(Clone, Debug)]
@@ -35,6 +41,11 @@ impl TestClock {
 
     pub fn advance(&self, by: SignedDuration) {
         self.0.fetch_add(by.as_micros() as i64, Ordering::SeqCst);
+    }
+
+    pub fn set(&self, time: &str) {
+        let time: Timestamp = time.parse().unwrap();
+        self.0.store(time.as_microsecond(), Ordering::SeqCst);
     }
 
     fn clock(&self) -> Clock {
@@ -111,14 +122,21 @@ impl Setup {
     /// Starts the app in front of a vendor that is there already.
     pub async fn start_before(self, vendor: Simulator) -> TestApp {
         let clock = self.clock.clone();
-        let app = App::build(self.configured(&vendor), clock.clock()).unwrap();
+        let config = self.configured(&vendor);
+        let admin = match config.admin_listen {
+            Some(address) => Some(TcpListener::bind(address).await.unwrap()),
+            None => None,
+        };
+        let admin_address = admin.as_ref().map(|admin| admin.local_addr().unwrap());
+        let app = App::build(config, clock.clock()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
-        tokio::spawn(app.serve(listener, None, stopped, Limits::default()));
+        tokio::spawn(app.serve(listener, admin, stopped, Limits::default()));
         TestApp {
             address,
+            admin_address,
             vendor,
             clock,
             client: client(),
@@ -161,6 +179,8 @@ fn client() -> Client {
 /// A running Pitaya in front of a running simulated vendor. It stops when dropped.
 pub struct TestApp {
     pub address: SocketAddr,
+    /// Where health, metrics and cache administration are, if the setup has an `ADMIN_LISTEN` (at port 0).
+    pub admin_address: Option<SocketAddr>,
     pub vendor: Simulator,
     pub clock: TestClock,
     pub client: Client,
@@ -184,6 +204,18 @@ impl TestApp {
 
     pub fn get(&self, path: &str) -> RequestBuilder {
         self.client.get(self.url(path))
+    }
+
+    /// Sends these bytes on a connection of their own, and gives back all that comes until it is closed.
+    pub async fn raw(&self, request: impl AsRef<[u8]>) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        // Who is refused early may see its connection reset while it is still sending; what has been answered counts.
+        let _ = stream.write_all(request.as_ref()).await;
+        let mut answer = Vec::new();
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut answer))
+            .await
+            .expect("the connection is closed");
+        String::from_utf8(answer).unwrap()
     }
 
     /// `GET /v1/traffic` with that query string.

@@ -93,10 +93,9 @@ const PROBLEMS: [Problem; 14] = [
 ];
 
 /// The refusals that every path under `/v1` can meet.
-pub(super) const V1: [&str; 8] = [
+pub(super) const V1: [&str; 7] = [
     "InvalidParameter",
     "Unauthenticated",
-    "Forbidden",
     "UriTooLong",
     "RateLimited",
     "HeadersTooLarge",

@@ -68,7 +68,7 @@ pub(super) fn add(paths: PathsBuilder) -> PathsBuilder {
         ),
         (
             "/openapi.yaml",
-            page("getOpenApiYaml", "This document as YAML", ("application/yaml", text(None))),
+            page("getOpenApiYaml", "This document as YAML", ("application/yaml", json_object())),
         ),
         (
             "/docs",

@@ -35,6 +35,7 @@ impl ApiError {
     /// What the caller is told of this occurrence.
     fn detail(&self) -> Cow<'static, str> {
         match self {
+            Self::MalformedRequest => "What was sent cannot be read as an HTTP request.".into(),
             Self::InvalidParameters(faults) => match faults.as_slice() {
                 [fault] => format!("The parameter {} is not valid: {}", fault.parameter, fault.detail).into(),
                 faults => format!("{} faults were found; each is listed in errors.", faults.len()).into(),
@@ -54,7 +55,7 @@ impl ApiError {
             Self::MethodNotAllowed => "This path does not have this method; see the header field Allow.".into(),
             Self::NotAcceptable => "Accept admits none of application/json, text/csv and application/x-ndjson.".into(),
             Self::UriTooLong(limit) => format!("The path and query may have {limit} bytes at most.").into(),
-            Self::HeadersTooLarge(limit) => format!("The header fields may have {limit} bytes at most.").into(),
+            Self::HeadersTooLarge { bytes, fields } => format!("There may be {fields} header fields of {bytes} bytes together at most.").into(),
             Self::RateLimited(_) => "This client's limit of requests is used up for now.".into(),
             Self::Overloaded => "As many requests as Pitaya takes are being answered.".into(),
             Self::Upstream(error) => public_detail(error).into(),

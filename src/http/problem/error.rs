@@ -15,6 +15,9 @@ const CREDENTIALS_RETRY: Duration = Duration::from_mins(1);
 /// Why a request is not answered as asked. `Display` is for logs.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ApiError {
+    /// What was sent is not HTTP.
+    #[error("malformed request")]
+    MalformedRequest,
     /// Parameters are at fault: all of them are listed.
     #[error("{} parameters at fault", .0.len())]
     InvalidParameters(Vec<ParameterFault>),
@@ -46,9 +49,14 @@ pub enum ApiError {
     /// The request's target is longer than that many bytes.
     #[error("the URI is longer than {0} bytes")]
     UriTooLong(usize),
-    /// The request's header fields are larger than that many bytes.
-    #[error("the header fields are larger than {0} bytes")]
-    HeadersTooLarge(usize),
+    /// The request's header fields are larger than so many bytes, or more than so many.
+    #[error("the header fields are larger than {bytes} bytes, or more than {fields}")]
+    HeadersTooLarge {
+        /// Their names and values together.
+        bytes: usize,
+        /// Their number.
+        fields: usize,
+    },
     /// The client's own limit.
     #[error("rate limited for {} ms", .0.as_millis())]
     RateLimited(Duration),
@@ -82,6 +90,7 @@ impl ApiError {
     #[must_use]
     pub fn kind(&self) -> ProblemKind {
         match self {
+            Self::MalformedRequest => ProblemKind::MalformedRequest,
             Self::InvalidParameters(_) => ProblemKind::InvalidParameter,
             Self::QueryTooLarge { .. } => ProblemKind::QueryTooLarge,
             Self::Unauthenticated(_) => ProblemKind::Unauthenticated,
@@ -90,7 +99,7 @@ impl ApiError {
             Self::MethodNotAllowed => ProblemKind::MethodNotAllowed,
             Self::NotAcceptable => ProblemKind::NotAcceptable,
             Self::UriTooLong(_) => ProblemKind::UriTooLong,
-            Self::HeadersTooLarge(_) => ProblemKind::HeadersTooLarge,
+            Self::HeadersTooLarge { .. } => ProblemKind::HeadersTooLarge,
             Self::RateLimited(_) => ProblemKind::RateLimited,
             Self::Overloaded => ProblemKind::Overloaded,
             Self::Upstream(error) => ProblemKind::of_upstream(error),
@@ -115,7 +124,8 @@ impl ApiError {
                 | UpstreamError::TooLarge { .. }
                 | UpstreamError::Internal(_) => None,
             },
-            Self::InvalidParameters(_)
+            Self::MalformedRequest
+            | Self::InvalidParameters(_)
             | Self::QueryTooLarge { .. }
             | Self::Unauthenticated(_)
             | Self::Forbidden
@@ -123,7 +133,7 @@ impl ApiError {
             | Self::MethodNotAllowed
             | Self::NotAcceptable
             | Self::UriTooLong(_)
-            | Self::HeadersTooLarge(_)
+            | Self::HeadersTooLarge { .. }
             | Self::Internal(_) => None,
         }
     }

@@ -7,6 +7,8 @@ use crate::upstream::UpstreamError;
 /// A kind of problem; the last part of its `type` (RFC 9457) is its slug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind {
+    /// What was sent is not HTTP.
+    MalformedRequest,
     /// A parameter is malformed, unknown or repeated.
     InvalidParameter,
     /// Well-formed, but over a limit.
@@ -43,7 +45,8 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
+        Self::MalformedRequest,
         Self::InvalidParameter,
         Self::QueryTooLarge,
         Self::Unauthenticated,
@@ -96,6 +99,7 @@ impl ProblemKind {
     #[must_use]
     pub const fn type_uri(self) -> &'static str {
         match self {
+            Self::MalformedRequest => "/problems/malformed-request",
             Self::InvalidParameter => "/problems/invalid-parameter",
             Self::QueryTooLarge => "/problems/query-too-large",
             Self::Unauthenticated => "/problems/unauthenticated",
@@ -119,7 +123,7 @@ impl ProblemKind {
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::InvalidParameter => StatusCode::BAD_REQUEST,
+            Self::MalformedRequest | Self::InvalidParameter => StatusCode::BAD_REQUEST,
             Self::QueryTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
@@ -142,6 +146,7 @@ impl ProblemKind {
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
+            Self::MalformedRequest => "The request is not HTTP",
             Self::InvalidParameter => "A parameter is not valid",
             Self::QueryTooLarge => "The query is over a limit",
             Self::Unauthenticated => "A valid API key is needed",
@@ -165,6 +170,9 @@ impl ProblemKind {
     #[must_use]
     pub const fn explanation(self) -> &'static str {
         match self {
+            Self::MalformedRequest => {
+                "What was sent cannot be read as an HTTP request: its first line or a header field is malformed. The connection is closed. Look at what stands between the caller and Pitaya, such as a proxy, or TLS spoken to a port without it."
+            }
             Self::InvalidParameter => {
                 "At least one query parameter is malformed, unknown, repeated or missing. The list `errors` names each such parameter, says what was wrong and gives an example of what is right. Mend them and ask again."
             }

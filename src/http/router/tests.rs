@@ -179,6 +179,7 @@ async fn what_is_under_v1_needs_a_key_and_nothing_else_does() {
         (Method::HEAD, "/v1/traffic"),
         (Method::PUT, "/v1/traffic"),
         (Method::GET, "/v1/sites"),
+        (Method::GET, "/v1/progress/1"),
         (Method::DELETE, "/v1/cache"),
         (Method::GET, "/v1/nothing"),
     ] {

@@ -19,12 +19,13 @@ use tokio::time::timeout;
 use tower::Service;
 
 use super::deadline::{Activity, Deadlines};
+use super::refusal::Refusals;
 use super::{Ending, Limits};
+use crate::http::edge::MAX_HEADER_FIELDS;
 
-/// Hyper answers 431 by itself beyond this; the middleware's own limit, with a problem answer, is below.
+/// Beyond this hyper refuses a head unread; the middleware's own limit is below.
 const HEAD_BYTES: usize = 64 * 1024;
 const HEAD_BYTES_H2: u32 = 64 * 1024;
-const HEADER_FIELDS: usize = 100;
 const H2_STREAMS: u32 = 100;
 /// How often an HTTP/2 peer must show that it is still there.
 const H2_PING: Duration = Duration::from_secs(20);
@@ -56,7 +57,7 @@ impl Connection {
         }
         let activity = Arc::new(Activity::default());
         let io = Deadlines::new(
-            stream,
+            Refusals::new(stream),
             Arc::clone(&activity),
             limits.head,
             limits.write_stall,
@@ -116,7 +117,7 @@ fn builder(limits: Limits) -> Builder<TokioExecutor> {
         // Hyper's clock starts when the last answer ends, so it bounds idleness; `Deadlines` bounds the head itself.
         .header_read_timeout(limits.idle)
         .max_buf_size(HEAD_BYTES)
-        .max_headers(HEADER_FIELDS);
+        .max_headers(MAX_HEADER_FIELDS);
     builder
         .http2()
         .timer(TokioTimer::new())

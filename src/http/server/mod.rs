@@ -4,6 +4,7 @@
 
 mod connection;
 mod deadline;
+mod refusal;
 #[cfg(test)]
 mod tests;
 

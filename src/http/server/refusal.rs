@@ -1,0 +1,225 @@
+//! What hyper refuses by itself, told as a problem.
+//!
+//! A head that hyper cannot read never becomes a request, so that no middleware sees it; hyper answers with a bare status and
+//! closes. The one place where that answer can be had is on its way out.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_util::FutureExt;
+use http::header::CONTENT_LENGTH;
+use http_body_util::BodyExt;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::http::edge;
+use crate::http::problem::ApiError;
+use crate::http::request_id::RequestId;
+
+/// A stream on which hyper's own refusals become problem answers.
+pub(super) struct Refusals<S> {
+    stream: S,
+    telling: Option<Telling>,
+}
+
+/// A problem answer that is being written instead of a refusal.
+struct Telling {
+    answer: Vec<u8>,
+    written: usize,
+    /// The length of the refusal that hyper believes to write.
+    instead_of: usize,
+}
+
+impl<S> Refusals<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self {
+            stream,
+            telling: None,
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Refusals<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let Self { stream, telling } = &mut *self;
+        if telling.is_none() {
+            *telling = refusal(bytes).map(|error| Telling {
+                answer: told(bytes, &error),
+                written: 0,
+                instead_of: bytes.len(),
+            });
+        }
+        let Some(tell) = telling else {
+            return Pin::new(stream).poll_write(cx, bytes);
+        };
+        while tell.written < tell.answer.len() {
+            let rest = &tell.answer[tell.written..];
+            match ready!(Pin::new(&mut *stream).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => tell.written += written,
+            }
+        }
+        let instead_of = tell.instead_of;
+        *telling = None;
+        Poll::Ready(Ok(instead_of))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut filled = slices.iter().filter(|slice| !slice.is_empty());
+        if let (Some(only), None) = (filled.next(), filled.next()) {
+            return self.poll_write(cx, only);
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Refusals<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+/// What hyper refuses with `bytes`, if they are exactly one of its refusals: nothing of ours is as bare.
+fn refusal(bytes: &[u8]) -> Option<ApiError> {
+    let fields = bytes.strip_prefix(b"HTTP/1.1 4")?;
+    let mut lines = std::str::from_utf8(fields).ok()?.split("\r\n");
+    let error = match lines.next()? {
+        "00 Bad Request" => ApiError::MalformedRequest,
+        "14 URI Too Long" => edge::URI_TOO_LONG,
+        "31 Request Header Fields Too Large" => edge::HEADERS_TOO_LARGE,
+        _ => return None,
+    };
+    let mut empty = false;
+    let bare = lines.all(|line| {
+        empty |= line == "content-length: 0";
+        let name = line.split(':').next().unwrap_or_default();
+        matches!(name, "" | "connection" | "content-length" | "date")
+    });
+    (bare && empty && bytes.ends_with(b"\r\n\r\n")).then_some(error)
+}
+
+/// The answer that tells `error`, under the status line and the fields of the bare `refusal`.
+fn told(refusal: &[u8], error: &ApiError) -> Vec<u8> {
+    let id = RequestId::of(&http::HeaderMap::new());
+    error.log(id.as_str());
+    let mut response = error.render(id.as_str());
+    edge::mark(response.headers_mut(), &id);
+    let mut answer = Vec::with_capacity(1024);
+    for line in refusal.split_inclusive(|byte| *byte == b'\n') {
+        if line != b"\r\n" && !line.starts_with(b"content-length") {
+            answer.extend_from_slice(line);
+        }
+    }
+    let (head, body) = response.into_parts();
+    // The body is in memory, and so there at once.
+    let body = body.collect().now_or_never().and_then(Result::ok);
+    let body = body
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
+    for (name, value) in head
+        .headers
+        .iter()
+        .filter(|(name, _)| *name != CONTENT_LENGTH)
+    {
+        field(&mut answer, name.as_str(), value.as_bytes());
+    }
+    field(
+        &mut answer,
+        CONTENT_LENGTH.as_str(),
+        body.len().to_string().as_bytes(),
+    );
+    answer.extend_from_slice(b"\r\n");
+    answer.extend_from_slice(&body);
+    answer
+}
+
+fn field(answer: &mut Vec<u8>, name: &str, value: &[u8]) {
+    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+        answer.extend_from_slice(part);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\ndate: Wed, 18 Feb 2026 09:00:00 GMT\r\n\r\n";
+
+    /// What arrives of `bytes`, through a stream that takes a few at a time.
+    async fn arriving(bytes: &[u8]) -> String {
+        let (mut peer, stream) = duplex(16);
+        let mut stream = Refusals::new(stream);
+        let write = async {
+            stream.write_all(bytes).await.unwrap();
+            drop(stream);
+        };
+        let mut arrived = String::new();
+        let ((), read) = tokio::join!(write, peer.read_to_string(&mut arrived));
+        read.unwrap();
+        arrived
+    }
+
+    #[tokio::test]
+    async fn a_bare_refusal_becomes_a_problem_answer() {
+        let answer = arriving(REFUSAL).await;
+
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.starts_with("HTTP/1.1 400 Bad Request\r\nconnection: close\r\ndate: "),
+            "{head}"
+        );
+        assert!(
+            head.contains("\r\ncontent-type: application/problem+json"),
+            "{head}"
+        );
+        assert!(
+            head.ends_with(&format!("\r\ncontent-length: {}", body.len())),
+            "{head}"
+        );
+        assert!(
+            body.contains(r#""type":"/problems/malformed-request""#),
+            "{body}"
+        );
+    }
+
+    #[tokio::test]
+    async fn whatever_else_is_written_stays_as_it_is() {
+        for other in [
+            "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nx-request-id: a\r\n\r\n",
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\nbody",
+            "HTTP/1.1 400 Bad Request\r\ncontent-length: 4\r\n\r\n",
+            "HTTP/1.1 400 Bad Request",
+            "HTTP/1.1 4",
+            "{\"data\": []}",
+        ] {
+            assert_eq!(arriving(other.as_bytes()).await, other);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What only operators may do, and where.
+
+use serde_json::json;
+
+use super::*;
+use crate::support::cache_status;
+
+#[tokio::test]
+async fn administration_is_for_admin_keys() {
+    let app = guarded().start().await;
+    answer(&app, "tyler", TYLER).await;
+
+    for key in ["everything", "tyler", "austin", "neighbour"] {
+        let (status, slug, _) = problem(purge(&app, key, "").await).await;
+        assert_eq!((status, slug.as_str()), (403, "forbidden"), "{key}");
+        // A client that may not do this is not told what else is wrong with it.
+        assert_eq!(purge(&app, key, "sites=x").await.status(), 403, "{key}");
+    }
+
+    assert!(cache_status(&ask(&app, "tyler", TYLER).await).starts_with("pitaya; hit"));
+    assert_eq!(purged(&app, "operator", "").await, 1);
+    assert!(cache_status(&ask(&app, "tyler", TYLER).await).starts_with("pitaya; fwd=miss"));
+}
+
+#[tokio::test]
+async fn a_scoped_operator_forgets_and_learns_of_nothing_but_its_own() {
+    let app = guarded().start().await;
+    answer(&app, "tyler", TYLER).await;
+    answer(&app, "austin", AUSTIN).await;
+    answer(&app, "neighbour", TYLER).await;
+    app.vendor.reset_counts();
+
+    let foreign = seen(purge(&app, "tyler-operator", "sites=751").await).await;
+    let unknown = seen(purge(&app, "tyler-operator", "sites=999").await).await;
+    let own = purged(&app, "tyler-operator", "").await;
+
+    assert_eq!(foreign.0, 403);
+    assert_eq!(foreign, unknown);
+    assert_eq!(own, 1);
+    answer(&app, "austin", AUSTIN).await;
+    answer(&app, "neighbour", TYLER).await;
+    assert_eq!(app.vendor.report_count(), 0);
+    answer(&app, "tyler", TYLER).await;
+    assert_eq!(app.vendor.report_count(), 1);
+}
+
+#[tokio::test]
+async fn purges_are_strict_about_their_parameters() {
+    let app = guarded().start().await;
+    answer(&app, "tyler", TYLER).await;
+
+    for (query, parameters) in [
+        ("sites=", vec!["sites"]),
+        ("sites=750,&dates=never", vec!["sites", "dates"]),
+        ("site=750", vec!["site"]),
+        ("sites=750&sites=751", vec!["sites"]),
+        ("customer=123", vec!["customer"]),
+        ("dates=2026-02-19..2026-02-18", vec!["dates"]),
+    ] {
+        let (status, slug, body) = problem(purge(&app, "operator", query).await).await;
+
+        assert_eq!(
+            (status, slug.as_str()),
+            (400, "invalid-parameter"),
+            "{query}"
+        );
+        let faults = body["errors"].as_array().unwrap().iter();
+        let named: Vec<_> = faults
+            .map(|fault| fault["parameter"].as_str().unwrap())
+            .collect();
+        assert_eq!(named, parameters, "{query}");
+    }
+    assert_eq!(
+        purged(&app, "operator", "sites=750&dates=2026-02-17").await,
+        0
+    );
+    assert_eq!(
+        purged(
+            &app,
+            "operator",
+            "sites=750,751&dates=2026-02-17..2026-02-18"
+        )
+        .await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn with_a_listener_of_its_own_administration_is_nowhere_else() {
+    let app = guarded().with("ADMIN_LISTEN", "127.0.0.1:0").start().await;
+    let admin = format!("http://{}", app.admin_address.unwrap());
+    answer(&app, "tyler", TYLER).await;
+    let status = async |request: RequestBuilder| request.send().await.unwrap().status().as_u16();
+
+    for path in OPERATORS_PATHS {
+        assert_eq!(status(app.get(path)).await, 404, "{path}");
+        assert_eq!(
+            status(app.client.get(format!("{admin}{path}"))).await,
+            200,
+            "{path}"
+        );
+    }
+    for path in OPEN_PATHS.into_iter().chain(["/v1/sites", "/v1/traffic"]) {
+        let request = app.client.get(format!("{admin}{path}")).key("operator");
+        assert_eq!(status(request).await, 404, "{path}");
+    }
+    assert_eq!(purge(&app, "operator", "").await.status(), 404);
+    let at_admin = || app.client.delete(format!("{admin}/v1/cache"));
+    assert_eq!(status(at_admin()).await, 401);
+    assert_eq!(status(at_admin().key("tyler")).await, 403);
+    let forgotten: Value = at_admin()
+        .key("operator")
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(forgotten, json!({"purged": 1}));
+}

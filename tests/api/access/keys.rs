@@ -1,0 +1,91 @@
+//! Who calls is told by a key, and by nothing else.
+
+use super::*;
+
+#[tokio::test]
+async fn a_key_is_taken_from_either_field_and_both_keys_of_a_rotation_work() {
+    let app = with_file(&client("rotating", &["old", "new"], "customer_ids = [123]"))
+        .start()
+        .await;
+    let path = format!("/v1/traffic?{TYLER}");
+
+    for (name, value) in [
+        ("authorization", "Bearer old"),
+        ("authorization", "Bearer new"),
+        ("Authorization", "bearer new"),
+        ("authorization", "BEARER   old"),
+        ("x-api-key", "old"),
+        ("X-API-Key", "new"),
+    ] {
+        let response = app.get(&path).header(name, value).send().await.unwrap();
+
+        assert_eq!(response.status(), 200, "{name}: {value}");
+    }
+    let twice_the_same = app
+        .get(&path)
+        .bearer_auth("old")
+        .header("x-api-key", "old")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(twice_the_same.status(), 200);
+}
+
+#[tokio::test]
+async fn no_key_a_wrong_one_and_several_are_refused_before_anything_is_looked_up() {
+    let app = guarded().start().await;
+    answer(&app, "tyler", TYLER).await;
+    app.vendor.reset_counts();
+    let almost = &"tyler"[..4];
+    let hashed = hash("tyler");
+
+    for fields in [
+        vec![],
+        vec![("x-api-key", "unknown")],
+        vec![("x-api-key", almost)],
+        vec![("x-api-key", "Tyler")],
+        vec![("x-api-key", hashed.as_str())],
+        vec![("x-api-key", "")],
+        vec![("x-api-key", "tyler"), ("x-api-key", "tyler")],
+        vec![("x-api-key", "tyler"), ("authorization", "Bearer austin")],
+        vec![("x-api-key", "tyler"), ("authorization", "Basic dHlsZXI6")],
+        vec![("authorization", "tyler")],
+        vec![("authorization", "Bearer")],
+        vec![("authorization", "Bearer ")],
+        vec![("authorization", "Bearer tyler austin")],
+        vec![
+            ("authorization", "Bearer tyler"),
+            ("authorization", "Bearer austin"),
+        ],
+        vec![("authorization", "Basic dHlsZXI6")],
+        vec![("cookie", "key=tyler")],
+    ] {
+        let mut request = app.get(&format!("/v1/traffic?{TYLER}"));
+        for (name, value) in &fields {
+            request = request.header(*name, *value);
+        }
+
+        let response = request.send().await.unwrap();
+
+        let challenge = response.headers()["www-authenticate"].to_str().unwrap();
+        assert!(
+            challenge.starts_with("Bearer realm=\"pitaya\""),
+            "{challenge}"
+        );
+        assert!(!response.headers().contains_key("cache-status"));
+        let (status, slug, body) = problem(response).await;
+        assert_eq!(
+            (status, slug.as_str()),
+            (401, "unauthenticated"),
+            "{fields:?}"
+        );
+        assert!(!body.to_string().contains("tyler"), "{body}");
+    }
+    let in_the_query = app
+        .get(&format!("/v1/traffic?{TYLER}&key=tyler"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(in_the_query.status(), 401);
+    assert_eq!(app.vendor.report_count(), 0);
+}
