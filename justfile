@@ -21,6 +21,15 @@ openapi-write:
 # Licences, sources and bans of the dependencies.
 deny: (ci "deny")
 
+# What other people's tools make of the API.
+contract: (ci "contract")
+
+# What people see in a browser.
+browser: (ci "browser")
+
+# Whether the files for operators are sound.
+deploy: (ci "deploy")
+
 format:
     cargo fmt
 

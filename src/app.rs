@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::domain::batch::Bounds;
 use crate::domain::query::{Partial, Query};
 use crate::http::{self, AppState, Limits, Parts, StartupFact};
-use crate::service::{self, TrafficService};
+use crate::service::{self, Progress, TrafficService};
 use crate::telemetry;
 use crate::upstream::{StartError, Upstream, UpstreamError};
 
@@ -81,8 +81,9 @@ impl App {
 
     /// Answers a query before anybody asks it, so that its figures and sites are known.
     pub async fn ask_ahead(&self, query: &Query) -> Result<(), Arc<UpstreamError>> {
+        let progress = Progress::default();
         self.service
-            .answer(query, Partial::Deny, self.request_timeout)
+            .answer(query, Partial::Deny, self.request_timeout, &progress)
             .await
             .map(|_| ())
     }

@@ -1,4 +1,4 @@
-const STEPS = { plan: 'Planning', upstream: 'Waiting for the vendor', rollup: 'Rolling up', render: 'Rendering' };
+const STEPS = { plan: 'Planning', vendor: 'Waiting for the vendor', rollup: 'Rolling up', render: 'Rendering' };
 
 /** The one member of a `Cache-Status` field (RFC 9211) as a map of its parameters. */
 export function parseCacheStatus(field) {

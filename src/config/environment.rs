@@ -13,7 +13,13 @@ pub(super) const CONFIG_FILE: &str = "PITAYA_CONFIG";
 /// The variable that the whole `tracing` world takes its filter from.
 pub(super) const LOG_FILTER: &str = "RUST_LOG";
 
-/// The variables of one process that concern Pitaya: those that begin with `PITAYA_`, and `RUST_LOG`. Empty ones count as unset.
+/// The variable that the whole OpenTelemetry world takes its collector from ("OpenTelemetry Protocol Exporter", endpoint options).
+pub(super) const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+/// The variables that are not of ours alone.
+const SHARED: [&str; 2] = [LOG_FILTER, OTLP_ENDPOINT];
+
+/// The variables of one process that concern Pitaya: those that begin with `PITAYA_`, and a few that
+/// other programs know too. Empty ones count as unset.
 #[derive(Clone, Debug, Default)]
 pub struct Environment(BTreeMap<String, OsString>);
 
@@ -44,7 +50,9 @@ impl Environment {
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.0
             .iter()
-            .filter(|(name, value)| name.as_str() != LOG_FILTER && !is_service_link(name, value))
+            .filter(|(name, value)| {
+                !SHARED.contains(&name.as_str()) && !is_service_link(name, value)
+            })
             .map(|(name, _)| name.as_str())
     }
 }
@@ -53,7 +61,7 @@ impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment 
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
         let ours = |(name, value): (N, V)| {
             let (name, value) = (name.into().into_string().ok()?, value.into());
-            let ours = name.starts_with(PREFIX) || name == LOG_FILTER;
+            let ours = name.starts_with(PREFIX) || SHARED.contains(&name.as_str());
             (ours && !value.is_empty()).then_some((name, value))
         };
         Self(variables.into_iter().filter_map(ours).collect())

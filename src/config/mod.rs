@@ -32,7 +32,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use toml::Table;
 
-use self::environment::LOG_FILTER;
+use self::environment::{LOG_FILTER, OTLP_ENDPOINT};
 use self::error::{ConfigError, Problem};
 use self::reader::Reader;
 use self::value::Raw;
@@ -76,7 +76,7 @@ pub struct Config {
     pub http: http::Settings,
     /// The sites.
     pub directory: SiteDirectory,
-    /// Logs.
+    /// Logs and traces.
     pub log: telemetry::Settings,
 }
 
@@ -263,7 +263,19 @@ fn log(reader: &mut Reader<'_>) -> telemetry::Settings {
             Filter::default()
         }
     };
-    telemetry::Settings { format, filter }
+    let otlp_endpoint = reader.optional("telemetry.otlp_endpoint", value::collector);
+    let otlp_endpoint = otlp_endpoint.or_else(|| {
+        let raw = reader.variable(OTLP_ENDPOINT)?;
+        let endpoint = value::collector(raw);
+        endpoint
+            .map_err(|problem| reader.fault_of_variable(OTLP_ENDPOINT, problem))
+            .ok()
+    });
+    telemetry::Settings {
+        format,
+        filter,
+        otlp_endpoint,
+    }
 }
 
 fn filter(raw: Raw<'_>) -> Result<Filter, Problem> {

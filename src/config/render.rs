@@ -36,6 +36,10 @@ impl fmt::Display for Config {
         table.header("[log]")?;
         table.text("format", self.log.format)?;
         table.comment(format_args!("filter (RUST_LOG): {}", self.log.filter))?;
+        if let Some(endpoint) = &self.log.otlp_endpoint {
+            table.header("[telemetry]")?;
+            table.text("otlp_endpoint", url(endpoint))?;
+        }
         if let Auth::Required(clients) = &self.http.auth {
             clients.iter().try_for_each(|it| client(&mut table, it))?;
         }

@@ -502,3 +502,39 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_collector_of_traces_is_the_configured_one_else_that_of_the_standard_variable() {
+    let collector = |setup: Setup| setup.config().log.otlp_endpoint.map(String::from);
+    let standard = || Setup::minimal().set("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+
+    assert_eq!(collector(Setup::minimal()), None);
+    assert_eq!(collector(standard()).unwrap(), "http://collector:4318/");
+    let both = standard().set(
+        "PITAYA_TELEMETRY__OTLP_ENDPOINT",
+        "https://traces.example.com/otlp",
+    );
+    assert_eq!(collector(both).unwrap(), "https://traces.example.com/otlp");
+}
+
+#[test]
+fn a_collector_that_is_no_url_is_an_error_of_the_place_that_names_it() {
+    let errors = Setup::minimal()
+        .set("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318")
+        .errors();
+    assert_eq!(errors.len(), 1, "{errors:#?}");
+    assert!(
+        errors[0].contains("OTEL_EXPORTER_OTLP_ENDPOINT: is not a URL"),
+        "{errors:#?}"
+    );
+
+    let with_password = "http://user:hush@collector:4318";
+    let errors = Setup::minimal()
+        .set("PITAYA_TELEMETRY__OTLP_ENDPOINT", with_password)
+        .errors();
+    assert_eq!(errors.len(), 1, "{errors:#?}");
+    assert!(
+        errors[0].contains("user name or password") && !errors[0].contains("hush"),
+        "{errors:#?}"
+    );
+}

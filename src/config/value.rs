@@ -255,6 +255,23 @@ pub(super) fn vendor_base_url(raw: Raw<'_>) -> Result<Url, Problem> {
     Ok(url)
 }
 
+/// The base URL of a collector of traces. Unlike the vendor's, it gets no secret of ours, so it may be plain http.
+pub(super) fn collector(raw: Raw<'_>) -> Result<Url, Problem> {
+    let url = Url::parse(raw.text()?)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+    let Some(url) = url else {
+        return Err(Problem::new("is not a URL, such as http://localhost:4318"));
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Problem::new("must not hold a user name or password"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(Problem::new("must not have a query (?…) or fragment (#…)"));
+    }
+    Ok(url)
+}
+
 /// A list of ids, each once, at least one.
 pub(super) fn ids<T: Ord>(
     raw: Raw<'_>,

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http::header::{REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Method};
+use tracing::Instrument;
 
 use super::auth::Caller;
 use super::cors;
@@ -18,6 +19,7 @@ use super::problem::{ApiError, of_panic};
 use super::rate_limit::Standing;
 use super::request_id::{RequestId, X_REQUEST_ID};
 use super::state::AppState;
+use super::trace::request_span;
 
 /// Longest path and query: 200 sites of the longest ids, percent-encoded commas and all, fit in.
 const MAX_URI_BYTES: usize = 16 * 1024;
@@ -47,6 +49,7 @@ pub(super) async fn edge(
     let route = route_of(&request);
     let observation = Observation::begin(&request, route);
     let id = RequestId::of(request.headers());
+    let span = request_span(&request, route, &id);
     let settings = &state.parts().settings;
     let origin = cors::allowed_origin(&settings.allowed_origins, request.headers());
 
@@ -59,8 +62,10 @@ pub(super) async fn edge(
         match admit(&state, &mut request, route, admitted.as_ref(), &mut passage) {
             Ok(()) => {
                 request.extensions_mut().insert(id.clone());
+                request.extensions_mut().insert(observation.progress());
                 // A panic must not take the connection, and the other requests on it, with it.
-                let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+                let run = next.run(request).instrument(span.clone());
+                let answer = AssertUnwindSafe(run).catch_unwind().await;
                 answer.map_err(|panic| of_panic(&*panic))
             }
             Err(refusal) => Err(refusal),
@@ -87,7 +92,7 @@ pub(super) async fn edge(
     }
     let client = passage.caller.as_ref();
     let client = client.and_then(|caller| caller.name.as_deref());
-    observation.end(&response, &id, client);
+    observation.end(&response, &id, client, &span);
     response
 }
 

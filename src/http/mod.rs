@@ -12,6 +12,7 @@ mod pages;
 pub mod params;
 pub mod present;
 mod problem;
+mod progress;
 mod rate_limit;
 mod request_id;
 mod router;
@@ -21,6 +22,7 @@ mod sites;
 mod state;
 #[cfg(test)]
 mod testing;
+mod trace;
 mod traffic;
 
 pub use health::StartupFact;

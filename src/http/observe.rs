@@ -1,5 +1,6 @@
 //! What operators see of each request: one log line, and metrics.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::MatchedPath;
@@ -8,8 +9,10 @@ use http::header::{CONTENT_LENGTH, HeaderName};
 use http::{Method, Request, Uri};
 use http_body::Body as _;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use tracing::Span;
 
 use super::request_id::RequestId;
+use crate::service::Progress;
 
 /// The histogram of request durations, in seconds; whoever installs the recorder gives it its buckets.
 pub const REQUEST_DURATION: &str = "pitaya_http_request_duration_seconds";
@@ -34,6 +37,7 @@ pub(super) struct Observation {
     method: Method,
     uri: Uri,
     route: &'static str,
+    progress: Arc<Progress>,
 }
 
 impl Observation {
@@ -43,17 +47,36 @@ impl Observation {
             method: request.method().clone(),
             uri: request.uri().clone(),
             route,
+            progress: Arc::default(),
         }
     }
 
+    /// Where the request's handler tells of the vendor's reports that it waits for.
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
     /// Logs and counts the answer. Keys travel in header fields, of which none but the listed are logged.
-    pub(super) fn end(self, response: &Response, id: &RequestId, client: Option<&str>) {
+    pub(super) fn end(
+        self,
+        response: &Response,
+        id: &RequestId,
+        client: Option<&str>,
+        span: &Span,
+    ) {
         let elapsed = self.began.elapsed();
         let status = response.status();
         let text = |name: &HeaderName| {
             let value = response.headers().get(name);
             value.and_then(|value| value.to_str().ok())
         };
+        span.record("http.response.status_code", status.as_u16());
+        if let Some(cache) = text(&CACHE_STATUS) {
+            span.record("pitaya.cache", cache);
+        }
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
         let bytes = response.body().size_hint().exact();
         tracing::info!(
             target: "pitaya::access",
@@ -65,6 +88,7 @@ impl Observation {
             bytes = bytes.or_else(|| text(&CONTENT_LENGTH)?.parse().ok()),
             client,
             cache = text(&CACHE_STATUS),
+            reports = self.progress.total(),
             request_id = id.as_str(),
             "answered"
         );
@@ -88,6 +112,7 @@ pub(super) fn route_of<B>(request: &Request<B>) -> &'static str {
         None => "none",
         Some("/v1/traffic") => "/v1/traffic",
         Some("/v1/sites") => "/v1/sites",
+        Some("/v1/progress/{request_id}") => "/v1/progress/{request_id}",
         Some("/v1/cache") => "/v1/cache",
         Some("/livez") => "/livez",
         Some("/readyz") => "/readyz",
@@ -99,7 +124,7 @@ pub(super) fn route_of<B>(request: &Request<B>) -> &'static str {
 }
 
 /// Methods too can be made up.
-fn method_label(method: &Method) -> &'static str {
+pub(super) fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

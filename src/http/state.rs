@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::auth::Authenticator;
 use super::health::StartupFact;
 use super::in_flight::InFlight;
+use super::progress::Queries;
 use super::rate_limit::RateLimits;
 use super::settings::Settings;
 use crate::clock::Clock;
@@ -42,6 +43,7 @@ struct Shared {
     authenticator: Authenticator,
     rate_limits: RateLimits,
     in_flight: InFlight,
+    queries: Queries,
 }
 
 impl AppState {
@@ -52,6 +54,7 @@ impl AppState {
             authenticator: Authenticator::new(&parts.settings),
             rate_limits: RateLimits::new(&parts.settings),
             in_flight: InFlight::new(parts.settings.max_in_flight),
+            queries: Queries::default(),
             parts,
         }))
     }
@@ -70,6 +73,10 @@ impl AppState {
 
     pub(super) fn in_flight(&self) -> &InFlight {
         &self.0.in_flight
+    }
+
+    pub(super) fn queries(&self) -> &Queries {
+        &self.0.queries
     }
 }
 

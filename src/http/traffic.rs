@@ -18,9 +18,12 @@ use super::auth::Caller;
 use super::params::TrafficParams;
 use super::present::{self, Coding, Format, SiteProblem};
 use super::problem::{ApiError, ProblemKind, public_detail};
+use super::request_id::RequestId;
 use super::state::AppState;
 use crate::domain::query::Query;
-use crate::service::{Answer, AnswerKey, CacheOutcome, RenderedAnswer, Timings, TrafficService};
+use crate::service::{
+    Answer, AnswerKey, CacheOutcome, Progress, RenderedAnswer, Timings, TrafficService,
+};
 use crate::upstream::UpstreamError;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -34,6 +37,8 @@ const MANY_BYTES: usize = 256 * 1024;
 pub(super) async fn traffic(
     State(state): State<AppState>,
     Extension(caller): Extension<Arc<Caller>>,
+    Extension(id): Extension<RequestId>,
+    Extension(progress): Extension<Arc<Progress>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -55,7 +60,10 @@ pub(super) async fn traffic(
         Presented::kept(kept)
     } else {
         let patience = parts.settings.request_timeout;
-        let answer = service.answer(&key.query, partial, patience).await?;
+        let _shown = state.queries().begin(&caller, &id, Arc::clone(&progress));
+        let answer = service
+            .answer(&key.query, partial, patience, &progress)
+            .await?;
         let presented = present_answer(&key.query, answer, format).await?;
         if presented.keep {
             service.keep_rendered(key.clone(), Arc::clone(&presented.rendered));
@@ -90,6 +98,7 @@ impl Presented {
     }
 
     fn of(query: &Query, answer: &Answer, format: Format) -> Self {
+        let _span = tracing::info_span!(target: "pitaya::span", "render").entered();
         let began = Instant::now();
         let rendered = present::render(query, answer, format, describe);
         let whole = answer.errors.is_empty();
@@ -181,7 +190,8 @@ async fn coded(
 async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
-    let done = spawn_blocking(work).await;
+    let span = tracing::Span::current();
+    let done = spawn_blocking(move || span.in_scope(work)).await;
     done.map_err(|error| ApiError::Internal(error.to_string()))
 }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
 
 use super::inventory::Wanted;
+use super::progress::Progress;
 use crate::cache::{Boarded, CellStore, Flight};
 use crate::clock::Clock;
 use crate::domain::batch::{Bounds, reports};
@@ -51,6 +53,7 @@ impl Engine {
         looked_up_at: u64,
         good: impl Fn(&CellKey, &Cell) -> bool,
         deadline: Instant,
+        progress: &Progress,
     ) -> Haul {
         let mut haul = Haul::default();
         let wanted = self.spare_failing(wanted, grid, &mut haul);
@@ -75,9 +78,12 @@ impl Engine {
         for (key, cell) in claim.found {
             settle(&mut open, &key, Ok(cell), grid, &mut haul);
         }
-        let lost = await_flights(flights, deadline, |key, outcome| {
+        progress.wait_for(flights.len());
+        let span = tracing::info_span!(target: "pitaya::span", "vendor", reports = flights.len());
+        let lost = await_flights(flights, deadline, progress, |key, outcome| {
             settle(&mut open, key, outcome.clone(), grid, &mut haul);
         })
+        .instrument(span)
         .await;
         for key in open.keys().copied().collect::<Vec<_>>() {
             settle(&mut open, &key, Err(Arc::clone(&lost)), grid, &mut haul);
@@ -194,6 +200,7 @@ fn settle(
 async fn await_flights(
     flights: Vec<Flight<Arc<UpstreamError>>>,
     deadline: Instant,
+    progress: &Progress,
     mut arrived: impl FnMut(&CellKey, &Result<Cell, Arc<UpstreamError>>),
 ) -> Arc<UpstreamError> {
     let mut waiting = JoinSet::new();
@@ -209,6 +216,7 @@ async fn await_flights(
                 ));
             }
             Ok(Some(Ok(Some(landed)))) => {
+                progress.one_is_done();
                 for (key, outcome) in landed.outcomes() {
                     arrived(key, outcome);
                 }

@@ -4,16 +4,19 @@ mod answer;
 mod calendar;
 mod fetch;
 mod inventory;
+mod progress;
 mod summary;
 
 pub use crate::cache::{AnswerKey, RenderedAnswer};
 pub use answer::{Answer, CacheOutcome, Forward, SiteError, SiteInfo, Stale, Timings};
+pub use progress::Progress;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use self::calendar::Calendar;
@@ -50,6 +53,9 @@ pub struct Settings {
 
 /// Rendered answers get one part in so many of the memory, figures the rest: an answer can be made again without the vendor.
 const ANSWERS_SHARE: u64 = 4;
+
+/// Rolling up more cells than this takes milliseconds, in which the other connections of the thread would wait.
+const MANY_CELLS: usize = 5_000;
 
 /// Answers queries from the cache and the vendor.
 #[derive(Debug)]
@@ -92,7 +98,7 @@ impl TrafficService {
         }
     }
 
-    /// The answer to `query`, after `patience` at the latest; fetches go on behind it.
+    /// The answer to `query`, after `patience` at the latest; fetches go on behind it. `progress` tells meanwhile how far they are.
     ///
     /// # Errors
     ///
@@ -102,6 +108,7 @@ impl TrafficService {
         query: &Query,
         partial: Partial,
         patience: Duration,
+        progress: &Progress,
     ) -> Result<Answer, Arc<UpstreamError>> {
         let began = Instant::now();
         let now = self.clock.now();
@@ -109,19 +116,22 @@ impl TrafficService {
         let plan = Plan::new(query, self.base_bucket);
         let calendar = Calendar::new(query, &self.directory, now);
         let looked_up_at = self.engine.cells.landings();
+        let span = tracing::info_span!(target: "pitaya::span", "plan");
         let Inventory {
             mut grid,
             wanted,
             stale,
             needed,
-        } = Inventory::take(
-            query,
-            &plan,
-            &calendar,
-            &self.policy,
-            &self.engine.cells,
-            now,
-        );
+        } = span.in_scope(|| {
+            Inventory::take(
+                query,
+                &plan,
+                &calendar,
+                &self.policy,
+                &self.engine.cells,
+                now,
+            )
+        });
         self.engine.refresh(&stale);
         let planned = Instant::now();
 
@@ -131,15 +141,36 @@ impl TrafficService {
         };
         let haul = self
             .engine
-            .bring(wanted, &mut grid, looked_up_at, good, began + patience)
+            .bring(
+                wanted,
+                &mut grid,
+                looked_up_at,
+                good,
+                began + patience,
+                progress,
+            )
             .await;
         let fetched = Instant::now();
         if let (Partial::Deny, Some(error)) = (partial, worst(&haul.failures)) {
             return Err(error);
         }
 
-        let table = roll_up(query, &plan, &grid, &calendar.shapes());
-        let summary = Summary::of(query, &plan, &calendar, &self.policy, &grid, now);
+        let (asked, policy) = (query.clone(), self.policy);
+        let span = tracing::info_span!(target: "pitaya::span", "rollup");
+        let roll = move || {
+            let _span = span.entered();
+            let table = roll_up(&asked, &plan, &grid, &calendar.shapes());
+            (
+                table,
+                Summary::of(&asked, &plan, &calendar, &policy, &grid, now),
+            )
+        };
+        let (table, summary) = if needed <= MANY_CELLS {
+            roll()
+        } else {
+            let rolled = spawn_blocking(roll).await;
+            rolled.map_err(|error| Arc::new(UpstreamError::Internal(error.to_string())))?
+        };
         let outcome = outcome(&haul, needed, !stale.is_empty());
         count(outcome);
         Ok(Answer {

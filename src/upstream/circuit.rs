@@ -38,9 +38,11 @@ pub(super) struct Admission<'a> {
 impl Circuit {
     /// A closed circuit.
     pub(super) fn new() -> Self {
-        Self {
+        let circuit = Self {
             state: Mutex::new(State::Closed { failures: 0 }),
-        }
+        };
+        circuit.publish();
+        circuit
     }
 
     /// Whether the vendor is called.

@@ -8,8 +8,8 @@ use foldhash::{HashMap, HashMapExt};
 use super::wire::{Answer, Identity};
 use crate::domain::site::{CustomerId, SiteId};
 
-/// Entities remembered for one customer; beyond it they are learned anew.
-const MAX_ENTITIES: usize = 100_000;
+/// Entities, and names, remembered for one customer; beyond it they are learned anew.
+const MOST: usize = 100_000;
 
 /// What has been learned, by customer.
 #[derive(Debug, Default)]
@@ -93,7 +93,7 @@ impl Known {
     /// Learns that `identity` is `site`.
     pub(super) fn learn(&mut self, identity: &Identity, site: SiteId) {
         if let Some(entity) = identity.entity.as_deref() {
-            if self.entities.len() >= MAX_ENTITIES && !self.entities.contains_key(entity) {
+            if self.entities.len() >= MOST && !self.entities.contains_key(entity) {
                 self.entities.clear();
                 self.with_entity.clear();
             }
@@ -126,6 +126,9 @@ impl Known {
 
     fn name(&mut self, site: SiteId, name: &str) {
         if self.name_of(site) != Some(name) {
+            if self.names.len() >= MOST {
+                self.names.clear();
+            }
             self.names.insert(site, name.into());
         }
     }

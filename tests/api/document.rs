@@ -214,12 +214,13 @@ async fn every_status_of_the_document_is_met_and_answered_as_it_says() {
         }
     }
 
-    // A bug cannot be provoked, nor can the end of the process here; and everybody may ask for their own sites.
+    // A bug cannot be provoked, nor can the end of the process here; and a query under way has tests of its own.
     let expected = [
         "GET /v1/traffic 500",
         "HEAD /v1/traffic 500",
-        "GET /v1/sites 403",
         "GET /v1/sites 500",
+        "GET /v1/progress/{request_id} 200",
+        "GET /v1/progress/{request_id} 500",
         "DELETE /v1/cache 500",
         "GET /readyz 503",
     ];

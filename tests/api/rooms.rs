@@ -56,7 +56,8 @@ const UPSTREAM_TYPES_FOR_HTTP: [&str; 4] = [
     "TokenState",
 ];
 
-fn source_files(folder: &Path, found: &mut Vec<PathBuf>) {
+/// Every Rust file below `folder`.
+pub fn source_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         // What tests import is their own affair.

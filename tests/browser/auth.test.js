@@ -11,7 +11,7 @@ import { startPitaya } from './pitaya.js';
 const KEY = 'pit_browser-tests-only';
 const QUERY = '/?sites=750&dates=2026-02-18&metric=entrances&bucket=day';
 
-describe('the explorer where a key is needed', () => {
+describe('where a key is needed', () => {
   let folder;
   let pitaya;
   let browser;
@@ -32,7 +32,7 @@ describe('the explorer where a key is needed', () => {
     if (folder) await rm(folder, { recursive: true });
   });
 
-  look('asks for a key, answers with it, and keeps it out of the URL', async () => {
+  look('the explorer asks for a key, answers with it, and keeps it out of the URL', async () => {
     const { page, faults, close } = await openPage(browser, pitaya.base, { expected: [401] });
     await page.goto(pitaya.base + QUERY);
     await page.locator('#key-fault', { hasText: 'wants an API key' }).waitFor();
@@ -51,7 +51,7 @@ describe('the explorer where a key is needed', () => {
     await close();
   });
 
-  look('keeps the key for the tab and no longer', async () => {
+  look('the explorer keeps the key for the tab and no longer', async () => {
     const { page, close } = await openPage(browser, pitaya.base, { expected: [401] });
     await page.goto(pitaya.base + QUERY);
     await page.fill('#key', KEY);
@@ -68,7 +68,7 @@ describe('the explorer where a key is needed', () => {
     await close();
   });
 
-  look('downloads CSV with the key', async () => {
+  look('the explorer downloads CSV with the key', async () => {
     const { page, close } = await openPage(browser, pitaya.base, { expected: [401] });
     await page.goto(pitaya.base + QUERY);
     await page.fill('#key', KEY);
@@ -78,6 +78,24 @@ describe('the explorer where a key is needed', () => {
     const [download] = await Promise.all([page.waitForEvent('download'), page.click('#download-csv')]);
 
     assert.equal(download.suggestedFilename(), 'pitaya_entrances_2026-02-18_day.csv');
+    await close();
+  });
+
+  look('the docs try a query out with the key', async () => {
+    const { page, faults, close } = await openPage(browser, pitaya.base);
+    await page.goto(`${pitaya.base}/docs`);
+    await page.locator('.auth-wrapper .authorize').click();
+    await page.locator('.auth-container input').first().fill(KEY);
+    await page.locator('.auth-btn-wrapper .authorize').first().click();
+    await page.locator('.btn-done').first().click();
+
+    const query = page.locator('#operations-Traffic-getTraffic');
+    await query.locator('.opblock-summary-control').click();
+    await query.locator('button.execute').click();
+
+    await query.locator('.live-responses-table tbody .response-col_status', { hasText: '200' }).waitFor();
+    assert.match(await query.locator('.live-responses-table').textContent(), /"entrances"/);
+    assert.deepEqual(faults, []);
     await close();
   });
 });

@@ -43,7 +43,7 @@ test('every outcome of the cache has words of its own', () => {
 });
 
 test('Server-Timing is put in words', () => {
-  assert.deepEqual(parseServerTiming('plan;dur=0.1, upstream;dur=120, total;desc="x";dur=3'), [
+  assert.deepEqual(parseServerTiming('plan;dur=0.1, vendor;dur=120, total;desc="x";dur=3'), [
     { label: 'Planning', milliseconds: 0.1 },
     { label: 'Waiting for the vendor', milliseconds: 120 },
     { label: 'total', milliseconds: 3 },

@@ -35,7 +35,10 @@ pub(super) fn of_traffic() -> Vec<Parameter> {
             &params::HOURS,
             "Which part of each day counts: two times of day, local to the site, the end excluded, in steps of 5 \
              minutes, not across midnight. `24:00` is allowed as the end. By default the whole day counts.",
-            text(r"^([01]\d|2[0-3]):[0-5][05]-(([01]\d|2[0-3]):[0-5][05]|24:00)$"),
+            formatted(
+                text(r"^([01]\d|2[0-3]):[0-5][05]-(([01]\d|2[0-3]):[0-5][05]|24:00)$"),
+                "time-range",
+            ),
         ),
         choice(
             &params::GROUP_BY,
@@ -63,11 +66,14 @@ pub(super) fn of_traffic() -> Vec<Parameter> {
             "Format",
             "json",
         ),
-        query(
+        // Without an example, since pages fill it in for callers who need no customer, and whose it is not.
+        ParameterBuilder::from(query(
             &params::CUSTOMER,
             "Whose sites; needed only where the caller may see several customers.",
             id(),
-        ),
+        ))
+        .example(None)
+        .build(),
     ]
 }
 
@@ -88,6 +94,18 @@ pub(super) fn slug() -> Parameter {
         .build()
 }
 
+/// `{request_id}` in a path.
+pub(super) fn request_id() -> Parameter {
+    ParameterBuilder::new()
+        .name("request_id")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some("The `X-Request-Id` that the query was sent with."))
+        .schema(Some(text("^[A-Za-z0-9._-]{1,128}$")))
+        .example(Some(json!("0a1b2c3d4e5f")))
+        .build()
+}
+
 fn sites(required: Required) -> Parameter {
     let description = "Which sites, by id; order and repeats do not matter.";
     list(&params::SITES, description, id())
@@ -98,8 +116,11 @@ fn sites(required: Required) -> Parameter {
 
 fn dates(required: Required) -> Parameter {
     let words = crate::domain::query::DateExpression::WORDS.join("|");
-    let date = r"\d{4}-\d{2}-\d{2}";
-    let schema = text(&format!(r"^({date}(\.\.{date})?|{words})$"));
+    let date = r"(19[7-9]\d|[2-9]\d{3})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])";
+    let schema = formatted(
+        text(&format!(r"^({date}(\.\.{date})?|{words})$")),
+        "date-range",
+    );
     let description = "Which local dates (1970 to 9998): one, a range whose both ends are included, or a word. \
                        `last_7_days` and `last_30_days` are full days ending yesterday; `this_week` (from Monday) \
                        and `this_month` go up to today.";
@@ -143,6 +164,13 @@ fn list(known: &Known, description: &str, item: impl Into<RefOr<Schema>>) -> Par
         .style(Some(ParameterStyle::Form))
         .explode(Some(false))
         .schema(Some(items))
+}
+
+/// The same with a format of our own, for what no pattern says: that a range does not run backwards, that a date exists.
+fn formatted(schema: Object, format: &str) -> Object {
+    ObjectBuilder::from(schema)
+        .format(Some(SchemaFormat::Custom(format.to_owned())))
+        .build()
 }
 
 fn text(pattern: &str) -> Object {

@@ -106,7 +106,7 @@ fn problem() -> [(&'static str, Object); 3] {
     ]
 }
 
-fn others() -> [(&'static str, Object); 7] {
+fn others() -> [(&'static str, Object); 8] {
     let status = |words: &[&str]| one_of("Whether all is well.", words);
     let check = object(
         "One thing that was checked.",
@@ -160,6 +160,7 @@ fn others() -> [(&'static str, Object); 7] {
             "Purged",
             object("What was forgotten.", [("purged", purged.into())]),
         ),
+        ("Progress", progress()),
         ("Check", check),
         (
             "Liveness",
@@ -194,6 +195,32 @@ fn others() -> [(&'static str, Object); 7] {
             ),
         ),
     ]
+}
+
+fn progress() -> Object {
+    let number = |description, minimum| {
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .description(Some(description))
+            .minimum(Some(minimum))
+    };
+    object(
+        "How far a query is.",
+        [
+            (
+                "reports_done",
+                number("Reports of the vendor that are done.", 0).into(),
+            ),
+            (
+                "reports_total",
+                number(
+                    "Reports that the query waits for, those done among them.",
+                    1,
+                )
+                .into(),
+            ),
+        ],
+    )
 }
 
 /// An object that always has all of these.

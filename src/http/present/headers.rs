@@ -62,7 +62,7 @@ pub fn cache_status(outcome: CacheOutcome, whole: bool, seconds_left: i64) -> He
 pub fn server_timing(timings: &Timings, render: Duration) -> HeaderValue {
     let milliseconds = |duration: Duration| duration.as_secs_f64() * 1000.0;
     value(format!(
-        "plan;dur={:.3}, upstream;dur={:.3}, rollup;dur={:.3}, render;dur={:.3}",
+        "plan;dur={:.3}, vendor;dur={:.3}, rollup;dur={:.3}, render;dur={:.3}",
         milliseconds(timings.plan),
         milliseconds(timings.upstream),
         milliseconds(timings.rollup),
@@ -142,7 +142,7 @@ mod tests {
 
         assert_eq!(
             value,
-            "plan;dur=1.500, upstream;dur=0.000, rollup;dur=0.000, render;dur=0.000"
+            "plan;dur=1.500, vendor;dur=0.000, rollup;dur=0.000, render;dur=0.000"
         );
     }
 }

@@ -13,16 +13,17 @@ use tower_http::compression::CompressionLayer;
 use super::edge::edge;
 use super::problem::{self, ApiError};
 use super::state::AppState;
-use super::{health, operations, pages, sites, traffic};
+use super::{health, operations, pages, progress, sites, traffic};
 
 /// What callers use; health, metrics and cache administration too, unless they have a listener of their own.
 pub fn public(state: AppState) -> Router {
     let mut routes = Router::new()
         .route("/v1/sites", get(sites::list))
+        .route("/v1/progress/{request_id}", get(progress::show))
         .route("/openapi.json", get(pages::openapi_json))
         .route("/openapi.yaml", get(pages::openapi_yaml))
         .route("/docs", get(pages::docs))
-        .route("/docs/", get(pages::docs_index))
+        .route("/docs/", get(pages::docs))
         .route("/docs/{*file}", get(pages::docs_asset))
         .route("/", get(pages::explorer))
         .route("/explorer/{*file}", get(pages::explorer_asset))

@@ -234,14 +234,14 @@ async fn token_answers_of_other_shapes_are_understood() {
 #[tokio::test]
 async fn short_lived_tokens_serve_many_callers_for_several_rounds() {
     let vendor = vendor_with(TokenSettings {
-        ttl: Duration::from_millis(150),
+        ttl: Duration::from_millis(400),
         ..TokenSettings::default()
     })
     .await;
     let client = Upstream::new(settings(&vendor), directory(), Clock::system()).unwrap();
     let request = request([750], 1);
 
-    for _ in 0..6 {
+    while vendor.refresh_count() < 3 {
         let all = join_all((0..50).map(|_| client.fetch(&request))).await;
         for fetched in &all {
             assert_true(&vendor, &request, fetched);
@@ -249,4 +249,54 @@ async fn short_lived_tokens_serve_many_callers_for_several_rounds() {
     }
 
     assert_eq!(vendor.reused_tokens(), 0);
+}
+
+#[tokio::test]
+async fn clocks_that_differ_by_five_minutes_cost_one_renewal_at_most() {
+    for skew in [-300, 300] {
+        let vendor = vendor_with(TokenSettings {
+            ttl: Duration::from_mins(1),
+            ..TokenSettings::default()
+        })
+        .await;
+        let clock =
+            Clock::from_fn(move || jiff::Timestamp::now() + jiff::SignedDuration::from_secs(skew));
+        let client = Upstream::new(settings(&vendor), directory(), clock).unwrap();
+        let request = request([750], 1);
+
+        for _ in 0..5 {
+            assert_true(&vendor, &request, &client.fetch(&request).await);
+        }
+
+        assert!(vendor.refresh_count() <= 1, "{skew} s");
+    }
+}
+
+#[tokio::test]
+async fn a_configured_id_token_that_has_expired_is_not_tried() {
+    let vendor = vendor(Quirks::default()).await;
+    let later = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2);
+    let clock = Clock::from_fn(move || later);
+    let renewable = settings(&vendor);
+    let not_renewable = Settings {
+        refresh_token: None,
+        ..settings(&vendor)
+    };
+    let request = request([750], 1);
+
+    let hopeless = Upstream::new(not_renewable, directory(), clock.clone()).unwrap();
+    let refused = hopeless.fetch(&request).await;
+    let renewed = Upstream::new(renewable, directory(), clock).unwrap();
+    let fetched = renewed.fetch(&request).await;
+
+    assert!(matches!(
+        only_error(&refused),
+        UpstreamError::Credentials(_)
+    ));
+    assert_eq!(
+        (refused.calls, hopeless.status().tokens),
+        (0, TokenState::Expired)
+    );
+    assert!(fetched.failures.is_empty());
+    assert_eq!((fetched.calls, vendor.refresh_count()), (1, 1));
 }

@@ -74,7 +74,7 @@ impl Tokens {
                 "there is no refresh token: the vendor can be asked only until the ID token expires"
             );
         }
-        Self(Arc::new(Shared {
+        let tokens = Self(Arc::new(Shared {
             state: Mutex::new(state),
             renewing: tokio::sync::Mutex::new(()),
             configured: settings.refresh_token.clone(),
@@ -88,7 +88,9 @@ impl Tokens {
             send_token_on_refresh: settings.send_token_on_refresh,
             lock_patience: settings.timeout.saturating_mul(2),
             clock,
-        }))
+        }));
+        tokens.0.publish();
+        tokens
     }
 
     /// An ID token that has not expired; waits for its renewal where there is none, until `deadline` at most.
@@ -114,6 +116,7 @@ impl Tokens {
     /// Notes that the vendor took an ID token.
     pub(super) fn accepted(&self) {
         self.0.state().accepted();
+        self.0.publish();
     }
 
     /// An ID token newer than `generation`: the one that somebody else has got meanwhile, else a fresh one.
@@ -122,8 +125,9 @@ impl Tokens {
         generation: u64,
         deadline: Instant,
     ) -> Result<Token, UpstreamError> {
-        timeout_at(deadline, self.renew(generation))
-            .await
+        let renewal = timeout_at(deadline, self.renew(generation)).await;
+        self.0.publish();
+        renewal
             .map_err(|_| UpstreamError::Timeout)?
             .map_err(|_| UpstreamError::Internal("the renewal of the tokens died".to_owned()))?
     }

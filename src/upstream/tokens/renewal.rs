@@ -39,9 +39,7 @@ impl<'a> Renewal<'a> {
             return Ok(token);
         }
         self.state().may_renew(Instant::now())?;
-        let result = self.renew_or_adopt(generation).await;
-        self.shared.publish();
-        result
+        self.renew_or_adopt(generation).await
     }
 
     async fn renew_or_adopt(&self, generation: u64) -> Result<Token, UpstreamError> {

@@ -1,4 +1,6 @@
-//! Logs and metrics: where they go, in what form, and what must never be in them.
+//! Logs, metrics and traces: where they go, in what form, and what must never be in them.
+
+mod traces;
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -9,10 +11,13 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::WorkerGuard;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{FilterExt, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
+use url::Url;
+
+use self::traces::{Exporting, SPANS};
 
 /// The HTTP stack. Below info it logs header values and pieces of bodies, and with them our tokens, the callers' keys and what the
 /// vendor says; so its finer levels are off whatever the filter says.
@@ -27,13 +32,15 @@ const SECONDS: [f64; 17] = [
 /// How often metrics are tidied; histograms grow between two times.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// What the logs are told by the configuration.
+/// What logs and traces are told by the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The form of a line.
     pub format: Format,
     /// What is logged.
     pub filter: Filter,
+    /// The collector that traces are sent to; `None`: there are none.
+    pub otlp_endpoint: Option<Url>,
 }
 
 /// The form of a log line.
@@ -87,15 +94,16 @@ impl fmt::Display for Filter {
 #[error("a log filter is a list of directives like info or pitaya=debug")]
 pub struct InvalidFilter;
 
-/// Logs to standard error from now on, so that standard output holds what a command was asked for and nothing else.
+/// Logs to standard error from now on, so that standard output holds what a command was asked for and nothing else; and sends traces,
+/// where it is told where to. Not to be called in an asynchronous task.
 ///
 /// Lines are written by a thread of their own, so that no request waits for a slow reader of logs; where they pile up, the newest are
-/// dropped. What is still unwritten is written when the guard is dropped: keep it until the process ends.
+/// dropped. What is still unwritten or unsent is written and sent when the guard is dropped: keep it until the process ends.
 ///
 /// # Errors
 ///
-/// Where the process logs already.
-pub fn init(settings: &Settings) -> Result<WorkerGuard, AlreadyLogging> {
+/// Where the process logs already, or the exporter of traces can't be made.
+pub fn init(settings: &Settings) -> Result<Guard, InitError> {
     let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match settings.format {
@@ -106,25 +114,50 @@ pub fn init(settings: &Settings) -> Result<WorkerGuard, AlreadyLogging> {
             .boxed(),
         Format::Pretty => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
     };
+    let filter = EnvFilter::new(&settings.filter.0).and(cap());
+    let mut layers = vec![lines.with_filter(filter).boxed()];
+    let mut exporting = None;
+    if let Some(endpoint) = &settings.otlp_endpoint {
+        let (layer, exporter) = traces::layer(endpoint).map_err(InitError::Exporter)?;
+        layers.push(layer);
+        exporting = Some(exporter);
+    }
     tracing_subscriber::registry()
-        .with(lines)
-        .with(EnvFilter::new(&settings.filter.0))
-        .with(cap())
+        .with(layers)
         .try_init()
-        .map_err(|_| AlreadyLogging)?;
-    Ok(guard)
+        .map_err(|_| InitError::AlreadyLogging)?;
+    Ok(Guard {
+        _exporting: exporting,
+        _lines: guard,
+    })
 }
 
-/// A process can be told only once where to log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the process logs already")]
-pub struct AlreadyLogging;
+/// Keeps logs and traces going; what is still held back is written and sent when it is dropped, traces first, since they may log.
+#[derive(Debug)]
+#[must_use = "logs and traces end when it is dropped"]
+pub struct Guard {
+    _exporting: Option<Exporting>,
+    _lines: WorkerGuard,
+}
+
+/// Why logs and traces can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// A process can be told only once where to log.
+    #[error("the process logs already")]
+    AlreadyLogging,
+    /// The exporter of traces can't be made.
+    #[error("traces can't be sent: {0}")]
+    Exporter(Box<dyn std::error::Error + Send + Sync>),
+}
 
 /// A filter beside the operator's own, not more directives in it: there, `hyper::proto=trace` would win over `hyper=info`.
 fn cap() -> Targets {
     Targets::new()
         .with_default(LevelFilter::TRACE)
         .with_targets(CAPPED.map(|target| (target, LevelFilter::INFO)))
+        // Spans are for traces; in a log they would say what the line of the request says.
+        .with_target(SPANS, LevelFilter::OFF)
 }
 
 /// The metrics of this process, which are recorded from the first call on.

@@ -1,0 +1,111 @@
+//! `GET /v1/progress/{request_id}`: how far the reports are that a query under way waits for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use http::HeaderValue;
+use http::header::CACHE_CONTROL;
+use serde::Serialize;
+
+use super::auth::Caller;
+use super::params;
+use super::problem::ApiError;
+use super::request_id::RequestId;
+use super::state::AppState;
+use crate::service::Progress;
+
+/// The queries under way. There are no more of them than requests that may be in flight, and each leaves when it ends.
+#[derive(Debug, Default)]
+pub(super) struct Queries(Mutex<HashMap<Key, Arc<Progress>>>);
+
+/// Whose query, and its request id: callers choose ids as they like, and one caller's are no business of another's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    client: usize,
+    request_id: String,
+}
+
+/// A query under way; it is over when this is dropped, as happens too when its caller leaves.
+#[derive(Debug)]
+pub(super) struct UnderWay<'a> {
+    queries: &'a Queries,
+    key: Key,
+    progress: Arc<Progress>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Reports {
+    reports_done: u32,
+    reports_total: u32,
+}
+
+impl Queries {
+    /// Shows `progress` to the caller under that id from now on. Of two queries of one id, the later one is shown.
+    pub(super) fn begin(
+        &self,
+        caller: &Caller,
+        id: &RequestId,
+        progress: Arc<Progress>,
+    ) -> UnderWay<'_> {
+        let key = Key::new(caller, id.as_str());
+        self.lock().insert(key.clone(), Arc::clone(&progress));
+        UnderWay {
+            queries: self,
+            key,
+            progress,
+        }
+    }
+
+    /// How far a query of that caller is, if it waits for any reports.
+    fn reports(&self, caller: &Caller, request_id: &str) -> Option<Reports> {
+        let progress = self.lock().get(&Key::new(caller, request_id)).cloned()?;
+        let reports_total = progress.total();
+        (reports_total > 0).then(|| Reports {
+            reports_done: progress.done().min(reports_total),
+            reports_total,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Progress>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Key {
+    fn new(caller: &Caller, request_id: &str) -> Self {
+        Self {
+            client: caller.index,
+            request_id: request_id.to_owned(),
+        }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut queries = self.queries.lock();
+        // A later query of the same id may have taken the place.
+        let still_ours = |shown: &Arc<Progress>| Arc::ptr_eq(shown, &self.progress);
+        if queries.get(&self.key).is_some_and(still_ours) {
+            queries.remove(&self.key);
+        }
+    }
+}
+
+/// Tells how far a query of the same caller is; a query that has ended, waits for nothing or is another's is not found.
+pub(super) async fn show(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Arc<Caller>>,
+    request_id: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    params::parse_none(query.as_deref())?;
+    let Path(request_id) = request_id.map_err(|_| ApiError::NotFound)?;
+    let reports = state.queries().reports(&caller, &request_id);
+    let reports = reports.ok_or(ApiError::NotFound)?;
+    let no_store = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(([no_store], Json(reports)).into_response())
+}

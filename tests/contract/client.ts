@@ -1,0 +1,43 @@
+// A client as its users would write it: that this compiles says that the document's types are the natural ones.
+
+import createClient from 'openapi-fetch';
+import type { components, paths } from './generated/pitaya';
+
+type Schemas = components['schemas'];
+
+const pitaya = createClient<paths, 'application/json' | 'application/problem+json'>({ baseUrl: 'http://127.0.0.1:8080', headers: { Authorization: 'Bearer key' } });
+
+/** Entrances by site and day; a figure that was not observed stays `null`. */
+export async function entrances(sites: number[]): Promise<Map<number, (number | null)[]>> {
+  const { data, error } = await pitaya.GET('/v1/traffic', {
+    params: { query: { sites, dates: 'last_7_days', metric: ['entrances', 'dwell_time'], bucket: 'day', group_by: 'site' } },
+    querySerializer: { array: { style: 'form', explode: false } },
+  });
+  if (error) throw new Error(`${error.title}: ${error.errors.map((fault) => `${fault.parameter} ${fault.detail}`).join(', ')}`);
+
+  const bySite = new Map<number, (number | null)[]>();
+  for (const { site_id, entrances: figure } of data.data) {
+    if (site_id === undefined) continue;
+    bySite.set(site_id, [...(bySite.get(site_id) ?? []), figure ?? null]);
+  }
+  return bySite;
+}
+
+/** The names of the sites, and where these are. */
+export async function siteNames(): Promise<string[]> {
+  const { data } = await pitaya.GET('/v1/sites');
+  return (data?.data ?? []).map(({ site_id, name, timezone }) => `${name ?? site_id} (${timezone ?? 'somewhere'})`);
+}
+
+/** The share of reports that a query under way has seen. */
+export async function progress(requestId: string): Promise<number | undefined> {
+  const { data } = await pitaya.GET('/v1/progress/{request_id}', { params: { path: { request_id: requestId } } });
+  return data && data.reports_done / data.reports_total;
+}
+
+// Words are unions, lists are lists, and what is always there is neither optional nor nullable.
+export const metric: Schemas['Metric'] = 'peak_occupancy';
+export const bucket: Schemas['Bucket'] = 'week';
+export const columns: (meta: Schemas['Meta']) => string[] = (meta) => meta.metrics.map((column) => `${column.name}: ${column.over_time}`);
+// @ts-expect-error: no such metric.
+export const unknown: Schemas['Metric'] = 'entrences';
