@@ -35,14 +35,14 @@ impl Drop for Exporting {
     }
 }
 
+/// Hands spans to an exporter.
+type Spans = Box<dyn Layer<Registry> + Send + Sync>;
+
 /// What hands the spans to an exporter to the collector at `endpoint`, whose path for traces is below that (OTLP 1.x, "OTLP/HTTP
 /// request"). Not to be called in an asynchronous task: the exporter has a thread of its own, in which it blocks.
 pub(super) fn layer(
     endpoint: &Url,
-) -> Result<
-    (Box<dyn Layer<Registry> + Send + Sync>, Exporting),
-    Box<dyn std::error::Error + Send + Sync>,
-> {
+) -> Result<(Spans, Exporting), Box<dyn std::error::Error + Send + Sync>> {
     let client = reqwest::blocking::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())

@@ -60,6 +60,22 @@ pub(super) fn fingerprint(token: &SecretString) -> String {
     hex::encode(Sha256::digest(token.expose_secret()))
 }
 
+/// What the file at `path` keeps.
+fn read(path: &Path) -> Result<Stored, io::ErrorKind> {
+    let bytes = std::fs::read(path).map_err(|error| error.kind())?;
+    // serde's own message may quote the file.
+    let content: Content =
+        serde_json::from_slice(&bytes).map_err(|_| io::ErrorKind::InvalidData)?;
+    Ok(Stored {
+        serial: content.serial,
+        refresh: content.refresh_token.into(),
+        id: content.id_token.into(),
+        obtained_at: content.obtained_at,
+        expires_at: content.expires_at,
+        lineage: content.lineage,
+    })
+}
+
 impl Store {
     /// The store in the file at `path`, which need not exist yet.
     pub(super) fn new(path: PathBuf) -> Self {
@@ -69,33 +85,18 @@ impl Store {
     /// What the file keeps, or the newer one that a process did not live to put in its place; `None` where there is none, or none
     /// that can be read (which is logged).
     pub(super) fn load(&self) -> Option<Stored> {
-        let kept = self.read(&self.path);
+        let kept = read(&self.path);
         if let Err(kind) = kept
             && kind != io::ErrorKind::NotFound
         {
             tracing::warn!(path = %self.path.display(), %kind, "the token store cannot be read; the configured tokens serve");
         }
         // One that was not written to its end is as good as none: the vendor's answer was not relied on.
-        let newer = self.read(&self.beside(".new"));
+        let newer = read(&self.beside(".new"));
         [kept, newer]
             .into_iter()
             .flatten()
             .max_by_key(|stored| stored.serial)
-    }
-
-    fn read(&self, path: &Path) -> Result<Stored, io::ErrorKind> {
-        let bytes = std::fs::read(path).map_err(|error| error.kind())?;
-        // serde's own message may quote the file.
-        let content: Content =
-            serde_json::from_slice(&bytes).map_err(|_| io::ErrorKind::InvalidData)?;
-        Ok(Stored {
-            serial: content.serial,
-            refresh: content.refresh_token.into(),
-            id: content.id_token.into(),
-            obtained_at: content.obtained_at,
-            expires_at: content.expires_at,
-            lineage: content.lineage,
-        })
     }
 
     /// Replaces what the file keeps, at once or not at all, and returns when it is on disk.
