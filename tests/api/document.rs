@@ -83,7 +83,6 @@ impl Stage {
             },
         );
         let path = match (path.as_str(), status) {
-            ("/docs", 200 | 304) => "/docs/",
             ("/v1/traffic", 422) => {
                 "/v1/traffic?sites=750&dates=2000-01-01..2026-01-01&metric=entrances"
             }
