@@ -14,10 +14,10 @@ use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::filter::{FilterExt, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry};
+use tracing_subscriber::{EnvFilter, Layer};
 use url::Url;
 
-use self::traces::{Exporting, SPANS};
+use self::traces::{BoxedLayer, Exporting, SPANS};
 
 /// The HTTP stack. Below info it logs header values and pieces of bodies, and with them our tokens, the callers' keys and what the
 /// vendor says; so its finer levels are off whatever the filter says.
@@ -106,7 +106,7 @@ pub struct InvalidFilter;
 pub fn init(settings: &Settings) -> Result<Guard, InitError> {
     let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
-    let lines: Box<dyn Layer<Registry> + Send + Sync> = match settings.format {
+    let lines: BoxedLayer = match settings.format {
         Format::Json => lines
             .json()
             .flatten_event(true)

@@ -23,6 +23,11 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the end of the process may wait for what is not sent yet.
 const LAST_CHANCE: Duration = Duration::from_secs(3);
 
+/// A layer of whatever kind.
+pub(super) type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
+/// Why an exporter can't be made.
+pub(super) type ExporterError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Sends traces until it is dropped; what is not sent yet is sent then.
 #[derive(Debug)]
 pub(super) struct Exporting(SdkTracerProvider);
@@ -37,12 +42,7 @@ impl Drop for Exporting {
 
 /// What hands the spans to an exporter to the collector at `endpoint`, whose path for traces is below that (OTLP 1.x, "OTLP/HTTP
 /// request"). Not to be called in an asynchronous task: the exporter has a thread of its own, in which it blocks.
-pub(super) fn layer(
-    endpoint: &Url,
-) -> Result<
-    (Box<dyn Layer<Registry> + Send + Sync>, Exporting),
-    Box<dyn std::error::Error + Send + Sync>,
-> {
+pub(super) fn layer(endpoint: &Url) -> Result<(BoxedLayer, Exporting), ExporterError> {
     let client = reqwest::blocking::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
