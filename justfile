@@ -35,3 +35,7 @@ format:
 
 image:
     docker build --tag pitaya .
+
+# One of the targets in fuzz/, for some minutes; it needs a nightly toolchain and cargo-fuzz.
+fuzz target seconds="300":
+    cargo +nightly fuzz run {{target}} -- -dict=fuzz/{{target}}.dict -max_total_time={{seconds}}

@@ -5,12 +5,12 @@ use std::sync::{Arc, LazyLock};
 
 use axum::body::Body;
 use axum::extract::Path;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use headers::{ETag, HeaderMapExt};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use rust_embed::RustEmbed;
-use utoipa_swagger_ui::Config;
+use utoipa_swagger_ui::{Config, SwaggerFile};
 
 use super::present::not_modified;
 use super::problem::ApiError;
@@ -28,7 +28,7 @@ pub(super) const STRICT: Field = (
 const VIEWER: Field = (
     CONTENT_SECURITY_POLICY,
     HeaderValue::from_static(
-        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'",
     ),
 );
 
@@ -55,14 +55,13 @@ fn explorer_file(file: &str, headers: &HeaderMap) -> Result<Response, ApiError> 
     Ok(embedded(asset.data, &content_type, STRICT, headers))
 }
 
-/// `GET /docs`: where the viewer is; its page refers to its files by relative paths.
-pub(super) async fn docs() -> Redirect {
-    Redirect::temporary("/docs/")
-}
-
-/// `GET /docs/`: the viewer's page.
-pub(super) async fn docs_index(headers: HeaderMap) -> Result<Response, ApiError> {
-    docs_file("index.html", &headers)
+/// `GET /docs`: the viewer's page. It refers to its files by relative paths, so it is told where they are.
+pub(super) async fn docs(headers: HeaderMap) -> Result<Response, ApiError> {
+    let page = viewer_file("index.html")?;
+    let text = String::from_utf8_lossy(&page.bytes);
+    let text = text.replacen("<head>", "<head><base href=\"/docs/\">", 1);
+    let bytes = Cow::Owned(text.into_bytes());
+    Ok(embedded(bytes, &page.content_type, VIEWER, &headers))
 }
 
 /// `GET /docs/{file}`: what the viewer loads.
@@ -70,10 +69,11 @@ pub(super) async fn docs_asset(
     Path(file): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    docs_file(&file, &headers)
+    let asset = viewer_file(&file)?;
+    Ok(embedded(asset.bytes, &asset.content_type, VIEWER, &headers))
 }
 
-fn docs_file(file: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
+fn viewer_file(file: &str) -> Result<SwaggerFile<'static>, ApiError> {
     /// Without a validator: the public one would be sent our document.
     static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
         let config = Config::new(["/openapi.json"]).validator_url("none");
@@ -87,8 +87,7 @@ fn docs_file(file: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
     });
     let served = utoipa_swagger_ui::serve(file, Arc::clone(&CONFIG));
     let served = served.map_err(|error| ApiError::Internal(error.to_string()))?;
-    let asset = served.ok_or(ApiError::NotFound)?;
-    Ok(embedded(asset.bytes, &asset.content_type, VIEWER, headers))
+    served.ok_or(ApiError::NotFound)
 }
 
 /// `GET /openapi.json`: the document, as it is committed.
@@ -158,10 +157,10 @@ mod tests {
         String::from_utf8(body.to_vec()).unwrap()
     }
 
-    #[tokio::test]
-    async fn the_viewer_shows_our_own_document_and_asks_no_validator() {
-        let initializer = docs_file("swagger-initializer.js", &HeaderMap::new()).unwrap();
-        let initializer = text(initializer).await;
+    #[test]
+    fn the_viewer_shows_our_own_document_and_asks_no_validator() {
+        let initializer = viewer_file("swagger-initializer.js").unwrap();
+        let initializer = String::from_utf8(initializer.bytes.to_vec()).unwrap();
 
         assert!(
             initializer.contains(r#""url": "/openapi.json""#),
@@ -177,7 +176,7 @@ mod tests {
     async fn pages_load_nothing_from_other_hosts() {
         for page in [
             explorer_file("index.html", &HeaderMap::new()).unwrap(),
-            docs_file("index.html", &HeaderMap::new()).unwrap(),
+            docs(HeaderMap::new()).await.unwrap(),
         ] {
             let policy = page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
             assert!(policy.starts_with("default-src 'self';") && !policy.contains("http"));
@@ -207,6 +206,6 @@ mod tests {
         for file in ["../../Cargo.toml", "nothing.js", ""] {
             assert!(explorer_file(file, &HeaderMap::new()).is_err(), "{file}");
         }
-        assert!(docs_file("../Cargo.toml", &HeaderMap::new()).is_err());
+        assert!(viewer_file("../Cargo.toml").is_err());
     }
 }

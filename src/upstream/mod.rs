@@ -8,6 +8,8 @@ mod cells;
 mod circuit;
 mod client;
 mod error;
+#[cfg(fuzzing)]
+mod fuzzing;
 mod learned;
 mod limits;
 mod outcome;
@@ -24,6 +26,8 @@ mod wire;
 
 pub use client::Upstream;
 pub use error::{StartError, UpstreamError};
+#[cfg(fuzzing)]
+pub use fuzzing::trusted_cells;
 pub use settings::Settings;
 pub use status::{CircuitState, TokenState, UpstreamStatus};
 pub use telemetry::describe_metrics;

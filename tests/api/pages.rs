@@ -24,7 +24,7 @@ async fn server() -> (TestServer, Simulator) {
 async fn pages_and_what_they_load_come_from_the_binary_and_name_no_other_host() {
     let (server, _vendor) = server().await;
 
-    for (path, base) in [("/", "/"), ("/docs/", "/docs/")] {
+    for (path, base) in [("/", "/"), ("/docs", "/docs/"), ("/docs/", "/docs/")] {
         let page = server.get(path).await;
         page.assert_status_ok();
         let html = page.text();

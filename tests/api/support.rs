@@ -1,19 +1,28 @@
 //! A running Pitaya in front of a running simulated vendor, both on real sockets.
 
+mod binary;
+
+pub use binary::Binary;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use pitaya::app::App;
 use pitaya::clock::Clock;
 use pitaya::config::{Config, Environment, Purpose};
+use pitaya::domain::bucket::VendorBucket;
+use pitaya::domain::cell::CellKey;
+use pitaya::domain::metric::VendorMetric;
+use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::http::Limits;
 use pitaya::simulator::{self, Simulator};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -27,25 +36,46 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What time it is for the app and its vendor.
 #[derive(Clone, Debug)]
-pub struct TestClock(Arc<AtomicI64>);
+pub struct TestClock {
+    micros: Arc<AtomicI64>,
+    /// Whether `micros` are how far it is ahead of the system's clock, rather than the time at which it stands.
+    runs: bool,
+}
 
 impl TestClock {
+    /// A clock that stands at `time` until it is advanced.
     pub fn at(time: &str) -> Self {
         let time: Timestamp = time.parse().unwrap();
-        Self(Arc::new(AtomicI64::new(time.as_microsecond())))
+        Self {
+            micros: Arc::new(AtomicI64::new(time.as_microsecond())),
+            runs: false,
+        }
+    }
+
+    /// A clock that runs, so much ahead of the system's.
+    pub fn running(ahead: SignedDuration) -> Self {
+        Self {
+            micros: Arc::new(AtomicI64::new(ahead.as_micros() as i64)),
+            runs: true,
+        }
     }
 
     pub fn now(&self) -> Timestamp {
-        Timestamp::from_microsecond(self.0.load(Ordering::SeqCst)).unwrap()
+        let micros = self.micros.load(Ordering::SeqCst);
+        if self.runs {
+            return Timestamp::now() + SignedDuration::from_micros(micros);
+        }
+        Timestamp::from_microsecond(micros).unwrap()
     }
 
     pub fn advance(&self, by: SignedDuration) {
-        self.0.fetch_add(by.as_micros() as i64, Ordering::SeqCst);
+        self.micros
+            .fetch_add(by.as_micros() as i64, Ordering::SeqCst);
     }
 
     pub fn set(&self, time: &str) {
         let time: Timestamp = time.parse().unwrap();
-        self.0.store(time.as_microsecond(), Ordering::SeqCst);
+        self.micros.store(time.as_microsecond(), Ordering::SeqCst);
     }
 
     fn clock(&self) -> Clock {
@@ -101,6 +131,12 @@ impl Setup {
 
     pub fn at(mut self, time: &str) -> Self {
         self.clock = TestClock::at(time);
+        self
+    }
+
+    /// Lets time run, so much ahead of the system's: for what depends on the vendor's `Date` or on tokens that expire.
+    pub fn running(mut self, ahead: SignedDuration) -> Self {
+        self.clock = TestClock::running(ahead);
         self
     }
 
@@ -267,6 +303,22 @@ pub fn column(answer: &Value, name: &str) -> Vec<Value> {
         .iter()
         .map(|row| row[name].clone())
         .collect()
+}
+
+/// The entrances of one site on one day, as the vendor has them.
+pub fn true_entrances(vendor: &Simulator, site: u64, date: &str) -> Value {
+    let figures = vendor.figures(&CellKey {
+        customer: CustomerId::new(123).unwrap(),
+        site: SiteId::new(site).unwrap(),
+        metric: VendorMetric::Entrances,
+        bucket: VendorBucket::from_minutes(15).unwrap(),
+        date: date.parse::<Date>().unwrap(),
+    });
+    let known: Vec<f64> = figures.into_iter().flatten().collect();
+    if known.is_empty() {
+        return Value::Null;
+    }
+    json!(known.iter().sum::<f64>() as u64)
 }
 
 /// `Cache-Status`, as text.

@@ -12,7 +12,8 @@ use crate::http::present::Format;
 const CSV_EXAMPLE: &str =
     "site_id,site_name,time,entrances\r\n750,Tyler,2026-02-18T09:00:00,77\r\n";
 /// The refusals of a query, beside those of every path under `/v1`.
-const OF_QUERY: [&str; 5] = [
+const OF_QUERY: [&str; 6] = [
+    "Forbidden",
     "NotAcceptable",
     "QueryTooLarge",
     "UpstreamError",
@@ -117,24 +118,20 @@ fn progress() -> Operation {
              such query waits: it has ended, had nothing to wait for, or is another caller's.",
         ))
         .parameter(parameters::request_id());
-    refusals(&["NotFound"])
-        .fold(operation, |operation, (status, reference)| {
-            operation.response(status, reference)
-        })
-        .build()
+    with_refusal(operation, "NotFound").build()
 }
 
 fn purge() -> Operation {
     let purged = ResponseBuilder::new()
         .description("They are forgotten.")
         .content("application/json", json_of("Purged"));
-    v1("purgeCache", CACHE, "Forget figures", purged)
+    let operation = v1("purgeCache", CACHE, "Forget figures", purged)
         .description(Some(
             "Forgets the cached figures of these sites and dates (by default of all), also where a fetch that began \
              earlier is still under way. Needs a key of an administrator.",
         ))
-        .parameters(Some(parameters::of_purge()))
-        .build()
+        .parameters(Some(parameters::of_purge()));
+    with_refusal(operation, "Forbidden").build()
 }
 
 fn v1(id: &str, tag: &str, summary: &str, success: ResponseBuilder) -> OperationBuilder {
@@ -152,6 +149,12 @@ fn v1(id: &str, tag: &str, summary: &str, success: ResponseBuilder) -> Operation
         operation = operation.response(status, reference);
     }
     operation
+}
+
+fn with_refusal(operation: OperationBuilder, name: &str) -> OperationBuilder {
+    refusals(&[name]).fold(operation, |operation, (status, reference)| {
+        operation.response(status, reference)
+    })
 }
 
 fn with_limits(response: ResponseBuilder) -> ResponseBuilder {

@@ -93,10 +93,9 @@ const PROBLEMS: [Problem; 14] = [
 ];
 
 /// The refusals that every path under `/v1` can meet.
-pub(super) const V1: [&str; 8] = [
+pub(super) const V1: [&str; 7] = [
     "InvalidParameter",
     "Unauthenticated",
-    "Forbidden",
     "UriTooLong",
     "RateLimited",
     "HeadersTooLarge",
@@ -132,7 +131,7 @@ pub(super) fn problems() -> impl Iterator<Item = (&'static str, Response)> {
 
 /// Every header field that is documented, by name.
 pub(super) fn headers() -> impl Iterator<Item = (&'static str, Header)> {
-    let text: [(_, _, Value); 10] = [
+    let text: [(_, _, Value); 9] = [
         (
             "Cache-Status",
             "Where the figures came from (RFC 9211).",
@@ -163,7 +162,6 @@ pub(super) fn headers() -> impl Iterator<Item = (&'static str, Header)> {
             "Names the request in the logs: the caller's own, if it is sane, else a new one.",
             json!("0a1b2c3d4e5f"),
         ),
-        ("Location", "Where to go instead.", json!("/docs/")),
         ("WWW-Authenticate", "How to authenticate.", json!("Bearer")),
         (
             "RateLimit",

@@ -27,11 +27,6 @@ pub(super) fn add(paths: PathsBuilder) -> PathsBuilder {
     let explained = refusals(&["NotFound"]).fold(explained, |operation, (status, reference)| {
         operation.response(status, reference)
     });
-    let moved = ResponseBuilder::new()
-        .description("To `/docs/`, where the page is.")
-        .header_ref("Location", header_ref("Location"))
-        .header_ref("X-Request-Id", header_ref("X-Request-Id"))
-        .build();
     [
         (
             "/problems/{slug}",
@@ -72,9 +67,7 @@ pub(super) fn add(paths: PathsBuilder) -> PathsBuilder {
         ),
         (
             "/docs",
-            page("getDocs", "This document as pages", html())
-                .description(Some("The page is at `/docs/`, so that what it loads is beside it."))
-                .response("307", moved),
+            page("getDocs", "This document as pages", html()),
         ),
         (
             "/",

@@ -23,7 +23,7 @@ pub fn public(state: AppState) -> Router {
         .route("/openapi.json", get(pages::openapi_json))
         .route("/openapi.yaml", get(pages::openapi_yaml))
         .route("/docs", get(pages::docs))
-        .route("/docs/", get(pages::docs_index))
+        .route("/docs/", get(pages::docs))
         .route("/docs/{*file}", get(pages::docs_asset))
         .route("/", get(pages::explorer))
         .route("/explorer/{*file}", get(pages::explorer_asset))

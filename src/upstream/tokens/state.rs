@@ -14,6 +14,9 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// A failure that passes is not waited out for longer than this, so that we are back soon after the vendor is.
 const LONGEST_PASSING_PAUSE: Duration = Duration::from_secs(5);
 
+/// Claims and header fields tell when a token was issued in whole seconds, cut off: it may be that much older than it seems.
+const ROUNDING: Duration = Duration::from_secs(1);
+
 /// An ID token to send, and which one it is.
 #[derive(Clone, Debug)]
 pub(in crate::upstream) struct Token {
@@ -35,9 +38,10 @@ pub(super) struct Term {
 impl Term {
     /// The term of a token that was received at `received` and lives for `lifetime`, renewed when a fifth of it is left.
     pub(super) fn new(received: Instant, lifetime: Duration) -> Self {
+        let sure = lifetime.saturating_sub(ROUNDING).max(lifetime / 2);
         Self {
-            renew_at: received + lifetime.mul_f64(0.8),
-            expires_at: received + lifetime,
+            renew_at: received + sure.mul_f64(0.8),
+            expires_at: received + sure,
         }
     }
 }
@@ -259,7 +263,7 @@ mod tests {
             refresh: Some("refresh".into()),
             ..State::default()
         };
-        state.hold("id".into(), Some(Term::new(now, Duration::from_secs(100))));
+        state.hold("id".into(), Some(Term::new(now, Duration::from_secs(101))));
         state
     }
 
@@ -281,6 +285,16 @@ mod tests {
         assert_eq!(served(&mut state, after(80)), Some((1, true)));
         assert_eq!(state.token_state(after(80)), TokenState::Valid);
         assert_eq!(served(&mut state, after(100)), None);
+    }
+
+    #[test]
+    fn a_token_may_be_a_second_older_than_it_seems() {
+        let now = Instant::now();
+        let serves = |seconds| Term::new(now, Duration::from_secs(seconds)).expires_at - now;
+
+        assert_eq!(serves(3600), Duration::from_secs(3599));
+        assert_eq!(serves(3), Duration::from_secs(2));
+        assert_eq!(serves(1), Duration::from_millis(500));
     }
 
     #[test]

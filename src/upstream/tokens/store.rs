@@ -40,7 +40,10 @@ struct Content {
     lineage: Option<String>,
 }
 
-/// The file, and the lock beside it that lets several processes share it.
+/// The file, the newer one that is about to replace it, and the lock beside them that lets several processes share them.
+///
+/// Between the vendor's answer and the replaced file the old refresh token is dead, and the new one must not be lost: so the newer
+/// file has a fixed name, is there with one write, and counts from that write on. Syncing and renaming follow, and are for the power.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     path: PathBuf,
@@ -57,34 +60,43 @@ pub(super) fn fingerprint(token: &SecretString) -> String {
     hex::encode(Sha256::digest(token.expose_secret()))
 }
 
+/// What the file at `path` keeps.
+fn read(path: &Path) -> Result<Stored, io::ErrorKind> {
+    let bytes = std::fs::read(path).map_err(|error| error.kind())?;
+    // serde's own message may quote the file.
+    let content: Content =
+        serde_json::from_slice(&bytes).map_err(|_| io::ErrorKind::InvalidData)?;
+    Ok(Stored {
+        serial: content.serial,
+        refresh: content.refresh_token.into(),
+        id: content.id_token.into(),
+        obtained_at: content.obtained_at,
+        expires_at: content.expires_at,
+        lineage: content.lineage,
+    })
+}
+
 impl Store {
     /// The store in the file at `path`, which need not exist yet.
     pub(super) fn new(path: PathBuf) -> Self {
         Self { path }
     }
 
-    /// What the file keeps; `None` where there is no file, or none that can be read (which is logged).
+    /// What the file keeps, or the newer one that a process did not live to put in its place; `None` where there is none, or none
+    /// that can be read (which is logged).
     pub(super) fn load(&self) -> Option<Stored> {
-        let bytes = match std::fs::read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => {
-                self.warn(error.kind());
-                return None;
-            }
-        };
-        // serde's own message may quote the file.
-        let content = serde_json::from_slice::<Content>(&bytes)
-            .inspect_err(|_| self.warn(io::ErrorKind::InvalidData))
-            .ok()?;
-        Some(Stored {
-            serial: content.serial,
-            refresh: content.refresh_token.into(),
-            id: content.id_token.into(),
-            obtained_at: content.obtained_at,
-            expires_at: content.expires_at,
-            lineage: content.lineage,
-        })
+        let kept = read(&self.path);
+        if let Err(kind) = kept
+            && kind != io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %self.path.display(), %kind, "the token store cannot be read; the configured tokens serve");
+        }
+        // One that was not written to its end is as good as none: the vendor's answer was not relied on.
+        let newer = read(&self.beside(".new"));
+        [kept, newer]
+            .into_iter()
+            .flatten()
+            .max_by_key(|stored| stored.serial)
     }
 
     /// Replaces what the file keeps, at once or not at all, and returns when it is on disk.
@@ -97,25 +109,27 @@ impl Store {
             expires_at: stored.expires_at,
             lineage: stored.lineage.clone(),
         })?;
-        let folder = self.folder();
-        // A temporary file is its owner's alone (mode 0600) from the start.
-        let mut file = tempfile::Builder::new()
-            .prefix(".pitaya-tokens-")
-            .tempfile_in(folder)?;
+        let newer = self.beside(".new");
+        match std::fs::remove_file(&newer) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // Never through a link that somebody has put there, and its owner's alone from the start.
+        let mut file = private(OpenOptions::new().write(true).create_new(true)).open(&newer)?;
         file.write_all(&content)?;
-        file.as_file().sync_all()?;
-        file.persist(&self.path).map_err(|error| error.error)?;
+        file.sync_all()?;
+        std::fs::rename(&newer, &self.path)?;
         // The renaming itself is durable only once the folder is.
-        File::open(folder)?.sync_all()
+        File::open(self.folder())?.sync_all()
     }
 
     /// Waits until no other process renews the tokens of this file, `patience` at most.
     ///
     /// Where the file system has no locks, nothing is held, and nobody waits.
     pub(super) async fn lock(&self, patience: Duration) -> io::Result<Held> {
-        let mut path = self.path.clone().into_os_string();
-        path.push(".lock");
-        let file = match lock_file(Path::new(&path)) {
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true);
+        let file = match private(&mut options).open(self.beside(".lock")) {
             Ok(file) => file,
             Err(error) => {
                 tracing::debug!(kind = %error.kind(), "the token store cannot be locked");
@@ -146,20 +160,21 @@ impl Store {
         }
     }
 
-    fn warn(&self, kind: io::ErrorKind) {
-        tracing::warn!(path = %self.path.display(), %kind, "the token store cannot be read; the configured tokens serve");
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(suffix);
+        path.into()
     }
 }
 
-fn lock_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true);
+/// What these options create is its owner's alone.
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
         options.mode(0o600);
     }
-    options.open(path)
+    options
 }
 
 #[cfg(test)]
@@ -214,6 +229,26 @@ mod tests {
             assert!(Store::new(path.clone()).load().is_none(), "{garbage:?}");
         }
         assert!(Store::new(folder.path().to_path_buf()).load().is_none());
+    }
+
+    #[test]
+    fn what_a_process_wrote_before_it_was_killed_counts_if_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.json");
+        let newer = folder.path().join("tokens.json.new");
+        let store = Store::new(path.clone());
+        store.save(&stored(2)).unwrap();
+        let whole = std::fs::read_to_string(&path).unwrap();
+        store.save(&stored(1)).unwrap();
+
+        std::fs::write(&newer, &whole[..whole.len() - 1]).unwrap();
+        assert_eq!(store.load().unwrap().serial, 1);
+        std::fs::write(&newer, &whole).unwrap();
+        assert_eq!(store.load().unwrap().serial, 2);
+
+        store.save(&stored(3)).unwrap();
+        assert_eq!(store.load().unwrap().serial, 3);
+        assert!(!newer.exists(), "nothing is left behind");
     }
 
     #[test]

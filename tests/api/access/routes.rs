@@ -48,8 +48,6 @@ async fn every_route_and_method_asks_for_the_key_that_it_needs() {
                     204
                 } else if !offered {
                     405
-                } else if path == "/docs" {
-                    307
                 } else if path == "/v1/cache" && key == Some("tyler") {
                     403
                 } else if path == traffic && key == Some("operator") {

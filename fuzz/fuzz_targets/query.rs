@@ -1,0 +1,78 @@
+//! Whatever a caller writes into a query string is a query within the limits, or faults that say what is wrong.
+#![no_main]
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use libfuzzer_sys::fuzz_target;
+use pitaya::domain::directory::SiteDirectory;
+use pitaya::domain::query::Query;
+use pitaya::domain::site::CustomerId;
+use pitaya::http::params::{self, CacheParams, ParameterFault, Rejection, Scope, TrafficParams};
+use pitaya::http::{Auth, Settings};
+
+fn settings(customers: &[CustomerId]) -> Settings {
+    Settings {
+        auth: Auth::Disabled,
+        customers: customers.to_vec(),
+        allowed_origins: Vec::new(),
+        max_sites: 200,
+        max_days: 366,
+        max_rows: 200_000,
+        request_timeout: Duration::from_secs(60),
+        max_in_flight: 1024,
+        separate_admin: false,
+    }
+}
+
+/// There are some, few and short enough to be an answer, and none could break a line of a log.
+fn check_faults(faults: &[ParameterFault]) {
+    assert!((1..=100).contains(&faults.len()));
+    for fault in faults {
+        assert!(fault.parameter.len() <= 4096 && !fault.parameter.contains(char::is_control));
+        assert!(
+            (1..=4096).contains(&fault.detail.len()) && !fault.detail.contains(char::is_control)
+        );
+    }
+}
+
+fn check_query(query: &Query, settings: &Settings) {
+    assert!((1..=settings.max_sites).contains(&query.sites.len()));
+    assert!(query.sites.is_sorted_by(|one, next| one < next));
+    assert!((1..=settings.max_days).contains(&query.dates.len()));
+    assert!(!query.metrics.is_empty());
+    assert!(query.hours.from() < query.hours.to() && query.hours.to() <= 24 * 60);
+}
+
+fuzz_target!(|text: &str| {
+    let customers = [1, 2].map(|id| CustomerId::new(id).unwrap());
+    let now: Timestamp = "2026-02-18T23:30:00Z".parse().unwrap();
+    let directory = SiteDirectory::default();
+    for customers in [&customers[..1], &customers[..]] {
+        let scope = Scope {
+            customers,
+            sites: None,
+        };
+        let settings = settings(customers);
+        match TrafficParams::parse(Some(text), &scope) {
+            Err(faults) => check_faults(&faults),
+            Ok(params) => match params.resolve(&scope, &directory, &settings, now) {
+                Ok(query) => check_query(&query, &settings),
+                Err(Rejection::Faults(faults)) => check_faults(&faults),
+                Err(Rejection::TooLarge { allowed, asked, .. }) => assert!(asked > allowed),
+                Err(Rejection::Forbidden) => {}
+            },
+        }
+        match CacheParams::parse(Some(text)) {
+            Err(faults) => check_faults(&faults),
+            Ok(params) => {
+                if let Ok(target) = params.resolve(&scope, &directory, now) {
+                    assert_eq!(target.customers, customers);
+                }
+            }
+        }
+    }
+    if let Err(faults) = params::parse_none(Some(text)) {
+        check_faults(&faults);
+    }
+});

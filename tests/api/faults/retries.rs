@@ -1,0 +1,129 @@
+//! Attempts after the first: only where they may help, never too many, never before the vendor wants them.
+
+use futures_util::future::join_all;
+use jiff::SignedDuration;
+use pitaya::simulator::{Fault, FaultKind, RetryAfter};
+
+use super::{ONE, assert_fails, assert_well};
+use crate::support::{Setup, TestApp, column, true_entrances};
+
+const OTHER: &str = "sites=751&dates=2026-02-18&metric=entrances&bucket=day";
+
+#[tokio::test]
+async fn a_fault_that_passes_is_not_seen_by_the_caller() {
+    for fault in [
+        Fault::status(500).times(2),
+        Fault::status(503).times(1),
+        Fault::new(FaultKind::Reset).times(2),
+        Fault::new(FaultKind::Cut).times(1),
+        Fault::new(FaultKind::Garbage).times(1),
+        Fault::throttled(RetryAfter::Seconds(0)).times(1),
+        Fault::status(401).times(1),
+    ] {
+        let app = TestApp::start().await;
+        app.vendor.inject(fault);
+
+        assert_well(&app, &fault.to_string()).await;
+    }
+}
+
+#[tokio::test]
+async fn the_configured_attempts_are_all_there_are() {
+    for (attempts, calls) in [("1", 1), ("2", 2), ("5", 5)] {
+        let app = Setup::default()
+            .with("UPSTREAM__MAX_ATTEMPTS", attempts)
+            .start()
+            .await;
+        app.vendor.inject(Fault::status(503));
+
+        assert_fails(&app, ONE, 502, "upstream-error", attempts).await;
+
+        assert_eq!(app.vendor.report_count(), calls);
+    }
+}
+
+#[tokio::test]
+async fn no_attempt_begins_after_the_requests_deadline() {
+    let app = Setup::default()
+        .with("UPSTREAM__TIMEOUT", "200ms")
+        .with("UPSTREAM__MAX_ATTEMPTS", "50")
+        .with("LIMITS__REQUEST_TIMEOUT", "300ms")
+        .start()
+        .await;
+    app.vendor.inject(Fault::new(FaultKind::Hang));
+
+    assert_fails(&app, ONE, 504, "upstream-timeout", "deadline").await;
+
+    // The first attempt, and at most one more that began before the deadline.
+    assert!(app.vendor.report_count() <= 2);
+}
+
+#[tokio::test]
+async fn retries_are_a_small_share_of_many_calls() {
+    let app = Setup::default()
+        .with("UPSTREAM__MAX_ATTEMPTS", "10")
+        .with("UPSTREAM__MAX_CONCURRENCY", "1")
+        .start()
+        .await;
+    // A failure is followed by a success often enough that the circuit stays closed.
+    let rate = pitaya::simulator::Rate::new(0.5).unwrap();
+    app.vendor.inject(Fault::status(500).at_rate(rate));
+    let ask = |site: usize| {
+        let query = format!("sites={}&dates=2026-02-18&metric=entrances", 1000 + site);
+        let app = &app;
+        async move { app.traffic(&query).await.status() }
+    };
+
+    join_all((0..150).map(ask)).await;
+
+    // Without a budget it would be twice the calls. The floor allows for a few seconds' worth.
+    let retries = app.vendor.report_count() - 150;
+    assert!(retries <= 30 + 40, "{retries} retries");
+}
+
+#[tokio::test]
+async fn a_retry_after_is_waited_for_by_every_report() {
+    for retry_after in [RetryAfter::Seconds(1), RetryAfter::Date(2)] {
+        let app = Setup::default().running(SignedDuration::ZERO).start().await;
+        app.vendor.inject(Fault::throttled(retry_after).times(1));
+
+        let (first, second) = tokio::join!(app.rows(ONE), async {
+            app.vendor.wait_for_reports(1).await;
+            app.rows(OTHER).await
+        });
+
+        for (answer, site) in [(first, 750), (second, 751)] {
+            let truth = true_entrances(&app.vendor, site, "2026-02-18");
+            assert_eq!(column(&answer, "entrances"), [truth]);
+        }
+        assert_eq!(app.vendor.report_count(), 3, "{retry_after:?}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_cannot_wait_that_long_is_told_at_once_and_so_are_the_others() {
+    for (retry_after, least, most) in [
+        (RetryAfter::Seconds(30), 25, 30),
+        (RetryAfter::Date(30), 25, 30),
+        // Never trusted beyond a minute.
+        (RetryAfter::Seconds(86_400), 55, 60),
+        (RetryAfter::Date(86_400), 55, 60),
+    ] {
+        let app = Setup::default()
+            .running(SignedDuration::ZERO)
+            .with("LIMITS__REQUEST_TIMEOUT", "20s")
+            .start()
+            .await;
+        app.vendor.inject(Fault::throttled(retry_after).times(1));
+
+        for query in [ONE, OTHER] {
+            let response = app.traffic(query).await;
+
+            let wait = response.headers()["retry-after"].to_str().unwrap();
+            let wait: u64 = wait.parse().unwrap();
+            assert!((least..=most).contains(&wait), "{retry_after:?}: {wait}");
+            assert_eq!(response.status(), 503);
+        }
+        assert_eq!(app.vendor.report_count(), 1, "{retry_after:?}");
+    }
+}

@@ -1,0 +1,133 @@
+//! Answers that are too large, for the vendor or for us.
+
+use pitaya::simulator::{Fault, FaultKind, ReportCall, Simulator};
+use serde_json::Value;
+
+use super::{ONE, assert_fails, assert_well};
+use crate::support::{Binary, Setup, TestApp, column, true_entrances};
+
+/// Twelve sites and four days.
+const MANY: &str = "sites=750,751,752,753,754,755,756,757,758,759,760,761&dates=2026-02-15..2026-02-18&metric=entrances&bucket=day";
+
+fn assert_many_are_true(vendor: &Simulator, answer: &Value) {
+    let truth: Vec<Value> = (750..762)
+        .flat_map(|site| (15..19).map(move |day| (site, format!("2026-02-{day}"))))
+        .map(|(site, date)| true_entrances(vendor, site, &date))
+        .collect();
+    assert_eq!(column(answer, "entrances"), truth);
+}
+
+/// How many cells a report asked for.
+fn size(call: &ReportCall) -> usize {
+    call.request.as_ref().unwrap().cells().count()
+}
+
+#[tokio::test]
+async fn what_the_vendor_truncates_is_had_in_parts_and_later_reports_stay_below() {
+    let app = TestApp::start().await;
+    app.vendor
+        .inject(Fault::new(FaultKind::Truncate { above: Some(400) }));
+
+    let first = app.rows(MANY).await;
+    let calls = app.vendor.report_count();
+    app.client
+        .delete(app.url("/v1/cache"))
+        .send()
+        .await
+        .unwrap();
+    app.vendor.reset_counts();
+    let second = app.rows(MANY).await;
+
+    assert_many_are_true(&app.vendor, &first);
+    assert_many_are_true(&app.vendor, &second);
+    let fetched = app.vendor.cell_fetches();
+    assert!(fetched.values().all(|times| *times == 1), "{fetched:?}");
+    assert!(app.vendor.report_count() < calls);
+}
+
+#[tokio::test]
+async fn a_size_that_was_learned_grows_again_once_the_vendor_answers_more() {
+    let app = TestApp::start().await;
+    app.vendor
+        .inject(Fault::new(FaultKind::Truncate { above: Some(200) }));
+    app.rows(MANY).await;
+    app.vendor.clear_faults();
+    let learned = app.vendor.reports().last().map(size).unwrap();
+    app.vendor.reset_counts();
+
+    let mut days = 1..=31;
+    let grown = loop {
+        let day = days.next().expect("a month of answers is enough");
+        let sites = "750,751,752,753,754,755,756,757,758,759,760,761";
+        app.rows(&format!(
+            "sites={sites}&dates=2026-01-{day:02}&metric=entrances"
+        ))
+        .await;
+        let largest = app.vendor.reports().iter().map(size).max().unwrap();
+        if largest > learned {
+            break largest;
+        }
+    };
+
+    assert!(grown <= 2 * learned, "{grown} cells after {learned}");
+}
+
+#[tokio::test]
+async fn a_single_site_and_day_that_is_still_truncated_is_an_upstream_error() {
+    let app = TestApp::start().await;
+    app.vendor
+        .inject(Fault::new(FaultKind::Truncate { above: None }));
+
+    assert_fails(&app, MANY, 502, "upstream-error", "many").await;
+    let calls = app.vendor.report_count();
+    assert_fails(&app, ONE, 502, "upstream-error", "one").await;
+
+    assert!(calls <= 10, "{calls} calls");
+    assert_eq!(app.vendor.report_count(), calls + 1);
+    app.vendor.clear_faults();
+    assert_well(&app, "no longer truncated").await;
+}
+
+#[tokio::test]
+async fn an_answer_larger_than_we_hold_is_had_in_parts() {
+    let app = Setup::default()
+        .with("UPSTREAM__MAX_RESPONSE_BYTES", "64KiB")
+        .start()
+        .await;
+
+    let answer = app.rows(MANY).await;
+
+    assert_many_are_true(&app.vendor, &answer);
+    assert!(app.vendor.report_count() > 1);
+}
+
+#[tokio::test]
+async fn a_bomb_is_an_upstream_error_and_takes_no_more_memory_than_an_answer_may() {
+    let vendor = Simulator::start(
+        pitaya::simulator::Settings::default(),
+        pitaya::clock::Clock::system(),
+    )
+    .await
+    .unwrap();
+    let variables = [
+        ("UPSTREAM__MAX_RESPONSE_BYTES", "32MiB"),
+        ("UPSTREAM__TIMEOUT", "60s"),
+    ];
+    let pitaya = Binary::serve(&vendor, &variables).await;
+    vendor.inject(Fault::new(FaultKind::Bomb { bytes: 600_000_000 }));
+    let before = pitaya.peak_memory();
+
+    let response = pitaya.traffic(ONE).await;
+
+    assert_eq!(response.status(), 502);
+    assert_eq!(
+        response.json::<Value>().await.unwrap()["type"],
+        "/problems/upstream-error"
+    );
+    assert_eq!(vendor.report_count(), 1);
+    let grown = pitaya.peak_memory() - before;
+    assert!(grown < 128 << 20, "{} MiB", grown >> 20);
+    vendor.clear_faults();
+    let truth = true_entrances(&vendor, 750, "2026-02-18");
+    assert_eq!(column(&pitaya.rows(ONE).await, "entrances"), [truth]);
+}

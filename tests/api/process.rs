@@ -1,0 +1,379 @@
+//! The process: how it starts, what it bears, how it ends.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use pitaya::clock::Clock;
+use pitaya::simulator::{Settings, Simulator};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{Binary, column, true_entrances};
+
+const ONE: &str = "sites=750&dates=2026-02-18&metric=entrances&bucket=day";
+
+async fn vendor() -> Simulator {
+    Simulator::start(Settings::default(), Clock::system())
+        .await
+        .unwrap()
+}
+
+/// A connection that has had one answer, and waits for nothing.
+async fn idle(pitaya: &Binary) -> TcpStream {
+    let mut stream = TcpStream::connect(pitaya.address).await.unwrap();
+    stream
+        .write_all(b"GET /livez HTTP/1.1\r\nHost: pitaya\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = [0; 1024];
+    let read = stream.read(&mut answer).await.unwrap();
+    assert!(answer[..read].starts_with(b"HTTP/1.1 200"));
+    stream
+}
+
+/// Callers that ask until told to stop, each on a connection of its own that it keeps, as balancers' pools do.
+struct Load {
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicU64>,
+    callers: Vec<tokio::task::JoinHandle<Vec<String>>>,
+}
+
+impl Load {
+    fn of(callers: usize, pitaya: &Binary) -> Self {
+        let (stop, answered) = (Arc::default(), Arc::default());
+        let callers = (0..callers)
+            .map(|_| {
+                let url = pitaya.url(&format!("/v1/traffic?{ONE}"));
+                let (client, stop, answered) = (
+                    pitaya.client.clone(),
+                    Arc::<AtomicBool>::clone(&stop),
+                    Arc::<AtomicU64>::clone(&answered),
+                );
+                tokio::spawn(async move {
+                    let mut failures = Vec::new();
+                    while !stop.load(Ordering::Relaxed) {
+                        match client.get(&url).send().await {
+                            // Nobody listens any more: a balancer has learned of it long before.
+                            Err(error) if error.is_connect() => break,
+                            Err(error) => failures.push(format!("{error:?}")),
+                            Ok(answer) => {
+                                let status = answer.status();
+                                match answer.bytes().await {
+                                    Ok(_) if status == 200 => {
+                                        answered.fetch_add(1, Ordering::Relaxed);
+                                    }
+                                    other => failures.push(format!("{status} {other:?}")),
+                                }
+                            }
+                        }
+                    }
+                    failures
+                })
+            })
+            .collect();
+        Self {
+            stop,
+            answered,
+            callers,
+        }
+    }
+
+    async fn until_answered(&self, more: u64) {
+        let wanted = self.answered.load(Ordering::Relaxed) + more;
+        while self.answered.load(Ordering::Relaxed) < wanted {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    async fn failures(self) -> Vec<String> {
+        self.stop.store(true, Ordering::Relaxed);
+        let failures = join_all(self.callers).await;
+        failures.into_iter().flat_map(Result::unwrap).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_to_end_fails_no_request_and_waits_for_no_idle_connection() {
+    for signal in ["TERM", "INT"] {
+        let vendor = vendor().await;
+        let pitaya = Binary::serve(&vendor, &[]).await;
+        pitaya.rows(ONE).await;
+        let mut idlers = join_all((0..20).map(|_| idle(&pitaya))).await;
+        let hold = vendor.hold_reports();
+        let slow = "sites=751&dates=2026-02-18&metric=entrances&bucket=day";
+        let url = pitaya.url(&format!("/v1/traffic?{slow}"));
+        let under_way = tokio::spawn(pitaya.client.get(url).send());
+        vendor.wait_for_reports(2).await;
+        let load = Load::of(16, &pitaya);
+        load.until_answered(200).await;
+
+        pitaya.signal(signal);
+        // From now on it is not ready, which whoever balances load sees on a connection that is still taken.
+        let unready = async {
+            loop {
+                let response = pitaya.get("/readyz").await;
+                if response.status() == 503 {
+                    return response.json::<Value>().await.unwrap();
+                }
+            }
+        };
+        let unready = unready.await;
+        hold.release();
+        let ended = pitaya.ended();
+        let (ended, failures) = tokio::join!(ended, async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            load.failures().await
+        });
+
+        assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
+        assert_eq!(unready["checks"]["process"]["state"], "shutting_down");
+        assert!(failures.is_empty(), "{failures:?}");
+        let answer = under_way.await.unwrap().unwrap();
+        assert_eq!(answer.status(), 200);
+        let answer = answer.json().await.unwrap();
+        let truth = true_entrances(&vendor, 751, "2026-02-18");
+        assert_eq!(column(&answer, "entrances"), [truth]);
+        for idler in &mut idlers {
+            assert_eq!(idler.read(&mut [0; 16]).await.unwrap(), 0, "closed");
+        }
+        assert!(ended.log.contains(&format!("SIG{signal}")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eight_hundred_half_sent_requests_disturb_nobody_and_are_gone_within_fifteen_seconds() {
+    let vendor = vendor().await;
+    let pitaya = Binary::serve(&vendor, &[]).await;
+    pitaya.rows(ONE).await;
+    let mut half_sent = Vec::new();
+    for _ in 0..800 {
+        let mut stream = TcpStream::connect(pitaya.address).await.unwrap();
+        let head = format!("GET /v1/traffic?{ONE} HTTP/1.1\r\nHost: pitaya\r\nX-Slow: ");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        half_sent.push(stream);
+    }
+
+    let load = Load::of(8, &pitaya);
+    load.until_answered(200).await;
+    let ended = join_all(half_sent.iter_mut().map(|stream| async {
+        let mut answer = Vec::new();
+        // A byte now and then keeps nobody.
+        let _ = stream.write_all(b"x").await;
+        let read = stream.read_to_end(&mut answer);
+        tokio::time::timeout(Duration::from_secs(15), read).await
+    }))
+    .await;
+
+    assert!(ended.iter().all(Result::is_ok), "some are still there");
+    load.until_answered(10).await;
+    assert_eq!(load.failures().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn memory_stays_flat_however_much_is_asked_for() {
+    let vendor = vendor().await;
+    let variables = [
+        ("CACHE__MAX_BYTES", "4MiB"),
+        ("UPSTREAM__MAX_SITES_PER_REQUEST", "50"),
+    ];
+    let pitaya = Binary::serve(&vendor, &variables).await;
+    for block in 0..8 {
+        let sites: Vec<String> = (0..50)
+            .map(|site| (1000 + block * 50 + site).to_string())
+            .collect();
+        let sites = sites.join(",");
+        pitaya
+            .rows(&format!(
+                "sites={sites}&dates=2026-01-01..2026-01-31&metric=entrances,walk_bys&bucket=month"
+            ))
+            .await;
+    }
+
+    let metrics = pitaya.metrics().await;
+
+    let bytes: f64 = metrics
+        .lines()
+        .filter(|line| line.starts_with("pitaya_cache_bytes{"))
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+        .sum();
+    assert!(bytes > 1e6 && bytes <= 4.0 * 1024.0 * 1024.0, "{bytes}");
+    let evicted = pitaya
+        .rows("sites=1000&dates=2026-01-01..2026-01-31&metric=entrances&bucket=day")
+        .await;
+    assert!(column(&evicted, "entrances").iter().any(Value::is_number));
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_ends_the_process_before_a_port_is_bound() {
+    // A port that is taken: whoever tried to bind it would say so, and end with another status.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+
+    let output = Command::new(env!("CARGO_BIN_EXE_pitaya"))
+        .arg("serve")
+        .env_clear()
+        .env("PITAYA_LISTEN", listen)
+        .env("PITAYA_AUTH", "disabled")
+        .env("PITAYA_CACHE__OPEN_TTL", "soon")
+        .output()
+        .unwrap();
+
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    for key in [
+        "cache.open_ttl (PITAYA_CACHE__OPEN_TTL)",
+        "upstream.customer_ids (PITAYA_UPSTREAM__CUSTOMER_IDS)",
+        "PITAYA_UPSTREAM__REFRESH_TOKEN",
+    ] {
+        assert!(told.contains(key), "{key} in {told}");
+    }
+}
+
+/// Runs a command without any variables but these, until it has said a line that ends so; its lines up to there.
+async fn started(
+    arguments: &'static [&'static str],
+    variables: &'static [(&'static str, &'static str)],
+    last: &'static str,
+) -> (Child, Vec<String>) {
+    let starting = tokio::task::spawn_blocking(move || {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_pitaya"))
+            .args(arguments)
+            .env_clear()
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = Vec::new();
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            lines.push(line.unwrap());
+            if lines.last().unwrap().ends_with(last) {
+                break;
+            }
+        }
+        (child, lines)
+    });
+    starting.await.unwrap()
+}
+
+/// Ends a process as an operator does; its status.
+async fn terminated(mut child: Child) -> Option<i32> {
+    let pid = child.id().to_string();
+    Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    let ended = tokio::task::spawn_blocking(move || child.wait().unwrap().code());
+    ended.await.unwrap()
+}
+
+#[tokio::test]
+async fn the_demo_tells_where_to_go_and_each_of_these_places_answers() {
+    let listen = &[("PITAYA_LISTEN", "127.0.0.1:0")];
+    let (demo, lines) = started(&["demo"], listen, "/metrics").await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+
+    let mut statuses = Vec::new();
+    for url in lines.iter().filter(|line| line.starts_with("http://")) {
+        statuses.push(client.get(url).send().await.unwrap().status().as_u16());
+    }
+    let status = terminated(demo).await;
+
+    assert!(statuses.len() >= 3, "{lines:?}");
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+    assert_eq!(status, Some(0));
+}
+
+#[tokio::test]
+async fn the_simulated_vendor_begins_with_its_faults_and_tells_how_to_be_asked() {
+    let arguments = &[
+        "simulate",
+        "--listen",
+        "127.0.0.1:0",
+        "--faults",
+        "status=503*2,token:delay=1ms",
+    ];
+    let (vendor, lines) = started(arguments, &[], "CUSTOMER_IDS=123").await;
+    let base = lines
+        .iter()
+        .find_map(|line| line.strip_prefix("PITAYA_UPSTREAM__BASE_URL="))
+        .unwrap();
+    let variables: Vec<(&str, &str)> = lines
+        .iter()
+        .filter_map(|line| line.split_once('='))
+        .collect();
+
+    let state: Value = reqwest::get(format!("{base}_simulator/state"))
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let checked = Command::new(env!("CARGO_BIN_EXE_pitaya"))
+        .arg("check-config")
+        .env_clear()
+        .envs(variables)
+        .env("PITAYA_AUTH", "disabled")
+        .output()
+        .unwrap();
+    let status = terminated(vendor).await;
+
+    assert_eq!(state["faults"], "status=503*2,token:delay=1ms");
+    assert_eq!(checked.status.code(), Some(0), "{checked:?}");
+    assert_eq!(status, Some(0));
+}
+
+#[tokio::test]
+async fn a_fault_that_the_simulated_vendor_does_not_know_is_refused() {
+    let output = Command::new(env!("CARGO_BIN_EXE_pitaya"))
+        .args(["simulate", "--listen", "127.0.0.1:0", "--faults", "explode"])
+        .env_clear()
+        .output()
+        .unwrap();
+
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("--faults") && told.contains("\"explode\""));
+}
+
+#[tokio::test]
+async fn a_healthcheck_follows_the_services_readiness() {
+    let vendor = vendor().await;
+    let pitaya = Binary::serve(&vendor, &[]).await;
+    let listen = pitaya.address.to_string();
+    let check = || {
+        Command::new(env!("CARGO_BIN_EXE_pitaya"))
+            .arg("healthcheck")
+            .env_clear()
+            .env("PITAYA_LISTEN", &listen)
+            .output()
+            .unwrap()
+            .status
+            .code()
+    };
+
+    assert_eq!(check(), Some(0));
+    pitaya.kill().await;
+    assert_eq!(check(), Some(1));
+}
+
+#[tokio::test]
+async fn the_document_is_printed_in_both_formats() {
+    let print = |format: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_pitaya"))
+            .args(["openapi", "--format", format])
+            .env_clear()
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stdout).unwrap()
+    };
+
+    let json: Value = serde_json::from_str(&print("json")).unwrap();
+
+    assert!(json["openapi"].as_str().unwrap().starts_with("3.1"));
+    assert!(json["paths"]["/v1/traffic"].is_object());
+    assert!(print("yaml").starts_with("openapi: 3.1"));
+}

@@ -1,0 +1,124 @@
+//! No token, no key and no word of the vendor's reaches a log, an answer or a metric.
+
+use std::fmt::Write;
+
+use pitaya::clock::Clock;
+use pitaya::simulator::{Fault, FaultKind, MARKER, RetryAfter, RowFault, Settings, Simulator};
+use sha2::{Digest, Sha256};
+
+use crate::support::Binary;
+
+const KEY: &str = "a-key-that-nobody-else-may-know";
+const WRONG_KEY: &str = "a-key-that-is-not-known-here";
+
+#[tokio::test]
+async fn the_most_talkative_log_tells_no_token_no_key_and_no_word_of_the_vendors() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("tokens.json");
+    let vendor = Simulator::start(Settings::default(), Clock::system())
+        .await
+        .unwrap();
+    let mut secrets = vec![vendor.refresh_token(), vendor.id_token()];
+    let clients = format!(
+        "[{{name = \"dashboard\", key_sha256 = \"{}\", admin = true}}]",
+        hex::encode(Sha256::digest(KEY))
+    );
+    let id_token = vendor.id_token();
+    let refresh_token = vendor.refresh_token();
+    let variables = [
+        // Each directive wins over the one before it, so that nothing but the process itself holds them back.
+        (
+            "RUST_LOG",
+            "trace,hyper=trace,hyper_util=trace,reqwest=trace,h2=trace,rustls=trace,hyper::proto=trace",
+        ),
+        ("AUTH", "required"),
+        ("CLIENTS", clients.as_str()),
+        ("UPSTREAM__ID_TOKEN", id_token.as_str()),
+        ("UPSTREAM__REFRESH_TOKEN", refresh_token.as_str()),
+        ("UPSTREAM__TOKEN_STORE", store.to_str().unwrap()),
+        ("UPSTREAM__SEND_TOKEN_ON_REFRESH", "true"),
+        ("UPSTREAM__TIMEOUT", "300ms"),
+        ("LIMITS__REQUEST_TIMEOUT", "2s"),
+    ];
+    let pitaya = Binary::serve(&vendor, &variables).await;
+    let row = |fault| Fault::new(FaultKind::Row(fault));
+    let faults = [
+        Fault::status(401).times(1),
+        Fault::status(400),
+        Fault::status(500).times(3),
+        Fault::throttled(RetryAfter::Seconds(0)).times(1),
+        Fault::new(FaultKind::Unsuccessful),
+        Fault::new(FaultKind::ErrorStatus),
+        Fault::new(FaultKind::Html),
+        Fault::new(FaultKind::Garbage),
+        Fault::new(FaultKind::Redirect),
+        Fault::new(FaultKind::Cut).times(1),
+        Fault::new(FaultKind::Hang).times(1),
+        row(RowFault::Text),
+        row(RowFault::MalformedTime),
+        Fault::status(401).on_tokens(),
+        Fault::status(500).on_tokens(),
+        Fault::new(FaultKind::Html).on_tokens(),
+        Fault::new(FaultKind::Garbage).on_tokens(),
+    ];
+
+    let mut told = String::new();
+    for (site, fault) in (1000..).zip(faults) {
+        vendor.expire_id_tokens();
+        vendor.inject(fault);
+        for (name, value) in [
+            ("X-API-Key", KEY.to_owned()),
+            ("Authorization", format!("Bearer {KEY}")),
+            ("X-API-Key", WRONG_KEY.to_owned()),
+        ] {
+            let path = format!("/v1/traffic?sites={site}&dates=2026-02-18&metric=entrances");
+            let request = pitaya.client.get(pitaya.url(&path)).header(name, value);
+            let response = request.send().await.unwrap();
+            write!(told, "{:?}", response.headers()).unwrap();
+            told += &response.text().await.unwrap();
+        }
+        vendor.clear_faults();
+        secrets.extend([vendor.refresh_token(), vendor.id_token()]);
+    }
+    for path in ["/metrics", "/readyz", "/livez", "/openapi.json"] {
+        told += &pitaya.get(path).await.text().await.unwrap();
+    }
+    pitaya.signal("TERM");
+    let ended = pitaya.ended().await;
+
+    assert_eq!(ended.status.code(), Some(0));
+    assert!(ended.log.contains("\"level\":\"DEBUG\""), "the log is on");
+    assert!(ended.log.contains("the tokens are renewed"));
+    told += &ended.log;
+    told += &ended.stdout;
+    secrets.extend([KEY.to_owned(), WRONG_KEY.to_owned(), MARKER.to_owned()]);
+    secrets.dedup();
+    assert!(secrets.len() > 10, "the tokens have been renewed");
+    for secret in secrets {
+        let line = told.lines().find(|line| line.contains(&secret));
+        assert!(line.is_none(), "{secret} in {line:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_printed_or_refused_shows_no_secret() {
+    let variables = [
+        ("PITAYA_UPSTREAM__CUSTOMER_IDS", "no number"),
+        ("PITAYA_UPSTREAM__REFRESH_TOKEN", "hush-refresh"),
+        ("PITAYA_UPSTREAM__ID_TOKEN", "hush-id"),
+    ];
+    for command in ["check-config", "serve"] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_pitaya"))
+            .arg(command)
+            .env_clear()
+            .envs(variables)
+            .output()
+            .unwrap();
+
+        assert_eq!(output.status.code(), Some(2));
+        let told = [output.stdout, output.stderr].concat();
+        let told = String::from_utf8(told).unwrap();
+        assert!(told.contains("PITAYA_UPSTREAM__CUSTOMER_IDS"), "{told}");
+        assert!(!told.contains("hush"), "{told}");
+    }
+}

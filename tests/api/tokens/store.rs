@@ -1,0 +1,269 @@
+//! The token store: whatever ends the process, the next one starts with tokens that work.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use pitaya::clock::Clock;
+use pitaya::simulator::{Rotation, Settings, Simulator, TokenSettings};
+use tempfile::TempDir;
+
+use crate::support::{Binary, column, true_entrances};
+
+/// A vendor whose ID tokens live for `ttl`, and whose refresh tokens live once.
+async fn rotating(ttl: Duration) -> Simulator {
+    let tokens = TokenSettings {
+        ttl,
+        ..TokenSettings::default()
+    };
+    let settings = Settings {
+        tokens,
+        ..Settings::default()
+    };
+    Simulator::start(settings, Clock::system()).await.unwrap()
+}
+
+fn folder() -> (TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.json");
+    let path = path.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+/// Whether the newest refresh token has reached the disk, in whichever file.
+fn is_kept(vendor: &Simulator, folder: &Path) -> bool {
+    let newest = vendor.refresh_token();
+    fs::read_dir(folder)
+        .unwrap()
+        .filter_map(|entry| fs::read_to_string(entry.unwrap().path()).ok())
+        .any(|content| content.contains(&newest))
+}
+
+async fn assert_right(pitaya: &Binary, vendor: &Simulator, site: u64) {
+    let query = format!("sites={site}&dates=2026-01-01&metric=entrances&bucket=day");
+    let answer = pitaya.rows(&query).await;
+    let truth = true_entrances(vendor, site, "2026-01-01");
+    assert_eq!(column(&answer, "entrances"), [truth]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_moment_the_next_process_has_tokens_that_work() {
+    let (folder, path) = folder();
+    let vendor = rotating(Duration::from_secs(3600)).await;
+    let mut configured = vendor.refresh_token();
+    let mut lost = 0;
+
+    for round in 0..10 {
+        let variables = [
+            ("UPSTREAM__TOKEN_STORE", path.as_str()),
+            ("UPSTREAM__REFRESH_TOKEN", configured.as_str()),
+        ];
+        let pitaya = Binary::serve(&vendor, &variables).await;
+        assert_right(&pitaya, &vendor, 1000 + round).await;
+        // Calls that are refused make renewals as fast as they can be.
+        let queries = async {
+            for site in 0_u64.. {
+                vendor.expire_id_tokens();
+                let site = 10_000 + round * 1000 + site;
+                let query = format!("sites={site}&dates=2026-01-01&metric=entrances");
+                pitaya.traffic(&query).await;
+            }
+        };
+        let moment = Duration::from_micros(rand::random_range(0..150_000));
+        let _ = tokio::time::timeout(moment, queries).await;
+        pitaya.kill().await;
+        assert_eq!(vendor.reused_tokens(), 0);
+        if !is_kept(&vendor, folder.path()) {
+            // It was still on its way to us, and the vendor, who has killed the one before, gives it to nobody again.
+            configured = vendor.reissue().refresh_token;
+            lost += 1;
+        }
+    }
+
+    assert!(lost <= 5, "{lost} of 10 lost their tokens");
+    assert!(vendor.refresh_count() > 20, "{}", vendor.refresh_count());
+}
+
+#[tokio::test]
+async fn killed_before_the_vendor_has_answered_the_stored_token_still_works() {
+    let (_folder, path) = folder();
+    let vendor = rotating(Duration::from_secs(3600)).await;
+    let first = vendor.refresh_token();
+    let variables = [
+        ("UPSTREAM__TOKEN_STORE", path.as_str()),
+        ("UPSTREAM__REFRESH_TOKEN", first.as_str()),
+    ];
+
+    for round in 0..3 {
+        let pitaya = Binary::serve(&vendor, &variables).await;
+        assert_right(&pitaya, &vendor, 1000 + round).await;
+        vendor.expire_id_tokens();
+        let refreshes = vendor.refresh_count();
+        let hold = vendor.hold_refreshes();
+        let query = format!("sites={}&dates=2026-01-01&metric=entrances", 2000 + round);
+        tokio::select! {
+            _ = pitaya.traffic(&query) => panic!("the renewal is held back"),
+            () = vendor.wait_for_refreshes(refreshes + 1) => {}
+        }
+        pitaya.kill().await;
+        // The vendor learns that nobody waits for its answer any more.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        hold.release();
+    }
+
+    let pitaya = Binary::serve(&vendor, &variables).await;
+    assert_right(&pitaya, &vendor, 3000).await;
+    assert_eq!(vendor.reused_tokens(), 0);
+}
+
+#[tokio::test]
+async fn an_end_by_sigterm_waits_for_a_renewal_under_way() {
+    let (folder, path) = folder();
+    let vendor = rotating(Duration::from_secs(3600)).await;
+    let first = vendor.refresh_token();
+    let variables = [
+        ("UPSTREAM__TOKEN_STORE", path.as_str()),
+        ("UPSTREAM__REFRESH_TOKEN", first.as_str()),
+    ];
+    let pitaya = Binary::serve(&vendor, &variables).await;
+    let hold = vendor.hold_refreshes();
+    tokio::select! {
+        _ = pitaya.traffic("sites=750&dates=2026-01-01&metric=entrances") => panic!("held back"),
+        () = vendor.wait_for_refreshes(1) => {}
+    }
+
+    pitaya.signal("TERM");
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    hold.release();
+    let ended = pitaya.ended().await;
+
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
+    assert!(is_kept(&vendor, folder.path()));
+    assert_ne!(vendor.refresh_token(), first);
+}
+
+#[tokio::test]
+async fn only_its_owner_may_read_the_store_and_nothing_is_left_beside_it() {
+    let (folder, path) = folder();
+    let vendor = rotating(Duration::from_secs(3600)).await;
+    let variables = [("UPSTREAM__TOKEN_STORE", path.as_str())];
+    let pitaya = Binary::serve(&vendor, &variables).await;
+
+    assert_right(&pitaya, &vendor, 750).await;
+
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        let name = entry.file_name();
+        assert_eq!(mode, 0o600, "{name:?}");
+        assert!(["tokens.json", "tokens.json.lock"].contains(&name.to_str().unwrap()));
+    }
+    assert!(is_kept(&vendor, folder.path()));
+}
+
+#[tokio::test]
+async fn a_store_that_is_corrupt_gives_way_to_the_configured_token() {
+    let (folder, path) = folder();
+    let vendor = rotating(Duration::from_secs(3600)).await;
+    fs::write(&path, "{\"refresh_token\": \"half of a").unwrap();
+    let variables = [("UPSTREAM__TOKEN_STORE", path.as_str())];
+    let pitaya = Binary::serve(&vendor, &variables).await;
+
+    assert_right(&pitaya, &vendor, 750).await;
+
+    assert!(is_kept(&vendor, folder.path()));
+    let ended = pitaya.kill().await;
+    assert!(ended.log.contains("the token store cannot be read"));
+    assert!(!ended.log.contains("half of a"));
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_written_is_told_and_the_process_works_on() {
+    let (_folder, path) = folder();
+    let vendor = rotating(Duration::from_secs(3600)).await;
+    let nowhere = format!("{path}.missing/tokens.json");
+    let variables = [("UPSTREAM__TOKEN_STORE", nowhere.as_str())];
+    let pitaya = Binary::serve(&vendor, &variables).await;
+
+    assert_right(&pitaya, &vendor, 750).await;
+    vendor.expire_id_tokens();
+    assert_right(&pitaya, &vendor, 751).await;
+
+    let metrics = pitaya.metrics().await;
+    assert!(metrics.contains("pitaya_upstream_token_store_failures_total 2"));
+    assert_eq!(vendor.reused_tokens(), 0);
+    let ended = pitaya.kill().await;
+    assert!(ended.log.contains("\"level\":\"ERROR\""), "{}", ended.log);
+}
+
+#[tokio::test]
+async fn a_stored_token_that_is_refused_gives_way_to_the_configured_one() {
+    let (folder, path) = folder();
+    let tokens = TokenSettings {
+        rotation: Rotation::Keep,
+        ..TokenSettings::default()
+    };
+    let settings = Settings {
+        tokens,
+        ..Settings::default()
+    };
+    let vendor = Simulator::start(settings, Clock::system()).await.unwrap();
+    let variables = [("UPSTREAM__TOKEN_STORE", path.as_str())];
+    let pitaya = Binary::serve(&vendor, &variables).await;
+    assert_right(&pitaya, &vendor, 750).await;
+    pitaya.kill().await;
+    let kept = fs::read_to_string(&path).unwrap();
+    fs::write(&path, kept.replace(&vendor.refresh_token(), "dead")).unwrap();
+    vendor.expire_id_tokens();
+
+    let pitaya = Binary::serve(&vendor, &variables).await;
+    assert_right(&pitaya, &vendor, 751).await;
+
+    assert_eq!(vendor.refresh_count(), 3, "at first, in vain, configured");
+    assert!(is_kept(&vendor, folder.path()));
+}
+
+#[tokio::test]
+async fn new_credentials_in_the_configuration_win_over_stored_ones() {
+    let (_folder, path) = folder();
+    let vendor = rotating(Duration::from_secs(3600)).await;
+    let variables = [("UPSTREAM__TOKEN_STORE", path.as_str())];
+    let pitaya = Binary::serve(&vendor, &variables).await;
+    assert_right(&pitaya, &vendor, 750).await;
+    pitaya.kill().await;
+    let _ = vendor.reissue();
+    vendor.reset_counts();
+
+    let pitaya = Binary::serve(&vendor, &variables).await;
+    assert_right(&pitaya, &vendor, 751).await;
+
+    let counts = vendor.counts();
+    assert_eq!((counts.refreshes, counts.reports), (1, 1));
+}
+
+#[tokio::test]
+async fn two_processes_on_one_store_renew_once_between_them() {
+    let (_folder, path) = folder();
+    let vendor = rotating(Duration::from_secs(3600)).await;
+    let first = vendor.refresh_token();
+    let variables = [
+        ("UPSTREAM__TOKEN_STORE", path.as_str()),
+        ("UPSTREAM__REFRESH_TOKEN", first.as_str()),
+    ];
+    let (one, other) = tokio::join!(
+        Binary::serve(&vendor, &variables),
+        Binary::serve(&vendor, &variables)
+    );
+
+    for round in 0..4 {
+        vendor.expire_id_tokens();
+        tokio::join!(
+            assert_right(&one, &vendor, 1000 + round),
+            assert_right(&other, &vendor, 2000 + round)
+        );
+    }
+
+    let counts = vendor.counts();
+    assert_eq!((counts.refreshes, counts.reused_tokens), (4, 0));
+}
