@@ -67,8 +67,8 @@ impl Upstream {
         }
     }
 
-    /// Waits until no renewal of the tokens is under way: to be called before the process ends, since a refresh token that the vendor
-    /// has just issued is the only one that works.
+    /// Waits until no renewal of the tokens is under way, and lets no other begin: to be called before the process ends, since a
+    /// refresh token that the vendor has just issued is the only one that works.
     pub async fn finish_renewal(&self) {
         self.reporter.finish_renewal().await;
     }
