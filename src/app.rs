@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -17,8 +17,9 @@ use crate::service::{self, Progress, TrafficService};
 use crate::telemetry;
 use crate::upstream::{StartError, Upstream, UpstreamError};
 
-/// How long the end of the process waits for a renewal of the tokens; with the drain it stays within the 30 s that are promised.
-const LAST_RENEWAL: Duration = Duration::from_secs(3);
+/// How long after the signal to end a renewal of the tokens is waited for, which is nearly all of the 30 s that are promised: a vendor
+/// that rotates refresh tokens gives each to us but once.
+const LAST_RENEWAL: Duration = Duration::from_secs(28);
 
 /// A service ready to be served.
 #[derive(Debug)]
@@ -131,13 +132,12 @@ impl App {
             // Readiness fails first, so that whoever balances load learns of it while requests are still answered.
             self.shutting_down.cancel();
             ended.cancel();
+            Instant::now()
         };
-        tokio::join!(public, administration, signal);
+        let ((), (), signalled) = tokio::join!(public, administration, signal);
         upkeep.abort();
-        if timeout(LAST_RENEWAL, self.service.finish_renewal())
-            .await
-            .is_err()
-        {
+        let renewed = timeout_at(signalled + LAST_RENEWAL, self.service.finish_renewal()).await;
+        if renewed.is_err() {
             tracing::warn!("the process ends while the tokens are being renewed");
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt, join_all};
+use futures_util::stream::{self, StreamExt};
 
 use super::Fetched;
 use super::error::{StartError, UpstreamError};
@@ -67,8 +68,8 @@ impl Upstream {
         }
     }
 
-    /// Waits until no renewal of the tokens is under way: to be called before the process ends, since a refresh token that the vendor
-    /// has just issued is the only one that works.
+    /// Waits until no renewal of the tokens is under way, and lets no other begin: to be called before the process ends, since a
+    /// refresh token that the vendor has just issued is the only one that works.
     pub async fn finish_renewal(&self) {
         self.reporter.finish_renewal().await;
     }
@@ -100,11 +101,23 @@ impl Upstream {
         request: &ReportRequest,
         attempts: Attempts,
     ) -> Outcome {
-        let parts = self.limits.split(request);
-        let parts = parts
-            .into_iter()
-            .map(|part| self.part(job, part, attempts, 0));
-        Outcome::all(join_all(parts).await)
+        self.split(job, request, attempts, 0).await
+    }
+
+    async fn split(
+        &self,
+        job: &Job,
+        request: &ReportRequest,
+        attempts: Attempts,
+        halvings: u32,
+    ) -> Outcome {
+        let parts = self.limits.split(request).into_iter();
+        // No more at once than may be in flight: what the first ones teach of the vendor's bound is for those that wait.
+        let outcomes = stream::iter(parts)
+            .map(|part| self.part(job, part, attempts, halvings))
+            .buffer_unordered(self.reporter.max_concurrency())
+            .collect::<Vec<_>>();
+        Outcome::all(outcomes.await)
     }
 
     /// Asks for one part, and for smaller ones where that fails for its size or for one of its sites.
@@ -116,6 +129,9 @@ impl Upstream {
         halvings: u32,
     ) -> BoxFuture<'a, Outcome> {
         async move {
+            if !self.limits.admit(&request) {
+                return self.split(job, &request, attempts, halvings).await;
+            }
             let result = self.reporter.report(job, &request, attempts).await;
             self.conclude(job, request, result, attempts, halvings)
                 .await
@@ -182,9 +198,8 @@ impl Upstream {
             let second = Outcome::failed(second, Arc::new(error.clone()));
             return Outcome::all([first, second]);
         }
-        let second = self.limits.split(&second).into_iter();
-        let second = second.map(|part| self.part(job, part, attempts, halvings + 1));
-        Outcome::all(join_all(second).await.into_iter().chain([first]))
+        let second = self.part(job, second, attempts, halvings + 1).await;
+        Outcome::all([first, second])
     }
 
     /// Whether the smallest part of `request` can be had: a vendor that truncates everything is not asked thousands of times.

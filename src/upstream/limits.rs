@@ -109,6 +109,15 @@ impl Limits {
         parts
     }
 
+    /// Whether `request` may be asked for as it is: what was split off waits for its turn, and the bound may have been lowered meanwhile.
+    pub(super) fn admit(&self, request: &ReportRequest) -> bool {
+        let size = size(request);
+        let bound = self.lock();
+        bound.size.is_none_or(|bound| size <= bound)
+            || bound.trial == Some(size)
+            || Self::halves(request).is_none()
+    }
+
     /// The two halves of a request that was too large: by sites, else by days; `None` for a single site and day.
     pub(super) fn halves(request: &ReportRequest) -> Option<[ReportRequest; 2]> {
         if request.sites.len() > 1 {
@@ -239,7 +248,9 @@ mod tests {
                 let mut todo = vec![request(sites, days)];
                 while let Some(whole) = todo.pop() {
                     for part in limits.split(&whole) {
-                        if truncates(&part) {
+                        if !limits.admit(&part) {
+                            todo.push(part);
+                        } else if truncates(&part) {
                             limits.was_too_large(&part);
                             refused += 1;
                             todo.extend(Limits::halves(&part).into_iter().flatten());

@@ -7,7 +7,7 @@ pub use binary::Binary;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::civil::Date;
@@ -40,6 +40,7 @@ pub struct TestClock {
     micros: Arc<AtomicI64>,
     /// Whether `micros` are how far it is ahead of the system's clock, rather than the time at which it stands.
     runs: bool,
+    broken: Arc<AtomicBool>,
 }
 
 impl TestClock {
@@ -49,6 +50,7 @@ impl TestClock {
         Self {
             micros: Arc::new(AtomicI64::new(time.as_microsecond())),
             runs: false,
+            broken: Arc::default(),
         }
     }
 
@@ -57,10 +59,17 @@ impl TestClock {
         Self {
             micros: Arc::new(AtomicI64::new(ahead.as_micros() as i64)),
             runs: true,
+            broken: Arc::default(),
         }
     }
 
+    /// Makes whoever asks for the time panic, which is as near to a bug as a test can come.
+    pub fn break_down(&self, broken: bool) {
+        self.broken.store(broken, Ordering::SeqCst);
+    }
+
     pub fn now(&self) -> Timestamp {
+        assert!(!self.broken.load(Ordering::SeqCst), "the clock is broken");
         let micros = self.micros.load(Ordering::SeqCst);
         if self.runs {
             return Timestamp::now() + SignedDuration::from_micros(micros);

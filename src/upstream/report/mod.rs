@@ -118,6 +118,11 @@ impl Reporter {
         })
     }
 
+    /// Reports in flight at once, at most: at least 1.
+    pub(super) fn max_concurrency(&self) -> usize {
+        self.settings.max_concurrency.max(1)
+    }
+
     /// A fetch that begins now.
     pub(super) fn job(&self) -> Job {
         Job {
@@ -128,7 +133,7 @@ impl Reporter {
         }
     }
 
-    /// Waits for a renewal of the tokens that is under way.
+    /// Waits for a renewal of the tokens that is under way, and lets no other begin.
     pub(super) async fn finish_renewal(&self) {
         self.tokens.finish_renewal().await;
     }

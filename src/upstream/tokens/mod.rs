@@ -132,9 +132,10 @@ impl Tokens {
             .map_err(|_| UpstreamError::Internal("the renewal of the tokens died".to_owned()))?
     }
 
-    /// Waits for the renewal under way, if any: what the vendor has issued must be on disk before the process ends.
+    /// Waits for the renewal under way, if any, and lets no other begin: what the vendor has issued must be on disk before the process
+    /// ends.
     pub(super) async fn finish_renewal(&self) {
-        drop(self.0.renewing.lock().await);
+        std::mem::forget(self.0.renewing.lock().await);
     }
 
     /// What readiness and operators are told.

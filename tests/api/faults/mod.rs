@@ -2,6 +2,7 @@
 
 mod answers;
 mod circuit;
+mod panics;
 mod partial;
 mod pressure;
 mod retries;
