@@ -58,7 +58,8 @@ async fn demo(variables: &[(&str, &str)]) -> (Child, String) {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     loop {
         let line = lines.next_line().await.unwrap().unwrap();
-        if let Some((base, _)) = line.split_once("/v1/") {
+        // The last line of the announcement: who stops reading before breaks the pipe, and the process with it.
+        if let Some(base) = line.strip_suffix("/metrics") {
             return (child, base.to_owned());
         }
     }
