@@ -261,7 +261,7 @@ mod tests {
                 }
             }
 
-            prop_assert!(refused <= 60, "{} refused", refused);
+            prop_assert!(refused <= 120, "{} refused", refused);
         }
     }
 
