@@ -8,6 +8,10 @@ demo *arguments:
 
 test: (ci "tests")
 
+# Minutes of all faults under load, and then every cached figure compared with the truth.
+soak:
+    cargo test --test api -- --ignored --nocapture soak
+
 lint: (ci "format" "lint" "docs")
 
 # Whether the committed document is the one that the code describes.

@@ -85,15 +85,16 @@ fn demo_query(customer: CustomerId) -> Option<Query> {
 /// Tells where to go, on standard output: an example, the explorer, the documentation, the sites and the metrics, a line each.
 fn announce(listen: SocketAddr, admin_listen: Option<SocketAddr>) -> Result<(), CommandError> {
     let administration = admin_listen.unwrap_or(listen);
-    let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
+    let text = format!(
         "Pitaya is ready, in front of a simulated vendor. Try:\n\
          http://{listen}/v1/traffic?sites=750,751&dates=last_7_days&metric=entrances&bucket=day\n\
          http://{listen}/\n\
          http://{listen}/docs\n\
          http://{listen}/v1/sites\n\
-         http://{administration}/metrics"
-    )?;
+         http://{administration}/metrics\n"
+    );
+    // In one piece: whoever reads the first line may leave before a second one is written, which would be an error.
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
 }

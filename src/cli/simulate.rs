@@ -48,14 +48,17 @@ async fn simulate(settings: Settings) -> Result<(), CommandError> {
 
 /// Tells how to put Pitaya in front of it, as variables that can be pasted.
 fn announce(vendor: &Simulator) -> Result<(), CommandError> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "PITAYA_UPSTREAM__BASE_URL={}", vendor.base_url())?;
-    writeln!(out, "PITAYA_UPSTREAM__TOKEN_URL={}", vendor.token_url())?;
-    writeln!(
-        out,
-        "PITAYA_UPSTREAM__REFRESH_TOKEN={}",
+    let text = format!(
+        "PITAYA_UPSTREAM__BASE_URL={}\n\
+         PITAYA_UPSTREAM__TOKEN_URL={}\n\
+         PITAYA_UPSTREAM__REFRESH_TOKEN={}\n\
+         PITAYA_UPSTREAM__CUSTOMER_IDS={DEMO_CUSTOMER}\n",
+        vendor.base_url(),
+        vendor.token_url(),
         vendor.refresh_token()
-    )?;
-    writeln!(out, "PITAYA_UPSTREAM__CUSTOMER_IDS={DEMO_CUSTOMER}")?;
+    );
+    // In one piece: whoever reads the first line may leave before a second one is written, which would be an error.
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
 }

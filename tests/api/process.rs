@@ -286,6 +286,17 @@ async fn the_demo_tells_where_to_go_and_each_of_these_places_answers() {
 }
 
 #[tokio::test]
+async fn whoever_reads_the_first_line_only_does_not_end_the_process() {
+    let listen = &[("PITAYA_LISTEN", "127.0.0.1:0")];
+    let simulate = &["simulate", "--listen", "127.0.0.1:0"];
+    let (demo, _) = started(&["demo"], listen, "Try:").await;
+    let (vendor, _) = started(simulate, &[], "/").await;
+
+    assert_eq!(terminated(demo).await, Some(0));
+    assert_eq!(terminated(vendor).await, Some(0));
+}
+
+#[tokio::test]
 async fn the_simulated_vendor_begins_with_its_faults_and_tells_how_to_be_asked() {
     let arguments = &[
         "simulate",
