@@ -1,5 +1,7 @@
 //! Logs, metrics and traces: where they go, in what form, and what must never be in them.
 
+mod json;
+mod lines;
 mod traces;
 
 use std::fmt;
@@ -10,13 +12,14 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::filter::{FilterExt, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 use url::Url;
 
+use self::json::JsonLine;
+use self::lines::{Flush, Lines};
 use self::traces::{BoxedLayer, Exporting, SPANS};
 
 /// The HTTP stack. Below info it logs header values and pieces of bodies, and with them our tokens, the callers' keys and what the
@@ -98,20 +101,16 @@ pub struct InvalidFilter;
 /// where it is told where to. Not to be called in an asynchronous task.
 ///
 /// Lines are written by a thread of their own, so that no request waits for a slow reader of logs; where they pile up, the newest are
-/// dropped. What is still unwritten or unsent is written and sent when the guard is dropped: keep it until the process ends.
+/// dropped and counted. What is still unwritten or unsent is written and sent when the guard is dropped: keep it until the process ends.
 ///
 /// # Errors
 ///
 /// Where the process logs already, or the exporter of traces can't be made.
 pub fn init(settings: &Settings) -> Result<Guard, InitError> {
-    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+    let (writer, flush) = Lines::to(std::io::stderr()).map_err(InitError::Thread)?;
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines: BoxedLayer = match settings.format {
-        Format::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .boxed(),
+        Format::Json => lines.event_format(JsonLine).boxed(),
         Format::Pretty => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
     };
     let filter = EnvFilter::new(&settings.filter.0).and(cap());
@@ -128,7 +127,7 @@ pub fn init(settings: &Settings) -> Result<Guard, InitError> {
         .map_err(|_| InitError::AlreadyLogging)?;
     Ok(Guard {
         _exporting: exporting,
-        _lines: guard,
+        _lines: flush,
     })
 }
 
@@ -137,7 +136,7 @@ pub fn init(settings: &Settings) -> Result<Guard, InitError> {
 #[must_use = "logs and traces end when it is dropped"]
 pub struct Guard {
     _exporting: Option<Exporting>,
-    _lines: WorkerGuard,
+    _lines: Flush,
 }
 
 /// Why logs and traces can't be had.
@@ -146,6 +145,9 @@ pub enum InitError {
     /// A process can be told only once where to log.
     #[error("the process logs already")]
     AlreadyLogging,
+    /// The system gives no thread to write lines.
+    #[error("logs can't be written: {0}")]
+    Thread(std::io::Error),
     /// The exporter of traces can't be made.
     #[error("traces can't be sent: {0}")]
     Exporter(Box<dyn std::error::Error + Send + Sync>),
@@ -173,6 +175,10 @@ pub fn metrics() -> &'static PrometheusHandle {
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("metrics are recorded elsewhere already, and will be missing here");
         }
+        metrics::describe_counter!(
+            lines::DROPPED,
+            "Log lines dropped, since whoever reads the log was too slow."
+        );
         handle
     })
 }

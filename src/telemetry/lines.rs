@@ -1,0 +1,209 @@
+//! Log lines on their way out: gathered, so that a line costs its writer neither a system call nor the waking of another thread.
+
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// How long lines are gathered before they are written together.
+const GATHER: Duration = Duration::from_millis(10);
+/// So many bytes are written without waiting for more.
+const ENOUGH: usize = 256 << 10;
+/// Where a slow reader lets more than this pile up, the newest lines are dropped.
+const MOST: usize = 16 << 20;
+/// How long the end waits for a reader of logs that takes nothing.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Counts lines that were dropped.
+pub(super) const DROPPED: &str = "pitaya_log_lines_dropped_total";
+
+/// Takes whole lines, and never waits. Cloning shares it.
+#[derive(Clone, Debug)]
+pub(super) struct Lines(Arc<Shared>);
+
+/// Writes what is still waiting when it is dropped.
+#[derive(Debug)]
+pub(super) struct Flush {
+    lines: Lines,
+    ended: Receiver<()>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// Told when there is something to write after there was nothing, when it is enough, and at the end.
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    ending: bool,
+}
+
+impl Lines {
+    /// Starts the thread that writes to `out`.
+    pub(super) fn to(out: impl Write + Send + 'static) -> io::Result<(Self, Flush)> {
+        let lines = Self(Arc::default());
+        let (alive, ended) = channel();
+        let writing = lines.clone();
+        thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || writing.keep_writing(out, &alive))?;
+        let flush = Flush {
+            lines: lines.clone(),
+            ended,
+        };
+        Ok((lines, flush))
+    }
+
+    fn keep_writing(&self, mut out: impl Write, _alive: &Sender<()>) {
+        let mut taken = Vec::new();
+        while self.take(&mut taken) {
+            // A log that nobody can be told of is no reason to stop serving.
+            let _ = out.write_all(&taken).and_then(|()| out.flush());
+            taken.clear();
+        }
+    }
+
+    /// Swaps `into`, which is empty, for what is waiting, once it is time to write it; false at the end.
+    fn take(&self, into: &mut Vec<u8>) -> bool {
+        let Shared { waiting, changed } = &*self.0;
+        let nothing = |waiting: &mut Waiting| waiting.bytes.is_empty() && !waiting.ending;
+        let little = |waiting: &mut Waiting| waiting.bytes.len() < ENOUGH && !waiting.ending;
+        let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = changed.wait_while(waiting, nothing);
+        let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+        let waited = changed.wait_timeout_while(waiting, GATHER, little);
+        let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut waiting.bytes, into);
+        !into.is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut waiting = self.lock();
+        let before = waiting.bytes.len();
+        if before + line.len() > MOST {
+            drop(waiting);
+            metrics::counter!(DROPPED).increment(1);
+            return Ok(line.len());
+        }
+        waiting.bytes.extend_from_slice(line);
+        let after = waiting.bytes.len();
+        drop(waiting);
+        if before == 0 || (before < ENOUGH && after >= ENOUGH) {
+            self.0.changed.notify_one();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        self.lines.lock().ending = true;
+        self.lines.0.changed.notify_one();
+        // The thread never sends: what is heard is that it has ended.
+        let _ = self.ended.recv_timeout(LAST_WORDS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Takes nothing until it is let go.
+    struct Stuck(Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn every_line_of_every_thread_is_written_whole_and_in_order() {
+        let captured = Captured::default();
+        let (lines, flush) = Lines::to(captured.clone()).unwrap();
+
+        let writers = ["a", "b", "c"].map(|name| {
+            let mut lines = lines.clone();
+            thread::spawn(move || {
+                for number in 0..5000 {
+                    lines
+                        .write_all(format!("{name} {number}\n").as_bytes())
+                        .unwrap();
+                }
+            })
+        });
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        drop(flush);
+
+        let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 15_000);
+        for name in ["a ", "b ", "c "] {
+            let numbers = text.lines().filter_map(|line| line.strip_prefix(name));
+            assert!(numbers.eq((0..5000).map(|number| number.to_string())));
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_a_reader_that_takes_nothing_and_what_piles_up_is_bounded() {
+        let (release, stuck) = sync_channel(0);
+        let (mut lines, flush) = Lines::to(Stuck(stuck)).unwrap();
+        let line = vec![b'x'; 1 << 20];
+
+        for _ in 0..40 {
+            lines.write_all(&line).unwrap();
+        }
+
+        assert!(lines.lock().bytes.len() <= MOST);
+        drop(release);
+        drop(flush);
+    }
+}
