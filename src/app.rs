@@ -115,7 +115,8 @@ impl App {
         let upkeep = tokio::spawn(telemetry::keep_metrics());
         let ended = CancellationToken::new();
         let until = |token: &CancellationToken| token.clone().cancelled_owned();
-        let public = http::serve(listener, self.router(), until(&ended), limits);
+        let routes = http::Routes::public(self.state.clone());
+        let public = http::serve(listener, routes, until(&ended), limits);
         let administration = async {
             if let Some(admin) = admin {
                 http::serve(

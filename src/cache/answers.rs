@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use headers::ETag;
 use jiff::Timestamp;
-use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
+use metrics::{Counter, counter};
+use quick_cache::sync::Cache;
+use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use crate::domain::query::Query;
 
@@ -39,6 +40,13 @@ pub struct RenderedAnswer {
 const ETAG_BYTES: usize = 40;
 
 impl RenderedAnswer {
+    /// The body in that content coding, if it has been asked for before.
+    #[must_use]
+    pub fn coded(&self, coding: &str) -> Option<&Bytes> {
+        let (_, bytes) = self.coded.iter().find(|(known, _)| *known == coding)?;
+        Some(bytes)
+    }
+
     fn bytes(&self) -> usize {
         let coded: usize = self
             .coded
@@ -49,64 +57,190 @@ impl RenderedAnswer {
     }
 }
 
-/// Rendered answers in memory.
-pub struct AnswerStore {
-    answers: Cache<Arc<AnswerKey>, Arc<RenderedAnswer>, foldhash::fast::RandomState>,
-}
+type Answers = Cache<
+    Arc<AnswerKey>,
+    Arc<RenderedAnswer>,
+    Bytewise,
+    foldhash::fast::RandomState,
+    CountEvictions,
+>;
 
-/// What the map itself costs for each entry, the key's lists included.
-fn entry_overhead(key: &AnswerKey) -> usize {
-    200 + size_of::<AnswerKey>() + size_of_val(&*key.query.sites) + size_of_val(&*key.query.metrics)
-}
+/// Rendered answers in memory.
+pub struct AnswerStore(Answers);
+
+/// An answer that is larger than its shard is not kept, so that shards must not be too small.
+const SHARD_BYTES: u64 = 8 << 20;
+const MAX_SHARDS: u64 = 64;
+/// What the map reckons its first size with; it grows where answers are smaller.
+const TYPICAL_BYTES: u64 = 16 << 10;
 
 impl AnswerStore {
     /// A store of at most `max_bytes`.
+    ///
+    /// # Panics
+    ///
+    /// Never: the map's options are complete.
     #[must_use]
     pub fn new(max_bytes: u64) -> Self {
-        let answers = Cache::builder()
-            .max_capacity(max_bytes)
-            .weigher(|key: &Arc<AnswerKey>, answer: &Arc<RenderedAnswer>| {
-                u32::try_from(answer.bytes() + entry_overhead(key)).unwrap_or(u32::MAX)
-            })
-            .eviction_policy(EvictionPolicy::lru())
-            .eviction_listener(|_, _, cause| {
-                if cause.was_evicted() {
-                    metrics::counter!("pitaya_cache_evictions_total", "kind" => "answers")
-                        .increment(1);
-                }
-            })
-            .build_with_hasher(foldhash::fast::RandomState::default());
-        Self { answers }
+        let shards = (max_bytes / SHARD_BYTES).clamp(1, MAX_SHARDS);
+        let items = usize::try_from(max_bytes / TYPICAL_BYTES).unwrap_or(0);
+        let options = OptionsBuilder::new()
+            .shards(usize::try_from(shards).unwrap_or(1))
+            .weight_capacity(max_bytes)
+            .estimated_items_capacity(items)
+            .build()
+            .expect("both capacities are given");
+        let evictions = counter!("pitaya_cache_evictions_total", "kind" => "answers");
+        Self(Cache::with_options(
+            options,
+            Bytewise,
+            foldhash::fast::RandomState::default(),
+            CountEvictions(evictions),
+        ))
     }
 
     /// The answer to `key`, if all its figures are within their TTL at `now` and none has been purged since (`epoch`).
     #[must_use]
     pub fn get(&self, key: &AnswerKey, now: Timestamp, epoch: u64) -> Option<Arc<RenderedAnswer>> {
-        let answer = self.answers.get(key)?;
-        if now < answer.expires_at && answer.epoch == epoch {
+        let good = |answer: &RenderedAnswer| now < answer.expires_at && answer.epoch == epoch;
+        let answer = self.0.get(key)?;
+        if good(&answer) {
             return Some(answer);
         }
-        self.answers.invalidate(key);
+        // Another caller may have put a newer one there in the meantime.
+        self.0.remove_if(key, |answer| !good(answer));
         None
     }
 
     /// Keeps an answer, instead of what was kept for `key` before.
-    pub fn put(&self, key: AnswerKey, answer: Arc<RenderedAnswer>) {
-        self.answers.insert(Arc::new(key), answer);
+    pub fn put(&self, key: Arc<AnswerKey>, answer: Arc<RenderedAnswer>) {
+        self.0.insert(key, answer);
     }
 
     /// How many bytes are held.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.answers.run_pending_tasks();
-        self.answers.weighted_size()
+        self.0.weight()
     }
 }
 
 impl fmt::Debug for AnswerStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AnswerStore")
-            .field("answers", &self.answers.entry_count())
+            .field("answers", &self.0.len())
             .finish()
+    }
+}
+
+/// Weighs an answer by the bytes that it and its key hold.
+#[derive(Clone, Debug)]
+struct Bytewise;
+
+/// What the map itself costs for each entry: its slot, its place in the queues, two reference counts.
+const ENTRY_OVERHEAD: usize = 100;
+
+impl Weighter<Arc<AnswerKey>, Arc<RenderedAnswer>> for Bytewise {
+    fn weight(&self, key: &Arc<AnswerKey>, answer: &Arc<RenderedAnswer>) -> u64 {
+        let lists = size_of_val(&*key.query.sites) + size_of_val(&*key.query.metrics);
+        (answer.bytes() + size_of::<AnswerKey>() + lists + ENTRY_OVERHEAD) as u64
+    }
+}
+
+/// Counts what had to go for want of room, and frees it when the map is no longer locked.
+#[derive(Clone)]
+struct CountEvictions(Counter);
+
+impl Lifecycle<Arc<AnswerKey>, Arc<RenderedAnswer>> for CountEvictions {
+    type RequestState = Option<Arc<RenderedAnswer>>;
+
+    fn begin_request(&self) -> Self::RequestState {
+        None
+    }
+
+    fn before_evict(
+        &self,
+        _: &mut Self::RequestState,
+        _: &Arc<AnswerKey>,
+        _: &mut Arc<RenderedAnswer>,
+    ) {
+        self.0.increment(1);
+    }
+
+    fn on_evict(
+        &self,
+        freed: &mut Self::RequestState,
+        _: Arc<AnswerKey>,
+        answer: Arc<RenderedAnswer>,
+    ) {
+        *freed = Some(answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::bucket::{Bucket, Hours};
+    use crate::domain::dates::DateRange;
+    use crate::domain::metric::Metric;
+    use crate::domain::query::{Fill, GroupBy};
+    use crate::domain::site::{CustomerId, SiteId};
+
+    fn key(site: u64) -> Arc<AnswerKey> {
+        Arc::new(AnswerKey {
+            query: Query {
+                customer: CustomerId::new(1).unwrap(),
+                sites: vec![SiteId::new(site).unwrap()],
+                dates: DateRange::day(jiff::civil::date(2026, 2, 18)).unwrap(),
+                metrics: vec![Metric::Entrances],
+                bucket: Bucket::Day,
+                hours: Hours::ALL_DAY,
+                group_by: GroupBy::Site,
+                fill: Fill::Null,
+            },
+            form: "application/json",
+        })
+    }
+
+    fn answer(bytes: usize, expires_at: &str, epoch: u64) -> Arc<RenderedAnswer> {
+        Arc::new(RenderedAnswer {
+            plain: vec![b'x'; bytes].into(),
+            coded: Vec::new(),
+            etag: "W/\"a\"".parse().unwrap(),
+            expires_at: expires_at.parse().unwrap(),
+            epoch,
+        })
+    }
+
+    #[test]
+    fn an_answer_serves_until_its_first_figure_expires_or_a_purge() {
+        let store = AnswerStore::new(1 << 20);
+        let now: Timestamp = "2026-02-19T12:00:00Z".parse().unwrap();
+        let later: Timestamp = "2026-02-19T13:00:00Z".parse().unwrap();
+
+        store.put(key(1), answer(10, "2026-02-19T13:00:00Z", 3));
+
+        assert!(store.get(&key(1), now, 3).is_some());
+        assert!(store.get(&key(2), now, 3).is_none());
+        assert!(store.get(&key(1), later, 3).is_none(), "expired");
+        assert_eq!(store.bytes(), 0, "and gone");
+
+        store.put(key(1), answer(10, "2026-02-19T13:00:00Z", 3));
+        assert!(store.get(&key(1), now, 4).is_none(), "purged");
+    }
+
+    #[test]
+    fn the_bytes_held_stay_within_the_bound() {
+        let store = AnswerStore::new(1 << 20);
+        let now: Timestamp = "2026-02-19T12:00:00Z".parse().unwrap();
+
+        for site in 1..=1000 {
+            store.put(key(site), answer(10_000, "2026-02-20T00:00:00Z", 0));
+            assert!(store.bytes() <= 1 << 20);
+        }
+
+        let held = (1..=1000).filter(|site| store.get(&key(*site), now, 0).is_some());
+        assert!(held.count() > 50, "most of the room is used");
+        store.put(key(2000), answer(2 << 20, "2026-02-20T00:00:00Z", 0));
+        assert!(store.get(&key(2000), now, 0).is_none(), "larger than all");
     }
 }

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -14,24 +14,66 @@ use tracing::Instrument;
 use super::auth::Caller;
 use super::cors;
 use super::in_flight::Admitted;
-use super::observe::{Observation, route_of, show_in_flight};
+use super::observe::Observation;
+use super::present;
 use super::problem::{ApiError, of_panic};
 use super::rate_limit::Standing;
 use super::request_id::{RequestId, X_REQUEST_ID};
 use super::state::AppState;
 use super::trace::request_span;
+use super::traffic;
+use crate::service::Progress;
 
 /// Longest path and query: 200 sites of the longest ids, percent-encoded commas and all, fit in.
 const MAX_URI_BYTES: usize = 16 * 1024;
 pub(super) const URI_TOO_LONG: ApiError = ApiError::UriTooLong(MAX_URI_BYTES);
 /// Largest header fields, names and values together. Hyper reads somewhat more, so that the refusal can be a problem answer.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
-/// Most header fields; hyper refuses more by itself.
-pub(super) const MAX_HEADER_FIELDS: usize = 100;
+/// Most header fields; hyper refuses more by itself. It is hyper's own default: one that is set costs each request an array to fill.
+const MAX_HEADER_FIELDS: usize = 100;
 pub(super) const HEADERS_TOO_LARGE: ApiError = ApiError::HeadersTooLarge {
     bytes: MAX_HEADER_BYTES,
     fields: MAX_HEADER_FIELDS,
 };
+
+/// What answers a request that was let in.
+pub(super) enum Inside {
+    /// Whichever of the router's routes it is for.
+    Routes(Next),
+    /// The route of traffic, which every dashboard calls all day: it is spared the router.
+    Traffic,
+}
+
+impl Inside {
+    async fn run(self, state: &AppState, mut request: Request, visit: Option<Visit>) -> Response {
+        match (self, visit) {
+            (Self::Traffic, Some(visit)) => {
+                let (request, _) = request.into_parts();
+                let answer = traffic::answer(state, &visit, &request).await;
+                answer.unwrap_or_else(ApiError::into_response)
+            }
+            (Self::Traffic, None) => ApiError::NotFound.into_response(),
+            (Self::Routes(next), visit) => {
+                if let Some(visit) = visit {
+                    request.extensions_mut().insert(Arc::clone(&visit.caller));
+                    request.extensions_mut().insert(visit);
+                }
+                next.run(request).await
+            }
+        }
+    }
+}
+
+/// What the handler of traffic is told of a request, beside the request itself.
+#[derive(Clone)]
+pub(super) struct Visit {
+    /// Who asks.
+    pub(super) caller: Arc<Caller>,
+    /// The id that the answer will have.
+    pub(super) id: RequestId,
+    /// Where to tell of the vendor's reports that are waited for.
+    pub(super) progress: Arc<Progress>,
+}
 
 /// What is found out about a request on its way in, for its way out.
 #[derive(Default)]
@@ -42,11 +84,11 @@ struct Passage {
 
 /// Admits, identifies, answers and accounts for a request.
 pub(super) async fn edge(
-    State(state): State<AppState>,
-    mut request: Request,
-    next: Next,
+    state: &AppState,
+    request: Request,
+    route: &'static str,
+    inside: Inside,
 ) -> Response {
-    let route = route_of(&request);
     let observation = Observation::begin(&request, route);
     let id = RequestId::of(request.headers());
     let span = request_span(&request, route, &id);
@@ -54,25 +96,26 @@ pub(super) async fn edge(
     let origin = cors::allowed_origin(&settings.allowed_origins, request.headers());
 
     let admitted = state.in_flight().admit();
-    show_in_flight(state.in_flight().now());
     let mut passage = Passage::default();
     let answered = if cors::is_preflight(request.method(), request.headers()) {
         Ok(cors::preflight(origin.as_ref()))
     } else {
-        match admit(&state, &mut request, route, admitted.as_ref(), &mut passage) {
+        match admit(state, &request, route, admitted.as_ref(), &mut passage) {
             Ok(()) => {
-                request.extensions_mut().insert(id.clone());
-                request.extensions_mut().insert(observation.progress());
+                let visit = passage.caller.as_ref().map(|caller| Visit {
+                    caller: Arc::clone(caller),
+                    id: id.clone(),
+                    progress: observation.progress(),
+                });
                 // A panic must not take the connection, and the other requests on it, with it.
-                let run = next.run(request).instrument(span.clone());
-                let answer = AssertUnwindSafe(run).catch_unwind().await;
+                let run = AssertUnwindSafe(inside.run(state, request, visit));
+                let answer = run.catch_unwind().instrument(span.clone()).await;
                 answer.map_err(|panic| of_panic(&*panic))
             }
             Err(refusal) => Err(refusal),
         }
     };
     drop(admitted);
-    show_in_flight(state.in_flight().now());
 
     let mut response = answered.unwrap_or_else(ApiError::into_response);
     if let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() {
@@ -92,7 +135,7 @@ pub(super) async fn edge(
     }
     let client = passage.caller.as_ref();
     let client = client.and_then(|caller| caller.name.as_deref());
-    observation.end(&response, &id, client, &span);
+    observation.end(&response, &id, client, &span, state.instruments());
     response
 }
 
@@ -106,7 +149,7 @@ pub(super) fn mark(headers: &mut HeaderMap, id: &RequestId) {
 /// Everything that can refuse a request before its route sees it.
 fn admit(
     state: &AppState,
-    request: &mut Request,
+    request: &Request,
     route: &str,
     admitted: Option<&Admitted<'_>>,
     passage: &mut Passage,
@@ -131,7 +174,6 @@ fn admit(
         if caller.name.is_some() {
             passage.standing = state.rate_limits().count(caller.index);
         }
-        request.extensions_mut().insert(Arc::clone(&caller));
         passage.caller = Some(caller);
         if let Some(wait) = passage.standing.as_ref().and_then(|standing| standing.wait) {
             return Err(ApiError::RateLimited(wait));
@@ -143,6 +185,9 @@ fn admit(
 /// A cache between must not show one origin's answer to another's pages.
 fn vary_by_origin(headers: &mut HeaderMap) {
     let said = headers.get_all(VARY).iter().any(|vary| {
+        if *vary == present::VARY {
+            return true;
+        }
         let fields = vary.to_str().unwrap_or_default().split(',');
         fields
             .map(str::trim)

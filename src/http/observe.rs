@@ -1,14 +1,19 @@
 //! What operators see of each request: one log line, and metrics.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::extract::MatchedPath;
 use axum::response::Response;
 use http::header::{CONTENT_LENGTH, HeaderName};
-use http::{Method, Request, Uri};
+use http::{Method, Request, StatusCode, Uri};
 use http_body::Body as _;
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
 use tracing::Span;
 
 use super::request_id::RequestId;
@@ -29,6 +34,52 @@ pub fn describe_metrics() {
         "Time from a request's head to its answer's, by route."
     );
     describe_gauge!(IN_FLIGHT, "Requests being answered.");
+}
+
+/// What requests are counted and timed with. Finding an instrument in the registry by its labels costs more than using it, so that
+/// each is found once: there are few routes, methods and statuses.
+#[derive(Default)]
+pub(super) struct Instruments(RwLock<HashMap<Labels, Instrument, foldhash::fast::RandomState>>);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Labels {
+    method: &'static str,
+    route: &'static str,
+    status: StatusCode,
+}
+
+#[derive(Clone)]
+struct Instrument {
+    requests: Counter,
+    duration: Histogram,
+}
+
+impl Instruments {
+    fn record(&self, labels: Labels, elapsed: Duration) {
+        let known = {
+            let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            known.get(&labels).cloned()
+        };
+        let instrument = known.unwrap_or_else(|| self.find(labels));
+        instrument.requests.increment(1);
+        instrument.duration.record(elapsed.as_secs_f64());
+    }
+
+    fn find(&self, labels: Labels) -> Instrument {
+        let status = labels.status.as_str().to_owned();
+        let found = Instrument {
+            requests: counter!(REQUESTS, "method" => labels.method, "route" => labels.route, "status" => status),
+            duration: histogram!(REQUEST_DURATION, "route" => labels.route),
+        };
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.entry(labels).or_insert(found).clone()
+    }
+}
+
+impl fmt::Debug for Instruments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instruments").finish_non_exhaustive()
+    }
 }
 
 /// What is told of a request, taken down before it is answered.
@@ -63,6 +114,7 @@ impl Observation {
         id: &RequestId,
         client: Option<&str>,
         span: &Span,
+        instruments: &Instruments,
     ) {
         let elapsed = self.began.elapsed();
         let status = response.status();
@@ -92,11 +144,12 @@ impl Observation {
             request_id = id.as_str(),
             "answered"
         );
-        let method = method_label(&self.method);
-        let status = status.as_str().to_owned();
-        counter!(REQUESTS, "method" => method, "route" => self.route, "status" => status)
-            .increment(1);
-        histogram!(REQUEST_DURATION, "route" => self.route).record(elapsed.as_secs_f64());
+        let labels = Labels {
+            method: method_label(&self.method),
+            route: self.route,
+            status,
+        };
+        instruments.record(labels, elapsed);
     }
 }
 

@@ -11,6 +11,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 
 use super::auth::Caller;
+use super::observe::show_in_flight;
 use super::params::CacheParams;
 use super::problem::ApiError;
 use super::state::AppState;
@@ -58,6 +59,7 @@ pub(super) async fn metrics(State(state): State<AppState>) -> Response {
         ),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
+    show_in_flight(state.in_flight().now());
     (headers, (state.parts().render_metrics)()).into_response()
 }
 

@@ -96,7 +96,11 @@ impl ClientLimit {
 impl Standing {
     /// Writes the fields that tell it.
     pub(super) fn write(self, headers: &mut HeaderMap) {
-        let standing = format!(r#""default";r={};t={}"#, self.remaining, self.reset);
+        let mut standing = String::with_capacity(48);
+        standing.push_str(r#""default";r="#);
+        standing.push_str(itoa::Buffer::new().format(self.remaining));
+        standing.push_str(";t=");
+        standing.push_str(itoa::Buffer::new().format(self.reset));
         if let Ok(standing) = HeaderValue::try_from(standing) {
             headers.insert(RATELIMIT, standing);
         }

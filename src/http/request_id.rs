@@ -20,9 +20,10 @@ impl RequestId {
     }
 
     fn random() -> Self {
-        let id = hex::encode(rand::random::<[u8; 16]>());
-        // Hexadecimal digits always make a header value.
-        Self(HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("none")))
+        let mut id = [b'0'; 32];
+        // There is room for two digits a byte, and digits always make a header value.
+        let _ = hex::encode_to_slice(rand::random::<[u8; 16]>(), &mut id);
+        Self(HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("none")))
     }
 
     /// The id as text.

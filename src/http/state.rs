@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 use super::auth::Authenticator;
 use super::health::StartupFact;
 use super::in_flight::InFlight;
+use super::observe::Instruments;
 use super::progress::Queries;
+use super::questions::Questions;
 use super::rate_limit::RateLimits;
 use super::settings::Settings;
 use crate::clock::Clock;
@@ -43,6 +45,8 @@ struct Shared {
     authenticator: Authenticator,
     rate_limits: RateLimits,
     in_flight: InFlight,
+    instruments: Instruments,
+    questions: Questions,
     queries: Queries,
 }
 
@@ -54,6 +58,8 @@ impl AppState {
             authenticator: Authenticator::new(&parts.settings),
             rate_limits: RateLimits::new(&parts.settings),
             in_flight: InFlight::new(parts.settings.max_in_flight),
+            instruments: Instruments::default(),
+            questions: Questions::default(),
             queries: Queries::default(),
             parts,
         }))
@@ -73,6 +79,14 @@ impl AppState {
 
     pub(super) fn in_flight(&self) -> &InFlight {
         &self.0.in_flight
+    }
+
+    pub(super) fn instruments(&self) -> &Instruments {
+        &self.0.instruments
+    }
+
+    pub(super) fn questions(&self) -> &Questions {
+        &self.0.questions
     }
 
     pub(super) fn queries(&self) -> &Queries {

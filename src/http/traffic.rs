@@ -5,72 +5,127 @@ use std::time::{Duration, Instant};
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use headers::HeaderMapExt;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, VARY};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
 use super::auth::Caller;
+use super::edge::Visit;
 use super::params::TrafficParams;
 use super::present::{self, Coding, Format, SiteProblem};
 use super::problem::{ApiError, ProblemKind, public_detail};
-use super::request_id::RequestId;
+use super::questions::{Question, Text};
 use super::state::AppState;
 use crate::domain::query::Query;
-use crate::service::{
-    Answer, AnswerKey, CacheOutcome, Progress, RenderedAnswer, Timings, TrafficService,
-};
+use crate::service::{Answer, AnswerKey, CacheOutcome, RenderedAnswer, Timings, TrafficService};
 use crate::upstream::UpstreamError;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// Header fields of an answer, the middleware's included.
+const FIELDS: usize = 16;
 /// Rendering more rows than this takes milliseconds, in which the other connections of the thread would wait.
 const MANY_ROWS: usize = 5_000;
 /// The same for encoding bytes.
 const MANY_BYTES: usize = 256 * 1024;
 
-/// Answers a query.
+/// Answers a query that came through the router.
 pub(super) async fn traffic(
     State(state): State<AppState>,
-    Extension(caller): Extension<Arc<Caller>>,
-    Extension(id): Extension<RequestId>,
-    Extension(progress): Extension<Arc<Progress>>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    Extension(visit): Extension<Visit>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (request, _) = request.into_parts();
+    answer(&state, &visit, &request).await
+}
+
+/// Answers a query.
+pub(super) async fn answer(
+    state: &AppState,
+    visit: &Visit,
+    request: &Parts,
+) -> Result<Response, ApiError> {
+    let service = &state.parts().service;
+    let question = understand(state, &visit.caller, request)?;
+    let now = state.parts().clock.now();
+    if let Some(kept) = service.rendered(&question.key, now) {
+        let presented = Presented::kept(kept);
+        if let Some(response) = respond_at_once(&presented, &question, &request.headers, now)? {
+            return Ok(response);
+        }
+        return Box::pin(respond(state, &question, presented, &request.headers)).await;
+    }
+    // Apart, since the state of a miss is large, and would be moved about with that of each hit.
+    Box::pin(miss(state, visit, &question, &request.headers)).await
+}
+
+async fn miss(
+    state: &AppState,
+    visit: &Visit,
+    question: &Question,
+    headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let parts = state.parts();
+    let Visit {
+        caller,
+        id,
+        progress,
+    } = visit;
+    let Question { key, partial, .. } = question;
+    let patience = parts.settings.request_timeout;
+    let _shown = state.queries().begin(caller, id, Arc::clone(progress));
+    let service = &parts.service;
+    let answer = service
+        .answer(&key.query, *partial, patience, progress)
+        .await?;
+    let presented = present_answer(&key.query, answer, question.format).await?;
+    if presented.keep {
+        service.keep_rendered(Arc::clone(key), Arc::clone(&presented.rendered));
+    }
+    respond(state, question, presented, headers).await
+}
+
+/// The question that a request asks, which most have asked before.
+fn understand(
+    state: &AppState,
+    caller: &Caller,
+    request: &Parts,
+) -> Result<Arc<Question>, ApiError> {
+    let parts = state.parts();
+    let now = parts.clock.now();
+    let query = request.uri.query();
+    let text = Text::new(caller, query, &request.headers);
+    let known = text.and_then(|text| state.questions().get(&text, now));
+    if let Some(known) = known {
+        return Ok(known);
+    }
     let scope = caller.scope();
-    let params = TrafficParams::parse(query.as_deref(), &scope)?;
+    let params = TrafficParams::parse(query, &scope)?;
     let (partial, format) = (params.partial, params.format);
-    let (directory, now) = (parts.service.directory(), parts.clock.now());
+    let directory = parts.service.directory();
+    let until = params.means_until(directory, now);
     let query = params.resolve(&scope, directory, &parts.settings, now)?;
     let format = format
-        .or_else(|| Format::negotiate(&headers))
+        .or_else(|| Format::negotiate(&request.headers))
         .ok_or(ApiError::NotAcceptable)?;
-    let key = AnswerKey {
-        query,
-        form: format.media_type(),
-    };
-    let service = &parts.service;
-    let presented = if let Some(kept) = service.rendered(&key) {
-        Presented::kept(kept)
-    } else {
-        let patience = parts.settings.request_timeout;
-        let _shown = state.queries().begin(&caller, &id, Arc::clone(&progress));
-        let answer = service
-            .answer(&key.query, partial, patience, &progress)
-            .await?;
-        let presented = present_answer(&key.query, answer, format).await?;
-        if presented.keep {
-            service.keep_rendered(key.clone(), Arc::clone(&presented.rendered));
-        }
-        presented
-    };
-    respond(service, key, presented, format, &headers, parts.clock.now()).await
+    let question = Arc::new(Question {
+        key: Arc::new(AnswerKey {
+            query,
+            form: format.media_type(),
+        }),
+        partial,
+        format,
+    });
+    if let Some(text) = text {
+        state.questions().put(&text, &question, now, until);
+    }
+    Ok(question)
 }
 
 /// A rendered answer, and how it came about.
@@ -134,54 +189,65 @@ async fn present_answer(
 
 /// The response that shows a rendered answer to a caller of those header fields.
 async fn respond(
-    service: &TrafficService,
-    key: AnswerKey,
+    state: &AppState,
+    question: &Question,
     presented: Presented,
-    format: Format,
     headers: &HeaderMap,
-    now: Timestamp,
 ) -> Result<Response, ApiError> {
-    let rendered = &presented.rendered;
-    let mut response = if present::not_modified(headers, &rendered.etag) {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response
-    } else {
-        let coding = Coding::negotiate(headers, rendered.plain.len());
-        let coding = coding.ok_or(ApiError::NotAcceptable)?;
-        let bytes = coded(service, key, &presented, coding).await?;
-        with_body(bytes, format, coding)
-    };
-    let fields = response.headers_mut();
-    fields.typed_insert(rendered.etag.clone());
-    describe_answer(fields, &presented, now);
-    Ok(response)
+    let now = state.parts().clock.now();
+    if let Some(response) = respond_at_once(&presented, question, headers, now)? {
+        return Ok(response);
+    }
+    let coding = negotiate(&presented, headers)?;
+    let service = &state.parts().service;
+    let bytes = encoded(service, &question.key, &presented, coding).await?;
+    Ok(with_body(bytes, question.format, coding, &presented, now))
 }
 
-/// The bytes of a rendered answer in a coding: those that are kept, else they are made, and kept beside the others.
-async fn coded(
+/// The same, if nothing has to be encoded for it.
+fn respond_at_once(
+    presented: &Presented,
+    question: &Question,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Option<Response>, ApiError> {
+    let rendered = &presented.rendered;
+    if present::not_modified(headers, &rendered.etag) {
+        let mut response = described(Body::empty(), presented, now);
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return Ok(Some(response));
+    }
+    let coding = negotiate(presented, headers)?;
+    let bytes = match coding.name() {
+        None => Some(&rendered.plain),
+        Some(name) => rendered.coded(name),
+    };
+    Ok(bytes.map(|bytes| with_body(bytes.clone(), question.format, coding, presented, now)))
+}
+
+fn negotiate(presented: &Presented, headers: &HeaderMap) -> Result<Coding, ApiError> {
+    let coding = Coding::negotiate(headers, presented.rendered.plain.len());
+    coding.ok_or(ApiError::NotAcceptable)
+}
+
+/// Encodes a rendered answer, and keeps the bytes beside the others.
+async fn encoded(
     service: &TrafficService,
-    key: AnswerKey,
+    key: &Arc<AnswerKey>,
     presented: &Presented,
     coding: Coding,
 ) -> Result<Bytes, ApiError> {
     let rendered = &presented.rendered;
-    let Some(name) = coding.name() else {
-        return Ok(rendered.plain.clone());
-    };
-    if let Some((_, bytes)) = rendered.coded.iter().find(|(known, _)| *known == name) {
-        return Ok(bytes.clone());
-    }
     let plain = rendered.plain.clone();
     let bytes = if plain.len() <= MANY_BYTES {
         present::encode(coding, &plain)
     } else {
         off_thread(move || present::encode(coding, &plain)).await?
     };
-    if presented.keep {
+    if let (true, Some(name)) = (presented.keep, coding.name()) {
         let mut more = RenderedAnswer::clone(rendered);
         more.coded.push((name, bytes.clone()));
-        service.keep_rendered(key, Arc::new(more));
+        service.keep_rendered(Arc::clone(key), Arc::new(more));
     }
     Ok(bytes)
 }
@@ -195,8 +261,14 @@ async fn off_thread<T: Send + 'static>(
     done.map_err(|error| ApiError::Internal(error.to_string()))
 }
 
-fn with_body(bytes: Bytes, format: Format, coding: Coding) -> Response {
-    let mut response = Response::new(Body::from(bytes));
+fn with_body(
+    bytes: Bytes,
+    format: Format,
+    coding: Coding,
+    presented: &Presented,
+    now: Timestamp,
+) -> Response {
+    let mut response = described(Body::from(bytes), presented, now);
     let fields = response.headers_mut();
     let content_type = HeaderValue::from_static(format.content_type());
     fields.insert(CONTENT_TYPE, content_type);
@@ -206,8 +278,8 @@ fn with_body(bytes: Bytes, format: Format, coding: Coding) -> Response {
     response
 }
 
-/// Where the answer came from, and how long it is good.
-fn describe_answer(fields: &mut HeaderMap, presented: &Presented, now: Timestamp) {
+/// A response that says where its answer came from, and how long it is good.
+fn described(body: Body, presented: &Presented, now: Timestamp) -> Response {
     let Presented {
         rendered,
         outcome,
@@ -216,11 +288,17 @@ fn describe_answer(fields: &mut HeaderMap, presented: &Presented, now: Timestamp
         whole,
         ..
     } = presented;
+    let mut response = Response::new(body);
+    let fields = response.headers_mut();
+    // Room for these, and for those that the middleware adds: a map that grows moves all that it holds.
+    fields.reserve(FIELDS);
     let left = present::seconds_left(rendered.expires_at, now);
+    fields.typed_insert(rendered.etag.clone());
     fields.insert(CACHE_CONTROL, present::cache_control(*whole, left));
     fields.insert(CACHE_STATUS, present::cache_status(*outcome, *whole, left));
     fields.insert(SERVER_TIMING, present::server_timing(timings, *render));
     fields.insert(VARY, present::VARY);
+    response
 }
 
 /// A site's failure in the words of the problem that it would be by itself.

@@ -12,10 +12,13 @@ pub use answer::{Answer, CacheOutcome, Forward, SiteError, SiteInfo, Stale, Timi
 pub use progress::Progress;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use metrics::Counter;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
@@ -57,8 +60,9 @@ const ANSWERS_SHARE: u64 = 4;
 /// Rolling up more cells than this takes milliseconds, in which the other connections of the thread would wait.
 const MANY_CELLS: usize = 5_000;
 
+const QUERIES: &str = "pitaya_cache_queries_total";
+
 /// Answers queries from the cache and the vendor.
-#[derive(Debug)]
 pub struct TrafficService {
     engine: Arc<Engine>,
     answers: AnswerStore,
@@ -66,6 +70,7 @@ pub struct TrafficService {
     base_bucket: VendorBucket,
     directory: Arc<SiteDirectory>,
     clock: Clock,
+    hits: Counter,
 }
 
 impl TrafficService {
@@ -95,6 +100,7 @@ impl TrafficService {
             base_bucket: settings.base_bucket,
             directory,
             clock,
+            hits: metrics::counter!(QUERIES, "outcome" => "hit"),
         }
     }
 
@@ -190,18 +196,16 @@ impl TrafficService {
         })
     }
 
-    /// The rendered answer to a question, if one is kept and all its figures are within their TTL.
+    /// The rendered answer to a question, if one is kept and all its figures are within their TTL at `now`.
     #[must_use]
-    pub fn rendered(&self, key: &AnswerKey) -> Option<Arc<RenderedAnswer>> {
-        let answer = self
-            .answers
-            .get(key, self.clock.now(), self.engine.cells.epoch())?;
-        count(CacheOutcome::HIT);
+    pub fn rendered(&self, key: &AnswerKey, now: Timestamp) -> Option<Arc<RenderedAnswer>> {
+        let answer = self.answers.get(key, now, self.engine.cells.epoch())?;
+        self.hits.increment(1);
         Some(answer)
     }
 
     /// Keeps a rendered answer for as long as its figures are good. Not for answers that lack something or are stale.
-    pub fn keep_rendered(&self, key: AnswerKey, answer: Arc<RenderedAnswer>) {
+    pub fn keep_rendered(&self, key: Arc<AnswerKey>, answer: Arc<RenderedAnswer>) {
         self.answers.put(key, answer);
     }
 
@@ -295,6 +299,15 @@ impl TrafficService {
     }
 }
 
+impl fmt::Debug for TrafficService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrafficService")
+            .field("engine", &self.engine)
+            .field("answers", &self.answers)
+            .finish_non_exhaustive()
+    }
+}
+
 fn zone_name(zone: Option<&TimeZone>) -> Option<String> {
     zone.and_then(TimeZone::iana_name).map(str::to_owned)
 }
@@ -361,7 +374,7 @@ fn count(outcome: CacheOutcome) {
         Forward::Miss => "miss",
         Forward::Partial => "partial",
     };
-    metrics::counter!("pitaya_cache_queries_total", "outcome" => name).increment(1);
+    metrics::counter!(QUERIES, "outcome" => name).increment(1);
     if outcome.collapsed {
         metrics::counter!("pitaya_cache_collapsed_total").increment(1);
     }
@@ -377,7 +390,7 @@ fn count(outcome: CacheOutcome) {
 pub fn describe_metrics() {
     use metrics::{describe_counter, describe_gauge};
     describe_counter!(
-        "pitaya_cache_queries_total",
+        QUERIES,
         "Queries answered, by what the cache had: all (hit), some (partial) or nothing (miss)."
     );
     describe_counter!(

@@ -17,6 +17,7 @@ mod pages;
 mod parameters;
 mod process;
 mod progress;
+mod repeats;
 mod rollup;
 mod rooms;
 mod secrets;

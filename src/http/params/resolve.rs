@@ -12,6 +12,7 @@ use crate::domain::dates::DateRange;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::query::{DateExpression, Query};
 use crate::domain::site::{CustomerId, SiteId};
+use crate::domain::zone::DaySpan;
 use crate::http::Settings;
 
 /// What a caller may see.
@@ -89,6 +90,17 @@ impl TrafficParams {
         check("max_rows", settings.max_rows, row_count(&query))?;
         Ok(query)
     }
+
+    /// Until when [`resolve`](Self::resolve) gives what it gives at `now`: to the end of the day where words for dates are read.
+    #[must_use]
+    pub fn means_until(&self, directory: &SiteDirectory, now: Timestamp) -> Timestamp {
+        let Some(customer) = self.customer.filter(|_| self.dates.is_relative()) else {
+            return Timestamp::MAX;
+        };
+        let zone = zone_of(self.sites.iter().map(|site| (customer, *site)), directory);
+        let today = zone.to_datetime(now).date();
+        DaySpan::of(today, Some(&zone)).ends
+    }
 }
 
 fn check(limit: &'static str, allowed: usize, asked: usize) -> Result<(), Rejection> {
@@ -114,14 +126,7 @@ pub(super) fn resolve_dates(
     if let DateExpression::Range(range) = dates {
         return Ok(range);
     }
-    let mut zones = places.map(|(customer, site)| directory.zone(customer, site));
-    let first = zones.next().flatten();
-    let shared = first.filter(|_| zones.all(|zone| zone == first));
-    let zone = shared
-        .or(directory.default_zone())
-        .cloned()
-        .unwrap_or(TimeZone::UTC);
-    let today = zone.to_datetime(now).date();
+    let today = zone_of(places, directory).to_datetime(now).date();
     dates.resolve(today).ok_or_else(|| {
         Rejection::Faults(vec![ParameterFault {
             parameter: "dates".to_owned(),
@@ -130,6 +135,20 @@ pub(super) fn resolve_dates(
                 .to_owned(),
         }])
     })
+}
+
+/// The zone in which a query's words for dates are read: see [`resolve_dates`].
+fn zone_of(
+    places: impl Iterator<Item = (CustomerId, SiteId)>,
+    directory: &SiteDirectory,
+) -> TimeZone {
+    let mut zones = places.map(|(customer, site)| directory.zone(customer, site));
+    let first = zones.next().flatten();
+    let shared = first.filter(|_| zones.all(|zone| zone == first));
+    shared
+        .or(directory.default_zone())
+        .cloned()
+        .unwrap_or(TimeZone::UTC)
 }
 
 #[cfg(test)]
@@ -213,6 +232,30 @@ mod tests {
         assert_eq!(today("3", Some("Pacific/Auckland")), "2026-02-19");
         assert_eq!(today("3", None), "2026-02-18");
         assert_eq!(today("1,3", None), "2026-02-18");
+    }
+
+    #[test]
+    fn words_for_dates_mean_the_same_until_midnight_where_they_are_read() {
+        let until = |query: &str, default| {
+            let scope = Scope {
+                customers: &[customer(1)],
+                sites: None,
+            };
+            let now = "2026-02-18T23:30:00Z".parse().unwrap();
+            let query = format!("{query}&metric=entrances");
+            let params = TrafficParams::parse(Some(&query), &scope).unwrap();
+            params.means_until(&directory(default), now).to_string()
+        };
+
+        assert_eq!(until("sites=3&dates=today", None), "2026-02-19T00:00:00Z");
+        assert_eq!(
+            until("sites=3&dates=last_7_days", Some("Pacific/Auckland")),
+            "2026-02-19T11:00:00Z"
+        );
+        assert_eq!(
+            until("sites=3&dates=2026-02-18", None),
+            Timestamp::MAX.to_string()
+        );
     }
 
     #[test]

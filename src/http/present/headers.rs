@@ -1,6 +1,5 @@
 //! The headers that say where an answer came from and how long it is good.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -11,6 +10,11 @@ use crate::service::{CacheOutcome, Forward, Stale, Timings};
 /// The value of `Vary`: an answer depends on its form, its coding, and who asks from where.
 pub const VARY: HeaderValue =
     HeaderValue::from_static("Accept, Accept-Encoding, Authorization, Origin");
+
+/// The value of `Server-Timing` where a rendered answer was found: no step was taken.
+const NO_TIME: HeaderValue = HeaderValue::from_static(
+    "plan;dur=0.000, vendor;dur=0.000, rollup;dur=0.000, render;dur=0.000",
+);
 
 /// Whole seconds until `expires_at`, rounded down: negative once it is past.
 #[must_use]
@@ -24,13 +28,17 @@ pub fn cache_control(whole: bool, seconds_left: i64) -> HeaderValue {
     if !whole {
         return HeaderValue::from_static("no-store");
     }
-    value(format!("private, max-age={}", seconds_left.max(0)))
+    let mut text = String::with_capacity(48);
+    text.push_str("private, max-age=");
+    text.push_str(itoa::Buffer::new().format(seconds_left.max(0)));
+    value(text)
 }
 
 /// The value of `Cache-Status` (RFC 9211) of an answer that is good for `seconds_left`; what failed is stored nowhere.
 #[must_use]
 pub fn cache_status(outcome: CacheOutcome, whole: bool, seconds_left: i64) -> HeaderValue {
-    let mut text = String::from("pitaya");
+    let mut text = String::with_capacity(64);
+    text.push_str("pitaya");
     text.push_str(match outcome.forward {
         Forward::Hit => "; hit",
         Forward::Miss => "; fwd=miss",
@@ -48,11 +56,19 @@ pub fn cache_status(outcome: CacheOutcome, whole: bool, seconds_left: i64) -> He
         Stale::WhileRevalidate => "stale-while-revalidate",
         Stale::IfError => "stale-if-error",
     });
-    // Writing into a string cannot fail.
+    let ttl = match (detail, outcome.forward) {
+        (Some(_), _) => Some(seconds_left.min(-1)),
+        (None, Forward::Hit) => Some(seconds_left.max(0)),
+        (None, Forward::Miss | Forward::Partial) => None,
+    };
+    if let Some(ttl) = ttl {
+        text.push_str("; ttl=");
+        text.push_str(itoa::Buffer::new().format(ttl));
+    }
     if let Some(detail) = detail {
-        let _ = write!(text, "; ttl={}; detail=\"{detail}\"", seconds_left.min(-1));
-    } else if outcome.forward == Forward::Hit {
-        let _ = write!(text, "; ttl={}", seconds_left.max(0));
+        text.push_str("; detail=\"");
+        text.push_str(detail);
+        text.push('"');
     }
     value(text)
 }
@@ -60,6 +76,9 @@ pub fn cache_status(outcome: CacheOutcome, whole: bool, seconds_left: i64) -> He
 /// The value of `Server-Timing` (W3C Server Timing), in milliseconds.
 #[must_use]
 pub fn server_timing(timings: &Timings, render: Duration) -> HeaderValue {
+    if *timings == Timings::default() && render.is_zero() {
+        return NO_TIME;
+    }
     let milliseconds = |duration: Duration| duration.as_secs_f64() * 1000.0;
     value(format!(
         "plan;dur={:.3}, vendor;dur={:.3}, rollup;dur={:.3}, render;dur={:.3}",
@@ -129,6 +148,13 @@ mod tests {
         assert_eq!(cache_control(true, 60), "private, max-age=60");
         assert_eq!(cache_control(true, -60), "private, max-age=0");
         assert_eq!(cache_control(false, 60), "no-store");
+    }
+
+    #[test]
+    fn a_step_that_was_not_taken_took_no_time() {
+        let took = |render| server_timing(&Timings::default(), render);
+
+        assert_eq!(took(Duration::ZERO), took(Duration::from_nanos(1)));
     }
 
     #[test]

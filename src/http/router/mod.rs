@@ -3,17 +3,76 @@
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
+
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use http::{Method, StatusCode};
+use hyper::body::Incoming;
+use tower::Service;
 use tower_http::compression::CompressionLayer;
 
-use super::edge::edge;
+use super::edge::{Inside, edge};
+use super::observe::route_of;
 use super::problem::{self, ApiError};
 use super::state::AppState;
 use super::{health, operations, pages, progress, sites, traffic};
+
+const TRAFFIC: &str = "/v1/traffic";
+
+/// What connections call: a router, and beside it a short way to the one route that is called all day.
+///
+/// Both ways lead through the same middleware to the same handler. Finding a route among many, and the boxes in which the router
+/// hands requests on, cost about as much as all else that a hit needs.
+#[derive(Clone, Debug)]
+pub struct Routes {
+    router: Router,
+    traffic: Option<AppState>,
+}
+
+impl Routes {
+    /// All that [`public`] has.
+    #[must_use]
+    pub fn public(state: AppState) -> Self {
+        Self {
+            router: public(state.clone()),
+            traffic: Some(state),
+        }
+    }
+
+    /// Answers a request that `peer` sent.
+    pub(super) async fn answer(
+        &mut self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response {
+        if let Some(state) = &self.traffic
+            && request.method() == Method::GET
+            && request.uri().path() == TRAFFIC
+        {
+            // Request bodies are not read.
+            let request = request.map(|_| Body::empty());
+            return edge(state, request, TRAFFIC, Inside::Traffic).await;
+        }
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let Ok(response) = self.router.call(request).await;
+        response
+    }
+}
+
+impl From<Router> for Routes {
+    fn from(router: Router) -> Self {
+        Self {
+            router,
+            traffic: None,
+        }
+    }
+}
 
 /// What callers use; health, metrics and cache administration too, unless they have a listener of their own.
 pub fn public(state: AppState) -> Router {
@@ -30,7 +89,7 @@ pub fn public(state: AppState) -> Router {
         .route("/problems/{slug}", get(problem::explain))
         .layer(CompressionLayer::new())
         // Rendered answers are kept in the codings asked for, so this route does its own.
-        .route("/v1/traffic", get(traffic::traffic));
+        .route(TRAFFIC, get(traffic::traffic));
     if !state.parts().settings.separate_admin {
         routes = routes.merge(administration());
     }
@@ -54,8 +113,13 @@ fn finished(routes: Router<AppState>, state: AppState) -> Router {
     routes
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(other_method)
-        .layer(from_fn_with_state(state.clone(), edge))
+        .layer(from_fn_with_state(state.clone(), around))
         .with_state(state)
+}
+
+async fn around(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let route = route_of(&request);
+    edge(&state, request, route, Inside::Routes(next)).await
 }
 
 /// The router adds `Allow`, which is all that a plain `OPTIONS` asks for.

@@ -1,27 +1,24 @@
 //! One connection, from its first byte to its end.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::ConnectInfo;
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, Version};
+use http::{HeaderValue, Request, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tower::Service;
 
 use super::deadline::{Activity, Deadlines};
 use super::refusal::Refusals;
 use super::{Ending, Limits};
-use crate::http::edge::MAX_HEADER_FIELDS;
+use crate::http::router::Routes;
 
 /// Beyond this hyper refuses a head unread; the middleware's own limit is below.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -35,7 +32,7 @@ const LATE_REQUEST: Duration = Duration::from_secs(1);
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
-    pub(super) router: Router,
+    pub(super) routes: Routes,
     pub(super) limits: Limits,
     pub(super) ending: Ending,
 }
@@ -46,7 +43,7 @@ impl Connection {
         let Self {
             stream,
             peer,
-            router,
+            routes,
             limits,
             ending,
         } = self;
@@ -65,18 +62,16 @@ impl Connection {
         let seen = Arc::clone(&activity);
         let closing = ending.closing.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let (mut router, closing) = (router.clone(), closing.clone());
+            let (mut routes, closing) = (routes.clone(), closing.clone());
             let begun = seen.begin(request.version());
             async move {
-                let response = answer(&mut router, request, peer).await;
+                let mut response = routes.answer(request, peer).await;
                 drop(begun);
-                response.map(|mut response| {
-                    if closing.is_cancelled() && response.version() <= Version::HTTP_11 {
-                        let close = HeaderValue::from_static("close");
-                        response.headers_mut().insert(CONNECTION, close);
-                    }
-                    response
-                })
+                if closing.is_cancelled() && response.version() <= Version::HTTP_11 {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, close);
+                }
+                Ok::<_, Infallible>(response)
             }
         });
         let builder = builder(limits);
@@ -100,15 +95,6 @@ impl Connection {
     }
 }
 
-async fn answer(
-    router: &mut Router,
-    mut request: Request<Incoming>,
-    peer: SocketAddr,
-) -> Result<Response<Body>, std::convert::Infallible> {
-    request.extensions_mut().insert(ConnectInfo(peer));
-    router.call(request).await
-}
-
 fn builder(limits: Limits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
@@ -116,8 +102,7 @@ fn builder(limits: Limits) -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         // Hyper's clock starts when the last answer ends, so it bounds idleness; `Deadlines` bounds the head itself.
         .header_read_timeout(limits.idle)
-        .max_buf_size(HEAD_BYTES)
-        .max_headers(MAX_HEADER_FIELDS);
+        .max_buf_size(HEAD_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -13,14 +13,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use connection::Connection;
+use self::connection::Connection;
+use super::router::Routes;
 
 /// How long after a failed accept the next is tried: descriptors come back as connections end.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
@@ -69,17 +69,17 @@ struct Ending {
     abandoned: CancellationToken,
 }
 
-/// Serves `router` on `listener` until `shutdown`, and then until every request under way is answered or `limits` say
+/// Serves `routes` on `listener` until `shutdown`, and then until every request under way is answered or `limits` say
 /// that it was long enough. Peers are shown to handlers as `ConnectInfo<SocketAddr>`.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    routes: impl Into<Routes>,
     shutdown: impl Future<Output = ()>,
     limits: Limits,
 ) {
     let acceptor = Acceptor {
         listener,
-        router,
+        routes: routes.into(),
         limits,
         slots: Arc::new(Semaphore::new(limits.connections)),
         tasks: TaskTracker::new(),
@@ -93,7 +93,7 @@ pub async fn serve(
 
 struct Acceptor {
     listener: TcpListener,
-    router: Router,
+    routes: Routes,
     limits: Limits,
     slots: Arc<Semaphore>,
     tasks: TaskTracker,
@@ -122,7 +122,7 @@ impl Acceptor {
         let connection = Connection {
             stream,
             peer,
-            router: self.router.clone(),
+            routes: self.routes.clone(),
             limits: self.limits,
             ending: self.ending.clone(),
         };

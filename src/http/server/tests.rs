@@ -1,5 +1,6 @@
 //! The accept loop seen from outside, over real sockets.
 
+use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

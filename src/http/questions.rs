@@ -1,0 +1,154 @@
+//! What the texts of traffic requests mean, remembered: dashboards ask the same to the letter, again and again.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::ACCEPT;
+use jiff::Timestamp;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{Equivalent, OptionsBuilder, Weighter};
+
+use super::auth::Caller;
+use super::present::Format;
+use crate::domain::query::Partial;
+use crate::service::AnswerKey;
+
+/// A checked question, and how its answer is to be given.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) key: Arc<AnswerKey>,
+    pub(super) partial: Partial,
+    pub(super) format: Format,
+}
+
+/// Everything that a question is read from but the time of day: who asks, what, and in which form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Text<'a> {
+    client: usize,
+    accept: Option<&'a [u8]>,
+    query: &'a str,
+}
+
+/// A [`Text`] that is kept.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct KeptText {
+    client: usize,
+    accept: Option<Box<[u8]>>,
+    query: Box<str>,
+}
+
+/// The question that a text means, and as of when until when: `today` is another day tomorrow.
+#[derive(Clone)]
+struct Meaning {
+    question: Arc<Question>,
+    since: Timestamp,
+    until: Timestamp,
+}
+
+type Meanings = Cache<KeptText, Meaning, Bytewise, foldhash::quality::RandomState>;
+
+/// The meanings of the texts that were asked most.
+pub(super) struct Questions(Meanings);
+
+/// Texts and their meanings take no more than this.
+const MAX_BYTES: u64 = 8 << 20;
+const TYPICAL_BYTES: u64 = 512;
+const SHARDS: usize = 16;
+
+impl<'a> Text<'a> {
+    /// The text that `caller` sent; `None` where it is put together from several header lines, as hardly anybody does.
+    pub(super) fn new(
+        caller: &Caller,
+        query: Option<&'a str>,
+        headers: &'a HeaderMap,
+    ) -> Option<Self> {
+        let mut accept = headers.get_all(ACCEPT).iter();
+        let first = accept.next();
+        accept.next().is_none().then_some(Self {
+            client: caller.index,
+            accept: first.map(http::HeaderValue::as_bytes),
+            query: query?,
+        })
+    }
+}
+
+impl Equivalent<KeptText> for Text<'_> {
+    fn equivalent(&self, kept: &KeptText) -> bool {
+        self.client == kept.client
+            && self.query == &*kept.query
+            && self.accept == kept.accept.as_deref()
+    }
+}
+
+impl Default for Questions {
+    fn default() -> Self {
+        let items = usize::try_from(MAX_BYTES / TYPICAL_BYTES).unwrap_or(0);
+        let options = OptionsBuilder::new()
+            .shards(SHARDS)
+            .weight_capacity(MAX_BYTES)
+            .estimated_items_capacity(items)
+            .build()
+            .expect("both capacities are given");
+        Self(Cache::with_options(
+            options,
+            Bytewise,
+            foldhash::quality::RandomState::default(),
+            DefaultLifecycle::default(),
+        ))
+    }
+}
+
+impl Questions {
+    /// What `text` means at `now`, if it is known.
+    pub(super) fn get(&self, text: &Text<'_>, now: Timestamp) -> Option<Arc<Question>> {
+        let meaning = self.0.get(text)?;
+        (meaning.since <= now && now < meaning.until).then_some(meaning.question)
+    }
+
+    /// Remembers what `text` means from `since` to `until`.
+    pub(super) fn put(
+        &self,
+        text: &Text<'_>,
+        question: &Arc<Question>,
+        since: Timestamp,
+        until: Timestamp,
+    ) {
+        let kept = KeptText {
+            client: text.client,
+            accept: text.accept.map(Into::into),
+            query: text.query.into(),
+        };
+        let meaning = Meaning {
+            question: Arc::clone(question),
+            since,
+            until,
+        };
+        self.0.insert(kept, meaning);
+    }
+}
+
+impl fmt::Debug for Questions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Questions")
+            .field("known", &self.0.len())
+            .finish()
+    }
+}
+
+/// Weighs a text and its meaning by the bytes that they hold.
+#[derive(Clone, Debug)]
+struct Bytewise;
+
+/// What the map itself costs for each entry.
+const ENTRY_OVERHEAD: usize = 64;
+
+impl Weighter<KeptText, Meaning> for Bytewise {
+    fn weight(&self, text: &KeptText, meaning: &Meaning) -> u64 {
+        let query = &meaning.question.key.query;
+        let texts = text.query.len() + text.accept.as_ref().map_or(0, |accept| accept.len());
+        let lists = size_of_val(&*query.sites) + size_of_val(&*query.metrics);
+        let fixed = size_of::<(KeptText, Meaning, Question, AnswerKey)>() + ENTRY_OVERHEAD;
+        (texts + lists + fixed) as u64
+    }
+}
