@@ -7,6 +7,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench that can't go on has failed")]
 
+mod support;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -16,7 +18,6 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use pitaya::app::App;
 use pitaya::clock::Clock;
-use pitaya::config::{Config, Environment, Purpose};
 use pitaya::domain::bucket::{Bucket, Hours, VendorBucket};
 use pitaya::domain::cell::CellKey;
 use pitaya::domain::freshness::Policy;
@@ -151,26 +152,13 @@ async fn start(now: &Arc<AtomicI64>) -> (App, Simulator) {
     let shown = Arc::clone(now);
     let clock =
         Clock::from_fn(move || Timestamp::from_microsecond(shown.load(Ordering::SeqCst)).unwrap());
-    let settings = Settings {
+    let vendor = Settings {
         sites: Vec::new(),
         timezone: TimeZone::get(ZONE).unwrap(),
         ..Settings::default()
     };
-    let vendor = Simulator::start(settings, clock.clone()).await.unwrap();
-    let environment: Environment = [
-        ("PITAYA_AUTH", "disabled".to_owned()),
-        ("PITAYA_TIMEZONE", ZONE.to_owned()),
-        ("PITAYA_UPSTREAM__CUSTOMER_IDS", "123".to_owned()),
-        ("PITAYA_UPSTREAM__BASE_URL", vendor.base_url().to_string()),
-        ("PITAYA_UPSTREAM__TOKEN_URL", vendor.token_url().to_string()),
-        ("PITAYA_UPSTREAM__REFRESH_TOKEN", vendor.refresh_token()),
-        ("PITAYA_CACHE__STALE_WHILE_REVALIDATE", "0s".to_owned()),
-    ]
-    .into_iter()
-    .collect();
-    let config = Config::load(None, &environment, Purpose::Serve);
-    let config = config.unwrap_or_else(|errors| panic!("{errors}"));
-    (App::build(config, clock).unwrap(), vendor)
+    let variables = [("TIMEZONE", ZONE), ("CACHE__STALE_WHILE_REVALIDATE", "0s")];
+    support::app(vendor, clock, &variables).await
 }
 
 #[tokio::main]

@@ -1,0 +1,34 @@
+//! What the benches share: the service, in front of a simulated vendor.
+
+use pitaya::app::App;
+use pitaya::clock::Clock;
+use pitaya::config::{Config, Environment, Purpose};
+use pitaya::simulator::{Settings, Simulator};
+
+/// The service in front of that vendor, at the time that `clock` tells, with those variables of its configuration
+/// (`("CACHE__OPEN_TTL", "2s")`).
+pub(crate) async fn app(
+    vendor: Settings,
+    clock: Clock,
+    variables: &[(&str, &str)],
+) -> (App, Simulator) {
+    let vendor = Simulator::start(vendor, clock.clone()).await.unwrap();
+    let own = [
+        ("AUTH", "disabled".to_owned()),
+        ("UPSTREAM__CUSTOMER_IDS", "123".to_owned()),
+        ("UPSTREAM__BASE_URL", vendor.base_url().to_string()),
+        ("UPSTREAM__TOKEN_URL", vendor.token_url().to_string()),
+        ("UPSTREAM__REFRESH_TOKEN", vendor.refresh_token()),
+    ];
+    let given = variables
+        .iter()
+        .map(|(name, value)| (*name, (*value).to_owned()));
+    let environment: Environment = own
+        .into_iter()
+        .chain(given)
+        .map(|(name, value)| (format!("PITAYA_{name}"), value))
+        .collect();
+    let config = Config::load(None, &environment, Purpose::Serve);
+    let config = config.unwrap_or_else(|errors| panic!("{errors}"));
+    (App::build(config, clock).unwrap(), vendor)
+}
