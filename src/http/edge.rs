@@ -1,27 +1,28 @@
 //! The one middleware around every route: what would be many layers is done here once, as each costs a hit dearly.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http::header::{REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::auth::Caller;
 use super::cors;
 use super::in_flight::Admitted;
-use super::observe::Observation;
+use super::observe::{Observation, route_of};
 use super::present;
 use super::problem::{ApiError, of_panic};
 use super::rate_limit::Standing;
 use super::request_id::{RequestId, X_REQUEST_ID};
 use super::state::AppState;
 use super::trace::request_span;
-use super::traffic;
+use super::traffic::{self, Begun, Pending};
 use crate::service::Progress;
 
 /// Longest path and query: 200 sites of the longest ids, percent-encoded commas and all, fit in.
@@ -36,32 +37,17 @@ pub(super) const HEADERS_TOO_LARGE: ApiError = ApiError::HeadersTooLarge {
     fields: MAX_HEADER_FIELDS,
 };
 
-/// What answers a request that was let in.
-pub(super) enum Inside {
-    /// Whichever of the router's routes it is for.
-    Routes(Next),
-    /// The route of traffic, which every dashboard calls all day: it is spared the router.
-    Traffic,
-}
-
-impl Inside {
-    async fn run(self, state: &AppState, mut request: Request, visit: Option<Visit>) -> Response {
-        match (self, visit) {
-            (Self::Traffic, Some(visit)) => {
-                let (request, _) = request.into_parts();
-                let answer = traffic::answer(state, &visit, &request).await;
-                answer.unwrap_or_else(ApiError::into_response)
-            }
-            (Self::Traffic, None) => ApiError::NotFound.into_response(),
-            (Self::Routes(next), visit) => {
-                if let Some(visit) = visit {
-                    request.extensions_mut().insert(Arc::clone(&visit.caller));
-                    request.extensions_mut().insert(visit);
-                }
-                next.run(request).await
-            }
-        }
-    }
+/// A request that has arrived, and what is found out about it on its way in, for its way out.
+pub(super) struct Arrival<'a> {
+    state: &'a AppState,
+    observation: Observation,
+    id: RequestId,
+    span: Span,
+    /// The origin whose pages may read the answer.
+    origin: Option<HeaderValue>,
+    admitted: Option<Admitted<'a>>,
+    caller: Option<Arc<Caller>>,
+    standing: Option<Standing>,
 }
 
 /// What the handler of traffic is told of a request, beside the request itself.
@@ -75,68 +61,188 @@ pub(super) struct Visit {
     pub(super) progress: Arc<Progress>,
 }
 
-/// What is found out about a request on its way in, for its way out.
-#[derive(Default)]
-struct Passage {
-    caller: Option<Arc<Caller>>,
-    standing: Option<Standing>,
-}
-
-/// Admits, identifies, answers and accounts for a request.
-pub(super) async fn edge(
-    state: &AppState,
+/// Admits a request, lets the router's routes answer it, and accounts for it.
+pub(super) async fn around(
+    State(state): State<AppState>,
     request: Request,
-    route: &'static str,
-    inside: Inside,
+    next: Next,
 ) -> Response {
-    let observation = Observation::begin(&request, route);
-    let id = RequestId::of(request.headers());
-    let span = request_span(&request, route, &id);
-    let settings = &state.parts().settings;
-    let origin = cors::allowed_origin(&settings.allowed_origins, request.headers());
-
-    let admitted = state.in_flight().admit();
-    let mut passage = Passage::default();
-    let answered = if cors::is_preflight(request.method(), request.headers()) {
-        Ok(cors::preflight(origin.as_ref()))
+    let (head, body) = request.into_parts();
+    let mut arrival = Arrival::new(&state, &head, route_of(&head));
+    let answered = if cors::is_preflight(&head.method, &head.headers) {
+        Ok(cors::preflight(arrival.origin.as_ref()))
     } else {
-        match admit(state, &request, route, admitted.as_ref(), &mut passage) {
+        match arrival.admit(&head) {
             Ok(()) => {
-                let visit = passage.caller.as_ref().map(|caller| Visit {
-                    caller: Arc::clone(caller),
-                    id: id.clone(),
-                    progress: observation.progress(),
-                });
-                // A panic must not take the connection, and the other requests on it, with it.
-                let run = AssertUnwindSafe(inside.run(state, request, visit));
-                let answer = run.catch_unwind().instrument(span.clone()).await;
-                answer.map_err(|panic| of_panic(&*panic))
+                let mut request = Request::from_parts(head, body);
+                if let Some(visit) = arrival.visit() {
+                    let extensions = request.extensions_mut();
+                    extensions.insert(Arc::clone(&visit.caller));
+                    extensions.insert(visit);
+                }
+                arrival.unless_it_panics(next.run(request)).await
             }
             Err(refusal) => Err(refusal),
         }
     };
-    drop(admitted);
+    arrival.depart(answered)
+}
 
-    let mut response = answered.unwrap_or_else(ApiError::into_response);
-    if let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() {
-        error.log(id.as_str());
-        response = error.render(id.as_str());
+/// How far a request came without waiting for anything.
+pub(super) enum Started<'a> {
+    /// It is answered.
+    Answered(Response),
+    /// Not so far. Boxed, since this is large, and hits would have to be moved about in its room.
+    Waiting(Box<Waiting<'a>>),
+}
+
+/// A request whose answer has to be made.
+pub(super) struct Waiting<'a> {
+    arrival: Arrival<'a>,
+    visit: Visit,
+    pending: Pending,
+}
+
+/// Does what [`around`] does for a `GET` of traffic at `route`, which every dashboard calls all day and is spared the router: at
+/// once, if its answer is there.
+pub(super) fn at_once<'a>(state: &'a AppState, head: &Parts, route: &'static str) -> Started<'a> {
+    let mut arrival = Arrival::new(state, head, route);
+    let try_it = || {
+        arrival.admit(head)?;
+        // Only a route that asks for no key is called by nobody.
+        let caller = arrival.caller.as_ref().ok_or(ApiError::NotFound)?;
+        let _span = arrival.span.enter();
+        traffic::begin(state, caller, head)
+    };
+    let begun = catch_unwind(AssertUnwindSafe(try_it));
+    let answered = match begun.unwrap_or_else(|panic| Err(of_panic(&*panic))) {
+        Ok(Begun::Answered(response)) => Ok(response),
+        Err(error) => Err(error),
+        Ok(Begun::Pending(pending)) => match arrival.visit() {
+            Some(visit) => {
+                return Started::Waiting(Box::new(Waiting {
+                    arrival,
+                    visit,
+                    pending,
+                }));
+            }
+            None => Err(ApiError::NotFound),
+        },
+    };
+    Started::Answered(arrival.depart(answered))
+}
+
+impl Waiting<'_> {
+    /// Brings what [`at_once`] could not.
+    pub(super) async fn answer(self, head: &Parts) -> Response {
+        let Self {
+            arrival,
+            visit,
+            pending,
+        } = self;
+        let finish = traffic::finish(arrival.state, &visit, head, pending);
+        let answered = arrival.unless_it_panics(finish).await;
+        arrival.depart(answered.flatten())
     }
-    let headers = response.headers_mut();
-    mark(headers, &id);
-    if !settings.allowed_origins.is_empty() {
-        vary_by_origin(headers);
+}
+
+impl<'a> Arrival<'a> {
+    fn new(state: &'a AppState, head: &Parts, route: &'static str) -> Self {
+        let observation = Observation::begin(head, route);
+        let id = RequestId::of(&head.headers);
+        let span = request_span(head, route, &id);
+        let settings = &state.parts().settings;
+        Self {
+            state,
+            observation,
+            id,
+            span,
+            origin: cors::allowed_origin(&settings.allowed_origins, &head.headers),
+            admitted: state.in_flight().admit(),
+            caller: None,
+            standing: None,
+        }
     }
-    if let Some(origin) = origin {
-        cors::write(origin, headers);
+
+    /// Everything that can refuse a request before its route sees it.
+    fn admit(&mut self, head: &Parts) -> Result<(), ApiError> {
+        // Probes and scrapes must get through just when there is too much of everything else.
+        let always = matches!(self.observation.route(), "/livez" | "/readyz" | "/metrics");
+        if self.admitted.is_none() && !always {
+            return Err(ApiError::Overloaded);
+        }
+        let uri = &head.uri;
+        let target = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
+        if target > MAX_URI_BYTES {
+            return Err(URI_TOO_LONG);
+        }
+        let field =
+            |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+        if head.headers.iter().map(field).sum::<usize>() > MAX_HEADER_BYTES {
+            return Err(HEADERS_TOO_LARGE);
+        }
+        if uri.path().starts_with("/v1/") && head.method != Method::OPTIONS {
+            let caller = self.state.authenticator().caller(&head.headers);
+            let caller = caller.map_err(ApiError::Unauthenticated)?;
+            self.caller = Some(Arc::clone(caller));
+            if caller.name.is_some() {
+                self.standing = self.state.rate_limits().count(caller.index);
+            }
+            if let Some(wait) = self.standing.as_ref().and_then(|standing| standing.wait) {
+                return Err(ApiError::RateLimited(wait));
+            }
+        }
+        Ok(())
     }
-    if let Some(standing) = passage.standing {
-        standing.write(headers);
+
+    fn visit(&self) -> Option<Visit> {
+        self.caller.as_ref().map(|caller| Visit {
+            caller: Arc::clone(caller),
+            id: self.id.clone(),
+            progress: self.observation.progress(),
+        })
     }
-    let client = passage.caller.as_ref();
-    let client = client.and_then(|caller| caller.name.as_deref());
-    observation.end(&response, &id, client, &span, state.instruments());
-    response
+
+    /// A panic must not take the connection, and the other requests on it, with it.
+    async fn unless_it_panics<T>(&self, answer: impl Future<Output = T>) -> Result<T, ApiError> {
+        let answer = AssertUnwindSafe(answer).catch_unwind();
+        let answer = answer.instrument(self.span.clone()).await;
+        answer.map_err(|panic| of_panic(&*panic))
+    }
+
+    /// The answer as it leaves, accounted for.
+    fn depart(self, answered: Result<Response, ApiError>) -> Response {
+        let Self {
+            state,
+            observation,
+            id,
+            span,
+            origin,
+            admitted,
+            caller,
+            standing,
+        } = self;
+        drop(admitted);
+        let mut response = answered.unwrap_or_else(ApiError::into_response);
+        if let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() {
+            error.log(id.as_str());
+            response = error.render(id.as_str());
+        }
+        let headers = response.headers_mut();
+        mark(headers, &id);
+        if !state.parts().settings.allowed_origins.is_empty() {
+            vary_by_origin(headers);
+        }
+        if let Some(origin) = origin {
+            cors::write(origin, headers);
+        }
+        if let Some(standing) = standing {
+            standing.write(headers);
+        }
+        let client = caller.as_ref().and_then(|caller| caller.name.as_deref());
+        observation.end(&response, &id, client, &span, state.instruments());
+        response
+    }
 }
 
 /// Writes the fields that every answer has.
@@ -144,42 +250,6 @@ pub(super) fn mark(headers: &mut HeaderMap, id: &RequestId) {
     headers.insert(X_REQUEST_ID, id.value());
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-}
-
-/// Everything that can refuse a request before its route sees it.
-fn admit(
-    state: &AppState,
-    request: &Request,
-    route: &str,
-    admitted: Option<&Admitted<'_>>,
-    passage: &mut Passage,
-) -> Result<(), ApiError> {
-    // Probes and scrapes must get through just when there is too much of everything else.
-    if admitted.is_none() && !matches!(route, "/livez" | "/readyz" | "/metrics") {
-        return Err(ApiError::Overloaded);
-    }
-    let uri = request.uri();
-    let target = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
-    if target > MAX_URI_BYTES {
-        return Err(URI_TOO_LONG);
-    }
-    let field =
-        |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len();
-    if request.headers().iter().map(field).sum::<usize>() > MAX_HEADER_BYTES {
-        return Err(HEADERS_TOO_LARGE);
-    }
-    if uri.path().starts_with("/v1/") && request.method() != Method::OPTIONS {
-        let caller = state.authenticator().caller(request.headers());
-        let caller = Arc::clone(caller.map_err(ApiError::Unauthenticated)?);
-        if caller.name.is_some() {
-            passage.standing = state.rate_limits().count(caller.index);
-        }
-        passage.caller = Some(caller);
-        if let Some(wait) = passage.standing.as_ref().and_then(|standing| standing.wait) {
-            return Err(ApiError::RateLimited(wait));
-        }
-    }
-    Ok(())
 }
 
 /// A cache between must not show one origin's answer to another's pages.

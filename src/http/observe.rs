@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use axum::extract::MatchedPath;
 use axum::response::Response;
 use http::header::{CONTENT_LENGTH, HeaderName};
-use http::{Method, Request, StatusCode, Uri};
+use http::request::Parts;
+use http::{Method, StatusCode, Uri};
 use http_body::Body as _;
 use metrics::{
     Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
@@ -92,14 +93,19 @@ pub(super) struct Observation {
 }
 
 impl Observation {
-    pub(super) fn begin<B>(request: &Request<B>, route: &'static str) -> Self {
+    pub(super) fn begin(request: &Parts, route: &'static str) -> Self {
         Self {
             began: Instant::now(),
-            method: request.method().clone(),
-            uri: request.uri().clone(),
+            method: request.method.clone(),
+            uri: request.uri.clone(),
             route,
             progress: Arc::default(),
         }
+    }
+
+    /// The label of the request's route.
+    pub(super) const fn route(&self) -> &'static str {
+        self.route
     }
 
     /// Where the request's handler tells of the vendor's reports that it waits for.
@@ -159,8 +165,8 @@ pub(super) fn show_in_flight(requests: usize) {
 }
 
 /// The route of a request as a label: the routes are few, what callers make up is not.
-pub(super) fn route_of<B>(request: &Request<B>) -> &'static str {
-    let matched = request.extensions().get::<MatchedPath>();
+pub(super) fn route_of(request: &Parts) -> &'static str {
+    let matched = request.extensions.get::<MatchedPath>();
     match matched.map(MatchedPath::as_str) {
         None => "none",
         Some("/v1/traffic") => "/v1/traffic",

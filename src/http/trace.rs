@@ -1,6 +1,7 @@
 //! The span of a request, for traces. Without an exporter there is none, and nothing is read for it.
 
-use http::{HeaderMap, Request};
+use http::HeaderMap;
+use http::request::Parts;
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -12,8 +13,8 @@ use super::observe::method_label;
 use super::request_id::RequestId;
 
 /// The span of `request`: a child of the caller's own, where its `traceparent` (W3C Trace Context) tells of one.
-pub(super) fn request_span<B>(request: &Request<B>, route: &'static str, id: &RequestId) -> Span {
-    let method = method_label(request.method());
+pub(super) fn request_span(request: &Parts, route: &'static str, id: &RequestId) -> Span {
+    let method = method_label(&request.method);
     // Named and kept as OpenTelemetry's semantic conventions for HTTP servers say.
     let span = tracing::info_span!(
         target: "pitaya::span",
@@ -28,7 +29,7 @@ pub(super) fn request_span<B>(request: &Request<B>, route: &'static str, id: &Re
         pitaya.cache = Empty,
     );
     if !span.is_disabled() {
-        let fields = Fields(request.headers());
+        let fields = Fields(&request.headers);
         let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &fields);
         // Only fails where no exporter listens, and then there is no trace to be part of.
         let _ = span.set_parent(parent);

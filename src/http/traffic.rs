@@ -35,6 +35,21 @@ const MANY_ROWS: usize = 5_000;
 /// The same for encoding bytes.
 const MANY_BYTES: usize = 256 * 1024;
 
+/// How far a query came without waiting for anything.
+pub(super) enum Begun {
+    /// Its answer was there.
+    Answered(Response),
+    /// Not so far.
+    Pending(Pending),
+}
+
+/// A query whose answer has to be made.
+pub(super) struct Pending {
+    question: Arc<Question>,
+    /// The answer, if it only lacks the coding that the caller wants.
+    kept: Option<Presented>,
+}
+
 /// Answers a query that came through the router.
 pub(super) async fn traffic(
     State(state): State<AppState>,
@@ -42,35 +57,47 @@ pub(super) async fn traffic(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (request, _) = request.into_parts();
-    answer(&state, &visit, &request).await
+    match begin(&state, &visit.caller, &request)? {
+        Begun::Answered(response) => Ok(response),
+        Begun::Pending(pending) => finish(&state, &visit, &request, pending).await,
+    }
 }
 
-/// Answers a query.
-pub(super) async fn answer(
+/// Answers a query from what is rendered, if it can be.
+pub(super) fn begin(state: &AppState, caller: &Caller, request: &Parts) -> Result<Begun, ApiError> {
+    let parts = state.parts();
+    let now = parts.clock.now();
+    let question = understand(state, caller, request, now)?;
+    let kept = parts.service.rendered(&question.key, now);
+    let kept = kept.map(Presented::kept);
+    if let Some(kept) = &kept
+        && let Some(response) = respond_at_once(kept, &question, &request.headers, now)?
+    {
+        return Ok(Begun::Answered(response));
+    }
+    Ok(Begun::Pending(Pending { question, kept }))
+}
+
+/// Makes the answer that [`begin`] did not find.
+pub(super) async fn finish(
     state: &AppState,
     visit: &Visit,
     request: &Parts,
+    pending: Pending,
 ) -> Result<Response, ApiError> {
-    let service = &state.parts().service;
-    let question = understand(state, &visit.caller, request)?;
-    let now = state.parts().clock.now();
-    if let Some(kept) = service.rendered(&question.key, now) {
-        let presented = Presented::kept(kept);
-        if let Some(response) = respond_at_once(&presented, &question, &request.headers, now)? {
-            return Ok(response);
-        }
-        return Box::pin(respond(state, &question, presented, &request.headers)).await;
-    }
-    // Apart, since the state of a miss is large, and would be moved about with that of each hit.
-    Box::pin(miss(state, visit, &question, &request.headers)).await
+    let Pending { question, kept } = pending;
+    let presented = match kept {
+        Some(kept) => kept,
+        None => answer(state, visit, &question).await?,
+    };
+    respond(state, &question, presented, &request.headers).await
 }
 
-async fn miss(
+async fn answer(
     state: &AppState,
     visit: &Visit,
     question: &Question,
-    headers: &HeaderMap,
-) -> Result<Response, ApiError> {
+) -> Result<Presented, ApiError> {
     let parts = state.parts();
     let Visit {
         caller,
@@ -88,7 +115,7 @@ async fn miss(
     if presented.keep {
         service.keep_rendered(Arc::clone(key), Arc::clone(&presented.rendered));
     }
-    respond(state, question, presented, headers).await
+    Ok(presented)
 }
 
 /// The question that a request asks, which most have asked before.
@@ -96,9 +123,9 @@ fn understand(
     state: &AppState,
     caller: &Caller,
     request: &Parts,
+    now: Timestamp,
 ) -> Result<Arc<Question>, ApiError> {
     let parts = state.parts();
-    let now = parts.clock.now();
     let query = request.uri.query();
     let text = Text::new(caller, query, &request.headers);
     let known = text.and_then(|text| state.questions().get(&text, now));

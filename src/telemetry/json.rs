@@ -126,9 +126,15 @@ struct Escaped<W>(W);
 
 impl<W: Write> Write for Escaped<W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        // Nearly no text has anything to escape, which is found out several times faster without a branch for each byte.
+        let special = text
+            .bytes()
+            .fold(0, |any, byte| any | u8::from(is_special(byte)));
+        if special == 0 {
+            return self.0.write_str(text);
+        }
         let mut rest = text;
-        let special = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'\\');
-        while let Some(at) = rest.as_bytes().iter().position(special) {
+        while let Some(at) = rest.bytes().position(is_special) {
             self.0.write_str(&rest[..at])?;
             match rest.as_bytes()[at] {
                 b'"' => self.0.write_str("\\\"")?,
@@ -143,6 +149,10 @@ impl<W: Write> Write for Escaped<W> {
         }
         self.0.write_str(rest)
     }
+}
+
+const fn is_special(byte: u8) -> bool {
+    byte < b' ' || byte == b'"' || byte == b'\\'
 }
 
 #[cfg(test)]

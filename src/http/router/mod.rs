@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use http::{Method, StatusCode};
@@ -16,8 +16,7 @@ use hyper::body::Incoming;
 use tower::Service;
 use tower_http::compression::CompressionLayer;
 
-use super::edge::{Inside, edge};
-use super::observe::route_of;
+use super::edge::{self, Started};
 use super::problem::{self, ApiError};
 use super::state::AppState;
 use super::{health, operations, pages, progress, sites, traffic};
@@ -55,12 +54,15 @@ impl Routes {
             && request.uri().path() == TRAFFIC
         {
             // Request bodies are not read.
-            let request = request.map(|_| Body::empty());
-            return edge(state, request, TRAFFIC, Inside::Traffic).await;
+            let (head, _) = request.into_parts();
+            return match edge::at_once(state, &head, TRAFFIC) {
+                Started::Answered(response) => response,
+                Started::Waiting(waiting) => Box::pin(waiting.answer(&head)).await,
+            };
         }
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
-        let Ok(response) = self.router.call(request).await;
+        let Ok(response) = Box::pin(self.router.call(request)).await;
         response
     }
 }
@@ -113,13 +115,8 @@ fn finished(routes: Router<AppState>, state: AppState) -> Router {
     routes
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(other_method)
-        .layer(from_fn_with_state(state.clone(), around))
+        .layer(from_fn_with_state(state.clone(), edge::around))
         .with_state(state)
-}
-
-async fn around(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let route = route_of(&request);
-    edge(&state, request, route, Inside::Routes(next)).await
 }
 
 /// The router adds `Allow`, which is all that a plain `OPTIONS` asks for.
