@@ -77,15 +77,16 @@ impl Fields<'_> {
         if self.result.is_err() || name.starts_with("log.") {
             return;
         }
-        self.result = key(self.line, name).and_then(|()| value(self.line));
+        key(self.line, name);
+        self.result = value(self.line);
     }
 }
 
-fn key(line: &mut String, name: &str) -> fmt::Result {
+fn key(line: &mut String, name: &str) {
     line.push_str(",\"");
-    Escaped(line).write_str(name.strip_prefix("r#").unwrap_or(name))?;
+    // Names come from the code, where none has anything to escape.
+    line.push_str(name.strip_prefix("r#").unwrap_or(name));
     line.push_str("\":");
-    Ok(())
 }
 
 impl Visit for Fields<'_> {
@@ -141,16 +142,8 @@ struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // Nearly no text has anything to escape, which is found out several times faster without a branch for each byte.
-        let special = text
-            .bytes()
-            .fold(0, |any, byte| any | u8::from(is_special(byte)));
-        if special == 0 {
-            self.0.push_str(text);
-            return Ok(());
-        }
         let mut rest = text;
-        while let Some(at) = rest.bytes().position(is_special) {
+        while let Some(at) = rest.bytes().position(|byte| SPECIAL[usize::from(byte)]) {
             self.0.push_str(&rest[..at]);
             match rest.as_bytes()[at] {
                 b'"' => self.0.push_str("\\\""),
@@ -168,9 +161,18 @@ impl Write for Escaped<'_> {
     }
 }
 
-const fn is_special(byte: u8) -> bool {
-    byte < b' ' || byte == b'"' || byte == b'\\'
-}
+/// Bytes that stand for themselves in no JSON string.
+const SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    let mut control = 0;
+    while control < b' ' {
+        special[control as usize] = true;
+        control += 1;
+    }
+    special[b'"' as usize] = true;
+    special[b'\\' as usize] = true;
+    special
+};
 
 #[cfg(test)]
 mod tests {
