@@ -62,19 +62,19 @@ impl Inventory {
                     }
                     let index = grid.index(series_index, site_index, date_index);
                     let key = CellKey { date, ..first };
-                    let standing = cell.map(|cell| {
+                    let standing = cell.as_ref().map(|cell| {
                         let day = calendar.span(site_index, date_index);
                         policy.standing(policy.expires_at(date, day, cell.fetched_at()), now)
                     });
                     let fallback = match (standing, cell) {
                         (Some(Standing::Fresh), Some(cell)) => {
-                            return grid.set(index, cell.clone());
+                            return grid.set(index, cell);
                         }
                         (Some(Standing::Revalidate), Some(cell)) => {
                             stale.push(key);
-                            return grid.set(index, cell.clone());
+                            return grid.set(index, cell);
                         }
-                        (Some(Standing::IfError), Some(cell)) => Some(cell.clone()),
+                        (Some(Standing::IfError), Some(cell)) => Some(cell),
                         _ => None,
                     };
                     wanted.push(Wanted {
