@@ -5,6 +5,7 @@ mod calendar;
 mod fetch;
 mod inventory;
 mod progress;
+mod prospects;
 mod summary;
 
 pub use crate::cache::{AnswerKey, RenderedAnswer};
