@@ -3,7 +3,8 @@
 use jiff::civil::Date;
 
 use crate::domain::bucket::VendorBucket;
-use crate::domain::cell::{Cell, CellKey};
+use crate::domain::cell::{Age, Cell, CellKey};
+use crate::domain::figures::{Bundle, Figures};
 use crate::domain::metric::VendorMetric;
 use crate::domain::site::{CustomerId, SiteId};
 
@@ -34,30 +35,46 @@ impl PageKey {
 }
 
 /// The cells of a page, by day of the month.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Page {
     /// Bit `d` is set if day `d` has a cell.
     days: u32,
-    /// The cells, in order of their days.
-    cells: Box<[Cell]>,
+    /// How old the cells are: mostly of one report, and so of one age.
+    ages: Box<[DaysOfAge]>,
+    /// The figures, in order of their days.
+    figures: Bundle,
+}
+
+/// The days of a page whose cells are of one age.
+#[derive(Debug)]
+struct DaysOfAge {
+    days: u32,
+    age: Age,
 }
 
 impl Page {
     /// The cell of that date; the caller knows that its month is the page's.
-    pub(super) fn get(&self, date: Date) -> Option<&Cell> {
-        let bit = day_bit(date);
-        (self.days & bit != 0).then(|| &self.cells[(self.days & (bit - 1)).count_ones() as usize])
+    pub(super) fn get(&self, date: Date) -> Option<Cell> {
+        self.of_day(day_of(date))
+    }
+
+    fn of_day(&self, day: usize) -> Option<Cell> {
+        let bit = 1 << day;
+        if self.days & bit == 0 {
+            return None;
+        }
+        let age = self.ages.iter().find(|ages| ages.days & bit != 0)?.age;
+        let nth = (self.days & (bit - 1)).count_ones() as usize;
+        Some(Cell::of_age(self.figures.get(nth)?, age))
+    }
+
+    fn by_day(&self) -> [Option<Cell>; 32] {
+        std::array::from_fn(|day| self.of_day(day))
     }
 
     /// The page with `cells` put in, where they are newer than what is there.
     pub(super) fn with(&self, cells: impl IntoIterator<Item = (Date, Cell)>) -> Self {
-        let mut days: [Option<Cell>; 32] = std::array::from_fn(|_| None);
-        let mut old = self.cells.iter();
-        for (day, slot) in days.iter_mut().enumerate() {
-            if self.days & (1 << day) != 0 {
-                *slot = old.next().cloned();
-            }
-        }
+        let mut days = self.by_day();
         for (date, cell) in cells {
             let slot = &mut days[day_of(date)];
             if slot
@@ -67,48 +84,49 @@ impl Page {
                 *slot = Some(cell);
             }
         }
-        Self::from_days(days)
+        Self::from_days(&days)
     }
 
     /// The page without the cells of the dates that `forget` picks, and how many these were.
     pub(super) fn without(&self, key: &PageKey, forget: impl Fn(Date) -> bool) -> (Self, u64) {
-        let mut days: [Option<Cell>; 32] = std::array::from_fn(|_| None);
+        let mut days = self.by_day();
         let mut forgotten = 0;
-        let mut cells = self.cells.iter();
-        for day in (1..32_i8).filter(|day| self.days & (1 << day) != 0) {
-            let cell = cells.next().cloned();
-            match Date::new(key.year, key.month, day) {
-                Ok(date) if forget(date) => forgotten += 1,
-                _ => days[day.unsigned_abs() as usize] = cell,
+        for (day, cell) in (0..).zip(&mut days) {
+            let date = Date::new(key.year, key.month, day);
+            if cell.is_some() && date.is_ok_and(&forget) {
+                *cell = None;
+                forgotten += 1;
             }
         }
-        (Self::from_days(days), forgotten)
+        (Self::from_days(&days), forgotten)
     }
 
-    fn from_days(days: [Option<Cell>; 32]) -> Self {
-        let mut mask = 0;
+    fn from_days(days: &[Option<Cell>; 32]) -> Self {
+        let mut ages: Vec<DaysOfAge> = Vec::new();
         for (day, cell) in days.iter().enumerate() {
-            mask |= u32::from(cell.is_some()) << day;
+            let Some(cell) = cell else { continue };
+            let (bit, age) = (1 << day, cell.age());
+            match ages.iter_mut().find(|known| known.age == age) {
+                Some(known) => known.days |= bit,
+                None => ages.push(DaysOfAge { days: bit, age }),
+            }
         }
+        let figures: Vec<&Figures> = days.iter().flatten().map(Cell::figures).collect();
         Self {
-            days: mask,
-            cells: days.into_iter().flatten().collect(),
+            days: ages.iter().fold(0, |days, of_age| days | of_age.days),
+            ages: ages.into(),
+            figures: Bundle::new(&figures),
         }
     }
 
     /// How many cells it has.
     pub(super) fn len(&self) -> u64 {
-        self.cells.len() as u64
+        self.figures.len() as u64
     }
 
     /// The bytes that it holds, itself included.
     pub(super) fn bytes(&self) -> usize {
-        let cells: usize = self
-            .cells
-            .iter()
-            .map(|cell| size_of::<Cell>() + cell.figures().heap_bytes())
-            .sum();
-        size_of::<Self>() + cells
+        size_of::<Self>() + size_of_val(&*self.ages) + self.figures.heap_bytes()
     }
 }
 
@@ -116,6 +134,71 @@ fn day_of(date: Date) -> usize {
     usize::from(date.day().unsigned_abs())
 }
 
-fn day_bit(date: Date) -> u32 {
-    1 << day_of(date)
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use jiff::civil::date;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A cell that can be told from others: of one figure, fetched at that second.
+    fn cell((second, figure): (i64, Option<u16>)) -> Cell {
+        let fetched = Timestamp::from_second(second).unwrap();
+        Cell::new(
+            Figures::pack(&[None, figure.map(f64::from), None]),
+            fetched,
+            None,
+        )
+    }
+
+    fn on(day: u8) -> Date {
+        date(2026, 1, day.cast_signed())
+    }
+
+    proptest! {
+        #[test]
+        fn a_page_keeps_the_newer_cell_of_each_day(
+            landings in prop::collection::vec(prop::collection::vec((1_u8..=31, (0_i64..4, any::<Option<u16>>())), 0..40), 0..6),
+        ) {
+            let mut page = Page::default();
+            let mut newest: [Option<Cell>; 32] = [const { None }; 32];
+            for landing in &landings {
+                page = page.with(landing.iter().map(|(day, what)| (on(*day), cell(*what))));
+                for (day, what) in landing {
+                    let known = &mut newest[usize::from(*day)];
+                    if known.as_ref().is_none_or(|known| known.fetched_at().as_second() <= what.0) {
+                        *known = Some(cell(*what));
+                    }
+                }
+            }
+
+            for day in 1..=31 {
+                prop_assert_eq!(&page.get(on(day)), &newest[usize::from(day)]);
+            }
+            prop_assert_eq!(page.len(), newest.iter().flatten().count() as u64);
+        }
+
+        #[test]
+        fn a_page_forgets_the_days_it_is_told_to_and_no_others(held in any::<u32>(), forgotten in any::<u32>()) {
+            let days = || (1_u8..=31).filter(|day| held & 1 << day != 0);
+            let page = Page::default().with(days().map(|day| (on(day), cell((day.into(), Some(day.into()))))));
+            let key = PageKey {
+                customer: CustomerId::new(1).unwrap(),
+                site: SiteId::new(1).unwrap(),
+                metric: VendorMetric::Entrances,
+                bucket: VendorBucket::HOUR,
+                year: 2026,
+                month: 1,
+            };
+
+            let forget = |date: Date| forgotten & 1 << date.day() != 0;
+            let (rest, count) = page.without(&key, forget);
+
+            for day in 1..=31 {
+                prop_assert_eq!(rest.get(on(day)), page.get(on(day)).filter(|_| !forget(on(day))));
+            }
+            prop_assert_eq!(rest.len() + count, days().count() as u64);
+        }
+    }
 }

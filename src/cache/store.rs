@@ -19,8 +19,9 @@ use crate::domain::site::{CustomerId, SiteId};
 
 type Pages = Cache<PageKey, Arc<Page>, foldhash::fast::RandomState>;
 
-/// What the map itself costs for each entry: its node, its place in the eviction queue, counters (measured on moka 0.12).
-const ENTRY_OVERHEAD: usize = 200;
+/// What an entry costs beside its key and page: the map's nodes, its places in the queues of eviction and expiry, and what the
+/// allocator rounds up. Measured by `benches/cells.rs`, as resident memory less what is weighed (moka 0.12, glibc).
+const ENTRY_OVERHEAD: usize = 400;
 
 /// Cells in memory. `E` is why a cell could not be had; waiters share it.
 ///
@@ -112,7 +113,7 @@ impl<E: Clone + Send + Sync + 'static> CellStore<E> {
         &self,
         first: CellKey,
         dates: DateRange,
-        mut visit: impl FnMut(usize, Date, Option<&Cell>),
+        mut visit: impl FnMut(usize, Date, Option<Cell>),
     ) {
         let mut month = None;
         let mut page: Option<Arc<Page>> = None;
@@ -129,7 +130,7 @@ impl<E: Clone + Send + Sync + 'static> CellStore<E> {
     /// The cell of `key`.
     #[must_use]
     pub fn get(&self, key: &CellKey) -> Option<Cell> {
-        self.pages.get(&PageKey::of(key))?.get(key.date).cloned()
+        self.pages.get(&PageKey::of(key))?.get(key.date)
     }
 
     /// Claims the `wanted` cells: those that are `good` by now are found, those under way are joined, and the rest is split by `plan`
@@ -146,13 +147,7 @@ impl<E: Clone + Send + Sync + 'static> CellStore<E> {
         let mut joined: Vec<Flight<E>> = Vec::new();
         let mut mine = Vec::new();
         let mut flights = self.lock();
-        let landed_since = self.landings() != looked_up_at;
-        let landed = |key: &CellKey| {
-            landed_since
-                .then(|| self.get(key))
-                .flatten()
-                .filter(|cell| good(key, cell))
-        };
+        let landed = self.landed_since(looked_up_at, good);
         for key in wanted {
             if let Some(flight) = flights.of(key) {
                 // A report's cells follow one another, so that the last one joined is nearly always the same.
@@ -175,20 +170,39 @@ impl<E: Clone + Send + Sync + 'static> CellStore<E> {
         }
     }
 
-    /// Claims those of the `stale` cells that nobody is fetching and whose last fetch did not fail just now.
+    /// Claims those of the `stale` cells that are not `good` by now, that nobody is fetching and whose last fetch did not fail just
+    /// now. `looked_up_at`: see [`claim`](Self::claim).
     pub fn claim_refresh(
         self: &Arc<Self>,
         stale: &[CellKey],
+        looked_up_at: u64,
         now: Timestamp,
+        good: impl Fn(&CellKey, &Cell) -> bool,
         plan: impl FnOnce(&[CellKey]) -> Vec<ReportRequest>,
     ) -> Vec<Boarded<E>> {
         let mut flights = self.lock();
+        let landed = self.landed_since(looked_up_at, good);
         let mine: Vec<CellKey> = stale
             .iter()
             .filter(|key| flights.of(key).is_none() && !flights.backing_off(key, now))
+            .filter(|key| landed(key).is_none())
             .copied()
             .collect();
         self.board(&mut flights, &mine, plan)
+    }
+
+    /// Finds the `good` cells that have landed since [`landings`](Self::landings) was `looked_up_at`. For use under the lock.
+    fn landed_since(
+        &self,
+        looked_up_at: u64,
+        good: impl Fn(&CellKey, &Cell) -> bool,
+    ) -> impl Fn(&CellKey) -> Option<Cell> {
+        let any = self.landings() != looked_up_at;
+        move |key| {
+            any.then(|| self.get(key))
+                .flatten()
+                .filter(|cell| good(key, cell))
+        }
     }
 
     fn board(
@@ -372,3 +386,6 @@ impl<E> fmt::Debug for Boarded<E> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Buckets of time: the vendor's, the caller's, and the hours of the day.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 /// Minutes of one day on the clock.
@@ -32,6 +33,11 @@ impl VendorBucket {
     #[must_use]
     pub const fn slots_per_day(self) -> u16 {
         DAY_MINUTES / self.0
+    }
+
+    /// The slots of a day that begin in `minutes` (from and to, multiples of the bucket).
+    pub(super) fn slots(self, minutes: &Range<u16>) -> Range<usize> {
+        usize::from(minutes.start / self.0)..usize::from(minutes.end / self.0)
     }
 
     /// The coarsest vendor bucket up to `limit` that divides `bucket` and the ends of `hours`.

@@ -30,9 +30,27 @@ pub struct CellKey {
 /// ([`super::zone::DayShape::repeated`]), the second occurrences follow at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {
+    age: Age,
+    figures: Figures,
+}
+
+/// When the figures of a cell were true. The cells of one report have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Age {
     fetched_at: i64,
     computed_at: i64,
-    figures: Figures,
+}
+
+impl Age {
+    /// Of what was asked for at `fetched_at` (taken before the call). `computed_at` is the vendor's own time, where it gave one that
+    /// can be.
+    #[must_use]
+    pub fn new(fetched_at: Timestamp, computed_at: Option<Timestamp>) -> Self {
+        Self {
+            fetched_at: fetched_at.as_microsecond(),
+            computed_at: computed_at.unwrap_or(fetched_at).as_microsecond(),
+        }
+    }
 }
 
 impl Cell {
@@ -40,23 +58,31 @@ impl Cell {
     /// gave one that can be.
     #[must_use]
     pub fn new(figures: Figures, fetched_at: Timestamp, computed_at: Option<Timestamp>) -> Self {
-        Self {
-            fetched_at: fetched_at.as_microsecond(),
-            computed_at: computed_at.unwrap_or(fetched_at).as_microsecond(),
-            figures,
-        }
+        Self::of_age(figures, Age::new(fetched_at, computed_at))
+    }
+
+    /// A cell of `figures` that were true at `age`.
+    #[must_use]
+    pub const fn of_age(figures: Figures, age: Age) -> Self {
+        Self { age, figures }
+    }
+
+    /// When it was asked for and computed.
+    #[must_use]
+    pub const fn age(&self) -> Age {
+        self.age
     }
 
     /// When it was asked for, to the microsecond.
     #[must_use]
     pub fn fetched_at(&self) -> Timestamp {
-        Timestamp::from_microsecond(self.fetched_at).unwrap_or_default()
+        Timestamp::from_microsecond(self.age.fetched_at).unwrap_or_default()
     }
 
     /// When the vendor computed it, else when it was asked for; to the microsecond.
     #[must_use]
     pub fn as_of(&self) -> Timestamp {
-        Timestamp::from_microsecond(self.computed_at).unwrap_or_default()
+        Timestamp::from_microsecond(self.age.computed_at).unwrap_or_default()
     }
 
     /// Its figures.

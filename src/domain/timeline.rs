@@ -54,14 +54,14 @@ impl Timeline {
         &self.starts
     }
 
-    /// The buckets that the date at `date_index` falls in, each with the minutes of that day that it gets.
-    pub(super) fn of_date(&self, date_index: usize) -> impl Iterator<Item = (usize, Range<u16>)> {
-        let first = self.first_bucket[date_index];
-        self.windows
-            .iter()
-            .cloned()
-            .enumerate()
-            .map(move |(nth, window)| (first + nth, window))
+    /// The minutes of a day that its buckets get, ascending and without a gap; the same on each day.
+    pub(super) fn windows(&self) -> &[Range<u16>] {
+        &self.windows
+    }
+
+    /// Which bucket gets the first of the [`windows`](Self::windows) of the date at `date_index`; the others get theirs in order.
+    pub(super) fn first_bucket(&self, date_index: usize) -> usize {
+        self.first_bucket[date_index]
     }
 }
 

@@ -7,6 +7,7 @@ use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
 use super::bucket::{DAY_MINUTES, VendorBucket};
+use super::dates::DateRange;
 
 /// When a local day is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,23 +23,46 @@ impl DaySpan {
     #[must_use]
     pub fn of(date: Date, zone: Option<&TimeZone>) -> Self {
         let next = date.tomorrow().unwrap_or(Date::MAX);
-        let (first, last) = match zone {
-            Some(zone) => (zone.clone(), zone.clone()),
+        let (begins, ends) = match zone {
+            Some(zone) => (first_instant(date, zone), first_instant(next, zone)),
             None => (
-                TimeZone::fixed(Offset::constant(14)),
-                TimeZone::fixed(Offset::constant(-12)),
+                first_instant(date, &TimeZone::fixed(Offset::constant(14))),
+                first_instant(next, &TimeZone::fixed(Offset::constant(-12))),
             ),
         };
-        // The compatible reading of a midnight that DST skips is the first instant after it.
-        let start = |zone: &TimeZone, date: Date, outside: Timestamp| {
-            zone.to_timestamp(date.to_datetime(jiff::civil::Time::midnight()))
-                .unwrap_or(outside)
-        };
         Self {
-            begins: start(&first, date, Timestamp::MIN),
-            ends: start(&last, next, Timestamp::MAX),
+            begins: begins.unwrap_or(Timestamp::MIN),
+            ends: ends.unwrap_or(Timestamp::MAX),
         }
     }
+
+    /// The spans of `dates` in `zone`.
+    #[must_use]
+    pub fn all(dates: DateRange, zone: Option<&TimeZone>) -> Vec<Self> {
+        let mut spans: Vec<Self> = Vec::with_capacity(dates.len());
+        for date in dates.iter() {
+            let span = match (zone, spans.last()) {
+                // Looking a midnight up in a zone is the larger part of it, and here the days share them.
+                (Some(zone), Some(before)) => Self {
+                    begins: before.ends,
+                    ends: date
+                        .tomorrow()
+                        .ok()
+                        .and_then(|next| first_instant(next, zone))
+                        .unwrap_or(Timestamp::MAX),
+                },
+                _ => Self::of(date, zone),
+            };
+            spans.push(span);
+        }
+        spans
+    }
+}
+
+/// When `date` begins in `zone`. The compatible reading of a midnight that DST skips is the first instant after it.
+fn first_instant(date: Date, zone: &TimeZone) -> Option<Timestamp> {
+    zone.to_timestamp(date.to_datetime(jiff::civil::Time::midnight()))
+        .ok()
 }
 
 /// The clock's oddities on one local day: at most one stretch is skipped, at most one comes twice.
@@ -56,16 +80,10 @@ impl DayShape {
     pub fn of(date: Date, zone: Option<&TimeZone>) -> Self {
         let mut shape = Self::default();
         let Some(zone) = zone else { return shape };
-        let midnight = date.to_datetime(jiff::civil::Time::midnight());
-        let Ok(start) = zone.to_timestamp(midnight) else {
+        let Some(start) = first_instant(date, zone) else {
             return shape;
         };
-        let from = start
-            .saturating_sub(SignedDuration::from_hours(26))
-            .unwrap_or(start);
-        let until = start
-            .saturating_add(SignedDuration::from_hours(50))
-            .unwrap_or(start);
+        let (from, until) = around(start, start);
         let mut before = zone.to_offset(from);
         for transition in zone.following(from) {
             let at = transition.timestamp();
@@ -84,6 +102,31 @@ impl DayShape {
         shape
     }
 
+    /// The shapes of `dates` in `zone`, of which `spans` are the days; empty where every day is an ordinary one.
+    #[must_use]
+    pub fn all(dates: DateRange, zone: Option<&TimeZone>, spans: &[DaySpan]) -> Vec<Self> {
+        let (Some(zone), [first, ..], [.., last]) = (zone, spans, spans) else {
+            return Vec::new();
+        };
+        let (from, until) = around(first.begins, last.begins);
+        let transitions: Vec<Timestamp> = zone
+            .following(from)
+            .map(|transition| transition.timestamp())
+            .take_while(|at| *at < until)
+            .collect();
+        let mut shapes = vec![Self::default(); spans.len()];
+        for ((date, span), shape) in dates.iter().zip(spans).zip(&mut shapes) {
+            let (from, until) = around(span.begins, span.begins);
+            if transitions.iter().any(|at| from < *at && *at < until) {
+                *shape = Self::of(date, Some(zone));
+            }
+        }
+        if shapes.iter().all(|shape| *shape == Self::default()) {
+            shapes.clear();
+        }
+        shapes
+    }
+
     /// The repeated minutes, where whole buckets of that size are repeated: each such bucket has a second occurrence.
     #[must_use]
     pub fn repeated(&self, bucket: VendorBucket) -> Option<Range<u16>> {
@@ -100,6 +143,17 @@ impl DayShape {
             .as_ref()
             .is_some_and(|gap| gap.start <= from && to <= gap.end)
     }
+}
+
+/// From when until when a change of the clock can touch the days that begin at `first` to `last`.
+fn around(first: Timestamp, last: Timestamp) -> (Timestamp, Timestamp) {
+    (
+        first
+            .saturating_sub(SignedDuration::from_hours(26))
+            .unwrap_or(first),
+        last.saturating_add(SignedDuration::from_hours(50))
+            .unwrap_or(last),
+    )
 }
 
 /// The part of `from..to` on `date`, in minutes after its midnight.
@@ -176,6 +230,34 @@ mod tests {
             Some(90..120)
         );
         assert_eq!(lord_howe.repeated(VendorBucket::HOUR), None);
+    }
+
+    #[test]
+    fn the_days_of_a_range_are_those_that_each_date_has_alone() {
+        let years = DateRange::new(date(2023, 12, 20), date(2026, 12, 31)).unwrap();
+        let zones = [
+            "America/Chicago",
+            "America/Santiago",
+            "Australia/Lord_Howe",
+            "Africa/Cairo",
+            "Asia/Kolkata",
+        ];
+        for zone in zones
+            .map(|name| Some(TimeZone::get(name).unwrap()))
+            .into_iter()
+            .chain([None])
+        {
+            let zone = zone.as_ref();
+
+            let spans = DaySpan::all(years, zone);
+            let shapes = DayShape::all(years, zone, &spans);
+
+            for (index, date) in years.iter().enumerate() {
+                assert_eq!(spans[index], DaySpan::of(date, zone));
+                let shape = shapes.get(index).cloned().unwrap_or_default();
+                assert_eq!(shape, DayShape::of(date, zone), "{date}");
+            }
+        }
     }
 
     #[test]

@@ -54,6 +54,16 @@ impl Calendar {
         self.zones[self.of_site[site]].spans[date]
     }
 
+    /// Which of the zones (from 0) the site at `site` is in; sites of one zone have the same spans.
+    pub(super) fn zone(&self, site: usize) -> usize {
+        self.of_site[site]
+    }
+
+    /// How many zones the sites are in.
+    pub(super) fn zones(&self) -> usize {
+        self.zones.len()
+    }
+
     /// How many of the dates, from the first, have begun at that site.
     pub(super) fn begun(&self, site: usize) -> usize {
         self.zones[self.of_site[site]].begun
@@ -90,18 +100,9 @@ impl Calendar {
 
 impl ZoneDays {
     fn new(dates: DateRange, zone: Option<TimeZone>, now: Timestamp) -> Self {
-        let spans: Vec<DaySpan> = dates
-            .iter()
-            .map(|date| DaySpan::of(date, zone.as_ref()))
-            .collect();
+        let spans = DaySpan::all(dates, zone.as_ref());
         let begun = spans.partition_point(|span| span.begins <= now);
-        let mut shapes: Vec<DayShape> = dates
-            .iter()
-            .map(|date| DayShape::of(date, zone.as_ref()))
-            .collect();
-        if shapes.iter().all(|shape| *shape == DayShape::default()) {
-            shapes.clear();
-        }
+        let shapes = DayShape::all(dates, zone.as_ref(), &spans);
         Self {
             zone,
             spans,

@@ -91,12 +91,21 @@ impl Engine {
         haul
     }
 
-    /// Fetches the `stale` cells behind the answer.
-    pub(super) fn refresh(self: &Arc<Self>, stale: &[CellKey]) {
+    /// Fetches the `stale` cells behind the answer. `looked_up_at` and `good`: see [`CellStore::claim`].
+    pub(super) fn refresh(
+        self: &Arc<Self>,
+        stale: &[CellKey],
+        looked_up_at: u64,
+        good: impl Fn(&CellKey, &Cell) -> bool,
+    ) {
+        if stale.is_empty() {
+            return;
+        }
+        let plan = |cells: &[CellKey]| reports(cells, self.bounds);
         let now = self.clock.now();
         for boarded in self
             .cells
-            .claim_refresh(stale, now, |cells| reports(cells, self.bounds))
+            .claim_refresh(stale, looked_up_at, now, good, plan)
         {
             self.launch(boarded, Purpose::Refresh);
         }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::calendar::Calendar;
 use super::fetch::Cells;
+use super::prospects::Prospects;
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::freshness::{Policy, Standing};
 use crate::domain::plan::Plan;
@@ -44,6 +45,7 @@ impl Inventory {
         now: Timestamp,
     ) -> Self {
         let mut grid = CellGrid::new(plan.series().len(), query.sites.len(), query.dates.len());
+        let mut prospects = Prospects::new(calendar, policy, query.dates.len());
         let (mut wanted, mut stale, mut needed) = (Vec::new(), Vec::new(), 0);
         for (series_index, series) in plan.series().iter().enumerate() {
             for (site_index, site) in query.sites.iter().enumerate() {
@@ -62,20 +64,18 @@ impl Inventory {
                     }
                     let index = grid.index(series_index, site_index, date_index);
                     let key = CellKey { date, ..first };
-                    let standing = cell.map(|cell| {
-                        let day = calendar.span(site_index, date_index);
-                        policy.standing(policy.expires_at(date, day, cell.fetched_at()), now)
+                    let known = cell.map(|cell| {
+                        let prospect = prospects.of(&cell, site_index, date_index, date);
+                        (policy.standing(prospect.expires_at, now), cell)
                     });
-                    let fallback = match (standing, cell) {
-                        (Some(Standing::Fresh), Some(cell)) => {
-                            return grid.set(index, cell.clone());
-                        }
-                        (Some(Standing::Revalidate), Some(cell)) => {
+                    let fallback = match known {
+                        Some((Standing::Fresh, cell)) => return grid.set(index, cell),
+                        Some((Standing::Revalidate, cell)) => {
                             stale.push(key);
-                            return grid.set(index, cell.clone());
+                            return grid.set(index, cell);
                         }
-                        (Some(Standing::IfError), Some(cell)) => Some(cell.clone()),
-                        _ => None,
+                        Some((Standing::IfError, cell)) => Some(cell),
+                        Some((Standing::Expired, _)) | None => None,
                     };
                     wanted.push(Wanted {
                         key,

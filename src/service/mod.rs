@@ -5,6 +5,7 @@ mod calendar;
 mod fetch;
 mod inventory;
 mod progress;
+mod prospects;
 mod summary;
 
 pub use crate::cache::{AnswerKey, RenderedAnswer};
@@ -138,13 +139,13 @@ impl TrafficService {
                 now,
             )
         });
-        self.engine.refresh(&stale);
-        let planned = Instant::now();
-
         let good = |key: &CellKey, cell: &Cell| {
             let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
             now < self.policy.expires_at(key.date, day, cell.fetched_at())
         };
+        self.engine.refresh(&stale, looked_up_at, good);
+        let planned = Instant::now();
+
         let haul = self
             .engine
             .bring(

@@ -4,8 +4,9 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
 use super::calendar::Calendar;
+use super::prospects::Prospects;
 use crate::domain::dates::add_days;
-use crate::domain::freshness::{Phase, Policy};
+use crate::domain::freshness::Policy;
 use crate::domain::plan::Plan;
 use crate::domain::query::Query;
 use crate::domain::rollup::CellGrid;
@@ -32,18 +33,20 @@ impl Summary {
         let mut as_of: Option<Timestamp> = None;
         let mut expires_at = calendar.next_beginning();
         let mut provisional = calendar.first_provisional(policy, now);
-        for (date_index, date) in query.dates.iter().enumerate() {
+        let mut prospects = Prospects::new(calendar, policy, query.dates.len());
+        for series in 0..plan.series().len() {
             for site in 0..query.sites.len() {
-                let day = calendar.span(site, date_index);
-                for series in 0..plan.series().len() {
+                for (date_index, date) in query.dates.iter().enumerate() {
                     let Some(cell) = grid.get(grid.index(series, site, date_index)) else {
                         continue;
                     };
-                    let expires = policy.expires_at(date, day, cell.fetched_at());
+                    let prospect = prospects.of(cell, site, date_index, date);
+                    let expires = prospect.expires_at;
                     expires_at = Some(expires_at.map_or(expires, |first| first.min(expires)));
-                    as_of = Some(as_of.map_or(cell.as_of(), |oldest| oldest.min(cell.as_of())));
+                    let computed = prospect.as_of;
+                    as_of = Some(as_of.map_or(computed, |oldest| oldest.min(computed)));
                     // The day may be final by now; figures that were fetched before are not.
-                    if policy.phase(day, cell.fetched_at()) < Phase::Final {
+                    if !prospect.is_final {
                         provisional =
                             Some(provisional.map_or(date_index, |first| first.min(date_index)));
                     }

@@ -1,0 +1,43 @@
+use jiff::civil::date;
+
+use super::*;
+use crate::domain::bucket::VendorBucket;
+use crate::domain::figures::Figures;
+use crate::domain::metric::{MetricSet, VendorMetric};
+
+#[test]
+fn what_was_refreshed_while_a_query_looked_is_not_refreshed_again() {
+    let store: Arc<CellStore<()>> = Arc::new(CellStore::new(1 << 20, Duration::from_hours(1)));
+    let request = ReportRequest {
+        customer: CustomerId::new(1).unwrap(),
+        sites: vec![SiteId::new(1).unwrap()],
+        dates: DateRange::day(date(2026, 1, 1)).unwrap(),
+        metrics: MetricSet::default().with(VendorMetric::Entrances),
+        bucket: VendorBucket::HOUR,
+    };
+    let stale: Vec<CellKey> = request.cells().collect();
+    let now = Timestamp::UNIX_EPOCH;
+    let refresh = |looked_up_at, good| {
+        store.claim_refresh(
+            &stale,
+            looked_up_at,
+            now,
+            |_, _| good,
+            |_| vec![request.clone()],
+        )
+    };
+    let looked_up_at = store.landings();
+
+    for boarded in refresh(looked_up_at, false) {
+        let cell = Cell::new(Figures::none(24), now, None);
+        boarded.land(vec![(stale[0], Ok(cell))], now);
+    }
+
+    assert!(refresh(looked_up_at, true).is_empty());
+    assert_eq!(refresh(looked_up_at, false).len(), 1, "past its TTL again");
+    assert_eq!(
+        refresh(store.landings(), true).len(),
+        1,
+        "seen to be stale since"
+    );
+}

@@ -1,0 +1,64 @@
+//! The figures of several cells in one piece of memory.
+
+use std::sync::Arc;
+
+use super::Figures;
+use super::view::TAIL;
+
+/// The figures of several cells, which cost one allocation and its overheads together.
+#[derive(Clone, Debug, Default)]
+pub struct Bundle {
+    bytes: Arc<[u8]>,
+    starts: Box<[u32]>,
+}
+
+impl Bundle {
+    /// Copies the figures of a few cells together; each is found again by its place.
+    ///
+    /// # Panics
+    ///
+    /// Never: a cell is far smaller than a megabyte, and a page has 31 of them at most.
+    #[must_use]
+    pub fn new(figures: &[&Figures]) -> Self {
+        let len: usize = figures.iter().map(|figures| figures.encoded().len()).sum();
+        let mut bytes = Vec::with_capacity(len + TAIL);
+        let starts = figures.iter().map(|figures| {
+            let start = u32::try_from(bytes.len()).expect("far below 4 GiB");
+            bytes.extend_from_slice(figures.encoded());
+            start
+        });
+        let starts = starts.collect();
+        bytes.extend_from_slice(&[0; TAIL]);
+        Self {
+            bytes: bytes.into(),
+            starts,
+        }
+    }
+
+    /// The figures of the cell that was the `nth` (from 0), sharing the bundle's bytes.
+    #[must_use]
+    pub fn get(&self, nth: usize) -> Option<Figures> {
+        Some(Figures {
+            start: *self.starts.get(nth)?,
+            bytes: Arc::clone(&self.bytes),
+        })
+    }
+
+    /// How many cells it has.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Whether it has no cells.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// The bytes that it holds on the heap, the reference counts included.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes.len() + 2 * size_of::<usize>() + size_of_val(&*self.starts)
+    }
+}

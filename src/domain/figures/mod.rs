@@ -1,0 +1,281 @@
+//! The figures of one cell, packed: about a byte for each small count.
+
+mod bundle;
+mod lanes;
+mod view;
+
+pub use self::bundle::Bundle;
+pub(super) use self::view::View;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use self::view::{FLOAT, HEAD, Shape, TAIL, word_at};
+
+/// The figures of one day's buckets, in order; a bucket without one is told apart from a zero.
+///
+/// Whole numbers are packed at the width of the largest; anything else is kept as 64-bit floats. Either way what comes
+/// out is what went in. Cloning shares the bytes, which may be those of other cells too: see [`Bundle`].
+///
+/// Layout: tag, slot count, first slot of the span, slots in the span (2 bytes each, little endian), presence map of the
+/// span unless the tag says that all of it is present, values of the span. The span reaches from the first figure to the
+/// last: most places are closed at night. The tag's low 7 bits are the width in bits: 0 to 53 for whole numbers, 64 for
+/// floats.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    bytes: Arc<[u8]>,
+    start: u32,
+}
+
+/// Whole numbers up to this are exact in an `f64`.
+const MAX_WHOLE: f64 = 9_007_199_254_740_991.0;
+
+impl Figures {
+    /// Packs the figures; a value that is absent, not finite or negative is absent.
+    ///
+    /// # Panics
+    ///
+    /// Never: a day has at most 576 slots, far below the limit of 65,535, and longer input is cut there.
+    #[must_use]
+    pub fn pack(values: &[Option<f64>]) -> Self {
+        let slots = u16::try_from(values.len()).unwrap_or(u16::MAX);
+        let good = |value: &Option<f64>| value.filter(|value| value.is_finite() && *value >= 0.0);
+        let mut span = 0..0;
+        // The ones of all numbers together are as wide as those of the largest.
+        let (mut present, mut whole, mut ones) = (0, true, 0);
+        for (slot, value) in values[..usize::from(slots)].iter().enumerate() {
+            let Some(value) = good(value) else { continue };
+            if present == 0 {
+                span.start = slot;
+            }
+            span.end = slot + 1;
+            present += 1;
+            whole &= is_whole(value);
+            ones |= whole_number(value);
+        }
+        let width = if whole {
+            u8::try_from(64 - ones.leading_zeros()).unwrap_or(FLOAT)
+        } else {
+            FLOAT
+        };
+        let shape = Shape {
+            slots,
+            first: u16::try_from(span.start).unwrap_or(u16::MAX),
+            len: u16::try_from(span.len()).unwrap_or(u16::MAX),
+            width,
+            all: present == span.len(),
+        };
+        let mut bytes = vec![0; shape.encoded_len() + TAIL];
+        shape.write(&mut bytes);
+        let (map, data) = bytes[HEAD..].split_at_mut(shape.map_len());
+        for (nth, value) in values[span].iter().enumerate() {
+            let Some(value) = good(value) else { continue };
+            if let Some(byte) = map.get_mut(nth / 8) {
+                *byte |= 1 << (nth % 8);
+            }
+            let bit = nth * usize::from(width);
+            let word = if width == FLOAT {
+                value.to_bits()
+            } else {
+                word_at(data, bit / 8) | whole_number(value) << (bit % 8)
+            };
+            data[bit / 8..bit / 8 + 8].copy_from_slice(&word.to_le_bytes());
+        }
+        Self {
+            bytes: bytes.into(),
+            start: 0,
+        }
+    }
+
+    /// The figures of a day on which the vendor saw nothing at all.
+    #[must_use]
+    pub fn none(slots: u16) -> Self {
+        let shape = Shape {
+            slots,
+            first: 0,
+            len: 0,
+            width: 0,
+            all: true,
+        };
+        let mut bytes = [0; HEAD + TAIL];
+        shape.write(&mut bytes);
+        Self {
+            bytes: bytes.into(),
+            start: 0,
+        }
+    }
+
+    /// How many buckets the day has, those without a figure included.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        usize::from(Shape::read(self.onward()).slots)
+    }
+
+    /// The figure of one bucket.
+    #[must_use]
+    pub fn get(&self, slot: usize) -> Option<f64> {
+        self.view().get(slot)
+    }
+
+    /// Every bucket's figure, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Option<f64>> {
+        let view = self.view();
+        (0..view.slots()).map(move |slot| view.get(slot))
+    }
+
+    /// Calls `visit` with the slot and figure of each bucket of `slots` that has one, in order.
+    pub fn for_each(&self, slots: Range<usize>, visit: impl FnMut(usize, f64)) {
+        self.view().for_each(slots, visit);
+    }
+
+    /// The sum of the figures in `slots`; `None` where there is none.
+    #[must_use]
+    pub fn sum(&self, slots: Range<usize>) -> Option<f64> {
+        self.view().sum(slots)
+    }
+
+    /// The figures, ready to be read many times.
+    pub(super) fn view(&self) -> View<'_> {
+        View::new(self.onward())
+    }
+
+    /// Its own bytes, and whatever follows them.
+    fn onward(&self) -> &[u8] {
+        &self.bytes[self.start as usize..]
+    }
+
+    /// Its own bytes.
+    fn encoded(&self) -> &[u8] {
+        let bytes = self.onward();
+        &bytes[..Shape::read(bytes).encoded_len()]
+    }
+}
+
+impl PartialEq for Figures {
+    fn eq(&self, other: &Self) -> bool {
+        self.encoded() == other.encoded()
+    }
+}
+
+impl Eq for Figures {}
+
+/// Whether it is a whole number that an `f64` tells from its neighbours. (Asking for the fraction is a call on x86-64.)
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "at most 2^53, and nothing but the same number will do"
+)]
+fn is_whole(value: f64) -> bool {
+    value <= MAX_WHOLE && whole_number(value) as f64 == value
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what is not whole, or beyond 2^53, is not kept as the number that this is"
+)]
+fn whole_number(value: f64) -> u64 {
+    value as u64
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the largest whole numbers are what is tried"
+)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn figure() -> impl Strategy<Value = Option<f64>> {
+        prop_oneof![
+            3 => Just(None),
+            3 => (0_u32..300).prop_map(|count| Some(f64::from(count))),
+            1 => (0_u64..=1 << 53).prop_map(|count| Some(count as f64)),
+            1 => (0.0..1e300_f64).prop_map(Some),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_comes_out_is_what_went_in(values in prop_oneof![
+            prop::collection::vec(figure(), 0..400),
+            prop::collection::vec((0_u32..200).prop_map(|count| Some(f64::from(count))), 0..400),
+            prop::collection::vec(prop::option::of((0_u64..=(1 << 53) - 1).prop_map(|count| count as f64)), 0..400),
+        ]) {
+            let figures = Figures::pack(&values);
+
+            prop_assert_eq!(figures.iter().collect::<Vec<_>>(), values.clone());
+            prop_assert_eq!(figures.get(values.len()), None);
+            let mut seen = vec![None; values.len()];
+            figures.for_each(0..values.len() + 9, |slot, value| seen[slot] = Some(value));
+            prop_assert_eq!(&seen, &values);
+        }
+
+        #[test]
+        fn a_sum_is_over_what_was_observed(
+            values in prop_oneof![
+                prop::collection::vec(figure(), 0..100),
+                prop::collection::vec(prop::option::of((0_u32..5000).prop_map(f64::from)), 0..100),
+                prop::collection::vec(prop::option::of((0_u64..=(1 << 53) - 1).prop_map(|count| count as f64)), 0..3000),
+            ],
+            from in 0_usize..110,
+            len in 0_usize..3000,
+        ) {
+            let figures = Figures::pack(&values);
+
+            let window: Vec<f64> = values.iter().skip(from).take(len).flatten().copied().collect();
+            let expected = if values.iter().flatten().all(|value| value.fract() == 0.0 && *value <= MAX_WHOLE) {
+                let sum: u128 = window.iter().map(|value| u128::from(whole_number(*value))).sum();
+                u64::try_from(sum).unwrap_or(u64::MAX) as f64
+            } else {
+                window.iter().fold(0.0, |sum, value| (sum + value).min(f64::MAX))
+            };
+            prop_assert_eq!(figures.sum(from..from + len), (!window.is_empty()).then_some(expected));
+        }
+
+        #[test]
+        fn bundled_figures_are_the_same(
+            cells in prop::collection::vec(prop_oneof![
+                prop::collection::vec(figure(), 0..120),
+                prop::collection::vec(prop::option::of(Just(0.0)), 0..120),
+                prop::collection::vec((0_u32..12).prop_map(|count| Some(f64::from(count))), 0..120),
+            ], 0..32),
+            from in 0_usize..120,
+        ) {
+            let alone: Vec<Figures> = cells.iter().map(|values| Figures::pack(values)).collect();
+
+            let bundle = Bundle::new(&alone.iter().collect::<Vec<_>>());
+            // Figures that come from a bundle may go into another one.
+            let bundled: Vec<Figures> = (0..alone.len()).filter_map(|nth| bundle.get(nth)).collect();
+            let again = Bundle::new(&bundled.iter().collect::<Vec<_>>());
+
+            prop_assert_eq!((bundle.len(), again.len()), (alone.len(), alone.len()));
+            for (nth, (figures, values)) in alone.iter().zip(&cells).enumerate() {
+                for bundle in [&bundle, &again] {
+                    let bundled = bundle.get(nth).unwrap();
+                    prop_assert_eq!(&bundled, figures);
+                    prop_assert_eq!(&bundled.iter().collect::<Vec<_>>(), values);
+                    let seen: Vec<f64> = values.iter().skip(from).flatten().copied().collect();
+                    prop_assert_eq!(bundled.sum(from..120).is_some(), !seen.is_empty());
+                    prop_assert_eq!(bundled.sum(from..120), figures.sum(from..120));
+                }
+            }
+            prop_assert_eq!(bundle.get(alone.len()), None);
+        }
+    }
+
+    #[test]
+    fn small_counts_cost_about_a_byte_and_hours_without_any_cost_nothing() {
+        let open: Vec<_> = (0..96).map(|slot| Some(f64::from(slot * 2))).collect();
+        let closed_at_night: Vec<_> = (0..96)
+            .map(|slot| (36..84).contains(&slot).then_some(200.0))
+            .collect();
+
+        assert_eq!(Figures::pack(&open).encoded().len(), HEAD + 96);
+        assert_eq!(Figures::pack(&closed_at_night).encoded().len(), HEAD + 48);
+        assert_eq!(Figures::pack(&vec![None; 96]), Figures::none(96));
+        assert_eq!(Figures::none(96).encoded().len(), HEAD);
+    }
+}

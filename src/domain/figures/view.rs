@@ -1,0 +1,175 @@
+//! How figures are packed, and how they are read without unpacking them.
+
+use std::ops::Range;
+
+use super::lanes::LANES;
+
+/// The bytes of a [`Shape`].
+pub(super) const HEAD: usize = 7;
+const ALL_PRESENT: u8 = 0x80;
+/// The width of what is not whole.
+pub(super) const FLOAT: u8 = 64;
+/// A value is read as one unaligned word, so the bytes run on for a word after the last.
+pub(super) const TAIL: usize = 8;
+
+/// The head of packed figures.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) slots: u16,
+    /// The first slot with a figure, and how many there are to the last one; 0 where there is none.
+    pub(super) first: u16,
+    pub(super) len: u16,
+    pub(super) width: u8,
+    /// Whether every slot of the span has a figure.
+    pub(super) all: bool,
+}
+
+impl Shape {
+    pub(super) fn read(bytes: &[u8]) -> Self {
+        let [tag, s1, s2, f1, f2, l1, l2] = *bytes.first_chunk().unwrap_or(&[0; HEAD]);
+        Self {
+            slots: u16::from_le_bytes([s1, s2]),
+            first: u16::from_le_bytes([f1, f2]),
+            len: u16::from_le_bytes([l1, l2]),
+            width: tag & !ALL_PRESENT,
+            all: tag & ALL_PRESENT != 0,
+        }
+    }
+
+    pub(super) fn write(self, bytes: &mut [u8]) {
+        bytes[0] = self.width | if self.all { ALL_PRESENT } else { 0 };
+        bytes[1..3].copy_from_slice(&self.slots.to_le_bytes());
+        bytes[3..5].copy_from_slice(&self.first.to_le_bytes());
+        bytes[5..HEAD].copy_from_slice(&self.len.to_le_bytes());
+    }
+
+    pub(super) fn map_len(self) -> usize {
+        if self.all {
+            0
+        } else {
+            usize::from(self.len).div_ceil(8)
+        }
+    }
+
+    pub(super) fn encoded_len(self) -> usize {
+        HEAD + self.map_len() + (usize::from(self.len) * usize::from(self.width)).div_ceil(8)
+    }
+}
+
+/// Packed figures, their head read.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::domain) struct View<'a> {
+    shape: Shape,
+    map: &'a [u8],
+    /// From the first value on, and beyond the last.
+    data: &'a [u8],
+}
+
+impl<'a> View<'a> {
+    /// Reads the head; `bytes` run on after the figures' own for a word at least.
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        let shape = Shape::read(bytes);
+        let (map, data) = bytes[HEAD..].split_at(shape.map_len());
+        Self { shape, map, data }
+    }
+
+    pub(in crate::domain) fn slots(&self) -> usize {
+        usize::from(self.shape.slots)
+    }
+
+    pub(in crate::domain) fn get(&self, slot: usize) -> Option<f64> {
+        let nth = slot.checked_sub(usize::from(self.shape.first))?;
+        (nth < usize::from(self.shape.len) && self.present(nth)).then(|| self.value(nth))
+    }
+
+    pub(in crate::domain) fn for_each(
+        &self,
+        slots: Range<usize>,
+        mut visit: impl FnMut(usize, f64),
+    ) {
+        let first = usize::from(self.shape.first);
+        for nth in self.within(slots) {
+            if self.present(nth) {
+                visit(first + nth, self.value(nth));
+            }
+        }
+    }
+
+    pub(in crate::domain) fn sum(&self, slots: Range<usize>) -> Option<f64> {
+        let places = self.within(slots);
+        if places.is_empty() {
+            return None;
+        }
+        // An absent whole number is stored as 0, so a sum need not look at the map, but to tell none from zero.
+        if self.shape.width != FLOAT {
+            let any = self.shape.all || places.clone().any(|nth| self.present(nth));
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "exact up to 2^53, the nearest float beyond"
+            )]
+            return any.then(|| self.whole_sum(places) as f64);
+        }
+        let mut sum = None;
+        for nth in places {
+            if self.present(nth) {
+                sum = Some((sum.unwrap_or(0.0) + self.value(nth)).min(f64::MAX));
+            }
+        }
+        sum
+    }
+
+    fn whole_sum(&self, places: Range<usize>) -> u64 {
+        /// So wide that fewer than 2^16 of them fit in 64 bits.
+        const NO_OVERFLOW: u8 = 48;
+        let (mut sum, mut rest) = (0, places);
+        if let Some(lanes) = LANES.get(usize::from(self.shape.width)) {
+            while rest.len() >= lanes.count {
+                sum += lanes.sum(self.word(rest.start));
+                rest.start += lanes.count;
+            }
+        }
+        let rest = rest.map(|nth| self.whole(nth));
+        if self.shape.width <= NO_OVERFLOW {
+            rest.fold(sum, u64::wrapping_add)
+        } else {
+            rest.fold(sum, u64::saturating_add)
+        }
+    }
+
+    /// The places in the span that `slots` are, as far as they are in it.
+    fn within(&self, slots: Range<usize>) -> Range<usize> {
+        let (first, len) = (usize::from(self.shape.first), usize::from(self.shape.len));
+        slots.start.saturating_sub(first)..slots.end.saturating_sub(first).min(len)
+    }
+
+    fn present(&self, nth: usize) -> bool {
+        self.shape.all || self.map[nth / 8] & (1 << (nth % 8)) != 0
+    }
+
+    fn whole(&self, nth: usize) -> u64 {
+        self.word(nth) & ((1 << self.shape.width) - 1)
+    }
+
+    /// The values from the `nth` on, which begins at the lowest bit.
+    fn word(&self, nth: usize) -> u64 {
+        let bit = nth * usize::from(self.shape.width);
+        word_at(self.data, bit / 8) >> (bit % 8)
+    }
+
+    fn value(&self, nth: usize) -> f64 {
+        if self.shape.width == FLOAT {
+            f64::from_bits(word_at(self.data, nth * 8))
+        } else {
+            #[expect(clippy::cast_precision_loss, reason = "at most 2^53")]
+            let value = self.whole(nth) as f64;
+            value
+        }
+    }
+}
+
+/// The word of the 8 bytes from `at` on.
+pub(super) fn word_at(bytes: &[u8], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(word)
+}

@@ -1,0 +1,230 @@
+//! One series of rows, from the cells of its sites.
+
+use std::ops::Range;
+
+use super::slots::SlotGrid;
+use super::tally::{Tally, plus};
+use super::{CellGrid, DayShapes};
+use crate::domain::figures::View;
+use crate::domain::metric::Metric;
+use crate::domain::plan::{Column, Plan};
+use crate::domain::query::{Fill, Query};
+use crate::domain::table::Table;
+use crate::domain::timeline::Timeline;
+
+/// One series of rows in the making.
+pub(super) struct GroupRoll<'a> {
+    pub(super) query: &'a Query,
+    pub(super) plan: &'a Plan,
+    pub(super) grid: &'a CellGrid,
+    pub(super) shapes: &'a [DayShapes],
+    pub(super) timeline: &'a Timeline,
+    pub(super) sites: Range<usize>,
+}
+
+impl GroupRoll<'_> {
+    /// Writes the rows of the table's `group`.
+    pub(super) fn write(&self, table: &mut Table, group: usize) {
+        let times = self.timeline.starts().len();
+        let columns = self.plan.columns.len();
+        let windows = self.timeline.windows().len();
+        let mut tallies = vec![Tally::default(); times * columns];
+        let mut day = vec![Tally::default(); windows];
+        for date in 0..self.query.dates.len() {
+            let first = self.timeline.first_bucket(date);
+            for (column, kind) in self.plan.columns.iter().enumerate() {
+                day.fill(Tally::default());
+                self.tally(*kind, date, &mut day);
+                for (nth, tally) in day.iter().enumerate() {
+                    let sum = &mut tallies[(first + nth) * columns + column];
+                    *sum = sum.merge(*tally, *kind);
+                }
+            }
+        }
+        let skipped = self.skipped_buckets(times);
+        for time in 0..times {
+            let row = table.row_mut(group, time);
+            for (column, value) in row.iter_mut().enumerate() {
+                *value = tallies[time * columns + column].result(self.plan.columns[column]);
+            }
+            let nothing = row.iter().all(|value| value.is_nan());
+            if self.query.fill == Fill::Zero {
+                for (value, metric) in row.iter_mut().zip(&self.query.metrics) {
+                    if Metric::is_count(*metric) && value.is_nan() {
+                        *value = 0.0;
+                    }
+                }
+            }
+            if nothing
+                && (self.query.fill == Fill::None
+                    || skipped.get(time).is_some_and(|skipped| *skipped))
+            {
+                table.hide(group, time);
+            }
+        }
+    }
+
+    /// Which buckets lie wholly in a stretch that DST skips at every site: nobody expects them. Empty where none does.
+    fn skipped_buckets(&self, times: usize) -> Vec<bool> {
+        if self.shapes[self.sites.clone()]
+            .iter()
+            .any(|shapes| shapes.is_empty())
+        {
+            return Vec::new();
+        }
+        let mut skipped = vec![true; times];
+        for date in 0..self.query.dates.len() {
+            let first = self.timeline.first_bucket(date);
+            for (nth, minutes) in self.timeline.windows().iter().enumerate() {
+                skipped[first + nth] &= self
+                    .sites
+                    .clone()
+                    .all(|site| self.shapes[site][date].skips(minutes.start, minutes.end));
+            }
+        }
+        skipped
+    }
+
+    /// What one date adds to a column: a tally for each of its windows.
+    fn tally(&self, column: Column, date: usize, day: &mut [Tally]) {
+        match column {
+            Column::Sum(series) => self.sums(series, date, day, |tally| &mut tally.first),
+            Column::Ratio {
+                part: first,
+                whole: second,
+            }
+            | Column::Share {
+                part: first,
+                rest: second,
+            } => {
+                self.sums(first, date, day, |tally| &mut tally.first);
+                self.sums(second, date, day, |tally| &mut tally.second);
+            }
+            Column::WeightedMean { value, weight } => self.weighted(value, weight, date, day),
+            Column::Mean(series) => self.levels(series, date, day, |levels, level| {
+                let observed = Tally {
+                    first: Some(level),
+                    second: Some(1.0),
+                };
+                levels.merge(observed, column)
+            }),
+            Column::Peak(series) => self.levels(series, date, day, |levels, level| {
+                let observed = Tally {
+                    first: Some(level),
+                    second: None,
+                };
+                levels.merge(observed, column)
+            }),
+        }
+    }
+
+    fn sums(
+        &self,
+        series: usize,
+        date: usize,
+        day: &mut [Tally],
+        part: impl Fn(&mut Tally) -> &mut Option<f64>,
+    ) {
+        for site in self.sites.clone() {
+            let Some(figures) = self.figures(series, site, date) else {
+                continue;
+            };
+            let grid = self.slot_grid(series, site, date);
+            for (tally, minutes) in day.iter_mut().zip(self.timeline.windows()) {
+                let sum = part(tally);
+                *sum = plus(*sum, figures.sum(grid.slots(minutes)));
+                if let Some(repeated) = grid.repeated_slots(minutes, figures) {
+                    *sum = plus(*sum, figures.sum(repeated));
+                }
+            }
+        }
+    }
+
+    fn weighted(&self, value: usize, weight: usize, date: usize, day: &mut [Tally]) {
+        for site in self.sites.clone() {
+            let (Some(values), Some(weights)) = (
+                self.figures(value, site, date),
+                self.figures(weight, site, date),
+            ) else {
+                continue;
+            };
+            let grid = self.slot_grid(value, site, date);
+            for (tally, minutes) in day.iter_mut().zip(self.timeline.windows()) {
+                let mut add = |slot, value: f64| {
+                    if let Some(weight) = weights.get(slot).filter(|weight| *weight > 0.0) {
+                        tally.first = plus(tally.first, Some(value * weight));
+                        tally.second = plus(tally.second, Some(weight));
+                    }
+                };
+                values.for_each(grid.slots(minutes), &mut add);
+                if let Some(repeated) = grid.repeated_slots(minutes, values) {
+                    values.for_each(repeated, &mut add);
+                }
+            }
+        }
+    }
+
+    /// Folds the levels of a date's windows, each level summed over the sites that were observed at that time.
+    fn levels(
+        &self,
+        series: usize,
+        date: usize,
+        day: &mut [Tally],
+        fold: impl Fn(Tally, f64) -> Tally,
+    ) {
+        let windows = self.timeline.windows();
+        if self.sites.len() == 1 {
+            let site = self.sites.start;
+            let Some(figures) = self.figures(series, site, date) else {
+                return;
+            };
+            let grid = self.slot_grid(series, site, date);
+            for (tally, minutes) in day.iter_mut().zip(windows) {
+                figures.for_each(grid.slots(minutes), |_, level| *tally = fold(*tally, level));
+                if let Some(repeated) = grid.repeated_slots(minutes, figures) {
+                    figures.for_each(repeated, |_, level| *tally = fold(*tally, level));
+                }
+            }
+            return;
+        }
+        // First and second occurrences of the same time on the clock are different times.
+        let bucket = self.plan.series()[series].bucket;
+        let slots = usize::from(bucket.slots_per_day());
+        let mut levels: Vec<Option<f64>> = vec![None; 2 * slots];
+        let hours = self.query.hours.from()..self.query.hours.to();
+        for site in self.sites.clone() {
+            let Some(figures) = self.figures(series, site, date) else {
+                continue;
+            };
+            let grid = self.slot_grid(series, site, date);
+            figures.for_each(grid.slots(&hours), |slot, level| {
+                levels[slot] = plus(levels[slot], Some(level));
+            });
+            if let Some(repeated) = grid.repeated_slots(&hours, figures) {
+                figures.for_each(repeated, |slot, level| {
+                    let sum = &mut levels[slots + grid.clock_slot(slot)];
+                    *sum = plus(*sum, Some(level));
+                });
+            }
+        }
+        let (once, again) = levels.split_at(slots);
+        for (tally, minutes) in day.iter_mut().zip(windows) {
+            let window = bucket.slots(minutes);
+            let levels = once[window.clone()].iter().chain(&again[window]);
+            *tally = levels.flatten().copied().fold(*tally, &fold);
+        }
+    }
+
+    fn figures(&self, series: usize, site: usize, date: usize) -> Option<View<'_>> {
+        let index = self.grid.index(series, site, date);
+        self.grid.get(index).map(|cell| cell.figures().view())
+    }
+
+    fn slot_grid(&self, series: usize, site: usize, date: usize) -> SlotGrid {
+        let bucket = self.plan.series()[series].bucket;
+        let fold = self.shapes[site]
+            .get(date)
+            .and_then(|shape| shape.repeated(bucket));
+        SlotGrid { bucket, fold }
+    }
+}
