@@ -1,4 +1,5 @@
-//! Whatever the vendor answers is refused, or trusted for cells of what was asked for, each with figures that can be.
+//! Whatever the vendor answers, in whatever pieces, is refused, or trusted for cells of what was asked for, each with figures that
+//! can be.
 #![no_main]
 
 use std::collections::BTreeSet;
@@ -58,12 +59,12 @@ fn check_envelope(body: &[u8]) {
 
 fuzz_target!(|body: &[u8]| {
     for request in [request(&[750], 60), request(&[750, 751, 752], 15)] {
-        let Some(cells) = trusted_cells(
-            body,
-            &request,
-            &DIRECTORY,
-            "2026-12-01T00:00:00Z".parse().unwrap(),
-        ) else {
+        let fetched_at = "2026-12-01T00:00:00Z".parse().unwrap();
+        let cells = trusted_cells([body], &request, &DIRECTORY, fetched_at);
+        let pieces = body.chunks(1 + body.len() % 7);
+        let cells_of_pieces = trusted_cells(pieces, &request, &DIRECTORY, fetched_at);
+        assert_eq!(cells, cells_of_pieces, "pieces make no difference");
+        let Some(cells) = cells else {
             continue;
         };
 

@@ -140,6 +140,8 @@ fn latest_clock_on_earth(now: Timestamp) -> DateTime {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use jiff::civil::date;
     use jiff::tz::TimeZone;
 
@@ -154,7 +156,7 @@ mod tests {
 
     fn cells(zone: Option<&str>, day: Date, now: &str, rows: &[(&str, u32)]) -> Vec<Option<f64>> {
         let site = SiteId::new(750).unwrap();
-        let layout = Layout::new(
+        let layout = Arc::new(Layout::new(
             &ReportRequest {
                 customer: CustomerId::new(1).unwrap(),
                 sites: vec![site],
@@ -163,7 +165,7 @@ mod tests {
                 bucket: VendorBucket::HOUR,
             },
             &SiteDirectory::new(zone.map(|name| TimeZone::get(name).unwrap())),
-        );
+        ));
         let rows: Vec<_> = rows
             .iter()
             .map(|(hour, count)| format!(r#"{{"time":"{day} {hour}:00:00","entrances":{count}}}"#))

@@ -8,8 +8,6 @@ mod cells;
 mod circuit;
 mod client;
 mod error;
-#[cfg(fuzzing)]
-mod fuzzing;
 mod learned;
 mod limits;
 mod outcome;
@@ -22,15 +20,15 @@ mod telemetry;
 mod throttle;
 mod tokens;
 mod transport;
+mod trusted;
 mod wire;
 
 pub use client::Upstream;
 pub use error::{StartError, UpstreamError};
-#[cfg(fuzzing)]
-pub use fuzzing::trusted_cells;
 pub use settings::Settings;
 pub use status::{CircuitState, TokenState, UpstreamStatus};
 pub use telemetry::describe_metrics;
+pub use trusted::trusted_cells;
 
 use std::sync::Arc;
 

@@ -63,8 +63,8 @@ pub(super) fn refresh(error: Option<&UpstreamError>) {
 }
 
 /// Counts the bytes of an answer.
-pub(super) fn response_bytes(bytes: usize) {
-    counter!(RESPONSE_BYTES).increment(bytes.try_into().unwrap_or(u64::MAX));
+pub(super) fn response_bytes(bytes: u64) {
+    counter!(RESPONSE_BYTES).increment(bytes);
 }
 
 /// Counts the cells of a fetch.

@@ -9,6 +9,7 @@ use http::{StatusCode, header};
 use jiff::Timestamp;
 use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::error::{StartError, UpstreamError};
@@ -18,8 +19,6 @@ use crate::clock::Clock;
 
 /// Shorter than what servers and balancers between allow an idle connection, so that we seldom write to a dead one.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
-/// What is set aside for a body whose length is told, before its bytes are there.
-const MAX_RESERVED: u64 = 8 << 20;
 
 /// The HTTP client of reports and tokens.
 #[derive(Debug)]
@@ -31,17 +30,8 @@ pub(super) struct Transport {
 
 /// What came back.
 pub(super) enum Reply {
-    /// A 2xx with its whole body.
-    Body {
-        /// The status.
-        status: StatusCode,
-        /// Decoded.
-        body: Vec<u8>,
-        /// When the vendor's own clock says that it answered.
-        date: Option<Timestamp>,
-    },
-    /// A 2xx whose body is larger than allowed.
-    TooLarge,
+    /// A 2xx, whose body is still to come.
+    Body(Box<Body>),
     /// Any other status; its body is not read.
     Status {
         /// The status.
@@ -49,6 +39,18 @@ pub(super) enum Reply {
         /// What the vendor asks us to wait.
         retry_after: Option<Duration>,
     },
+}
+
+/// The body of a 2xx; whoever drops it before its end drops the connection.
+pub(super) struct Body {
+    response: reqwest::Response,
+    /// What has come and was not taken.
+    chunk: Bytes,
+    /// When the vendor's own clock says that it answered.
+    pub(super) date: Option<Timestamp>,
+    received: u64,
+    max_bytes: u64,
+    deadline: Instant,
 }
 
 impl Transport {
@@ -70,7 +72,8 @@ impl Transport {
         })
     }
 
-    /// Posts `body` as JSON; every failure is [`UpstreamError::Timeout`], [`UpstreamError::Connection`], or the client's own fault.
+    /// Posts `body` as JSON; every failure is [`UpstreamError::Timeout`], [`UpstreamError::Connection`],
+    /// [`UpstreamError::TooLarge`] with a body of more than `max_bytes`, or the client's own fault.
     pub(super) async fn post(
         &self,
         url: Url,
@@ -78,19 +81,7 @@ impl Transport {
         body: Bytes,
         max_bytes: u64,
     ) -> Result<Reply, UpstreamError> {
-        tokio::time::timeout(self.timeout, self.exchange(url, bearer, body, max_bytes))
-            .await
-            .map_err(|_| UpstreamError::Timeout)?
-            .map_err(|error| failure(&error))
-    }
-
-    async fn exchange(
-        &self,
-        url: Url,
-        bearer: Option<&SecretString>,
-        body: Bytes,
-        max_bytes: u64,
-    ) -> reqwest::Result<Reply> {
+        let deadline = Instant::now() + self.timeout;
         let mut request = self
             .client
             .post(url)
@@ -100,7 +91,10 @@ impl Transport {
         if let Some(token) = bearer {
             request = request.bearer_auth(token.expose_secret());
         }
-        let mut response = request.send().await?;
+        let response = timeout_at(deadline, request.send())
+            .await
+            .map_err(|_| UpstreamError::Timeout)?
+            .map_err(|error| failure(&error))?;
         let status = response.status();
         if !status.is_success() {
             return Ok(Reply::Status {
@@ -108,22 +102,68 @@ impl Transport {
                 retry_after: throttle::retry_after(response.headers(), self.clock.now()),
             });
         }
-        let told = response.content_length().unwrap_or(0);
-        if told > max_bytes {
-            return Ok(Reply::TooLarge);
+        if response.content_length().unwrap_or(0) > max_bytes {
+            return Err(UpstreamError::TooLarge { limit: max_bytes });
         }
-        let mut body = Vec::with_capacity(usize::try_from(told.min(MAX_RESERVED)).unwrap_or(0));
-        while let Some(chunk) = response.chunk().await? {
-            if (body.len() as u64).saturating_add(chunk.len() as u64) > max_bytes {
-                return Ok(Reply::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Reply::Body {
-            status,
-            body,
+        Ok(Reply::Body(Box::new(Body {
             date: throttle::date(response.headers()),
-        })
+            response,
+            chunk: Bytes::new(),
+            received: 0,
+            max_bytes,
+            deadline,
+        })))
+    }
+}
+
+impl Body {
+    /// The status it came with.
+    pub(super) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// Decoded bytes that came so far.
+    pub(super) const fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// What comes next, decoded, in the place of what was in `into`: `enough` bytes, and fewer only where the body ends with them.
+    /// Fails as [`Transport::post`] does, whose timeout is for the body too.
+    pub(super) async fn next(
+        &mut self,
+        mut into: Vec<u8>,
+        enough: usize,
+    ) -> Result<Vec<u8>, UpstreamError> {
+        into.clear();
+        let told = self.response.content_length().unwrap_or(0);
+        into.reserve(usize::try_from(told).unwrap_or(enough).min(enough));
+        while into.len() < enough && self.has_more().await? {
+            let room = enough - into.len();
+            let piece = self.chunk.split_to(room.min(self.chunk.len()));
+            into.extend_from_slice(&piece);
+        }
+        Ok(into)
+    }
+
+    async fn has_more(&mut self) -> Result<bool, UpstreamError> {
+        if !self.chunk.is_empty() {
+            return Ok(true);
+        }
+        let chunk = timeout_at(self.deadline, self.response.chunk())
+            .await
+            .map_err(|_| UpstreamError::Timeout)?
+            .map_err(|error| failure(&error))?;
+        let Some(chunk) = chunk else {
+            return Ok(false);
+        };
+        self.received = self.received.saturating_add(chunk.len() as u64);
+        if self.received > self.max_bytes {
+            return Err(UpstreamError::TooLarge {
+                limit: self.max_bytes,
+            });
+        }
+        self.chunk = chunk;
+        Ok(true)
     }
 }
 

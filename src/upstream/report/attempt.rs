@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
+use secrecy::SecretString;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
+use super::reading::{self, Unread};
 use super::{Job, Report, Reporter};
 use crate::domain::cell::ReportRequest;
 use crate::upstream::cells::Times;
@@ -16,12 +18,10 @@ use crate::upstream::error::UpstreamError;
 use crate::upstream::telemetry;
 use crate::upstream::throttle;
 use crate::upstream::transport::Reply;
-use crate::upstream::wire::{self, Answer, Fault, Layout};
+use crate::upstream::wire::{Answer, Fault, Layout};
 
 /// The wait after a 429 that does not say how long.
 const DEFAULT_THROTTLE: Duration = Duration::from_secs(1);
-/// Longer answers are parsed off the async threads.
-const LONG_BODY: usize = 256 * 1024;
 
 /// Why an attempt brought no answer.
 pub(super) enum Stop {
@@ -31,6 +31,19 @@ pub(super) enum Stop {
     Unauthorized(u64),
     /// Anything else, and how long the vendor wants us to wait.
     Failed(UpstreamError, Duration),
+}
+
+/// What the vendor answered.
+enum Answered {
+    /// 200, with a body that has been read to its end or to its first fault.
+    Ok(Result<Answer, Fault>),
+    /// Any other status.
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// What the vendor asks us to wait.
+        retry_after: Option<Duration>,
+    },
 }
 
 impl Reporter {
@@ -65,32 +78,21 @@ impl Reporter {
             .map_err(|retry_after| stop(UpstreamError::CircuitOpen { retry_after }))?;
         job.calls.fetch_add(1, Ordering::Relaxed);
         let (began, fetched_at) = (Instant::now(), self.clock.now());
-        let reply = self
-            .transport
-            .post(
-                self.report_url(layout.request()),
-                Some(&token.secret),
-                body.clone(),
-                self.settings.max_response_bytes,
-            )
-            .await;
-        match &reply {
+        let answered = self.call(layout, body, &token.secret).await;
+        match &answered {
             Err(UpstreamError::Timeout | UpstreamError::Connection(_)) => {
                 admission.failed(Instant::now());
             }
-            Ok(Reply::Status { status, .. }) if status.is_server_error() => {
+            Ok(Answered::Status { status, .. }) if status.is_server_error() => {
                 admission.failed(Instant::now());
             }
             Ok(_) | Err(_) => admission.succeeded(),
         }
-        if let Ok(Reply::Body { .. }) = &reply {
-            self.tokens.accepted();
-        }
-        let result = match reply {
-            Ok(Reply::Status { status, .. }) if status == StatusCode::UNAUTHORIZED => {
+        let result = match answered {
+            Ok(Answered::Status { status, .. }) if status == StatusCode::UNAUTHORIZED => {
                 Err(Stop::Unauthorized(token.generation))
             }
-            Ok(reply) => self.judge(reply, layout, fetched_at).await,
+            Ok(answered) => self.judge(answered, layout, fetched_at),
             Err(error) => Err(stop(error)),
         };
         telemetry::report(
@@ -104,31 +106,66 @@ impl Reporter {
         result
     }
 
-    async fn judge(
+    /// What the vendor answers to `body`; fails where the whole of it could not be had.
+    async fn call(
         &self,
-        reply: Reply,
+        layout: &Arc<Layout>,
+        body: &Bytes,
+        token: &SecretString,
+    ) -> Result<Answered, UpstreamError> {
+        let url = self.report_url(layout.request());
+        let most = self.settings.max_response_bytes;
+        let reply = self
+            .transport
+            .post(url, Some(token), body.clone(), most)
+            .await?;
+        Ok(match reply {
+            Reply::Body(body) => {
+                self.tokens.accepted();
+                let status = body.status();
+                if status == StatusCode::OK {
+                    Answered::Ok(match reading::read(*body, layout).await {
+                        Ok(answer) => Ok(answer),
+                        Err(Unread::Fault(fault)) => Err(fault),
+                        Err(Unread::Transfer(error)) => return Err(error),
+                    })
+                } else {
+                    Answered::Status {
+                        status,
+                        retry_after: None,
+                    }
+                }
+            }
+            Reply::Status {
+                status,
+                retry_after,
+            } => Answered::Status {
+                status,
+                retry_after,
+            },
+        })
+    }
+
+    fn judge(
+        &self,
+        answered: Answered,
         layout: &Arc<Layout>,
         fetched_at: jiff::Timestamp,
     ) -> Result<Report, Stop> {
-        let stop = |error| Stop::Failed(error, Duration::ZERO);
-        let too_large = || UpstreamError::TooLarge {
-            limit: self.settings.max_response_bytes,
-        };
-        match reply {
-            Reply::Body { status, .. } if status != StatusCode::OK => {
-                Err(stop(UpstreamError::Status(status.as_u16())))
-            }
-            Reply::Body { body, .. } => {
-                telemetry::response_bytes(body.len());
-                let answer = parse(body, layout).await.map_err(|fault| {
-                    stop(match fault {
+        match answered {
+            Answered::Ok(answer) => {
+                let answer = answer.map_err(|fault| {
+                    let error = match fault {
                         Fault::Cut => UpstreamError::Connection(fault.to_string()),
                         Fault::Truncated => UpstreamError::Truncated,
-                        Fault::TooLarge => too_large(),
+                        Fault::TooLarge => UpstreamError::TooLarge {
+                            limit: self.settings.max_response_bytes,
+                        },
                         Fault::Json { .. } | Fault::Malformed(_) => {
                             UpstreamError::Untrusted(fault.to_string())
                         }
-                    })
+                    };
+                    Stop::Failed(error, Duration::ZERO)
                 })?;
                 if answer.outside > 0 {
                     tracing::warn!(
@@ -144,8 +181,7 @@ impl Reporter {
                     times,
                 })
             }
-            Reply::TooLarge => Err(stop(too_large())),
-            Reply::Status {
+            Answered::Status {
                 status,
                 retry_after,
             } => Err(match status.as_u16() {
@@ -188,14 +224,4 @@ impl Reporter {
         }
         url
     }
-}
-
-async fn parse(body: Vec<u8>, layout: &Arc<Layout>) -> Result<Answer, Fault> {
-    if body.len() <= LONG_BODY {
-        return wire::parse(&body, layout);
-    }
-    let layout = Arc::clone(layout);
-    tokio::task::spawn_blocking(move || wire::parse(&body, &layout))
-        .await
-        .unwrap_or(Err(Fault::Malformed("the parser died")))
 }

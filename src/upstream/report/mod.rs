@@ -2,6 +2,7 @@
 
 mod attempt;
 mod failure;
+mod reading;
 
 pub(super) use failure::Failure;
 

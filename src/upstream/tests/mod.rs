@@ -2,6 +2,7 @@
 
 mod faults;
 mod figures;
+mod long_answers;
 mod odd_vendors;
 mod secrets;
 mod token_store;

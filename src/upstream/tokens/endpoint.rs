@@ -72,6 +72,10 @@ impl Endpoint {
         bearer: Option<&SecretString>,
     ) -> Result<Fresh, Failure> {
         let passing = |error| Failure::Passing(error, Duration::ZERO);
+        let unread = |error| match error {
+            UpstreamError::TooLarge { .. } => passing(garbage()),
+            error => passing(error),
+        };
         let body = serde_json::to_vec(&Body {
             refresh_token: refresh.expose_secret(),
         })
@@ -79,10 +83,12 @@ impl Endpoint {
         let reply = transport
             .post(self.url.clone(), bearer, body.into(), MAX_BYTES)
             .await
-            .map_err(passing)?;
+            .map_err(unread)?;
         match reply {
-            Reply::Body { body, date, .. } => self.read(&body, date),
-            Reply::TooLarge => Err(passing(garbage())),
+            Reply::Body(mut body) => {
+                let text = body.next(Vec::new(), usize::MAX).await.map_err(unread)?;
+                self.read(&text, body.date)
+            }
             Reply::Status {
                 status,
                 retry_after,

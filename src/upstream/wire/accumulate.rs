@@ -1,5 +1,7 @@
 //! Rows into figures, without keeping a row.
 
+use std::sync::Arc;
+
 use foldhash::{HashMap, HashMapExt};
 
 use super::block::Block;
@@ -7,9 +9,9 @@ use super::fault::Fault;
 use super::layout::Layout;
 use super::row::Row;
 
-/// Bytes that any answer may take beside its own length, however odd it is.
+/// Bytes that any answer may take beside the length of its rows, however odd it is.
 const FLOOR: usize = 16 << 20;
-/// Entities of each site and day that the room is reckoned for, beside the answer's own length.
+/// Entities of each site and day that the room is reckoned for, beside that length.
 const ENTITIES_PER_SITE: usize = 4;
 /// What a map's entry, a box and a vector's element take, about.
 const OVERHEAD: usize = 96;
@@ -34,8 +36,8 @@ struct Part {
 }
 
 /// Gathers rows, and sees to it that their memory stays in proportion to the answer's length.
-pub(super) struct Accumulator<'a> {
-    layout: &'a Layout,
+pub(super) struct Accumulator {
+    layout: Arc<Layout>,
     identities: Vec<Identity>,
     parts: Vec<Part>,
     by_key: HashMap<Box<[u8]>, usize>,
@@ -45,9 +47,9 @@ pub(super) struct Accumulator<'a> {
     room: usize,
 }
 
-impl<'a> Accumulator<'a> {
-    /// An accumulator for an answer of `body_len` bytes.
-    pub(super) fn new(layout: &'a Layout, body_len: usize) -> Self {
+impl Accumulator {
+    /// An accumulator for an answer of which nothing has come.
+    pub(super) fn new(layout: Arc<Layout>) -> Self {
         let request = layout.request();
         let honest = request.sites.len()
             * request.dates.len()
@@ -62,13 +64,19 @@ impl<'a> Accumulator<'a> {
             identity_by_key: HashMap::new(),
             key: Vec::new(),
             outside: 0,
-            room: FLOOR.saturating_add(honest).saturating_add(body_len),
+            room: FLOOR.saturating_add(honest),
         }
     }
 
+    /// Makes room in proportion to the rows that have come.
+    pub(super) fn came(&mut self, bytes: u64) {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.room = self.room.saturating_add(bytes);
+    }
+
     /// The layout of the report that is read.
-    pub(super) const fn layout(&self) -> &'a Layout {
-        self.layout
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     /// Counts a row outside the dates asked for.
@@ -88,8 +96,8 @@ impl<'a> Accumulator<'a> {
             self.take(self.layout.block_len() * size_of::<f64>())?;
         }
         self.identities[identity].days[date]
-            .get_or_insert_with(|| Block::new(self.layout))
-            .add(self.layout, slot, &row.values);
+            .get_or_insert_with(|| Block::new(&self.layout))
+            .add(&self.layout, slot, &row.values);
         Ok(())
     }
 

@@ -1,67 +1,40 @@
 //! The envelope around the rows: what it must say for the rows to be believed.
 
-use std::fmt;
+use std::borrow::Cow;
+use std::marker::PhantomData;
+use std::mem;
 
-use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
-use serde_json::error::Category;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::accumulate::Accumulator;
 use super::fault::Fault;
 use super::mapping::Mapping;
 use super::row::Rows;
 use super::value::Reason;
+use super::window::{Stop, Window};
+
+/// Bytes of one value beside the rows, of which only the mapping of sites is expected to be long.
+const MAX_VALUE: usize = 16 << 20;
 
 /// What the envelope says beside the rows.
 #[derive(Debug, Default)]
-pub(super) struct Envelope {
+pub(super) struct Said {
     pub(super) truncated: bool,
     pub(super) mapping: Mapping,
     pub(super) computed_at: Option<f64>,
 }
 
-/// Reads the whole answer, its rows into `rows`.
+/// The reading of an answer, as far as it has come.
 ///
 /// Success must be said by `success` at the root and by `status` beside the rows, and gainsaid by neither key at any level
 /// between. An answer without `is_data_truncated` is taken for whole: the vendor says it where it cuts.
-pub(super) fn read(text: &str, rows: &mut Accumulator<'_>) -> Result<Envelope, Fault> {
-    let reason = Reason::default();
-    let mut envelope = Envelope::default();
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let level = Level {
-        depth: Depth::Root,
-        envelope: &mut envelope,
-        rows,
-        reason: &reason,
-    };
-    level
-        .deserialize(&mut deserializer)
-        .and_then(|()| deserializer.end())
-        .map_err(|error| reason.take().unwrap_or_else(|| json_fault(&error, text)))?;
-    Ok(envelope)
-}
-
-fn json_fault(error: &serde_json::Error, text: &str) -> Fault {
-    let what = match error.classify() {
-        Category::Eof | Category::Io => return Fault::Cut,
-        // A number cut after its point is a syntax error at the end, to serde.
-        Category::Syntax if text.starts_with('{') && ends_at(text, error) => return Fault::Cut,
-        Category::Syntax => "not JSON",
-        Category::Data => "a value of another type than reports have",
-    };
-    Fault::Json {
-        what,
-        line: error.line(),
-        column: error.column(),
-    }
-}
-
-/// Whether the error is at the end of a text that does not end as an object does.
-fn ends_at(text: &str, error: &serde_json::Error) -> bool {
-    let last = text.rsplit('\n').next().unwrap_or(text);
-    !text.trim_end().ends_with('}')
-        && error.line() == text.matches('\n').count() + 1
-        && error.column() >= last.len()
+pub(super) struct Envelope {
+    next: Next,
+    depth: Depth,
+    /// By [`Depth`]: no level is opened twice.
+    levels: [Level; 3],
+    said: Said,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,104 +44,202 @@ enum Depth {
     Insight,
 }
 
-struct Level<'a, 'b> {
-    depth: Depth,
-    envelope: &'a mut Envelope,
-    rows: &'a mut Accumulator<'b>,
-    reason: &'a Reason,
+#[derive(Default)]
+struct Level {
+    success: bool,
+    status: bool,
+    inner: bool,
 }
 
-impl Level<'_, '_> {
-    fn fail<E: Error>(&self, what: &'static str) -> E {
-        self.reason.set(Some(Fault::Malformed(what)));
-        E::custom(what)
-    }
+/// What must come next.
+#[derive(Clone, Copy)]
+enum Next {
+    Root,
+    FieldOrEnd,
+    Field,
+    Colon(Field),
+    Value(Field),
+    CommaOrEnd,
+    RowOrEnd,
+    Row,
+    CommaOrEndOfRows,
+    Nothing,
 }
 
-impl<'de> DeserializeSeed<'de> for Level<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
+#[derive(Clone, Copy)]
+enum Field {
+    Success,
+    Status,
+    Inner,
+    Truncated,
+    ComputedAt,
+    Mapping,
+    Other,
 }
 
-impl<'de> Visitor<'de> for Level<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a report's envelope")
+impl Envelope {
+    /// The reading of an answer of which nothing has arrived.
+    pub(super) fn new() -> Self {
+        Self {
+            next: Next::Root,
+            depth: Depth::Root,
+            levels: Default::default(),
+            said: Said::default(),
+        }
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
-        let (mut success, mut status, mut inner) = (false, false, false);
-        while let Some(name) = fields.next_key::<std::borrow::Cow<'de, str>>()? {
-            match (self.depth, &*name) {
-                (_, "success") => {
-                    if fields.next_value::<&RawValue>()?.get() != "true" {
-                        return Err(self.fail("the envelope does not say success"));
-                    }
-                    success = true;
-                }
-                (depth, "status") => {
-                    let said = fields.next_value::<&RawValue>()?.get();
-                    // Elsewhere than beside the rows it is not known to be there, and a number may be anything.
-                    let text = said.starts_with('"') || depth == Depth::Insight;
-                    if text && said != r#""success""# {
-                        return Err(self.fail("the envelope's status is not success"));
-                    }
-                    status = true;
-                }
-                (Depth::Root, "data") | (Depth::Data, "InsightResponse") => {
-                    if std::mem::replace(&mut inner, true) {
-                        return Err(self.fail("the envelope has a part twice"));
-                    }
-                    fields.next_value_seed(Level {
-                        depth: if self.depth == Depth::Root {
-                            Depth::Data
-                        } else {
-                            Depth::Insight
-                        },
-                        envelope: &mut *self.envelope,
-                        rows: &mut *self.rows,
-                        reason: self.reason,
-                    })?;
-                }
-                (Depth::Insight, "data") => {
-                    if std::mem::replace(&mut inner, true) {
-                        return Err(self.fail("the envelope has a part twice"));
-                    }
-                    fields.next_value_seed(Rows {
-                        into: &mut *self.rows,
-                        reason: self.reason,
-                    })?;
-                }
-                (Depth::Insight, "is_data_truncated") => {
-                    match fields.next_value::<&RawValue>()?.get() {
-                        "true" => self.envelope.truncated = true,
-                        "false" | "null" => {}
-                        _ => return Err(self.fail("is_data_truncated is not a boolean")),
-                    }
-                }
-                (Depth::Insight, "computed_at") => {
-                    let said = fields.next_value::<&RawValue>()?.get();
-                    self.envelope.computed_at = serde_json::from_str(said).ok();
-                }
-                (Depth::Insight, "site_mapping") => {
-                    let said = fields.next_value::<&RawValue>()?.get();
-                    self.envelope.mapping =
-                        Mapping::read(said, &self.rows.layout().request().sites);
-                }
-                _ => {
-                    fields.next_value::<IgnoredAny>()?;
-                }
+    /// Reads what is in `window` as far as it goes, its rows into `rows`.
+    pub(super) fn read(&mut self, window: &mut Window, rows: &mut Rows) -> Result<(), Fault> {
+        loop {
+            match self.step(window, rows) {
+                Ok(()) => {}
+                Err(Stop::More) => return Ok(()),
+                Err(Stop::Fault(fault)) => return Err(fault),
             }
         }
-        match self.depth {
-            Depth::Root if !success => Err(self.fail("the envelope does not say success")),
-            Depth::Insight if !status => Err(self.fail("the envelope has no status")),
-            _ if !inner => Err(self.fail("the envelope has no rows")),
-            _ => Ok(()),
+    }
+
+    /// What the envelope said, once the answer has come to its end.
+    pub(super) fn finish(self) -> Option<Said> {
+        matches!(self.next, Next::Nothing).then_some(self.said)
+    }
+
+    fn step(&mut self, window: &mut Window, rows: &mut Rows) -> Result<(), Stop> {
+        let byte = window.peek()?;
+        self.next = match (self.next, byte) {
+            (Next::FieldOrEnd | Next::Field, b'"') => Next::Colon(self.field(window)?),
+            (Next::Value(Field::Inner), _) => self.inner(byte, window)?,
+            (Next::Value(field), _) => self.value(field, window, rows)?,
+            (Next::RowOrEnd | Next::Row, b'{') => {
+                rows.read(window).map(|()| Next::CommaOrEndOfRows)?
+            }
+            (next, _) => {
+                let next = match (next, byte) {
+                    (Next::Root, b'{') => Next::FieldOrEnd,
+                    (Next::Colon(field), b':') => Next::Value(field),
+                    (Next::CommaOrEnd, b',') => Next::Field,
+                    (Next::FieldOrEnd | Next::CommaOrEnd, b'}') => self.close()?,
+                    (Next::CommaOrEndOfRows, b',') => Next::Row,
+                    (Next::RowOrEnd | Next::CommaOrEndOfRows, b']') => Next::CommaOrEnd,
+                    (Next::Root | Next::RowOrEnd | Next::Row, _) => {
+                        return Err(other_type(byte, window));
+                    }
+                    _ => return Err(window.refuse("not JSON")),
+                };
+                window.skip();
+                next
+            }
+        };
+        Ok(())
+    }
+
+    fn level(&mut self) -> &mut Level {
+        &mut self.levels[self.depth as usize]
+    }
+
+    fn field(&self, window: &mut Window) -> Result<Field, Stop> {
+        let name: Cow<'_, str> = value(window)?;
+        Ok(match (self.depth, &*name) {
+            (_, "success") => Field::Success,
+            (_, "status") => Field::Status,
+            (Depth::Root | Depth::Insight, "data") | (Depth::Data, "InsightResponse") => {
+                Field::Inner
+            }
+            (Depth::Insight, "is_data_truncated") => Field::Truncated,
+            (Depth::Insight, "computed_at") => Field::ComputedAt,
+            (Depth::Insight, "site_mapping") => Field::Mapping,
+            _ => Field::Other,
+        })
+    }
+
+    /// Opens the next level, or the rows.
+    fn inner(&mut self, byte: u8, window: &mut Window) -> Result<Next, Stop> {
+        if mem::replace(&mut self.level().inner, true) {
+            return Err(malformed("the envelope has a part twice"));
+        }
+        let (depth, next) = match (self.depth, byte) {
+            (Depth::Root, b'{') => (Depth::Data, Next::FieldOrEnd),
+            (Depth::Data, b'{') => (Depth::Insight, Next::FieldOrEnd),
+            (Depth::Insight, b'[') => (Depth::Insight, Next::RowOrEnd),
+            _ => return Err(other_type(byte, window)),
+        };
+        window.skip();
+        self.depth = depth;
+        Ok(next)
+    }
+
+    fn value(&mut self, field: Field, window: &mut Window, rows: &Rows) -> Result<Next, Stop> {
+        match field {
+            Field::Success => {
+                if raw(window)? != "true" {
+                    return Err(malformed("the envelope does not say success"));
+                }
+                self.level().success = true;
+            }
+            Field::Status => {
+                let said = raw(window)?;
+                // Elsewhere than beside the rows it is not known to be there, and a number may be anything.
+                let text = said.starts_with('"') || self.depth == Depth::Insight;
+                if text && said != r#""success""# {
+                    return Err(malformed("the envelope's status is not success"));
+                }
+                self.level().status = true;
+            }
+            Field::Truncated => match raw(window)? {
+                "true" => self.said.truncated = true,
+                "false" | "null" => {}
+                _ => return Err(malformed("is_data_truncated is not a boolean")),
+            },
+            Field::ComputedAt => self.said.computed_at = serde_json::from_str(raw(window)?).ok(),
+            Field::Mapping => {
+                let requested = &rows.layout().request().sites;
+                self.said.mapping = Mapping::read(raw(window)?, requested);
+            }
+            Field::Inner | Field::Other => {
+                value::<IgnoredAny>(window)?;
+            }
+        }
+        Ok(Next::CommaOrEnd)
+    }
+
+    fn close(&mut self) -> Result<Next, Stop> {
+        let depth = self.depth;
+        let level = self.level();
+        match depth {
+            Depth::Root if !level.success => Err(malformed("the envelope does not say success")),
+            Depth::Insight if !level.status => Err(malformed("the envelope has no status")),
+            _ if !level.inner => Err(malformed("the envelope has no rows")),
+            Depth::Root => Ok(Next::Nothing),
+            Depth::Data => {
+                self.depth = Depth::Root;
+                Ok(Next::CommaOrEnd)
+            }
+            Depth::Insight => {
+                self.depth = Depth::Data;
+                Ok(Next::CommaOrEnd)
+            }
         }
     }
+}
+
+fn value<'de, T: Deserialize<'de>>(window: &'de mut Window) -> Result<T, Stop> {
+    window.value(MAX_VALUE, PhantomData, &Reason::default())
+}
+
+fn raw(window: &mut Window) -> Result<&str, Stop> {
+    value::<&RawValue>(window).map(RawValue::get)
+}
+
+fn malformed(what: &'static str) -> Stop {
+    Stop::Fault(Fault::Malformed(what))
+}
+
+/// Refuses what is not an object or a list where there must be one.
+fn other_type(byte: u8, window: &Window) -> Stop {
+    window.refuse(match byte {
+        b'"' | b'[' | b'{' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
+            "a value of another type than reports have"
+        }
+        _ => "not JSON",
+    })
 }

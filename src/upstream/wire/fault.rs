@@ -7,14 +7,12 @@ pub(in crate::upstream) enum Fault {
     #[error("the body was cut off")]
     Cut,
     /// The JSON text is not one, or not of the shape that reports have.
-    #[error("{what} at line {line}, column {column}")]
+    #[error("{what} at byte {at}")]
     Json {
         /// What is wrong.
         what: &'static str,
-        /// Where, from 1.
-        line: usize,
-        /// Where, from 1.
-        column: usize,
+        /// Where in the decoded body, from 1.
+        at: u64,
     },
     /// The answer breaks a rule of the gate.
     #[error("{0}")]
@@ -22,7 +20,7 @@ pub(in crate::upstream) enum Fault {
     /// The vendor says that the answer is incomplete.
     #[error("the answer is truncated")]
     Truncated,
-    /// The answer would take far more memory than an honest one of its length.
-    #[error("the answer speaks of too many entities")]
+    /// The answer would take far more memory than an honest one of its length, or a value in it is far longer than honest ones.
+    #[error("the answer speaks of too many entities, or of something at too great length")]
     TooLarge,
 }

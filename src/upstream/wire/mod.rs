@@ -10,6 +10,7 @@ mod request;
 mod row;
 mod time;
 mod value;
+mod window;
 
 pub(super) use accumulate::Identity;
 pub(super) use block::Block;
@@ -18,7 +19,15 @@ pub(super) use layout::Layout;
 pub(super) use mapping::Mapping;
 pub(super) use request::body;
 
-use accumulate::Accumulator;
+use std::sync::Arc;
+
+use envelope::Envelope;
+use row::Rows;
+use window::Window;
+
+/// How much text is looked at in one go: what a core's caches hold.
+const WINDOW: usize = 64 * 1024;
+const NOT_UTF8: Fault = Fault::Malformed("not UTF-8");
 
 /// A whole, well-formed answer: who its rows speak of, and their figures, not yet credited to sites.
 #[derive(Debug)]
@@ -33,22 +42,65 @@ pub(super) struct Answer {
     pub(super) outside: u64,
 }
 
-/// Reads `body` as the answer to the report that `layout` describes, in one pass that keeps no row.
-pub(super) fn parse(body: &[u8], layout: &Layout) -> Result<Answer, Fault> {
-    let text = simdutf8::basic::from_utf8(body).map_err(|_| Fault::Malformed("not UTF-8"))?;
-    let mut rows = Accumulator::new(layout, body.len());
-    let mut envelope = envelope::read(text, &mut rows)?;
-    if envelope.truncated {
-        return Err(Fault::Truncated);
+/// Reads an answer while it arrives, in one pass that keeps no row: what it holds is the figures and a small window of the text.
+pub(super) struct Reader {
+    window: Window,
+    envelope: Envelope,
+    rows: Rows,
+}
+
+impl Reader {
+    /// A reader of the answer to the report that `layout` describes.
+    pub(super) fn new(layout: Arc<Layout>) -> Self {
+        Self {
+            window: Window::default(),
+            envelope: Envelope::new(),
+            rows: Rows::new(layout),
+        }
     }
-    let (identities, outside) = rows.finish();
-    envelope.mapping.settle(&identities);
-    Ok(Answer {
-        identities,
-        mapping: envelope.mapping,
-        computed_at: envelope.computed_at,
-        outside,
-    })
+
+    /// Reads on in `bytes`, which follow on what has arrived before; after a fault there is nothing more to be read.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        for piece in bytes.chunks(WINDOW) {
+            let sound = self.window.push(piece);
+            if !sound {
+                self.window.end();
+            }
+            self.envelope.read(&mut self.window, &mut self.rows)?;
+            if !sound {
+                return Err(NOT_UTF8);
+            }
+        }
+        Ok(())
+    }
+
+    /// The answer, where what has arrived is all of it.
+    pub(super) fn finish(mut self) -> Result<Answer, Fault> {
+        self.window.end();
+        self.envelope.read(&mut self.window, &mut self.rows)?;
+        let mut said = self.envelope.finish().ok_or(Fault::Cut)?;
+        if self.window.ends_in_character() {
+            return Err(NOT_UTF8);
+        }
+        if said.truncated {
+            return Err(Fault::Truncated);
+        }
+        let (identities, outside) = self.rows.finish();
+        said.mapping.settle(&identities);
+        Ok(Answer {
+            identities,
+            mapping: said.mapping,
+            computed_at: said.computed_at,
+            outside,
+        })
+    }
+}
+
+/// Reads `body` as the whole answer to the report that `layout` describes.
+pub(super) fn parse(body: &[u8], layout: &Arc<Layout>) -> Result<Answer, Fault> {
+    let mut reader = Reader::new(Arc::clone(layout));
+    reader.push(body)?;
+    reader.finish()
 }
 
 #[cfg(test)]

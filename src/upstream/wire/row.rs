@@ -2,13 +2,16 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
-use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::accumulate::Accumulator;
+use super::accumulate::{Accumulator, Identity};
+use super::layout::Layout;
 use super::time;
 use super::value::{Number, Reason, Text, fail};
+use super::window::{Stop, Window};
 use crate::domain::dates::parse_date_bytes;
 use crate::domain::metric::VendorMetric;
 
@@ -23,45 +26,52 @@ pub(super) struct Row<'de> {
     pub(super) values: [f64; VendorMetric::ALL.len()],
 }
 
-/// Reads the list of rows into an [`Accumulator`].
-pub(super) struct Rows<'a, 'b> {
-    pub(super) into: &'a mut Accumulator<'b>,
-    pub(super) reason: &'a Reason,
+/// Bytes of one row: an honest one has some hundreds.
+const MAX_ROW: usize = 1 << 20;
+
+/// The rows that were read.
+pub(super) struct Rows {
+    figures: Accumulator,
+    /// The last row's date and its index: rows of one day mostly follow one another.
+    last_date: ([u8; 10], Option<usize>),
 }
 
-impl<'de> DeserializeSeed<'de> for Rows<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Rows<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of rows")
+impl Rows {
+    /// No row of the report that `layout` describes.
+    pub(super) fn new(layout: Arc<Layout>) -> Self {
+        Self {
+            figures: Accumulator::new(layout),
+            last_date: (*b"0000-00-00", None),
+        }
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<(), A::Error> {
-        let mut last_date = (*b"0000-00-00", None);
-        while rows
-            .next_element_seed(OneRow {
-                into: self.into,
-                reason: self.reason,
-                last_date: &mut last_date,
-            })?
-            .is_some()
-        {}
+    /// The layout of the report that is read.
+    pub(super) fn layout(&self) -> &Layout {
+        self.figures.layout()
+    }
+
+    /// Reads the row that begins in `window`.
+    pub(super) fn read(&mut self, window: &mut Window) -> Result<(), Stop> {
+        let (reason, before) = (Reason::default(), window.offset());
+        let row = OneRow {
+            into: &mut self.figures,
+            reason: &reason,
+            last_date: &mut self.last_date,
+        };
+        window.value(MAX_ROW, row, &reason)?;
+        self.figures.came(window.offset() - before);
         Ok(())
     }
+
+    /// Everyone whom a row spoke of, and how many rows were outside the dates.
+    pub(super) fn finish(self) -> (Vec<Identity>, u64) {
+        self.figures.finish()
+    }
 }
 
-struct OneRow<'a, 'b> {
-    into: &'a mut Accumulator<'b>,
+struct OneRow<'a> {
+    into: &'a mut Accumulator,
     reason: &'a Reason,
-    /// The last row's date and its index: rows of one day mostly follow one another.
     last_date: &'a mut ([u8; 10], Option<usize>),
 }
 
@@ -75,7 +85,7 @@ enum Field {
     Other,
 }
 
-impl OneRow<'_, '_> {
+impl OneRow<'_> {
     fn place<E: Error>(&mut self, text: &str) -> Result<(Option<usize>, usize), E> {
         let request = self.into.layout().request();
         let Some((date, minute)) = time::split(text, request.bucket) else {
@@ -100,7 +110,7 @@ impl OneRow<'_, '_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for OneRow<'_, '_> {
+impl<'de> DeserializeSeed<'de> for OneRow<'_> {
     type Value = ();
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -108,7 +118,7 @@ impl<'de> DeserializeSeed<'de> for OneRow<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for OneRow<'_, '_> {
+impl<'de> Visitor<'de> for OneRow<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,5 +1,7 @@
 //! What the parser promises, on whole answers.
 
+mod pieces;
+
 use std::fmt::Write;
 
 use jiff::civil::date;
@@ -24,9 +26,9 @@ const EXAMPLE: &str = r#"{"data":{"Config":{},"InsightResponse":{"cached_data_ra
 {"entity_id":"36655","entrances":29,"filter_id":"450e633b0b76a889eb487f6dfcd575cc","region_names":["Tyler"],"site_name":"Tyler","time":"2026-02-19 16:45:00"}
 ],"is_data_truncated":false,"metadata":{},"site_mapping":{},"status":"success","total_count":{}}},"success":true}"#;
 
-fn layout_of(metrics: &[VendorMetric], zone: Option<&str>, dates: DateRange) -> Layout {
+fn layout_of(metrics: &[VendorMetric], zone: Option<&str>, dates: DateRange) -> Arc<Layout> {
     let zone = zone.map(|name| TimeZone::get(name).unwrap());
-    Layout::new(
+    Arc::new(Layout::new(
         &ReportRequest {
             customer: CustomerId::new(1).unwrap(),
             sites: vec![SiteId::new(750).unwrap()],
@@ -35,10 +37,10 @@ fn layout_of(metrics: &[VendorMetric], zone: Option<&str>, dates: DateRange) -> 
             bucket: VendorBucket::from_minutes(15).unwrap(),
         },
         &SiteDirectory::new(zone),
-    )
+    ))
 }
 
-fn layout(metrics: &[VendorMetric]) -> Layout {
+fn layout(metrics: &[VendorMetric]) -> Arc<Layout> {
     let dates = DateRange::new(date(2026, 2, 18), date(2026, 2, 19)).unwrap();
     layout_of(metrics, None, dates)
 }

@@ -1,28 +1,34 @@
-//! The door for the fuzz target, which has bytes and no vendor.
+//! The door for the fuzz target and the benches, which have bytes and no vendor.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::cells::{self, Times};
 use super::learned::Known;
 use super::resolve::{self, Verdict};
-use super::wire::{self, Layout};
+use super::wire::{Layout, Reader};
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::directory::SiteDirectory;
 
-/// The cells that `body` is trusted for as the answer to `request`; `None` where it is not trusted at all.
+/// The cells that a body, which arrives in `pieces`, is trusted for as the answer to `request`; `None` where it is not trusted at all.
 ///
 /// Sites are told apart by what the answer says itself: of those that would be asked for alone there are no cells.
+#[doc(hidden)]
 #[must_use]
-pub fn trusted_cells(
-    body: &[u8],
+pub fn trusted_cells<'a>(
+    pieces: impl IntoIterator<Item = &'a [u8]>,
     request: &ReportRequest,
     directory: &SiteDirectory,
     fetched_at: Timestamp,
 ) -> Option<Vec<(CellKey, Cell)>> {
-    let layout = Layout::new(request, directory);
-    let answer = wire::parse(body, &layout).ok()?;
+    let layout = Arc::new(Layout::new(request, directory));
+    let mut reader = Reader::new(Arc::clone(&layout));
+    for piece in pieces {
+        reader.push(piece).ok()?;
+    }
+    let answer = reader.finish().ok()?;
     let times = Times::new(fetched_at, answer.computed_at);
     if let [site] = *request.sites.as_slice() {
         let identities = resolve::alone(&answer, site)?;
