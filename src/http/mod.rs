@@ -20,6 +20,7 @@ mod server;
 mod settings;
 mod sites;
 mod state;
+mod streamed;
 #[cfg(test)]
 mod testing;
 mod trace;

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use bytes::Bytes;
-use headers::HeaderMapExt;
+use headers::{ETag, HeaderMapExt};
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
@@ -16,10 +16,11 @@ use tokio::task::spawn_blocking;
 
 use super::auth::Caller;
 use super::params::TrafficParams;
-use super::present::{self, Coding, Format, SiteProblem};
+use super::present::{self, Coding, Format, Large, Rendition, SiteProblem};
 use super::problem::{ApiError, ProblemKind, public_detail};
 use super::request_id::RequestId;
 use super::state::AppState;
+use super::streamed::Streamed;
 use crate::domain::query::Query;
 use crate::service::{
     Answer, AnswerKey, CacheOutcome, Progress, RenderedAnswer, Timings, TrafficService,
@@ -65,8 +66,8 @@ pub(super) async fn traffic(
             .answer(&key.query, partial, patience, &progress)
             .await?;
         let presented = present_answer(&key.query, answer, format).await?;
-        if presented.keep {
-            service.keep_rendered(key.clone(), Arc::clone(&presented.rendered));
+        if let (true, Content::Whole(rendered)) = (presented.keep, &presented.content) {
+            service.keep_rendered(key.clone(), Arc::clone(rendered));
         }
         presented
     };
@@ -75,7 +76,9 @@ pub(super) async fn traffic(
 
 /// A rendered answer, and how it came about.
 struct Presented {
-    rendered: Arc<RenderedAnswer>,
+    content: Content,
+    etag: ETag,
+    expires_at: Timestamp,
     outcome: CacheOutcome,
     timings: Timings,
     render: Duration,
@@ -85,10 +88,29 @@ struct Presented {
     keep: bool,
 }
 
+/// The body of a rendered answer, before any content coding.
+enum Content {
+    /// Fit to be kept.
+    Whole(Arc<RenderedAnswer>),
+    /// Too large to be held at all.
+    Large(Arc<Large>),
+}
+
+impl Content {
+    fn length(&self) -> usize {
+        match self {
+            Self::Whole(rendered) => rendered.plain.len(),
+            Self::Large(large) => large.length(),
+        }
+    }
+}
+
 impl Presented {
     fn kept(rendered: Arc<RenderedAnswer>) -> Self {
         Self {
-            rendered,
+            etag: rendered.etag.clone(),
+            expires_at: rendered.expires_at,
+            content: Content::Whole(rendered),
             outcome: CacheOutcome::HIT,
             timings: Timings::default(),
             render: Duration::ZERO,
@@ -97,24 +119,32 @@ impl Presented {
         }
     }
 
-    fn of(query: &Query, answer: &Answer, format: Format) -> Self {
+    fn of(query: &Query, answer: Answer, format: Format) -> Self {
         let _span = tracing::info_span!(target: "pitaya::span", "render").entered();
         let began = Instant::now();
-        let rendered = present::render(query, answer, format, describe);
+        let (expires_at, epoch) = (answer.expires_at, answer.epoch);
+        let (outcome, timings) = (answer.outcome, answer.timings);
         let whole = answer.errors.is_empty();
+        let rendered = present::render(query, answer, format, describe);
+        let etag = rendered.etag;
         Self {
-            rendered: Arc::new(RenderedAnswer {
-                plain: rendered.body,
-                coded: Vec::new(),
-                etag: rendered.etag,
-                expires_at: answer.expires_at,
-                epoch: answer.epoch,
-            }),
-            outcome: answer.outcome,
-            timings: answer.timings,
+            content: match rendered.body {
+                Rendition::Whole(plain) => Content::Whole(Arc::new(RenderedAnswer {
+                    plain,
+                    coded: Vec::new(),
+                    etag: etag.clone(),
+                    expires_at,
+                    epoch,
+                })),
+                Rendition::Large(large) => Content::Large(large),
+            },
+            etag,
+            expires_at,
+            outcome,
+            timings,
             render: began.elapsed(),
             whole,
-            keep: whole && answer.outcome.stale.is_none(),
+            keep: whole && outcome.stale.is_none(),
         }
     }
 }
@@ -126,10 +156,10 @@ async fn present_answer(
 ) -> Result<Presented, ApiError> {
     let rows = answer.table.groups().len() * answer.table.times().len();
     if rows <= MANY_ROWS {
-        return Ok(Presented::of(query, &answer, format));
+        return Ok(Presented::of(query, answer, format));
     }
     let query = query.clone();
-    off_thread(move || Presented::of(&query, &answer, format)).await
+    off_thread(move || Presented::of(&query, answer, format)).await
 }
 
 /// The response that shows a rendered answer to a caller of those header fields.
@@ -141,19 +171,23 @@ async fn respond(
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Result<Response, ApiError> {
-    let rendered = &presented.rendered;
-    let mut response = if present::not_modified(headers, &rendered.etag) {
+    let mut response = if present::not_modified(headers, &presented.etag) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
     } else {
-        let coding = Coding::negotiate(headers, rendered.plain.len());
+        let coding = Coding::negotiate(headers, presented.content.length());
         let coding = coding.ok_or(ApiError::NotAcceptable)?;
-        let bytes = coded(service, key, &presented, coding).await?;
-        with_body(bytes, format, coding)
+        let body = match &presented.content {
+            Content::Whole(rendered) => {
+                Body::from(coded(service, key, rendered, presented.keep, coding).await?)
+            }
+            Content::Large(large) => Body::new(Streamed::new(Arc::clone(large), coding)),
+        };
+        with_body(body, format, coding)
     };
     let fields = response.headers_mut();
-    fields.typed_insert(rendered.etag.clone());
+    fields.typed_insert(presented.etag.clone());
     describe_answer(fields, &presented, now);
     Ok(response)
 }
@@ -162,10 +196,10 @@ async fn respond(
 async fn coded(
     service: &TrafficService,
     key: AnswerKey,
-    presented: &Presented,
+    rendered: &RenderedAnswer,
+    keep: bool,
     coding: Coding,
 ) -> Result<Bytes, ApiError> {
-    let rendered = &presented.rendered;
     let Some(name) = coding.name() else {
         return Ok(rendered.plain.clone());
     };
@@ -178,8 +212,8 @@ async fn coded(
     } else {
         off_thread(move || present::encode(coding, &plain)).await?
     };
-    if presented.keep {
-        let mut more = RenderedAnswer::clone(rendered);
+    if keep {
+        let mut more = rendered.clone();
         more.coded.push((name, bytes.clone()));
         service.keep_rendered(key, Arc::new(more));
     }
@@ -195,8 +229,8 @@ async fn off_thread<T: Send + 'static>(
     done.map_err(|error| ApiError::Internal(error.to_string()))
 }
 
-fn with_body(bytes: Bytes, format: Format, coding: Coding) -> Response {
-    let mut response = Response::new(Body::from(bytes));
+fn with_body(body: Body, format: Format, coding: Coding) -> Response {
+    let mut response = Response::new(body);
     let fields = response.headers_mut();
     let content_type = HeaderValue::from_static(format.content_type());
     fields.insert(CONTENT_TYPE, content_type);
@@ -209,14 +243,14 @@ fn with_body(bytes: Bytes, format: Format, coding: Coding) -> Response {
 /// Where the answer came from, and how long it is good.
 fn describe_answer(fields: &mut HeaderMap, presented: &Presented, now: Timestamp) {
     let Presented {
-        rendered,
+        expires_at,
         outcome,
         timings,
         render,
         whole,
         ..
     } = presented;
-    let left = present::seconds_left(rendered.expires_at, now);
+    let left = present::seconds_left(*expires_at, now);
     fields.insert(CACHE_CONTROL, present::cache_control(*whole, left));
     fields.insert(CACHE_STATUS, present::cache_status(*outcome, *whole, left));
     fields.insert(SERVER_TIMING, present::server_timing(timings, *render));
