@@ -47,6 +47,14 @@ impl RenderedAnswer {
         Some(bytes)
     }
 
+    /// The same with its body in one more coding.
+    #[must_use]
+    pub fn with_coding(&self, coding: &'static str, bytes: Bytes) -> Self {
+        let mut more = self.clone();
+        more.coded.push((coding, bytes));
+        more
+    }
+
     fn bytes(&self) -> usize {
         let coded: usize = self
             .coded

@@ -20,6 +20,8 @@ pub struct Table {
 /// One row of a [`Table`].
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
+    /// Where the row stands among all of the table's, shown or not.
+    pub place: usize,
     /// Where the row's group stands in [`Table::groups`].
     pub group: usize,
     /// Where its time stands in [`Table::times`].
@@ -82,11 +84,19 @@ impl Table {
     }
 
     /// The rows shown, by group, then time.
-    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+    #[must_use]
+    pub fn rows(&self) -> impl DoubleEndedIterator<Item = Row<'_>> {
+        self.rows_from(0)
+    }
+
+    /// The rows shown from a [place](Row::place) on.
+    #[must_use]
+    pub fn rows_from(&self, place: usize) -> impl DoubleEndedIterator<Item = Row<'_>> {
         let (times, columns) = (self.times.len(), self.metrics.len());
-        (0..self.shown.len())
+        (place..self.shown.len())
             .filter(|row| self.shown[*row])
             .map(move |row| Row {
+                place: row,
                 group: row / times,
                 time: row % times,
                 values: &self.values[row * columns..(row + 1) * columns],

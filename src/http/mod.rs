@@ -11,6 +11,7 @@ mod operations;
 mod pages;
 pub mod params;
 pub mod present;
+mod presented;
 mod problem;
 mod progress;
 mod questions;
@@ -21,6 +22,7 @@ mod server;
 mod settings;
 mod sites;
 mod state;
+mod streamed;
 #[cfg(test)]
 mod testing;
 mod trace;

@@ -24,6 +24,7 @@ mod secrets;
 mod sites;
 mod snapshots;
 mod soak;
+mod streaming;
 mod support;
 mod tokens;
 mod traffic;

@@ -2,15 +2,21 @@
 
 use std::borrow::Cow;
 
-use super::figure::{self, Style};
 use super::json::name_of;
-use super::render::Body;
-use super::times::Times;
+use super::layout::{Layout, Marks};
 use crate::domain::site::SiteId;
 use crate::service::{Answer, SiteInfo};
 
+const MARKS: Marks = Marks {
+    after_time: b"",
+    missing: b"",
+    row_end: b"\r\n",
+    between: b"",
+    closing: b"",
+};
+
 /// A header row and the rows, each ended by CRLF.
-pub(super) fn document(answer: &Answer) -> Body {
+pub(super) fn document(answer: &Answer) -> Layout {
     let table = &answer.table;
     let by_site = table.groups().iter().any(Option::is_some);
     let site_columns: &[&str] = if by_site {
@@ -25,28 +31,12 @@ pub(super) fn document(answer: &Answer) -> Body {
         .chain(["time"])
         .chain(names)
         .collect();
-    let mut bytes = record(&header);
-    bytes.extend_from_slice(b"\r\n");
+    let mut opening = record(&header);
+    opening.extend_from_slice(b"\r\n");
 
-    let heads: Vec<_> = table
-        .groups()
-        .iter()
-        .map(|group| head(*group, &answer.sites))
-        .collect();
-    let styles: Vec<_> = table.metrics().iter().copied().map(Style::of).collect();
-    let times = Times::new(table.times());
-    for row in table.rows() {
-        bytes.extend_from_slice(&heads[row.group]);
-        bytes.extend_from_slice(times.get(row.time));
-        for (style, value) in styles.iter().zip(row.values()) {
-            bytes.push(b',');
-            if let Some(value) = value {
-                figure::push(&mut bytes, *style, value);
-            }
-        }
-        bytes.extend_from_slice(b"\r\n");
-    }
-    Body { bytes, rows_at: 0 }
+    let groups = table.groups().iter();
+    let heads = groups.map(|group| head(*group, &answer.sites)).collect();
+    Layout::new(answer, MARKS, opening, heads, |_| b",".to_vec())
 }
 
 /// What every row of a series begins with, as far as its time. Only this can need quotes: times and figures never do.
@@ -85,13 +75,13 @@ fn harmless(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::answer;
+    use super::super::samples::{answer, written};
     use super::*;
     use crate::domain::metric::Metric;
     use crate::domain::table::Table;
 
     fn text(answer: &Answer) -> String {
-        String::from_utf8(document(answer).bytes).unwrap()
+        written(&document(answer), answer)
     }
 
     #[test]

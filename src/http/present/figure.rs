@@ -34,7 +34,7 @@ const WHOLE: f64 = 9_007_199_254_740_992.0;
 /// Appends a figure that is finite and not negative.
 pub(super) fn push(out: &mut Vec<u8>, style: Style, value: f64) {
     if let Some(whole) = as_whole(value) {
-        out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
+        push_whole(out, whole);
         return;
     }
     match style {
@@ -48,9 +48,19 @@ pub(super) fn push(out: &mut Vec<u8>, style: Style, value: f64) {
     clippy::float_cmp,
     reason = "only a whole number comes back from the integers as it went"
 )]
-fn as_whole(value: f64) -> Option<u64> {
+fn as_whole(value: f64) -> Option<i64> {
     let whole = (value <= WHOLE).then(|| truncated(value))?;
     (float(whole) == value).then_some(whole)
+}
+
+fn push_whole(out: &mut Vec<u8>, whole: i64) {
+    match usize::try_from(whole)
+        .ok()
+        .and_then(|whole| SHORT.get(whole))
+    {
+        Some(&[length, digits @ ..]) => push_start(out, digits, usize::from(length)),
+        None => out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes()),
+    }
 }
 
 fn push_small_decimal(out: &mut Vec<u8>, value: f64) {
@@ -60,19 +70,54 @@ fn push_small_decimal(out: &mut Vec<u8>, value: f64) {
     if (rest - 0.5).abs() < NEAR {
         return push_rounded(out, value, 4);
     }
-    let rounded = floor + u64::from(rest > 0.5);
-    let (whole, mut decimals) = (rounded / 10_000, rounded % 10_000);
-    out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
+    let rounded = floor + i64::from(rest > 0.5);
+    push_whole(out, rounded / 10_000);
+    let decimals = u32::try_from(rounded % 10_000).unwrap_or(0);
     if decimals > 0 {
-        out.push(b'.');
-        let mut unit = 1000;
-        while decimals > 0 {
-            let digit = u8::try_from(decimals / unit).unwrap_or(0);
-            out.push(b'0' + digit);
-            decimals %= unit;
-            unit /= 10;
+        let digit = |number: u32| b'0' + u8::try_from(number % 10).unwrap_or(0);
+        let [a, b, c, d] = [
+            digit(decimals / 1000),
+            digit(decimals / 100),
+            digit(decimals / 10),
+            digit(decimals),
+        ];
+        let zeros = [d, c, b].iter().take_while(|digit| **digit == b'0').count();
+        push_start(out, [b'.', a, b, c, d], 5 - zeros);
+    }
+}
+
+/// Most figures are short: their numbers of digits, and their digits from the left.
+static SHORT: [[u8; 4]; 1000] = short();
+
+const fn short() -> [[u8; 4]; 1000] {
+    let mut short = [[0; 4]; 1000];
+    let [mut hundreds, mut tens, mut units] = [b'0'; 3];
+    let mut number = 0;
+    while number < short.len() {
+        short[number] = match number {
+            0..10 => [1, units, 0, 0],
+            10..100 => [2, tens, units, 0],
+            _ => [3, hundreds, tens, units],
+        };
+        number += 1;
+        units += 1;
+        if units > b'9' {
+            units = b'0';
+            tens += 1;
+        }
+        if tens > b'9' {
+            tens = b'0';
+            hundreds += 1;
         }
     }
+    short
+}
+
+/// Appends the first `length` of `bytes`: copying a fixed number of bytes is cheaper than copying just some.
+fn push_start<const N: usize>(out: &mut Vec<u8>, bytes: [u8; N], length: usize) {
+    let end = out.len() + length;
+    out.extend_from_slice(&bytes);
+    out.truncate(end);
 }
 
 /// The slow way, exact for every float: as many digits as it has, then no zeros at the end.
@@ -92,18 +137,17 @@ fn push_rounded(out: &mut Vec<u8>, value: f64, decimals: usize) {
 
 #[expect(
     clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
     reason = "callers pass what is not negative and at most 2^53"
 )]
-fn truncated(value: f64) -> u64 {
-    value as u64
+fn truncated(value: f64) -> i64 {
+    value as i64
 }
 
 #[expect(
     clippy::cast_precision_loss,
     reason = "callers pass what is at most 2^53"
 )]
-fn float(value: u64) -> f64 {
+fn float(value: i64) -> f64 {
     value as f64
 }
 

@@ -2,62 +2,45 @@
 
 use std::io::Write;
 
-use super::figure::{self, Style};
+use super::layout::{Layout, Marks};
 use super::meta::Meta;
-use super::render::Body;
-use super::times::Times;
+use crate::domain::metric::Metric;
 use crate::domain::site::SiteId;
 use crate::service::{Answer, SiteInfo};
 
+const DOCUMENT: Marks = Marks {
+    after_time: b"\"",
+    missing: b"null",
+    row_end: b"}",
+    between: b",",
+    closing: b"]}",
+};
+
+const LINES: Marks = Marks {
+    row_end: b"}\n",
+    between: b"",
+    closing: b"",
+    ..DOCUMENT
+};
+
 /// `{"meta": …, "data": [rows]}`.
-pub(super) fn document(meta: &Meta<'_>, answer: &Answer) -> Body {
-    let mut bytes = b"{\"meta\":".to_vec();
-    bytes.extend_from_slice(&meta.to_json());
-    bytes.extend_from_slice(b",\"data\":[");
-    let rows_at = bytes.len();
-    push_rows(&mut bytes, answer, b',');
-    // The separator after the last row.
-    if bytes.len() > rows_at {
-        bytes.pop();
-    }
-    bytes.extend_from_slice(b"]}");
-    Body { bytes, rows_at }
+pub(super) fn document(meta: &Meta<'_>, answer: &Answer) -> Layout {
+    let mut opening = b"{\"meta\":".to_vec();
+    opening.extend_from_slice(&meta.to_json());
+    opening.extend_from_slice(b",\"data\":[");
+    objects(answer, DOCUMENT, opening)
 }
 
 /// A row on each line (NDJSON), and nothing else.
-pub(super) fn lines(answer: &Answer) -> Body {
-    let mut bytes = Vec::new();
-    push_rows(&mut bytes, answer, b'\n');
-    Body { bytes, rows_at: 0 }
+pub(super) fn lines(answer: &Answer) -> Layout {
+    objects(answer, LINES, Vec::new())
 }
 
-/// Every row, each followed by `separator`.
-fn push_rows(out: &mut Vec<u8>, answer: &Answer, separator: u8) {
-    let table = &answer.table;
-    let heads: Vec<_> = table
-        .groups()
-        .iter()
-        .map(|group| head(*group, &answer.sites))
-        .collect();
-    let columns: Vec<_> = table
-        .metrics()
-        .iter()
-        .map(|metric| (format!(",\"{}\":", metric.name()), Style::of(*metric)))
-        .collect();
-    let times = Times::new(table.times());
-    for row in table.rows() {
-        out.extend_from_slice(&heads[row.group]);
-        out.extend_from_slice(times.get(row.time));
-        out.push(b'"');
-        for ((key, style), value) in columns.iter().zip(row.values()) {
-            out.extend_from_slice(key.as_bytes());
-            match value {
-                Some(value) => figure::push(out, *style, value),
-                None => out.extend_from_slice(b"null"),
-            }
-        }
-        out.extend_from_slice(&[b'}', separator]);
-    }
+fn objects(answer: &Answer, marks: Marks, opening: Vec<u8>) -> Layout {
+    let groups = answer.table.groups().iter();
+    let heads = groups.map(|group| head(*group, &answer.sites)).collect();
+    let key = |metric: Metric| format!(",\"{}\":", metric.name()).into_bytes();
+    Layout::new(answer, marks, opening, heads, key)
 }
 
 /// What every row of a series begins with, as far as the opening quote of its time.
@@ -84,7 +67,7 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::super::samples::{answer, describe, query};
+    use super::super::samples::{answer, describe, query, written};
     use super::*;
     use crate::domain::metric::Metric;
     use crate::domain::table::Table;
@@ -93,7 +76,7 @@ mod tests {
 
     fn text(answer: &Answer) -> String {
         let meta = Meta::new(&query(), answer, describe);
-        String::from_utf8(document(&meta, answer).bytes).unwrap()
+        written(&document(&meta, answer), answer)
     }
 
     #[test]
@@ -132,7 +115,7 @@ mod tests {
         let times = answer.table.times().to_vec();
         answer.table = Table::new(vec![None], times, vec![Metric::Entrances]);
 
-        let lines = String::from_utf8(lines(&answer).bytes).unwrap();
+        let lines = written(&lines(&answer), &answer);
 
         assert_eq!(
             lines,
@@ -145,7 +128,7 @@ mod tests {
         let answer = answer(&[(750, Some("Tyler"))], 0, vec![Metric::Entrances]);
 
         assert!(text(&answer).ends_with(r#""data":[]}"#));
-        assert_eq!(lines(&answer).bytes, b"");
+        assert_eq!(written(&lines(&answer), &answer), "");
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod figure;
 mod format;
 mod headers;
 mod json;
+mod large;
+mod layout;
 mod meta;
 mod quality;
 mod render;
@@ -20,6 +22,7 @@ pub use coding::{Coding, encode};
 pub use conditional::not_modified;
 pub use format::Format;
 pub use headers::{VARY, cache_control, cache_status, seconds_left, server_timing};
-pub use render::{Rendered, SiteProblem, render};
+pub use large::{Large, Pieces};
+pub use render::{Rendered, Rendition, SiteProblem, render};
 
 pub(super) use quality::members;

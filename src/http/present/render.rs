@@ -1,25 +1,47 @@
 //! From an answer to its body and validator.
 
+use std::sync::Arc;
+
+use blake3::Hasher;
 use bytes::Bytes;
 use headers::ETag;
 
 use super::format::Format;
+use super::large::Large;
 use super::meta::Meta;
 use super::{csv, json};
 use crate::domain::query::Query;
 use crate::service::Answer;
 use crate::upstream::UpstreamError;
 
-/// The body of an answer, before any content coding.
-#[derive(Clone, Debug, PartialEq)]
+/// An answer in one of its forms, before any content coding.
 pub struct Rendered {
-    /// Its form.
-    pub format: Format,
-    /// Its bytes.
-    pub body: Bytes,
+    /// Its bytes, or what makes them.
+    pub body: Rendition,
     /// Weak, of everything in the answer but `as_of` and `stale`; the same for every content coding.
     pub etag: ETag,
 }
+
+/// A body.
+pub enum Rendition {
+    /// In one piece.
+    Whole(Bytes),
+    /// Too large for that: to be written again, piece by piece, as it is sent.
+    Large(Arc<Large>),
+}
+
+/// How much of a body is written at once, and how long it may be to be kept in one piece, both in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    pub(super) piece: usize,
+    pub(super) whole: usize,
+}
+
+/// Asked again, a body that was not kept costs some 5 ms for each MiB; kept, it would cost its length in memory.
+const SIZES: Sizes = Sizes {
+    piece: 64 * 1024,
+    whole: 1024 * 1024,
+};
 
 /// What callers are told about a site that could not be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,35 +56,59 @@ pub struct SiteProblem {
 #[must_use]
 pub fn render(
     query: &Query,
-    answer: &Answer,
+    answer: Answer,
     format: Format,
     describe: impl Fn(&UpstreamError) -> SiteProblem,
 ) -> Rendered {
-    let meta = Meta::new(query, answer, describe);
-    let body = match format {
-        Format::Json => json::document(&meta, answer),
-        Format::Ndjson => json::lines(answer),
-        Format::Csv => csv::document(answer),
-    };
-    Rendered {
-        format,
-        etag: etag(format, &meta, &body),
-        body: body.bytes.into(),
-    }
+    render_in(SIZES, query, answer, format, describe)
 }
 
-/// A body, and where its rows begin.
-pub(super) struct Body {
-    pub(super) bytes: Vec<u8>,
-    pub(super) rows_at: usize,
-}
-
-fn etag(format: Format, meta: &Meta<'_>, body: &Body) -> ETag {
-    let mut hasher = blake3::Hasher::new();
+/// The body is written once, for its entity tag and length, and held for as long as it is not too large for that.
+pub(super) fn render_in(
+    sizes: Sizes,
+    query: &Query,
+    answer: Answer,
+    format: Format,
+    describe: impl Fn(&UpstreamError) -> SiteProblem,
+) -> Rendered {
+    let mut hasher = Hasher::new();
+    let meta = Meta::new(query, &answer, describe);
     hasher.update(format.name().as_bytes());
     // What says how old the figures are changes with every fetch, also where it brought the same figures.
     hasher.update(&meta.timeless().to_json());
-    hasher.update(&body.bytes[body.rows_at..]);
+    let layout = match format {
+        Format::Json => json::document(&meta, &answer),
+        Format::Ndjson => json::lines(&answer),
+        Format::Csv => csv::document(&answer),
+    };
+    if format != Format::Json {
+        hasher.update(&layout.opening);
+    }
+
+    let mut body = layout.opening.clone();
+    let mut dropped = 0;
+    let mut next = Some(0);
+    while let Some(from) = next {
+        let before = body.len();
+        next = layout.write_rows(&answer.table, from, &mut body, before + sizes.piece);
+        hasher.update(&body[before..]);
+        if dropped > 0 || body.len() > sizes.whole {
+            dropped += body.len();
+            body.clear();
+        }
+    }
+    Rendered {
+        body: if dropped == 0 {
+            // What is kept is weighed by its length, so it must not hold room to grow.
+            Rendition::Whole(body.into_boxed_slice().into())
+        } else {
+            Rendition::Large(Arc::new(Large::new(answer, layout, dropped, sizes.piece)))
+        },
+        etag: etag(&hasher),
+    }
+}
+
+fn etag(hasher: &Hasher) -> ETag {
     let tag = hex::encode(&hasher.finalize().as_bytes()[..16]);
     format!("W/\"{tag}\"")
         .parse()
@@ -82,7 +128,7 @@ mod tests {
     use crate::service::{SiteError, Stale};
 
     fn tag(answer: &Answer, format: Format) -> ETag {
-        render(&query(), answer, format, describe).etag
+        render(&query(), answer.clone(), format, describe).etag
     }
 
     #[test]

@@ -1,8 +1,15 @@
 //! Answers for the tests of what presents them.
 
+use std::io::Read;
+use std::sync::Arc;
+
 use jiff::civil::date;
 
-use super::render::SiteProblem;
+use super::coding::Coding;
+use super::format::Format;
+use super::large::Large;
+use super::layout::Layout;
+use super::render::{Rendition, SiteProblem, Sizes, render_in};
 use crate::domain::bucket::{Bucket, Hours};
 use crate::domain::dates::DateRange;
 use crate::domain::metric::Metric;
@@ -65,4 +72,37 @@ pub(in crate::http) fn describe(_: &UpstreamError) -> SiteProblem {
         slug: "upstream-timeout",
         detail: "The vendor did not answer in time.".to_owned(),
     }
+}
+
+/// The whole body of an answer that is laid out so.
+pub(super) fn written(layout: &Layout, answer: &Answer) -> String {
+    let mut out = layout.opening.clone();
+    let left = layout.write_rows(&answer.table, 0, &mut out, usize::MAX);
+    assert_eq!(left, None);
+    String::from_utf8(out).unwrap()
+}
+
+/// A body of that many rows, which is written in that many pieces.
+pub(in crate::http) fn large(rows: i8) -> Arc<Large> {
+    let answer = answer(&[(750, Some("Tyler"))], rows, vec![Metric::Entrances]);
+    let sizes = Sizes { piece: 1, whole: 0 };
+    match render_in(sizes, &query(), answer, Format::Ndjson, describe).body {
+        Rendition::Large(large) => large,
+        Rendition::Whole(_) => panic!("it is longer than nothing"),
+    }
+}
+
+/// The plain bytes of `encoded` ones.
+pub(super) fn decoded(coding: Coding, mut encoded: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    match coding {
+        Coding::Zstd => plain = zstd::stream::decode_all(encoded).unwrap(),
+        Coding::Brotli => brotli::BrotliDecompress(&mut encoded, &mut plain).unwrap(),
+        Coding::Gzip => {
+            let mut reader = flate2::read::GzDecoder::new(encoded);
+            reader.read_to_end(&mut plain).unwrap();
+        }
+        Coding::Identity => plain = encoded.to_vec(),
+    }
+    plain
 }

@@ -5,11 +5,17 @@ use jiff::civil::DateTime;
 const LENGTH: usize = "2026-02-18T09:00:00".len();
 
 /// Times in one piece of memory.
-pub(super) struct Times(Vec<u8>);
+pub(super) struct Times {
+    text: Vec<u8>,
+    /// Of one time and what follows it.
+    length: usize,
+}
 
 impl Times {
-    pub(super) fn new(times: &[DateTime]) -> Self {
-        let mut text = Vec::with_capacity(times.len() * LENGTH);
+    /// The `times`, each with what follows it in every row.
+    pub(super) fn new(times: &[DateTime], after: &[u8]) -> Self {
+        let length = LENGTH + after.len();
+        let mut text = Vec::with_capacity(times.len() * length);
         for time in times {
             let year = time.year().unsigned_abs();
             pair(&mut text, year / 100);
@@ -24,13 +30,14 @@ impl Times {
                 text.push(separator);
                 pair(&mut text, part.unsigned_abs().into());
             }
+            text.extend_from_slice(after);
         }
-        Self(text)
+        Self { text, length }
     }
 
-    /// The text of the time at `index`.
+    /// The text of the time at `index`, and what follows it.
     pub(super) fn get(&self, index: usize) -> &[u8] {
-        &self.0[index * LENGTH..(index + 1) * LENGTH]
+        &self.text[index * self.length..(index + 1) * self.length]
     }
 }
 
@@ -52,9 +59,9 @@ mod tests {
             date(2026, 12, 31).at(23, 55, 0, 0),
         ];
 
-        let text = Times::new(&times);
+        let text = Times::new(&times, b"\"");
 
-        assert_eq!(text.get(0), b"1970-01-01T00:00:00");
-        assert_eq!(text.get(1), b"2026-12-31T23:55:00");
+        assert_eq!(text.get(0), b"1970-01-01T00:00:00\"");
+        assert_eq!(text.get(1), b"2026-12-31T23:55:00\"");
     }
 }

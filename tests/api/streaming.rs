@@ -1,0 +1,196 @@
+//! Large answers, which are written as they are sent.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use reqwest::{Response, StatusCode};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{TestApp, cache_status};
+
+const FORMS: [&str; 3] = ["json", "csv", "ndjson"];
+const CODINGS: [&str; 3] = ["zstd", "br", "gzip"];
+/// Longer bodies are not held in one piece.
+const LARGE: usize = 1024 * 1024;
+
+/// All there is of these sites in six weeks, by the hour.
+fn query(sites: impl IntoIterator<Item = u64>, form: &str) -> String {
+    let sites: Vec<_> = sites.into_iter().map(|site| site.to_string()).collect();
+    format!(
+        "sites={}&dates=2026-01-01..2026-02-10&bucket=hour&format={form}\
+         &metric=entrances,walk_bys,transactions,dwell_time,occupancy,peak_occupancy,conversion_rate,capture_rate",
+        sites.join(",")
+    )
+}
+
+/// The sites of a large answer: in CSV, which does not repeat the names of figures, it takes more of them.
+fn sites(form: &str) -> std::ops::Range<u64> {
+    if form == "csv" { 750..770 } else { 750..756 }
+}
+
+fn large_query(form: &str) -> String {
+    query(sites(form), form)
+}
+
+async fn get(app: &TestApp, query: &str, coding: &str) -> Response {
+    let request = app.get(&format!("/v1/traffic?{query}"));
+    let response = request
+        .header("Accept-Encoding", coding)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    response
+}
+
+fn decoded(coding: &str, mut encoded: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    match coding {
+        "zstd" => plain = zstd::decode_all(encoded).unwrap(),
+        "br" => brotli::BrotliDecompress(&mut encoded, &mut plain).unwrap(),
+        "gzip" => {
+            flate2::read::GzDecoder::new(encoded)
+                .read_to_end(&mut plain)
+                .unwrap();
+        }
+        other => panic!("{other} is no coding of ours"),
+    }
+    plain
+}
+
+/// What says the same however often it is asked for.
+fn lasting_fields(response: &Response) -> BTreeMap<String, String> {
+    let fields = response.headers().iter();
+    fields
+        .filter(|(name, _)| !["date", "x-request-id", "server-timing"].contains(&name.as_str()))
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_large_answer_is_that_of_its_sites_one_by_one() {
+    let app = TestApp::start().await;
+    let mut rows: BTreeMap<&str, String> = BTreeMap::new();
+    for form in ["csv", "ndjson"] {
+        for site in sites(form) {
+            let one = app
+                .traffic(&query([site], form))
+                .await
+                .text()
+                .await
+                .unwrap();
+            let one = match (form, site) {
+                ("csv", 751..) => one.split_once("\r\n").unwrap().1,
+                _ => &one,
+            };
+            rows.entry(form).or_default().push_str(one);
+        }
+    }
+
+    let csv = app.traffic(&large_query("csv")).await.text().await.unwrap();
+    let ndjson = app
+        .traffic(&large_query("ndjson"))
+        .await
+        .text()
+        .await
+        .unwrap();
+    let json = app.rows(&large_query("json")).await;
+
+    assert!(csv.len() > LARGE && ndjson.len() > LARGE);
+    assert!(csv == rows["csv"]);
+    assert!(ndjson == rows["ndjson"]);
+    let lines: Vec<Value> = ndjson
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(*json["data"].as_array().unwrap() == lines);
+}
+
+#[tokio::test]
+async fn a_large_answer_has_a_length_if_plain_and_the_same_bytes_in_every_coding() {
+    let app = TestApp::start().await;
+    for form in FORMS {
+        let query = large_query(form);
+        app.traffic(&query).await;
+
+        let response = get(&app, &query, "identity").await;
+        let tag = response.headers()["etag"].clone();
+        let length = response.headers()["content-length"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        assert!(cache_status(&response).starts_with("pitaya; hit; ttl="));
+        let plain = response.bytes().await.unwrap();
+
+        assert!(plain.len() > LARGE);
+        assert_eq!(length, plain.len().to_string());
+        for coding in CODINGS {
+            let response = get(&app, &query, coding).await;
+
+            assert_eq!(response.headers()["content-encoding"], coding);
+            assert!(!response.headers().contains_key("content-length"));
+            assert_eq!(response.headers()["etag"], tag);
+            let encoded = response.bytes().await.unwrap();
+            assert!(encoded.len() < plain.len() / 2);
+            assert!(decoded(coding, &encoded) == plain, "{form} in {coding}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_answer_that_is_known_or_only_asked_about_has_no_body() {
+    let app = TestApp::start().await;
+    for form in FORMS {
+        let query = large_query(form);
+        app.traffic(&query).await;
+        for coding in ["identity", "zstd"] {
+            let got = get(&app, &query, coding).await;
+            let tag = got.headers()["etag"].clone();
+            let request = |method| {
+                let request = app
+                    .client
+                    .request(method, app.url(&format!("/v1/traffic?{query}")));
+                request.header("Accept-Encoding", coding)
+            };
+
+            let asked = request(reqwest::Method::HEAD).send().await.unwrap();
+            let known = request(reqwest::Method::GET).header("If-None-Match", &tag);
+            let known = known.send().await.unwrap();
+
+            let (mut of_head, mut of_get) = (lasting_fields(&asked), lasting_fields(&got));
+            // It tells how the body would have been framed, where there is one.
+            of_head.remove("transfer-encoding");
+            of_get.remove("transfer-encoding");
+            assert_eq!(of_head, of_get);
+            assert_eq!(asked.bytes().await.unwrap(), "");
+            assert_eq!(known.status(), StatusCode::NOT_MODIFIED);
+            assert_eq!(known.headers()["etag"], tag);
+            assert_eq!(known.bytes().await.unwrap(), "");
+        }
+    }
+}
+
+/// Everything here is on one thread.
+#[tokio::test(flavor = "current_thread")]
+async fn a_slow_reader_of_a_large_answer_keeps_nobody_waiting() {
+    let app = TestApp::start().await;
+    let query = large_query("ndjson");
+    let expected = app.traffic(&query).await.bytes().await.unwrap();
+    let mut slow = TcpStream::connect(app.address).await.unwrap();
+    let request =
+        format!("GET /v1/traffic?{query} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    slow.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = vec![0];
+    slow.read_exact(&mut answer).await.unwrap();
+
+    let other = app
+        .rows("sites=750&dates=2026-02-18&metric=entrances&bucket=day")
+        .await;
+    slow.read_to_end(&mut answer).await.unwrap();
+
+    assert_eq!(other["data"].as_array().unwrap().len(), 1);
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK"));
+    assert!(answer.ends_with(&expected));
+}
