@@ -40,6 +40,14 @@ format:
 image:
     docker build --tag pitaya .
 
+# Hits beside nginx, HAProxy, Varnish and a bare server before the same bytes.
+compare:
+    benches/compare/run
+
+# What one long answer of the vendor costs: CPU beside the pure parse, and peak memory.
+miss:
+    cargo run --release --example miss
+
 # One of the targets in fuzz/, for some minutes; it needs a nightly toolchain and cargo-fuzz.
 fuzz target seconds="300":
     cargo +nightly fuzz run {{target}} -- -dict=fuzz/{{target}}.dict -max_total_time={{seconds}}

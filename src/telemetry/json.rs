@@ -9,36 +9,29 @@ use std::fmt::{self, Write};
 use jiff::Timestamp;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
 
-/// Formats events as JSON. Spans are not shown: see [`super::cap`].
-#[derive(Clone, Copy, Debug)]
-pub(super) struct JsonLine;
+use super::lines::Lines;
 
-impl<S, N> FormatEvent<S, N> for JsonLine
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut out: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
+/// Writes events as JSON. Spans are not shown: see [`super::cap`].
+#[derive(Debug)]
+pub(super) struct JsonLines(pub(super) Lines);
+
+impl<S: Subscriber> Layer<S> for JsonLines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         // An event's field may log while it is shown, so that the line in the making is nobody else's.
         let mut line = LINE.take();
         line.clear();
-        let written = write_line(&mut line, event).and_then(|()| out.write_str(&line));
+        if write_line(&mut line, event).is_ok() {
+            self.0.add(line.as_bytes());
+        }
         LINE.set(line);
-        written
     }
 }
 
 thread_local! {
-    /// Where a thread's lines are made: a string is written to faster than a writer behind a pointer.
+    /// Where a thread's lines are made.
     static LINE: Cell<String> = const { Cell::new(String::new()) };
 }
 
@@ -143,7 +136,7 @@ struct Escaped<'a>(&'a mut String);
 impl Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
-        while let Some(at) = rest.bytes().position(|byte| SPECIAL[usize::from(byte)]) {
+        while let Some(at) = first_special(rest.as_bytes()) {
             self.0.push_str(&rest[..at]);
             match rest.as_bytes()[at] {
                 b'"' => self.0.push_str("\\\""),
@@ -161,52 +154,39 @@ impl Write for Escaped<'_> {
     }
 }
 
-/// Bytes that stand for themselves in no JSON string.
-const SPECIAL: [bool; 256] = {
-    let mut special = [false; 256];
-    let mut control = 0;
-    while control < b' ' {
-        special[control as usize] = true;
-        control += 1;
-    }
-    special[b'"' as usize] = true;
-    special[b'\\' as usize] = true;
-    special
-};
+/// Where the first byte is that stands for itself in no JSON string.
+fn first_special(bytes: &[u8]) -> Option<usize> {
+    const CHUNK: usize = 16;
+    let is_special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    // Nearly no text has one, which is found out for a chunk at once, without a branch for each byte.
+    let plain = |chunk: &&[u8; CHUNK]| {
+        let special = chunk
+            .iter()
+            .fold(0, |any, byte| any | u8::from(is_special(*byte)));
+        special == 0
+    };
+    let (chunks, _) = bytes.as_chunks::<CHUNK>();
+    let skipped = CHUNK * chunks.iter().take_while(plain).count();
+    let found = bytes[skipped..].iter().position(|byte| is_special(*byte))?;
+    Some(skipped + found)
+}
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
     use proptest::prelude::*;
     use serde_json::Value;
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Captured(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Captured {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::telemetry::testing::Captured;
 
     fn line_of(log: impl FnOnce()) -> String {
         let captured = Captured::default();
-        let writer = captured.clone();
-        let lines = tracing_subscriber::fmt::layer()
-            .event_format(JsonLine)
-            .with_writer(move || writer.clone());
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), log);
-        let bytes = captured.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        let (lines, flush) = Lines::to(captured.clone()).unwrap();
+        let subscriber = tracing_subscriber::registry().with(JsonLines(lines));
+        tracing::subscriber::with_default(subscriber, log);
+        drop(flush);
+        captured.text()
     }
 
     #[test]

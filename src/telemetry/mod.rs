@@ -2,6 +2,8 @@
 
 mod json;
 mod lines;
+#[cfg(test)]
+mod testing;
 mod traces;
 
 use std::fmt;
@@ -18,7 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 use url::Url;
 
-use self::json::JsonLine;
+use self::json::JsonLines;
 use self::lines::{Flush, Lines};
 use self::traces::{BoxedLayer, Exporting, SPANS};
 
@@ -108,10 +110,12 @@ pub struct InvalidFilter;
 /// Where the process logs already, or the exporter of traces can't be made.
 pub fn init(settings: &Settings) -> Result<Guard, InitError> {
     let (writer, flush) = Lines::to(std::io::stderr()).map_err(InitError::Thread)?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines: BoxedLayer = match settings.format {
-        Format::Json => lines.event_format(JsonLine).boxed(),
-        Format::Pretty => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        Format::Json => JsonLines(writer).boxed(),
+        Format::Pretty => tracing_subscriber::fmt::layer()
+            .with_writer(writer)
+            .with_ansi(std::io::stderr().is_terminal())
+            .boxed(),
     };
     let filter = EnvFilter::new(&settings.filter.0).and(cap());
     let mut layers = vec![lines.with_filter(filter).boxed()];
@@ -194,23 +198,8 @@ pub async fn keep_metrics() {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
-    use std::sync::{Arc, Mutex};
-
+    use super::testing::Captured;
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Captured(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Captured {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     #[test]
     fn the_http_stack_is_quiet_below_info_however_the_filter_asks_for_it() {
@@ -232,7 +221,7 @@ mod tests {
             tracing::trace!(target: "pitaya::upstream", "also heard");
         });
 
-        let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+        let text = captured.text();
         assert!(!text.contains("secret"), "{text}");
         assert!(
             text.contains("heard") && text.contains("also heard"),
