@@ -136,10 +136,15 @@ impl Window {
                 self.wanted = 0;
                 Ok(value)
             }
-            Err(error) => Err(reason.take().map_or_else(
-                || self.judge(&error, at, at_end && !text.trim_end().ends_with('}')),
-                Stop::Fault,
-            )),
+            Err(error) => {
+                // A number at the end of a cut body is not the one that was sent: what is refused in it says nothing.
+                let cut = at_end && !text.trim_end().ends_with('}');
+                Err(match reason.take() {
+                    Some(fault) if !cut => Stop::Fault(fault),
+                    Some(_) => Stop::More,
+                    None => self.judge(&error, at, cut),
+                })
+            }
         }
     }
 
