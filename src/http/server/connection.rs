@@ -47,7 +47,7 @@ impl Connection {
             limits,
             ending,
         } = self;
-        // Answers are written whole, so waiting for more bytes would only delay their last packet.
+        // Answers are written whole or in large pieces, so waiting for more bytes would only delay their last packet.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, %peer, "a connection ended before it began");
             return;
