@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -13,7 +13,7 @@ use super::problem::KeyFault;
 use super::settings::{Auth, Settings};
 use crate::domain::site::{CustomerId, SiteId};
 
-const X_API_KEY: &str = "x-api-key";
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Who calls, and what it may see.
 #[derive(Debug)]
@@ -114,11 +114,11 @@ impl Authenticator {
 
 /// The one key that a request gives.
 fn key(headers: &HeaderMap) -> Result<&[u8], KeyFault> {
-    let bearer = match only(headers, AUTHORIZATION.as_str())? {
+    let bearer = match only(headers, &AUTHORIZATION)? {
         Some(value) => Some(bearer(value).ok_or(KeyFault::Malformed)?),
         None => None,
     };
-    match (bearer, only(headers, X_API_KEY)?) {
+    match (bearer, only(headers, &X_API_KEY)?) {
         (None, None) => Err(KeyFault::Missing),
         (Some(key), None) | (None, Some(key)) if !key.is_empty() => Ok(key),
         (Some(one), Some(other)) if one == other && !one.is_empty() => Ok(one),
@@ -127,7 +127,7 @@ fn key(headers: &HeaderMap) -> Result<&[u8], KeyFault> {
 }
 
 /// The value of a field that may be given once.
-fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, KeyFault> {
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, KeyFault> {
     let mut values = headers.get_all(name).iter();
     let first = values.next().map(http::HeaderValue::as_bytes);
     if values.next().is_some() {
