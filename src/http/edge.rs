@@ -38,14 +38,13 @@ pub(super) const HEADERS_TOO_LARGE: ApiError = ApiError::HeadersTooLarge {
 };
 
 /// A request that has arrived, and what is found out about it on its way in, for its way out.
-pub(super) struct Arrival<'a> {
-    state: &'a AppState,
+pub(super) struct Arrival {
     observation: Observation,
     id: RequestId,
     span: Span,
     /// The origin whose pages may read the answer.
     origin: Option<HeaderValue>,
-    admitted: Option<Admitted<'a>>,
+    admitted: Option<Admitted>,
     caller: Option<Arc<Caller>>,
     standing: Option<Standing>,
 }
@@ -72,7 +71,7 @@ pub(super) async fn around(
     let answered = if cors::is_preflight(&head.method, &head.headers) {
         Ok(cors::preflight(arrival.origin.as_ref()))
     } else {
-        match arrival.admit(&head) {
+        match arrival.admit(&state, &head) {
             Ok(()) => {
                 let mut request = Request::from_parts(head, body);
                 if let Some(visit) = arrival.visit() {
@@ -85,34 +84,36 @@ pub(super) async fn around(
             Err(refusal) => Err(refusal),
         }
     };
-    arrival.depart(answered)
+    arrival.depart(&state, answered)
 }
 
 /// How far a request came without waiting for anything.
-pub(super) enum Started<'a> {
+pub(super) enum Started {
     /// It is answered.
     Answered(Response),
     /// Not so far. Boxed, since this is large, and hits would have to be moved about in its room.
-    Waiting(Box<Waiting<'a>>),
+    Waiting(Box<Waiting>),
 }
 
 /// A request whose answer has to be made.
-pub(super) struct Waiting<'a> {
-    arrival: Arrival<'a>,
+pub(super) struct Waiting {
+    state: AppState,
+    head: Parts,
+    arrival: Arrival,
     visit: Visit,
     pending: Pending,
 }
 
 /// Does what [`around`] does for a `GET` of traffic at `route`, which every dashboard calls all day and is spared the router: at
 /// once, if its answer is there.
-pub(super) fn at_once<'a>(state: &'a AppState, head: &Parts, route: &'static str) -> Started<'a> {
-    let mut arrival = Arrival::new(state, head, route);
+pub(super) fn at_once(state: &AppState, head: Parts, route: &'static str) -> Started {
+    let mut arrival = Arrival::new(state, &head, route);
     let try_it = || {
-        arrival.admit(head)?;
+        arrival.admit(state, &head)?;
         // Only a route that asks for no key is called by nobody.
         let caller = arrival.caller.as_ref().ok_or(ApiError::NotFound)?;
         let _span = arrival.span.enter();
-        traffic::begin(state, caller, head)
+        traffic::begin(state, caller, &head)
     };
     let begun = catch_unwind(AssertUnwindSafe(try_it));
     let answered = match begun.unwrap_or_else(|panic| Err(of_panic(&*panic))) {
@@ -121,6 +122,8 @@ pub(super) fn at_once<'a>(state: &'a AppState, head: &Parts, route: &'static str
         Ok(Begun::Pending(pending)) => match arrival.visit() {
             Some(visit) => {
                 return Started::Waiting(Box::new(Waiting {
+                    state: state.clone(),
+                    head,
                     arrival,
                     visit,
                     pending,
@@ -129,31 +132,32 @@ pub(super) fn at_once<'a>(state: &'a AppState, head: &Parts, route: &'static str
             None => Err(ApiError::NotFound),
         },
     };
-    Started::Answered(arrival.depart(answered))
+    Started::Answered(arrival.depart(state, answered))
 }
 
-impl Waiting<'_> {
+impl Waiting {
     /// Brings what [`at_once`] could not.
-    pub(super) async fn answer(self, head: &Parts) -> Response {
+    pub(super) async fn answer(self) -> Response {
         let Self {
+            state,
+            head,
             arrival,
             visit,
             pending,
         } = self;
-        let finish = traffic::finish(arrival.state, &visit, head, pending);
+        let finish = traffic::finish(&state, &visit, &head, pending);
         let answered = arrival.unless_it_panics(finish).await;
-        arrival.depart(answered.flatten())
+        arrival.depart(&state, answered.flatten())
     }
 }
 
-impl<'a> Arrival<'a> {
-    fn new(state: &'a AppState, head: &Parts, route: &'static str) -> Self {
+impl Arrival {
+    fn new(state: &AppState, head: &Parts, route: &'static str) -> Self {
         let observation = Observation::begin(head, route);
         let id = RequestId::of(&head.headers);
         let span = request_span(head, route, &id);
         let settings = &state.parts().settings;
         Self {
-            state,
             observation,
             id,
             span,
@@ -165,7 +169,7 @@ impl<'a> Arrival<'a> {
     }
 
     /// Everything that can refuse a request before its route sees it.
-    fn admit(&mut self, head: &Parts) -> Result<(), ApiError> {
+    fn admit(&mut self, state: &AppState, head: &Parts) -> Result<(), ApiError> {
         // Probes and scrapes must get through just when there is too much of everything else.
         let always = matches!(self.observation.route(), "/livez" | "/readyz" | "/metrics");
         if self.admitted.is_none() && !always {
@@ -182,11 +186,11 @@ impl<'a> Arrival<'a> {
             return Err(HEADERS_TOO_LARGE);
         }
         if uri.path().starts_with("/v1/") && head.method != Method::OPTIONS {
-            let caller = self.state.authenticator().caller(&head.headers);
+            let caller = state.authenticator().caller(&head.headers);
             let caller = caller.map_err(ApiError::Unauthenticated)?;
             self.caller = Some(Arc::clone(caller));
             if caller.name.is_some() {
-                self.standing = self.state.rate_limits().count(caller.index);
+                self.standing = state.rate_limits().count(caller.index);
             }
             if let Some(wait) = self.standing.as_ref().and_then(|standing| standing.wait) {
                 return Err(ApiError::RateLimited(wait));
@@ -211,9 +215,8 @@ impl<'a> Arrival<'a> {
     }
 
     /// The answer as it leaves, accounted for.
-    fn depart(self, answered: Result<Response, ApiError>) -> Response {
+    fn depart(self, state: &AppState, answered: Result<Response, ApiError>) -> Response {
         let Self {
-            state,
             observation,
             id,
             span,

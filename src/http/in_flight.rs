@@ -1,31 +1,32 @@
 //! How many requests are being answered, and how many may be.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Counts requests being answered, up to a limit.
 #[derive(Debug)]
 pub(super) struct InFlight {
     limit: usize,
-    now: AtomicUsize,
+    now: Arc<AtomicUsize>,
 }
 
 /// One request being answered; it is over when this is dropped, as happens too when its caller leaves.
 #[derive(Debug)]
-pub(super) struct Admitted<'a>(&'a InFlight);
+pub(super) struct Admitted(Arc<AtomicUsize>);
 
 impl InFlight {
-    pub(super) const fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
-            now: AtomicUsize::new(0),
+            now: Arc::default(),
         }
     }
 
     /// Admits one more request, or none where the limit is reached.
-    pub(super) fn admit(&self) -> Option<Admitted<'_>> {
+    pub(super) fn admit(&self) -> Option<Admitted> {
         // The count guards nothing but itself, so no ordering with other memory is needed.
         let before = self.now.fetch_add(1, Ordering::Relaxed);
-        let admitted = Admitted(self);
+        let admitted = Admitted(Arc::clone(&self.now));
         (before < self.limit).then_some(admitted)
     }
 
@@ -35,9 +36,9 @@ impl InFlight {
     }
 }
 
-impl Drop for Admitted<'_> {
+impl Drop for Admitted {
     fn drop(&mut self) {
-        self.0.now.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

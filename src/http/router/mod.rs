@@ -11,6 +11,8 @@ use axum::extract::{ConnectInfo, Request};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use hyper::body::Incoming;
 use tower::Service;
@@ -44,27 +46,29 @@ impl Routes {
     }
 
     /// Answers a request that `peer` sent.
-    pub(super) async fn answer(
-        &mut self,
-        request: Request<Incoming>,
-        peer: SocketAddr,
-    ) -> Response {
+    pub(super) fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answering {
         if let Some(state) = &self.traffic
             && request.method() == Method::GET
             && request.uri().path() == TRAFFIC
         {
             // Request bodies are not read.
             let (head, _) = request.into_parts();
-            return match edge::at_once(state, &head, TRAFFIC) {
-                Started::Answered(response) => response,
-                Started::Waiting(waiting) => Box::pin(waiting.answer(&head)).await,
+            return match edge::at_once(state, head, TRAFFIC) {
+                Started::Answered(response) => Answering::Done(response),
+                Started::Waiting(waiting) => Answering::Waiting(Box::pin(waiting.answer())),
             };
         }
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
-        let Ok(response) = Box::pin(self.router.call(request)).await;
-        response
+        let answer = self.router.clone().call(request);
+        Answering::Waiting(Box::pin(answer.map(|Ok(response)| response)))
     }
+}
+
+/// An answer that is there already, or one to wait for.
+pub(super) enum Answering {
+    Done(Response),
+    Waiting(BoxFuture<'static, Response>),
 }
 
 impl From<Router> for Routes {

@@ -4,12 +4,16 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use axum::response::Response;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Either, Ready, ready};
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Version};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
@@ -18,7 +22,7 @@ use tokio::time::timeout;
 use super::deadline::{Activity, Deadlines};
 use super::refusal::Refusals;
 use super::{Ending, Limits};
-use crate::http::router::Routes;
+use crate::http::router::{Answering, Routes};
 
 /// Beyond this hyper refuses a head unread; the middleware's own limit is below.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -53,29 +57,15 @@ impl Connection {
             return;
         }
         let activity = Arc::new(Activity::default());
-        let io = Deadlines::new(
-            Refusals::new(stream),
-            Arc::clone(&activity),
-            limits.head,
-            limits.write_stall,
-        );
-        let seen = Arc::clone(&activity);
-        let closing = ending.closing.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let (mut routes, closing) = (routes.clone(), closing.clone());
-            let begun = seen.begin(request.version());
-            async move {
-                let mut response = routes.answer(request, peer).await;
-                drop(begun);
-                if closing.is_cancelled() && response.version() <= Version::HTTP_11 {
-                    let close = HeaderValue::from_static("close");
-                    response.headers_mut().insert(CONNECTION, close);
-                }
-                Ok::<_, Infallible>(response)
-            }
-        });
-        let builder = builder(limits);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+        let io = Deadlines::new(Refusals::new(stream), Arc::clone(&activity), limits);
+        let requests = Requests {
+            routes,
+            peer,
+            activity: Arc::clone(&activity),
+            closing: ending.closing,
+        };
+        let builder = builder();
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(io), requests));
         let ended = tokio::select! {
             ended = &mut connection => ended,
             () = ending.draining.cancelled() => {
@@ -95,13 +85,55 @@ impl Connection {
     }
 }
 
-fn builder(limits: Limits) -> Builder<TokioExecutor> {
+/// What hyper calls for each request of a connection.
+struct Requests {
+    routes: Routes,
+    peer: SocketAddr,
+    activity: Arc<Activity>,
+    closing: Arc<AtomicBool>,
+}
+
+impl Service<Request<Incoming>> for Requests {
+    type Response = Response;
+    type Error = Infallible;
+    /// Most answers are there at once, and cost no box.
+    type Future = Either<
+        Ready<Result<Response, Infallible>>,
+        BoxFuture<'static, Result<Response, Infallible>>,
+    >;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let begun = self.activity.begin(request.version());
+        let closing = &self.closing;
+        match self.routes.answer(request, self.peer) {
+            Answering::Done(response) => Either::Left(ready(Ok(last_if(closing, response)))),
+            Answering::Waiting(answer) => {
+                let closing = Arc::clone(closing);
+                let answer = answer.map(move |response| {
+                    drop(begun);
+                    Ok(last_if(&closing, response))
+                });
+                Either::Right(answer.boxed())
+            }
+        }
+    }
+}
+
+/// Asks the caller to close the connection, if it is time.
+fn last_if(closing: &AtomicBool, mut response: Response) -> Response {
+    if closing.load(Ordering::Relaxed) && response.version() <= Version::HTTP_11 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
+}
+
+fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
-        // Hyper's clock starts when the last answer ends, so it bounds idleness; `Deadlines` bounds the head itself.
-        .header_read_timeout(limits.idle)
+        // `Deadlines` does it, for less: hyper would make a timer for each head, by default too.
+        .header_read_timeout(None)
         .max_buf_size(HEAD_BYTES);
     builder
         .http2()

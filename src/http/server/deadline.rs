@@ -11,6 +11,8 @@ use http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::Limits;
+
 /// What the requests of one connection are doing, as far as its deadlines depend on it.
 ///
 /// It is read and written by the connection's own task, but for HTTP/2's, where nothing but `multiplexed` matters.
@@ -55,28 +57,35 @@ impl Drop for Begun {
 pub(super) struct Deadlines<S> {
     stream: S,
     activity: Arc<Activity>,
+    reading: Reading,
     head: Timeout,
-    /// The number of requests begun when the head that is awaited began to arrive; `None` while none is.
-    awaited: Option<usize>,
+    idle: Timeout,
     write: Timeout,
     /// Whether the peer keeps us waiting for room to write.
     stalled: bool,
 }
 
+/// What there is to wait for when nothing arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// The rest of a head, of which bytes have arrived when so many requests had begun.
+    Head(usize),
+    /// The same, with its deadline running.
+    Late(usize),
+    /// The beginning of a request, or an answer of ours.
+    Idle,
+}
+
 impl<S> Deadlines<S> {
     /// The first head is awaited from the beginning: a peer that says nothing at all is too slow as well.
-    pub(super) fn new(
-        stream: S,
-        activity: Arc<Activity>,
-        head: Duration,
-        write_stall: Duration,
-    ) -> Self {
+    pub(super) fn new(stream: S, activity: Arc<Activity>, limits: Limits) -> Self {
         Self {
             stream,
             activity,
-            head: Timeout::new(head),
-            awaited: Some(0),
-            write: Timeout::new(write_stall),
+            reading: Reading::Head(0),
+            head: Timeout::new(limits.head),
+            idle: Timeout::new(limits.idle),
+            write: Timeout::new(limits.write_stall),
             stalled: false,
         }
     }
@@ -84,31 +93,48 @@ impl<S> Deadlines<S> {
     /// Bytes have arrived: unless a head is awaited already, they may be the beginning of one.
     fn received(&mut self) {
         let begun = self.activity.begun();
-        if self.awaited != Some(begun) {
-            self.awaited = Some(begun);
-            self.head.restart();
+        if self.reading != Reading::Late(begun) {
+            self.reading = Reading::Head(begun);
         }
     }
 
-    /// Nothing has arrived: an error once the awaited head is overdue.
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let Some(awaited) = self.awaited else {
-            return Poll::Pending;
-        };
+    /// Nothing has arrived: an error once what is awaited is overdue.
+    ///
+    /// Most heads arrive whole, so that a clock is first read when one does not.
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let begun = self.activity.begun();
-        let multiplexed = self.activity.multiplexed.load(Ordering::Relaxed);
-        if begun > awaited || (multiplexed && begun > 0) {
-            self.awaited = None;
+        if self.activity.multiplexed.load(Ordering::Relaxed) && begun > 0 {
+            // Frames between requests are no heads, and a peer of HTTP/2 is asked by pings whether it is there.
             return Poll::Pending;
         }
-        if self.activity.under_way.load(Ordering::Relaxed) > 0 {
+        let busy = self.activity.under_way.load(Ordering::Relaxed) > 0;
+        match self.reading {
+            Reading::Head(awaited) | Reading::Late(awaited) if awaited == begun && !busy => {
+                if self.reading == Reading::Head(awaited) {
+                    self.reading = Reading::Late(awaited);
+                    self.head.restart();
+                }
+                let overdue = self.head.poll(cx);
+                return overdue.map(|()| timed_out("the request's head is overdue"));
+            }
             // What has arrived is a body, or a request sent ahead of its turn; its time begins when the answer is out.
-            self.head.restart();
-            return Poll::Pending;
+            Reading::Head(awaited) | Reading::Late(awaited) if awaited == begun => {
+                self.reading = Reading::Head(awaited);
+                self.idle.restart();
+            }
+            Reading::Head(_) | Reading::Late(_) => {
+                self.reading = Reading::Idle;
+                self.idle.restart();
+            }
+            Reading::Idle => {}
         }
-        self.head
-            .poll(cx)
-            .map(|()| io::Error::new(io::ErrorKind::TimedOut, "the request's head is overdue"))
+        while self.idle.poll(cx).is_ready() {
+            if !busy {
+                return Poll::Ready(timed_out("the connection is idle"));
+            }
+            self.idle.restart();
+        }
+        Poll::Pending
     }
 
     /// What a write came to: progress, or an error once the peer has taken nothing for too long.
@@ -119,22 +145,26 @@ impl<S> Deadlines<S> {
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             self.stalled = false;
+            if self.reading == Reading::Idle {
+                self.idle.restart();
+            }
             return written;
         }
         if !self.stalled {
             self.stalled = true;
             self.write.restart();
         }
-        self.write.poll(cx).map(|()| {
-            Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the peer reads nothing",
-            ))
-        })
+        let overdue = self.write.poll(cx);
+        overdue.map(|()| Err(timed_out("the peer reads nothing")))
     }
 }
 
-/// A deadline that is cheap to move: the timer itself is only touched when there is something to wait for.
+fn timed_out(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, what)
+}
+
+/// A deadline that is cheap to move: the timer itself is only touched when there is something to wait for, and moved on when it
+/// goes off too early.
 struct Timeout {
     after: Duration,
     at: Instant,
@@ -158,10 +188,13 @@ impl Timeout {
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(sleep_until(self.at)));
-        if timer.deadline() != self.at {
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() == self.at {
+                return Poll::Ready(());
+            }
             timer.as_mut().reset(self.at);
         }
-        timer.as_mut().poll(cx)
     }
 }
 
@@ -180,7 +213,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Deadlines<S> {
                 Poll::Ready(read)
             }
             Poll::Pending => {
-                let overdue = ready!(self.poll_head(cx));
+                let overdue = ready!(self.poll_overdue(cx));
                 Poll::Ready(Err(overdue))
             }
         }
@@ -227,13 +260,20 @@ mod tests {
     use super::*;
 
     const HEAD: Duration = Duration::from_secs(10);
+    const IDLE: Duration = Duration::from_secs(75);
     const HOUR: Duration = Duration::from_hours(1);
 
     /// A stream whose peer has room for 8 bytes; in these tests time passes only where somebody waits for it.
     fn stream() -> (DuplexStream, Deadlines<DuplexStream>, Arc<Activity>) {
         let (peer, stream) = duplex(8);
         let activity = Arc::new(Activity::default());
-        let stream = Deadlines::new(stream, Arc::clone(&activity), HEAD, HEAD);
+        let limits = Limits {
+            head: HEAD,
+            idle: IDLE,
+            write_stall: HEAD,
+            ..Limits::default()
+        };
+        let stream = Deadlines::new(stream, Arc::clone(&activity), limits);
         (peer, stream, activity)
     }
 
@@ -272,8 +312,16 @@ mod tests {
         assert_eq!(elapsed.as_secs(), HEAD.as_secs());
     }
 
+    /// How long nothing happens before the stream says that this is too long.
+    async fn patience(stream: &mut Deadlines<DuplexStream>) -> Duration {
+        let began = Instant::now();
+        let error = read(stream).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        Duration::from_secs(began.elapsed().as_secs())
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn an_answer_may_take_any_time_and_so_may_idleness() {
+    async fn an_answer_may_take_any_time_and_the_next_request_some() {
         let (mut peer, mut stream, activity) = stream();
         peer.write_u8(b'G').await.unwrap();
         read(&mut stream).await.unwrap();
@@ -281,8 +329,27 @@ mod tests {
         let begun = activity.begin(Version::HTTP_11);
         assert!(timeout(HOUR, read(&mut stream)).await.is_err());
         drop(begun);
+        stream.write_u8(b'H').await.unwrap();
 
-        assert!(timeout(HOUR, read(&mut stream)).await.is_err());
+        assert_eq!(patience(&mut stream).await, IDLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idleness_begins_anew_with_each_request_and_each_part_of_an_answer() {
+        let (mut peer, mut stream, activity) = stream();
+
+        for _ in 0..3 {
+            peer.write_u8(b'G').await.unwrap();
+            read(&mut stream).await.unwrap();
+            drop(activity.begin(Version::HTTP_11));
+            for _ in 0..3 {
+                assert!(timeout(IDLE / 2, read(&mut stream)).await.is_err());
+                stream.write_u8(b'H').await.unwrap();
+                peer.read_u8().await.unwrap();
+            }
+        }
+
+        assert_eq!(patience(&mut stream).await, IDLE);
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ mod tests;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -62,7 +63,7 @@ impl Default for Limits {
 #[derive(Clone, Debug, Default)]
 struct Ending {
     /// Answers ask their callers to close the connection.
-    closing: CancellationToken,
+    closing: Arc<AtomicBool>,
     /// Connections without a request under way are closed.
     draining: CancellationToken,
     /// What is still there is dropped.
@@ -86,7 +87,7 @@ pub async fn serve(
         ending: Ending::default(),
     };
     acceptor.accept_until(shutdown).await;
-    acceptor.ending.closing.cancel();
+    acceptor.ending.closing.store(true, Ordering::Relaxed);
     acceptor.accept_until(sleep(limits.linger)).await;
     acceptor.end().await;
 }

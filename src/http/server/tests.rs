@@ -150,6 +150,15 @@ async fn a_connection_that_stays_idle_is_closed() {
 
         assert!(rest(&mut stream).await.starts_with("HTTP/1.1 200"));
     }
+
+    // Nor does it matter that an answer was waited for.
+    let mut stream = server.connect().await;
+    stream.write_all(GET_SLOW).await.unwrap();
+    server.slow_begun.notified().await;
+    sleep(2 * limits.idle).await;
+    server.release.notify_one();
+
+    assert!(rest(&mut stream).await.starts_with("HTTP/1.1 200"));
 }
 
 #[tokio::test]
