@@ -138,6 +138,7 @@ impl Observation {
         let bytes = response.body().size_hint().exact();
         tracing::info!(
             target: "pitaya::access",
+            message = "answered",
             method = self.method.as_str(),
             path = self.uri.path(),
             query = self.uri.query(),
@@ -148,7 +149,6 @@ impl Observation {
             cache = text(&CACHE_STATUS),
             reports = self.progress.total(),
             request_id = id.as_str(),
-            "answered"
         );
         let labels = Labels {
             method: method_label(&self.method),

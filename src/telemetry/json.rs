@@ -21,24 +21,61 @@ pub(super) struct JsonLines(pub(super) Lines);
 impl<S: Subscriber> Layer<S> for JsonLines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         // An event's field may log while it is shown, so that the line in the making is nobody else's.
-        let mut line = LINE.take();
-        line.clear();
-        if write_line(&mut line, event).is_ok() {
-            self.0.add(line.as_bytes());
+        let mut draft = DRAFT.take();
+        draft.line.clear();
+        if write_line(&mut draft, event).is_ok() {
+            self.0.add(draft.line.as_bytes());
         }
-        LINE.set(line);
+        DRAFT.set(draft);
     }
+}
+
+/// A line in the making.
+#[derive(Default)]
+struct Draft {
+    line: String,
+    /// The second of the last line, and how it is written: most lines are of the second of the one before.
+    second: Option<i64>,
+    second_text: String,
 }
 
 thread_local! {
     /// Where a thread's lines are made.
-    static LINE: Cell<String> = const { Cell::new(String::new()) };
+    static DRAFT: Cell<Draft> = Cell::default();
 }
 
-fn write_line(line: &mut String, event: &Event<'_>) -> fmt::Result {
+impl Draft {
+    /// Writes the time to the microsecond, as RFC 3339 says.
+    fn write_time(&mut self, now: Timestamp) -> fmt::Result {
+        const MICROSECONDS: i64 = 1_000_000;
+        let second = now.as_microsecond().div_euclid(MICROSECONDS);
+        let mut rest = now.as_microsecond().rem_euclid(MICROSECONDS);
+        if self.second != Some(second) {
+            self.second_text.clear();
+            let whole = Timestamp::from_second(second).map_err(|_| fmt::Error)?;
+            write!(self.second_text, "{whole:.0}")?;
+            self.second = Some(second);
+        }
+        let date_and_time = self.second_text.strip_suffix('Z');
+        self.line.push_str(date_and_time.ok_or(fmt::Error)?);
+        let mut digits = *b".000000Z";
+        for digit in digits[1..7].iter_mut().rev() {
+            // What is left of a division by ten is a digit.
+            *digit += u8::try_from(rest % 10).unwrap_or_default();
+            rest /= 10;
+        }
+        self.line
+            .push_str(str::from_utf8(&digits).map_err(|_| fmt::Error)?);
+        Ok(())
+    }
+}
+
+fn write_line(draft: &mut Draft, event: &Event<'_>) -> fmt::Result {
     let metadata = event.metadata();
-    write!(line, "{{\"timestamp\":\"{:.6}\"", Timestamp::now())?;
-    line.push_str(",\"level\":\"");
+    draft.line.push_str("{\"timestamp\":\"");
+    draft.write_time(Timestamp::now())?;
+    let line = &mut draft.line;
+    line.push_str("\",\"level\":\"");
     line.push_str(metadata.level().as_str());
     line.push('"');
     let mut fields = Fields {
@@ -104,11 +141,12 @@ impl Visit for Fields<'_> {
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.member(field, |line| {
-            if value.is_finite() {
-                write!(line, "{value}")
+            let mut buffer = zmij::Buffer::new();
+            line.write_str(if value.is_finite() {
+                buffer.format_finite(value)
             } else {
-                line.write_str("null")
-            }
+                "null"
+            })
         });
     }
 
@@ -159,14 +197,20 @@ fn first_special(bytes: &[u8]) -> Option<usize> {
     const CHUNK: usize = 16;
     let is_special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
     // Nearly no text has one, which is found out for a chunk at once, without a branch for each byte.
-    let plain = |chunk: &&[u8; CHUNK]| {
+    let plain = |chunk: &[u8; CHUNK]| {
         let special = chunk
             .iter()
             .fold(0, |any, byte| any | u8::from(is_special(*byte)));
         special == 0
     };
-    let (chunks, _) = bytes.as_chunks::<CHUNK>();
-    let skipped = CHUNK * chunks.iter().take_while(plain).count();
+    let (chunks, rest) = bytes.as_chunks::<CHUNK>();
+    let mut last = [b' '; CHUNK];
+    last[..rest.len()].copy_from_slice(rest);
+    let skipped = match chunks.iter().position(|chunk| !plain(chunk)) {
+        None if plain(&last) => return None,
+        None => bytes.len() - rest.len(),
+        Some(chunk) => CHUNK * chunk,
+    };
     let found = bytes[skipped..].iter().position(|byte| is_special(*byte))?;
     Some(skipped + found)
 }
@@ -187,6 +231,11 @@ mod tests {
         tracing::subscriber::with_default(subscriber, log);
         drop(flush);
         captured.text()
+    }
+
+    fn time() -> impl Strategy<Value = Timestamp> {
+        let microseconds = Timestamp::MIN.as_microsecond()..=Timestamp::MAX.as_microsecond();
+        microseconds.prop_map(|at| Timestamp::from_microsecond(at).unwrap())
     }
 
     #[test]
@@ -222,6 +271,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn times_are_written_as_the_library_would(first in time(), second in time()) {
+            let mut draft = Draft::default();
+            for now in [first, first, second] {
+                draft.line.clear();
+                draft.write_time(now).unwrap();
+
+                prop_assert_eq!(&draft.line, &format!("{now:.6}"));
+            }
+        }
+
         #[test]
         fn any_text_comes_back_from_its_line(text in ".{0,40}|[\u{0}-\u{2f}\\\\\"]{0,20}") {
             let line = line_of(|| tracing::info!(text, shown = %text, "{text}"));
