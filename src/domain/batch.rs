@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use super::bucket::VendorBucket;
 use super::cell::{CellKey, ReportRequest};
 use super::dates::DateRange;
-use super::metric::{MetricSet, VendorMetric};
+use super::metric::MetricSet;
 use super::site::{CustomerId, SiteId};
 
 /// How large one report may be.
@@ -21,8 +21,7 @@ pub struct Bounds {
 
 /// The reports that bring exactly `missing`: each cell is in one report, and no report is larger than `bounds`.
 ///
-/// Sites that lack the same stretch of dates and the same metrics share a report. A report of `dwell_time` asks for `entrances` too,
-/// cached or not, because the parts of a site's dwell time are weighted by the entrances of the same row.
+/// Sites that lack the same stretch of dates and the same metrics share a report.
 #[must_use]
 pub fn reports(missing: &[CellKey], bounds: Bounds) -> Vec<ReportRequest> {
     let mut stretches: BTreeMap<(CustomerId, VendorBucket, DateRange, MetricSet), Vec<SiteId>> =
@@ -37,11 +36,6 @@ pub fn reports(missing: &[CellKey], bounds: Bounds) -> Vec<ReportRequest> {
     }
     let mut reports = Vec::new();
     for ((customer, bucket, dates, metrics), sites) in stretches {
-        let metrics = if metrics.contains(VendorMetric::DwellTime) {
-            metrics.with(VendorMetric::Entrances)
-        } else {
-            metrics
-        };
         for dates in dates.split(bounds.max_days) {
             for sites in split_sites(&sites, bounds.max_sites) {
                 reports.push(ReportRequest {
@@ -102,6 +96,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::dates::add_days;
+    use super::super::metric::VendorMetric;
     use super::*;
 
     fn cell(site: u64, day: i32, metric: usize, bucket: usize) -> CellKey {
@@ -147,10 +142,7 @@ mod tests {
                 prop_assert!(report.sites.len() <= max_sites && report.dates.len() <= max_days);
                 prop_assert!(report.sites.is_sorted());
                 for cell in report.cells() {
-                    let weight = cell.metric == VendorMetric::Entrances && report.metrics.contains(VendorMetric::DwellTime);
-                    if !weight || missing.contains(&cell) {
-                        *asked.entry(cell).or_default() += 1;
-                    }
+                    *asked.entry(cell).or_default() += 1;
                 }
             }
             prop_assert_eq!(asked.keys().copied().collect::<BTreeSet<_>>(), missing);

@@ -41,7 +41,7 @@ impl Plan {
     /// The plan for `query`, where counts and peaks are fetched at `base_bucket` or finer.
     ///
     /// Means are the vendor's own where they can be: `dwell_time` and `occupancy` are fetched at the coarsest bucket that fits, since
-    /// the vendor computes them from raw events. The weights of `dwell_time` come with it, in the same rows.
+    /// the vendor computes them from raw events. The weights of `dwell_time` are the entrances of the same bucket.
     #[must_use]
     pub fn new(query: &Query, base_bucket: VendorBucket) -> Self {
         let fine = VendorBucket::coarsest(query.bucket, query.hours, base_bucket);

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::domain::cell::ReportRequest;
 use crate::domain::dates::DateRange;
 use crate::domain::directory::SiteDirectory;
+use crate::domain::metric::VendorMetric;
 use crate::domain::site::{CustomerId, SiteId};
 
 /// Halvings after which a fetch that nothing was answered of asks whether its smallest part would be.
@@ -129,6 +130,7 @@ impl Upstream {
         halvings: u32,
     ) -> BoxFuture<'a, Outcome> {
         async move {
+            let request = self.weighted(request);
             if !self.limits.admit(&request) {
                 return self.split(job, &request, attempts, halvings).await;
             }
@@ -137,6 +139,18 @@ impl Upstream {
                 .await
         }
         .boxed()
+    }
+
+    /// Asks for entrances too, where they are known to be needed to put the parts of dwell times together.
+    fn weighted(&self, request: ReportRequest) -> ReportRequest {
+        let customer = self.learned.customer(request.customer);
+        if customer.known().unweighted(&request).is_empty() {
+            return request;
+        }
+        ReportRequest {
+            metrics: request.metrics.with(VendorMetric::Entrances),
+            ..request
+        }
     }
 
     /// What is to be done after a report.

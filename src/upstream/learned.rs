@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use foldhash::{HashMap, HashMapExt};
 
 use super::wire::{Answer, Identity};
+use crate::domain::cell::ReportRequest;
+use crate::domain::metric::VendorMetric;
 use crate::domain::site::{CustomerId, SiteId};
 
 /// Entities, and names, remembered for one customer; beyond it they are learned anew.
@@ -32,6 +34,8 @@ pub(super) struct Known {
     entities: HashMap<Box<str>, Option<SiteId>>,
     with_entity: BTreeSet<SiteId>,
     names: BTreeMap<SiteId, Box<str>>,
+    /// Sites whose figures come in parts, as by region.
+    in_parts: BTreeSet<SiteId>,
 }
 
 impl Learned {
@@ -64,6 +68,7 @@ impl Known {
             entities: HashMap::new(),
             with_entity: BTreeSet::new(),
             names: BTreeMap::new(),
+            in_parts: BTreeSet::new(),
         }
     }
 
@@ -80,6 +85,17 @@ impl Known {
     /// Whether any entity of `site` has been seen.
     pub(super) fn has_entity(&self, site: SiteId) -> bool {
         self.with_entity.contains(&site)
+    }
+
+    /// The sites of `request` for which it should ask for entrances, and does not: the parts of a site's dwell time are weighted by
+    /// the entrances of the same rows, while a site in one part needs none.
+    pub(super) fn unweighted(&self, request: &ReportRequest) -> BTreeSet<SiteId> {
+        let metrics = request.metrics;
+        if !metrics.contains(VendorMetric::DwellTime) || metrics.contains(VendorMetric::Entrances) {
+            return BTreeSet::new();
+        }
+        let in_parts = |site: &&SiteId| self.in_parts.contains(site);
+        request.sites.iter().filter(in_parts).copied().collect()
     }
 
     /// Every site that has been seen, ascending, with its name.
@@ -105,6 +121,13 @@ impl Known {
         }
         if let Some(name) = identity.name.as_deref() {
             self.name(site, name);
+        }
+    }
+
+    /// Learns which sites come in parts, whether these are rows of one entity or entities.
+    pub(super) fn learn_parts(&mut self, site: SiteId, identities: &[&Identity]) {
+        if identities.len() > 1 || identities.iter().any(|identity| identity.in_parts) {
+            self.in_parts.insert(site);
         }
     }
 

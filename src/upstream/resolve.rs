@@ -196,6 +196,7 @@ mod tests {
         Identity {
             entity: text(entity),
             name: text(name),
+            in_parts: false,
             days: Box::default(),
         }
     }

@@ -27,7 +27,10 @@ impl Upstream {
     ) -> Outcome {
         let customer = self.learned.customer(request.customer);
         match *request.sites.as_slice() {
-            [site] => settle_alone(&customer, request, site, &report),
+            [site] => {
+                self.settle_alone(job, &customer, request, site, &report)
+                    .await
+            }
             _ => self.settle_batch(job, &customer, request, &report).await,
         }
     }
@@ -42,11 +45,22 @@ impl Upstream {
     ) -> Outcome {
         let verdicts = learn(customer, &request, report);
         if doubtful(&verdicts, &BTreeSet::new()).is_empty() {
-            return batch_cells(&request, report, &verdicts, &BTreeSet::new());
+            let asked = BTreeSet::new();
+            return self
+                .settle_certain(job, customer, &request, report, &verdicts, asked)
+                .await;
         }
         let Ok(_learning) = timeout_at(job.deadline(), customer.learning.lock()).await else {
             let error = Arc::new(UpstreamError::Timeout);
-            return certain_cells(&request, report, &verdicts, &BTreeSet::new(), &error);
+            let unweighted = customer.known().unweighted(&request);
+            return certain_cells(
+                &request,
+                report,
+                &verdicts,
+                unweighted,
+                &BTreeSet::new(),
+                &error,
+            );
         };
         let mut asked = BTreeSet::new();
         let mut outcome = Outcome::default();
@@ -55,7 +69,8 @@ impl Upstream {
             let verdicts = learn(customer, &request, report);
             let next = doubtful(&verdicts, &asked);
             if next.is_empty() {
-                outcome.extend(batch_cells(&request, report, &verdicts, &asked));
+                let rest = self.settle_certain(job, customer, &request, report, &verdicts, asked);
+                outcome.extend(rest.await);
                 return outcome;
             }
             tracing::info!(
@@ -77,9 +92,66 @@ impl Upstream {
             outcome.extend(answers);
             if let Some(error) = hopeless {
                 // The vendor can't be asked now: what is certain is kept, the rest shares the reason.
-                outcome.extend(certain_cells(&request, report, &verdicts, &asked, &error));
+                let unweighted = customer.known().unweighted(&request);
+                let certain =
+                    certain_cells(&request, report, &verdicts, unweighted, &asked, &error);
+                outcome.extend(certain);
                 return outcome;
             }
+        }
+    }
+
+    /// The cells of an answer of which nothing is in doubt, but for sites that were `asked` for alone. A site that turns out to come
+    /// in parts is asked for again, with what its parts are weighted by.
+    async fn settle_certain(
+        &self,
+        job: &Job,
+        customer: &Customer,
+        request: &ReportRequest,
+        report: &Report,
+        verdicts: &[Verdict],
+        mut asked: BTreeSet<SiteId>,
+    ) -> Outcome {
+        let unweighted = customer.known().unweighted(request);
+        let again: Vec<_> = unweighted.difference(&asked).copied().collect();
+        asked.extend(&again);
+        let mut outcome = batch_cells(request, report, verdicts, &asked);
+        if !again.is_empty() {
+            let again = request.with_sites(again);
+            outcome.extend(self.parts(job, &again, Attempts::Full).await);
+        }
+        outcome
+    }
+
+    /// Credits the rows of an answer for one site.
+    async fn settle_alone(
+        &self,
+        job: &Job,
+        customer: &Customer,
+        request: ReportRequest,
+        site: SiteId,
+        report: &Report,
+    ) -> Outcome {
+        let Some(identities) = resolve::alone(&report.answer, site) else {
+            tracing::warn!(%site, "an answer for one site has rows of two");
+            let error = UpstreamError::Untrusted("rows of another site are among them".to_owned());
+            return Outcome::failed(request, Arc::new(error));
+        };
+        let unweighted = {
+            let mut known = customer.known();
+            known.learn_names(&report.answer, &request.sites);
+            for identity in &identities {
+                known.learn(identity, site);
+            }
+            known.learn_parts(site, &identities);
+            known.unweighted(&request)
+        };
+        if !unweighted.is_empty() {
+            return self.ask_alone(job, request).await;
+        }
+        Outcome {
+            cells: cells::of_site(&report.layout, site, &identities, report.times).collect(),
+            failures: Vec::new(),
         }
     }
 
@@ -113,6 +185,9 @@ fn learn(customer: &Customer, request: &ReportRequest, report: &Report) -> Vec<V
         if let Verdict::Site(site) = verdict {
             known.learn(identity, *site);
         }
+    }
+    for (site, identities) in resolve::by_site(&report.answer, &verdicts) {
+        known.learn_parts(site, &identities);
     }
     verdicts
 }
@@ -164,11 +239,12 @@ fn batch_cells(
     }
 }
 
-/// The cells of those sites that no identity in doubt can be; the others fail with `error`.
+/// The cells of those sites that no identity in doubt can be, and that lack no weights; the others fail with `error`.
 fn certain_cells(
     request: &ReportRequest,
     report: &Report,
     verdicts: &[Verdict],
+    unweighted: BTreeSet<SiteId>,
     asked: &BTreeSet<SiteId>,
     error: &Arc<UpstreamError>,
 ) -> Outcome {
@@ -179,6 +255,7 @@ fn certain_cells(
             Verdict::Site(_) | Verdict::Foreign => None,
         })
         .flatten()
+        .chain(unweighted)
         .filter(|site| !asked.contains(site))
         .collect();
     let failures = if in_doubt.is_empty() {
@@ -191,29 +268,5 @@ fn certain_cells(
     Outcome {
         failures,
         ..batch_cells(request, report, verdicts, &in_doubt)
-    }
-}
-
-/// Credits the rows of an answer for one site.
-fn settle_alone(
-    customer: &Customer,
-    request: ReportRequest,
-    site: SiteId,
-    report: &Report,
-) -> Outcome {
-    let Some(identities) = resolve::alone(&report.answer, site) else {
-        tracing::warn!(%site, "an answer for one site has rows of two");
-        let error = UpstreamError::Untrusted("rows of another site are among them".to_owned());
-        return Outcome::failed(request, Arc::new(error));
-    };
-    let mut known = customer.known();
-    known.learn_names(&report.answer, &request.sites);
-    for identity in &identities {
-        known.learn(identity, site);
-    }
-    drop(known);
-    Outcome {
-        cells: cells::of_site(&report.layout, site, &identities, report.times).collect(),
-        failures: Vec::new(),
     }
 }

@@ -250,3 +250,45 @@ async fn cells_know_when_they_were_computed() {
     let cell = &fetched.cells[0].1;
     assert!(cell.as_of() >= cell.fetched_at());
 }
+
+#[tokio::test]
+async fn the_parts_of_dwell_times_are_weighted_though_only_those_are_asked_for() {
+    for region_entities in [false, true] {
+        let vendor = vendor(Quirks {
+            regions: 3,
+            region_entities,
+            ..Quirks::default()
+        })
+        .await;
+        let client = client(settings(&vendor));
+        let dwell = |sites: std::ops::Range<u64>| {
+            let mut request = request(sites, 2);
+            request.metrics = MetricSet::default().with(VendorMetric::DwellTime);
+            request
+        };
+
+        // At first nobody knows of parts: the sites that turn out to have some are asked for again.
+        for (sites, calls) in [(750..751, 2), (751..756, 2), (750..756, 1)] {
+            let request = dwell(sites);
+
+            let fetched = client.fetch(&request).await;
+
+            assert_true(&vendor, &request, &fetched);
+            assert_eq!(fetched.calls, calls, "{request:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_dwell_time_of_a_site_in_one_part_needs_no_weights() {
+    let vendor = vendor(Quirks::default()).await;
+    let client = client(settings(&vendor));
+    let mut request = request(750..756, 2);
+    request.metrics = MetricSet::default().with(VendorMetric::DwellTime);
+
+    let fetched = client.fetch(&request).await;
+
+    assert_true(&vendor, &request, &fetched);
+    assert_eq!(fetched.calls, 1);
+    assert_eq!(fetched.cells.len(), request.cells().count(), "nothing else");
+}

@@ -23,6 +23,8 @@ pub(in crate::upstream) struct Identity {
     pub(in crate::upstream) entity: Option<Box<str>>,
     /// The vendor's name of the site.
     pub(in crate::upstream) name: Option<Box<str>>,
+    /// Whether its rows come in parts.
+    pub(in crate::upstream) in_parts: bool,
     /// By date: its figures.
     pub(in crate::upstream) days: Box<[Option<Block>]>,
 }
@@ -120,7 +122,10 @@ impl Accumulator {
             return Ok(*part);
         }
         let identity = match self.identity_by_key.get(&self.key[..of_identity]) {
-            Some(identity) => *identity,
+            Some(identity) => {
+                self.identities[*identity].in_parts = true;
+                *identity
+            }
             None => self.add_identity(row, of_identity)?,
         };
         self.take(self.key.len() + size_of::<Part>() + OVERHEAD)?;
@@ -140,6 +145,7 @@ impl Accumulator {
         self.identities.push(Identity {
             entity: row.entity.as_deref().map(Into::into),
             name: row.name.as_deref().map(Into::into),
+            in_parts: false,
             days: std::iter::repeat_with(|| None).take(dates).collect(),
         });
         let identity = self.identities.len() - 1;
