@@ -12,7 +12,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, DELETE");
 const REQUEST_HEADERS: HeaderValue =
     HeaderValue::from_static("Authorization, X-API-Key, If-None-Match, X-Request-Id");
-const EXPOSED: HeaderValue = HeaderValue::from_static(
+/// The fields of our own that other origins' pages may read.
+pub(super) const EXPOSED: HeaderValue = HeaderValue::from_static(
     "ETag, Cache-Status, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, Server-Timing",
 );
 /// Two hours: as long as any browser keeps the answer to a preflight.

@@ -10,13 +10,16 @@ use futures_util::FutureExt;
 use http::header::{REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
+use http_body::Body as _;
 use tracing::{Instrument, Span};
 
 use super::auth::Caller;
 use super::cors;
+use super::fields::Field;
 use super::in_flight::Admitted;
-use super::observe::{Observation, route_of};
+use super::observe::{Observation, Outcome, route_of};
 use super::present;
+use super::presented::Reply;
 use super::problem::{ApiError, of_panic};
 use super::rate_limit::Standing;
 use super::request_id::{RequestId, X_REQUEST_ID};
@@ -117,7 +120,7 @@ pub(super) fn at_once(state: &AppState, head: Parts, route: &'static str) -> Sta
     };
     let begun = catch_unwind(AssertUnwindSafe(try_it));
     let answered = match begun.unwrap_or_else(|panic| Err(of_panic(&*panic))) {
-        Ok(Begun::Answered(response)) => Ok(response),
+        Ok(Begun::Answered(reply)) => Ok(reply),
         Err(error) => Err(error),
         Ok(Begun::Pending(pending)) => match arrival.visit() {
             Some(visit) => {
@@ -132,7 +135,7 @@ pub(super) fn at_once(state: &AppState, head: Parts, route: &'static str) -> Sta
             None => Err(ApiError::NotFound),
         },
     };
-    Started::Answered(arrival.depart(state, answered))
+    Started::Answered(arrival.depart_with(state, answered))
 }
 
 impl Waiting {
@@ -147,7 +150,7 @@ impl Waiting {
         } = self;
         let finish = traffic::finish(&state, &visit, &head, pending);
         let answered = arrival.unless_it_panics(finish).await;
-        arrival.depart(&state, answered.flatten())
+        arrival.depart_with(&state, answered.flatten())
     }
 }
 
@@ -199,7 +202,7 @@ impl Arrival {
         Ok(())
     }
 
-    fn visit(&self) -> Option<Visit> {
+    fn visit(&mut self) -> Option<Visit> {
         self.caller.as_ref().map(|caller| Visit {
             caller: Arc::clone(caller),
             id: self.id.clone(),
@@ -216,43 +219,72 @@ impl Arrival {
 
     /// The answer as it leaves, accounted for.
     fn depart(self, state: &AppState, answered: Result<Response, ApiError>) -> Response {
-        let Self {
-            observation,
-            id,
-            span,
-            origin,
-            admitted,
-            caller,
-            standing,
-        } = self;
-        drop(admitted);
         let mut response = answered.unwrap_or_else(ApiError::into_response);
         if let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() {
-            error.log(id.as_str());
-            response = error.render(id.as_str());
+            error.log(self.id.as_str());
+            response = error.render(self.id.as_str());
         }
         let headers = response.headers_mut();
-        mark(headers, &id);
+        mark(headers, &self.id);
         if !state.parts().settings.allowed_origins.is_empty() {
             vary_by_origin(headers);
         }
-        if let Some(origin) = origin {
+        if let Some(origin) = self.origin {
             cors::write(origin, headers);
         }
-        if let Some(standing) = standing {
+        if let Some(standing) = self.standing {
             standing.write(headers);
         }
-        let client = caller.as_ref().and_then(|caller| caller.name.as_deref());
-        observation.end(&response, &id, client, &span, state.instruments());
+        let client = name_of(self.caller.as_ref());
+        let outcome = Outcome::of(&response, client, &self.id);
+        self.observation
+            .end(&outcome, &self.span, state.instruments());
         response
     }
+
+    /// The same for a reply to a query, whose fields become a map once all of them are there.
+    fn depart_with(self, state: &AppState, answered: Result<Reply, ApiError>) -> Response {
+        let mut reply = match answered {
+            Ok(reply) => reply,
+            Err(error) => return self.depart(state, Err(error)),
+        };
+        let fields = &mut reply.fields;
+        fields.set(Field::RequestId, self.id.into_value());
+        fields.set(Field::ContentTypeOptions, NO_SNIFF);
+        fields.set(Field::ReferrerPolicy, NO_REFERRER);
+        if let Some(origin) = self.origin {
+            fields.set(Field::AllowOrigin, origin);
+            fields.set(Field::ExposeHeaders, cors::EXPOSED);
+        }
+        if let Some(standing) = self.standing {
+            fields.set(Field::RateLimit, standing.value());
+            fields.set(Field::RateLimitPolicy, standing.policy());
+        }
+        let outcome = Outcome {
+            status: reply.status,
+            bytes: reply.body.size_hint().exact(),
+            cache: reply.fields.text(Field::CacheStatus),
+            client: name_of(self.caller.as_ref()),
+            request_id: reply.fields.text(Field::RequestId).unwrap_or_default(),
+        };
+        self.observation
+            .end(&outcome, &self.span, state.instruments());
+        reply.into_response()
+    }
 }
+
+fn name_of(caller: Option<&Arc<Caller>>) -> Option<&str> {
+    caller.and_then(|caller| caller.name.as_deref())
+}
+
+const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 
 /// Writes the fields that every answer has.
 pub(super) fn mark(headers: &mut HeaderMap, id: &RequestId) {
     headers.insert(X_REQUEST_ID, id.value());
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
+    headers.insert(REFERRER_POLICY, NO_REFERRER);
 }
 
 /// A cache between must not show one origin's answer to another's pages.

@@ -3,6 +3,7 @@
 mod auth;
 mod cors;
 mod edge;
+mod fields;
 mod health;
 mod in_flight;
 mod observe;

@@ -24,7 +24,8 @@ use crate::service::Progress;
 pub const REQUEST_DURATION: &str = "pitaya_http_request_duration_seconds";
 const REQUESTS: &str = "pitaya_http_requests_total";
 const IN_FLIGHT: &str = "pitaya_http_requests_in_flight";
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// Where an answer came from (RFC 9211).
+pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Describes the metrics of the HTTP side; to be called once the recorder is installed.
 pub fn describe_metrics() {
@@ -83,13 +84,41 @@ impl fmt::Debug for Instruments {
     }
 }
 
+/// What came of a request.
+pub(super) struct Outcome<'a> {
+    pub(super) status: StatusCode,
+    /// The length of the body, where it is known.
+    pub(super) bytes: Option<u64>,
+    /// Where the answer came from: the value of `Cache-Status`.
+    pub(super) cache: Option<&'a str>,
+    /// The name of the client that asked.
+    pub(super) client: Option<&'a str>,
+    pub(super) request_id: &'a str,
+}
+
+impl<'a> Outcome<'a> {
+    /// That of a whole response.
+    pub(super) fn of(response: &'a Response, client: Option<&'a str>, id: &'a RequestId) -> Self {
+        let text = |name: &HeaderName| response.headers().get(name)?.to_str().ok();
+        let bytes = response.body().size_hint().exact();
+        Self {
+            status: response.status(),
+            bytes: bytes.or_else(|| text(&CONTENT_LENGTH)?.parse().ok()),
+            cache: text(&CACHE_STATUS),
+            client,
+            request_id: id.as_str(),
+        }
+    }
+}
+
 /// What is told of a request, taken down before it is answered.
 pub(super) struct Observation {
     began: Instant,
     method: Method,
     uri: Uri,
     route: &'static str,
-    progress: Arc<Progress>,
+    /// `None` as long as there is nothing to wait for.
+    progress: Option<Arc<Progress>>,
 }
 
 impl Observation {
@@ -99,7 +128,7 @@ impl Observation {
             method: request.method.clone(),
             uri: request.uri.clone(),
             route,
-            progress: Arc::default(),
+            progress: None,
         }
     }
 
@@ -109,33 +138,27 @@ impl Observation {
     }
 
     /// Where the request's handler tells of the vendor's reports that it waits for.
-    pub(super) fn progress(&self) -> Arc<Progress> {
-        Arc::clone(&self.progress)
+    pub(super) fn progress(&mut self) -> Arc<Progress> {
+        Arc::clone(self.progress.get_or_insert_default())
     }
 
     /// Logs and counts the answer. Keys travel in header fields, of which none but the listed are logged.
-    pub(super) fn end(
-        self,
-        response: &Response,
-        id: &RequestId,
-        client: Option<&str>,
-        span: &Span,
-        instruments: &Instruments,
-    ) {
+    pub(super) fn end(self, outcome: &Outcome<'_>, span: &Span, instruments: &Instruments) {
         let elapsed = self.began.elapsed();
-        let status = response.status();
-        let text = |name: &HeaderName| {
-            let value = response.headers().get(name);
-            value.and_then(|value| value.to_str().ok())
-        };
+        let &Outcome {
+            status,
+            bytes,
+            cache,
+            client,
+            request_id,
+        } = outcome;
         span.record("http.response.status_code", status.as_u16());
-        if let Some(cache) = text(&CACHE_STATUS) {
+        if let Some(cache) = cache {
             span.record("pitaya.cache", cache);
         }
         if status.is_server_error() {
             span.record("otel.status_code", "ERROR");
         }
-        let bytes = response.body().size_hint().exact();
         tracing::info!(
             target: "pitaya::access",
             message = "answered",
@@ -144,11 +167,11 @@ impl Observation {
             query = self.uri.query(),
             status = status.as_u16(),
             duration_ms = milliseconds(elapsed),
-            bytes = bytes.or_else(|| text(&CONTENT_LENGTH)?.parse().ok()),
+            bytes,
             client,
-            cache = text(&CACHE_STATUS),
-            reports = self.progress.total(),
-            request_id = id.as_str(),
+            cache,
+            reports = self.progress.map_or(0, |progress| progress.total()),
+            request_id,
         );
         let labels = Labels {
             method: method_label(&self.method),

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use headers::{ETag, HeaderMapExt};
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, VARY};
+use headers::ETag;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
+use super::fields::{Field, Fields};
 use super::present::{self, Coding, Format, Large, Rendition, SiteProblem};
 use super::problem::{ApiError, ProblemKind, public_detail};
 use super::questions::Question;
@@ -20,10 +20,6 @@ use crate::domain::query::Query;
 use crate::service::{Answer, CacheOutcome, RenderedAnswer, Timings, TrafficService};
 use crate::upstream::UpstreamError;
 
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-/// Header fields of an answer, the middleware's included.
-const FIELDS: usize = 16;
 /// Rendering more rows than this takes milliseconds, in which the other connections of the thread would wait.
 const MANY_ROWS: usize = 5_000;
 /// The same for encoding bytes.
@@ -41,6 +37,23 @@ pub(super) struct Presented {
     whole: bool,
     /// Whether it may be shown to others, as long as its figures are good.
     keep: bool,
+}
+
+/// A response, before the middleware has added its own fields to it.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) fields: Fields,
+    pub(super) body: Body,
+}
+
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(self.body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.fields.into_map();
+        response
+    }
 }
 
 /// The body of a rendered answer, before any content coding.
@@ -126,18 +139,18 @@ impl Presented {
         }
     }
 
-    /// The response that shows it to a caller of those header fields. What is encoded for it is kept beside the plain bytes.
+    /// The reply that shows it to a caller of those header fields. What is encoded for it is kept beside the plain bytes.
     pub(super) async fn respond(
         self,
         service: &TrafficService,
         question: &Question,
         headers: &HeaderMap,
         now: Timestamp,
-    ) -> Result<Response, ApiError> {
-        if let Some(response) = self.respond_at_once(question, headers, now)? {
-            return Ok(response);
+    ) -> Result<Reply, ApiError> {
+        if let Some(reply) = self.respond_at_once(question, headers, now)? {
+            return Ok(reply);
         }
-        let coding = self.negotiate(headers)?;
+        let coding = self.coding(question)?;
         let body = match &self.content {
             Content::Whole(rendered) => {
                 let bytes = encoded(rendered, coding).await?;
@@ -158,13 +171,15 @@ impl Presented {
         question: &Question,
         headers: &HeaderMap,
         now: Timestamp,
-    ) -> Result<Option<Response>, ApiError> {
+    ) -> Result<Option<Reply>, ApiError> {
         if present::not_modified(headers, &self.etag) {
-            let mut response = self.described(Body::empty(), now);
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            return Ok(Some(response));
+            return Ok(Some(Reply {
+                status: StatusCode::NOT_MODIFIED,
+                fields: self.fields(now),
+                body: Body::empty(),
+            }));
         }
-        let coding = self.negotiate(headers)?;
+        let coding = self.coding(question)?;
         let Content::Whole(rendered) = &self.content else {
             return Ok(None);
         };
@@ -178,43 +193,44 @@ impl Presented {
         }))
     }
 
-    fn negotiate(&self, headers: &HeaderMap) -> Result<Coding, ApiError> {
-        Coding::negotiate(headers, self.content.length()).ok_or(ApiError::NotAcceptable)
+    fn coding(&self, question: &Question) -> Result<Coding, ApiError> {
+        let coding = question.codings.choose(self.content.length());
+        coding.ok_or(ApiError::NotAcceptable)
     }
 
-    fn with_body(&self, body: Body, format: Format, coding: Coding, now: Timestamp) -> Response {
-        let mut response = self.described(body, now);
-        let fields = response.headers_mut();
+    fn with_body(&self, body: Body, format: Format, coding: Coding, now: Timestamp) -> Reply {
+        let mut fields = self.fields(now);
         let content_type = HeaderValue::from_static(format.content_type());
-        fields.insert(CONTENT_TYPE, content_type);
+        fields.set(Field::ContentType, content_type);
         if let Some(coding) = coding.name() {
-            fields.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+            fields.set(Field::ContentEncoding, HeaderValue::from_static(coding));
         }
-        response
+        Reply {
+            status: StatusCode::OK,
+            fields,
+            body,
+        }
     }
 
-    /// A response that says where its answer came from, and how long it is good.
-    fn described(&self, body: Body, now: Timestamp) -> Response {
+    /// The fields that say where its answer came from, and how long it is good.
+    fn fields(&self, now: Timestamp) -> Fields {
         let Self {
-            etag,
-            expires_at,
             outcome,
             timings,
             render,
             whole,
             ..
         } = self;
-        let mut response = Response::new(body);
-        let fields = response.headers_mut();
-        // Room for these, and for those that the middleware adds: a map that grows moves all that it holds.
-        fields.reserve(FIELDS);
-        let left = present::seconds_left(*expires_at, now);
-        fields.typed_insert(etag.clone());
-        fields.insert(CACHE_CONTROL, present::cache_control(*whole, left));
-        fields.insert(CACHE_STATUS, present::cache_status(*outcome, *whole, left));
-        fields.insert(SERVER_TIMING, present::server_timing(timings, *render));
-        fields.insert(VARY, present::VARY);
-        response
+        let left = present::seconds_left(self.expires_at, now);
+        let mut fields = Fields::default();
+        fields.set_typed(Field::ETag, &self.etag);
+        fields.set(Field::CacheControl, present::cache_control(*whole, left));
+        let cache_status = present::cache_status(*outcome, *whole, left);
+        fields.set(Field::CacheStatus, cache_status);
+        let server_timing = present::server_timing(timings, *render);
+        fields.set(Field::ServerTiming, server_timing);
+        fields.set(Field::Vary, present::VARY);
+        fields
     }
 }
 

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::HeaderMap;
-use http::header::ACCEPT;
+use http::header::{ACCEPT, ACCEPT_ENCODING};
+use http::{HeaderMap, HeaderName};
 use jiff::Timestamp;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 
 use super::auth::Caller;
-use super::present::Format;
+use super::present::{Codings, Format};
 use crate::domain::query::Partial;
 use crate::service::AnswerKey;
 
@@ -20,6 +20,7 @@ pub(super) struct Question {
     pub(super) key: Arc<AnswerKey>,
     pub(super) partial: Partial,
     pub(super) format: Format,
+    pub(super) codings: Codings,
 }
 
 /// Everything that a question is read from but the time of day: who asks, what, and in which form.
@@ -27,6 +28,7 @@ pub(super) struct Question {
 pub(super) struct Text<'a> {
     client: usize,
     accept: Option<&'a [u8]>,
+    accept_encoding: Option<&'a [u8]>,
     query: &'a str,
 }
 
@@ -35,6 +37,7 @@ pub(super) struct Text<'a> {
 struct KeptText {
     client: usize,
     accept: Option<Box<[u8]>>,
+    accept_encoding: Option<Box<[u8]>>,
     query: Box<str>,
 }
 
@@ -63,14 +66,24 @@ impl<'a> Text<'a> {
         query: Option<&'a str>,
         headers: &'a HeaderMap,
     ) -> Option<Self> {
-        let mut accept = headers.get_all(ACCEPT).iter();
-        let first = accept.next();
-        accept.next().is_none().then_some(Self {
+        Some(Self {
             client: caller.index,
-            accept: first.map(http::HeaderValue::as_bytes),
+            accept: only(headers, &ACCEPT)?,
+            accept_encoding: only(headers, &ACCEPT_ENCODING)?,
             query: query?,
         })
     }
+}
+
+/// The value of a field, if there is one; `None` where there are several.
+#[expect(
+    clippy::option_option,
+    reason = "there may be no value, and no telling"
+)]
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Option<&'a [u8]>> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next().map(http::HeaderValue::as_bytes);
+    values.next().is_none().then_some(first)
 }
 
 impl Equivalent<KeptText> for Text<'_> {
@@ -78,6 +91,7 @@ impl Equivalent<KeptText> for Text<'_> {
         self.client == kept.client
             && self.query == &*kept.query
             && self.accept == kept.accept.as_deref()
+            && self.accept_encoding == kept.accept_encoding.as_deref()
     }
 }
 
@@ -117,6 +131,7 @@ impl Questions {
         let kept = KeptText {
             client: text.client,
             accept: text.accept.map(Into::into),
+            accept_encoding: text.accept_encoding.map(Into::into),
             query: text.query.into(),
         };
         let meaning = Meaning {
@@ -146,7 +161,9 @@ const ENTRY_OVERHEAD: usize = 64;
 impl Weighter<KeptText, Meaning> for Bytewise {
     fn weight(&self, text: &KeptText, meaning: &Meaning) -> u64 {
         let query = &meaning.question.key.query;
-        let texts = text.query.len() + text.accept.as_ref().map_or(0, |accept| accept.len());
+        let fields = [&text.accept, &text.accept_encoding];
+        let fields = fields.into_iter().flatten().map(|field| field.len());
+        let texts = text.query.len() + fields.sum::<usize>();
         let lists = size_of_val(&*query.sites) + size_of_val(&*query.metrics);
         let fixed = size_of::<(KeptText, Meaning, Question, AnswerKey)>() + ENTRY_OVERHEAD;
         (texts + lists + fixed) as u64

@@ -96,15 +96,23 @@ impl ClientLimit {
 impl Standing {
     /// Writes the fields that tell it.
     pub(super) fn write(self, headers: &mut HeaderMap) {
+        headers.insert(RATELIMIT, self.value());
+        headers.insert(RATELIMIT_POLICY, self.policy);
+    }
+
+    /// The limit, as the value of its field.
+    pub(super) fn policy(&self) -> HeaderValue {
+        self.policy.clone()
+    }
+
+    /// What is left of it, as the value of its field.
+    pub(super) fn value(&self) -> HeaderValue {
         let mut standing = String::with_capacity(48);
         standing.push_str(r#""default";r="#);
         standing.push_str(itoa::Buffer::new().format(self.remaining));
         standing.push_str(";t=");
         standing.push_str(itoa::Buffer::new().format(self.reset));
-        if let Ok(standing) = HeaderValue::try_from(standing) {
-            headers.insert(RATELIMIT, standing);
-        }
-        headers.insert(RATELIMIT_POLICY, self.policy);
+        HeaderValue::try_from(standing).expect("plain ASCII is a valid header value")
     }
 }
 

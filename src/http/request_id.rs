@@ -35,6 +35,11 @@ impl RequestId {
     pub(super) fn value(&self) -> HeaderValue {
         self.0.clone()
     }
+
+    /// The same, where it is not needed any more.
+    pub(super) fn into_value(self) -> HeaderValue {
+        self.0
+    }
 }
 
 /// Long or odd ids would go into logs and answers as they are.

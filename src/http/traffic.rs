@@ -4,24 +4,27 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::response::Response;
 use http::request::Parts;
 use jiff::Timestamp;
 
 use super::auth::Caller;
 use super::edge::Visit;
 use super::params::TrafficParams;
-use super::present::Format;
-use super::presented::Presented;
+use super::present::{Codings, Format};
+use super::presented::{Presented, Reply};
 use super::problem::ApiError;
 use super::questions::{Question, Text};
 use super::state::AppState;
 use crate::service::AnswerKey;
 
 /// How far a query came without waiting for anything.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are answered, and would each cost a box"
+)]
 pub(super) enum Begun {
     /// Its answer was there.
-    Answered(Response),
+    Answered(Reply),
     /// Not so far.
     Pending(Pending),
 }
@@ -38,10 +41,10 @@ pub(super) async fn traffic(
     State(state): State<AppState>,
     Extension(visit): Extension<Visit>,
     request: Request,
-) -> Result<Response, ApiError> {
+) -> Result<Reply, ApiError> {
     let (request, _) = request.into_parts();
     match begin(&state, &visit.caller, &request)? {
-        Begun::Answered(response) => Ok(response),
+        Begun::Answered(reply) => Ok(reply),
         Begun::Pending(pending) => finish(&state, &visit, &request, pending).await,
     }
 }
@@ -54,9 +57,9 @@ pub(super) fn begin(state: &AppState, caller: &Caller, request: &Parts) -> Resul
     let kept = parts.service.rendered(&question.key, now);
     let kept = kept.map(Presented::kept);
     if let Some(kept) = &kept
-        && let Some(response) = kept.respond_at_once(&question, &request.headers, now)?
+        && let Some(reply) = kept.respond_at_once(&question, &request.headers, now)?
     {
-        return Ok(Begun::Answered(response));
+        return Ok(Begun::Answered(reply));
     }
     Ok(Begun::Pending(Pending { question, kept }))
 }
@@ -67,7 +70,7 @@ pub(super) async fn finish(
     visit: &Visit,
     request: &Parts,
     pending: Pending,
-) -> Result<Response, ApiError> {
+) -> Result<Reply, ApiError> {
     let Pending { question, kept } = pending;
     let presented = match kept {
         Some(kept) => kept,
@@ -135,6 +138,7 @@ fn understand(
         }),
         partial,
         format,
+        codings: Codings::of(&request.headers),
     });
     if let Some(text) = text {
         state.questions().put(&text, &question, now, until);

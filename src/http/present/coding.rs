@@ -38,39 +38,6 @@ impl Coding {
         }
     }
 
-    /// The coding that `Accept-Encoding` asks for, for a body of `length` bytes; `None` where it refuses all of ours
-    /// (RFC 9110, section 12.5.3).
-    #[must_use]
-    pub fn negotiate(headers: &HeaderMap, length: usize) -> Option<Self> {
-        if !headers.contains_key(ACCEPT_ENCODING) {
-            return Some(Self::Identity);
-        }
-        let mut weights: [Option<Weight>; 4] = [None; 4];
-        let mut others = None;
-        for (name, weight) in members(headers, ACCEPT_ENCODING) {
-            match Self::from_name(name) {
-                Some(coding) => weights[coding as usize] = Some(weight),
-                None if name == "*" => others = Some(weight),
-                None => {}
-            }
-        }
-        let weight = |coding: Self| {
-            let said = weights[coding as usize].or(others);
-            // Plain bytes are welcome unless refused, though anything asked for by name is more so.
-            said.unwrap_or(Weight::from(coding == Self::Identity))
-        };
-        let plain = weight(Self::Identity) > 0;
-        if plain && length < MIN_LENGTH {
-            return Some(Self::Identity);
-        }
-        // The later of two equals wins a maximum.
-        let best = Self::ALL
-            .into_iter()
-            .rev()
-            .max_by_key(|coding| weight(*coding));
-        best.filter(|coding| weight(*coding) > 0)
-    }
-
     fn from_name(name: &str) -> Option<Self> {
         [
             ("zstd", Self::Zstd),
@@ -83,6 +50,50 @@ impl Coding {
         .into_iter()
         .find(|(known, _)| known.eq_ignore_ascii_case(name))
         .map(|(_, coding)| coding)
+    }
+}
+
+/// The codings that a caller takes (RFC 9110, section 12.5.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Codings {
+    /// By [`Coding`].
+    weights: [Weight; Coding::ALL.len()],
+}
+
+impl Codings {
+    /// What `Accept-Encoding` says.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut said: [Option<Weight>; Coding::ALL.len()] = Default::default();
+        let mut others = None;
+        for (name, weight) in members(headers, ACCEPT_ENCODING) {
+            match Coding::from_name(name) {
+                Some(coding) => said[coding as usize] = Some(weight),
+                None if name == "*" => others = Some(weight),
+                None => {}
+            }
+        }
+        // Plain bytes are welcome unless refused, though anything asked for by name is more so.
+        let unsaid = |coding| Weight::from(coding == Coding::Identity);
+        let weight = |coding| said[coding as usize].or(others).unwrap_or(unsaid(coding));
+        Self {
+            weights: Coding::ALL.map(weight),
+        }
+    }
+
+    /// The coding for a body of `length` bytes; `None` where all of ours are refused.
+    #[must_use]
+    pub fn choose(self, length: usize) -> Option<Coding> {
+        let weight = |coding: Coding| self.weights[coding as usize];
+        if length < MIN_LENGTH && weight(Coding::Identity) > 0 {
+            return Some(Coding::Identity);
+        }
+        // The later of two equals wins a maximum.
+        let best = Coding::ALL
+            .into_iter()
+            .rev()
+            .max_by_key(|coding| weight(*coding));
+        best.filter(|coding| weight(*coding) > 0)
     }
 }
 
@@ -183,7 +194,7 @@ mod tests {
     fn chosen(accept: &'static str, length: usize) -> Option<Coding> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(accept));
-        Coding::negotiate(&headers, length)
+        Codings::of(&headers).choose(length)
     }
 
     #[test]
@@ -209,7 +220,7 @@ mod tests {
             assert_eq!(chosen(accept, 10_000), expected, "{accept}");
         }
         assert_eq!(
-            Coding::negotiate(&HeaderMap::new(), 10_000),
+            Codings::of(&HeaderMap::new()).choose(10_000),
             Some(Coding::Identity)
         );
     }

@@ -18,7 +18,7 @@ mod render;
 pub(super) mod samples;
 mod times;
 
-pub use coding::{Coding, encode};
+pub use coding::{Coding, Codings, encode};
 pub use conditional::not_modified;
 pub use format::Format;
 pub use headers::{VARY, cache_control, cache_status, seconds_left, server_timing};
