@@ -59,9 +59,9 @@ const NAMES: [HeaderName; COUNT] = [
 /// Which of the fields there are: a bit for each.
 type Set = u16;
 
-/// The values of those fields that an answer has.
+/// The values of those fields that an answer has. Boxed, since they are handed on a few times.
 #[derive(Debug, Default)]
-pub(super) struct Fields([Option<HeaderValue>; COUNT]);
+pub(super) struct Fields(Box<[Option<HeaderValue>; COUNT]>);
 
 thread_local! {
     /// Maps of the sets of fields that answers have had, of which there are few: who asks from where, and in which coding.
@@ -85,7 +85,7 @@ impl Fields {
     }
 
     /// The map of these fields.
-    pub(super) fn into_map(self) -> HeaderMap {
+    pub(super) fn into_map(mut self) -> HeaderMap {
         let set = self.which();
         let mut map = FORMS.with_borrow_mut(|forms| {
             if let Some((_, form)) = forms.iter().find(|(known, _)| *known == set) {
@@ -96,7 +96,8 @@ impl Fields {
             form
         });
         // A map shows its fields in the order in which they were put there, as a test makes sure.
-        for (blank, value) in map.values_mut().zip(self.0.into_iter().flatten()) {
+        let values = self.0.iter_mut().filter_map(Option::take);
+        for (blank, value) in map.values_mut().zip(values) {
             *blank = value;
         }
         map
@@ -108,7 +109,7 @@ impl Fields {
     }
 
     fn form(&self) -> HeaderMap {
-        let named = NAMES.into_iter().zip(&self.0);
+        let named = NAMES.into_iter().zip(&*self.0);
         let named = named.filter(|(_, value)| value.is_some());
         named
             .map(|(name, _)| (name, HeaderValue::from_static("")))

@@ -18,10 +18,6 @@ use super::state::AppState;
 use crate::service::AnswerKey;
 
 /// How far a query came without waiting for anything.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are answered, and would each cost a box"
-)]
 pub(super) enum Begun {
     /// Its answer was there.
     Answered(Reply),
