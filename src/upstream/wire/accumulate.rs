@@ -31,7 +31,11 @@ pub(in crate::upstream) struct Identity {
 
 /// Rows of one entity that differ only in time: a part of a site's figures, as by region or filter.
 struct Part {
+    key: Arc<[u8]>,
     identity: usize,
+    /// The part of the row that came after the last row of this one: rows mostly come in the same order, bucket after bucket or site
+    /// after site.
+    next: usize,
     /// The first row's place, and of the later rows a bit for each: most odd answers have one row a part.
     first: usize,
     seen: Option<Box<[u64]>>,
@@ -42,7 +46,9 @@ pub(super) struct Accumulator {
     layout: Arc<Layout>,
     identities: Vec<Identity>,
     parts: Vec<Part>,
-    by_key: HashMap<Box<[u8]>, usize>,
+    by_key: HashMap<Arc<[u8]>, usize>,
+    /// The part of the last row.
+    last: usize,
     identity_by_key: HashMap<Box<[u8]>, usize>,
     key: Vec<u8>,
     outside: u64,
@@ -63,6 +69,7 @@ impl Accumulator {
             identities: Vec::new(),
             parts: Vec::new(),
             by_key: HashMap::new(),
+            last: usize::MAX,
             identity_by_key: HashMap::new(),
             key: Vec::new(),
             outside: 0,
@@ -110,32 +117,59 @@ impl Accumulator {
 
     /// The part that `row` belongs to.
     fn part(&mut self, row: &Row<'_>) -> Result<usize, Fault> {
+        let texts = [
+            row.entity.as_deref(),
+            row.name.as_deref(),
+            row.filter,
+            row.regions,
+        ];
+        let last = self.parts.get(self.last);
+        let expected = last.map_or(usize::MAX, |last| last.next);
+        let part = match self.parts.get(expected) {
+            Some(part) if is_key_of(&part.key, texts) => expected,
+            _ => {
+                let part = self.find_or_add(row, texts)?;
+                if let Some(last) = self.parts.get_mut(self.last) {
+                    last.next = part;
+                }
+                part
+            }
+        };
+        self.last = part;
+        Ok(part)
+    }
+
+    fn find_or_add(&mut self, row: &Row<'_>, texts: [Option<&str>; 4]) -> Result<usize, Fault> {
+        let [entity, name, filter, regions] = texts;
         self.key.clear();
-        for text in [row.entity.as_deref(), row.name.as_deref()] {
+        for text in [entity, name] {
             write_key(&mut self.key, text);
         }
-        let of_identity = self.key.len();
-        for text in [row.filter, row.regions] {
+        let identity_len = self.key.len();
+        for text in [filter, regions] {
             write_key(&mut self.key, text);
         }
         if let Some(part) = self.by_key.get(self.key.as_slice()) {
             return Ok(*part);
         }
-        let identity = match self.identity_by_key.get(&self.key[..of_identity]) {
+        let identity = match self.identity_by_key.get(&self.key[..identity_len]) {
             Some(identity) => {
                 self.identities[*identity].in_parts = true;
                 *identity
             }
-            None => self.add_identity(row, of_identity)?,
+            None => self.add_identity(row, identity_len)?,
         };
         self.take(self.key.len() + size_of::<Part>() + OVERHEAD)?;
+        let key: Arc<[u8]> = self.key.as_slice().into();
         self.parts.push(Part {
+            key: Arc::clone(&key),
             identity,
+            next: usize::MAX,
             first: usize::MAX,
             seen: None,
         });
         let part = self.parts.len() - 1;
-        self.by_key.insert(self.key.as_slice().into(), part);
+        self.by_key.insert(key, part);
         Ok(part)
     }
 
@@ -208,5 +242,49 @@ fn write_key(key: &mut Vec<u8>, text: Option<&str>) {
             key.extend_from_slice(text.as_bytes());
         }
         None => key.extend_from_slice(&usize::MAX.to_le_bytes()),
+    }
+}
+
+/// Whether [`write_key`] would write those texts as `key`.
+fn is_key_of(mut key: &[u8], texts: [Option<&str>; 4]) -> bool {
+    for text in texts {
+        let Some((length, rest)) = key.split_first_chunk() else {
+            return false;
+        };
+        if usize::from_le_bytes(*length) != text.map_or(usize::MAX, str::len) {
+            return false;
+        }
+        let Some(rest) = rest.strip_prefix(text.unwrap_or_default().as_bytes()) else {
+            return false;
+        };
+        key = rest;
+    }
+    key.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn borrowed(texts: &[Option<String>; 4]) -> [Option<&str>; 4] {
+        texts.each_ref().map(Option::as_deref)
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_is_of_the_texts_that_it_was_written_of(
+            texts in prop::array::uniform4(prop::option::of("[ab]{0,2}")),
+            others in prop::array::uniform4(prop::option::of("[ab]{0,2}")),
+        ) {
+            let mut key = Vec::new();
+            for text in borrowed(&texts) {
+                write_key(&mut key, text);
+            }
+
+            prop_assert!(is_key_of(&key, borrowed(&texts)));
+            prop_assert_eq!(is_key_of(&key, borrowed(&others)), texts == others);
+        }
     }
 }
