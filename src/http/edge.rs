@@ -101,7 +101,6 @@ pub(super) enum Started {
 /// A request whose answer has to be made.
 pub(super) struct Waiting {
     state: AppState,
-    head: Parts,
     arrival: Arrival,
     visit: Visit,
     pending: Pending,
@@ -109,14 +108,14 @@ pub(super) struct Waiting {
 
 /// Does what [`around`] does for a `GET` of traffic at `route`, which every dashboard calls all day and is spared the router: at
 /// once, if its answer is there.
-pub(super) fn at_once(state: &AppState, head: Parts, route: &'static str) -> Started {
-    let mut arrival = Arrival::new(state, &head, route);
+pub(super) fn at_once(state: &AppState, head: &Parts, route: &'static str) -> Started {
+    let mut arrival = Arrival::new(state, head, route);
     let try_it = || {
-        arrival.admit(state, &head)?;
+        arrival.admit(state, head)?;
         // Only a route that asks for no key is called by nobody.
         let caller = arrival.caller.as_ref().ok_or(ApiError::NotFound)?;
         let _span = arrival.span.enter();
-        traffic::begin(state, caller, &head)
+        traffic::begin(state, caller, head)
     };
     let begun = catch_unwind(AssertUnwindSafe(try_it));
     let answered = match begun.unwrap_or_else(|panic| Err(of_panic(&*panic))) {
@@ -126,7 +125,6 @@ pub(super) fn at_once(state: &AppState, head: Parts, route: &'static str) -> Sta
             Some(visit) => {
                 return Started::Waiting(Box::new(Waiting {
                     state: state.clone(),
-                    head,
                     arrival,
                     visit,
                     pending,
@@ -140,10 +138,9 @@ pub(super) fn at_once(state: &AppState, head: Parts, route: &'static str) -> Sta
 
 impl Waiting {
     /// Brings what [`at_once`] could not.
-    pub(super) async fn answer(self) -> Response {
+    pub(super) async fn answer(self, head: Parts) -> Response {
         let Self {
             state,
-            head,
             arrival,
             visit,
             pending,

@@ -53,9 +53,9 @@ impl Routes {
         {
             // Request bodies are not read.
             let (head, _) = request.into_parts();
-            return match edge::at_once(state, head, TRAFFIC) {
+            return match edge::at_once(state, &head, TRAFFIC) {
                 Started::Answered(response) => Answering::Done(response),
-                Started::Waiting(waiting) => Answering::Waiting(Box::pin(waiting.answer())),
+                Started::Waiting(waiting) => Answering::Waiting(Box::pin(waiting.answer(head))),
             };
         }
         let mut request = request.map(Body::new);
