@@ -1,7 +1,8 @@
 //! Rendered answers, so that a repeated question costs a look-up and a write.
 
 use std::fmt;
-use std::sync::Arc;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use headers::ETag;
@@ -13,12 +14,36 @@ use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 use crate::domain::query::Query;
 
 /// Which answer: the normalised question, and the form it was asked for in (a media type).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnswerKey {
+    query: Query,
+    form: &'static str,
+    /// The hash of the others: a key is made once, and looked up again and again.
+    hash: u64,
+}
+
+/// Seeded anew in each process, so that nobody can prepare questions that collide.
+static HASHER: LazyLock<foldhash::quality::RandomState> = LazyLock::new(Default::default);
+
+impl AnswerKey {
+    /// The key of the answer to `query`, shown as that media type.
+    #[must_use]
+    pub fn new(query: Query, form: &'static str) -> Self {
+        let hash = HASHER.hash_one((&query, form));
+        Self { query, form, hash }
+    }
+
     /// The question.
-    pub query: Query,
-    /// The media type.
-    pub form: &'static str,
+    #[must_use]
+    pub const fn query(&self) -> &Query {
+        &self.query
+    }
+}
+
+impl Hash for AnswerKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
 }
 
 /// An answer as it goes over the wire, plain and in the content codings that have been asked for.
@@ -194,8 +219,8 @@ mod tests {
     use crate::domain::site::{CustomerId, SiteId};
 
     fn key(site: u64) -> Arc<AnswerKey> {
-        Arc::new(AnswerKey {
-            query: Query {
+        Arc::new(AnswerKey::new(
+            Query {
                 customer: CustomerId::new(1).unwrap(),
                 sites: vec![SiteId::new(site).unwrap()],
                 dates: DateRange::day(jiff::civil::date(2026, 2, 18)).unwrap(),
@@ -205,8 +230,8 @@ mod tests {
                 group_by: GroupBy::Site,
                 fill: Fill::Null,
             },
-            form: "application/json",
-        })
+            "application/json",
+        ))
     }
 
     fn answer(bytes: usize, expires_at: &str, epoch: u64) -> Arc<RenderedAnswer> {

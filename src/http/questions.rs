@@ -160,7 +160,7 @@ const ENTRY_OVERHEAD: usize = 64;
 
 impl Weighter<KeptText, Meaning> for Bytewise {
     fn weight(&self, text: &KeptText, meaning: &Meaning) -> u64 {
-        let query = &meaning.question.key.query;
+        let query = meaning.question.key.query();
         let fields = [&text.accept, &text.accept_encoding];
         let fields = fields.into_iter().flatten().map(|field| field.len());
         let texts = text.query.len() + fields.sum::<usize>();

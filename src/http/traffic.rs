@@ -95,9 +95,9 @@ async fn answer(
     let _shown = state.queries().begin(caller, id, Arc::clone(progress));
     let service = &parts.service;
     let answer = service
-        .answer(&key.query, *partial, patience, progress)
+        .answer(key.query(), *partial, patience, progress)
         .await?;
-    let presented = Presented::of(&key.query, answer, question.format).await?;
+    let presented = Presented::of(key.query(), answer, question.format).await?;
     if let Some(rendered) = presented.to_keep() {
         service.keep_rendered(Arc::clone(key), Arc::clone(rendered));
     }
@@ -128,10 +128,7 @@ fn understand(
         .or_else(|| Format::negotiate(&request.headers))
         .ok_or(ApiError::NotAcceptable)?;
     let question = Arc::new(Question {
-        key: Arc::new(AnswerKey {
-            query,
-            form: format.media_type(),
-        }),
+        key: Arc::new(AnswerKey::new(query, format.media_type())),
         partial,
         format,
         codings: Codings::of(&request.headers),

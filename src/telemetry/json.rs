@@ -6,7 +6,9 @@
 use std::cell::Cell;
 use std::fmt::{self, Write};
 
+use foldhash::HashMap;
 use jiff::Timestamp;
+use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
@@ -37,6 +39,8 @@ struct Draft {
     /// The second of the last line, and how it is written: most lines are of the second of the one before.
     second: Option<i64>,
     second_text: String,
+    /// The keys of the fields of each place that logs.
+    keys: HashMap<Identifier, Box<[Box<str>]>>,
 }
 
 thread_local! {
@@ -78,8 +82,13 @@ fn write_line(draft: &mut Draft, event: &Event<'_>) -> fmt::Result {
     line.push_str("\",\"level\":\"");
     line.push_str(metadata.level().as_str());
     line.push('"');
+    let keys = draft
+        .keys
+        .entry(metadata.callsite())
+        .or_insert_with(|| metadata.fields().iter().map(|field| key(&field)).collect());
     let mut fields = Fields {
         line,
+        keys,
         result: Ok(()),
         target: None,
     };
@@ -95,6 +104,7 @@ fn write_line(draft: &mut Draft, event: &Event<'_>) -> fmt::Result {
 /// Writes fields as members of an object, each after a comma.
 struct Fields<'a> {
     line: &'a mut String,
+    keys: &'a [Box<str>],
     result: fmt::Result,
     /// Where an event of the `log` crate really comes from.
     target: Option<String>,
@@ -102,21 +112,25 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn member(&mut self, field: &Field, value: impl FnOnce(&mut String) -> fmt::Result) {
-        let name = field.name();
-        // What the bridge from the `log` crate adds to its events.
-        if self.result.is_err() || name.starts_with("log.") {
-            return;
+        let key = self.keys.get(field.index());
+        let key = key.map(AsRef::as_ref).filter(|key| !key.is_empty());
+        if let (Ok(()), Some(key)) = (self.result, key) {
+            self.line.push_str(key);
+            self.result = value(self.line);
         }
-        key(self.line, name);
-        self.result = value(self.line);
     }
 }
 
-fn key(line: &mut String, name: &str) {
-    line.push_str(",\"");
+/// The key of a field, after a comma; empty where the field is not shown.
+fn key(field: &Field) -> Box<str> {
+    let name = field.name();
+    // What the bridge from the `log` crate adds to its events.
+    if name.starts_with("log.") {
+        return "".into();
+    }
     // Names come from the code, where none has anything to escape.
-    line.push_str(name.strip_prefix("r#").unwrap_or(name));
-    line.push_str("\":");
+    let name = name.strip_prefix("r#").unwrap_or(name);
+    format!(",\"{name}\":").into()
 }
 
 impl Visit for Fields<'_> {

@@ -67,6 +67,7 @@ impl Connection {
         let builder = builder();
         let mut connection = pin!(builder.serve_connection(TokioIo::new(io), requests));
         let ended = tokio::select! {
+            biased;
             ended = &mut connection => ended,
             () = ending.draining.cancelled() => {
                 if !activity.any() && timeout(LATE_REQUEST, &mut connection).await.is_ok() {
