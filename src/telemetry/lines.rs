@@ -10,8 +10,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// How long lines are gathered before they are written together.
 const GATHER: Duration = Duration::from_millis(10);
-/// So many bytes are written without waiting for more: few enough to be still in the processor's nearest cache.
-const ENOUGH: usize = 32 << 10;
+/// So many bytes are written without waiting for more: few enough to be still in the core's own cache.
+const ENOUGH: usize = 64 << 10;
 /// Where a slow reader lets more than this pile up, the newest lines are dropped.
 const MOST: usize = 16 << 20;
 /// How long the end waits for a reader of logs that takes nothing.
@@ -34,13 +34,15 @@ pub(super) struct Flush {
 #[derive(Debug, Default)]
 struct Shared {
     waiting: Mutex<Waiting>,
-    /// Told when there is something to write after there was nothing, when it is enough, and at the end.
+    /// Told when there is something to write and the thread is asleep, when there is enough, and at the end.
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     bytes: Vec<u8>,
+    /// Whether the thread has given up gathering, since nothing came.
+    asleep: bool,
     ending: bool,
 }
 
@@ -70,9 +72,10 @@ impl Lines {
             return;
         }
         waiting.bytes.extend_from_slice(line);
-        let after = waiting.bytes.len();
+        let enough = before < ENOUGH && waiting.bytes.len() >= ENOUGH;
+        let wake = enough || std::mem::take(&mut waiting.asleep);
         drop(waiting);
-        if before == 0 || (before < ENOUGH && after >= ENOUGH) {
+        if wake {
             self.0.changed.notify_one();
         }
     }
@@ -89,13 +92,19 @@ impl Lines {
     /// Swaps `into`, which is empty, for what is waiting, once it is time to write it; false at the end.
     fn take(&self, into: &mut Vec<u8>) -> bool {
         let Shared { waiting, changed } = &*self.0;
-        let nothing = |waiting: &mut Waiting| waiting.bytes.is_empty() && !waiting.ending;
         let little = |waiting: &mut Waiting| waiting.bytes.len() < ENOUGH && !waiting.ending;
-        let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = changed.wait_while(waiting, nothing);
-        let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
-        let waited = changed.wait_timeout_while(waiting, GATHER, little);
-        let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let asleep = |waiting: &mut Waiting| waiting.asleep && !waiting.ending;
+        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let waited = changed.wait_timeout_while(waiting, GATHER, little);
+            (waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            if waiting.ending || !waiting.bytes.is_empty() {
+                break;
+            }
+            waiting.asleep = true;
+            let woken = changed.wait_while(waiting, asleep);
+            waiting = woken.unwrap_or_else(PoisonError::into_inner);
+        }
         std::mem::swap(&mut waiting.bytes, into);
         !into.is_empty()
     }
