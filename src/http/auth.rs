@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::params::Scope;
 use super::problem::KeyFault;
 use super::settings::{Auth, Settings};
+use super::single::{Several, single};
 use crate::domain::site::{CustomerId, SiteId};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -107,28 +108,24 @@ impl Authenticator {
     }
 }
 
+impl From<Several> for KeyFault {
+    fn from(_: Several) -> Self {
+        Self::Malformed
+    }
+}
+
 /// The one key that a request gives.
 fn key(headers: &HeaderMap) -> Result<&[u8], KeyFault> {
-    let bearer = match only(headers, &AUTHORIZATION)? {
+    let bearer = match single(headers, &AUTHORIZATION)? {
         Some(value) => Some(bearer(value).ok_or(KeyFault::Malformed)?),
         None => None,
     };
-    match (bearer, only(headers, &X_API_KEY)?) {
+    match (bearer, single(headers, &X_API_KEY)?) {
         (None, None) => Err(KeyFault::Missing),
         (Some(key), None) | (None, Some(key)) if !key.is_empty() => Ok(key),
         (Some(one), Some(other)) if one == other && !one.is_empty() => Ok(one),
         _ => Err(KeyFault::Malformed),
     }
-}
-
-/// The value of a field that may be given once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, KeyFault> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next().map(http::HeaderValue::as_bytes);
-    if values.next().is_some() {
-        return Err(KeyFault::Malformed);
-    }
-    Ok(first)
 }
 
 /// What follows the scheme `Bearer`, which is matched in any case (RFC 9110 section 11.1).

@@ -21,6 +21,7 @@ mod request_id;
 mod router;
 mod server;
 mod settings;
+mod single;
 mod sites;
 mod state;
 mod streamed;

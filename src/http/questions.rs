@@ -3,14 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::HeaderMap;
 use http::header::{ACCEPT, ACCEPT_ENCODING};
-use http::{HeaderMap, HeaderName};
 use jiff::Timestamp;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 
 use super::auth::Caller;
 use super::present::{Codings, Format};
+use super::single::single;
 use crate::domain::query::Partial;
 use crate::service::AnswerKey;
 
@@ -68,22 +69,11 @@ impl<'a> Text<'a> {
     ) -> Option<Self> {
         Some(Self {
             client: caller.index,
-            accept: only(headers, &ACCEPT)?,
-            accept_encoding: only(headers, &ACCEPT_ENCODING)?,
+            accept: single(headers, &ACCEPT).ok()?,
+            accept_encoding: single(headers, &ACCEPT_ENCODING).ok()?,
             query: query?,
         })
     }
-}
-
-/// The value of a field, if there is one; `None` where there are several.
-#[expect(
-    clippy::option_option,
-    reason = "there may be no value, and no telling"
-)]
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Option<&'a [u8]>> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next().map(http::HeaderValue::as_bytes);
-    values.next().is_none().then_some(first)
 }
 
 impl Equivalent<KeptText> for Text<'_> {
