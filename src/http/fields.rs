@@ -1,7 +1,7 @@
 //! The header fields of answers to traffic queries.
 //!
 //! Answer after answer has the same fields with other values, so a map of their names is made once, and then copied and filled in:
-//! to place each name anew was a tenth of what a hit costs.
+//! to place each name anew was a tenth of a hit's instructions.
 
 use std::cell::RefCell;
 

@@ -15,7 +15,7 @@ use super::single::single;
 use crate::domain::query::Partial;
 use crate::service::AnswerKey;
 
-/// A checked question, and how its answer is to be given.
+/// A checked question, and how its answer is to be given: in which form, and in which coding.
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) key: Arc<AnswerKey>,
@@ -24,7 +24,7 @@ pub(super) struct Question {
     pub(super) codings: Codings,
 }
 
-/// Everything that a question is read from but the time of day: who asks, what, and in which form.
+/// Everything that a question is read from but the time of day: who asks, what, and what it takes for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Text<'a> {
     client: usize,

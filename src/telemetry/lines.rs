@@ -73,9 +73,9 @@ impl Lines {
         }
         waiting.bytes.extend_from_slice(line);
         let enough = before < ENOUGH && waiting.bytes.len() >= ENOUGH;
-        let wake = enough || std::mem::take(&mut waiting.asleep);
+        let was_asleep = std::mem::take(&mut waiting.asleep);
         drop(waiting);
-        if wake {
+        if enough || was_asleep {
             self.0.changed.notify_one();
         }
     }
@@ -148,6 +148,7 @@ impl Drop for Flush {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::sync_channel;
+    use std::time::Instant;
 
     use super::*;
     use crate::telemetry::testing::Captured;
@@ -192,6 +193,27 @@ mod tests {
             let numbers = text.lines().filter_map(|line| line.strip_prefix(name));
             assert!(numbers.eq((0..5000).map(|number| number.to_string())));
         }
+    }
+
+    #[test]
+    fn a_line_of_any_length_wakes_the_thread_that_writes() {
+        let captured = Captured::default();
+        let (lines, flush) = Lines::to(captured.clone()).unwrap();
+        let until = |is: &dyn Fn() -> bool| {
+            let deadline = Instant::now() + Duration::from_mins(1);
+            while !is() && Instant::now() < deadline {
+                thread::yield_now();
+            }
+            assert!(is());
+        };
+
+        for length in [1, ENOUGH] {
+            until(&|| lines.lock().asleep);
+            let before = captured.text().len();
+            lines.add(&vec![b'x'; length]);
+            until(&|| captured.text().len() == before + length);
+        }
+        drop(flush);
     }
 
     #[test]
