@@ -1,6 +1,6 @@
 //! The figures held in memory, and the one place where the right to fetch them is given out.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -134,7 +134,7 @@ impl<E: Clone + Send + Sync + 'static> CellStore<E> {
     }
 
     /// Claims the `wanted` cells: those that are `good` by now are found, those under way are joined, and the rest is split by `plan`
-    /// into reports for the caller to fetch. What `plan` gives must cover the cells it gets; more is asked for, but not kept.
+    /// into reports for the caller to fetch. What `plan` gives must be the cells that it gets, each once.
     /// `looked_up_at` is what [`landings`](Self::landings) was before the caller looked.
     pub fn claim(
         self: &Arc<Self>,
@@ -214,15 +214,10 @@ impl<E: Clone + Send + Sync + 'static> CellStore<E> {
         if mine.is_empty() {
             return Vec::new();
         }
-        let claimed: HashSet<&CellKey, foldhash::fast::RandomState> = mine.iter().collect();
         plan(mine)
             .into_iter()
             .map(|request| {
-                let cells = request
-                    .cells()
-                    .filter(|cell| claimed.contains(cell))
-                    .collect();
-                let (boarding, flight) = flights.board(cells);
+                let (boarding, flight) = flights.board(request.cells().collect());
                 Boarded {
                     store: Arc::clone(self),
                     request,
