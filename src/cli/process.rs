@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::CommandError;
+use pitaya::http;
 
 /// Fetches that nobody waits for any more are given this long when the process ends.
 const LAST_FETCHES: Duration = Duration::from_secs(1);
@@ -18,6 +19,7 @@ pub(super) fn block_on<T>(
 ) -> Result<T, CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .on_thread_park(http::thread_rests)
         .build()?;
     let outcome = runtime.block_on(work);
     runtime.shutdown_timeout(LAST_FETCHES);

@@ -34,6 +34,6 @@ pub use health::StartupFact;
 pub use observe::{REQUEST_DURATION, describe_metrics};
 pub use problem::{ApiError, KeyFault, ProblemKind, public_detail};
 pub use router::{Routes, admin, public};
-pub use server::{Limits, serve};
+pub use server::{Limits, serve, thread_rests};
 pub use settings::{Auth, Client, RateLimit, Settings};
 pub use state::{AppState, Parts, RenderMetrics};

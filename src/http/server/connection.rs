@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 use super::deadline::{Activity, Deadlines};
 use super::refusal::Refusals;
+use super::turns::Turns;
 use super::{Ending, Limits};
 use crate::http::router::{Answering, Routes};
 
@@ -58,6 +59,7 @@ impl Connection {
         }
         let activity = Arc::new(Activity::default());
         let io = Deadlines::new(Refusals::new(stream), Arc::clone(&activity), limits);
+        let io = Turns::new(io);
         let requests = Requests {
             routes,
             peer,

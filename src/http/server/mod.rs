@@ -7,6 +7,7 @@ mod deadline;
 mod refusal;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::connection::Connection;
+pub use self::turns::thread_rests;
 use super::router::Routes;
 
 /// How long after a failed accept the next is tried: descriptors come back as connections end.
