@@ -59,7 +59,7 @@ impl Connection {
         }
         let activity = Arc::new(Activity::default());
         let io = Deadlines::new(Refusals::new(stream), Arc::clone(&activity), limits);
-        let io = Turns::new(io);
+        let io = Turns::new(io, Arc::clone(&activity));
         let requests = Requests {
             routes,
             peer,

@@ -42,7 +42,8 @@ impl Activity {
         self.begun() > 0
     }
 
-    fn begun(&self) -> usize {
+    /// How many requests have begun.
+    pub(super) fn begun(&self) -> usize {
         self.begun.load(Ordering::Relaxed)
     }
 }

@@ -306,3 +306,43 @@ async fn connections_over_the_limit_wait_for_their_turn() {
 
     assert!(answer(&mut second, &own).await.starts_with("HTTP/1.1 200"));
 }
+
+#[tokio::test]
+async fn a_thread_with_much_to_do_answers_as_any_other() {
+    const CLOSE: &[u8] = b"GET /peer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    const LARGE: &[u8] = b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let server = Server::start(limits()).await;
+    turns::burden_thread();
+
+    // One request after another, and two at once, the last of which ends the connection.
+    let mut stream = server.connect().await;
+    let own = stream.local_addr().unwrap().to_string();
+    for _ in 0..3 {
+        stream.write_all(GET_PEER).await.unwrap();
+        answer(&mut stream, &own).await;
+    }
+    stream.write_all(&[GET_PEER, CLOSE].concat()).await.unwrap();
+    let both = rest(&mut stream).await;
+    assert_eq!(both.matches(&own).count(), 2, "{both}");
+    assert!(both.ends_with(&own), "{both}");
+
+    let mut stream = server.connect().await;
+    stream.write_all(LARGE).await.unwrap();
+    assert!(rest(&mut stream).await.len() > 64 << 20);
+
+    // A caller that only says that it asks nothing more is no caller that has left.
+    let mut stream = server.connect().await;
+    let own = stream.local_addr().unwrap().to_string();
+    stream.write_all(GET_PEER).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let last = rest(&mut stream).await;
+    assert!(last.ends_with(&own), "{last}");
+
+    let mut idle = server.connect().await;
+    let own = idle.local_addr().unwrap().to_string();
+    idle.write_all(GET_PEER).await.unwrap();
+    answer(&mut idle, &own).await;
+    server.stop.cancel();
+    server.task.await.unwrap();
+    assert_eq!(rest(&mut idle).await, "");
+}
