@@ -241,7 +241,6 @@ impl<E: Clone + Send + Sync + 'static> CellStore<E> {
     /// Forgets figures, also where a fetch that began earlier is still under way, and returns how many cells it held of them.
     pub fn purge(&self, purge: &Purge) -> u64 {
         let mut flights = self.lock();
-        self.epoch.fetch_add(1, Ordering::Release);
         flights
             .disown(|cell| purge.covers(cell.customer, cell.site) && purge.covers_date(cell.date));
         let mut purged = 0;
@@ -257,6 +256,8 @@ impl<E: Clone + Send + Sync + 'static> CellStore<E> {
                 self.pages.insert(*key, Arc::new(rest));
             }
         }
+        // Only now: a query that looks up while figures are being forgotten may still find some, and belongs to what was before.
+        self.epoch.fetch_add(1, Ordering::Release);
         purged
     }
 

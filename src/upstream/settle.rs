@@ -50,7 +50,7 @@ impl Upstream {
                 .settle_certain(job, customer, &request, report, &verdicts, asked)
                 .await;
         }
-        let Ok(_learning) = timeout_at(job.deadline(), customer.learning.lock()).await else {
+        let Ok(learning) = timeout_at(job.deadline(), customer.learning.lock()).await else {
             let error = Arc::new(UpstreamError::Timeout);
             let unweighted = customer.known().unweighted(&request);
             return certain_cells(
@@ -69,6 +69,8 @@ impl Upstream {
             let verdicts = learn(customer, &request, report);
             let next = doubtful(&verdicts, &asked);
             if next.is_empty() {
+                // What is asked for again may be in doubt itself, and then waits for its own turn to learn.
+                drop(learning);
                 let rest = self.settle_certain(job, customer, &request, report, &verdicts, asked);
                 outcome.extend(rest.await);
                 return outcome;

@@ -41,3 +41,40 @@ fn what_was_refreshed_while_a_query_looked_is_not_refreshed_again() {
         "seen to be stale since"
     );
 }
+
+#[test]
+fn whoever_finds_a_figure_while_it_is_being_forgotten_belongs_to_what_was_before() {
+    const SITES: u64 = 2000;
+    let store: Arc<CellStore<()>> = Arc::new(CellStore::new(64 << 20, Duration::from_hours(1)));
+    let customer = CustomerId::new(1).unwrap();
+    let key = |site| CellKey {
+        customer,
+        site: SiteId::new(site).unwrap(),
+        metric: VendorMetric::Entrances,
+        bucket: VendorBucket::HOUR,
+        date: date(2026, 1, 1),
+    };
+    let cell = Cell::new(Figures::none(24), Timestamp::UNIX_EPOCH, None);
+    store.fill((1..=SITES).map(|site| (key(site), cell.clone())).collect());
+
+    let everything = Purge {
+        customers: [customer].into(),
+        sites: None,
+        dates: None,
+    };
+    let purging = std::thread::spawn({
+        let store = Arc::clone(&store);
+        move || store.purge(&everything)
+    });
+    let mut last_found = store.epoch();
+    loop {
+        let epoch = store.epoch();
+        if (1..=SITES).all(|site| store.get(&key(site)).is_none()) {
+            break;
+        }
+        last_found = epoch;
+    }
+
+    assert_eq!(purging.join().unwrap(), SITES);
+    assert!(last_found < store.epoch());
+}
