@@ -93,14 +93,19 @@ impl Accumulator {
         self.outside += 1;
     }
 
-    /// Adds a row that is on `date` (its index) and in `slot`; one that was seen before counts once.
+    /// Adds a row that is on `date` (its index) and in `slot`; one that was seen before counts once, for each of its figures.
     pub(super) fn add(&mut self, row: &Row<'_>, date: usize, slot: usize) -> Result<(), Fault> {
         let part = self.part(row)?;
         let stride = self.layout.stride();
+        let identity = self.parts[part].identity;
         let Some(slot) = self.first_free(part, date, slot, stride)? else {
+            let Identity { in_parts, days, .. } = &mut self.identities[identity];
+            // The same row may come in pieces, a metric in each. Where there are several parts, whose figure is missing can't be told.
+            if let (false, Some(block)) = (*in_parts, &mut days[date]) {
+                block.complete(&self.layout, slot, &row.values);
+            }
             return Ok(());
         };
-        let identity = self.parts[part].identity;
         if self.identities[identity].days[date].is_none() {
             self.take(self.layout.block_len() * size_of::<f64>())?;
         }

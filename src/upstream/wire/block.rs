@@ -43,6 +43,26 @@ impl Block {
         }
     }
 
+    /// Adds those of one part's figures that there are none of yet. Only right where that part is the only one.
+    pub(super) fn complete(
+        &mut self,
+        layout: &Layout,
+        slot: usize,
+        values: &[f64; VendorMetric::ALL.len()],
+    ) {
+        let mut all = *values;
+        for metric in layout.request().metrics.iter() {
+            if let Some(known) = self.figure(layout, metric, slot) {
+                all[metric as usize] = known;
+            }
+        }
+        // Anew, since dwell time and its weight may have come apart.
+        for figure in self.0.iter_mut().skip(slot).step_by(layout.stride()) {
+            *figure = f64::NAN;
+        }
+        self.add(layout, slot, &all);
+    }
+
     /// Adds the parts in `other`.
     pub(in crate::upstream) fn merge(&mut self, layout: &Layout, other: &Self) {
         let dwell = layout
@@ -69,9 +89,17 @@ impl Block {
     ) -> Option<f64> {
         let at = layout.column(metric)? * layout.stride() + slot;
         let value = self.0[at];
-        let value = if metric == VendorMetric::DwellTime && value.is_infinite() {
-            const { assert!(DWELL_COLUMNS == 3) };
-            self.0[at + layout.stride()] / self.0[at + 2 * layout.stride()]
+        if metric != VendorMetric::DwellTime {
+            return (!value.is_nan()).then_some(value);
+        }
+        const { assert!(DWELL_COLUMNS == 3) };
+        let [sum, weight] = [1, 2].map(|column| self.0[at + column * layout.stride()]);
+        let value = if value.is_infinite() {
+            sum / weight
+        } else if weight.is_nan() && self.figure(layout, VendorMetric::Entrances, slot) > Some(0.0)
+        {
+            // None of its parts has a weight, and it must not get that of others.
+            f64::NAN
         } else {
             value
         };

@@ -323,3 +323,56 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_row_may_come_in_pieces() {
+    let layout = layout(&[
+        VendorMetric::Entrances,
+        VendorMetric::DwellTime,
+        VendorMetric::WalkBys,
+    ]);
+    let body = answer(
+        r#"{"entity_id":"1","time":"2026-02-18 00:00:00","entrances":7},
+           {"entity_id":"1","time":"2026-02-18 00:15:00","entrances":null,"walk_bys":1},
+           {"entity_id":"1","time":"2026-02-18 00:00:00","walk_bys":8,"entrances":7},
+           {"entity_id":"1","time":"2026-02-18 00:15:00","entrances":9},
+           {"entity_id":"1","time":"2026-02-18 00:00:00","walk_bys":8,"entrances":7},
+           {"entity_id":"1","time":"2026-02-18 00:00:00","dwell_time":60},
+           {"entity_id":"1","time":"2026-02-18 00:30:00","dwell_time":60},
+           {"entity_id":"1","time":"2026-02-18 00:30:00","entrances":2}"#,
+    );
+
+    let answer = parse(body.as_bytes(), &layout).unwrap();
+
+    let at = |metric, slot| figure(&answer, &layout, metric, slot);
+    assert_eq!(
+        [0, 1].map(|slot| at(VendorMetric::Entrances, slot)),
+        [Some(7.0), Some(9.0)]
+    );
+    assert_eq!(
+        [0, 1].map(|slot| at(VendorMetric::WalkBys, slot)),
+        [Some(8.0), Some(1.0)]
+    );
+    assert_eq!(
+        [0, 2].map(|slot| at(VendorMetric::DwellTime, slot)),
+        [Some(60.0), Some(60.0)]
+    );
+}
+
+#[test]
+fn a_part_lends_its_weight_to_no_other() {
+    let layout = layout(&[VendorMetric::Entrances, VendorMetric::DwellTime]);
+    let body = answer(
+        r#"{"filter_id":"a","time":"2026-02-18 00:00:00","entrances":5},
+           {"filter_id":"b","time":"2026-02-18 00:00:00","entrances":0,"dwell_time":51},
+           {"filter_id":"a","time":"2026-02-18 00:15:00","entrances":5},
+           {"filter_id":"b","time":"2026-02-18 00:15:00","dwell_time":51},
+           {"filter_id":"a","time":"2026-02-18 00:30:00","entrances":1,"dwell_time":51},
+           {"filter_id":"b","time":"2026-02-18 00:30:00","dwell_time":70}"#,
+    );
+
+    let answer = parse(body.as_bytes(), &layout).unwrap();
+
+    let at = |slot| figure(&answer, &layout, VendorMetric::DwellTime, slot);
+    assert_eq!([at(0), at(1), at(2)], [None, None, Some(51.0)]);
+}
