@@ -74,10 +74,16 @@ impl RenderedAnswer {
 
     /// The same with its body in one more coding.
     #[must_use]
-    pub fn with_coding(&self, coding: &'static str, bytes: Bytes) -> Self {
+    fn with_coding(&self, coding: &'static str, bytes: Bytes) -> Self {
         let mut more = self.clone();
         more.coded.push((coding, bytes));
         more
+    }
+
+    /// Whether it is the same answer, in whatever codings.
+    fn is(&self, other: &Self) -> bool {
+        let identity = |answer: &Self| (answer.expires_at, answer.epoch);
+        identity(self) == identity(other) && self.etag == other.etag
     }
 
     fn bytes(&self) -> usize {
@@ -148,6 +154,23 @@ impl AnswerStore {
     /// Keeps an answer, instead of what was kept for `key` before.
     pub fn put(&self, key: Arc<AnswerKey>, answer: Arc<RenderedAnswer>) {
         self.0.insert(key, answer);
+    }
+
+    /// Keeps `bytes` as `answer` in another content coding, unless something newer is kept for `key` by now.
+    pub fn put_coding(
+        &self,
+        key: &Arc<AnswerKey>,
+        answer: &Arc<RenderedAnswer>,
+        coding: &'static str,
+        bytes: Bytes,
+    ) {
+        // What is kept may have got other codings meanwhile.
+        let kept = self.0.get(key);
+        let kept = kept.as_ref().unwrap_or(answer);
+        if kept.is(answer) && kept.coded(coding).is_none() {
+            let more = kept.with_coding(coding, bytes);
+            self.0.insert(Arc::clone(key), Arc::new(more));
+        }
     }
 
     /// How many bytes are held.
@@ -275,5 +298,30 @@ mod tests {
         assert!(held.count() > 50, "most of the room is used");
         store.put(key(2000), answer(2 << 20, "2026-02-20T00:00:00Z", 0));
         assert!(store.get(&key(2000), now, 0).is_none(), "larger than all");
+    }
+
+    #[test]
+    fn a_coding_is_kept_beside_its_answer_and_never_instead_of_a_newer_one() {
+        let store = AnswerStore::new(1 << 20);
+        let now: Timestamp = "2026-02-19T12:00:00Z".parse().unwrap();
+        let (old, new) = (
+            answer(10, "2026-02-19T13:00:00Z", 0),
+            answer(20, "2026-02-19T14:00:00Z", 0),
+        );
+        let codings = |answer: &RenderedAnswer| {
+            let names = answer.coded.iter().map(|(name, _)| *name);
+            (answer.plain.len(), names.collect::<Vec<_>>())
+        };
+        let kept = || codings(&store.get(&key(1), now, 0).unwrap());
+
+        store.put(key(1), Arc::clone(&old));
+        for coding in ["gzip", "br", "gzip"] {
+            store.put_coding(&key(1), &old, coding, Bytes::from_static(b"x"));
+        }
+        assert_eq!(kept(), (10, vec!["gzip", "br"]));
+
+        store.put(key(1), new);
+        store.put_coding(&key(1), &old, "zstd", Bytes::from_static(b"x"));
+        assert_eq!(kept(), (20, vec![]));
     }
 }

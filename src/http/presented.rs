@@ -155,8 +155,7 @@ impl Presented {
             Content::Whole(rendered) => {
                 let bytes = encoded(rendered, coding).await?;
                 if let (true, Some(name)) = (self.keep, coding.name()) {
-                    let more = rendered.with_coding(name, bytes.clone());
-                    service.keep_rendered(Arc::clone(&question.key), Arc::new(more));
+                    service.keep_coding(&question.key, rendered, name, bytes.clone());
                 }
                 Body::from(bytes)
             }

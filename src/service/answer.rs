@@ -27,7 +27,8 @@ pub struct Answer {
     pub errors: Vec<SiteError>,
     /// Where the figures came from.
     pub outcome: CacheOutcome,
-    /// The cache's epoch when the question was asked: a purge since then makes the answer not worth keeping.
+    /// The cache's epoch when the question was asked, and how many names had been learned when its names were read: after a purge or
+    /// another name it is not shown again.
     pub epoch: u64,
     /// How long each step took.
     pub timings: Timings,

@@ -17,6 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use metrics::Counter;
@@ -180,6 +181,8 @@ impl TrafficService {
         };
         let outcome = outcome(&haul, needed, !stale.is_empty());
         count(outcome);
+        // Counted before they are read: a name that comes in between makes the answer one of before.
+        let names = self.engine.upstream.names_learned();
         Ok(Answer {
             table,
             sites: self.site_infos(query),
@@ -188,7 +191,7 @@ impl TrafficService {
             expires_at: summary.expires_at,
             errors: site_errors(query, haul.failures),
             outcome,
-            epoch,
+            epoch: epoch + names,
             timings: Timings {
                 plan: planned - began,
                 upstream: fetched - planned,
@@ -200,7 +203,8 @@ impl TrafficService {
     /// The rendered answer to a question, if one is kept and all its figures are within their TTL at `now`.
     #[must_use]
     pub fn rendered(&self, key: &AnswerKey, now: Timestamp) -> Option<Arc<RenderedAnswer>> {
-        let answer = self.answers.get(key, now, self.engine.cells.epoch())?;
+        let epoch = self.engine.cells.epoch() + self.engine.upstream.names_learned();
+        let answer = self.answers.get(key, now, epoch)?;
         self.hits.increment(1);
         Some(answer)
     }
@@ -208,6 +212,17 @@ impl TrafficService {
     /// Keeps a rendered answer for as long as its figures are good. Not for answers that lack something or are stale.
     pub fn keep_rendered(&self, key: Arc<AnswerKey>, answer: Arc<RenderedAnswer>) {
         self.answers.put(key, answer);
+    }
+
+    /// Keeps `bytes` beside `answer`, as the same in another content coding.
+    pub fn keep_coding(
+        &self,
+        key: &Arc<AnswerKey>,
+        answer: &Arc<RenderedAnswer>,
+        coding: &'static str,
+        bytes: Bytes,
+    ) {
+        self.answers.put_coding(key, answer, coding, bytes);
     }
 
     /// The sites of `customer`: those of its directory, else those learned from the vendor; ascending.

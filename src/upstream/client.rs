@@ -87,6 +87,12 @@ impl Upstream {
         self.learned.customer(customer).known().sites()
     }
 
+    /// Counts the names that are learned: what was shown of names before another one may not be true any more.
+    #[must_use]
+    pub fn names_learned(&self) -> u64 {
+        self.learned.names()
+    }
+
     /// The name that the vendor gives to `site`.
     #[must_use]
     pub fn site_name(&self, customer: CustomerId, site: SiteId) -> Option<String> {

@@ -1,6 +1,7 @@
 //! What the vendor's answers have taught about who is which site.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::{HashMap, HashMapExt};
@@ -16,6 +17,8 @@ const MOST: usize = 100_000;
 /// What has been learned, by customer.
 #[derive(Debug, Default)]
 pub(super) struct Learned {
+    /// How often a site was given a name that it had not.
+    names: Arc<AtomicU64>,
     customers: Mutex<BTreeMap<CustomerId, Arc<Customer>>>,
 }
 
@@ -34,11 +37,18 @@ pub(super) struct Known {
     entities: HashMap<Box<str>, Option<SiteId>>,
     with_entity: BTreeSet<SiteId>,
     names: BTreeMap<SiteId, Box<str>>,
+    /// Of all customers: see [`Learned::names`].
+    names_learned: Arc<AtomicU64>,
     /// Sites whose figures come in parts, as by region.
     in_parts: BTreeSet<SiteId>,
 }
 
 impl Learned {
+    /// How often a site was given a name that it had not: what was shown of sites' names before may not be true any more.
+    pub(super) fn names(&self) -> u64 {
+        self.names.load(Ordering::Acquire)
+    }
+
     /// What is known of that customer's sites.
     pub(super) fn customer(&self, customer: CustomerId) -> Arc<Customer> {
         let mut customers = self
@@ -47,7 +57,10 @@ impl Learned {
             .unwrap_or_else(PoisonError::into_inner);
         Arc::clone(customers.entry(customer).or_insert_with(|| {
             Arc::new(Customer {
-                known: Mutex::new(Known::new()),
+                known: Mutex::new(Known {
+                    names_learned: Arc::clone(&self.names),
+                    ..Known::new()
+                }),
                 learning: tokio::sync::Mutex::new(()),
             })
         }))
@@ -68,6 +81,7 @@ impl Known {
             entities: HashMap::new(),
             with_entity: BTreeSet::new(),
             names: BTreeMap::new(),
+            names_learned: Arc::default(),
             in_parts: BTreeSet::new(),
         }
     }
@@ -153,6 +167,7 @@ impl Known {
                 self.names.clear();
             }
             self.names.insert(site, name.into());
+            self.names_learned.fetch_add(1, Ordering::Release);
         }
     }
 }

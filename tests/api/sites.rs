@@ -1,6 +1,7 @@
 //! `[[sites]]`: the names and zones that the configuration gives, and what day it is where.
 
 use jiff::SignedDuration;
+use pitaya::simulator::{FigureSource, Mapping};
 use serde_json::{Value, json};
 
 use crate::support::{Setup, TestApp, cache_status, column};
@@ -344,4 +345,57 @@ async fn a_purge_by_relative_dates_means_the_sites_own_day() {
 
     assert!(hit(751, "2026-02-17").await && hit(750, "2026-02-18").await);
     assert!(!hit(751, "2026-02-18").await && !hit(750, "2026-02-19").await);
+}
+
+#[tokio::test]
+async fn a_day_whose_hours_are_skipped_is_there_and_the_hours_are_not() {
+    let app = Setup::default()
+        .with("TIMEZONE", "Europe/Berlin")
+        .at("2026-04-02T12:00:00Z")
+        .start()
+        .await;
+    let rows = async |bucket: &str| {
+        let query = format!(
+            "sites=750&dates=2026-03-28..2026-03-30&hours=02:00-03:00&metric=entrances&bucket={bucket}"
+        );
+        column(&app.rows(&query).await, "time")
+    };
+
+    assert_eq!(
+        rows("day").await,
+        [
+            "2026-03-28T00:00:00",
+            "2026-03-29T00:00:00",
+            "2026-03-30T00:00:00"
+        ]
+    );
+    assert_eq!(
+        rows("hour").await,
+        ["2026-03-28T02:00:00", "2026-03-30T02:00:00"]
+    );
+    let total = "sites=750&dates=2026-03-29&hours=02:00-03:00&metric=entrances&bucket=total";
+    assert_eq!(column(&app.rows(total).await, "entrances"), [Value::Null]);
+}
+
+#[tokio::test]
+async fn a_name_that_is_learned_later_is_shown_in_answers_made_before() {
+    let app = Setup::default()
+        .vendor(|vendor| {
+            vendor.quirks.figures = FigureSource::Example;
+            vendor.quirks.mapping = Mapping::Empty;
+        })
+        .start()
+        .await;
+    let name = async |date: &str| {
+        let query = format!("sites=750&dates={date}&metric=entrances&bucket=day");
+        app.rows(&query).await["meta"]["sites"][0]["name"].clone()
+    };
+
+    // Only rows tell the name, and on this day there are none.
+    assert_eq!(name("2026-02-10").await, Value::Null);
+    assert_eq!(name("2026-02-18").await, "Tyler");
+    app.vendor.reset_counts();
+
+    assert_eq!(name("2026-02-10").await, "Tyler");
+    assert_eq!(app.vendor.report_count(), 0);
 }

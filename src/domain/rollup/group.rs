@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::slots::SlotGrid;
 use super::tally::{Tally, plus};
 use super::{CellGrid, DayShapes};
+use crate::domain::bucket::{Bucket, DAY_MINUTES};
 use crate::domain::figures::View;
 use crate::domain::metric::Metric;
 use crate::domain::plan::{Column, Plan};
@@ -64,7 +65,8 @@ impl GroupRoll<'_> {
         }
     }
 
-    /// Which buckets lie wholly in a stretch that DST skips at every site: nobody expects them. Empty where none does.
+    /// Which buckets lie wholly in a stretch that DST skips at every site: nobody expects them. Empty where none does. A day is there
+    /// even where the hours asked for are not, unless all of it is skipped.
     fn skipped_buckets(&self, times: usize) -> Vec<bool> {
         if self.shapes[self.sites.clone()]
             .iter()
@@ -76,6 +78,10 @@ impl GroupRoll<'_> {
         for date in 0..self.query.dates.len() {
             let first = self.timeline.first_bucket(date);
             for (nth, minutes) in self.timeline.windows().iter().enumerate() {
+                let minutes = match self.query.bucket {
+                    Bucket::Minutes(_) => minutes,
+                    Bucket::Day | Bucket::Week | Bucket::Month | Bucket::Total => &(0..DAY_MINUTES),
+                };
                 skipped[first + nth] &= self
                     .sites
                     .clone()
