@@ -1,5 +1,6 @@
 //! What operators see of each request: one log line, and metrics.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,7 +18,9 @@ use metrics::{
 };
 use tracing::Span;
 
+use super::params::shown;
 use super::request_id::RequestId;
+use super::router::TRAFFIC;
 use crate::service::Progress;
 
 /// The histogram of request durations, in seconds; whoever installs the recorder gives it its buckets.
@@ -142,7 +145,8 @@ impl Observation {
         Arc::clone(self.progress.get_or_insert_default())
     }
 
-    /// Logs and counts the answer. Keys travel in header fields, of which none but the listed are logged.
+    /// Logs and counts the answer. Keys travel in header fields, of which none but the listed are logged, unless a caller puts one into
+    /// its URL: an answer to such a query is an error, or a page that reads none.
     pub(super) fn end(self, outcome: &Outcome<'_>, span: &Span, instruments: &Instruments) {
         let elapsed = self.began.elapsed();
         let &Outcome {
@@ -159,12 +163,18 @@ impl Observation {
         if status.is_server_error() {
             span.record("otel.status_code", "ERROR");
         }
+        let query = self.uri.query();
+        let query = if status.is_client_error() || self.route != TRAFFIC {
+            query.map(shown)
+        } else {
+            query.map(Cow::Borrowed)
+        };
         tracing::info!(
             target: "pitaya::access",
             message = "answered",
             method = self.method.as_str(),
             path = self.uri.path(),
-            query = self.uri.query(),
+            query = query.as_deref(),
             status = status.as_u16(),
             duration_ms = milliseconds(elapsed),
             bytes,
@@ -192,7 +202,7 @@ pub(super) fn route_of(request: &Parts) -> &'static str {
     let matched = request.extensions.get::<MatchedPath>();
     match matched.map(MatchedPath::as_str) {
         None => "none",
-        Some("/v1/traffic") => "/v1/traffic",
+        Some(TRAFFIC) => TRAFFIC,
         Some("/v1/sites") => "/v1/sites",
         Some("/v1/progress/{request_id}") => "/v1/progress/{request_id}",
         Some("/v1/cache") => "/v1/cache",

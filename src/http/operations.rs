@@ -9,6 +9,7 @@ use axum::{Extension, Json};
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
+use tokio::task::spawn_blocking;
 
 use super::auth::Caller;
 use super::observe::show_in_flight;
@@ -35,7 +36,14 @@ pub(super) async fn purge(
     let params = CacheParams::parse(query.as_deref())?;
     let (service, now) = (&state.parts().service, state.parts().clock.now());
     let target = params.resolve(&caller.scope(), service.directory(), now)?;
-    let purged = service.purge(&target.customers, target.sites.as_ref(), target.dates);
+    let service = Arc::clone(service);
+    // It looks through all that is held.
+    let purging = spawn_blocking(move || {
+        service.purge(&target.customers, target.sites.as_ref(), target.dates)
+    });
+    let purged = purging
+        .await
+        .map_err(|error| ApiError::Internal(error.to_string()))?;
     tracing::info!(
         purged,
         client = caller.name.as_deref(),

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use headers::{ETag, HeaderMapExt};
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use rust_embed::RustEmbed;
 use utoipa_swagger_ui::{Config, SwaggerFile};
@@ -127,7 +127,9 @@ fn embedded(
         .as_ref()
         .is_some_and(|etag| not_modified(headers, etag))
     {
-        (StatusCode::NOT_MODIFIED, [no_cache, policy]).into_response()
+        // What the compression says of the whole answer, it does not say of one without a body.
+        let vary = (VARY, HeaderValue::from_static("accept-encoding"));
+        (StatusCode::NOT_MODIFIED, [no_cache, policy, vary]).into_response()
     } else {
         let text = content_type.starts_with("text/") && !content_type.contains("charset");
         let charset = if text { "; charset=utf-8" } else { "" };

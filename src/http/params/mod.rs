@@ -5,10 +5,12 @@ mod decode;
 mod faults;
 mod resolve;
 mod rows;
+mod shown;
 mod traffic;
 mod values;
 
 pub(super) use decode::Parameter;
+pub(super) use shown::shown;
 pub(super) use values::{
     BUCKET, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, METRIC, PARTIAL, SITES,
 };

@@ -38,7 +38,8 @@ pub struct TrafficParams {
     pub customer: Option<CustomerId>,
 }
 
-const KNOWN: [Parameter; 10] = [
+/// Every parameter of a traffic query.
+pub(super) const KNOWN: [Parameter; 10] = [
     SITES, DATES, METRIC, BUCKET, HOURS, GROUP_BY, FILL, PARTIAL, FORMAT, CUSTOMER,
 ];
 

@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::Path;
 use axum::response::{Html, IntoResponse, Response};
-use http::HeaderMap;
-use http::header::ACCEPT;
+use http::header::{ACCEPT, VARY};
+use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 
 use super::{ApiError, ProblemKind};
@@ -26,7 +26,7 @@ pub(in crate::http) async fn explain(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let kind = ProblemKind::from_slug(&slug).ok_or(ApiError::NotFound)?;
-    Ok(if prefers_html(&headers) {
+    let explained = if prefers_html(&headers) {
         ([pages::STRICT], Html(page(kind))).into_response()
     } else {
         Json(ExplainedKind {
@@ -36,7 +36,8 @@ pub(in crate::http) async fn explain(
             explanation: kind.explanation(),
         })
         .into_response()
-    })
+    };
+    Ok(([(VARY, HeaderValue::from_static("accept"))], explained).into_response())
 }
 
 /// JSON where the caller has no preference; never a refusal, as this is where callers come for help.
@@ -81,7 +82,6 @@ fn page(kind: ProblemKind) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
     use http::header::CONTENT_TYPE;
 
     use super::*;

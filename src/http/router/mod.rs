@@ -8,11 +8,12 @@ use std::net::SocketAddr;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
 use hyper::body::Incoming;
 use tower::Service;
@@ -23,7 +24,8 @@ use super::problem::{self, ApiError};
 use super::state::AppState;
 use super::{health, operations, pages, progress, sites, traffic};
 
-const TRAFFIC: &str = "/v1/traffic";
+/// The one route that is called all day.
+pub(super) const TRAFFIC: &str = "/v1/traffic";
 
 /// What connections call: a router, and beside it a short way to the one route that is called all day.
 ///
@@ -61,7 +63,9 @@ impl Routes {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
         let answer = self.router.clone().call(request);
-        Answering::Waiting(Box::pin(answer.map(|Ok(response)| response)))
+        Answering::Waiting(Box::pin(
+            answer.map(|Ok(response)| without_length(response)),
+        ))
     }
 }
 
@@ -94,6 +98,7 @@ pub fn public(state: AppState) -> Router {
         .route("/explorer/{*file}", get(pages::explorer_asset))
         .route("/problems/{slug}", get(problem::explain))
         .layer(CompressionLayer::new())
+        .layer(map_response(refused_whole))
         // Rendered answers are kept in the codings asked for, so this route does its own.
         .route(TRAFFIC, get(traffic::traffic));
     if !state.parts().settings.separate_admin {
@@ -121,6 +126,23 @@ fn finished(routes: Router<AppState>, state: AppState) -> Router {
         .method_not_allowed_fallback(other_method)
         .layer(from_fn_with_state(state.clone(), edge::around))
         .with_state(state)
+}
+
+/// The router tells the length of what it sends to a `HEAD`, but a 304 would have to tell that of the answer it stands for (RFC 9110,
+/// section 8.6).
+fn without_length(mut response: Response) -> Response {
+    if response.status() == StatusCode::NOT_MODIFIED {
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
+    response
+}
+
+/// Where a caller takes no coding that there is, the compression changes the status and nothing else.
+async fn refused_whole(response: Response) -> Response {
+    if response.status() == StatusCode::NOT_ACCEPTABLE {
+        return ApiError::NotAcceptable.into_response();
+    }
+    response
 }
 
 /// The router adds `Allow`, which is all that a plain `OPTIONS` asks for.

@@ -155,3 +155,49 @@ async fn every_answer_is_marked_and_pages_load_only_our_own() {
         );
     }
 }
+
+#[tokio::test]
+async fn who_takes_no_coding_that_there_is_gets_a_problem_and_nothing_else() {
+    let app = TestApp::start().await;
+
+    for target in [
+        TRAFFIC,
+        "/v1/sites",
+        "/",
+        "/openapi.json",
+        "/problems/forbidden",
+    ] {
+        for method in ["GET", "HEAD"] {
+            let request = get(target, "Accept-Encoding: identity;q=0, *;q=0\r\n");
+            let answer = app.raw(request.replacen("GET", method, 1)).await;
+
+            let answer = Answer::of(&answer);
+            assert_eq!(answer.status, 406, "{method} {target}");
+            let content_type = answer.field("content-type");
+            assert_eq!(content_type, Some("application/problem+json"), "{target}");
+            assert!(method == "HEAD" || answer.body.contains("/problems/not-acceptable"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_sent_again_is_described_alike_for_get_and_head() {
+    let app = TestApp::start().await;
+    app.rows("sites=750&dates=2026-02-18&metric=entrances&bucket=day")
+        .await;
+
+    for target in [TRAFFIC, "/openapi.json", "/", "/docs/"] {
+        let request = get(target, "If-None-Match: *\r\nX-Request-Id: same\r\n");
+        let got = app.raw(&request).await;
+        let head = app.raw(request.replacen("GET", "HEAD", 1)).await;
+
+        let (got, head) = (Answer::of(&got), Answer::of(&head));
+        assert_eq!((got.status, head.status), (304, 304), "{target}");
+        assert_eq!(got.field("content-length"), None, "{target}");
+        for name in ["content-length", "etag", "cache-control", "vary"] {
+            assert_eq!(head.field(name), got.field(name), "{target}: {name}");
+        }
+        let vary = got.field("vary").unwrap().to_lowercase();
+        assert!(vary.contains("accept-encoding"), "{target}: {vary}");
+    }
+}
