@@ -163,6 +163,46 @@ async fn a_vendor_that_answers_for_sites_it_was_not_asked_for_is_not_believed() 
 }
 
 #[tokio::test]
+async fn sites_that_are_asked_for_again_may_be_in_doubt_again() {
+    let (settings, _) = odd_vendor(|sites| {
+        let row = |entity: &str, part: &str, site: u64| {
+            format!(
+                r#"{{"time":"2026-02-18 09:00:00","entity_id":"{entity}","filter_id":"{part}","entrances":2,"dwell_time":{site}}}"#
+            )
+        };
+        let of = |site: &u64| row(&format!("e{site}"), "a", *site);
+        let mut rows: Vec<_> = sites.iter().map(of).collect();
+        if let [1, 2, ..] = sites {
+            // In parts, which nobody knew.
+            rows.extend([row("e1", "b", 1), row("e2", "b", 2)]);
+        }
+        if sites == [1, 2] {
+            rows.push(row("stranger", "a", 9));
+        }
+        report(&rows, "{}")
+    })
+    .await;
+    let client = client(settings);
+    for site in [1, 2] {
+        client.fetch(&request([site], 1)).await;
+    }
+    let request = ReportRequest {
+        metrics: MetricSet::default().with(VendorMetric::DwellTime),
+        ..request([1, 2, 3], 1)
+    };
+
+    let mut fetched = client.fetch(&request).await;
+
+    fetched
+        .cells
+        .retain(|(key, _)| key.metric == VendorMetric::DwellTime);
+    assert_eq!(
+        at_nine(&fetched),
+        [(1, Some(1.0)), (2, Some(2.0)), (3, Some(3.0))]
+    );
+}
+
+#[tokio::test]
 async fn rows_that_the_mapping_gives_to_other_sites_are_ignored() {
     let (settings, calls) = odd_vendor(|_| {
         report(
