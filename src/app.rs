@@ -19,7 +19,7 @@ use crate::upstream::{StartError, Upstream, UpstreamError};
 
 /// How long after the signal to end a renewal of the tokens is waited for, which is nearly all of the 30 s that are promised: a vendor
 /// that rotates refresh tokens gives each to us but once.
-const LAST_RENEWAL: Duration = Duration::from_secs(28);
+pub const LAST_RENEWAL: Duration = Duration::from_secs(26);
 
 /// A service ready to be served.
 #[derive(Debug)]

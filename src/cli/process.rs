@@ -1,4 +1,13 @@
 //! What the long-running commands share: a runtime, and an end.
+//!
+//! The process ends within 30 s of the signal, which is promised. Its stages follow one another, so that what each may take adds up:
+//!
+//! | stage | may take | is over after |
+//! |---|---|---|
+//! | new connections are still answered, then requests under way are finished: `linger` and `drain` of [`Limits`](http::Limits) | 0.5 s + 25 s | 25.5 s |
+//! | a renewal of the tokens, counted from the signal: [`LAST_RENEWAL`](pitaya::app::LAST_RENEWAL) | | 26 s |
+//! | fetches that nobody waits for any more: [`LAST_FETCHES`] | 1 s | 27 s |
+//! | the last traces, then the last log lines: [`LAST_WORDS`](pitaya::telemetry::LAST_WORDS) | 1.5 s + 0.5 s | 29 s |
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -44,4 +53,23 @@ pub(super) async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener
     TcpListener::bind(address).await.map_err(|error| {
         CommandError::Failed(format!("can't listen on {key} = {address}: {error}").into())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pitaya::app::LAST_RENEWAL;
+    use pitaya::telemetry::LAST_WORDS;
+
+    #[test]
+    fn the_stages_of_the_end_add_up_to_less_than_the_thirty_seconds_promised() {
+        let limits = http::Limits::default();
+        let served = limits.linger + limits.drain;
+
+        let ended = served.max(LAST_RENEWAL) + LAST_FETCHES + LAST_WORDS;
+
+        assert!(ended < Duration::from_secs(30), "{ended:?}");
+        // What the last request needed is waited for too.
+        assert!(served < LAST_RENEWAL, "{served:?}");
+    }
 }

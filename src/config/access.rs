@@ -1,5 +1,6 @@
 //! Who may call: `auth`, `[[clients]]` and `[cors]`.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -7,10 +8,10 @@ use std::time::Duration;
 use http::HeaderValue;
 use url::Url;
 
-use super::error::Problem;
+use super::Purpose;
+use super::error::{Origin, Problem, Problems};
 use super::reader::Reader;
 use super::value::{self, Raw};
-use super::{Purpose, upstream};
 use crate::domain::site::{CustomerId, SiteId};
 use crate::http::{Auth, Client, RateLimit};
 
@@ -27,75 +28,86 @@ pub(super) fn auth(
         Purpose::Serve => true,
         Purpose::Demo { .. } => false,
     };
-    let required = reader.or("auth", required, |raw| match raw.text()? {
+    let required = reader.right_or("auth", required, |raw| match raw.text()? {
         "required" => Ok(true),
         "disabled" => Ok(false),
         text => Err(Problem::echo(text, "\"required\" or \"disabled\"")),
     });
     let clients = clients(reader, customers);
-    if !required {
+    if required == Some(false) {
         return Auth::Disabled;
     }
-    if !reader.is_set("clients") {
-        reader.fault(
+    if required == Some(true) && !reader.is_set("clients") {
+        // Of what is not there, it can't be said where it was written; a file that can't be read may hold it.
+        reader.fault_in(
             "auth",
-            "is \"required\", but there are no clients: add [[clients]] (`pitaya key` makes one), or set auth = \"disabled\"",
+            Problem::new(
+                "is \"required\", but there are no clients: add [[clients]] (`pitaya key` makes one), or set auth = \"disabled\"",
+            ),
+            Origin::Nowhere,
         );
     }
     Auth::Required(clients)
 }
 
+/// What no two clients may share: noted of each client, whatever else is wrong with it.
+#[derive(Default)]
+struct Taken {
+    names: BTreeSet<String>,
+    /// The keys, and which client holds each.
+    keys: BTreeMap<[u8; 32], usize>,
+}
+
 fn clients(reader: &mut Reader<'_>, customers: &[CustomerId]) -> Vec<Client> {
-    let Some((tables, origin)) = reader.tables("clients") else {
-        return Vec::new();
-    };
-    if tables.is_empty() {
+    let mut clients = Vec::new();
+    let mut taken = Taken::default();
+    let entries = reader.entries("clients", |index, entry| {
+        clients.extend(client(entry, index, customers, &mut taken));
+    });
+    if entries == Some(0) {
         reader.fault("clients", "is an empty list; leave it out, or add a client");
-    }
-    let mut clients: Vec<Client> = Vec::new();
-    let mut owners: BTreeMap<[u8; 32], usize> = BTreeMap::new();
-    for (index, table) in tables.iter().enumerate() {
-        let client = reader.entry(("clients", index), (table, &origin), |entry| {
-            let client = client(entry, customers)?;
-            if clients.iter().any(|other| other.name == client.name) {
-                let problem = format!("{:?} is the name of another client too", client.name);
-                entry.fault("name", problem);
-            }
-            for key in &client.key_sha256 {
-                if let Some(owner) = owners.insert(*key, index) {
-                    let problem = format!("holds a key of clients[{owner}] too; give each its own");
-                    entry.fault("key_sha256", problem);
-                }
-            }
-            Some(client)
-        });
-        clients.extend(client);
     }
     clients
 }
 
-fn client(entry: &mut Reader<'_>, customers: &[CustomerId]) -> Option<Client> {
+fn client(
+    entry: &mut Reader<'_>,
+    index: usize,
+    customers: &[CustomerId],
+    taken: &mut Taken,
+) -> Option<Client> {
     let name = entry.required(
         "name",
         "is missing: a unique name, for logs and metrics",
-        |raw| client_name(raw.text()?).map(str::to_owned),
+        |raw| {
+            let name = client_name(raw.text()?)?;
+            if taken.names.insert(name.to_owned()) {
+                Ok(name.to_owned())
+            } else {
+                let problem = format!("{name:?} is the name of another client too");
+                Err(Problem::new(problem))
+            }
+        },
     );
     let key_sha256 = entry.required(
         "key_sha256",
         "is missing: the SHA-256 of the client's key as 64 hex digits, or a list of them; `pitaya key` makes one",
-        key_hashes,
+        |raw| key_hashes(raw, index, &mut taken.keys),
     );
     let customer_ids = entry.optional("customer_ids", |raw| {
-        let ids = upstream::customer_ids(raw)?;
-        // Where the customers themselves are wrong, that is said once.
-        let foreign = |id: &&CustomerId| !customers.is_empty() && !customers.contains(id);
-        match ids.iter().find(foreign) {
-            Some(id) => Err(Problem::echo(id, "one of upstream.customer_ids")),
-            None => Ok(ids),
-        }
+        value::ids(raw, |number| {
+            let id = value::id(number, CustomerId::new)?;
+            // Where the customers themselves are wrong, that is said once.
+            if customers.is_empty() || customers.contains(&id) {
+                Ok(id)
+            } else {
+                Err(Problem::echo(id, "one of upstream.customer_ids"))
+            }
+        })
     });
-    let site_ids: Option<BTreeSet<SiteId>> =
-        entry.optional("site_ids", |raw| value::ids(raw, SiteId::new));
+    let site_ids = entry.optional("site_ids", |raw| {
+        value::ids(raw, |number| value::id(number, SiteId::new))
+    });
     let rate_limit = entry.optional("rate_limit", rate_limit);
     let admin = entry.or("admin", false, value::boolean);
     Some(Client {
@@ -120,10 +132,15 @@ pub(super) fn client_name(text: &str) -> Result<&str, Problem> {
     Ok(text)
 }
 
+/// The keys of the client at `index`, none of which may be among the `taken`, to which they are added.
+///
 /// The text is never repeated in a message: it may be a key that was not hashed.
-fn key_hashes(raw: Raw<'_>) -> Result<Vec<[u8; 32]>, Problem> {
-    let mut hashes = Vec::new();
-    for item in raw.items() {
+fn key_hashes(
+    raw: Raw<'_>,
+    index: usize,
+    taken: &mut BTreeMap<[u8; 32], usize>,
+) -> Result<Vec<[u8; 32]>, Problems> {
+    let hashes = value::every(raw, |item| {
         let text = item.text()?;
         let mut hash = [0; 32];
         hex::decode_to_slice(text, &mut hash).map_err(|_| {
@@ -132,13 +149,22 @@ fn key_hashes(raw: Raw<'_>) -> Result<Vec<[u8; 32]>, Problem> {
         if text.eq_ignore_ascii_case(SHA256_OF_NOTHING) {
             return Err(Problem::new("is the hash of an empty key"));
         }
-        if hashes.contains(&hash) {
-            return Err(Problem::new("lists a hash twice"));
+        match taken.entry(hash) {
+            Entry::Vacant(free) => {
+                free.insert(index);
+                Ok(hash)
+            }
+            Entry::Occupied(owner) if *owner.get() == index => {
+                Err(Problem::new("lists a hash twice"))
+            }
+            Entry::Occupied(owner) => Err(Problem::new(format!(
+                "holds a key of clients[{}] too; give each its own",
+                owner.get()
+            ))),
         }
-        hashes.push(hash);
-    }
+    })?;
     if hashes.is_empty() {
-        return Err(Problem::new("is an empty list; a client needs a key"));
+        return Err(Problem::new("is an empty list; a client needs a key").into());
     }
     Ok(hashes)
 }
@@ -162,7 +188,7 @@ fn rate_limit(raw: Raw<'_>) -> Result<RateLimit, Problem> {
 /// The origins that browsers may call from, exactly as they send them (RFC 6454, section 6.2).
 pub(super) fn allowed_origins(reader: &mut Reader<'_>) -> Vec<HeaderValue> {
     reader.or("cors.allowed_origins", Vec::new(), |raw| {
-        raw.items().into_iter().map(origin).collect()
+        value::every(raw, origin)
     })
 }
 

@@ -75,6 +75,11 @@ impl Problem {
         Self(text.into())
     }
 
+    /// The same of one item of a list, which is counted from 1.
+    pub(super) fn of_item(self, number: usize) -> Self {
+        Self(format!("{self} (item {number})"))
+    }
+
     /// Says that `value` is not what it should be. Not for values that may hold a secret.
     pub(super) fn echo(value: impl fmt::Display, expected: &str) -> Self {
         const LONGEST: usize = 60;
@@ -83,6 +88,36 @@ impl Problem {
         let more = if shown.len() < value.len() { "…" } else { "" };
         // The debug form keeps whatever was written on one line.
         Self(format!("{shown:?}{more} is not {expected}"))
+    }
+}
+
+/// What is wrong with one value that holds several; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// `value`, if nothing is wrong with it.
+    pub(super) fn or<T>(problems: Vec<Problem>, value: T) -> Result<T, Self> {
+        if problems.is_empty() {
+            Ok(value)
+        } else {
+            Err(Self(problems))
+        }
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self(vec![problem])
+    }
+}
+
+impl IntoIterator for Problems {
+    type Item = Problem;
+    type IntoIter = std::vec::IntoIter<Problem>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 

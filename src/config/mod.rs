@@ -220,16 +220,16 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Option<Config> {
 }
 
 fn addresses(reader: &mut Reader<'_>) -> (SocketAddr, Option<SocketAddr>) {
-    let listen = reader.or("listen", LISTEN, value::address);
+    let listen = reader.right_or("listen", LISTEN, value::address);
     let admin_listen = reader.optional("admin_listen", value::address);
     // Port 0 is a free port, another one each time.
-    if admin_listen == Some(listen) && listen.port() != 0 {
+    if admin_listen.is_some_and(|address| address.port() != 0) && admin_listen == listen {
         reader.fault(
             "admin_listen",
             "is the same address as listen; leave it out to serve both there",
         );
     }
-    (listen, admin_listen)
+    (listen.unwrap_or(LISTEN), admin_listen)
 }
 
 fn freshness(reader: &mut Reader<'_>) -> Policy {
@@ -268,7 +268,11 @@ fn log(reader: &mut Reader<'_>) -> telemetry::Settings {
         let raw = reader.variable(OTLP_ENDPOINT)?;
         let endpoint = value::collector(raw);
         endpoint
-            .map_err(|problem| reader.fault_of_variable(OTLP_ENDPOINT, problem))
+            .map_err(|problems| {
+                for problem in problems {
+                    reader.fault_of_variable(OTLP_ENDPOINT, problem);
+                }
+            })
             .ok()
     });
     telemetry::Settings {

@@ -5,9 +5,9 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::environment::{CONFIG_FILE, Environment, variable};
-use super::error::{ConfigError, Origin, Problem};
+use super::error::{ConfigError, Origin, Problem, Problems};
 use super::suggest::nearest;
-use super::value::Raw;
+use super::value::{self, Raw};
 
 /// Reads one table, by key: the configuration itself, or an entry of a list in it.
 ///
@@ -50,38 +50,56 @@ impl<'a> Reader<'a> {
     }
 
     /// The value of `key`, if it is set and right.
-    pub(super) fn optional<T>(
+    pub(super) fn optional<T, E: Into<Problems>>(
         &mut self,
         key: &str,
-        parse: impl FnOnce(Raw<'_>) -> Result<T, Problem>,
+        parse: impl FnOnce(Raw<'_>) -> Result<T, E>,
     ) -> Option<T> {
         self.asked.push(key.to_owned());
         let raw = self.in_environment(key).or_else(|| self.in_table(key))?;
         match parse(raw) {
             Ok(value) => Some(value),
-            Err(problem) => {
-                self.fault_in(key, problem, self.origin(raw));
+            Err(problems) => {
+                for problem in problems.into() {
+                    self.fault_in(key, problem, self.origin(raw));
+                }
                 None
             }
         }
     }
 
     /// The value of `key`, or `default` where it is not set (or wrong, which is noted).
-    pub(super) fn or<T>(
+    pub(super) fn or<T, E: Into<Problems>>(
         &mut self,
         key: &str,
         default: T,
-        parse: impl FnOnce(Raw<'_>) -> Result<T, Problem>,
+        parse: impl FnOnce(Raw<'_>) -> Result<T, E>,
     ) -> T {
         self.optional(key, parse).unwrap_or(default)
     }
 
+    /// The value of `key`, or `default` where it is not set; `None` where it is wrong, which is noted. For values that others are
+    /// compared with: a default that nobody chose would make a second fault of the first.
+    pub(super) fn right_or<T, E: Into<Problems>>(
+        &mut self,
+        key: &str,
+        default: T,
+        parse: impl FnOnce(Raw<'_>) -> Result<T, E>,
+    ) -> Option<T> {
+        if self.is_set(key) {
+            self.optional(key, parse)
+        } else {
+            self.ignore(key);
+            Some(default)
+        }
+    }
+
     /// The value of `key`; where it is not set, `missing` says what is needed.
-    pub(super) fn required<T>(
+    pub(super) fn required<T, E: Into<Problems>>(
         &mut self,
         key: &str,
         missing: &str,
-        parse: impl FnOnce(Raw<'_>) -> Result<T, Problem>,
+        parse: impl FnOnce(Raw<'_>) -> Result<T, E>,
     ) -> Option<T> {
         if !self.is_set(key) {
             self.fault_in(key, Problem::new(missing), Origin::Nowhere);
@@ -89,34 +107,36 @@ impl<'a> Reader<'a> {
         self.optional(key, parse)
     }
 
-    /// The tables of the list `key`, and where they were written.
-    pub(super) fn tables(&mut self, key: &str) -> Option<(Vec<Table>, Origin)> {
-        let tables = self.optional(key, |raw| raw.tables(key))?;
-        let origin = self.origin(self.in_environment(key).or_else(|| self.in_table(key))?);
-        Some((tables, origin))
-    }
-
-    /// Lets `read` read one entry of the list `list`, and takes over what is wrong with it.
-    pub(super) fn entry<T>(
+    /// Lets `read` read each entry of the list of tables `list`, and takes over what is wrong with it. How many there are, if it is set
+    /// and a list.
+    pub(super) fn entries(
         &mut self,
-        (list, index): (&'static str, usize),
-        (table, origin): (&Table, &Origin),
-        read: impl FnOnce(&mut Reader<'_>) -> T,
-    ) -> T {
-        let scope = Scope::Entry {
-            list,
-            index,
-            origin,
-        };
-        let mut reader = Reader {
-            table,
-            scope,
-            asked: Vec::new(),
-            errors: Vec::new(),
-        };
-        let entry = read(&mut reader);
-        self.errors.extend(reader.finish());
-        entry
+        list: &'static str,
+        mut read: impl FnMut(usize, &mut Reader<'_>),
+    ) -> Option<usize> {
+        let items = self.optional(list, |raw| raw.array(list))?;
+        let origin = &self.origin_of(list);
+        for (index, item) in items.iter().enumerate() {
+            let Value::Table(table) = item else {
+                let problem = value::no_tables(list).of_item(index + 1);
+                self.fault_in(list, problem, origin.clone());
+                continue;
+            };
+            let scope = Scope::Entry {
+                list,
+                index,
+                origin,
+            };
+            let mut reader = Reader {
+                table,
+                scope,
+                asked: Vec::new(),
+                errors: Vec::new(),
+            };
+            read(index, &mut reader);
+            self.errors.extend(reader.finish());
+        }
+        Some(items.len())
     }
 
     /// Whether `key` is written anywhere.
@@ -126,10 +146,7 @@ impl<'a> Reader<'a> {
 
     /// Notes that `key` is wrong for a reason that lies in more than its own value.
     pub(super) fn fault(&mut self, key: &str, problem: impl Into<String>) {
-        let origin = self
-            .in_environment(key)
-            .or_else(|| self.in_table(key))
-            .map_or(Origin::Nowhere, |raw| self.origin(raw));
+        let origin = self.origin_of(key);
         self.fault_in(key, Problem::new(problem), origin);
     }
 
@@ -231,6 +248,13 @@ impl<'a> Reader<'a> {
             problem,
             origin,
         });
+    }
+
+    /// Where the value of `key` was written.
+    fn origin_of(&self, key: &str) -> Origin {
+        self.in_environment(key)
+            .or_else(|| self.in_table(key))
+            .map_or(Origin::Nowhere, |raw| self.origin(raw))
     }
 
     /// Where `raw` was written.

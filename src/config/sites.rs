@@ -9,21 +9,16 @@ use crate::domain::site::{CustomerId, SiteId};
 /// What the configuration says of sites.
 pub(super) fn directory(reader: &mut Reader<'_>, customers: &[CustomerId]) -> SiteDirectory {
     let mut directory = SiteDirectory::new(reader.optional("timezone", value::zone));
-    let Some((tables, origin)) = reader.tables("sites") else {
-        return directory;
-    };
-    for (index, table) in tables.iter().enumerate() {
-        reader.entry(("sites", index), (table, &origin), |entry| {
-            if let Some((customer, id, site)) = site(entry, customers)
-                && directory.insert(customer, id, site).is_err()
-            {
-                entry.fault(
-                    "id",
-                    format!("site {id} of customer {customer} is listed twice"),
-                );
-            }
-        });
-    }
+    reader.entries("sites", |_, entry| {
+        if let Some((customer, id, site)) = site(entry, customers)
+            && directory.insert(customer, id, site).is_err()
+        {
+            entry.fault(
+                "id",
+                format!("site {id} of customer {customer} is listed twice"),
+            );
+        }
+    });
     directory
 }
 
@@ -55,7 +50,7 @@ fn site(
     };
     let customer = match customers {
         [] => entry.optional("customer_id", own),
-        [only] => Some(entry.or("customer_id", *only, own)),
+        [only] => entry.right_or("customer_id", *only, own),
         _ => entry.required(
             "customer_id",
             "is missing: with several customers, each site must say whose it is",

@@ -382,6 +382,121 @@ fn each_wrong_value_is_refused_with_what_would_be_right() {
     }
 }
 
+/// What is wrong with `setup` is told in these lines and no others, in this order.
+#[track_caller]
+fn assert_errors(setup: &Setup, expected: &[&str]) {
+    let errors = setup.errors();
+    let as_expected = |(error, expected): (&String, &&str)| error.contains(expected);
+    assert!(
+        errors.len() == expected.len() && errors.iter().zip(expected).all(as_expected),
+        "{errors:#?}\nare not\n{expected:#?}"
+    );
+}
+
+#[test]
+fn every_faulty_item_of_a_list_is_told_with_its_place() {
+    let file = Setup::minimal().file(&format!(
+        "sites = [1, {{ id = 0 }}, \"x\"]\n[cors]\nallowed_origins = [\"*\", \"https://a.b\", \"nope\"]\n\
+         [[clients]]\nname = \"web\"\nkey_sha256 = [\"zz\", \"{KEY}\", \"{KEY}\", 7]\ncustomer_ids = [9, \"x\"]\nsite_ids = [1, 0, 1]"
+    ));
+    let variable = Setup::minimal().set("PITAYA_UPSTREAM__CUSTOMER_IDS", "123,,x");
+
+    assert_errors(
+        &file,
+        &[
+            "sites (PITAYA_SITES): must be a list of tables",
+            "sites[1].id",
+            "sites (PITAYA_SITES): must be a list of tables",
+            "clients[0].key_sha256 (PITAYA_CLIENTS): is not a SHA-256 hash",
+            "clients[0].key_sha256 (PITAYA_CLIENTS): lists a hash twice (item 3)",
+            "clients[0].key_sha256 (PITAYA_CLIENTS): must be a text in quotes, not an integer (item 4)",
+            "clients[0].customer_ids (PITAYA_CLIENTS): \"9\" is not one of upstream.customer_ids (item 1)",
+            "clients[0].customer_ids (PITAYA_CLIENTS): must be a whole number",
+            "clients[0].site_ids (PITAYA_CLIENTS): \"0\" is not an id",
+            "clients[0].site_ids (PITAYA_CLIENTS): 1 is listed twice (item 3)",
+            "cors.allowed_origins (PITAYA_CORS__ALLOWED_ORIGINS): \"*\" is not an exact origin",
+            "cors.allowed_origins (PITAYA_CORS__ALLOWED_ORIGINS): \"nope\" is not an exact origin",
+        ],
+    );
+    assert_errors(
+        &variable,
+        &[
+            "\"\" is not a whole number (item 2)",
+            "\"x\" is not a whole number (item 3)",
+        ],
+    );
+}
+
+#[test]
+fn every_fault_of_a_url_is_told() {
+    let setup = Setup::minimal()
+        .set(
+            "PITAYA_UPSTREAM__BASE_URL",
+            "http://u:hush@example.com/?a#b",
+        )
+        .set(
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "http://u:hush@collector:4318/?a",
+        );
+
+    assert_errors(
+        &setup,
+        &[
+            "upstream.base_url (PITAYA_UPSTREAM__BASE_URL): must not hold a user name or password",
+            "must not have a fragment",
+            "must be https",
+            "must not have a query",
+            "OTEL_EXPORTER_OTLP_ENDPOINT: must not hold a user name or password",
+            "OTEL_EXPORTER_OTLP_ENDPOINT: must not have a query",
+        ],
+    );
+}
+
+#[test]
+fn what_clients_share_is_told_whatever_else_is_wrong_with_them() {
+    let setup = Setup::minimal().file(&format!(
+        "[[clients]]\nname = \"web\"\nkey_sha256 = [\"zz\"]\n\
+         [[clients]]\nname = \"\"\nkey_sha256 = \"{KEY}\"\n\
+         [[clients]]\nname = \"web\"\nkey_sha256 = [\"yy\", \"{KEY}\"]"
+    ));
+
+    assert_errors(
+        &setup,
+        &[
+            "clients[0].key_sha256 (PITAYA_CLIENTS): is not a SHA-256 hash",
+            "clients[1].name",
+            "clients[2].name (PITAYA_CLIENTS): \"web\" is the name of another client too",
+            "clients[2].key_sha256 (PITAYA_CLIENTS): is not a SHA-256 hash",
+            "clients[2].key_sha256 (PITAYA_CLIENTS): holds a key of clients[1] too",
+        ],
+    );
+}
+
+#[test]
+fn a_wrong_value_is_not_told_a_second_time_by_what_its_default_would_have_meant() {
+    let site = Setup::minimal().file("[[sites]]\nid = 2\n[[sites]]\nid = 2\ncustomer_id = 9");
+    let auth = Setup::minimal().set("PITAYA_AUTH", "Disabled");
+    let listen = Setup::minimal()
+        .set("PITAYA_LISTEN", "8080")
+        .set("PITAYA_ADMIN_LISTEN", "127.0.0.1:8080");
+    let mut clients_unread = Setup::minimal().set("PITAYA_AUTH", "required");
+    clients_unread.file = Some(clients_unread.folder.path().join("missing.toml"));
+
+    assert_errors(
+        &site,
+        &["sites[1].customer_id (PITAYA_SITES): \"9\" is not one of"],
+    );
+    assert_errors(
+        &auth,
+        &["auth (PITAYA_AUTH): \"Disabled\" is not \"required\" or"],
+    );
+    assert_errors(
+        &listen,
+        &["listen (PITAYA_LISTEN): \"8080\" is not an IP address"],
+    );
+    assert_errors(&clients_unread, &["missing.toml"]);
+}
+
 #[test]
 fn plain_http_is_for_loopback_hosts() {
     for url in [

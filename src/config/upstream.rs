@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use url::Url;
 
-use super::error::Problem;
+use super::error::Problems;
 use super::reader::Reader;
 use super::value::{self, Raw};
 use super::{Purpose, secret};
@@ -119,6 +119,6 @@ pub(super) fn customers(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Vec<Cu
 }
 
 /// A list of customer ids, each once, at least one.
-pub(super) fn customer_ids(raw: Raw<'_>) -> Result<BTreeSet<CustomerId>, Problem> {
-    value::ids(raw, CustomerId::new)
+fn customer_ids(raw: Raw<'_>) -> Result<BTreeSet<CustomerId>, Problems> {
+    value::ids(raw, |number| value::id(number, CustomerId::new))
 }

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use toml::{Table, Value};
 use url::{Host, Url};
 
-use super::error::Problem;
+use super::error::{Problem, Problems};
 use crate::domain::bucket::{Bucket, VendorBucket};
 
 /// Longer than any span that makes sense here, and short enough that no arithmetic on times overflows.
@@ -72,28 +72,28 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// The tables of the list `key`; a variable holds it as a TOML array of inline tables.
-    pub(super) fn tables(self, key: &str) -> Result<Vec<Table>, Problem> {
-        let wrong = || {
-            Problem::new(format!(
-                "must be a list of tables: [[{key}]] in the file, or [{{ … }}, {{ … }}] in the variable"
-            ))
-        };
-        let parsed;
-        let list = match self {
-            Self::Toml(list) => list,
-            Self::NotText => return Err(wrong()),
+    /// The items of the list of tables `key`, whatever they are; a variable holds it as a TOML array of inline tables.
+    pub(super) fn array(self, key: &str) -> Result<Vec<Value>, Problem> {
+        let wrong = || no_tables(key);
+        match self {
+            Self::Toml(list) => list.as_array().cloned().ok_or_else(wrong),
+            Self::NotText => Err(wrong()),
             Self::Text(text) => {
-                let document: Table = format!("list = {text}").parse().map_err(|_| wrong())?;
-                parsed = document.get("list").cloned().ok_or_else(wrong)?;
-                &parsed
+                let mut document: Table = format!("list = {text}").parse().map_err(|_| wrong())?;
+                match document.remove("list") {
+                    Some(Value::Array(items)) => Ok(items),
+                    _ => Err(wrong()),
+                }
             }
-        };
-        let tables = list.as_array().ok_or_else(wrong)?.iter();
-        tables
-            .map(|table| table.as_table().cloned().ok_or_else(wrong))
-            .collect()
+        }
     }
+}
+
+/// Says that `key` is no list of tables.
+pub(super) fn no_tables(key: &str) -> Problem {
+    Problem::new(format!(
+        "must be a list of tables: [[{key}]] in the file, or [{{ … }}, {{ … }}] in the variable"
+    ))
 }
 
 fn article(value: &Value) -> String {
@@ -219,77 +219,111 @@ pub(super) fn vendor_bucket(raw: Raw<'_>) -> Result<VendorBucket, Problem> {
 /// A URL of the vendor: `https`, or `http` on a loopback host, so that no token crosses a network in the clear.
 ///
 /// The text is never repeated in the message, since it may hold a password.
-pub(super) fn vendor_url(raw: Raw<'_>) -> Result<Url, Problem> {
-    let problem = |text: &str| Err(Problem::new(text));
-    let Ok(url) = Url::parse(raw.text()?) else {
-        return problem("is not a URL, such as https://api.example.com");
-    };
+pub(super) fn vendor_url(raw: Raw<'_>) -> Result<Url, Problems> {
+    let (url, problems) = vendor(raw)?;
+    Problems::or(problems, url)
+}
+
+/// A [`vendor_url`] that paths are put behind.
+pub(super) fn vendor_base_url(raw: Raw<'_>) -> Result<Url, Problems> {
+    let (url, mut problems) = vendor(raw)?;
+    if url.query().is_some() {
+        problems.push(Problem::new("must not have a query (?…)"));
+    }
+    Problems::or(problems, url)
+}
+
+/// A URL, and what keeps it from being the vendor's.
+fn vendor(raw: Raw<'_>) -> Result<(Url, Vec<Problem>), Problem> {
+    let url = Url::parse(raw.text()?)
+        .map_err(|_| Problem::new("is not a URL, such as https://api.example.com"))?;
     let loopback = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => return problem("has no host; write a URL such as https://api.example.com"),
+        None => {
+            return Err(Problem::new(
+                "has no host; write a URL such as https://api.example.com",
+            ));
+        }
     };
+    let mut problems = Vec::new();
+    let mut must = |text: &str| problems.push(Problem::new(format!("must {text}")));
     if !url.username().is_empty() || url.password().is_some() {
-        return problem("must not hold a user name or password");
+        must("not hold a user name or password");
     }
     if url.fragment().is_some() {
-        return problem("must not have a fragment (#…)");
+        must("not have a fragment (#…)");
     }
     match url.scheme() {
-        "https" => Ok(url),
-        "http" if loopback => Ok(url),
-        "http" => problem(
-            "must be https: plain http is accepted for loopback hosts only (localhost, 127.0.0.1, [::1])",
+        "https" => {}
+        "http" if loopback => {}
+        "http" => must(
+            "be https: plain http is accepted for loopback hosts only (localhost, 127.0.0.1, [::1])",
         ),
-        _ => problem("must be an https URL"),
+        _ => must("be an https URL"),
     }
-}
-
-/// A [`vendor_url`] that paths are put behind.
-pub(super) fn vendor_base_url(raw: Raw<'_>) -> Result<Url, Problem> {
-    let url = vendor_url(raw)?;
-    if url.query().is_some() {
-        return Err(Problem::new("must not have a query (?…)"));
-    }
-    Ok(url)
+    Ok((url, problems))
 }
 
 /// The base URL of a collector of traces. Unlike the vendor's, it gets no secret of ours, so it may be plain http.
-pub(super) fn collector(raw: Raw<'_>) -> Result<Url, Problem> {
+pub(super) fn collector(raw: Raw<'_>) -> Result<Url, Problems> {
     let url = Url::parse(raw.text()?)
         .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
-    let Some(url) = url else {
-        return Err(Problem::new("is not a URL, such as http://localhost:4318"));
-    };
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some())
+        .ok_or_else(|| Problem::new("is not a URL, such as http://localhost:4318"))?;
+    let mut problems = Vec::new();
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Problem::new("must not hold a user name or password"));
+        problems.push(Problem::new("must not hold a user name or password"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(Problem::new("must not have a query (?…) or fragment (#…)"));
+        problems.push(Problem::new("must not have a query (?…) or fragment (#…)"));
     }
-    Ok(url)
+    Problems::or(problems, url)
+}
+
+/// Every item of a list, or what is wrong with each that is wrong.
+pub(super) fn every<T>(
+    raw: Raw<'_>,
+    mut parse: impl FnMut(Raw<'_>) -> Result<T, Problem>,
+) -> Result<Vec<T>, Problems> {
+    let items = raw.items();
+    let several = items.len() > 1;
+    let mut values = Vec::new();
+    let mut problems = Vec::new();
+    for (index, item) in items.into_iter().enumerate() {
+        match parse(item) {
+            Ok(value) => values.push(value),
+            Err(problem) if several => problems.push(problem.of_item(index + 1)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    Problems::or(problems, values)
 }
 
 /// A list of ids, each once, at least one.
-pub(super) fn ids<T: Ord>(
+pub(super) fn ids<T: Ord + Copy>(
     raw: Raw<'_>,
-    id: impl Fn(u64) -> Option<T>,
-) -> Result<BTreeSet<T>, Problem> {
+    id: impl Fn(u64) -> Result<T, Problem>,
+) -> Result<BTreeSet<T>, Problems> {
     let mut ids = BTreeSet::new();
-    for item in raw.items() {
+    every(raw, |item| {
         let number = item.number()?;
-        let id = id(number)
-            .ok_or_else(|| Problem::echo(number, "an id, a whole number from 1 to 2^53 - 1"))?;
-        if !ids.insert(id) {
-            return Err(Problem::new(format!("{number} is listed twice")));
+        if ids.insert(id(number)?) {
+            Ok(())
+        } else {
+            Err(Problem::new(format!("{number} is listed twice")))
         }
-    }
+    })?;
     if ids.is_empty() {
-        return Err(Problem::new(
-            "is an empty list; name at least one id, or leave the key out",
-        ));
+        return Err(
+            Problem::new("is an empty list; name at least one id, or leave the key out").into(),
+        );
     }
     Ok(ids)
+}
+
+/// The id `number`, as `id` takes it.
+pub(super) fn id<T>(number: u64, id: impl Fn(u64) -> Option<T>) -> Result<T, Problem> {
+    id(number).ok_or_else(|| Problem::echo(number, "an id, a whole number from 1 to 2^53 - 1"))
 }

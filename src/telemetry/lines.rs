@@ -15,7 +15,7 @@ const ENOUGH: usize = 64 << 10;
 /// Where a slow reader lets more than this pile up, the newest lines are dropped.
 const MOST: usize = 16 << 20;
 /// How long the end waits for a reader of logs that takes nothing.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+pub(super) const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// Counts lines that were dropped.
 pub(super) const DROPPED: &str = "pitaya_log_lines_dropped_total";
@@ -141,7 +141,7 @@ impl Drop for Flush {
         self.lines.lock().ending = true;
         self.lines.0.changed.notify_one();
         // The thread never sends: what is heard is that it has ended.
-        let _ = self.ended.recv_timeout(LAST_WORDS);
+        let _ = self.ended.recv_timeout(LAST_LINES);
     }
 }
 

@@ -37,6 +37,9 @@ const SECONDS: [f64; 17] = [
 /// How often metrics are tidied; histograms grow between two times.
 const UPKEEP: Duration = Duration::from_secs(5);
 
+/// How long it may take to drop the [`Guard`]: to send the last traces, and then to write the last lines.
+pub const LAST_WORDS: Duration = traces::LAST_CHANCE.saturating_add(lines::LAST_LINES);
+
 /// What logs and traces are told by the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {

@@ -21,7 +21,7 @@ const NAME: &str = "pitaya";
 /// How long one batch may take to be sent.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the end of the process may wait for what is not sent yet.
-const LAST_CHANCE: Duration = Duration::from_secs(3);
+pub(super) const LAST_CHANCE: Duration = Duration::from_millis(1500);
 
 /// A layer of whatever kind.
 pub(super) type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;

@@ -9,6 +9,7 @@
 mod access;
 mod cache;
 mod cache_model;
+mod ci;
 mod document;
 mod edges;
 mod faults;
