@@ -13,9 +13,9 @@ use crate::config::Config;
 use crate::domain::batch::Bounds;
 use crate::domain::query::{Partial, Query};
 use crate::http::{self, AppState, Limits, Parts, StartupFact};
-use crate::service::{self, Progress, TrafficService};
+use crate::service::{self, Progress, TrafficService, Unanswered};
 use crate::telemetry;
-use crate::upstream::{StartError, Upstream, UpstreamError};
+use crate::upstream::{StartError, Upstream};
 
 /// How long after the signal to end a renewal of the tokens is waited for, which is nearly all of the 30 s that are promised: a vendor
 /// that rotates refresh tokens gives each to us but once.
@@ -81,7 +81,7 @@ impl App {
     }
 
     /// Answers a query before anybody asks it, so that its figures and sites are known.
-    pub async fn ask_ahead(&self, query: &Query) -> Result<(), Arc<UpstreamError>> {
+    pub async fn ask_ahead(&self, query: &Query) -> Result<(), Unanswered> {
         let progress = Progress::default();
         self.service
             .answer(query, Partial::Deny, self.request_timeout, &progress)

@@ -61,6 +61,8 @@ pub(super) struct Visit {
     pub(super) id: RequestId,
     /// Where to tell of the vendor's reports that are waited for.
     pub(super) progress: Arc<Progress>,
+    /// For what is still to be sent when the answer leaves.
+    pub(super) admitted: Option<Arc<Admitted>>,
 }
 
 /// Admits a request, lets the router's routes answer it, and accounts for it.
@@ -77,10 +79,11 @@ pub(super) async fn around(
         match arrival.admit(&state, &head) {
             Ok(()) => {
                 let mut request = Request::from_parts(head, body);
-                if let Some(visit) = arrival.visit() {
+                let visit = arrival.visit();
+                if let Some(visit) = &visit {
                     let extensions = request.extensions_mut();
                     extensions.insert(Arc::clone(&visit.caller));
-                    extensions.insert(visit);
+                    extensions.insert(visit.clone());
                 }
                 arrival.unless_it_panics(next.run(request)).await
             }
@@ -199,11 +202,13 @@ impl Arrival {
         Ok(())
     }
 
+    /// What there is to tell the handler, which is made once: whoever has it is being answered.
     fn visit(&mut self) -> Option<Visit> {
         self.caller.as_ref().map(|caller| Visit {
             caller: Arc::clone(caller),
             id: self.id.clone(),
             progress: self.observation.progress(),
+            admitted: self.admitted.take().map(Arc::new),
         })
     }
 

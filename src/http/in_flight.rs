@@ -10,7 +10,8 @@ pub(super) struct InFlight {
     now: Arc<AtomicUsize>,
 }
 
-/// One request being answered; it is over when this is dropped, as happens too when its caller leaves.
+/// One request being answered; it is over when this is dropped, as happens too when its caller leaves. An answer that is written as it
+/// is sent has it until it is sent.
 #[derive(Debug)]
 pub(super) struct Admitted(Arc<AtomicUsize>);
 

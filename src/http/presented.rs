@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
 use super::fields::{Field, Fields};
+use super::in_flight::Admitted;
 use super::present::{self, Coding, Format, Large, Rendition, SiteProblem};
 use super::problem::{ApiError, ProblemKind, public_detail};
 use super::questions::Question;
@@ -139,13 +140,15 @@ impl Presented {
         }
     }
 
-    /// The reply that shows it to a caller of those header fields. What is encoded for it is kept beside the plain bytes.
+    /// The reply that shows it to a caller of those header fields. What is encoded for it is kept beside the plain bytes; what is too
+    /// large for that counts as `admitted` until it is sent.
     pub(super) async fn respond(
         self,
         service: &TrafficService,
         question: &Question,
         headers: &HeaderMap,
         now: Timestamp,
+        admitted: Option<&Arc<Admitted>>,
     ) -> Result<Reply, ApiError> {
         if let Some(reply) = self.respond_at_once(question, headers, now)? {
             return Ok(reply);
@@ -159,7 +162,9 @@ impl Presented {
                 }
                 Body::from(bytes)
             }
-            Content::Large(large) => Body::new(Streamed::new(Arc::clone(large), coding)),
+            Content::Large(large) => {
+                Body::new(Streamed::new(Arc::clone(large), coding, admitted.cloned()))
+            }
         };
         Ok(self.with_body(body, question.format, coding, now))
     }

@@ -1,56 +1,122 @@
 //! The body of an answer that is written as it is sent.
 
-use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::task::yield_now;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
 
+use super::in_flight::Admitted;
 use super::present::{Coding, Large, Pieces};
+use super::server::WRITE_STALL;
 
 /// Writes a piece whenever the connection has room for one, and lets the thread's other connections go between two.
+///
+/// A caller of HTTP/2 that takes nothing holds up its own stream and nothing else, so that no deadline of its connection's goes off,
+/// and nobody polls this. What the body is written from is large, and is therefore let go of by a task of its own.
 pub(super) struct Streamed {
-    pieces: Pieces,
+    source: Arc<Mutex<Source>>,
     /// How many bytes are left, where a coding does not hide it.
     left: Option<u64>,
     pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    _watch: AbortOnDropHandle<()>,
 }
 
+/// What a body is written from.
+struct Source {
+    /// `None` once nobody has asked for any of it for too long.
+    written: Option<Written>,
+    asked_at: Instant,
+}
+
+struct Written {
+    pieces: Pieces,
+    _admitted: Option<Arc<Admitted>>,
+}
+
+/// The caller has taken nothing for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the caller takes nothing of its answer")]
+pub(super) struct Stalled;
+
 impl Streamed {
-    pub(super) fn new(large: Arc<Large>, coding: Coding) -> Self {
+    /// The body of a `large` answer in a coding, whose request is `admitted` until it is sent.
+    pub(super) fn new(large: Arc<Large>, coding: Coding, admitted: Option<Arc<Admitted>>) -> Self {
         let length = u64::try_from(large.length()).ok();
+        let source = Arc::new(Mutex::new(Source {
+            written: Some(Written {
+                pieces: large.pieces(coding),
+                _admitted: admitted,
+            }),
+            asked_at: Instant::now(),
+        }));
+        let watch = tokio::spawn(watch(Arc::downgrade(&source)));
         Self {
+            source,
             left: length.filter(|_| coding == Coding::Identity),
-            pieces: large.pieces(coding),
             pause: None,
+            _watch: AbortOnDropHandle::new(watch),
         }
     }
 }
 
+/// Lets go of what a body is written from, once nobody has asked for any of it for too long.
+async fn watch(source: Weak<Mutex<Source>>) {
+    let mut until = Instant::now() + WRITE_STALL;
+    loop {
+        sleep_until(until).await;
+        let Some(source) = source.upgrade() else {
+            return;
+        };
+        let mut source = lock(&source);
+        until = source.asked_at + WRITE_STALL;
+        if until <= Instant::now() {
+            source.written = None;
+            return;
+        }
+    }
+}
+
+fn lock(source: &Mutex<Source>) -> MutexGuard<'_, Source> {
+    source.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Body for Streamed {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Stalled;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Stalled>>> {
+        let Self {
+            source,
+            left,
+            pause,
+            ..
+        } = self.get_mut();
+        let mut source = lock(source);
+        source.asked_at = Instant::now();
+        let Some(written) = &mut source.written else {
+            return Poll::Ready(Some(Err(Stalled)));
+        };
         loop {
-            if let Some(pause) = &mut self.pause {
+            if let Some(pause) = pause {
                 ready!(pause.as_mut().poll(cx));
             }
             // A task that merely wakes itself would be run again before anything new is read from the network.
-            self.pause = Some(Box::pin(yield_now()));
-            let Some(piece) = self.pieces.next() else {
+            *pause = Some(Box::pin(yield_now()));
+            let Some(piece) = written.pieces.next() else {
                 return Poll::Ready(None);
             };
             if piece.is_empty() {
                 continue;
             }
-            if let Some(left) = &mut self.left {
+            if let Some(left) = left {
                 *left = left.saturating_sub(piece.len() as u64);
             }
             return Poll::Ready(Some(Ok(Frame::data(piece))));
@@ -58,7 +124,9 @@ impl Body for Streamed {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pieces.ended()
+        let source = lock(&self.source);
+        let written = source.written.as_ref();
+        written.is_some_and(|written| written.pieces.ended())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -70,14 +138,18 @@ impl Body for Streamed {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use std::time::Duration;
+
     use http_body_util::BodyExt;
+    use tokio::time::sleep;
 
     use super::*;
+    use crate::http::in_flight::InFlight;
     use crate::http::present::samples::large;
 
     #[tokio::test]
     async fn other_tasks_get_their_turn_between_two_pieces() {
-        let mut body = Streamed::new(large(10), Coding::Identity);
+        let mut body = Streamed::new(large(10), Coding::Identity, None);
         let turns = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&turns);
         tokio::spawn(async move {
@@ -104,8 +176,8 @@ mod tests {
     #[tokio::test]
     async fn the_length_is_told_unless_a_coding_hides_it() {
         let length = large(5).length() as u64;
-        let mut plain = Streamed::new(large(5), Coding::Identity);
-        let coded = Streamed::new(large(5), Coding::Gzip);
+        let mut plain = Streamed::new(large(5), Coding::Identity, None);
+        let coded = Streamed::new(large(5), Coding::Gzip, None);
         assert_eq!(plain.size_hint().exact(), Some(length));
         assert_eq!(coded.size_hint().exact(), None);
 
@@ -123,11 +195,60 @@ mod tests {
     async fn a_caller_who_leaves_in_the_middle_leaves_nothing_behind() {
         let large = large(5);
         let held = Arc::downgrade(&large);
-        let mut body = Streamed::new(large, Coding::Zstd);
+        let mut body = Streamed::new(large, Coding::Zstd, None);
         body.frame().await.unwrap().unwrap();
 
         drop(body);
 
         assert!(held.upgrade().is_none());
+    }
+
+    /// Longer than nobody may ask for anything.
+    const TOO_LONG: Duration = Duration::from_secs(31);
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_for_too_long_gets_no_more_and_holds_nothing() {
+        let (large, in_flight) = (large(5), InFlight::new(1));
+        let held = Arc::downgrade(&large);
+        let mut body = Streamed::new(large, Coding::Identity, in_flight.admit().map(Arc::new));
+        body.frame().await.unwrap().unwrap();
+        assert_eq!(in_flight.now(), 1);
+
+        sleep(TOO_LONG).await;
+
+        assert!(held.upgrade().is_none());
+        assert_eq!(in_flight.now(), 0);
+        assert!(!body.is_end_stream());
+        assert!(body.frame().await.unwrap().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_a_little_now_and_then_gets_everything() {
+        let mut body = Streamed::new(large(5), Coding::Identity, None);
+        let mut pieces = 0;
+
+        while let Some(piece) = body.frame().await {
+            piece.unwrap();
+            pieces += 1;
+            sleep(TOO_LONG / 2).await;
+        }
+
+        assert_eq!(pieces, 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_watches_a_body_that_is_gone() {
+        let body = Streamed::new(large(5), Coding::Identity, None);
+        let tasks = || {
+            tokio::runtime::Handle::current()
+                .metrics()
+                .num_alive_tasks()
+        };
+        assert_eq!(tasks(), 1);
+
+        drop(body);
+        yield_now().await;
+
+        assert_eq!(tasks(), 0);
     }
 }

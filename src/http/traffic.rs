@@ -75,7 +75,13 @@ pub(super) async fn finish(
     let now = state.parts().clock.now();
     let service = &state.parts().service;
     presented
-        .respond(service, &question, &request.headers, now)
+        .respond(
+            service,
+            &question,
+            &request.headers,
+            now,
+            visit.admitted.as_ref(),
+        )
         .await
 }
 
@@ -89,6 +95,7 @@ async fn answer(
         caller,
         id,
         progress,
+        ..
     } = visit;
     let Question { key, partial, .. } = question;
     let patience = parts.settings.request_timeout;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use super::budget::Share;
 use crate::domain::site::SiteId;
 use crate::domain::table::Table;
 use crate::upstream::UpstreamError;
@@ -25,6 +26,8 @@ pub struct Answer {
     pub expires_at: Timestamp,
     /// What could not be had, by site; empty unless the query allows a partial answer.
     pub errors: Vec<SiteError>,
+    /// What it has of the memory for answers under way.
+    pub share: Share,
     /// Where the figures came from.
     pub outcome: CacheOutcome,
     /// The cache's epoch when the question was asked, and how many names had been learned when its names were read: after a purge or
@@ -32,6 +35,17 @@ pub struct Answer {
     pub epoch: u64,
     /// How long each step took.
     pub timings: Timings,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// The answers under way take all the memory that there is for them.
+    #[error("no room for the answer")]
+    NoRoom,
+    /// The vendor could not be had.
+    #[error(transparent)]
+    Upstream(#[from] Arc<UpstreamError>),
 }
 
 /// What is known of a site.

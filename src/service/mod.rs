@@ -1,6 +1,7 @@
 //! From a query to its answer: plan, look up, fetch what is missing, roll up.
 
 mod answer;
+mod budget;
 mod calendar;
 mod fetch;
 mod inventory;
@@ -9,7 +10,8 @@ mod prospects;
 mod summary;
 
 pub use crate::cache::{AnswerKey, RenderedAnswer};
-pub use answer::{Answer, CacheOutcome, Forward, SiteError, SiteInfo, Stale, Timings};
+pub use answer::{Answer, CacheOutcome, Forward, SiteError, SiteInfo, Stale, Timings, Unanswered};
+pub use budget::Share;
 pub use progress::Progress;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +26,7 @@ use metrics::Counter;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
+use self::budget::{Budget, Needs};
 use self::calendar::Calendar;
 use self::fetch::{Engine, Haul};
 use self::inventory::Inventory;
@@ -59,6 +62,9 @@ pub struct Settings {
 /// Rendered answers get one part in so many of the memory, figures the rest: an answer can be made again without the vendor.
 const ANSWERS_SHARE: u64 = 4;
 
+/// Answers under way get as much again as one part in so many of that memory: a few of the largest, or many large ones.
+const UNDER_WAY_SHARE: u64 = 4;
+
 /// Rolling up more cells than this takes milliseconds, in which the other connections of the thread would wait.
 const MANY_CELLS: usize = 5_000;
 
@@ -68,6 +74,7 @@ const QUERIES: &str = "pitaya_cache_queries_total";
 pub struct TrafficService {
     engine: Arc<Engine>,
     answers: AnswerStore,
+    budget: Budget,
     policy: Policy,
     base_bucket: VendorBucket,
     directory: Arc<SiteDirectory>,
@@ -92,6 +99,7 @@ impl TrafficService {
         let cells = Arc::new(cells);
         Self {
             answers: AnswerStore::new(for_answers),
+            budget: Budget::new(settings.max_bytes / UNDER_WAY_SHARE),
             engine: Arc::new(Engine {
                 cells,
                 upstream,
@@ -110,18 +118,23 @@ impl TrafficService {
     ///
     /// # Errors
     ///
-    /// Why a figure could not be had, where `partial` denies an answer without it.
+    /// [`Unanswered::NoRoom`] if so much else is being answered that there is no memory for it, else why a figure could not be had,
+    /// where `partial` denies an answer without it.
     pub async fn answer(
         &self,
         query: &Query,
         partial: Partial,
         patience: Duration,
         progress: &Progress,
-    ) -> Result<Answer, Arc<UpstreamError>> {
+    ) -> Result<Answer, Unanswered> {
+        let deadline = Instant::now() + patience;
+        let plan = Plan::new(query, self.base_bucket);
+        // Who waits here has asked nobody for anything yet: no fetch, and no other query but for room, waits for it.
+        let room = self.budget.take(Needs::of(query, &plan), deadline).await;
+        let room = room.ok_or(Unanswered::NoRoom)?;
         let began = Instant::now();
         let now = self.clock.now();
         let epoch = self.engine.cells.epoch();
-        let plan = Plan::new(query, self.base_bucket);
         let calendar = Calendar::new(query, &self.directory, now);
         let looked_up_at = self.engine.cells.landings();
         let span = tracing::info_span!(target: "pitaya::span", "plan");
@@ -149,18 +162,11 @@ impl TrafficService {
 
         let haul = self
             .engine
-            .bring(
-                wanted,
-                &mut grid,
-                looked_up_at,
-                good,
-                began + patience,
-                progress,
-            )
+            .bring(wanted, &mut grid, looked_up_at, good, deadline, progress)
             .await;
         let fetched = Instant::now();
         if let (Partial::Deny, Some(error)) = (partial, worst(&haul.failures)) {
-            return Err(error);
+            return Err(error.into());
         }
 
         let (asked, policy) = (query.clone(), self.policy);
@@ -168,12 +174,12 @@ impl TrafficService {
         let roll = move || {
             let _span = span.entered();
             let table = roll_up(&asked, &plan, &grid, &calendar.shapes());
-            (
-                table,
-                Summary::of(&asked, &plan, &calendar, &policy, &grid, now),
-            )
+            let summary = Summary::of(&asked, &plan, &calendar, &policy, &grid, now);
+            drop(grid);
+            // It has come along, since a caller that leaves stops nothing here.
+            (table, summary, room.without_cells())
         };
-        let (table, summary) = if needed <= MANY_CELLS {
+        let (table, summary, share) = if needed <= MANY_CELLS {
             roll()
         } else {
             let rolled = spawn_blocking(roll).await;
@@ -190,6 +196,7 @@ impl TrafficService {
             provisional_from: summary.provisional_from,
             expires_at: summary.expires_at,
             errors: site_errors(query, haul.failures),
+            share,
             outcome,
             epoch: epoch + names,
             timings: Timings {

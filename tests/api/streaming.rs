@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::time::Duration;
 
-use reqwest::{Response, StatusCode};
+use futures_util::future::join_all;
+use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{TestApp, cache_status};
+use crate::support::{Setup, TestApp, cache_status, problem};
 
 const FORMS: [&str; 3] = ["json", "csv", "ndjson"];
 const CODINGS: [&str; 3] = ["zstd", "br", "gzip"];
@@ -193,4 +195,126 @@ async fn a_slow_reader_of_a_large_answer_keeps_nobody_waiting() {
     assert_eq!(other["data"].as_array().unwrap().len(), 1);
     assert!(answer.starts_with(b"HTTP/1.1 200 OK"));
     assert!(answer.ends_with(&expected));
+}
+
+const SMALL: &str = "sites=750&dates=2026-02-18&metric=entrances&bucket=day";
+
+/// Room for one large answer and its figures, and not for two.
+fn cramped() -> Setup {
+    Setup::default().with("CACHE__MAX_BYTES", "20MiB")
+}
+
+/// A large answer whose caller takes nothing of it but its beginning until it is read, and yet keeps its connection in good order.
+async fn unread(app: &TestApp) -> Response {
+    let client = Client::builder()
+        .no_proxy()
+        .http2_prior_knowledge()
+        .http2_initial_stream_window_size(1024)
+        .build()
+        .unwrap();
+    // Where callers have little patience, the first fetch may take too long for them; it goes on.
+    loop {
+        let url = app.url(&format!("/v1/traffic?{}", large_query("ndjson")));
+        let response = client.get(url).send().await.unwrap();
+        if response.status() != StatusCode::GATEWAY_TIMEOUT {
+            assert_eq!(response.status(), StatusCode::OK);
+            return response;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_answer_is_in_flight_until_it_is_sent() {
+    let app = Setup::default()
+        .with("LIMITS__MAX_IN_FLIGHT", "1")
+        .start()
+        .await;
+    let large = unread(&app).await;
+
+    let (status, slug, _) = app.problem(SMALL).await;
+    let read = large.bytes().await.unwrap();
+
+    assert_eq!((status, slug.as_str()), (503, "overloaded"));
+    assert!(read.len() > LARGE);
+    // That all of it is read may be known here before it is there.
+    while app.traffic(SMALL).await.status() != StatusCode::OK {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// How many requests are being answered, but for the one that asks.
+async fn in_flight(app: &TestApp) -> usize {
+    let metrics = app.get("/metrics").send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    let mut lines = metrics.lines();
+    let value = lines.find_map(|line| line.strip_prefix("pitaya_http_requests_in_flight "));
+    value.unwrap().parse::<usize>().unwrap() - 1
+}
+
+#[tokio::test]
+async fn large_answers_that_find_no_room_wait_and_are_whole() {
+    let app = cramped().start().await;
+    let expected = app.traffic(&large_query("ndjson")).await;
+    let expected = expected.bytes().await.unwrap();
+    let first = unread(&app).await;
+    let others = join_all((0..3).map(async |_| unread(&app).await.bytes().await.unwrap()));
+    let mut others = std::pin::pin!(others);
+    let all_are_there = async {
+        while in_flight(&app).await < 4 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        _ = &mut others => panic!("there is no room for them"),
+        () = all_are_there => {}
+    }
+
+    let small = app.traffic(SMALL).await;
+    let (first, others) = tokio::join!(first.bytes(), others);
+
+    assert_eq!(small.status(), StatusCode::OK);
+    assert!(first.unwrap() == expected);
+    assert!(others.iter().all(|other| *other == expected));
+}
+
+#[tokio::test]
+async fn who_finds_no_room_in_time_is_asked_to_come_back() {
+    let app = cramped()
+        .with("LIMITS__REQUEST_TIMEOUT", "200ms")
+        .start()
+        .await;
+    let large = unread(&app).await;
+
+    let refused = app.traffic(&large_query("csv")).await;
+
+    assert_eq!(refused.headers()["retry-after"], "1");
+    let (status, slug, _) = problem(refused).await;
+    assert_eq!((status, slug.as_str()), (503, "overloaded"));
+    assert!(large.bytes().await.unwrap().len() > LARGE);
+}
+
+#[tokio::test]
+async fn a_large_answer_that_is_abandoned_frees_its_room() {
+    let app = cramped().start().await;
+    let large = unread(&app).await;
+
+    drop(large);
+
+    app.rows(&large_query("json")).await;
+}
+
+/// Time can be moved where everything is on one thread.
+#[tokio::test(flavor = "current_thread")]
+async fn a_large_answer_that_nobody_takes_frees_its_room_in_time() {
+    let app = cramped().start().await;
+    let mut large = unread(&app).await;
+    // Nobody has asked for more of it since this was written.
+    large.chunk().await.unwrap().unwrap();
+
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    tokio::time::resume();
+
+    app.rows(&large_query("json")).await;
+    assert!(large.bytes().await.is_err());
 }

@@ -57,7 +57,7 @@ impl ApiError {
             Self::UriTooLong(limit) => format!("The path and query may have {limit} bytes at most.").into(),
             Self::HeadersTooLarge { bytes, fields } => format!("There may be {fields} header fields of {bytes} bytes together at most.").into(),
             Self::RateLimited(_) => "This client's limit of requests is used up for now.".into(),
-            Self::Overloaded => "As many requests as Pitaya takes are being answered.".into(),
+            Self::Overloaded => "Pitaya is answering as much as it takes at once.".into(),
             Self::Upstream(error) => public_detail(error).into(),
             Self::Internal(_) => "Something went wrong inside Pitaya; the request_id helps its operator to find out what.".into(),
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::ProblemKind;
 use crate::http::params::{ParameterFault, Rejection};
+use crate::service::Unanswered;
 use crate::upstream::UpstreamError;
 
 /// How long callers are asked to leave us alone when we are overloaded: load spikes are short.
@@ -60,7 +61,7 @@ pub enum ApiError {
     /// The client's own limit.
     #[error("rate limited for {} ms", .0.as_millis())]
     RateLimited(Duration),
-    /// As many requests as may be are being answered.
+    /// As many requests as may be are being answered, or there is no memory for another large answer.
     #[error("overloaded")]
     Overloaded,
     /// The vendor could not be had.
@@ -158,6 +159,15 @@ pub const fn public_detail(error: &UpstreamError) -> &'static str {
         }
         UpstreamError::Credentials(_) => "The vendor refuses the credentials of this Pitaya.",
         UpstreamError::Internal(_) => "Something went wrong inside Pitaya.",
+    }
+}
+
+impl From<Unanswered> for ApiError {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::NoRoom => Self::Overloaded,
+            Unanswered::Upstream(error) => Self::Upstream(error),
+        }
     }
 }
 

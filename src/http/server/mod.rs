@@ -28,6 +28,9 @@ use super::router::Routes;
 /// How long after a failed accept the next is tried: descriptors come back as connections end.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
+/// How long a caller may take none of the bytes that are ready for it, unless something else is said.
+pub(super) const WRITE_STALL: Duration = Duration::from_secs(30);
+
 /// How patient the accept loop is, and with how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -53,7 +56,7 @@ impl Default for Limits {
         Self {
             head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
-            write_stall: Duration::from_secs(30),
+            write_stall: WRITE_STALL,
             connections: 8192,
             linger: Duration::from_millis(500),
             drain: Duration::from_secs(25),

@@ -1,0 +1,234 @@
+//! How much memory the answers under way may take together.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+use crate::domain::cell::Cell;
+use crate::domain::plan::Plan;
+use crate::domain::query::Query;
+use crate::domain::timeline::row_count;
+
+/// What an answer takes is counted in units of so many bytes.
+const UNIT: usize = 1024;
+/// Queries that need less take nothing: how many of them there may be at once is bounded elsewhere.
+const MODEST: usize = 128 * 1024;
+/// What stands beside the figures of a row: whether it is shown, and its time, as such and as text.
+const BESIDE_FIGURES: usize = 48;
+/// The state of a content coding and the pieces on their way, of an answer that may be written as it is sent.
+const CODING: usize = 4 * 1024 * 1024;
+
+/// Memory for answers under way.
+#[derive(Debug)]
+pub(super) struct Budget {
+    units: Arc<Semaphore>,
+    all: u32,
+}
+
+/// What a query needs, in bytes, while it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Needs {
+    /// For the cells that it is rolled up from.
+    cells: usize,
+    /// For its rows, until they are sent.
+    rows: usize,
+}
+
+/// What a query has of the budget while its rows are not made yet.
+#[derive(Debug)]
+pub(super) struct Room {
+    cells: Option<OwnedSemaphorePermit>,
+    rows: Share,
+}
+
+/// What an answer has of the budget, given back when it is dropped. Cloning shares it.
+#[derive(Clone, Debug, Default)]
+pub struct Share(#[expect(dead_code, reason = "it is held")] Option<Arc<OwnedSemaphorePermit>>);
+
+impl Needs {
+    pub(super) fn of(query: &Query, plan: &Plan) -> Self {
+        let cells = plan.series().len() * query.sites.len() * query.dates.len();
+        let figures = size_of::<f64>() * query.metrics.len();
+        let rows = row_count(query).saturating_mul(figures + BESIDE_FIGURES);
+        Self {
+            cells: cells.saturating_mul(size_of::<Option<Cell>>()),
+            rows: if rows > MODEST { rows + CODING } else { rows },
+        }
+    }
+}
+
+impl Budget {
+    pub(super) fn new(bytes: u64) -> Self {
+        let all = u32::try_from(bytes / UNIT as u64)
+            .unwrap_or(u32::MAX)
+            .max(1);
+        Self {
+            units: Arc::new(Semaphore::new(all as usize)),
+            all,
+        }
+    }
+
+    /// Waits until there is room, in the order of asking; `None` if there is none at the `deadline`.
+    ///
+    /// What needs more than there is at all takes all of it, so that nothing is too large to be answered alone.
+    pub(super) async fn take(&self, needs: Needs, deadline: Instant) -> Option<Room> {
+        if needs.cells.saturating_add(needs.rows) <= MODEST {
+            return Some(Room {
+                cells: None,
+                rows: Share::default(),
+            });
+        }
+        let units = |bytes: usize| {
+            let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+            units.min(self.all)
+        };
+        let rows = units(needs.rows);
+        let all = units(needs.cells).saturating_add(rows).min(self.all);
+        let taken = Arc::clone(&self.units).acquire_many_owned(all);
+        let mut taken = timeout_at(deadline, taken).await.ok()?.ok()?;
+        Some(Room {
+            cells: taken.split((all - rows) as usize),
+            rows: Share(Some(Arc::new(taken))),
+        })
+    }
+}
+
+impl Room {
+    /// Gives back what the cells had, which are not needed any more.
+    pub(super) fn without_cells(self) -> Share {
+        drop(self.cells);
+        self.rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::domain::bucket::{Bucket, VendorBucket};
+    use crate::domain::metric::Metric;
+    use crate::domain::query::{DateExpression, Fill, GroupBy};
+    use crate::domain::site::{CustomerId, SiteId};
+
+    const MINUTE: Duration = Duration::from_mins(1);
+    const MIB: usize = 1024 * 1024;
+
+    fn needs(sites: u64, dates: &str, bucket: Bucket) -> Needs {
+        let DateExpression::Range(dates) = dates.parse().unwrap() else {
+            panic!("{dates}")
+        };
+        let query = Query {
+            customer: CustomerId::new(1).unwrap(),
+            sites: (1..=sites).filter_map(SiteId::new).collect(),
+            dates,
+            metrics: vec![Metric::Entrances, Metric::WalkBys],
+            bucket,
+            hours: "00:00-24:00".parse().unwrap(),
+            group_by: GroupBy::Site,
+            fill: Fill::Null,
+        };
+        Needs::of(&query, &Plan::new(&query, VendorBucket::HOUR))
+    }
+
+    /// What needs half of the budget of these tests, most of it for its cells.
+    const HALF: Needs = Needs {
+        cells: 3 * MIB,
+        rows: 2 * MIB,
+    };
+
+    fn budget() -> Budget {
+        Budget::new(10 * MIB as u64)
+    }
+
+    async fn take(budget: &Budget, needs: Needs) -> Option<Room> {
+        budget.take(needs, Instant::now() + MINUTE).await
+    }
+
+    #[test]
+    fn a_query_needs_memory_for_its_cells_and_its_rows() {
+        let cell = size_of::<Option<Cell>>();
+
+        let total = needs(200, "2026-01-01..2026-12-31", Bucket::Total);
+        let hours = needs(100, "2026-01-01..2026-01-31", Bucket::HOUR);
+
+        assert_eq!(total.cells, 2 * 200 * 365 * cell);
+        assert_eq!(total.rows, 200 * (2 * 8 + 48));
+        assert_eq!(hours.cells, 2 * 100 * 31 * cell);
+        assert_eq!(hours.rows, 100 * 31 * 24 * (2 * 8 + 48) + CODING);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_no_room_waits_for_it_in_turn_and_not_for_ever() {
+        let budget = budget();
+        let first = take(&budget, HALF).await.unwrap();
+        let second = take(&budget, HALF).await.unwrap();
+        let began = Instant::now();
+        assert!(take(&budget, HALF).await.is_none());
+        assert_eq!(began.elapsed().as_secs(), MINUTE.as_secs());
+
+        let (third, fourth) = tokio::join!(take(&budget, HALF), async {
+            drop(first);
+            take(&budget, HALF).now_or_never()
+        });
+
+        assert!(third.is_some() && fourth.is_none());
+        drop((second, third));
+        assert!(take(&budget, HALF).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_small_waits_for_nobody() {
+        let budget = budget();
+        let _all = take(
+            &budget,
+            Needs {
+                rows: 10 * MIB,
+                ..HALF
+            },
+        )
+        .await;
+
+        let small = needs(10, "2026-01-01..2026-01-07", Bucket::HOUR);
+
+        assert!(take(&budget, small).now_or_never().flatten().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_too_large_to_be_answered_alone() {
+        for bytes in [0, MIB as u64] {
+            let budget = Budget::new(bytes);
+            let largest = Needs {
+                cells: usize::MAX,
+                rows: usize::MAX,
+            };
+
+            let room = take(&budget, largest).await;
+
+            assert!(room.is_some());
+            assert!(take(&budget, HALF).await.is_none());
+            let share = room.map(Room::without_cells);
+            assert!(take(&budget, HALF).await.is_none());
+            drop(share);
+            assert!(take(&budget, HALF).await.is_some());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cells_give_their_room_back_once_the_rows_are_made() {
+        let budget = budget();
+        let shares = [
+            take(&budget, HALF).await.unwrap().without_cells(),
+            take(&budget, HALF).await.unwrap().without_cells(),
+            take(&budget, HALF).await.unwrap().without_cells(),
+        ];
+        assert!(take(&budget, HALF).await.is_none());
+
+        drop(shares);
+
+        assert_eq!(budget.units.available_permits(), 10 * MIB / UNIT);
+    }
+}
