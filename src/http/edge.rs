@@ -79,7 +79,7 @@ pub(super) async fn around(
         match arrival.admit(&state, &head) {
             Ok(()) => {
                 let mut request = Request::from_parts(head, body);
-                let visit = arrival.visit();
+                let visit = arrival.visit(&state);
                 if let Some(visit) = &visit {
                     let extensions = request.extensions_mut();
                     extensions.insert(Arc::clone(&visit.caller));
@@ -124,7 +124,7 @@ pub(super) fn at_once(state: &AppState, head: &Parts, route: &'static str) -> St
     let answered = match begun.unwrap_or_else(|panic| Err(of_panic(&*panic))) {
         Ok(Begun::Answered(reply)) => Ok(reply),
         Err(error) => Err(error),
-        Ok(Begun::Pending(pending)) => match arrival.visit() {
+        Ok(Begun::Pending(pending)) => match arrival.visit(state) {
             Some(visit) => {
                 return Started::Waiting(Box::new(Waiting {
                     state: state.clone(),
@@ -203,11 +203,11 @@ impl Arrival {
     }
 
     /// What there is to tell the handler, which is made once: whoever has it is being answered.
-    fn visit(&mut self) -> Option<Visit> {
+    fn visit(&mut self, state: &AppState) -> Option<Visit> {
         self.caller.as_ref().map(|caller| Visit {
             caller: Arc::clone(caller),
             id: self.id.clone(),
-            progress: self.observation.progress(),
+            progress: self.observation.wait(caller, &self.id, state),
             admitted: self.admitted.take().map(Arc::new),
         })
     }

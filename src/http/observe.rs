@@ -18,9 +18,11 @@ use metrics::{
 };
 use tracing::Span;
 
+use super::auth::Caller;
 use super::params::shown;
 use super::request_id::RequestId;
 use super::router::TRAFFIC;
+use super::state::AppState;
 use crate::service::Progress;
 
 /// The histogram of request durations, in seconds; whoever installs the recorder gives it its buckets.
@@ -121,8 +123,19 @@ pub(super) struct Observation {
     uri: Uri,
     route: &'static str,
     /// `None` as long as there is nothing to wait for.
-    progress: Option<Arc<Progress>>,
+    wait: Option<Wait>,
 }
+
+/// What is told of a request whose caller leaves before it is answered.
+struct Wait {
+    progress: Arc<Progress>,
+    caller: Arc<Caller>,
+    id: RequestId,
+    state: AppState,
+}
+
+/// The caller left before its answer was there: nginx's number for it, which no answer has.
+const LEFT: u16 = 499;
 
 impl Observation {
     pub(super) fn begin(request: &Parts, route: &'static str) -> Self {
@@ -131,7 +144,7 @@ impl Observation {
             method: request.method.clone(),
             uri: request.uri.clone(),
             route,
-            progress: None,
+            wait: None,
         }
     }
 
@@ -140,14 +153,31 @@ impl Observation {
         self.route
     }
 
-    /// Where the request's handler tells of the vendor's reports that it waits for.
-    pub(super) fn progress(&mut self) -> Arc<Progress> {
-        Arc::clone(self.progress.get_or_insert_default())
+    /// Where the request's handler tells of the vendor's reports that it waits for. From now on its caller may leave.
+    pub(super) fn wait(
+        &mut self,
+        caller: &Arc<Caller>,
+        id: &RequestId,
+        state: &AppState,
+    ) -> Arc<Progress> {
+        let progress = Arc::default();
+        self.wait = Some(Wait {
+            progress: Arc::clone(&progress),
+            caller: Arc::clone(caller),
+            id: id.clone(),
+            state: state.clone(),
+        });
+        progress
     }
 
     /// Logs and counts the answer. Keys travel in header fields, of which none but the listed are logged, unless a caller puts one into
     /// its URL: an answer to such a query is an error, or a page that reads none.
-    pub(super) fn end(self, outcome: &Outcome<'_>, span: &Span, instruments: &Instruments) {
+    pub(super) fn end(mut self, outcome: &Outcome<'_>, span: &Span, instruments: &Instruments) {
+        let reports = self.wait.take().map_or(0, |wait| wait.progress.total());
+        self.tell(outcome, reports, span, instruments);
+    }
+
+    fn tell(&self, outcome: &Outcome<'_>, reports: u32, span: &Span, instruments: &Instruments) {
         let elapsed = self.began.elapsed();
         let &Outcome {
             status,
@@ -180,7 +210,7 @@ impl Observation {
             bytes,
             client,
             cache,
-            reports = self.progress.map_or(0, |progress| progress.total()),
+            reports,
             request_id,
         );
         let labels = Labels {
@@ -189,6 +219,29 @@ impl Observation {
             status,
         };
         instruments.record(labels, elapsed);
+    }
+}
+
+impl Drop for Observation {
+    fn drop(&mut self) {
+        let Some(wait) = self.wait.take() else { return };
+        let Ok(status) = StatusCode::from_u16(LEFT) else {
+            return;
+        };
+        let outcome = Outcome {
+            status,
+            bytes: None,
+            cache: None,
+            client: wait.caller.name.as_deref(),
+            request_id: wait.id.as_str(),
+        };
+        let reports = wait.progress.total();
+        self.tell(
+            &outcome,
+            reports,
+            &Span::current(),
+            wait.state.instruments(),
+        );
     }
 }
 

@@ -122,3 +122,38 @@ async fn a_configuration_that_is_printed_or_refused_shows_no_secret() {
         assert!(!told.contains("hush"), "{told}");
     }
 }
+
+#[tokio::test]
+async fn the_log_tells_of_callers_who_leave_and_not_what_they_put_into_a_wrong_parameter() {
+    let vendor = Simulator::start(Settings::default(), Clock::system())
+        .await
+        .unwrap();
+    let pitaya = Binary::serve(&vendor, &[]).await;
+    let query = "sites=750&dates=2026-02-18&metric=entrances";
+    let hold = vendor.hold_reports();
+    tokio::select! {
+        _ = pitaya.traffic(query) => panic!("the answer is held back"),
+        () = vendor.wait_for_reports(1) => {}
+    }
+    // The process sees when it sees that the caller has left.
+    while !pitaya.metrics().await.contains("status=\"499\"} 1") {
+        tokio::task::yield_now().await;
+    }
+    hold.release();
+
+    let wrong = pitaya.traffic(&format!("{query}&api_key={KEY}")).await;
+
+    assert_eq!(wrong.status(), 400);
+    pitaya.signal("TERM");
+    let log = pitaya.ended().await.log;
+    let left = log.lines().find(|line| line.contains("\"status\":499"));
+    let left = left.unwrap_or_else(|| panic!("{log}"));
+    assert!(
+        left.contains(query) && left.contains("\"reports\":1"),
+        "{left}"
+    );
+    assert!(
+        log.contains("&api_key=***\"") && !log.contains(KEY),
+        "{log}"
+    );
+}
