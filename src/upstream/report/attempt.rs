@@ -59,7 +59,7 @@ impl Reporter {
             return Err(stop(UpstreamError::CircuitOpen { retry_after }));
         }
         let _permit = loop {
-            self.wait_for_throttle(job.deadline).await.map_err(stop)?;
+            self.wait_for_throttle(job).await.map_err(stop)?;
             let permit = timeout_at(job.deadline, self.permits.acquire()).await;
             let Ok(Ok(permit)) = permit else {
                 return Err(stop(UpstreamError::Timeout));
@@ -198,15 +198,15 @@ impl Reporter {
         }
     }
 
-    /// Waits until the vendor's `Retry-After` is over; whoever cannot wait that long fails at once.
-    async fn wait_for_throttle(&self, deadline: Instant) -> Result<(), UpstreamError> {
+    /// Waits until the vendor's `Retry-After` is over; whoever cannot afford to wait that long fails at once.
+    async fn wait_for_throttle(&self, job: &Job) -> Result<(), UpstreamError> {
         while let Some(retry_after) = self.throttle.remaining(Instant::now()) {
-            if Instant::now() + retry_after >= deadline {
+            if !job.affords(retry_after) {
                 return Err(UpstreamError::Throttled { retry_after });
             }
             tokio::time::sleep(retry_after).await;
         }
-        if Instant::now() >= deadline {
+        if Instant::now() >= job.deadline {
             return Err(UpstreamError::Timeout);
         }
         Ok(())
