@@ -184,7 +184,7 @@ impl Reporter {
                     return Ok(report);
                 }
                 Err(Stop::Unauthorized(generation)) => {
-                    self.tokens.refused(generation);
+                    self.tokens.refused(generation, renewed);
                     if std::mem::replace(&mut renewed, true) {
                         let what = "a fresh ID token is refused".to_owned();
                         return Err(Failure::general(UpstreamError::Credentials(what)));
