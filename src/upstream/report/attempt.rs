@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use secrecy::SecretString;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
@@ -17,6 +16,7 @@ use crate::upstream::cells::Times;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::telemetry;
 use crate::upstream::throttle;
+use crate::upstream::tokens::Token;
 use crate::upstream::transport::Reply;
 use crate::upstream::wire::{Answer, Fault, Layout};
 
@@ -59,7 +59,7 @@ impl Reporter {
             return Err(stop(UpstreamError::CircuitOpen { retry_after }));
         }
         let _permit = loop {
-            self.wait_for_throttle(job.deadline).await.map_err(stop)?;
+            self.wait_for_throttle(job).await.map_err(stop)?;
             let permit = timeout_at(job.deadline, self.permits.acquire()).await;
             let Ok(Ok(permit)) = permit else {
                 return Err(stop(UpstreamError::Timeout));
@@ -78,7 +78,7 @@ impl Reporter {
             .map_err(|retry_after| stop(UpstreamError::CircuitOpen { retry_after }))?;
         job.calls.fetch_add(1, Ordering::Relaxed);
         let (began, fetched_at) = (Instant::now(), self.clock.now());
-        let answered = self.call(layout, body, &token.secret).await;
+        let answered = self.call(layout, body, &token).await;
         match &answered {
             Err(UpstreamError::Timeout | UpstreamError::Connection(_)) => {
                 admission.failed(Instant::now());
@@ -111,17 +111,17 @@ impl Reporter {
         &self,
         layout: &Arc<Layout>,
         body: &Bytes,
-        token: &SecretString,
+        token: &Token,
     ) -> Result<Answered, UpstreamError> {
         let url = self.report_url(layout.request());
         let most = self.settings.max_response_bytes;
         let reply = self
             .transport
-            .post(url, Some(token), body.clone(), most)
+            .post(url, Some(&token.secret), body.clone(), most)
             .await?;
         Ok(match reply {
             Reply::Body(body) => {
-                self.tokens.accepted();
+                self.tokens.accepted(token.generation);
                 let status = body.status();
                 if status == StatusCode::OK {
                     Answered::Ok(match reading::read(*body, layout).await {
@@ -198,15 +198,15 @@ impl Reporter {
         }
     }
 
-    /// Waits until the vendor's `Retry-After` is over; whoever cannot wait that long fails at once.
-    async fn wait_for_throttle(&self, deadline: Instant) -> Result<(), UpstreamError> {
+    /// Waits until the vendor's `Retry-After` is over; whoever cannot afford to wait that long fails at once.
+    async fn wait_for_throttle(&self, job: &Job) -> Result<(), UpstreamError> {
         while let Some(retry_after) = self.throttle.remaining(Instant::now()) {
-            if Instant::now() + retry_after >= deadline {
+            if !job.affords(retry_after) {
                 return Err(UpstreamError::Throttled { retry_after });
             }
             tokio::time::sleep(retry_after).await;
         }
-        if Instant::now() >= deadline {
+        if Instant::now() >= job.deadline {
             return Err(UpstreamError::Timeout);
         }
         Ok(())

@@ -84,6 +84,12 @@ impl Job {
         self.deadline
     }
 
+    /// Whether `wait`, which the vendor asks for, leaves enough time for the call that comes after it: at least as much as the wait
+    /// itself takes. Whoever has less would wait long for what then comes too late.
+    fn affords(&self, wait: Duration) -> bool {
+        wait <= self.deadline.saturating_duration_since(Instant::now()) / 2
+    }
+
     /// Report calls made so far.
     pub(super) fn calls(&self) -> u32 {
         self.calls.load(Ordering::Relaxed)
@@ -178,7 +184,7 @@ impl Reporter {
                     return Ok(report);
                 }
                 Err(Stop::Unauthorized(generation)) => {
-                    self.tokens.refused(generation);
+                    self.tokens.refused(generation, renewed);
                     if std::mem::replace(&mut renewed, true) {
                         let what = "a fresh ID token is refused".to_owned();
                         return Err(Failure::general(UpstreamError::Credentials(what)));
@@ -197,7 +203,7 @@ impl Reporter {
             // Full jitter: anything up to the ever longer pause, so that those who failed together do not come back together.
             let most = backoff.next().unwrap_or(LONGEST_BACKOFF);
             let pause = rand::random_range(Duration::ZERO..=most).max(wait);
-            let in_time = Instant::now() + pause < job.deadline;
+            let in_time = job.affords(wait) && Instant::now() + pause < job.deadline;
             if left == 0 || !may_pass(&error) || !in_time || !self.budget.withdraw() {
                 return Err(Failure::of_call(error));
             }

@@ -165,6 +165,33 @@ async fn whoever_cannot_wait_for_a_throttling_vendor_is_told_at_once_and_so_are_
 }
 
 #[tokio::test]
+async fn whoever_would_have_less_time_for_the_call_than_for_the_wait_is_told_at_once() {
+    for fault in [
+        Fault::throttled(RetryAfter::Seconds(20)),
+        Fault::throttled(RetryAfter::Date(20)),
+    ] {
+        let vendor = vendor(Quirks::default()).await;
+        let client = client(Settings {
+            deadline: Duration::from_secs(30),
+            ..settings(&vendor)
+        });
+        vendor.inject(fault.times(1));
+
+        let first = client.fetch(&request([750], 1)).await;
+        let second = client.fetch(&request([751], 1)).await;
+
+        for fetched in [&first, &second] {
+            let error = only_error(fetched);
+            assert!(
+                matches!(error, UpstreamError::Throttled { .. }),
+                "{error:?}"
+            );
+        }
+        assert_eq!((first.calls, second.calls), (1, 0));
+    }
+}
+
+#[tokio::test]
 async fn a_failing_site_does_not_fail_its_neighbours() {
     for fault in [
         Fault::status(500),

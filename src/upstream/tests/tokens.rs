@@ -90,6 +90,27 @@ async fn a_vendor_that_always_says_401_is_asked_for_few_tokens() {
 }
 
 #[tokio::test]
+async fn a_401_that_concerns_one_site_costs_few_tokens_and_its_neighbours_nothing() {
+    let vendor = vendor(Quirks::default()).await;
+    let client = client(settings(&vendor));
+    vendor.inject(Fault::status(401).on_site(site(751)));
+    let (served, refused) = (request([750], 1), request([751], 1));
+
+    for _ in 0..20 {
+        assert_true(&vendor, &served, &client.fetch(&served).await);
+        let fetched = client.fetch(&refused).await;
+        assert!(matches!(
+            only_error(&fetched),
+            UpstreamError::Credentials(_)
+        ));
+    }
+
+    assert!(vendor.refresh_count() <= 5, "{}", vendor.refresh_count());
+    assert_true(&vendor, &served, &client.fetch(&served).await);
+    assert_eq!(client.status().tokens, TokenState::Valid);
+}
+
+#[tokio::test]
 async fn a_401_for_everybody_at_once_costs_few_tokens() {
     let vendor = vendor(Quirks::default()).await;
     let client = client(settings(&vendor));

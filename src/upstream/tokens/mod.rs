@@ -107,15 +107,15 @@ impl Tokens {
         }
     }
 
-    /// Notes that the vendor refused the ID token of `generation`.
-    pub(super) fn refused(&self, generation: u64) {
-        self.0.state().refused(generation, Instant::now());
+    /// Notes that the vendor refused the ID token of `generation`, `again` where the same call had been refused an older one.
+    pub(super) fn refused(&self, generation: u64, again: bool) {
+        self.0.state().refused(generation, again, Instant::now());
         self.0.publish();
     }
 
-    /// Notes that the vendor took an ID token.
-    pub(super) fn accepted(&self) {
-        self.0.state().accepted();
+    /// Notes that the vendor took the ID token of `generation`.
+    pub(super) fn accepted(&self, generation: u64) {
+        self.0.state().accepted(generation);
         self.0.publish();
     }
 

@@ -51,9 +51,22 @@ struct HeldToken {
     token: Token,
     /// `None`: it does not say, and serves until it is refused.
     term: Option<Term>,
+    /// Whether the vendor has taken it.
+    accepted: bool,
+    /// Whether the vendor has refused it.
+    refused: bool,
+    /// Whether it was got in vain: it was refused to a call for which it was got, or like the one before it.
+    in_vain: bool,
 }
 
 /// The tokens, and how renewing them fares.
+///
+/// A 401 may concern the token or only what was asked for, such as one site. So what is judged is whether a renewal has helped: a token
+/// is got in vain if the call that made us renew is refused again, or if the vendor has refused the token before it and takes this
+/// one from nobody. Tokens got in vain in a row are followed by ever longer pauses, which hold whatever other calls succeed meanwhile;
+/// the row ends with a token that the vendor has taken and that was not in vain. A pause begins when its token is still fresh and is
+/// never longer than [`LONGEST_PAUSE`], so that a token that is refused after a time of use is renewed at once; and it does not
+/// stop what a token's age calls for, while the vendor takes our tokens.
 #[derive(Debug, Default)]
 pub(super) struct State {
     held: Option<HeldToken>,
@@ -69,11 +82,14 @@ pub(super) struct State {
     used: bool,
     trouble: Option<UpstreamError>,
     failures: u32,
-    renewal_refused: bool,
-    /// Different ID tokens refused in a row.
-    refusals: u32,
-    last_refused: Option<u64>,
+    /// No renewal before this, since the last one failed.
     not_before: Option<Instant>,
+    /// Whether the vendor's last word on our ID tokens was a refusal.
+    refused: bool,
+    /// Tokens got in vain in a row.
+    in_vain: u32,
+    /// No renewal for the sake of a refusal before this, since the last one was in vain.
+    not_for_refusals_before: Option<Instant>,
 }
 
 /// What a caller who needs an ID token gets.
@@ -96,6 +112,14 @@ impl State {
 
     /// Takes an ID token into use, as the newest.
     pub(super) fn hold(&mut self, secret: SecretString, term: Option<Term>) -> Token {
+        // Only now is it known that the token before was not in vain: other calls may be served before the one that it was got for.
+        if self
+            .held
+            .as_ref()
+            .is_some_and(|held| held.accepted && !held.in_vain)
+        {
+            self.in_vain = 0;
+        }
         self.generations += 1;
         let token = Token {
             secret,
@@ -104,6 +128,9 @@ impl State {
         self.held = Some(HeldToken {
             token: token.clone(),
             term,
+            accepted: false,
+            refused: false,
+            in_vain: false,
         });
         token
     }
@@ -114,7 +141,7 @@ impl State {
         match self.valid(now) {
             Some(held) => {
                 let due = held.term.is_some_and(|term| term.renew_at <= now);
-                let allowed = self.refresh.is_some() && self.pause(now).is_none();
+                let allowed = self.refresh.is_some() && !self.pauses_for_age(now);
                 Serve::Token {
                     token: held.token.clone(),
                     due: due && allowed,
@@ -136,25 +163,32 @@ impl State {
         self.held.as_ref().map(|held| &held.token.secret)
     }
 
-    /// Whether the tokens may be renewed at `now`.
+    /// Whether the tokens may be renewed at `now`: for the sake of a refusal, or because there is no token that has not expired.
     ///
     /// # Errors
     ///
     /// Why not.
     pub(super) fn may_renew(&self, now: Instant) -> Result<(), UpstreamError> {
+        let valid = self.valid(now).is_some();
         if self.refresh.is_none() {
-            let why = if self.valid(now).is_some() {
+            let why = if valid {
                 "the ID token is refused, and there is no refresh token"
             } else {
                 "the ID token has expired, and there is no refresh token"
             };
             return Err(UpstreamError::Credentials(why.to_owned()));
         }
-        match self.pause(now) {
-            None => Ok(()),
-            Some(_) => Err(self.trouble.clone().unwrap_or_else(|| {
+        let pauses = if valid {
+            self.pauses(now)
+        } else {
+            self.pauses_for_age(now)
+        };
+        if pauses {
+            Err(self.trouble.clone().unwrap_or_else(|| {
                 UpstreamError::Credentials("fresh ID tokens are refused".to_owned())
-            })),
+            }))
+        } else {
+            Ok(())
         }
     }
 
@@ -162,11 +196,8 @@ impl State {
     pub(super) fn renewed(&mut self) {
         self.trouble = None;
         self.failures = 0;
-        self.renewal_refused = false;
         self.fallback_spent = false;
-        if self.refusals < 2 {
-            self.not_before = None;
-        }
+        self.not_before = None;
     }
 
     /// Notes that a renewal failed; the next is allowed after a pause of `at_least`.
@@ -177,9 +208,8 @@ impl State {
         at_least: Duration,
     ) {
         self.failures = self.failures.saturating_add(1);
-        self.renewal_refused = matches!(error, UpstreamError::Credentials(_));
         self.trouble = Some(error);
-        let longest = if self.renewal_refused {
+        let longest = if self.renewal_is_refused() {
             LONGEST_PAUSE
         } else {
             LONGEST_PASSING_PAUSE
@@ -187,35 +217,38 @@ impl State {
         self.not_before = Some(now + pause(self.failures).min(longest).max(at_least));
     }
 
-    /// Notes that the vendor refused the ID token of `generation`.
+    /// Notes that the vendor refused the ID token of `generation`, `again` where the same call had been refused an older one.
     ///
-    /// The first refusal allows a renewal at once. If the token that it brings is refused too, renewals are not the cure.
-    pub(super) fn refused(&mut self, generation: u64, now: Instant) {
-        if self.last_refused.is_some_and(|last| last >= generation) {
+    /// That allows a renewal at once, unless the token turns out to have been got in vain: then renewals are not the cure. A late
+    /// refusal of a token that has been replaced says nothing.
+    pub(super) fn refused(&mut self, generation: u64, again: bool, now: Instant) {
+        let held = self.held.as_mut();
+        let Some(held) = held.filter(|held| held.token.generation == generation) else {
             return;
-        }
-        self.last_refused = Some(generation);
-        self.refusals = self.refusals.saturating_add(1);
-        if self.refusals >= 2 {
-            self.not_before = Some(now + pause(self.refusals - 1));
+        };
+        let first = !std::mem::replace(&mut held.refused, true);
+        let like_the_one_before = std::mem::replace(&mut self.refused, true) && first;
+        let in_vain = again || (like_the_one_before && !held.accepted);
+        if in_vain && !std::mem::replace(&mut held.in_vain, true) {
+            self.in_vain = self.in_vain.saturating_add(1);
+            self.not_for_refusals_before = Some(now + pause(self.in_vain));
         }
     }
 
-    /// Notes that the vendor took an ID token.
-    pub(super) fn accepted(&mut self) {
-        if self.refusals > 0 {
-            self.refusals = 0;
-            if self.trouble.is_none() {
-                self.not_before = None;
-            }
+    /// Notes that the vendor took the ID token of `generation`.
+    pub(super) fn accepted(&mut self, generation: u64) {
+        let held = self.held.as_mut();
+        if let Some(held) = held.filter(|held| held.token.generation == generation) {
+            held.accepted = true;
+            self.refused = false;
         }
     }
 
     /// What readiness and operators are told.
     pub(super) fn token_state(&self, now: Instant) -> TokenState {
         let valid = self.valid(now).is_some();
-        let refused = self.renewal_refused || self.refusals >= 2;
-        let hopeless = self.refresh.is_none() && self.refusals > 0;
+        let refused = self.renewal_is_refused() || (self.refused && self.in_vain > 0);
+        let hopeless = self.refresh.is_none() && self.refused;
         if !self.used {
             TokenState::Unused
         } else if refused || hopeless {
@@ -242,10 +275,25 @@ impl State {
             .filter(|held| held.term.is_none_or(|term| now < term.expires_at))
     }
 
-    fn pause(&self, now: Instant) -> Option<Duration> {
-        self.not_before
-            .map(|until| until.saturating_duration_since(now))
-            .filter(|pause| !pause.is_zero())
+    /// Whether the last renewal failed since the vendor refuses our refresh token.
+    const fn renewal_is_refused(&self) -> bool {
+        matches!(self.trouble, Some(UpstreamError::Credentials(_)))
+    }
+
+    /// Whether a renewal for the sake of a refusal has to wait.
+    fn pauses(&self, now: Instant) -> bool {
+        let until = self.not_before.max(self.not_for_refusals_before);
+        until.is_some_and(|until| now < until)
+    }
+
+    /// Whether a renewal that the token's age calls for has to wait: for what refusals have begun only where the vendor takes no token.
+    fn pauses_for_age(&self, now: Instant) -> bool {
+        let taken = !self.refused || self.held.as_ref().is_some_and(|held| held.accepted);
+        if taken {
+            self.not_before.is_some_and(|until| now < until)
+        } else {
+            self.pauses(now)
+        }
     }
 }
 
@@ -308,12 +356,12 @@ mod tests {
             let Serve::Token { token, .. } = state.serve(start) else {
                 panic!("a token is held");
             };
-            state.refused(token.generation, now);
+            state.refused(token.generation, false, now);
             if state.may_renew(now).is_ok() {
                 renewals.push(second);
                 let fresh = state.hold("fresh".into(), None);
                 state.renewed();
-                state.refused(fresh.generation, now);
+                state.refused(fresh.generation, false, now);
             }
         }
 
@@ -324,21 +372,98 @@ mod tests {
             ]
         );
         assert_eq!(state.token_state(start), TokenState::Refused);
-        state.accepted();
-        assert_eq!(state.may_renew(start), Ok(()));
+        state.accepted(state.generations);
         assert_eq!(state.token_state(start), TokenState::Valid);
+    }
+
+    /// A call is refused with the newest token, and again with the one that is got for it, if one is; whether one is. In between,
+    /// other calls are served.
+    fn asked_in_vain(state: &mut State, now: Instant) -> bool {
+        let newest = state.generations;
+        state.accepted(newest);
+        state.refused(newest, false, now);
+        state.accepted(newest);
+        let renewed = state.may_renew(now).is_ok();
+        if renewed {
+            let fresh = state.hold("fresh".into(), None).generation;
+            state.renewed();
+            state.accepted(fresh);
+            state.refused(fresh, true, now);
+        }
+        renewed
+    }
+
+    #[test]
+    fn renewals_for_what_is_refused_alone_become_ever_rarer_whatever_else_is_served() {
+        let start = Instant::now();
+        let mut state = state(start);
+
+        let renewals: Vec<u64> = (0..300)
+            .filter(|second| asked_in_vain(&mut state, start + Duration::from_secs(*second)))
+            .collect();
+
+        assert_eq!(renewals, [0, 1, 3, 7, 15, 31, 63, 123, 183, 243]);
+    }
+
+    #[test]
+    fn a_token_that_is_refused_after_a_time_of_use_is_renewed_at_once() {
+        let start = Instant::now();
+        let mut state = state(start);
+        for second in 0..300 {
+            asked_in_vain(&mut state, start + Duration::from_secs(second));
+        }
+        let later = start + Duration::from_mins(10);
+        state.accepted(state.generations);
+
+        state.refused(state.generations, false, later);
+        assert_eq!(state.may_renew(later), Ok(()));
+
+        // And as often as it helps.
+        for _ in 0..3 {
+            let fresh = state.hold("fresh".into(), None).generation;
+            state.renewed();
+            state.accepted(fresh);
+            state.refused(fresh, false, later);
+            assert_eq!(state.may_renew(later), Ok(()));
+        }
+        let fresh = state.hold("fresh".into(), None).generation;
+        state.refused(fresh, true, later);
+        assert!(state.may_renew(later).is_err());
+        assert_eq!(state.may_renew(later + FIRST_PAUSE), Ok(()));
+    }
+
+    #[test]
+    fn a_token_that_the_vendor_takes_is_renewed_for_its_age_whatever_else_is_refused() {
+        let start = Instant::now();
+        let mut state = state(start);
+        for second in 0..100 {
+            asked_in_vain(&mut state, start + Duration::from_secs(second));
+        }
+        state.refused(state.generations, false, start);
+        let now = start + Duration::from_secs(64);
+        let term = Some(Term::new(now, Duration::from_secs(11)));
+        let fresh = state.hold("fresh".into(), term).generation;
+        let (due, expired) = (now + Duration::from_secs(8), now + Duration::from_secs(10));
+
+        assert_eq!(served(&mut state, due), Some((fresh, false)));
+        assert!(state.may_renew(expired).is_err());
+        state.accepted(fresh);
+
+        assert_eq!(served(&mut state, due), Some((fresh, true)));
+        assert!(state.may_renew(due).is_err(), "for a refusal");
+        assert_eq!(state.may_renew(expired), Ok(()));
     }
 
     #[test]
     fn a_late_refusal_of_an_old_token_counts_for_nothing() {
         let now = Instant::now();
         let mut state = state(now);
-        state.refused(1, now);
+        state.refused(1, false, now);
         state.hold("fresh".into(), None);
         state.renewed();
 
-        state.refused(1, now);
-        state.refused(1, now);
+        state.refused(1, false, now);
+        state.refused(1, true, now);
 
         assert_eq!(state.may_renew(now), Ok(()));
         assert_eq!(state.newer_than(1, now).unwrap().generation, 2);

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use pitaya::simulator::{Fault, FaultKind, RetryAfter};
 
 use super::{ONE, assert_fails, assert_well};
-use crate::support::{Setup, TestApp, column, true_entrances};
+use crate::support::{Setup, TestApp, cache_status, column, true_entrances};
 
 const OTHER: &str = "sites=751&dates=2026-02-18&metric=entrances&bucket=day";
 
@@ -105,6 +105,8 @@ async fn whoever_cannot_wait_that_long_is_told_at_once_and_so_are_the_others() {
     for (retry_after, least, most) in [
         (RetryAfter::Seconds(30), 25, 30),
         (RetryAfter::Date(30), 25, 30),
+        // The wait would leave less time for the call than it takes itself.
+        (RetryAfter::Seconds(15), 10, 15),
         // Never trusted beyond a minute.
         (RetryAfter::Seconds(86_400), 55, 60),
         (RetryAfter::Date(86_400), 55, 60),
@@ -126,4 +128,27 @@ async fn whoever_cannot_wait_that_long_is_told_at_once_and_so_are_the_others() {
         }
         assert_eq!(app.vendor.report_count(), 1, "{retry_after:?}");
     }
+}
+
+#[tokio::test]
+async fn a_stale_figure_is_not_held_back_by_a_long_throttle() {
+    let app = Setup::default()
+        .with("TIMEZONE", "UTC")
+        .with("CACHE__STALE_WHILE_REVALIDATE", "0s")
+        .at("2026-02-18T18:00:00Z")
+        .start()
+        .await;
+    let before = app.rows(ONE).await;
+    app.clock.advance(SignedDuration::from_mins(30));
+    let long = Fault::throttled(RetryAfter::Seconds(50));
+    app.vendor.inject(long.times(1));
+    assert_fails(&app, OTHER, 503, "upstream-unavailable", "throttled").await;
+
+    let stale = app.traffic(ONE).await;
+
+    let status = cache_status(&stale);
+    assert!(status.ends_with("; detail=\"stale-if-error\""), "{status}");
+    let answer = stale.json::<serde_json::Value>().await.unwrap();
+    assert_eq!(answer["data"], before["data"]);
+    assert_eq!(app.vendor.report_count(), 2);
 }
