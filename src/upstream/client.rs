@@ -170,7 +170,7 @@ impl Upstream {
             Err(failure) => failure,
         };
         let error = failure.error;
-        if let UpstreamError::Truncated | UpstreamError::TooLarge { .. } = error {
+        if error.is_of_size() {
             self.shrink(job, request, error, attempts, halvings).await
         } else if failure.may_be_one_sites && request.sites.len() > 1 {
             self.isolate(job, request, error).await
@@ -229,7 +229,12 @@ impl Upstream {
         job.canary.get_or_init(ask).await.clone()
     }
 
-    /// Finds the sites that make a request fail, so that their neighbours are served.
+    /// Finds the sites that make a request fail, so that their neighbours are served: asks for its parts, and for those of the parts
+    /// that fail.
+    ///
+    /// While nothing at all has been answered, the parts are four, and if all of them fail, everybody shares the error: a vendor that
+    /// fails everything costs at most seven calls, retries among them. Up to three sites may fail, wherever they are, and one part is
+    /// still answered. What remains: four sites or more, both ends and one in each half of the rest among them, take the others along.
     fn isolate<'a>(
         &'a self,
         job: &'a Job,
@@ -237,60 +242,43 @@ impl Upstream {
         error: UpstreamError,
     ) -> BoxFuture<'a, Outcome> {
         async move {
-            let Some(halves) = Limits::halves(&request).filter(|_| request.sites.len() > 1) else {
-                return Outcome::failed(request, Arc::new(error));
+            let parts = if job.has_succeeded() {
+                Limits::halves(&request).map(Vec::from).unwrap_or_default()
+            } else {
+                ends_and_halves(&request)
             };
-            let tried = join_all(
-                halves
-                    .iter()
-                    .map(|half| self.reporter.report(job, half, Attempts::Once)),
-            )
-            .await;
-            let nowhere = tried.iter().all(|tried| {
-                tried
-                    .as_ref()
-                    .is_err_and(|failure| failure.may_be_one_sites)
-            });
-            if nowhere && !job.has_succeeded() && request.sites.len() > 2 {
-                return self.isolate_from_ends(job, request, error).await;
+            let asked = parts
+                .iter()
+                .map(|part| self.reporter.report(job, part, Attempts::Once));
+            let tried = join_all(asked).await;
+            let all_failed = tried
+                .iter()
+                .all(|tried| tried.as_ref().is_err_and(|it| !it.error.is_of_size()));
+            let all_alone = parts.iter().all(|part| part.sites.len() == 1);
+            if all_failed && !all_alone && !job.has_succeeded() {
+                tracing::warn!(%error, sites = request.sites.len(), "every part of a report failed");
+                return Outcome::failed(request, Arc::new(error));
             }
-            let concluded = halves
+            let concluded = parts
                 .into_iter()
                 .zip(tried)
-                .map(|(half, tried)| self.conclude(job, half, tried, Attempts::Once, 0));
+                .map(|(part, tried)| self.conclude(job, part, tried, Attempts::Once, 0));
             Outcome::all(join_all(concluded).await)
         }
         .boxed()
     }
+}
 
-    /// Where nothing has been answered at all, a single site from each end tells whether anything would be.
-    async fn isolate_from_ends(
-        &self,
-        job: &Job,
-        request: ReportRequest,
-        error: UpstreamError,
-    ) -> Outcome {
-        let [first, inner @ .., last] = request.sites.as_slice() else {
-            return Outcome::failed(request, Arc::new(error));
-        };
-        let ends = [*first, *last].map(|site| request.with_sites(vec![site]));
-        let tried = join_all(
-            ends.iter()
-                .map(|end| self.reporter.report(job, end, Attempts::Once)),
-        )
-        .await;
-        if tried.iter().all(Result::is_err) {
-            tracing::warn!(%error, sites = request.sites.len(), "every part of a report failed");
-            return Outcome::failed(request, Arc::new(error));
-        }
-        let inner = request.with_sites(inner.to_vec());
-        let ends = ends
-            .into_iter()
-            .zip(tried)
-            .map(|(end, tried)| self.conclude(job, end, tried, Attempts::Once, 0));
-        let (ends, inner) = tokio::join!(join_all(ends), self.part(job, inner, Attempts::Once, 0));
-        Outcome::all(ends.into_iter().chain([inner]))
-    }
+/// `request` in four parts that share no site, fewer where there are fewer sites: the site at each end, and the halves of the rest.
+fn ends_and_halves(request: &ReportRequest) -> Vec<ReportRequest> {
+    let (first, rest) = request.sites.split_at(1.min(request.sites.len()));
+    let (inner, last) = rest.split_at(rest.len().saturating_sub(1));
+    let (left, right) = inner.split_at(inner.len() / 2);
+    [first, left, right, last]
+        .into_iter()
+        .filter(|sites| !sites.is_empty())
+        .map(|sites| request.with_sites(sites.to_vec()))
+        .collect()
 }
 
 impl fmt::Debug for Upstream {

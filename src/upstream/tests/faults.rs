@@ -1,5 +1,7 @@
 //! Faults of the vendor and of the network.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::simulator::{Fault, FaultKind, Quirks, RetryAfter, RowFault};
 use crate::upstream::CircuitState;
@@ -164,6 +166,13 @@ async fn whoever_cannot_wait_for_a_throttling_vendor_is_told_at_once_and_so_are_
     }
 }
 
+/// The failed sites, counted from 750 as 1, ascending.
+fn failed_sites(fetched: &Fetched) -> Vec<u64> {
+    let failed = fetched.failures.iter();
+    let failed = failed.flat_map(|(request, _)| request.sites.iter().map(|site| site.get() - 749));
+    failed.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 #[tokio::test]
 async fn a_failing_site_does_not_fail_its_neighbours() {
     for fault in [
@@ -187,6 +196,41 @@ async fn a_failing_site_does_not_fail_its_neighbours() {
         assert_eq!(failed, [site(757)], "{fault}");
         assert_eq!(fetched.cells.len(), 15 * 2);
         assert!(fetched.calls <= 14, "{} calls", fetched.calls);
+    }
+}
+
+#[tokio::test]
+async fn up_to_three_failing_sites_leave_the_others_served_wherever_they_are() {
+    let sets: [&[u64]; 9] = [
+        &[5],
+        &[1, 10],
+        &[1, 2],
+        &[9, 10],
+        &[1, 6, 10],
+        &[1, 5, 10],
+        &[3, 8],
+        &[2, 5, 9],
+        &[1, 2, 10],
+    ];
+    for (failing, fault) in sets.into_iter().flat_map(|failing| {
+        [
+            Fault::status(404),
+            Fault::status(500),
+            Fault::new(FaultKind::Unsuccessful),
+        ]
+        .map(|fault| (failing, fault))
+    }) {
+        let vendor = vendor(Quirks::default()).await;
+        let client = client(settings(&vendor));
+        for id in failing {
+            vendor.inject(fault.on_site(site(749 + id)));
+        }
+
+        let fetched = client.fetch(&request(750..760, 1)).await;
+
+        assert_eq!(failed_sites(&fetched), failing, "{fault}");
+        assert_eq!(fetched.cells.len(), 10 - failing.len());
+        assert!(fetched.calls <= 17, "{failing:?}: {} calls", fetched.calls);
     }
 }
 
