@@ -22,7 +22,7 @@ use crate::domain::directory::SiteDirectory;
 use crate::domain::metric::VendorMetric;
 use crate::domain::site::{CustomerId, SiteId};
 
-/// Halvings after which a fetch that nothing was answered of asks whether its smallest part would be.
+/// Halvings after which a fetch that nothing was answered of asks whether its smallest parts would be.
 const HOPEFUL_HALVINGS: u32 = 2;
 
 /// The vendor's client; share it in an `Arc`.
@@ -59,7 +59,7 @@ impl Upstream {
         if request.sites.is_empty() || request.metrics.is_empty() {
             return Fetched::default();
         }
-        let job = self.reporter.job();
+        let job = self.reporter.job(request);
         let outcome = self.parts(&job, request, Attempts::Full).await;
         telemetry::cells(outcome.cells.len());
         Fetched {
@@ -199,34 +199,39 @@ impl Upstream {
         let Some(halves) = Limits::halves(&request) else {
             return Outcome::failed(request, Arc::new(error));
         };
-        if halvings >= HOPEFUL_HALVINGS
-            && !job.has_succeeded()
-            && let Err(error) = self.canary(job, &request).await
-        {
+        if halvings >= HOPEFUL_HALVINGS && !job.has_succeeded() {
+            self.ask_canaries(job).await;
+        }
+        if let Some(error) = hopeless(job) {
             return Outcome::failed(request, Arc::new(error));
         }
         // One after the other: what the first half teaches of the vendor's bound spares the second the same refusals.
         let [first, second] = halves;
         let first = self.part(job, first, attempts, halvings + 1).await;
-        if let Some(Err(error)) = job.canary.get() {
-            let second = Outcome::failed(second, Arc::new(error.clone()));
+        if let Some(error) = hopeless(job) {
+            let second = Outcome::failed(second, Arc::new(error));
             return Outcome::all([first, second]);
         }
         let second = self.part(job, second, attempts, halvings + 1).await;
         Outcome::all([first, second])
     }
 
-    /// Whether the smallest part of `request` can be had: a vendor that truncates everything is not asked thousands of times.
-    async fn canary(&self, job: &Job, request: &ReportRequest) -> Result<(), UpstreamError> {
+    /// Finds out, once for a fetch, whether any of its smallest parts can be had: a vendor that truncates everything is not asked
+    /// thousands of times. A few are tried, since one may be truncated for reasons of its own.
+    async fn ask_canaries(&self, job: &Job) {
         let ask = || async {
-            let day = DateRange::day(request.dates.from()).unwrap_or(request.dates);
-            let smallest = request
-                .with_dates(day)
-                .with_sites(request.sites[..1].to_vec());
-            let report = self.reporter.report(job, &smallest, Attempts::Once).await;
-            report.map(|_| ()).map_err(|failure| failure.error)
+            let mut result = Ok(());
+            for canary in canaries(&job.request) {
+                let report = self.reporter.report(job, &canary, Attempts::Once).await;
+                let Err(failure) = report else { return Ok(()) };
+                result = Err(failure.error);
+                if !failure.may_be_one_sites {
+                    break;
+                }
+            }
+            result
         };
-        job.canary.get_or_init(ask).await.clone()
+        job.canaries.get_or_init(ask).await;
     }
 
     /// Finds the sites that make a request fail, so that their neighbours are served: asks for its parts, and for those of the parts
@@ -267,6 +272,27 @@ impl Upstream {
         }
         .boxed()
     }
+}
+
+/// Why nothing more is to be asked for: the smallest parts of the fetch could not be had, and nothing larger was.
+fn hopeless(job: &Job) -> Option<UpstreamError> {
+    let canaries = job.canaries.get().filter(|_| !job.has_succeeded())?;
+    canaries.as_ref().err().cloned()
+}
+
+/// Single sites and days of `request`, four at most, from its whole range of either: up to three sites or days that can't be had
+/// leave one, where there are four of each.
+fn canaries(request: &ReportRequest) -> Vec<ReportRequest> {
+    let mut canaries: Vec<_> = (0..4)
+        .filter_map(|quarter| {
+            let site = *request.sites.get(quarter * request.sites.len() / 4)?;
+            let date = request.dates.iter().nth(quarter * request.dates.len() / 4);
+            let day = DateRange::day(date?)?;
+            Some(request.with_dates(day).with_sites(vec![site]))
+        })
+        .collect();
+    canaries.dedup();
+    canaries
 }
 
 /// `request` in four parts that share no site, fewer where there are fewer sites: the site at each end, and the halves of the rest.

@@ -320,3 +320,24 @@ async fn no_more_reports_than_allowed_are_in_flight() {
     assert_eq!(fetched.calls, 20);
     assert!(vendor.counts().peak_reports <= 3);
 }
+
+#[tokio::test]
+async fn sites_that_are_always_truncated_fail_alone() {
+    let sets: [&[u64]; 5] = [&[1], &[5], &[10], &[1, 2], &[1, 6, 10]];
+    for (failing, days) in sets.into_iter().flat_map(|set| [(set, 1), (set, 3)]) {
+        let vendor = vendor(Quirks::default()).await;
+        let client = client(settings(&vendor));
+        for id in failing {
+            let fault = Fault::new(FaultKind::Truncate { above: None });
+            vendor.inject(fault.on_site(site(749 + id)));
+        }
+
+        let fetched = client.fetch(&request(750..760, days)).await;
+
+        assert_eq!(failed_sites(&fetched), failing, "{days} days");
+        let days = usize::try_from(days).unwrap();
+        assert_eq!(fetched.cells.len(), (10 - failing.len()) * days);
+        let calls = fetched.calls;
+        assert!(calls <= 40, "{failing:?} on {days} days: {calls} calls");
+    }
+}
