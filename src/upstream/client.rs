@@ -171,8 +171,10 @@ impl Upstream {
         };
         let error = failure.error;
         if error.is_of_size() {
-            self.shrink(job, request, error, attempts, halvings).await
-        } else if failure.may_be_one_sites && request.sites.len() > 1 {
+            return self.shrink(job, request, error, attempts, halvings).await;
+        }
+        self.limits.was_of_no_size(&request);
+        if failure.may_be_one_sites && request.sites.len() > 1 {
             self.isolate(job, request, error).await
         } else {
             tracing::warn!(
@@ -195,25 +197,28 @@ impl Upstream {
         attempts: Attempts,
         halvings: u32,
     ) -> Outcome {
-        self.limits.was_too_large(&request);
         let Some(halves) = Limits::halves(&request) else {
+            self.limits.was_of_no_size(&request);
             return Outcome::failed(request, Arc::new(error));
         };
         if halvings >= HOPEFUL_HALVINGS && !job.has_succeeded() {
             self.ask_canaries(job).await;
         }
-        if let Some(error) = hopeless(job) {
-            return Outcome::failed(request, Arc::new(error));
-        }
         // One after the other: what the first half teaches of the vendor's bound spares the second the same refusals.
-        let [first, second] = halves;
-        let first = self.part(job, first, attempts, halvings + 1).await;
-        if let Some(error) = hopeless(job) {
-            let second = Outcome::failed(second, Arc::new(error));
-            return Outcome::all([first, second]);
+        let mut outcome = Outcome::default();
+        for half in halves {
+            outcome.extend(match hopeless(job) {
+                Some(error) => Outcome::failed(half, Arc::new(error)),
+                None => self.part(job, half, attempts, halvings + 1).await,
+            });
         }
-        let second = self.part(job, second, attempts, halvings + 1).await;
-        Outcome::all([first, second])
+        if outcome.failures.is_empty() {
+            self.limits.was_too_large(&request);
+        } else {
+            // A part fails by itself, so its size need not be why the whole did.
+            self.limits.was_of_no_size(&request);
+        }
+        outcome
     }
 
     /// Finds out, once for a fetch, whether any of its smallest parts can be had: a vendor that truncates everything is not asked

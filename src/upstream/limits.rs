@@ -6,8 +6,10 @@ use crate::domain::cell::ReportRequest;
 use crate::domain::dates::{DateRange, add_days};
 
 /// Answers near the learned bound before one report goes a little beyond it, at first and at most.
-const PATIENCE: u32 = 20;
+const PATIENCE: u32 = 10;
 const MOST_PATIENCE: u32 = 5120;
+/// How far beyond, in quarters of the bound, at most.
+const MOST_BOLDNESS: u64 = 4;
 
 /// The bounds of one report; sizes are in figures asked for.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ struct Bound {
     near: u32,
     /// How many of them it takes until the next: each trial that fails doubles it.
     patience: u32,
+    /// How far beyond the bound the next trial goes, in quarters of it: each trial that is answered doubles it.
+    boldness: u64,
     /// The size of the trial under way.
     trial: Option<u64>,
 }
@@ -53,6 +57,7 @@ impl Limits {
                 size: None,
                 near: 0,
                 patience: PATIENCE,
+                boldness: 1,
                 trial: None,
             }),
         }
@@ -70,12 +75,13 @@ impl Limits {
         if parts.len() < 2 || bound.near < bound.patience {
             return parts;
         }
-        let further = size.saturating_add((size / 4).max(day_size(request)));
-        let Some(trial) = self.within(request, further).into_iter().next() else {
-            return parts;
-        };
+        let beyond = (size / 4).saturating_mul(bound.boldness);
+        let further = size.saturating_add(beyond.max(day_size(request)));
+        let trial = self.largest_within(request, further);
         let trial_size = self::size(&trial);
         if trial_size <= size {
+            // Nothing of this shape lies in between: whoever comes next goes further.
+            bound.boldness = (bound.boldness * 2).min(MOST_BOLDNESS);
             return parts;
         }
         bound.near = 0;
@@ -109,6 +115,29 @@ impl Limits {
         parts
     }
 
+    /// The first sites and days of `request`, as many as the configured bounds and `bound` figures allow. Parts are even, and so may all
+    /// be smaller than the bound; a trial must not be.
+    fn largest_within(&self, request: &ReportRequest, bound: u64) -> ReportRequest {
+        let affordable = usize::try_from(bound / day_size(request)).unwrap_or(usize::MAX);
+        let most_sites = request.sites.len().min(self.max_sites);
+        let most_days = request.dates.len().min(self.max_days);
+        let of_days = |days: usize| {
+            let days = days.clamp(1, most_days);
+            let sites = (affordable / days).clamp(1, most_sites);
+            let from = request.dates.from();
+            let to = add_days(from, i32::try_from(days - 1).unwrap_or(i32::MAX));
+            request
+                .with_dates(DateRange::new(from, to).unwrap_or(request.dates))
+                .with_sites(request.sites[..sites].to_vec())
+        };
+        let (long, wide) = (of_days(affordable), of_days(affordable / most_sites));
+        if size(&long) > size(&wide) {
+            long
+        } else {
+            wide
+        }
+    }
+
     /// Whether `request` may be asked for as it is: what was split off waits for its turn, and the bound may have been lowered meanwhile.
     pub(super) fn admit(&self, request: &ReportRequest) -> bool {
         let size = size(request);
@@ -131,12 +160,13 @@ impl Limits {
         }
     }
 
-    /// Learns that the vendor could not answer `request` whole.
+    /// Learns that the vendor could not answer `request` whole, though it answered each half.
     pub(super) fn was_too_large(&self, request: &ReportRequest) {
         let size = size(request);
         let mut bound = self.lock();
         if bound.trial.is_some_and(|trial| trial == size) {
             bound.trial = None;
+            bound.boldness = 1;
             bound.patience = bound.patience.saturating_mul(2).min(MOST_PATIENCE);
         }
         if bound.size.is_some_and(|bound| bound < size) {
@@ -153,6 +183,13 @@ impl Limits {
         );
     }
 
+    /// Learns nothing of a report that failed: its size may not have been why. If it was a trial, another may follow.
+    pub(super) fn was_of_no_size(&self, request: &ReportRequest) {
+        let size = size(request);
+        let mut bound = self.lock();
+        bound.trial.take_if(|trial| *trial == size);
+    }
+
     /// Learns that the vendor answered `request` whole.
     pub(super) fn was_answered(&self, request: &ReportRequest) {
         let size = size(request);
@@ -161,9 +198,11 @@ impl Limits {
         if bound.trial.is_some_and(|trial| trial == size) {
             bound.trial = None;
             bound.patience = PATIENCE;
+            bound.boldness = (bound.boldness * 2).min(MOST_BOLDNESS);
             bound.size = Some(limit.max(size));
-        }
-        if size > limit / 2 {
+            // What has begun to give way is tried again at once.
+            bound.near = PATIENCE;
+        } else if size > limit / 2 {
             bound.near = bound.near.saturating_add(1);
         }
     }
@@ -291,14 +330,15 @@ mod tests {
         assert_eq!(sizes(), [14, 14, 13]);
 
         answers(PATIENCE);
-        assert_eq!(sizes(), [20, 21], "a trial of 21 sites");
-        limits.was_too_large(&request(21, 1));
+        assert_eq!(sizes(), [16, 25], "a trial of 25 sites");
+        limits.was_too_large(&request(25, 1));
         answers(PATIENCE);
         assert_eq!(sizes(), [14, 14, 13], "more patient after a failure");
         answers(PATIENCE);
-        assert_eq!(sizes(), [20, 21]);
-        limits.was_answered(&request(21, 1));
+        assert_eq!(sizes(), [16, 25]);
+        limits.was_answered(&request(25, 1));
 
-        assert_eq!(limits.lock().size, Some(21 * 24));
+        assert_eq!(limits.lock().size, Some(25 * 24));
+        assert_eq!(sizes(), [4, 37], "the next goes further, at once");
     }
 }

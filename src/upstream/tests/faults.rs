@@ -337,7 +337,50 @@ async fn sites_that_are_always_truncated_fail_alone() {
         assert_eq!(failed_sites(&fetched), failing, "{days} days");
         let days = usize::try_from(days).unwrap();
         assert_eq!(fetched.cells.len(), (10 - failing.len()) * days);
+        let most = 14 + 6 * u32::try_from(failing.len() * days).unwrap();
         let calls = fetched.calls;
-        assert!(calls <= 40, "{failing:?} on {days} days: {calls} calls");
+        assert!(calls <= most, "{failing:?} on {days} days: {calls} calls");
     }
+}
+
+#[tokio::test]
+async fn a_site_that_is_always_truncated_says_nothing_of_the_size_of_reports() {
+    let vendor = vendor(Quirks::default()).await;
+    let client = client(settings(&vendor));
+    let fault = Fault::new(FaultKind::Truncate { above: None });
+    vendor.inject(fault.on_site(site(757)));
+    let healthy = request(760..800, 8);
+
+    let first = client.fetch(&request(750..800, 2)).await;
+    let second = client.fetch(&healthy).await;
+
+    assert_eq!(failed_sites(&first), [8]);
+    assert_true(&vendor, &healthy, &second);
+    assert_eq!(second.calls, 1);
+}
+
+#[tokio::test]
+async fn once_the_vendor_answers_more_again_few_queries_find_out() {
+    let vendor = vendor(Quirks::default()).await;
+    let client = client(settings(&vendor));
+    let on = |day: i32| {
+        let date = add_days(DAY, -day);
+        request(750..800, 1).with_dates(DateRange::day(date).unwrap())
+    };
+    vendor.inject(Fault::new(FaultKind::Truncate { above: Some(700) }));
+    let first = client.fetch(&on(0)).await;
+    let learned = client.fetch(&on(1)).await;
+    vendor.clear_faults();
+
+    let mut calls = Vec::new();
+    while calls.len() < 12 && calls.last() != Some(&1) {
+        let request = on(2 + i32::try_from(calls.len()).unwrap());
+        let fetched = client.fetch(&request).await;
+        assert_true(&vendor, &request, &fetched);
+        calls.push(fetched.calls);
+    }
+
+    assert!(first.failures.is_empty());
+    assert!(learned.calls >= 4, "{} calls", learned.calls);
+    assert_eq!(calls.last(), Some(&1), "{calls:?}");
 }
