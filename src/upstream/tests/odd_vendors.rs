@@ -243,3 +243,24 @@ async fn a_day_that_is_always_truncated_fails_alone() {
         assert_eq!(fetched.cells.len(), 50 - failing);
     }
 }
+
+#[tokio::test]
+async fn a_vendor_that_truncates_what_has_many_days_is_soon_asked_for_few() {
+    let (settings, calls) = odd_vendor(|_, dates| empty(dates.len() > 7)).await;
+    let client = client(settings);
+    let month = request(1..51, 31);
+
+    let first = client.fetch(&month).await;
+    let second = client.fetch(&month).await;
+    let day = client.fetch(&request(1..51, 1)).await;
+
+    for fetched in [&first, &second, &day] {
+        assert!(fetched.failures.is_empty(), "{:?}", fetched.failures);
+    }
+    assert_eq!(first.cells.len(), 50 * 31);
+    assert!(first.calls <= 70, "{} calls", first.calls);
+    assert!(second.calls <= 10, "{} calls", second.calls);
+    assert_eq!(day.calls, 1);
+    let counted = first.calls + second.calls + day.calls;
+    assert_eq!(calls.load(Ordering::Relaxed), counted);
+}
