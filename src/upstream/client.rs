@@ -22,7 +22,7 @@ use crate::domain::directory::SiteDirectory;
 use crate::domain::metric::VendorMetric;
 use crate::domain::site::{CustomerId, SiteId};
 
-/// Halvings after which a fetch that nothing was answered of asks whether its smallest part would be.
+/// Halvings after which a fetch that nothing was answered of asks whether its smallest parts would be.
 const HOPEFUL_HALVINGS: u32 = 2;
 
 /// The vendor's client; share it in an `Arc`.
@@ -59,7 +59,7 @@ impl Upstream {
         if request.sites.is_empty() || request.metrics.is_empty() {
             return Fetched::default();
         }
-        let job = self.reporter.job();
+        let job = self.reporter.job(request);
         let outcome = self.parts(&job, request, Attempts::Full).await;
         telemetry::cells(outcome.cells.len());
         Fetched {
@@ -176,9 +176,11 @@ impl Upstream {
             Err(failure) => failure,
         };
         let error = failure.error;
-        if let UpstreamError::Truncated | UpstreamError::TooLarge { .. } = error {
-            self.shrink(job, request, error, attempts, halvings).await
-        } else if failure.may_be_one_sites && request.sites.len() > 1 {
+        if error.is_of_size() {
+            return self.shrink(job, request, error, attempts, halvings).await;
+        }
+        self.limits.was_of_no_size(&request);
+        if failure.may_be_one_sites && request.sites.len() > 1 {
             self.isolate(job, request, error).await
         } else {
             tracing::warn!(
@@ -201,41 +203,54 @@ impl Upstream {
         attempts: Attempts,
         halvings: u32,
     ) -> Outcome {
-        self.limits.was_too_large(&request);
         let Some(halves) = Limits::halves(&request) else {
+            self.limits.was_of_no_size(&request);
             return Outcome::failed(request, Arc::new(error));
         };
-        if halvings >= HOPEFUL_HALVINGS
-            && !job.has_succeeded()
-            && let Err(error) = self.canary(job, &request).await
-        {
-            return Outcome::failed(request, Arc::new(error));
+        if halvings >= HOPEFUL_HALVINGS && !job.has_succeeded() {
+            self.ask_canaries(job).await;
         }
         // One after the other: what the first half teaches of the vendor's bound spares the second the same refusals.
-        let [first, second] = halves;
-        let first = self.part(job, first, attempts, halvings + 1).await;
-        if let Some(Err(error)) = job.canary.get() {
-            let second = Outcome::failed(second, Arc::new(error.clone()));
-            return Outcome::all([first, second]);
+        let mut outcome = Outcome::default();
+        for half in halves {
+            outcome.extend(match hopeless(job) {
+                Some(error) => Outcome::failed(half, Arc::new(error)),
+                None => self.part(job, half, attempts, halvings + 1).await,
+            });
         }
-        let second = self.part(job, second, attempts, halvings + 1).await;
-        Outcome::all([first, second])
+        if outcome.failures.is_empty() {
+            self.limits.was_too_large(&request);
+        } else {
+            // A part fails by itself, so its size need not be why the whole did.
+            self.limits.was_of_no_size(&request);
+        }
+        outcome
     }
 
-    /// Whether the smallest part of `request` can be had: a vendor that truncates everything is not asked thousands of times.
-    async fn canary(&self, job: &Job, request: &ReportRequest) -> Result<(), UpstreamError> {
+    /// Finds out, once for a fetch, whether any of its smallest parts can be had: a vendor that truncates everything is not asked
+    /// thousands of times. A few are tried, since one may be truncated for reasons of its own.
+    async fn ask_canaries(&self, job: &Job) {
         let ask = || async {
-            let day = DateRange::day(request.dates.from()).unwrap_or(request.dates);
-            let smallest = request
-                .with_dates(day)
-                .with_sites(request.sites[..1].to_vec());
-            let report = self.reporter.report(job, &smallest, Attempts::Once).await;
-            report.map(|_| ()).map_err(|failure| failure.error)
+            let mut result = Ok(());
+            for canary in canaries(&job.request) {
+                let report = self.reporter.report(job, &canary, Attempts::Once).await;
+                let Err(failure) = report else { return Ok(()) };
+                result = Err(failure.error);
+                if !failure.may_be_one_sites {
+                    break;
+                }
+            }
+            result
         };
-        job.canary.get_or_init(ask).await.clone()
+        job.canaries.get_or_init(ask).await;
     }
 
-    /// Finds the sites that make a request fail, so that their neighbours are served.
+    /// Finds the sites that make a request fail, so that their neighbours are served: asks for its parts, and for those of the parts
+    /// that fail.
+    ///
+    /// While nothing at all has been answered, the parts are four, and if all of them fail, everybody shares the error: a vendor that
+    /// fails everything costs at most seven calls, retries among them. Up to three sites may fail, wherever they are, and one part is
+    /// still answered. What remains: four sites or more, both ends and one in each half of the rest among them, take the others along.
     fn isolate<'a>(
         &'a self,
         job: &'a Job,
@@ -243,60 +258,64 @@ impl Upstream {
         error: UpstreamError,
     ) -> BoxFuture<'a, Outcome> {
         async move {
-            let Some(halves) = Limits::halves(&request).filter(|_| request.sites.len() > 1) else {
-                return Outcome::failed(request, Arc::new(error));
+            let parts = if job.has_succeeded() {
+                Limits::halves(&request).map(Vec::from).unwrap_or_default()
+            } else {
+                ends_and_halves(&request)
             };
-            let tried = join_all(
-                halves
-                    .iter()
-                    .map(|half| self.reporter.report(job, half, Attempts::Once)),
-            )
-            .await;
-            let nowhere = tried.iter().all(|tried| {
-                tried
-                    .as_ref()
-                    .is_err_and(|failure| failure.may_be_one_sites)
-            });
-            if nowhere && !job.has_succeeded() && request.sites.len() > 2 {
-                return self.isolate_from_ends(job, request, error).await;
+            let asked = parts
+                .iter()
+                .map(|part| self.reporter.report(job, part, Attempts::Once));
+            let tried = join_all(asked).await;
+            let all_failed = tried
+                .iter()
+                .all(|tried| tried.as_ref().is_err_and(|it| !it.error.is_of_size()));
+            let all_alone = parts.iter().all(|part| part.sites.len() == 1);
+            if all_failed && !all_alone && !job.has_succeeded() {
+                tracing::warn!(%error, sites = request.sites.len(), "every part of a report failed");
+                return Outcome::failed(request, Arc::new(error));
             }
-            let concluded = halves
+            let concluded = parts
                 .into_iter()
                 .zip(tried)
-                .map(|(half, tried)| self.conclude(job, half, tried, Attempts::Once, 0));
+                .map(|(part, tried)| self.conclude(job, part, tried, Attempts::Once, 0));
             Outcome::all(join_all(concluded).await)
         }
         .boxed()
     }
+}
 
-    /// Where nothing has been answered at all, a single site from each end tells whether anything would be.
-    async fn isolate_from_ends(
-        &self,
-        job: &Job,
-        request: ReportRequest,
-        error: UpstreamError,
-    ) -> Outcome {
-        let [first, inner @ .., last] = request.sites.as_slice() else {
-            return Outcome::failed(request, Arc::new(error));
-        };
-        let ends = [*first, *last].map(|site| request.with_sites(vec![site]));
-        let tried = join_all(
-            ends.iter()
-                .map(|end| self.reporter.report(job, end, Attempts::Once)),
-        )
-        .await;
-        if tried.iter().all(Result::is_err) {
-            tracing::warn!(%error, sites = request.sites.len(), "every part of a report failed");
-            return Outcome::failed(request, Arc::new(error));
-        }
-        let inner = request.with_sites(inner.to_vec());
-        let ends = ends
-            .into_iter()
-            .zip(tried)
-            .map(|(end, tried)| self.conclude(job, end, tried, Attempts::Once, 0));
-        let (ends, inner) = tokio::join!(join_all(ends), self.part(job, inner, Attempts::Once, 0));
-        Outcome::all(ends.into_iter().chain([inner]))
-    }
+/// Why nothing more is to be asked for: the smallest parts of the fetch could not be had, and nothing larger was.
+fn hopeless(job: &Job) -> Option<UpstreamError> {
+    let canaries = job.canaries.get().filter(|_| !job.has_succeeded())?;
+    canaries.as_ref().err().cloned()
+}
+
+/// Single sites and days of `request`, four at most, from its whole range of either: up to three sites or days that can't be had
+/// leave one, where there are four of each.
+fn canaries(request: &ReportRequest) -> Vec<ReportRequest> {
+    let mut canaries: Vec<_> = (0..4)
+        .filter_map(|quarter| {
+            let site = *request.sites.get(quarter * request.sites.len() / 4)?;
+            let date = request.dates.iter().nth(quarter * request.dates.len() / 4);
+            let day = DateRange::day(date?)?;
+            Some(request.with_dates(day).with_sites(vec![site]))
+        })
+        .collect();
+    canaries.dedup();
+    canaries
+}
+
+/// `request` in four parts that share no site, fewer where there are fewer sites: the site at each end, and the halves of the rest.
+fn ends_and_halves(request: &ReportRequest) -> Vec<ReportRequest> {
+    let (first, rest) = request.sites.split_at(1.min(request.sites.len()));
+    let (inner, last) = rest.split_at(rest.len().saturating_sub(1));
+    let (left, right) = inner.split_at(inner.len() / 2);
+    [first, left, right, last]
+        .into_iter()
+        .filter(|sites| !sites.is_empty())
+        .map(|sites| request.with_sites(sites.to_vec()))
+        .collect()
 }
 
 impl fmt::Debug for Upstream {

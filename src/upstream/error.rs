@@ -46,6 +46,13 @@ pub enum UpstreamError {
     Internal(String),
 }
 
+impl UpstreamError {
+    /// Whether less may be answered where this much was not.
+    pub(super) const fn is_of_size(&self) -> bool {
+        matches!(self, Self::Truncated | Self::TooLarge { .. })
+    }
+}
+
 /// Why the vendor's client could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {

@@ -6,17 +6,28 @@ use crate::domain::cell::ReportRequest;
 use crate::domain::dates::{DateRange, add_days};
 
 /// Answers near the learned bound before one report goes a little beyond it, at first and at most.
-const PATIENCE: u32 = 20;
+const PATIENCE: u32 = 10;
 const MOST_PATIENCE: u32 = 5120;
+/// How far beyond, in quarters of the bound, at most.
+const MOST_BOLDNESS: u64 = 4;
 
-/// The bounds of one report; sizes are in figures asked for.
+/// The bounds of one report.
 #[derive(Debug)]
 pub(super) struct Limits {
     max_sites: usize,
     max_days: usize,
-    learned: Mutex<Bound>,
+    learned: Mutex<Learned>,
 }
 
+#[derive(Debug, Default)]
+struct Learned {
+    /// Of figures asked for.
+    figures: Bound,
+    /// Of days.
+    days: Bound,
+}
+
+/// What was learned of one measure of a report.
 #[derive(Debug)]
 struct Bound {
     /// Nothing larger is asked for, but for a trial.
@@ -25,14 +36,95 @@ struct Bound {
     near: u32,
     /// How many of them it takes until the next: each trial that fails doubles it.
     patience: u32,
+    /// How far beyond the bound the next trial goes, in quarters of it: each trial that is answered doubles it.
+    boldness: u64,
     /// The size of the trial under way.
     trial: Option<u64>,
+}
+
+impl Default for Bound {
+    fn default() -> Self {
+        Self {
+            size: None,
+            near: 0,
+            patience: PATIENCE,
+            boldness: 1,
+            trial: None,
+        }
+    }
+}
+
+impl Bound {
+    fn size(&self) -> u64 {
+        self.size.unwrap_or(u64::MAX)
+    }
+
+    fn admits(&self, size: u64) -> bool {
+        size <= self.size() || self.trial == Some(size)
+    }
+
+    /// How large a trial may be, where it is time for one; it is larger than the bound by `step` at least.
+    fn due(&self, step: u64) -> Option<u64> {
+        let size = self.size.filter(|_| self.near >= self.patience)?;
+        let beyond = (size / 4).saturating_mul(self.boldness);
+        Some(size.saturating_add(beyond.max(step)))
+    }
+
+    /// Whether a report of `size` is a trial, which begins.
+    fn begins(&mut self, size: u64) -> bool {
+        if size <= self.size() {
+            // Nothing of that shape lies in between: whoever comes next goes further.
+            self.embolden();
+            return false;
+        }
+        self.near = 0;
+        self.trial = Some(size);
+        true
+    }
+
+    fn embolden(&mut self) {
+        self.boldness = (self.boldness * 2).min(MOST_BOLDNESS);
+    }
+
+    fn end_trial(&mut self, size: u64) -> bool {
+        self.trial.take_if(|trial| *trial == size).is_some()
+    }
+
+    fn lower(&mut self, size: u64) {
+        self.size = Some(size);
+        self.near = 0;
+    }
+
+    fn was_too_large(&mut self, size: u64) {
+        if self.end_trial(size) {
+            self.boldness = 1;
+            self.patience = self.patience.saturating_mul(2).min(MOST_PATIENCE);
+        }
+    }
+
+    fn was_answered(&mut self, size: u64) {
+        let Some(limit) = self.size else { return };
+        if self.end_trial(size) {
+            self.patience = PATIENCE;
+            self.embolden();
+            self.size = Some(limit.max(size));
+            // What has begun to give way is tried again at once.
+            self.near = PATIENCE;
+        } else if size > limit / 2 {
+            self.near = self.near.saturating_add(1);
+        }
+    }
 }
 
 /// How many figures `request` asks for.
 fn size(request: &ReportRequest) -> u64 {
     let sites_and_days = request.sites.len().saturating_mul(request.dates.len());
     day_size(request).saturating_mul(u64::try_from(sites_and_days).unwrap_or(u64::MAX))
+}
+
+/// How many days `request` asks for.
+fn days(request: &ReportRequest) -> u64 {
+    u64::try_from(request.dates.len()).unwrap_or(u64::MAX)
 }
 
 /// How many figures one of its sites has on one of its days: at least 1.
@@ -43,44 +135,42 @@ fn day_size(request: &ReportRequest) -> u64 {
         .max(1)
 }
 
+/// How many sites' days `figures` are enough for.
+fn affordable(request: &ReportRequest, figures: u64) -> usize {
+    usize::try_from(figures / day_size(request)).unwrap_or(usize::MAX)
+}
+
 impl Limits {
     /// Bounds of at most `max_sites` and `max_days`, and no more learned yet.
     pub(super) fn new(max_sites: usize, max_days: usize) -> Self {
         Self {
             max_sites: max_sites.max(1),
             max_days: max_days.max(1),
-            learned: Mutex::new(Bound {
-                size: None,
-                near: 0,
-                patience: PATIENCE,
-                trial: None,
-            }),
+            learned: Mutex::default(),
         }
     }
 
     /// The parts of `request` that are within the bounds: sites are split first, then days.
     ///
-    /// Now and then one of them is a little larger than the learned bound, to find out whether that still holds.
+    /// Now and then one of them is a little larger than a learned bound, to find out whether that still holds.
     pub(super) fn split(&self, request: &ReportRequest) -> Vec<ReportRequest> {
-        let mut bound = self.lock();
-        let Some(size) = bound.size else {
-            return self.within(request, u64::MAX);
-        };
-        let parts = self.within(request, size);
-        if parts.len() < 2 || bound.near < bound.patience {
+        let mut learned = self.lock();
+        let (figures, most_days) = (learned.figures.size(), learned.days.size());
+        let within = |request: &ReportRequest| self.within(request, figures, most_days);
+        let parts = within(request);
+        if parts.len() < 2 {
             return parts;
         }
-        let further = size.saturating_add((size / 4).max(day_size(request)));
-        let Some(trial) = self.within(request, further).into_iter().next() else {
-            return parts;
-        };
-        let trial_size = self::size(&trial);
-        if trial_size <= size {
-            return parts;
-        }
-        bound.near = 0;
-        bound.trial = Some(trial_size);
-        drop(bound);
+        let trial = learned.figures.due(day_size(request));
+        let trial = trial.map(|further| self.largest_within(request, further, most_days));
+        let trial = trial.filter(|trial| learned.figures.begins(size(trial)));
+        let trial = trial.or_else(|| {
+            let further = learned.days.due(1)?;
+            let trial = self.longest_within(request, figures, further);
+            learned.days.begins(days(&trial)).then_some(trial)
+        });
+        drop(learned);
+        let Some(trial) = trial else { return parts };
         let others: Vec<_> = request
             .sites
             .iter()
@@ -91,14 +181,14 @@ impl Limits {
         let later = later.map(|dates| trial.with_dates(dates));
         let others = (!others.is_empty()).then(|| request.with_sites(others));
         let rest = [later, others].into_iter().flatten();
-        let rest = rest.flat_map(|rest| self.within(&rest, size));
+        let rest = rest.flat_map(|rest| within(&rest));
         rest.chain([trial]).collect()
     }
 
-    /// The parts of `request` that are within the configured bounds, and ask for `bound` figures at most.
-    fn within(&self, request: &ReportRequest, bound: u64) -> Vec<ReportRequest> {
-        let affordable = usize::try_from(bound / day_size(request)).unwrap_or(usize::MAX);
-        let days = affordable.clamp(1, self.max_days);
+    /// The parts of `request` that are within the configured bounds, and ask for `figures` and `days` at most.
+    fn within(&self, request: &ReportRequest, figures: u64, days: u64) -> Vec<ReportRequest> {
+        let affordable = affordable(request, figures);
+        let days = affordable.min(self.most_days(days)).max(1);
         let mut parts = Vec::new();
         for dates in request.dates.split(days) {
             let sites = (affordable / dates.len()).clamp(1, self.max_sites);
@@ -109,12 +199,43 @@ impl Limits {
         parts
     }
 
+    fn most_days(&self, learned: u64) -> usize {
+        usize::try_from(learned).map_or(self.max_days, |days| days.min(self.max_days))
+    }
+
+    /// The first sites and days of `request`, as many as `figures` and `days` allow. Parts are even, and so may all be smaller than a
+    /// bound; a trial must not be.
+    fn largest_within(&self, request: &ReportRequest, figures: u64, days: u64) -> ReportRequest {
+        let most_sites = request.sites.len().min(self.max_sites);
+        let per_site = affordable(request, figures) / most_sites;
+        let days_per_site = u64::try_from(per_site).unwrap_or(u64::MAX).max(1);
+        let wide = self.longest_within(request, figures, days_per_site.min(days));
+        let long = self.longest_within(request, figures, days);
+        if size(&long) > size(&wide) {
+            long
+        } else {
+            wide
+        }
+    }
+
+    /// The first days of `request`, as many as `figures` and `days` allow, at as many of its sites as are then left to have.
+    fn longest_within(&self, request: &ReportRequest, figures: u64, days: u64) -> ReportRequest {
+        let affordable = affordable(request, figures);
+        let most_days = request.dates.len().min(self.most_days(days));
+        let days = affordable.min(most_days).max(1);
+        let most_sites = request.sites.len().min(self.max_sites);
+        let sites = (affordable / days).clamp(1, most_sites);
+        let from = request.dates.from();
+        let to = add_days(from, i32::try_from(days - 1).unwrap_or(i32::MAX));
+        request
+            .with_dates(DateRange::new(from, to).unwrap_or(request.dates))
+            .with_sites(request.sites[..sites].to_vec())
+    }
+
     /// Whether `request` may be asked for as it is: what was split off waits for its turn, and the bound may have been lowered meanwhile.
     pub(super) fn admit(&self, request: &ReportRequest) -> bool {
-        let size = size(request);
-        let bound = self.lock();
-        bound.size.is_none_or(|bound| size <= bound)
-            || bound.trial == Some(size)
+        let learned = self.lock();
+        (learned.figures.admits(size(request)) && learned.days.admits(days(request)))
             || Self::halves(request).is_none()
     }
 
@@ -131,44 +252,53 @@ impl Limits {
         }
     }
 
-    /// Learns that the vendor could not answer `request` whole.
+    /// Learns that the vendor could not answer `request` whole, though it answered each half.
+    ///
+    /// Where a single site has too many days, days are taken to be what counts, and what was learned of figures is forgotten: if it
+    /// is figures after all, the next reports tell.
     pub(super) fn was_too_large(&self, request: &ReportRequest) {
-        let size = size(request);
-        let mut bound = self.lock();
-        if bound.trial.is_some_and(|trial| trial == size) {
-            bound.trial = None;
-            bound.patience = bound.patience.saturating_mul(2).min(MOST_PATIENCE);
-        }
-        if bound.size.is_some_and(|bound| bound < size) {
-            // Asked before the bound was lowered, or to try it: it teaches nothing new.
+        let (size, days) = (size(request), days(request));
+        let mut learned = self.lock();
+        let Learned {
+            figures,
+            days: most_days,
+        } = &mut *learned;
+        figures.was_too_large(size);
+        most_days.was_too_large(days);
+        if size > figures.size() || days > most_days.size() {
+            // Asked before a bound was lowered, or to try it: it teaches nothing new.
             return;
         }
-        let lowered = (size / 2).max(day_size(request));
-        bound.size = Some(lowered);
-        bound.near = 0;
+        if request.sites.len() == 1 && days > 1 {
+            most_days.lower(days.div_ceil(2));
+            figures.size = None;
+        } else {
+            figures.lower((size / 2).max(day_size(request)));
+        }
         tracing::info!(
             figures = size,
-            bound = lowered,
+            days,
+            bound = figures.size,
+            bound_days = most_days.size,
             "the vendor could not answer a report of this size; later ones stay below"
         );
     }
 
-    /// Learns that the vendor answered `request` whole.
-    pub(super) fn was_answered(&self, request: &ReportRequest) {
-        let size = size(request);
-        let mut bound = self.lock();
-        let Some(limit) = bound.size else { return };
-        if bound.trial.is_some_and(|trial| trial == size) {
-            bound.trial = None;
-            bound.patience = PATIENCE;
-            bound.size = Some(limit.max(size));
-        }
-        if size > limit / 2 {
-            bound.near = bound.near.saturating_add(1);
-        }
+    /// Learns nothing of a report that failed: its size may not have been why. If it was a trial, another may follow.
+    pub(super) fn was_of_no_size(&self, request: &ReportRequest) {
+        let mut learned = self.lock();
+        learned.figures.end_trial(size(request));
+        learned.days.end_trial(days(request));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Bound> {
+    /// Learns that the vendor answered `request` whole.
+    pub(super) fn was_answered(&self, request: &ReportRequest) {
+        let mut learned = self.lock();
+        learned.figures.was_answered(size(request));
+        learned.days.was_answered(days(request));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Learned> {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -220,8 +350,10 @@ mod tests {
             for (sites, days) in too_large {
                 limits.was_too_large(&request(sites, days));
             }
-            limits.lock().near = near;
-            let bound = limits.lock().size.unwrap_or(u64::MAX);
+            limits.lock().figures.near = near;
+            limits.lock().days.near = near;
+            let bound = limits.lock().figures.size();
+            let most_days = limits.lock().days.size();
             let whole = request(sites, days);
 
             let parts = limits.split(&whole);
@@ -234,7 +366,7 @@ mod tests {
                 prop_assert!(part.sites.len() <= max_sites && part.dates.len() <= max_days);
                 prop_assert!(part.sites.is_sorted());
             }
-            let larger = parts.iter().filter(|part| size(part) > bound.max(day_size(part)));
+            let larger = parts.iter().filter(|part| size(part) > bound.max(day_size(part)) || super::days(part) > most_days);
             prop_assert!(larger.count() <= usize::from(near > 0));
         }
 
@@ -291,14 +423,32 @@ mod tests {
         assert_eq!(sizes(), [14, 14, 13]);
 
         answers(PATIENCE);
-        assert_eq!(sizes(), [20, 21], "a trial of 21 sites");
-        limits.was_too_large(&request(21, 1));
+        assert_eq!(sizes(), [16, 25], "a trial of 25 sites");
+        limits.was_too_large(&request(25, 1));
         answers(PATIENCE);
         assert_eq!(sizes(), [14, 14, 13], "more patient after a failure");
         answers(PATIENCE);
-        assert_eq!(sizes(), [20, 21]);
-        limits.was_answered(&request(21, 1));
+        assert_eq!(sizes(), [16, 25]);
+        limits.was_answered(&request(25, 1));
 
-        assert_eq!(limits.lock().size, Some(21 * 24));
+        assert_eq!(limits.lock().figures.size, Some(25 * 24));
+        assert_eq!(sizes(), [4, 37], "the next goes further, at once");
+    }
+    #[test]
+    fn a_limit_on_days_is_learned_and_grows_again_as_one_on_figures_does() {
+        let limits = Limits::new(50, 31);
+        limits.was_too_large(&request(1, 31));
+        limits.was_too_large(&request(3, 31));
+        let shapes = || -> Vec<(usize, usize)> {
+            let parts = limits.split(&request(50, 31)).into_iter();
+            parts.map(|it| (it.sites.len(), it.dates.len())).collect()
+        };
+        assert_eq!(shapes(), [(50, 16), (50, 15)]);
+
+        (0..PATIENCE).for_each(|_| limits.was_answered(&request(50, 15)));
+        assert_eq!(shapes(), [(50, 11), (50, 20)], "a trial of 20 days");
+        limits.was_answered(&request(50, 20));
+
+        assert_eq!(shapes(), [(50, 1), (50, 30)]);
     }
 }

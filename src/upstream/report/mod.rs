@@ -57,8 +57,10 @@ pub(super) struct Job {
     deadline: Instant,
     calls: AtomicU32,
     succeeded: AtomicBool,
-    /// Whether the smallest part of a fetch is answered whole, where nothing larger was.
-    pub(super) canary: OnceCell<Result<(), UpstreamError>>,
+    /// All that is fetched.
+    pub(super) request: ReportRequest,
+    /// Whether any of the smallest parts of a fetch is answered whole, where nothing larger was.
+    pub(super) canaries: OnceCell<Result<(), UpstreamError>>,
 }
 
 /// A whole, well-formed answer, and when it was true.
@@ -130,13 +132,14 @@ impl Reporter {
         self.settings.max_concurrency.max(1)
     }
 
-    /// A fetch that begins now.
-    pub(super) fn job(&self) -> Job {
+    /// A fetch of `request` that begins now.
+    pub(super) fn job(&self, request: &ReportRequest) -> Job {
         Job {
             deadline: Instant::now() + self.settings.deadline,
             calls: AtomicU32::new(0),
             succeeded: AtomicBool::new(false),
-            canary: OnceCell::new(),
+            request: request.clone(),
+            canaries: OnceCell::new(),
         }
     }
 

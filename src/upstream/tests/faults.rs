@@ -1,5 +1,7 @@
 //! Faults of the vendor and of the network.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::simulator::{Fault, FaultKind, Quirks, RetryAfter, RowFault};
 use crate::upstream::CircuitState;
@@ -164,6 +166,13 @@ async fn whoever_cannot_wait_for_a_throttling_vendor_is_told_at_once_and_so_are_
     }
 }
 
+/// The failed sites, counted from 750 as 1, ascending.
+fn failed_sites(fetched: &Fetched) -> Vec<u64> {
+    let failed = fetched.failures.iter();
+    let failed = failed.flat_map(|(request, _)| request.sites.iter().map(|site| site.get() - 749));
+    failed.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 #[tokio::test]
 async fn whoever_would_have_less_time_for_the_call_than_for_the_wait_is_told_at_once() {
     for fault in [
@@ -214,6 +223,41 @@ async fn a_failing_site_does_not_fail_its_neighbours() {
         assert_eq!(failed, [site(757)], "{fault}");
         assert_eq!(fetched.cells.len(), 15 * 2);
         assert!(fetched.calls <= 14, "{} calls", fetched.calls);
+    }
+}
+
+#[tokio::test]
+async fn up_to_three_failing_sites_leave_the_others_served_wherever_they_are() {
+    let sets: [&[u64]; 9] = [
+        &[5],
+        &[1, 10],
+        &[1, 2],
+        &[9, 10],
+        &[1, 6, 10],
+        &[1, 5, 10],
+        &[3, 8],
+        &[2, 5, 9],
+        &[1, 2, 10],
+    ];
+    for (failing, fault) in sets.into_iter().flat_map(|failing| {
+        [
+            Fault::status(404),
+            Fault::status(500),
+            Fault::new(FaultKind::Unsuccessful),
+        ]
+        .map(|fault| (failing, fault))
+    }) {
+        let vendor = vendor(Quirks::default()).await;
+        let client = client(settings(&vendor));
+        for id in failing {
+            vendor.inject(fault.on_site(site(749 + id)));
+        }
+
+        let fetched = client.fetch(&request(750..760, 1)).await;
+
+        assert_eq!(failed_sites(&fetched), failing, "{fault}");
+        assert_eq!(fetched.cells.len(), 10 - failing.len());
+        assert!(fetched.calls <= 17, "{failing:?}: {} calls", fetched.calls);
     }
 }
 
@@ -302,4 +346,68 @@ async fn no_more_reports_than_allowed_are_in_flight() {
     assert_true(&vendor, &request, &fetched);
     assert_eq!(fetched.calls, 20);
     assert!(vendor.counts().peak_reports <= 3);
+}
+
+#[tokio::test]
+async fn sites_that_are_always_truncated_fail_alone() {
+    let sets: [&[u64]; 5] = [&[1], &[5], &[10], &[1, 2], &[1, 6, 10]];
+    for (failing, days) in sets.into_iter().flat_map(|set| [(set, 1), (set, 3)]) {
+        let vendor = vendor(Quirks::default()).await;
+        let client = client(settings(&vendor));
+        for id in failing {
+            let fault = Fault::new(FaultKind::Truncate { above: None });
+            vendor.inject(fault.on_site(site(749 + id)));
+        }
+
+        let fetched = client.fetch(&request(750..760, days)).await;
+
+        assert_eq!(failed_sites(&fetched), failing, "{days} days");
+        let days = usize::try_from(days).unwrap();
+        assert_eq!(fetched.cells.len(), (10 - failing.len()) * days);
+        let most = 14 + 6 * u32::try_from(failing.len() * days).unwrap();
+        let calls = fetched.calls;
+        assert!(calls <= most, "{failing:?} on {days} days: {calls} calls");
+    }
+}
+
+#[tokio::test]
+async fn a_site_that_is_always_truncated_says_nothing_of_the_size_of_reports() {
+    let vendor = vendor(Quirks::default()).await;
+    let client = client(settings(&vendor));
+    let fault = Fault::new(FaultKind::Truncate { above: None });
+    vendor.inject(fault.on_site(site(757)));
+    let healthy = request(760..800, 8);
+
+    let first = client.fetch(&request(750..800, 2)).await;
+    let second = client.fetch(&healthy).await;
+
+    assert_eq!(failed_sites(&first), [8]);
+    assert_true(&vendor, &healthy, &second);
+    assert_eq!(second.calls, 1);
+}
+
+#[tokio::test]
+async fn once_the_vendor_answers_more_again_few_queries_find_out() {
+    let vendor = vendor(Quirks::default()).await;
+    let client = client(settings(&vendor));
+    let on = |day: i32| {
+        let date = add_days(DAY, -day);
+        request(750..800, 1).with_dates(DateRange::day(date).unwrap())
+    };
+    vendor.inject(Fault::new(FaultKind::Truncate { above: Some(700) }));
+    let first = client.fetch(&on(0)).await;
+    let learned = client.fetch(&on(1)).await;
+    vendor.clear_faults();
+
+    let mut calls = Vec::new();
+    while calls.len() < 12 && calls.last() != Some(&1) {
+        let request = on(2 + i32::try_from(calls.len()).unwrap());
+        let fetched = client.fetch(&request).await;
+        assert_true(&vendor, &request, &fetched);
+        calls.push(fetched.calls);
+    }
+
+    assert!(first.failures.is_empty());
+    assert!(learned.calls >= 4, "{} calls", learned.calls);
+    assert_eq!(calls.last(), Some(&1), "{calls:?}");
 }

@@ -8,8 +8,8 @@ use axum::routing::post;
 
 use super::*;
 
-/// What an odd vendor answers, by the sites that it is asked for.
-type Answer = fn(&[u64]) -> String;
+/// What an odd vendor answers, by the sites and the dates that it is asked for.
+type Answer = fn(&[u64], DateRange) -> String;
 
 #[derive(Clone)]
 struct Odd {
@@ -30,7 +30,9 @@ async fn odd_vendor(answer: Answer) -> (Settings, Arc<AtomicU32>) {
             .as_array()
             .unwrap();
         let sites: Vec<u64> = sites.iter().filter_map(serde_json::Value::as_u64).collect();
-        (odd.answer)(&sites)
+        let dates = &body["config"]["date_facet"]["custom"]["range"];
+        let [from, to] = [0, 1].map(|end| dates[end].as_str().unwrap().parse().unwrap());
+        (odd.answer)(&sites, DateRange::new(from, to).unwrap())
     };
     let app = Router::new().fallback(post(handler)).with_state(odd);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -82,7 +84,7 @@ fn at_nine(fetched: &Fetched) -> Vec<(u64, Option<f64>)> {
 
 #[tokio::test]
 async fn rows_that_name_nobody_are_credited_to_a_site_asked_for_alone_only() {
-    let (settings, calls) = odd_vendor(|sites| {
+    let (settings, calls) = odd_vendor(|sites, _| {
         let rows: Vec<_> = sites.iter().map(|site| row("", *site)).collect();
         // Like rows count once, so a batch of these is hopeless.
         report(&rows, "{}")
@@ -101,7 +103,7 @@ async fn rows_that_name_nobody_are_credited_to_a_site_asked_for_alone_only() {
 
 #[tokio::test]
 async fn one_name_without_entities_leaves_the_other_sites_in_the_batch() {
-    let (settings, calls) = odd_vendor(|sites| {
+    let (settings, calls) = odd_vendor(|sites, _| {
         let name = |site: u64| if site < 3 { "Same" } else { "Other" };
         let rows: Vec<_> = sites
             .iter()
@@ -127,7 +129,7 @@ async fn one_name_without_entities_leaves_the_other_sites_in_the_batch() {
 
 #[tokio::test]
 async fn an_entity_that_two_sites_share_is_not_trusted() {
-    let (settings, _) = odd_vendor(|sites| {
+    let (settings, _) = odd_vendor(|sites, _| {
         let rows: Vec<_> = sites
             .iter()
             .map(|site| row(r#""entity_id":"company","#, *site))
@@ -146,7 +148,7 @@ async fn an_entity_that_two_sites_share_is_not_trusted() {
 
 #[tokio::test]
 async fn a_vendor_that_answers_for_sites_it_was_not_asked_for_is_not_believed() {
-    let (settings, _) = odd_vendor(|_| {
+    let (settings, _) = odd_vendor(|_, _| {
         report(
             &[
                 row(r#""entity_id":"a","site_name":"Tyler","#, 1),
@@ -164,7 +166,7 @@ async fn a_vendor_that_answers_for_sites_it_was_not_asked_for_is_not_believed() 
 
 #[tokio::test]
 async fn sites_that_are_asked_for_again_may_be_in_doubt_again() {
-    let (settings, _) = odd_vendor(|sites| {
+    let (settings, _) = odd_vendor(|sites, _| {
         let row = |entity: &str, part: &str, site: u64| {
             format!(
                 r#"{{"time":"2026-02-18 09:00:00","entity_id":"{entity}","filter_id":"{part}","entrances":2,"dwell_time":{site}}}"#
@@ -204,7 +206,7 @@ async fn sites_that_are_asked_for_again_may_be_in_doubt_again() {
 
 #[tokio::test]
 async fn rows_that_the_mapping_gives_to_other_sites_are_ignored() {
-    let (settings, calls) = odd_vendor(|_| {
+    let (settings, calls) = odd_vendor(|_, _| {
         report(
             &[
                 row(r#""entity_id":"a","site_name":"Tyler","#, 1),
@@ -227,7 +229,7 @@ async fn rows_that_the_mapping_gives_to_other_sites_are_ignored() {
 
 #[tokio::test]
 async fn a_mapping_that_contradicts_what_was_learned_is_settled_by_asking() {
-    let (settings, calls) = odd_vendor(|sites| {
+    let (settings, calls) = odd_vendor(|sites, _| {
         let rows: Vec<_> = sites
             .iter()
             .map(|site| row(&format!(r#""entity_id":"e{site}","#), *site))
@@ -249,4 +251,56 @@ async fn a_mapping_that_contradicts_what_was_learned_is_settled_by_asking() {
 
     assert_eq!(at_nine(&fetched), [(1, Some(1.0)), (2, Some(2.0))]);
     assert_eq!(calls.load(Ordering::Relaxed), 2 + 3);
+}
+
+/// An answer without rows, whole or truncated.
+fn empty(truncated: bool) -> String {
+    report(&[], "{}").replace("false", &truncated.to_string())
+}
+
+#[tokio::test]
+async fn a_day_that_is_always_truncated_fails_alone() {
+    let cases: [(Answer, usize); 2] = [
+        (
+            |sites, dates| empty(sites.contains(&1) && dates.contains(DAY)),
+            1,
+        ),
+        (|_, dates| empty(dates.contains(DAY)), 10),
+    ];
+    for (answer, failing) in cases {
+        let (settings, _) = odd_vendor(answer).await;
+        let client = client(settings);
+
+        let fetched = client.fetch(&request(1..11, 5)).await;
+
+        let failed: Vec<_> = fetched
+            .failures
+            .iter()
+            .flat_map(|(request, _)| request.cells())
+            .collect();
+        assert_eq!(failed.len(), failing);
+        assert!(failed.iter().all(|cell| cell.date == DAY));
+        assert_eq!(fetched.cells.len(), 50 - failing);
+    }
+}
+
+#[tokio::test]
+async fn a_vendor_that_truncates_what_has_many_days_is_soon_asked_for_few() {
+    let (settings, calls) = odd_vendor(|_, dates| empty(dates.len() > 7)).await;
+    let client = client(settings);
+    let month = request(1..51, 31);
+
+    let first = client.fetch(&month).await;
+    let second = client.fetch(&month).await;
+    let day = client.fetch(&request(1..51, 1)).await;
+
+    for fetched in [&first, &second, &day] {
+        assert!(fetched.failures.is_empty(), "{:?}", fetched.failures);
+    }
+    assert_eq!(first.cells.len(), 50 * 31);
+    assert!(first.calls <= 70, "{} calls", first.calls);
+    assert!(second.calls <= 10, "{} calls", second.calls);
+    assert_eq!(day.calls, 1);
+    let counted = first.calls + second.calls + day.calls;
+    assert_eq!(calls.load(Ordering::Relaxed), counted);
 }
