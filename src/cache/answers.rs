@@ -57,7 +57,7 @@ pub struct RenderedAnswer {
     pub etag: ETag,
     /// When the first cell used goes past its TTL.
     pub expires_at: Timestamp,
-    /// The store's epoch when the question was asked: see [`super::CellStore::epoch`].
+    /// How many changes there had been that no answer outlives, such as purges ([`super::CellStore::epoch`]).
     pub epoch: u64,
 }
 
@@ -138,7 +138,7 @@ impl AnswerStore {
         ))
     }
 
-    /// The answer to `key`, if all its figures are within their TTL at `now` and none has been purged since (`epoch`).
+    /// The answer to `key`, if all its figures are within their TTL at `now` and its epoch is still `epoch`.
     #[must_use]
     pub fn get(&self, key: &AnswerKey, now: Timestamp, epoch: u64) -> Option<Arc<RenderedAnswer>> {
         let good = |answer: &RenderedAnswer| now < answer.expires_at && answer.epoch == epoch;

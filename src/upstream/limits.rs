@@ -2,14 +2,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use super::bound::Bound;
 use crate::domain::cell::ReportRequest;
 use crate::domain::dates::{DateRange, add_days};
-
-/// Answers near the learned bound before one report goes a little beyond it, at first and at most.
-const PATIENCE: u32 = 10;
-const MOST_PATIENCE: u32 = 5120;
-/// How far beyond, in quarters of the bound, at most.
-const MOST_BOLDNESS: u64 = 4;
 
 /// The bounds of one report.
 #[derive(Debug)]
@@ -25,95 +20,6 @@ struct Learned {
     figures: Bound,
     /// Of days.
     days: Bound,
-}
-
-/// What was learned of one measure of a report.
-#[derive(Debug)]
-struct Bound {
-    /// Nothing larger is asked for, but for a trial.
-    size: Option<u64>,
-    /// Answers near the bound since the last trial.
-    near: u32,
-    /// How many of them it takes until the next: each trial that fails doubles it.
-    patience: u32,
-    /// How far beyond the bound the next trial goes, in quarters of it: each trial that is answered doubles it.
-    boldness: u64,
-    /// The size of the trial under way.
-    trial: Option<u64>,
-}
-
-impl Default for Bound {
-    fn default() -> Self {
-        Self {
-            size: None,
-            near: 0,
-            patience: PATIENCE,
-            boldness: 1,
-            trial: None,
-        }
-    }
-}
-
-impl Bound {
-    fn size(&self) -> u64 {
-        self.size.unwrap_or(u64::MAX)
-    }
-
-    fn admits(&self, size: u64) -> bool {
-        size <= self.size() || self.trial == Some(size)
-    }
-
-    /// How large a trial may be, where it is time for one; it is larger than the bound by `step` at least.
-    fn due(&self, step: u64) -> Option<u64> {
-        let size = self.size.filter(|_| self.near >= self.patience)?;
-        let beyond = (size / 4).saturating_mul(self.boldness);
-        Some(size.saturating_add(beyond.max(step)))
-    }
-
-    /// Whether a report of `size` is a trial, which begins.
-    fn begins(&mut self, size: u64) -> bool {
-        if size <= self.size() {
-            // Nothing of that shape lies in between: whoever comes next goes further.
-            self.embolden();
-            return false;
-        }
-        self.near = 0;
-        self.trial = Some(size);
-        true
-    }
-
-    fn embolden(&mut self) {
-        self.boldness = (self.boldness * 2).min(MOST_BOLDNESS);
-    }
-
-    fn end_trial(&mut self, size: u64) -> bool {
-        self.trial.take_if(|trial| *trial == size).is_some()
-    }
-
-    fn lower(&mut self, size: u64) {
-        self.size = Some(size);
-        self.near = 0;
-    }
-
-    fn was_too_large(&mut self, size: u64) {
-        if self.end_trial(size) {
-            self.boldness = 1;
-            self.patience = self.patience.saturating_mul(2).min(MOST_PATIENCE);
-        }
-    }
-
-    fn was_answered(&mut self, size: u64) {
-        let Some(limit) = self.size else { return };
-        if self.end_trial(size) {
-            self.patience = PATIENCE;
-            self.embolden();
-            self.size = Some(limit.max(size));
-            // What has begun to give way is tried again at once.
-            self.near = PATIENCE;
-        } else if size > limit / 2 {
-            self.near = self.near.saturating_add(1);
-        }
-    }
 }
 
 /// How many figures `request` asks for.
@@ -271,15 +177,15 @@ impl Limits {
         }
         if request.sites.len() == 1 && days > 1 {
             most_days.lower(days.div_ceil(2));
-            figures.size = None;
+            figures.forget();
         } else {
             figures.lower((size / 2).max(day_size(request)));
         }
         tracing::info!(
             figures = size,
             days,
-            bound = figures.size,
-            bound_days = most_days.size,
+            bound = figures.learned(),
+            bound_days = most_days.learned(),
             "the vendor could not answer a report of this size; later ones stay below"
         );
     }
@@ -328,6 +234,7 @@ mod tests {
     use crate::domain::bucket::VendorBucket;
     use crate::domain::metric::{MetricSet, VendorMetric};
     use crate::domain::site::{CustomerId, SiteId};
+    use crate::upstream::bound::PATIENCE;
 
     fn request(sites: u64, days: i32) -> ReportRequest {
         let from = date(2026, 1, 1);
@@ -350,8 +257,12 @@ mod tests {
             for (sites, days) in too_large {
                 limits.was_too_large(&request(sites, days));
             }
-            limits.lock().figures.near = near;
-            limits.lock().days.near = near;
+            {
+                let Learned { figures, days } = &mut *limits.lock();
+                for bound in [figures, days] {
+                    (0..near).for_each(|_| bound.was_answered(bound.size()));
+                }
+            }
             let bound = limits.lock().figures.size();
             let most_days = limits.lock().days.size();
             let whole = request(sites, days);
@@ -431,7 +342,7 @@ mod tests {
         assert_eq!(sizes(), [16, 25]);
         limits.was_answered(&request(25, 1));
 
-        assert_eq!(limits.lock().figures.size, Some(25 * 24));
+        assert_eq!(limits.lock().figures.learned(), Some(25 * 24));
         assert_eq!(sizes(), [4, 37], "the next goes further, at once");
     }
     #[test]

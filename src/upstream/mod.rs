@@ -4,6 +4,7 @@
 //! `tokens`, over `transport`; `wire` reads the answers; `settle` credits their rows to sites, which `resolve` tells apart with what
 //! was `learned`; `cells` makes cells of them.
 
+mod bound;
 mod cells;
 mod circuit;
 mod client;

@@ -21,7 +21,6 @@ use tokio::time::timeout;
 
 use super::deadline::{Activity, Deadlines};
 use super::refusal::Refusals;
-use super::turns::Turns;
 use super::{Ending, Limits};
 use crate::http::router::{Answering, Routes};
 
@@ -59,7 +58,6 @@ impl Connection {
         }
         let activity = Arc::new(Activity::default());
         let io = Deadlines::new(Refusals::new(stream), Arc::clone(&activity), limits);
-        let io = Turns::new(io, Arc::clone(&activity));
         let requests = Requests {
             routes,
             peer,

@@ -1,4 +1,4 @@
-//! A stream that breaks when its peer is too slow: with a request's head, or in taking an answer.
+//! A stream that breaks when its peer is too slow: with a request's head, or in taking an answer. Answers wait for their turn on it.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Limits;
+use super::turns::Turn;
 
 /// What the requests of one connection are doing, as far as its deadlines depend on it.
 ///
@@ -43,7 +44,7 @@ impl Activity {
     }
 
     /// How many requests have begun.
-    pub(super) fn begun(&self) -> usize {
+    fn begun(&self) -> usize {
         self.begun.load(Ordering::Relaxed)
     }
 }
@@ -62,6 +63,7 @@ pub(super) struct Deadlines<S> {
     head: Timeout,
     idle: Timeout,
     write: Timeout,
+    turn: Turn,
     /// Whether the peer keeps us waiting for room to write.
     stalled: bool,
 }
@@ -87,6 +89,7 @@ impl<S> Deadlines<S> {
             head: Timeout::new(limits.head),
             idle: Timeout::new(limits.idle),
             write: Timeout::new(limits.write_stall),
+            turn: Turn::default(),
             stalled: false,
         }
     }
@@ -136,6 +139,11 @@ impl<S> Deadlines<S> {
             self.idle.restart();
         }
         Poll::Pending
+    }
+
+    fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let begun = self.activity.begun();
+        self.turn.poll(cx, begun)
     }
 
     /// What a write came to: progress, or an error once the peer has taken nothing for too long.
@@ -227,6 +235,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlines<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_turn(cx));
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.poll_written(cx, written)
     }
@@ -236,6 +245,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlines<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_turn(cx));
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.poll_written(cx, written)
     }

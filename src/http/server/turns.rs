@@ -6,15 +6,8 @@
 //! and then writes their answers. A thread with little to do writes at once: to come back to a connection has its own price.
 
 use std::cell::Cell;
-use std::io::{self, IoSlice};
 use std::mem;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use super::deadline::Activity;
+use std::task::{Context, Poll};
 
 /// A thread that answers more requests than this from one rest to the next has much to do.
 const FEW: u32 = 8;
@@ -62,29 +55,19 @@ pub fn thread_rests() {
     LOAD.set(LOAD.get().rested());
 }
 
-/// A stream on which answers wait for their turn.
+/// When the answers of one connection are written.
 ///
 /// To hyper it looks as if there was no room yet for an answer. What it holds it must therefore write before it ends a connection, as
 /// it does from the version on that `Cargo.toml` asks for: a test shows it.
-pub(super) struct Turns<S> {
-    stream: S,
-    activity: Arc<Activity>,
+#[derive(Debug, Default)]
+pub(super) struct Turn {
     /// How many requests had begun when something was last written.
     answered: usize,
 }
 
-impl<S> Turns<S> {
-    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Self {
-            stream,
-            activity,
-            answered: 0,
-        }
-    }
-
-    /// Lets the connections that have something to read go first, once for each answer.
-    fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let begun = self.activity.begun();
+impl Turn {
+    /// Lets the connections that have something to read go first, once for each answer. `begun` is how many requests have begun.
+    pub(super) fn poll(&mut self, cx: &Context<'_>, begun: usize) -> Poll<()> {
         if mem::replace(&mut self.answered, begun) != begun {
             let load = LOAD.get().answered();
             LOAD.set(load);
@@ -95,48 +78,6 @@ impl<S> Turns<S> {
             }
         }
         Poll::Ready(())
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Turns<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Turns<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_turn(cx));
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_turn(cx));
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -151,10 +92,9 @@ pub(super) fn burden_thread() {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
-
-    use http::Version;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
 
@@ -186,29 +126,14 @@ mod tests {
         assert!(!load.is_high());
     }
 
-    /// Whether others had a turn before each of two writes that answer one request.
-    async fn others_first() -> [bool; 2] {
-        let (mut peer, stream) = duplex(64);
-        let activity = Arc::new(Activity::default());
-        let mut stream = Turns::new(stream, Arc::clone(&activity));
-        drop(activity.begin(Version::HTTP_11));
-
-        let [first, second] = [write(&mut stream).await, write(&mut stream).await];
-
-        let mut written = [0; 2];
-        peer.read_exact(&mut written).await.unwrap();
-        assert_eq!(&written, b"HH");
-        [first, second]
-    }
-
-    /// Whether a task that was ready before had its turn before a byte was written.
-    async fn write(stream: &mut Turns<DuplexStream>) -> bool {
+    /// Whether a task that was ready before had its turn before that of an answer, when so many requests had begun.
+    async fn others_go_first(turn: &mut Turn, begun: usize) -> bool {
         let had_its_turn = Arc::new(AtomicBool::new(false));
         let other = tokio::spawn({
             let had_its_turn = Arc::clone(&had_its_turn);
             async move { had_its_turn.store(true, Ordering::Relaxed) }
         });
-        stream.write_u8(b'H').await.unwrap();
+        poll_fn(|cx| turn.poll(cx, begun)).await;
         let had = had_its_turn.load(Ordering::Relaxed);
         other.await.unwrap();
         had
@@ -216,10 +141,13 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_lets_others_go_first_once_where_there_is_much_to_do() {
+        let mut turn = Turn::default();
         LOAD.set(LITTLE);
-        assert_eq!(others_first().await, [false, false]);
+        assert!(!others_go_first(&mut turn, 1).await);
 
         burden_thread();
-        assert_eq!(others_first().await, [true, false]);
+        assert!(!others_go_first(&mut turn, 1).await, "more of the same");
+        assert!(others_go_first(&mut turn, 2).await);
+        assert!(!others_go_first(&mut turn, 2).await);
     }
 }
