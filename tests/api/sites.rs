@@ -117,6 +117,30 @@ async fn a_name_from_the_configuration_is_no_formula_in_a_spreadsheet() {
 }
 
 #[tokio::test]
+async fn no_blank_and_no_full_width_hides_a_formula_from_the_escape() {
+    for name in [
+        " =1+1",
+        "\u{a0}+1",
+        "\u{feff}@a",
+        "\u{3000}＝1+1",
+        "－1",
+        " \t1",
+    ] {
+        let app = Setup::default()
+            .file(&format!("[[sites]]\nid = 750\nname = \"{name}\"\n"))
+            .start()
+            .await;
+
+        let csv = app
+            .traffic("sites=750&dates=2026-02-18&metric=entrances&bucket=total&format=csv")
+            .await;
+
+        let csv = csv.text().await.unwrap();
+        assert!(csv.contains(&format!("\r\n750,'{name},")), "{csv:?}");
+    }
+}
+
+#[tokio::test]
 async fn today_turns_at_the_midnight_of_the_sites_own_zone() {
     // 11:00 UTC is midnight in Auckland in summer, 10:00 UTC in Honolulu.
     let app = directory().at("2026-02-18T10:59:59Z").start().await;

@@ -66,15 +66,41 @@ fn record(cells: &[&str]) -> Vec<u8> {
 
 /// A text that no spreadsheet takes for a formula (OWASP, CSV injection).
 fn harmless(text: &str) -> Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+    if is_formula(text) {
         Cow::Owned(format!("'{text}"))
     } else {
         Cow::Borrowed(text)
     }
 }
 
+/// Whether a program may take `text` for a formula. Some skip blank characters at its beginning, or take full-width operators for
+/// plain ones; a tab or a carriage return may end the cell, so that the next one begins behind it.
+fn is_formula(text: &str) -> bool {
+    const OPENING: [char; 10] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r'];
+    let mut chars = text
+        .chars()
+        .skip_while(|c| is_blank(*c) && !OPENING.contains(c));
+    chars.next().is_some_and(|first| OPENING.contains(&first))
+}
+
+/// Whether nothing is seen of `c`: white space, controls, and what Unicode has as default-ignorable.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || matches!(
+            c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'
+                ..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+                | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::samples::{answer, written};
     use super::*;
     use crate::domain::metric::Metric;
@@ -120,6 +146,19 @@ mod tests {
             ("\ra", "\"'\ra\""),
             ("=a,b", "\"'=a,b\""),
             ("a=b", "a=b"),
+            ("  =1+1", "'  =1+1"),
+            (" \ta", "' \ta"),
+            ("\u{a0}@a", "'\u{a0}@a"),
+            ("\u{feff}\u{200b}=a", "'\u{feff}\u{200b}=a"),
+            ("\u{1}-1", "'\u{1}-1"),
+            ("\n+1", "\"'\n+1\""),
+            ("＝1+1", "'＝1+1"),
+            ("＋1", "'＋1"),
+            ("－1", "'－1"),
+            (" ＠a", "' ＠a"),
+            ("  a", "  a"),
+            ("\u{feff}a", "\u{feff}a"),
+            ("'=1", "'=1"),
         ] {
             let answer = answer(&[(750, Some(name))], 1, vec![Metric::Entrances]);
 
@@ -129,6 +168,36 @@ mod tests {
                 .strip_prefix("site_id,site_name,time,entrances\r\n")
                 .unwrap();
             assert_eq!(row, format!("750,{cell},2026-02-18T09:00:00,\r\n"));
+        }
+    }
+
+    /// The name of the only site as a reader of CSV gets it.
+    fn read_back(name: &str) -> String {
+        let answer = answer(&[(750, Some(name))], 1, vec![Metric::Entrances]);
+        let text = text(&answer);
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let records: Vec<_> = reader.records().map(Result::unwrap).collect();
+        assert_eq!(records.len(), 1, "{text:?}");
+        records[0][1].to_owned()
+    }
+
+    proptest! {
+        #[test]
+        fn no_blank_hides_the_beginning_of_a_formula(
+            blank in "[\\s\\p{Cc}\u{ad}\u{200b}\u{202e}\u{2060}\u{feff}\u{e0001}]{0,4}",
+            opening in "[=+\\-@＝＋－＠\\t\\r]",
+            rest in ".{0,8}",
+        ) {
+            let name = format!("{blank}{opening}{rest}");
+
+            prop_assert_eq!(read_back(&name), format!("'{name}"));
+        }
+
+        #[test]
+        fn a_name_that_is_no_formula_stays_as_it_is(blank in " {0,3}", name in "[a-zé中0-9'\"(#&,;][^\\p{Cc}]{0,8}") {
+            let name = format!("{blank}{name}");
+
+            prop_assert_eq!(read_back(&name), name);
         }
     }
 }
