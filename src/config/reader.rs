@@ -199,6 +199,15 @@ impl<'a> Reader<'a> {
         self.errors
     }
 
+    /// The keys that have been asked for, and the tables that they stand in.
+    fn known(&self) -> Vec<String> {
+        let tables = self.asked.iter().flat_map(|key| {
+            let ends = key.match_indices('.').map(|(end, _)| end);
+            ends.map(|end| key[..end].to_owned())
+        });
+        self.asked.iter().cloned().chain(tables).collect()
+    }
+
     fn unknown_keys(&mut self, prefix: &str, table: &Table) {
         for (key, value) in table {
             // A quoted key may hold anything, line breaks too.
@@ -216,7 +225,7 @@ impl<'a> Reader<'a> {
                 }
                 _ => self.errors.push(ConfigError::UnknownKey {
                     key: self.full(&path),
-                    suggestion: nearest(&path, &self.asked),
+                    suggestion: nearest(&path, &self.known()),
                     origin: self.origin(Raw::Toml(value)),
                 }),
             }

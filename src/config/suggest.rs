@@ -6,7 +6,13 @@ pub(super) fn nearest(name: &str, known: &[String]) -> Option<String> {
     let slips = (name.len() / 4).max(2);
     let by_slip = known
         .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .map(|candidate| {
+            let folded = candidate.to_lowercase();
+            (
+                strsim::damerau_levenshtein(&name.to_lowercase(), &folded),
+                candidate,
+            )
+        })
         .filter(|(distance, _)| *distance <= slips)
         .min()
         .map(|(_, candidate)| candidate);
@@ -34,6 +40,7 @@ mod tests {
             nearest("upstream.baseurl").as_deref(),
             Some("upstream.base_url")
         );
+        assert_eq!(nearest("LISTEN").as_deref(), Some("listen"));
         assert_eq!(nearest("open_ttl").as_deref(), Some("cache.open_ttl"));
         assert_eq!(nearest("colour"), None);
     }

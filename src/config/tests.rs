@@ -382,6 +382,49 @@ fn each_wrong_value_is_refused_with_what_would_be_right() {
     }
 }
 
+#[test]
+fn an_unknown_key_gets_the_one_that_was_meant_wherever_it_stands() {
+    for (toml, unknown, meant) in [
+        ("[limit]\nmax_sites = 5", "limit", "limits"),
+        ("[CACHE]\nopen_ttl = \"5s\"", "CACHE", "cache"),
+        ("[upstreams]\ntimeout = \"5s\"", "upstreams", "upstream"),
+        ("[cach]\nopen_tl = \"5s\"", "cach", "cache"),
+        (
+            "[limits]\nmax_site = 5",
+            "limits.max_site",
+            "limits.max_sites",
+        ),
+        (
+            "[limits]\nmax-rows = 5",
+            "limits.max-rows",
+            "limits.max_rows",
+        ),
+        ("max_sites = 5", "max_sites", "limits.max_sites"),
+        (
+            "[upstream.cors]\nallowed_origins = []",
+            "upstream.cors",
+            "cors",
+        ),
+        ("[[client]]\nname = \"web\"", "client", "clients"),
+        ("[site]\nid = 750", "site", "sites"),
+        (
+            "[[sites]]\nid = 750\ntimezon = \"UTC\"",
+            "sites[0].timezon",
+            "timezone",
+        ),
+        (
+            "sites = [{ id = 1 }, { id = 2, nme = \"Tyler\" }]",
+            "sites[1].nme",
+            "name",
+        ),
+    ] {
+        let error = error_in(toml);
+
+        let expected = format!("{unknown}: unknown key; did you mean `{meant}`? [in ");
+        assert!(error.contains(&expected), "{toml}\n{error}");
+    }
+}
+
 /// What is wrong with `setup` is told in these lines and no others, in this order.
 #[track_caller]
 fn assert_errors(setup: &Setup, expected: &[&str]) {
