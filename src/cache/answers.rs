@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use headers::ETag;
+use http::HeaderValue;
 use jiff::Timestamp;
 use metrics::{Counter, counter};
 use quick_cache::sync::Cache;
@@ -55,14 +56,18 @@ pub struct RenderedAnswer {
     pub coded: Vec<(&'static str, Bytes)>,
     /// The entity tag.
     pub etag: ETag,
+    /// When the oldest figure used was computed, as the value of a header field.
+    pub as_of: HeaderValue,
+    /// The first date whose figures may still change, likewise.
+    pub provisional_from: Option<HeaderValue>,
     /// When the first cell used goes past its TTL.
     pub expires_at: Timestamp,
     /// How many changes there had been that no answer outlives, such as purges ([`super::CellStore::epoch`]).
     pub epoch: u64,
 }
 
-/// What an entity tag of ours holds on the heap.
-const ETAG_BYTES: usize = 40;
+/// What an entity tag of ours and the values of two other header fields hold on the heap.
+const FIELD_BYTES: usize = 120;
 
 impl RenderedAnswer {
     /// The body in that content coding, if it has been asked for before.
@@ -92,7 +97,7 @@ impl RenderedAnswer {
             .iter()
             .map(|(_, bytes)| bytes.len() + size_of::<(&str, Bytes)>())
             .sum();
-        size_of::<Self>() + ETAG_BYTES + self.plain.len() + coded
+        size_of::<Self>() + FIELD_BYTES + self.plain.len() + coded
     }
 }
 
@@ -262,6 +267,8 @@ mod tests {
             plain: vec![b'x'; bytes].into(),
             coded: Vec::new(),
             etag: "W/\"a\"".parse().unwrap(),
+            as_of: HeaderValue::from_static("@1771513404"),
+            provisional_from: None,
             expires_at: expires_at.parse().unwrap(),
             epoch,
         })

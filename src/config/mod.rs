@@ -51,6 +51,7 @@ const SETTLE_AFTER: Duration = Duration::from_hours(48);
 const FINAL_TTL: Duration = Duration::from_hours(30 * 24);
 const STALE_WHILE_REVALIDATE: Duration = Duration::from_mins(5);
 const STALE_IF_ERROR: Duration = Duration::from_hours(24);
+const HTTP_MAX_AGE: Duration = Duration::from_mins(1);
 const MAX_SITES: usize = 200;
 const MAX_DAYS: usize = 366;
 const MAX_ROWS: usize = 200_000;
@@ -194,6 +195,7 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Option<Config> {
         auth: access::auth(reader, purpose, &customers),
         customers,
         allowed_origins: access::allowed_origins(reader),
+        http_max_age: reader.or("cache.http_max_age", HTTP_MAX_AGE, value::duration),
         max_sites: reader.or("limits.max_sites", MAX_SITES, value::count(100_000)),
         max_days: reader.or("limits.max_days", MAX_DAYS, value::count(36_600)),
         max_rows: reader.or("limits.max_rows", MAX_ROWS, value::count(100_000_000)),

@@ -85,7 +85,8 @@ impl Config {
         table.duration("settle_after", freshness.settle_after)?;
         table.duration("final_ttl", freshness.final_ttl)?;
         table.duration("stale_while_revalidate", freshness.stale_while_revalidate)?;
-        table.duration("stale_if_error", freshness.stale_if_error)
+        table.duration("stale_if_error", freshness.stale_if_error)?;
+        table.duration("http_max_age", self.http.http_max_age)
     }
 
     fn limits(&self, table: &mut Lines<'_, '_>) -> fmt::Result {

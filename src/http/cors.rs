@@ -14,7 +14,7 @@ const REQUEST_HEADERS: HeaderValue =
     HeaderValue::from_static("Authorization, X-API-Key, If-None-Match, X-Request-Id");
 /// The fields of our own that other origins' pages may read.
 pub(super) const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "ETag, Cache-Status, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, Server-Timing",
+    "ETag, Cache-Status, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, Server-Timing, Pitaya-As-Of, Pitaya-Stale, Pitaya-Provisional-From, Pitaya-Errors",
 );
 /// Two hours: as long as any browser keeps the answer to a preflight.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");

@@ -17,6 +17,10 @@ use super::rate_limit::{RATELIMIT, RATELIMIT_POLICY};
 use super::request_id::X_REQUEST_ID;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+const AS_OF: HeaderName = HeaderName::from_static("pitaya-as-of");
+const STALE: HeaderName = HeaderName::from_static("pitaya-stale");
+const PROVISIONAL_FROM: HeaderName = HeaderName::from_static("pitaya-provisional-from");
+const ERRORS: HeaderName = HeaderName::from_static("pitaya-errors");
 
 /// A field that such an answer may have: its place in [`NAMES`].
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +30,10 @@ pub(super) enum Field {
     CacheStatus,
     ServerTiming,
     Vary,
+    AsOf,
+    Stale,
+    ProvisionalFrom,
+    Errors,
     ContentType,
     ContentEncoding,
     RequestId,
@@ -37,7 +45,7 @@ pub(super) enum Field {
     RateLimitPolicy,
 }
 
-const COUNT: usize = 14;
+const COUNT: usize = 18;
 
 const NAMES: [HeaderName; COUNT] = [
     ETAG,
@@ -45,6 +53,10 @@ const NAMES: [HeaderName; COUNT] = [
     CACHE_STATUS,
     SERVER_TIMING,
     VARY,
+    AS_OF,
+    STALE,
+    PROVISIONAL_FROM,
+    ERRORS,
     CONTENT_TYPE,
     CONTENT_ENCODING,
     X_REQUEST_ID,
@@ -57,7 +69,7 @@ const NAMES: [HeaderName; COUNT] = [
 ];
 
 /// Which of the fields there are: a bit for each.
-type Set = u16;
+type Set = u32;
 
 /// The values of those fields that an answer has. Boxed, since they are handed on a few times.
 #[derive(Debug, Default)]
@@ -134,7 +146,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_value_stands_by_its_name(sets in prop::collection::vec(prop::bits::u16::between(0, COUNT), 1..8)) {
+        fn every_value_stands_by_its_name(sets in prop::collection::vec(prop::bits::u32::between(0, COUNT), 1..8)) {
             for set in sets {
                 let mut fields = Fields::default();
                 let mut expected = HeaderMap::new();
@@ -157,6 +169,10 @@ mod tests {
             (Field::CacheStatus, "cache-status"),
             (Field::ServerTiming, "server-timing"),
             (Field::Vary, "vary"),
+            (Field::AsOf, "pitaya-as-of"),
+            (Field::Stale, "pitaya-stale"),
+            (Field::ProvisionalFrom, "pitaya-provisional-from"),
+            (Field::Errors, "pitaya-errors"),
             (Field::ContentType, "content-type"),
             (Field::ContentEncoding, "content-encoding"),
             (Field::RequestId, "x-request-id"),

@@ -34,10 +34,15 @@ pub(super) struct Presented {
     outcome: CacheOutcome,
     timings: Timings,
     render: Duration,
-    /// Whether nothing is missing from it.
-    whole: bool,
-    /// Whether it may be shown to others, as long as its figures are good.
-    keep: bool,
+    /// How many sites are missing from it, in whole or in part.
+    errors: usize,
+}
+
+/// When an answer is shown, and for how long it may be kept at most.
+#[derive(Clone, Copy)]
+pub(super) struct Showing {
+    pub(super) now: Timestamp,
+    pub(super) http_max_age: Duration,
 }
 
 /// A response, before the middleware has added its own fields to it.
@@ -72,6 +77,14 @@ impl Content {
             Self::Large(large) => large.length(),
         }
     }
+
+    /// The values of `Pitaya-As-Of` and, if there is one, of `Pitaya-Provisional-From`.
+    fn dates(&self) -> (HeaderValue, Option<HeaderValue>) {
+        match self {
+            Self::Whole(rendered) => (rendered.as_of.clone(), rendered.provisional_from.clone()),
+            Self::Large(large) => dates_of(large.answer()),
+        }
+    }
 }
 
 impl Presented {
@@ -84,8 +97,7 @@ impl Presented {
             outcome: CacheOutcome::HIT,
             timings: Timings::default(),
             render: Duration::ZERO,
-            whole: true,
-            keep: true,
+            errors: 0,
         }
     }
 
@@ -108,7 +120,8 @@ impl Presented {
         let began = Instant::now();
         let (expires_at, epoch) = (answer.expires_at, answer.epoch);
         let (outcome, timings) = (answer.outcome, answer.timings);
-        let whole = answer.errors.is_empty();
+        let (as_of, provisional_from) = dates_of(&answer);
+        let errors = answer.errors.len();
         let rendered = present::render(query, answer, format, describe);
         let etag = rendered.etag;
         Self {
@@ -117,6 +130,8 @@ impl Presented {
                     plain,
                     coded: Vec::new(),
                     etag: etag.clone(),
+                    as_of,
+                    provisional_from,
                     expires_at,
                     epoch,
                 })),
@@ -127,15 +142,24 @@ impl Presented {
             outcome,
             timings,
             render: began.elapsed(),
-            whole,
-            keep: whole && outcome.stale.is_none(),
+            errors,
         }
+    }
+
+    /// Whether nothing is missing from it.
+    fn whole(&self) -> bool {
+        self.errors == 0
+    }
+
+    /// Whether it may be shown to others, as long as its figures are good.
+    fn fit_to_keep(&self) -> bool {
+        self.whole() && self.outcome.stale.is_none()
     }
 
     /// What of it others may be shown.
     pub(super) fn to_keep(&self) -> Option<&Arc<RenderedAnswer>> {
         match &self.content {
-            Content::Whole(rendered) if self.keep => Some(rendered),
+            Content::Whole(rendered) if self.fit_to_keep() => Some(rendered),
             Content::Whole(_) | Content::Large(_) => None,
         }
     }
@@ -147,17 +171,17 @@ impl Presented {
         service: &TrafficService,
         question: &Question,
         headers: &HeaderMap,
-        now: Timestamp,
+        shown: Showing,
         admitted: Option<&Arc<Admitted>>,
     ) -> Result<Reply, ApiError> {
-        if let Some(reply) = self.respond_at_once(question, headers, now)? {
+        if let Some(reply) = self.respond_at_once(question, headers, shown)? {
             return Ok(reply);
         }
         let coding = self.coding(question)?;
         let body = match &self.content {
             Content::Whole(rendered) => {
                 let bytes = encoded(rendered, coding).await?;
-                if let (true, Some(name)) = (self.keep, coding.name()) {
+                if let (true, Some(name)) = (self.fit_to_keep(), coding.name()) {
                     service.keep_coding(&question.key, rendered, name, bytes.clone());
                 }
                 Body::from(bytes)
@@ -166,7 +190,7 @@ impl Presented {
                 Body::new(Streamed::new(Arc::clone(large), coding, admitted.cloned()))
             }
         };
-        Ok(self.with_body(body, question.format, coding, now))
+        Ok(self.with_body(body, question.format, coding, shown))
     }
 
     /// The same, if nothing has to be encoded for it.
@@ -174,12 +198,12 @@ impl Presented {
         &self,
         question: &Question,
         headers: &HeaderMap,
-        now: Timestamp,
+        shown: Showing,
     ) -> Result<Option<Reply>, ApiError> {
         if present::not_modified(headers, &self.etag) {
             return Ok(Some(Reply {
                 status: StatusCode::NOT_MODIFIED,
-                fields: self.fields(now),
+                fields: self.fields(shown),
                 body: Body::empty(),
             }));
         }
@@ -193,7 +217,7 @@ impl Presented {
         };
         Ok(bytes.map(|bytes| {
             let body = Body::from(bytes.clone());
-            self.with_body(body, question.format, coding, now)
+            self.with_body(body, question.format, coding, shown)
         }))
     }
 
@@ -202,8 +226,8 @@ impl Presented {
         coding.ok_or(ApiError::NotAcceptable)
     }
 
-    fn with_body(&self, body: Body, format: Format, coding: Coding, now: Timestamp) -> Reply {
-        let mut fields = self.fields(now);
+    fn with_body(&self, body: Body, format: Format, coding: Coding, shown: Showing) -> Reply {
+        let mut fields = self.fields(shown);
         let content_type = HeaderValue::from_static(format.content_type());
         fields.set(Field::ContentType, content_type);
         if let Some(coding) = coding.name() {
@@ -216,26 +240,39 @@ impl Presented {
         }
     }
 
-    /// The fields that say where its answer came from, and how long it is good.
-    fn fields(&self, now: Timestamp) -> Fields {
-        let Self {
-            outcome,
-            timings,
-            render,
-            whole,
-            ..
-        } = self;
-        let left = present::seconds_left(self.expires_at, now);
+    /// The fields that say where its answer came from, what its figures are worth, and how long it is good.
+    fn fields(&self, shown: Showing) -> Fields {
+        let left = present::seconds_left(self.expires_at, shown.now);
+        let whole = self.whole();
         let mut fields = Fields::default();
         fields.set_typed(Field::ETag, &self.etag);
-        fields.set(Field::CacheControl, present::cache_control(*whole, left));
-        let cache_status = present::cache_status(*outcome, *whole, left);
+        fields.set(
+            Field::CacheControl,
+            present::cache_control(whole, left, shown.http_max_age),
+        );
+        let cache_status = present::cache_status(self.outcome, whole, left);
         fields.set(Field::CacheStatus, cache_status);
-        let server_timing = present::server_timing(timings, *render);
+        let server_timing = present::server_timing(&self.timings, self.render);
         fields.set(Field::ServerTiming, server_timing);
         fields.set(Field::Vary, present::VARY);
+        let (as_of, provisional_from) = self.content.dates();
+        fields.set(Field::AsOf, as_of);
+        if self.outcome.stale.is_some() {
+            fields.set(Field::Stale, present::STALE);
+        }
+        if let Some(date) = provisional_from {
+            fields.set(Field::ProvisionalFrom, date);
+        }
+        if !whole {
+            fields.set(Field::Errors, HeaderValue::from(self.errors));
+        }
         fields
     }
+}
+
+fn dates_of(answer: &Answer) -> (HeaderValue, Option<HeaderValue>) {
+    let provisional_from = answer.provisional_from.map(present::provisional_from);
+    (present::as_of(answer.as_of), provisional_from)
 }
 
 async fn encoded(rendered: &RenderedAnswer, coding: Coding) -> Result<Bytes, ApiError> {

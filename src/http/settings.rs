@@ -17,6 +17,8 @@ pub struct Settings {
     pub customers: Vec<CustomerId>,
     /// Exact origins that browsers may call from.
     pub allowed_origins: Vec<HeaderValue>,
+    /// The most that `Cache-Control: max-age` says.
+    pub http_max_age: Duration,
     /// Sites of one query.
     pub max_sites: usize,
     /// Days of one query.

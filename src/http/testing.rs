@@ -23,6 +23,7 @@ pub(super) fn settings() -> Settings {
         auth: Auth::Disabled,
         customers: CustomerId::new(1).into_iter().collect(),
         allowed_origins: Vec::new(),
+        http_max_age: Duration::from_mins(1),
         max_sites: 200,
         max_days: 366,
         max_rows: 200_000,

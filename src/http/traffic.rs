@@ -11,7 +11,7 @@ use super::auth::Caller;
 use super::edge::Visit;
 use super::params::TrafficParams;
 use super::present::{Codings, Format};
-use super::presented::{Presented, Reply};
+use super::presented::{Presented, Reply, Showing};
 use super::problem::ApiError;
 use super::questions::{Question, Text};
 use super::state::AppState;
@@ -47,13 +47,12 @@ pub(super) async fn traffic(
 
 /// Answers a query from what is rendered, if it can be.
 pub(super) fn begin(state: &AppState, caller: &Caller, request: &Parts) -> Result<Begun, ApiError> {
-    let parts = state.parts();
-    let now = parts.clock.now();
-    let question = understand(state, caller, request, now)?;
-    let kept = parts.service.rendered(&question.key, now);
+    let shown = showing(state);
+    let question = understand(state, caller, request, shown.now)?;
+    let kept = state.parts().service.rendered(&question.key, shown.now);
     let kept = kept.map(Presented::kept);
     if let Some(kept) = &kept
-        && let Some(reply) = kept.respond_at_once(&question, &request.headers, now)?
+        && let Some(reply) = kept.respond_at_once(&question, &request.headers, shown)?
     {
         return Ok(Begun::Answered(reply));
     }
@@ -72,17 +71,25 @@ pub(super) async fn finish(
         Some(kept) => kept,
         None => answer(state, visit, &question).await?,
     };
-    let now = state.parts().clock.now();
     let service = &state.parts().service;
     presented
         .respond(
             service,
             &question,
             &request.headers,
-            now,
+            showing(state),
             visit.admitted.as_ref(),
         )
         .await
+}
+
+/// An answer that is shown now.
+fn showing(state: &AppState) -> Showing {
+    let parts = state.parts();
+    Showing {
+        now: parts.clock.now(),
+        http_max_age: parts.settings.http_max_age,
+    }
 }
 
 async fn answer(

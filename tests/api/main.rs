@@ -29,3 +29,4 @@ mod streaming;
 mod support;
 mod tokens;
 mod traffic;
+mod worth;

@@ -249,6 +249,7 @@ async fn a_day_is_open_settling_and_final_by_the_sites_own_zone() {
         .with("CACHE__SETTLING_TTL", "15m")
         .with("CACHE__SETTLE_AFTER", "6h")
         .with("CACHE__FINAL_TTL", "30d")
+        .with("CACHE__HTTP_MAX_AGE", "365d")
         .with("CACHE__STALE_WHILE_REVALIDATE", "0s")
         .at("2026-02-18T12:00:00Z")
         .start()

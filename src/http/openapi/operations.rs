@@ -172,6 +172,10 @@ fn with_validators(response: ResponseBuilder) -> ResponseBuilder {
         "ETag",
         "Vary",
         "Server-Timing",
+        "Pitaya-As-Of",
+        "Pitaya-Stale",
+        "Pitaya-Provisional-From",
+        "Pitaya-Errors",
     ]
     .into_iter()
     .fold(response, |response, name| {

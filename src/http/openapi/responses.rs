@@ -131,7 +131,7 @@ pub(super) fn problems() -> impl Iterator<Item = (&'static str, Response)> {
 
 /// Every header field that is documented, by name.
 pub(super) fn headers() -> impl Iterator<Item = (&'static str, Header)> {
-    let text: [(_, _, Value); 9] = [
+    let text: [(_, _, Value); 12] = [
         (
             "Cache-Status",
             "Where the figures came from (RFC 9211).",
@@ -139,7 +139,7 @@ pub(super) fn headers() -> impl Iterator<Item = (&'static str, Header)> {
         ),
         (
             "Cache-Control",
-            "How long the answer may be kept.",
+            "How long the answer may be kept: until the first of its figures goes past its TTL, at most `cache.http_max_age`.",
             json!("private, max-age=42"),
         ),
         (
@@ -151,6 +151,22 @@ pub(super) fn headers() -> impl Iterator<Item = (&'static str, Header)> {
             "Vary",
             "What the answer depends on.",
             json!("Accept, Accept-Encoding, Authorization, Origin"),
+        ),
+        (
+            "Pitaya-As-Of",
+            "`meta.as_of` in every form of the answer: when the oldest figure used was computed, as a date of RFC 9651.",
+            json!("@1771513404"),
+        ),
+        (
+            "Pitaya-Stale",
+            "Only where figures past their TTL were used, which `meta.stale` tells too: a boolean of RFC 9651.",
+            json!("?1"),
+        ),
+        (
+            "Pitaya-Provisional-From",
+            "`meta.provisional_from` in every form of the answer: the first local date whose figures may still change, \
+             as a string of RFC 9651. Only where there is one.",
+            json!("\"2026-02-18\""),
         ),
         (
             "Server-Timing",
@@ -180,15 +196,17 @@ pub(super) fn headers() -> impl Iterator<Item = (&'static str, Header)> {
             header(Object::with_type(Type::String), description, example),
         )
     });
-    let seconds = ObjectBuilder::new()
-        .schema_type(Type::Integer)
-        .minimum(Some(0));
-    let retry = header(
-        seconds.build(),
-        "In how many seconds to try again.",
-        json!(5),
+    let number = |minimum: usize| {
+        let number = ObjectBuilder::new().schema_type(Type::Integer);
+        number.minimum(Some(minimum)).build()
+    };
+    let retry = header(number(0), "In how many seconds to try again.", json!(5));
+    let errors = header(
+        number(1),
+        "How many sites could not be had in full, and are named in `meta.errors`. Only where there are any (`partial=allow`).",
+        json!(1),
     );
-    text.chain([("Retry-After", retry)])
+    text.chain([("Retry-After", retry), ("Pitaya-Errors", errors)])
 }
 
 fn header(schema: Object, description: &str, example: Value) -> Header {

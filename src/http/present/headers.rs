@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use jiff::Timestamp;
+use jiff::civil::Date;
 
 use crate::service::{CacheOutcome, Forward, Stale, Timings};
 
@@ -22,17 +23,34 @@ pub fn seconds_left(expires_at: Timestamp, now: Timestamp) -> i64 {
     (expires_at.as_millisecond() - now.as_millisecond()).div_euclid(1000)
 }
 
-/// The value of `Cache-Control` of an answer that is good for `seconds_left`; one that is not `whole` is kept nowhere.
+/// The value of `Cache-Control` of an answer that is good for `seconds_left`, of which it tells `at_most` so much; one that is not
+/// `whole` is kept nowhere.
 #[must_use]
-pub fn cache_control(whole: bool, seconds_left: i64) -> HeaderValue {
+pub fn cache_control(whole: bool, seconds_left: i64, at_most: Duration) -> HeaderValue {
     if !whole {
         return HeaderValue::from_static("no-store");
     }
     let mut text = String::with_capacity(48);
     text.push_str("private, max-age=");
-    text.push_str(itoa::Buffer::new().format(seconds_left.max(0)));
+    let seconds_left = u64::try_from(seconds_left).unwrap_or(0);
+    text.push_str(itoa::Buffer::new().format(seconds_left.min(at_most.as_secs())));
     value(text)
 }
+
+/// The value of `Pitaya-As-Of`: a date of RFC 9651.
+#[must_use]
+pub fn as_of(time: Timestamp) -> HeaderValue {
+    value(format!("@{}", time.as_second()))
+}
+
+/// The value of `Pitaya-Provisional-From`: a string of RFC 9651.
+#[must_use]
+pub fn provisional_from(date: Date) -> HeaderValue {
+    value(format!("\"{date}\""))
+}
+
+/// The value of `Pitaya-Stale`, which only answers with figures past their TTL have: a boolean of RFC 9651.
+pub const STALE: HeaderValue = HeaderValue::from_static("?1");
 
 /// The value of `Cache-Status` (RFC 9211) of an answer that is good for `seconds_left`; what failed is stored nowhere.
 #[must_use]
@@ -144,10 +162,35 @@ mod tests {
     }
 
     #[test]
-    fn cache_control_is_private_and_never_negative() {
+    fn cache_control_is_private_never_negative_and_never_longer_than_allowed() {
+        let cache_control = |whole, left| cache_control(whole, left, Duration::from_mins(1));
+
         assert_eq!(cache_control(true, 60), "private, max-age=60");
+        assert_eq!(cache_control(true, 61), "private, max-age=60");
+        assert_eq!(cache_control(true, 59), "private, max-age=59");
         assert_eq!(cache_control(true, -60), "private, max-age=0");
         assert_eq!(cache_control(false, 60), "no-store");
+    }
+
+    #[test]
+    fn what_is_told_of_the_figures_is_a_structured_field() {
+        let item = |value: HeaderValue| -> sfv::BareItem {
+            let item: sfv::Item = Parser::new(value.as_bytes()).parse().unwrap();
+            item.bare_item
+        };
+        let time = |text: &str| as_of(text.parse().unwrap());
+
+        assert_eq!(time("2026-02-19T15:03:24.811Z"), "@1771513404");
+        assert_eq!(
+            item(time("2026-02-19T15:03:24Z")).as_date(),
+            Some(sfv::Date::from_unix_seconds(sfv::Integer::constant(
+                1_771_513_404
+            )))
+        );
+        let date = provisional_from("2026-02-18".parse().unwrap());
+        assert_eq!(date, "\"2026-02-18\"");
+        assert_eq!(item(date).as_string().unwrap().as_str(), "2026-02-18");
+        assert_eq!(item(STALE).as_boolean(), Some(true));
     }
 
     #[test]

@@ -32,6 +32,12 @@ impl Large {
         self.length
     }
 
+    /// What it shows.
+    #[must_use]
+    pub fn answer(&self) -> &Answer {
+        &self.answer
+    }
+
     /// Its bytes in a coding. Each is made when it is asked for.
     #[must_use]
     pub fn pieces(self: Arc<Self>, coding: Coding) -> Pieces {

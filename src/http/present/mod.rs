@@ -21,7 +21,9 @@ mod times;
 pub use coding::{Coding, Codings, encode};
 pub use conditional::not_modified;
 pub use format::Format;
-pub use headers::{VARY, cache_control, cache_status, seconds_left, server_timing};
+pub use headers::{
+    STALE, VARY, as_of, cache_control, cache_status, provisional_from, seconds_left, server_timing,
+};
 pub use large::{Large, Pieces};
 pub use render::{Rendered, Rendition, SiteProblem, render};
 

@@ -81,6 +81,10 @@ async fn pages_of_allowed_origins_may_read_everything_and_others_nothing() {
             "retry-after",
             "ratelimit",
             "ratelimit-policy",
+            "pitaya-as-of",
+            "pitaya-stale",
+            "pitaya-provisional-from",
+            "pitaya-errors",
         ] {
             assert!(
                 exposed.split(", ").any(|exposed| exposed == name),
