@@ -60,7 +60,10 @@ fuzz_target!(|text: &str| {
             Ok(params) => match params.resolve(&scope, &directory, &settings, now) {
                 Ok(query) => check_query(&query, &settings),
                 Err(Rejection::Faults(faults)) => check_faults(&faults),
-                Err(Rejection::TooLarge { allowed, asked, .. }) => assert!(asked > allowed),
+                Err(Rejection::TooLarge(it)) => {
+                    assert!(it.asked > it.allowed);
+                    check_faults(&it.faults);
+                }
                 Err(Rejection::Forbidden) => {}
             },
         }

@@ -50,7 +50,7 @@ const PROBLEMS: [Problem; 14] = [
     (
         "422",
         "QueryTooLarge",
-        "Well-formed, but over a limit; the limit is named, with its value.",
+        "Well-formed, but over a limit. `detail` names the limit, its value and what would pass; `errors` names the parameters to change.",
         None,
     ),
     (

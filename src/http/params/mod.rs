@@ -3,8 +3,8 @@
 mod cache;
 mod decode;
 mod faults;
+mod limits;
 mod resolve;
-mod rows;
 mod shown;
 mod traffic;
 mod values;
@@ -17,6 +17,7 @@ pub(super) use values::{
 
 pub use cache::{CacheParams, PurgeTarget};
 pub use faults::ParameterFault;
+pub use limits::TooLarge;
 pub use resolve::{Rejection, Scope};
 pub use traffic::TrafficParams;
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::faults::ParameterFault;
-use super::rows::row_count;
+use super::limits::{self, TooLarge};
 use super::traffic::TrafficParams;
 use crate::domain::dates::DateRange;
 use crate::domain::directory::SiteDirectory;
@@ -44,15 +44,8 @@ pub enum Rejection {
     #[error("out of the caller's scope")]
     Forbidden,
     /// They ask for more than a limit allows.
-    #[error("{asked} is over {limit} = {allowed}")]
-    TooLarge {
-        /// The limit's name in the configuration.
-        limit: &'static str,
-        /// Its value.
-        allowed: usize,
-        /// What was asked.
-        asked: usize,
-    },
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
 }
 
 impl TrafficParams {
@@ -85,9 +78,7 @@ impl TrafficParams {
             group_by: self.group_by,
             fill: self.fill,
         };
-        check("max_sites", settings.max_sites, query.sites.len())?;
-        check("max_days", settings.max_days, query.dates.len())?;
-        check("max_rows", settings.max_rows, row_count(&query))?;
+        limits::check(&query, settings)?;
         Ok(query)
     }
 
@@ -101,17 +92,6 @@ impl TrafficParams {
         let today = zone.to_datetime(now).date();
         DaySpan::of(today, Some(&zone)).ends
     }
-}
-
-fn check(limit: &'static str, allowed: usize, asked: usize) -> Result<(), Rejection> {
-    if asked <= allowed {
-        return Ok(());
-    }
-    Err(Rejection::TooLarge {
-        limit,
-        allowed,
-        asked,
-    })
 }
 
 /// The dates that an expression means: on the day that it is in the one zone of all `places`, else in the directory's
@@ -279,11 +259,7 @@ mod tests {
     fn limits_name_themselves_their_value_and_what_was_asked() {
         let directory = directory(None);
         let too_large = |query: &str| match resolve(query, None, &directory) {
-            Err(Rejection::TooLarge {
-                limit,
-                allowed,
-                asked,
-            }) => (limit, allowed, asked),
+            Err(Rejection::TooLarge(it)) => (it.limit, it.allowed, it.asked),
             other => panic!("{other:?}"),
         };
 

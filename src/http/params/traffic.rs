@@ -5,7 +5,7 @@ use super::faults::{Faults, ParameterFault};
 use super::resolve::Scope;
 use super::values::{
     BUCKET, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, METRIC, PARTIAL, SITES, choice,
-    parse_customer, parse_dates, parse_metrics, parse_sites, parsed, required,
+    parse_bucket, parse_customer, parse_dates, parse_metrics, parse_sites, parsed, required,
 };
 use crate::domain::bucket::{Bucket, Hours};
 use crate::domain::metric::Metric;
@@ -70,7 +70,7 @@ impl TrafficParams {
         let sites = parse_sites(&sites, &mut faults);
         let dates = parse_dates(&dates, &mut faults);
         let metrics = parse_metrics(&metrics, &mut faults);
-        let bucket = parsed(&bucket, &BUCKET, &mut faults).unwrap_or(Bucket::HOUR);
+        let bucket = parse_bucket(&bucket, &mut faults).unwrap_or(Bucket::HOUR);
         let hours = parsed(&hours, &HOURS, &mut faults).unwrap_or(Hours::ALL_DAY);
         let group_by = choice(
             &group_by,

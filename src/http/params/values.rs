@@ -5,6 +5,7 @@ use std::str::FromStr;
 use super::decode::{Given, Parameter};
 use super::faults::{Faults, nearest, quoted};
 use super::resolve::Scope;
+use crate::domain::bucket::Bucket;
 use crate::domain::metric::Metric;
 use crate::domain::query::DateExpression;
 use crate::domain::site::{CustomerId, InvalidId, SiteId};
@@ -62,18 +63,40 @@ where
     T: FromStr,
     T::Err: std::fmt::Display,
 {
+    parsed_or(given, parameter, |_| None, faults)
+}
+
+/// The same; `meant` says which value was meant by one that is wrong.
+fn parsed_or<T>(
+    given: &Given<'_>,
+    parameter: &Parameter,
+    meant: impl FnOnce(&str) -> Option<&'static str>,
+    faults: &mut Faults,
+) -> Option<T>
+where
+    T: FromStr,
+    T::Err: std::fmt::Display,
+{
     let Given::Text(text) = given else {
         return None;
     };
     text.parse()
         .map_err(|error| {
-            let (text, hint) = (quoted(text), parameter.hint());
+            let (quoted, hint) = (quoted(text), parameter.hint());
+            let meant = did_you_mean(meant(text));
             faults.push(
                 parameter.name,
-                format!("{text} is not valid: {error}, {hint}"),
+                format!("{quoted} is not valid: {error}, {hint}{meant}"),
             );
         })
         .ok()
+}
+
+/// The end of a message that says which value was meant.
+fn did_you_mean(meant: Option<&str>) -> String {
+    meant
+        .map(|meant| format!("; did you mean {meant}?"))
+        .unwrap_or_default()
 }
 
 /// One of a few words.
@@ -92,10 +115,11 @@ pub(super) fn choice<T: Copy>(
         faults.push(
             parameter.name,
             format!(
-                "{} is not one of {}; write it {}",
+                "{} is not one of {}; write it {}{}",
                 quoted(text),
                 words.join(", "),
-                parameter.hint()
+                parameter.hint(),
+                did_you_mean(nearest(text, words.iter().copied()))
             ),
         );
     }
@@ -142,7 +166,54 @@ pub(super) fn parse_sites(given: &Given<'_>, faults: &mut Faults) -> Option<Vec<
 
 /// Dates, or the words for them.
 pub(super) fn parse_dates(given: &Given<'_>, faults: &mut Faults) -> Option<DateExpression> {
-    parsed(given, &DATES, faults)
+    let meant = |text: &str| nearest(text, DateExpression::WORDS.into_iter());
+    parsed_or(given, &DATES, meant, faults)
+}
+
+/// A bucket.
+pub(super) fn parse_bucket(given: &Given<'_>, faults: &mut Faults) -> Option<Bucket> {
+    parsed_or(given, &BUCKET, meant_bucket, faults)
+}
+
+/// The form of the bucket that `text` means, where it has the words or units of other programs.
+fn meant_bucket(text: &str) -> Option<&'static str> {
+    let text = text.trim();
+    let (number, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
+    let number: u32 = match number {
+        "" => 1,
+        _ => number.parse().ok()?,
+    };
+    let unit = match unit.trim_start() {
+        // Elsewhere it is the month, in difference to the minute.
+        "M" => "month".to_owned(),
+        unit => unit.to_lowercase(),
+    };
+    let minutes = match unit.as_str() {
+        "" | "m" | "min" | "mins" | "minute" | "minutes" => number,
+        "h" | "hr" | "hrs" | "hour" | "hours" | "hourly" => number.checked_mul(60)?,
+        "d" | "day" | "days" | "daily" => number.checked_mul(24 * 60)?,
+        "w" | "wk" | "week" | "weeks" | "weekly" => number.checked_mul(7 * 24 * 60)?,
+        "mo" | "mon" | "month" | "months" | "monthly" if number == 1 => return Some("month"),
+        "all" | "sum" | "overall" | "totals" | "range" | "none" if number == 1 => {
+            return Some("total");
+        }
+        unit if number == 1 => {
+            let words = ["hour", "day", "week", "month", "total"];
+            return nearest(unit, words.into_iter());
+        }
+        _ => return None,
+    };
+    match minutes {
+        60 => Some("hour"),
+        1_440 => Some("day"),
+        10_080 => Some("week"),
+        _ => Bucket::FORMS.into_iter().find(|form| {
+            let bucket: Option<Bucket> = form.parse().ok();
+            bucket.is_some_and(
+                |it| matches!(it, Bucket::Minutes(of_it) if u32::from(of_it) == minutes),
+            )
+        }),
+    }
 }
 
 /// Metrics, in their order, each once.
@@ -196,5 +267,57 @@ pub(super) fn parse_customer(
             None
         }
         _ => parsed(given, &CUSTOMER, faults),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_in_the_words_of_other_programs_are_understood_and_others_are_not() {
+        for (text, meant) in [
+            ("1d", "day"),
+            ("d", "day"),
+            ("daily", "day"),
+            ("Day", "day"),
+            ("1 day", "day"),
+            ("1440m", "day"),
+            ("1w", "week"),
+            ("7d", "week"),
+            ("weekly", "week"),
+            ("h", "hour"),
+            ("hourly", "hour"),
+            ("60", "hour"),
+            ("60min", "hour"),
+            ("2hours", "2h"),
+            ("120m", "2h"),
+            ("15", "15m"),
+            ("15min", "15m"),
+            ("15 minutes", "15m"),
+            ("M", "month"),
+            ("monthly", "month"),
+            ("1mo", "month"),
+            ("all", "total"),
+            ("totl", "total"),
+        ] {
+            assert_eq!(meant_bucket(text), Some(meant), "{text}");
+        }
+        for text in [
+            "45m",
+            "7m",
+            "1m",
+            "5h",
+            "2d",
+            "3mo",
+            "x",
+            "-1h",
+            "99999999999",
+            "9999999d",
+            "é",
+            "",
+        ] {
+            assert_eq!(meant_bucket(text), None, "{text}");
+        }
     }
 }

@@ -40,11 +40,7 @@ impl ApiError {
                 [fault] => format!("The parameter {} is not valid: {}", fault.parameter, fault.detail).into(),
                 faults => format!("{} faults were found; each is listed in errors.", faults.len()).into(),
             },
-            Self::QueryTooLarge {
-                limit,
-                allowed,
-                asked,
-            } => format!("The query asks for {asked}, but the limit {limit} is {allowed}.").into(),
+            Self::QueryTooLarge(too_large) => too_large.to_string().into(),
             Self::Unauthenticated(fault) => match fault {
                 KeyFault::Missing => "No API key was given: send Authorization: Bearer <key> or X-API-Key: <key>.".into(),
                 KeyFault::Malformed => "The API key must be given once, as Authorization: Bearer <key> or X-API-Key: <key>.".into(),
@@ -66,10 +62,10 @@ impl ApiError {
     /// The whole answer.
     pub(in crate::http) fn render(&self, request_id: &str) -> Response {
         let kind = self.kind();
-        let faults: &[ParameterFault] = if let Self::InvalidParameters(faults) = self {
-            faults
-        } else {
-            &[]
+        let faults: &[ParameterFault] = match self {
+            Self::InvalidParameters(faults) => faults,
+            Self::QueryTooLarge(too_large) => &too_large.faults,
+            _ => &[],
         };
         let errors = faults.iter().map(|fault| Fault {
             parameter: &fault.parameter,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ProblemKind;
-use crate::http::params::{ParameterFault, Rejection};
+use crate::http::params::{ParameterFault, Rejection, TooLarge};
 use crate::service::Unanswered;
 use crate::upstream::UpstreamError;
 
@@ -23,15 +23,8 @@ pub enum ApiError {
     #[error("{} parameters at fault", .0.len())]
     InvalidParameters(Vec<ParameterFault>),
     /// The query is over a limit.
-    #[error("{asked} is over {limit} = {allowed}")]
-    QueryTooLarge {
-        /// The name of the limit.
-        limit: &'static str,
-        /// Its value.
-        allowed: usize,
-        /// What was asked for.
-        asked: usize,
-    },
+    #[error(transparent)]
+    QueryTooLarge(#[from] TooLarge),
     /// No valid key.
     #[error("unauthenticated: {0}")]
     Unauthenticated(KeyFault),
@@ -93,7 +86,7 @@ impl ApiError {
         match self {
             Self::MalformedRequest => ProblemKind::MalformedRequest,
             Self::InvalidParameters(_) => ProblemKind::InvalidParameter,
-            Self::QueryTooLarge { .. } => ProblemKind::QueryTooLarge,
+            Self::QueryTooLarge(_) => ProblemKind::QueryTooLarge,
             Self::Unauthenticated(_) => ProblemKind::Unauthenticated,
             Self::Forbidden => ProblemKind::Forbidden,
             Self::NotFound => ProblemKind::NotFound,
@@ -127,7 +120,7 @@ impl ApiError {
             },
             Self::MalformedRequest
             | Self::InvalidParameters(_)
-            | Self::QueryTooLarge { .. }
+            | Self::QueryTooLarge(_)
             | Self::Unauthenticated(_)
             | Self::Forbidden
             | Self::NotFound
@@ -176,15 +169,7 @@ impl From<Rejection> for ApiError {
         match rejection {
             Rejection::Faults(faults) => Self::InvalidParameters(faults),
             Rejection::Forbidden => Self::Forbidden,
-            Rejection::TooLarge {
-                limit,
-                allowed,
-                asked,
-            } => Self::QueryTooLarge {
-                limit,
-                allowed,
-                asked,
-            },
+            Rejection::TooLarge(too_large) => Self::QueryTooLarge(too_large),
         }
     }
 }

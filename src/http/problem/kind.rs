@@ -177,7 +177,7 @@ impl ProblemKind {
                 "At least one query parameter is malformed, unknown, repeated or missing. The list `errors` names each such parameter, says what was wrong and gives an example of what is right. Mend them and ask again."
             }
             Self::QueryTooLarge => {
-                "The query is well-formed, but it asks for more sites, days or rows than one query may. `detail` names the limit, its value and what was asked for. Ask for less at a time, or for coarser buckets."
+                "The query is well-formed, but it asks for more sites, days or rows than one query may. `detail` names the limit, its value and what was asked for, and says how much of it would pass; `errors` names the parameters to change. Coarser buckets help as well, where rows are too many."
             }
             Self::Unauthenticated => {
                 "Every path under /v1 needs an API key, as `Authorization: Bearer <key>` or `X-API-Key: <key>`. None was given, it is not known, or two different ones were given."

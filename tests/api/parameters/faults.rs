@@ -80,6 +80,34 @@ async fn an_unknown_name_gets_the_nearest_one_there_is() {
 }
 
 #[tokio::test]
+async fn a_value_in_the_form_of_other_programs_gets_the_one_that_was_meant() {
+    let app = TestApp::start().await;
+
+    for (parameter, value, meant) in [
+        ("bucket", "1d", "day"),
+        ("bucket", "daily", "day"),
+        ("bucket", "1w", "week"),
+        ("bucket", "h", "hour"),
+        ("bucket", "15min", "15m"),
+        ("bucket", "months", "month"),
+        ("dates", "Today", "today"),
+        ("dates", "last7days", "last_7_days"),
+        ("group_by", "sites", "site"),
+        ("fill", "zeros", "zero"),
+        ("partial", "allowed", "allow"),
+        ("format", "CSV", "csv"),
+    ] {
+        let faults = faults(&app, &with(parameter, value)).await;
+
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        let end = format!("; did you mean {meant}?");
+        assert!(faults[0].1.ends_with(&end), "{faults:?}");
+    }
+    let far = faults(&app, &with("bucket", "45m")).await;
+    assert!(!far[0].1.contains("did you mean"), "{far:?}");
+}
+
+#[tokio::test]
 async fn what_a_caller_sent_comes_back_short_and_harmless() {
     let app = TestApp::start().await;
     let script = "%3Cscript%3Ealert(1)%3C%2Fscript%3E";

@@ -1,19 +1,34 @@
 //! How much one query may ask for.
 
-use serde_json::json;
+use jiff::ToSpan;
+use jiff::civil::date;
 
 use super::*;
 use crate::support::{Setup, problem};
 
-/// The limit, its value and what was asked for, as a 422 tells them.
-async fn over_limit(app: &TestApp, query: &str) -> String {
+/// The limit, its value, what was asked for and what would pass, as a 422 tells them; and the parameters that it names.
+async fn over_limit(app: &TestApp, query: &str) -> (String, Vec<String>) {
     let (status, slug, body) = app.problem(query).await;
     assert_eq!(
-        (status, slug.as_str(), &body["errors"]),
-        (422, "query-too-large", &json!([])),
+        (status, slug.as_str()),
+        (422, "query-too-large"),
         "{query}: {body}"
     );
-    body["detail"].as_str().unwrap().to_owned()
+    let faults = body["errors"].as_array().unwrap().iter();
+    let parameters = faults.map(|fault| fault["parameter"].as_str().unwrap().to_owned());
+    let detail = body["detail"].as_str().unwrap();
+    (detail.to_owned(), parameters.collect())
+}
+
+/// So many site ids.
+fn first_sites(count: usize) -> String {
+    let sites = (1..=count).map(|site| site.to_string());
+    sites.collect::<Vec<_>>().join(",")
+}
+
+/// A whole number as a message has it.
+fn number(text: &str) -> usize {
+    text.replace(',', "").parse().unwrap()
 }
 
 #[tokio::test]
@@ -70,11 +85,22 @@ async fn limits_are_named_with_their_value_and_what_was_asked() {
             2976,
         ),
     ] {
-        let detail = over_limit(&app, &query).await;
+        let (detail, _) = over_limit(&app, &query).await;
 
-        for part in [limit.to_owned(), value.to_string(), asked.to_string()] {
-            assert!(detail.contains(&part), "{query}: {detail}");
-        }
+        let told = detail.split(';').next().unwrap();
+        let (told_asked, told_limit) = told
+            .strip_prefix("The query asks for ")
+            .and_then(|rest| rest.split_once(", but limits."))
+            .unwrap();
+        let (told_asked, unit) = told_asked.split_once(' ').unwrap();
+        assert_eq!(number(told_asked), asked, "{query}: {detail}");
+        assert_eq!(format!("max_{unit}"), limit, "{query}: {detail}");
+        let (told_limit, told_value) = told_limit.split_once(" is ").unwrap();
+        assert_eq!(
+            (told_limit, number(told_value)),
+            (limit, value),
+            "{query}: {detail}"
+        );
     }
     // Just within: repeats are no sites of their own, and combined sites are one series.
     for query in [
@@ -91,30 +117,31 @@ async fn limits_are_named_with_their_value_and_what_was_asked() {
 #[tokio::test]
 async fn the_limits_are_those_of_the_documentation() {
     let app = TestApp::start().await;
-    let sites = |count: u64| {
-        (1..=count)
-            .map(|site| site.to_string())
-            .collect::<Vec<_>>()
-            .join(",")
-    };
 
-    for (query, limit) in [
-        (with("sites", &sites(201)), "max_sites is 200"),
+    for (query, told, parameter) in [
+        (
+            with("sites", &first_sites(201)),
+            "201 sites, but limits.max_sites is 200; ask for at most 200 of these 201 sites",
+            "sites",
+        ),
         (
             with("dates", "2025-01-01..2026-01-02&bucket=total"),
-            "max_days is 366",
+            "367 days, but limits.max_days is 366; ask for at most 366 days of this site",
+            "dates",
         ),
         (
             format!(
                 "sites={}&dates=2025-01-01..2025-12-31&metric=entrances",
-                sites(100)
+                first_sites(50)
             ),
-            "max_rows is 200000",
+            "438,000 rows, but limits.max_rows is 200,000; ask for at most 166 days of these 50 sites",
+            "dates",
         ),
     ] {
-        let detail = over_limit(&app, &query).await;
+        let (detail, parameters) = over_limit(&app, &query).await;
 
-        assert!(detail.contains(limit), "{detail}");
+        assert_eq!(detail, format!("The query asks for {told}."));
+        assert_eq!(parameters, [parameter]);
     }
     assert_eq!(app.vendor.report_count(), 0);
 }
@@ -150,4 +177,84 @@ async fn what_is_malformed_comes_first_then_what_is_too_large_then_what_is_not_a
         (406, "not-acceptable".into())
     );
     assert_eq!(app.vendor.report_count(), 0);
+}
+
+/// What is left of so many sites, days and a bucket, where a caller does as it is told.
+fn heeded<'a>(way_out: &'a str, asked: (usize, usize, &'a str)) -> (usize, usize, &'a str) {
+    let (amount, bucket) = match way_out.split_once("bucket=") {
+        Some((amount, bucket)) => (amount.trim_end_matches(", with "), bucket),
+        None => (way_out, asked.2),
+    };
+    let words: Vec<_> = amount.split(' ').collect();
+    let (sites, days) = match words[..] {
+        [""] => (asked.0, asked.1),
+        ["at", "most", days, "day" | "days", "of", "this", "site"] => (1, number(days)),
+        [
+            "at",
+            "most",
+            days,
+            "day" | "days",
+            "of",
+            "these",
+            sites,
+            "sites",
+        ]
+        | [
+            "at",
+            "most",
+            days,
+            "day" | "days",
+            "of",
+            sites,
+            "site" | "sites",
+        ] => (number(sites), number(days)),
+        ["at", "most", sites, "of", "these", _, "sites"] => (number(sites), asked.1),
+        _ => panic!("{way_out}"),
+    };
+    (sites, days, bucket)
+}
+
+#[tokio::test]
+async fn a_caller_that_asks_for_as_much_as_it_is_told_to_is_answered() {
+    let app = Setup::default()
+        .with("LIMITS__MAX_SITES", "7")
+        .with("LIMITS__MAX_DAYS", "20")
+        .with("LIMITS__MAX_ROWS", "300")
+        .start()
+        .await;
+    let dates = |days: usize| {
+        let from = date(2026, 1, 1);
+        let to = from + i32::try_from(days - 1).unwrap().days();
+        format!("{from}..{to}")
+    };
+
+    for (sites, days, bucket, group_by) in [
+        (7, 20, "hour", "site"),
+        (8, 20, "day", "site"),
+        (9, 40, "5m", "site"),
+        (9, 40, "5m", "none"),
+        (1, 30, "month", "site"),
+        (7, 20, "15m", "none"),
+        (30, 25, "week", "site"),
+        (8, 1, "total", "site"),
+    ] {
+        let query = |sites: usize, days: usize, bucket: &str| {
+            format!(
+                "sites={}&dates={}&metric=entrances&bucket={bucket}&group_by={group_by}",
+                first_sites(sites),
+                dates(days)
+            )
+        };
+        let (detail, _) = over_limit(&app, &query(sites, days, bucket)).await;
+
+        let (_, way_out) = detail.split_once("; ask for ").unwrap();
+        let (sites, days, bucket) = heeded(way_out.trim_end_matches('.'), (sites, days, bucket));
+        let heeding = query(sites, days, bucket);
+
+        assert_eq!(
+            app.traffic(&heeding).await.status(),
+            200,
+            "{detail}: {heeding}"
+        );
+    }
 }

@@ -1,0 +1,378 @@
+//! How much one query may ask for, and how much of a larger one would pass.
+
+use std::fmt::{self, Write};
+
+use super::faults::ParameterFault;
+use super::values::{BUCKET, DATES, SITES};
+use crate::domain::bucket::Bucket;
+use crate::domain::dates::DateRange;
+use crate::domain::query::{GroupBy, Query};
+use crate::domain::timeline::row_count;
+use crate::http::Settings;
+
+/// A query that is over a limit. `Display` is for callers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "The query asks for {} {unit}, but limits.{limit} is {}; ask for {way_out}.",
+    Grouped(*asked),
+    Grouped(*allowed)
+)]
+pub struct TooLarge {
+    /// The limit's name in its table of the configuration.
+    pub limit: &'static str,
+    /// What it counts.
+    pub unit: &'static str,
+    /// Its value.
+    pub allowed: usize,
+    /// What was asked for.
+    pub asked: usize,
+    /// What would pass.
+    pub way_out: String,
+    /// The parameters to change.
+    pub faults: Vec<ParameterFault>,
+}
+
+/// Checks `query` against the limits of one query.
+pub(super) fn check(query: &Query, settings: &Settings) -> Result<(), TooLarge> {
+    let sites = || query.sites.len();
+    let days = || query.dates.len();
+    // Only once there are not too many days, since the buckets of very many take long to count.
+    let rows = || row_count(query);
+    let limits: [(_, _, _, &dyn Fn() -> usize); 3] = [
+        ("max_sites", "sites", settings.max_sites, &sites),
+        ("max_days", "days", settings.max_days, &days),
+        ("max_rows", "rows", settings.max_rows, &rows),
+    ];
+    for (limit, unit, allowed, asked) in limits {
+        let asked = asked();
+        if asked > allowed {
+            let less = Less::than(query, settings);
+            let fault = |parameter: &str| ParameterFault {
+                parameter: parameter.to_owned(),
+                detail: format!(
+                    "asks for {asked} {unit}, but limits.{limit} = {allowed}; ask for {less}"
+                ),
+            };
+            return Err(TooLarge {
+                limit,
+                unit,
+                allowed,
+                asked,
+                way_out: less.to_string(),
+                faults: less.parameters().map(fault).collect(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What passes of a query that is over a limit: it asks for no more than this, and is the same otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Less {
+    /// Any so many of its sites, where they are too many.
+    sites: Option<usize>,
+    /// Any so many days, where they are too many.
+    days: Option<usize>,
+    /// In that bucket, where a single day of a single site has too many rows.
+    bucket: Option<Bucket>,
+    /// How many sites the query asks for.
+    of_sites: usize,
+}
+
+impl Less {
+    /// As much as may be of `query`: rather fewer days than fewer sites, and rather either than another bucket.
+    fn than(query: &Query, settings: &Settings) -> Self {
+        let (all_sites, all_days) = (query.sites.len(), query.dates.len());
+        let sites = all_sites.min(settings.max_sites);
+        let days = all_days.min(settings.max_days);
+        let of_a_day = rows_of_a_day(query);
+        let (bucket, of_a_day) = if of_a_day <= settings.max_rows {
+            (None, of_a_day)
+        } else {
+            (Some(Bucket::Day), 1)
+        };
+        let query = Query {
+            bucket: bucket.unwrap_or(query.bucket),
+            ..query.clone()
+        };
+        let rows = |sites: usize, buckets: usize| match query.group_by {
+            GroupBy::Site => sites.saturating_mul(buckets),
+            GroupBy::None => buckets,
+        };
+        let fits = |rows: usize| rows <= settings.max_rows;
+        // Of very many days, the buckets would take long to count.
+        let buckets = (days == all_days).then(|| row_count(&of_one_site(&query)));
+        let these_days = |sites: usize| buckets.is_some_and(|buckets| fits(rows(sites, buckets)));
+        let any_days = |sites: usize, days: usize| {
+            fits(rows(sites, most_buckets(query.bucket, of_a_day, days)))
+        };
+        let fewer_days = |sites: usize| (1..=days).rev().find(|days| any_days(sites, *days));
+        let (sites, days) = if these_days(sites) {
+            (sites, days)
+        } else if let Some(fewer) = fewer_days(sites) {
+            (sites, fewer)
+        } else if let Some(fewer) = (1..sites).rev().find(|fewer| these_days(*fewer)) {
+            (fewer, days)
+        } else {
+            let fewer = (1..sites).rev().find(|fewer| any_days(*fewer, 1));
+            let fewer = fewer.unwrap_or(1);
+            (fewer, fewer_days(fewer).unwrap_or(1))
+        };
+        Self {
+            sites: (sites < all_sites).then_some(sites),
+            days: (days < all_days).then_some(days),
+            bucket,
+            of_sites: all_sites,
+        }
+    }
+
+    /// The parameters that have to change.
+    fn parameters(&self) -> impl Iterator<Item = &'static str> {
+        let sites = self.sites.map(|_| SITES.name);
+        let days = self.days.map(|_| DATES.name);
+        let bucket = self.bucket.map(|_| BUCKET.name);
+        [sites, days, bucket].into_iter().flatten()
+    }
+}
+
+/// The same for its first site.
+fn of_one_site(query: &Query) -> Query {
+    let mut one = query.clone();
+    one.sites.truncate(1);
+    one
+}
+
+/// How many rows a single site has on a single day.
+fn rows_of_a_day(query: &Query) -> usize {
+    let mut one = of_one_site(query);
+    one.dates = DateRange::day(query.dates.from()).expect("a date of a range is within its bounds");
+    row_count(&one)
+}
+
+/// The most buckets that any so many days in a row have, at `of_a_day` for one.
+fn most_buckets(bucket: Bucket, of_a_day: usize, days: usize) -> usize {
+    /// Of the shortest month.
+    const MONTH_DAYS: usize = 28;
+    // The first day may be the last one of its week or month.
+    let further = days.saturating_sub(1);
+    match bucket {
+        Bucket::Minutes(_) | Bucket::Day => of_a_day.saturating_mul(days),
+        Bucket::Week => 1 + further.div_ceil(7),
+        Bucket::Month => 1 + further.div_ceil(MONTH_DAYS),
+        Bucket::Total => 1,
+    }
+}
+
+impl fmt::Display for Less {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let noun = |count: usize, one, many| match count {
+            1 => format!("1 {one}"),
+            _ => format!("{} {many}", Grouped(count)),
+        };
+        let days = self.days.map(|days| noun(days, "day", "days"));
+        let all = noun(self.of_sites, "site", "sites");
+        match (self.sites, days) {
+            (None, None) => {}
+            (None, Some(days)) if self.of_sites == 1 => write!(f, "at most {days} of this site")?,
+            (None, Some(days)) => write!(f, "at most {days} of these {all}")?,
+            (Some(sites), None) => write!(f, "at most {} of these {all}", Grouped(sites))?,
+            (Some(sites), Some(days)) => {
+                let sites = noun(sites, "site", "sites");
+                write!(f, "at most {days} of {sites}")?;
+            }
+        }
+        match self.bucket {
+            None => Ok(()),
+            Some(bucket) if self.sites.is_none() && self.days.is_none() => {
+                write!(f, "bucket={bucket}")
+            }
+            Some(bucket) => write!(f, ", with bucket={bucket}"),
+        }
+    }
+}
+
+/// A number as people read it: `438,000`.
+struct Grouped(usize);
+
+impl fmt::Display for Grouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        for (place, digit) in digits.chars().enumerate() {
+            if place > 0 && (digits.len() - place).is_multiple_of(3) {
+                f.write_char(',')?;
+            }
+            f.write_char(digit)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+    use crate::domain::bucket::Hours;
+    use crate::domain::dates::add_days;
+    use crate::domain::metric::Metric;
+    use crate::domain::query::Fill;
+    use crate::domain::site::{CustomerId, SiteId};
+    use crate::http::testing;
+
+    fn query(sites: u64, days: usize, bucket: &str) -> Query {
+        Query {
+            customer: CustomerId::new(1).unwrap(),
+            sites: (1..=sites).map(|id| SiteId::new(id).unwrap()).collect(),
+            dates: days_from(0, days),
+            metrics: vec![Metric::Entrances],
+            bucket: bucket.parse().unwrap(),
+            hours: Hours::ALL_DAY,
+            group_by: GroupBy::Site,
+            fill: Fill::Null,
+        }
+    }
+
+    /// So many days, the first of which is so many after the new year of 2026.
+    fn days_from(after: i32, days: usize) -> DateRange {
+        let from = add_days(date(2026, 1, 1), after);
+        DateRange::new(from, add_days(from, i32::try_from(days).unwrap() - 1)).unwrap()
+    }
+
+    fn settings(max_sites: usize, max_days: usize, max_rows: usize) -> Settings {
+        Settings {
+            max_sites,
+            max_days,
+            max_rows,
+            ..testing::settings()
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_told_with_a_way_out() {
+        let told = |query: &Query, settings: &Settings| check(query, settings).unwrap_err();
+        let parameters = |it: &TooLarge| {
+            let faults = it.faults.iter();
+            faults
+                .map(|fault| fault.parameter.clone())
+                .collect::<Vec<_>>()
+        };
+        let defaults = testing::settings();
+
+        let rows = told(&query(50, 365, "hour"), &defaults);
+        assert_eq!(
+            rows.to_string(),
+            "The query asks for 438,000 rows, but limits.max_rows is 200,000; ask for at most 166 days of these 50 sites."
+        );
+        assert_eq!(parameters(&rows), ["dates"]);
+        let sites = told(&query(1_201, 7, "day"), &defaults);
+        assert_eq!(
+            sites.to_string(),
+            "The query asks for 1,201 sites, but limits.max_sites is 200; ask for at most 200 of these 1,201 sites."
+        );
+        assert_eq!(parameters(&sites), ["sites"]);
+        for (query, settings, way_out, changed) in [
+            (
+                query(1, 400, "total"),
+                defaults.clone(),
+                "at most 366 days of this site",
+                &["dates"][..],
+            ),
+            (
+                query(300, 400, "5m"),
+                defaults,
+                "at most 3 days of 200 sites",
+                &["sites", "dates"],
+            ),
+            (
+                query(9, 2, "day"),
+                settings(9, 9, 10),
+                "at most 1 day of these 9 sites",
+                &["dates"],
+            ),
+            (
+                query(9, 2, "day"),
+                settings(9, 9, 5),
+                "at most 2 of these 9 sites",
+                &["sites"],
+            ),
+            (
+                query(9, 9, "day"),
+                settings(9, 9, 5),
+                "at most 1 day of 5 sites",
+                &["sites", "dates"],
+            ),
+            (
+                query(9, 9, "total"),
+                settings(9, 9, 5),
+                "at most 5 of these 9 sites",
+                &["sites"],
+            ),
+            (
+                query(1, 1, "5m"),
+                settings(1, 1, 10),
+                "bucket=day",
+                &["bucket"],
+            ),
+            (
+                query(2, 9, "5m"),
+                settings(2, 9, 10),
+                "at most 5 days of these 2 sites, with bucket=day",
+                &["dates", "bucket"],
+            ),
+        ] {
+            let it = told(&query, &settings);
+
+            assert_eq!(it.way_out, way_out, "{it}");
+            assert_eq!(parameters(&it), changed, "{it}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (2_932_532, "2,932,532"),
+        ] {
+            assert_eq!(Grouped(number).to_string(), text);
+        }
+    }
+
+    fn buckets() -> impl Strategy<Value = &'static str> {
+        select(&["5m", "20m", "hour", "8h", "day", "week", "month", "total"][..])
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_heeds_the_advice_passes(
+            (sites, days, bucket) in (1_u64..80, 1_usize..800, buckets()),
+            hours in select(&["00:00-24:00", "09:30-11:15", "23:55-24:00"][..]),
+            by_site in any::<bool>(),
+            (max_sites, max_days, max_rows) in (1_usize..90, 1_usize..900, 1_usize..20_000),
+            shift in 0_i32..400,
+        ) {
+            let settings = settings(max_sites, max_days, max_rows);
+            let mut query = query(sites, days, bucket);
+            query.hours = hours.parse().unwrap();
+            query.group_by = if by_site { GroupBy::Site } else { GroupBy::None };
+            let Err(too_large) = check(&query, &settings) else {
+                prop_assert!(row_count(&query) <= max_rows);
+                return Ok(());
+            };
+            let less = Less::than(&query, &settings);
+            prop_assert_eq!(&too_large.way_out, &less.to_string());
+            prop_assert!(!too_large.faults.is_empty());
+
+            query.sites.truncate(less.sites.unwrap_or(query.sites.len()));
+            query.bucket = less.bucket.unwrap_or(query.bucket);
+            // Any days will do where their number is said; otherwise those that were asked for do.
+            if let Some(days) = less.days {
+                query.dates = days_from(shift, days);
+            }
+            prop_assert_eq!(check(&query, &settings), Ok(()), "{}", less);
+        }
+    }
+}
