@@ -8,6 +8,7 @@ mod support;
 
 use axum::body::Body;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use http::header::HOST;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use pitaya::clock::Clock;
@@ -82,7 +83,8 @@ fn hits(criterion: &mut Criterion) {
         group.bench_function(format!("{size} in the router"), |bencher| {
             bencher.iter(|| {
                 runtime.block_on(async {
-                    let request = Request::get(target(dates)).body(Body::empty()).unwrap();
+                    let request = Request::get(target(dates)).header(HOST, "localhost");
+                    let request = request.body(Body::empty()).unwrap();
                     let response = router.clone().oneshot(request).await.unwrap();
                     assert_eq!(response.status(), StatusCode::OK);
                     response.into_body().collect().await.unwrap().to_bytes()

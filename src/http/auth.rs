@@ -1,15 +1,19 @@
 //! Who calls: from an API key to what its owner may see.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::extract::{ConnectInfo, FromRequestParts};
 use foldhash::{HashMap, HashMapExt};
 use http::header::AUTHORIZATION;
+use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 
+use super::host;
 use super::params::Scope;
-use super::problem::KeyFault;
+use super::problem::{ApiError, KeyFault};
 use super::settings::{Auth, Settings};
 use super::single::{Several, single};
 use crate::domain::site::{CustomerId, SiteId};
@@ -37,13 +41,30 @@ impl Caller {
         }
     }
 
-    /// Whether it may administrate, seen from where it calls: without authentication, only this very machine may.
-    pub(super) fn may_administrate(&self, from_loopback: bool) -> bool {
+    /// Whether it may administrate: without authentication, only this very machine may, for itself.
+    fn may_administrate(&self, is_from_here: bool) -> bool {
         if self.name.is_some() {
             self.admin
         } else {
-            from_loopback
+            is_from_here
         }
+    }
+}
+
+/// The caller of a route that changes something, which may do so; whoever else calls it is refused before anything is read.
+pub(super) struct Administrator(pub(super) Arc<Caller>);
+
+impl<S: Sync> FromRequestParts<S> for Administrator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let caller = head.extensions.get::<Arc<Caller>>();
+        let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
+        let is_from_here = host::is_from_here(peer.map(|peer| peer.0), head);
+        caller
+            .filter(|caller| caller.may_administrate(is_from_here))
+            .map(|caller| Self(Arc::clone(caller)))
+            .ok_or(ApiError::Forbidden)
     }
 }
 

@@ -16,6 +16,7 @@ use tracing::{Instrument, Span};
 use super::auth::Caller;
 use super::cors;
 use super::fields::Field;
+use super::host;
 use super::in_flight::Admitted;
 use super::observe::{Observation, Outcome, route_of};
 use super::present;
@@ -73,21 +74,26 @@ pub(super) async fn around(
 ) -> Response {
     let (head, body) = request.into_parts();
     let mut arrival = Arrival::new(&state, &head, route_of(&head));
-    let answered = if cors::is_preflight(&head.method, &head.headers) {
-        Ok(cors::preflight(arrival.origin.as_ref()))
-    } else {
-        match arrival.admit(&state, &head) {
-            Ok(()) => {
-                let mut request = Request::from_parts(head, body);
-                let visit = arrival.visit(&state);
-                if let Some(visit) = &visit {
-                    let extensions = request.extensions_mut();
-                    extensions.insert(Arc::clone(&visit.caller));
-                    extensions.insert(visit.clone());
-                }
-                arrival.unless_it_panics(next.run(request)).await
+    let is_preflight = cors::is_preflight(&head.method, &head.headers);
+    let admitted = host::check(&head).and_then(|()| {
+        if is_preflight {
+            Ok(())
+        } else {
+            arrival.admit(&state, &head)
+        }
+    });
+    let answered = match admitted {
+        Err(refusal) => Err(refusal),
+        Ok(()) if is_preflight => Ok(cors::preflight(arrival.origin.as_ref())),
+        Ok(()) => {
+            let mut request = Request::from_parts(head, body);
+            let visit = arrival.visit(&state);
+            if let Some(visit) = &visit {
+                let extensions = request.extensions_mut();
+                extensions.insert(Arc::clone(&visit.caller));
+                extensions.insert(visit.clone());
             }
-            Err(refusal) => Err(refusal),
+            arrival.unless_it_panics(next.run(request)).await
         }
     };
     arrival.depart(&state, answered)
@@ -114,6 +120,7 @@ pub(super) struct Waiting {
 pub(super) fn at_once(state: &AppState, head: &Parts, route: &'static str) -> Started {
     let mut arrival = Arrival::new(state, head, route);
     let try_it = || {
+        host::check(head)?;
         arrival.admit(state, head)?;
         // Only a route that asks for no key is called by nobody.
         let caller = arrival.caller.as_ref().ok_or(ApiError::NotFound)?;

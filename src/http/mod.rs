@@ -5,6 +5,7 @@ mod cors;
 mod edge;
 mod fields;
 mod health;
+mod host;
 mod in_flight;
 mod observe;
 pub mod openapi;

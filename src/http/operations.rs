@@ -1,17 +1,16 @@
 //! What operators do and read: the cache's administration and the metrics.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, RawQuery, State};
+use axum::Json;
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
-use super::auth::Caller;
+use super::auth::Administrator;
 use super::observe::show_in_flight;
 use super::params::CacheParams;
 use super::problem::ApiError;
@@ -25,14 +24,9 @@ struct Purged {
 /// `DELETE /v1/cache`: forgets figures, within what the caller may see.
 pub(super) async fn purge(
     State(state): State<AppState>,
-    Extension(caller): Extension<Arc<Caller>>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    Administrator(caller): Administrator,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let from_loopback = peer.is_some_and(|peer| is_loopback(peer.0.0));
-    if !caller.may_administrate(from_loopback) {
-        return Err(ApiError::Forbidden);
-    }
     let params = CacheParams::parse(query.as_deref())?;
     let (service, now) = (&state.parts().service, state.parts().clock.now());
     let target = params.resolve(&caller.scope(), service.directory(), now)?;
@@ -53,11 +47,6 @@ pub(super) async fn purge(
     Ok(([no_store], Json(Purged { purged })).into_response())
 }
 
-/// A listener for both IP versions shows IPv4 peers as mapped addresses.
-fn is_loopback(peer: SocketAddr) -> bool {
-    peer.ip().to_canonical().is_loopback()
-}
-
 /// `GET /metrics`: Prometheus text.
 pub(super) async fn metrics(State(state): State<AppState>) -> Response {
     let headers = [
@@ -69,20 +58,4 @@ pub(super) async fn metrics(State(state): State<AppState>) -> Response {
     ];
     show_in_flight(state.in_flight().now());
     (headers, (state.parts().render_metrics)()).into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn loopback_is_known_in_both_ip_versions() {
-        let loopback = |peer: &str| is_loopback(peer.parse().unwrap());
-
-        assert!(loopback("127.0.0.1:1"));
-        assert!(loopback("[::1]:1"));
-        assert!(loopback("[::ffff:127.0.0.1]:1"));
-        assert!(!loopback("10.0.0.1:1"));
-        assert!(!loopback("[::ffff:10.0.0.1]:1"));
-    }
 }

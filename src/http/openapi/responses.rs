@@ -19,7 +19,7 @@ const PROBLEMS: [Problem; 14] = [
     (
         "400",
         "InvalidParameter",
-        "A parameter is malformed, unknown, repeated or missing; all are listed.",
+        "A parameter is malformed, unknown, repeated or missing; all are listed. Or the request does not name its host once (`malformed-request`).",
         None,
     ),
     (

@@ -36,6 +36,7 @@ impl ApiError {
     fn detail(&self) -> Cow<'static, str> {
         match self {
             Self::MalformedRequest => "What was sent cannot be read as an HTTP request.".into(),
+            Self::InvalidHost => "A request must name its host once, in a valid Host field.".into(),
             Self::InvalidParameters(faults) => match faults.as_slice() {
                 [fault] => format!("The parameter {} is not valid: {}", fault.parameter, fault.detail).into(),
                 faults => format!("{} faults were found; each is listed in errors.", faults.len()).into(),

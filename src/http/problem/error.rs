@@ -19,6 +19,9 @@ pub enum ApiError {
     /// What was sent is not HTTP.
     #[error("malformed request")]
     MalformedRequest,
+    /// The request names no host, several, or none that is one (RFC 9112, section 3.2).
+    #[error("no valid host is named, or several are")]
+    InvalidHost,
     /// Parameters are at fault: all of them are listed.
     #[error("{} parameters at fault", .0.len())]
     InvalidParameters(Vec<ParameterFault>),
@@ -84,7 +87,7 @@ impl ApiError {
     #[must_use]
     pub fn kind(&self) -> ProblemKind {
         match self {
-            Self::MalformedRequest => ProblemKind::MalformedRequest,
+            Self::MalformedRequest | Self::InvalidHost => ProblemKind::MalformedRequest,
             Self::InvalidParameters(_) => ProblemKind::InvalidParameter,
             Self::QueryTooLarge(_) => ProblemKind::QueryTooLarge,
             Self::Unauthenticated(_) => ProblemKind::Unauthenticated,
@@ -119,6 +122,7 @@ impl ApiError {
                 | UpstreamError::Internal(_) => None,
             },
             Self::MalformedRequest
+            | Self::InvalidHost
             | Self::InvalidParameters(_)
             | Self::QueryTooLarge(_)
             | Self::Unauthenticated(_)

@@ -7,7 +7,7 @@ use crate::upstream::UpstreamError;
 /// A kind of problem; the last part of its `type` (RFC 9457) is its slug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind {
-    /// What was sent is not HTTP.
+    /// What was sent is not HTTP, or does not say which host it is for.
     MalformedRequest,
     /// A parameter is malformed, unknown or repeated.
     InvalidParameter,
@@ -146,7 +146,7 @@ impl ProblemKind {
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
-            Self::MalformedRequest => "The request is not HTTP",
+            Self::MalformedRequest => "The request is not valid HTTP",
             Self::InvalidParameter => "A parameter is not valid",
             Self::QueryTooLarge => "The query is over a limit",
             Self::Unauthenticated => "A valid API key is needed",
@@ -171,7 +171,7 @@ impl ProblemKind {
     pub const fn explanation(self) -> &'static str {
         match self {
             Self::MalformedRequest => {
-                "What was sent cannot be read as an HTTP request: its first line or a header field is malformed. The connection is closed. Look at what stands between the caller and Pitaya, such as a proxy, or TLS spoken to a port without it."
+                "What was sent cannot be read as an HTTP request, since its first line or a header field is malformed; or it does not name its host once, in a valid `Host` field. Look at what stands between the caller and Pitaya, such as a proxy, or TLS spoken to a port without it."
             }
             Self::InvalidParameter => {
                 "At least one query parameter is malformed, unknown, repeated or missing. The list `errors` names each such parameter, says what was wrong and gives an example of what is right. Mend them and ask again."

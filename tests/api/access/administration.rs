@@ -118,3 +118,80 @@ async fn with_a_listener_of_its_own_administration_is_nowhere_else() {
         .unwrap();
     assert_eq!(forgotten, json!({"purged": 1}));
 }
+
+/// What becomes of a purge that this machine sends with those fields, where nobody needs a key.
+async fn unguarded_purge(app: &TestApp, fields: &str) -> u16 {
+    let request = format!("DELETE /v1/cache HTTP/1.1\r\nConnection: close\r\n{fields}\r\n");
+    let answer = app.raw(request).await;
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    if status != 200 {
+        assert!(answer.contains("\"/problems/forbidden\""), "{answer}");
+    }
+    status
+}
+
+#[tokio::test]
+async fn without_keys_only_this_machine_administrates_and_only_for_itself() {
+    let app = Setup::default().start().await;
+
+    for allowed in [
+        "Host: localhost\r\n",
+        "Host: LOCALHOST:8080\r\n",
+        "Host: 127.0.0.1:8080\r\n",
+        "Host: 192.168.1.5\r\n",
+        "Host: [::1]:8080\r\n",
+        "Host: localhost:8080\r\nOrigin: http://localhost:8080\r\n",
+        "Host: localhost\r\nOrigin: http://localhost\r\n",
+        "Host: [::1]:8080\r\nOrigin: http://[::1]:8080\r\n",
+    ] {
+        assert_eq!(unguarded_purge(&app, allowed).await, 200, "{allowed:?}");
+    }
+    for refused in [
+        // A name that was made to resolve to this machine (DNS rebinding).
+        "Host: evil.example\r\n",
+        "Host: evil.example:8080\r\nOrigin: http://evil.example:8080\r\n",
+        "Host: localhost.evil.example\r\n",
+        "Host: 127.0.0.1.evil.example\r\n",
+        "Host: pitaya\r\n",
+        // A proxy on this machine.
+        "Host: localhost\r\nX-Forwarded-For: 10.0.0.1\r\n",
+        "Host: localhost\r\nX-Forwarded-For: 127.0.0.1\r\n",
+        "Host: localhost\r\nX-Forwarded-For:\r\n",
+        "Host: 127.0.0.1:8080\r\nForwarded: for=10.0.0.1\r\n",
+        "Host: 127.0.0.1:8080\r\nX-Real-IP: 10.0.0.1\r\n",
+        "Host: 127.0.0.1:8080\r\nVia: 1.1 proxy\r\n",
+        // A page that is not our own.
+        "Host: localhost:8080\r\nOrigin: http://evil.example\r\n",
+        "Host: localhost:8080\r\nOrigin: null\r\n",
+        "Host: localhost:8080\r\nOrigin:\r\n",
+        "Host: localhost:8080\r\nOrigin: https://localhost:8080\r\n",
+        "Host: localhost:8080\r\nOrigin: http://localhost:3000\r\n",
+        "Host: localhost:8080\r\nOrigin: http://localhost\r\n",
+        "Host: localhost:8080\r\nOrigin: http://127.0.0.1:8080\r\n",
+        "Host: localhost\r\nOrigin: http://localhost\r\nOrigin: http://localhost\r\n",
+    ] {
+        assert_eq!(unguarded_purge(&app, refused).await, 403, "{refused:?}");
+    }
+    // Figures are for everybody.
+    let read = app
+        .raw(format!(
+            "GET /v1/traffic?{TYLER} HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-For: 10.0.0.1\r\nConnection: close\r\n\r\n"
+        ))
+        .await;
+    assert!(read.starts_with("HTTP/1.1 200 "), "{read}");
+}
+
+#[tokio::test]
+async fn an_admin_key_administrates_from_wherever_it_comes() {
+    let app = guarded().start().await;
+
+    let request = app
+        .client
+        .delete(app.url("/v1/cache"))
+        .key("operator")
+        .header("host", "pitaya.example")
+        .header("x-forwarded-for", "10.0.0.1")
+        .header("origin", "https://dashboard.example");
+
+    assert_eq!(request.send().await.unwrap().status(), 200);
+}

@@ -277,3 +277,108 @@ async fn old_clients_are_answered() {
         "{text}"
     );
 }
+
+#[tokio::test]
+async fn a_request_names_its_host_once_on_every_route() {
+    let app = TestApp::start().await;
+    app.rows("sites=750&dates=2026-02-18&metric=entrances&bucket=day")
+        .await;
+
+    for (method, target) in [
+        ("GET", TRAFFIC),
+        ("HEAD", TRAFFIC),
+        ("GET", "/v1/traffic"),
+        ("GET", "/v1/sites"),
+        ("DELETE", "/v1/cache"),
+        ("POST", TRAFFIC),
+        ("OPTIONS", TRAFFIC),
+        ("GET", "/"),
+        ("GET", "/docs/"),
+        ("GET", "/openapi.json"),
+        ("GET", "/problems/forbidden"),
+        ("GET", "/livez"),
+        ("GET", "/readyz"),
+        ("GET", "/metrics"),
+        ("GET", "/nothing"),
+        ("GET", "http://localhost/livez"),
+    ] {
+        for hosts in [
+            "",
+            "Host: localhost\r\nHost: localhost\r\n",
+            "Host: localhost\r\nX: y\r\nhost: other\r\n",
+            "Host:\r\n",
+            "Host: a b\r\n",
+            "Host: a, b\r\n",
+            "Host: user@localhost\r\n",
+            "Host: http://localhost\r\n",
+            "Host: localhost/path\r\n",
+            "Host: localhost:port\r\n",
+            "Host: localhost:80:80\r\n",
+            "Host: ::1\r\n",
+            "Host: [::1\r\n",
+            "Host: é\r\n",
+        ] {
+            let request = format!("{method} {target} HTTP/1.1\r\nConnection: close\r\n{hosts}\r\n");
+            let answer = Answer::of(&app.raw(request).await);
+
+            assert_eq!(answer.status, 400, "{method} {target} {hosts:?}");
+            if method == "HEAD" {
+                let kind = answer.field("content-type");
+                assert_eq!(kind, Some("application/problem+json"), "{target}");
+            } else {
+                assert_eq!(
+                    answer.slug(),
+                    "malformed-request",
+                    "{method} {target} {hosts:?}"
+                );
+            }
+        }
+    }
+    assert_eq!(app.get("/readyz").send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn whatever_names_a_host_is_answered() {
+    let app = TestApp::start().await;
+    app.rows("sites=750&dates=2026-02-18&metric=entrances&bucket=day")
+        .await;
+
+    for host in [
+        "localhost",
+        "a_b.example",
+        "A.example:8080",
+        "127.0.0.1",
+        "[::1]",
+        "[::1]:8080",
+        "a:",
+    ] {
+        for target in [TRAFFIC, "/livez", "http://other.example/livez"] {
+            let request =
+                format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+
+            assert_eq!(
+                Answer::of(&app.raw(request).await).status,
+                200,
+                "{host} {target}"
+            );
+        }
+    }
+    for target in [TRAFFIC, "/livez"] {
+        let old = app.raw(format!("GET {target} HTTP/1.0\r\n\r\n")).await;
+        assert_eq!(Answer::of(&old).status, 200, "{target}");
+        let twice = format!("GET {target} HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n");
+        assert_eq!(Answer::of(&app.raw(twice).await).status, 400, "{target}");
+    }
+    let two = reqwest::Client::builder()
+        .no_proxy()
+        .http2_prior_knowledge()
+        .build()
+        .unwrap();
+    for target in [TRAFFIC, "/livez"] {
+        let answer = two.get(app.url(target)).send().await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), answer.version()),
+            (200, reqwest::Version::HTTP_2)
+        );
+    }
+}

@@ -1,0 +1,373 @@
+//! Which host a request is for (RFC 9112, section 3.2), and whether it was sent from this very machine.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use http::header::{FORWARDED, HOST, HeaderName, ORIGIN, VIA};
+use http::request::Parts;
+use http::{HeaderMap, Version};
+
+use super::problem::ApiError;
+use super::single::single;
+
+/// What proxies add to a request that they pass on.
+const FORWARDING: [HeaderName; 5] = [
+    FORWARDED,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-real-ip"),
+    VIA,
+];
+
+/// Checks that a request names its host once, in a valid form: in `Host`, or by HTTP/2 in `:authority`. HTTP/1.0 need not.
+pub(super) fn check(head: &Parts) -> Result<(), ApiError> {
+    let Ok(host) = single(&head.headers, &HOST) else {
+        return Err(ApiError::InvalidHost);
+    };
+    let authority = head.uri.authority();
+    let valid = match host {
+        Some(host) if Authority::parse(host).is_none() => false,
+        // RFC 9113, section 8.3.1. In HTTP/1.1, the target's own host counts, and `Host` is ignored beside it.
+        Some(host) if head.version >= Version::HTTP_2 => {
+            authority.is_none_or(|named| named.as_str().as_bytes().eq_ignore_ascii_case(host))
+        }
+        Some(_) => true,
+        None if head.version >= Version::HTTP_2 => authority.is_some(),
+        None => head.version < Version::HTTP_11,
+    };
+    if valid {
+        Ok(())
+    } else {
+        Err(ApiError::InvalidHost)
+    }
+}
+
+/// Whether `peer` is this machine, and sent the request for itself: neither for another machine, as a proxy, nor for a page that is
+/// not our own. A name that a page's owner makes resolve to this machine is no address and not `localhost`.
+pub(super) fn is_from_here(peer: Option<SocketAddr>, head: &Parts) -> bool {
+    // A listener for both IP versions shows IPv4 peers as mapped addresses.
+    let near = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+    let forwarded = FORWARDING
+        .iter()
+        .any(|name| head.headers.contains_key(name));
+    near && !forwarded && names_this_machine(head)
+}
+
+fn names_this_machine(head: &Parts) -> bool {
+    let Ok(host) = single(&head.headers, &HOST) else {
+        return false;
+    };
+    let target = head.uri.authority().map(|named| named.as_str().as_bytes());
+    let Some(host) = host.or(target).and_then(Authority::parse) else {
+        return false;
+    };
+    let same_target = target.is_none_or(|target| Authority::parse(target).as_ref() == Some(&host));
+    host.is_unnamed() && same_target && is_own_page(&head.headers, &host)
+}
+
+/// Whether no page sent the request, or one of our own did.
+fn is_own_page(headers: &HeaderMap, host: &Authority<'_>) -> bool {
+    match single(headers, &ORIGIN) {
+        Ok(None) => true,
+        Ok(Some(origin)) => {
+            let origin = origin.strip_prefix(b"http://").and_then(Authority::parse);
+            origin.as_ref() == Some(host)
+        }
+        Err(_) => false,
+    }
+}
+
+/// A host and its port (RFC 3986, section 3.2), without user information.
+#[derive(Debug)]
+struct Authority<'a> {
+    host: Host<'a>,
+    port: Option<u16>,
+}
+
+#[derive(Debug)]
+enum Host<'a> {
+    Address(IpAddr),
+    Name(&'a str),
+}
+
+/// The port of `http` where none is named.
+const HTTP_PORT: u16 = 80;
+
+impl<'a> Authority<'a> {
+    fn parse(text: &'a [u8]) -> Option<Self> {
+        let text = str::from_utf8(text).ok()?;
+        let (host, port) = if let Some(bracketed) = text.strip_prefix('[') {
+            let (address, rest) = bracketed.split_once(']')?;
+            let address: Ipv6Addr = address.parse().ok()?;
+            let port = match rest {
+                "" => "",
+                _ => rest.strip_prefix(':')?,
+            };
+            (Host::Address(address.into()), port)
+        } else {
+            let (name, port) = text.split_once(':').unwrap_or((text, ""));
+            (Host::parse(name)?, port)
+        };
+        let port = match port {
+            "" => None,
+            _ if port.bytes().all(|byte| byte.is_ascii_digit()) => Some(port.parse().ok()?),
+            _ => return None,
+        };
+        Some(Self { host, port })
+    }
+
+    /// Whether it is `localhost` or an address, which nobody's name servers tell.
+    fn is_unnamed(&self) -> bool {
+        match self.host {
+            Host::Address(_) => true,
+            Host::Name(name) => name.eq_ignore_ascii_case("localhost"),
+        }
+    }
+}
+
+impl PartialEq for Authority<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let same_host = match (&self.host, &other.host) {
+            (Host::Address(one), Host::Address(other)) => one == other,
+            (Host::Name(one), Host::Name(other)) => one.eq_ignore_ascii_case(other),
+            _ => false,
+        };
+        same_host && self.port.unwrap_or(HTTP_PORT) == other.port.unwrap_or(HTTP_PORT)
+    }
+}
+
+impl<'a> Host<'a> {
+    /// A name, or an address of IP version 4. An empty name is valid in general, and invalid in `http` (RFC 9110, section 4.2.1).
+    fn parse(name: &'a str) -> Option<Self> {
+        if let Ok(address) = name.parse() {
+            return Some(Self::Address(IpAddr::V4(address)));
+        }
+        let mut bytes = name.bytes();
+        while let Some(byte) = bytes.next() {
+            let valid = match byte {
+                b'%' => {
+                    let mut is_digit = || bytes.next().is_some_and(|b| b.is_ascii_hexdigit());
+                    is_digit() && is_digit()
+                }
+                _ => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte),
+            };
+            if !valid {
+                return None;
+            }
+        }
+        (!name.is_empty()).then_some(Self::Name(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderValue, Request};
+
+    use super::*;
+
+    fn head(version: Version, target: &str, fields: &[(&'static str, &str)]) -> Parts {
+        let mut request = Request::builder().version(version).uri(target);
+        for (name, value) in fields {
+            request = request.header(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn a_request_names_its_host_once_as_its_version_demands() {
+        let valid = |version, target: &str, hosts: &[&str]| {
+            let fields: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
+            check(&head(version, target, &fields)).is_ok()
+        };
+        let (old, one, two) = (Version::HTTP_10, Version::HTTP_11, Version::HTTP_2);
+
+        for (version, target, hosts, expected) in [
+            (old, "/", &[][..], true),
+            (old, "/", &["a"], true),
+            (old, "/", &["a", "a"], false),
+            (one, "/", &[], false),
+            (one, "/", &["a"], true),
+            (one, "/", &["a", "b"], false),
+            (one, "/", &["a", "a"], false),
+            (one, "http://a/", &[], false),
+            (one, "http://a/", &["b"], true),
+            (two, "/", &[], false),
+            (two, "/", &["a"], true),
+            (two, "http://a/", &[], true),
+            (two, "http://a:1/", &["A:1"], true),
+            (two, "http://a/", &["b"], false),
+        ] {
+            assert_eq!(
+                valid(version, target, hosts),
+                expected,
+                "{version:?} {target} {hosts:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for valid in [
+            "pitaya",
+            "a.b-c_d",
+            "A.example:8080",
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "[::1]",
+            "[::1]:8080",
+            "a:",
+            "%41",
+            "999.1.1.1",
+            "a:65535",
+        ] {
+            assert!(Authority::parse(valid.as_bytes()).is_some(), "{valid}");
+        }
+        for invalid in [
+            "",
+            ":80",
+            "a b",
+            "a/b",
+            "a?b",
+            "a#b",
+            "a@b",
+            "u:p@h",
+            "a:b",
+            "a:80:80",
+            "a:65536",
+            "a:+1",
+            "a:-1",
+            "::1",
+            "[::1",
+            "[::1]80",
+            "[a]",
+            "[127.0.0.1]",
+            "[::1%25eth0]",
+            "a\\b",
+            "a\"b",
+            "<a>",
+            "a, b",
+            "%4",
+            "%zz",
+            "ä",
+        ] {
+            assert!(Authority::parse(invalid.as_bytes()).is_none(), "{invalid}");
+        }
+        assert!(Authority::parse(b"\xff").is_none());
+    }
+
+    #[test]
+    fn only_what_this_machine_sends_for_itself_is_from_here() {
+        let from = |peer: &str, fields: &[(&'static str, &str)]| {
+            is_from_here(
+                Some(peer.parse().unwrap()),
+                &head(Version::HTTP_11, "/", fields),
+            )
+        };
+        let here = |fields: &[(&'static str, &str)]| from("127.0.0.1:1", fields);
+        let local = ("host", "localhost:8080");
+
+        for host in [
+            "localhost",
+            "LocalHost:80",
+            "127.0.0.1:8080",
+            "10.0.0.1",
+            "[::1]",
+            "[::1]:8080",
+        ] {
+            assert!(here(&[("host", host)]), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:8080",
+            "localhost.evil.example",
+            "a.localhost",
+            "127.0.0.1.nip.io",
+        ] {
+            assert!(!here(&[("host", host)]), "{host}");
+        }
+        for (peer, expected) in [
+            ("[::1]:1", true),
+            ("127.8.9.10:1", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("10.0.0.1:1", false),
+            ("[::ffff:10.0.0.1]:1", false),
+        ] {
+            assert_eq!(from(peer, &[local]), expected, "{peer}");
+        }
+        assert!(!is_from_here(None, &head(Version::HTTP_11, "/", &[local])));
+        assert!(!here(&[]));
+        assert!(!here(&[local, local]));
+        for name in [
+            "forwarded",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-real-ip",
+            "via",
+        ] {
+            assert!(!here(&[local, (name, "")]), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_our_own_where_its_origin_is_the_host() {
+        let here = |host: &str, origins: &[&str]| {
+            let origins = origins.iter().map(|origin| ("origin", *origin));
+            let fields: Vec<_> = [("host", host)].into_iter().chain(origins).collect();
+            is_from_here(
+                Some("127.0.0.1:1".parse().unwrap()),
+                &head(Version::HTTP_11, "/", &fields),
+            )
+        };
+
+        for (host, origin) in [
+            ("localhost:8080", "http://localhost:8080"),
+            ("localhost", "http://localhost"),
+            ("localhost", "http://localhost:80"),
+            ("localhost:80", "http://localhost"),
+            ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("[::1]:8080", "http://[::1]:8080"),
+        ] {
+            assert!(here(host, &[origin]), "{host} {origin}");
+        }
+        for origin in [
+            "null",
+            "",
+            "http://evil.example",
+            "http://evil.example:8080",
+            "https://localhost:8080",
+            "http://localhost",
+            "http://localhost:8081",
+            "http://127.0.0.1:8080",
+            "http://localhost:8080/",
+            "http://a@localhost:8080",
+            "localhost:8080",
+            "http://localhost:8080 http://evil.example",
+        ] {
+            assert!(!here("localhost:8080", &[origin]), "{origin}");
+        }
+        assert!(!here(
+            "localhost",
+            &["http://localhost", "http://localhost"]
+        ));
+    }
+
+    #[test]
+    fn both_the_target_and_the_host_must_be_here() {
+        let from = |version, target: &str, fields: &[(&'static str, &str)]| {
+            is_from_here(
+                Some("127.0.0.1:1".parse().unwrap()),
+                &head(version, target, fields),
+            )
+        };
+        let local = ("host", "localhost");
+
+        assert!(from(Version::HTTP_2, "http://localhost/", &[]));
+        assert!(!from(Version::HTTP_2, "http://evil.example/", &[]));
+        assert!(from(Version::HTTP_11, "http://localhost/", &[local]));
+        assert!(!from(Version::HTTP_11, "http://evil.example/", &[local]));
+        assert!(!from(
+            Version::HTTP_11,
+            "http://localhost/",
+            &[("host", "evil.example")]
+        ));
+    }
+}
