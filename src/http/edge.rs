@@ -229,7 +229,8 @@ impl Arrival {
     /// The answer as it leaves, accounted for.
     fn depart(self, state: &AppState, answered: Result<Response, ApiError>) -> Response {
         let mut response = answered.unwrap_or_else(ApiError::into_response);
-        if let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() {
+        let error = response.extensions_mut().remove::<Arc<ApiError>>();
+        if let Some(error) = &error {
             error.log(self.id.as_str());
             response = error.render(self.id.as_str());
         }
@@ -245,7 +246,8 @@ impl Arrival {
             standing.write(headers);
         }
         let client = name_of(self.caller.as_ref());
-        let outcome = Outcome::of(&response, client, &self.id);
+        let problem = error.map(|error| error.kind().slug());
+        let outcome = Outcome::of(&response, client, problem, &self.id);
         self.observation
             .end(&outcome, &self.span, state.instruments());
         response
@@ -274,6 +276,7 @@ impl Arrival {
             bytes: reply.body.size_hint().exact(),
             cache: reply.fields.text(Field::CacheStatus),
             client: name_of(self.caller.as_ref()),
+            problem: None,
             request_id: reply.fields.text(Field::RequestId).unwrap_or_default(),
         };
         self.observation

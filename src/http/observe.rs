@@ -98,12 +98,19 @@ pub(super) struct Outcome<'a> {
     pub(super) cache: Option<&'a str>,
     /// The name of the client that asked.
     pub(super) client: Option<&'a str>,
+    /// The slug of the problem that it was answered with.
+    pub(super) problem: Option<&'static str>,
     pub(super) request_id: &'a str,
 }
 
 impl<'a> Outcome<'a> {
     /// That of a whole response.
-    pub(super) fn of(response: &'a Response, client: Option<&'a str>, id: &'a RequestId) -> Self {
+    pub(super) fn of(
+        response: &'a Response,
+        client: Option<&'a str>,
+        problem: Option<&'static str>,
+        id: &'a RequestId,
+    ) -> Self {
         let text = |name: &HeaderName| response.headers().get(name)?.to_str().ok();
         let bytes = response.body().size_hint().exact();
         Self {
@@ -111,6 +118,7 @@ impl<'a> Outcome<'a> {
             bytes: bytes.or_else(|| text(&CONTENT_LENGTH)?.parse().ok()),
             cache: text(&CACHE_STATUS),
             client,
+            problem,
             request_id: id.as_str(),
         }
     }
@@ -184,6 +192,7 @@ impl Observation {
             bytes,
             cache,
             client,
+            problem,
             request_id,
         } = outcome;
         span.record("http.response.status_code", status.as_u16());
@@ -209,6 +218,7 @@ impl Observation {
             duration_ms = milliseconds(elapsed),
             bytes,
             client,
+            problem,
             cache,
             reports,
             request_id,
@@ -233,6 +243,7 @@ impl Drop for Observation {
             bytes: None,
             cache: None,
             client: wait.caller.name.as_deref(),
+            problem: None,
             request_id: wait.id.as_str(),
         };
         let reports = wait.progress.total();

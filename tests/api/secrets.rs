@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use pitaya::clock::Clock;
 use pitaya::simulator::{Fault, FaultKind, MARKER, RetryAfter, RowFault, Settings, Simulator};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::support::Binary;
@@ -155,5 +156,46 @@ async fn the_log_tells_of_callers_who_leave_and_not_what_they_put_into_a_wrong_p
     assert!(
         log.contains("&api_key=***\"") && !log.contains(KEY),
         "{log}"
+    );
+}
+
+#[tokio::test]
+async fn the_log_names_the_problem_that_a_request_was_answered_with() {
+    let vendor = Simulator::start(Settings::default(), Clock::system())
+        .await
+        .unwrap();
+    let pitaya = Binary::serve(&vendor, &[]).await;
+
+    pitaya
+        .rows("sites=750&dates=2026-02-18&metric=entrances")
+        .await;
+    for path in [
+        "/v1/traffic?sites=x",
+        "/v1/traffic?sites=750&dates=2000-01-01..2026-01-01&metric=entrances",
+        "/nothing",
+        "/problems/forbidden",
+    ] {
+        pitaya.get(path).await;
+    }
+
+    pitaya.signal("TERM");
+    let log = pitaya.ended().await.log;
+    let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+    let answered: Vec<Value> = lines
+        .filter(|line: &Value| line["message"] == "answered")
+        .collect();
+    let told: Vec<_> = answered
+        .iter()
+        .map(|line| (line["status"].as_u64().unwrap(), line["problem"].as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (200, None),
+            (400, Some("invalid-parameter")),
+            (422, Some("query-too-large")),
+            (404, Some("not-found")),
+            (200, None),
+        ]
     );
 }
