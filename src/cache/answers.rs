@@ -67,7 +67,7 @@ pub struct RenderedAnswer {
 }
 
 /// What an entity tag of ours and the values of two other header fields hold on the heap.
-const FIELD_BYTES: usize = 120;
+const FIELD_BYTES: usize = 160;
 
 impl RenderedAnswer {
     /// The body in that content coding, if it has been asked for before.

@@ -51,7 +51,7 @@ impl Caller {
     }
 }
 
-/// The caller of a route that changes something, which may do so; whoever else calls it is refused before anything is read.
+/// The caller of a route that changes something. A caller that may not is refused before its parameters are read.
 pub(super) struct Administrator(pub(super) Arc<Caller>);
 
 impl<S: Sync> FromRequestParts<S> for Administrator {

@@ -1,4 +1,4 @@
-//! Which host a request is for (RFC 9112, section 3.2), and whether it was sent from this very machine.
+//! The host that a request names (RFC 9112, section 3.2), and whether this very machine sent the request for itself.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -41,8 +41,10 @@ pub(super) fn check(head: &Parts) -> Result<(), ApiError> {
     }
 }
 
-/// Whether `peer` is this machine, and sent the request for itself: neither for another machine, as a proxy, nor for a page that is
-/// not our own. A name that a page's owner makes resolve to this machine is no address and not `localhost`.
+/// Whether `peer` is this machine and sent the request for itself: neither as a proxy for another machine, nor for a foreign page.
+///
+/// The host must be `localhost` or an address: any other name may belong to an attacker who makes it resolve to this machine (DNS
+/// rebinding).
 pub(super) fn is_from_here(peer: Option<SocketAddr>, head: &Parts) -> bool {
     // A listener for both IP versions shows IPv4 peers as mapped addresses.
     let near = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());

@@ -1,4 +1,4 @@
-//! How much one query may ask for, and how much of a larger one would pass.
+//! The limits of one query, and the advice for a query that is over one.
 
 use std::fmt::{self, Write};
 
@@ -24,9 +24,9 @@ pub struct TooLarge {
     pub unit: &'static str,
     /// Its value.
     pub allowed: usize,
-    /// What was asked for.
+    /// How much the query asks for.
     pub asked: usize,
-    /// What would pass.
+    /// A smaller query that every limit allows, in words that follow "ask for".
     pub way_out: String,
     /// The parameters to change.
     pub faults: Vec<ParameterFault>,
@@ -66,21 +66,21 @@ pub(super) fn check(query: &Query, settings: &Settings) -> Result<(), TooLarge> 
     Ok(())
 }
 
-/// What passes of a query that is over a limit: it asks for no more than this, and is the same otherwise.
+/// The part of a query that every limit allows. The rest of the query stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Less {
-    /// Any so many of its sites, where they are too many.
+    /// At most this many of its sites, whichever they are; `None`: all of them.
     sites: Option<usize>,
-    /// Any so many days, where they are too many.
+    /// At most this many days in a row, whichever they are; `None`: the days of the query.
     days: Option<usize>,
-    /// In that bucket, where a single day of a single site has too many rows.
+    /// Another bucket, where a single day of a single site has too many rows.
     bucket: Option<Bucket>,
     /// How many sites the query asks for.
     of_sites: usize,
 }
 
 impl Less {
-    /// As much as may be of `query`: rather fewer days than fewer sites, and rather either than another bucket.
+    /// As much of `query` as possible: the advice reduces days before sites, and either before it changes the bucket.
     fn than(query: &Query, settings: &Settings) -> Self {
         let (all_sites, all_days) = (query.sites.len(), query.dates.len());
         let sites = all_sites.min(settings.max_sites);
@@ -347,7 +347,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whoever_heeds_the_advice_passes(
+        fn a_query_that_follows_the_advice_passes(
             (sites, days, bucket) in (1_u64..80, 1_usize..800, buckets()),
             hours in select(&["00:00-24:00", "09:30-11:15", "23:55-24:00"][..]),
             by_site in any::<bool>(),
@@ -368,7 +368,7 @@ mod tests {
 
             query.sites.truncate(less.sites.unwrap_or(query.sites.len()));
             query.bucket = less.bucket.unwrap_or(query.bucket);
-            // Any days will do where their number is said; otherwise those that were asked for do.
+            // A number of days means any days; without one, the days of the query pass.
             if let Some(days) = less.days {
                 query.dates = days_from(shift, days);
             }

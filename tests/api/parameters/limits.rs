@@ -179,7 +179,7 @@ async fn what_is_malformed_comes_first_then_what_is_too_large_then_what_is_not_a
     assert_eq!(app.vendor.report_count(), 0);
 }
 
-/// What is left of so many sites, days and a bucket, where a caller does as it is told.
+/// The sites, days and bucket of a query that follows the advice `way_out`.
 fn heeded<'a>(way_out: &'a str, asked: (usize, usize, &'a str)) -> (usize, usize, &'a str) {
     let (amount, bucket) = match way_out.split_once("bucket=") {
         Some((amount, bucket)) => (amount.trim_end_matches(", with "), bucket),
@@ -215,7 +215,7 @@ fn heeded<'a>(way_out: &'a str, asked: (usize, usize, &'a str)) -> (usize, usize
 }
 
 #[tokio::test]
-async fn a_caller_that_asks_for_as_much_as_it_is_told_to_is_answered() {
+async fn a_query_that_follows_the_advice_is_answered() {
     let app = Setup::default()
         .with("LIMITS__MAX_SITES", "7")
         .with("LIMITS__MAX_DAYS", "20")
