@@ -357,10 +357,11 @@ fn worst(failures: &[(usize, Arc<UpstreamError>)]) -> Option<Arc<UpstreamError>>
         UpstreamError::Credentials(_) => 1,
         UpstreamError::Status(_)
         | UpstreamError::Untrusted(_)
+        | UpstreamError::Undecodable(_)
         | UpstreamError::Truncated
         | UpstreamError::TooLarge { .. }
         | UpstreamError::Connection(_) => 2,
-        UpstreamError::Timeout => 3,
+        UpstreamError::Timeout | UpstreamError::ConnectTimeout => 3,
         UpstreamError::Throttled { .. } => 4,
         UpstreamError::CircuitOpen { .. } => 5,
     };

@@ -8,6 +8,9 @@ pub enum UpstreamError {
     /// No whole answer within the attempt's timeout, or no time left for another attempt.
     #[error("the vendor did not answer in time")]
     Timeout,
+    /// No connection within the configured time for one.
+    #[error("the connection to the vendor was not made in time")]
+    ConnectTimeout,
     /// The connection could not be made, was reset, or ended within the body.
     #[error("the connection to the vendor failed: {0}")]
     Connection(String),
@@ -29,6 +32,9 @@ pub enum UpstreamError {
     /// The answer can't be trusted.
     #[error("the vendor's answer can't be trusted: {0}")]
     Untrusted(String),
+    /// The answer's body can't be decoded.
+    #[error("the vendor's answer can't be decoded: {0}")]
+    Undecodable(&'static str),
     /// The answer was incomplete, and the request can't be made smaller.
     #[error("the vendor truncated the answer for a single site and day")]
     Truncated,
@@ -58,7 +64,7 @@ impl UpstreamError {
 pub enum StartError {
     /// The HTTP client could not be built, as where no certificate authorities are to be found.
     #[error("the HTTP client could not be built: {0}")]
-    Client(#[source] reqwest::Error),
+    Client(#[source] std::io::Error),
     /// The base URL takes no path.
     #[error("the vendor's base URL takes no path")]
     BaseUrl,

@@ -8,6 +8,8 @@ mod bound;
 mod cells;
 mod circuit;
 mod client;
+mod coding;
+mod connection;
 mod error;
 mod learned;
 mod limits;

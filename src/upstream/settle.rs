@@ -166,6 +166,7 @@ impl Upstream {
 fn is_of_no_site(error: &UpstreamError) -> bool {
     match error {
         UpstreamError::Timeout
+        | UpstreamError::ConnectTimeout
         | UpstreamError::Connection(_)
         | UpstreamError::Throttled { .. }
         | UpstreamError::CircuitOpen { .. }
@@ -173,6 +174,7 @@ fn is_of_no_site(error: &UpstreamError) -> bool {
         | UpstreamError::Internal(_) => true,
         UpstreamError::Status(_)
         | UpstreamError::Untrusted(_)
+        | UpstreamError::Undecodable(_)
         | UpstreamError::Truncated
         | UpstreamError::TooLarge { .. } => false,
     }

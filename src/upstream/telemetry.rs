@@ -112,13 +112,14 @@ pub(super) fn token_state(state: TokenState) {
 
 fn outcome(error: &UpstreamError) -> &'static str {
     match error {
-        UpstreamError::Timeout => "timeout",
+        UpstreamError::Timeout | UpstreamError::ConnectTimeout => "timeout",
         UpstreamError::Connection(_) => "connection",
         UpstreamError::Throttled { .. } => "throttled",
         UpstreamError::CircuitOpen { .. } => "circuit_open",
         UpstreamError::Status(500..) => "server_error",
         UpstreamError::Status(_) => "client_error",
         UpstreamError::Untrusted(_) => "untrusted",
+        UpstreamError::Undecodable(_) => "undecodable",
         UpstreamError::Truncated => "truncated",
         UpstreamError::TooLarge { .. } => "too_large",
         UpstreamError::Credentials(_) => "credentials",

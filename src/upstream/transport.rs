@@ -1,17 +1,29 @@
-//! One HTTP call to the vendor: bounded in time and in decoded bytes.
+//! One HTTP call to the vendor: bounded in time, in decoded bytes and in informational heads.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{StatusCode, header};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING,
+    USER_AGENT,
+};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use jiff::Timestamp;
-use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
+use super::coding::{self, Codings, Step, Undecodable};
+use super::connection::{ConnectTimeout, Connector, Line};
 use super::error::{StartError, UpstreamError};
 use super::settings::Settings;
 use super::throttle;
@@ -19,11 +31,16 @@ use crate::clock::Clock;
 
 /// Shorter than what servers and balancers between allow an idle connection, so that we seldom write to a dead one.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Informational heads (1xx) before an answer; a vendor that sends them without end would keep a core busy until the timeout.
+const MOST_INFORMATIONAL: u32 = 64;
+const ENDED_EARLY: &str = "it ended early";
 
-/// The HTTP client of reports and tokens.
+/// The HTTP client of reports and tokens. It follows no redirect, since that would send the token elsewhere, and uses no proxy.
 #[derive(Debug)]
 pub(super) struct Transport {
-    client: reqwest::Client,
+    pooled: Client<Connector, Full<Bytes>>,
+    /// A new connection for each call.
+    fresh: Client<Connector, Full<Bytes>>,
     timeout: Duration,
     clock: Clock,
 }
@@ -43,72 +60,117 @@ pub(super) enum Reply {
 
 /// The body of a 2xx; whoever drops it before its end drops the connection.
 pub(super) struct Body {
-    response: reqwest::Response,
+    status: StatusCode,
+    incoming: Incoming,
+    codings: Codings,
+    /// Whether the end of what is sent is told, so that it can't be mistaken for a broken connection.
+    end_is_told: bool,
+    /// Bytes to come, as far as the head tells it of what is decoded.
+    told: usize,
     /// What has come and was not taken.
     chunk: Bytes,
     /// When the vendor's own clock says that it answered.
     pub(super) date: Option<Timestamp>,
+    encoded: u64,
     received: u64,
     max_bytes: u64,
     deadline: Instant,
 }
 
+/// Why a call brought no head.
+enum Unanswered {
+    /// The pooled connection had died before the call.
+    DeadConnection,
+    Failed(UpstreamError),
+}
+
 impl Transport {
-    /// A client that follows no redirect, since that would send the token elsewhere, and uses no ambient proxy.
+    /// A client as `settings` say.
     pub(super) fn new(settings: &Settings, clock: Clock) -> Result<Self, StartError> {
-        let client = reqwest::Client::builder()
-            .redirect(Policy::none())
-            .no_proxy()
-            .referer(false)
-            .connect_timeout(settings.connect_timeout)
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .user_agent(concat!("pitaya/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(StartError::Client)?;
+        let connector = Connector::new(settings.connect_timeout).map_err(StartError::Client)?;
+        let client = |max_idle| {
+            Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+                .pool_max_idle_per_host(max_idle)
+                .build(connector.clone())
+        };
         Ok(Self {
-            client,
+            pooled: client(usize::MAX),
+            fresh: client(0),
             timeout: settings.timeout,
             clock,
         })
     }
 
-    /// Posts `body` as JSON; every failure is [`UpstreamError::Timeout`], [`UpstreamError::Connection`],
-    /// [`UpstreamError::TooLarge`] with a body of more than `max_bytes`, or the client's own fault.
+    /// Posts `body` as JSON; every failure is [`UpstreamError::Timeout`], [`UpstreamError::ConnectTimeout`],
+    /// [`UpstreamError::Connection`], [`UpstreamError::Undecodable`], [`UpstreamError::Untrusted`], [`UpstreamError::TooLarge`] with a
+    /// body of more than `max_bytes`, or the client's own fault.
+    ///
+    /// Where a pooled connection turns out to have died, the call is made again, on a new one: so it may reach the vendor twice.
     pub(super) async fn post(
         &self,
-        url: Url,
+        url: &Url,
         bearer: Option<&SecretString>,
         body: Bytes,
         max_bytes: u64,
     ) -> Result<Reply, UpstreamError> {
         let deadline = Instant::now() + self.timeout;
-        let mut request = self
-            .client
-            .post(url)
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::ACCEPT, "application/json")
-            .body(body);
-        if let Some(token) = bearer {
-            request = request.bearer_auth(token.expose_secret());
-        }
-        let response = timeout_at(deadline, request.send())
-            .await
-            .map_err(|_| UpstreamError::Timeout)?
-            .map_err(|error| failure(&error))?;
+        let request = || request(url, bearer, body.clone());
+        let response = match send(&self.pooled, request()?, deadline).await {
+            Err(Unanswered::DeadConnection) => send(&self.fresh, request()?, deadline).await,
+            answered => answered,
+        };
+        self.reply(response, max_bytes, deadline)
+    }
+
+    /// Does the same as [`Transport::post`], but never reaches the vendor twice.
+    pub(super) async fn post_once(
+        &self,
+        url: &Url,
+        bearer: Option<&SecretString>,
+        body: Bytes,
+        max_bytes: u64,
+    ) -> Result<Reply, UpstreamError> {
+        let deadline = Instant::now() + self.timeout;
+        let response = send(&self.fresh, request(url, bearer, body)?, deadline).await;
+        self.reply(response, max_bytes, deadline)
+    }
+
+    fn reply(
+        &self,
+        response: Result<Response<Incoming>, Unanswered>,
+        max_bytes: u64,
+        deadline: Instant,
+    ) -> Result<Reply, UpstreamError> {
+        let response = response.map_err(|unanswered| match unanswered {
+            Unanswered::Failed(error) => error,
+            Unanswered::DeadConnection => ended_early(),
+        })?;
         let status = response.status();
+        let (head, incoming) = response.into_parts();
+        let headers = &head.headers;
         if !status.is_success() {
             return Ok(Reply::Status {
                 status,
-                retry_after: throttle::retry_after(response.headers(), self.clock.now()),
+                retry_after: throttle::retry_after(headers, self.clock.now()),
             });
         }
-        if response.content_length().unwrap_or(0) > max_bytes {
+        let codings = Codings::of(headers).map_err(|why| undecodable(why, max_bytes))?;
+        let length = content_length(headers);
+        if length.unwrap_or(0) > max_bytes {
             return Err(UpstreamError::TooLarge { limit: max_bytes });
         }
+        let told = length.filter(|_| codings.is_identity()).unwrap_or(0);
         Ok(Reply::Body(Box::new(Body {
-            date: throttle::date(response.headers()),
-            response,
+            status,
+            incoming,
+            codings,
+            end_is_told: length.is_some() || headers.contains_key(TRANSFER_ENCODING),
+            told: usize::try_from(told).unwrap_or(usize::MAX),
             chunk: Bytes::new(),
+            date: throttle::date(headers),
+            encoded: 0,
             received: 0,
             max_bytes,
             deadline,
@@ -118,8 +180,8 @@ impl Transport {
 
 impl Body {
     /// The status it came with.
-    pub(super) fn status(&self) -> StatusCode {
-        self.response.status()
+    pub(super) const fn status(&self) -> StatusCode {
+        self.status
     }
 
     /// Decoded bytes that came so far.
@@ -135,8 +197,7 @@ impl Body {
         enough: usize,
     ) -> Result<Vec<u8>, UpstreamError> {
         into.clear();
-        let told = self.response.content_length().unwrap_or(0);
-        into.reserve(usize::try_from(told).unwrap_or(enough).min(enough));
+        into.reserve(self.told.min(enough));
         while into.len() < enough && self.has_more().await? {
             let room = enough - into.len();
             let piece = self.chunk.split_to(room.min(self.chunk.len()));
@@ -149,11 +210,10 @@ impl Body {
         if !self.chunk.is_empty() {
             return Ok(true);
         }
-        let chunk = timeout_at(self.deadline, self.response.chunk())
+        let Some(chunk) = timeout_at(self.deadline, self.decoded())
             .await
-            .map_err(|_| UpstreamError::Timeout)?
-            .map_err(|error| failure(&error))?;
-        let Some(chunk) = chunk else {
+            .map_err(|_| UpstreamError::Timeout)??
+        else {
             return Ok(false);
         };
         self.received = self.received.saturating_add(chunk.len() as u64);
@@ -165,32 +225,147 @@ impl Body {
         self.chunk = chunk;
         Ok(true)
     }
+
+    /// The next decoded bytes, at least one; `None` where the body ends.
+    async fn decoded(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        if self.codings.is_identity() {
+            return self.sent().await;
+        }
+        loop {
+            match self.codings.step(self.max_bytes) {
+                Ok(Step::Piece(piece)) => return Ok(Some(piece)),
+                Ok(Step::End) => return Ok(None),
+                // Decoding may take long and bring nothing; the deadline must be seen meanwhile.
+                Ok(Step::Nothing) => tokio::task::consume_budget().await,
+                Ok(Step::Hungry) => {
+                    let sent = self.sent().await?;
+                    self.codings.feed(sent);
+                }
+                Err(Undecodable::Cut) if !self.end_is_told => return Err(ended_early()),
+                Err(why) => return Err(undecodable(why, self.max_bytes)),
+            }
+        }
+    }
+
+    /// The next bytes as they are sent, at least one; `None` where the body ends.
+    async fn sent(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        while let Some(frame) = self.incoming.frame().await {
+            let frame = frame.map_err(|error| failure(&error, ENDED_EARLY))?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            self.encoded = self.encoded.saturating_add(data.len() as u64);
+            if self.encoded > self.max_bytes {
+                return Err(UpstreamError::TooLarge {
+                    limit: self.max_bytes,
+                });
+            }
+            if !data.is_empty() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn request(
+    url: &Url,
+    bearer: Option<&SecretString>,
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, UpstreamError> {
+    let unbuilt = || UpstreamError::Internal("the request could not be built".to_owned());
+    let uri: Uri = url.as_str().parse().map_err(|_| unbuilt())?;
+    let mut request = Request::post(uri)
+        .header(CONTENT_TYPE, "application/json")
+        .header(ACCEPT, "application/json")
+        .header(ACCEPT_ENCODING, coding::OFFERED)
+        .header(USER_AGENT, concat!("pitaya/", env!("CARGO_PKG_VERSION")));
+    if let Some(token) = bearer {
+        let value = format!("Bearer {}", token.expose_secret());
+        let mut value = HeaderValue::try_from(value).map_err(|_| unbuilt())?;
+        value.set_sensitive(true);
+        request = request.header(AUTHORIZATION, value);
+    }
+    request.body(Full::new(body)).map_err(|_| unbuilt())
+}
+
+/// The head of the answer to `request`.
+async fn send(
+    client: &Client<Connector, Full<Bytes>>,
+    mut request: Request<Full<Bytes>>,
+    deadline: Instant,
+) -> Result<Response<Incoming>, Unanswered> {
+    let (enough, seen) = (Arc::new(Notify::new()), AtomicU32::new(0));
+    let too_many = Arc::clone(&enough);
+    hyper::ext::on_informational(&mut request, move |_| {
+        if seen.fetch_add(1, Ordering::Relaxed) == MOST_INFORMATIONAL {
+            too_many.notify_one();
+        }
+    });
+    let answered = tokio::select! {
+        biased;
+        () = enough.notified() => {
+            let what = "more than 64 informational heads before it".to_owned();
+            return Err(Unanswered::Failed(UpstreamError::Untrusted(what)));
+        }
+        answered = timeout_at(deadline, client.request(request)) => answered,
+    };
+    let response = answered
+        .map_err(|_| Unanswered::Failed(UpstreamError::Timeout))?
+        .map_err(|error| unanswered(&error))?;
+    if let Some(line) = response.extensions().get::<Line>() {
+        line.has_answered();
+    }
+    Ok(response)
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn unanswered(error: &legacy::Error) -> Unanswered {
+    let mut extras = Extensions::new();
+    if let Some(connected) = error.connect_info() {
+        connected.get_extras(&mut extras);
+    }
+    if extras.get::<Line>().is_some_and(Line::died_between_calls) {
+        Unanswered::DeadConnection
+    } else {
+        let what = if error.is_connect() {
+            "it could not be made"
+        } else {
+            ENDED_EARLY
+        };
+        Unanswered::Failed(failure(error, what))
+    }
+}
+
+fn undecodable(why: Undecodable, limit: u64) -> UpstreamError {
+    UpstreamError::Undecodable(match why {
+        Undecodable::TooLarge => return UpstreamError::TooLarge { limit },
+        Undecodable::Cut => "it ends within its coding",
+        Undecodable::Corrupt => "it breaks the rules of its coding",
+        Undecodable::Unknown => "its coding was not offered",
+    })
+}
+
+fn ended_early() -> UpstreamError {
+    UpstreamError::Connection(ENDED_EARLY.to_owned())
 }
 
 /// Names the failure without quoting it: the error's own text may hold the URL or a piece of the body.
-fn failure(error: &reqwest::Error) -> UpstreamError {
-    if error.is_timeout() {
-        return UpstreamError::Timeout;
-    }
-    if error.is_builder() {
-        return UpstreamError::Internal("the request could not be built".to_owned());
-    }
-    let mut cause = error.source();
+fn failure(error: &(dyn Error + 'static), otherwise: &str) -> UpstreamError {
+    let mut cause = Some(error);
     while let Some(inner) = cause {
-        if let Some(io) = inner.downcast_ref::<io::Error>() {
-            if error.is_decode() && io.kind() == io::ErrorKind::InvalidData {
-                return UpstreamError::Untrusted("the body's coding is broken".to_owned());
-            }
-            if io.kind() != io::ErrorKind::Other {
-                return UpstreamError::Connection(io.kind().to_string());
-            }
+        if inner.is::<ConnectTimeout>() {
+            return UpstreamError::ConnectTimeout;
+        }
+        if let Some(io) = inner.downcast_ref::<io::Error>()
+            && io.kind() != io::ErrorKind::Other
+        {
+            return UpstreamError::Connection(io.kind().to_string());
         }
         cause = inner.source();
     }
-    let what = if error.is_connect() {
-        "it could not be made"
-    } else {
-        "it ended early"
-    };
-    UpstreamError::Connection(what.to_owned())
+    UpstreamError::Connection(otherwise.to_owned())
 }

@@ -114,9 +114,11 @@ impl ApiError {
                 | UpstreamError::CircuitOpen { retry_after } => Some(*retry_after),
                 UpstreamError::Credentials(_) => Some(CREDENTIALS_RETRY),
                 UpstreamError::Timeout
+                | UpstreamError::ConnectTimeout
                 | UpstreamError::Connection(_)
                 | UpstreamError::Status(_)
                 | UpstreamError::Untrusted(_)
+                | UpstreamError::Undecodable(_)
                 | UpstreamError::Truncated
                 | UpstreamError::TooLarge { .. }
                 | UpstreamError::Internal(_) => None,
@@ -144,6 +146,7 @@ pub const fn public_detail(error: &UpstreamError) -> &'static str {
         UpstreamError::Timeout => {
             "The vendor did not answer in time; the fetch goes on, so try again soon."
         }
+        UpstreamError::ConnectTimeout => "The connection to the vendor was not made in time.",
         UpstreamError::Connection(_) => "The connection to the vendor failed.",
         UpstreamError::Throttled { .. } => "The vendor asks us to call it less often for now.",
         UpstreamError::CircuitOpen { .. } => {
@@ -151,6 +154,7 @@ pub const fn public_detail(error: &UpstreamError) -> &'static str {
         }
         UpstreamError::Status(_) => "The vendor answered with an error.",
         UpstreamError::Untrusted(_) => "The vendor's answer could not be trusted.",
+        UpstreamError::Undecodable(_) => "The body of the vendor's answer could not be decoded.",
         UpstreamError::Truncated | UpstreamError::TooLarge { .. } => {
             "The vendor's answer was incomplete or too large, even for a single site and day."
         }

@@ -75,13 +75,14 @@ impl ProblemKind {
     #[must_use]
     pub const fn of_upstream(error: &UpstreamError) -> Self {
         match error {
-            UpstreamError::Timeout => Self::UpstreamTimeout,
+            UpstreamError::Timeout | UpstreamError::ConnectTimeout => Self::UpstreamTimeout,
             UpstreamError::Throttled { .. } | UpstreamError::CircuitOpen { .. } => {
                 Self::UpstreamUnavailable
             }
             UpstreamError::Connection(_)
             | UpstreamError::Status(_)
             | UpstreamError::Untrusted(_)
+            | UpstreamError::Undecodable(_)
             | UpstreamError::Truncated
             | UpstreamError::TooLarge { .. } => Self::UpstreamError,
             UpstreamError::Credentials(_) => Self::UpstreamCredentials,

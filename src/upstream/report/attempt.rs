@@ -80,7 +80,11 @@ impl Reporter {
         let (began, fetched_at) = (Instant::now(), self.clock.now());
         let answered = self.call(layout, body, &token).await;
         match &answered {
-            Err(UpstreamError::Timeout | UpstreamError::Connection(_)) => {
+            Err(
+                UpstreamError::Timeout
+                | UpstreamError::ConnectTimeout
+                | UpstreamError::Connection(_),
+            ) => {
                 admission.failed(Instant::now());
             }
             Ok(Answered::Status { status, .. }) if status.is_server_error() => {
@@ -117,7 +121,7 @@ impl Reporter {
         let most = self.settings.max_response_bytes;
         let reply = self
             .transport
-            .post(url, Some(&token.secret), body.clone(), most)
+            .post(&url, Some(&token.secret), body.clone(), most)
             .await?;
         Ok(match reply {
             Reply::Body(body) => {

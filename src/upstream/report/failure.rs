@@ -26,9 +26,11 @@ impl Failure {
             // A redirect is a matter of the URL, and that is the same for all.
             UpstreamError::Status(status) => !(300..400).contains(&status),
             UpstreamError::Untrusted(_)
+            | UpstreamError::Undecodable(_)
             | UpstreamError::Truncated
             | UpstreamError::TooLarge { .. } => true,
             UpstreamError::Timeout
+            | UpstreamError::ConnectTimeout
             | UpstreamError::Connection(_)
             | UpstreamError::Throttled { .. }
             | UpstreamError::CircuitOpen { .. }
@@ -46,12 +48,14 @@ impl Failure {
 pub(super) fn may_pass(error: &UpstreamError) -> bool {
     match error {
         UpstreamError::Timeout
+        | UpstreamError::ConnectTimeout
         | UpstreamError::Connection(_)
         | UpstreamError::Throttled { .. }
         | UpstreamError::Status(500..) => true,
         UpstreamError::Status(_)
         | UpstreamError::CircuitOpen { .. }
         | UpstreamError::Untrusted(_)
+        | UpstreamError::Undecodable(_)
         | UpstreamError::Truncated
         | UpstreamError::TooLarge { .. }
         | UpstreamError::Credentials(_)

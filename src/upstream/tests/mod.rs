@@ -1,5 +1,6 @@
 //! What the client promises, shown against the simulated vendor over real sockets.
 
+mod connections;
 mod faults;
 mod figures;
 mod long_answers;

@@ -81,7 +81,7 @@ impl Endpoint {
         })
         .map_err(|_| passing(UpstreamError::Internal("no token request".to_owned())))?;
         let reply = transport
-            .post(self.url.clone(), bearer, body.into(), MAX_BYTES)
+            .post_once(&self.url, bearer, body.into(), MAX_BYTES)
             .await
             .map_err(unread)?;
         match reply {

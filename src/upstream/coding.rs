@@ -1,0 +1,266 @@
+//! The codings of an answer's body (RFC 9110, section 8.4), undone piece by piece.
+
+use std::io::{self, Write as _};
+
+use bytes::{Buf, Bytes};
+use flate2::write::GzDecoder;
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+use zstd::stream::raw::{DParameter, Decoder as ZstdDecoder, Operation};
+
+/// The codings that the vendor is offered.
+pub(super) const OFFERED: &str = "gzip, zstd";
+
+/// One within another at most; every further one multiplies what a few bytes can become.
+const MOST_CODINGS: usize = 2;
+/// RFC 9659: a window of more than 8 MB is not for HTTP.
+const WINDOW_LOG: u32 = 23;
+const ZSTD_PIECE: usize = 64 * 1024;
+
+/// The codings of one body.
+#[derive(Default)]
+pub(super) struct Codings {
+    /// The outermost first.
+    stages: Vec<Stage>,
+}
+
+/// What one step brought.
+pub(super) enum Step {
+    /// Decoded bytes, at least one.
+    Piece(Bytes),
+    /// No bytes yet; there is more to do.
+    Nothing,
+    /// No bytes before there is more to decode.
+    Hungry,
+    /// The body is whole, and has been decoded to its end.
+    End,
+}
+
+/// Why a body can't be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undecodable {
+    /// It ends within its coding.
+    Cut,
+    /// It is not what its coding allows.
+    Corrupt,
+    /// The coding, or the number of them, was not offered.
+    Unknown,
+    /// It decodes to more than it may.
+    TooLarge,
+}
+
+impl Codings {
+    /// The codings that `headers` tell of. Their names know no case, `x-gzip` is `gzip`, and the list may be in several lines.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Undecodable> {
+        let mut stages = Vec::new();
+        for line in headers.get_all(CONTENT_ENCODING) {
+            let line = line.to_str().map_err(|_| Undecodable::Unknown)?;
+            for name in line.split(',').map(|name| name.trim_matches([' ', '\t'])) {
+                let coding = match name.to_ascii_lowercase().as_str() {
+                    "" | "identity" => continue,
+                    "gzip" | "x-gzip" => Coding::Gzip(Gzip::default()),
+                    "zstd" => Coding::Zstd(Zstd::new()?),
+                    _ => return Err(Undecodable::Unknown),
+                };
+                stages.push(Stage::new(coding));
+            }
+        }
+        if stages.len() > MOST_CODINGS {
+            return Err(Undecodable::Unknown);
+        }
+        stages.reverse();
+        Ok(Self { stages })
+    }
+
+    /// Whether the body is as it comes.
+    pub(super) fn is_identity(&self) -> bool {
+        self.stages.is_empty()
+    }
+
+    /// Takes what came of the body, once [`Step::Hungry`]; `None` is its end.
+    pub(super) fn feed(&mut self, encoded: Option<Bytes>) {
+        if let Some(outermost) = self.stages.first_mut() {
+            outermost.feed(encoded);
+        }
+    }
+
+    /// Decodes a little, so that no piece is large and other tasks have their turn. No coding may bring more than `max_bytes`.
+    pub(super) fn step(&mut self, max_bytes: u64) -> Result<Step, Undecodable> {
+        step(&mut self.stages, max_bytes)
+    }
+}
+
+fn step(stages: &mut [Stage], max_bytes: u64) -> Result<Step, Undecodable> {
+    let Some((stage, outer)) = stages.split_last_mut() else {
+        return Ok(Step::Hungry);
+    };
+    if let Some(piece) = stage.step()? {
+        stage.decoded = stage.decoded.saturating_add(piece.len() as u64);
+        if stage.decoded > max_bytes {
+            return Err(Undecodable::TooLarge);
+        }
+        return Ok(if piece.is_empty() {
+            Step::Nothing
+        } else {
+            Step::Piece(piece)
+        });
+    }
+    if stage.ended {
+        return Ok(Step::End);
+    }
+    match step(outer, max_bytes)? {
+        Step::Piece(piece) => stage.feed(Some(piece)),
+        Step::End => stage.feed(None),
+        Step::Nothing => {}
+        Step::Hungry => return Ok(Step::Hungry),
+    }
+    Ok(Step::Nothing)
+}
+
+struct Stage {
+    coding: Coding,
+    input: Bytes,
+    /// Whether there is no more input than that.
+    ended: bool,
+    /// Whether the coding has been told so.
+    finished: bool,
+    decoded: u64,
+}
+
+enum Coding {
+    Gzip(Gzip),
+    Zstd(Zstd),
+}
+
+impl Stage {
+    fn new(coding: Coding) -> Self {
+        Self {
+            coding,
+            input: Bytes::new(),
+            ended: false,
+            finished: false,
+            decoded: 0,
+        }
+    }
+
+    fn feed(&mut self, encoded: Option<Bytes>) {
+        match encoded {
+            Some(encoded) => self.input = encoded,
+            None => self.ended = true,
+        }
+    }
+
+    /// What comes next of the input; `None` where there is nothing more to be had from it.
+    fn step(&mut self) -> Result<Option<Bytes>, Undecodable> {
+        let has_more = match &self.coding {
+            Coding::Gzip(_) => false,
+            Coding::Zstd(zstd) => zstd.has_more,
+        };
+        if !self.input.is_empty() || has_more {
+            return Ok(Some(match &mut self.coding {
+                Coding::Gzip(gzip) => gzip.step(&mut self.input)?,
+                Coding::Zstd(zstd) => zstd.step(&mut self.input)?,
+            }));
+        }
+        if self.ended && !self.finished {
+            self.finished = true;
+            return Ok(Some(match &mut self.coding {
+                Coding::Gzip(gzip) => gzip.finish()?,
+                Coding::Zstd(zstd) => zstd.finish()?,
+            }));
+        }
+        Ok(None)
+    }
+}
+
+/// A series of members (RFC 1952, section 2.2), behind which zeros may stand, as some writers fill up their blocks.
+#[derive(Default)]
+struct Gzip {
+    /// The member that has begun.
+    member: Option<GzDecoder<Vec<u8>>>,
+    has_members: bool,
+    is_padded: bool,
+}
+
+impl Gzip {
+    fn step(&mut self, input: &mut Bytes) -> Result<Bytes, Undecodable> {
+        if self.member.is_none() && self.has_members {
+            let zeros = input.iter().take_while(|byte| **byte == 0).count();
+            input.advance(zeros);
+            self.is_padded |= zeros > 0;
+            if input.is_empty() {
+                return Ok(Bytes::new());
+            }
+            if self.is_padded {
+                return Err(Undecodable::Corrupt);
+            }
+        }
+        let member = self
+            .member
+            .get_or_insert_with(|| GzDecoder::new(Vec::new()));
+        let taken = member.write(input).map_err(corrupt)?;
+        if taken == 0 {
+            return self.finish();
+        }
+        input.advance(taken);
+        Ok(std::mem::take(member.get_mut()).into())
+    }
+
+    /// Ends the member, whose length and checksum must be right.
+    fn finish(&mut self) -> Result<Bytes, Undecodable> {
+        let Some(member) = self.member.take() else {
+            return Ok(Bytes::new());
+        };
+        self.has_members = true;
+        Ok(member.finish().map_err(corrupt)?.into())
+    }
+}
+
+/// A series of frames (RFC 8878, section 3).
+struct Zstd {
+    decoder: ZstdDecoder<'static>,
+    buffer: Vec<u8>,
+    /// Whether there may be more without more input.
+    has_more: bool,
+    in_a_frame: bool,
+}
+
+impl Zstd {
+    fn new() -> Result<Self, Undecodable> {
+        let mut decoder = ZstdDecoder::new().map_err(corrupt)?;
+        decoder
+            .set_parameter(DParameter::WindowLogMax(WINDOW_LOG))
+            .map_err(corrupt)?;
+        Ok(Self {
+            decoder,
+            buffer: vec![0; ZSTD_PIECE],
+            has_more: false,
+            in_a_frame: false,
+        })
+    }
+
+    fn step(&mut self, input: &mut Bytes) -> Result<Bytes, Undecodable> {
+        let status = self.decoder.run_on_buffers(input, &mut self.buffer);
+        let status = status.map_err(corrupt)?;
+        input.advance(status.bytes_read);
+        self.in_a_frame = status.remaining > 0;
+        self.has_more = self.in_a_frame && status.bytes_written == self.buffer.len();
+        Ok(Bytes::copy_from_slice(&self.buffer[..status.bytes_written]))
+    }
+
+    fn finish(&mut self) -> Result<Bytes, Undecodable> {
+        if self.in_a_frame {
+            return Err(Undecodable::Cut);
+        }
+        Ok(Bytes::new())
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn corrupt(error: io::Error) -> Undecodable {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        Undecodable::Cut
+    } else {
+        Undecodable::Corrupt
+    }
+}
