@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::status::CircuitState;
 
-/// Failures in a row that open the circuit.
+/// Reports that failed in a row, which open the circuit; each counts once, however often it was tried and however it was split.
 const THRESHOLD: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The contract's promise: a probe after at most this long.
@@ -128,6 +128,11 @@ impl Circuit {
 }
 
 impl Admission<'_> {
+    /// Whether everybody waits for its verdict.
+    pub(super) const fn is_probe(&self) -> bool {
+        self.probe
+    }
+
     /// The vendor answered something that is no failure of its own.
     pub(super) fn succeeded(mut self) {
         self.decided = true;

@@ -7,11 +7,12 @@ use futures_util::future::{BoxFuture, FutureExt, join_all};
 use futures_util::stream::{self, StreamExt};
 
 use super::Fetched;
-use super::error::{StartError, UpstreamError};
+use super::error::StartError;
 use super::learned::Learned;
 use super::limits::Limits;
 use super::outcome::Outcome;
-use super::report::{Attempts, Failure, Job, Report, Reporter};
+use super::report::{Attempts, Cost, Failure, Job, Reporter};
+use super::search::Search;
 use super::settings::Settings;
 use super::status::UpstreamStatus;
 use super::telemetry;
@@ -21,9 +22,6 @@ use crate::domain::dates::DateRange;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::metric::VendorMetric;
 use crate::domain::site::{CustomerId, SiteId};
-
-/// Halvings after which a fetch that nothing was answered of asks whether its smallest parts would be.
-const HOPEFUL_HALVINGS: u32 = 2;
 
 /// The vendor's client; share it in an `Arc`.
 pub struct Upstream {
@@ -53,8 +51,8 @@ impl Upstream {
         })
     }
 
-    /// Every cell of `request`, either brought or within a failure. It splits, resolves and tries again as needed, and ends
-    /// at the latest one attempt's timeout after the configured deadline.
+    /// Every cell of `request`, either brought or within a failure. It splits, resolves and tries again as needed. It begins no
+    /// attempt after the configured deadline, but where it asks for a report's parts: that goes on, so that the next caller profits.
     pub async fn fetch(&self, request: &ReportRequest) -> Fetched {
         if request.sites.is_empty() || request.metrics.is_empty() {
             return Fetched::default();
@@ -108,20 +106,10 @@ impl Upstream {
         request: &ReportRequest,
         attempts: Attempts,
     ) -> Outcome {
-        self.split(job, request, attempts, 0).await
-    }
-
-    async fn split(
-        &self,
-        job: &Job,
-        request: &ReportRequest,
-        attempts: Attempts,
-        halvings: u32,
-    ) -> Outcome {
-        let parts = self.limits.split(request).into_iter();
+        let parts = self.limits.split(request, self.reporter.now()).into_iter();
         // No more at once than may be in flight: what the first ones teach of the vendor's bound is for those that wait.
         let outcomes = stream::iter(parts)
-            .map(|part| self.part(job, part, attempts, halvings))
+            .map(|part| self.part(job, part, attempts))
             .buffer_unordered(self.reporter.max_concurrency())
             .collect::<Vec<_>>();
         Outcome::all(outcomes.await)
@@ -133,16 +121,17 @@ impl Upstream {
         job: &'a Job,
         request: ReportRequest,
         attempts: Attempts,
-        halvings: u32,
     ) -> BoxFuture<'a, Outcome> {
         async move {
             let request = self.weighted(request);
-            if !self.limits.admit(&request) {
-                return self.split(job, &request, attempts, halvings).await;
+            if !self.limits.admit(&request, self.reporter.now()) {
+                return self.parts(job, &request, attempts).await;
             }
-            let result = self.reporter.report(job, &request, attempts).await;
-            self.conclude(job, request, result, attempts, halvings)
-                .await
+            let cost = Cost::default();
+            match self.reporter.report(job, &cost, &request, attempts).await {
+                Ok(report) => self.settle(job, request, report).await,
+                Err(failure) => self.search(job, &cost, request, failure).await,
+            }
         }
         .boxed()
     }
@@ -159,136 +148,94 @@ impl Upstream {
         }
     }
 
-    /// What is to be done after a report.
-    async fn conclude(
+    /// Finds out what of a report that failed can be had, by asking for smaller and smaller parts: a vendor that was asked for too much
+    /// says so in many ways, and one site that fails must not take its neighbours along.
+    async fn search(
         &self,
         job: &Job,
+        cost: &Cost,
         request: ReportRequest,
-        result: Result<Report, Failure>,
-        attempts: Attempts,
-        halvings: u32,
+        failure: Failure,
     ) -> Outcome {
-        let failure = match result {
-            Ok(report) => {
-                self.limits.was_answered(&request);
-                return self.settle(job, request, report).await;
-            }
-            Err(failure) => failure,
-        };
-        let error = failure.error;
-        if error.is_of_size() {
-            return self.shrink(job, request, error, attempts, halvings).await;
+        let mut search = Search::new(request, failure.error, failure.blame);
+        let mut outcome = Outcome::default();
+        let mut parts = search.begin(job.has_succeeded());
+        if search.is_bounded() && !parts.is_empty() {
+            cost.limit();
+            self.reporter.extend(job);
         }
-        self.limits.was_of_no_size(&request);
-        if failure.may_be_one_sites && request.sites.len() > 1 {
-            self.isolate(job, request, error).await
-        } else {
+        while !parts.is_empty() {
+            let results = stream::iter(parts)
+                .map(|part| self.ask(job, cost, part))
+                .buffer_unordered(self.reporter.max_concurrency())
+                .collect::<Vec<_>>();
+            for (part, result) in results.await {
+                match result {
+                    Ok(settled) => {
+                        outcome.extend(settled);
+                        search.was_answered(part);
+                    }
+                    Err(failure) => search.has_failed(part, failure.error, failure.blame),
+                }
+            }
+            let now = self.reporter.now();
+            for whole in search.too_large() {
+                self.limits.was_too_large(&whole, search.answered(), now);
+            }
+            if !job.has_succeeded() && !self.has_hope(job, cost, &search).await {
+                break;
+            }
+            parts = search.next(&self.limits, now);
+        }
+        let failures = search.into_failures();
+        if let Some((first, error)) = failures.first() {
             tracing::warn!(
                 %error,
-                customer = %request.customer,
-                sites = request.sites.len(),
-                dates = %request.dates,
+                customer = %first.customer,
+                sites = failures.iter().map(|(part, _)| part.sites.len()).sum::<usize>(),
                 "a report failed"
             );
-            Outcome::failed(request, Arc::new(error))
         }
-    }
-
-    /// Asks for the halves of a request that was too large.
-    async fn shrink(
-        &self,
-        job: &Job,
-        request: ReportRequest,
-        error: UpstreamError,
-        attempts: Attempts,
-        halvings: u32,
-    ) -> Outcome {
-        let Some(halves) = Limits::halves(&request) else {
-            self.limits.was_of_no_size(&request);
-            return Outcome::failed(request, Arc::new(error));
-        };
-        if halvings >= HOPEFUL_HALVINGS && !job.has_succeeded() {
-            self.ask_canaries(job).await;
-        }
-        // One after the other: what the first half teaches of the vendor's bound spares the second the same refusals.
-        let mut outcome = Outcome::default();
-        for half in halves {
-            outcome.extend(match hopeless(job) {
-                Some(error) => Outcome::failed(half, Arc::new(error)),
-                None => self.part(job, half, attempts, halvings + 1).await,
-            });
-        }
-        if outcome.failures.is_empty() {
-            self.limits.was_too_large(&request);
-        } else {
-            // A part fails by itself, so its size need not be why the whole did.
-            self.limits.was_of_no_size(&request);
-        }
+        outcome.failures.extend(failures);
         outcome
     }
 
-    /// Finds out, once for a fetch, whether any of its smallest parts can be had: a vendor that truncates everything is not asked
-    /// thousands of times. A few are tried, since one may be truncated for reasons of its own.
-    async fn ask_canaries(&self, job: &Job) {
+    async fn ask(
+        &self,
+        job: &Job,
+        cost: &Cost,
+        part: ReportRequest,
+    ) -> (ReportRequest, Result<Outcome, Failure>) {
+        let report = self.reporter.report(job, cost, &part, Attempts::Once).await;
+        let result = match report {
+            Ok(report) => Ok(self.settle(job, part.clone(), report).await),
+            Err(failure) => Err(failure),
+        };
+        (part, result)
+    }
+
+    /// Whether it is of use to ask on, where nothing was answered yet: once for a fetch, some of its smallest parts are asked for, so that
+    /// a vendor that fails everything costs few calls. A few are tried, since one may fail for reasons of its own.
+    async fn has_hope(&self, job: &Job, cost: &Cost, search: &Search) -> bool {
+        if !search.may_be_of_size() {
+            return false;
+        }
         let ask = || async {
-            let mut result = Ok(());
-            for canary in canaries(&job.request) {
-                let report = self.reporter.report(job, &canary, Attempts::Once).await;
-                let Err(failure) = report else { return Ok(()) };
-                result = Err(failure.error);
-                if !failure.may_be_one_sites {
-                    break;
+            let canaries = canaries(&job.request);
+            let ask = |canary| async move {
+                let report = self.reporter.report(job, cost, canary, Attempts::Once);
+                report.await.is_ok()
+            };
+            let (first, others) = canaries.split_at(1.min(canaries.len()));
+            for some in [first, others] {
+                if join_all(some.iter().map(ask)).await.contains(&true) {
+                    return true;
                 }
             }
-            result
+            false
         };
-        job.canaries.get_or_init(ask).await;
+        *job.canaries.get_or_init(ask).await
     }
-
-    /// Finds the sites that make a request fail, so that their neighbours are served: asks for its parts, and for those of the parts
-    /// that fail.
-    ///
-    /// While nothing at all has been answered, the parts are four, and if all of them fail, everybody shares the error: a vendor that
-    /// fails everything costs at most seven calls, retries among them. Up to three sites may fail, wherever they are, and one part is
-    /// still answered. What remains: four sites or more, both ends and one in each half of the rest among them, take the others along.
-    fn isolate<'a>(
-        &'a self,
-        job: &'a Job,
-        request: ReportRequest,
-        error: UpstreamError,
-    ) -> BoxFuture<'a, Outcome> {
-        async move {
-            let parts = if job.has_succeeded() {
-                Limits::halves(&request).map(Vec::from).unwrap_or_default()
-            } else {
-                ends_and_halves(&request)
-            };
-            let asked = parts
-                .iter()
-                .map(|part| self.reporter.report(job, part, Attempts::Once));
-            let tried = join_all(asked).await;
-            let all_failed = tried
-                .iter()
-                .all(|tried| tried.as_ref().is_err_and(|it| !it.error.is_of_size()));
-            let all_alone = parts.iter().all(|part| part.sites.len() == 1);
-            if all_failed && !all_alone && !job.has_succeeded() {
-                tracing::warn!(%error, sites = request.sites.len(), "every part of a report failed");
-                return Outcome::failed(request, Arc::new(error));
-            }
-            let concluded = parts
-                .into_iter()
-                .zip(tried)
-                .map(|(part, tried)| self.conclude(job, part, tried, Attempts::Once, 0));
-            Outcome::all(join_all(concluded).await)
-        }
-        .boxed()
-    }
-}
-
-/// Why nothing more is to be asked for: the smallest parts of the fetch could not be had, and nothing larger was.
-fn hopeless(job: &Job) -> Option<UpstreamError> {
-    let canaries = job.canaries.get().filter(|_| !job.has_succeeded())?;
-    canaries.as_ref().err().cloned()
 }
 
 /// Single sites and days of `request`, four at most, from its whole range of either: up to three sites or days that can't be had
@@ -304,18 +251,6 @@ fn canaries(request: &ReportRequest) -> Vec<ReportRequest> {
         .collect();
     canaries.dedup();
     canaries
-}
-
-/// `request` in four parts that share no site, fewer where there are fewer sites: the site at each end, and the halves of the rest.
-fn ends_and_halves(request: &ReportRequest) -> Vec<ReportRequest> {
-    let (first, rest) = request.sites.split_at(1.min(request.sites.len()));
-    let (inner, last) = rest.split_at(rest.len().saturating_sub(1));
-    let (left, right) = inner.split_at(inner.len() / 2);
-    [first, left, right, last]
-        .into_iter()
-        .filter(|sites| !sites.is_empty())
-        .map(|sites| request.with_sites(sites.to_vec()))
-        .collect()
 }
 
 impl fmt::Debug for Upstream {

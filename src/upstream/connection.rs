@@ -110,10 +110,9 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    fn wrote(&self, written: &Poll<io::Result<usize>>) {
-        if matches!(written, Poll::Ready(Ok(1..))) {
-            self.line.0.silent.store(true, Ordering::Relaxed);
-        }
+    /// Notes that a request begins to be written: even where that fails, nothing has come back yet.
+    fn writes(&self) {
+        self.line.0.silent.store(true, Ordering::Relaxed);
     }
 }
 
@@ -144,9 +143,8 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(&written);
-        written
+        self.writes();
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -154,9 +152,8 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.wrote(&written);
-        written
+        self.writes();
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -52,10 +52,67 @@ pub enum UpstreamError {
     Internal(String),
 }
 
+/// Whose fault a failed report may be, and so what may mend it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// Its size: less may be answered where this much was not.
+    Size,
+    /// Its size, one of its sites or days, or the vendor as a whole.
+    Anything,
+    /// One of its sites.
+    Site,
+    /// None of what was asked for: asking for less mends nothing.
+    Vendor,
+}
+
 impl UpstreamError {
-    /// Whether less may be answered where this much was not.
-    pub(super) const fn is_of_size(&self) -> bool {
-        matches!(self, Self::Truncated | Self::TooLarge { .. })
+    /// Whose fault a report that failed with it may be.
+    pub(super) const fn blame(&self) -> Blame {
+        match self {
+            Self::Truncated | Self::TooLarge { .. } | Self::Status(413) => Blame::Size,
+            Self::Timeout | Self::Status(500..) => Blame::Anything,
+            Self::Status(..300 | 400..) | Self::Untrusted(_) | Self::Undecodable(_) => Blame::Site,
+            // A redirect is a matter of the URL, and that is the same for all.
+            Self::Status(300..400)
+            | Self::ConnectTimeout
+            | Self::Connection(_)
+            | Self::Throttled { .. }
+            | Self::CircuitOpen { .. }
+            | Self::Credentials(_)
+            | Self::Internal(_) => Blame::Vendor,
+        }
+    }
+
+    /// Whether another attempt may fare better: never after a 4xx, a redirect, or an answer that can't be trusted.
+    pub(super) const fn may_pass(&self) -> bool {
+        match self {
+            Self::Timeout
+            | Self::ConnectTimeout
+            | Self::Connection(_)
+            | Self::Throttled { .. }
+            | Self::Status(500..) => true,
+            Self::Status(_)
+            | Self::CircuitOpen { .. }
+            | Self::Untrusted(_)
+            | Self::Undecodable(_)
+            | Self::Truncated
+            | Self::TooLarge { .. }
+            | Self::Credentials(_)
+            | Self::Internal(_) => false,
+        }
+    }
+
+    /// Whether it says that the vendor is down, which is what the circuit counts.
+    pub(super) const fn is_outage(&self) -> bool {
+        matches!(
+            self,
+            Self::Timeout | Self::ConnectTimeout | Self::Connection(_) | Self::Status(500..)
+        )
+    }
+
+    /// Whether it says nothing of the one site that was asked for, so that asking for another fares no better.
+    pub(super) const fn is_of_no_site(&self) -> bool {
+        matches!(self.blame(), Blame::Vendor) || matches!(self, Self::Timeout)
     }
 }
 

@@ -1,10 +1,15 @@
-//! How large a report may be: what is configured, and what the vendor's truncation has taught.
+//! How large a report may be: what is configured, and what the vendor's refusals have taught.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::bound::Bound;
+use jiff::{SignedDuration, Timestamp};
+
 use crate::domain::cell::ReportRequest;
-use crate::domain::dates::{DateRange, add_days};
+use crate::domain::dates::DateRange;
+
+/// How long a learned bound holds before it doubles, at first and at most.
+const FIRST_PATIENCE: SignedDuration = SignedDuration::from_hours(1);
+const MOST_PATIENCE: SignedDuration = SignedDuration::from_hours(24);
 
 /// The bounds of one report.
 #[derive(Debug)]
@@ -14,21 +19,82 @@ pub(super) struct Limits {
     learned: Mutex<Learned>,
 }
 
+/// What was learned. Nobody tells us what a vendor counts, so each measure has its bound.
 #[derive(Debug, Default)]
 struct Learned {
-    /// Of figures asked for.
     figures: Bound,
-    /// Of days.
+    sites: Bound,
     days: Bound,
 }
 
-/// How many figures `request` asks for.
-fn size(request: &ReportRequest) -> u64 {
-    let sites_and_days = request.sites.len().saturating_mul(request.dates.len());
-    day_size(request).saturating_mul(u64::try_from(sites_and_days).unwrap_or(u64::MAX))
+/// A learned bound of one measure, which doubles by the hour: the vendor may answer more again.
+#[derive(Debug)]
+struct Bound {
+    size: u64,
+    since: Timestamp,
+    patience: SignedDuration,
+    has_grown: bool,
 }
 
-/// How many days `request` asks for.
+impl Default for Bound {
+    fn default() -> Self {
+        Self {
+            size: u64::MAX,
+            since: Timestamp::UNIX_EPOCH,
+            patience: FIRST_PATIENCE,
+            has_grown: false,
+        }
+    }
+}
+
+impl Bound {
+    /// The bound as of `now`.
+    fn grown(&mut self, now: Timestamp) -> u64 {
+        // A clock that was set back begins the wait anew.
+        self.since = self.since.min(now);
+        if now.duration_since(self.since) >= self.patience {
+            self.size = self.size.saturating_mul(2);
+            self.since = now;
+            self.has_grown = true;
+        }
+        self.size
+    }
+
+    /// Makes `size` the bound. One that had grown in vain waits twice as long before it grows again.
+    fn lower(&mut self, size: u64, now: Timestamp) {
+        if std::mem::take(&mut self.has_grown) && self.size < u64::MAX {
+            self.patience = (self.patience * 2).min(MOST_PATIENCE);
+        }
+        (self.size, self.since) = (size, now);
+    }
+}
+
+impl Learned {
+    /// Whether `request` is within what was learned.
+    fn admits(&self, request: &ReportRequest) -> bool {
+        size(request) <= self.figures.size
+            && sites(request) <= self.sites.size
+            && days(request) <= self.days.size
+    }
+
+    fn grow(&mut self, now: Timestamp) {
+        for bound in [&mut self.figures, &mut self.sites, &mut self.days] {
+            bound.grown(now);
+        }
+    }
+}
+
+/// How many figures `request` asks for.
+pub(super) fn size(request: &ReportRequest) -> u64 {
+    day_size(request)
+        .saturating_mul(sites(request))
+        .saturating_mul(days(request))
+}
+
+fn sites(request: &ReportRequest) -> u64 {
+    u64::try_from(request.sites.len()).unwrap_or(u64::MAX)
+}
+
 fn days(request: &ReportRequest) -> u64 {
     u64::try_from(request.dates.len()).unwrap_or(u64::MAX)
 }
@@ -41,9 +107,9 @@ fn day_size(request: &ReportRequest) -> u64 {
         .max(1)
 }
 
-/// How many sites' days `figures` are enough for.
-fn affordable(request: &ReportRequest, figures: u64) -> usize {
-    usize::try_from(figures / day_size(request)).unwrap_or(usize::MAX)
+/// Whether `request` is for one site and day.
+pub(super) fn is_minimal(request: &ReportRequest) -> bool {
+    request.sites.len() == 1 && request.dates.len() == 1
 }
 
 impl Limits {
@@ -57,47 +123,19 @@ impl Limits {
     }
 
     /// The parts of `request` that are within the bounds: sites are split first, then days.
-    ///
-    /// Now and then one of them is a little larger than a learned bound, to find out whether that still holds.
-    pub(super) fn split(&self, request: &ReportRequest) -> Vec<ReportRequest> {
-        let mut learned = self.lock();
-        let (figures, most_days) = (learned.figures.size(), learned.days.size());
-        let within = |request: &ReportRequest| self.within(request, figures, most_days);
-        let parts = within(request);
-        if parts.len() < 2 {
-            return parts;
-        }
-        let trial = learned.figures.due(day_size(request));
-        let trial = trial.map(|further| self.largest_within(request, further, most_days));
-        let trial = trial.filter(|trial| learned.figures.begins(size(trial)));
-        let trial = trial.or_else(|| {
-            let further = learned.days.due(1)?;
-            let trial = self.longest_within(request, figures, further);
-            learned.days.begins(days(&trial)).then_some(trial)
-        });
+    pub(super) fn split(&self, request: &ReportRequest, now: Timestamp) -> Vec<ReportRequest> {
+        let learned = self.lock(now);
+        let at_most = |learned: u64, most: usize| {
+            usize::try_from(learned).map_or(most, |learned| learned.clamp(1, most))
+        };
+        let figures = learned.figures.size / day_size(request);
+        let affordable = usize::try_from(figures).unwrap_or(usize::MAX).max(1);
+        let most_days = at_most(learned.days.size, self.max_days).min(affordable);
+        let most_sites = at_most(learned.sites.size, self.max_sites);
         drop(learned);
-        let Some(trial) = trial else { return parts };
-        let others: Vec<_> = request
-            .sites
-            .iter()
-            .filter(|site| !trial.sites.contains(site))
-            .copied()
-            .collect();
-        let later = DateRange::new(add_days(trial.dates.to(), 1), request.dates.to());
-        let later = later.map(|dates| trial.with_dates(dates));
-        let others = (!others.is_empty()).then(|| request.with_sites(others));
-        let rest = [later, others].into_iter().flatten();
-        let rest = rest.flat_map(|rest| within(&rest));
-        rest.chain([trial]).collect()
-    }
-
-    /// The parts of `request` that are within the configured bounds, and ask for `figures` and `days` at most.
-    fn within(&self, request: &ReportRequest, figures: u64, days: u64) -> Vec<ReportRequest> {
-        let affordable = affordable(request, figures);
-        let days = affordable.min(self.most_days(days)).max(1);
         let mut parts = Vec::new();
-        for dates in request.dates.split(days) {
-            let sites = (affordable / dates.len()).clamp(1, self.max_sites);
+        for dates in request.dates.split(most_days) {
+            let sites = (affordable / dates.len()).clamp(1, most_sites);
             for sites in even_chunks(&request.sites, sites) {
                 parts.push(request.with_dates(dates).with_sites(sites));
             }
@@ -105,108 +143,71 @@ impl Limits {
         parts
     }
 
-    fn most_days(&self, learned: u64) -> usize {
-        usize::try_from(learned).map_or(self.max_days, |days| days.min(self.max_days))
+    /// Whether `request` is within what was learned: what was split off waits for its turn, and a bound may have been lowered meanwhile.
+    pub(super) fn admit(&self, request: &ReportRequest, now: Timestamp) -> bool {
+        is_minimal(request) || self.lock(now).admits(request)
     }
 
-    /// The first sites and days of `request`, as many as `figures` and `days` allow. Parts are even, and so may all be smaller than a
-    /// bound; a trial must not be.
-    fn largest_within(&self, request: &ReportRequest, figures: u64, days: u64) -> ReportRequest {
-        let most_sites = request.sites.len().min(self.max_sites);
-        let per_site = affordable(request, figures) / most_sites;
-        let days_per_site = u64::try_from(per_site).unwrap_or(u64::MAX).max(1);
-        let wide = self.longest_within(request, figures, days_per_site.min(days));
-        let long = self.longest_within(request, figures, days);
-        if size(&long) > size(&wide) {
-            long
-        } else {
-            wide
-        }
-    }
-
-    /// The first days of `request`, as many as `figures` and `days` allow, at as many of its sites as are then left to have.
-    fn longest_within(&self, request: &ReportRequest, figures: u64, days: u64) -> ReportRequest {
-        let affordable = affordable(request, figures);
-        let most_days = request.dates.len().min(self.most_days(days));
-        let days = affordable.min(most_days).max(1);
-        let most_sites = request.sites.len().min(self.max_sites);
-        let sites = (affordable / days).clamp(1, most_sites);
-        let from = request.dates.from();
-        let to = add_days(from, i32::try_from(days - 1).unwrap_or(i32::MAX));
-        request
-            .with_dates(DateRange::new(from, to).unwrap_or(request.dates))
-            .with_sites(request.sites[..sites].to_vec())
-    }
-
-    /// Whether `request` may be asked for as it is: what was split off waits for its turn, and the bound may have been lowered meanwhile.
-    pub(super) fn admit(&self, request: &ReportRequest) -> bool {
-        let learned = self.lock();
-        (learned.figures.admits(size(request)) && learned.days.admits(days(request)))
-            || Self::halves(request).is_none()
-    }
-
-    /// The two halves of a request that was too large: by sites, else by days; `None` for a single site and day.
-    pub(super) fn halves(request: &ReportRequest) -> Option<[ReportRequest; 2]> {
-        if request.sites.len() > 1 {
-            let (left, right) = request.sites.split_at(request.sites.len() / 2);
-            return Some([left, right].map(|sites| request.with_sites(sites.to_vec())));
-        }
-        let days = request.dates.split(request.dates.len().div_ceil(2));
-        match *days.as_slice() {
-            [first, second] => Some([first, second].map(|dates| request.with_dates(dates))),
-            _ => None,
-        }
-    }
-
-    /// Learns that the vendor could not answer `request` whole, though it answered each half.
+    /// Learns that the vendor could not answer `request` whole, though it answered all its parts, those of `answered` among them.
     ///
-    /// Where a single site has too many days, days are taken to be what counts, and what was learned of figures is forgotten: if it
-    /// is figures after all, the next reports tell.
-    pub(super) fn was_too_large(&self, request: &ReportRequest) {
-        let (size, days) = (size(request), days(request));
-        let mut learned = self.lock();
-        let Learned {
-            figures,
-            days: most_days,
-        } = &mut *learned;
-        figures.was_too_large(size);
-        most_days.was_too_large(days);
-        if size > figures.size() || days > most_days.size() {
-            // Asked before a bound was lowered, or to try it: it teaches nothing new.
+    /// Where a single site has too many days, days are taken to be what counts, and where a single day has too many sites, sites; what
+    /// was learned of figures is then forgotten. If it is figures after all, the next reports tell.
+    pub(super) fn was_too_large(
+        &self,
+        request: &ReportRequest,
+        answered: &[ReportRequest],
+        now: Timestamp,
+    ) {
+        let mut learned = self.lock(now);
+        if !learned.admits(request) {
+            // Asked before a bound was lowered: it teaches nothing new.
             return;
         }
-        if request.sites.len() == 1 && days > 1 {
-            most_days.lower(days.div_ceil(2));
-            figures.forget();
+        // The most that was answered, below what was not; else half of that.
+        let below = |measure: fn(&ReportRequest) -> u64| {
+            let refused = measure(request);
+            let answered = answered.iter().map(measure).filter(|it| *it < refused);
+            answered.max().unwrap_or(refused / 2).max(1)
+        };
+        let (bound, size) = if request.sites.len() == 1 {
+            (&mut learned.days, below(days))
+        } else if request.dates.len() == 1 {
+            (&mut learned.sites, below(sites))
         } else {
-            figures.lower((size / 2).max(day_size(request)));
+            (&mut learned.figures, below(size))
+        };
+        bound.lower(size, now);
+        if request.sites.len() == 1 || request.dates.len() == 1 {
+            learned.figures.size = u64::MAX;
         }
         tracing::info!(
-            figures = size,
-            days,
-            bound = figures.learned(),
-            bound_days = most_days.learned(),
+            sites = request.sites.len(),
+            days = request.dates.len(),
+            bound_figures = learned.figures.size,
+            bound_sites = learned.sites.size,
+            bound_days = learned.days.size,
             "the vendor could not answer a report of this size; later ones stay below"
         );
     }
 
-    /// Learns nothing of a report that failed: its size may not have been why. If it was a trial, another may follow.
-    pub(super) fn was_of_no_size(&self, request: &ReportRequest) {
-        let mut learned = self.lock();
-        learned.figures.end_trial(size(request));
-        learned.days.end_trial(days(request));
+    fn lock(&self, now: Timestamp) -> MutexGuard<'_, Learned> {
+        let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        learned.grow(now);
+        learned
     }
+}
 
-    /// Learns that the vendor answered `request` whole.
-    pub(super) fn was_answered(&self, request: &ReportRequest) {
-        let mut learned = self.lock();
-        learned.figures.was_answered(size(request));
-        learned.days.was_answered(days(request));
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Learned> {
-        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// The two halves of a report: by sites, else by days; `None` for a single site and day.
+pub(super) fn halves(request: &ReportRequest) -> Option<[ReportRequest; 2]> {
+    let [first, second] = if request.sites.len() > 1 {
+        let (left, right) = request.sites.split_at(request.sites.len() / 2);
+        [left, right].map(|sites| request.with_sites(sites.to_vec()))
+    } else {
+        let days = request.dates.split(request.dates.len().div_ceil(2));
+        let [first, second]: [DateRange; 2] = days.try_into().ok()?;
+        [first, second].map(|dates| request.with_dates(dates))
+    };
+    Some([first, second])
 }
 
 /// Consecutive parts of about equal length, `max` at most.
@@ -232,9 +233,11 @@ mod tests {
 
     use super::*;
     use crate::domain::bucket::VendorBucket;
+    use crate::domain::dates::add_days;
     use crate::domain::metric::{MetricSet, VendorMetric};
     use crate::domain::site::{CustomerId, SiteId};
-    use crate::upstream::bound::PATIENCE;
+
+    const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 
     fn request(sites: u64, days: i32) -> ReportRequest {
         let from = date(2026, 1, 1);
@@ -247,27 +250,23 @@ mod tests {
         }
     }
 
+    fn hours(hours: i64) -> Timestamp {
+        NOW + SignedDuration::from_hours(hours)
+    }
+
     proptest! {
         #[test]
         fn the_parts_cover_the_request_once_and_stay_within_the_bounds(
             sites in 1..130_u64, days in 1..70_i32, max_sites in 1..60_usize, max_days in 1..40_usize,
-            too_large in prop::collection::vec((1..60_u64, 1..40_i32), 0..5), near in prop::sample::select(vec![0, PATIENCE]),
+            too_large in prop::collection::vec((1..60_u64, 1..40_i32), 0..5),
         ) {
             let limits = Limits::new(max_sites, max_days);
             for (sites, days) in too_large {
-                limits.was_too_large(&request(sites, days));
+                limits.was_too_large(&request(sites, days), &[], NOW);
             }
-            {
-                let Learned { figures, days } = &mut *limits.lock();
-                for bound in [figures, days] {
-                    (0..near).for_each(|_| bound.was_answered(bound.size()));
-                }
-            }
-            let bound = limits.lock().figures.size();
-            let most_days = limits.lock().days.size();
             let whole = request(sites, days);
 
-            let parts = limits.split(&whole);
+            let parts = limits.split(&whole, NOW);
 
             let cells: Vec<_> = parts.iter().flat_map(ReportRequest::cells).collect();
             let distinct: BTreeSet<_> = cells.iter().copied().collect();
@@ -276,90 +275,78 @@ mod tests {
             for part in &parts {
                 prop_assert!(part.sites.len() <= max_sites && part.dates.len() <= max_days);
                 prop_assert!(part.sites.is_sorted());
+                prop_assert!(limits.admit(part, NOW));
             }
-            let larger = parts.iter().filter(|part| size(part) > bound.max(day_size(part)) || super::days(part) > most_days);
-            prop_assert!(larger.count() <= usize::from(near > 0));
-        }
-
-        #[test]
-        fn later_requests_stay_below_what_the_vendor_could_not_answer(vendor in 1..2000_u64, asked in prop::collection::vec((1..60_u64, 1..32_i32), 1..40)) {
-            let limits = Limits::new(50, 31);
-            let truncates = |request: &ReportRequest| size(request) > vendor * 24;
-            let mut refused = 0;
-
-            for (sites, days) in asked {
-                let mut todo = vec![request(sites, days)];
-                while let Some(whole) = todo.pop() {
-                    for part in limits.split(&whole) {
-                        if !limits.admit(&part) {
-                            todo.push(part);
-                        } else if truncates(&part) {
-                            limits.was_too_large(&part);
-                            refused += 1;
-                            todo.extend(Limits::halves(&part).into_iter().flatten());
-                        } else {
-                            limits.was_answered(&part);
-                        }
-                    }
-                }
-            }
-
-            prop_assert!(refused <= 120, "{} refused", refused);
         }
     }
 
     #[test]
     fn forty_sites_and_a_month_are_one_report() {
-        assert_eq!(Limits::new(50, 31).split(&request(40, 31)).len(), 1);
+        assert_eq!(Limits::new(50, 31).split(&request(40, 31), NOW).len(), 1);
     }
 
     #[test]
     fn a_single_site_and_day_has_no_halves() {
-        assert_eq!(Limits::halves(&request(1, 1)), None);
-        let [left, right] = Limits::halves(&request(3, 2)).unwrap();
+        assert_eq!(halves(&request(1, 1)), None);
+        let [left, right] = halves(&request(3, 2)).unwrap();
         assert_eq!((left.sites.len(), right.sites.len()), (1, 2));
-        let [left, right] = Limits::halves(&request(1, 3)).unwrap();
+        let [left, right] = halves(&request(1, 3)).unwrap();
         assert_eq!((left.dates.len(), right.dates.len()), (2, 1));
     }
 
     #[test]
-    fn after_many_answers_near_the_bound_one_report_tries_to_go_beyond() {
-        let limits = Limits::new(50, 31);
-        limits.was_too_large(&request(40, 1));
-        let sizes = || -> Vec<u64> {
-            let parts = limits.split(&request(41, 1));
-            parts.iter().map(|part| size(part) / 24).collect()
-        };
-        let answers = |count: u32| (0..count).for_each(|_| limits.was_answered(&request(20, 1)));
-        assert_eq!(sizes(), [14, 14, 13]);
+    fn what_is_learned_is_the_most_that_was_answered_below_what_was_not() {
+        for (refused, answered, asked, parts) in [
+            (
+                (1, 31),
+                Some((1, 7)),
+                (50, 31),
+                vec![(50, 7), (50, 6), (50, 6), (50, 6), (50, 6)],
+            ),
+            ((12, 1), Some((9, 1)), (18, 31), vec![(9, 31), (9, 31)]),
+            ((8, 31), Some((5, 31)), (10, 31), vec![(5, 31), (5, 31)]),
+            ((8, 31), None, (8, 31), vec![(4, 31), (4, 31)]),
+        ] {
+            let limits = Limits::new(50, 31);
 
-        answers(PATIENCE);
-        assert_eq!(sizes(), [16, 25], "a trial of 25 sites");
-        limits.was_too_large(&request(25, 1));
-        answers(PATIENCE);
-        assert_eq!(sizes(), [14, 14, 13], "more patient after a failure");
-        answers(PATIENCE);
-        assert_eq!(sizes(), [16, 25]);
-        limits.was_answered(&request(25, 1));
+            let answered: Vec<_> = answered
+                .into_iter()
+                .map(|(sites, days)| request(sites, days))
+                .collect();
+            limits.was_too_large(&request(refused.0, refused.1), &answered, NOW);
 
-        assert_eq!(limits.lock().figures.learned(), Some(25 * 24));
-        assert_eq!(sizes(), [4, 37], "the next goes further, at once");
+            let split = limits.split(&request(asked.0, asked.1), NOW);
+            let shapes: Vec<_> = split
+                .iter()
+                .map(|it| (it.sites.len(), it.dates.len()))
+                .collect();
+            assert_eq!(shapes, parts, "{refused:?}");
+        }
     }
+
     #[test]
-    fn a_limit_on_days_is_learned_and_grows_again_as_one_on_figures_does() {
+    fn a_learned_bound_doubles_by_the_hour_and_ever_more_slowly_where_that_is_in_vain() {
         let limits = Limits::new(50, 31);
-        limits.was_too_large(&request(1, 31));
-        limits.was_too_large(&request(3, 31));
-        let shapes = || -> Vec<(usize, usize)> {
-            let parts = limits.split(&request(50, 31)).into_iter();
-            parts.map(|it| (it.sites.len(), it.dates.len())).collect()
+        let longest = |at| limits.split(&request(1, 31), hours(at))[0].dates.len();
+        let refuse = |days, answered, at| {
+            limits.was_too_large(&request(1, days), &[request(1, answered)], hours(at));
         };
-        assert_eq!(shapes(), [(50, 16), (50, 15)]);
+        refuse(31, 7, 0);
+        assert_eq!((longest(0), longest(1)), (7, 11), "three of at most 14");
 
-        (0..PATIENCE).for_each(|_| limits.was_answered(&request(50, 15)));
-        assert_eq!(shapes(), [(50, 11), (50, 20)], "a trial of 20 days");
-        limits.was_answered(&request(50, 20));
+        refuse(11, 7, 1);
+        assert_eq!((longest(2), longest(3)), (7, 11), "after two hours");
+        assert_eq!(longest(5), 16, "two of at most 28");
+        assert_eq!(longest(7), 31);
+    }
 
-        assert_eq!(shapes(), [(50, 1), (50, 30)]);
+    #[test]
+    fn a_clock_that_is_set_back_neither_shortens_nor_stretches_the_wait() {
+        let limits = Limits::new(50, 31);
+        limits.was_too_large(&request(1, 31), &[request(1, 10)], hours(100));
+
+        let longest = |at| limits.split(&request(1, 31), hours(at))[0].dates.len();
+
+        assert_eq!((longest(0), longest(1)), (8, 16));
     }
 }

@@ -1,10 +1,9 @@
 //! The vendor, and nobody else knows it: its protocol, tokens, quirks and limits.
 //!
-//! `client` turns a rectangle of cells into reports within `limits`; `report` makes the attempts, past `throttle`, `circuit` and
-//! `tokens`, over `transport`; `wire` reads the answers; `settle` credits their rows to sites, which `resolve` tells apart with what
-//! was `learned`; `cells` makes cells of them.
+//! `client` turns a rectangle of cells into reports within `limits`, and asks for what of a failed one can be had as `search` says;
+//! `report` makes the attempts, past `throttle`, `circuit` and `tokens`, over `transport`; `wire` reads the answers; `settle` credits
+//! their rows to sites, which `resolve` tells apart with what was `learned`; `cells` makes cells of them.
 
-mod bound;
 mod cells;
 mod circuit;
 mod client;
@@ -16,6 +15,7 @@ mod limits;
 mod outcome;
 mod report;
 mod resolve;
+mod search;
 mod settings;
 mod settle;
 mod status;

@@ -88,7 +88,7 @@ impl Upstream {
             let hopeless = answers
                 .failures
                 .iter()
-                .find(|(_, error)| is_of_no_site(error))
+                .find(|(_, error)| error.is_of_no_site())
                 .map(|(_, error)| Arc::clone(error));
             asked.extend(next);
             outcome.extend(answers);
@@ -159,24 +159,6 @@ impl Upstream {
 
     async fn ask_alone(&self, job: &Job, request: ReportRequest) -> Outcome {
         self.parts(job, &request, Attempts::Full).await
-    }
-}
-
-/// Whether an error says nothing of the site that was asked for, so that asking for another one fares no better.
-fn is_of_no_site(error: &UpstreamError) -> bool {
-    match error {
-        UpstreamError::Timeout
-        | UpstreamError::ConnectTimeout
-        | UpstreamError::Connection(_)
-        | UpstreamError::Throttled { .. }
-        | UpstreamError::CircuitOpen { .. }
-        | UpstreamError::Credentials(_)
-        | UpstreamError::Internal(_) => true,
-        UpstreamError::Status(_)
-        | UpstreamError::Untrusted(_)
-        | UpstreamError::Undecodable(_)
-        | UpstreamError::Truncated
-        | UpstreamError::TooLarge { .. } => false,
     }
 }
 

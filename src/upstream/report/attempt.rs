@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::reading::{self, Unread};
-use super::{Job, Report, Reporter};
+use super::{Cost, Job, Report, Reporter};
 use crate::domain::cell::ReportRequest;
 use crate::upstream::cells::Times;
 use crate::upstream::error::UpstreamError;
@@ -25,8 +25,8 @@ const DEFAULT_THROTTLE: Duration = Duration::from_secs(1);
 
 /// Why an attempt brought no answer.
 pub(super) enum Stop {
-    /// There is no ID token to call with.
-    NoToken(UpstreamError),
+    /// The vendor was not asked: there is no ID token, no time left, or no call to spend, or it wants to be left alone.
+    NotAsked(UpstreamError),
     /// The vendor answered 401 to the ID token of that generation.
     Unauthorized(u64),
     /// Anything else, and how long the vendor wants us to wait.
@@ -51,18 +51,19 @@ impl Reporter {
     pub(super) async fn attempt(
         &self,
         job: &Job,
+        cost: &Cost,
         layout: &Arc<Layout>,
         body: &Bytes,
     ) -> Result<Report, Stop> {
-        let stop = |error| Stop::Failed(error, Duration::ZERO);
+        let is_open = |retry_after| Stop::NotAsked(UpstreamError::CircuitOpen { retry_after });
         if let Some(retry_after) = self.circuit.refuses(Instant::now()) {
-            return Err(stop(UpstreamError::CircuitOpen { retry_after }));
+            return Err(is_open(retry_after));
         }
         let _permit = loop {
-            self.wait_for_throttle(job).await.map_err(stop)?;
-            let permit = timeout_at(job.deadline, self.permits.acquire()).await;
+            self.wait_for_throttle(job).await.map_err(Stop::NotAsked)?;
+            let permit = timeout_at(job.deadline(), self.permits.acquire()).await;
             let Ok(Ok(permit)) = permit else {
-                return Err(stop(UpstreamError::Timeout));
+                return Err(Stop::NotAsked(UpstreamError::Timeout));
             };
             // Others may have been throttled while this one queued; it must not keep their place while it waits.
             if self.throttle.remaining(Instant::now()).is_none() {
@@ -70,40 +71,37 @@ impl Reporter {
             }
         };
         // Only now, since a short-lived token may expire while its report queues.
-        let token = self.tokens.current(job.deadline).await;
-        let token = token.map_err(Stop::NoToken)?;
-        let admission = self
-            .circuit
-            .admit(Instant::now())
-            .map_err(|retry_after| stop(UpstreamError::CircuitOpen { retry_after }))?;
+        let token = self.tokens.current(job.deadline()).await;
+        let token = token.map_err(Stop::NotAsked)?;
+        let admission = self.circuit.admit(Instant::now()).map_err(is_open)?;
+        if !cost.takes_one() {
+            return Err(Stop::NotAsked(UpstreamError::Timeout));
+        }
         job.calls.fetch_add(1, Ordering::Relaxed);
         let (began, fetched_at) = (Instant::now(), self.clock.now());
         let answered = self.call(layout, body, &token).await;
-        match &answered {
-            Err(
-                UpstreamError::Timeout
-                | UpstreamError::ConnectTimeout
-                | UpstreamError::Connection(_),
-            ) => {
-                admission.failed(Instant::now());
-            }
-            Ok(Answered::Status { status, .. }) if status.is_server_error() => {
-                admission.failed(Instant::now());
-            }
-            Ok(_) | Err(_) => admission.succeeded(),
+        let is_outage = match &answered {
+            Err(error) => error.is_outage(),
+            Ok(Answered::Status { status, .. }) => status.is_server_error(),
+            Ok(Answered::Ok(_)) => false,
+        };
+        if !is_outage {
+            admission.succeeded();
+        } else if cost.is_first_failure() || admission.is_probe() {
+            admission.failed(Instant::now());
         }
         let result = match answered {
             Ok(Answered::Status { status, .. }) if status == StatusCode::UNAUTHORIZED => {
                 Err(Stop::Unauthorized(token.generation))
             }
             Ok(answered) => self.judge(answered, layout, fetched_at),
-            Err(error) => Err(stop(error)),
+            Err(error) => Err(Stop::Failed(error, Duration::ZERO)),
         };
         telemetry::report(
             match &result {
                 Ok(_) => None,
                 Err(Stop::Unauthorized(_)) => Some(&UpstreamError::Status(401)),
-                Err(Stop::Failed(error, _) | Stop::NoToken(error)) => Some(error),
+                Err(Stop::Failed(error, _) | Stop::NotAsked(error)) => Some(error),
             },
             began.elapsed(),
         );
@@ -210,7 +208,7 @@ impl Reporter {
             }
             tokio::time::sleep(retry_after).await;
         }
-        if Instant::now() >= job.deadline {
+        if Instant::now() >= job.deadline() {
             return Err(UpstreamError::Timeout);
         }
         Ok(())

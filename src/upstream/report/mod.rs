@@ -6,8 +6,8 @@ mod reading;
 
 pub(super) use failure::Failure;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -17,10 +17,10 @@ use tokio::time::Instant;
 use tower::retry::budget::{Budget, TpsBudget};
 
 use self::attempt::Stop;
-use self::failure::may_pass;
 use super::cells::Times;
 use super::circuit::Circuit;
-use super::error::{StartError, UpstreamError};
+use super::error::{Blame, StartError, UpstreamError};
+use super::limits::is_minimal;
 use super::settings::Settings;
 use super::status::UpstreamStatus;
 use super::telemetry;
@@ -38,6 +38,11 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 const BUDGET_WINDOW: Duration = Duration::from_secs(10);
 const BUDGET_FLOOR_PER_SECOND: u32 = 2;
 const BUDGET_SHARE: f32 = 0.2;
+/// The contract's promise: calls for one report, however it is split.
+const MOST_CALLS: u32 = 32;
+/// How long a report that is split may go on, in attempts' timeouts: each round of parts may take one. Its callers have been told to
+/// try again soon, and that must come true.
+const SPLITTING: u32 = 6;
 
 /// Asks for reports.
 pub(super) struct Reporter {
@@ -54,13 +59,23 @@ pub(super) struct Reporter {
 
 /// What one fetch has cost and found so far, over all its reports.
 pub(super) struct Job {
-    deadline: Instant,
+    deadline: Mutex<Instant>,
     calls: AtomicU32,
     succeeded: AtomicBool,
     /// All that is fetched.
     pub(super) request: ReportRequest,
-    /// Whether any of the smallest parts of a fetch is answered whole, where nothing larger was.
-    pub(super) canaries: OnceCell<Result<(), UpstreamError>>,
+    /// Whether any of the smallest parts of the fetch is answered, where nothing larger was.
+    pub(super) canaries: OnceCell<bool>,
+}
+
+/// What one report has cost so far, with the parts that it was split into when it failed.
+#[derive(Debug, Default)]
+pub(super) struct Cost {
+    calls: AtomicU32,
+    /// Whether there may be no more than [`MOST_CALLS`].
+    is_limited: AtomicBool,
+    /// Whether the circuit knows that it failed.
+    counted: AtomicBool,
 }
 
 /// A whole, well-formed answer, and when it was true.
@@ -76,20 +91,51 @@ pub(super) struct Report {
 pub(super) enum Attempts {
     /// As configured.
     Full,
-    /// Once: the search for a site that fails must not multiply the calls.
+    /// A part of a report that failed as often as it may: its own 5xx or timeout is believed at once, or the calls would multiply.
     Once,
+}
+
+impl Cost {
+    /// Bounds the calls, those that were made included.
+    pub(super) fn limit(&self) {
+        self.is_limited.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes leave for one more call, if there may be one.
+    fn takes_one(&self) -> bool {
+        let most = if self.is_limited.load(Ordering::Relaxed) {
+            MOST_CALLS
+        } else {
+            u32::MAX
+        };
+        let next = |calls: u32| (calls < most).then(|| calls + 1);
+        let taken = self
+            .calls
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        taken.is_ok()
+    }
+
+    /// Whether this is the first failure that the circuit learns of.
+    fn is_first_failure(&self) -> bool {
+        !self.counted.swap(true, Ordering::Relaxed)
+    }
 }
 
 impl Job {
     /// When the last attempt may begin.
-    pub(super) const fn deadline(&self) -> Instant {
-        self.deadline
+    pub(super) fn deadline(&self) -> Instant {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn extend(&self, to: Instant) {
+        let mut deadline = self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+        *deadline = to.max(*deadline);
     }
 
     /// Whether `wait`, which the vendor asks for, leaves enough time for the call that comes after it: at least as much as the wait
     /// itself takes. Whoever has less would wait long for what then comes too late.
     fn affords(&self, wait: Duration) -> bool {
-        wait <= self.deadline.saturating_duration_since(Instant::now()) / 2
+        wait <= self.deadline().saturating_duration_since(Instant::now()) / 2
     }
 
     /// Report calls made so far.
@@ -135,12 +181,22 @@ impl Reporter {
     /// A fetch of `request` that begins now.
     pub(super) fn job(&self, request: &ReportRequest) -> Job {
         Job {
-            deadline: Instant::now() + self.settings.deadline,
+            deadline: Mutex::new(Instant::now() + self.settings.deadline),
             calls: AtomicU32::new(0),
             succeeded: AtomicBool::new(false),
             request: request.clone(),
             canaries: OnceCell::new(),
         }
+    }
+
+    /// Gives `job` the time to split a report, whatever its callers' deadline.
+    pub(super) fn extend(&self, job: &Job) {
+        job.extend(Instant::now() + self.settings.timeout * SPLITTING);
+    }
+
+    /// The time of day.
+    pub(super) fn now(&self) -> jiff::Timestamp {
+        self.clock.now()
     }
 
     /// Waits for a renewal of the tokens that is under way, and lets no other begin.
@@ -160,6 +216,7 @@ impl Reporter {
     pub(super) async fn report(
         &self,
         job: &Job,
+        cost: &Cost,
         request: &ReportRequest,
         attempts: Attempts,
     ) -> Result<Report, Failure> {
@@ -168,10 +225,7 @@ impl Reporter {
             .map_err(|_| UpstreamError::Internal("no report request".to_owned()))
             .map_err(Failure::general)?
             .into();
-        let mut left = match attempts {
-            Attempts::Full => self.settings.max_attempts.max(1),
-            Attempts::Once => 1,
-        };
+        let mut left = self.settings.max_attempts.max(1);
         let mut backoff = ExponentialBuilder::new()
             .with_min_delay(FIRST_BACKOFF)
             .with_max_delay(LONGEST_BACKOFF)
@@ -179,9 +233,11 @@ impl Reporter {
             .build();
         let mut renewed = false;
         let mut last: Option<UpstreamError> = None;
-        self.budget.deposit();
+        if attempts == Attempts::Full {
+            self.budget.deposit();
+        }
         loop {
-            let (error, wait) = match self.attempt(job, &layout, &body).await {
+            let (error, wait) = match self.attempt(job, cost, &layout, &body).await {
                 Ok(report) => {
                     job.succeeded.store(true, Ordering::Relaxed);
                     return Ok(report);
@@ -192,22 +248,36 @@ impl Reporter {
                         let what = "a fresh ID token is refused".to_owned();
                         return Err(Failure::general(UpstreamError::Credentials(what)));
                     }
-                    let newer = self.tokens.newer_than(generation, job.deadline).await;
+                    let newer = self.tokens.newer_than(generation, job.deadline()).await;
                     newer.map_err(Failure::general)?;
                     continue;
                 }
-                Err(Stop::NoToken(error)) => return Err(Failure::general(error)),
-                Err(Stop::Failed(error @ UpstreamError::CircuitOpen { .. }, _)) => {
-                    return Err(Failure::of_call(last.unwrap_or(error)));
+                Err(Stop::NotAsked(error @ UpstreamError::CircuitOpen { .. })) => {
+                    return Err(last.map_or(Failure::general(error), Failure::of_call));
                 }
+                Err(Stop::NotAsked(error)) => return Err(Failure::general(error)),
                 Err(Stop::Failed(error, wait)) => (error, wait),
             };
             left -= 1;
+            // What may be a matter of size is asked for in parts instead: a timeout at once, and whatever fails a part.
+            let is_believed = error.blame() == Blame::Anything
+                && match attempts {
+                    Attempts::Full => error == UpstreamError::Timeout && !is_minimal(request),
+                    Attempts::Once => true,
+                };
             // Full jitter: anything up to the ever longer pause, so that those who failed together do not come back together.
             let most = backoff.next().unwrap_or(LONGEST_BACKOFF);
             let pause = rand::random_range(Duration::ZERO..=most).max(wait);
-            let in_time = job.affords(wait) && Instant::now() + pause < job.deadline;
-            if left == 0 || !may_pass(&error) || !in_time || !self.budget.withdraw() {
+            let in_time = job.affords(wait) && Instant::now() + pause < job.deadline();
+            if left == 0 || is_believed || !error.may_pass() || !in_time || !self.budget.withdraw()
+            {
+                if error.blame() == Blame::Anything && !is_minimal(request) {
+                    // Its parts are asked for no sooner than the vendor wants to be asked again.
+                    if !job.affords(wait) {
+                        return Err(Failure::general(error));
+                    }
+                    tokio::time::sleep(wait).await;
+                }
                 return Err(Failure::of_call(error));
             }
             tracing::debug!(%error, pause_ms = pause.as_millis(), "trying again");

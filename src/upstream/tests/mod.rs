@@ -6,6 +6,7 @@ mod figures;
 mod long_answers;
 mod odd_vendors;
 mod secrets;
+mod sizes;
 mod token_store;
 mod tokens;
 

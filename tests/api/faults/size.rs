@@ -1,7 +1,14 @@
 //! Answers that are too large, for the vendor or for us.
 
+use jiff::civil::Date;
+use jiff::{SignedDuration, ToSpan as _};
 use pitaya::simulator::{Fault, FaultKind, ReportCall, Simulator};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
 
 use super::{ONE, assert_fails, assert_well};
 use crate::support::{Binary, Setup, TestApp, column, true_entrances};
@@ -46,7 +53,7 @@ async fn what_the_vendor_truncates_is_had_in_parts_and_later_reports_stay_below(
 }
 
 #[tokio::test]
-async fn a_size_that_was_learned_grows_again_once_the_vendor_answers_more() {
+async fn a_size_that_was_learned_doubles_after_an_hour() {
     let app = TestApp::start().await;
     app.vendor
         .inject(Fault::new(FaultKind::Truncate { above: Some(200) }));
@@ -55,20 +62,11 @@ async fn a_size_that_was_learned_grows_again_once_the_vendor_answers_more() {
     let learned = app.vendor.reports().last().map(size).unwrap();
     app.vendor.reset_counts();
 
-    let mut days = 1..=31;
-    let grown = loop {
-        let day = days.next().expect("a month of answers is enough");
-        let sites = "750,751,752,753,754,755,756,757,758,759,760,761";
-        app.rows(&format!(
-            "sites={sites}&dates=2026-01-{day:02}&metric=entrances"
-        ))
-        .await;
-        let largest = app.vendor.reports().iter().map(size).max().unwrap();
-        if largest > learned {
-            break largest;
-        }
-    };
+    app.clock.advance(SignedDuration::from_hours(1));
+    app.rows(&MANY.replace("2026-02-", "2026-01-")).await;
 
+    let grown = app.vendor.reports().iter().map(size).max().unwrap();
+    assert!(grown > learned, "{grown} cells after {learned}");
     assert!(grown <= 2 * learned, "{grown} cells after {learned}");
 }
 
@@ -130,4 +128,76 @@ async fn a_bomb_is_an_upstream_error_and_takes_no_more_memory_than_an_answer_may
     vendor.clear_faults();
     let truth = true_entrances(&vendor, 750, "2026-02-18");
     assert_eq!(column(&pitaya.rows(ONE).await, "entrances"), [truth]);
+}
+
+/// A vendor that answers one of every metric for each day of up to seven, and nothing longer.
+async fn weekly_vendor(too_long: fn() -> Option<Response>) -> String {
+    let handle = move |body: String| async move {
+        let body: Value = serde_json::from_str(&body).unwrap();
+        let range = &body["config"]["date_facet"]["custom"]["range"];
+        let [from, to] = [0, 1].map(|end| range[end].as_str().unwrap().parse::<Date>().unwrap());
+        let dates: Vec<Date> = from
+            .series(1.day())
+            .take_while(|date| *date <= to)
+            .collect();
+        if dates.len() > 7 {
+            return match too_long() {
+                Some(response) => response,
+                None => std::future::pending().await,
+            };
+        }
+        let row = |date| json!({"time": format!("{date} 09:00:00"), "site_name": "Tyler", "entity_id": "e", "entrances": 1});
+        let rows: Vec<Value> = dates.into_iter().map(row).collect();
+        let report = json!({"data": rows, "is_data_truncated": false, "status": "success", "site_mapping": {"750": "Tyler"}});
+        axum::Json(json!({"success": true, "data": {"InsightResponse": report}})).into_response()
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let app = Router::new().fallback(post(handle));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    url
+}
+
+const MONTH: &str = "sites=750&dates=2026-01-01..2026-01-31&metric=entrances&bucket=total";
+
+#[tokio::test]
+async fn a_month_is_had_from_a_vendor_that_fails_above_a_week() {
+    for too_long in [
+        || Some(StatusCode::INTERNAL_SERVER_ERROR.into_response()),
+        || Some(StatusCode::GATEWAY_TIMEOUT.into_response()),
+        || Some(StatusCode::PAYLOAD_TOO_LARGE.into_response()),
+    ] {
+        let vendor = weekly_vendor(too_long).await;
+        let app = Setup::default()
+            .with("UPSTREAM__BASE_URL", &vendor)
+            .start()
+            .await;
+
+        let answer = app.rows(MONTH).await;
+
+        assert_eq!(column(&answer, "entrances"), [31]);
+    }
+}
+
+#[tokio::test]
+async fn try_again_soon_is_true_of_a_vendor_that_hangs_above_a_week() {
+    let vendor = weekly_vendor(|| None).await;
+    let app = Setup::default()
+        .with("UPSTREAM__BASE_URL", &vendor)
+        .with("UPSTREAM__TIMEOUT", "500ms")
+        .with("LIMITS__REQUEST_TIMEOUT", "300ms")
+        .start()
+        .await;
+
+    assert_fails(&app, MONTH, 504, "upstream-timeout", "a month").await;
+
+    let mut tries = 0..20;
+    let answer = loop {
+        let response = app.traffic(MONTH).await;
+        if response.status() == 200 {
+            break response.json().await.unwrap();
+        }
+        tries.next().expect("soon");
+    };
+    assert_eq!(column(&answer, "entrances"), [31]);
 }
