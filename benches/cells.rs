@@ -46,10 +46,17 @@ fn request(first_site: u64, month: i8) -> ReportRequest {
 }
 
 /// Puts the cells of a report into the store, as a task does that has fetched them; returns how many figures these have.
-fn fill(store: &Arc<CellStore<()>>, request: &ReportRequest, values: &[Option<f64>]) -> usize {
+fn fill(store: &Arc<CellStore<(), ()>>, request: &ReportRequest, values: &[Option<f64>]) -> usize {
     let wanted: Vec<CellKey> = request.cells().collect();
-    let claim = store.claim(&wanted, 0, |_, _| false, |_| vec![request.clone()]);
-    for boarded in claim.boarded {
+    let plan = |_: &[CellKey]| vec![(request.clone(), ())];
+    let claim = store.claim(
+        wanted.iter().copied(),
+        0,
+        |_, _| false,
+        |_| Ok::<_, ()>(()),
+        plan,
+    );
+    for (boarded, _) in claim.unwrap().boarded {
         // Each cell holds bytes of its own, as it does where the vendor has answered.
         let cell = || Cell::new(Figures::pack(values), Timestamp::UNIX_EPOCH, None);
         let cells = wanted.iter().map(|key| (*key, Ok(cell())));
@@ -58,7 +65,7 @@ fn fill(store: &Arc<CellStore<()>>, request: &ReportRequest, values: &[Option<f6
     wanted.len() * SLOTS
 }
 
-fn store() -> Arc<CellStore<()>> {
+fn store() -> Arc<CellStore<(), ()>> {
     Arc::new(CellStore::new(1 << 32, Duration::from_hours(1)))
 }
 

@@ -15,7 +15,7 @@ use crate::domain::query::{Partial, Query};
 use crate::http::{self, AppState, Limits, Parts, StartupFact};
 use crate::service::{self, Progress, TrafficService, Unanswered};
 use crate::telemetry;
-use crate::upstream::{StartError, Upstream};
+use crate::upstream::{Client, StartError, Upstream};
 
 /// How long after the signal to end a renewal of the tokens is waited for, which is nearly all of the 30 s that are promised: a vendor
 /// that rotates refresh tokens gives each to us but once.
@@ -44,6 +44,7 @@ impl App {
                 max_days: config.upstream.max_days_per_request,
             },
             max_bytes: config.cache_max_bytes,
+            max_queued_cells: config.max_queued_cells,
         };
         let metrics = telemetry::metrics();
         http::describe_metrics();
@@ -84,7 +85,13 @@ impl App {
     pub async fn ask_ahead(&self, query: &Query) -> Result<(), Unanswered> {
         let progress = Progress::default();
         self.service
-            .answer(query, Partial::Deny, self.request_timeout, &progress)
+            .answer(
+                query,
+                &Client::default(),
+                Partial::Deny,
+                self.request_timeout,
+                &progress,
+            )
             .await
             .map(|_| ())
     }

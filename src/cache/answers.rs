@@ -178,6 +178,16 @@ impl AnswerStore {
         }
     }
 
+    /// Drops the answers of every other epoch.
+    pub fn retain(&self, epoch: u64) {
+        self.0.retain(|_, answer| answer.epoch == epoch);
+    }
+
+    /// Drops the answer to `key`, if it is of `epoch`.
+    pub fn forget(&self, key: &AnswerKey, epoch: u64) {
+        self.0.remove_if(key, |answer| answer.epoch == epoch);
+    }
+
     /// How many bytes are held.
     #[must_use]
     pub fn bytes(&self) -> u64 {

@@ -1,13 +1,15 @@
 //! Single flight: who is fetching what, so that nobody else does.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
-use crate::domain::cell::{Cell, CellKey};
+use crate::domain::cell::{Cell, CellKey, ReportRequest};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -24,49 +26,81 @@ impl<E> Landed<E> {
     }
 }
 
-/// A fetch under way. Cloning makes another waiter; nothing depends on any of them staying.
+/// One waiter's view of a fetch that is queued or under way. `I` is what the store's owner attached to the fetch.
 #[derive(Debug)]
-pub struct Flight<E> {
+pub struct Flight<E, I> {
     id: u64,
     landed: watch::Receiver<Option<Arc<Landed<E>>>>,
+    kept: Arc<AtomicBool>,
+    interest: I,
 }
 
-impl<E> Clone for Flight<E> {
-    fn clone(&self) -> Self {
-        Self {
-            id: self.id,
-            landed: self.landed.clone(),
-        }
-    }
-}
-
-impl<E> Flight<E> {
+impl<E, I> Flight<E, I> {
     /// Tells flights apart.
     #[must_use]
     pub const fn id(&self) -> u64 {
         self.id
     }
 
+    /// What the store's owner attached to it.
+    #[must_use]
+    pub const fn interest(&self) -> &I {
+        &self.interest
+    }
+
     /// What came of it, once it has landed; `None` if its task died without a word.
     pub async fn wait(&mut self) -> Option<Arc<Landed<E>>> {
         self.landed.wait_for(Option::is_some).await.ok()?.clone()
+    }
+
+    /// Sees to it that the fetch is made although nobody may be left to wait for it.
+    pub fn keep(&self) {
+        // Before this waiter is gone: whoever then counts the waiters must see it.
+        self.kept.store(true, Ordering::Release);
     }
 }
 
 /// The flights under way, and the cells whose fetch failed lately.
 #[derive(Debug)]
-pub(super) struct Flights<E> {
+pub(super) struct Flights<E, I> {
     next_id: u64,
-    by_cell: Map<CellKey, Flight<E>>,
+    by_cell: Map<CellKey, u64>,
+    by_id: Map<u64, Arc<Boarding<E, I>>>,
     failing: Map<CellKey, Failing>,
 }
 
-/// The right to fetch certain cells, and the duty to say what came of it.
+/// The right to fetch the cells of a report, and the duty to say what came of it.
 #[derive(Debug)]
-pub(super) struct Boarding<E> {
+pub(super) struct Boarding<E, I> {
     pub(super) id: u64,
-    pub(super) cells: Vec<CellKey>,
+    pub(super) request: ReportRequest,
     pub(super) tell: watch::Sender<Option<Arc<Landed<E>>>>,
+    pub(super) interest: I,
+    kept: Arc<AtomicBool>,
+}
+
+impl<E, I: Clone> Boarding<E, I> {
+    /// One more waiter.
+    pub(super) fn flight(&self) -> Flight<E, I> {
+        Flight {
+            id: self.id,
+            landed: self.tell.subscribe(),
+            kept: Arc::clone(&self.kept),
+            interest: self.interest.clone(),
+        }
+    }
+}
+
+impl<E, I> Boarding<E, I> {
+    /// Whether it is made although nobody may wait for it.
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept.load(Ordering::Acquire)
+    }
+
+    fn is_wanted(&self) -> bool {
+        // In this order: a waiter that leaves says first that it is to be kept.
+        self.tell.receiver_count() > 0 || self.is_kept()
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,38 +113,76 @@ struct Failing {
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
-impl<E> Flights<E> {
+impl<E, I> Flights<E, I> {
     pub(super) fn new() -> Self {
         Self {
             next_id: 0,
             by_cell: Map::default(),
+            by_id: Map::default(),
             failing: Map::default(),
         }
     }
 
     /// Who is fetching that cell.
-    pub(super) fn of(&self, cell: &CellKey) -> Option<&Flight<E>> {
-        self.by_cell.get(cell)
+    pub(super) fn of(&self, cell: &CellKey) -> Option<&Arc<Boarding<E, I>>> {
+        let id = self.by_cell.get(cell)?;
+        Some(
+            self.by_id
+                .get(id)
+                .expect("a claimed cell's flight is under way"),
+        )
     }
 
-    /// Starts a flight for cells that nobody is fetching.
-    pub(super) fn board(&mut self, cells: Vec<CellKey>) -> (Boarding<E>, Flight<E>) {
-        let (tell, landed) = watch::channel(None);
+    /// Starts a flight for cells that nobody is fetching, which is made even if nobody waits for it where it is `kept`.
+    pub(super) fn board(
+        &mut self,
+        request: ReportRequest,
+        interest: I,
+        kept: bool,
+    ) -> Arc<Boarding<E, I>> {
         let id = self.next_id;
         self.next_id += 1;
-        let flight = Flight { id, landed };
-        self.by_cell
-            .extend(cells.iter().map(|cell| (*cell, flight.clone())));
-        (Boarding { id, cells, tell }, flight)
+        self.by_cell.extend(request.cells().map(|cell| (cell, id)));
+        let boarding = Arc::new(Boarding {
+            id,
+            request,
+            tell: watch::Sender::new(None),
+            interest,
+            kept: Arc::new(AtomicBool::new(kept)),
+        });
+        self.by_id.insert(id, Arc::clone(&boarding));
+        boarding
     }
 
     /// Ends the claim of flight `id` to `cell`; false where a purge has ended it before.
     pub(super) fn release(&mut self, id: u64, cell: &CellKey) -> bool {
-        if self.by_cell.get(cell).is_some_and(|flight| flight.id == id) {
+        if self.by_cell.get(cell) == Some(&id) {
             self.by_cell.remove(cell);
             return true;
         }
         false
+    }
+
+    /// Ends a flight, and the claims that it still has.
+    pub(super) fn end(&mut self, boarding: &Boarding<E, I>) {
+        if self.by_id.remove(&boarding.id).is_none() {
+            return;
+        }
+        for cell in boarding.request.cells() {
+            self.release(boarding.id, &cell);
+        }
+        shrink(&mut self.by_cell);
+        shrink(&mut self.by_id);
+    }
+
+    /// Ends a flight that nobody waits for and that need not be made for its own sake; whether it was one.
+    pub(super) fn end_if_unwanted(&mut self, boarding: &Boarding<E, I>) -> bool {
+        // Nobody joins a flight without the lock that this is called under.
+        let unwanted = !boarding.is_wanted();
+        if unwanted {
+            self.end(boarding);
+        }
+        unwanted
     }
 
     /// Ends every claim to the cells that `forget` picks: whoever asks next asks anew.
@@ -153,6 +225,15 @@ impl<E> Flights<E> {
         const MANY: usize = 10_000;
         if self.failing.len() > MANY {
             self.failing.retain(|_, failing| now < failing.until);
+            shrink(&mut self.failing);
         }
+    }
+}
+
+/// Gives memory back after a burst: a map keeps its size whatever is removed from it.
+fn shrink<K: Eq + Hash, V>(map: &mut Map<K, V>) {
+    const SMALL: usize = 4096;
+    if map.capacity() > SMALL && map.len() < map.capacity() / 4 {
+        map.shrink_to(map.len() * 2);
     }
 }

@@ -23,35 +23,33 @@ type Pages = Cache<PageKey, Arc<Page>, foldhash::fast::RandomState>;
 /// allocator rounds up. Measured by `benches/cells.rs`, as resident memory less what is weighed (moka 0.12, glibc).
 const ENTRY_OVERHEAD: usize = 400;
 
-/// Cells in memory. `E` is why a cell could not be had; waiters share it.
+/// Cells in memory. `E` is why a cell could not be had; waiters share it. `I` is what its owner attaches to each fetch.
 ///
 /// Invariants: a cell is being fetched by one flight at most; only a flight that still holds its claim may fill the cache, so that
 /// what a purge has forgotten cannot come back; a newer cell is never replaced by an older one.
-pub struct CellStore<E> {
+pub struct CellStore<E, I> {
     pages: Pages,
-    flights: Mutex<Flights<E>>,
+    flights: Mutex<Flights<E, I>>,
     landings: AtomicU64,
     epoch: AtomicU64,
 }
 
 /// What a query gets for the cells that it lacks.
 #[derive(Debug)]
-pub struct Claim<E> {
+pub struct Claim<E, I> {
     /// Cells that another flight brought in the meantime.
     pub found: Vec<(CellKey, Cell)>,
     /// Flights under way that bring some of the others.
-    pub joined: Vec<Flight<E>>,
-    /// Flights that the caller must start now.
-    pub boarded: Vec<Boarded<E>>,
+    pub joined: Vec<Flight<E, I>>,
+    /// Flights that the caller must start now, and its views of them.
+    pub boarded: Vec<(Boarded<E, I>, Flight<E, I>)>,
 }
 
-/// A flight for the caller to start: ask for its report, then [`land`](Boarded::land). If it is dropped instead, its waiters learn
-/// that it died, and its cells are free again.
-pub struct Boarded<E> {
-    store: Arc<CellStore<E>>,
-    request: ReportRequest,
-    boarding: Option<Boarding<E>>,
-    flight: Flight<E>,
+/// A flight for the caller to start: [`begin`](Boarded::begin), ask for its report, then [`land`](Boarded::land). If it is dropped
+/// instead, its waiters learn that it died, and its cells are free again.
+pub struct Boarded<E, I> {
+    store: Arc<CellStore<E, I>>,
+    boarding: Arc<Boarding<E, I>>,
 }
 
 /// Which figures to forget.
@@ -79,7 +77,7 @@ impl Purge {
     }
 }
 
-impl<E: Clone + Send + Sync + 'static> CellStore<E> {
+impl<E: Clone, I: Clone> CellStore<E, I> {
     /// A store of at most `max_bytes`, in which nothing stays longer than `longest_use` unchanged.
     #[must_use]
     pub fn new(max_bytes: u64, longest_use: Duration) -> Self {
@@ -133,53 +131,65 @@ impl<E: Clone + Send + Sync + 'static> CellStore<E> {
         self.pages.get(&PageKey::of(key))?.get(key.date)
     }
 
-    /// Claims the `wanted` cells: those that are `good` by now are found, those under way are joined, and the rest is split by `plan`
-    /// into reports for the caller to fetch. What `plan` gives must be the cells that it gets, each once.
-    /// `looked_up_at` is what [`landings`](Self::landings) was before the caller looked.
-    pub fn claim(
+    /// Claims the `wanted` cells: those that are `good` by now are found, those under way are joined, and the rest, once `admit` has
+    /// let in so many, is split by `plan` into reports for the caller to fetch. What `plan` gives must be the cells that it gets, each
+    /// once. `looked_up_at` is what [`landings`](Self::landings) was before the caller looked.
+    ///
+    /// # Errors
+    ///
+    /// What `admit` says; nothing is claimed then.
+    pub fn claim<R>(
         self: &Arc<Self>,
-        wanted: &[CellKey],
+        wanted: impl Iterator<Item = CellKey>,
         looked_up_at: u64,
         good: impl Fn(&CellKey, &Cell) -> bool,
-        plan: impl FnOnce(&[CellKey]) -> Vec<ReportRequest>,
-    ) -> Claim<E> {
+        admit: impl FnOnce(usize) -> Result<(), R>,
+        plan: impl FnOnce(&[CellKey]) -> Vec<(ReportRequest, I)>,
+    ) -> Result<Claim<E, I>, R> {
         let mut found = Vec::new();
-        let mut joined: Vec<Flight<E>> = Vec::new();
+        let mut joined: Vec<Flight<E, I>> = Vec::new();
         let mut mine = Vec::new();
         let mut flights = self.lock();
         let landed = self.landed_since(looked_up_at, good);
         for key in wanted {
-            if let Some(flight) = flights.of(key) {
+            if let Some(flight) = flights.of(&key) {
                 // A report's cells follow one another, so that the last one joined is nearly always the same.
-                let known = joined.last().is_some_and(|last| last.id() == flight.id())
-                    || joined.iter().any(|known| known.id() == flight.id());
+                let known = joined.last().is_some_and(|last| last.id() == flight.id)
+                    || joined.iter().any(|known| known.id() == flight.id);
                 if !known {
-                    joined.push(flight.clone());
+                    joined.push(flight.flight());
                 }
-            } else if let Some(cell) = landed(key) {
-                found.push((*key, cell));
+            } else if let Some(cell) = landed(&key) {
+                found.push((key, cell));
             } else {
-                mine.push(*key);
+                mine.push(key);
             }
         }
-        let boarded = self.board(&mut flights, &mine, plan);
-        Claim {
+        if !mine.is_empty() {
+            admit(mine.len())?;
+        }
+        let boarded = self.board(&mut flights, &mine, plan, false);
+        let boarded = boarded.into_iter().map(|boarded| {
+            let flight = boarded.boarding.flight();
+            (boarded, flight)
+        });
+        Ok(Claim {
             found,
             joined,
-            boarded,
-        }
+            boarded: boarded.collect(),
+        })
     }
 
     /// Claims those of the `stale` cells that are not `good` by now, that nobody is fetching and whose last fetch did not fail just
-    /// now. `looked_up_at`: see [`claim`](Self::claim).
+    /// now, if `admit` lets in so many. They are fetched though nobody waits for them. `looked_up_at`: see [`claim`](Self::claim).
     pub fn claim_refresh(
         self: &Arc<Self>,
         stale: &[CellKey],
-        looked_up_at: u64,
-        now: Timestamp,
+        (looked_up_at, now): (u64, Timestamp),
         good: impl Fn(&CellKey, &Cell) -> bool,
-        plan: impl FnOnce(&[CellKey]) -> Vec<ReportRequest>,
-    ) -> Vec<Boarded<E>> {
+        admit: impl FnOnce(usize) -> bool,
+        plan: impl FnOnce(&[CellKey]) -> Vec<(ReportRequest, I)>,
+    ) -> Vec<Boarded<E, I>> {
         let mut flights = self.lock();
         let landed = self.landed_since(looked_up_at, good);
         let mine: Vec<CellKey> = stale
@@ -188,7 +198,10 @@ impl<E: Clone + Send + Sync + 'static> CellStore<E> {
             .filter(|key| landed(key).is_none())
             .copied()
             .collect();
-        self.board(&mut flights, &mine, plan)
+        if mine.is_empty() || !admit(mine.len()) {
+            return Vec::new();
+        }
+        self.board(&mut flights, &mine, plan, true)
     }
 
     /// Finds the `good` cells that have landed since [`landings`](Self::landings) was `looked_up_at`. For use under the lock.
@@ -207,23 +220,19 @@ impl<E: Clone + Send + Sync + 'static> CellStore<E> {
 
     fn board(
         self: &Arc<Self>,
-        flights: &mut Flights<E>,
+        flights: &mut Flights<E, I>,
         mine: &[CellKey],
-        plan: impl FnOnce(&[CellKey]) -> Vec<ReportRequest>,
-    ) -> Vec<Boarded<E>> {
+        plan: impl FnOnce(&[CellKey]) -> Vec<(ReportRequest, I)>,
+        kept: bool,
+    ) -> Vec<Boarded<E, I>> {
         if mine.is_empty() {
             return Vec::new();
         }
         plan(mine)
             .into_iter()
-            .map(|request| {
-                let (boarding, flight) = flights.board(request.cells().collect());
-                Boarded {
-                    store: Arc::clone(self),
-                    request,
-                    boarding: Some(boarding),
-                    flight,
-                }
+            .map(|(request, interest)| Boarded {
+                store: Arc::clone(self),
+                boarding: flights.board(request, interest, kept),
             })
             .collect()
     }
@@ -258,6 +267,9 @@ impl<E: Clone + Send + Sync + 'static> CellStore<E> {
         }
         // Only now: a query that looks up while figures are being forgotten may still find some, and belongs to what was before.
         self.epoch.fetch_add(1, Ordering::Release);
+        drop(flights);
+        // Frees the pages now rather than with the next look-ups.
+        self.pages.run_pending_tasks();
         purged
     }
 
@@ -300,13 +312,13 @@ impl<E: Clone + Send + Sync + 'static> CellStore<E> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Flights<E>> {
+    fn lock(&self) -> MutexGuard<'_, Flights<E, I>> {
         // Nothing that runs under the lock leaves the flights half-changed.
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<E> fmt::Debug for CellStore<E> {
+impl<E, I> fmt::Debug for CellStore<E, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CellStore")
             .field("pages", &self.pages.entry_count())
@@ -314,28 +326,45 @@ impl<E> fmt::Debug for CellStore<E> {
     }
 }
 
-impl<E: Clone + Send + Sync + 'static> Boarded<E> {
+impl<E: Clone, I: Clone> Boarded<E, I> {
     /// The report to ask for.
     #[must_use]
-    pub const fn request(&self) -> &ReportRequest {
-        &self.request
+    pub fn request(&self) -> &ReportRequest {
+        &self.boarding.request
     }
 
-    /// The flight, to wait for it.
+    /// What was attached to the fetch.
     #[must_use]
-    pub fn flight(&self) -> Flight<E> {
-        self.flight.clone()
+    pub fn interest(&self) -> &I {
+        &self.boarding.interest
+    }
+
+    /// Waits until nobody waits for the fetch any more, and gives its cells up. Not for a fetch that has begun.
+    pub async fn abandoned(&self) {
+        loop {
+            self.boarding.tell.closed().await;
+            if self.boarding.is_kept() {
+                return std::future::pending().await;
+            }
+            // Another waiter may have joined in between.
+            if self.store.lock().end_if_unwanted(&self.boarding) {
+                return;
+            }
+        }
+    }
+
+    /// Begins the fetch, which from then on is made whoever leaves; false if nobody waits for it, so that its cells are given up.
+    #[must_use]
+    pub fn begin(&self) -> bool {
+        !self.store.lock().end_if_unwanted(&self.boarding)
     }
 
     /// Fills the cache with the cells that came, and tells the waiters. A claimed cell that `outcomes` lacks is as good as dead.
-    pub fn land(mut self, outcomes: Vec<(CellKey, Result<Cell, E>)>, now: Timestamp) {
-        let Some(boarding) = self.boarding.take() else {
-            return;
-        };
+    pub fn land(self, outcomes: Vec<(CellKey, Result<Cell, E>)>, now: Timestamp) {
         let mut good = Vec::with_capacity(outcomes.len());
         let mut flights = self.store.lock();
         for (key, outcome) in &outcomes {
-            if !flights.release(boarding.id, key) {
+            if !flights.release(self.boarding.id, key) {
                 continue;
             }
             match outcome {
@@ -346,39 +375,32 @@ impl<E: Clone + Send + Sync + 'static> Boarded<E> {
                 Err(_) => flights.failed(*key, now),
             }
         }
-        for cell in &boarding.cells {
-            flights.release(boarding.id, cell);
-        }
+        flights.end(&self.boarding);
         // Pages are read, changed and written back: the lock makes that one step.
         self.store.fill(good);
         self.store.landings.fetch_add(1, Ordering::Release);
         flights.tidy(now);
         drop(flights);
-        boarding
+        self.boarding
             .tell
             .send_replace(Some(Arc::new(Landed { outcomes })));
     }
 }
 
-impl<E> Drop for Boarded<E> {
+impl<E, I> Drop for Boarded<E, I> {
     fn drop(&mut self) {
-        if let Some(boarding) = self.boarding.take() {
-            let mut flights = self
-                .store
-                .flights
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            for cell in &boarding.cells {
-                flights.release(boarding.id, cell);
-            }
-        }
+        let flights = self.store.flights.lock();
+        // After it has landed there is nothing to end. The last reference goes with this, which tells those who still wait.
+        flights
+            .unwrap_or_else(PoisonError::into_inner)
+            .end(&self.boarding);
     }
 }
 
-impl<E> fmt::Debug for Boarded<E> {
+impl<E, I> fmt::Debug for Boarded<E, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Boarded")
-            .field("flight", &self.flight.id())
+            .field("flight", &self.boarding.id)
             .finish_non_exhaustive()
     }
 }

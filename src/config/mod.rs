@@ -57,6 +57,7 @@ const MAX_DAYS: usize = 366;
 const MAX_ROWS: usize = 200_000;
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 const MAX_IN_FLIGHT: usize = 1024;
+const MAX_QUEUED_CELLS: usize = 500_000;
 
 /// The whole configuration, checked: what each part is told.
 #[derive(Clone, Debug)]
@@ -69,6 +70,8 @@ pub struct Config {
     pub base_bucket: VendorBucket,
     /// Bytes of figures and rendered answers together.
     pub cache_max_bytes: u64,
+    /// How many cells may be claimed and not yet asked for.
+    pub max_queued_cells: usize,
     /// How long figures are good.
     pub freshness: Policy,
     /// The vendor's client.
@@ -191,6 +194,11 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Option<Config> {
     let base_bucket = reader.optional("upstream.base_bucket", value::vendor_bucket);
     let cache_max_bytes = reader.or("cache.max_bytes", CACHE_MAX_BYTES.as_u64(), value::size);
     let freshness = freshness(reader);
+    let max_queued_cells = reader.or(
+        "limits.max_queued_cells",
+        MAX_QUEUED_CELLS,
+        value::count(100_000_000),
+    );
     let http = http::Settings {
         auth: access::auth(reader, purpose, &customers),
         customers,
@@ -211,6 +219,7 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Option<Config> {
     Some(Config {
         listen,
         admin_listen,
+        max_queued_cells,
         base_bucket: base_bucket.or_else(|| VendorBucket::from_minutes(15))?,
         cache_max_bytes,
         freshness,

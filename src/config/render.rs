@@ -95,7 +95,8 @@ impl Config {
         table.value("max_days", self.http.max_days)?;
         table.value("max_rows", self.http.max_rows)?;
         table.duration("request_timeout", self.http.request_timeout)?;
-        table.value("max_in_flight", self.http.max_in_flight)
+        table.value("max_in_flight", self.http.max_in_flight)?;
+        table.value("max_queued_cells", self.max_queued_cells)
     }
 
     fn sites(&self, table: &mut Lines<'_, '_>) -> fmt::Result {

@@ -83,6 +83,7 @@ fn idle_service(settings: &Settings) -> TrafficService {
             max_sites: 50,
             max_days: 31,
         },
+        max_queued_cells: 500_000,
         max_bytes: 1 << 20,
     };
     let upstream = Upstream::new(upstream, Arc::clone(&directory), clock.clone()).unwrap();

@@ -108,8 +108,10 @@ async fn answer(
     let patience = parts.settings.request_timeout;
     let _shown = state.queries().begin(caller, id, Arc::clone(progress));
     let service = &parts.service;
+    // Without authentication, all callers are one client.
+    let client = caller.name.clone().unwrap_or_default();
     let answer = service
-        .answer(key.query(), *partial, patience, progress)
+        .answer(key.query(), &client, *partial, patience, progress)
         .await?;
     let presented = Presented::of(key.query(), answer, question.format).await?;
     if let Some(rendered) = presented.to_keep() {

@@ -40,12 +40,28 @@ pub struct Answer {
 /// Why there is no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Unanswered {
-    /// The answers under way take all the memory that there is for them.
+    /// The answers under way take all the memory that there is for them, or the queue for the vendor is full.
     #[error("no room for the answer")]
     NoRoom,
+    /// The query lacks more cells than may ever be queued.
+    #[error("{} cells are missing, and {} may be queued", .0.cells, .0.allowed)]
+    TooManyMissing(TooManyMissing),
     /// The vendor could not be had.
     #[error(transparent)]
     Upstream(#[from] Arc<UpstreamError>),
+}
+
+/// A query that lacks more cells than may ever be queued for the vendor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyMissing {
+    /// How many cells it lacks.
+    pub cells: usize,
+    /// How many may be queued.
+    pub allowed: usize,
+    /// How many sites it asks for.
+    pub sites: usize,
+    /// How many cells it needs of each site and day: at least 1.
+    pub cells_of_a_day: usize,
 }
 
 /// What is known of a site.

@@ -14,6 +14,9 @@ use crate::domain::timeline::row_count;
 const UNIT: usize = 1024;
 /// Queries that need less take nothing: how many of them there may be at once is bounded elsewhere.
 const MODEST: usize = 128 * 1024;
+/// What a missing cell takes while it is brought: its key while it is claimed and planned, and its outcome on the way to the query.
+/// Measured by `benches/queue.rs`.
+const MISSING_CELL: usize = 160;
 /// What stands beside the figures of a row: whether it is shown, and its time, as such and as text.
 const BESIDE_FIGURES: usize = 48;
 /// The state of a content coding and the pieces on their way, of an answer that may be written as it is sent.
@@ -29,6 +32,8 @@ pub(super) struct Budget {
 /// What a query needs, in bytes, while it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Needs {
+    /// For bringing those of its cells that are missing: all of them, as long as nobody has looked.
+    missing: usize,
     /// For the cells that it is rolled up from.
     cells: usize,
     /// For its rows, until they are sent.
@@ -38,6 +43,7 @@ pub(super) struct Needs {
 /// What a query has of the budget while its rows are not made yet.
 #[derive(Debug)]
 pub(super) struct Room {
+    missing: Option<OwnedSemaphorePermit>,
     cells: Option<OwnedSemaphorePermit>,
     rows: Share,
 }
@@ -52,6 +58,7 @@ impl Needs {
         let figures = size_of::<f64>() * query.metrics.len();
         let rows = row_count(query).saturating_mul(figures + BESIDE_FIGURES);
         Self {
+            missing: cells.saturating_mul(MISSING_CELL),
             cells: cells.saturating_mul(size_of::<Option<Cell>>()),
             rows: if rows > MODEST { rows + CODING } else { rows },
         }
@@ -73,8 +80,10 @@ impl Budget {
     ///
     /// What needs more than there is at all takes all of it, so that nothing is too large to be answered alone.
     pub(super) async fn take(&self, needs: Needs, deadline: Instant) -> Option<Room> {
+        // What many small queries miss is bounded by the queue for the vendor.
         if needs.cells.saturating_add(needs.rows) <= MODEST {
             return Some(Room {
+                missing: None,
                 cells: None,
                 rows: Share::default(),
             });
@@ -84,20 +93,37 @@ impl Budget {
             units.min(self.all)
         };
         let rows = units(needs.rows);
-        let all = units(needs.cells).saturating_add(rows).min(self.all);
+        let kept = units(needs.cells).saturating_add(rows).min(self.all);
+        let all = units(needs.missing).saturating_add(kept).min(self.all);
         let taken = Arc::clone(&self.units).acquire_many_owned(all);
         let mut taken = timeout_at(deadline, taken).await.ok()?.ok()?;
         Some(Room {
-            cells: taken.split((all - rows) as usize),
+            missing: taken.split((all - kept) as usize),
+            cells: taken.split((kept - rows) as usize),
             rows: Share(Some(Arc::new(taken))),
         })
     }
 }
 
 impl Room {
+    /// Gives back what so many missing cells do not need: most queries lack few.
+    pub(super) fn shrink_to_missing(&mut self, cells: usize) {
+        let Some(permit) = &mut self.missing else {
+            return;
+        };
+        let needed = cells.saturating_mul(MISSING_CELL).div_ceil(UNIT);
+        let spare = permit.num_permits().saturating_sub(needed);
+        drop(permit.split(spare));
+    }
+
+    /// Gives back what bringing the missing cells took.
+    pub(super) fn gathered(&mut self) {
+        self.missing = None;
+    }
+
     /// Gives back what the cells had, which are not needed any more.
     pub(super) fn without_cells(self) -> Share {
-        drop(self.cells);
+        drop((self.missing, self.cells));
         self.rows
     }
 }
@@ -136,7 +162,8 @@ mod tests {
 
     /// What needs half of the budget of these tests, most of it for its cells.
     const HALF: Needs = Needs {
-        cells: 3 * MIB,
+        missing: MIB,
+        cells: 2 * MIB,
         rows: 2 * MIB,
     };
 
@@ -202,6 +229,7 @@ mod tests {
         for bytes in [0, MIB as u64] {
             let budget = Budget::new(bytes);
             let largest = Needs {
+                missing: usize::MAX,
                 cells: usize::MAX,
                 rows: usize::MAX,
             };

@@ -1,23 +1,27 @@
-//! Fetching what the cache lacks: each cell once, by tasks that no caller can stop.
+//! Fetching what the cache lacks: each cell once, by tasks that no caller can stop once they have begun.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
-use super::inventory::Wanted;
+use super::inventory::{Missing, Places};
 use super::progress::Progress;
+use super::queue::{Queue, Queued, Refusal};
+use super::rank;
 use crate::cache::{Boarded, CellStore, Flight};
 use crate::clock::Clock;
 use crate::domain::batch::{Bounds, reports};
-use crate::domain::cell::{Cell, CellKey};
+use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::rollup::CellGrid;
-use crate::upstream::{Fetched, Upstream, UpstreamError};
+use crate::upstream::{Class, Client, Fetched, Interest, Stake, Upstream, UpstreamError};
 
 /// The cells held in memory; waiters share the vendor's errors.
-pub(super) type Cells = CellStore<Arc<UpstreamError>>;
+pub(super) type Cells = CellStore<Arc<UpstreamError>, Interest>;
 
 /// The cache and the vendor behind it.
 #[derive(Debug)]
@@ -25,13 +29,14 @@ pub(super) struct Engine {
     pub(super) cells: Arc<Cells>,
     pub(super) upstream: Upstream,
     pub(super) bounds: Bounds,
+    pub(super) queue: Arc<Queue>,
     pub(super) clock: Clock,
 }
 
 /// What came of waiting for a query's missing cells.
 #[derive(Debug, Default)]
-pub(super) struct Haul {
-    /// How many cells were haul for.
+pub(super) struct Gathered {
+    /// How many cells were waited for.
     pub(super) cells: usize,
     /// How many of these came, from the vendor or from another query's fetch.
     pub(super) brought: usize,
@@ -39,136 +44,241 @@ pub(super) struct Haul {
     pub(super) collapsed: bool,
     /// Whether cells past their TTL serve because the vendor failed.
     pub(super) fell_back: bool,
-    /// Where cells could not be had: the site (its place in the query), and why.
-    pub(super) failures: Vec<(usize, Arc<UpstreamError>)>,
+    /// Where cells could not be had, and the worst reason for each site (its place in the query).
+    pub(super) failures: BTreeMap<usize, Arc<UpstreamError>>,
+}
+
+/// A query's grid while its missing cells come in.
+struct Gathering<'a> {
+    places: Places<'a>,
+    grid: &'a mut CellGrid,
+    missing: Missing,
+    gathered: Gathered,
+}
+
+/// What [`Engine::gather`] is told of the query that it works for.
+pub(super) struct Wish<'a> {
+    /// Who asks.
+    pub(super) client: &'a Client,
+    /// See [`CellStore::claim`].
+    pub(super) looked_up_at: u64,
+    /// How long the query may wait.
+    pub(super) deadline: Instant,
+    /// Where to tell how far the reports are.
+    pub(super) progress: &'a Progress,
 }
 
 impl Engine {
-    /// Brings the `wanted` cells into `grid`, as they arrive, until `deadline` at the latest. `looked_up_at`: see
-    /// [`CellStore::claim`].
-    pub(super) async fn bring(
+    /// Brings the `missing` cells into `grid`, as they arrive, until the deadline at the latest.
+    ///
+    /// # Errors
+    ///
+    /// If the queue takes no more cells; nothing is fetched then.
+    pub(super) async fn gather(
         self: &Arc<Self>,
-        wanted: Vec<Wanted>,
+        missing: Missing,
+        places: Places<'_>,
         grid: &mut CellGrid,
-        looked_up_at: u64,
         good: impl Fn(&CellKey, &Cell) -> bool,
-        deadline: Instant,
-        progress: &Progress,
-    ) -> Haul {
-        let mut haul = Haul::default();
-        let wanted = self.spare_failing(wanted, grid, &mut haul);
-        if wanted.is_empty() {
-            return haul;
+        wish: Wish<'_>,
+    ) -> Result<Gathered, Refusal> {
+        let mut gathering = Gathering {
+            places,
+            grid,
+            missing,
+            gathered: Gathered::default(),
+        };
+        self.spare_failing(&mut gathering);
+        let cells = gathering.missing.len();
+        if cells == 0 {
+            return Ok(gathering.gathered);
         }
-        haul.cells = wanted.len();
-        let keys: Vec<CellKey> = wanted.iter().map(|wanted| wanted.key).collect();
-        let claim = self.cells.claim(&keys, looked_up_at, good, |missing| {
-            reports(missing, self.bounds)
-        });
-        haul.collapsed = !claim.joined.is_empty();
+        if cells > self.queue.max() {
+            return Err(Refusal::TooMany);
+        }
+        gathering.gathered.cells = cells;
+        let stake = Stake {
+            client: Arc::clone(wish.client),
+            class: Class::Caller,
+        };
+        let mut queued = None;
+        let claim = self.cells.claim(
+            gathering.missing.places().map(|place| places.key(place)),
+            wish.looked_up_at,
+            good,
+            |cells| {
+                queued = Some(self.queue.admit(wish.client, cells)?);
+                Ok(())
+            },
+            |missing| self.plan(missing, &stake),
+        )?;
+        gathering.gathered.collapsed = !claim.joined.is_empty();
         let mut flights = claim.joined;
-        for boarded in claim.boarded {
-            flights.push(boarded.flight());
-            self.launch(boarded, Purpose::Answer);
+        for flight in &flights {
+            flight.interest().add(&stake);
         }
-        let mut open: HashMap<CellKey, Wanted, foldhash::fast::RandomState> = wanted
-            .into_iter()
-            .map(|wanted| (wanted.key, wanted))
-            .collect();
+        for (boarded, flight) in claim.boarded {
+            flights.push(flight);
+            self.launch(boarded, queued.as_mut(), Class::Caller);
+        }
         for (key, cell) in claim.found {
-            settle(&mut open, &key, Ok(cell), grid, &mut haul);
+            gathering.settle(&key, Ok(cell));
         }
-        progress.wait_for(flights.len());
+        wish.progress.wait_for(flights.len());
         let span = tracing::info_span!(target: "pitaya::span", "vendor", reports = flights.len());
-        let lost = await_flights(flights, deadline, progress, |key, outcome| {
-            settle(&mut open, key, outcome.clone(), grid, &mut haul);
+        let lost = await_flights(flights, wish.deadline, wish.progress, |key, outcome| {
+            gathering.settle(key, outcome.clone());
         })
         .instrument(span)
         .await;
-        for key in open.keys().copied().collect::<Vec<_>>() {
-            settle(&mut open, &key, Err(Arc::clone(&lost)), grid, &mut haul);
-        }
-        haul
+        gathering.give_up(&lost);
+        Ok(gathering.gathered)
     }
 
-    /// Fetches the `stale` cells behind the answer. `looked_up_at` and `good`: see [`CellStore::claim`].
+    /// Fetches the `stale` cells behind the answer to that client, where the queue takes them. `looked_up_at` and `good`: see
+    /// [`CellStore::claim`].
     pub(super) fn refresh(
         self: &Arc<Self>,
         stale: &[CellKey],
+        client: &Client,
         looked_up_at: u64,
         good: impl Fn(&CellKey, &Cell) -> bool,
     ) {
         if stale.is_empty() {
             return;
         }
-        let plan = |cells: &[CellKey]| reports(cells, self.bounds);
-        let now = self.clock.now();
-        for boarded in self
-            .cells
-            .claim_refresh(stale, looked_up_at, now, good, plan)
-        {
-            self.launch(boarded, Purpose::Refresh);
+        let stake = Stake {
+            client: Arc::clone(client),
+            class: Class::Refresh,
+        };
+        let mut queued = None;
+        let boarded = self.cells.claim_refresh(
+            stale,
+            (looked_up_at, self.clock.now()),
+            good,
+            |cells| {
+                queued = self.queue.admit(client, cells).ok();
+                if queued.is_none() {
+                    count_refresh("skipped");
+                }
+                queued.is_some()
+            },
+            |missing| self.plan(missing, &stake),
+        );
+        for boarded in boarded {
+            self.launch(boarded, queued.as_mut(), Class::Refresh);
         }
     }
 
-    /// Serves the fallback of cells whose fetch failed a moment ago: nobody waits for a vendor that is known to be down.
-    fn spare_failing(
-        &self,
-        wanted: Vec<Wanted>,
-        grid: &mut CellGrid,
-        haul: &mut Haul,
-    ) -> Vec<Wanted> {
-        let with_fallback: Vec<CellKey> = wanted
-            .iter()
-            .filter(|wanted| wanted.fallback.is_some())
-            .map(|wanted| wanted.key)
-            .collect();
-        if with_fallback.is_empty() {
-            return wanted;
-        }
-        let failing = self.cells.backing_off(&with_fallback, self.clock.now());
-        let mut failing = failing.into_iter();
-        wanted
+    fn plan(&self, missing: &[CellKey], stake: &Stake) -> Vec<(ReportRequest, Interest)> {
+        reports(missing, self.bounds)
             .into_iter()
-            .filter_map(|mut wanted| {
-                let Some(cell) = wanted.fallback.take() else {
-                    return Some(wanted);
-                };
-                if failing.next() == Some(true) {
-                    grid.set(wanted.index, cell);
-                    haul.fell_back = true;
-                    return None;
-                }
-                wanted.fallback = Some(cell);
-                Some(wanted)
-            })
+            .map(|request| (request, Interest::new(stake.clone())))
             .collect()
     }
 
-    fn launch(self: &Arc<Self>, boarded: Boarded<Arc<UpstreamError>>, purpose: Purpose) {
+    /// Serves the fallback of cells whose fetch failed a moment ago: nobody waits for a vendor that is known to be down.
+    fn spare_failing(&self, gathering: &mut Gathering<'_>) {
+        let with_fallback = gathering.missing.with_fallback();
+        if with_fallback.is_empty() {
+            return;
+        }
+        let keys: Vec<CellKey> = with_fallback
+            .iter()
+            .map(|place| gathering.places.key(*place))
+            .collect();
+        let failing = self.cells.backing_off(&keys, self.clock.now());
+        for (place, failing) in with_fallback.into_iter().zip(failing) {
+            if failing {
+                gathering.fall_back(place);
+            }
+        }
+    }
+
+    /// Fetches a report in a task of its own when its turn comes, unless nobody waits for it any more.
+    fn launch(
+        self: &Arc<Self>,
+        boarded: Boarded<Arc<UpstreamError>, Interest>,
+        queued: Option<&mut Queued>,
+        class: Class,
+    ) {
+        let queued = queued.expect("cells are claimed only once the queue has taken them");
+        let queued = queued.split(boarded.request().cells().count());
         let engine = Arc::clone(self);
         tokio::spawn(async move {
-            let fetched = engine.upstream.fetch(boarded.request()).await;
-            if let Purpose::Refresh = purpose {
-                let outcome = if fetched.failures.is_empty() {
+            let turn = tokio::select! {
+                turn = engine.upstream.turn(boarded.interest().clone()) => turn,
+                () = boarded.abandoned() => return count_dropped(),
+            };
+            if !boarded.begin() {
+                return count_dropped();
+            }
+            drop(queued);
+            // Boxed, so that a task is small while it queues.
+            let fetch = Box::pin(engine.upstream.fetch_in_turn(boarded.request(), turn));
+            let fetched = fetch.await;
+            if class == Class::Refresh {
+                count_refresh(if fetched.failures.is_empty() {
                     "success"
                 } else {
                     "failure"
-                };
-                metrics::counter!("pitaya_cache_refreshes_total", "outcome" => outcome)
-                    .increment(1);
+                });
             }
             boarded.land(outcomes(fetched), engine.clock.now());
         });
     }
 }
 
-#[derive(Clone, Copy)]
-enum Purpose {
-    /// Somebody waits for it.
-    Answer,
-    /// It replaces cells that are past their TTL.
-    Refresh,
+impl Gathering<'_> {
+    /// Puts what came of a cell where it belongs.
+    fn settle(&mut self, key: &CellKey, outcome: Result<Cell, Arc<UpstreamError>>) {
+        let Some(place) = self.places.of(key) else {
+            return;
+        };
+        match outcome {
+            Ok(cell) => {
+                if self.missing.take(place) {
+                    self.grid.set(place, cell);
+                    self.gathered.brought += 1;
+                }
+            }
+            Err(error) => self.fail(place, error),
+        }
+    }
+
+    fn fail(&mut self, place: usize, error: Arc<UpstreamError>) {
+        if self.fall_back(place) || !self.missing.take(place) {
+            return;
+        }
+        let failures = &mut self.gathered.failures;
+        match failures.entry(self.places.site(place)) {
+            Entry::Occupied(known) if rank(known.get()) <= rank(&error) => {}
+            Entry::Occupied(mut known) => *known.get_mut() = error,
+            Entry::Vacant(vacant) => {
+                vacant.insert(error);
+            }
+        }
+    }
+
+    /// Serves what is past its TTL, where there is something.
+    fn fall_back(&mut self, place: usize) -> bool {
+        let Some(cell) = self.missing.fallback(place) else {
+            return false;
+        };
+        let missing = self.missing.take(place);
+        if missing {
+            self.grid.set(place, cell);
+            self.gathered.fell_back = true;
+        }
+        missing
+    }
+
+    /// Ends the wait for whatever has not come.
+    fn give_up(&mut self, lost: &Arc<UpstreamError>) {
+        for place in self.missing.places().collect::<Vec<_>>() {
+            self.fail(place, Arc::clone(lost));
+        }
+    }
 }
 
 fn outcomes(fetched: Fetched) -> Vec<(CellKey, Result<Cell, Arc<UpstreamError>>)> {
@@ -181,56 +291,47 @@ fn outcomes(fetched: Fetched) -> Vec<(CellKey, Result<Cell, Arc<UpstreamError>>)
     cells.chain(failures).collect()
 }
 
-/// Puts what came of a wanted cell where it belongs.
-fn settle(
-    open: &mut HashMap<CellKey, Wanted, foldhash::fast::RandomState>,
-    key: &CellKey,
-    outcome: Result<Cell, Arc<UpstreamError>>,
-    grid: &mut CellGrid,
-    haul: &mut Haul,
-) {
-    let Some(wanted) = open.remove(key) else {
-        return;
-    };
-    match (outcome, wanted.fallback) {
-        (Ok(cell), _) => {
-            grid.set(wanted.index, cell);
-            haul.brought += 1;
-        }
-        (Err(_), Some(cell)) => {
-            grid.set(wanted.index, cell);
-            haul.fell_back = true;
-        }
-        (Err(error), None) => haul.failures.push((wanted.site, error)),
-    }
-}
-
-/// Waits for all flights at once, and says why what is still missing then is missing.
+/// Waits for all flights at once, and says why what is still missing then is missing. Flights that outlast the deadline are kept, so
+/// that the next query finds their figures.
 async fn await_flights(
-    flights: Vec<Flight<Arc<UpstreamError>>>,
+    flights: Vec<Flight<Arc<UpstreamError>, Interest>>,
     deadline: Instant,
     progress: &Progress,
     mut arrived: impl FnMut(&CellKey, &Result<Cell, Arc<UpstreamError>>),
 ) -> Arc<UpstreamError> {
-    let mut waiting = JoinSet::new();
-    for mut flight in flights {
-        waiting.spawn(async move { flight.wait().await });
-    }
+    let mut flights = flights;
+    let mut waiting: FuturesUnordered<_> = flights
+        .iter_mut()
+        .map(|flight| async move { (flight.wait().await, flight) })
+        .collect();
     loop {
-        match timeout_at(deadline, waiting.join_next()).await {
-            Err(_) => return Arc::new(UpstreamError::Timeout),
+        match timeout_at(deadline, waiting.next()).await {
+            Err(_) => break,
             Ok(None) => {
                 return Arc::new(UpstreamError::Internal(
                     "a fetch ended without an outcome".to_owned(),
                 ));
             }
-            Ok(Some(Ok(Some(landed)))) => {
+            Ok(Some((Some(landed), _))) => {
                 progress.one_is_done();
                 for (key, outcome) in landed.outcomes() {
                     arrived(key, outcome);
                 }
             }
-            Ok(Some(_)) => tracing::error!("a fetch died without an outcome"),
+            Ok(Some((None, _))) => tracing::error!("a fetch died without an outcome"),
         }
     }
+    drop(waiting);
+    for flight in &flights {
+        flight.keep();
+    }
+    Arc::new(UpstreamError::StillFetching)
+}
+
+fn count_refresh(outcome: &'static str) {
+    metrics::counter!("pitaya_cache_refreshes_total", "outcome" => outcome).increment(1);
+}
+
+fn count_dropped() {
+    metrics::counter!("pitaya_cache_reports_dropped_total").increment(1);
 }

@@ -1,38 +1,119 @@
 //! What the cache has of a query: what can be used, what must be fetched, what should be refreshed.
 
+use std::collections::HashMap;
+
+use fixedbitset::FixedBitSet;
 use jiff::Timestamp;
 
 use super::calendar::Calendar;
 use super::fetch::Cells;
 use super::prospects::Prospects;
 use crate::domain::cell::{Cell, CellKey};
+use crate::domain::dates::add_days;
 use crate::domain::freshness::{Policy, Standing};
-use crate::domain::plan::Plan;
+use crate::domain::plan::{Plan, Series};
 use crate::domain::query::Query;
 use crate::domain::rollup::CellGrid;
 
-/// A cell that has to be waited for: where it goes, and what there is of it.
-#[derive(Debug)]
-pub(super) struct Wanted {
-    pub(super) key: CellKey,
-    /// Where it goes in the grid.
-    pub(super) index: usize,
-    /// Where its site stands in the query.
-    pub(super) site: usize,
-    /// What may serve in its place if the vendor fails.
-    pub(super) fallback: Option<Cell>,
-}
-
-/// The state of a query's cells after the first look into the cache.
+/// The state of a query's cells after the first look into the cache. Cells are known by their places in the grid.
 #[derive(Debug)]
 pub(super) struct Inventory {
     pub(super) grid: CellGrid,
-    /// In the order of series, site and date.
-    pub(super) wanted: Vec<Wanted>,
+    pub(super) missing: Missing,
     /// Cells that are in the grid though past their TTL, to be refreshed behind the answer.
     pub(super) stale: Vec<CellKey>,
     /// How many cells the query needs: those of days that have begun.
     pub(super) needed: usize,
+}
+
+/// The cells that have to be waited for. There may be hundreds of thousands, so that each is a bit.
+#[derive(Debug)]
+pub(super) struct Missing {
+    /// By place in the grid.
+    cells: FixedBitSet,
+    /// What may serve instead if the vendor fails, by place in the grid.
+    fallbacks: HashMap<usize, Cell, foldhash::fast::RandomState>,
+}
+
+/// Which cell belongs where in a query's grid.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places<'a> {
+    query: &'a Query,
+    series: &'a [Series],
+}
+
+impl<'a> Places<'a> {
+    pub(super) fn new(query: &'a Query, plan: &'a Plan) -> Self {
+        Self {
+            query,
+            series: plan.series(),
+        }
+    }
+
+    /// The cell at a place.
+    pub(super) fn key(&self, place: usize) -> CellKey {
+        let (sites, dates) = (self.query.sites.len(), self.query.dates.len());
+        let (series, date) = (self.series[place / dates / sites], place % dates);
+        let days = i32::try_from(date).expect("a query's days are few");
+        CellKey {
+            customer: self.query.customer,
+            site: self.query.sites[self.site(place)],
+            metric: series.metric,
+            bucket: series.bucket,
+            date: add_days(self.query.dates.from(), days),
+        }
+    }
+
+    /// Which of the query's sites a place is of.
+    pub(super) fn site(&self, place: usize) -> usize {
+        place / self.query.dates.len() % self.query.sites.len()
+    }
+
+    /// The place of a cell; `None` for one that the query does not need.
+    pub(super) fn of(&self, key: &CellKey) -> Option<usize> {
+        let series = Series {
+            metric: key.metric,
+            bucket: key.bucket,
+        };
+        let series = self.series.iter().position(|known| *known == series)?;
+        let site = self.query.sites.binary_search(&key.site).ok()?;
+        let dates = self.query.dates;
+        if key.customer != self.query.customer || !dates.contains(key.date) {
+            return None;
+        }
+        let days = key.date.since(dates.from()).ok()?.get_days();
+        let date = usize::try_from(days).ok()?;
+        Some((series * self.query.sites.len() + site) * dates.len() + date)
+    }
+}
+
+impl Missing {
+    /// How many cells.
+    pub(super) fn len(&self) -> usize {
+        self.cells.count_ones(..)
+    }
+
+    /// The places of the cells, ascending: in the order of series, site and date.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
+        self.cells.ones()
+    }
+
+    /// Whether a place is still missing, which from now on it is not.
+    pub(super) fn take(&mut self, place: usize) -> bool {
+        let was = self.cells.contains(place);
+        self.cells.remove(place);
+        was
+    }
+
+    /// The places of the cells that have a fallback.
+    pub(super) fn with_fallback(&self) -> Vec<usize> {
+        self.fallbacks.keys().copied().collect()
+    }
+
+    /// What may serve at a place instead of what could not be had.
+    pub(super) fn fallback(&mut self, place: usize) -> Option<Cell> {
+        self.fallbacks.remove(&place)
+    }
 }
 
 impl Inventory {
@@ -44,9 +125,14 @@ impl Inventory {
         cells: &Cells,
         now: Timestamp,
     ) -> Self {
+        let size = plan.series().len() * query.sites.len() * query.dates.len();
         let mut grid = CellGrid::new(plan.series().len(), query.sites.len(), query.dates.len());
+        let mut missing = Missing {
+            cells: FixedBitSet::with_capacity(size),
+            fallbacks: HashMap::default(),
+        };
         let mut prospects = Prospects::new(calendar, policy, query.dates.len());
-        let (mut wanted, mut stale, mut needed) = (Vec::new(), Vec::new(), 0);
+        let (mut stale, mut needed) = (Vec::new(), 0);
         for (series_index, series) in plan.series().iter().enumerate() {
             for (site_index, site) in query.sites.iter().enumerate() {
                 let begun = calendar.begun(site_index);
@@ -63,34 +149,79 @@ impl Inventory {
                         return;
                     }
                     let index = grid.index(series_index, site_index, date_index);
-                    let key = CellKey { date, ..first };
                     let known = cell.map(|cell| {
                         let prospect = prospects.of(&cell, site_index, date_index, date);
                         (policy.standing(prospect.expires_at, now), cell)
                     });
-                    let fallback = match known {
+                    match known {
                         Some((Standing::Fresh, cell)) => return grid.set(index, cell),
                         Some((Standing::Revalidate, cell)) => {
-                            stale.push(key);
+                            stale.push(CellKey { date, ..first });
                             return grid.set(index, cell);
                         }
-                        Some((Standing::IfError, cell)) => Some(cell),
-                        Some((Standing::Expired, _)) | None => None,
-                    };
-                    wanted.push(Wanted {
-                        key,
-                        index,
-                        site: site_index,
-                        fallback,
-                    });
+                        Some((Standing::IfError, cell)) => {
+                            missing.fallbacks.insert(index, cell);
+                        }
+                        Some((Standing::Expired, _)) | None => {}
+                    }
+                    missing.cells.insert(index);
                 });
             }
         }
         Self {
             grid,
-            wanted,
+            missing,
             stale,
             needed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::bucket::{Bucket, VendorBucket};
+    use crate::domain::metric::Metric;
+    use crate::domain::query::{DateExpression, Fill, GroupBy};
+    use crate::domain::site::{CustomerId, SiteId};
+
+    proptest! {
+        #[test]
+        fn each_place_has_one_cell_and_each_cell_one_place(sites in 1..9_u64, days in 1..40_i32) {
+            let from = jiff::civil::date(2026, 1, 20);
+            let range = format!("{from}..{}", add_days(from, days - 1));
+            let DateExpression::Range(dates) = range.parse().unwrap() else { panic!("{range}") };
+            let query = Query {
+                customer: CustomerId::new(1).unwrap(),
+                sites: (1..=sites).filter_map(|id| SiteId::new(id * id)).collect(),
+                dates,
+                metrics: vec![Metric::Entrances, Metric::Occupancy, Metric::CaptureRate],
+                bucket: Bucket::Day,
+                hours: "00:00-24:00".parse().unwrap(),
+                group_by: GroupBy::Site,
+                fill: Fill::Null,
+            };
+            let plan = Plan::new(&query, VendorBucket::HOUR);
+            let grid = CellGrid::new(plan.series().len(), query.sites.len(), query.dates.len());
+            let places = Places::new(&query, &plan);
+
+            for series in 0..plan.series().len() {
+                for site in 0..query.sites.len() {
+                    for (date, day) in dates.iter().enumerate() {
+                        let place = grid.index(series, site, date);
+                        let key = places.key(place);
+
+                        prop_assert_eq!(key.metric, plan.series()[series].metric);
+                        prop_assert_eq!((key.site, key.date), (query.sites[site], day));
+                        prop_assert_eq!(places.site(place), site);
+                        prop_assert_eq!(places.of(&key), Some(place));
+                    }
+                }
+            }
+            let other = CellKey { date: add_days(from, days), ..places.key(0) };
+            prop_assert_eq!(places.of(&other), None);
         }
     }
 }

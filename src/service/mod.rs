@@ -7,10 +7,13 @@ mod fetch;
 mod inventory;
 mod progress;
 mod prospects;
+mod queue;
 mod summary;
 
 pub use crate::cache::{AnswerKey, RenderedAnswer};
-pub use answer::{Answer, CacheOutcome, Forward, SiteError, SiteInfo, Stale, Timings, Unanswered};
+pub use answer::{
+    Answer, CacheOutcome, Forward, SiteError, SiteInfo, Stale, Timings, TooManyMissing, Unanswered,
+};
 pub use budget::Share;
 pub use progress::Progress;
 
@@ -28,8 +31,9 @@ use tokio::time::Instant;
 
 use self::budget::{Budget, Needs};
 use self::calendar::Calendar;
-use self::fetch::{Engine, Haul};
-use self::inventory::Inventory;
+use self::fetch::{Engine, Gathered, Wish};
+use self::inventory::{Inventory, Places};
+use self::queue::{Queue, Refusal};
 use self::summary::Summary;
 use crate::cache::{AnswerStore, CellStore, Purge};
 use crate::clock::Clock;
@@ -44,7 +48,7 @@ use crate::domain::query::{Partial, Query};
 use crate::domain::rollup::roll_up;
 use crate::domain::site::{CustomerId, SiteId};
 use crate::domain::zone::DaySpan;
-use crate::upstream::{Upstream, UpstreamError, UpstreamStatus};
+use crate::upstream::{Client, Upstream, UpstreamError, UpstreamStatus};
 
 /// What the service is told by the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +61,8 @@ pub struct Settings {
     pub bounds: Bounds,
     /// How many bytes of figures and rendered answers may be held together.
     pub max_bytes: u64,
+    /// How many cells may be claimed and not yet asked for.
+    pub max_queued_cells: usize,
 }
 
 /// Rendered answers get one part in so many of the memory, figures the rest: an answer can be made again without the vendor.
@@ -104,6 +110,7 @@ impl TrafficService {
                 cells,
                 upstream,
                 bounds: settings.bounds,
+                queue: Arc::new(Queue::new(settings.max_queued_cells)),
                 clock: clock.clone(),
             }),
             policy: settings.policy,
@@ -114,15 +121,17 @@ impl TrafficService {
         }
     }
 
-    /// The answer to `query`, after `patience` at the latest; fetches go on behind it. `progress` tells meanwhile how far they are.
+    /// The answer to a `query` of `client`, after `patience` at the latest; fetches go on behind it. `progress` tells meanwhile how far
+    /// they are.
     ///
     /// # Errors
     ///
-    /// [`Unanswered::NoRoom`] if so much else is being answered that there is no memory for it, else why a figure could not be had,
-    /// where `partial` denies an answer without it.
+    /// [`Unanswered::NoRoom`] if so much else is being answered or fetched that there is no memory for it,
+    /// [`Unanswered::TooManyMissing`] if there never is, else why a figure could not be had, where `partial` denies an answer without it.
     pub async fn answer(
         &self,
         query: &Query,
+        client: &Client,
         partial: Partial,
         patience: Duration,
         progress: &Progress,
@@ -131,7 +140,7 @@ impl TrafficService {
         let plan = Plan::new(query, self.base_bucket);
         // Who waits here has asked nobody for anything yet: no fetch, and no other query but for room, waits for it.
         let room = self.budget.take(Needs::of(query, &plan), deadline).await;
-        let room = room.ok_or(Unanswered::NoRoom)?;
+        let mut room = room.ok_or(Unanswered::NoRoom)?;
         let began = Instant::now();
         let now = self.clock.now();
         let epoch = self.engine.cells.epoch();
@@ -140,7 +149,7 @@ impl TrafficService {
         let span = tracing::info_span!(target: "pitaya::span", "plan");
         let Inventory {
             mut grid,
-            wanted,
+            missing,
             stale,
             needed,
         } = span.in_scope(|| {
@@ -157,15 +166,34 @@ impl TrafficService {
             let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
             now < self.policy.expires_at(key.date, day, cell.fetched_at())
         };
-        self.engine.refresh(&stale, looked_up_at, good);
+        room.shrink_to_missing(missing.len());
+        self.engine.refresh(&stale, client, looked_up_at, good);
         let planned = Instant::now();
 
-        let haul = self
+        let lacks = missing.len();
+        let wish = Wish {
+            client,
+            looked_up_at,
+            deadline,
+            progress,
+        };
+        let places = Places::new(query, &plan);
+        let gathered = self
             .engine
-            .bring(wanted, &mut grid, looked_up_at, good, deadline, progress)
+            .gather(missing, places, &mut grid, good, wish)
             .await;
+        let gathered = gathered.map_err(|refusal| match refusal {
+            Refusal::Full => Unanswered::NoRoom,
+            Refusal::TooMany => Unanswered::TooManyMissing(TooManyMissing {
+                cells: lacks,
+                allowed: self.engine.queue.max(),
+                sites: query.sites.len(),
+                cells_of_a_day: plan.series().len(),
+            }),
+        })?;
+        room.gathered();
         let fetched = Instant::now();
-        if let (Partial::Deny, Some(error)) = (partial, worst(&haul.failures)) {
+        if let (Partial::Deny, Some(error)) = (partial, worst(&gathered)) {
             return Err(error.into());
         }
 
@@ -185,7 +213,7 @@ impl TrafficService {
             let rolled = spawn_blocking(roll).await;
             rolled.map_err(|error| Arc::new(UpstreamError::Internal(error.to_string())))?
         };
-        let outcome = outcome(&haul, needed, !stale.is_empty());
+        let outcome = outcome(&gathered, needed, !stale.is_empty());
         count(outcome);
         // Counted before they are read: a name that comes in between makes the answer one of before.
         let names = self.engine.upstream.names_learned();
@@ -195,7 +223,7 @@ impl TrafficService {
             as_of: summary.as_of.unwrap_or(now),
             provisional_from: summary.provisional_from,
             expires_at: summary.expires_at,
-            errors: site_errors(query, haul.failures),
+            errors: site_errors(query, gathered.failures),
             share,
             outcome,
             epoch: epoch + names,
@@ -210,15 +238,24 @@ impl TrafficService {
     /// The rendered answer to a question, if one is kept and all its figures are within their TTL at `now`.
     #[must_use]
     pub fn rendered(&self, key: &AnswerKey, now: Timestamp) -> Option<Arc<RenderedAnswer>> {
-        let epoch = self.engine.cells.epoch() + self.engine.upstream.names_learned();
-        let answer = self.answers.get(key, now, epoch)?;
+        let answer = self.answers.get(key, now, self.epoch())?;
         self.hits.increment(1);
         Some(answer)
     }
 
     /// Keeps a rendered answer for as long as its figures are good. Not for answers that lack something or are stale.
     pub fn keep_rendered(&self, key: Arc<AnswerKey>, answer: Arc<RenderedAnswer>) {
-        self.answers.put(key, answer);
+        let epoch = answer.epoch;
+        self.answers.put(Arc::clone(&key), answer);
+        // Looked at only now: a purge from now on finds it, and one before shows here.
+        if epoch != self.epoch() {
+            self.answers.forget(&key, epoch);
+        }
+    }
+
+    /// Counts the changes that no rendered answer outlives: purges, and names learned.
+    fn epoch(&self) -> u64 {
+        self.engine.cells.epoch() + self.engine.upstream.names_learned()
     }
 
     /// Keeps `bytes` beside `answer`, as the same in another content coding.
@@ -269,12 +306,14 @@ impl TrafficService {
         sites: Option<&BTreeSet<SiteId>>,
         dates: Option<DateRange>,
     ) -> u64 {
-        let customers = customers.iter().copied().collect();
-        self.engine.cells.purge(&Purge {
-            customers,
+        let purged = self.engine.cells.purge(&Purge {
+            customers: customers.iter().copied().collect(),
             sites: sites.cloned(),
             dates,
-        })
+        });
+        // Answers of before are not served any more: what they hold is freed.
+        self.answers.retain(self.epoch());
+        purged
     }
 
     /// What the configuration says of sites.
@@ -302,6 +341,10 @@ impl TrafficService {
         metrics::gauge!("pitaya_cache_bytes", "kind" => "cells")
             .set(gauge(self.engine.cells.bytes()));
         metrics::gauge!("pitaya_cache_bytes", "kind" => "answers").set(gauge(self.answers.bytes()));
+        let queued = self.engine.queue.cells();
+        metrics::gauge!("pitaya_cache_queued_cells").set(gauge(queued as u64));
+        metrics::gauge!("pitaya_cache_bytes", "kind" => "queued")
+            .set(gauge((queued * queue::CELL_BYTES) as u64));
     }
 
     fn site_infos(&self, query: &Query) -> Vec<SiteInfo> {
@@ -336,12 +379,8 @@ fn zone_name(zone: Option<&TimeZone>) -> Option<String> {
 }
 
 /// One error for each site that failed, ascending.
-fn site_errors(query: &Query, failures: Vec<(usize, Arc<UpstreamError>)>) -> Vec<SiteError> {
-    let mut by_site: BTreeMap<usize, Arc<UpstreamError>> = BTreeMap::new();
-    for (site, error) in failures {
-        by_site.entry(site).or_insert(error);
-    }
-    by_site
+fn site_errors(query: &Query, failures: BTreeMap<usize, Arc<UpstreamError>>) -> Vec<SiteError> {
+    failures
         .into_iter()
         .map(|(site, error)| SiteError {
             site: query.sites[site],
@@ -350,9 +389,15 @@ fn site_errors(query: &Query, failures: Vec<(usize, Arc<UpstreamError>)>) -> Vec
         .collect()
 }
 
-/// The failure to tell the caller of, where there are several: the one that most needs somebody to act.
-fn worst(failures: &[(usize, Arc<UpstreamError>)]) -> Option<Arc<UpstreamError>> {
-    let rank = |error: &UpstreamError| match error {
+/// The failure to tell the caller of, where there are several.
+fn worst(gathered: &Gathered) -> Option<Arc<UpstreamError>> {
+    let errors = gathered.failures.values();
+    errors.min_by_key(|error| rank(error)).cloned()
+}
+
+/// How badly a failure needs somebody to act: the worst is 0.
+fn rank(error: &UpstreamError) -> u8 {
+    match error {
         UpstreamError::Internal(_) => 0,
         UpstreamError::Credentials(_) => 1,
         UpstreamError::Status(_)
@@ -364,30 +409,26 @@ fn worst(failures: &[(usize, Arc<UpstreamError>)]) -> Option<Arc<UpstreamError>>
         UpstreamError::Timeout | UpstreamError::ConnectTimeout => 3,
         UpstreamError::Throttled { .. } => 4,
         UpstreamError::CircuitOpen { .. } => 5,
-    };
-    failures
-        .iter()
-        .map(|(_, error)| error)
-        .min_by_key(|error| rank(error))
-        .cloned()
+        UpstreamError::StillFetching => 6,
+    }
 }
 
-fn outcome(haul: &Haul, needed: usize, revalidating: bool) -> CacheOutcome {
-    let forward = match haul.cells {
+fn outcome(gathered: &Gathered, needed: usize, revalidating: bool) -> CacheOutcome {
+    let forward = match gathered.cells {
         0 => Forward::Hit,
         // What only a failing vendor left us with came from the cache after all.
-        _ if haul.brought == 0 && haul.fell_back => Forward::Hit,
+        _ if gathered.brought == 0 && gathered.fell_back => Forward::Hit,
         cells if cells == needed => Forward::Miss,
         _ => Forward::Partial,
     };
-    let stale = if haul.fell_back {
+    let stale = if gathered.fell_back {
         Some(Stale::IfError)
     } else {
         revalidating.then_some(Stale::WhileRevalidate)
     };
     CacheOutcome {
         forward,
-        collapsed: haul.collapsed,
+        collapsed: gathered.collapsed,
         stale,
     }
 }
@@ -428,6 +469,14 @@ pub fn describe_metrics() {
     describe_counter!(
         "pitaya_cache_refreshes_total",
         "Reports fetched behind an answer, by outcome."
+    );
+    describe_counter!(
+        "pitaya_cache_reports_dropped_total",
+        "Queued reports that were dropped, since nobody waited for them any more."
+    );
+    describe_gauge!(
+        "pitaya_cache_queued_cells",
+        "Cells that are claimed and not yet asked for."
     );
     describe_counter!(
         "pitaya_cache_evictions_total",

@@ -11,7 +11,8 @@ use super::error::StartError;
 use super::learned::Learned;
 use super::limits::Limits;
 use super::outcome::Outcome;
-use super::report::{Attempts, Cost, Failure, Job, Reporter};
+use super::places::{Class, Interest, Stake};
+use super::report::{Attempts, Cost, Failure, Job, Reporter, Turn};
 use super::search::Search;
 use super::settings::Settings;
 use super::status::UpstreamStatus;
@@ -51,13 +52,29 @@ impl Upstream {
         })
     }
 
+    /// Waits until it is the turn of a report that has not been asked for; dropping the future gives the turn up. Nothing but the
+    /// interest in it decides how long that takes.
+    pub async fn turn(&self, interest: Interest) -> Turn {
+        self.reporter.turn(interest).await
+    }
+
+    /// [`fetch_in_turn`](Self::fetch_in_turn) at once, for a client that has the vendor to itself.
+    pub async fn fetch(&self, request: &ReportRequest) -> Fetched {
+        let stake = Stake {
+            client: "".into(),
+            class: Class::Caller,
+        };
+        let turn = self.turn(Interest::new(stake)).await;
+        self.fetch_in_turn(request, turn).await
+    }
+
     /// Every cell of `request`, either brought or within a failure. It splits, resolves and tries again as needed. It begins no
     /// attempt after the configured deadline, but where it asks for a report's parts: that goes on, so that the next caller profits.
-    pub async fn fetch(&self, request: &ReportRequest) -> Fetched {
+    pub async fn fetch_in_turn(&self, request: &ReportRequest, turn: Turn) -> Fetched {
         if request.sites.is_empty() || request.metrics.is_empty() {
             return Fetched::default();
         }
-        let job = self.reporter.job(request);
+        let job = self.reporter.job(request, turn);
         let outcome = self.parts(&job, request, Attempts::Full).await;
         telemetry::cells(outcome.cells.len());
         Fetched {

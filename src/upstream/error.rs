@@ -11,6 +11,9 @@ pub enum UpstreamError {
     /// No connection within the configured time for one.
     #[error("the connection to the vendor was not made in time")]
     ConnectTimeout,
+    /// The caller's time was up before the fetch was done, which goes on.
+    #[error("the fetch takes longer than the caller may wait")]
+    StillFetching,
     /// The connection could not be made, was reset, or ended within the body.
     #[error("the connection to the vendor failed: {0}")]
     Connection(String),
@@ -75,6 +78,7 @@ impl UpstreamError {
             // A redirect is a matter of the URL, and that is the same for all.
             Self::Status(300..400)
             | Self::ConnectTimeout
+            | Self::StillFetching
             | Self::Connection(_)
             | Self::Throttled { .. }
             | Self::CircuitOpen { .. }
@@ -92,6 +96,7 @@ impl UpstreamError {
             | Self::Throttled { .. }
             | Self::Status(500..) => true,
             Self::Status(_)
+            | Self::StillFetching
             | Self::CircuitOpen { .. }
             | Self::Untrusted(_)
             | Self::Undecodable(_)

@@ -1,7 +1,7 @@
 //! The vendor, and nobody else knows it: its protocol, tokens, quirks and limits.
 //!
 //! `client` turns a rectangle of cells into reports within `limits`, and asks for what of a failed one can be had as `search` says;
-//! `report` makes the attempts, past `throttle`, `circuit` and `tokens`, over `transport`; `wire` reads the answers; `settle` credits
+//! `report` makes the attempts, past `throttle`, `circuit`, `places` and `tokens`, over `transport`; `wire` reads the answers; `settle` credits
 //! their rows to sites, which `resolve` tells apart with what was `learned`; `cells` makes cells of them.
 
 mod cells;
@@ -13,6 +13,7 @@ mod error;
 mod learned;
 mod limits;
 mod outcome;
+mod places;
 mod report;
 mod resolve;
 mod search;
@@ -28,6 +29,8 @@ mod wire;
 
 pub use client::Upstream;
 pub use error::{StartError, UpstreamError};
+pub use places::{Class, Client, Interest, Stake};
+pub use report::Turn;
 pub use settings::Settings;
 pub use status::{CircuitState, TokenState, UpstreamStatus};
 pub use telemetry::describe_metrics;

@@ -112,7 +112,9 @@ pub(super) fn token_state(state: TokenState) {
 
 fn outcome(error: &UpstreamError) -> &'static str {
     match error {
-        UpstreamError::Timeout | UpstreamError::ConnectTimeout => "timeout",
+        UpstreamError::Timeout | UpstreamError::ConnectTimeout | UpstreamError::StillFetching => {
+            "timeout"
+        }
         UpstreamError::Connection(_) => "connection",
         UpstreamError::Throttled { .. } => "throttled",
         UpstreamError::CircuitOpen { .. } => "circuit_open",

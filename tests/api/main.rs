@@ -12,6 +12,7 @@ mod cache_model;
 mod ci;
 mod document;
 mod edges;
+mod fairness;
 mod faults;
 mod metrics;
 mod pages;

@@ -7,7 +7,7 @@ use crate::domain::metric::{MetricSet, VendorMetric};
 
 #[test]
 fn what_was_refreshed_while_a_query_looked_is_not_refreshed_again() {
-    let store: Arc<CellStore<()>> = Arc::new(CellStore::new(1 << 20, Duration::from_hours(1)));
+    let store: Arc<CellStore<(), ()>> = Arc::new(CellStore::new(1 << 20, Duration::from_hours(1)));
     let request = ReportRequest {
         customer: CustomerId::new(1).unwrap(),
         sites: vec![SiteId::new(1).unwrap()],
@@ -20,10 +20,10 @@ fn what_was_refreshed_while_a_query_looked_is_not_refreshed_again() {
     let refresh = |looked_up_at, good| {
         store.claim_refresh(
             &stale,
-            looked_up_at,
-            now,
+            (looked_up_at, now),
             |_, _| good,
-            |_| vec![request.clone()],
+            |_| true,
+            |_| vec![(request.clone(), ())],
         )
     };
     let looked_up_at = store.landings();
@@ -45,7 +45,7 @@ fn what_was_refreshed_while_a_query_looked_is_not_refreshed_again() {
 #[test]
 fn whoever_finds_a_figure_while_it_is_being_forgotten_belongs_to_what_was_before() {
     const SITES: u64 = 2000;
-    let store: Arc<CellStore<()>> = Arc::new(CellStore::new(64 << 20, Duration::from_hours(1)));
+    let store: Arc<CellStore<(), ()>> = Arc::new(CellStore::new(64 << 20, Duration::from_hours(1)));
     let customer = CustomerId::new(1).unwrap();
     let key = |site| CellKey {
         customer,

@@ -9,6 +9,7 @@ use crate::domain::dates::DateRange;
 use crate::domain::query::{GroupBy, Query};
 use crate::domain::timeline::row_count;
 use crate::http::Settings;
+use crate::service::TooManyMissing;
 
 /// A query that is over a limit. `Display` is for callers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +31,47 @@ pub struct TooLarge {
     pub way_out: String,
     /// The parameters to change.
     pub faults: Vec<ParameterFault>,
+}
+
+impl TooLarge {
+    /// A query that lacks more than the queue for the vendor may hold.
+    pub(in crate::http) fn of_missing(missing: TooManyMissing) -> Self {
+        let TooManyMissing {
+            cells,
+            allowed,
+            sites,
+            cells_of_a_day,
+        } = missing;
+        // As if nothing were cached, so that the advice holds whatever is evicted meanwhile.
+        let days = allowed / cells_of_a_day / sites;
+        let (parameter, way_out) = if days > 0 {
+            let of = Grouped(sites);
+            let advice = format!(
+                "at most {} days of these {of} sites at a time",
+                Grouped(days)
+            );
+            (DATES, advice)
+        } else {
+            let sites = Grouped(allowed / cells_of_a_day);
+            (
+                SITES,
+                format!("at most {sites} sites and one day at a time"),
+            )
+        };
+        Self {
+            limit: "max_queued_cells",
+            unit: "figures (one metric of a site and day) that are not cached",
+            allowed,
+            asked: cells,
+            faults: vec![ParameterFault {
+                parameter: parameter.name.to_owned(),
+                detail: format!(
+                    "lacks {cells} cells, but limits.max_queued_cells = {allowed}; ask for {way_out}"
+                ),
+            }],
+            way_out,
+        }
+    }
 }
 
 /// Checks `query` against the limits of one query.

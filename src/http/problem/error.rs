@@ -115,6 +115,7 @@ impl ApiError {
                 UpstreamError::Credentials(_) => Some(CREDENTIALS_RETRY),
                 UpstreamError::Timeout
                 | UpstreamError::ConnectTimeout
+                | UpstreamError::StillFetching
                 | UpstreamError::Connection(_)
                 | UpstreamError::Status(_)
                 | UpstreamError::Untrusted(_)
@@ -143,10 +144,11 @@ impl ApiError {
 #[must_use]
 pub const fn public_detail(error: &UpstreamError) -> &'static str {
     match error {
-        UpstreamError::Timeout => {
-            "The vendor did not answer in time; the fetch goes on, so try again soon."
+        UpstreamError::StillFetching => {
+            "The figures did not come in time; the fetch goes on, so try again soon."
         }
         UpstreamError::ConnectTimeout => "The connection to the vendor was not made in time.",
+        UpstreamError::Timeout => "The vendor did not answer in time.",
         UpstreamError::Connection(_) => "The connection to the vendor failed.",
         UpstreamError::Throttled { .. } => "The vendor asks us to call it less often for now.",
         UpstreamError::CircuitOpen { .. } => {
@@ -167,6 +169,7 @@ impl From<Unanswered> for ApiError {
     fn from(unanswered: Unanswered) -> Self {
         match unanswered {
             Unanswered::NoRoom => Self::Overloaded,
+            Unanswered::TooManyMissing(missing) => TooLarge::of_missing(missing).into(),
             Unanswered::Upstream(error) => Self::Upstream(error),
         }
     }

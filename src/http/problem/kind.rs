@@ -75,7 +75,9 @@ impl ProblemKind {
     #[must_use]
     pub const fn of_upstream(error: &UpstreamError) -> Self {
         match error {
-            UpstreamError::Timeout | UpstreamError::ConnectTimeout => Self::UpstreamTimeout,
+            UpstreamError::Timeout
+            | UpstreamError::ConnectTimeout
+            | UpstreamError::StillFetching => Self::UpstreamTimeout,
             UpstreamError::Throttled { .. } | UpstreamError::CircuitOpen { .. } => {
                 Self::UpstreamUnavailable
             }

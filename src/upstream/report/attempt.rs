@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use url::Url;
 
 use super::reading::{self, Unread};
@@ -59,15 +59,13 @@ impl Reporter {
         if let Some(retry_after) = self.circuit.refuses(Instant::now()) {
             return Err(is_open(retry_after));
         }
-        let _permit = loop {
+        let _place = loop {
             self.wait_for_throttle(job).await.map_err(Stop::NotAsked)?;
-            let permit = timeout_at(job.deadline(), self.permits.acquire()).await;
-            let Ok(Ok(permit)) = permit else {
-                return Err(Stop::NotAsked(UpstreamError::Timeout));
-            };
+            let place = self.place(job).await;
+            let place = place.ok_or(Stop::NotAsked(UpstreamError::Timeout))?;
             // Others may have been throttled while this one queued; it must not keep their place while it waits.
             if self.throttle.remaining(Instant::now()).is_none() {
-                break permit;
+                break place;
             }
         };
         // Only now, since a short-lived token may expire while its report queues.

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
-use tokio::sync::{OnceCell, Semaphore};
-use tokio::time::Instant;
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, timeout_at};
 use tower::retry::budget::{Budget, TpsBudget};
 
 use self::attempt::Stop;
@@ -21,6 +21,7 @@ use super::cells::Times;
 use super::circuit::Circuit;
 use super::error::{Blame, StartError, UpstreamError};
 use super::limits::is_minimal;
+use super::places::{Entry, Interest, Place, Places};
 use super::settings::Settings;
 use super::status::UpstreamStatus;
 use super::telemetry;
@@ -52,7 +53,7 @@ pub(super) struct Reporter {
     circuit: Circuit,
     throttle: Throttle,
     budget: TpsBudget,
-    permits: Semaphore,
+    places: Places,
     directory: Arc<SiteDirectory>,
     clock: Clock,
 }
@@ -60,6 +61,9 @@ pub(super) struct Reporter {
 /// What one fetch has cost and found so far, over all its reports.
 pub(super) struct Job {
     deadline: Mutex<Instant>,
+    interest: Interest,
+    /// The place that it began with, until its first call takes it.
+    first_place: Mutex<Option<Place>>,
     calls: AtomicU32,
     succeeded: AtomicBool,
     /// All that is fetched.
@@ -76,6 +80,14 @@ pub(super) struct Cost {
     is_limited: AtomicBool,
     /// Whether the circuit knows that it failed.
     counted: AtomicBool,
+}
+
+/// A fetch's turn to call the vendor.
+#[derive(Debug)]
+pub struct Turn {
+    interest: Interest,
+    /// None where the vendor must not be called now, and the fetch will fail for that.
+    place: Option<Place>,
 }
 
 /// A whole, well-formed answer, and when it was true.
@@ -132,10 +144,12 @@ impl Job {
         *deadline = to.max(*deadline);
     }
 
-    /// Whether `wait`, which the vendor asks for, leaves enough time for the call that comes after it: at least as much as the wait
-    /// itself takes. Whoever has less would wait long for what then comes too late.
+    /// Whether `wait`, which the vendor asks for, leaves enough time for the call that comes after it.
     fn affords(&self, wait: Duration) -> bool {
-        wait <= self.deadline().saturating_duration_since(Instant::now()) / 2
+        affords(
+            self.deadline().saturating_duration_since(Instant::now()),
+            wait,
+        )
     }
 
     /// Report calls made so far.
@@ -147,6 +161,12 @@ impl Job {
     pub(super) fn has_succeeded(&self) -> bool {
         self.succeeded.load(Ordering::Relaxed)
     }
+}
+
+/// Whether a wait leaves at least as much of the time that is left for the call after it as it takes itself. A longer one would end
+/// in a call that comes too late.
+fn affords(left: Duration, wait: Duration) -> bool {
+    wait <= left / 2
 }
 
 impl Reporter {
@@ -166,7 +186,7 @@ impl Reporter {
             circuit: Circuit::new(),
             throttle: Throttle::default(),
             budget: TpsBudget::new(BUDGET_WINDOW, BUDGET_FLOOR_PER_SECOND, BUDGET_SHARE),
-            permits: Semaphore::new(settings.max_concurrency.clamp(1, Semaphore::MAX_PERMITS)),
+            places: Places::new(settings.max_concurrency),
             settings,
             directory,
             clock,
@@ -178,10 +198,35 @@ impl Reporter {
         self.settings.max_concurrency.max(1)
     }
 
+    /// Waits for the turn of a fetch that has not begun: until the vendor's throttle ends, and then for a place. If the vendor
+    /// must not be called for so long that the fetch will fail for it, its turn is now.
+    pub(super) async fn turn(&self, interest: Interest) -> Turn {
+        let place = loop {
+            if self.circuit.refuses(Instant::now()).is_some() {
+                break None;
+            }
+            if let Some(wait) = self.throttle.remaining(Instant::now()) {
+                if !affords(self.settings.deadline, wait) {
+                    break None;
+                }
+                tokio::time::sleep(wait).await;
+                continue;
+            }
+            let place = self.places.acquire(&interest, Entry::New).await;
+            // Others may have been throttled meanwhile.
+            if self.throttle.remaining(Instant::now()).is_none() {
+                break Some(place);
+            }
+        };
+        Turn { interest, place }
+    }
+
     /// A fetch of `request` that begins now.
-    pub(super) fn job(&self, request: &ReportRequest) -> Job {
+    pub(super) fn job(&self, request: &ReportRequest, turn: Turn) -> Job {
         Job {
             deadline: Mutex::new(Instant::now() + self.settings.deadline),
+            interest: turn.interest,
+            first_place: Mutex::new(turn.place),
             calls: AtomicU32::new(0),
             succeeded: AtomicBool::new(false),
             request: request.clone(),
@@ -210,6 +255,20 @@ impl Reporter {
             circuit: self.circuit.state(),
             tokens: self.tokens.state(),
         }
+    }
+
+    /// A place for the next call of `job`, which has one already if it is its first; `None` at its deadline.
+    async fn place(&self, job: &Job) -> Option<Place> {
+        let first = job
+            .first_place
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if first.is_some() {
+            return first;
+        }
+        let place = self.places.acquire(&job.interest, Entry::Begun);
+        timeout_at(job.deadline(), place).await.ok()
     }
 
     /// The answer to `request`, after as many attempts as it takes and may take.

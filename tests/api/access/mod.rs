@@ -38,12 +38,12 @@ fn hash(key: &str) -> String {
     hex::encode(Sha256::digest(key))
 }
 
-fn client(name: &str, keys: &[&str], rest: &str) -> String {
+pub(crate) fn client(name: &str, keys: &[&str], rest: &str) -> String {
     let hashes: Vec<_> = keys.iter().map(|key| hash(key)).collect();
     format!("[[clients]]\nname = {name:?}\nkey_sha256 = {hashes:?}\n{rest}\n")
 }
 
-fn with_file(toml: &str) -> Setup {
+pub(crate) fn with_file(toml: &str) -> Setup {
     Setup::default()
         .with("AUTH", "required")
         .with("UPSTREAM__CUSTOMER_IDS", "123,124")

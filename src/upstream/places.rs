@@ -1,0 +1,391 @@
+//! The places at the vendor: how many reports are in flight at once, and which one goes next.
+//!
+//! The client that was served longest ago goes first, so that a report waits for at most one report of each other client, however
+//! long their queues are. Callers go before refreshes. Within a client's queue, reports that have begun go before those that have not.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, oneshot};
+
+/// The name of a client, as far as turns are concerned; callers without authentication share one.
+pub type Client = Arc<str>;
+
+/// Why a report is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A caller waits for it.
+    Caller,
+    /// It replaces figures past their TTL, which serve meanwhile.
+    Refresh,
+}
+
+/// One client's reason to have a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stake {
+    /// Whose.
+    pub client: Client,
+    /// Why.
+    pub class: Class,
+}
+
+/// Everybody's reasons to have a report. They may become more while it waits for its turn; cloning shares them.
+#[derive(Clone, Debug)]
+pub struct Interest(Arc<Stakes>);
+
+#[derive(Debug)]
+struct Stakes {
+    all: Mutex<Vec<Stake>>,
+    grown: Notify,
+}
+
+impl Interest {
+    /// The interest of one client.
+    #[must_use]
+    pub fn new(stake: Stake) -> Self {
+        Self(Arc::new(Stakes {
+            all: Mutex::new(vec![stake]),
+            grown: Notify::new(),
+        }))
+    }
+
+    /// Adds a client's reason, so that the report also waits in that client's queue.
+    pub fn add(&self, stake: &Stake) {
+        let mut all = self.lock();
+        if !all.contains(stake) {
+            all.push(stake.clone());
+            drop(all);
+            self.0.grown.notify_waiters();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Stake>> {
+        self.0.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a report joins its client's queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// At the end.
+    New,
+    /// Before those that have not begun.
+    Begun,
+}
+
+/// The places at the vendor. Cloning shares them.
+#[derive(Clone, Debug)]
+pub(super) struct Places(Arc<Mutex<Lines>>);
+
+/// A place at the vendor, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place(Places);
+
+/// A waiting report. It may stand in several queues, and is called from whichever comes first.
+type Ticket = Arc<Mutex<Option<oneshot::Sender<()>>>>;
+
+/// There is no free place while a report waits.
+#[derive(Debug, Default)]
+struct Lines {
+    free: usize,
+    callers: Line,
+    refreshes: Line,
+    /// When each client was given a place last, as a count of all places given. Clients are configured, and so they are few.
+    served: HashMap<Client, u64>,
+    given: u64,
+    /// Tickets of reports that have stopped waiting since the last sweep, at least.
+    left: usize,
+}
+
+/// The queues of one class, by client; none is empty.
+#[derive(Debug, Default)]
+struct Line(BTreeMap<Client, VecDeque<Ticket>>);
+
+/// So many tickets may outlive their reports before they are swept out.
+const MANY_LEFT: usize = 256;
+
+impl Places {
+    /// So many places; at least one.
+    pub(super) fn new(places: usize) -> Self {
+        Self(Arc::new(Mutex::new(Lines {
+            free: places.max(1),
+            ..Lines::default()
+        })))
+    }
+
+    /// Waits for a place, in the turns of everybody in `interest`, also those who join while it waits.
+    pub(super) async fn acquire(&self, interest: &Interest, entry: Entry) -> Place {
+        let (call, called) = oneshot::channel();
+        let ticket: Ticket = Arc::new(Mutex::new(Some(call)));
+        let mut waiting = Waiting {
+            places: Some(self),
+            called,
+        };
+        let mut stakes = 0;
+        loop {
+            // Made before the stakes are read, so that none is missed.
+            let grown = interest.0.grown.notified();
+            {
+                let mut lines = self.lock();
+                let all = interest.lock();
+                if stakes == 0 && lines.free > 0 {
+                    lines.free -= 1;
+                    lines.serve(&all[0].client);
+                    return waiting.succeed();
+                }
+                for stake in &all[stakes..] {
+                    lines.of(stake.class).enter(&stake.client, &ticket, entry);
+                }
+                stakes = all.len();
+            }
+            tokio::select! {
+                biased;
+                _ = &mut waiting.called => return waiting.succeed(),
+                () = grown => {}
+            }
+        }
+    }
+
+    /// Gives a place to the report whose turn it is.
+    fn release(&self) {
+        loop {
+            let mut lines = self.lock();
+            let Some(call) = lines.next() else {
+                lines.free += 1;
+                return;
+            };
+            drop(lines);
+            // A report that stopped waiting just now leaves the place to the next.
+            if call.send(()).is_ok() {
+                return;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+/// A report while it waits. If it stops waiting just when its turn comes, it passes its place on.
+struct Waiting<'a> {
+    /// `None` once it has its place.
+    places: Option<&'a Places>,
+    called: oneshot::Receiver<()>,
+}
+
+impl Waiting<'_> {
+    fn succeed(&mut self) -> Place {
+        let places = self.places.take();
+        Place(places.expect("a report gets one place").clone())
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let Some(places) = self.places else { return };
+        self.called.close();
+        if self.called.try_recv().is_ok() {
+            places.release();
+        } else {
+            places.lock().one_left();
+        }
+    }
+}
+
+impl Lines {
+    fn of(&mut self, class: Class) -> &mut Line {
+        match class {
+            Class::Caller => &mut self.callers,
+            Class::Refresh => &mut self.refreshes,
+        }
+    }
+
+    /// Whose turn it is.
+    fn next(&mut self) -> Option<oneshot::Sender<()>> {
+        let served = &self.served;
+        let next = self.callers.next(served);
+        let (client, call) = next.or_else(|| self.refreshes.next(served))?;
+        self.serve(&client);
+        Some(call)
+    }
+
+    fn serve(&mut self, client: &Client) {
+        self.given += 1;
+        self.served.insert(Arc::clone(client), self.given);
+    }
+
+    fn one_left(&mut self) {
+        self.left += 1;
+        let held = self.callers.len() + self.refreshes.len();
+        if self.left > MANY_LEFT && self.left > held / 2 {
+            self.left = 0;
+            self.callers.sweep();
+            self.refreshes.sweep();
+        }
+    }
+}
+
+impl Line {
+    fn enter(&mut self, client: &Client, ticket: &Ticket, entry: Entry) {
+        let queue = self.0.entry(Arc::clone(client)).or_default();
+        match entry {
+            Entry::New => queue.push_back(Arc::clone(ticket)),
+            Entry::Begun => queue.push_front(Arc::clone(ticket)),
+        }
+    }
+
+    /// The first waiting report of the client that was served longest ago.
+    fn next(&mut self, served: &HashMap<Client, u64>) -> Option<(Client, oneshot::Sender<()>)> {
+        loop {
+            let longest_ago = |client: &&Client| served.get(*client);
+            let client = Arc::clone(self.0.keys().min_by_key(longest_ago)?);
+            let queue = self.0.get_mut(&client).expect("it is one of the keys");
+            let call = std::iter::from_fn(|| queue.pop_front()).find_map(|ticket| take(&ticket));
+            if queue.is_empty() {
+                self.0.remove(&client);
+            }
+            if let Some(call) = call {
+                return Some((client, call));
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.0.values().map(VecDeque::len).sum()
+    }
+
+    /// Drops the tickets of reports that do not wait any more.
+    fn sweep(&mut self) {
+        self.0.retain(|_, queue| {
+            queue.retain(waits);
+            queue.shrink_to_fit();
+            !queue.is_empty()
+        });
+    }
+}
+
+/// The way to call a waiting report; `None` if it does not wait any more.
+fn take(ticket: &Ticket) -> Option<oneshot::Sender<()>> {
+    let call = lock(ticket).take()?;
+    (!call.is_closed()).then_some(call)
+}
+
+fn waits(ticket: &Ticket) -> bool {
+    lock(ticket).as_ref().is_some_and(|call| !call.is_closed())
+}
+
+fn lock(ticket: &Ticket) -> MutexGuard<'_, Option<oneshot::Sender<()>>> {
+    ticket.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use futures_util::future::BoxFuture;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn interest(client: u8, class: Class) -> Interest {
+        Interest::new(stake(client, class))
+    }
+
+    fn stake(client: u8, class: Class) -> Stake {
+        Stake {
+            client: client.to_string().into(),
+            class,
+        }
+    }
+
+    #[test]
+    fn a_place_that_comes_just_when_a_report_gives_up_goes_to_the_next() {
+        let places = Places::new(1);
+        let [one, two, three] = [1, 2, 3].map(|client| interest(client, Class::Caller));
+        let place = places.acquire(&one, Entry::New).now_or_never().unwrap();
+        let mut second = Box::pin(places.acquire(&two, Entry::New));
+        let mut third = Box::pin(places.acquire(&three, Entry::New));
+        assert!((&mut second).now_or_never().is_none());
+        assert!((&mut third).now_or_never().is_none());
+
+        drop(place);
+        drop(second);
+
+        assert!(third.now_or_never().is_some());
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Wait(u8, Class),
+        Join(usize, u8, Class),
+        Leave(usize),
+        Finish(usize),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let class = || prop::sample::select(vec![Class::Caller, Class::Refresh]);
+        let step = prop_oneof![
+            4 => (0..4_u8, class()).prop_map(|(client, class)| Step::Wait(client, class)),
+            1 => (any::<usize>(), 0..4_u8, class()).prop_map(|(at, client, class)| Step::Join(at, client, class)),
+            1 => any::<usize>().prop_map(Step::Leave),
+            3 => any::<usize>().prop_map(Step::Finish),
+        ];
+        prop::collection::vec(step, 0..80)
+    }
+
+    /// Something of a list, if it has anything.
+    fn pick<T>(list: &mut Vec<T>, at: usize) -> Option<T> {
+        (!list.is_empty()).then(|| list.swap_remove(at % list.len()))
+    }
+
+    proptest! {
+        #[test]
+        fn no_place_is_lost_or_given_twice_and_callers_go_first(all in 1..4_usize, steps in steps()) {
+            let places = Places::new(all);
+            let mut waiting: Vec<(Interest, BoxFuture<'_, Place>)> = Vec::new();
+            let mut held: Vec<Place> = Vec::new();
+            let wait = |interest: Interest| -> (Interest, BoxFuture<'_, Place>) {
+                let (places, asker) = (places.clone(), interest.clone());
+                (interest, async move { places.acquire(&asker, Entry::New).await }.boxed())
+            };
+
+            for step in steps {
+                match step {
+                    Step::Wait(client, class) => waiting.push(wait(interest(client, class))),
+                    Step::Join(at, client, class) if !waiting.is_empty() => {
+                        let at = at % waiting.len();
+                        waiting[at].0.add(&stake(client, class));
+                    }
+                    Step::Join(..) => {}
+                    Step::Leave(at) => drop(pick(&mut waiting, at)),
+                    Step::Finish(at) => drop(pick(&mut held, at)),
+                }
+                let before = held.len();
+                let mut given = Vec::new();
+                waiting.retain_mut(|(interest, place)| match place.now_or_never() {
+                    Some(place) => {
+                        held.push(place);
+                        given.push(interest.clone());
+                        false
+                    }
+                    None => true,
+                });
+                let is_callers = |interest: &Interest| interest.lock().iter().any(|stake| stake.class == Class::Caller);
+                prop_assert!(held.len() <= all);
+                prop_assert!(held.len() == all || waiting.is_empty(), "a place is free while a report waits");
+                if held.len() == before + 1 && waiting.iter().any(|(interest, _)| is_callers(interest)) {
+                    prop_assert!(given.iter().all(is_callers));
+                }
+            }
+            drop(waiting);
+            drop(held);
+            prop_assert_eq!(places.lock().free, all);
+        }
+    }
+}
