@@ -13,6 +13,7 @@ use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use crate::domain::query::Query;
+use crate::domain::site::CustomerId;
 
 /// Which answer: the normalised question, and the form it was asked for in (a media type).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,9 +179,10 @@ impl AnswerStore {
         }
     }
 
-    /// Drops the answers of every other epoch.
-    pub fn retain(&self, epoch: u64) {
-        self.0.retain(|_, answer| answer.epoch == epoch);
+    /// Drops the answers of every other epoch than their customer's is by now.
+    pub fn retain(&self, epoch: impl Fn(CustomerId) -> u64) {
+        self.0
+            .retain(|key, answer| answer.epoch == epoch(key.query.customer));
     }
 
     /// Drops the answer to `key`, if it is of `epoch`.

@@ -216,7 +216,7 @@ impl TrafficService {
         let outcome = outcome(&gathered, needed, !stale.is_empty());
         count(outcome);
         // Counted before they are read: a name that comes in between makes the answer one of before.
-        let names = self.engine.upstream.names_learned();
+        let names = self.engine.upstream.names_changed(query.customer);
         Ok(Answer {
             table,
             sites: self.site_infos(query),
@@ -238,7 +238,8 @@ impl TrafficService {
     /// The rendered answer to a question, if one is kept and all its figures are within their TTL at `now`.
     #[must_use]
     pub fn rendered(&self, key: &AnswerKey, now: Timestamp) -> Option<Arc<RenderedAnswer>> {
-        let answer = self.answers.get(key, now, self.epoch())?;
+        let epoch = self.epoch(key.query().customer);
+        let answer = self.answers.get(key, now, epoch)?;
         self.hits.increment(1);
         Some(answer)
     }
@@ -248,14 +249,14 @@ impl TrafficService {
         let epoch = answer.epoch;
         self.answers.put(Arc::clone(&key), answer);
         // Looked at only now: a purge from now on finds it, and one before shows here.
-        if epoch != self.epoch() {
+        if epoch != self.epoch(key.query().customer) {
             self.answers.forget(&key, epoch);
         }
     }
 
-    /// Counts the changes that no rendered answer outlives: purges, and names learned.
-    fn epoch(&self) -> u64 {
-        self.engine.cells.epoch() + self.engine.upstream.names_learned()
+    /// Counts the changes that no rendered answer of `customer` outlives: purges, and changes of the names that are shown.
+    fn epoch(&self, customer: CustomerId) -> u64 {
+        self.engine.cells.epoch() + self.engine.upstream.names_changed(customer)
     }
 
     /// Keeps `bytes` beside `answer`, as the same in another content coding.
@@ -298,7 +299,8 @@ impl TrafficService {
             .collect()
     }
 
-    /// Forgets the figures of these sites and dates (`None`: of all), and returns how many cells these were.
+    /// Forgets the figures of these sites and dates (`None`: of all), and what was learned of these sites; returns how many cells these
+    /// were.
     #[must_use]
     pub fn purge(
         &self,
@@ -306,13 +308,17 @@ impl TrafficService {
         sites: Option<&BTreeSet<SiteId>>,
         dates: Option<DateRange>,
     ) -> u64 {
+        // First: answers that still show a name end with the figures.
+        for customer in customers {
+            self.engine.upstream.forget(*customer, sites);
+        }
         let purged = self.engine.cells.purge(&Purge {
             customers: customers.iter().copied().collect(),
             sites: sites.cloned(),
             dates,
         });
         // Answers of before are not served any more: what they hold is freed.
-        self.answers.retain(self.epoch());
+        self.answers.retain(|customer| self.epoch(customer));
         purged
     }
 

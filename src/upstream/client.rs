@@ -1,14 +1,16 @@
 //! The vendor's client: from a rectangle of cells to few reports, and from their answers to cells.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, FutureExt, join_all};
+use futures_util::future::{BoxFuture, FutureExt, join, join_all};
 use futures_util::stream::{self, StreamExt};
+use tokio::time::timeout_at;
 
 use super::Fetched;
-use super::error::StartError;
-use super::learned::Learned;
+use super::error::{StartError, UpstreamError};
+use super::learned::{Apart, Learned};
 use super::limits::Limits;
 use super::outcome::Outcome;
 use super::places::{Class, Interest, Stake};
@@ -74,7 +76,8 @@ impl Upstream {
         if request.sites.is_empty() || request.metrics.is_empty() {
             return Fetched::default();
         }
-        let job = self.reporter.job(request, turn);
+        let since = self.learned.customer(request.customer).known().purges();
+        let job = self.reporter.job(request, turn, since);
         let outcome = self.parts(&job, request, Attempts::Full).await;
         telemetry::cells(outcome.cells.len());
         Fetched {
@@ -102,18 +105,22 @@ impl Upstream {
         self.learned.customer(customer).known().sites()
     }
 
-    /// Counts the names that are learned: what was shown of names before another one may not be true any more.
+    /// Counts the changes of names that [`Self::site_name`] has told of: what was shown of the customer's names before another one is
+    /// not true any more.
     #[must_use]
-    pub fn names_learned(&self) -> u64 {
-        self.learned.names()
+    pub fn names_changed(&self, customer: CustomerId) -> u64 {
+        self.learned.customer(customer).names_changed()
     }
 
-    /// The name that the vendor gives to `site`.
+    /// The name that the vendor gives to `site`, to be shown.
     #[must_use]
     pub fn site_name(&self, customer: CustomerId, site: SiteId) -> Option<String> {
-        let customer = self.learned.customer(customer);
-        let known = customer.known();
-        known.name_of(site).map(ToOwned::to_owned)
+        self.learned.customer(customer).known().show_name(site)
+    }
+
+    /// Forgets what was learned of these sites (`None`: of all), also where a fetch that began earlier would teach it.
+    pub fn forget(&self, customer: CustomerId, sites: Option<&BTreeSet<SiteId>>) {
+        self.learned.customer(customer).known().forget(sites);
     }
 
     /// Asks for `request` in parts within the bounds, side by side.
@@ -126,10 +133,64 @@ impl Upstream {
         let parts = self.limits.split(request, self.reporter.now()).into_iter();
         // No more at once than may be in flight: what the first ones teach of the vendor's bound is for those that wait.
         let outcomes = stream::iter(parts)
-            .map(|part| self.part(job, part, attempts))
+            .map(|part| self.apart(job, part, attempts))
             .buffer_unordered(self.reporter.max_concurrency())
             .collect::<Vec<_>>();
         Outcome::all(outcomes.await)
+    }
+
+    /// Asks for one part, and for those of its sites alone that answers for several don't tell, or that have not been checked for a day.
+    async fn apart(&self, job: &Job, request: ReportRequest, attempts: Attempts) -> Outcome {
+        let customer = self.learned.customer(request.customer);
+        let apart = |request: &ReportRequest| match request.sites.len() {
+            ..=1 => Apart::default(),
+            _ => customer.known().apart(&request.sites, self.reporter.now()),
+        };
+        let mut sites = apart(&request);
+        let mut outcome = Outcome::default();
+        let mut left = request.clone();
+        if !sites.unchecked.is_empty() {
+            // What the check teaches is for the other reports of these sites, too: they wait for it.
+            let Ok(checking) = timeout_at(job.deadline(), customer.learning.lock()).await else {
+                return Outcome::failed(request, Arc::new(UpstreamError::Timeout));
+            };
+            sites = apart(&request);
+            let now = self.reporter.now();
+            customer.known().checked(&sites.unchecked, now);
+            outcome.extend(
+                self.each_alone(job, &request, &sites.unchecked, attempts)
+                    .await,
+            );
+            drop(checking);
+        }
+        left.sites
+            .retain(|site| !sites.unchecked.contains(site) && !sites.untold.contains(site));
+        let untold = self.each_alone(job, &request, &sites.untold, attempts);
+        let rest = async {
+            if left.sites.is_empty() {
+                return Outcome::default();
+            }
+            self.part(job, left, attempts).await
+        };
+        let (untold, rest) = join(untold, rest).await;
+        outcome.extend(untold);
+        outcome.extend(rest);
+        outcome
+    }
+
+    /// Asks for each of `sites` alone.
+    async fn each_alone(
+        &self,
+        job: &Job,
+        request: &ReportRequest,
+        sites: &[SiteId],
+        attempts: Attempts,
+    ) -> Outcome {
+        let alone = sites.iter().map(|site| {
+            let request = request.with_sites(vec![*site]);
+            self.part(job, request, attempts)
+        });
+        Outcome::all(join_all(alone).await)
     }
 
     /// Asks for one part, and for smaller ones where that fails for its size or for one of its sites.

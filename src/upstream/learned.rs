@@ -1,69 +1,76 @@
-//! What the vendor's answers have taught about who is which site.
+//! What the vendor's answers have taught about which entity and which name is which site, and how it is unlearned.
+
+mod customers;
+mod site;
+
+pub(super) use customers::Learned;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use foldhash::{HashMap, HashMapExt};
+use foldhash::HashMap;
+use jiff::{SignedDuration, Timestamp};
 
-use super::wire::{Answer, Identity};
+use self::site::Site;
+use super::telemetry::{self, Doubt};
+use super::wire::{Identity, Mapping};
 use crate::domain::cell::ReportRequest;
 use crate::domain::metric::VendorMetric;
-use crate::domain::site::{CustomerId, SiteId};
+use crate::domain::site::SiteId;
 
-/// Entities, and names, remembered for one customer; beyond it they are learned anew.
-const MOST: usize = 100_000;
-
-/// What has been learned, by customer.
-#[derive(Debug, Default)]
-pub(super) struct Learned {
-    /// How often a site was given a name that it had not.
-    names: Arc<AtomicU64>,
-    customers: Mutex<BTreeMap<CustomerId, Arc<Customer>>>,
-}
+/// Sites, entities and names remembered for one customer; beyond it they are learned anew.
+const MOST: usize = 50_000;
+/// How long what was learned is good before it is checked again.
+const GOOD_FOR: SignedDuration = SignedDuration::from_hours(24);
+/// Sites of one customer that are checked in any minute at most, so that a chain of thousands does not stop for its checks.
+const CHECKS_A_MINUTE: usize = 64;
 
 /// One customer's sites, as learned.
 #[derive(Debug)]
 pub(super) struct Customer {
     known: Mutex<Known>,
+    /// Those of `known`, to be read without its lock.
+    names_changed: Arc<AtomicU64>,
     /// Held while sites are asked one by one, so that batches that meet the same riddle solve it once.
     pub(super) learning: tokio::sync::Mutex<()>,
 }
 
-/// Who is which site.
-#[derive(Debug)]
+/// Which entity and name is which site.
+#[derive(Debug, Default)]
 pub(super) struct Known {
-    /// `None`: seen for two sites, which tells nothing for good.
-    entities: HashMap<Box<str>, Option<SiteId>>,
-    with_entity: BTreeSet<SiteId>,
-    names: BTreeMap<SiteId, Box<str>>,
-    /// Of all customers: see [`Learned::names`].
-    names_learned: Arc<AtomicU64>,
-    /// Sites whose figures come in parts, as by region.
-    in_parts: BTreeSet<SiteId>,
+    sites: BTreeMap<SiteId, Site>,
+    /// The sites that each entity was seen for; while they are several, it tells nothing.
+    entities: HashMap<Box<str>, BTreeSet<SiteId>>,
+    /// Sites whose names, or that they have none, have been shown.
+    shown: BTreeSet<SiteId>,
+    /// How often a name that had been shown of a site has changed.
+    names_changed: Arc<AtomicU64>,
+    /// Purges so far, and by site the last one: what was asked before it teaches nothing of the site.
+    purges: u64,
+    purged: BTreeMap<SiteId, u64>,
+    all_purged: u64,
+    /// The minute, and how many checks began in it.
+    checks: (i64, usize),
 }
 
-impl Learned {
-    /// How often a site was given a name that it had not: what was shown of sites' names before may not be true any more.
-    pub(super) fn names(&self) -> u64 {
-        self.names.load(Ordering::Acquire)
-    }
+/// Which sites of a request are to be asked for alone, though nothing is known to be in doubt.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Apart {
+    /// Batches can't tell their rows.
+    pub(super) untold: Vec<SiteId>,
+    /// What was learned of them is a day old.
+    pub(super) unchecked: Vec<SiteId>,
+}
 
-    /// What is known of that customer's sites.
-    pub(super) fn customer(&self, customer: CustomerId) -> Arc<Customer> {
-        let mut customers = self
-            .customers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(customers.entry(customer).or_insert_with(|| {
-            Arc::new(Customer {
-                known: Mutex::new(Known {
-                    names_learned: Arc::clone(&self.names),
-                    ..Known::new()
-                }),
-                learning: tokio::sync::Mutex::new(()),
-            })
-        }))
+impl Default for Customer {
+    fn default() -> Self {
+        let known = Known::default();
+        Self {
+            names_changed: Arc::clone(&known.names_changed),
+            known: Mutex::new(known),
+            learning: tokio::sync::Mutex::default(),
+        }
     }
 }
 
@@ -72,33 +79,53 @@ impl Customer {
     pub(super) fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// How often a name that was shown of one of its sites has changed.
+    pub(super) fn names_changed(&self) -> u64 {
+        self.names_changed.load(Ordering::Acquire)
+    }
 }
 
 impl Known {
-    /// Nothing.
-    pub(super) fn new() -> Self {
-        Self {
-            entities: HashMap::new(),
-            with_entity: BTreeSet::new(),
-            names: BTreeMap::new(),
-            names_learned: Arc::default(),
-            in_parts: BTreeSet::new(),
-        }
+    /// The site that `entity` is, if it has been seen for that site alone, and not so long ago that it may have moved unnoticed.
+    pub(super) fn site_of(&self, entity: &str, now: Timestamp) -> Option<SiteId> {
+        let owners = self.entities.get(entity)?;
+        let only = owners.first().filter(|_| owners.len() == 1)?;
+        self.is_good(*only, now).then_some(*only)
     }
 
-    /// The site that `entity` is, if it has been seen for that site alone.
-    pub(super) fn site_of(&self, entity: &str) -> Option<SiteId> {
-        self.entities.get(entity).copied().flatten()
+    /// The sites that `entity` was seen for.
+    pub(super) fn owners_of(&self, entity: &str) -> impl Iterator<Item = SiteId> {
+        self.entities.get(entity).into_iter().flatten().copied()
     }
 
-    /// The name that `site` was last seen with.
-    pub(super) fn name_of(&self, site: SiteId) -> Option<&str> {
-        self.names.get(&site).map(AsRef::as_ref)
+    /// The names that the rows of `site` have had, or its mapping's name where they had none.
+    pub(super) fn names_of(&self, site: SiteId) -> impl Iterator<Item = &str> {
+        self.sites.get(&site).into_iter().flat_map(Site::names)
     }
 
-    /// Whether any entity of `site` has been seen.
-    pub(super) fn has_entity(&self, site: SiteId) -> bool {
-        self.with_entity.contains(&site)
+    /// Whether `entity` of `site` was seen with names, and not with `name`.
+    pub(super) fn is_renamed(&self, site: SiteId, entity: &str, name: &str) -> bool {
+        self.sites
+            .get(&site)
+            .is_some_and(|site| site.is_renamed(entity, name))
+    }
+
+    /// Whether rows of `site` have been seen.
+    pub(super) fn has_been_seen(&self, site: SiteId) -> bool {
+        self.sites.get(&site).is_some_and(Site::has_been_seen)
+    }
+
+    /// Whether `site` has been asked for alone, or rows been credited to it.
+    pub(super) fn is_acquainted(&self, site: SiteId) -> bool {
+        self.sites.contains_key(&site)
+    }
+
+    /// Whether what was learned of `site` may still be relied on: it was checked within a day, or is going to be.
+    pub(super) fn is_good(&self, site: SiteId, now: Timestamp) -> bool {
+        self.sites
+            .get(&site)
+            .is_some_and(|site| site.rests_on_learning || !site.is_due(now))
     }
 
     /// The sites of `request` for which it should ask for entrances, and does not: the parts of a site's dwell time are weighted by
@@ -108,66 +135,278 @@ impl Known {
         if !metrics.contains(VendorMetric::DwellTime) || metrics.contains(VendorMetric::Entrances) {
             return BTreeSet::new();
         }
-        let in_parts = |site: &&SiteId| self.in_parts.contains(site);
+        let in_parts = |site: &&SiteId| self.sites.get(site).is_some_and(|site| site.in_parts);
         request.sites.iter().filter(in_parts).copied().collect()
     }
 
-    /// Every site that has been seen, ascending, with its name.
+    /// Every site that has been seen or named, ascending, with its name.
     pub(super) fn sites(&self) -> Vec<(SiteId, Option<String>)> {
-        let all: BTreeSet<_> = self.names.keys().chain(&self.with_entity).collect();
-        all.into_iter()
-            .map(|site| (*site, self.name_of(*site).map(ToOwned::to_owned)))
+        let told = |site: &Site| site.has_been_seen() || site.shown().is_some();
+        self.sites
+            .iter()
+            .filter(|(_, site)| told(site))
+            .map(|(id, site)| (*id, site.shown().map(ToOwned::to_owned)))
             .collect()
     }
 
-    /// Learns that `identity` is `site`.
-    pub(super) fn learn(&mut self, identity: &Identity, site: SiteId) {
-        if let Some(entity) = identity.entity.as_deref() {
-            if self.entities.len() >= MOST && !self.entities.contains_key(entity) {
-                self.entities.clear();
-                self.with_entity.clear();
+    /// The name to show of `site`.
+    pub(super) fn show_name(&mut self, site: SiteId) -> Option<String> {
+        if self.shown.len() >= MOST && !self.shown.contains(&site) {
+            // Which names answers show is not known any more, so that none of these is good.
+            self.shown.clear();
+            self.names_changed.fetch_add(1, Ordering::Release);
+        }
+        self.shown.insert(site);
+        let name = self.sites.get(&site).and_then(Site::shown);
+        name.map(ToOwned::to_owned)
+    }
+
+    /// Which of the `requested` sites are to be asked for alone at `now`.
+    pub(super) fn apart(&self, requested: &[SiteId], now: Timestamp) -> Apart {
+        let mut apart = Apart::default();
+        for id in requested {
+            let Some(site) = self.sites.get(id) else {
+                continue;
+            };
+            if site.is_untold(now) {
+                apart.untold.push(*id);
+            } else if site.rests_on_learning && site.is_due(now) {
+                apart.unchecked.push(*id);
             }
-            self.entities
-                .entry(entity.into())
-                .and_modify(|known| *known = known.filter(|known| *known == site))
-                .or_insert(Some(site));
-            self.with_entity.insert(site);
         }
-        if let Some(name) = identity.name.as_deref() {
-            self.name(site, name);
+        apart
+            .unchecked
+            .sort_by_key(|id| self.sites.get(id).map(|site| site.checked));
+        apart.unchecked.truncate(self.checks_left(now));
+        apart.unchecked.sort();
+        apart
+    }
+
+    /// Notes that `sites` are checked at `now`, whatever comes of it: once a day is enough.
+    pub(super) fn checked(&mut self, sites: &[SiteId], now: Timestamp) {
+        let left = self.checks_left(now);
+        self.checks = (minute(now), CHECKS_A_MINUTE - left + sites.len());
+        for site in sites {
+            if let Some(site) = self.sites.get_mut(site) {
+                site.checked = now;
+            }
         }
     }
 
-    /// Learns which sites come in parts, whether these are rows of one entity or entities.
-    pub(super) fn learn_parts(&mut self, site: SiteId, identities: &[&Identity]) {
-        if identities.len() > 1 || identities.iter().any(|identity| identity.in_parts) {
-            self.in_parts.insert(site);
+    /// Notes that these sites had to be `asked` for alone, after which rows of several sites may still be those of the `untold` ones.
+    pub(super) fn asked_for(
+        &mut self,
+        asked: &BTreeSet<SiteId>,
+        untold: &BTreeSet<SiteId>,
+        since: u64,
+        now: Timestamp,
+    ) {
+        for id in asked.union(untold) {
+            if self.may_learn(*id, since) {
+                let site = self.site(*id, now);
+                site.rests_on_learning = true;
+                site.untold_since = untold.contains(id).then_some(now);
+            }
         }
     }
 
-    /// Learns the names of those of the `requested` sites that the answer's mapping names once.
-    pub(super) fn learn_names(&mut self, answer: &Answer, requested: &[SiteId]) {
+    fn checks_left(&self, now: Timestamp) -> usize {
+        let (in_minute, checks) = self.checks;
+        let checks = if in_minute == minute(now) { checks } else { 0 };
+        CHECKS_A_MINUTE.saturating_sub(checks)
+    }
+
+    /// How many purges there have been: a fetch that began before one teaches nothing of the sites that it forgot.
+    pub(super) const fn purges(&self) -> u64 {
+        self.purges
+    }
+
+    /// Forgets what was learned of these sites (`None`: of all).
+    pub(super) fn forget(&mut self, sites: Option<&BTreeSet<SiteId>>) {
+        self.purges += 1;
+        match sites {
+            Some(sites) if self.purged.len() + sites.len() <= MOST => {
+                for site in sites {
+                    self.purged.insert(*site, self.purges);
+                    self.drop_site(*site);
+                }
+            }
+            _ => {
+                let dropped: Vec<_> = match sites {
+                    Some(sites) => sites.iter().copied().collect(),
+                    None => self.sites.keys().copied().collect(),
+                };
+                for site in dropped {
+                    self.drop_site(site);
+                }
+                self.purged.clear();
+                self.all_purged = self.purges;
+            }
+        }
+    }
+
+    /// Learns what an answer for several sites has shown; for the `learned` ones it was not the answer itself that told.
+    pub(super) fn learn_batch(
+        &mut self,
+        credited: &BTreeMap<SiteId, Vec<&Identity>>,
+        learned: &BTreeSet<SiteId>,
+        since: u64,
+        now: Timestamp,
+    ) {
+        for (site, identities) in credited {
+            if !self.may_learn(*site, since) {
+                continue;
+            }
+            self.learn(*site, identities, now);
+            let proven = !learned.contains(site);
+            let site = self.site(*site, now);
+            site.rests_on_learning = !proven;
+            if proven {
+                site.checked = now;
+                site.untold_since = None;
+            }
+        }
+    }
+
+    /// Learns what an answer for `site` alone has shown, which is certain: what was known otherwise is unlearned.
+    pub(super) fn learn_alone(
+        &mut self,
+        site: SiteId,
+        identities: &[&Identity],
+        since: u64,
+        now: Timestamp,
+    ) {
+        if !self.may_learn(site, since) {
+            return;
+        }
+        let shown: BTreeSet<&str> = identities
+            .iter()
+            .filter_map(|identity| identity.entity.as_deref())
+            .collect();
+        let others: BTreeSet<SiteId> = shown
+            .iter()
+            .filter_map(|entity| self.entities.get(*entity))
+            .filter(|owners| !owners.contains(&site))
+            .flatten()
+            .copied()
+            .collect();
+        if !others.is_empty() {
+            telemetry::doubt(Doubt::Moved);
+            tracing::warn!(
+                %site,
+                others = others.len(),
+                "an entity that was known as another site's is this one's: both are learned anew"
+            );
+            for other in &others {
+                let other = self.site(*other, now);
+                (other.checked, other.rests_on_learning) = (Timestamp::UNIX_EPOCH, true);
+            }
+        }
+        if !shown.is_empty() {
+            // What another site was seen with too is this one's only while its own answers show it; where something has moved,
+            // so may have everything.
+            let kept = |entities: &HashMap<Box<str>, BTreeSet<SiteId>>, entity: &str| {
+                let shared = entities.get(entity).is_some_and(|owners| owners.len() > 1);
+                shown.contains(entity) || others.is_empty() && !shared
+            };
+            let lost = self.site(site, now).entities();
+            for entity in lost {
+                if kept(&self.entities, &entity) {
+                    continue;
+                }
+                self.site(site, now).drop_entity(&entity);
+                self.disown(&entity, site);
+            }
+        }
+        self.learn(site, identities, now);
+        self.site(site, now).checked = now;
+    }
+
+    /// Learns what the mapping calls those of the `requested` sites that it gives one name, for as long as no row tells their names.
+    pub(super) fn learn_names(
+        &mut self,
+        mapping: &Mapping,
+        requested: &[SiteId],
+        since: u64,
+        now: Timestamp,
+    ) {
         let mut names: BTreeMap<SiteId, Option<&str>> = BTreeMap::new();
-        for (site, name) in &answer.mapping.names {
+        for (site, name) in mapping.names.iter().chain(&mapping.presumed) {
             names
                 .entry(*site)
                 .and_modify(|known| *known = known.filter(|known| **known == **name))
                 .or_insert(Some(name));
         }
         for site in requested {
-            if let Some(Some(name)) = names.get(site) {
-                self.name(*site, name);
+            if let Some(Some(name)) = names.get(site)
+                && !mapping.is_contested(*site)
+                && self.may_learn(*site, since)
+            {
+                self.change(*site, now, |site| site.name_by_mapping(name));
             }
         }
     }
 
-    fn name(&mut self, site: SiteId, name: &str) {
-        if self.name_of(site) != Some(name) {
-            if self.names.len() >= MOST {
-                self.names.clear();
+    fn learn(&mut self, site: SiteId, identities: &[&Identity], now: Timestamp) {
+        if self.sites.len() + self.entities.len() >= MOST {
+            tracing::warn!("too much was learned of a customer's sites: it is learned anew");
+            self.entities.clear();
+            self.sites.clear();
+            self.names_changed.fetch_add(1, Ordering::Release);
+        }
+        let dropped = self.change(site, now, |known| known.learn(identities));
+        for entity in dropped {
+            self.disown(&entity, site);
+        }
+        let learnt = self.site(site, now).entities();
+        for entity in learnt {
+            self.entities.entry(entity).or_default().insert(site);
+        }
+    }
+
+    /// Changes `site`, and counts it where that changes the name that has been shown of it.
+    fn change<T>(&mut self, id: SiteId, now: Timestamp, change: impl FnOnce(&mut Site) -> T) -> T {
+        let site = self.site(id, now);
+        let before = site.shown().map(ToOwned::to_owned);
+        let result = change(site);
+        let changed = site.shown() != before.as_deref();
+        if changed && self.shown.remove(&id) {
+            self.names_changed.fetch_add(1, Ordering::Release);
+        }
+        result
+    }
+
+    fn site(&mut self, site: SiteId, now: Timestamp) -> &mut Site {
+        self.sites.entry(site).or_insert_with(|| Site::new(now))
+    }
+
+    fn may_learn(&self, site: SiteId, since: u64) -> bool {
+        let purged = self.purged.get(&site).copied().unwrap_or_default();
+        since >= purged.max(self.all_purged)
+    }
+
+    fn disown(&mut self, entity: &str, site: SiteId) {
+        if let Some(owners) = self.entities.get_mut(entity) {
+            owners.remove(&site);
+            if owners.is_empty() {
+                self.entities.remove(entity);
             }
-            self.names.insert(site, name.into());
-            self.names_learned.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    fn drop_site(&mut self, site: SiteId) {
+        let Some(dropped) = self.sites.remove(&site) else {
+            return;
+        };
+        for entity in dropped.entities() {
+            self.disown(&entity, site);
         }
     }
 }
+
+fn minute(now: Timestamp) -> i64 {
+    now.as_second().div_euclid(60)
+}
+
+#[cfg(test)]
+mod tests;

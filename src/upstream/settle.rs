@@ -9,10 +9,11 @@ use tokio::time::timeout_at;
 use super::cells;
 use super::client::Upstream;
 use super::error::UpstreamError;
-use super::learned::Customer;
+use super::learned::{Customer, Known};
 use super::outcome::Outcome;
 use super::report::{Attempts, Job, Report};
-use super::resolve::{self, Verdict};
+use super::resolve::{self, Grounds, Verdict};
+use super::telemetry::{self, Doubt};
 use super::wire::Identity;
 use crate::domain::cell::ReportRequest;
 use crate::domain::site::SiteId;
@@ -26,12 +27,13 @@ impl Upstream {
         report: Report,
     ) -> Outcome {
         let customer = self.learned.customer(request.customer);
+        tell_contested(&request, &report);
         match *request.sites.as_slice() {
             [site] => {
-                self.settle_alone(job, &customer, request, site, &report)
+                self.settle_alone(job, customer, request, site, &report)
                     .await
             }
-            _ => self.settle_batch(job, &customer, request, &report).await,
+            _ => self.settle_batch(job, customer, request, &report).await,
         }
     }
 
@@ -43,7 +45,10 @@ impl Upstream {
         request: ReportRequest,
         report: &Report,
     ) -> Outcome {
-        let verdicts = learn(customer, &request, report);
+        let verdicts = learn(job, customer, &request, report);
+        if !verdicts.is_empty() && verdicts.iter().all(|it| *it == Verdict::Foreign) {
+            return refused(request);
+        }
         if doubtful(&verdicts, &BTreeSet::new()).is_empty() {
             let asked = BTreeSet::new();
             return self
@@ -66,18 +71,21 @@ impl Upstream {
         let mut outcome = Outcome::default();
         loop {
             // Whoever held the lock before may have learned what this answer needs.
-            let verdicts = learn(customer, &request, report);
+            let verdicts = learn(job, customer, &request, report);
             let next = doubtful(&verdicts, &asked);
             if next.is_empty() {
+                note_untold(job, customer, report, &verdicts, &asked, &outcome);
                 // What is asked for again may be in doubt itself, and then waits for its own turn to learn.
                 drop(learning);
                 let rest = self.settle_certain(job, customer, &request, report, &verdicts, asked);
                 outcome.extend(rest.await);
                 return outcome;
             }
-            tracing::info!(
+            telemetry::doubt(Doubt::Rows);
+            tracing::warn!(
                 customer = %request.customer,
-                sites = next.len(),
+                sites = %ids(&next),
+                dates = %request.dates,
                 "rows can't be credited without doubt: asking for single sites"
             );
             let alone = next.iter().map(|site| {
@@ -134,18 +142,14 @@ impl Upstream {
         site: SiteId,
         report: &Report,
     ) -> Outcome {
-        let Some(identities) = resolve::alone(&report.answer, site) else {
-            tracing::warn!(%site, "an answer for one site has rows of two");
-            let error = UpstreamError::Untrusted("rows of another site are among them".to_owned());
-            return Outcome::failed(request, Arc::new(error));
+        let now = report.times.fetched_at;
+        let Some(identities) = resolve::alone(&report.answer, site, now) else {
+            return refused(request);
         };
         let unweighted = {
             let mut known = customer.known();
-            known.learn_names(&report.answer, &request.sites);
-            for identity in &identities {
-                known.learn(identity, site);
-            }
-            known.learn_parts(site, &identities);
+            known.learn_alone(site, &identities, job.since, now);
+            known.learn_names(&report.answer.mapping, &request.sites, job.since, now);
             known.unweighted(&request)
         };
         if !unweighted.is_empty() {
@@ -162,20 +166,101 @@ impl Upstream {
     }
 }
 
+/// The failure of an answer with rows of sites that were not asked for, where these can't be left out.
+fn refused(request: ReportRequest) -> Outcome {
+    telemetry::doubt(Doubt::Stranger);
+    tracing::warn!(
+        customer = %request.customer,
+        sites = %ids(&request.sites),
+        dates = %request.dates,
+        "an answer has rows of sites that were not asked for"
+    );
+    let error = UpstreamError::Untrusted("rows of another site are among them".to_owned());
+    Outcome::failed(request, Arc::new(error))
+}
+
+/// Tells operators where a mapping contradicts itself about sites that were asked for.
+fn tell_contested(request: &ReportRequest, report: &Report) {
+    let contested = &report.answer.mapping.contested;
+    let sites: Vec<_> = request
+        .sites
+        .iter()
+        .filter(|site| contested.contains(site))
+        .collect();
+    if sites.is_empty() {
+        return;
+    }
+    telemetry::doubt(Doubt::Mapping);
+    tracing::warn!(
+        customer = %request.customer,
+        sites = %ids(sites),
+        dates = %request.dates,
+        "the mapping can be read in two ways: what it says of these sites is not believed"
+    );
+}
+
+/// Site ids for a log line.
+fn ids<'a>(sites: impl IntoIterator<Item = &'a SiteId>) -> String {
+    let ids: Vec<_> = sites.into_iter().map(ToString::to_string).collect();
+    ids.join(",")
+}
+
 /// The verdicts on a batch's identities, after learning from those that are certain.
-fn learn(customer: &Customer, request: &ReportRequest, report: &Report) -> Vec<Verdict> {
+fn learn(job: &Job, customer: &Customer, request: &ReportRequest, report: &Report) -> Vec<Verdict> {
+    let (answer, now) = (&report.answer, report.times.fetched_at);
     let mut known = customer.known();
-    let verdicts = resolve::verdicts(&report.answer, &request.sites, &known);
-    known.learn_names(&report.answer, &request.sites);
-    for (identity, verdict) in report.answer.identities.iter().zip(&verdicts) {
-        if let Verdict::Site(site) = verdict {
-            known.learn(identity, *site);
+    let verdicts = resolve::verdicts(answer, &request.sites, &known, now);
+    let credited = resolve::by_site(answer, &verdicts);
+    let learned = verdicts.iter().filter_map(|verdict| match verdict {
+        Verdict::Site(site, Grounds::Learned) => Some(*site),
+        Verdict::Site(_, Grounds::Answer) | Verdict::Foreign | Verdict::OneOf(_) => None,
+    });
+    known.learn_batch(&credited, &learned.collect(), job.since, now);
+    known.learn_names(&answer.mapping, &request.sites, job.since, now);
+    verdicts
+}
+
+/// Notes which sites had to be asked for alone, and which of these answers for several sites don't tell even so.
+fn note_untold(
+    job: &Job,
+    customer: &Customer,
+    report: &Report,
+    verdicts: &[Verdict],
+    asked: &BTreeSet<SiteId>,
+    alone: &Outcome,
+) {
+    let mut known = customer.known();
+    let untold = untold(&known, verdicts, report, alone);
+    known.asked_for(asked, &untold, job.since, report.times.fetched_at);
+}
+
+/// The sites that some rows may still be of after each of them was asked for alone, and answered for: those that were seen with the
+/// entity, else any.
+fn untold(
+    known: &Known,
+    verdicts: &[Verdict],
+    report: &Report,
+    alone: &Outcome,
+) -> BTreeSet<SiteId> {
+    let mut untold = BTreeSet::new();
+    for (identity, verdict) in report.answer.identities.iter().zip(verdicts) {
+        if let Verdict::OneOf(tiers) = verdict {
+            let entity = identity.entity.as_deref();
+            let owners: BTreeSet<_> = entity
+                .into_iter()
+                .flat_map(|entity| known.owners_of(entity))
+                .filter(|site| tiers.iter().any(|tier| tier.contains(site)))
+                .collect();
+            if owners.is_empty() {
+                untold.extend(tiers.iter().flatten());
+            }
+            untold.extend(owners);
         }
     }
-    for (site, identities) in resolve::by_site(&report.answer, &verdicts) {
-        known.learn_parts(site, &identities);
+    for (failed, _) in &alone.failures {
+        untold.retain(|site| !failed.sites.contains(site));
     }
-    verdicts
+    untold
 }
 
 /// The sites to ask for next: of each identity in doubt, the likeliest that were not asked for yet.
@@ -238,7 +323,7 @@ fn certain_cells(
         .iter()
         .filter_map(|verdict| match verdict {
             Verdict::OneOf(tiers) => Some(tiers.iter().flatten().copied()),
-            Verdict::Site(_) | Verdict::Foreign => None,
+            Verdict::Site(..) | Verdict::Foreign => None,
         })
         .flatten()
         .chain(unweighted)

@@ -15,6 +15,7 @@ const RESPONSE_BYTES: &str = "pitaya_upstream_response_bytes_total";
 const CELLS: &str = "pitaya_upstream_cells_fetched_total";
 const RETRIES: &str = "pitaya_upstream_retries_total";
 const ROWS_IGNORED: &str = "pitaya_upstream_rows_ignored_total";
+const DOUBTS: &str = "pitaya_upstream_doubts_total";
 const CIRCUIT: &str = "pitaya_upstream_circuit_state";
 const REFRESHES: &str = "pitaya_upstream_token_refreshes_total";
 const TOKENS: &str = "pitaya_upstream_token_state";
@@ -39,6 +40,10 @@ pub fn describe_metrics() {
     describe_counter!(CELLS, "Cells (site, day, metric) brought by reports.");
     describe_counter!(RETRIES, "Report calls that were tried again.");
     describe_counter!(ROWS_IGNORED, "Rows outside the dates that were asked for.");
+    describe_counter!(
+        DOUBTS,
+        "Doubts that would have changed a figure, had they been decided by guess, by kind."
+    );
     describe_gauge!(
         CIRCUIT,
         "The circuit to the vendor: 0 closed, 1 half open, 2 open."
@@ -80,6 +85,30 @@ pub(super) fn retry() {
 /// Counts rows outside the dates asked for.
 pub(super) fn rows_ignored(rows: u64) {
     counter!(ROWS_IGNORED).increment(rows);
+}
+
+/// What was in doubt about an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// The mapping of sites can be read in two ways, or contradicts itself.
+    Mapping,
+    /// Rows could not be credited to a site, so that sites were asked for alone.
+    Rows,
+    /// An entity that was known as one site's is another's.
+    Moved,
+    /// An answer for one site speaks of another, or of two.
+    Stranger,
+}
+
+/// Counts a doubt.
+pub(super) fn doubt(doubt: Doubt) {
+    let kind = match doubt {
+        Doubt::Mapping => "mapping",
+        Doubt::Rows => "rows",
+        Doubt::Moved => "moved",
+        Doubt::Stranger => "stranger",
+    };
+    counter!(DOUBTS, "kind" => kind).increment(1);
 }
 
 /// Counts new tokens that are in memory only.

@@ -31,15 +31,15 @@ pub fn trusted_cells<'a>(
     let answer = reader.finish().ok()?;
     let times = Times::new(fetched_at, answer.computed_at);
     if let [site] = *request.sites.as_slice() {
-        let identities = resolve::alone(&answer, site)?;
+        let identities = resolve::alone(&answer, site, fetched_at)?;
         return Some(cells::of_site(&layout, site, &identities, times).collect());
     }
-    let verdicts = resolve::verdicts(&answer, &request.sites, &Known::new());
+    let verdicts = resolve::verdicts(&answer, &request.sites, &Known::default(), fetched_at);
     let in_doubt: BTreeSet<_> = verdicts
         .iter()
         .filter_map(|verdict| match verdict {
             Verdict::OneOf(tiers) => Some(tiers.iter().flatten().copied()),
-            Verdict::Site(_) | Verdict::Foreign => None,
+            Verdict::Site(..) | Verdict::Foreign => None,
         })
         .flatten()
         .collect();

@@ -14,6 +14,7 @@ mod document;
 mod edges;
 mod fairness;
 mod faults;
+mod identities;
 mod metrics;
 mod pages;
 mod parameters;

@@ -128,7 +128,8 @@ fn purge() -> Operation {
     let operation = v1("purgeCache", CACHE, "Forget figures", purged)
         .description(Some(
             "Forgets the cached figures of these sites and dates (by default of all), also where a fetch that began \
-             earlier is still under way. Needs a key of an administrator. Where authentication is disabled, it is for \
+             earlier is still under way, and what the vendor's answers have taught of these sites: their names, and \
+             which rows are theirs. Needs a key of an administrator. Where authentication is disabled, it is for \
              callers on the machine itself: from a loopback address, not passed on by a proxy (`X-Forwarded-For`, \
              `Forwarded`), with `localhost` or an IP address as `Host`, and that host as `Origin`, if any.",
         ))

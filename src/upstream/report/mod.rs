@@ -68,6 +68,8 @@ pub(super) struct Job {
     succeeded: AtomicBool,
     /// All that is fetched.
     pub(super) request: ReportRequest,
+    /// How many purges there had been when it began: what they forgot is not learned from it.
+    pub(super) since: u64,
     /// Whether any of the smallest parts of the fetch is answered, where nothing larger was.
     pub(super) canaries: OnceCell<bool>,
 }
@@ -221,8 +223,8 @@ impl Reporter {
         Turn { interest, place }
     }
 
-    /// A fetch of `request` that begins now.
-    pub(super) fn job(&self, request: &ReportRequest, turn: Turn) -> Job {
+    /// A fetch of `request` that begins now, after that many purges.
+    pub(super) fn job(&self, request: &ReportRequest, turn: Turn, since: u64) -> Job {
         Job {
             deadline: Mutex::new(Instant::now() + self.settings.deadline),
             interest: turn.interest,
@@ -230,6 +232,7 @@ impl Reporter {
             calls: AtomicU32::new(0),
             succeeded: AtomicBool::new(false),
             request: request.clone(),
+            since,
             canaries: OnceCell::new(),
         }
     }

@@ -3,6 +3,7 @@
 mod connections;
 mod faults;
 mod figures;
+mod identities;
 mod long_answers;
 mod odd_vendors;
 mod secrets;

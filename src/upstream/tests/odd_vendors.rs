@@ -9,7 +9,7 @@ use axum::routing::post;
 use super::*;
 
 /// What an odd vendor answers, by the sites and the dates that it is asked for.
-type Answer = fn(&[u64], DateRange) -> String;
+pub(super) type Answer = fn(&[u64], DateRange) -> String;
 
 #[derive(Clone)]
 struct Odd {
@@ -17,7 +17,7 @@ struct Odd {
     calls: Arc<AtomicU32>,
 }
 
-async fn odd_vendor(answer: Answer) -> (Settings, Arc<AtomicU32>) {
+pub(super) async fn odd_vendor(answer: Answer) -> (Settings, Arc<AtomicU32>) {
     let calls = Arc::new(AtomicU32::new(0));
     let odd = Odd {
         answer,
@@ -60,19 +60,19 @@ async fn odd_vendor(answer: Answer) -> (Settings, Arc<AtomicU32>) {
     (settings, calls)
 }
 
-fn report(rows: &[String], mapping: &str) -> String {
+pub(super) fn report(rows: &[String], mapping: &str) -> String {
     format!(
         r#"{{"success":true,"data":{{"InsightResponse":{{"data":[{}],"site_mapping":{mapping},"status":"success","is_data_truncated":false}}}}}}"#,
         rows.join(",")
     )
 }
 
-fn row(fields: &str, entrances: u64) -> String {
+pub(super) fn row(fields: &str, entrances: u64) -> String {
     format!(r#"{{"time":"2026-02-18 09:00:00",{fields}"entrances":{entrances}}}"#)
 }
 
 /// Entrances at 09:00 by site; `None` where the site failed.
-fn at_nine(fetched: &Fetched) -> Vec<(u64, Option<f64>)> {
+pub(super) fn at_nine(fetched: &Fetched) -> Vec<(u64, Option<f64>)> {
     let mut figures: Vec<_> = fetched
         .cells
         .iter()

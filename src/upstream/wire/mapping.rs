@@ -1,25 +1,64 @@
 //! `site_mapping`, whose shape is undocumented: claims of who is which site, read from every shape that makes sense.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt;
 
-use foldhash::HashSet;
-use serde::Deserialize;
+use foldhash::{HashMap, HashMapExt};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::accumulate::Identity;
 use super::value::Text;
 use crate::domain::site::SiteId;
 
-/// What an answer's `site_mapping` claims; a claim that can be read in two ways is none.
+/// Bytes of a site's name; longer ones are cut between characters, and names that are equal then are namesakes.
+pub(in crate::upstream) const MAX_NAME: usize = 256;
+/// Entries of a mapping: more than any customer has sites, and than are worth the memory.
+const MAX_ENTRIES: usize = 100_000;
+
+/// `name` as far as names go.
+pub(super) fn cut(name: &str) -> &str {
+    &name[..name.floor_char_boundary(MAX_NAME)]
+}
+
+/// What an answer's `site_mapping` claims; a claim that can be read in two ways, or that another one contradicts, is none.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::upstream) struct Mapping {
     /// Sites and the names that they have.
     pub(in crate::upstream) names: Vec<(SiteId, Box<str>)>,
     /// Entities and the sites that they are.
     pub(in crate::upstream) entities: Vec<(Box<str>, SiteId)>,
-    /// Texts that stand for sites, as entities or as names: the rows tell which.
-    tags: Vec<(Box<str>, SiteId)>,
+    /// Sites of which it says what can be read in two ways, or what contradicts itself: nothing that it says of them is proof.
+    pub(in crate::upstream) contested: BTreeSet<SiteId>,
+    /// Texts that stand for sites in an answer without rows: probably names, but nothing tells.
+    pub(in crate::upstream) presumed: Vec<(SiteId, Box<str>)>,
+    tags: Vec<Tag>,
+    /// Sites whose ids are keys: these may be entities too.
+    keys: Vec<SiteId>,
+}
+
+/// A text that stands for a site, as an entity or as a name: the rows tell which.
+#[derive(Debug, PartialEq, Eq)]
+struct Tag {
+    text: Box<str>,
+    site: SiteId,
+    /// The other way to read the entry, where both sides of it are numbers.
+    otherwise: Option<(Box<str>, SiteId)>,
+    /// Whether a site was asked for.
+    asked: bool,
+    /// Whether the text is the key.
+    by_key: bool,
+}
+
+/// What the rows of an answer call a text.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    entity: bool,
+    name: bool,
+    /// Whether the rows of that entity are not those of that name.
+    apart: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -37,107 +76,237 @@ struct Details<'a> {
     entity_id: Text<'a>,
 }
 
+/// An object's entries in their order, repeated keys among them.
+struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
 impl Mapping {
     /// Reads a mapping that came with an answer for the `requested` sites, which tell site ids from other numbers.
     pub(super) fn read(json: &str, requested: &[SiteId]) -> Self {
         let mut mapping = Self::default();
-        if let Ok(entries) = serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(json) {
-            for (key, value) in entries {
-                mapping.entry(&key, value.get(), requested);
+        if let Ok(Entries(entries)) = serde_json::from_str(json) {
+            if entries.len() > MAX_ENTRIES {
+                return mapping;
+            }
+            for entry in by_key(&entries) {
+                mapping.entry(&entry, requested);
             }
         } else if let Ok(entries) = serde_json::from_str::<Vec<&RawValue>>(json) {
+            if entries.len() > MAX_ENTRIES {
+                return mapping;
+            }
             for value in entries {
-                mapping.element(value.get());
+                mapping.element(value.get(), requested);
             }
         }
         mapping
     }
 
-    /// Finds out which of the texts that stand for sites are entities and which are names, by the rows of the same answer.
+    /// Whether it says of `site` what can be read in two ways.
+    pub(in crate::upstream) fn is_contested(&self, site: SiteId) -> bool {
+        self.contested.contains(&site)
+    }
+
+    /// Finds out, by the rows of the same answer, which of the texts that stand for sites are entities and which are names, and which
+    /// claims are none.
     pub(super) fn settle(&mut self, identities: &[Identity]) {
-        let entities: HashSet<&str> = identities
-            .iter()
-            .filter_map(|identity| identity.entity.as_deref())
-            .collect();
-        let names: HashSet<&str> = identities
-            .iter()
-            .filter_map(|identity| identity.name.as_deref())
-            .collect();
-        let tags = std::mem::take(&mut self.tags);
-        let seen: Vec<_> = tags
-            .iter()
-            .map(|(tag, _)| (entities.contains(&**tag), names.contains(&**tag)))
-            .collect();
-        let only_entities = seen.iter().any(|(entity, _)| *entity)
-            && !seen.iter().any(|(entity, name)| *name && !entity);
-        for ((tag, site), (entity, name)) in tags.into_iter().zip(seen) {
-            // A text without rows is what the others are; where there are none, a number is hardly a name.
-            let unseen = !entity && !name;
-            let numeric = tag.bytes().all(|byte| byte.is_ascii_digit());
-            if entity || unseen && (only_entities || numeric) {
-                self.entities.push((tag.clone(), site));
+        let seen = seen(identities);
+        let of = |text: &str| seen.get(text).copied().unwrap_or_default();
+        for site in std::mem::take(&mut self.keys) {
+            // The entry may as well tell the name of that entity.
+            if of(&site.to_string()).entity {
+                self.contested.insert(site);
             }
-            if name || unseen && !only_entities && !numeric {
-                self.names.push((site, tag));
+        }
+        let tags = self.read_in_one_way(of);
+        let entities = tags
+            .iter()
+            .map(|(text, _)| of(text))
+            .any(|it| it.entity && !it.name);
+        let names = tags
+            .iter()
+            .map(|(text, _)| of(text))
+            .any(|it| it.name && !it.entity);
+        for (text, site) in tags {
+            let seen = of(&text);
+            // Where some are entities and some are names, one that is an entity of the rows may be the name of a site without rows.
+            if seen.apart || entities && names {
+                self.contested.insert(site);
+                continue;
+            }
+            // A text without rows is what the others are.
+            let unseen = !seen.entity && !seen.name;
+            let numeric = text.bytes().all(|byte| byte.is_ascii_digit());
+            if seen.name || unseen && names {
+                self.names.push((site, cut(&text).into()));
+            } else if identities.is_empty() && !numeric {
+                self.presumed.push((site, cut(&text).into()));
+            }
+            if seen.entity || unseen && entities {
+                self.entities.push((text, site));
+            }
+        }
+        self.contest_shared_entities();
+    }
+
+    /// The tags in the one way to read each that the sites asked for and the rows leave; where they leave two, both sites are contested.
+    fn read_in_one_way(&mut self, seen: impl Fn(&str) -> Seen) -> Vec<(Box<str>, SiteId)> {
+        let is_seen = |text: &str| seen(text).entity || seen(text).name;
+        let (mut read, mut foreign) = (Vec::new(), Vec::new());
+        let (mut keys_are_texts, mut values_are_texts) = (false, false);
+        for tag in std::mem::take(&mut self.tags) {
+            match tag.otherwise {
+                Some((text, site)) if tag.asked && is_seen(&text) => {
+                    self.contested.extend([site, tag.site]);
+                    continue;
+                }
+                Some(otherwise) if !tag.asked => {
+                    foreign.push([(tag.text, tag.site), otherwise]);
+                    continue;
+                }
+                Some(_) if tag.by_key => keys_are_texts = true,
+                Some(_) => values_are_texts = true,
+                None => {}
+            }
+            read.push((tag.text, tag.site));
+        }
+        // Two numbers that are no requested site are read like those that are one, else as the rows have it.
+        for [by_key, by_value] in foreign {
+            match (keys_are_texts, values_are_texts) {
+                (true, false) => read.push(by_key),
+                (false, true) => read.push(by_value),
+                _ => match (is_seen(&by_key.0), is_seen(&by_value.0)) {
+                    (true, false) => read.push(by_key),
+                    (false, true) => read.push(by_value),
+                    _ => {}
+                },
+            }
+        }
+        read
+    }
+
+    /// An entity that is claimed for two sites is neither's, and what else is claimed for these is no better.
+    fn contest_shared_entities(&mut self) {
+        let mut sites: HashMap<&str, SiteId> = HashMap::new();
+        for (entity, site) in &self.entities {
+            let first = *sites.entry(entity).or_insert(*site);
+            if first != *site {
+                self.contested.extend([first, *site]);
             }
         }
     }
 
     /// `"key": value`, where the key may be a site, an entity or a name.
-    fn entry(&mut self, key: &str, value: &str, requested: &[SiteId]) {
+    fn entry(&mut self, entry: &Entry<'_>, requested: &[SiteId]) {
+        if entry.repeats.is_empty() {
+            return self.claims_of(entry.key, entry.value, requested);
+        }
+        // The same key with two values: whatever either says is contested.
+        let mut all = Self::default();
+        for value in entry.repeats.iter().chain([&entry.value]) {
+            all.claims_of(entry.key, value, requested);
+        }
+        self.contested.extend(&all.contested);
+        self.contested
+            .extend(all.names.iter().map(|(site, _)| *site));
+        self.contested
+            .extend(all.entities.iter().map(|(_, site)| *site));
+        let of_tags = all.tags.iter().flat_map(|tag| {
+            let otherwise = tag.otherwise.as_ref().map(|(_, site)| *site);
+            [Some(tag.site), otherwise].into_iter().flatten()
+        });
+        self.contested.extend(of_tags);
+        // What a site may be called still tells that no other one is meant; a text may be an entity as well.
+        self.names.append(&mut all.names);
+    }
+
+    fn claims_of(&mut self, key: &str, value: &str, requested: &[SiteId]) {
         let asked = |site: SiteId| requested.binary_search(&site).is_ok();
         let key_site: Option<SiteId> = key.parse().ok();
-        if let Some(details) = details(value) {
+        if value.starts_with('{') {
+            let Some(details) = details(value) else {
+                return;
+            };
             let site = match (key_site, details.site()) {
                 (Some(site), None) if details.entity_id.0.as_deref() != Some(key) => site,
-                (Some(site), Some(same)) if site == same => site,
-                (Some(site), Some(other)) if asked(site) && !asked(other) => site,
-                (Some(entity), Some(site)) if asked(site) && !asked(entity) => {
-                    self.tags.push((key.into(), site));
-                    site
+                (Some(site), Some(same)) if site == same => {
+                    return self.claim(site, &details, requested);
                 }
-                (None, Some(site)) => {
-                    self.tags.push((key.into(), site));
-                    site
+                (Some(site), Some(other)) if asked(site) && asked(other) => {
+                    self.contested.extend([site, other]);
+                    return;
+                }
+                (Some(site), Some(other)) if asked(site) && !asked(other) => site,
+                (Some(_), Some(site)) if !asked(site) => return,
+                (_, Some(site)) => {
+                    self.tag((key, site), None, true, true);
+                    return self.claim(site, &details, requested);
                 }
                 _ => return,
             };
-            self.claim(site, &details);
-            return;
+            self.keys.push(site);
+            return self.claim(site, &details, requested);
         }
         let Ok(Text(Some(text))) = serde_json::from_str(value) else {
             return;
         };
-        let is_number = !value.starts_with('"');
         match (key_site, text.parse::<SiteId>().ok()) {
-            (Some(site), None) if !is_number => self.names.push((site, text.into())),
-            (None, Some(site)) => self.tags.push((key.into(), site)),
+            (Some(site), None) => {
+                self.keys.push(site);
+                self.tag((&text, site), None, asked(site), false);
+            }
+            (None, Some(site)) => self.tag((key, site), None, asked(site), true),
             (Some(first), Some(second)) => match (asked(first), asked(second)) {
-                _ if first == second => self.tags.push((key.into(), second)),
-                (true, false) if !is_number => self.names.push((first, text.into())),
-                (false, true) => self.tags.push((key.into(), second)),
-                (false, false) if is_number => self.tags.push((key.into(), second)),
-                _ => {}
+                _ if first == second => self.tag((key, second), None, true, true),
+                (true, true) => self.contested.extend([first, second]),
+                (true, false) => self.tag((&text, first), Some((key, second)), true, false),
+                (false, asked) => self.tag((key, second), Some((&text, first)), asked, true),
             },
-            _ => {}
+            (None, None) => {}
         }
+    }
+
+    fn tag(
+        &mut self,
+        (text, site): (&str, SiteId),
+        otherwise: Option<(&str, SiteId)>,
+        asked: bool,
+        by_key: bool,
+    ) {
+        self.tags.push(Tag {
+            text: text.into(),
+            site,
+            otherwise: otherwise.map(|(text, site)| (text.into(), site)),
+            asked,
+            by_key,
+        });
     }
 
     /// An element of a list: it must name its site itself.
-    fn element(&mut self, value: &str) {
+    fn element(&mut self, value: &str, requested: &[SiteId]) {
         if let Some(details) = details(value)
             && let Some(site) = details.site()
         {
-            self.claim(site, &details);
+            self.claim(site, &details, requested);
         }
     }
 
-    fn claim(&mut self, site: SiteId, details: &Details<'_>) {
-        if let Some(name) = details.name.0.as_ref().or(details.site_name.0.as_ref()) {
-            self.names.push((site, name.as_ref().into()));
+    fn claim(&mut self, site: SiteId, details: &Details<'_>, requested: &[SiteId]) {
+        for name in [&details.site_name.0, &details.name.0]
+            .into_iter()
+            .flatten()
+        {
+            self.names.push((site, cut(name).into()));
         }
         if let Some(entity) = &details.entity_id.0 {
             self.entities.push((entity.as_ref().into(), site));
+        }
+        // Beside a `site_id`, an `id` is another thing's, unless it could be a site that was asked for.
+        let id = details.id.0.as_ref().and_then(|id| id.parse().ok());
+        if let Some(id) = id
+            && id != site
+            && requested.binary_search(&id).is_ok()
+        {
+            self.contested.extend([id, site]);
         }
     }
 }
@@ -153,6 +322,80 @@ fn details(value: &str) -> Option<Details<'_>> {
     value
         .starts_with('{')
         .then(|| serde_json::from_str(value).ok())?
+}
+
+/// A key with its value, and the other values that it has.
+struct Entry<'a> {
+    key: &'a str,
+    value: &'a str,
+    repeats: Vec<&'a str>,
+}
+
+/// Puts together what is said under the same key; the same said again is said once.
+fn by_key<'a>(entries: &'a [(Cow<'_, str>, &RawValue)]) -> Vec<Entry<'a>> {
+    let mut keys: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
+    let mut grouped: Vec<Entry<'_>> = Vec::with_capacity(entries.len());
+    for (key, value) in entries {
+        let (key, value) = (key.as_ref(), value.get());
+        let entry = *keys.entry(key).or_insert(grouped.len());
+        match grouped.get_mut(entry) {
+            None => grouped.push(Entry {
+                key,
+                value,
+                repeats: Vec::new(),
+            }),
+            Some(entry) if entry.value != value => entry.repeats.push(value),
+            Some(_) => {}
+        }
+    }
+    grouped
+}
+
+/// What the rows call each text.
+fn seen(identities: &[Identity]) -> HashMap<&str, Seen> {
+    let mut seen: HashMap<&str, Seen> = HashMap::new();
+    for identity in identities {
+        let (entity, name) = (identity.entity.as_deref(), identity.name.as_deref());
+        if let Some(entity) = entity {
+            let seen = seen.entry(entity).or_default();
+            seen.entity = true;
+            seen.apart |= name != Some(entity);
+        }
+        if let Some(name) = name {
+            let seen = seen.entry(name).or_default();
+            seen.name = true;
+            seen.apart |= entity != Some(name);
+        }
+    }
+    for seen in seen.values_mut() {
+        seen.apart &= seen.entity && seen.name;
+    }
+    seen
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Entries<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    // One more than are taken tells that there are too many.
+                    if entries.len() <= MAX_ENTRIES {
+                        entries.push(entry);
+                    }
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
 }
 
 #[cfg(test)]
@@ -213,6 +456,8 @@ mod tests {
             r#"{"36655":"750"}"#,
             r#"{"750":{"entity_id":36655}}"#,
             r#"{"36655":{"id":750}}"#,
+            r#"{"750":"36655"}"#,
+            r#"{"750":36655}"#,
             r#"[{"site_id":750,"entity_id":"36655"}]"#,
         ] {
             let (names, entities) = read(json);
@@ -227,7 +472,6 @@ mod tests {
         for json in [
             r#"{"750":"751"}"#,
             r#"{"750":751}"#,
-            r#"{"750":36655}"#,
             r#"{"750":{"id":751}}"#,
             r#"{"36655":{"entity_id":"36655","name":"Tyler"}}"#,
             r#"{"36655":[750]}"#,

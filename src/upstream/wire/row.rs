@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::accumulate::{Accumulator, Identity};
 use super::layout::Layout;
+use super::mapping::cut;
 use super::time;
 use super::value::{Number, Reason, Text, fail};
 use super::window::{Stop, Window};
@@ -145,7 +146,12 @@ impl<'de> Visitor<'de> for OneRow<'_> {
                         return Err(fail(self.reason, "a row has two times"));
                     }
                 }
-                Field::SiteName => row.name = fields.next_value::<Text>()?.0,
+                Field::SiteName => {
+                    row.name = fields.next_value::<Text>()?.0.map(|name| match name {
+                        Cow::Borrowed(name) => Cow::Borrowed(cut(name)),
+                        Cow::Owned(name) => Cow::Owned(cut(&name).to_owned()),
+                    });
+                }
                 Field::EntityId => row.entity = fields.next_value::<Text>()?.0,
                 Field::FilterId => row.filter = Some(fields.next_value::<&RawValue>()?.get()),
                 Field::RegionNames => row.regions = Some(fields.next_value::<&RawValue>()?.get()),

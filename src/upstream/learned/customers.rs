@@ -1,0 +1,48 @@
+//! What has been learned, by customer.
+
+use std::sync::OnceLock;
+
+use super::Customer;
+use crate::domain::site::CustomerId;
+
+/// Chains of customers: a configuration names few, so that most chains have one.
+const CHAINS: usize = 64;
+
+/// What has been learned, by customer. Customers are never taken out, so that finding one is a load or two, without a lock.
+#[derive(Debug)]
+pub(in crate::upstream) struct Learned([Chain; CHAINS]);
+
+type Chain = OnceLock<Box<Link>>;
+
+#[derive(Debug)]
+struct Link {
+    id: CustomerId,
+    customer: Customer,
+    next: Chain,
+}
+
+impl Default for Learned {
+    fn default() -> Self {
+        Self([const { Chain::new() }; CHAINS])
+    }
+}
+
+impl Learned {
+    /// What is known of that customer's sites.
+    pub(in crate::upstream) fn customer(&self, id: CustomerId) -> &Customer {
+        let mut chain = &self.0[usize::try_from(id.get() % CHAINS as u64).unwrap_or_default()];
+        loop {
+            let link = chain.get_or_init(|| {
+                Box::new(Link {
+                    id,
+                    customer: Customer::default(),
+                    next: Chain::new(),
+                })
+            });
+            if link.id == id {
+                return &link.customer;
+            }
+            chain = &link.next;
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What is known of one site.
+
+use jiff::Timestamp;
+
+use super::GOOD_FOR;
+use crate::upstream::wire::Identity;
+
+/// Entities and names of one site that are remembered; the rest of a site with more is asked for alone.
+const MOST_SEEN: usize = 256;
+/// Bytes of an entity that is remembered: an honest one is a number.
+const MAX_ENTITY: usize = 256;
+
+/// What is known of one site.
+#[derive(Debug)]
+pub(super) struct Site {
+    seen: Vec<Seen>,
+    /// What a mapping called it while its rows had no name.
+    name_in_mapping: Option<Box<str>>,
+    shown: Option<Box<str>>,
+    /// When it was last asked for alone, or an answer for several sites proved which rows are its.
+    pub(super) checked: Timestamp,
+    /// Whether the last answer for several sites did not prove by itself which rows are its.
+    pub(super) rests_on_learning: bool,
+    /// When it was found that answers for several sites don't tell its rows, not even with what was learned.
+    pub(super) untold_since: Option<Timestamp>,
+    /// Whether its figures come in parts, as by region.
+    pub(super) in_parts: bool,
+}
+
+/// What rows of the site say of it.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    entity: Option<Box<str>>,
+    name: Option<Box<str>>,
+}
+
+impl Site {
+    /// A site of which nothing has been seen.
+    pub(super) const fn new(now: Timestamp) -> Self {
+        Self {
+            seen: Vec::new(),
+            name_in_mapping: None,
+            shown: None,
+            checked: now,
+            rests_on_learning: false,
+            untold_since: None,
+            in_parts: false,
+        }
+    }
+
+    /// Whether any row of it has been seen.
+    pub(super) const fn has_been_seen(&self) -> bool {
+        !self.seen.is_empty()
+    }
+
+    /// The name to show.
+    pub(super) fn shown(&self) -> Option<&str> {
+        self.shown.as_deref()
+    }
+
+    /// The names of its rows; where they have none, the mapping's.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let mut of_rows = self.row_names().peekable();
+        let nameless = of_rows.peek().is_none();
+        of_rows.chain(self.name_in_mapping.as_deref().filter(|_| nameless))
+    }
+
+    /// The entities of its rows.
+    pub(super) fn entities(&self) -> Vec<Box<str>> {
+        let entities = self.seen.iter().filter_map(|seen| seen.entity.clone());
+        entities.collect()
+    }
+
+    /// Whether `entity` was seen with names, and not with `name`.
+    pub(super) fn is_renamed(&self, entity: &str, name: &str) -> bool {
+        let of_entity = self
+            .seen
+            .iter()
+            .filter(|seen| seen.entity.as_deref() == Some(entity));
+        let mut names = of_entity.filter_map(|seen| seen.name.as_deref()).peekable();
+        names.peek().is_some() && names.all(|known| known != name)
+    }
+
+    /// Whether what is known of it is a day old, or of a future that a clock which was put back has shown.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        now.duration_since(self.checked).abs() >= GOOD_FOR
+    }
+
+    /// Whether answers for several sites were found not to tell its rows, within a day.
+    pub(super) fn is_untold(&self, now: Timestamp) -> bool {
+        let within_a_day = |since: Timestamp| now.duration_since(since).abs() < GOOD_FOR;
+        self.untold_since.is_some_and(within_a_day)
+    }
+
+    /// Learns what one answer's rows say of it, and returns the entities that there was no room for any more. An entity that comes by
+    /// another name has no longer the one that it had.
+    pub(super) fn learn(&mut self, identities: &[&Identity]) -> Vec<Box<str>> {
+        self.in_parts |=
+            identities.len() > 1 || identities.iter().any(|identity| identity.in_parts);
+        let now: Vec<(Option<&str>, Option<&str>)> = identities
+            .iter()
+            .take(MOST_SEEN)
+            .map(|identity| (identity.entity.as_deref(), identity.name.as_deref()))
+            .filter(|(entity, _)| entity.is_none_or(|entity| entity.len() <= MAX_ENTITY))
+            .collect();
+        for (entity, name) in &now {
+            if name.is_none() {
+                if !self
+                    .seen
+                    .iter()
+                    .any(|seen| seen.entity.as_deref() == *entity)
+                {
+                    self.see(*entity, None);
+                }
+                continue;
+            }
+            self.seen.retain(|seen| {
+                let pair = (seen.entity.as_deref(), seen.name.as_deref());
+                pair.0 != *entity || now.contains(&pair) && pair.1.is_some()
+            });
+            let is_it =
+                |seen: &Seen| seen.entity.as_deref() == *entity && seen.name.as_deref() == *name;
+            if !self.seen.iter().any(is_it) {
+                self.see(*entity, *name);
+            }
+        }
+        let gone = self.seen.len().saturating_sub(MOST_SEEN);
+        let gone: Vec<_> = self.seen.drain(..gone).collect();
+        self.choose_name();
+        let known = self.entities();
+        gone.into_iter()
+            .filter_map(|seen| seen.entity)
+            .filter(|entity| !known.contains(entity))
+            .collect()
+    }
+
+    /// Learns what a mapping calls it.
+    pub(super) fn name_by_mapping(&mut self, name: &str) {
+        self.name_in_mapping = Some(name.into());
+        self.choose_name();
+    }
+
+    /// Forgets that `entity` is this site.
+    pub(super) fn drop_entity(&mut self, entity: &str) {
+        self.seen
+            .retain(|seen| seen.entity.as_deref() != Some(entity));
+        self.choose_name();
+    }
+
+    fn see(&mut self, entity: Option<&str>, name: Option<&str>) {
+        self.seen.push(Seen {
+            entity: entity.map(Into::into),
+            name: name.map(Into::into),
+        });
+    }
+
+    fn row_names(&self) -> impl Iterator<Item = &str> {
+        self.seen.iter().filter_map(|seen| seen.name.as_deref())
+    }
+
+    /// A name that rows still have stays, so that a site of two names is not called by the one and the other; the rows' own come
+    /// before a mapping's, whose meaning is not documented.
+    fn choose_name(&mut self) {
+        let stays = |shown: &str| self.row_names().any(|name| name == shown);
+        if self.shown().is_some_and(stays) {
+            return;
+        }
+        let name = self.names().next().map(Into::into);
+        self.shown = name;
+    }
+}
