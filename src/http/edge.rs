@@ -18,12 +18,13 @@ use super::cors;
 use super::fields::Field;
 use super::host;
 use super::in_flight::Admitted;
-use super::observe::{Observation, Outcome, route_of};
+use super::observe::{Observation, Outcome};
 use super::present;
 use super::presented::Reply;
 use super::problem::{ApiError, of_panic};
 use super::rate_limit::Standing;
 use super::request_id::{RequestId, X_REQUEST_ID};
+use super::routes::{Route, route_of};
 use super::state::AppState;
 use super::trace::request_span;
 use super::traffic::{self, Begun, Pending};
@@ -117,7 +118,7 @@ pub(super) struct Waiting {
 
 /// Does what [`around`] does for a `GET` of traffic at `route`, which every dashboard calls all day and is spared the router: at
 /// once, if its answer is there.
-pub(super) fn at_once(state: &AppState, head: &Parts, route: &'static str) -> Started {
+pub(super) fn at_once(state: &AppState, head: &Parts, route: &'static Route) -> Started {
     let mut arrival = Arrival::new(state, head, route);
     let try_it = || {
         host::check(head)?;
@@ -162,10 +163,10 @@ impl Waiting {
 }
 
 impl Arrival {
-    fn new(state: &AppState, head: &Parts, route: &'static str) -> Self {
+    fn new(state: &AppState, head: &Parts, route: &'static Route) -> Self {
         let observation = Observation::begin(head, route);
         let id = RequestId::of(&head.headers);
-        let span = request_span(head, route, &id);
+        let span = request_span(head, route.label, &id);
         let settings = &state.parts().settings;
         Self {
             observation,
@@ -180,9 +181,8 @@ impl Arrival {
 
     /// Everything that can refuse a request before its route sees it.
     fn admit(&mut self, state: &AppState, head: &Parts) -> Result<(), ApiError> {
-        // Probes and scrapes must get through just when there is too much of everything else.
-        let always = matches!(self.observation.route(), "/livez" | "/readyz" | "/metrics");
-        if self.admitted.is_none() && !always {
+        let route = self.observation.route();
+        if self.admitted.is_none() && !route.is_always_admitted {
             return Err(ApiError::Overloaded);
         }
         let uri = &head.uri;
@@ -195,7 +195,7 @@ impl Arrival {
         if head.headers.iter().map(field).sum::<usize>() > MAX_HEADER_BYTES {
             return Err(HEADERS_TOO_LARGE);
         }
-        if uri.path().starts_with("/v1/") && head.method != Method::OPTIONS {
+        if !route.is_open && head.method != Method::OPTIONS {
             let caller = state.authenticator().caller(&head.headers);
             let caller = caller.map_err(ApiError::Unauthenticated)?;
             self.caller = Some(Arc::clone(caller));

@@ -20,6 +20,7 @@ mod questions;
 mod rate_limit;
 mod request_id;
 mod router;
+mod routes;
 mod server;
 mod settings;
 mod single;

@@ -6,7 +6,6 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use axum::extract::MatchedPath;
 use axum::response::Response;
 use http::header::{CONTENT_LENGTH, HeaderName};
 use http::request::Parts;
@@ -21,7 +20,7 @@ use tracing::Span;
 use super::auth::Caller;
 use super::params::shown;
 use super::request_id::RequestId;
-use super::router::TRAFFIC;
+use super::routes::{Route, TRAFFIC};
 use super::state::AppState;
 use crate::service::Progress;
 
@@ -129,7 +128,7 @@ pub(super) struct Observation {
     began: Instant,
     method: Method,
     uri: Uri,
-    route: &'static str,
+    route: &'static Route,
     /// `None` as long as there is nothing to wait for.
     wait: Option<Wait>,
 }
@@ -146,7 +145,7 @@ struct Wait {
 const LEFT: u16 = 499;
 
 impl Observation {
-    pub(super) fn begin(request: &Parts, route: &'static str) -> Self {
+    pub(super) fn begin(request: &Parts, route: &'static Route) -> Self {
         Self {
             began: Instant::now(),
             method: request.method.clone(),
@@ -156,8 +155,8 @@ impl Observation {
         }
     }
 
-    /// The label of the request's route.
-    pub(super) const fn route(&self) -> &'static str {
+    /// The request's route.
+    pub(super) const fn route(&self) -> &'static Route {
         self.route
     }
 
@@ -203,7 +202,7 @@ impl Observation {
             span.record("otel.status_code", "ERROR");
         }
         let query = self.uri.query();
-        let query = if status.is_client_error() || self.route != TRAFFIC {
+        let query = if status.is_client_error() || !std::ptr::eq(self.route, &TRAFFIC) {
             query.map(shown)
         } else {
             query.map(Cow::Borrowed)
@@ -225,7 +224,7 @@ impl Observation {
         );
         let labels = Labels {
             method: method_label(&self.method),
-            route: self.route,
+            route: self.route.label,
             status,
         };
         instruments.record(labels, elapsed);
@@ -261,25 +260,7 @@ pub(super) fn show_in_flight(requests: usize) {
     gauge!(IN_FLIGHT).set(f64::from(u32::try_from(requests).unwrap_or(u32::MAX)));
 }
 
-/// The route of a request as a label: the routes are few, what callers make up is not.
-pub(super) fn route_of(request: &Parts) -> &'static str {
-    let matched = request.extensions.get::<MatchedPath>();
-    match matched.map(MatchedPath::as_str) {
-        None => "none",
-        Some(TRAFFIC) => TRAFFIC,
-        Some("/v1/sites") => "/v1/sites",
-        Some("/v1/progress/{request_id}") => "/v1/progress/{request_id}",
-        Some("/v1/cache") => "/v1/cache",
-        Some("/livez") => "/livez",
-        Some("/readyz") => "/readyz",
-        Some("/metrics") => "/metrics",
-        Some("/problems/{slug}") => "/problems/{slug}",
-        Some("/") => "/",
-        Some(_) => "assets",
-    }
-}
-
-/// Methods too can be made up.
+/// The method of a request as a label: there are few, but callers may make up others.
 pub(super) fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

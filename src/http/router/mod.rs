@@ -22,10 +22,7 @@ use tower_http::compression::CompressionLayer;
 use super::edge::{self, Started};
 use super::problem::{self, ApiError};
 use super::state::AppState;
-use super::{health, operations, pages, progress, sites, traffic};
-
-/// The one route that is called all day.
-pub(super) const TRAFFIC: &str = "/v1/traffic";
+use super::{health, operations, pages, progress, routes, sites, traffic};
 
 /// What connections call: a router, and beside it a short way to the one route that is called all day.
 ///
@@ -51,11 +48,11 @@ impl Routes {
     pub(super) fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answering {
         if let Some(state) = &self.traffic
             && request.method() == Method::GET
-            && request.uri().path() == TRAFFIC
+            && request.uri().path() == routes::TRAFFIC.path
         {
             // Request bodies are not read.
             let (head, _) = request.into_parts();
-            return match edge::at_once(state, &head, TRAFFIC) {
+            return match edge::at_once(state, &head, &routes::TRAFFIC) {
                 Started::Answered(response) => Answering::Done(response),
                 Started::Waiting(waiting) => Answering::Waiting(Box::pin(waiting.answer(head))),
             };
@@ -86,25 +83,25 @@ impl From<Router> for Routes {
 
 /// What callers use; health, metrics and cache administration too, unless they have a listener of their own.
 pub fn public(state: AppState) -> Router {
-    let mut routes = Router::new()
-        .route("/v1/sites", get(sites::list))
-        .route("/v1/progress/{request_id}", get(progress::show))
-        .route("/openapi.json", get(pages::openapi_json))
-        .route("/openapi.yaml", get(pages::openapi_yaml))
-        .route("/docs", get(pages::docs))
-        .route("/docs/", get(pages::docs))
-        .route("/docs/{*file}", get(pages::docs_asset))
-        .route("/", get(pages::explorer))
-        .route("/explorer/{*file}", get(pages::explorer_asset))
-        .route("/problems/{slug}", get(problem::explain))
+    let mut router = Router::new()
+        .route(routes::SITES.path, get(sites::list))
+        .route(routes::PROGRESS.path, get(progress::show))
+        .route(routes::OPENAPI_JSON.path, get(pages::openapi_json))
+        .route(routes::OPENAPI_YAML.path, get(pages::openapi_yaml))
+        .route(routes::DOCS.path, get(pages::docs))
+        .route(routes::DOCS_FOLDER.path, get(pages::docs))
+        .route(routes::DOCS_FILES.path, get(pages::docs_asset))
+        .route(routes::EXPLORER.path, get(pages::explorer))
+        .route(routes::EXPLORER_FILES.path, get(pages::explorer_asset))
+        .route(routes::PROBLEM.path, get(problem::explain))
         .layer(CompressionLayer::new())
         .layer(map_response(refused_whole))
         // Rendered answers are kept in the codings asked for, so this route does its own.
-        .route(TRAFFIC, get(traffic::traffic));
+        .route(routes::TRAFFIC.path, get(traffic::traffic));
     if !state.parts().settings.separate_admin {
-        routes = routes.merge(administration());
+        router = router.merge(administration());
     }
-    finished(routes, state)
+    finished(router, state)
 }
 
 /// What operators and their machines use, for a listener of its own.
@@ -114,14 +111,14 @@ pub fn admin(state: AppState) -> Router {
 
 fn administration() -> Router<AppState> {
     Router::new()
-        .route("/v1/cache", delete(operations::purge))
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(operations::metrics))
+        .route(routes::CACHE.path, delete(operations::purge))
+        .route(routes::LIVE.path, get(health::live))
+        .route(routes::READY.path, get(health::ready))
+        .route(routes::METRICS.path, get(operations::metrics))
 }
 
-fn finished(routes: Router<AppState>, state: AppState) -> Router {
-    routes
+fn finished(router: Router<AppState>, state: AppState) -> Router {
+    router
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(other_method)
         .layer(from_fn_with_state(state.clone(), edge::around))

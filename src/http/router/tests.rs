@@ -387,3 +387,28 @@ async fn a_panic_is_an_internal_problem_that_tells_nothing() {
 async fn broken() -> &'static str {
     panic!("a private detail")
 }
+
+#[tokio::test]
+async fn a_path_that_says_nothing_of_keys_asks_for_one() {
+    let state = testing::state(Settings {
+        auth: Auth::Required(vec![Client {
+            name: "dashboards".into(),
+            key_sha256: vec![Sha256::digest("secret").into()],
+            customer_ids: None,
+            site_ids: None,
+            rate_limit: None,
+            admin: false,
+        }]),
+        ..testing::settings()
+    });
+    let new = || Router::new().route("/new", axum::routing::get(async || "figures"));
+    let request = || Request::get("/new").header(HOST, "localhost");
+
+    let without = request().body(Body::empty()).unwrap();
+    let without = finished(new(), state.clone()).oneshot(without).await;
+    let with = request().header(AUTHORIZATION, "Bearer secret");
+    let with = finished(new(), state).oneshot(with.body(Body::empty()).unwrap());
+
+    assert_eq!(without.unwrap().status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(with.await.unwrap().status(), StatusCode::OK);
+}
