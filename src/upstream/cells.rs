@@ -3,7 +3,8 @@
 use jiff::civil::{Date, DateTime};
 use jiff::{SignedDuration, Timestamp};
 
-use super::wire::{Block, Identity, Layout};
+use super::merge::SiteFigures;
+use super::wire::{Identity, Layout, Values};
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::figures::Figures;
 use crate::domain::metric::VendorMetric;
@@ -41,23 +42,37 @@ impl Times {
 pub(super) fn of_site<'a>(
     layout: &'a Layout,
     site: SiteId,
-    identities: &'a [&'a Identity],
+    identities: &[&Identity],
     times: Times,
-) -> impl Iterator<Item = (CellKey, Cell)> + 'a {
+) -> impl Iterator<Item = (CellKey, Cell)> + use<'a> {
     let request = layout.request();
-    (0..request.dates.len()).flat_map(move |date| {
-        let day = Day::of(layout, site, date, identities, times.fetched_at);
-        request.metrics.iter().map(move |metric| {
-            let key = CellKey {
-                customer: request.customer,
-                site,
-                metric,
-                bucket: request.bucket,
-                date: day.date,
-            };
-            let cell = Cell::new(day.figures(metric), times.fetched_at, times.computed_at);
-            (key, cell)
-        })
+    let figures = SiteFigures::of(layout, site, identities);
+    (0..request.dates.len()).flat_map(move |index| {
+        let date = layout.date(index);
+        let day = Day {
+            layout,
+            site,
+            date,
+            index,
+            fetched_at: times.fetched_at,
+            over: DaySpan::of(date, None).ends <= times.fetched_at,
+        };
+        let cells: Vec<_> = request
+            .metrics
+            .iter()
+            .map(|metric| {
+                let key = CellKey {
+                    customer: request.customer,
+                    site,
+                    metric,
+                    bucket: request.bucket,
+                    date,
+                };
+                let figures = day.figures(figures.day(index), metric);
+                (key, Cell::new(figures, times.fetched_at, times.computed_at))
+            })
+            .collect();
+        cells
     })
 }
 
@@ -67,54 +82,25 @@ struct Day<'a> {
     site: SiteId,
     date: Date,
     index: usize,
-    block: Option<Block>,
     fetched_at: Timestamp,
     /// Whether the day is over wherever the site may be.
     over: bool,
 }
 
-impl<'a> Day<'a> {
-    fn of(
-        layout: &'a Layout,
-        site: SiteId,
-        index: usize,
-        identities: &[&Identity],
-        fetched_at: Timestamp,
-    ) -> Self {
-        let mut days = identities
-            .iter()
-            .filter_map(|identity| identity.days[index].as_ref());
-        let block = days.next().cloned().map(|mut first| {
-            for other in days {
-                first.merge(layout, other);
-            }
-            first
-        });
-        let date = layout.date(index);
-        Self {
-            layout,
-            site,
-            date,
-            index,
-            block,
-            fetched_at,
-            over: DaySpan::of(date, None).ends <= fetched_at,
-        }
-    }
-
-    fn figures(&self, metric: VendorMetric) -> Figures {
-        let repeated = self.layout.repeated(self.site, self.index);
+impl Day<'_> {
+    fn figures(&self, of_slots: Option<&[Values]>, metric: VendorMetric) -> Figures {
+        let second = self.layout.fold(self.site, self.index).second();
         let slots = self.layout.slots();
-        let Some(block) = &self.block else {
-            let slots = slots + repeated.len();
-            return Figures::none(u16::try_from(slots).unwrap_or(u16::MAX));
+        let Some(of_slots) = of_slots else {
+            let slots = u16::try_from(slots + second.len());
+            return Figures::none(slots.expect("a day has at most 576 slots"));
         };
-        let seconds = repeated.map(|slot| (slot, self.layout.second(self.index, slot), true));
-        let values: Vec<_> = (0..slots)
-            .map(|slot| (slot, Some(slot), false))
-            .chain(seconds)
-            .map(|(slot, place, second)| {
-                let value = block.figure(self.layout, metric, place?)?;
+        let starts = (0..slots).map(|slot| (slot, false));
+        let starts = starts.chain(second.map(|slot| (slot, true)));
+        let values: Vec<_> = starts
+            .zip(of_slots)
+            .map(|((slot, second), values)| {
+                let value = Some(values[metric as usize]).filter(|value| !value.is_nan())?;
                 // A zero for a time that has not come is no observation.
                 (value > 0.0 || self.over || self.has_begun(slot, second)).then_some(value)
             })

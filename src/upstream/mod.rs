@@ -2,7 +2,8 @@
 //!
 //! `client` turns a rectangle of cells into reports within `limits`, and asks for what of a failed one can be had as `search` says;
 //! `report` makes the attempts, past `throttle`, `circuit`, `places` and `tokens`, over `transport`; `wire` reads the answers; `settle` credits
-//! their rows to sites, which `resolve` tells apart with what was `learned`; `cells` makes cells of them.
+//! their rows to sites, which `resolve` tells apart with what was `learned`; `merge` makes one figure of the rows of a bucket, and
+//! `cells` makes cells of these.
 
 mod cells;
 mod circuit;
@@ -12,6 +13,7 @@ mod connection;
 mod error;
 mod learned;
 mod limits;
+mod merge;
 mod outcome;
 mod places;
 mod report;

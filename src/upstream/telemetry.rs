@@ -42,7 +42,7 @@ pub fn describe_metrics() {
     describe_counter!(ROWS_IGNORED, "Rows outside the dates that were asked for.");
     describe_counter!(
         DOUBTS,
-        "Doubts that would have changed a figure, had they been decided by guess, by kind."
+        "Doubts that change a figure, or would have if decided by guess, by kind."
     );
     describe_gauge!(
         CIRCUIT,
@@ -98,6 +98,12 @@ pub(super) enum Doubt {
     Moved,
     /// An answer for one site speaks of another, or of two.
     Stranger,
+    /// The same row came with different figures.
+    FiguresDiffer,
+    /// Rows may be of parts of a site, or copies.
+    PartsOrCopies,
+    /// Rows may be of an hour that the clock showed twice, or copies.
+    RepeatedHour,
 }
 
 /// Counts a doubt.
@@ -107,6 +113,9 @@ pub(super) fn doubt(doubt: Doubt) {
         Doubt::Rows => "rows",
         Doubt::Moved => "moved",
         Doubt::Stranger => "stranger",
+        Doubt::FiguresDiffer => "figures_differ",
+        Doubt::PartsOrCopies => "parts_or_copies",
+        Doubt::RepeatedHour => "repeated_hour",
     };
     counter!(DOUBTS, "kind" => kind).increment(1);
 }

@@ -161,7 +161,7 @@ impl Reporter {
                         Fault::TooLarge => UpstreamError::TooLarge {
                             limit: self.settings.max_response_bytes,
                         },
-                        Fault::Json { .. } | Fault::Malformed(_) => {
+                        Fault::Json { .. } | Fault::Malformed(_) | Fault::FigureTooLarge => {
                             UpstreamError::Untrusted(fault.to_string())
                         }
                     };

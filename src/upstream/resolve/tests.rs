@@ -20,8 +20,7 @@ fn identity(entity: &str, name: &str) -> Identity {
     Identity {
         entity: text(entity),
         name: text(name),
-        in_parts: false,
-        days: Box::default(),
+        ..Identity::default()
     }
 }
 

@@ -1,23 +1,22 @@
-//! Rows into figures, without keeping a row.
+//! Rows into parts, by what the rows say beside their figures.
 
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
 
-use super::block::Block;
 use super::fault::Fault;
 use super::layout::Layout;
+use super::meaning;
+use super::part::Part;
 use super::row::Row;
 
 /// Bytes that any answer may take beside the length of its rows, however odd it is.
 const FLOOR: usize = 16 << 20;
-/// Entities of each site and day that the room is reckoned for, beside that length.
-const ENTITIES_PER_SITE: usize = 4;
 /// What a map's entry, a box and a vector's element take, about.
 const OVERHEAD: usize = 96;
 
 /// Someone whom rows speak of, by what the rows say of it: not a site yet.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::upstream) struct Identity {
     /// The vendor's entity, which is not a site id.
     pub(in crate::upstream) entity: Option<Box<str>>,
@@ -25,31 +24,31 @@ pub(in crate::upstream) struct Identity {
     pub(in crate::upstream) name: Option<Box<str>>,
     /// Whether its rows come in parts.
     pub(in crate::upstream) in_parts: bool,
-    /// By date: its figures.
-    pub(in crate::upstream) days: Box<[Option<Block>]>,
+    /// Its figures.
+    pub(in crate::upstream) parts: Vec<Part>,
 }
 
-/// Rows of one entity that differ only in time: a part of a site's figures, as by region or filter.
-struct Part {
+/// One way in which rows spell the keys of a part.
+struct Spelling {
     key: Arc<[u8]>,
     identity: usize,
-    /// The part of the row that came after the last row of this one: rows mostly come in the same order, bucket after bucket or site
-    /// after site.
+    /// Its place among the parts of that identity.
+    part: usize,
+    /// The spelling of the row that came after the last row of this one: rows mostly come in the same order, bucket after bucket or
+    /// site after site.
     next: usize,
-    /// The first row's place, and of the later rows a bit for each: most odd answers have one row a part.
-    first: usize,
-    seen: Option<Box<[u64]>>,
 }
 
 /// Gathers rows, and sees to it that their memory stays in proportion to the answer's length.
 pub(super) struct Accumulator {
     layout: Arc<Layout>,
     identities: Vec<Identity>,
-    parts: Vec<Part>,
+    spellings: Vec<Spelling>,
     by_key: HashMap<Arc<[u8]>, usize>,
-    /// The part of the last row.
+    /// The spelling of the last row.
     last: usize,
     identity_by_key: HashMap<Box<[u8]>, usize>,
+    part_by_meaning: HashMap<Box<[u8]>, usize>,
     key: Vec<u8>,
     outside: u64,
     room: usize,
@@ -58,28 +57,23 @@ pub(super) struct Accumulator {
 impl Accumulator {
     /// An accumulator for an answer of which nothing has come.
     pub(super) fn new(layout: Arc<Layout>) -> Self {
-        let request = layout.request();
-        let honest = request.sites.len()
-            * request.dates.len()
-            * layout.block_len()
-            * size_of::<f64>()
-            * ENTITIES_PER_SITE;
         Self {
             layout,
             identities: Vec::new(),
-            parts: Vec::new(),
+            spellings: Vec::new(),
             by_key: HashMap::new(),
             last: usize::MAX,
             identity_by_key: HashMap::new(),
+            part_by_meaning: HashMap::new(),
             key: Vec::new(),
             outside: 0,
-            room: FLOOR.saturating_add(honest),
+            room: FLOOR,
         }
     }
 
     /// Makes room in proportion to the rows that have come.
     pub(super) fn came(&mut self, bytes: u64) {
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let bytes = usize::try_from(bytes).expect("a row is far shorter than memory");
         self.room = self.room.saturating_add(bytes);
     }
 
@@ -93,26 +87,15 @@ impl Accumulator {
         self.outside += 1;
     }
 
-    /// Adds a row that is on `date` (its index) and in `slot`; one that was seen before counts once, for each of its figures.
+    /// Adds a row that is on `date` (its index) and in `slot`.
     pub(super) fn add(&mut self, row: &Row<'_>, date: usize, slot: usize) -> Result<(), Fault> {
-        let part = self.part(row)?;
-        let stride = self.layout.stride();
-        let identity = self.parts[part].identity;
-        let Some(slot) = self.first_free(part, date, slot, stride)? else {
-            let Identity { in_parts, days, .. } = &mut self.identities[identity];
-            // The same row may come in pieces, a metric in each. Where there are several parts, whose figure is missing can't be told.
-            if let (false, Some(block)) = (*in_parts, &mut days[date]) {
-                block.complete(&self.layout, slot, &row.values);
-            }
+        let spelling = self.spelling(row)?;
+        if row.values.iter().all(|value| value.is_nan()) {
             return Ok(());
-        };
-        if self.identities[identity].days[date].is_none() {
-            self.take(self.layout.block_len() * size_of::<f64>())?;
         }
-        self.identities[identity].days[date]
-            .get_or_insert_with(|| Block::new(&self.layout))
-            .add(&self.layout, slot, &row.values);
-        Ok(())
+        self.take(Part::row_size(&row.values))?;
+        let Spelling { identity, part, .. } = self.spellings[spelling];
+        self.identities[identity].parts[part].push(self.layout.place(date, slot), &row.values)
     }
 
     /// Everyone whom a row spoke of, and how many rows were outside the dates.
@@ -120,28 +103,28 @@ impl Accumulator {
         (self.identities, self.outside)
     }
 
-    /// The part that `row` belongs to.
-    fn part(&mut self, row: &Row<'_>) -> Result<usize, Fault> {
+    /// The spelling of the keys of `row`.
+    fn spelling(&mut self, row: &Row<'_>) -> Result<usize, Fault> {
         let texts = [
             row.entity.as_deref(),
             row.name.as_deref(),
             row.filter,
             row.regions,
         ];
-        let last = self.parts.get(self.last);
+        let last = self.spellings.get(self.last);
         let expected = last.map_or(usize::MAX, |last| last.next);
-        let part = match self.parts.get(expected) {
-            Some(part) if is_key_of(&part.key, texts) => expected,
+        let spelling = match self.spellings.get(expected) {
+            Some(spelling) if is_key_of(&spelling.key, texts) => expected,
             _ => {
-                let part = self.find_or_add(row, texts)?;
-                if let Some(last) = self.parts.get_mut(self.last) {
-                    last.next = part;
+                let spelling = self.find_or_add(row, texts)?;
+                if let Some(last) = self.spellings.get_mut(self.last) {
+                    last.next = spelling;
                 }
-                part
+                spelling
             }
         };
-        self.last = part;
-        Ok(part)
+        self.last = spelling;
+        Ok(spelling)
     }
 
     fn find_or_add(&mut self, row: &Row<'_>, texts: [Option<&str>; 4]) -> Result<usize, Fault> {
@@ -154,38 +137,33 @@ impl Accumulator {
         for text in [filter, regions] {
             write_key(&mut self.key, text);
         }
-        if let Some(part) = self.by_key.get(self.key.as_slice()) {
-            return Ok(*part);
+        if let Some(spelling) = self.by_key.get(self.key.as_slice()) {
+            return Ok(*spelling);
         }
         let identity = match self.identity_by_key.get(&self.key[..identity_len]) {
-            Some(identity) => {
-                self.identities[*identity].in_parts = true;
-                *identity
-            }
+            Some(identity) => *identity,
             None => self.add_identity(row, identity_len)?,
         };
-        self.take(self.key.len() + size_of::<Part>() + OVERHEAD)?;
+        self.take(self.key.len() + size_of::<Spelling>() + OVERHEAD)?;
         let key: Arc<[u8]> = self.key.as_slice().into();
-        self.parts.push(Part {
+        let part = self.find_or_add_part(identity, filter, regions)?;
+        self.spellings.push(Spelling {
             key: Arc::clone(&key),
             identity,
+            part,
             next: usize::MAX,
-            first: usize::MAX,
-            seen: None,
         });
-        let part = self.parts.len() - 1;
-        self.by_key.insert(key, part);
-        Ok(part)
+        let spelling = self.spellings.len() - 1;
+        self.by_key.insert(key, spelling);
+        Ok(spelling)
     }
 
     fn add_identity(&mut self, row: &Row<'_>, key_len: usize) -> Result<usize, Fault> {
-        let dates = self.layout.request().dates.len();
-        self.take(2 * key_len + dates * size_of::<Option<Block>>() + OVERHEAD)?;
+        self.take(2 * key_len + size_of::<Identity>() + OVERHEAD)?;
         self.identities.push(Identity {
             entity: row.entity.as_deref().map(Into::into),
             name: row.name.as_deref().map(Into::into),
-            in_parts: false,
-            days: std::iter::repeat_with(|| None).take(dates).collect(),
+            ..Identity::default()
         });
         let identity = self.identities.len() - 1;
         self.identity_by_key
@@ -193,44 +171,31 @@ impl Accumulator {
         Ok(identity)
     }
 
-    /// Where a row of `part` at `slot` belongs: there, or in the second occurrence of a repeated hour, or nowhere.
-    fn first_free(
+    /// The part of `identity` that these keys mean, however they are spelt.
+    fn find_or_add_part(
         &mut self,
-        part: usize,
-        date: usize,
-        slot: usize,
-        stride: usize,
-    ) -> Result<Option<usize>, Fault> {
-        let second = self.layout.second(date, slot);
-        for slot in [Some(slot), second].into_iter().flatten() {
-            if self.mark(part, date * stride + slot)? {
-                return Ok(Some(slot));
-            }
+        identity: usize,
+        filter: Option<&str>,
+        regions: Option<&str>,
+    ) -> Result<usize, Fault> {
+        let filter = filter.and_then(meaning::of_filter);
+        let regions = regions.and_then(meaning::of_regions);
+        let mut key = identity.to_le_bytes().to_vec();
+        for text in [&filter, &regions] {
+            write_key(&mut key, text.as_deref());
         }
-        Ok(None)
-    }
-
-    /// Marks a place as seen; whether it was not yet.
-    fn mark(&mut self, part: usize, place: usize) -> Result<bool, Fault> {
-        if self.parts[part].first == usize::MAX {
-            self.parts[part].first = place;
-            return Ok(true);
+        if let Some(part) = self.part_by_meaning.get(key.as_slice()) {
+            return Ok(*part);
         }
-        if self.parts[part].first == place {
-            return Ok(false);
-        }
-        if self.parts[part].seen.is_none() {
-            let words = (self.layout.request().dates.len() * self.layout.stride()).div_ceil(64);
-            self.take(words * size_of::<u64>())?;
-            self.parts[part].seen = Some(vec![0; words].into());
-        }
-        let Some(seen) = &mut self.parts[part].seen else {
-            return Ok(false);
-        };
-        let (word, bit) = (&mut seen[place / 64], 1 << (place % 64));
-        let new = *word & bit == 0;
-        *word |= bit;
-        Ok(new)
+        self.take(2 * key.len() + size_of::<Part>() + OVERHEAD)?;
+        let Identity {
+            in_parts, parts, ..
+        } = &mut self.identities[identity];
+        parts.push(Part::new(filter, regions));
+        *in_parts = parts.len() > 1;
+        let part = parts.len() - 1;
+        self.part_by_meaning.insert(key.into(), part);
+        Ok(part)
     }
 
     fn take(&mut self, bytes: usize) -> Result<(), Fault> {

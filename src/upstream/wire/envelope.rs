@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
-use std::mem;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -10,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::fault::Fault;
 use super::mapping::Mapping;
+use super::paging::Paging;
 use super::row::Rows;
 use super::value::Reason;
 use super::window::{Stop, Window};
@@ -21,6 +21,7 @@ const MAX_VALUE: usize = 16 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Said {
     pub(super) truncated: bool,
+    pub(super) paging: Paging,
     pub(super) mapping: Mapping,
     pub(super) computed_at: Option<f64>,
 }
@@ -28,12 +29,14 @@ pub(super) struct Said {
 /// The reading of an answer, as far as it has come.
 ///
 /// Success must be said by `success` at the root and by `status` beside the rows, and gainsaid by neither key at any level
-/// between. An answer without `is_data_truncated` is taken for whole: the vendor says it where it cuts.
+/// between. An answer without `is_data_truncated` is taken for whole, unless it has keys of paging: the vendor says it where it cuts.
 pub(super) struct Envelope {
     next: Next,
     depth: Depth,
     /// By [`Depth`]: no level is opened twice.
     levels: [Level; 3],
+    /// The name of the field that is read, where it may say something of other pages.
+    name: String,
     said: Said,
 }
 
@@ -74,6 +77,7 @@ enum Field {
     Truncated,
     ComputedAt,
     Mapping,
+    Paging,
     Other,
 }
 
@@ -84,6 +88,7 @@ impl Envelope {
             next: Next::Root,
             depth: Depth::Root,
             levels: Default::default(),
+            name: String::new(),
             said: Said::default(),
         }
     }
@@ -105,6 +110,9 @@ impl Envelope {
     }
 
     fn step(&mut self, window: &mut Window, rows: &mut Rows) -> Result<(), Stop> {
+        if matches!(self.next, Next::Root) {
+            window.skip_byte_order_mark();
+        }
         let byte = window.peek()?;
         self.next = match (self.next, byte) {
             (Next::FieldOrEnd | Next::Field, b'"') => Next::Colon(self.field(window)?),
@@ -137,7 +145,7 @@ impl Envelope {
         &mut self.levels[self.depth as usize]
     }
 
-    fn field(&self, window: &mut Window) -> Result<Field, Stop> {
+    fn field(&mut self, window: &mut Window) -> Result<Field, Stop> {
         let name: Cow<'_, str> = value(window)?;
         Ok(match (self.depth, &*name) {
             (_, "success") => Field::Success,
@@ -148,15 +156,26 @@ impl Envelope {
             (Depth::Insight, "is_data_truncated") => Field::Truncated,
             (Depth::Insight, "computed_at") => Field::ComputedAt,
             (Depth::Insight, "site_mapping") => Field::Mapping,
+            (_, name) if Paging::concerns(name) => {
+                name.clone_into(&mut self.name);
+                Field::Paging
+            }
             _ => Field::Other,
         })
     }
 
     /// Opens the next level, or the rows.
     fn inner(&mut self, byte: u8, window: &mut Window) -> Result<Next, Stop> {
-        if mem::replace(&mut self.level().inner, true) {
+        if self.level().inner {
             return Err(malformed("the envelope has a part twice"));
         }
+        if self.depth == Depth::Insight && byte == b'n' {
+            // No rows.
+            value::<()>(window)?;
+            self.level().inner = true;
+            return Ok(Next::CommaOrEnd);
+        }
+        self.level().inner = true;
         let (depth, next) = match (self.depth, byte) {
             (Depth::Root, b'{') => (Depth::Data, Next::FieldOrEnd),
             (Depth::Data, b'{') => (Depth::Insight, Next::FieldOrEnd),
@@ -195,6 +214,7 @@ impl Envelope {
                 let requested = &rows.layout().request().sites;
                 self.said.mapping = Mapping::read(raw(window)?, requested);
             }
+            Field::Paging => self.said.paging.read(&self.name, value(window)?),
             Field::Inner | Field::Other => {
                 value::<IgnoredAny>(window)?;
             }

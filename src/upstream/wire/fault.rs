@@ -17,6 +17,9 @@ pub(in crate::upstream) enum Fault {
     /// The answer breaks a rule of the gate.
     #[error("{0}")]
     Malformed(&'static str),
+    /// A figure is so large that whole numbers are not exact any more.
+    #[error("a figure is larger than 2^53 - 1")]
+    FigureTooLarge,
     /// The vendor says that the answer is incomplete.
     #[error("the answer is truncated")]
     Truncated,

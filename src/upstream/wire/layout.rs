@@ -1,59 +1,45 @@
-//! How the figures of one report lie in memory while they are gathered: days, slots, columns, and repeated hours.
+//! How the figures of one report lie in memory: days, slots, and hours that come twice.
 
 use std::ops::Range;
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
-use crate::domain::bucket::DAY_MINUTES;
 use crate::domain::cell::ReportRequest;
 use crate::domain::dates::add_days;
 use crate::domain::directory::SiteDirectory;
-use crate::domain::metric::VendorMetric;
 use crate::domain::site::SiteId;
 use crate::domain::zone::DayShape;
 
-/// Columns of dwell time: the value that all parts share, Σ value × weight, Σ weight. Every other metric has one column.
-pub(in crate::upstream) const DWELL_COLUMNS: usize = 3;
-
-/// The days, slots and columns of one report.
+/// The days and slots of one report.
 #[derive(Clone, Debug)]
 pub(in crate::upstream) struct Layout {
     request: ReportRequest,
-    /// By [`VendorMetric`]: the first column, where the metric is asked for.
-    columns: [Option<usize>; VendorMetric::ALL.len()],
-    width: usize,
     slots: usize,
     zones: Vec<Zone>,
     /// By site of the request: its zone in `zones`.
     zone_of: Vec<usize>,
-    /// By date: the slots that come twice in any of the zones.
-    repeated: Vec<Range<usize>>,
-    stride: usize,
 }
 
 #[derive(Clone, Debug)]
 struct Zone {
     zone: Option<TimeZone>,
-    /// By date: the slots that come twice.
-    repeated: Vec<Range<usize>>,
+    /// By date.
+    folds: Vec<Fold>,
+}
+
+/// The slots of a day that the clock shows twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::upstream) struct Fold {
+    /// Every slot with a minute that comes twice.
+    pub(in crate::upstream) slots: Range<usize>,
+    /// Whether all minutes of these slots come twice, so that each slot has a second occurrence of its own.
+    pub(in crate::upstream) whole: bool,
 }
 
 impl Layout {
     /// The layout of `request`, whose sites are in the zones that `directory` says.
     pub(in crate::upstream) fn new(request: &ReportRequest, directory: &SiteDirectory) -> Self {
-        let mut columns = [None; VendorMetric::ALL.len()];
-        let mut width = 0;
-        for metric in request.metrics.iter() {
-            columns[metric as usize] = Some(width);
-            width += match metric {
-                VendorMetric::DwellTime => DWELL_COLUMNS,
-                VendorMetric::Entrances
-                | VendorMetric::Transactions
-                | VendorMetric::Occupancy
-                | VendorMetric::WalkBys => 1,
-            };
-        }
         let mut zones: Vec<Zone> = Vec::new();
         let zone_of = request
             .sites
@@ -69,32 +55,11 @@ impl Layout {
                     })
             })
             .collect();
-        let repeated: Vec<_> = (0..request.dates.len())
-            .map(|date| {
-                zones
-                    .iter()
-                    .map(|zone| &zone.repeated[date])
-                    .filter(|range| !range.is_empty())
-                    .fold(0..0, |all: Range<usize>, range| {
-                        if all.is_empty() {
-                            range.clone()
-                        } else {
-                            all.start.min(range.start)..all.end.max(range.end)
-                        }
-                    })
-            })
-            .collect();
-        let slots = usize::from(request.bucket.slots_per_day());
-        let extra = repeated.iter().map(Range::len).max().unwrap_or(0);
         Self {
             request: request.clone(),
-            columns,
-            width,
-            slots,
+            slots: usize::from(request.bucket.slots_per_day()),
             zones,
             zone_of,
-            repeated,
-            stride: slots + extra,
         }
     }
 
@@ -103,32 +68,9 @@ impl Layout {
         &self.request
     }
 
-    /// The first column of `metric`, where it is asked for.
-    pub(in crate::upstream) const fn column(&self, metric: VendorMetric) -> Option<usize> {
-        self.columns[metric as usize]
-    }
-
     /// Slots of a day on the clock.
     pub(in crate::upstream) const fn slots(&self) -> usize {
         self.slots
-    }
-
-    /// Slots of a day, the second occurrences included.
-    pub(in crate::upstream) const fn stride(&self) -> usize {
-        self.stride
-    }
-
-    /// Floats that one entity's day takes.
-    pub(in crate::upstream) const fn block_len(&self) -> usize {
-        self.width * self.stride
-    }
-
-    /// Where the second occurrence of `slot` lies, if it may have one on that day.
-    pub(in crate::upstream) fn second(&self, date: usize, slot: usize) -> Option<usize> {
-        let repeated = &self.repeated[date];
-        repeated
-            .contains(&slot)
-            .then(|| self.slots + slot - repeated.start)
     }
 
     /// The zone of the request's `site`, as far as it is known.
@@ -137,27 +79,27 @@ impl Layout {
     }
 
     /// The slots that come twice at `site` on that day: none, where its zone is unknown.
-    pub(in crate::upstream) fn repeated(&self, site: SiteId, date: usize) -> Range<usize> {
+    pub(in crate::upstream) fn fold(&self, site: SiteId, date: usize) -> Fold {
         self.zone_at(site)
-            .map_or(0..0, |zone| zone.repeated[date].clone())
+            .map_or_else(Fold::default, |zone| zone.folds[date].clone())
     }
 
     /// When the bucket of `slot` starts, on the clock.
     pub(in crate::upstream) fn start(&self, date: Date, slot: usize) -> DateTime {
-        let minute = u16::try_from(slot)
-            .unwrap_or(u16::MAX)
-            .saturating_mul(self.request.bucket.minutes())
-            .min(DAY_MINUTES - 1);
-        let part = |value: u16| i8::try_from(value).unwrap_or(0);
+        let minute = slot * usize::from(self.request.bucket.minutes());
+        let part = |value: usize| i8::try_from(value).expect("a slot is within its day");
         date.at(part(minute / 60), part(minute % 60), 0, 0)
     }
 
     /// The date of that index.
     pub(in crate::upstream) fn date(&self, index: usize) -> Date {
-        add_days(
-            self.request.dates.from(),
-            i32::try_from(index).unwrap_or(i32::MAX),
-        )
+        let days = i32::try_from(index).expect("a range of dates is far shorter than 2^31 days");
+        add_days(self.request.dates.from(), days)
+    }
+
+    /// Where the bucket of `slot` on that day lies among all buckets of the report.
+    pub(super) const fn place(&self, date: usize, slot: usize) -> usize {
+        date * self.slots + slot
     }
 
     fn zone_at(&self, site: SiteId) -> Option<&Zone> {
@@ -166,23 +108,26 @@ impl Layout {
     }
 }
 
+impl Fold {
+    /// The slots that have a second occurrence of their own.
+    pub(in crate::upstream) fn second(&self) -> Range<usize> {
+        if self.whole { self.slots.clone() } else { 0..0 }
+    }
+}
+
 impl Zone {
     fn of(zone: Option<&TimeZone>, request: &ReportRequest) -> Self {
         let minutes = request.bucket.minutes();
-        let repeated = request
-            .dates
-            .iter()
-            .map(|date| {
-                DayShape::of(date, zone)
-                    .repeated(request.bucket)
-                    .map_or(0..0, |fold| {
-                        usize::from(fold.start / minutes)..usize::from(fold.end / minutes)
-                    })
+        let fold = |date| {
+            let shape = DayShape::of(date, zone);
+            shape.fold.as_ref().map_or_else(Fold::default, |fold| Fold {
+                slots: usize::from(fold.start / minutes)..usize::from(fold.end.div_ceil(minutes)),
+                whole: shape.repeated(request.bucket).is_some(),
             })
-            .collect();
+        };
         Self {
             zone: zone.cloned(),
-            repeated,
+            folds: request.dates.iter().map(fold).collect(),
         }
     }
 }

@@ -416,8 +416,7 @@ mod tests {
         mapping.settle(&[Identity {
             entity: Some("36655".into()),
             name: Some("Tyler".into()),
-            in_parts: false,
-            days: Box::default(),
+            ..Identity::default()
         }]);
         let names = mapping
             .names

@@ -1,11 +1,13 @@
 //! The report on the wire: what is asked, and what may be believed of the answer.
 
 mod accumulate;
-mod block;
 mod envelope;
 mod fault;
 mod layout;
 mod mapping;
+mod meaning;
+mod paging;
+mod part;
 mod request;
 mod row;
 mod time;
@@ -13,10 +15,10 @@ mod value;
 mod window;
 
 pub(super) use accumulate::Identity;
-pub(super) use block::Block;
 pub(super) use fault::Fault;
-pub(super) use layout::Layout;
+pub(super) use layout::{Fold, Layout};
 pub(super) use mapping::Mapping;
+pub(super) use part::{NO_VALUES, Part, Values};
 pub(super) use request::body;
 
 use std::sync::Arc;
@@ -82,7 +84,7 @@ impl Reader {
         if self.window.ends_in_character() {
             return Err(NOT_UTF8);
         }
-        if said.truncated {
+        if said.truncated || said.paging.is_of_more_than(self.rows.count()) {
             return Err(Fault::Truncated);
         }
         let (identities, outside) = self.rows.finish();

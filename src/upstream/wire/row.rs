@@ -2,16 +2,19 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::accumulate::{Accumulator, Identity};
+use super::fault::Fault;
 use super::layout::Layout;
-use super::mapping::cut;
+use super::part::{NO_VALUES, Values};
 use super::time;
-use super::value::{Number, Reason, Text, fail};
+use super::value::{Number, Reason, Text, entity, fail, site_name};
 use super::window::{Stop, Window};
 use crate::domain::dates::parse_date_bytes;
 use crate::domain::metric::VendorMetric;
@@ -20,11 +23,10 @@ use crate::domain::metric::VendorMetric;
 pub(super) struct Row<'de> {
     pub(super) entity: Option<Cow<'de, str>>,
     pub(super) name: Option<Cow<'de, str>>,
-    /// The filter and the regions as they stand in the JSON text: they only tell parts apart.
+    /// The filter and the regions as they stand in the JSON text: see [`super::meaning`].
     pub(super) filter: Option<&'de str>,
     pub(super) regions: Option<&'de str>,
-    /// By [`VendorMetric`]: NaN where the row has none.
-    pub(super) values: [f64; VendorMetric::ALL.len()],
+    pub(super) values: Values,
 }
 
 /// Bytes of one row: an honest one has some hundreds.
@@ -35,6 +37,7 @@ pub(super) struct Rows {
     figures: Accumulator,
     /// The last row's date and its index: rows of one day mostly follow one another.
     last_date: ([u8; 10], Option<usize>),
+    count: u64,
 }
 
 impl Rows {
@@ -43,7 +46,13 @@ impl Rows {
         Self {
             figures: Accumulator::new(layout),
             last_date: (*b"0000-00-00", None),
+            count: 0,
         }
+    }
+
+    /// How many rows have come, those outside the dates included.
+    pub(super) fn count(&self) -> u64 {
+        self.count
     }
 
     /// The layout of the report that is read.
@@ -59,15 +68,42 @@ impl Rows {
             reason: &reason,
             last_date: &mut self.last_date,
         };
-        window.value(MAX_ROW, row, &reason)?;
+        let read = window.value(MAX_ROW, row, &reason);
+        if let Err(Stop::Fault(Fault::FigureTooLarge)) = read {
+            self.tell_whose(window);
+        }
+        read?;
         self.figures.came(window.offset() - before);
+        self.count += 1;
         Ok(())
+    }
+
+    /// Tells operators whose figure is too large: the row that begins in `window`.
+    fn tell_whose(&self, window: &mut Window) {
+        let row = window.value(MAX_ROW, PhantomData::<Whose<'_>>, &Reason::default());
+        let name = row.ok().and_then(|row| row.site_name.and_then(site_name));
+        let site = match *self.layout().request().sites.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        };
+        tracing::warn!(
+            site = site.map(tracing::field::display),
+            site_name = name.as_deref(),
+            "a figure is larger than 2^53 - 1: the answer is refused"
+        );
     }
 
     /// Everyone whom a row spoke of, and how many rows were outside the dates.
     pub(super) fn finish(self) -> (Vec<Identity>, u64) {
         self.figures.finish()
     }
+}
+
+/// Of a row that is refused.
+#[derive(Deserialize)]
+struct Whose<'a> {
+    #[serde(borrow, default)]
+    site_name: Option<&'a RawValue>,
 }
 
 struct OneRow<'a> {
@@ -132,7 +168,7 @@ impl<'de> Visitor<'de> for OneRow<'_> {
             name: None,
             filter: None,
             regions: None,
-            values: [f64::NAN; VendorMetric::ALL.len()],
+            values: NO_VALUES,
         };
         let mut place = None;
         let metrics = self.into.layout().request().metrics;
@@ -146,13 +182,8 @@ impl<'de> Visitor<'de> for OneRow<'_> {
                         return Err(fail(self.reason, "a row has two times"));
                     }
                 }
-                Field::SiteName => {
-                    row.name = fields.next_value::<Text>()?.0.map(|name| match name {
-                        Cow::Borrowed(name) => Cow::Borrowed(cut(name)),
-                        Cow::Owned(name) => Cow::Owned(cut(&name).to_owned()),
-                    });
-                }
-                Field::EntityId => row.entity = fields.next_value::<Text>()?.0,
+                Field::SiteName => row.name = site_name(fields.next_value()?),
+                Field::EntityId => row.entity = entity(fields.next_value()?, self.reason)?,
                 Field::FilterId => row.filter = Some(fields.next_value::<&RawValue>()?.get()),
                 Field::RegionNames => row.regions = Some(fields.next_value::<&RawValue>()?.get()),
                 Field::Metric(metric) if metrics.contains(metric) => {

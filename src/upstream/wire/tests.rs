@@ -15,6 +15,7 @@ use crate::domain::dates::DateRange;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::metric::{MetricSet, VendorMetric};
 use crate::domain::site::{CustomerId, SiteId};
+use crate::upstream::merge::SiteFigures;
 
 /// The vendor's own example, cut to the rows that its page shows.
 const EXAMPLE: &str = r#"{"data":{"Config":{},"InsightResponse":{"cached_data_ratio":1,"computed_at":1771513404.8116665,"data":[
@@ -52,13 +53,10 @@ fn answer(rows: &str) -> String {
 }
 
 fn figure(answer: &Answer, layout: &Layout, metric: VendorMetric, slot: usize) -> Option<f64> {
-    let mut whole = Block::new(layout);
-    for identity in &answer.identities {
-        if let Some(day) = &identity.days[0] {
-            whole.merge(layout, day);
-        }
-    }
-    whole.figure(layout, metric, slot)
+    let identities: Vec<_> = answer.identities.iter().collect();
+    let figures = SiteFigures::of(layout, SiteId::new(750).unwrap(), &identities);
+    let figure = figures.day(0)?[slot][metric as usize];
+    (!figure.is_nan()).then_some(figure)
 }
 
 #[test]
@@ -168,6 +166,128 @@ fn one_bad_row_refuses_the_whole_answer() {
 }
 
 #[test]
+fn null_is_no_rows_and_a_byte_order_mark_is_read_over() {
+    let layout = layout(&[VendorMetric::Entrances]);
+    let null = answer("").replace("[]", "null");
+
+    assert!(
+        parse(null.as_bytes(), &layout)
+            .unwrap()
+            .identities
+            .is_empty()
+    );
+    let marked = parse(format!("\u{feff}{EXAMPLE}").as_bytes(), &layout).unwrap();
+    assert_eq!(marked.identities.len(), 1);
+    for wrong in [
+        format!("\u{feff}\u{feff}{EXAMPLE}"),
+        format!(" \u{feff}{EXAMPLE}"),
+        null.replace("null", "nul"),
+        null.replace("null", "null,null"),
+        null.replace(r#""data":null"#, r#""data":null,"data":[]"#),
+    ] {
+        assert!(parse(wrong.as_bytes(), &layout).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_name_that_cannot_be_read_is_none() {
+    let layout = layout(&[VendorMetric::Entrances]);
+    let body = answer(
+        r#"{"entity_id":"a","site_name":"T\ud800","time":"2026-02-18 09:00:00","entrances":7},
+           {"entity_id":"b","site_name":"T\u00fcler","time":"2026-02-18 09:00:00","entrances":8}"#,
+    );
+
+    let answer = parse(body.as_bytes(), &layout).unwrap();
+
+    let names = answer
+        .identities
+        .iter()
+        .map(|identity| identity.name.as_deref());
+    assert_eq!(names.collect::<Vec<_>>(), [None, Some("Tüler")]);
+}
+
+#[test]
+fn names_are_cut_between_characters_and_entities_are_not() {
+    let layout = layout(&[VendorMetric::Entrances]);
+    let row = |entity: &str, name: &str| {
+        let row = format!(
+            r#"{{"entity_id":"{entity}","site_name":"{name}","time":"2026-02-18 09:00:00","entrances":7}}"#
+        );
+        parse(answer(&row).as_bytes(), &layout)
+    };
+    let long = "x".repeat(255);
+
+    for (name, held) in [
+        (format!("{long}y"), format!("{long}y")),
+        (format!("{long}ü"), long.clone()),
+        (format!(r"{long}\u00fc"), long.clone()),
+        ("ü".repeat(500), "ü".repeat(128)),
+    ] {
+        let answer = row("e", &name).unwrap();
+
+        assert_eq!(answer.identities[0].name.as_deref(), Some(&*held));
+    }
+    assert!(row(&"e".repeat(256), "").is_ok());
+    assert!(matches!(
+        row(&"e".repeat(257), ""),
+        Err(Fault::Malformed(_))
+    ));
+}
+
+#[test]
+fn an_answer_that_says_that_there_is_more_is_truncated() {
+    let layout = layout(&[VendorMetric::Entrances]);
+    let with = |at: &str, field: &str| {
+        let body = EXAMPLE.replacen(at, &format!("{at}{field},"), 1);
+        assert_ne!(body, EXAMPLE);
+        parse(body.as_bytes(), &layout).map(|_| ())
+    };
+
+    for at in [
+        r#"{"#,
+        r#"{"data":{"#,
+        r#""InsightResponse":{"#,
+        r#""is_data_truncated":false,"#,
+    ] {
+        for more in [r#""next":"x""#, r#""has_more":true"#, r#""total_count":7"#] {
+            assert_eq!(with(at, more), Err(Fault::Truncated), "{at}{more}");
+        }
+        for whole in [
+            r#""next":null"#,
+            r#""has_more":false"#,
+            r#""total_count":6"#,
+        ] {
+            assert_eq!(with(at, whole), Ok(()), "{at}{whole}");
+        }
+    }
+    let rows = r#"{"time":"2026-02-18 09:00:00"},{"time":"2026-03-18 09:00:00"},{"time":"2026-02-18 09:00:00"}"#;
+    let counted = answer(rows).replace(r#""status""#, r#""total_count":3,"status""#);
+    assert!(
+        parse(counted.as_bytes(), &layout).is_ok(),
+        "every row counts"
+    );
+}
+
+#[test]
+fn a_figure_that_readers_of_json_cannot_hold_refuses_the_answer() {
+    let layout = layout(&[VendorMetric::Entrances]);
+    let with = |figure: &str| {
+        let row =
+            format!(r#"{{"entrances":{figure},"time":"2026-02-18 09:00:00","site_name":"T"}}"#);
+        parse(answer(&row).as_bytes(), &layout).map(|_| ())
+    };
+
+    assert_eq!(with("9007199254740991"), Ok(()));
+    for large in [
+        "9007199254740992",
+        "1e300",
+        &format!("1{}", "0".repeat(308)),
+    ] {
+        assert_eq!(with(large), Err(Fault::FigureTooLarge), "{large}");
+    }
+}
+
+#[test]
 fn rows_outside_the_dates_are_counted_and_not_used() {
     let layout = layout(&[VendorMetric::Entrances]);
     let body = answer(
@@ -256,13 +376,12 @@ fn two_like_rows_in_the_repeated_hour_are_two_hours_where_the_zone_is_known() {
     let at = |slot| figure(&in_chicago, &known, VendorMetric::Entrances, slot);
     assert_eq!(
         [at(3), at(4), at(96), at(7), at(99), at(8)],
-        [Some(1.0), Some(3.0), Some(4.0), Some(6.0), None, Some(7.0)]
+        [Some(2.0), Some(3.0), Some(4.0), Some(6.0), None, Some(7.0)]
     );
     assert_eq!(
         figure(&anywhere, &unknown, VendorMetric::Entrances, 4),
-        Some(3.0)
+        Some(5.0)
     );
-    assert_eq!(unknown.stride(), 96);
 }
 
 #[test]

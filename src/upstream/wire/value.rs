@@ -5,8 +5,10 @@ use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::fault::Fault;
+use super::mapping::cut;
 
 /// Why reading stopped, where it was not the JSON text's fault: serde's own messages may quote the body.
 pub(super) type Reason = Cell<Option<Fault>>;
@@ -76,10 +78,56 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Text<'a> {
     }
 }
 
+/// Bytes of an entity at most. One that was cut might be taken for another, so a longer one is refused.
+const MOST_OF_ENTITY: usize = 256;
+
+/// The text or number that `json` is. A text with half a surrogate pair is no text, and so says nothing.
+pub(super) fn text(json: &RawValue) -> Option<Cow<'_, str>> {
+    let json = json.get();
+    match json
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+    {
+        Some(plain) if !plain.contains('\\') => (!plain.is_empty()).then_some(Cow::Borrowed(plain)),
+        _ => serde_json::from_str::<Text<'_>>(json).ok()?.0,
+    }
+}
+
+/// A site's name, as far as it is held.
+pub(super) fn site_name(json: &RawValue) -> Option<Cow<'_, str>> {
+    Some(match text(json)? {
+        Cow::Borrowed(text) => Cow::Borrowed(cut(text)),
+        Cow::Owned(text) => Cow::Owned(cut(&text).to_owned()),
+    })
+}
+
+/// An entity, or nothing where there is none.
+pub(super) fn entity<'a, E: Error>(
+    json: &'a RawValue,
+    reason: &Reason,
+) -> Result<Option<Cow<'a, str>>, E> {
+    let entity = text(json);
+    if entity.as_ref().is_some_and(|it| it.len() > MOST_OF_ENTITY) {
+        return Err(fail(reason, "an entity's id is longer than 256 bytes"));
+    }
+    Ok(entity)
+}
+
+/// The largest figure that is believed: beyond it, whole numbers are not exact in what reads JSON (RFC 8259 section 6).
+const MOST: f64 = 9_007_199_254_740_991.0;
+
 /// A figure: finite and not negative, or `null`, which is NaN here.
 pub(super) struct Number<'a>(pub(super) &'a Reason);
 
 impl Number<'_> {
+    fn within<E: Error>(&self, value: f64) -> Result<f64, E> {
+        if value > MOST {
+            self.0.set(Some(Fault::FigureTooLarge));
+            return Err(E::custom("a figure is too large"));
+        }
+        Ok(value)
+    }
+
     fn refuse<E: Error>(&self) -> E {
         fail(
             self.0,
@@ -109,7 +157,7 @@ impl<'de> Visitor<'de> for Number<'_> {
             reason = "the nearest float is what JSON numbers mean"
         )]
         let value = value as f64;
-        Ok(value)
+        self.within(value)
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<f64, E> {
@@ -122,7 +170,7 @@ impl<'de> Visitor<'de> for Number<'_> {
     fn visit_f64<E: Error>(self, value: f64) -> Result<f64, E> {
         if value.is_finite() && value >= 0.0 {
             // The sign of a negative zero says nothing.
-            Ok(value.abs())
+            self.within(value.abs())
         } else {
             Err(self.refuse())
         }

@@ -16,6 +16,8 @@ pub(super) enum Stop {
     Fault(Fault),
 }
 
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// The text between what was read and what has not arrived: a value at a time is taken from it once it is whole.
 ///
 /// What is made of a body does not depend on where it was cut into pieces: nothing is judged by text that more text may change.
@@ -82,6 +84,13 @@ impl Window {
     /// How many bytes of the body were read.
     pub(super) fn offset(&self) -> u64 {
         self.before + self.read as u64
+    }
+
+    /// Reads over a byte order mark, which is allowed at the very beginning (RFC 8259 section 8.1).
+    pub(super) fn skip_byte_order_mark(&mut self) {
+        if self.offset() == 0 && self.text.starts_with(BYTE_ORDER_MARK) {
+            self.read = BYTE_ORDER_MARK.len_utf8();
+        }
     }
 
     /// The next byte that is not blank.

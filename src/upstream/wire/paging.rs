@@ -1,0 +1,274 @@
+//! Whether the envelope says that there is more: by paging keys, or by a count of all rows.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::value::text;
+
+/// How deep objects with keys of paging may lie in each other.
+const MOST_DEEP: usize = 4;
+
+/// What the envelope says of other pages.
+///
+/// A key says that there is more, that there is no more, or only that there are pages, as a lone `page: 1` does. The last alone is not
+/// enough to take an answer for whole. What a key says in another way than those known here is taken to say that there is more.
+#[derive(Debug, Default)]
+pub(super) struct Paging {
+    more: bool,
+    no_more: bool,
+    paged: bool,
+    /// Rows that there are, as told: the most.
+    total: Option<f64>,
+    /// Rows that a page may have, as told: the least.
+    size: Option<f64>,
+}
+
+/// What a key of the envelope is about.
+#[derive(Clone, Copy)]
+enum Key {
+    /// What there is more of: anything but nothing says that there is more.
+    Next,
+    /// Whether there is more.
+    HasMore,
+    /// Which page this is, or from which row on.
+    Page,
+    /// How many pages there are.
+    Pages,
+    /// How many rows a page has at most.
+    Size,
+    /// How many rows there are.
+    Total,
+    /// An object of such keys.
+    Object,
+}
+
+impl Paging {
+    /// Whether `name` may say something of other pages.
+    pub(super) fn concerns(name: &str) -> bool {
+        key(name, false).is_some()
+    }
+
+    /// Takes note of `"name": json`.
+    pub(super) fn read(&mut self, name: &str, json: &RawValue) {
+        self.note(name, json, false, MOST_DEEP);
+    }
+
+    /// Whether `rows` are not all that there are.
+    pub(super) fn is_of_more_than(&self, rows: u64) -> bool {
+        #[expect(clippy::cast_precision_loss, reason = "no answer has 2^53 rows")]
+        let rows = rows as f64;
+        let is_whole = self.no_more
+            || self.size.is_some_and(|size| rows < size)
+            || self.total.is_some_and(|total| rows >= total);
+        self.more || self.total.is_some_and(|total| rows < total) || self.paged && !is_whole
+    }
+
+    fn note(&mut self, name: &str, json: &RawValue, within: bool, deep: usize) {
+        let Some(key) = key(name, within) else {
+            return;
+        };
+        let value = json.get();
+        if value.starts_with('{') {
+            if let (Ok(Fields(fields)), Some(deep)) =
+                (serde_json::from_str(value), deep.checked_sub(1))
+            {
+                let within = within || !matches!(normal(name).as_str(), "metadata" | "meta");
+                for (name, json) in fields {
+                    // Such as `{"next": {"href": …}}`.
+                    let name = match key {
+                        Key::Next | Key::HasMore => "next",
+                        _ => &name,
+                    };
+                    self.note(name, json, within, deep);
+                }
+            } else {
+                self.more = true;
+            }
+            return;
+        }
+        let said = text(json);
+        let number: Option<f64> = said.as_deref().and_then(|said| said.parse().ok());
+        let nothing = match value {
+            "null" | "false" => true,
+            _ if value.starts_with('[') => value[1..].trim_start().starts_with(']'),
+            _ => value.starts_with('"') && matches!(said.as_deref(), None | Some("false")),
+        };
+        match (key, number) {
+            (Key::Object, _) => {}
+            (Key::Next | Key::HasMore, _) if nothing => self.no_more = true,
+            (Key::HasMore, Some(0.0)) => self.no_more = true,
+            (Key::Next | Key::HasMore, _) => self.more = true,
+            _ if nothing => {}
+            (Key::Page, Some(page)) if page <= 1.0 => self.paged = true,
+            (Key::Pages, Some(pages)) if pages <= 1.0 => self.no_more = true,
+            (Key::Page | Key::Pages, _) => self.more = true,
+            (Key::Size, Some(size)) => {
+                self.paged = true;
+                self.size = Some(self.size.map_or(size, |known| known.min(size)));
+            }
+            (Key::Total, Some(total)) => {
+                self.total = Some(self.total.map_or(total, |known| known.max(total)));
+            }
+            // A number that no float holds, or a text.
+            (Key::Size, None) => self.paged = true,
+            (Key::Total, None) => self.more |= !value.starts_with(['"', '[', 't']),
+        }
+    }
+}
+
+/// What the key `name` is about, in an object of paging (`within`) or beside the rows.
+fn key(name: &str, within: bool) -> Option<Key> {
+    let name = normal(name);
+    let key = match name.as_str() {
+        "metadata" | "meta" | "links" | "paging" | "pagination" | "pageinfo" => Key::Object,
+        "hasmore" | "hasnext" | "hasnextpage" | "hasmorepages" | "more" | "moreavailable"
+        | "morepages" => Key::HasMore,
+        "page" | "pagenumber" | "pageno" | "pageindex" | "pagenum" | "currentpage" => Key::Page,
+        "pages" | "pagecount" | "pagestotal" | "totalpages" | "numpages" | "lastpage" => Key::Pages,
+        "pagesize" | "perpage" | "pagelimit" => Key::Size,
+        "totalcount" | "totalrows" | "totalrecords" | "totalresults" | "totalitems"
+        | "totalelements" => Key::Total,
+        "number" | "current" | "offset" | "skip" | "index" if within => Key::Page,
+        "size" | "limit" if within => Key::Size,
+        "total" if within => Key::Total,
+        "after" if within => Key::Next,
+        _ if name.contains("cursor") || name.contains("continuation") => Key::Next,
+        _ if name.starts_with("next") && !is_of_time(&name) => Key::Next,
+        _ if name.starts_with("page") => Key::Next,
+        _ => return None,
+    };
+    Some(key)
+}
+
+/// Whether a key that begins with `next` is about a time, such as that of the next update.
+fn is_of_time(name: &str) -> bool {
+    [
+        "update", "refresh", "comput", "time", "date", "run", "sync", "schedul", "poll",
+    ]
+    .iter()
+    .any(|word| name.contains(word))
+        || name.ends_with("at")
+}
+
+/// `name` in lower case, without what parts its words.
+fn normal(name: &str) -> String {
+    name.chars()
+        .filter(|character| !matches!(character, '_' | '-' | ' ' | '.'))
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+/// The fields of an object, each as often as it is there.
+struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(name) = map.next_key::<Name<'de>>()? {
+                    if key(&name.0, true).is_some() {
+                        fields.push((name.0, map.next_value()?));
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Each)
+    }
+}
+
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_cut(fields: &str, rows: u64) -> bool {
+        let mut paging = Paging::default();
+        let json = format!("{{{fields}}}");
+        let Fields(fields) = serde_json::from_str(&json).unwrap();
+        for (name, json) in fields {
+            paging.read(&name, json);
+        }
+        paging.is_of_more_than(rows)
+    }
+
+    #[test]
+    fn a_key_that_says_that_there_is_more_is_believed() {
+        for fields in [
+            r#""next":"https://vendor/next""#,
+            r#""next_page":2"#,
+            r#""nextPageToken":"x""#,
+            r#""next_cursor":0"#,
+            r#""cursor":"abc""#,
+            r#""cursors":{"after":"abc"}"#,
+            r#""end_cursor":7"#,
+            r#""has_more":true"#,
+            r#""hasMore":1"#,
+            r#""has_next_page":"true""#,
+            r#""page":2"#,
+            r#""page":1,"pages":3"#,
+            r#""page":1"#,
+            r#""page_token":"x""#,
+            r#""total_pages":2"#,
+            r#""page_size":20"#,
+            r#""pagination":{"page":1,"total_pages":4}"#,
+            r#""pagination":{"total":21}"#,
+            r#""metadata":{"pagination":{"next":"x"}}"#,
+            r#""metadata":{"has_more":true}"#,
+            r#""links":{"next":{"href":"x"}}"#,
+            r#""page":{"number":0,"size":20,"total_pages":2}"#,
+            r#""page":{"offset":20,"limit":50}"#,
+            r#""total_count":21"#,
+            r#""total_count":"21""#,
+            r#""total_count":20.5"#,
+            r#""total_count":1e999"#,
+            r#""has_more":true,"has_more":false"#,
+        ] {
+            assert!(is_cut(fields, 20), "{fields}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_says_that_there_is_no_more_is_believed() {
+        for fields in [
+            "",
+            r#""next":null"#,
+            r#""next":"","next_page":false"#,
+            r#""next_cursor":null,"cursor":{}"#,
+            r#""has_more":false"#,
+            r#""has_more":0,"page":1"#,
+            r#""page":1,"pages":1"#,
+            r#""page":0,"total_pages":1"#,
+            r#""page":1,"next":null"#,
+            r#""page":1,"total_count":20"#,
+            r#""page":1,"page_size":100"#,
+            r#""pagination":{"page":1,"per_page":100,"total":20,"next":null}"#,
+            r#""paging":{}"#,
+            r#""links":{"self":"x","last":"x","next":null}"#,
+            r#""total_count":20"#,
+            r#""total_count":3"#,
+            r#""total_count":{}"#,
+            r#""total_count":{"entrances":400}"#,
+            r#""total_count":null"#,
+            r#""metadata":{"total":4000,"size":3,"limit":1,"version":"2"}"#,
+            r#""next_update_at":"2026-02-18""#,
+        ] {
+            assert!(!is_cut(fields, 20), "{fields}");
+        }
+    }
+}
