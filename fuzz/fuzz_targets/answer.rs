@@ -34,8 +34,9 @@ fn request(sites: &[u64], minutes: u16) -> ReportRequest {
 
 /// An answer that was trusted says what such an answer must say, to a reader who takes his time.
 fn check_envelope(body: &[u8]) {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let Ok(answer) = serde_json::from_slice::<Value>(body) else {
-        // A number beyond what a float can hold, in a place that nobody reads.
+        // A number beyond what a float can hold, or half a surrogate pair, in a place that nobody reads.
         assert!(serde_json::from_slice::<IgnoredAny>(body).is_ok());
         return;
     };
@@ -43,7 +44,7 @@ fn check_envelope(body: &[u8]) {
     assert_eq!(answer["success"], true);
     assert_eq!(insight["status"], "success");
     assert_ne!(insight["is_data_truncated"], true);
-    for row in insight["data"].as_array().unwrap() {
+    for row in insight["data"].as_array().into_iter().flatten() {
         assert!(row["time"].is_string());
         for metric in VendorMetric::ALL {
             let figure = &row[metric.name()];
@@ -51,7 +52,7 @@ fn check_envelope(body: &[u8]) {
                 figure.is_null()
                     || figure
                         .as_f64()
-                        .is_some_and(|figure| figure >= 0.0 && figure.is_finite())
+                        .is_some_and(|figure| (0.0..9_007_199_254_740_992.0).contains(&figure))
             );
         }
     }

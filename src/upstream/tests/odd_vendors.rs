@@ -165,6 +165,83 @@ async fn a_vendor_that_answers_for_sites_it_was_not_asked_for_is_not_believed() 
 }
 
 #[tokio::test]
+async fn odd_texts_around_the_rows_leave_the_figures() {
+    let cases: [(Answer, Option<f64>); 3] = [
+        (
+            |_, _| format!("\u{feff}{}", report(&[row("", 7)], "{}")),
+            Some(7.0),
+        ),
+        (|_, _| report(&[], "{}").replace("[]", "null"), None),
+        (
+            |_, _| report(&[row(r#""site_name":"\ud83d","#, 7)], "{}"),
+            Some(7.0),
+        ),
+    ];
+    for (answer, figure) in cases {
+        let (settings, calls) = odd_vendor(answer).await;
+
+        let fetched = client(settings).fetch(&request([1], 1)).await;
+
+        assert_eq!(at_nine(&fetched), [(1, figure)]);
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_which_there_is_more_is_asked_for_in_parts() {
+    let more: [Answer; 2] = [
+        |sites, _| {
+            let rows: Vec<_> = sites.iter().map(|site| row("", *site)).collect();
+            let next = if sites.len() > 1 { r#""x""# } else { "null" };
+            report(&rows, "{}").replacen('{', &format!(r#"{{"next_cursor":{next},"#), 1)
+        },
+        |sites, _| {
+            let rows = report(&[row("", sites[0])], "{}");
+            rows.replacen(
+                r#""status""#,
+                &format!(r#""total_count":{},"status""#, sites.len()),
+                1,
+            )
+        },
+    ];
+    for answer in more {
+        let (settings, _) = odd_vendor(answer).await;
+
+        let fetched = client(settings).fetch(&request([1, 2, 3], 1)).await;
+
+        assert_eq!(
+            at_nine(&fetched),
+            [(1, Some(1.0)), (2, Some(2.0)), (3, Some(3.0))]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_figure_that_readers_of_json_cannot_hold_fails_its_site_alone() {
+    let (settings, _) = odd_vendor(|sites, _| {
+        let rows: Vec<_> = sites
+            .iter()
+            .map(|site| row(&format!(r#""entity_id":"e{site}","#), *site))
+            .collect();
+        let rows = report(&rows, r#"{"e1":1,"e2":2,"e3":3}"#);
+        rows.replace(
+            r#""entrances":2}"#,
+            &format!(r#""entrances":2{}}}"#, "0".repeat(308)),
+        )
+    })
+    .await;
+
+    let fetched = client(settings).fetch(&request([1, 2, 3], 1)).await;
+
+    assert_eq!(at_nine(&fetched), [(1, Some(1.0)), (3, Some(3.0))]);
+    let [(failed, error)] = fetched.failures.as_slice() else {
+        panic!("{:?}", fetched.failures);
+    };
+    assert_eq!(failed.sites, [site(2)]);
+    assert!(matches!(**error, UpstreamError::Untrusted(_)));
+}
+
+#[tokio::test]
 async fn sites_that_are_asked_for_again_may_be_in_doubt_again() {
     let (settings, _) = odd_vendor(|sites, _| {
         let row = |entity: &str, part: &str, site: u64| {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::value::text;
@@ -72,30 +72,25 @@ impl Paging {
         };
         let value = json.get();
         if value.starts_with('{') {
-            if let (Ok(Fields(fields)), Some(deep)) =
-                (serde_json::from_str(value), deep.checked_sub(1))
-            {
-                let within = within || !matches!(normal(name).as_str(), "metadata" | "meta");
-                for (name, json) in fields {
-                    // Such as `{"next": {"href": …}}`.
-                    let name = match key {
-                        Key::Next | Key::HasMore => "next",
-                        _ => &name,
-                    };
-                    self.note(name, json, within, deep);
+            match (serde_json::from_str(value), deep.checked_sub(1)) {
+                // Such as `{"href": …}`.
+                (Ok(Fields { said, .. }), _) if matches!(key, Key::Next | Key::HasMore) => {
+                    self.more |= said;
+                    self.no_more |= !said;
                 }
-            } else {
-                self.more = true;
+                (Ok(Fields { of_paging, .. }), Some(deep)) => {
+                    let within = within || !matches!(normal(name).as_str(), "metadata" | "meta");
+                    for (name, json) in of_paging {
+                        self.note(&name, json, within, deep);
+                    }
+                }
+                _ => self.more = true,
             }
             return;
         }
         let said = text(json);
         let number: Option<f64> = said.as_deref().and_then(|said| said.parse().ok());
-        let nothing = match value {
-            "null" | "false" => true,
-            _ if value.starts_with('[') => value[1..].trim_start().starts_with(']'),
-            _ => value.starts_with('"') && matches!(said.as_deref(), None | Some("false")),
-        };
+        let nothing = says_nothing(json);
         match (key, number) {
             (Key::Object, _) => {}
             (Key::Next | Key::HasMore, _) if nothing => self.no_more = true,
@@ -161,8 +156,24 @@ fn normal(name: &str) -> String {
         .collect()
 }
 
-/// The fields of an object, each as often as it is there.
-struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+/// Whether a value is `null`, `false`, empty, or a text of these.
+fn says_nothing(json: &RawValue) -> bool {
+    let value = json.get();
+    match value.as_bytes()[0] {
+        b'"' => matches!(text(json).as_deref(), None | Some("false" | "null")),
+        b'[' => value[1..].trim_start().starts_with(']'),
+        b'{' => value[1..].trim_start().starts_with('}'),
+        _ => matches!(value, "null" | "false"),
+    }
+}
+
+/// The fields of an object, as far as paging is concerned.
+struct Fields<'a> {
+    /// Those that may say something of other pages, each as often as it is there.
+    of_paging: Vec<(Cow<'a, str>, &'a RawValue)>,
+    /// Whether any field at all says something.
+    said: bool,
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -175,15 +186,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(name) = map.next_key::<Name<'de>>()? {
-                    if key(&name.0, true).is_some() {
-                        fields.push((name.0, map.next_value()?));
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
+                let (mut of_paging, mut said) = (Vec::new(), false);
+                while let Some((Name(name), json)) = map.next_entry::<_, &RawValue>()? {
+                    said |= !says_nothing(json);
+                    if key(&name, true).is_some() {
+                        of_paging.push((name, json));
                     }
                 }
-                Ok(Fields(fields))
+                Ok(Fields { of_paging, said })
             }
         }
         deserializer.deserialize_map(Each)
@@ -200,8 +210,8 @@ mod tests {
     fn is_cut(fields: &str, rows: u64) -> bool {
         let mut paging = Paging::default();
         let json = format!("{{{fields}}}");
-        let Fields(fields) = serde_json::from_str(&json).unwrap();
-        for (name, json) in fields {
+        let Fields { of_paging, .. } = serde_json::from_str(&json).unwrap();
+        for (name, json) in of_paging {
             paging.read(&name, json);
         }
         paging.is_of_more_than(rows)
@@ -250,6 +260,7 @@ mod tests {
             r#""next":null"#,
             r#""next":"","next_page":false"#,
             r#""next_cursor":null,"cursor":{}"#,
+            r#""cursors":{"after":null,"before":""}"#,
             r#""has_more":false"#,
             r#""has_more":0,"page":1"#,
             r#""page":1,"pages":1"#,

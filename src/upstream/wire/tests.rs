@@ -244,7 +244,7 @@ fn an_answer_that_says_that_there_is_more_is_truncated() {
     };
 
     for at in [
-        r#"{"#,
+        "{",
         r#"{"data":{"#,
         r#""InsightResponse":{"#,
         r#""is_data_truncated":false,"#,
