@@ -69,3 +69,41 @@ async fn no_token_and_no_text_of_the_vendor_is_logged_at_any_level() {
         assert!(!all.contains(&secret), "{secret} in {all}");
     }
 }
+
+#[tokio::test]
+async fn a_doubt_is_told_with_its_site_and_date_and_a_figure_too_large_with_the_sites_name() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let (settings, _) = odd_vendors::odd_vendor(|sites, _| {
+        let row = |count: &str| {
+            let fields = r#""filter_id":"secret","site_name":"Tyler""#;
+            format!(r#"{{"time":"2026-02-18 09:00:00","entrances":{count},{fields}}}"#)
+        };
+        let rows = match sites {
+            [750] => [row("5"), row("8")],
+            _ => [row("5"), row(&format!("1{}", "0".repeat(308)))],
+        };
+        odd_vendors::report(&rows, "{}")
+    })
+    .await;
+    let client = client(settings);
+
+    for site in [750, 751] {
+        client.fetch(&request([site], 1)).await;
+    }
+
+    let log = log.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let log = String::from_utf8_lossy(&log);
+    let line = |text: &str| log.lines().find(|line| line.contains(text)).unwrap();
+    let doubt = line("the same row came with different figures");
+    assert!(doubt.contains("WARN") && doubt.contains("site=750") && doubt.contains("2026-02-18"));
+    let large = line("a figure is larger than 2^53 - 1");
+    assert!(large.contains("site=751") && large.contains(r#"site_name="Tyler""#), "{large}");
+    assert!(!log.contains("secret"));
+}
