@@ -104,6 +104,9 @@ async fn a_doubt_is_told_with_its_site_and_date_and_a_figure_too_large_with_the_
     let doubt = line("the same row came with different figures");
     assert!(doubt.contains("WARN") && doubt.contains("site=750") && doubt.contains("2026-02-18"));
     let large = line("a figure is larger than 2^53 - 1");
-    assert!(large.contains("site=751") && large.contains(r#"site_name="Tyler""#), "{large}");
+    assert!(
+        large.contains("site=751") && large.contains(r#"site_name="Tyler""#),
+        "{large}"
+    );
     assert!(!log.contains("secret"));
 }
