@@ -8,6 +8,7 @@ pub mod directory;
 pub mod figures;
 pub mod freshness;
 pub mod metric;
+mod missing;
 pub mod plan;
 pub mod query;
 pub mod rollup;

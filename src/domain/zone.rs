@@ -20,36 +20,34 @@ pub struct DaySpan {
 
 impl DaySpan {
     /// The span of `date` in `zone`.
+    ///
+    /// # Panics
+    ///
+    /// At the very ends of time, which no [`DateRange`] reaches.
     #[must_use]
     pub fn of(date: Date, zone: Option<&TimeZone>) -> Self {
-        let next = date.tomorrow().unwrap_or(Date::MAX);
-        let (begins, ends) = match zone {
-            Some(zone) => (first_instant(date, zone), first_instant(next, zone)),
-            None => (
-                first_instant(date, &TimeZone::fixed(Offset::constant(14))),
-                first_instant(next, &TimeZone::fixed(Offset::constant(-12))),
-            ),
-        };
-        Self {
-            begins: begins.unwrap_or(Timestamp::MIN),
-            ends: ends.unwrap_or(Timestamp::MAX),
+        let next = date.tomorrow().expect(FAR_FROM_THE_ENDS);
+        match zone {
+            Some(zone) => Self {
+                begins: first_instant(date, zone),
+                ends: first_instant(next, zone),
+            },
+            None => Self {
+                begins: first_instant(date, &TimeZone::fixed(Offset::constant(14))),
+                ends: first_instant(next, &TimeZone::fixed(Offset::constant(-12))),
+            },
         }
     }
 
     /// The spans of `dates` in `zone`.
-    #[must_use]
-    pub fn all(dates: DateRange, zone: Option<&TimeZone>) -> Vec<Self> {
+    fn all(dates: DateRange, zone: Option<&TimeZone>) -> Vec<Self> {
         let mut spans: Vec<Self> = Vec::with_capacity(dates.len());
         for date in dates.iter() {
             let span = match (zone, spans.last()) {
                 // Looking a midnight up in a zone is the larger part of it, and here the days share them.
                 (Some(zone), Some(before)) => Self {
                     begins: before.ends,
-                    ends: date
-                        .tomorrow()
-                        .ok()
-                        .and_then(|next| first_instant(next, zone))
-                        .unwrap_or(Timestamp::MAX),
+                    ends: first_instant(date.tomorrow().expect(FAR_FROM_THE_ENDS), zone),
                 },
                 _ => Self::of(date, zone),
             };
@@ -59,10 +57,81 @@ impl DaySpan {
     }
 }
 
+/// Why arithmetic on the dates of a [`DateRange`], and on their instants, does not overflow.
+const FAR_FROM_THE_ENDS: &str = "the dates asked for are far from the ends of time";
+
 /// When `date` begins in `zone`. The compatible reading of a midnight that DST skips is the first instant after it.
-fn first_instant(date: Date, zone: &TimeZone) -> Option<Timestamp> {
+fn first_instant(date: Date, zone: &TimeZone) -> Timestamp {
     zone.to_timestamp(date.to_datetime(jiff::civil::Time::midnight()))
-        .ok()
+        .expect(FAR_FROM_THE_ENDS)
+}
+
+/// The dates of a query on the clock of one place: when each is, and what shape it has.
+#[derive(Clone, Debug)]
+pub struct LocalDays {
+    spans: Vec<DaySpan>,
+    /// Empty where every day is an ordinary one.
+    shapes: Vec<DayShape>,
+    zone_known: bool,
+}
+
+static ORDINARY: DayShape = DayShape {
+    gap: None,
+    fold: None,
+};
+
+impl LocalDays {
+    /// The days of `dates` in `zone`.
+    #[must_use]
+    pub fn new(dates: DateRange, zone: Option<&TimeZone>) -> Self {
+        let spans = DaySpan::all(dates, zone);
+        Self {
+            shapes: DayShape::all(dates, zone, &spans),
+            spans,
+            zone_known: zone.is_some(),
+        }
+    }
+
+    /// When each of the dates is, in their order.
+    #[must_use]
+    pub fn spans(&self) -> &[DaySpan] {
+        &self.spans
+    }
+
+    /// Whether no date has a skipped or a repeated hour.
+    pub(super) fn all_ordinary(&self) -> bool {
+        self.shapes.is_empty()
+    }
+
+    /// The shape of the date at `date` (from 0).
+    pub(super) fn shape(&self, date: usize) -> &DayShape {
+        self.shapes.get(date).unwrap_or(&ORDINARY)
+    }
+
+    /// Whether any of `minutes` of the date at `date` exists, and the first that does has begun at `now`: where the zone is unknown,
+    /// everywhere on earth.
+    pub(super) fn has_begun(&self, date: usize, minutes: &Range<u16>, now: Timestamp) -> bool {
+        let (span, shape) = (self.spans[date], self.shape(date));
+        if shape.skips(minutes.start, minutes.end) || now < span.begins {
+            return false;
+        }
+        if now >= span.ends {
+            return true;
+        }
+        let midnight = if self.zone_known {
+            span.begins
+        } else {
+            span.ends - SignedDuration::from_hours(24)
+        };
+        let before = SignedDuration::from_mins(shape.minutes_before(minutes.start));
+        midnight + before <= now
+    }
+
+    /// How many minutes of the date at `date` are over at `at`: where the zone is unknown, anywhere on earth.
+    pub(super) fn minutes_over(&self, date: usize, at: Timestamp) -> usize {
+        let over = at.duration_since(self.spans[date].begins).as_mins();
+        usize::try_from(over).unwrap_or(0)
+    }
 }
 
 /// The clock's oddities on one local day: at most one stretch is skipped, at most one comes twice.
@@ -80,9 +149,7 @@ impl DayShape {
     pub fn of(date: Date, zone: Option<&TimeZone>) -> Self {
         let mut shape = Self::default();
         let Some(zone) = zone else { return shape };
-        let Some(start) = first_instant(date, zone) else {
-            return shape;
-        };
+        let start = first_instant(date, zone);
         let (from, until) = around(start, start);
         let mut before = zone.to_offset(from);
         for transition in zone.following(from) {
@@ -103,8 +170,7 @@ impl DayShape {
     }
 
     /// The shapes of `dates` in `zone`, of which `spans` are the days; empty where every day is an ordinary one.
-    #[must_use]
-    pub fn all(dates: DateRange, zone: Option<&TimeZone>, spans: &[DaySpan]) -> Vec<Self> {
+    fn all(dates: DateRange, zone: Option<&TimeZone>, spans: &[DaySpan]) -> Vec<Self> {
         let (Some(zone), [first, ..], [.., last]) = (zone, spans, spans) else {
             return Vec::new();
         };
@@ -142,6 +208,22 @@ impl DayShape {
         self.gap
             .as_ref()
             .is_some_and(|gap| gap.start <= from && to <= gap.end)
+    }
+
+    /// How many minutes pass from midnight until the clock shows `minute` for the first time, or until it skips it.
+    fn minutes_before(&self, minute: u16) -> i64 {
+        let skipped = self
+            .gap
+            .as_ref()
+            .map_or(0, |gap| gap.end.min(minute).saturating_sub(gap.start));
+        let repeated = self.fold.as_ref().map_or(0, |fold| {
+            if fold.end <= minute {
+                fold.end - fold.start
+            } else {
+                0
+            }
+        });
+        i64::from(minute - skipped + repeated)
     }
 }
 

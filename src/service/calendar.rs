@@ -9,8 +9,7 @@ use crate::domain::dates::DateRange;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::freshness::{Phase, Policy};
 use crate::domain::query::Query;
-use crate::domain::rollup::DayShapes;
-use crate::domain::zone::{DayShape, DaySpan};
+use crate::domain::zone::{DaySpan, LocalDays};
 
 /// When the dates of a query are, for each of its sites. Sites of one zone share their days.
 #[derive(Debug)]
@@ -23,10 +22,9 @@ pub(super) struct Calendar {
 #[derive(Debug)]
 struct ZoneDays {
     zone: Option<TimeZone>,
-    spans: Vec<DaySpan>,
+    days: Arc<LocalDays>,
     /// How many of the dates, from the first, have begun.
     begun: usize,
-    shapes: DayShapes,
 }
 
 impl Calendar {
@@ -51,7 +49,7 @@ impl Calendar {
 
     /// When the date at `date` (from 0) is at the site at `site` (from 0).
     pub(super) fn span(&self, site: usize, date: usize) -> DaySpan {
-        self.zones[self.of_site[site]].spans[date]
+        self.zones[self.of_site[site]].days.spans()[date]
     }
 
     /// Which of the zones (from 0) the site at `site` is in; sites of one zone have the same spans.
@@ -73,7 +71,7 @@ impl Calendar {
     pub(super) fn next_beginning(&self) -> Option<Timestamp> {
         self.zones
             .iter()
-            .filter_map(|zone| Some(zone.spans.get(zone.begun)?.begins))
+            .filter_map(|zone| Some(zone.days.spans().get(zone.begun)?.begins))
             .min()
     }
 
@@ -82,32 +80,31 @@ impl Calendar {
         self.zones
             .iter()
             .filter_map(|zone| {
-                zone.spans
+                zone.days
+                    .spans()
                     .iter()
                     .position(|span| policy.phase(*span, now) < Phase::Final)
             })
             .min()
     }
 
-    /// The shapes of each site's days.
-    pub(super) fn shapes(&self) -> Vec<DayShapes> {
+    /// Each site's days.
+    pub(super) fn days(&self) -> Vec<Arc<LocalDays>> {
         self.of_site
             .iter()
-            .map(|zone| Arc::clone(&self.zones[*zone].shapes))
+            .map(|zone| Arc::clone(&self.zones[*zone].days))
             .collect()
     }
 }
 
 impl ZoneDays {
     fn new(dates: DateRange, zone: Option<TimeZone>, now: Timestamp) -> Self {
-        let spans = DaySpan::all(dates, zone.as_ref());
-        let begun = spans.partition_point(|span| span.begins <= now);
-        let shapes = DayShape::all(dates, zone.as_ref(), &spans);
+        let days = LocalDays::new(dates, zone.as_ref());
+        let begun = days.spans().partition_point(|span| span.begins <= now);
         Self {
             zone,
-            spans,
+            days: Arc::new(days),
             begun,
-            shapes: shapes.into(),
         }
     }
 }

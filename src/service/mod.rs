@@ -201,7 +201,7 @@ impl TrafficService {
         let span = tracing::info_span!(target: "pitaya::span", "rollup");
         let roll = move || {
             let _span = span.entered();
-            let table = roll_up(&asked, &plan, &grid, &calendar.shapes());
+            let table = roll_up(&asked, &plan, &grid, &calendar.days(), now);
             let summary = Summary::of(&asked, &plan, &calendar, &policy, &grid, now);
             drop(grid);
             // It has come along, since a caller that leaves stops nothing here.

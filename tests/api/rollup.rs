@@ -1,6 +1,7 @@
 //! The rollup against a naive reading of the table of metrics: every observation looked at one by one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Weekday, date};
@@ -11,9 +12,10 @@ use pitaya::domain::figures::Figures;
 use pitaya::domain::metric::{Metric, VendorMetric};
 use pitaya::domain::plan::Plan;
 use pitaya::domain::query::{Fill, GroupBy, Query};
-use pitaya::domain::rollup::{CellGrid, DayShapes, roll_up};
+use pitaya::domain::rollup::{CellGrid, roll_up};
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::domain::timeline::row_count;
+use pitaya::domain::zone::{DayShape, LocalDays};
 use proptest::prelude::*;
 
 type Row = (Option<u64>, DateTime, Vec<Option<f64>>);
@@ -166,16 +168,72 @@ fn naive_value(
             .map(level)
             .reduce(f64::max),
         Metric::ConversionRate => {
-            let sales = sum(&all(VendorMetric::Transactions, fine))?;
-            let entrances = sum(&all(VendorMetric::Entrances, fine))?;
+            let (whole, sold) = (VendorMetric::Entrances, VendorMetric::Transactions);
+            let (mut sales, mut entrances) = (all(sold, fine), all(whole, fine));
+            for (site, day) in site_days([&sales, &entrances], sites) {
+                let none_sold = (0..1440)
+                    .step_by(usize::from(fine))
+                    .all(|minute| observe(seed, site, day, sold, fine, minute).is_none());
+                let gone = silent(seed, site, day, whole, fine);
+                let counts = |minute| !none_sold && !gone.contains(&minute);
+                keep(&mut sales, site, day, counts);
+                keep(&mut entrances, site, day, counts);
+            }
+            let (sales, entrances) = (sum(&sales)?, sum(&entrances)?);
             (entrances > 0.0).then(|| sales / entrances)
         }
         Metric::CaptureRate => {
-            let entrances = sum(&all(VendorMetric::Entrances, fine))?;
-            let passed = sum(&all(VendorMetric::WalkBys, fine))?;
+            let (mut entrances, mut passed) = (
+                all(VendorMetric::Entrances, fine),
+                all(VendorMetric::WalkBys, fine),
+            );
+            for (site, day) in site_days([&entrances, &passed], sites) {
+                let gone = [VendorMetric::Entrances, VendorMetric::WalkBys]
+                    .map(|metric| silent(seed, site, day, metric, fine));
+                let counts = |minute| !gone.iter().any(|gone| gone.contains(&minute));
+                keep(&mut entrances, site, day, counts);
+                keep(&mut passed, site, day, counts);
+            }
+            let (entrances, passed) = (sum(&entrances)?, sum(&passed)?);
             (entrances + passed > 0.0).then(|| entrances / (entrances + passed))
         }
     }
+}
+
+/// The days of which anything was seen, at each of `sites`.
+fn site_days(seen: [&Seen; 2], sites: &[u64]) -> BTreeSet<(u64, Date)> {
+    let days = |site| {
+        seen.into_iter()
+            .flat_map(BTreeMap::keys)
+            .map(move |(day, _)| (site, *day))
+    };
+    sites.iter().flat_map(|site| days(*site)).collect()
+}
+
+/// Leaves of a site's day what counts.
+fn keep(seen: &mut Seen, site: u64, day: Date, counts: impl Fn(u16) -> bool) {
+    for ((date, minute), at) in seen.iter_mut() {
+        if *date == day && !counts(*minute) {
+            at.remove(&site);
+        }
+    }
+    seen.retain(|_, at| !at.is_empty());
+}
+
+/// From which minutes on nothing was observed, for an hour or longer.
+fn silent(seed: u64, site: u64, day: Date, metric: VendorMetric, bucket: u16) -> BTreeSet<u16> {
+    let (mut silent, mut run) = (BTreeSet::new(), Vec::new());
+    for minute in (0..=1440).step_by(usize::from(bucket)) {
+        if minute < 1440 && observe(seed, site, day, metric, bucket, minute).is_none() {
+            run.push(minute);
+            continue;
+        }
+        if run.len() as u16 * bucket >= 60 {
+            silent.extend(run.iter().copied());
+        }
+        run.clear();
+    }
+    silent
 }
 
 fn naive(query: &Query, base: u16, seed: u64) -> Vec<Row> {
@@ -229,15 +287,18 @@ fn real(query: &Query, base: u16, seed: u64) -> Vec<Row> {
                     .map(|minute| observe(seed, site.get(), day, series.metric, minutes, minute))
                     .collect();
                 let index = grid.index(series_index, site_index, date_index);
-                grid.set(
-                    index,
-                    Cell::new(Figures::pack(&figures), Timestamp::UNIX_EPOCH, None),
-                );
+                grid.set(index, Cell::new(Figures::pack(&figures), later(), None));
             }
         }
     }
-    let ordinary: Vec<DayShapes> = query.sites.iter().map(|_| DayShapes::from([])).collect();
-    rows(&roll_up(query, &plan, &grid, &ordinary))
+    let days = LocalDays::new(query.dates, None);
+    let days = vec![Arc::new(days); query.sites.len()];
+    rows(&roll_up(query, &plan, &grid, &days, later()))
+}
+
+/// Long after all that is asked for.
+fn later() -> Timestamp {
+    "2027-01-01T00:00:00Z".parse().unwrap()
 }
 
 fn rows(table: &pitaya::domain::table::Table) -> Vec<Row> {
@@ -363,7 +424,6 @@ proptest! {
 
 #[test]
 fn the_repeated_hour_counts_twice_and_the_skipped_hour_is_not_expected() {
-    use pitaya::domain::zone::DayShape;
     let zone = jiff::tz::TimeZone::get("America/Chicago").unwrap();
     let day = |date: Date, bucket: &str| {
         let query = Query {
@@ -377,6 +437,7 @@ fn the_repeated_hour_counts_twice_and_the_skipped_hour_is_not_expected() {
             fill: Fill::Null,
         };
         let shape = DayShape::of(date, Some(&zone));
+        let days = LocalDays::new(query.dates, Some(&zone));
         let plan = Plan::new(&query, VendorBucket::HOUR);
         let mut grid = CellGrid::new(plan.series().len(), 1, 1);
         for series in 0..plan.series().len() {
@@ -385,12 +446,9 @@ fn the_repeated_hour_counts_twice_and_the_skipped_hour_is_not_expected() {
                 .collect();
             figures.extend(shape.fold.iter().map(|_| Some(5.0)));
             let index = grid.index(series, 0, 0);
-            grid.set(
-                index,
-                Cell::new(Figures::pack(&figures), Timestamp::UNIX_EPOCH, None),
-            );
+            grid.set(index, Cell::new(Figures::pack(&figures), later(), None));
         }
-        rows(&roll_up(&query, &plan, &grid, &[DayShapes::from([shape])]))
+        rows(&roll_up(&query, &plan, &grid, &[Arc::new(days)], later()))
     };
 
     let autumn = day(date(2026, 11, 1), "hour");

@@ -118,6 +118,44 @@ impl<'a> View<'a> {
         sum
     }
 
+    /// Whether no slot has a figure.
+    pub(in crate::domain) fn is_empty(&self) -> bool {
+        self.shape.len == 0
+    }
+
+    /// Calls `visit` with the longest runs of `slots` that have no figure, in order.
+    pub(in crate::domain) fn for_each_gap(
+        &self,
+        slots: Range<usize>,
+        mut visit: impl FnMut(Range<usize>),
+    ) {
+        let first = usize::from(self.shape.first);
+        let end = first + usize::from(self.shape.len);
+        let mut at = slots.start;
+        while at < slots.end {
+            let gap = at;
+            // The span begins and ends with a figure, and mostly has one in each slot.
+            if at < first {
+                at = first;
+            } else if at >= end {
+                at = slots.end;
+            }
+            while at < slots.end && !self.present(at - first) {
+                at += 1;
+            }
+            let gap = gap..at.min(slots.end);
+            if !gap.is_empty() {
+                visit(gap);
+            }
+            if self.shape.all {
+                at = at.max(end.min(slots.end));
+            }
+            while at < slots.end && at < end && self.present(at - first) {
+                at += 1;
+            }
+        }
+    }
+
     fn whole_sum(&self, places: Range<usize>) -> u64 {
         /// So wide that fewer than 2^16 of them fit in 64 bits.
         const NO_OVERFLOW: u8 = 48;

@@ -1,24 +1,32 @@
 //! One series of rows, from the cells of its sites.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use jiff::Timestamp;
+
+use super::CellGrid;
 use super::slots::SlotGrid;
 use super::tally::{Tally, plus};
-use super::{CellGrid, DayShapes};
 use crate::domain::bucket::{Bucket, DAY_MINUTES};
+use crate::domain::cell::Cell;
 use crate::domain::figures::View;
 use crate::domain::metric::Metric;
+use crate::domain::missing;
 use crate::domain::plan::{Column, Plan};
 use crate::domain::query::{Fill, Query};
 use crate::domain::table::Table;
 use crate::domain::timeline::Timeline;
+use crate::domain::zone::LocalDays;
 
 /// One series of rows in the making.
 pub(super) struct GroupRoll<'a> {
     pub(super) query: &'a Query,
     pub(super) plan: &'a Plan,
     pub(super) grid: &'a CellGrid,
-    pub(super) shapes: &'a [DayShapes],
+    /// Of each site of the query.
+    pub(super) days: &'a [Arc<LocalDays>],
+    pub(super) now: Timestamp,
     pub(super) timeline: &'a Timeline,
     pub(super) sites: Range<usize>,
 }
@@ -43,13 +51,19 @@ impl GroupRoll<'_> {
             }
         }
         let skipped = self.skipped_buckets(times);
+        let counts = self.query.metrics.iter().any(|metric| metric.is_count());
+        let begun = if self.query.fill == Fill::Zero && counts {
+            self.begun_buckets(times)
+        } else {
+            Vec::new()
+        };
         for time in 0..times {
             let row = table.row_mut(group, time);
             for (column, value) in row.iter_mut().enumerate() {
                 *value = tallies[time * columns + column].result(self.plan.columns[column]);
             }
             let nothing = row.iter().all(|value| value.is_nan());
-            if self.query.fill == Fill::Zero {
+            if begun.get(time).is_some_and(|begun| *begun) {
                 for (value, metric) in row.iter_mut().zip(&self.query.metrics) {
                     if Metric::is_count(*metric) && value.is_nan() {
                         *value = 0.0;
@@ -68,10 +82,8 @@ impl GroupRoll<'_> {
     /// Which buckets lie wholly in a stretch that DST skips at every site: nobody expects them. Empty where none does. A day is there
     /// even where the hours asked for are not, unless all of it is skipped.
     fn skipped_buckets(&self, times: usize) -> Vec<bool> {
-        if self.shapes[self.sites.clone()]
-            .iter()
-            .any(|shapes| shapes.is_empty())
-        {
+        let days = &self.days[self.sites.clone()];
+        if days.iter().any(|days| days.all_ordinary()) {
             return Vec::new();
         }
         let mut skipped = vec![true; times];
@@ -82,30 +94,37 @@ impl GroupRoll<'_> {
                     Bucket::Minutes(_) => minutes,
                     Bucket::Day | Bucket::Week | Bucket::Month | Bucket::Total => &(0..DAY_MINUTES),
                 };
-                skipped[first + nth] &= self
-                    .sites
-                    .clone()
-                    .all(|site| self.shapes[site][date].skips(minutes.start, minutes.end));
+                skipped[first + nth] &= days
+                    .iter()
+                    .all(|days| days.shape(date).skips(minutes.start, minutes.end));
             }
         }
         skipped
+    }
+
+    /// Which buckets have begun at one of the sites at least, as far as they lie inside the hours asked for and exist there: only in
+    /// these is nothing observed a zero.
+    fn begun_buckets(&self, times: usize) -> Vec<bool> {
+        let mut begun = vec![false; times];
+        for date in 0..self.query.dates.len() {
+            let first = self.timeline.first_bucket(date);
+            for (nth, minutes) in self.timeline.windows().iter().enumerate() {
+                let begun = &mut begun[first + nth];
+                *begun = *begun
+                    || self.days[self.sites.clone()]
+                        .iter()
+                        .any(|days| days.has_begun(date, minutes, self.now));
+            }
+        }
+        begun
     }
 
     /// What one date adds to a column: a tally for each of its windows.
     fn tally(&self, column: Column, date: usize, day: &mut [Tally]) {
         match column {
             Column::Sum(series) => self.sums(series, date, day, |tally| &mut tally.first),
-            Column::Ratio {
-                part: first,
-                whole: second,
-            }
-            | Column::Share {
-                part: first,
-                rest: second,
-            } => {
-                self.sums(first, date, day, |tally| &mut tally.first);
-                self.sums(second, date, day, |tally| &mut tally.second);
-            }
+            Column::Ratio { part, whole } => self.paired(part, whole, false, date, day),
+            Column::Share { part, rest } => self.paired(part, rest, true, date, day),
             Column::WeightedMean { value, weight } => self.weighted(value, weight, date, day),
             Column::Mean(series) => self.levels(series, date, day, |levels, level| {
                 let observed = Tally {
@@ -141,6 +160,48 @@ impl GroupRoll<'_> {
                 *sum = plus(*sum, figures.sum(grid.slots(minutes)));
                 if let Some(repeated) = grid.repeated_slots(minutes, figures) {
                     *sum = plus(*sum, figures.sum(repeated));
+                }
+            }
+        }
+    }
+
+    /// Adds up both sides of a rate, where both were observed: a bucket counts towards neither where `other` is missing, nor, if both
+    /// are parts of the denominator, where `part` is; nor does a site's day without any `part`.
+    fn paired(&self, part: usize, other: usize, both_below: bool, date: usize, day: &mut [Tally]) {
+        let (mut without_part, mut without_other) = (Vec::new(), Vec::new());
+        for site in self.sites.clone() {
+            let (Some(part_cell), Some(other_cell)) =
+                (self.cell(part, site, date), self.cell(other, site, date))
+            else {
+                continue;
+            };
+            let (parts, others) = (part_cell.figures().view(), other_cell.figures().view());
+            if parts.is_empty() || others.is_empty() {
+                continue;
+            }
+            let bucket = self.plan.series()[part].bucket;
+            let days = &self.days[site];
+            let find = |cell: &Cell, missing: &mut Vec<_>| {
+                let over = days.minutes_over(date, cell.fetched_at());
+                let view = cell.figures().view();
+                missing::find(view, bucket, days.shape(date), over, missing);
+            };
+            find(other_cell, &mut without_other);
+            if both_below {
+                find(part_cell, &mut without_part);
+            }
+            let grid = self.slot_grid(part, site, date);
+            for (tally, minutes) in day.iter_mut().zip(self.timeline.windows()) {
+                let mut add = |slots: Range<usize>| {
+                    let part = sum_outside(parts, slots.clone(), &without_other);
+                    tally.first = plus(tally.first, part);
+                    let other = sum_outside(others, slots, &without_part);
+                    tally.second = plus(tally.second, other);
+                };
+                add(grid.slots(minutes));
+                let repeated = grid.repeated_slots(minutes, parts);
+                if let Some(repeated) = repeated.or_else(|| grid.repeated_slots(minutes, others)) {
+                    add(repeated);
                 }
             }
         }
@@ -222,15 +283,31 @@ impl GroupRoll<'_> {
     }
 
     fn figures(&self, series: usize, site: usize, date: usize) -> Option<View<'_>> {
-        let index = self.grid.index(series, site, date);
-        self.grid.get(index).map(|cell| cell.figures().view())
+        let cell = self.cell(series, site, date)?;
+        Some(cell.figures().view())
+    }
+
+    fn cell(&self, series: usize, site: usize, date: usize) -> Option<&Cell> {
+        self.grid.get(self.grid.index(series, site, date))
     }
 
     fn slot_grid(&self, series: usize, site: usize, date: usize) -> SlotGrid {
         let bucket = self.plan.series()[series].bucket;
-        let fold = self.shapes[site]
-            .get(date)
-            .and_then(|shape| shape.repeated(bucket));
+        let fold = self.days[site].shape(date).repeated(bucket);
         SlotGrid { bucket, fold }
     }
+}
+
+/// The sum of the figures in `slots` but not in the `missing` ones.
+fn sum_outside(figures: View<'_>, slots: Range<usize>, missing: &[Range<usize>]) -> Option<f64> {
+    let (mut sum, mut from) = (None, slots.start);
+    for gap in missing {
+        // Those of the repeated hour stand behind all others, and so touch none of these, or these none of them.
+        let gap = gap.start.max(from)..gap.end.min(slots.end);
+        if !gap.is_empty() {
+            sum = plus(sum, figures.sum(from..gap.start));
+            from = gap.end;
+        }
+    }
+    plus(sum, figures.sum(from..slots.end))
 }

@@ -6,13 +6,15 @@ mod tally;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use self::group::GroupRoll;
 use super::cell::Cell;
 use super::plan::Plan;
 use super::query::{GroupBy, Query};
 use super::table::Table;
 use super::timeline::Timeline;
-use super::zone::DayShape;
+use super::zone::LocalDays;
 
 /// The cells of a query: for each series of its plan, each site and each date, a cell or nothing.
 #[derive(Clone, Debug)]
@@ -51,12 +53,15 @@ impl CellGrid {
     }
 }
 
-/// The shapes of a site's days, in the order of the query's dates; empty where every day is an ordinary one.
-pub type DayShapes = Arc<[DayShape]>;
-
-/// Rolls up `grid` to the rows of `query`; `shapes` has an entry for each site.
+/// Rolls up `grid` to the rows of `query`, as of `now`; `days` are the query's dates at each of its sites.
 #[must_use]
-pub fn roll_up(query: &Query, plan: &Plan, grid: &CellGrid, shapes: &[DayShapes]) -> Table {
+pub fn roll_up(
+    query: &Query,
+    plan: &Plan,
+    grid: &CellGrid,
+    days: &[Arc<LocalDays>],
+    now: Timestamp,
+) -> Table {
     let timeline = Timeline::new(query);
     let groups: Vec<_> = match query.group_by {
         GroupBy::Site => query.sites.iter().copied().map(Some).collect(),
@@ -72,7 +77,8 @@ pub fn roll_up(query: &Query, plan: &Plan, grid: &CellGrid, shapes: &[DayShapes]
             query,
             plan,
             grid,
-            shapes,
+            days,
+            now,
             timeline: &timeline,
             sites,
         };
