@@ -214,6 +214,11 @@ impl<E, I> Flights<E, I> {
         );
     }
 
+    /// Forgets which fetches failed, and so until when their cells are left alone.
+    pub(super) fn forgive(&mut self) {
+        self.failing.clear();
+    }
+
     pub(super) fn succeeded(&mut self, cell: &CellKey) {
         if !self.failing.is_empty() {
             self.failing.remove(cell);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub struct CellStore<E, I> {
     flights: Mutex<Flights<E, I>>,
     landings: AtomicU64,
     epoch: AtomicU64,
+    /// The latest time at which something was made that is held, in microseconds.
+    latest: AtomicI64,
 }
 
 /// What a query gets for the cells that it lacks.
@@ -102,6 +104,7 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
             flights: Mutex::new(Flights::new()),
             landings: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
+            latest: AtomicI64::new(i64::MIN),
         }
     }
 
@@ -273,7 +276,66 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         purged
     }
 
-    /// Counts purges: what was made of figures before one is not to be served after it.
+    /// The time now, at which something begins to be made that may be held. See [`check_clock`](Self::check_clock).
+    pub fn begin_at(&self, clock: impl Fn() -> Timestamp) -> Timestamp {
+        let now = self.check_clock(clock);
+        self.latest
+            .fetch_max(now.as_microsecond(), Ordering::AcqRel);
+        now
+    }
+
+    /// The time now. If it is earlier than the latest that was told, the clock has been set back: everything from the future is
+    /// forgotten, since its age cannot be known any more once the clock has caught up, and no answer made so far is shown again.
+    pub fn check_clock(&self, clock: impl Fn() -> Timestamp) -> Timestamp {
+        // In this order: what is loaded was told before the clock is read.
+        let latest = self.latest.load(Ordering::Acquire);
+        let now = clock();
+        let micros = now.as_microsecond();
+        if micros < latest {
+            let forgotten = self.forget_later_than(now);
+            let told = (Ordering::AcqRel, Ordering::Relaxed);
+            let first = self
+                .latest
+                .compare_exchange(latest, micros, told.0, told.1)
+                .is_ok();
+            if first {
+                metrics::counter!("pitaya_clock_set_back_total").increment(1);
+                let seconds = (latest - micros) / 1_000_000;
+                tracing::warn!(
+                    seconds,
+                    cells = forgotten,
+                    "the clock was set back: figures from the future are forgotten"
+                );
+            }
+        }
+        now
+    }
+
+    /// The latest time at which something was made that is held.
+    #[must_use]
+    pub fn latest(&self) -> Timestamp {
+        Timestamp::from_microsecond(self.latest.load(Ordering::Acquire)).unwrap_or(Timestamp::MIN)
+    }
+
+    fn forget_later_than(&self, now: Timestamp) -> u64 {
+        let mut flights = self.lock();
+        flights.forgive();
+        let mut forgotten = 0;
+        for (key, page) in &self.pages {
+            let later = |date| page.get(date).is_some_and(|cell| now < cell.fetched_at());
+            let (rest, count) = page.without(&key, later);
+            forgotten += count;
+            if rest.len() == 0 {
+                self.pages.invalidate(&*key);
+            } else if count > 0 {
+                self.pages.insert(*key, Arc::new(rest));
+            }
+        }
+        self.epoch.fetch_add(1, Ordering::Release);
+        forgotten
+    }
+
+    /// Counts purges, and times that the clock was set back: what was made of figures before one is not to be served after it.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
@@ -368,6 +430,8 @@ impl<E: Clone, I: Clone> Boarded<E, I> {
                 continue;
             }
             match outcome {
+                // The clock was set back meanwhile: nobody knows how long it is good.
+                Ok(cell) if now < cell.fetched_at() => flights.succeeded(key),
                 Ok(cell) => {
                     flights.succeeded(key);
                     good.push((*key, cell.clone()));
@@ -378,6 +442,9 @@ impl<E: Clone, I: Clone> Boarded<E, I> {
         flights.end(&self.boarding);
         // Pages are read, changed and written back: the lock makes that one step.
         self.store.fill(good);
+        self.store
+            .latest
+            .fetch_max(now.as_microsecond(), Ordering::AcqRel);
         self.store.landings.fetch_add(1, Ordering::Release);
         flights.tidy(now);
         drop(flights);

@@ -74,15 +74,23 @@ impl Cell {
     }
 
     /// When it was asked for, to the microsecond.
+    ///
+    /// # Panics
+    ///
+    /// Never: it was made of a timestamp.
     #[must_use]
     pub fn fetched_at(&self) -> Timestamp {
-        Timestamp::from_microsecond(self.age.fetched_at).unwrap_or_default()
+        Timestamp::from_microsecond(self.age.fetched_at).expect("made of a timestamp")
     }
 
     /// When the vendor computed it, else when it was asked for; to the microsecond.
+    ///
+    /// # Panics
+    ///
+    /// Never: it was made of a timestamp.
     #[must_use]
     pub fn as_of(&self) -> Timestamp {
-        Timestamp::from_microsecond(self.age.computed_at).unwrap_or_default()
+        Timestamp::from_microsecond(self.age.computed_at).expect("made of a timestamp")
     }
 
     /// Its figures.

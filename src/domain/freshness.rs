@@ -68,7 +68,7 @@ impl Policy {
     /// When a cell of `date` that was asked for at `fetched_at` goes past its TTL.
     ///
     /// The TTL is that of the phase in which it was *asked for*: what was fetched before a day was over lacks its end, however
-    /// final the day is by now. It is moved by up to ±10 %, alike for the cells of one date in one report, so that these are
+    /// final the day is by now. It is shortened by up to 10 %, alike for the cells of one date in one report, so that these are
     /// fetched again together, while those of other dates and reports come at other times.
     #[must_use]
     pub fn expires_at(&self, date: Date, day: DaySpan, fetched_at: Timestamp) -> Timestamp {
@@ -80,10 +80,19 @@ impl Policy {
         later(fetched_at, ttl.mul_f64(jitter(date, fetched_at)))
     }
 
-    /// What a cell that goes past its TTL at `expires_at` may be used for at `now`.
+    /// What a cell that was asked for at `fetched_at` and goes past its TTL at `expires_at` may be used for at `now`.
+    ///
+    /// A cell from the future was asked for by a clock that was wrong: how old it is, and whether its day was over, nobody knows.
     #[must_use]
-    pub fn standing(&self, expires_at: Timestamp, now: Timestamp) -> Standing {
-        if now < expires_at {
+    pub fn standing(
+        &self,
+        fetched_at: Timestamp,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Standing {
+        if now < fetched_at {
+            Standing::Expired
+        } else if now < expires_at {
             Standing::Fresh
         } else if now < later(expires_at, self.stale_while_revalidate) {
             Standing::Revalidate
@@ -98,19 +107,18 @@ impl Policy {
     #[must_use]
     pub fn longest_use(&self) -> Duration {
         let ttl = self.open_ttl.max(self.settling_ttl).max(self.final_ttl);
-        ttl.mul_f64(1.1) + self.stale_while_revalidate.max(self.stale_if_error)
+        ttl + self.stale_while_revalidate.max(self.stale_if_error)
     }
 }
 
-/// `at` moved by `duration`; saturates at the end of time.
+/// `at` moved by `duration`.
 fn later(at: Timestamp, duration: Duration) -> Timestamp {
-    SignedDuration::try_from(duration)
-        .ok()
-        .and_then(|duration| at.checked_add(duration).ok())
-        .unwrap_or(Timestamp::MAX)
+    let duration = SignedDuration::try_from(duration).expect("ten years at most");
+    at.checked_add(duration)
+        .expect("dates asked for, and so their days' ends, are a year from the end of time")
 }
 
-/// 0.9 to 1.1, evenly spread, the same for the same arguments.
+/// 0.9 to 1, evenly spread, the same for the same arguments.
 fn jitter(date: Date, fetched_at: Timestamp) -> f64 {
     let days = i64::from(date.year()) * 512 + i64::from(date.day_of_year());
     // SplitMix64's finalizer: every bit of the input moves every bit of the output.
@@ -119,7 +127,7 @@ fn jitter(date: Date, fetched_at: Timestamp) -> f64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^= bits >> 31;
-    let thousandths = u32::try_from(bits % 201).unwrap_or(100);
+    let thousandths = u32::try_from(bits % 101).expect("at most 100");
     0.9 + f64::from(thousandths) / 1000.0
 }
 
@@ -163,29 +171,53 @@ mod tests {
 
         let expires = POLICY.expires_at(date(2026, 2, 18), day, fetched);
 
-        assert!(expires <= fetched + SignedDuration::from_secs(66));
-        assert_eq!(
-            POLICY.standing(expires, at("2026-02-19T12:03:00Z")),
-            Standing::Revalidate
-        );
-        assert_eq!(
-            POLICY.standing(expires, at("2026-02-19T12:30:00Z")),
-            Standing::IfError
-        );
-        assert_eq!(
-            POLICY.standing(expires, at("2026-02-20T13:00:00Z")),
-            Standing::Expired
-        );
+        let standing = |now| POLICY.standing(fetched, expires, at(now));
+        assert!(expires <= fetched + SignedDuration::from_secs(60));
+        assert_eq!(standing("2026-02-19T12:03:00Z"), Standing::Revalidate);
+        assert_eq!(standing("2026-02-19T12:30:00Z"), Standing::IfError);
+        assert_eq!(standing("2026-02-20T13:00:00Z"), Standing::Expired);
+        assert_eq!(standing("2026-02-19T11:59:59Z"), Standing::Fresh);
+        assert_eq!(standing("2026-02-19T11:59:58Z"), Standing::Expired);
     }
 
     proptest! {
         #[test]
-        fn jitter_stays_within_ten_percent_and_spreads(micros in 0_i64..4_000_000_000_000_000, day in 1_i8..=28) {
+        fn a_clock_that_steps_never_stretches_a_ttl(
+            zone in prop::option::of(Just("America/Chicago")),
+            fetched in -200_i64..200,
+            now in -200_i64..200,
+            second in 0_i64..3600,
+        ) {
+            let zone = zone.map(|name| jiff::tz::TimeZone::get(name).unwrap());
+            let day = DaySpan::of(date(2026, 2, 18), zone.as_ref());
+            let hours = |hours| at("2026-02-18T12:00:00Z") + SignedDuration::from_hours(hours);
+            let (fetched, now) = (hours(fetched), hours(now) + SignedDuration::from_secs(second));
+
+            let expires = POLICY.expires_at(date(2026, 2, 18), day, fetched);
+            let standing = POLICY.standing(fetched, expires, now);
+
+            let ttl = match POLICY.phase(day, fetched) {
+                Phase::Future | Phase::Open => POLICY.open_ttl,
+                Phase::Settling => POLICY.settling_ttl,
+                Phase::Final => POLICY.final_ttl,
+            };
+            let age = Duration::try_from(now.duration_since(fetched));
+            prop_assert_eq!(standing == Standing::Fresh, age.is_ok() && now < expires);
+            if let Ok(age) = age {
+                prop_assert!(standing != Standing::Fresh || age < ttl);
+            } else {
+                prop_assert_eq!(standing, Standing::Expired);
+            }
+            prop_assert!(expires.duration_since(fetched) <= SignedDuration::try_from(ttl).unwrap());
+        }
+
+        #[test]
+        fn jitter_shortens_by_ten_percent_at_most_and_spreads(micros in 0_i64..4_000_000_000_000_000, day in 1_i8..=28) {
             let fetched = Timestamp::from_microsecond(micros).unwrap();
 
             let factors: Vec<f64> = (0..31).map(|back| jitter(date(2026, 3, day).saturating_sub(jiff::Span::new().days(back)), fetched)).collect();
 
-            prop_assert!(factors.iter().all(|factor| (0.9..=1.1).contains(factor)));
+            prop_assert!(factors.iter().all(|factor| (0.9..=1.0).contains(factor)));
             let distinct: std::collections::BTreeSet<u64> = factors.iter().map(|factor| factor.to_bits()).collect();
             prop_assert!(distinct.len() > 15);
         }

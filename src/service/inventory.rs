@@ -7,7 +7,8 @@ use jiff::Timestamp;
 
 use super::calendar::Calendar;
 use super::fetch::Cells;
-use super::prospects::Prospects;
+use super::prospects::{Prospect, Prospects};
+use crate::clock::Clock;
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::dates::add_days;
 use crate::domain::freshness::{Policy, Standing};
@@ -123,6 +124,7 @@ impl Inventory {
         calendar: &Calendar,
         policy: &Policy,
         cells: &Cells,
+        clock: &Clock,
         now: Timestamp,
     ) -> Self {
         let size = plan.series().len() * query.sites.len() * query.dates.len();
@@ -151,7 +153,14 @@ impl Inventory {
                     let index = grid.index(series_index, site_index, date_index);
                     let known = cell.map(|cell| {
                         let prospect = prospects.of(&cell, site_index, date_index, date);
-                        (policy.standing(prospect.expires_at, now), cell)
+                        let Prospect {
+                            fetched_at,
+                            expires_at,
+                            ..
+                        } = prospect;
+                        // Another query may have had it fetched since `now`; what is later than the clock itself is from the future.
+                        let now = if now < fetched_at { clock.now() } else { now };
+                        (policy.standing(fetched_at, expires_at, now), cell)
                     });
                     match known {
                         Some((Standing::Fresh, cell)) => return grid.set(index, cell),

@@ -42,7 +42,7 @@ use crate::domain::bucket::VendorBucket;
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::dates::DateRange;
 use crate::domain::directory::SiteDirectory;
-use crate::domain::freshness::Policy;
+use crate::domain::freshness::{Policy, Standing};
 use crate::domain::plan::Plan;
 use crate::domain::query::{Partial, Query};
 use crate::domain::rollup::roll_up;
@@ -142,8 +142,8 @@ impl TrafficService {
         let room = self.budget.take(Needs::of(query, &plan), deadline).await;
         let mut room = room.ok_or(Unanswered::NoRoom)?;
         let began = Instant::now();
-        let now = self.clock.now();
         let epoch = self.engine.cells.epoch();
+        let now = self.engine.cells.begin_at(|| self.clock.now());
         let calendar = Calendar::new(query, &self.directory, now);
         let looked_up_at = self.engine.cells.landings();
         let span = tracing::info_span!(target: "pitaya::span", "plan");
@@ -159,12 +159,18 @@ impl TrafficService {
                 &calendar,
                 &self.policy,
                 &self.engine.cells,
+                &self.clock,
                 now,
             )
         });
         let good = |key: &CellKey, cell: &Cell| {
             let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
-            now < self.policy.expires_at(key.date, day, cell.fetched_at())
+            let fetched_at = cell.fetched_at();
+            let expires_at = self.policy.expires_at(key.date, day, fetched_at);
+            let standing = self
+                .policy
+                .standing(fetched_at, expires_at, self.clock.now());
+            standing == Standing::Fresh
         };
         room.shrink_to_missing(missing.len());
         self.engine.refresh(&stale, client, looked_up_at, good);
@@ -192,7 +198,7 @@ impl TrafficService {
             }),
         })?;
         room.gathered();
-        let fetched = Instant::now();
+        let (fetched, gathered_at) = (Instant::now(), self.clock.now());
         if let (Partial::Deny, Some(error)) = (partial, worst(&gathered)) {
             return Err(error.into());
         }
@@ -202,7 +208,7 @@ impl TrafficService {
         let roll = move || {
             let _span = span.entered();
             let table = roll_up(&asked, &plan, &grid, &calendar.days(), now);
-            let summary = Summary::of(&asked, &plan, &calendar, &policy, &grid, now);
+            let summary = Summary::of(&asked, &plan, &calendar, &policy, &grid, now, gathered_at);
             drop(grid);
             // It has come along, since a caller that leaves stops nothing here.
             (table, summary, room.without_cells())
@@ -238,10 +244,27 @@ impl TrafficService {
     /// The rendered answer to a question, if one is kept and all its figures are within their TTL at `now`.
     #[must_use]
     pub fn rendered(&self, key: &AnswerKey, now: Timestamp) -> Option<Arc<RenderedAnswer>> {
+        self.mind_the_clock(now);
         let epoch = self.epoch(key.query().customer);
         let answer = self.answers.get(key, now, epoch)?;
         self.hits.increment(1);
         Some(answer)
+    }
+
+    /// Forgets what the clock said of times that are yet to come, where `now` shows that it was set back.
+    fn mind_the_clock(&self, now: Timestamp) {
+        if now < self.engine.cells.latest() {
+            self.engine.cells.check_clock(|| self.clock.now());
+        }
+    }
+
+    /// Looks at the clock every second, for as long as it is polled: whether it was set back must be noticed before it has caught up.
+    pub async fn watch_the_clock(&self) {
+        let mut timer = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            timer.tick().await;
+            self.mind_the_clock(self.clock.now());
+        }
     }
 
     /// Keeps a rendered answer for as long as its figures are good. Not for answers that lack something or are stale.
@@ -487,6 +510,10 @@ pub fn describe_metrics() {
     describe_counter!(
         "pitaya_cache_evictions_total",
         "Entries evicted for want of room: months of cells, or rendered answers."
+    );
+    describe_counter!(
+        "pitaya_clock_set_back_total",
+        "How often the clock was set back, which ends what was held of later than now."
     );
     describe_gauge!("pitaya_cache_cells", "Cells held.");
     describe_gauge!(

@@ -11,6 +11,8 @@ use crate::domain::freshness::{Phase, Policy};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Prospect {
     age: Age,
+    /// When it was asked for.
+    pub(super) fetched_at: Timestamp,
     /// When the vendor computed it.
     pub(super) as_of: Timestamp,
     /// When it goes past its TTL.
@@ -56,6 +58,7 @@ impl<'a> Prospects<'a> {
                 let fetched_at = cell.fetched_at();
                 *last.insert(Prospect {
                     age: cell.age(),
+                    fetched_at,
                     as_of: cell.as_of(),
                     expires_at: self.policy.expires_at(date, day, fetched_at),
                     is_final: self.policy.phase(day, fetched_at) == Phase::Final,

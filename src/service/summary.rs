@@ -22,6 +22,7 @@ pub(super) struct Summary {
 }
 
 impl Summary {
+    /// What is known of the answer that `grid` makes. The days were judged at `now`, and all cells were there at `gathered_at`.
     pub(super) fn of(
         query: &Query,
         plan: &Plan,
@@ -29,6 +30,7 @@ impl Summary {
         policy: &Policy,
         grid: &CellGrid,
         now: Timestamp,
+        gathered_at: Timestamp,
     ) -> Self {
         let mut as_of: Option<Timestamp> = None;
         let mut expires_at = calendar.next_beginning();
@@ -41,20 +43,30 @@ impl Summary {
                         continue;
                     };
                     let prospect = prospects.of(cell, site, date_index, date);
-                    let expires = prospect.expires_at;
+                    // Where the clock was set back while it was fetched, nobody knows how long it is good.
+                    let from_the_future = gathered_at < prospect.fetched_at;
+                    let expires = if from_the_future {
+                        gathered_at
+                    } else {
+                        prospect.expires_at
+                    };
                     expires_at = Some(expires_at.map_or(expires, |first| first.min(expires)));
                     let computed = prospect.as_of;
                     as_of = Some(as_of.map_or(computed, |oldest| oldest.min(computed)));
                     // The day may be final by now; figures that were fetched before are not.
-                    if !prospect.is_final {
+                    if !prospect.is_final || from_the_future {
                         provisional =
                             Some(provisional.map_or(date_index, |first| first.min(date_index)));
                     }
                 }
             }
         }
-        let provisional_from = provisional
-            .map(|index| add_days(query.dates.from(), i32::try_from(index).unwrap_or(i32::MAX)));
+        let provisional_from = provisional.map(|index| {
+            add_days(
+                query.dates.from(),
+                i32::try_from(index).expect("a few years"),
+            )
+        });
         // Without a single cell nothing is known that could expire: ask again soon.
         let soon = now
             .saturating_add(SignedDuration::from_secs(1))
