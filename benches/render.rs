@@ -94,7 +94,7 @@ fn rendering(criterion: &mut Criterion) {
             .warm_up_time(Duration::from_millis(500))
             .measurement_time(Duration::from_secs(2));
         for format in Format::ALL {
-            let body = render(query, answer.clone(), format, describe).body;
+            let body = render(query, answer.clone(), format, None, describe).body;
             let length = match &body {
                 Rendition::Whole(bytes) => bytes.len(),
                 Rendition::Large(large) => large.length(),
@@ -106,7 +106,7 @@ fn rendering(criterion: &mut Criterion) {
             group.bench_function(form("render and tag"), |bencher| {
                 bencher.iter_batched(
                     || answer.clone(),
-                    |answer| render(query, answer, format, describe),
+                    |answer| render(query, answer, format, None, describe),
                     BatchSize::PerIteration,
                 );
             });

@@ -213,6 +213,7 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Option<Config> {
             MAX_IN_FLIGHT,
             value::count(1_000_000),
         ),
+        dwell_time_unit: reader.optional("dwell_time_unit", value::word),
         separate_admin: admin_listen.is_some(),
     };
     let log = log(reader);

@@ -19,6 +19,7 @@ impl fmt::Display for Config {
         table.text_if("admin_listen", self.admin_listen)?;
         let zone = self.directory.default_zone();
         table.text_if("timezone", zone.and_then(|zone| zone.iana_name()))?;
+        table.text_if("dwell_time_unit", self.http.dwell_time_unit.as_deref())?;
         let auth = match self.http.auth {
             Auth::Disabled => "disabled",
             Auth::Required(_) => "required",

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -190,6 +191,19 @@ pub(super) fn path(raw: Raw<'_>) -> Result<PathBuf, Problem> {
         "" => Err(Problem::new("is empty; name a file, or leave the key out")),
         text => Ok(PathBuf::from(text)),
     }
+}
+
+/// A short word that callers are shown.
+pub(super) fn word(raw: Raw<'_>) -> Result<Arc<str>, Problem> {
+    let text = raw.text()?;
+    let fit = !text.is_empty() && text.len() <= 64 && text.trim() == text;
+    if !fit || text.contains(char::is_control) {
+        return Err(Problem::echo(
+            text,
+            "a unit such as seconds, of 64 bytes at most",
+        ));
+    }
+    Ok(text.into())
 }
 
 /// An IANA time zone.

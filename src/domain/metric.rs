@@ -216,6 +216,44 @@ impl Metric {
         }
     }
 
+    /// Whether it is a quotient made only of what was observed on both sides.
+    #[must_use]
+    pub const fn is_paired(self) -> bool {
+        matches!(self, Self::ConversionRate | Self::CaptureRate)
+    }
+
+    /// What its figures are counted in; `None` where only the vendor knows.
+    #[must_use]
+    pub const fn unit(self) -> Option<&'static str> {
+        match self {
+            Self::Entrances | Self::WalkBys | Self::Occupancy | Self::PeakOccupancy => {
+                Some("people")
+            }
+            Self::Transactions => Some("transactions"),
+            Self::ConversionRate | Self::CaptureRate => Some("ratio"),
+            Self::DwellTime => None,
+        }
+    }
+
+    /// What it is, in one line for callers.
+    #[must_use]
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::Entrances => "People who came in.",
+            Self::WalkBys => "People who passed by outside.",
+            Self::Transactions => "Sales.",
+            Self::DwellTime => "How long people stayed on average, weighted by entrances.",
+            Self::Occupancy => "People inside on average over the observed buckets.",
+            Self::PeakOccupancy => "The most people inside in any of the observed buckets.",
+            Self::ConversionRate => {
+                "Transactions for each entrance, made only of what was observed on both sides."
+            }
+            Self::CaptureRate => {
+                "Share of entrances in all who came by, made only of what was observed on both sides."
+            }
+        }
+    }
+
     /// Whether it counts events: a whole number that `fill=zero` may fill in.
     #[must_use]
     pub const fn is_count(self) -> bool {

@@ -106,23 +106,34 @@ impl Presented {
         query: &Query,
         answer: Answer,
         format: Format,
+        dwell_time_unit: Option<&Arc<str>>,
     ) -> Result<Self, ApiError> {
         let rows = answer.table.groups().len() * answer.table.times().len();
         if rows <= MANY_ROWS {
-            return Ok(Self::render(query, answer, format));
+            return Ok(Self::render(
+                query,
+                answer,
+                format,
+                dwell_time_unit.map(|unit| &**unit),
+            ));
         }
-        let query = query.clone();
-        off_thread(move || Self::render(&query, answer, format)).await
+        let (query, unit) = (query.clone(), dwell_time_unit.cloned());
+        off_thread(move || Self::render(&query, answer, format, unit.as_deref())).await
     }
 
-    fn render(query: &Query, answer: Answer, format: Format) -> Self {
+    fn render(
+        query: &Query,
+        answer: Answer,
+        format: Format,
+        dwell_time_unit: Option<&str>,
+    ) -> Self {
         let _span = tracing::info_span!(target: "pitaya::span", "render").entered();
         let began = Instant::now();
         let (expires_at, epoch) = (answer.expires_at, answer.epoch);
         let (outcome, timings) = (answer.outcome, answer.timings);
         let (as_of, provisional_from) = dates_of(&answer);
         let errors = answer.errors.len();
-        let rendered = present::render(query, answer, format, describe);
+        let rendered = present::render(query, answer, format, dwell_time_unit, describe);
         let etag = rendered.etag;
         Self {
             content: match rendered.body {

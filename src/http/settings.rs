@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -29,6 +30,8 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// Requests being answered at once.
     pub max_in_flight: usize,
+    /// What the vendor measures `dwell_time` in, as far as the operator knows.
+    pub dwell_time_unit: Option<Arc<str>>,
     /// Whether health, metrics and cache administration have a listener of their own.
     pub separate_admin: bool,
 }

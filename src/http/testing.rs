@@ -29,6 +29,7 @@ pub(super) fn settings() -> Settings {
         max_rows: 200_000,
         request_timeout: Duration::from_mins(1),
         max_in_flight: 1024,
+        dwell_time_unit: None,
         separate_admin: false,
     }
 }

@@ -113,7 +113,13 @@ async fn answer(
     let answer = service
         .answer(key.query(), &client, *partial, patience, progress)
         .await?;
-    let presented = Presented::of(key.query(), answer, question.format).await?;
+    let presented = Presented::of(
+        key.query(),
+        answer,
+        question.format,
+        parts.settings.dwell_time_unit.as_ref(),
+    )
+    .await?;
     if let Some(rendered) = presented.to_keep() {
         service.keep_rendered(Arc::clone(key), Arc::clone(rendered));
     }

@@ -66,7 +66,10 @@ async fn meta_says_everything_that_is_known_of_an_answer() {
             "meta": {
                 "customer_id": 123, "from": "2026-02-18", "to": "2026-02-18", "hours": {"from": "09:00", "to": "10:00"},
                 "bucket": "hour", "group_by": "site",
-                "metrics": [{"name": "entrances", "over_time": "sum", "over_sites": "sum"}],
+                "metrics": [{
+                    "name": "entrances", "over_time": "sum", "over_sites": "sum",
+                    "paired": false, "unit": "people", "description": "People who came in.",
+                }],
                 "sites": [{"site_id": 750, "name": "Tyler", "timezone": null}],
                 "as_of": answer["meta"]["as_of"], "provisional_from": "2026-02-18", "stale": false, "errors": [],
             },

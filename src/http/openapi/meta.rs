@@ -93,7 +93,14 @@ pub(super) fn example() -> Value {
             "hours": {"from": "09:00", "to": "10:00"},
             "bucket": "hour",
             "group_by": "site",
-            "metrics": [{"name": "entrances", "over_time": "sum", "over_sites": "sum"}],
+            "metrics": [{
+                "name": "entrances",
+                "over_time": "sum",
+                "over_sites": "sum",
+                "paired": false,
+                "unit": "people",
+                "description": "People who came in.",
+            }],
             "sites": [{"site_id": 750, "name": "Tyler", "timezone": null}],
             "as_of": "2026-02-19T15:03:24Z",
             "provisional_from": null,
@@ -120,12 +127,25 @@ fn hours() -> Object {
 }
 
 fn column() -> Object {
+    let paired = ObjectBuilder::new()
+        .schema_type(Type::Boolean)
+        .description(Some(
+            "Whether it is made only of what was observed on both sides: a base bucket counts towards neither sum where a part of \
+             the denominator is missing for an hour or longer, and a site's day towards neither where the numerator was not \
+             observed at all.",
+        ));
+    let unit = nullable_string(
+        "What its figures are counted in: `people`, `transactions`, `ratio`; of `dwell_time` what is configured, else `null`.",
+    );
     object(
-        "A metric, and how its figures combine.",
+        "A metric, how its figures combine, and what they are.",
         [
             ("name", Ref::from_schema_name("Metric").into()),
             ("over_time", Ref::from_schema_name("Combine").into()),
             ("over_sites", Ref::from_schema_name("Combine").into()),
+            ("paired", paired.into()),
+            ("unit", unit.into()),
+            ("description", string("What it is, in one line.").into()),
         ],
     )
 }
@@ -221,7 +241,13 @@ mod tests {
         let mut answer = samples::answer(&[(750, Some("Tyler"))], 1, vec![Metric::Entrances]);
         answer.table.row_mut(0, 0)[0] = 77.0;
 
-        let rendered = render(&samples::query(), answer, Format::Json, samples::describe);
+        let rendered = render(
+            &samples::query(),
+            answer,
+            Format::Json,
+            None,
+            samples::describe,
+        );
 
         let Rendition::Whole(body) = rendered.body else {
             panic!("a single row is short");

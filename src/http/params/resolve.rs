@@ -158,6 +158,7 @@ mod tests {
             max_rows: 100,
             request_timeout: Duration::from_mins(1),
             max_in_flight: 1024,
+            dwell_time_unit: None,
             separate_admin: false,
         }
     }

@@ -75,7 +75,7 @@ mod tests {
     use crate::upstream::UpstreamError;
 
     fn text(answer: &Answer) -> String {
-        let meta = Meta::new(&query(), answer, describe);
+        let meta = Meta::new(&query(), answer, None, describe);
         written(&document(&meta, answer), answer)
     }
 
@@ -89,7 +89,7 @@ mod tests {
             concat!(
                 r#"{"meta":{"customer_id":123,"from":"2026-02-18","to":"2026-02-18","#,
                 r#""hours":{"from":"09:00","to":"10:00"},"bucket":"hour","group_by":"site","#,
-                r#""metrics":[{"name":"entrances","over_time":"sum","over_sites":"sum"}],"#,
+                r#""metrics":[{"name":"entrances","over_time":"sum","over_sites":"sum","paired":false,"unit":"people","description":"People who came in."}],"#,
                 r#""sites":[{"site_id":750,"name":"Tyler","timezone":null}],"#,
                 r#""as_of":"2026-02-19T15:03:24Z","provisional_from":null,"stale":false,"errors":[]},"#,
                 r#""data":[{"site_id":750,"site_name":"Tyler","time":"2026-02-18T09:00:00","entrances":77}]}"#,

@@ -166,7 +166,7 @@ mod tests {
             piece in 0_usize..3000,
             limit in 0_usize..3000,
         ) {
-            let rendered = |sizes| render_in(sizes, &query(), answer.clone(), format, describe);
+            let rendered = |sizes| render_in(sizes, &query(), answer.clone(), format, None, describe);
             let uncut = rendered(Sizes { piece: usize::MAX / 2, whole: usize::MAX });
             let Rendition::Whole(expected) = uncut.body else {
                 panic!("nothing is longer than {}", usize::MAX);
@@ -208,7 +208,7 @@ mod tests {
             whole: 0,
         };
         let Rendition::Large(large) =
-            render_in(sizes, &query(), answer, Format::Ndjson, describe).body
+            render_in(sizes, &query(), answer, Format::Ndjson, None, describe).body
         else {
             panic!("it is longer than nothing");
         };

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::render::SiteProblem;
 use crate::domain::bucket::ClockTime;
+use crate::domain::metric::Metric;
 use crate::domain::query::{GroupBy, Query};
 use crate::service::Answer;
 use crate::upstream::UpstreamError;
@@ -18,7 +19,7 @@ pub(super) struct Meta<'a> {
     hours: Window,
     bucket: String,
     group_by: &'static str,
-    metrics: Vec<Column>,
+    metrics: Vec<Column<'a>>,
     sites: Vec<Place<'a>>,
     as_of: Option<String>,
     provisional_from: Option<String>,
@@ -33,10 +34,13 @@ struct Window {
 }
 
 #[derive(Clone, Serialize)]
-struct Column {
+struct Column<'a> {
     name: &'static str,
     over_time: &'static str,
     over_sites: &'static str,
+    paired: bool,
+    unit: Option<&'a str>,
+    description: &'static str,
 }
 
 #[derive(Clone, Serialize)]
@@ -57,12 +61,19 @@ impl<'a> Meta<'a> {
     pub(super) fn new(
         query: &Query,
         answer: &'a Answer,
+        dwell_time_unit: Option<&'a str>,
         describe: impl Fn(&UpstreamError) -> SiteProblem,
     ) -> Self {
         let columns = answer.table.metrics().iter().map(|metric| Column {
             name: metric.name(),
             over_time: metric.over_time().name(),
             over_sites: metric.over_sites().name(),
+            paired: metric.is_paired(),
+            unit: match metric {
+                Metric::DwellTime => dwell_time_unit,
+                metric => metric.unit(),
+            },
+            description: metric.description(),
         });
         let sites = answer.sites.iter().map(|info| Place {
             site_id: info.site.get(),

@@ -52,15 +52,16 @@ pub struct SiteProblem {
     pub detail: String,
 }
 
-/// Writes the answer to `query` in one of its forms; `describe` gives an error's public face.
+/// Writes the answer to `query` in one of its forms, with the unit of `dwell_time` if it is known; `describe` gives an error's public face.
 #[must_use]
 pub fn render(
     query: &Query,
     answer: Answer,
     format: Format,
+    dwell_time_unit: Option<&str>,
     describe: impl Fn(&UpstreamError) -> SiteProblem,
 ) -> Rendered {
-    render_in(SIZES, query, answer, format, describe)
+    render_in(SIZES, query, answer, format, dwell_time_unit, describe)
 }
 
 /// The body is written once, for its entity tag and length, and held for as long as it is not too large for that.
@@ -69,10 +70,11 @@ pub(super) fn render_in(
     query: &Query,
     answer: Answer,
     format: Format,
+    dwell_time_unit: Option<&str>,
     describe: impl Fn(&UpstreamError) -> SiteProblem,
 ) -> Rendered {
     let mut hasher = Hasher::new();
-    let meta = Meta::new(query, &answer, describe);
+    let meta = Meta::new(query, &answer, dwell_time_unit, describe);
     hasher.update(format.name().as_bytes());
     // What says how old the figures are changes with every fetch, also where it brought the same figures.
     hasher.update(&meta.timeless().to_json());
@@ -128,7 +130,7 @@ mod tests {
     use crate::service::{SiteError, Stale};
 
     fn tag(answer: &Answer, format: Format) -> ETag {
-        render(&query(), answer.clone(), format, describe).etag
+        render(&query(), answer.clone(), format, None, describe).etag
     }
 
     #[test]

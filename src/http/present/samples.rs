@@ -87,7 +87,7 @@ pub(super) fn written(layout: &Layout, answer: &Answer) -> String {
 pub(in crate::http) fn large(rows: i8) -> Arc<Large> {
     let answer = answer(&[(750, Some("Tyler"))], rows, vec![Metric::Entrances]);
     let sizes = Sizes { piece: 1, whole: 0 };
-    match render_in(sizes, &query(), answer, Format::Ndjson, describe).body {
+    match render_in(sizes, &query(), answer, Format::Ndjson, None, describe).body {
         Rendition::Large(large) => large,
         Rendition::Whole(_) => panic!("it is longer than nothing"),
     }
