@@ -157,7 +157,7 @@ async fn today_turns_at_the_midnight_of_the_sites_own_zone() {
 }
 
 #[tokio::test]
-async fn several_zones_share_the_day_of_the_process() {
+async fn several_zones_share_the_earliest_of_their_days() {
     // At that time it is the 19th in Auckland and in Kiritimati, and the 18th in Honolulu, in New York and in UTC.
     let now = "2026-02-18T23:30:00Z";
     let unset = directory().at(now).start().await;
@@ -172,19 +172,23 @@ async fn several_zones_share_the_day_of_the_process() {
         .start()
         .await;
 
-    for (app, mixed, own) in [
-        (&unset, "2026-02-18", "2026-02-18"),
-        (&kiritimati, "2026-02-19", "2026-02-19"),
-        (&new_york, "2026-02-18", "2026-02-18"),
+    for (app, own) in [
+        (&unset, "2026-02-18"),
+        (&kiritimati, "2026-02-19"),
+        (&new_york, "2026-02-18"),
     ] {
         assert_eq!(today(app, "750").await, "2026-02-19");
         assert_eq!(today(app, "751").await, "2026-02-18");
         assert_eq!(today(app, "752").await, own);
-        assert_eq!(today(app, "750,751").await, mixed);
-        assert_eq!(today(app, "750,752").await, mixed);
+        assert_eq!(today(app, "750,751").await, "2026-02-18");
+        assert_eq!(today(app, "750,752").await, own);
     }
     unset.clock.set("2026-02-19T00:00:00Z");
     assert_eq!(today(&unset, "752").await, "2026-02-19");
+    assert_eq!(today(&unset, "750,752").await, "2026-02-19");
+    // In Honolulu the day lasts until ten.
+    assert_eq!(today(&unset, "750,751").await, "2026-02-18");
+    unset.clock.set("2026-02-19T10:00:00Z");
     assert_eq!(today(&unset, "750,751").await, "2026-02-19");
 }
 

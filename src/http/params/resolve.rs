@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::faults::ParameterFault;
@@ -83,19 +84,29 @@ impl TrafficParams {
     }
 
     /// Until when [`resolve`](Self::resolve) gives what it gives at `now`: to the end of the day where words for dates are read.
+    ///
+    /// # Panics
+    ///
+    /// Never: there is a zone in which it is the earliest date.
     #[must_use]
     pub fn means_until(&self, directory: &SiteDirectory, now: Timestamp) -> Timestamp {
         let Some(customer) = self.customer.filter(|_| self.dates.is_relative()) else {
             return Timestamp::MAX;
         };
-        let zone = zone_of(self.sites.iter().map(|site| (customer, *site)), directory);
-        let today = zone.to_datetime(now).date();
-        DaySpan::of(today, Some(&zone)).ends
+        let zones = zones(self.sites.iter().map(|site| (customer, *site)), directory);
+        let today = earliest_date(&zones, now);
+        // The last of the places where it is the earliest date decides when another one is.
+        zones
+            .into_iter()
+            .filter(|zone| zone.to_datetime(now).date() == today)
+            .map(|zone| DaySpan::of(today, Some(zone)).ends)
+            .max()
+            .expect("it is that date in one zone at least")
     }
 }
 
-/// The dates that an expression means: on the day that it is in the one zone of all `places`, else in the directory's
-/// default zone, else in UTC.
+/// The dates that an expression means, on the earliest of the days that it is at `places`: so that `yesterday` is over at each. Where
+/// a zone is unknown, it is the day that it is in UTC.
 pub(super) fn resolve_dates(
     dates: DateExpression,
     places: impl Iterator<Item = (CustomerId, SiteId)>,
@@ -106,7 +117,7 @@ pub(super) fn resolve_dates(
     if let DateExpression::Range(range) = dates {
         return Ok(range);
     }
-    let today = zone_of(places, directory).to_datetime(now).date();
+    let today = earliest_date(&zones(places, directory), now);
     dates.resolve(today).ok_or_else(|| {
         Rejection::Faults(vec![ParameterFault {
             parameter: "dates".to_owned(),
@@ -117,23 +128,35 @@ pub(super) fn resolve_dates(
     })
 }
 
-/// The zone in which a query's words for dates are read: see [`resolve_dates`].
-fn zone_of(
+/// The zones of `places`, each once, UTC for an unknown one; those of sites without their own, where there are no places.
+fn zones(
     places: impl Iterator<Item = (CustomerId, SiteId)>,
     directory: &SiteDirectory,
-) -> TimeZone {
-    let mut zones = places.map(|(customer, site)| directory.zone(customer, site));
-    let first = zones.next().flatten();
-    let shared = first.filter(|_| zones.all(|zone| zone == first));
-    shared
-        .or(directory.default_zone())
-        .cloned()
-        .unwrap_or(TimeZone::UTC)
+) -> Vec<&TimeZone> {
+    const UTC: &TimeZone = &TimeZone::UTC;
+    let mut zones = Vec::new();
+    for (customer, site) in places {
+        let zone = directory.zone(customer, site).unwrap_or(UTC);
+        if !zones.contains(&zone) {
+            zones.push(zone);
+        }
+    }
+    if zones.is_empty() {
+        zones.push(directory.default_zone().unwrap_or(UTC));
+    }
+    zones
+}
+
+fn earliest_date(zones: &[&TimeZone], now: Timestamp) -> Date {
+    let dates = zones.iter().map(|zone| zone.to_datetime(now).date());
+    dates.min().expect("there is always a zone")
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use proptest::prelude::*;
 
     use super::*;
     use crate::domain::directory::SiteEntry;
@@ -198,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn today_is_that_of_the_sites_where_they_share_one() {
+    fn today_is_the_earliest_of_the_sites_days() {
         let today = |sites: &str, default| {
             let query = format!("sites={sites}&dates=today&metric=entrances&bucket=day");
             resolve(&query, None, &directory(default))
@@ -209,11 +232,12 @@ mod tests {
 
         assert_eq!(today("1", Some("Pacific/Honolulu")), "2026-02-19");
         assert_eq!(today("2", Some("Pacific/Auckland")), "2026-02-18");
-        assert_eq!(today("1,2", Some("Pacific/Auckland")), "2026-02-19");
+        assert_eq!(today("1,2", Some("Pacific/Auckland")), "2026-02-18");
         assert_eq!(today("1,2", None), "2026-02-18");
         assert_eq!(today("3", Some("Pacific/Auckland")), "2026-02-19");
         assert_eq!(today("3", None), "2026-02-18");
         assert_eq!(today("1,3", None), "2026-02-18");
+        assert_eq!(today("1,3", Some("Pacific/Auckland")), "2026-02-19");
     }
 
     #[test]
@@ -238,6 +262,50 @@ mod tests {
             until("sites=3&dates=2026-02-18", None),
             Timestamp::MAX.to_string()
         );
+        // It is the 18th in Honolulu until then, and in UTC until before.
+        for sites in ["2", "1,2", "2,3"] {
+            assert_eq!(
+                until(&format!("sites={sites}&dates=today"), None),
+                "2026-02-19T10:00:00Z",
+                "{sites}"
+            );
+        }
+        assert_eq!(until("sites=1,3&dates=today", None), "2026-02-19T00:00:00Z");
+    }
+
+    proptest! {
+        #[test]
+        fn a_texts_meaning_lasts_exactly_as_long_as_it_says(
+            sites in prop::collection::btree_set(1_u64..4, 1..=2),
+            default in prop::sample::select(vec![None, Some("Asia/Kolkata"), Some("America/Chicago")]),
+            hour in 0_i64..5000,
+            word in prop::sample::select(DateExpression::WORDS.to_vec()),
+        ) {
+            let directory = directory(default);
+            let scope = Scope { customers: &[customer(1)], sites: None };
+            let ids: Vec<_> = sites.iter().map(u64::to_string).collect();
+            let query = format!("sites={}&dates={word}&metric=entrances&bucket=total", ids.join(","));
+            let params = || TrafficParams::parse(Some(&query), &scope).unwrap();
+            let start: Timestamp = "2026-01-01T00:30:00Z".parse().unwrap();
+            let now = start + jiff::SignedDuration::from_hours(hour);
+            let today = |at| {
+                let places = sites.iter().map(|id| (customer(1), site(*id)));
+                resolve_dates(DateExpression::Today, places, &directory, at).unwrap()
+            };
+
+            let until = params().means_until(&directory, now);
+
+            prop_assert!(now < until);
+            let before = until - jiff::SignedDuration::from_secs(1);
+            prop_assert_eq!(today(before), today(now));
+            prop_assert_ne!(today(until), today(now));
+            // A day that is past by then is past at every site.
+            for id in &sites {
+                let zone = directory.zone(customer(1), site(*id)).cloned();
+                let there = zone.unwrap_or(TimeZone::UTC).to_datetime(now).date();
+                prop_assert!(today(now).from() <= there);
+            }
+        }
     }
 
     #[test]
