@@ -106,7 +106,7 @@ mod tests {
 
     fn found(present: &[bool], minutes: u16, shape: &DayShape, passed: usize) -> Vec<usize> {
         let values: Vec<_> = present.iter().map(|there| there.then_some(1.0)).collect();
-        let (figures, mut missing) = (Figures::pack(&values), vec![0..9]);
+        let (figures, mut missing) = (Figures::pack(&values), Vec::new());
         let bucket = VendorBucket::from_minutes(minutes).unwrap();
         find(figures.view(), bucket, shape, passed, &mut missing);
         missing.into_iter().flatten().collect()

@@ -337,6 +337,9 @@ fn walk(
     seen
 }
 
+/// The buckets of each row, and whether any sale was observed on their site's day.
+type Rows = BTreeMap<(Option<u64>, DateTime), Vec<(bool, Seen)>>;
+
 fn naive_rates(buckets: &[(bool, &Seen)]) -> [Option<f64>; 2] {
     use VendorMetric::{Entrances, Transactions, WalkBys};
     let (mut sales, mut entrances) = (None, 0.0);
@@ -405,7 +408,7 @@ proptest! {
         let base = plan.series()[0].bucket;
         let minutes = i64::from(base.minutes());
         let mut grid = CellGrid::new(plan.series().len(), query.sites.len(), query.dates.len());
-        let mut rows: BTreeMap<(Option<u64>, DateTime), Vec<(bool, Seen)>> = BTreeMap::new();
+        let mut rows: Rows = BTreeMap::new();
         for site in 1..=sites {
             for (date_index, day) in query.dates.iter().enumerate() {
                 let seen = walk(&world, site, day, minutes, &zone, asked_at);
@@ -446,7 +449,7 @@ proptest! {
             }
         }
         let days = Arc::new(LocalDays::new(query.dates, Some(&zone)));
-        let days = vec![days; query.sites.len()];
+        let days: Vec<_> = query.sites.iter().map(|_| Arc::clone(&days)).collect();
 
         let table = roll_up(&query, &plan, &grid, &days, asked_at);
 

@@ -291,8 +291,8 @@ fn real(query: &Query, base: u16, seed: u64) -> Vec<Row> {
             }
         }
     }
-    let days = LocalDays::new(query.dates, None);
-    let days = vec![Arc::new(days); query.sites.len()];
+    let days = Arc::new(LocalDays::new(query.dates, None));
+    let days: Vec<_> = query.sites.iter().map(|_| Arc::clone(&days)).collect();
     rows(&roll_up(query, &plan, &grid, &days, later()))
 }
 
