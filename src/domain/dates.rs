@@ -33,10 +33,14 @@ pub fn parse_date_bytes(text: &[u8]) -> Option<Date> {
 }
 
 /// Days between two dates: positive where `to` is later.
+///
+/// # Panics
+///
+/// Never: a calendar has a few million days.
 #[must_use]
 pub fn days_between(from: Date, to: Date) -> i32 {
     // Civil days are all 24 hours long, so the division is exact.
-    i32::try_from(from.duration_until(to).as_hours() / 24).unwrap_or(i32::MAX)
+    i32::try_from(from.duration_until(to).as_hours() / 24).expect("a few million days")
 }
 
 /// `date` moved by `days`; saturates at the ends of the calendar, which no [`DateRange`] reaches.
@@ -78,10 +82,14 @@ impl DateRange {
     }
 
     /// How many dates it has: at least 1.
+    ///
+    /// # Panics
+    ///
+    /// Never: it does not end before it starts.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a range is never empty")]
     pub fn len(self) -> usize {
-        usize::try_from(days_between(self.from, self.to)).unwrap_or(0) + 1
+        usize::try_from(days_between(self.from, self.to)).expect("not backwards") + 1
     }
 
     /// Whether `date` is in it.
@@ -91,10 +99,14 @@ impl DateRange {
     }
 
     /// Where `date` stands in it, from 0; `None` outside.
+    ///
+    /// # Panics
+    ///
+    /// Never: what is in it does not come before it.
     #[must_use]
     pub fn index_of(self, date: Date) -> Option<usize> {
         self.contains(date)
-            .then(|| usize::try_from(days_between(self.from, date)).unwrap_or(0))
+            .then(|| usize::try_from(days_between(self.from, date)).expect("not before it"))
     }
 
     /// Its dates, ascending.
@@ -108,6 +120,10 @@ impl DateRange {
     }
 
     /// Its parts of about equal length, `max_days` at most, ascending. `max_days` of 0 counts as 1.
+    ///
+    /// # Panics
+    ///
+    /// Never: a calendar has a few million days.
     #[must_use]
     pub fn split(self, max_days: usize) -> Vec<Self> {
         let parts = self.len().div_ceil(max_days.max(1));
@@ -116,7 +132,7 @@ impl DateRange {
         (0..parts)
             .map(|part| {
                 let days = size + usize::from(part < longer);
-                let to = add_days(from, i32::try_from(days).unwrap_or(i32::MAX) - 1);
+                let to = add_days(from, i32::try_from(days).expect("a few million days") - 1);
                 let range = Self { from, to };
                 from = add_days(to, 1);
                 range

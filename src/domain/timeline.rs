@@ -104,7 +104,7 @@ fn long_bucket_start(query: &Query, date: Date) -> Date {
 }
 
 fn clock(date: Date, minute: u16) -> DateTime {
-    let hour = i8::try_from(minute / 60).unwrap_or(0);
-    let minute = i8::try_from(minute % 60).unwrap_or(0);
+    let hour = i8::try_from(minute / 60).expect("a day has 24 hours");
+    let minute = i8::try_from(minute % 60).expect("below 60");
     date.at(hour, minute, 0, 0)
 }

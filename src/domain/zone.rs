@@ -246,7 +246,7 @@ fn minutes_on(date: Date, from: DateTime, to: DateTime) -> Option<Range<u16>> {
             .duration_until(at)
             .as_mins()
             .clamp(0, i64::from(DAY_MINUTES));
-        u16::try_from(minutes).unwrap_or(DAY_MINUTES)
+        u16::try_from(minutes).expect("clamped to a day")
     };
     let range = minute(from)..minute(to);
     (!range.is_empty()).then_some(range)

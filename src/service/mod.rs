@@ -255,7 +255,7 @@ impl TrafficService {
     fn mind_the_clock(&self, now: Timestamp) {
         if now < self.engine.cells.latest() {
             self.engine.cells.check_clock(|| self.clock.now());
-            self.answers.retain(self.epoch());
+            self.answers.retain(|customer| self.epoch(customer));
         }
     }
 

@@ -35,15 +35,15 @@ impl Figures {
     ///
     /// # Panics
     ///
-    /// Never: a day has at most 576 slots, far below the limit of 65,535, and longer input is cut there.
+    /// Where there are more than 65,535 values; a day has at most 576.
     #[must_use]
     pub fn pack(values: &[Option<f64>]) -> Self {
-        let slots = u16::try_from(values.len()).unwrap_or(u16::MAX);
+        let slots = u16::try_from(values.len()).expect("a day has at most 576 slots");
         let good = |value: &Option<f64>| value.filter(|value| value.is_finite() && *value >= 0.0);
         let mut span = 0..0;
         // The ones of all numbers together are as wide as those of the largest.
         let (mut present, mut whole, mut ones) = (0, true, 0);
-        for (slot, value) in values[..usize::from(slots)].iter().enumerate() {
+        for (slot, value) in values.iter().enumerate() {
             let Some(value) = good(value) else { continue };
             if present == 0 {
                 span.start = slot;
@@ -54,14 +54,14 @@ impl Figures {
             ones |= whole_number(value);
         }
         let width = if whole {
-            u8::try_from(64 - ones.leading_zeros()).unwrap_or(FLOAT)
+            u8::try_from(64 - ones.leading_zeros()).expect("at most 64")
         } else {
             FLOAT
         };
         let shape = Shape {
             slots,
-            first: u16::try_from(span.start).unwrap_or(u16::MAX),
-            len: u16::try_from(span.len()).unwrap_or(u16::MAX),
+            first: u16::try_from(span.start).expect("below `slots`"),
+            len: u16::try_from(span.len()).expect("at most `slots`"),
             width,
             all: present == span.len(),
         };

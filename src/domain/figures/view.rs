@@ -26,7 +26,8 @@ pub(super) struct Shape {
 
 impl Shape {
     pub(super) fn read(bytes: &[u8]) -> Self {
-        let [tag, s1, s2, f1, f2, l1, l2] = *bytes.first_chunk().unwrap_or(&[0; HEAD]);
+        let [tag, s1, s2, f1, f2, l1, l2] =
+            *bytes.first_chunk().expect("figures begin with their head");
         Self {
             slots: u16::from_le_bytes([s1, s2]),
             first: u16::from_le_bytes([f1, f2]),
