@@ -22,7 +22,7 @@ use pitaya::domain::query::{Fill, GroupBy, Partial, Query};
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::service::{Answer, CacheOutcome, Progress, Settings, TrafficService};
 use pitaya::simulator::{self, EmptyBuckets, Simulator};
-use pitaya::upstream::Upstream;
+use pitaya::upstream::{Client, Upstream};
 use tokio::runtime::Runtime;
 
 const CUSTOMER: u64 = 123;
@@ -85,6 +85,7 @@ async fn service(zone: Option<TimeZone>) -> (TrafficService, Simulator) {
             max_days: config.upstream.max_days_per_request,
         },
         max_bytes: config.cache_max_bytes,
+        max_queued_cells: config.max_queued_cells,
     };
     let upstream = Upstream::new(config.upstream, Arc::clone(&directory), clock()).unwrap();
     let service = TrafficService::new(settings, upstream, directory, clock());
@@ -94,7 +95,7 @@ async fn service(zone: Option<TimeZone>) -> (TrafficService, Simulator) {
 async fn ask(service: &TrafficService, query: &Query) -> Answer {
     let progress = Progress::default();
     service
-        .answer(query, Partial::Deny, PATIENCE, &progress)
+        .answer(query, &Client::default(), Partial::Deny, PATIENCE, &progress)
         .await
         .unwrap()
 }

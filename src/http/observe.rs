@@ -202,7 +202,7 @@ impl Observation {
             span.record("otel.status_code", "ERROR");
         }
         let query = self.uri.query();
-        let query = if status.is_client_error() || !std::ptr::eq(self.route, &TRAFFIC) {
+        let query = if status.is_client_error() || !std::ptr::eq(self.route, &raw const TRAFFIC) {
             query.map(shown)
         } else {
             query.map(Cow::Borrowed)

@@ -121,7 +121,7 @@ async fn answer(
     )
     .await?;
     if let Some(rendered) = presented.to_keep() {
-        service.keep_rendered(Arc::clone(key), Arc::clone(rendered));
+        service.keep_rendered(key, Arc::clone(rendered));
     }
     Ok(presented)
 }

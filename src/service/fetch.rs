@@ -147,7 +147,7 @@ impl Engine {
         if stale.is_empty() {
             return;
         }
-        let stake = Stake {
+        let reason = Stake {
             client: Arc::clone(client),
             class: Class::Refresh,
         };
@@ -163,7 +163,7 @@ impl Engine {
                 }
                 queued.is_some()
             },
-            |missing| self.plan(missing, &stake),
+            |missing| self.plan(missing, &reason),
         );
         for boarded in boarded {
             self.launch(boarded, queued.as_mut(), Class::Refresh);

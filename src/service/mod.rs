@@ -274,12 +274,12 @@ impl TrafficService {
     }
 
     /// Keeps a rendered answer for as long as its figures are good. Not for answers that lack something or are stale.
-    pub fn keep_rendered(&self, key: Arc<AnswerKey>, answer: Arc<RenderedAnswer>) {
+    pub fn keep_rendered(&self, key: &Arc<AnswerKey>, answer: Arc<RenderedAnswer>) {
         let epoch = answer.epoch;
-        self.answers.put(Arc::clone(&key), answer);
+        self.answers.put(Arc::clone(key), answer);
         // Looked at only now: a purge from now on finds it, and one before shows here.
         if epoch != self.epoch(key.query().customer) {
-            self.answers.forget(&key, epoch);
+            self.answers.forget(key, epoch);
         }
     }
 
