@@ -120,6 +120,8 @@ impl App {
             ));
         }
         let upkeep = tokio::spawn(telemetry::keep_metrics());
+        let service = Arc::clone(&self.service);
+        let obtaining = tokio::spawn(async move { service.obtain_tokens().await });
         let ended = CancellationToken::new();
         let until = |token: &CancellationToken| token.clone().cancelled_owned();
         let routes = http::Routes::public(self.state.clone());
@@ -144,6 +146,7 @@ impl App {
         };
         let ((), (), signalled) = tokio::join!(public, administration, signal);
         upkeep.abort();
+        obtaining.abort();
         let renewed = timeout_at(signalled + LAST_RENEWAL, self.service.finish_renewal()).await;
         if renewed.is_err() {
             tracing::warn!("the process ends while the tokens are being renewed");
