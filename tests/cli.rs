@@ -305,7 +305,9 @@ fn a_full_or_read_only_disk_is_found_before_a_token_is_spent() {
     assert!(text.contains("cannot be written: File too large"), "{text}");
     let names: Vec<_> = content(folder.path()).into_keys().collect();
     assert!(
-        names.iter().all(|path| !path.to_str().unwrap().contains("probe")),
+        names
+            .iter()
+            .all(|path| !path.to_str().unwrap().contains("probe")),
         "{names:?}"
     );
 }

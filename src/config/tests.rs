@@ -101,7 +101,10 @@ fn the_example_holds_every_key_with_its_default() {
             "/run/secrets/pitaya-refresh-token",
             &token.display().to_string(),
         )
-        .replace("/var/lib/pitaya", &setup.folder.path().display().to_string());
+        .replace(
+            "/var/lib/pitaya",
+            &setup.folder.path().display().to_string(),
+        );
 
     let plain = Setup::minimal().file(EXAMPLE).config();
     let whole = setup.file(&everything).config();

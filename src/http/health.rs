@@ -175,9 +175,11 @@ fn token_store(state: TokenStoreState) -> Check {
             "unset",
             "There is no token_store: the newest tokens are in memory only.",
         ),
-        TokenStoreState::Kept => {
-            Check::new(Status::Pass, "kept", "The token store has the newest tokens.")
-        }
+        TokenStoreState::Kept => Check::new(
+            Status::Pass,
+            "kept",
+            "The token store has the newest tokens.",
+        ),
         TokenStoreState::Failing => Check::new(
             Status::Warn,
             "failing",

@@ -140,7 +140,9 @@ mod tests {
         let now = "2026-02-18T09:00:00Z".parse().unwrap();
         super::read(body.as_bytes(), None, now, DEFAULT).map(|fresh| {
             (
-                fresh.id.map_or_else(String::new, |id| id.expose_secret().to_owned()),
+                fresh
+                    .id
+                    .map_or_else(String::new, |id| id.expose_secret().to_owned()),
                 fresh.refresh.map(|token| token.expose_secret().to_owned()),
                 fresh.lifetime.as_secs(),
             )
@@ -227,7 +229,10 @@ mod tests {
     fn a_refresh_token_counts_also_where_the_id_token_is_of_no_use() {
         let body = r#"{"idToken":"two words","refreshToken":"next"}"#;
 
-        assert_eq!(read(body), Ok((String::new(), Some("next".to_owned()), 900)));
+        assert_eq!(
+            read(body),
+            Ok((String::new(), Some("next".to_owned()), 900))
+        );
     }
 
     #[test]

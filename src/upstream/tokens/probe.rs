@@ -137,7 +137,9 @@ fn replaceable(folder: &Path, file: &Metadata, probe: &Metadata) -> Result<(), S
     let folder = fs::metadata(folder).map_err(|error| error.to_string())?;
     let own = [0, file.uid(), folder.uid()].contains(&probe.uid());
     if folder.mode() & STICKY != 0 && !own {
-        return Err("it is another user's, in a folder where that user alone may replace it".to_owned());
+        return Err(
+            "it is another user's, in a folder where that user alone may replace it".to_owned(),
+        );
     }
     Ok(())
 }

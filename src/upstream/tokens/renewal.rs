@@ -19,7 +19,7 @@ use crate::upstream::telemetry;
 const ATTEMPTS: u32 = 3;
 const BACKOFF: Duration = Duration::from_millis(200);
 /// Pauses between attempts to write down tokens that could not be written.
-const SAVE_AGAIN: Duration = Duration::from_secs(5);
+const SAVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// One renewal of shared tokens.
 pub(super) struct Renewal<'a> {

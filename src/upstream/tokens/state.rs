@@ -358,7 +358,11 @@ mod tests {
         state.renewal_failed(UpstreamError::Status(503), now, Duration::ZERO);
         assert_eq!(state.wanted(now), Some((0, now + FIRST_PAUSE)));
         assert_eq!(state.may_renew(now + FIRST_PAUSE), Ok(()));
-        state.renewal_failed(UpstreamError::Credentials(String::new()), now, Duration::ZERO);
+        state.renewal_failed(
+            UpstreamError::Credentials(String::new()),
+            now,
+            Duration::ZERO,
+        );
         assert_eq!(state.wanted(now), None);
 
         state.renewed();
