@@ -49,14 +49,16 @@ fn check(path: &Path) -> Result<(), String> {
     let file = readable(store.path())?;
     let newer = store.newer();
     if is_there(&newer)? && fs::symlink_metadata(&newer).is_ok_and(|it| it.is_dir()) {
-        return Err(format!("{newer:?}, which is written first, is a folder"));
+        let newer = quoted(&newer);
+        return Err(format!("{newer}, which is written first, is a folder"));
     }
     let lock = store.lock_file();
     if is_there(&lock)? {
         let is_file = fs::metadata(&lock).is_ok_and(|it| it.is_file());
         if !is_file || OpenOptions::new().write(true).open(&lock).is_err() {
+            let lock = quoted(&lock);
             return Err(format!(
-                "{lock:?}, which processes lock that share it, cannot be opened"
+                "{lock}, which processes lock that share it, cannot be opened"
             ));
         }
     }
@@ -67,12 +69,17 @@ fn check(path: &Path) -> Result<(), String> {
     }
 }
 
+/// `path` on one line, whatever is in it.
+fn quoted(path: &Path) -> String {
+    format!("{:?}", path.to_string_lossy())
+}
+
 /// Whether anything is at `path`, a link too.
 fn is_there(path: &Path) -> Result<bool, String> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(format!("{path:?} cannot be reached: {error}")),
+        Err(error) => Err(format!("{} cannot be reached: {error}", quoted(path))),
     }
 }
 
@@ -103,9 +110,9 @@ fn written_and_renamed(folder: &Path) -> Result<Metadata, String> {
     let number: u64 = rand::random();
     let first = folder.join(format!(".pitaya-probe-{number:016x}"));
     let second = folder.join(format!(".pitaya-probe-{number:016x}-renamed"));
-    let fails = |what: &str| {
-        let what = what.to_owned();
-        move |error| format!("a file in {folder:?} cannot be {what}: {error}")
+    let fails = |what: &'static str| {
+        let folder = quoted(folder);
+        move |error| format!("a file in {folder} cannot be {what}: {error}")
     };
     let tried = || {
         let mut content = vec![0; PROBE_BYTES];
