@@ -95,7 +95,13 @@ async fn service(zone: Option<TimeZone>) -> (TrafficService, Simulator) {
 async fn ask(service: &TrafficService, query: &Query) -> Answer {
     let progress = Progress::default();
     service
-        .answer(query, &Client::default(), Partial::Deny, PATIENCE, &progress)
+        .answer(
+            query,
+            &Client::default(),
+            Partial::Deny,
+            PATIENCE,
+            &progress,
+        )
         .await
         .unwrap()
 }

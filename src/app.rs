@@ -122,6 +122,8 @@ impl App {
         let upkeep = tokio::spawn(telemetry::keep_metrics());
         let watched = Arc::clone(&self.service);
         let watch = tokio::spawn(async move { watched.watch_the_clock().await });
+        let service = Arc::clone(&self.service);
+        let obtaining = tokio::spawn(async move { service.obtain_tokens().await });
         let ended = CancellationToken::new();
         let until = |token: &CancellationToken| token.clone().cancelled_owned();
         let routes = http::Routes::public(self.state.clone());
@@ -147,6 +149,7 @@ impl App {
         let ((), (), signalled) = tokio::join!(public, administration, signal);
         upkeep.abort();
         watch.abort();
+        obtaining.abort();
         let renewed = timeout_at(signalled + LAST_RENEWAL, self.service.finish_renewal()).await;
         if renewed.is_err() {
             tracing::warn!("the process ends while the tokens are being renewed");

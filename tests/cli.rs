@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 
 const MINIMAL: [(&str, &str); 3] = [
     ("PITAYA_UPSTREAM__CUSTOMER_IDS", "123"),
@@ -167,4 +170,172 @@ fn a_wrong_argument_is_status_2() {
     assert_eq!(pitaya(&["serve", "--nothing"], &[]).status.code(), Some(2));
     assert_eq!(pitaya(&[], &[]).status.code(), Some(2));
     assert_eq!(pitaya(&["--version"], &[]).status.code(), Some(0));
+}
+
+/// The service with `path` for its token store.
+fn with_store(path: &str) -> Vec<(&'static str, &str)> {
+    let mut variables = MINIMAL.to_vec();
+    variables.push(("PITAYA_UPSTREAM__TOKEN_STORE", path));
+    variables
+}
+
+/// What is in a folder: the content of each file that has an end nearby, and when it was last written.
+fn content(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| {
+        let path = entry.unwrap().path();
+        let file = path.symlink_metadata().unwrap();
+        let bytes = if file.is_file() && file.len() < 1024 {
+            std::fs::read(&path).unwrap()
+        } else {
+            Vec::new()
+        };
+        (path, (bytes, file.modified().unwrap()))
+    });
+    files.collect()
+}
+
+#[test]
+fn a_token_store_that_cannot_keep_tokens_is_found_before_one_is_spent() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("folder")).unwrap();
+    std::fs::write(at("file"), "{}").unwrap();
+    std::os::unix::fs::symlink(at("nowhere"), at("dangling")).unwrap();
+    std::os::unix::fs::symlink(at("round"), at("round")).unwrap();
+    std::os::unix::fs::symlink("/dev/full", at("device")).unwrap();
+    let endless = std::fs::File::create(at("endless")).unwrap();
+    endless.set_len(1 << 40).unwrap();
+    std::fs::create_dir(at("blocked.new")).unwrap();
+    std::fs::create_dir(at("unlocked.lock")).unwrap();
+    let fifo = Command::new("mkfifo").arg(at("fifo")).status();
+    assert!(fifo.unwrap().success());
+    let long = "x".repeat(252);
+    let inside = [
+        "missing/tokens.json",
+        "folder",
+        "folder/",
+        "new-folder/",
+        "file/tokens.json",
+        "dangling",
+        "round",
+        "device",
+        "endless",
+        "blocked",
+        "unlocked",
+        "fifo",
+        &long,
+    ];
+    let mut paths: Vec<String> = inside
+        .iter()
+        .map(|name| format!("{}/{name}", folder.path().display()))
+        .collect();
+    paths.extend(["/dev/full", "/dev/zero", "/proc/tokens.json", "/", ".."].map(str::to_owned));
+    let before = content(folder.path());
+
+    for path in &paths {
+        for command in ["check-config", "serve"] {
+            let output = pitaya(&[command], &with_store(path));
+
+            let text = stderr(&output);
+            assert_eq!(output.status.code(), Some(2), "{command} {path}: {text}");
+            let told = format!(
+                "error: upstream.token_store (PITAYA_UPSTREAM__TOKEN_STORE): {path:?} cannot"
+            );
+            assert!(text.starts_with(&told), "{command} {path}: {text}");
+            assert_eq!(text.lines().count(), 1, "{text}");
+            assert_eq!(stdout(&output), "");
+        }
+    }
+
+    assert_eq!(content(folder.path()), before);
+}
+
+/// Runs `check-config` with a token store in `folder`, after the commands of `before`, in a shell that may have a file system of its
+/// own; `None` where the machine does not allow that.
+fn checked_after(before: &str, folder: &Path) -> Option<Output> {
+    let store = folder.join("tokens.json");
+    let run = |script: &str| {
+        Command::new("unshare")
+            .args(["--mount", "sh", "-c", script])
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("FOLDER", folder)
+            .env("PITAYA", env!("CARGO_BIN_EXE_pitaya"))
+            .envs(with_store(store.to_str().unwrap()))
+            .output()
+    };
+    if run(before).is_ok_and(|output| output.status.success()) {
+        return run(&format!("{before} && exec \"$PITAYA\" check-config")).ok();
+    }
+    eprintln!("SKIPPED: this machine does not allow {before:?}");
+    None
+}
+
+#[test]
+fn a_full_or_read_only_disk_is_found_before_a_token_is_spent() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = "mount -t tmpfs -o size=8k tmpfs \"$FOLDER\"";
+    let read_only = "mount -t tmpfs -o ro tmpfs \"$FOLDER\"";
+    let alone = "echo '{}' > \"$FOLDER/other\" && mount -t tmpfs tmpfs /mnt && touch /mnt/file \"$FOLDER/tokens.json\" && mount --bind /mnt/file \"$FOLDER/tokens.json\"";
+
+    for (before, told) in [
+        (full, "cannot be written: No space left"),
+        (read_only, "cannot be created: Read-only file system"),
+        (alone, "mounted by itself"),
+    ] {
+        let Some(output) = checked_after(before, folder.path()) else {
+            continue;
+        };
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{before}: {text}");
+        assert!(text.contains(told), "{before}: {text}");
+    }
+
+    // A limit on the size of files is to a process what a full disk is, and needs no privileges.
+    let store = folder.path().join("limited.json");
+    let limited = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" check-config"])
+        .arg(env!("CARGO_BIN_EXE_pitaya"))
+        .env_clear()
+        .envs(with_store(store.to_str().unwrap()))
+        .output()
+        .unwrap();
+    let text = stderr(&limited);
+    assert_eq!(limited.status.code(), Some(2), "{text}");
+    assert!(text.contains("cannot be written: File too large"), "{text}");
+    let names: Vec<_> = content(folder.path()).into_keys().collect();
+    assert!(
+        names
+            .iter()
+            .all(|path| !path.to_str().unwrap().contains("probe")),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn trying_a_token_store_leaves_it_and_all_beside_it_alone_while_another_process_uses_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (name, text) in [
+        ("tokens.json", "kept"),
+        ("tokens.json.new", "newer"),
+        ("tokens.json.lock", ""),
+        ("neighbour", "its own"),
+    ] {
+        std::fs::write(at(name), text).unwrap();
+    }
+    std::os::unix::fs::symlink(at("tokens.json"), at("link")).unwrap();
+    let held = std::fs::File::open(at("tokens.json.lock")).unwrap();
+    held.try_lock().unwrap();
+    let before = content(folder.path());
+
+    for name in ["tokens.json", "link", "not-yet.json"] {
+        let path = at(name);
+        let output = pitaya(&["check-config"], &with_store(path.to_str().unwrap()));
+
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(stdout(&output).contains(&format!("token_store = {path:?}")));
+    }
+
+    assert_eq!(content(folder.path()), before);
 }

@@ -26,7 +26,8 @@ fn load(toml: &str, variables: &str) -> Result<Config, ConfigErrors> {
 }
 
 fuzz_target!(|text: &str| {
-    if text.contains("_file") {
+    // A token store is tried by writing into its folder, which is not ours either.
+    if text.contains("_file") || text.to_lowercase().contains("token_store") {
         return;
     }
     let (toml, variables) = text.split_once(VARIABLES).unwrap_or((text, ""));

@@ -96,10 +96,15 @@ fn the_example_holds_every_key_with_its_default() {
         .collect();
     let setup = Setup::new();
     let token = setup.write("token", "007\n");
-    let everything = uncommented.replace(
-        "/run/secrets/pitaya-refresh-token",
-        &token.display().to_string(),
-    );
+    let everything = uncommented
+        .replace(
+            "/run/secrets/pitaya-refresh-token",
+            &token.display().to_string(),
+        )
+        .replace(
+            "/var/lib/pitaya",
+            &setup.folder.path().display().to_string(),
+        );
 
     let plain = Setup::minimal().file(EXAMPLE).config();
     let whole = setup.file(&everything).config();
@@ -558,8 +563,12 @@ fn plain_http_is_for_loopback_hosts() {
 
 #[test]
 fn what_check_config_prints_is_a_configuration_that_comes_to_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let quoted = folder.path().join("a \"b\"");
+    std::fs::create_dir(&quoted).unwrap();
+    let store = quoted.join("c");
     let whole = format!(
-        "admin_listen = \"[::1]:9\"\ntimezone = \"Europe/Berlin\"\nauth = \"required\"\n[upstream]\ntoken_store = \"/a \\\"b\\\"/c\"\nid_token = \"x\"\n[[clients]]\nname = \"w\\u0022eb\"\nkey_sha256 = [\"{KEY}\"]\nrate_limit = \"7/h\"\ncustomer_ids = [123]\nsite_ids = [2, 1]\nadmin = true\n[[sites]]\nid = 750\nname = \"Tyler\\n\"\ntimezone = \"america/chicago\"",
+        "admin_listen = \"[::1]:9\"\ntimezone = \"Europe/Berlin\"\nauth = \"required\"\n[upstream]\ntoken_store = {store:?}\nid_token = \"x\"\n[[clients]]\nname = \"w\\u0022eb\"\nkey_sha256 = [\"{KEY}\"]\nrate_limit = \"7/h\"\ncustomer_ids = [123]\nsite_ids = [2, 1]\nadmin = true\n[[sites]]\nid = 750\nname = \"Tyler\\n\"\ntimezone = \"america/chicago\"",
     );
     let first = Setup::minimal()
         .set("PITAYA_AUTH", "")
@@ -581,7 +590,7 @@ fn a_demo_needs_no_configuration_and_sets_the_real_vendor_aside() {
     };
     let configured = Setup::minimal()
         .set("PITAYA_AUTH", "")
-        .set("PITAYA_UPSTREAM__TOKEN_STORE", "/var/lib/tokens");
+        .set("PITAYA_UPSTREAM__TOKEN_STORE", "/nowhere/tokens");
 
     for setup in [Setup::new(), configured] {
         let config = setup.load_for(purpose).unwrap();

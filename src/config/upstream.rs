@@ -1,17 +1,18 @@
 //! The table `[upstream]`: where the vendor is, how it is paid, and how hard it may be asked.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use url::Url;
 
-use super::error::Problems;
+use super::error::{Problem, Problems};
 use super::reader::Reader;
 use super::value::{self, Raw};
 use super::{Purpose, secret};
 use crate::domain::site::CustomerId;
-use crate::upstream::Settings;
+use crate::upstream::{Settings, check_token_store};
 
 const BASE_URL: &str = "https://api-external.dragonfruit.ai";
 const TOKEN_URL: &str = "https://df-services.dragonfruit.ai/get_new_tokens";
@@ -32,7 +33,7 @@ pub(super) fn settings(
 ) -> Option<Settings> {
     let base_url = reader.optional("upstream.base_url", value::vendor_base_url);
     let token_url = reader.optional("upstream.token_url", value::vendor_url);
-    let token_store = reader.optional("upstream.token_store", value::path);
+    let token_store = reader.optional("upstream.token_store", |raw| token_store(raw, purpose));
     let configured = Settings {
         base_url: base_url.or_else(|| Url::parse(BASE_URL).ok())?,
         token_url: token_url.or_else(|| Url::parse(TOKEN_URL).ok())?,
@@ -79,6 +80,18 @@ pub(super) fn settings(
                 ..configured
             })
         }
+    }
+}
+
+/// A file that tokens can be kept in, which is found by trying: it must not be found once the vendor has rotated a token. A demo, which
+/// keeps none, leaves the file alone.
+fn token_store(raw: Raw<'_>, purpose: Purpose<'_>) -> Result<PathBuf, Problem> {
+    let path = value::path(raw)?;
+    match purpose {
+        Purpose::Serve => check_token_store(&path)
+            .map_err(|error| Problem::new(error.to_string()))
+            .map(|()| path),
+        Purpose::Demo { .. } => Ok(path),
     }
 }
 

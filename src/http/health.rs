@@ -10,7 +10,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::state::AppState;
-use crate::upstream::{CircuitState, TokenState, UpstreamStatus};
+use crate::upstream::{CircuitState, TokenState, TokenStoreState, UpstreamStatus};
 
 /// Something found out at start that an operator should know of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +86,7 @@ impl Readiness {
             ("process", process),
             ("upstream_circuit", circuit(upstream.circuit)),
             ("upstream_tokens", tokens(upstream.tokens)),
+            ("upstream_token_store", token_store(upstream.token_store)),
         ]);
         for fact in facts {
             let check = Check {
@@ -135,7 +136,16 @@ fn circuit(state: CircuitState) -> Check {
 
 fn tokens(state: TokenState) -> Check {
     match state {
-        TokenState::Unused => Check::new(Status::Pass, "unused", "No token has been needed yet."),
+        TokenState::Pending => Check::new(
+            Status::Warn,
+            "pending",
+            "There is no ID token yet: the first one is being obtained.",
+        ),
+        TokenState::Unused => Check::new(
+            Status::Pass,
+            "unused",
+            "The ID token expired while nobody needed it, and is renewed for the next call.",
+        ),
         TokenState::Valid => Check::new(Status::Pass, "valid", "The ID token has not expired."),
         TokenState::NotRenewable => Check::new(
             Status::Warn,
@@ -158,6 +168,26 @@ fn tokens(state: TokenState) -> Check {
     }
 }
 
+fn token_store(state: TokenStoreState) -> Check {
+    match state {
+        TokenStoreState::Unset => Check::new(
+            Status::Pass,
+            "unset",
+            "There is no token_store: the newest tokens are in memory only.",
+        ),
+        TokenStoreState::Kept => Check::new(
+            Status::Pass,
+            "kept",
+            "The token store has the newest tokens.",
+        ),
+        TokenStoreState::Failing => Check::new(
+            Status::Warn,
+            "failing",
+            "The newest tokens could not be written to the token store, which is tried again: until then a restart loses them.",
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +195,7 @@ mod tests {
     const WELL: UpstreamStatus = UpstreamStatus {
         circuit: CircuitState::Closed,
         tokens: TokenState::Valid,
+        token_store: TokenStoreState::Kept,
     };
 
     #[test]
@@ -172,6 +203,7 @@ mod tests {
         let failing = UpstreamStatus {
             circuit: CircuitState::Open,
             tokens: TokenState::Refused,
+            token_store: TokenStoreState::Failing,
         };
 
         let readiness = Readiness::of(false, failing, &[]);
@@ -179,6 +211,8 @@ mod tests {
         assert_eq!(readiness.status, Status::Warn);
         assert_eq!(readiness.checks["upstream_circuit"].state, Some("open"));
         assert_eq!(readiness.checks["upstream_tokens"].state, Some("refused"));
+        let store = &readiness.checks["upstream_token_store"];
+        assert_eq!((store.status, store.state), (Status::Warn, Some("failing")));
     }
 
     #[test]

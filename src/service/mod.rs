@@ -363,6 +363,11 @@ impl TrafficService {
         self.engine.upstream.status()
     }
 
+    /// Obtains the vendor's tokens before anybody needs them: see [`Upstream::obtain_tokens`].
+    pub async fn obtain_tokens(&self) {
+        self.engine.upstream.obtain_tokens().await;
+    }
+
     /// Waits until the process may end without losing what the vendor has issued: see [`Upstream::finish_renewal`].
     pub async fn finish_renewal(&self) {
         self.engine.upstream.finish_renewal().await;

@@ -87,6 +87,12 @@ impl Upstream {
         }
     }
 
+    /// Obtains tokens where there are none, so that they are there before the first caller, and credentials that the vendor refuses are
+    /// seen before then. It may be dropped at any time.
+    pub async fn obtain_tokens(&self) {
+        self.reporter.obtain_tokens().await;
+    }
+
     /// Waits until no renewal of the tokens is under way, and lets no other begin: to be called before the process ends, since a
     /// refresh token that the vendor has just issued is the only one that works.
     pub async fn finish_renewal(&self) {

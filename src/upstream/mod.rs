@@ -34,8 +34,9 @@ pub use error::{StartError, UpstreamError};
 pub use places::{Class, Client, Interest, Stake};
 pub use report::Turn;
 pub use settings::Settings;
-pub use status::{CircuitState, TokenState, UpstreamStatus};
+pub use status::{CircuitState, TokenState, TokenStoreState, UpstreamStatus};
 pub use telemetry::describe_metrics;
+pub use tokens::{UnusableStore, check_token_store};
 pub use trusted::trusted_cells;
 
 use std::sync::Arc;

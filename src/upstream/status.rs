@@ -7,6 +7,8 @@ pub struct UpstreamStatus {
     pub circuit: CircuitState,
     /// Whether it takes our tokens.
     pub tokens: TokenState,
+    /// Whether the newest tokens would outlive the process.
+    pub token_store: TokenStoreState,
 }
 
 /// Whether the vendor is called.
@@ -23,7 +25,9 @@ pub enum CircuitState {
 /// Whether the vendor takes our tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenState {
-    /// None has been needed yet.
+    /// There is no ID token yet: the first one is being obtained.
+    Pending,
+    /// The ID token expired while nobody needed it: whoever calls next renews it.
     Unused,
     /// We hold an ID token that has not expired.
     Valid,
@@ -35,4 +39,15 @@ pub enum TokenState {
     Refused,
     /// The only ID token we have has expired, and there is nothing to renew it with.
     Expired,
+}
+
+/// Whether the newest tokens would outlive the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenStoreState {
+    /// There is no token store: they are in memory only.
+    Unset,
+    /// The token store has them.
+    Kept,
+    /// The token store could not be written, and is tried again.
+    Failing,
 }

@@ -52,8 +52,10 @@ pub fn describe_metrics() {
     describe_gauge!(TOKENS, "1 for the state that the tokens are in, by state.");
     describe_counter!(
         STORE_FAILURES,
-        "New tokens that could not be written to the token store."
+        "Attempts to write new tokens to the token store that failed."
     );
+    // There from the start, so that an alert sees the first failure as a rise.
+    counter!(STORE_FAILURES).increment(0);
 }
 
 /// Counts one report call.
@@ -120,7 +122,7 @@ pub(super) fn doubt(doubt: Doubt) {
     counter!(DOUBTS, "kind" => kind).increment(1);
 }
 
-/// Counts new tokens that are in memory only.
+/// Counts an attempt to write new tokens down that failed.
 pub(super) fn store_failure() {
     counter!(STORE_FAILURES).increment(1);
 }
@@ -137,6 +139,7 @@ pub(super) fn circuit_state(state: CircuitState) {
 /// Shows the tokens' state.
 pub(super) fn token_state(state: TokenState) {
     for (each, name) in [
+        (TokenState::Pending, "pending"),
         (TokenState::Unused, "unused"),
         (TokenState::Valid, "valid"),
         (TokenState::NotRenewable, "not_renewable"),

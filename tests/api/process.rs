@@ -270,7 +270,11 @@ async fn terminated(mut child: Child) -> Option<i32> {
 
 #[tokio::test]
 async fn the_demo_tells_where_to_go_and_each_of_these_places_answers() {
-    let listen = &[("PITAYA_LISTEN", "127.0.0.1:0")];
+    // The simulator's tokens are kept nowhere, so that it does not matter whether they could be.
+    let listen = &[
+        ("PITAYA_LISTEN", "127.0.0.1:0"),
+        ("PITAYA_UPSTREAM__TOKEN_STORE", "/dev/full"),
+    ];
     let (demo, lines) = started(&["demo"], listen, "/metrics").await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
 

@@ -34,11 +34,12 @@ fn table(architecture: &str) -> Vec<Row<'_>> {
 }
 
 /// What `http` may take from `upstream`.
-const UPSTREAM_TYPES_FOR_HTTP: [&str; 4] = [
+const UPSTREAM_TYPES_FOR_HTTP: [&str; 5] = [
     "UpstreamError",
     "UpstreamStatus",
     "CircuitState",
     "TokenState",
+    "TokenStoreState",
 ];
 
 /// Every Rust file below `folder`.

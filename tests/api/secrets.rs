@@ -164,7 +164,7 @@ async fn the_log_names_the_problem_that_a_request_was_answered_with() {
     let vendor = Simulator::start(Settings::default(), Clock::system())
         .await
         .unwrap();
-    let pitaya = Binary::serve(&vendor, &[]).await;
+    let pitaya = Binary::listen(&vendor, &[]).await;
 
     pitaya
         .rows("sites=750&dates=2026-02-18&metric=entrances")

@@ -164,8 +164,16 @@ impl Setup {
         self.start_before(vendor).await
     }
 
-    /// Starts the app in front of a vendor that is there already.
+    /// Starts the app in front of a vendor that is there already, and returns once it has tried to obtain tokens.
     pub async fn start_before(self, vendor: Simulator) -> TestApp {
+        let app = self.listen_before(vendor).await;
+        let ready = app.admin_address.unwrap_or(app.address);
+        until_tokens_are_tried(&app.client, ready).await;
+        app
+    }
+
+    /// The same, but returns as soon as the app listens.
+    pub async fn listen_before(self, vendor: Simulator) -> TestApp {
         let clock = self.clock.clone();
         let config = self.configured(&vendor);
         let admin = match config.admin_listen {
@@ -219,6 +227,18 @@ fn client() -> Client {
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .unwrap()
+}
+
+/// Returns once the service at `address` has obtained tokens, or has failed to: what a test counts or breaks comes after that.
+async fn until_tokens_are_tried(client: &Client, address: SocketAddr) {
+    loop {
+        let response = client.get(format!("http://{address}/readyz")).send().await;
+        let body: Value = response.unwrap().json().await.unwrap();
+        if body["checks"]["upstream_tokens"]["state"] != "pending" {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
 }
 
 /// A running Pitaya in front of a running simulated vendor. It stops when dropped.

@@ -17,11 +17,12 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use super::connections::Place;
 use super::deadline::{Activity, Deadlines};
 use super::refusal::Refusals;
-use super::{Ending, Limits};
+use super::{Ending, Limits, sending};
 use crate::http::router::{Answering, Routes};
 
 /// Beyond this hyper refuses a head unread; the middleware's own limit is below.
@@ -32,10 +33,13 @@ const H2_STREAMS: u32 = 100;
 const H2_PING: Duration = Duration::from_secs(20);
 /// How long a connection that was just accepted when the end began may take to send its request.
 const LATE_REQUEST: Duration = Duration::from_secs(1);
+/// How long an idle peer of HTTP/2 that has been asked to leave may take to.
+const HEEDED_WITHIN: Duration = Duration::from_millis(500);
 
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
+    pub(super) place: Place,
     pub(super) routes: Routes,
     pub(super) limits: Limits,
     pub(super) ending: Ending,
@@ -47,6 +51,7 @@ impl Connection {
         let Self {
             stream,
             peer,
+            place,
             routes,
             limits,
             ending,
@@ -56,7 +61,7 @@ impl Connection {
             tracing::debug!(%error, %peer, "a connection ended before it began");
             return;
         }
-        let activity = Arc::new(Activity::default());
+        let activity = Arc::clone(&place.activity);
         let io = Deadlines::new(Refusals::new(stream), Arc::clone(&activity), limits);
         let requests = Requests {
             routes,
@@ -69,19 +74,35 @@ impl Connection {
         let ended = tokio::select! {
             biased;
             ended = &mut connection => ended,
-            () = ending.draining.cancelled() => {
-                if !activity.any() && timeout(LATE_REQUEST, &mut connection).await.is_ok() {
-                    return;
+            () = place.leave.cancelled() => {
+                let displaced = !ending.draining.is_cancelled();
+                if !activity.any() {
+                    // Nothing has been asked, so that there is nothing to finish.
+                    if displaced || timeout(LATE_REQUEST, &mut connection).await.is_ok() {
+                        return;
+                    }
                 }
+                // Closes it at once, if it is idle, and else once what is under way is finished.
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = &mut connection => ended,
                     () = ending.abandoned.cancelled() => return,
+                    () = unheeded(&activity, limits.write_stall), if displaced => return,
                 }
             }
         };
         if let Err(error) = ended {
             tracing::debug!(%error, %peer, "a connection broke");
+        }
+    }
+}
+
+/// Ends when a peer of HTTP/2 has had time to close its idle connection, as it was asked to: one that says nothing would keep it.
+async fn unheeded(activity: &Activity, write_stall: Duration) {
+    loop {
+        sleep(HEEDED_WITHIN).await;
+        if activity.is_multiplexed() && activity.is_idle(write_stall) {
+            return;
         }
     }
 }
@@ -107,11 +128,14 @@ impl Service<Request<Incoming>> for Requests {
         let begun = self.activity.begin(request.version());
         let closing = &self.closing;
         match self.routes.answer(request, self.peer) {
-            Answering::Done(response) => Either::Left(ready(Ok(last_if(closing, response)))),
+            Answering::Done(response) => {
+                let response = sending::until_sent(begun, response);
+                Either::Left(ready(Ok(last_if(closing, response))))
+            }
             Answering::Waiting(answer) => {
                 let closing = Arc::clone(closing);
                 let answer = answer.map(move |response| {
-                    drop(begun);
+                    let response = sending::until_sent(begun, response);
                     Ok(last_if(&closing, response))
                 });
                 Either::Right(answer.boxed())

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,20 +14,45 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::Limits;
 use super::turns::Turn;
 
-/// What the requests of one connection are doing, as far as its deadlines depend on it.
+/// What the requests of one connection are doing, as far as its deadlines and its right to stay depend on it.
 ///
-/// It is read and written by the connection's own task, but for HTTP/2's, where nothing but `multiplexed` matters.
-#[derive(Debug, Default)]
+/// It is written by the connection's own task, but for HTTP/2's, and read by whoever looks for a connection that is idle.
+#[derive(Debug)]
 pub(super) struct Activity {
     begun: AtomicUsize,
     under_way: AtomicUsize,
+    /// Answers of HTTP/2 on their way.
+    sending: AtomicUsize,
     multiplexed: AtomicBool,
+    /// Whether the peer keeps us waiting for room to write.
+    stalled: AtomicBool,
+    epoch: Instant,
+    /// When it last did something: microseconds after `epoch`.
+    rests_since: AtomicU64,
 }
 
 /// One request under way; it is over when this is dropped.
 pub(super) struct Begun(Arc<Activity>);
 
+/// One answer of HTTP/2 on its way; it has been sent when this is dropped.
+pub(super) struct Sending(Arc<Activity>);
+
 impl Activity {
+    /// A connection that begins now, with times counted from `epoch`.
+    pub(super) fn new(epoch: Instant) -> Self {
+        let activity = Self {
+            begun: AtomicUsize::new(0),
+            under_way: AtomicUsize::new(0),
+            sending: AtomicUsize::new(0),
+            multiplexed: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
+            epoch,
+            rests_since: AtomicU64::new(0),
+        };
+        activity.rests_since(Instant::now());
+        activity
+    }
+
     /// Notes that a request's head is complete.
     pub(super) fn begin(self: &Arc<Self>, version: Version) -> Begun {
         if version == Version::HTTP_2 {
@@ -43,14 +68,81 @@ impl Activity {
         self.begun() > 0
     }
 
+    /// Since when it has done nothing, in microseconds after its epoch; `None` while a request is under way, or an answer of which something
+    /// has been taken since `stalled_since`. For a moment between an answer and its sending it may seem idle: what closes it must finish
+    /// what is under way.
+    pub(super) fn idle_since(&self, stalled_since: u64) -> Option<u64> {
+        let since = self.rests_since.load(Ordering::Relaxed);
+        let sending = self.sending.load(Ordering::Relaxed) > 0 && since > stalled_since;
+        let busy = sending
+            || self.under_way.load(Ordering::Relaxed) > 0
+            || self.stalled.load(Ordering::Relaxed);
+        (!busy).then_some(since)
+    }
+
+    /// Whether it is idle now, as an answer is of which nothing was taken for `write_stall`.
+    pub(super) fn is_idle(&self, write_stall: Duration) -> bool {
+        let now = micros_after(self.epoch, Instant::now());
+        let stalled = u64::try_from(write_stall.as_micros()).unwrap_or(u64::MAX);
+        self.idle_since(now.saturating_sub(stalled)).is_some()
+    }
+
+    /// Whether it has had requests of HTTP/2.
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.multiplexed.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it does nothing from `now` on.
+    pub(super) fn rests_since(&self, now: Instant) {
+        self.rests_since
+            .store(micros_after(self.epoch, now), Ordering::Relaxed);
+    }
+
     /// How many requests have begun.
     fn begun(&self) -> usize {
         self.begun.load(Ordering::Relaxed)
     }
 }
 
+impl Begun {
+    /// Whether it is one of HTTP/2.
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.0.is_multiplexed()
+    }
+
+    /// The answer is there, and is being sent from now on.
+    pub(super) fn answered(self) -> Sending {
+        self.0.sending.fetch_add(1, Ordering::Relaxed);
+        Sending(Arc::clone(&self.0))
+    }
+}
+
+impl Sending {
+    /// Notes that something was taken.
+    pub(super) fn goes_on(&self) {
+        self.0.rests_since(Instant::now());
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.goes_on();
+        self.0.sending.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Microseconds from `epoch` to `now`; 0 before it.
+pub(super) fn micros_after(epoch: Instant, now: Instant) -> u64 {
+    let micros = now.saturating_duration_since(epoch).as_micros();
+    u64::try_from(micros).unwrap_or(u64::MAX)
+}
+
 impl Drop for Begun {
     fn drop(&mut self) {
+        // What is read and written there does not tell where a request ends.
+        if self.is_multiplexed() {
+            self.0.rests_since(Instant::now());
+        }
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -64,8 +156,6 @@ pub(super) struct Deadlines<S> {
     idle: Timeout,
     write: Timeout,
     turn: Turn,
-    /// Whether the peer keeps us waiting for room to write.
-    stalled: bool,
 }
 
 /// What there is to wait for when nothing arrives.
@@ -90,7 +180,6 @@ impl<S> Deadlines<S> {
             idle: Timeout::new(limits.idle),
             write: Timeout::new(limits.write_stall),
             turn: Turn::default(),
-            stalled: false,
         }
     }
 
@@ -107,7 +196,7 @@ impl<S> Deadlines<S> {
     /// Most heads arrive whole, so that a clock is first read when one does not.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let begun = self.activity.begun();
-        if self.activity.multiplexed.load(Ordering::Relaxed) && begun > 0 {
+        if self.activity.is_multiplexed() && begun > 0 {
             // Frames between requests are no heads, and a peer of HTTP/2 is asked by pings whether it is there.
             return Poll::Pending;
         }
@@ -116,7 +205,7 @@ impl<S> Deadlines<S> {
             Reading::Head(awaited) | Reading::Late(awaited) if awaited == begun && !busy => {
                 if self.reading == Reading::Head(awaited) {
                     self.reading = Reading::Late(awaited);
-                    self.head.restart();
+                    self.activity.rests_since(self.head.restart());
                 }
                 let overdue = self.head.poll(cx);
                 return overdue.map(|()| timed_out("the request's head is overdue"));
@@ -124,11 +213,11 @@ impl<S> Deadlines<S> {
             // What has arrived is a body, or a request sent ahead of its turn; its time begins when the answer is out.
             Reading::Head(awaited) | Reading::Late(awaited) if awaited == begun => {
                 self.reading = Reading::Head(awaited);
-                self.idle.restart();
+                self.restart_idle();
             }
             Reading::Head(_) | Reading::Late(_) => {
                 self.reading = Reading::Idle;
-                self.idle.restart();
+                self.restart_idle();
             }
             Reading::Idle => {}
         }
@@ -139,6 +228,11 @@ impl<S> Deadlines<S> {
             self.idle.restart();
         }
         Poll::Pending
+    }
+
+    fn restart_idle(&mut self) {
+        let now = self.idle.restart();
+        self.activity.rests_since(now);
     }
 
     fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
@@ -152,15 +246,18 @@ impl<S> Deadlines<S> {
         cx: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
+        let stalled = self.activity.stalled.load(Ordering::Relaxed);
         if written.is_ready() {
-            self.stalled = false;
+            if stalled {
+                self.activity.stalled.store(false, Ordering::Relaxed);
+            }
             if self.reading == Reading::Idle {
-                self.idle.restart();
+                self.restart_idle();
             }
             return written;
         }
-        if !self.stalled {
-            self.stalled = true;
+        if !stalled {
+            self.activity.stalled.store(true, Ordering::Relaxed);
             self.write.restart();
         }
         let overdue = self.write.poll(cx);
@@ -189,8 +286,11 @@ impl Timeout {
         }
     }
 
-    fn restart(&mut self) {
-        self.at = Instant::now() + self.after;
+    /// Begins anew; when that is.
+    fn restart(&mut self) -> Instant {
+        let now = Instant::now();
+        self.at = now + self.after;
+        now
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -277,7 +377,7 @@ mod tests {
     /// A stream whose peer has room for 8 bytes; in these tests time passes only where somebody waits for it.
     fn stream() -> (DuplexStream, Deadlines<DuplexStream>, Arc<Activity>) {
         let (peer, stream) = duplex(8);
-        let activity = Arc::new(Activity::default());
+        let activity = Arc::new(Activity::new(Instant::now()));
         let limits = Limits {
             head: HEAD,
             idle: IDLE,

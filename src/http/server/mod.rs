@@ -3,8 +3,10 @@
 //! Axum's own loop sets no deadline for a request's head, and on shutdown waits for idle connections without end.
 
 mod connection;
+mod connections;
 mod deadline;
 mod refusal;
+mod sending;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -16,12 +18,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::connection::Connection;
+pub(super) use self::connections::describe_metrics;
+use self::connections::{Connections, Place};
 pub use self::turns::thread_rests;
 use super::router::Routes;
 
@@ -41,7 +44,8 @@ pub struct Limits {
     pub idle: Duration,
     /// How long a caller may take none of the bytes that are ready for it.
     pub write_stall: Duration,
-    /// Connections at once; further ones wait in the system's queue.
+    /// Connections at once. Where there are so many, the one that has been idle longest gives way to the next; while none is idle, further
+    /// ones wait in the system's queue.
     pub connections: usize,
     /// How long after the signal to stop new connections are still answered, so that whoever sends requests has time
     /// to learn of it.
@@ -83,11 +87,12 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     limits: Limits,
 ) {
-    let acceptor = Acceptor {
+    let mut acceptor = Acceptor {
         listener,
         routes: routes.into(),
         limits,
-        slots: Arc::new(Semaphore::new(limits.connections)),
+        connections: Connections::new(limits.connections, limits.write_stall),
+        next: None,
         tasks: TaskTracker::new(),
         ending: Ending::default(),
     };
@@ -101,50 +106,82 @@ struct Acceptor {
     listener: TcpListener,
     routes: Routes,
     limits: Limits,
-    slots: Arc<Semaphore>,
+    connections: Connections,
+    /// A connection that waits for its place.
+    next: Option<(TcpStream, SocketAddr)>,
     tasks: TaskTracker,
     ending: Ending,
 }
 
 impl Acceptor {
-    async fn accept_until(&self, stop: impl Future<Output = ()>) {
+    async fn accept_until(&mut self, stop: impl Future<Output = ()>) {
         tokio::select! {
             () = stop => {}
             () = self.accept_forever() => {}
         }
     }
 
-    async fn accept_forever(&self) {
-        // The semaphore is never closed, so the loop ends only by being dropped.
-        while let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await {
-            match self.listener.accept().await {
-                Ok((stream, peer)) => self.spawn(stream, peer, slot),
-                Err(error) => back_off(&error).await,
+    /// Ends only by being dropped, which loses no connection.
+    async fn accept_forever(&mut self) {
+        loop {
+            if self.next.is_none() {
+                self.next = match self.listener.accept().await {
+                    Ok(accepted) => Some(accepted),
+                    Err(error) => {
+                        self.back_off(&error).await;
+                        continue;
+                    }
+                };
+            }
+            // Only for a connection that is there does another one give way.
+            let place = self.connections.place(&self.ending.draining).await;
+            if let Some((stream, peer)) = self.next.take() {
+                self.spawn(stream, peer, place);
             }
         }
     }
 
-    fn spawn(&self, stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
+    fn spawn(&self, stream: TcpStream, peer: SocketAddr, place: Place) {
         let connection = Connection {
             stream,
             peer,
+            place,
             routes: self.routes.clone(),
             limits: self.limits,
             ending: self.ending.clone(),
         };
-        self.tasks.spawn(async move {
-            connection.run().await;
-            drop(slot);
-        });
+        self.tasks.spawn(connection.run());
     }
 
-    async fn end(self) {
+    /// A peer that left before it was accepted is no reason to wait; too many open files are, of which idle connections hold some.
+    async fn back_off(&self, error: &io::Error) {
+        use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+        if matches!(
+            error.kind(),
+            ConnectionAborted | ConnectionRefused | ConnectionReset
+        ) {
+            return;
+        }
+        tracing::error!(%error, "a connection could not be accepted");
+        self.connections.displace_one();
+        sleep(ACCEPT_BACKOFF).await;
+    }
+
+    async fn end(mut self) {
         // Whoever is in the system's queue has connected, and would see a reset if the listener closed over it.
-        while let Ok(Ok((stream, peer))) = timeout(Duration::ZERO, self.listener.accept()).await {
-            let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+        loop {
+            let next = match self.next.take() {
+                Some(next) => Some(next),
+                None => timeout(Duration::ZERO, self.listener.accept())
+                    .await
+                    .ok()
+                    .and_then(Result::ok),
+            };
+            let place = self.connections.free_place(&self.ending.draining);
+            let (Some((stream, peer)), Some(place)) = (next, place) else {
                 break;
             };
-            self.spawn(stream, peer, slot);
+            self.spawn(stream, peer, place);
         }
         drop(self.listener);
         self.ending.draining.cancel();
@@ -158,17 +195,4 @@ impl Acceptor {
             self.tasks.wait().await;
         }
     }
-}
-
-/// A peer that left before it was accepted is no reason to wait; too many open files are.
-async fn back_off(error: &io::Error) {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    if matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset
-    ) {
-        return;
-    }
-    tracing::error!(%error, "a connection could not be accepted");
-    sleep(ACCEPT_BACKOFF).await;
 }

@@ -1,8 +1,13 @@
 //! The accept loop seen from outside, over real sockets.
 
+use std::pin::Pin;
+
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::routing::get;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -287,7 +292,7 @@ async fn a_request_that_never_ends_does_not_keep_the_process() {
 }
 
 #[tokio::test]
-async fn connections_over_the_limit_wait_for_their_turn() {
+async fn connections_over_the_limit_wait_while_none_is_idle() {
     let limits = Limits {
         connections: 1,
         ..limits()
@@ -302,9 +307,223 @@ async fn connections_over_the_limit_wait_for_their_turn() {
 
     server.release.notify_one();
     answer(&mut first, "slow").await;
-    drop(first);
 
     assert!(answer(&mut second, &own).await.starts_with("HTTP/1.1 200"));
+}
+
+fn room_for(connections: usize) -> Limits {
+    Limits {
+        connections,
+        ..limits()
+    }
+}
+
+/// An answer on a connection that stays open.
+async fn asked(stream: &mut TcpStream) -> String {
+    let own = stream.local_addr().unwrap().to_string();
+    stream.write_all(GET_PEER).await.unwrap();
+    answer(stream, &own).await
+}
+
+#[tokio::test]
+async fn the_connection_that_has_been_idle_longest_gives_way_to_a_new_one() {
+    let server = Server::start(room_for(3)).await;
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        let mut stream = server.connect().await;
+        asked(&mut stream).await;
+        streams.push(stream);
+    }
+    // From now on the second one has been idle longest, though another is older.
+    asked(&mut streams[0]).await;
+
+    let mut new = server.connect().await;
+    let told = asked(&mut new).await;
+
+    assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+    assert_eq!(rest(&mut streams.remove(1)).await, "");
+    for stream in &mut streams {
+        asked(stream).await;
+    }
+}
+
+#[tokio::test]
+async fn connections_that_send_no_whole_head_give_way_too() {
+    let server = Server::start(room_for(1)).await;
+    for sent in [
+        &b""[..],
+        b"G",
+        b"PRI * HTTP/2.0\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+        b"GET /peer HTTP/1.1\r\nHost:",
+    ] {
+        let mut holder = server.connect().await;
+        holder.write_all(sent).await.unwrap();
+
+        let mut new = server.connect().await;
+        asked(&mut new).await;
+
+        assert!(!rest(&mut holder).await.contains("200 OK"));
+    }
+
+    let mut holder = server.connect().await;
+    asked(&mut holder).await;
+    holder.write_all(b"GET /peer HT").await.unwrap();
+    let mut new = server.connect().await;
+    asked(&mut new).await;
+    assert_eq!(rest(&mut holder).await, "");
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_not_cut_and_the_new_connection_takes_an_idle_place() {
+    let server = Server::start(room_for(2)).await;
+    let mut busy = server.connect().await;
+    busy.write_all(GET_SLOW).await.unwrap();
+    server.slow_begun.notified().await;
+    let mut idle = server.connect().await;
+    asked(&mut idle).await;
+
+    for _ in 0..3 {
+        let mut new = server.connect().await;
+        asked(&mut new).await;
+        assert_eq!(rest(&mut idle).await, "");
+        idle = new;
+    }
+
+    server.release.notify_one();
+    assert!(answer(&mut busy, "slow").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_taken_slowly_is_not_cut() {
+    let server = Server::start(room_for(1)).await;
+    let mut slow = server.connect().await;
+    slow.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut taken = vec![0; 1024];
+    slow.read_exact(&mut taken).await.unwrap();
+    let mut new = server.connect().await;
+    new.write_all(GET_PEER).await.unwrap();
+    sleep(SHORT).await;
+
+    let all = async {
+        while taken.len() < 64 << 20 {
+            assert!(slow.read_buf(&mut taken).await.unwrap() > 0, "it was cut");
+        }
+    };
+    all.await;
+
+    let own = new.local_addr().unwrap().to_string();
+    assert!(answer(&mut new, &own).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn an_answer_of_http2_that_nobody_takes_holds_no_place_for_ever() {
+    let limits = Limits {
+        write_stall: SHORT,
+        ..room_for(1)
+    };
+    let server = Server::start(limits).await;
+    let (mut sender, peer) = multiplexed(&server).await;
+    let _peer = tokio::spawn(peer);
+    let request = http::Request::get("http://x/large").body(Empty::new());
+    let _untaken = sender.send_request(request.unwrap()).await.unwrap();
+
+    let mut new = server.connect().await;
+
+    assert!(asked(&mut new).await.starts_with("HTTP/1.1 200"));
+}
+
+/// A connection of HTTP/2; its peer does its part only while the second is polled.
+async fn multiplexed(
+    server: &Server,
+) -> (
+    hyper::client::conn::http2::SendRequest<Empty<Bytes>>,
+    Pin<Box<dyn Future<Output = ()> + Send>>,
+) {
+    let io = TokioIo::new(server.connect().await);
+    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
+        .await
+        .unwrap();
+    (sender, Box::pin(async move { drop(connection.await) }))
+}
+
+#[tokio::test]
+async fn http2_gives_way_while_it_is_idle_whether_or_not_its_peer_heeds() {
+    let server = Server::start(room_for(1)).await;
+    for heeds in [true, false] {
+        let (mut sender, mut peer) = multiplexed(&server).await;
+        let request = http::Request::get("http://x/peer").body(Empty::new());
+        let answered = sender.send_request(request.unwrap());
+        tokio::select! {
+            answered = answered => assert_eq!(answered.unwrap().status(), 200),
+            () = &mut peer => panic!("the connection ended"),
+        }
+        let peer = if heeds {
+            Ok(tokio::spawn(peer))
+        } else {
+            Err(peer)
+        };
+
+        let mut new = server.connect().await;
+        asked(&mut new).await;
+
+        drop(peer);
+    }
+}
+
+#[tokio::test]
+async fn a_request_of_http2_is_not_cut_nor_is_its_answer() {
+    let server = Server::start(room_for(1)).await;
+    let (mut sender, peer) = multiplexed(&server).await;
+    let peer = tokio::spawn(peer);
+    let request = |path| http::Request::get(path).body(Empty::new()).unwrap();
+    let slow = tokio::spawn(sender.send_request(request("http://x/slow")));
+    server.slow_begun.notified().await;
+    let large = sender
+        .send_request(request("http://x/large"))
+        .await
+        .unwrap();
+    let mut new = server.connect().await;
+    new.write_all(GET_PEER).await.unwrap();
+    // Longer than an idle one may take to leave; nothing of the large body is taken meanwhile.
+    sleep(3 * SHORT).await;
+
+    server.release.notify_one();
+    let slow = slow.await.unwrap().unwrap();
+    sleep(3 * SHORT).await;
+    let large = large.into_body().collect().await.unwrap().to_bytes();
+
+    assert_eq!(slow.into_body().collect().await.unwrap().to_bytes(), "slow");
+    assert_eq!(large.len(), 64 << 20);
+    drop(sender);
+    let own = new.local_addr().unwrap().to_string();
+    assert!(answer(&mut new, &own).await.starts_with("HTTP/1.1 200"));
+    peer.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_waits_for_a_place_is_answered_though_the_end_has_begun() {
+    let limits = Limits {
+        linger: SHORT,
+        ..room_for(1)
+    };
+    let server = Server::start(limits).await;
+    let mut busy = server.connect().await;
+    busy.write_all(GET_SLOW).await.unwrap();
+    server.slow_begun.notified().await;
+    let mut new = server.connect().await;
+    let own = new.local_addr().unwrap().to_string();
+    new.write_all(GET_PEER).await.unwrap();
+    sleep(SHORT / 2).await;
+
+    server.stop.cancel();
+    server.release.notify_one();
+
+    answer(&mut busy, "slow").await;
+    assert!(answer(&mut new, &own).await.starts_with("HTTP/1.1 200"));
+    server.task.await.unwrap();
 }
 
 #[tokio::test]

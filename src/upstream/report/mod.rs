@@ -247,6 +247,11 @@ impl Reporter {
         self.clock.now()
     }
 
+    /// Obtains tokens before anybody needs them.
+    pub(super) async fn obtain_tokens(&self) {
+        self.tokens.obtain().await;
+    }
+
     /// Waits for a renewal of the tokens that is under way, and lets no other begin.
     pub(super) async fn finish_renewal(&self) {
         self.tokens.finish_renewal().await;
@@ -257,6 +262,7 @@ impl Reporter {
         UpstreamStatus {
             circuit: self.circuit.state(),
             tokens: self.tokens.state(),
+            token_store: self.tokens.store_state(),
         }
     }
 

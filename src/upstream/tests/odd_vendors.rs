@@ -1,5 +1,6 @@
 //! Vendors that are odder than the simulated one.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::Router;
@@ -7,6 +8,7 @@ use axum::extract::State;
 use axum::routing::post;
 
 use super::*;
+use crate::upstream::TokenState;
 
 /// What an odd vendor answers, by the sites and the dates that it is asked for.
 pub(super) type Answer = fn(&[u64], DateRange) -> String;
@@ -380,4 +382,68 @@ async fn a_vendor_that_truncates_what_has_many_days_is_soon_asked_for_few() {
     assert_eq!(day.calls, 1);
     let counted = first.calls + second.calls + day.calls;
     assert_eq!(calls.load(Ordering::Relaxed), counted);
+}
+
+/// Tells what it is called with, and answers a call for tokens with `tokens`.
+async fn telling_vendor(tokens: &'static str) -> (Settings, Arc<Mutex<Vec<String>>>) {
+    let (settings, _) = odd_vendor(|_, _| report(&[row("", 5)], "{}")).await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let handler = move |headers: http::HeaderMap, body: String| async move {
+        if let Some(bearer) = headers.get("authorization") {
+            let bearer = bearer.to_str().unwrap().to_owned();
+            heard.lock().unwrap().push(bearer);
+            report(&[row("", 5)], "{}")
+        } else {
+            heard.lock().unwrap().push(body);
+            tokens.to_owned()
+        }
+    };
+    let app = Router::new().fallback(post(handler));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url: url::Url = format!("http://{}", listener.local_addr().unwrap())
+        .parse()
+        .unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let settings = Settings {
+        base_url: url.clone(),
+        token_url: url,
+        refresh_token: Some("first".into()),
+        id_token: None,
+        ..settings
+    };
+    (settings, told)
+}
+
+#[tokio::test]
+async fn a_token_that_comes_with_its_scheme_is_sent_with_one() {
+    let (settings, told) =
+        telling_vendor(r#"{"idToken":"BEARER  abc\n","refreshToken":"next"}"#).await;
+    let client = client(settings);
+
+    let fetched = client.fetch(&request([750], 1)).await;
+
+    assert_eq!(at_nine(&fetched), [(750, Some(5.0))]);
+    let told = told.lock().unwrap().clone();
+    assert_eq!(told, [r#"{"refreshToken":"first"}"#, "Bearer abc"]);
+}
+
+#[tokio::test]
+async fn a_rotated_refresh_token_is_kept_also_where_its_id_token_is_of_no_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.json");
+    let (settings, told) =
+        telling_vendor(r#"{"idToken":"not a token","refreshToken":"second"}"#).await;
+    let settings = Settings {
+        token_store: Some(path.clone()),
+        ..settings
+    };
+    let client = client(settings);
+
+    let fetched = client.fetch(&request([750], 1)).await;
+
+    assert!(matches!(only_error(&fetched), UpstreamError::Untrusted(_)));
+    assert_eq!(client.status().tokens, TokenState::RenewalFailing);
+    assert_eq!(told.lock().unwrap().len(), 1, "it is asked for no report");
+    assert!(std::fs::read_to_string(path).unwrap().contains("second"));
 }

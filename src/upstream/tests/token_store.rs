@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use super::tokens::vendor_with;
 use super::*;
 use crate::simulator::{Quirks, Rotation, TokenSettings};
+use crate::upstream::TokenStoreState;
 
 fn stored_at(vendor: &Simulator, path: &Path) -> Settings {
     Settings {
@@ -120,4 +121,58 @@ async fn a_store_that_cannot_be_read_or_written_does_not_stop_us() {
         assert_true(&vendor, &request, &client.fetch(&request).await);
         assert_eq!(vendor.reused_tokens(), 0);
     }
+}
+
+/// A folder that is in the way of what the store writes first, and cannot be removed by that.
+fn block(path: &Path) -> std::path::PathBuf {
+    let in_the_way = path.with_extension("json.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    in_the_way
+}
+
+#[tokio::test]
+async fn tokens_that_could_not_be_stored_are_stored_at_the_latest_when_the_process_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.json");
+    let vendor = vendor(Quirks::default()).await;
+    let in_the_way = block(&path);
+    let settings = stored_at(&vendor, &path);
+    let ending = client(settings.clone());
+    let request = request([750], 1);
+    assert_true(&vendor, &request, &ending.fetch(&request).await);
+    assert_eq!(ending.status().token_store, TokenStoreState::Failing);
+
+    std::fs::remove_dir(in_the_way).unwrap();
+    ending.finish_renewal().await;
+
+    assert_eq!(ending.status().token_store, TokenStoreState::Kept);
+    let next = client(settings);
+    assert_true(&vendor, &request, &next.fetch(&request).await);
+    assert_eq!((vendor.refresh_count(), vendor.reused_tokens()), (1, 0));
+}
+
+#[tokio::test]
+async fn tokens_that_another_process_has_stored_meanwhile_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.json");
+    let vendor = vendor_with(TokenSettings {
+        rotation: Rotation::Keep,
+        ..TokenSettings::default()
+    })
+    .await;
+    let in_the_way = block(&path);
+    let ending = client(stored_at(&vendor, &path));
+    ending.fetch(&request([750], 1)).await;
+    assert_eq!(ending.status().token_store, TokenStoreState::Failing);
+
+    let others = serde_json::json!({
+        "serial": 2, "refresh_token": "theirs", "id_token": "theirs",
+        "obtained_at": "2026-11-20T12:00:00Z", "expires_at": "2026-11-20T13:00:00Z",
+    });
+    std::fs::write(&path, others.to_string()).unwrap();
+    std::fs::remove_dir(in_the_way).unwrap();
+    ending.finish_renewal().await;
+
+    assert!(std::fs::read_to_string(&path).unwrap().contains("theirs"));
+    assert_eq!(ending.status().token_store, TokenStoreState::Kept);
 }

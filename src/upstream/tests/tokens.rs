@@ -37,7 +37,7 @@ async fn without_an_id_token_the_first_ones_share_one_renewal() {
         id_token: None,
         ..settings(&vendor)
     });
-    assert_eq!(client.status().tokens, TokenState::Unused);
+    assert_eq!(client.status().tokens, TokenState::Pending);
     let request = request([750], 1);
 
     let all = join_all((0..50).map(|_| client.fetch(&request))).await;

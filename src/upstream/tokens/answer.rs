@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use http::HeaderValue;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -23,11 +22,11 @@ const REFRESH_TOKEN: [&str; 3] = ["refreshToken", "refresh_token", "RefreshToken
 const EXPIRES_IN: [&str; 3] = ["expiresIn", "expires_in", "ExpiresIn"];
 const CONTAINERS: [&str; 4] = ["data", "tokens", "result", "AuthenticationResult"];
 
-/// A fresh set of tokens.
+/// A fresh set of tokens: one of the two at least.
 #[derive(Clone, Debug)]
 pub(super) struct Fresh {
     /// The new ID token.
-    pub(super) id: SecretString,
+    pub(super) id: Option<SecretString>,
     /// The new refresh token, where the vendor rotates it.
     pub(super) refresh: Option<SecretString>,
     /// How long the ID token lives from its receipt.
@@ -39,7 +38,7 @@ pub(super) struct Fresh {
 pub(super) enum NoTokens {
     /// It says `success: false`.
     Refused,
-    /// It is not JSON, or has no ID token that a header could carry.
+    /// It is not JSON, or has neither an ID token that a header can carry nor a refresh token.
     Garbage,
 }
 
@@ -60,18 +59,19 @@ pub(super) fn read(
         return Err(NoTokens::Refused);
     }
     let levels = levels(&root);
-    let find = |names: &[&str]| {
+    let values = |names: &'static [&'static str]| {
+        let levels = &levels;
         names
             .iter()
-            .flat_map(|name| levels.iter().filter_map(move |level| level.get(*name)))
-            .find_map(usable)
+            .flat_map(move |name| levels.iter().filter_map(move |level| level.get(*name)))
     };
-    let id = find(&ID_TOKEN).ok_or(NoTokens::Garbage)?;
-    let expires_in = EXPIRES_IN
-        .iter()
-        .flat_map(|name| levels.iter().filter_map(move |level| level.get(*name)))
-        .find_map(seconds);
-    let claims = Claims::of(id);
+    let id = values(&ID_TOKEN).find_map(id_token);
+    let refresh = values(&REFRESH_TOKEN).find_map(refresh_token);
+    if id.is_none() && refresh.is_none() {
+        return Err(NoTokens::Garbage);
+    }
+    let expires_in = values(&EXPIRES_IN).find_map(seconds);
+    let claims = Claims::of(id.unwrap_or_default());
     let lifetime = claims
         .lifetime()
         .or_else(|| claims.remaining(date?))
@@ -79,8 +79,8 @@ pub(super) fn read(
         .or(expires_in)
         .unwrap_or(default);
     Ok(Fresh {
-        id: id.into(),
-        refresh: find(&REFRESH_TOKEN).map(Into::into),
+        id: id.map(Into::into),
+        refresh: refresh.map(Into::into),
         lifetime,
     })
 }
@@ -100,10 +100,24 @@ fn levels(root: &Value) -> Vec<&Value> {
     levels
 }
 
-/// A token that a header can carry.
-fn usable(value: &Value) -> Option<&str> {
+/// A token that a header can carry: one word of visible ASCII, without the `Bearer` that it may come with, since we put that before it
+/// ourselves.
+fn id_token(value: &Value) -> Option<&str> {
+    let mut token = value.as_str()?.trim();
+    // The scheme's case does not matter (RFC 9110, section 11.1).
+    while let Some((scheme, rest)) = token.split_once(char::is_whitespace)
+        && scheme.eq_ignore_ascii_case("bearer")
+    {
+        token = rest.trim_start();
+    }
+    let is_word = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    (is_word && !token.eq_ignore_ascii_case("bearer")).then_some(token)
+}
+
+/// A token that goes back to the vendor in a body, as it came.
+fn refresh_token(value: &Value) -> Option<&str> {
     let token = value.as_str()?.trim();
-    (!token.is_empty() && HeaderValue::from_str(token).is_ok()).then_some(token)
+    (!token.is_empty()).then_some(token)
 }
 
 fn seconds(value: &Value) -> Option<Duration> {
@@ -126,7 +140,9 @@ mod tests {
         let now = "2026-02-18T09:00:00Z".parse().unwrap();
         super::read(body.as_bytes(), None, now, DEFAULT).map(|fresh| {
             (
-                fresh.id.expose_secret().to_owned(),
+                fresh
+                    .id
+                    .map_or_else(String::new, |id| id.expose_secret().to_owned()),
                 fresh.refresh.map(|token| token.expose_secret().to_owned()),
                 fresh.lifetime.as_secs(),
             )
@@ -176,9 +192,47 @@ mod tests {
             r#"{"idToken":""}"#,
             r#"{"idToken":7}"#,
             r#"{"idToken":"two\nlines"}"#,
+            r#"{"idToken":"not there"}"#,
+            r#"{"idToken":"Bearer"}"#,
+            r#"{"idToken":"Bearer  "}"#,
+            r#"{"idToken":"Basic abc"}"#,
+            r#"{"idToken":"tok\u0000en"}"#,
+            r#"{"idToken":"t\u00f6ken"}"#,
         ] {
             assert_eq!(read(garbage), Err(NoTokens::Garbage), "{garbage}");
         }
+    }
+
+    #[test]
+    fn an_id_token_comes_with_or_without_the_scheme_and_blanks_around() {
+        for text in [
+            "abc",
+            " abc\\n",
+            "Bearer abc",
+            "bearer abc",
+            "BEARER\\t abc ",
+            " \\nBearer Bearer abc",
+        ] {
+            let body = format!(r#"{{"idToken":"{text}","refreshToken":" Bearer r "}}"#);
+
+            assert_eq!(
+                read(&body.replace("\\\\", "\\")),
+                Ok(("abc".to_owned(), Some("Bearer r".to_owned()), 900)),
+                "{body}"
+            );
+        }
+        let bearer_alone = read(r#"{"idToken":"bearer-like","refreshToken":"r"}"#);
+        assert_eq!(bearer_alone.unwrap().0, "bearer-like");
+    }
+
+    #[test]
+    fn a_refresh_token_counts_also_where_the_id_token_is_of_no_use() {
+        let body = r#"{"idToken":"two words","refreshToken":"next"}"#;
+
+        assert_eq!(
+            read(body),
+            Ok((String::new(), Some("next".to_owned()), 900))
+        );
     }
 
     #[test]

@@ -58,8 +58,9 @@ impl Endpoint {
         bearer: Option<&SecretString>,
     ) -> Result<Fresh, Failure> {
         let result = self.call(transport, refresh, bearer).await;
+        let useless = no_id_token();
         telemetry::refresh(match &result {
-            Ok(_) => None,
+            Ok(fresh) => fresh.id.is_none().then_some(&useless),
             Err(Failure::Refused(error) | Failure::Passing(error, _)) => Some(error),
         });
         result
@@ -73,7 +74,7 @@ impl Endpoint {
     ) -> Result<Fresh, Failure> {
         let passing = |error| Failure::Passing(error, Duration::ZERO);
         let unread = |error| match error {
-            UpstreamError::TooLarge { .. } => passing(garbage()),
+            UpstreamError::TooLarge { .. } => passing(no_id_token()),
             error => passing(error),
         };
         let body = serde_json::to_vec(&Body {
@@ -115,11 +116,14 @@ impl Endpoint {
             NoTokens::Refused => Failure::Refused(UpstreamError::Credentials(
                 "the refresh token is refused with success: false".to_owned(),
             )),
-            NoTokens::Garbage => Failure::Passing(garbage(), Duration::ZERO),
+            NoTokens::Garbage => Failure::Passing(no_id_token(), Duration::ZERO),
         })
     }
 }
 
-fn garbage() -> UpstreamError {
-    UpstreamError::Untrusted("the token endpoint's answer has no ID token".to_owned())
+/// What is wrong with an answer without tokens.
+pub(super) fn no_id_token() -> UpstreamError {
+    UpstreamError::Untrusted(
+        "the token endpoint's answer has no ID token that a header can carry".to_owned(),
+    )
 }

@@ -1,19 +1,36 @@
 //! The vendor's tokens: held for everybody, renewed once for everybody, and never lost.
+//!
+//! | state | what it means | what ends it |
+//! |---|---|---|
+//! | `Pending` | no ID token yet; the first is being obtained behind the start | the vendor's answer |
+//! | `Valid` | the ID token has not expired | a fifth of its life is left and somebody calls: renewed behind; a 401: renewed |
+//! | `Unused` | it expired while nobody called | the next call renews it |
+//! | `RenewalFailing` | the last renewal failed for a reason that passes | the next renewal, after a pause of up to 5 s |
+//! | `Refused` | the vendor refuses the refresh token, or ID tokens that are fresh | a call that is answered, or a renewal for one, after a pause of up to a minute |
+//! | `NotRenewable` | an ID token is all there is | it expires, or is refused |
+//! | `Expired` | it has, and nothing can renew it | new credentials |
+//!
+//! Whatever the state, one renewal runs at a time ([`Shared::renewing`], and the store's lock for all processes that share it), and who
+//! comes while it runs takes its token. A renewal asks, writes the tokens down, and only then lets anybody have them. Tokens that could
+//! not be written down are used nevertheless; `State::unstored` holds them until they are on disk, tried again and again and once more
+//! at the end of the process.
 
 mod answer;
 mod endpoint;
 mod jwt;
+mod probe;
 mod renewal;
 mod state;
 mod store;
 
+pub use probe::{UnusableStore, check_token_store};
 pub(super) use state::Token;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use self::endpoint::Endpoint;
 use self::jwt::Claims;
@@ -22,7 +39,7 @@ use self::state::{Serve, State, Term};
 use self::store::{Store, Stored, fingerprint};
 use super::error::UpstreamError;
 use super::settings::Settings;
-use super::status::TokenState;
+use super::status::{TokenState, TokenStoreState};
 use super::telemetry;
 use super::transport::Transport;
 use crate::clock::Clock;
@@ -93,6 +110,22 @@ impl Tokens {
         tokens
     }
 
+    /// Obtains tokens, where there is a refresh token and no ID token that has not expired; tries again while that fails for a reason that
+    /// passes. Dropping this future interrupts no renewal.
+    pub(super) async fn obtain(&self) {
+        loop {
+            let wanted = self.0.state().wanted(Instant::now());
+            let Some((generation, not_before)) = wanted else {
+                return;
+            };
+            sleep_until(not_before).await;
+            if self.renew(generation).await.is_err() {
+                // It has panicked, which is told elsewhere; the next caller starts another.
+                return;
+            }
+        }
+    }
+
     /// An ID token that has not expired; waits for its renewal where there is none, until `deadline` at most.
     pub(super) async fn current(&self, deadline: Instant) -> Result<Token, UpstreamError> {
         let served = self.0.state().serve(Instant::now());
@@ -125,9 +158,8 @@ impl Tokens {
         generation: u64,
         deadline: Instant,
     ) -> Result<Token, UpstreamError> {
-        let renewal = timeout_at(deadline, self.renew(generation)).await;
-        self.0.publish();
-        renewal
+        timeout_at(deadline, self.renew(generation))
+            .await
             .map_err(|_| UpstreamError::Timeout)?
             .map_err(|_| UpstreamError::Internal("the renewal of the tokens died".to_owned()))?
     }
@@ -135,7 +167,9 @@ impl Tokens {
     /// Waits for the renewal under way, if any, and lets no other begin: what the vendor has issued must be on disk before the process
     /// ends.
     pub(super) async fn finish_renewal(&self) {
-        std::mem::forget(self.0.renewing.lock().await);
+        let last = self.0.renewing.lock().await;
+        Renewal::of(&self.0).write_unstored().await;
+        std::mem::forget(last);
     }
 
     /// What readiness and operators are told.
@@ -143,10 +177,25 @@ impl Tokens {
         self.0.state().token_state(Instant::now())
     }
 
+    /// Where the newest tokens are kept.
+    pub(super) fn store_state(&self) -> TokenStoreState {
+        if self.0.store.is_none() {
+            TokenStoreState::Unset
+        } else if self.0.state().unstored.is_some() {
+            TokenStoreState::Failing
+        } else {
+            TokenStoreState::Kept
+        }
+    }
+
     /// Starts a renewal that no leaving caller can interrupt between the vendor's answer and the disk.
     fn renew(&self, generation: u64) -> tokio::task::JoinHandle<Result<Token, UpstreamError>> {
         let shared = Arc::clone(&self.0);
-        tokio::spawn(async move { Renewal::of(&shared).run(generation).await })
+        tokio::spawn(async move {
+            let token = Renewal::of(&shared).run(generation).await;
+            shared.publish();
+            token
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! One renewal: compare, lock, ask, write down, take into use.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use super::answer::Fresh;
-use super::endpoint::Failure;
+use super::endpoint::{self, Failure};
 use super::state::{Term, Token};
 use super::store::{Store, Stored, fingerprint};
 use super::{Shared, adopt};
@@ -18,7 +19,7 @@ use crate::upstream::telemetry;
 const ATTEMPTS: u32 = 3;
 const BACKOFF: Duration = Duration::from_millis(200);
 /// Pauses between attempts to write down tokens that could not be written.
-const SAVE_AGAIN: Duration = Duration::from_secs(5);
+const SAVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// One renewal of shared tokens.
 pub(super) struct Renewal<'a> {
@@ -56,7 +57,7 @@ impl<'a> Renewal<'a> {
             return Ok(token);
         }
         match self.ask().await {
-            Ok((fresh, used, received)) => Ok(self.take(fresh, used, received).await),
+            Ok((fresh, used, received)) => self.take(fresh, used, received).await,
             Err((error, at_least)) => Err(self.failed(error, at_least)),
         }
     }
@@ -153,11 +154,21 @@ impl<'a> Renewal<'a> {
     }
 
     /// Writes fresh tokens down, then takes them into use.
-    async fn take(&self, fresh: Fresh, used: SecretString, received: Instant) -> Token {
+    ///
+    /// An answer without an ID token that serves is a failure, but the refresh token in it may be the only one that works by now.
+    async fn take(
+        &self,
+        fresh: Fresh,
+        used: SecretString,
+        received: Instant,
+    ) -> Result<Token, UpstreamError> {
         let rotated = fresh
             .refresh
             .as_ref()
             .is_some_and(|new| new.expose_secret() != used.expose_secret());
+        if fresh.id.is_none() && !rotated {
+            return Err(self.failed(endpoint::no_id_token(), Duration::ZERO));
+        }
         let now = self.shared.clock.now();
         let lifetime = jiff::SignedDuration::try_from(fresh.lifetime).unwrap_or_default();
         let configured = self.shared.configured.as_ref();
@@ -165,9 +176,12 @@ impl<'a> Renewal<'a> {
             let state = self.state();
             Stored {
                 serial: state.serial + 1,
-                id: fresh.id.clone(),
+                id: fresh.id.clone().unwrap_or_default(),
                 obtained_at: now,
-                expires_at: now.saturating_add(lifetime).unwrap_or(now),
+                expires_at: match fresh.id {
+                    Some(_) => now.saturating_add(lifetime).unwrap_or(now),
+                    None => jiff::Timestamp::UNIX_EPOCH,
+                },
                 lineage: match configured {
                     Some(own) if own.expose_secret() == used.expose_secret() => {
                         Some(fingerprint(own))
@@ -184,17 +198,23 @@ impl<'a> Renewal<'a> {
             ),
             None => {}
         }
+        {
+            let mut state = self.state();
+            state.serial = stored.serial;
+            state.lineage = stored.lineage;
+            state.refresh = Some(stored.refresh);
+        }
+        let Some(id) = fresh.id else {
+            return Err(self.failed(endpoint::no_id_token(), Duration::ZERO));
+        };
         let mut state = self.state();
-        state.serial = stored.serial;
-        state.lineage = stored.lineage;
-        state.refresh = Some(stored.refresh);
         state.renewed();
         tracing::info!(
             lifetime_s = fresh.lifetime.as_secs(),
             rotated,
             "the tokens are renewed"
         );
-        state.hold(fresh.id, Some(Term::new(received, fresh.lifetime)))
+        Ok(state.hold(id, Some(Term::new(received, fresh.lifetime))))
     }
 
     /// Writes the tokens down before they are relied on.
@@ -202,20 +222,60 @@ impl<'a> Renewal<'a> {
     /// Where that fails they are used nevertheless, since the old ones may be dead already and refusing to work would not
     /// bring them back; they are then written as soon as it can be done.
     async fn write_down(&self, store: &Store, stored: &Stored) {
-        if save(store, stored).await {
-            return;
+        let failed = save(store, stored).await.err();
+        if let Some(kind) = failed {
+            tracing::error!(path = %store.path().display(), %kind, "the newest tokens could not be written to the token store: they are in memory only until it works again");
         }
-        let (shared, store, stored) = (Arc::clone(self.shared), store.clone(), stored.clone());
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(SAVE_AGAIN).await;
-                let _one_at_a_time = shared.renewing.lock().await;
-                let outdated = shared.state().serial != stored.serial;
-                if outdated || save(&store, &stored).await {
-                    return;
+        let unstored = failed.map(|_| stored.clone());
+        let begins = {
+            let mut state = self.state();
+            let before = std::mem::replace(&mut state.unstored, unstored);
+            before.is_none() && state.unstored.is_some()
+        };
+        if begins {
+            let shared = Arc::clone(self.shared);
+            tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(SAVE_AGAIN).await;
+                    let _one_at_a_time = shared.renewing.lock().await;
+                    if Renewal::of(&shared).write_unstored().await {
+                        return;
+                    }
                 }
-            }
-        });
+            });
+        }
+    }
+
+    /// Writes down the newest tokens, if they could not be before; whether none are left to be. For who holds `renewing`.
+    pub(super) async fn write_unstored(&self) -> bool {
+        let unstored = self.state().unstored.clone();
+        let (Some(store), Some(stored)) = (&self.shared.store, unstored) else {
+            return true;
+        };
+        let Ok(_alone) = store.lock(Duration::ZERO).await else {
+            return false;
+        };
+        let path = store.path().display();
+        if self.superseded(store, &stored).await {
+            tracing::warn!(%path, "another process has written other tokens to the token store meanwhile: they stay");
+        } else if let Err(kind) = save(store, &stored).await {
+            tracing::debug!(%path, %kind, "the token store still cannot be written");
+            return false;
+        } else {
+            tracing::info!(%path, "the newest tokens are in the token store again");
+        }
+        self.state().unstored = None;
+        true
+    }
+
+    /// Whether the store has got tokens that are not older than `stored` from somebody else.
+    async fn superseded(&self, store: &Store, stored: &Stored) -> bool {
+        let store = store.clone();
+        let kept = tokio::task::spawn_blocking(move || store.newest()).await;
+        kept.ok().flatten().is_some_and(|kept| {
+            kept.serial >= stored.serial
+                && kept.refresh.expose_secret() != stored.refresh.expose_secret()
+        })
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, super::State> {
@@ -223,16 +283,13 @@ impl<'a> Renewal<'a> {
     }
 }
 
-async fn save(store: &Store, stored: &Stored) -> bool {
+async fn save(store: &Store, stored: &Stored) -> Result<(), io::ErrorKind> {
     let (store, stored) = (store.clone(), stored.clone());
-    let result = tokio::task::spawn_blocking(move || store.save(&stored)).await;
-    match result {
-        Ok(Ok(())) => true,
-        Ok(Err(error)) => {
-            tracing::error!(kind = %error.kind(), "the newest tokens could not be written to the token store: they are in memory only");
-            telemetry::store_failure();
-            false
-        }
-        Err(_) => false,
-    }
+    let saved = tokio::task::spawn_blocking(move || store.save(&stored))
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()));
+    saved.map_err(|error| {
+        telemetry::store_failure();
+        error.kind()
+    })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
+use super::store::Stored;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::status::TokenState;
 
@@ -78,8 +79,9 @@ pub(super) struct State {
     pub(super) serial: u64,
     /// Whether the configured refresh token has stood in for a refused one since the last success.
     pub(super) fallback_spent: bool,
+    /// The newest tokens, where they could not be written to the token store.
+    pub(super) unstored: Option<Stored>,
     generations: u64,
-    used: bool,
     trouble: Option<UpstreamError>,
     failures: u32,
     /// No renewal before this, since the last one failed.
@@ -136,8 +138,7 @@ impl State {
     }
 
     /// The ID token for a caller at `now`.
-    pub(super) fn serve(&mut self, now: Instant) -> Serve {
-        self.used = true;
+    pub(super) fn serve(&self, now: Instant) -> Serve {
         match self.valid(now) {
             Some(held) => {
                 let due = held.term.is_some_and(|term| term.renew_at <= now);
@@ -149,6 +150,14 @@ impl State {
             }
             None => Serve::Renew(self.generations),
         }
+    }
+
+    /// The generation to renew from and when, where there is no ID token that has not expired and obtaining one may help: what the vendor
+    /// refuses is not tried again for nobody's sake.
+    pub(super) fn wanted(&self, now: Instant) -> Option<(u64, Instant)> {
+        let wanted =
+            self.refresh.is_some() && self.valid(now).is_none() && !self.renewal_is_refused();
+        wanted.then(|| (self.generations, self.not_before.unwrap_or(now)))
     }
 
     /// The ID token, if it is newer than `generation` and still good.
@@ -249,9 +258,7 @@ impl State {
         let valid = self.valid(now).is_some();
         let refused = self.renewal_is_refused() || (self.refused && self.in_vain > 0);
         let hopeless = self.refresh.is_none() && self.refused;
-        if !self.used {
-            TokenState::Unused
-        } else if refused || hopeless {
+        if refused || hopeless {
             TokenState::Refused
         } else if self.refresh.is_none() {
             if valid {
@@ -263,8 +270,9 @@ impl State {
             TokenState::RenewalFailing
         } else if valid {
             TokenState::Valid
+        } else if self.held.is_none() {
+            TokenState::Pending
         } else {
-            // It expired while nobody asked; the next caller renews it.
             TokenState::Unused
         }
     }
@@ -315,7 +323,7 @@ mod tests {
         state
     }
 
-    fn served(state: &mut State, now: Instant) -> Option<(u64, bool)> {
+    fn served(state: &State, now: Instant) -> Option<(u64, bool)> {
         match state.serve(now) {
             Serve::Token { token, due } => Some((token.generation, due)),
             Serve::Renew(_) => None,
@@ -325,14 +333,43 @@ mod tests {
     #[test]
     fn a_token_is_renewed_behind_before_it_expires() {
         let now = Instant::now();
-        let mut state = state(now);
+        let state = state(now);
         let after = |seconds| now + Duration::from_secs(seconds);
 
-        assert_eq!(state.token_state(now), TokenState::Unused);
-        assert_eq!(served(&mut state, after(79)), Some((1, false)));
-        assert_eq!(served(&mut state, after(80)), Some((1, true)));
+        assert_eq!(State::new(0).token_state(now), TokenState::Expired);
+        assert_eq!(state.token_state(now), TokenState::Valid);
+        assert_eq!(served(&state, after(79)), Some((1, false)));
+        assert_eq!(served(&state, after(80)), Some((1, true)));
         assert_eq!(state.token_state(after(80)), TokenState::Valid);
-        assert_eq!(served(&mut state, after(100)), None);
+        assert_eq!(served(&state, after(100)), None);
+        assert_eq!(state.token_state(after(100)), TokenState::Unused);
+    }
+
+    #[test]
+    fn tokens_are_wanted_while_there_are_none_and_the_vendor_may_still_give_them() {
+        let now = Instant::now();
+        let mut state = State {
+            refresh: Some("refresh".into()),
+            ..State::default()
+        };
+        assert_eq!(state.token_state(now), TokenState::Pending);
+        assert_eq!(state.wanted(now), Some((0, now)));
+
+        state.renewal_failed(UpstreamError::Status(503), now, Duration::ZERO);
+        assert_eq!(state.wanted(now), Some((0, now + FIRST_PAUSE)));
+        assert_eq!(state.may_renew(now + FIRST_PAUSE), Ok(()));
+        state.renewal_failed(
+            UpstreamError::Credentials(String::new()),
+            now,
+            Duration::ZERO,
+        );
+        assert_eq!(state.wanted(now), None);
+
+        state.renewed();
+        state.hold("id".into(), Some(Term::new(now, Duration::from_secs(101))));
+        assert_eq!(state.wanted(now), None);
+        state.refresh = None;
+        assert_eq!(state.wanted(now + Duration::from_secs(101)), None);
     }
 
     #[test]
@@ -445,11 +482,11 @@ mod tests {
         let fresh = state.hold("fresh".into(), term).generation;
         let (due, expired) = (now + Duration::from_secs(8), now + Duration::from_secs(10));
 
-        assert_eq!(served(&mut state, due), Some((fresh, false)));
+        assert_eq!(served(&state, due), Some((fresh, false)));
         assert!(state.may_renew(expired).is_err());
         state.accepted(fresh);
 
-        assert_eq!(served(&mut state, due), Some((fresh, true)));
+        assert_eq!(served(&state, due), Some((fresh, true)));
         assert!(state.may_renew(due).is_err(), "for a refusal");
         assert_eq!(state.may_renew(expired), Ok(()));
     }
@@ -478,7 +515,7 @@ mod tests {
 
         state.renewal_failed(UpstreamError::Status(503), due, Duration::ZERO);
 
-        assert_eq!(served(&mut state, due), Some((1, false)));
+        assert_eq!(served(&state, due), Some((1, false)));
         assert_eq!(state.token_state(due), TokenState::RenewalFailing);
         assert_eq!(state.may_renew(due), Err(UpstreamError::Status(503)));
         assert_eq!(state.may_renew(due + FIRST_PAUSE), Ok(()));
@@ -496,11 +533,11 @@ mod tests {
         let late = now + Duration::from_secs(100);
 
         assert_eq!(
-            served(&mut state, now + Duration::from_secs(90)),
+            served(&state, now + Duration::from_secs(90)),
             Some((1, false))
         );
         assert_eq!(state.token_state(now), TokenState::NotRenewable);
-        assert_eq!(served(&mut state, late), None);
+        assert_eq!(served(&state, late), None);
         assert_eq!(state.token_state(late), TokenState::Expired);
         assert!(matches!(
             state.may_renew(late),

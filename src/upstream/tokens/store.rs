@@ -1,7 +1,7 @@
 //! The file that keeps the newest tokens, so that a restart does not come with a refresh token that is dead.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ use sha2::{Digest, Sha256};
 
 /// How often another process is asked whether it is done with the file.
 const LOCK_POLL: Duration = Duration::from_millis(25);
+
+/// A token answer is at most half as long, so a longer file is no token store.
+pub(super) const MAX_BYTES: u64 = 2 << 20;
 
 /// What the file keeps.
 #[derive(Clone, Debug)]
@@ -60,9 +63,20 @@ pub(super) fn fingerprint(token: &SecretString) -> String {
     hex::encode(Sha256::digest(token.expose_secret()))
 }
 
-/// What the file at `path` keeps.
+/// What the file at `path` keeps. Opens regular files only, since a device may be endless and a pipe waits for its writer.
 fn read(path: &Path) -> Result<Stored, io::ErrorKind> {
-    let bytes = std::fs::read(path).map_err(|error| error.kind())?;
+    let kind = |error: io::Error| error.kind();
+    if !std::fs::metadata(path).map_err(kind)?.is_file() {
+        return Err(io::ErrorKind::InvalidInput);
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(kind)?;
+    file.take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(kind)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(io::ErrorKind::FileTooLarge);
+    }
     // serde's own message may quote the file.
     let content: Content =
         serde_json::from_slice(&bytes).map_err(|_| io::ErrorKind::InvalidData)?;
@@ -77,23 +91,34 @@ fn read(path: &Path) -> Result<Stored, io::ErrorKind> {
 }
 
 impl Store {
-    /// The store in the file at `path`, which need not exist yet.
+    /// The store in the file at `path`, which need not exist yet. Where `path` is a link, the store is the file that it leads to:
+    /// a renaming would replace the link, and leave old tokens behind it.
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self {
+            path: std::fs::canonicalize(&path).unwrap_or(path),
+        }
     }
 
-    /// What the file keeps, or the newer one that a process did not live to put in its place; `None` where there is none, or none
-    /// that can be read (which is logged).
+    /// Where the file is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What [`Self::newest`] says; a file that is there and cannot be read is logged.
     pub(super) fn load(&self) -> Option<Stored> {
-        let kept = read(&self.path);
-        if let Err(kind) = kept
+        if let Err(kind) = read(&self.path)
             && kind != io::ErrorKind::NotFound
         {
             tracing::warn!(path = %self.path.display(), %kind, "the token store cannot be read; the configured tokens serve");
         }
+        self.newest()
+    }
+
+    /// What the file keeps, or the newer one that a process did not live to put in its place; `None` where there is none, or none
+    /// that can be read.
+    pub(super) fn newest(&self) -> Option<Stored> {
         // One that was not written to its end is as good as none: the vendor's answer was not relied on.
-        let newer = read(&self.beside(".new"));
-        [kept, newer]
+        [read(&self.path), read(&self.newer())]
             .into_iter()
             .flatten()
             .max_by_key(|stored| stored.serial)
@@ -109,7 +134,7 @@ impl Store {
             expires_at: stored.expires_at,
             lineage: stored.lineage.clone(),
         })?;
-        let newer = self.beside(".new");
+        let newer = self.newer();
         match std::fs::remove_file(&newer) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -129,7 +154,7 @@ impl Store {
     pub(super) async fn lock(&self, patience: Duration) -> io::Result<Held> {
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true);
-        let file = match private(&mut options).open(self.beside(".lock")) {
+        let file = match private(&mut options).open(self.lock_file()) {
             Ok(file) => file,
             Err(error) => {
                 tracing::debug!(kind = %error.kind(), "the token store cannot be locked");
@@ -153,7 +178,18 @@ impl Store {
         }
     }
 
-    fn folder(&self) -> &Path {
+    /// The file that replaces the store's with the next renaming.
+    pub(super) fn newer(&self) -> PathBuf {
+        self.beside(".new")
+    }
+
+    /// The file that processes lock which share the store.
+    pub(super) fn lock_file(&self) -> PathBuf {
+        self.beside(".lock")
+    }
+
+    /// The folder that the file is in.
+    pub(super) fn folder(&self) -> &Path {
         match self.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -168,7 +204,7 @@ impl Store {
 }
 
 /// What these options create is its owner's alone.
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
@@ -229,6 +265,37 @@ mod tests {
             assert!(Store::new(path.clone()).load().is_none(), "{garbage:?}");
         }
         assert!(Store::new(folder.path().to_path_buf()).load().is_none());
+    }
+
+    #[test]
+    fn neither_a_device_nor_a_file_without_end_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let endless = folder.path().join("endless.json");
+        let file = File::create(&endless).unwrap();
+        file.set_len(1 << 40).unwrap();
+
+        for path in [Path::new("/dev/zero"), Path::new("/dev/full"), &endless] {
+            assert!(Store::new(path.to_path_buf()).load().is_none(), "{path:?}");
+        }
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join("tokens.json.new")).unwrap();
+        assert!(
+            Store::new(folder.path().join("tokens.json"))
+                .load()
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_store_behind_a_link_is_the_file_that_the_link_leads_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("real"), folder.path().join("link"));
+        Store::new(file.clone()).save(&stored(1)).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+
+        Store::new(link.clone()).save(&stored(2)).unwrap();
+
+        assert!(link.is_symlink());
+        assert_eq!(Store::new(file).load().unwrap().serial, 2);
     }
 
     #[test]

@@ -32,8 +32,16 @@ pub struct Ended {
 }
 
 impl Binary {
-    /// Starts the service with these variables on top, `("CACHE__OPEN_TTL", "2s")`, and returns once it listens.
+    /// Starts the service with these variables on top, `("CACHE__OPEN_TTL", "2s")`, and returns once it listens and has tried to obtain
+    /// tokens.
     pub async fn serve(vendor: &Simulator, variables: &[(&str, &str)]) -> Self {
+        let pitaya = Self::listen(vendor, variables).await;
+        super::until_tokens_are_tried(&pitaya.client, pitaya.address).await;
+        pitaya
+    }
+
+    /// The same, but returns as soon as it listens.
+    pub async fn listen(vendor: &Simulator, variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pitaya"));
         command.arg("serve").env_clear().envs([
             ("RUST_LOG", "info"),

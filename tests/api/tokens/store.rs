@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pitaya::clock::Clock;
 use pitaya::simulator::{Rotation, Settings, Simulator, TokenSettings};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::{Binary, column, true_entrances};
@@ -74,7 +75,7 @@ async fn killed_as_soon_as_a_fresh_token_is_used_the_next_process_has_it() {
         assert_eq!(vendor.reused_tokens(), 0);
     }
 
-    // Once at the very beginning, and once in each round: stored ID tokens serve on.
+    // Once at the very start, and once in each round: stored ID tokens serve on, and no later start renews them.
     assert_eq!(vendor.refresh_count(), 5);
 }
 
@@ -152,12 +153,9 @@ async fn an_end_by_sigterm_waits_for_a_renewal_under_way() {
         ("UPSTREAM__TOKEN_STORE", path.as_str()),
         ("UPSTREAM__REFRESH_TOKEN", first.as_str()),
     ];
-    let pitaya = Binary::serve(&vendor, &variables).await;
     let hold = vendor.hold_refreshes();
-    tokio::select! {
-        _ = pitaya.traffic("sites=750&dates=2026-01-01&metric=entrances") => panic!("held back"),
-        () = vendor.wait_for_refreshes(1) => {}
-    }
+    let pitaya = Binary::listen(&vendor, &variables).await;
+    vendor.wait_for_refreshes(1).await;
 
     pitaya.signal("TERM");
     tokio::time::sleep(Duration::from_millis(600)).await;
@@ -205,22 +203,61 @@ async fn a_store_that_is_corrupt_gives_way_to_the_configured_token() {
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_be_written_is_told_and_the_process_works_on() {
-    let (_folder, path) = folder();
+async fn a_store_that_fails_later_is_told_everywhere_and_written_as_soon_as_it_works_again() {
+    const FAILURES: &str = "pitaya_upstream_token_store_failures_total";
+    let (folder, path) = folder();
     let vendor = rotating(Duration::from_secs(3600)).await;
-    let nowhere = format!("{path}.missing/tokens.json");
-    let variables = [("UPSTREAM__TOKEN_STORE", nowhere.as_str())];
+    let configured = vendor.refresh_token();
+    let variables = [
+        ("UPSTREAM__TOKEN_STORE", path.as_str()),
+        ("UPSTREAM__REFRESH_TOKEN", configured.as_str()),
+    ];
     let pitaya = Binary::serve(&vendor, &variables).await;
+    assert!(pitaya.metrics().await.contains(&format!("{FAILURES} 0")));
+    assert_eq!(store_state(&pitaya).await, ("pass".into(), "kept".into()));
+    // What is written first is in the way, and cannot be removed: to the process that is what a full disk is.
+    let newer = format!("{path}.new");
+    fs::create_dir(&newer).unwrap();
 
-    assert_right(&pitaya, &vendor, 750).await;
     vendor.expire_id_tokens();
     assert_right(&pitaya, &vendor, 751).await;
 
-    let metrics = pitaya.metrics().await;
-    assert!(metrics.contains("pitaya_upstream_token_store_failures_total 2"));
-    assert_eq!(vendor.reused_tokens(), 0);
+    assert_eq!(
+        store_state(&pitaya).await,
+        ("warn".into(), "failing".into())
+    );
+    assert!(!pitaya.metrics().await.contains(&format!("{FAILURES} 0")));
+    assert!(!is_kept(&vendor, folder.path()));
+    fs::remove_dir(&newer).unwrap();
+    while store_state(&pitaya).await.1 == "failing" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(store_state(&pitaya).await, ("pass".into(), "kept".into()));
+    assert!(is_kept(&vendor, folder.path()));
+    assert_eq!((vendor.refresh_count(), vendor.reused_tokens()), (2, 0));
     let ended = pitaya.kill().await;
-    assert!(ended.log.contains("\"level\":\"ERROR\""), "{}", ended.log);
+    let told = ended
+        .log
+        .lines()
+        .find(|line| line.contains("\"level\":\"ERROR\""));
+    assert!(
+        told.is_some_and(|line| line.contains(&path)),
+        "{}",
+        ended.log
+    );
+    // And the next process starts with them.
+    let next = Binary::serve(&vendor, &variables).await;
+    assert_right(&next, &vendor, 752).await;
+    assert_eq!((vendor.refresh_count(), vendor.reused_tokens()), (2, 0));
+}
+
+/// What `/readyz` says of the whole and of the token store.
+async fn store_state(pitaya: &Binary) -> (String, String) {
+    let readiness: Value = pitaya.get("/readyz").await.json().await.unwrap();
+    let check = &readiness["checks"]["upstream_token_store"];
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    assert_eq!(readiness["status"], check["status"]);
+    (text(&check["status"]), text(&check["state"]))
 }
 
 #[tokio::test]
@@ -291,5 +328,6 @@ async fn two_processes_on_one_store_renew_once_between_them() {
     }
 
     let counts = vendor.counts();
-    assert_eq!((counts.refreshes, counts.reused_tokens), (4, 0));
+    // Once at the start of both, and once in each round.
+    assert_eq!((counts.refreshes, counts.reused_tokens), (5, 0));
 }

@@ -1,0 +1,287 @@
+//! The connections that there are at once: bounded in number, and the one that has been idle longest gives way to a new one, so that
+//! nobody shuts out others by holding connections.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use metrics::{counter, describe_counter};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::deadline::{Activity, micros_after};
+
+const DISPLACED: &str = "pitaya_http_connections_displaced_total";
+
+/// A connection that did something less long ago is about to do more, such as to send its first request.
+const REST: Duration = Duration::from_millis(100);
+/// How long a connection that was told to give way is waited for, before the next one is told, and how often one that is idle is looked
+/// for where there is none.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// How many of the longest idle are noted at once, so that not every new connection makes us look at all others.
+const NOTED: usize = 64;
+
+/// Describes the metrics of connections.
+pub(in crate::http) fn describe_metrics() {
+    describe_counter!(
+        DISPLACED,
+        "Idle connections that were closed to make room for new ones."
+    );
+    counter!(DISPLACED).increment(0);
+}
+
+/// The places for connections, and who has them.
+#[derive(Debug)]
+pub(super) struct Connections {
+    places: Arc<Semaphore>,
+    open: Arc<Mutex<Open>>,
+    epoch: Instant,
+    write_stall: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    holders: BTreeMap<u64, Holder>,
+    held_before: u64,
+    /// Some that were idle longest when they were looked for: since when, and who. Whoever becomes idle later has been idle for less.
+    idle_longest: VecDeque<(u64, u64)>,
+}
+
+#[derive(Debug)]
+struct Holder {
+    activity: Arc<Activity>,
+    leave: CancellationToken,
+    told_to_leave: bool,
+}
+
+/// The place of one connection, which is free again once this is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// What the connection is doing.
+    pub(super) activity: Arc<Activity>,
+    /// Cancelled when it is to give way, and when all are.
+    pub(super) leave: CancellationToken,
+    open: Arc<Mutex<Open>>,
+    number: u64,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connections {
+    /// Room for `most` connections; one that takes nothing of an answer for `write_stall` counts as idle.
+    pub(super) fn new(most: usize, write_stall: Duration) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(most)),
+            open: Arc::default(),
+            epoch: Instant::now(),
+            write_stall,
+        }
+    }
+
+    /// A place for a connection that leaves when `all_leave` is cancelled: a free one, else that of the connection that has been idle
+    /// longest; waits while none is idle.
+    pub(super) async fn place(&self, all_leave: &CancellationToken) -> Place {
+        loop {
+            if let Some(place) = self.free_place(all_leave) {
+                return place;
+            }
+            self.displace_one();
+            let permit = timeout(PATIENCE, Arc::clone(&self.places).acquire_owned()).await;
+            if let Ok(Ok(permit)) = permit {
+                return self.taken(permit, all_leave);
+            }
+        }
+    }
+
+    /// A place that is free already.
+    pub(super) fn free_place(&self, all_leave: &CancellationToken) -> Option<Place> {
+        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        Some(self.taken(permit, all_leave))
+    }
+
+    /// Tells the connection that has been idle longest to leave, if one is idle.
+    pub(super) fn displace_one(&self) {
+        let now = Instant::now();
+        let before = |ago| {
+            let then = now.checked_sub(ago);
+            then.map_or(0, |then| micros_after(self.epoch, then))
+        };
+        let (rested, stalled) = (before(REST), before(self.write_stall));
+        let mut open = lock(&self.open);
+        if !open.tell_next(stalled) {
+            open.look_for_idle(rested, stalled);
+            open.tell_next(stalled);
+        }
+    }
+
+    fn taken(&self, permit: OwnedSemaphorePermit, all_leave: &CancellationToken) -> Place {
+        let activity = Arc::new(Activity::new(self.epoch));
+        let leave = all_leave.child_token();
+        let mut open = lock(&self.open);
+        open.held_before += 1;
+        let number = open.held_before;
+        let holder = Holder {
+            activity: Arc::clone(&activity),
+            leave: leave.clone(),
+            told_to_leave: false,
+        };
+        open.holders.insert(number, holder);
+        Place {
+            activity,
+            leave,
+            open: Arc::clone(&self.open),
+            number,
+            _permit: permit,
+        }
+    }
+}
+
+impl Open {
+    /// Tells the next of those that were idle longest to leave, if it is idle still; whether there was one.
+    fn tell_next(&mut self, stalled_since: u64) -> bool {
+        while let Some((since, number)) = self.idle_longest.pop_front() {
+            let holder = self.holders.get_mut(&number);
+            let still =
+                holder.filter(|holder| holder.activity.idle_since(stalled_since) == Some(since));
+            if let Some(holder) = still {
+                holder.told_to_leave = true;
+                holder.leave.cancel();
+                counter!(DISPLACED).increment(1);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Notes those that have been idle longest, of all that have been since before `rested_since`.
+    fn look_for_idle(&mut self, rested_since: u64, stalled_since: u64) {
+        let holders = self.holders.iter().filter(|(_, it)| !it.told_to_leave);
+        let mut idle: Vec<(u64, u64)> = holders
+            .filter_map(|(number, holder)| {
+                Some((holder.activity.idle_since(stalled_since)?, *number))
+            })
+            .filter(|(since, _)| *since < rested_since)
+            .collect();
+        if idle.len() > NOTED {
+            idle.select_nth_unstable(NOTED);
+            idle.truncate(NOTED);
+        }
+        idle.sort_unstable();
+        self.idle_longest = idle.into();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        lock(&self.open).holders.remove(&self.number);
+    }
+}
+
+fn lock(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
+    open.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Version;
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+
+    struct Room {
+        connections: Connections,
+        all_leave: CancellationToken,
+    }
+
+    impl Room {
+        fn of(most: usize) -> Self {
+            Self {
+                connections: Connections::new(most, Duration::from_secs(30)),
+                all_leave: CancellationToken::new(),
+            }
+        }
+
+        async fn place(&self) -> Place {
+            self.connections.place(&self.all_leave).await
+        }
+
+        /// Places that were taken one after another, a second apart.
+        async fn full(most: usize) -> (Self, Vec<Place>) {
+            let room = Self::of(most);
+            let mut places = Vec::new();
+            for _ in 0..most {
+                places.push(room.place().await);
+                advance(Duration::from_secs(1)).await;
+            }
+            (room, places)
+        }
+    }
+
+    /// The numbers of those that are told to leave, in order, where each of `more` new connections takes the place of one.
+    async fn displaced(room: &Room, places: &mut Vec<Place>, more: usize) -> Vec<u64> {
+        let mut left = Vec::new();
+        for _ in 0..more {
+            let leaving = async {
+                loop {
+                    if let Some(at) = places.iter().position(|it| it.leave.is_cancelled()) {
+                        return places.remove(at).number;
+                    }
+                    sleep(Duration::from_millis(1)).await;
+                }
+            };
+            let (place, number) = tokio::join!(room.place(), leaving);
+            left.push(number);
+            places.push(place);
+            advance(Duration::from_secs(1)).await;
+        }
+        left
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_give_way_that_have_been_idle_longest_and_nobody_while_there_is_room() {
+        let (room, mut places) = Room::full(200).await;
+        assert!(places.iter().all(|place| !place.leave.is_cancelled()));
+        // The first three are busy, and the fourth was until now.
+        let busy: Vec<_> = places[..3]
+            .iter()
+            .map(|place| place.activity.begin(Version::HTTP_11))
+            .collect();
+        places[3].activity.rests_since(Instant::now());
+        advance(Duration::from_secs(1)).await;
+
+        let left = displaced(&room, &mut places, 198).await;
+
+        let expected: Vec<u64> = (5..=200).chain([4, 201]).collect();
+        assert_eq!(left, expected);
+        drop(busy);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nobody_is_idle_a_new_connection_waits_until_somebody_is() {
+        let (room, places) = Room::full(1).await;
+        let begun = places[0].activity.begin(Version::HTTP_11);
+
+        assert!(timeout(Duration::from_mins(5), room.place()).await.is_err());
+        assert!(!places[0].leave.is_cancelled());
+
+        drop(begun);
+        let left = async {
+            places[0].leave.cancelled().await;
+            drop(places);
+        };
+        tokio::join!(room.place(), left);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_does_not_leave_does_not_keep_others_from_being_told() {
+        let (room, mut places) = Room::full(2).await;
+        let second = async {
+            places[1].leave.cancelled().await;
+            places.remove(1);
+        };
+
+        tokio::join!(room.place(), second);
+
+        assert!(places[0].leave.is_cancelled(), "it was told first");
+    }
+}
