@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use super::inventory::{Missing, Places};
 use super::progress::Progress;
 use super::queue::{Queue, Queued, Refusal};
-use super::rank;
+use super::{aside, rank};
 use crate::cache::{Boarded, CellStore, Flight};
 use crate::clock::Clock;
 use crate::domain::batch::{Bounds, reports};
@@ -58,6 +59,8 @@ struct Gathering<'a> {
 
 /// What [`Engine::gather`] is told of the query that it works for.
 pub(super) struct Wish<'a> {
+    /// The turn of a large query to be planned, until its cells are claimed.
+    pub(super) planning: Option<SemaphorePermit<'a>>,
     /// Who asks.
     pub(super) client: &'a Client,
     /// See [`CellStore::claim`].
@@ -102,16 +105,19 @@ impl Engine {
             class: Class::Caller,
         };
         let mut queued = None;
-        let claim = self.cells.claim(
-            gathering.missing.places().map(|place| places.key(place)),
-            wish.looked_up_at,
-            good,
-            |cells| {
-                queued = Some(self.queue.admit(wish.client, cells)?);
-                Ok(())
-            },
-            |missing| self.plan(missing, &stake),
-        )?;
+        let claim = aside(wish.planning.is_some(), || {
+            self.cells.claim(
+                gathering.missing.places().map(|place| places.key(place)),
+                wish.looked_up_at,
+                good,
+                |cells| {
+                    queued = Some(self.queue.admit(wish.client, cells)?);
+                    Ok(())
+                },
+                |missing| self.plan(missing, &stake),
+            )
+        })?;
+        drop(wish.planning);
         gathering.gathered.collapsed = !claim.joined.is_empty();
         let mut flights = claim.joined;
         for flight in &flights {

@@ -26,8 +26,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use metrics::Counter;
-use tokio::task::spawn_blocking;
-use tokio::time::Instant;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::Semaphore;
+use tokio::task::{block_in_place, spawn_blocking};
+use tokio::time::{Instant, timeout_at};
 
 use self::budget::{Budget, Needs};
 use self::calendar::Calendar;
@@ -81,6 +83,8 @@ pub struct TrafficService {
     engine: Arc<Engine>,
     answers: AnswerStore,
     budget: Budget,
+    /// Large queries are looked up and claimed one at a time: that takes tens of milliseconds of a processor.
+    planning: Semaphore,
     policy: Policy,
     base_bucket: VendorBucket,
     directory: Arc<SiteDirectory>,
@@ -106,6 +110,7 @@ impl TrafficService {
         Self {
             answers: AnswerStore::new(for_answers),
             budget: Budget::new(settings.max_bytes / UNDER_WAY_SHARE),
+            planning: Semaphore::new(1),
             engine: Arc::new(Engine {
                 cells,
                 upstream,
@@ -141,6 +146,15 @@ impl TrafficService {
         // Who waits here has asked nobody for anything yet: no fetch, and no other query but for room, waits for it.
         let room = self.budget.take(Needs::of(query, &plan), deadline).await;
         let mut room = room.ok_or(Unanswered::NoRoom)?;
+        let planning = if plan.series().len() * query.sites.len() * query.dates.len() > MANY_CELLS {
+            let turn = timeout_at(deadline, self.planning.acquire()).await;
+            Some(
+                turn.map_err(|_| Unanswered::NoRoom)?
+                    .expect("the turns are never closed"),
+            )
+        } else {
+            None
+        };
         let began = Instant::now();
         let epoch = self.engine.cells.epoch();
         let now = self.engine.cells.begin_at(|| self.clock.now());
@@ -152,16 +166,18 @@ impl TrafficService {
             missing,
             stale,
             needed,
-        } = span.in_scope(|| {
-            Inventory::take(
-                query,
-                &plan,
-                &calendar,
-                &self.policy,
-                &self.engine.cells,
-                &self.clock,
-                now,
-            )
+        } = aside(planning.is_some(), || {
+            span.in_scope(|| {
+                Inventory::take(
+                    query,
+                    &plan,
+                    &calendar,
+                    &self.policy,
+                    &self.engine.cells,
+                    &self.clock,
+                    now,
+                )
+            })
         });
         let good = |key: &CellKey, cell: &Cell| {
             let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
@@ -178,6 +194,7 @@ impl TrafficService {
 
         let lacks = missing.len();
         let wish = Wish {
+            planning,
             client,
             looked_up_at,
             deadline,
@@ -427,6 +444,15 @@ fn site_errors(query: &Query, failures: BTreeMap<usize, Arc<UpstreamError>>) -> 
             error,
         })
         .collect()
+}
+
+/// Does `work` on this thread; where it is `heavy`, the connections of this thread go on meanwhile on another, if there is one.
+fn aside<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
+    if heavy && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
+        block_in_place(work)
+    } else {
+        work()
+    }
 }
 
 /// The failure to tell the caller of, where there are several.

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::faults::ParameterFault;
-use super::values::{BUCKET, DATES, SITES};
+use super::values::{BUCKET, DATES, METRIC, SITES};
 use crate::domain::bucket::Bucket;
 use crate::domain::dates::DateRange;
 use crate::domain::query::{GroupBy, Query};
@@ -44,7 +44,9 @@ impl TooLarge {
         } = missing;
         // As if nothing were cached, so that the advice holds whatever is evicted meanwhile.
         let days = allowed / cells_of_a_day / sites;
-        let (parameter, way_out) = if days > 0 {
+        let (parameter, way_out) = if allowed < cells_of_a_day {
+            (METRIC, "fewer metrics at a time".to_owned())
+        } else if days > 0 {
             let of = Grouped(sites);
             let advice = format!(
                 "at most {} days of these {of} sites at a time",

@@ -37,6 +37,7 @@ pub(in crate::upstream) struct Mapping {
     tags: Vec<Tag>,
     /// Sites whose ids are keys: these may be entities too.
     keys: Vec<SiteId>,
+    has_repeated_fields: bool,
 }
 
 /// A text that stands for a site, as an entity or as a name: the rows tell which.
@@ -94,9 +95,20 @@ impl Mapping {
             if entries.len() > MAX_ENTRIES {
                 return mapping;
             }
+            let mut sites: HashMap<SiteId, &str> = HashMap::new();
             for value in entries {
-                mapping.element(value.get(), requested);
+                let Some(site) = mapping.element(value.get(), requested) else {
+                    continue;
+                };
+                // As with a repeated key.
+                if *sites.entry(site).or_insert(value.get()) != value.get() {
+                    mapping.contested.insert(site);
+                }
             }
+        }
+        if mapping.has_repeated_fields {
+            // Which of two fields is meant, and so which claims of others it contradicts, nobody can tell.
+            return Self::default();
         }
         mapping
     }
@@ -215,15 +227,17 @@ impl Mapping {
             [Some(tag.site), otherwise].into_iter().flatten()
         });
         self.contested.extend(of_tags);
-        // What a site may be called still tells that no other one is meant; a text may be an entity as well.
+        // What a site may be called still tells that no other one is meant, and what it may be, that no other one is that for certain.
         self.names.append(&mut all.names);
+        self.entities.append(&mut all.entities);
+        self.tags.append(&mut all.tags);
     }
 
     fn claims_of(&mut self, key: &str, value: &str, requested: &[SiteId]) {
         let asked = |site: SiteId| requested.binary_search(&site).is_ok();
         let key_site: Option<SiteId> = key.parse().ok();
         if value.starts_with('{') {
-            let Some(details) = details(value) else {
+            let Some(details) = self.details(value) else {
                 return;
             };
             let site = match (key_site, details.site()) {
@@ -282,12 +296,23 @@ impl Mapping {
     }
 
     /// An element of a list: it must name its site itself.
-    fn element(&mut self, value: &str, requested: &[SiteId]) {
-        if let Some(details) = details(value)
-            && let Some(site) = details.site()
-        {
-            self.claim(site, &details, requested);
+    fn element(&mut self, value: &str, requested: &[SiteId]) -> Option<SiteId> {
+        let details = self.details(value)?;
+        let site = details.site()?;
+        self.claim(site, &details, requested);
+        Some(site)
+    }
+
+    fn details<'v>(&mut self, value: &'v str) -> Option<Details<'v>> {
+        // A struct is also read from a list, which has no business here.
+        if !value.starts_with('{') {
+            return None;
         }
+        serde_json::from_str(value)
+            .inspect_err(|error: &serde_json::Error| {
+                self.has_repeated_fields |= error.to_string().starts_with("duplicate field");
+            })
+            .ok()
     }
 
     fn claim(&mut self, site: SiteId, details: &Details<'_>, requested: &[SiteId]) {
@@ -315,13 +340,6 @@ impl Details<'_> {
     fn site(&self) -> Option<SiteId> {
         self.site_id.0.as_ref().or(self.id.0.as_ref())?.parse().ok()
     }
-}
-
-fn details(value: &str) -> Option<Details<'_>> {
-    // A struct is also read from a list, which has no business here.
-    value
-        .starts_with('{')
-        .then(|| serde_json::from_str(value).ok())?
 }
 
 /// A key with its value, and the other values that it has.

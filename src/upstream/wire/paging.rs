@@ -84,6 +84,8 @@ impl Paging {
                         self.note(&name, json, within, deep);
                     }
                 }
+                // Counts by a name that cannot be read, as where it is not Unicode, say nothing of pages.
+                (Err(_), _) if matches!(key, Key::Object | Key::Total) => {}
                 _ => self.more = true,
             }
             return;

@@ -30,7 +30,7 @@ pub(super) struct Row<'de> {
 }
 
 /// Bytes of one row: an honest one has some hundreds.
-const MAX_ROW: usize = 1 << 20;
+const MAX_ROW: usize = 8 << 20;
 
 /// The rows that were read.
 pub(super) struct Rows {
