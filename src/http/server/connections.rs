@@ -99,8 +99,8 @@ impl Connections {
         Some(self.taken(permit, all_leave))
     }
 
-    /// Tells the connection that has been idle longest to leave, if one is idle.
-    pub(super) fn displace_one(&self) {
+    /// Tells the connection that has been idle longest to leave; whether one is idle.
+    pub(super) fn displace_one(&self) -> bool {
         let now = Instant::now();
         let before = |ago| {
             let then = now.checked_sub(ago);
@@ -108,9 +108,9 @@ impl Connections {
         };
         let (rested, stalled) = (before(REST), before(self.write_stall));
         let mut open = lock(&self.open);
-        if !open.tell_next(stalled) {
+        open.tell_next(stalled) || {
             open.look_for_idle(rested, stalled);
-            open.tell_next(stalled);
+            open.tell_next(stalled)
         }
     }
 

@@ -30,6 +30,8 @@ use super::router::Routes;
 
 /// How long after a failed accept the next is tried: descriptors come back as connections end.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// The same where an idle connection is about to give its descriptor back.
+const ROOM_MADE: Duration = Duration::from_millis(2);
 
 /// How long a caller may take none of the bytes that are ready for it, unless something else is said.
 pub(super) const WRITE_STALL: Duration = Duration::from_secs(30);
@@ -162,9 +164,13 @@ impl Acceptor {
         ) {
             return;
         }
-        tracing::error!(%error, "a connection could not be accepted");
-        self.connections.displace_one();
-        sleep(ACCEPT_BACKOFF).await;
+        if self.connections.displace_one() {
+            tracing::debug!(%error, "an idle connection gives way, since none could be accepted");
+            sleep(ROOM_MADE).await;
+        } else {
+            tracing::error!(%error, "a connection could not be accepted");
+            sleep(ACCEPT_BACKOFF).await;
+        }
     }
 
     async fn end(mut self) {
