@@ -48,6 +48,6 @@ compare:
 miss:
     cargo run --release --example miss
 
-# One of the targets in fuzz/, for some minutes; it needs a nightly toolchain and cargo-fuzz.
+# One of the targets in fuzz/, for some minutes (`just ci fuzz`: each for 20 seconds); it needs a nightly toolchain and cargo-fuzz.
 fuzz target seconds="300":
     cargo +nightly fuzz run {{target}} -- -dict=fuzz/{{target}}.dict -max_total_time={{seconds}}

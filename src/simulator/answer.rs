@@ -29,6 +29,8 @@ pub(super) enum Outcome {
     Answer(Response),
     /// Its connection is reset.
     Reset,
+    /// Its connection is closed.
+    Close,
     /// Nothing ever happens.
     Silence,
 }
@@ -119,6 +121,7 @@ pub(super) fn decided_by(kind: FaultKind, now: Timestamp) -> Option<Outcome> {
             response
         }
         FaultKind::Reset => return Some(Outcome::Reset),
+        FaultKind::Close => return Some(Outcome::Close),
         FaultKind::Hang => return Some(Outcome::Silence),
         FaultKind::Delay(_)
         | FaultKind::Cut

@@ -1,8 +1,8 @@
 //! The faults that are switched on, and whom they hit.
 
-use super::fault::{Endpoint, Fault, FaultKind, Rate};
+use super::fault::{Endpoint, Fault, FaultKind, Rate, Size};
 use super::hash::hash;
-use crate::domain::site::SiteId;
+use crate::domain::cell::ReportRequest;
 
 /// The faults that are switched on.
 #[derive(Debug, Default)]
@@ -29,8 +29,12 @@ impl Board {
         &self.faults
     }
 
-    /// The faults that hit one call, in order, up to the first that lets no other follow; each counts as used.
-    pub(super) fn strike(&mut self, endpoint: Endpoint, sites: &[SiteId]) -> Vec<FaultKind> {
+    /// The faults that hit one call, in order, up to the first that lets no other follow; each counts as used. A call without a
+    /// `request` is one of the token endpoint; it is `kept` where its connection has brought another before.
+    pub(super) fn strike(&mut self, request: Option<&ReportRequest>, kept: bool) -> Vec<FaultKind> {
+        let endpoint = request.map_or(Endpoint::Token, |_| Endpoint::Report);
+        let is_of = |site| request.is_some_and(|request| request.sites.contains(&site));
+        let is_above = |size: Size| request.is_some_and(|request| size.is_below(request));
         self.calls += 1;
         let mut hits: Vec<FaultKind> = Vec::new();
         for (index, fault) in (0..).zip(&mut self.faults) {
@@ -40,7 +44,9 @@ impl Board {
             // Drawn by the number of the call, so that a run can be repeated.
             let lot = hash(&[self.calls, index]) % u64::from(Rate::WHOLE);
             let concerned = fault.endpoint == endpoint
-                && fault.site.is_none_or(|site| sites.contains(&site))
+                && fault.site.is_none_or(is_of)
+                && fault.above.is_none_or(is_above)
+                && (kept || !fault.kept)
                 && fault
                     .rate
                     .is_none_or(|rate| lot < u64::from(rate.millionths()));

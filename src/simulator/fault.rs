@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::cell::ReportRequest;
 use crate::domain::site::SiteId;
 
 /// A text that is in every body that a fault makes, so that tests can show that it reaches no caller and no log.
@@ -16,6 +17,8 @@ pub struct Fault {
     pub(super) kind: FaultKind,
     pub(super) endpoint: Endpoint,
     pub(super) site: Option<SiteId>,
+    pub(super) above: Option<Size>,
+    pub(super) kept: bool,
     pub(super) rate: Option<Rate>,
     pub(super) times: Option<u32>,
 }
@@ -28,6 +31,8 @@ impl Fault {
             kind,
             endpoint: Endpoint::Report,
             site: None,
+            above: None,
+            kept: false,
             rate: None,
             times: None,
         }
@@ -80,6 +85,22 @@ impl Fault {
         }
     }
 
+    /// The same for reports of more than that, as of a vendor that is asked for too much.
+    #[must_use]
+    pub const fn above(self, size: Size) -> Self {
+        Self {
+            above: Some(size),
+            ..self
+        }
+    }
+
+    /// The same for calls on a connection that has brought one before: with a reset, such connections are dead when they are used
+    /// again.
+    #[must_use]
+    pub const fn on_kept_connections(self) -> Self {
+        Self { kept: true, ..self }
+    }
+
     /// The same for a share of the calls.
     #[must_use]
     pub const fn at_rate(self, rate: Rate) -> Self {
@@ -106,6 +127,8 @@ pub enum FaultKind {
     Delay(Duration),
     /// The connection is reset before the answer.
     Reset,
+    /// The connection is closed before the answer.
+    Close,
     /// The body ends halfway, well before its `Content-Length`.
     Cut,
     /// No answer ever comes.
@@ -179,6 +202,30 @@ impl RowFault {
             Self::Text => Some("\"12\""),
             Self::OffGridTime | Self::MalformedTime => None,
         }
+    }
+}
+
+/// How large a report may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// So many sites.
+    Sites(u32),
+    /// So many days.
+    Days(u32),
+    /// So many cells: a site's figures of one metric on one day each.
+    Cells(u32),
+}
+
+impl Size {
+    /// Whether `request` is larger.
+    pub(super) fn is_below(self, request: &ReportRequest) -> bool {
+        let (sites, days) = (request.sites.len(), request.dates.len());
+        let (size, most) = match self {
+            Self::Sites(most) => (sites, most),
+            Self::Days(most) => (days, most),
+            Self::Cells(most) => (sites * days * request.metrics.len(), most),
+        };
+        u32::try_from(size).is_ok_and(|size| size > most)
     }
 }
 

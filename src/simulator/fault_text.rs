@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use bytesize::ByteSize;
 
-use super::fault::{Endpoint, Fault, FaultKind, Rate, RetryAfter};
+use super::fault::{Endpoint, Fault, FaultKind, Rate, RetryAfter, Size};
 use super::fault_words::WORDS;
 use crate::domain::site::SiteId;
 
@@ -17,13 +17,15 @@ use crate::domain::site::SiteId;
 /// | `report:` | report calls: the default |
 /// | `token:` | calls of the token endpoint |
 /// | `site=750:` | reports of that site, whatever others they are of |
+/// | `sites>5:`, `days>7:`, `cells>100:` | reports of more than that: what a vendor says to too much, such as `days>7:status=504` |
+/// | `kept:` | calls on a connection that has brought one before: `kept:reset` is a pool of dead connections |
 /// | `rate=0.1:` | a share of the calls |
 ///
 /// | fault | effect |
 /// |---|---|
 /// | `status=503`, or `503` | that status and JSON; options `html`, `retry-after=2` (seconds), `retry-after-date=2` (the same as a date) |
 /// | `delay=200ms` | a late answer |
-/// | `reset` | the connection is reset before the answer |
+/// | `reset`, `close` | so is the connection before the answer |
 /// | `cut` | the body ends halfway |
 /// | `hang` | no answer ever |
 /// | `drip=50ms` | 16 bytes of the body, a pause, 16 bytes |
@@ -47,7 +49,7 @@ pub struct Faults(pub(super) Vec<Fault>);
 pub enum InvalidFaults {
     /// A word that means nothing here.
     #[error(
-        "{0:?} is neither a scope (report, token, site=ID, rate=SHARE) nor a fault (status=CODE, delay=TIME, reset, cut, hang, drip=TIME, truncate, truncate>ROWS, unsuccessful, error-status, html, redirect, garbage, negative, nan, huge, text, off-grid, bad-time, bomb=SIZE)"
+        "{0:?} is neither a scope (report, token, site=ID, sites>COUNT, days>COUNT, cells>COUNT, kept, rate=SHARE) nor a fault (status=CODE, delay=TIME, reset, close, cut, hang, drip=TIME, truncate, truncate>ROWS, unsuccessful, error-status, html, redirect, garbage, negative, nan, huge, text, off-grid, bad-time, bomb=SIZE)"
     )]
     Word(String),
     /// A word whose value can't be.
@@ -118,7 +120,7 @@ impl FromStr for Fault {
         if !named {
             return Err(InvalidFaults::Nothing(rule.to_owned()));
         }
-        let of_reports = fault.site.is_some() || is_of_reports(fault.kind);
+        let of_reports = fault.site.is_some() || fault.above.is_some() || is_of_reports(fault.kind);
         if fault.endpoint == Endpoint::Token && of_reports {
             return Err(InvalidFaults::Endpoint(rule.to_owned()));
         }
@@ -178,12 +180,23 @@ fn status(word: &str, code: &str) -> Result<FaultKind, InvalidFaults> {
 }
 
 fn within_scope(fault: Fault, word: &str) -> Result<Fault, InvalidFaults> {
+    if let Some((measure, most)) = word.split_once('>') {
+        let size = match measure {
+            "sites" => Size::Sites,
+            "days" => Size::Days,
+            "cells" => Size::Cells,
+            _ => return Err(InvalidFaults::Word(word.to_owned())),
+        };
+        let most = most.parse().map_err(|_| wrong(word, "a number after >"))?;
+        return Ok(fault.above(size(most)));
+    }
     match word.split_once('=') {
         None if word == "report" => Ok(Fault {
             endpoint: Endpoint::Report,
             ..fault
         }),
         None if word == "token" => Ok(fault.on_tokens()),
+        None if word == "kept" => Ok(fault.on_kept_connections()),
         Some(("site", id)) => {
             let id = id.parse::<SiteId>().map_err(|_| wrong(word, "a site id"))?;
             Ok(fault.on_site(id))
@@ -275,16 +288,25 @@ mod tests {
     }
 
     fn faults() -> impl Strategy<Value = Fault> {
+        let sizes = prop_oneof![
+            any::<u32>().prop_map(Size::Sites),
+            any::<u32>().prop_map(Size::Days),
+            any::<u32>().prop_map(Size::Cells),
+        ];
         (
             kinds(),
             prop::option::of(1_u64..1 << 53),
+            prop::option::of(sizes),
+            any::<bool>(),
             prop::option::of(0.0..=1.0),
             prop::option::of(1_u32..),
         )
-            .prop_map(|(kind, site, rate, times)| Fault {
+            .prop_map(|(kind, site, above, kept, rate, times)| Fault {
                 kind,
                 endpoint: Endpoint::Report,
                 site: site.and_then(SiteId::new),
+                above,
+                kept,
                 rate: rate.and_then(Rate::new),
                 times,
             })
@@ -306,7 +328,7 @@ mod tests {
 
     #[test]
     fn the_documented_forms_mean_what_they_say() {
-        let text = "status=503*3,delay=200ms,429:retry-after=2,truncate>500,site=750:status=500,rate=0.1:reset,token:401";
+        let text = "status=503*3,delay=200ms,429:retry-after=2,truncate>500,site=750:status=500,rate=0.1:reset,token:401,days>7:504,kept:close";
 
         let faults: Vec<Fault> = text.parse::<Faults>().unwrap().into_iter().collect();
 
@@ -321,6 +343,8 @@ mod tests {
                 Fault::status(500).on_site(tyler),
                 Fault::new(FaultKind::Reset).at_rate(Rate::new(0.1).unwrap()),
                 Fault::status(401).on_tokens(),
+                Fault::status(504).above(Size::Days(7)),
+                Fault::new(FaultKind::Close).on_kept_connections(),
             ]
         );
     }
@@ -337,6 +361,9 @@ mod tests {
             ("rate=2:reset", "a share from 0 to 1"),
             ("reset:html", "a status has html"),
             ("token:truncate", "can't have"),
+            ("token:days>7:413", "can't have"),
+            ("days>soon:413", "a number after >"),
+            ("rows>7:413", "sites>COUNT"),
             ("reset,,cut", "nor a fault"),
         ] {
             let error = text.parse::<Faults>().unwrap_err().to_string();

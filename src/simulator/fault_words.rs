@@ -3,12 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::fault::{Endpoint, Fault, FaultKind, RetryAfter, RowFault};
+use super::fault::{Endpoint, Fault, FaultKind, RetryAfter, RowFault, Size};
 use super::fault_text::Faults;
 
 /// Faults that are one word.
-pub(super) const WORDS: [(&str, FaultKind); 15] = [
+pub(super) const WORDS: [(&str, FaultKind); 16] = [
     ("reset", FaultKind::Reset),
+    ("close", FaultKind::Close),
     ("cut", FaultKind::Cut),
     ("hang", FaultKind::Hang),
     ("truncate", FaultKind::Truncate { above: None }),
@@ -42,6 +43,15 @@ impl fmt::Display for Fault {
         }
         if let Some(site) = self.site {
             write!(f, "site={site}:")?;
+        }
+        match self.above {
+            Some(Size::Sites(most)) => write!(f, "sites>{most}:")?,
+            Some(Size::Days(most)) => write!(f, "days>{most}:")?,
+            Some(Size::Cells(most)) => write!(f, "cells>{most}:")?,
+            None => {}
+        }
+        if self.kept {
+            f.write_str("kept:")?;
         }
         if let Some(rate) = self.rate {
             write!(f, "rate={}:", rate.share())?;

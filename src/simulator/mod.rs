@@ -31,12 +31,13 @@ mod world;
 mod tests;
 
 pub use example::EXAMPLE_ANSWER;
-pub use fault::{Endpoint, Fault, FaultKind, MARKER, Rate, RetryAfter, RowFault};
+pub use fault::{Endpoint, Fault, FaultKind, MARKER, Rate, RetryAfter, RowFault, Size};
 pub use fault_text::{Faults, InvalidFaults};
 pub use gate::Hold;
 pub use ledger::{Counts, ReportCall};
 pub use quirks::{
-    ComputedAt, EmptyBuckets, FigureSource, FutureBuckets, Mapping, Quirks, RepeatedHour, RowOrder,
+    ComputedAt, EmptyBuckets, FigureSource, FutureBuckets, Mapping, Quirks, RepeatedHour, Respelt,
+    RowOrder,
 };
 pub use settings::{Rotation, Settings, TokenAnswer, TokenSettings};
 pub use sites::{DEMO_CUSTOMER, DEMO_SITES, DemoSite, Opening, Site};

@@ -35,8 +35,12 @@ pub struct Quirks {
     pub regions: u8,
     /// Whether each region is an entity of its own.
     pub region_entities: bool,
+    /// Whether each metric comes in rows of its own.
+    pub metric_rows: bool,
     /// Whether every row comes twice.
     pub repeated_rows: bool,
+    /// What is spelt differently, beside the figures, in the second of two like rows, or else in about half of all rows.
+    pub respelt: Respelt,
     /// Whether rows and envelope have fields that no document tells of.
     pub extra_fields: bool,
     /// Whether there are rows, with absurd figures, of the days around the ones asked for.
@@ -65,7 +69,9 @@ impl Default for Quirks {
             outages: true,
             regions: 1,
             region_entities: false,
+            metric_rows: false,
             repeated_rows: false,
+            respelt: Respelt::Nothing,
             extra_fields: false,
             outside_rows: false,
             escapes: false,
@@ -96,8 +102,32 @@ pub enum Mapping {
     NamedObjects,
     /// `{"36655": 750}`
     Entities,
+    /// `{"750": "36655"}`
+    EntityTexts,
+    /// `{"750": "Tyler", "751": "Chicago", "750": "Chicago", "751": "Tyler"}`
+    ContraryNames,
+    /// `{"36655": 750, "36663": 751, "36655": 751, "36663": 750}`
+    ContraryEntities,
     /// `{}`
     Empty,
+}
+
+/// What is spelt differently in some rows, though it means the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Respelt {
+    /// Nothing is.
+    Nothing,
+    /// `region_names`, of which every row has two then, are in another order.
+    RegionOrder,
+    /// `region_names` are `null`.
+    Regions,
+    /// `filter_id` is `null`.
+    Filter,
+    /// `site_name` is `null`.
+    Name,
+    /// The fields of the row are in another order.
+    FieldOrder,
 }
 
 /// What stands for a bucket in which nothing happened.

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use serde_json::{Value, json};
 
 use super::fault::{MARKER, RowFault};
-use super::quirks::{ComputedAt, Mapping, Quirks};
+use super::quirks::{ComputedAt, Mapping, Quirks, Respelt};
 use super::request::Call;
 use super::rows::{MAX_REGIONS, ReportRow, rows};
 use super::sites::{Site, entity_id, filter_id};
@@ -43,6 +43,8 @@ pub(super) fn render(view: &View, call: &Call, edits: Edits) -> Vec<u8> {
             date: call.request.dates.from(),
             minute: 0,
             figures: [Some(0.0); VendorMetric::ALL.len()],
+            metric: None,
+            respelt: false,
         });
     }
 
@@ -68,7 +70,7 @@ pub(super) fn render(view: &View, call: &Call, edits: Edits) -> Vec<u8> {
         out.extend_from_slice(b",\"license\":{\"data\":[{\"time\":\"never\"}],\"tier\":null}");
     }
     out.extend_from_slice(b",\"metadata\":{},\"site_mapping\":");
-    put(&mut out, &mapping(quirks, &sites));
+    put_mapping(&mut out, quirks, &sites);
     out.extend_from_slice(if edits.error_status {
         b",\"status\":\"error\""
     } else {
@@ -85,30 +87,54 @@ pub(super) fn render(view: &View, call: &Call, edits: Edits) -> Vec<u8> {
     out
 }
 
-fn mapping(quirks: &Quirks, sites: &[Site]) -> Value {
-    let by_id = |value: fn(&Site) -> Value| {
+fn put_mapping(out: &mut Vec<u8>, quirks: &Quirks, sites: &[Site]) {
+    let by_id = |value: fn(&Site) -> Value| -> Vec<(String, Value)> {
         let entries = sites.iter().map(|site| (site.id.to_string(), value(site)));
-        Value::Object(entries.collect())
+        entries.collect()
     };
-    match quirks.mapping {
+    let by_entity = || -> Vec<(String, Value)> {
+        let parts = if quirks.region_entities {
+            quirks.regions.clamp(1, MAX_REGIONS)
+        } else {
+            1
+        };
+        let of_site = |site: &Site| {
+            let id = site.id;
+            let entities = (0..parts).map(move |part| entity_id(id, part).to_string());
+            entities.map(move |entity| (entity, json!(id.get())))
+        };
+        sites.iter().flat_map(of_site).collect()
+    };
+    let entries = match quirks.mapping {
         Mapping::Names => by_id(|site| json!(site.name)),
         Mapping::NamedObjects => by_id(|site| json!({ "name": site.name })),
-        Mapping::Entities => {
-            let parts = if quirks.region_entities {
-                quirks.regions.clamp(1, MAX_REGIONS)
-            } else {
-                1
-            };
-            let entries = sites.iter().flat_map(|site| {
-                (0..parts).map(|part| {
-                    let entity = entity_id(site.id, part).to_string();
-                    (entity, json!(site.id.get()))
-                })
-            });
-            Value::Object(entries.collect())
+        Mapping::Entities => by_entity(),
+        Mapping::EntityTexts => by_id(|site| json!(entity_id(site.id, 0).to_string())),
+        Mapping::ContraryNames => contrary(by_id(|site| json!(site.name))),
+        Mapping::ContraryEntities => contrary(by_entity()),
+        Mapping::Empty => Vec::new(),
+    };
+    out.push(b'{');
+    for (index, (key, value)) in entries.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
         }
-        Mapping::Empty => json!({}),
+        put(out, &json!(key));
+        out.push(b':');
+        put(out, value);
     }
+    out.push(b'}');
+}
+
+/// The entries, and then each key again, with the value of the key before it.
+fn contrary(mut entries: Vec<(String, Value)>) -> Vec<(String, Value)> {
+    let mut again = entries.clone();
+    let keys = entries.iter().map(|(key, _)| key.clone());
+    for (entry, key) in again.iter_mut().zip(keys.cycle().skip(1)) {
+        entry.0 = key;
+    }
+    entries.append(&mut again);
+    entries
 }
 
 /// Writes a JSON value; writing to memory does not fail.
@@ -128,8 +154,11 @@ struct RowWriter<'a> {
 struct Region {
     entity: String,
     filter: String,
-    /// The names, up to the opening quote of `time`.
-    names: String,
+    regions: String,
+    name: String,
+    respelt: Respelt,
+    /// `region_names` in another order.
+    regions_again: String,
 }
 
 impl<'a> RowWriter<'a> {
@@ -176,14 +205,22 @@ impl<'a> RowWriter<'a> {
             out.extend_from_slice(b"\"confidence\":0.97,");
         }
         let metric = |out: &mut Vec<u8>, metric| self.write_metric(out, row, metric, fault);
+        let [entity, filter, regions, name] = region.keys(row.respelt);
+        let time_first = row.respelt && self.quirks.respelt == Respelt::FieldOrder;
+        if time_first {
+            put_time(out, date, row.minute, fault);
+            out.extend_from_slice(name.as_bytes());
+        }
         metric(out, VendorMetric::DwellTime);
-        out.extend_from_slice(region.entity.as_bytes());
+        out.extend_from_slice(entity.as_bytes());
         metric(out, VendorMetric::Entrances);
-        out.extend_from_slice(region.filter.as_bytes());
+        out.extend_from_slice(filter.as_bytes());
         metric(out, VendorMetric::Occupancy);
-        out.extend_from_slice(region.names.as_bytes());
-        put_time(out, date, row.minute, fault);
-        out.extend_from_slice(b"\",");
+        out.extend_from_slice(regions.as_bytes());
+        if !time_first {
+            out.extend_from_slice(name.as_bytes());
+            put_time(out, date, row.minute, fault);
+        }
         metric(out, VendorMetric::Transactions);
         metric(out, VendorMetric::WalkBys);
         if self.quirks.extra_fields {
@@ -204,10 +241,12 @@ impl<'a> RowWriter<'a> {
         if !self.metrics.contains(&metric) {
             return;
         }
+        // Of another row.
+        let apart = row.metric.is_some_and(|only| only != metric);
         let wrong = fault
             .filter(|_| self.metrics.first() == Some(&metric))
             .and_then(RowFault::number);
-        let figure = row.figures[metric as usize];
+        let figure = row.figures[metric as usize].filter(|_| !apart);
         if wrong.is_none() && figure.is_none() && self.quirks.omit_nulls {
             return;
         }
@@ -238,15 +277,35 @@ impl Region {
             0 => site.name.clone(),
             part => format!("{} {}", site.name, part + 1),
         };
+        let mut names = vec![text(&region)];
+        if quirks.respelt == Respelt::RegionOrder {
+            names.push(text("All"));
+        }
+        let again = names.iter().rev().cloned().collect::<Vec<_>>();
+        let regions = |names: &[String]| format!("\"region_names\":[{}],", names.join(","));
         Self {
             entity: format!("\"entity_id\":\"{entity}\","),
             filter: format!("\"filter_id\":\"{}\",", filter_id(site.id, part)),
-            names: format!(
-                "\"region_names\":[{}],\"site_name\":{},\"time\":\"",
-                text(&region),
-                text(&site.name),
-            ),
+            regions: regions(&names),
+            name: format!("\"site_name\":{},", text(&site.name)),
+            regions_again: regions(&again),
+            respelt: quirks.respelt,
         }
+    }
+
+    /// The fields beside the figures but for the time; of a row that is `respelt`, as the quirk has them.
+    fn keys(&self, respelt: bool) -> [&str; 4] {
+        let mut keys = [&self.entity, &self.filter, &self.regions, &self.name].map(String::as_str);
+        if respelt {
+            match self.respelt {
+                Respelt::Nothing | Respelt::FieldOrder => {}
+                Respelt::RegionOrder => keys[2] = &self.regions_again,
+                Respelt::Regions => keys[2] = "\"region_names\":null,",
+                Respelt::Filter => keys[1] = "\"filter_id\":null,",
+                Respelt::Name => keys[3] = "\"site_name\":null,",
+            }
+        }
+        keys
     }
 }
 
@@ -267,9 +326,10 @@ fn escape(json: &str) -> String {
 }
 
 fn put_time(out: &mut Vec<u8>, date: &str, minute: u16, fault: Option<RowFault>) {
+    out.extend_from_slice(b"\"time\":\"");
     let minute = match fault {
         Some(RowFault::MalformedTime) => {
-            out.extend_from_slice(b"yesterday, about noon");
+            out.extend_from_slice(b"yesterday, about noon\",");
             return;
         }
         // Seven minutes past is on no grid.
@@ -281,7 +341,7 @@ fn put_time(out: &mut Vec<u8>, date: &str, minute: u16, fault: Option<RowFault>)
     put_two_digits(out, minute / 60);
     out.push(b':');
     put_two_digits(out, minute % 60);
-    out.extend_from_slice(b":00");
+    out.extend_from_slice(b":00\",");
 }
 
 fn put_two_digits(out: &mut Vec<u8>, number: u16) {

@@ -31,6 +31,10 @@ pub(super) struct ReportRow {
     /// Minutes after midnight on the clock.
     pub minute: u16,
     pub figures: Row,
+    /// The only metric that it has; `None`: all that were asked for.
+    pub metric: Option<VendorMetric>,
+    /// Whether it is spelt in the other way; see [`Quirks::respelt`](super::quirks::Quirks).
+    pub respelt: bool,
 }
 
 /// Every row of the answer to `request`.
@@ -51,6 +55,8 @@ pub(super) fn rows(
                     date,
                     minute,
                     figures: part_of(figures, site.id, part, parts),
+                    metric: None,
+                    respelt: false,
                 });
             }
         };
@@ -69,8 +75,26 @@ pub(super) fn rows(
             }
         }
     }
+    if view.quirks.metric_rows {
+        let mut apart = Vec::with_capacity(rows.len() * request.metrics.len());
+        for row in &rows {
+            for metric in request.metrics.iter() {
+                let metric = Some(metric);
+                apart.push(ReportRow { metric, ..*row });
+            }
+        }
+        rows = apart;
+    }
     if view.quirks.repeated_rows {
-        rows = rows.into_iter().flat_map(|row| [row, row]).collect();
+        let again = |row| ReportRow {
+            respelt: true,
+            ..row
+        };
+        rows = rows.into_iter().flat_map(|row| [row, again(row)]).collect();
+    } else {
+        for (index, row) in (0..).zip(&mut rows) {
+            row.respelt = hash(&[index, 8]) % 2 == 1;
+        }
     }
     if view.quirks.order == RowOrder::Shuffled {
         let mut keyed: Vec<_> = (0..).map(|index| hash(&[index])).zip(rows).collect();

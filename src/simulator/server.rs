@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -20,16 +21,21 @@ use tower::ServiceExt;
 
 use super::answer::{self, Delivery, Outcome};
 use super::control;
-use super::fault::{Endpoint, FaultKind};
+use super::fault::FaultKind;
 use super::report::{self, Edits};
 use super::request::Call;
 use super::view::View;
 use super::world::World;
 use crate::domain::site::CustomerId;
 
-/// Resets the connection that a request came on.
-#[derive(Clone, Debug)]
-struct Reset(CancellationToken);
+/// The connection that a request came on, which it may end.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    reset: CancellationToken,
+    close: CancellationToken,
+    /// Whether it has brought another request before.
+    kept: bool,
+}
 
 /// Serves until `stop`.
 pub(super) async fn serve(
@@ -66,17 +72,22 @@ pub(super) async fn serve(
 /// Serves one connection until it closes or is reset.
 async fn connection(stream: TcpStream, routes: Router) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let reset = CancellationToken::new();
-    let handle = Reset(reset.clone());
+    let line = Line::default();
+    let used = AtomicBool::new(false);
+    let of_request = line.clone();
     let service = hyper::service::service_fn(move |mut request: http::Request<_>| {
-        request.extensions_mut().insert(handle.clone());
+        request.extensions_mut().insert(Line {
+            kept: used.swap(true, Ordering::Relaxed),
+            ..of_request.clone()
+        });
         routes.clone().oneshot(request)
     });
     let mut connection =
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         result = &mut connection => result.map_err(io::Error::other),
-        () = reset.cancelled() => {
+        () = line.close.cancelled() => Ok(()),
+        () = line.reset.cancelled() => {
             // With no time to linger, closing sends RST rather than FIN.
             connection.into_parts().io.into_inner().set_zero_linger()
         }
@@ -101,7 +112,7 @@ fn router(world: Arc<World>) -> Router {
 
 async fn generate_traffic_report(
     State(world): State<Arc<World>>,
-    Extension(reset): Extension<Reset>,
+    Extension(line): Extension<Line>,
     Path(customer): Path<String>,
     headers: HeaderMap,
     body: Bytes,
@@ -131,13 +142,13 @@ async fn generate_traffic_report(
     let (outcome, whole) = match (refusal, call) {
         (Some(refusal), _) => (refusal, false),
         (None, Err(reason)) => (refuse(StatusCode::BAD_REQUEST, &reason), false),
-        (None, Ok(call)) => answer_report(&world, view, call, &headers).await,
+        (None, Ok(call)) => answer_report(&world, view, call, &headers, line.kept).await,
     };
     world.reports_gate.pass().await;
     if let Outcome::Answer(response) = &outcome {
         under_way.answered(response.status().as_u16(), whole);
     }
-    conclude(outcome, &reset).await
+    conclude(outcome, &line).await
 }
 
 /// What becomes of a call that is as it should be, and whether its answer is whole and true.
@@ -146,8 +157,9 @@ async fn answer_report(
     view: View,
     call: Call,
     headers: &HeaderMap,
+    kept: bool,
 ) -> (Outcome, bool) {
-    let hits = world.faults().strike(Endpoint::Report, &call.request.sites);
+    let hits = world.faults().strike(Some(&call.request), kept);
     let whole = hits
         .iter()
         .all(|kind| matches!(kind, FaultKind::Delay(_) | FaultKind::Drip(_)));
@@ -175,7 +187,7 @@ struct RefreshBody {
 
 async fn get_new_tokens(
     State(world): State<Arc<World>>,
-    Extension(reset): Extension<Reset>,
+    Extension(line): Extension<Line>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -184,7 +196,7 @@ async fn get_new_tokens(
         .as_ref()
         .is_some_and(|body| world.tokens().is_dead(&body.refresh_token));
     world.ledger.refreshed(reused);
-    let hits = world.faults().strike(Endpoint::Token, &[]);
+    let hits = world.faults().strike(None, line.kept);
     pause(&hits).await;
     world.tokens_gate.pass().await;
     let outcome = decide(&world, &hits).unwrap_or_else(|| {
@@ -205,7 +217,7 @@ async fn get_new_tokens(
             Err(reason) => refuse(StatusCode::UNAUTHORIZED, &reason),
         }
     });
-    conclude(outcome, &reset).await
+    conclude(outcome, &line).await
 }
 
 async fn pause(hits: &[FaultKind]) {
@@ -247,10 +259,11 @@ fn edits(hits: &[FaultKind]) -> Edits {
     edits
 }
 
-async fn conclude(outcome: Outcome, reset: &Reset) -> Response {
+async fn conclude(outcome: Outcome, line: &Line) -> Response {
     match outcome {
         Outcome::Answer(response) => return response,
-        Outcome::Reset => reset.0.cancel(),
+        Outcome::Reset => line.reset.cancel(),
+        Outcome::Close => line.close.cancel(),
         Outcome::Silence => {}
     }
     std::future::pending().await

@@ -1,4 +1,5 @@
-//! All faults at once, for minutes, under load; and then every figure that was cached, compared with the truth.
+//! All faults and quirks at once, for minutes, under load, while the clock is put forward and back; and then every figure that was
+//! cached, compared with the truth.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
-use crate::support::{Setup, TestApp, column};
+use crate::support::{Setup, TestApp, column, odd_quirks};
 
 const DURATION: Duration = Duration::from_mins(3);
 const CALLERS: u64 = 16;
@@ -25,17 +26,21 @@ const METRICS: [&str; 3] = ["entrances", "walk_bys", "transactions"];
 
 /// What the vendor is like for some seconds. The answers of the token endpoint are never cut: whoever rotates tokens and then loses
 /// the answer has locked everybody out.
-const MOODS: [&str; 10] = [
+const MOODS: [&str; 14] = [
     "",
     "rate=0.2:status=500,rate=0.1:reset,rate=0.1:cut",
     "rate=0.2:unsuccessful,rate=0.1:error-status,rate=0.1:html,rate=0.1:garbage",
     "rate=0.1:negative,rate=0.1:nan,rate=0.1:huge,rate=0.1:text,rate=0.1:off-grid,rate=0.1:bad-time",
     "truncate>300,rate=0.1:truncate",
-    "rate=0.3:delay=700ms,rate=0.1:hang,rate=0.1:drip=20ms",
+    "rate=0.3:delay=2s,rate=0.1:hang,rate=0.1:drip=20ms",
     "rate=0.2:429:retry-after=1,rate=0.1:429,rate=0.1:redirect",
     "rate=0.3:401,token:rate=0.3:status=500,token:rate=0.2:reset,token:rate=0.2:garbage",
     "site=1003:status=500,site=1011:unsuccessful,rate=0.05:bomb=300MB",
     "status=503",
+    "kept:reset,days>2:status=504",
+    "kept:close,sites>3:413",
+    "cells>20:status=500,rate=0.1:reset",
+    "days>3:hang,rate=0.1:truncate",
 ];
 
 /// One random query.
@@ -81,11 +86,19 @@ async fn caller(app: &TestApp, seed: u64, end: Instant) -> BTreeMap<u16, u64> {
     statuses
 }
 
-/// Changes the vendor's mood every few seconds, until `end`.
+/// Changes the vendor's mood and quirks every few seconds, and the time at times, until `end`.
 async fn moods(app: &TestApp, seed: u64, end: Instant) {
     let mut random = SmallRng::seed_from_u64(seed);
+    let mut ahead = SignedDuration::ZERO;
     while Instant::now() < end {
         app.vendor.clear_faults();
+        app.vendor
+            .set_quirks(odd_quirks(random.random(), [1003, 1004]));
+        if random.random_ratio(1, 4) {
+            app.clock.advance(-ahead);
+            ahead = SignedDuration::from_mins(random.random_range(-90..3000));
+            app.clock.advance(ahead);
+        }
         let mood = MOODS.choose(&mut random).unwrap();
         for fault in mood.parse::<Faults>().unwrap() {
             app.vendor.inject(fault);
@@ -96,6 +109,7 @@ async fn moods(app: &TestApp, seed: u64, end: Instant) {
         let seconds = Duration::from_millis(random.random_range(500..4000));
         tokio::time::sleep(seconds).await;
     }
+    app.clock.advance(-ahead);
     app.vendor.clear_faults();
 }
 
@@ -124,7 +138,7 @@ fn truth(app: &TestApp, site: u64, metric: &str) -> Vec<Option<f64>> {
 async fn after_minutes_of_all_faults_under_load_every_cached_figure_is_true() {
     let app = Setup::default()
         .running(SignedDuration::ZERO)
-        .with("UPSTREAM__TIMEOUT", "500ms")
+        .with("UPSTREAM__TIMEOUT", "1500ms")
         .with("UPSTREAM__MAX_RESPONSE_BYTES", "16MiB")
         .with("LIMITS__REQUEST_TIMEOUT", "5s")
         .vendor(|vendor| vendor.tokens.ttl = Duration::from_secs(2))
@@ -144,6 +158,8 @@ async fn after_minutes_of_all_faults_under_load_every_cached_figure_is_true() {
     let counts = app.vendor.counts();
     println!("{answered:?} {counts:?}");
     assert!(answered[&200] > 1000, "{answered:?}");
+    let queries: u64 = answered.values().sum();
+    assert!(counts.reports <= 32 * queries, "{counts:?}");
     assert_eq!(counts.reused_tokens, 0);
     // The circuit, the throttle and the tokens may need a moment.
     let well = "sites=999&dates=2026-01-01&metric=entrances";

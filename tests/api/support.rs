@@ -1,8 +1,10 @@
 //! A running Pitaya in front of a running simulated vendor, both on real sockets.
 
 mod binary;
+mod odd;
 
 pub use binary::Binary;
+pub use odd::odd_quirks;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -234,3 +234,51 @@ async fn the_token_endpoint_has_faults_of_its_own_and_spares_the_token() {
     assert_eq!(vendor.refresh(&refresh_token).await.0, 200);
     assert_eq!(status(&vendor).await, 200);
 }
+
+#[tokio::test]
+async fn too_much_is_more_sites_days_or_cells_than_a_fault_says() {
+    let ask = async |faults: &str, sites: &[u64], to: &str, metrics: &[&str]| {
+        let question = config(sites, ["2026-02-18", to], metrics, 60);
+        let asked = vendor(faults).await.ask(&question).await;
+        asked.unwrap().status().as_u16()
+    };
+    let both = &["entrances", "transactions"];
+
+    for (faults, enough) in [
+        (
+            "sites>2:413",
+            ask("sites>2:413", &[750, 751], "2026-03-18", both).await,
+        ),
+        (
+            "days>3:504",
+            ask("days>3:504", &[750, 751], "2026-02-20", both).await,
+        ),
+        (
+            "cells>4:500",
+            ask("cells>4:500", &[750, 751], "2026-02-18", both).await,
+        ),
+    ] {
+        assert_eq!(enough, 200, "{faults}");
+    }
+    assert_eq!(
+        ask("sites>2:413", &[750, 751, 752], "2026-02-18", both).await,
+        413
+    );
+    assert_eq!(ask("days>3:504", &[750], "2026-02-21", both).await, 504);
+    assert_eq!(ask("cells>4:500", &[750], "2026-02-20", both).await, 500);
+}
+
+#[tokio::test]
+async fn connections_may_be_dead_when_they_are_used_again() {
+    for faults in ["kept:reset", "kept:close"] {
+        let vendor = vendor(faults).await;
+
+        assert_eq!(status(&vendor).await, 200, "{faults}");
+        let again = vendor.ask(&tyler()).await;
+
+        assert!(again.is_err(), "{faults}");
+        let arrived = vendor.simulator.reports();
+        let statuses: Vec<_> = arrived.iter().map(|call| call.status).collect();
+        assert_eq!(statuses, [Some(200), None], "{faults}");
+    }
+}

@@ -53,6 +53,119 @@ async fn the_mapping_has_every_shape() {
         4
     );
     assert_eq!(mapping(Mapping::Empty, 1, false).await, json!({}));
+    assert_eq!(
+        mapping(Mapping::EntityTexts, 1, false).await,
+        json!({"750": "36655", "758": "36719"})
+    );
+}
+
+#[tokio::test]
+async fn a_mapping_may_contradict_itself() {
+    for (mapping, expected) in [
+        (
+            Mapping::ContraryNames,
+            r#"{"750":"Tyler","758":"Zürich Bahnhofstrasse","758":"Tyler","750":"Zürich Bahnhofstrasse"}"#,
+        ),
+        (
+            Mapping::ContraryEntities,
+            r#"{"36655":750,"36719":758,"36719":750,"36655":758}"#,
+        ),
+    ] {
+        let quirks = Quirks {
+            mapping,
+            ..Quirks::default()
+        };
+        let question = config(
+            &[750, 758],
+            ["2026-02-18", "2026-02-18"],
+            &["entrances"],
+            60,
+        );
+        let answered = Vendor::with_quirks(quirks).await.ask(&question).await;
+
+        let text = answered.unwrap().text().await.unwrap();
+
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn each_metric_may_come_in_rows_of_its_own() {
+    let whole = answer(Quirks::default()).await;
+    let apart = answer(Quirks {
+        metric_rows: true,
+        omit_nulls: true,
+        ..Quirks::default()
+    })
+    .await;
+
+    let (whole, apart) = (rows(&whole), rows(&apart));
+    assert_eq!(apart.len(), whole.len() * 2);
+    for metric in ["entrances", "dwell_time"] {
+        assert_eq!(total(apart, metric), total(whole, metric));
+    }
+    let has_both = |row: &&Value| row.get("entrances").and(row.get("dwell_time")).is_some();
+    assert_eq!(apart.iter().find(has_both), None);
+}
+
+#[tokio::test]
+async fn the_second_of_two_like_rows_may_be_spelt_differently() {
+    for (respelt, field, once, again) in [
+        (
+            Respelt::RegionOrder,
+            "region_names",
+            json!(["Tyler", "All"]),
+            json!(["All", "Tyler"]),
+        ),
+        (
+            Respelt::Regions,
+            "region_names",
+            json!(["Tyler"]),
+            Value::Null,
+        ),
+        (
+            Respelt::Filter,
+            "filter_id",
+            json!("450e633b0b76a889eb487f6dfcd575cc"),
+            Value::Null,
+        ),
+        (Respelt::Name, "site_name", json!("Tyler"), Value::Null),
+    ] {
+        let answer = answer(Quirks {
+            repeated_rows: true,
+            respelt,
+            ..Quirks::default()
+        })
+        .await;
+
+        let [first, second] = rows(&answer).first_chunk().unwrap();
+        assert_eq!([&first[field], &second[field]], [&once, &again]);
+        assert_eq!(first["entrances"], second["entrances"]);
+    }
+}
+
+#[tokio::test]
+async fn some_rows_may_have_their_fields_in_another_order() {
+    let usual = answer(Quirks::default()).await;
+    let quirks = Quirks {
+        respelt: Respelt::FieldOrder,
+        ..Quirks::default()
+    };
+    let vendor = Vendor::with_quirks(quirks).await;
+    let question = config(
+        &[750, 758],
+        ["2026-02-18", "2026-02-18"],
+        &["entrances", "dwell_time"],
+        60,
+    );
+
+    let text = vendor.ask(&question).await.unwrap().text().await.unwrap();
+
+    for row in ["{\"time\":", "{\"dwell_time\":"] {
+        assert!(text.contains(row), "{text}");
+    }
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(rows(&answer), rows(&usual));
 }
 
 #[tokio::test]
