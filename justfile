@@ -12,7 +12,7 @@ test: (ci "tests")
 soak:
     cargo test --test api -- --ignored --nocapture soak
 
-lint: (ci "format" "lint" "fuzz" "docs")
+lint: (ci "format" "lint" "fuzz_targets" "docs")
 
 # Whether the committed document is the one that the code describes.
 openapi: (ci "openapi")
