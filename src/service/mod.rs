@@ -27,7 +27,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use metrics::Counter;
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::{block_in_place, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
@@ -146,15 +146,7 @@ impl TrafficService {
         // Who waits here has asked nobody for anything yet: no fetch, and no other query but for room, waits for it.
         let room = self.budget.take(Needs::of(query, &plan), deadline).await;
         let mut room = room.ok_or(Unanswered::NoRoom)?;
-        let planning = if plan.series().len() * query.sites.len() * query.dates.len() > MANY_CELLS {
-            let turn = timeout_at(deadline, self.planning.acquire()).await;
-            Some(
-                turn.map_err(|_| Unanswered::NoRoom)?
-                    .expect("the turns are never closed"),
-            )
-        } else {
-            None
-        };
+        let planning = self.turn_to_plan(query, &plan, deadline).await?;
         let began = Instant::now();
         let epoch = self.engine.cells.epoch();
         let now = self.engine.cells.begin_at(|| self.clock.now());
@@ -205,15 +197,7 @@ impl TrafficService {
             .engine
             .gather(missing, places, &mut grid, good, wish)
             .await;
-        let gathered = gathered.map_err(|refusal| match refusal {
-            Refusal::Full => Unanswered::NoRoom,
-            Refusal::TooMany => Unanswered::TooManyMissing(TooManyMissing {
-                cells: lacks,
-                allowed: self.engine.queue.max(),
-                sites: query.sites.len(),
-                cells_of_a_day: plan.series().len(),
-            }),
-        })?;
+        let gathered = gathered.map_err(|refusal| self.refused(refusal, lacks, query, &plan))?;
         room.gathered();
         let (fetched, gathered_at) = (Instant::now(), self.clock.now());
         if let (Partial::Deny, Some(error)) = (partial, worst(&gathered)) {
@@ -256,6 +240,35 @@ impl TrafficService {
                 rollup: fetched.elapsed(),
             },
         })
+    }
+
+    /// Why a query that `lacks` so many cells is not answered.
+    fn refused(&self, refusal: Refusal, lacks: usize, query: &Query, plan: &Plan) -> Unanswered {
+        match refusal {
+            Refusal::Full => Unanswered::NoRoom,
+            Refusal::TooMany => Unanswered::TooManyMissing(TooManyMissing {
+                cells: lacks,
+                allowed: self.engine.queue.max(),
+                sites: query.sites.len(),
+                cells_of_a_day: plan.series().len(),
+            }),
+        }
+    }
+
+    /// Waits for the turn of a large query to be planned; small ones have none.
+    async fn turn_to_plan(
+        &self,
+        query: &Query,
+        plan: &Plan,
+        deadline: Instant,
+    ) -> Result<Option<SemaphorePermit<'_>>, Unanswered> {
+        if plan.series().len() * query.sites.len() * query.dates.len() <= MANY_CELLS {
+            return Ok(None);
+        }
+        let turn = timeout_at(deadline, self.planning.acquire()).await;
+        let turn = turn.map_err(|_| Unanswered::NoRoom)?;
+        let turn = turn.map_err(|error| Arc::new(UpstreamError::Internal(error.to_string())))?;
+        Ok(Some(turn))
     }
 
     /// The rendered answer to a question, if one is kept and all its figures are within their TTL at `now`.
