@@ -29,7 +29,7 @@ pub(super) struct Row<'de> {
     pub(super) values: Values,
 }
 
-/// Bytes of one row: an honest one has some hundreds.
+/// Bytes of one row: an honest one has some hundreds, and a name of a megabyte that comes twice is cut rather than refused.
 const MAX_ROW: usize = 8 << 20;
 
 /// The rows that were read.
