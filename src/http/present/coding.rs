@@ -111,7 +111,8 @@ pub fn encode(coding: Coding, plain: &Bytes) -> Bytes {
         return plain.clone();
     };
     encoder.write(plain);
-    encoder.finish().into()
+    // What is kept is weighed by its length, so it must not hold room to grow.
+    encoder.finish().into_boxed_slice().into()
 }
 
 /// A body on its way into a coding.
@@ -239,6 +240,19 @@ mod tests {
             let encoded = encode(coding, &plain);
 
             assert_eq!(decoded(coding, &encoded), plain, "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_holds_no_more_than_its_length() {
+        // Hardly compressible, so that it takes several pieces of memory on the way.
+        let figures = (0..20_000_u64).map(|row| row.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let plain: Bytes = figures.flat_map(u64::to_le_bytes).collect();
+
+        for coding in [Coding::Zstd, Coding::Brotli, Coding::Gzip] {
+            let held = Vec::from(encode(coding, &plain));
+
+            assert_eq!(held.capacity(), held.len(), "{coding:?}");
         }
     }
 }
