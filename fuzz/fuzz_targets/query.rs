@@ -22,6 +22,7 @@ fn settings(customers: &[CustomerId]) -> Settings {
         max_rows: 200_000,
         request_timeout: Duration::from_secs(60),
         max_in_flight: 1024,
+        dwell_time_unit: None,
         separate_admin: false,
     }
 }
