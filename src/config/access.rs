@@ -1,6 +1,5 @@
 //! Who may call: `auth`, `[[clients]]` and `[cors]`.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -8,34 +7,42 @@ use std::time::Duration;
 use http::HeaderValue;
 use url::Url;
 
-use super::Purpose;
+use toml::Value;
+
 use super::error::{Origin, Problem, Problems};
+use super::key::{Key, keys};
 use super::reader::Reader;
+use super::show::Shown;
 use super::value::{self, Raw};
+use super::{Purpose, keys, show};
 use crate::domain::site::{CustomerId, SiteId};
 use crate::http::{Auth, Client, RateLimit};
+
+keys! { CLIENT:
+    NAME: String = "name", name, show::text;
+    KEY_SHA256: Vec<[u8; 32]> = "key_sha256", |raw| hashes(raw, Ok), show_hashes;
+    CUSTOMER_IDS: BTreeSet<CustomerId> = "customer_ids", super::upstream::customer_ids, show::ids;
+    SITE_IDS: BTreeSet<SiteId> = "site_ids", site_ids, show::ids;
+    RATE_LIMIT: RateLimit = "rate_limit", rate_limit, show_rate;
+    ADMIN: bool = "admin" or "false", value::boolean, show::boolean;
+}
 
 /// SHA-256 of nothing: what a script makes of an unset variable.
 const SHA256_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// Who may call; a demo is open unless it is said otherwise.
+/// Who may call, and what the clients' entries came to; a demo is open unless it is said otherwise.
 pub(super) fn auth(
     reader: &mut Reader<'_>,
     purpose: Purpose<'_>,
     customers: &[CustomerId],
-) -> Auth {
-    let required = match purpose {
-        Purpose::Serve => true,
+) -> (Auth, Vec<Shown>) {
+    let required = reader.right_or(&keys::AUTH, || match purpose {
+        Purpose::Serve => keys::AUTH.default_value(),
         Purpose::Demo { .. } => false,
-    };
-    let required = reader.right_or("auth", required, |raw| match raw.text()? {
-        "required" => Ok(true),
-        "disabled" => Ok(false),
-        text => Err(Problem::echo(text, "\"required\" or \"disabled\"")),
     });
-    let clients = clients(reader, customers);
+    let (clients, shown) = clients(reader, customers);
     if required == Some(false) {
-        return Auth::Disabled;
+        return (Auth::Disabled, Vec::new());
     }
     if required == Some(true) && !reader.is_set("clients") {
         // Of what is not there, it can't be said where it was written; a file that can't be read may hold it.
@@ -47,7 +54,22 @@ pub(super) fn auth(
             Origin::Nowhere,
         );
     }
-    Auth::Required(clients)
+    (Auth::Required(clients), shown)
+}
+
+/// Whether callers need a key.
+pub(super) fn required(raw: Raw<'_>) -> Result<bool, Problem> {
+    match raw.text()? {
+        "required" => Ok(true),
+        "disabled" => Ok(false),
+        text => Err(Problem::echo(text, "\"required\" or \"disabled\"")),
+    }
+}
+
+/// The opposite of [`required()`].
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as every key is shown")]
+pub(super) fn show_required(required: &bool) -> Value {
+    show::text(&if *required { "required" } else { "disabled" })
 }
 
 /// What no two clients may share: noted of each client, whatever else is wrong with it.
@@ -58,16 +80,16 @@ struct Taken {
     keys: BTreeMap<[u8; 32], usize>,
 }
 
-fn clients(reader: &mut Reader<'_>, customers: &[CustomerId]) -> Vec<Client> {
+fn clients(reader: &mut Reader<'_>, customers: &[CustomerId]) -> (Vec<Client>, Vec<Shown>) {
     let mut clients = Vec::new();
     let mut taken = Taken::default();
-    let entries = reader.entries("clients", |index, entry| {
+    let shown = reader.entries("clients", CLIENT, |index, entry| {
         clients.extend(client(entry, index, customers, &mut taken));
     });
-    if entries == Some(0) {
+    if shown.as_ref().is_some_and(Vec::is_empty) {
         reader.fault("clients", "is an empty list; leave it out, or add a client");
     }
-    clients
+    (clients, shown.unwrap_or_default())
 }
 
 fn client(
@@ -76,25 +98,29 @@ fn client(
     customers: &[CustomerId],
     taken: &mut Taken,
 ) -> Option<Client> {
-    let name = entry.required(
-        "name",
-        "is missing: a unique name, for logs and metrics",
-        |raw| {
-            let name = client_name(raw.text()?)?;
-            if taken.names.insert(name.to_owned()) {
-                Ok(name.to_owned())
-            } else {
-                let problem = format!("{name:?} is the name of another client too");
-                Err(Problem::new(problem))
-            }
-        },
-    );
-    let key_sha256 = entry.required(
-        "key_sha256",
+    entry.require(&NAME, "is missing: a unique name, for logs and metrics");
+    let name = entry.read_as(&NAME, |raw| {
+        let name = name(raw)?;
+        if taken.names.insert(name.clone()) {
+            Ok(name)
+        } else {
+            Err(Problem::new(format!("{name:?} is the name of another client too")).into())
+        }
+    });
+    entry.require(
+        &KEY_SHA256,
         "is missing: the SHA-256 of the client's key as 64 hex digits, or a list of them; `pitaya key` makes one",
-        |raw| key_hashes(raw, index, &mut taken.keys),
     );
-    let customer_ids = entry.optional("customer_ids", |raw| {
+    let key_sha256 = entry.read_as(&KEY_SHA256, |raw| {
+        hashes(raw, |hash| match taken.keys.insert(hash, index) {
+            None => Ok(hash),
+            Some(owner) if owner == index => Err(Problem::new("lists a hash twice")),
+            Some(owner) => Err(Problem::new(format!(
+                "holds a key of clients[{owner}] too; give each its own"
+            ))),
+        })
+    });
+    let customer_ids = entry.read_as(&CUSTOMER_IDS, |raw| {
         value::ids(raw, |number| {
             let id = value::id(number, CustomerId::new)?;
             // Where the customers themselves are wrong, that is said once.
@@ -105,11 +131,9 @@ fn client(
             }
         })
     });
-    let site_ids = entry.optional("site_ids", |raw| {
-        value::ids(raw, |number| value::id(number, SiteId::new))
-    });
-    let rate_limit = entry.optional("rate_limit", rate_limit);
-    let admin = entry.or("admin", false, value::boolean);
+    let site_ids = entry.optional(&SITE_IDS);
+    let rate_limit = entry.optional(&RATE_LIMIT);
+    let admin = entry.value(&ADMIN);
     Some(Client {
         name: name?,
         key_sha256: key_sha256?,
@@ -118,6 +142,10 @@ fn client(
         rate_limit,
         admin,
     })
+}
+
+fn name(raw: Raw<'_>) -> Result<String, Problem> {
+    client_name(raw.text()?).map(str::to_owned)
 }
 
 /// A client's name: 1 to 64 printable characters.
@@ -132,13 +160,12 @@ pub(super) fn client_name(text: &str) -> Result<&str, Problem> {
     Ok(text)
 }
 
-/// The keys of the client at `index`, none of which may be among the `taken`, to which they are added.
+/// The hashes of a client's keys, each of which `check` takes.
 ///
 /// The text is never repeated in a message: it may be a key that was not hashed.
-fn key_hashes(
+fn hashes(
     raw: Raw<'_>,
-    index: usize,
-    taken: &mut BTreeMap<[u8; 32], usize>,
+    mut check: impl FnMut([u8; 32]) -> Result<[u8; 32], Problem>,
 ) -> Result<Vec<[u8; 32]>, Problems> {
     let hashes = value::every(raw, |item| {
         let text = item.text()?;
@@ -149,24 +176,29 @@ fn key_hashes(
         if text.eq_ignore_ascii_case(SHA256_OF_NOTHING) {
             return Err(Problem::new("is the hash of an empty key"));
         }
-        match taken.entry(hash) {
-            Entry::Vacant(free) => {
-                free.insert(index);
-                Ok(hash)
-            }
-            Entry::Occupied(owner) if *owner.get() == index => {
-                Err(Problem::new("lists a hash twice"))
-            }
-            Entry::Occupied(owner) => Err(Problem::new(format!(
-                "holds a key of clients[{}] too; give each its own",
-                owner.get()
-            ))),
-        }
+        check(hash)
     })?;
     if hashes.is_empty() {
         return Err(Problem::new("is an empty list; a client needs a key").into());
     }
     Ok(hashes)
+}
+
+fn show_hashes(hashes: &[[u8; 32]]) -> Value {
+    hashes.iter().map(hex::encode).collect::<Vec<_>>().into()
+}
+
+fn site_ids(raw: Raw<'_>) -> Result<BTreeSet<SiteId>, Problems> {
+    value::ids(raw, |number| value::id(number, SiteId::new))
+}
+
+fn show_rate(rate: &RateLimit) -> Value {
+    let unit = match rate.period.as_secs() {
+        1 => "s",
+        60 => "m",
+        _ => "h",
+    };
+    show::text(&format_args!("{}/{unit}", rate.requests))
 }
 
 fn rate_limit(raw: Raw<'_>) -> Result<RateLimit, Problem> {
@@ -186,10 +218,14 @@ fn rate_limit(raw: Raw<'_>) -> Result<RateLimit, Problem> {
 }
 
 /// The origins that browsers may call from, exactly as they send them (RFC 6454, section 6.2).
-pub(super) fn allowed_origins(reader: &mut Reader<'_>) -> Vec<HeaderValue> {
-    reader.or("cors.allowed_origins", Vec::new(), |raw| {
-        value::every(raw, origin)
-    })
+pub(super) fn origins(raw: Raw<'_>) -> Result<Vec<HeaderValue>, Problems> {
+    value::every(raw, origin)
+}
+
+/// The opposite of [`origins()`].
+pub(super) fn show_origins(origins: &[HeaderValue]) -> Value {
+    let text = |origin: &HeaderValue| String::from_utf8_lossy(origin.as_bytes()).into_owned();
+    origins.iter().map(text).collect::<Vec<_>>().into()
 }
 
 fn origin(raw: Raw<'_>) -> Result<HeaderValue, Problem> {

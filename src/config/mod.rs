@@ -4,15 +4,17 @@
 //! key with a small typed reader over [`toml`], because a user with three mistakes should see three lines at once; the
 //! configuration crates stop at the first one, and turn the text of a secret like `007` into a number on its way.
 //!
-//! The defaults stand beside the keys that they are for, in the file of each table; `pitaya.example.toml` shows all of them.
+//! Every key stands in one table, [`keys`], with its default: it is read by that, and shown by `check-config`.
 
 mod access;
 mod environment;
 mod error;
 mod file;
+mod key;
+mod keys;
 mod reader;
-mod render;
 mod secret;
+mod show;
 mod sites;
 mod suggest;
 mod upstream;
@@ -27,14 +29,13 @@ pub use error::ConfigErrors;
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use bytesize::ByteSize;
 use toml::Table;
 
 use self::environment::{LOG_FILTER, OTLP_ENDPOINT};
 use self::error::{ConfigError, Problem};
 use self::reader::Reader;
+use self::show::{Resolved, Shown};
 use self::value::Raw;
 use crate::domain::bucket::VendorBucket;
 use crate::domain::directory::SiteDirectory;
@@ -42,22 +43,6 @@ use crate::domain::freshness::Policy;
 use crate::domain::site::CustomerId;
 use crate::telemetry::{self, Filter, Format};
 use crate::{http, upstream as vendor};
-
-const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
-const CACHE_MAX_BYTES: ByteSize = ByteSize::mib(512);
-const OPEN_TTL: Duration = Duration::from_mins(1);
-const SETTLING_TTL: Duration = Duration::from_mins(15);
-const SETTLE_AFTER: Duration = Duration::from_hours(48);
-const FINAL_TTL: Duration = Duration::from_hours(30 * 24);
-const STALE_WHILE_REVALIDATE: Duration = Duration::from_mins(5);
-const STALE_IF_ERROR: Duration = Duration::from_hours(24);
-const HTTP_MAX_AGE: Duration = Duration::from_mins(1);
-const MAX_SITES: usize = 200;
-const MAX_DAYS: usize = 366;
-const MAX_ROWS: usize = 200_000;
-const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
-const MAX_IN_FLIGHT: usize = 1024;
-const MAX_QUEUED_CELLS: usize = 500_000;
 
 /// The whole configuration, checked: what each part is told.
 #[derive(Clone, Debug)]
@@ -82,6 +67,8 @@ pub struct Config {
     pub directory: SiteDirectory,
     /// Logs and traces.
     pub log: telemetry::Settings,
+    /// What the keys came to.
+    resolved: Resolved,
 }
 
 /// What a configuration is loaded for.
@@ -105,18 +92,19 @@ impl Config {
         purpose: Purpose<'_>,
     ) -> Result<Self, ConfigErrors> {
         let (file, table, unread) = layers(path, environment);
-        let mut reader = Reader::new(&table, file.as_deref(), environment);
-        let config = read(&mut reader, purpose);
-        let mut errors = reader.finish();
+        let mut reader = Reader::new(&table, file.as_deref(), environment, known());
+        let mut config = read(&mut reader, purpose);
+        let (shown, mut errors) = reader.finish();
         if let Some(error) = unread {
             // What the file would have said is not known, so only the variables' own faults are told beside it.
             errors.retain(ConfigError::is_of_environment);
             errors.insert(0, error);
         }
-        match config {
-            Some(config) if errors.is_empty() => Ok(config),
-            _ => Err(ConfigErrors(errors)),
+        if !errors.is_empty() {
+            return Err(ConfigErrors(errors));
         }
+        config.resolved.keys = shown;
+        Ok(config)
     }
 
     /// Where a running service answers for its health, as seen from its own machine. Reads the two addresses alone, so that it works
@@ -129,7 +117,7 @@ impl Config {
         if let Some(error) = unread {
             return Err(ConfigErrors(vec![error]));
         }
-        let mut reader = Reader::new(&table, file.as_deref(), environment);
+        let mut reader = Reader::new(&table, file.as_deref(), environment, known());
         let (listen, admin_listen) = addresses(&mut reader);
         let errors = reader.into_errors();
         if errors.is_empty() {
@@ -185,55 +173,54 @@ fn layers(
     }
 }
 
-fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Option<Config> {
+/// The names of all keys outside the entries of lists.
+fn known() -> Vec<&'static str> {
+    keys::ALL.iter().copied().chain(keys::LISTS).collect()
+}
+
+fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Config {
     let (listen, admin_listen) = addresses(reader);
     let customers = upstream::customers(reader, purpose);
-    let directory = sites::directory(reader, &customers);
-    let request_timeout = reader.or("limits.request_timeout", REQUEST_TIMEOUT, value::timeout);
+    let (directory, sites) = sites::directory(reader, &customers);
+    let request_timeout = reader.value(&keys::REQUEST_TIMEOUT);
     let upstream = upstream::settings(reader, purpose, request_timeout);
-    let base_bucket = reader.optional("upstream.base_bucket", value::vendor_bucket);
-    let cache_max_bytes = reader.or("cache.max_bytes", CACHE_MAX_BYTES.as_u64(), value::size);
-    let freshness = freshness(reader);
-    let max_queued_cells = reader.or(
-        "limits.max_queued_cells",
-        MAX_QUEUED_CELLS,
-        value::count(100_000_000),
-    );
+    let (auth, clients) = access::auth(reader, purpose, &customers);
     let http = http::Settings {
-        auth: access::auth(reader, purpose, &customers),
+        auth,
         customers,
-        allowed_origins: access::allowed_origins(reader),
-        http_max_age: reader.or("cache.http_max_age", HTTP_MAX_AGE, value::duration),
-        max_sites: reader.or("limits.max_sites", MAX_SITES, value::count(100_000)),
-        max_days: reader.or("limits.max_days", MAX_DAYS, value::count(36_600)),
-        max_rows: reader.or("limits.max_rows", MAX_ROWS, value::count(100_000_000)),
+        allowed_origins: reader.value(&keys::ALLOWED_ORIGINS),
+        http_max_age: reader.value(&keys::HTTP_MAX_AGE),
+        max_sites: reader.value(&keys::MAX_SITES),
+        max_days: reader.value(&keys::MAX_DAYS),
+        max_rows: reader.value(&keys::MAX_ROWS),
         request_timeout,
-        max_in_flight: reader.or(
-            "limits.max_in_flight",
-            MAX_IN_FLIGHT,
-            value::count(1_000_000),
-        ),
-        dwell_time_unit: reader.optional("dwell_time_unit", value::word),
+        max_in_flight: reader.value(&keys::MAX_IN_FLIGHT),
+        dwell_time_unit: reader.optional(&keys::DWELL_TIME_UNIT),
         separate_admin: admin_listen.is_some(),
     };
-    let log = log(reader);
-    Some(Config {
+    Config {
         listen,
         admin_listen,
-        max_queued_cells,
-        base_bucket: base_bucket.or_else(|| VendorBucket::from_minutes(15))?,
-        cache_max_bytes,
-        freshness,
-        upstream: upstream?,
+        max_queued_cells: reader.value(&keys::MAX_QUEUED_CELLS),
+        base_bucket: reader.value(&keys::BASE_BUCKET),
+        cache_max_bytes: reader.value(&keys::CACHE_MAX_BYTES),
+        freshness: freshness(reader),
+        upstream,
         http,
         directory,
-        log,
-    })
+        log: log(reader),
+        resolved: Resolved {
+            keys: Shown::new(),
+            clients,
+            sites,
+        },
+    }
 }
 
 fn addresses(reader: &mut Reader<'_>) -> (SocketAddr, Option<SocketAddr>) {
-    let listen = reader.right_or("listen", LISTEN, value::address);
-    let admin_listen = reader.optional("admin_listen", value::address);
+    let default = || keys::LISTEN.default_value();
+    let listen = reader.right_or(&keys::LISTEN, default);
+    let admin_listen = reader.optional(&keys::ADMIN_LISTEN);
     // Port 0 is a free port, another one each time.
     if admin_listen.is_some_and(|address| address.port() != 0) && admin_listen == listen {
         reader.fault(
@@ -241,55 +228,37 @@ fn addresses(reader: &mut Reader<'_>) -> (SocketAddr, Option<SocketAddr>) {
             "is the same address as listen; leave it out to serve both there",
         );
     }
-    (listen.unwrap_or(LISTEN), admin_listen)
+    (listen.unwrap_or_else(default), admin_listen)
 }
 
 fn freshness(reader: &mut Reader<'_>) -> Policy {
-    let mut ttl = |key: &str, default| reader.or(key, default, value::duration);
     Policy {
-        open_ttl: ttl("cache.open_ttl", OPEN_TTL),
-        settling_ttl: ttl("cache.settling_ttl", SETTLING_TTL),
-        settle_after: ttl("cache.settle_after", SETTLE_AFTER),
-        final_ttl: ttl("cache.final_ttl", FINAL_TTL),
-        stale_while_revalidate: ttl("cache.stale_while_revalidate", STALE_WHILE_REVALIDATE),
-        stale_if_error: ttl("cache.stale_if_error", STALE_IF_ERROR),
+        open_ttl: reader.value(&keys::OPEN_TTL),
+        settling_ttl: reader.value(&keys::SETTLING_TTL),
+        settle_after: reader.value(&keys::SETTLE_AFTER),
+        final_ttl: reader.value(&keys::FINAL_TTL),
+        stale_while_revalidate: reader.value(&keys::STALE_WHILE_REVALIDATE),
+        stale_if_error: reader.value(&keys::STALE_IF_ERROR),
     }
 }
 
 fn log(reader: &mut Reader<'_>) -> telemetry::Settings {
-    let format = if std::io::stderr().is_terminal() {
-        Format::Pretty
-    } else {
-        Format::Json
-    };
-    let format = reader.or("log.format", format, |raw| match raw.text()? {
-        "json" => Ok(Format::Json),
-        "pretty" => Ok(Format::Pretty),
-        text => Err(Problem::echo(text, "\"json\" or \"pretty\"")),
-    });
-    let filter = match reader.variable(LOG_FILTER).map(filter) {
-        None => Filter::default(),
-        Some(Ok(filter)) => filter,
-        Some(Err(problem)) => {
-            reader.fault_of_variable(LOG_FILTER, problem);
-            Filter::default()
+    let format = reader.right_or(&keys::LOG_FORMAT, || {
+        if std::io::stderr().is_terminal() {
+            Format::Pretty
+        } else {
+            Format::Json
         }
-    };
-    let otlp_endpoint = reader.optional("telemetry.otlp_endpoint", value::collector);
-    let otlp_endpoint = otlp_endpoint.or_else(|| {
-        let raw = reader.variable(OTLP_ENDPOINT)?;
-        let endpoint = value::collector(raw);
-        endpoint
-            .map_err(|problems| {
-                for problem in problems {
-                    reader.fault_of_variable(OTLP_ENDPOINT, problem);
-                }
-            })
-            .ok()
+    });
+    let filter = reader.standard(LOG_FILTER, |raw| filter(raw).map_err(Into::into));
+    let otlp_endpoint = reader.optional(&keys::OTLP_ENDPOINT).or_else(|| {
+        let endpoint = reader.standard(OTLP_ENDPOINT, value::collector)?;
+        reader.show(&keys::OTLP_ENDPOINT, &endpoint);
+        Some(endpoint)
     });
     telemetry::Settings {
-        format,
-        filter,
+        format: format.unwrap_or(Format::Json),
+        filter: filter.unwrap_or_default(),
         otlp_endpoint,
     }
 }

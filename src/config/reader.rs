@@ -6,16 +6,17 @@ use toml::{Table, Value};
 
 use super::environment::{CONFIG_FILE, Environment, variable};
 use super::error::{ConfigError, Origin, Problem, Problems};
+use super::key::Key;
+use super::show::Shown;
 use super::suggest::nearest;
 use super::value::{self, Raw};
 
-/// Reads one table, by key: the configuration itself, or an entry of a list in it.
-///
-/// Every key that is asked for counts as known; [`Reader::finish`] reports what else was written.
+/// Reads one table by the keys that it may hold: the configuration itself, or an entry of a list in it.
 pub(super) struct Reader<'a> {
     table: &'a Table,
     scope: Scope<'a>,
-    asked: Vec<String>,
+    known: Vec<&'static str>,
+    shown: Shown,
     errors: Vec<ConfigError>,
 }
 
@@ -34,88 +35,99 @@ enum Scope<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of the whole configuration; `file` is where `table` comes from.
+    /// A reader of the whole configuration, which holds the keys `known`; `file` is where `table` comes from.
     pub(super) fn new(
         table: &'a Table,
         file: Option<&'a Path>,
         environment: &'a Environment,
+        known: Vec<&'static str>,
     ) -> Self {
-        let scope = Scope::Root { file, environment };
+        Self::of(table, Scope::Root { file, environment }, known)
+    }
+
+    fn of(table: &'a Table, scope: Scope<'a>, known: Vec<&'static str>) -> Self {
         Self {
             table,
             scope,
-            asked: Vec::new(),
+            known,
+            shown: Shown::new(),
             errors: Vec::new(),
         }
     }
 
+    /// The value of `key`, or its default where it is not set (or wrong, which is noted).
+    pub(super) fn value<T>(&mut self, key: &Key<T>) -> T {
+        self.right_or(key, || key.default_value())
+            .unwrap_or_else(|| key.default_value())
+    }
+
     /// The value of `key`, if it is set and right.
-    pub(super) fn optional<T, E: Into<Problems>>(
+    pub(super) fn optional<T>(&mut self, key: &Key<T>) -> Option<T> {
+        self.read_as(key, key.parse)
+    }
+
+    /// The value of `key` as `parse` reads it, which knows more than the key does, if it is set and right.
+    pub(super) fn read_as<T>(
         &mut self,
-        key: &str,
-        parse: impl FnOnce(Raw<'_>) -> Result<T, E>,
+        key: &Key<T>,
+        parse: impl FnOnce(Raw<'_>) -> Result<T, Problems>,
     ) -> Option<T> {
-        self.asked.push(key.to_owned());
-        let raw = self.in_environment(key).or_else(|| self.in_table(key))?;
+        let raw = self.written(key.name)?;
         match parse(raw) {
-            Ok(value) => Some(value),
+            Ok(value) => {
+                self.show(key, &value);
+                Some(value)
+            }
             Err(problems) => {
-                for problem in problems.into() {
-                    self.fault_in(key, problem, self.origin(raw));
+                for problem in problems {
+                    self.fault_in(key.name, problem, self.origin(raw));
                 }
                 None
             }
         }
     }
 
-    /// The value of `key`, or `default` where it is not set (or wrong, which is noted).
-    pub(super) fn or<T, E: Into<Problems>>(
-        &mut self,
-        key: &str,
-        default: T,
-        parse: impl FnOnce(Raw<'_>) -> Result<T, E>,
-    ) -> T {
-        self.optional(key, parse).unwrap_or(default)
-    }
-
     /// The value of `key`, or `default` where it is not set; `None` where it is wrong, which is noted. For values that others are
     /// compared with: a default that nobody chose would make a second fault of the first.
-    pub(super) fn right_or<T, E: Into<Problems>>(
-        &mut self,
-        key: &str,
-        default: T,
-        parse: impl FnOnce(Raw<'_>) -> Result<T, E>,
-    ) -> Option<T> {
-        if self.is_set(key) {
-            self.optional(key, parse)
-        } else {
-            self.ignore(key);
-            Some(default)
+    pub(super) fn right_or<T>(&mut self, key: &Key<T>, default: impl FnOnce() -> T) -> Option<T> {
+        if self.is_set(key.name) {
+            return self.optional(key);
+        }
+        let default = default();
+        self.show(key, &default);
+        Some(default)
+    }
+
+    /// Notes that `key` has to be set, as `missing` says, where it is not.
+    pub(super) fn require<T>(&mut self, key: &Key<T>, missing: &str) {
+        if !self.is_set(key.name) {
+            self.fault_in(key.name, Problem::new(missing), Origin::Nowhere);
         }
     }
 
-    /// The value of `key`; where it is not set, `missing` says what is needed.
-    pub(super) fn required<T, E: Into<Problems>>(
-        &mut self,
-        key: &str,
-        missing: &str,
-        parse: impl FnOnce(Raw<'_>) -> Result<T, E>,
-    ) -> Option<T> {
-        if !self.is_set(key) {
-            self.fault_in(key, Problem::new(missing), Origin::Nowhere);
-        }
-        self.optional(key, parse)
+    /// Shows `value` as what `key` has come to.
+    pub(super) fn show<T>(&mut self, key: &Key<T>, value: &T) {
+        self.shown.insert(key.name, (key.show)(value));
     }
 
-    /// Lets `read` read each entry of the list of tables `list`, and takes over what is wrong with it. How many there are, if it is set
-    /// and a list.
+    /// Lets `read` read each entry of the list of tables `list`, whose keys are `known`, and takes over what is wrong with it. What each
+    /// has come to, if the list is set and is one.
     pub(super) fn entries(
         &mut self,
         list: &'static str,
+        known: &[&'static str],
         mut read: impl FnMut(usize, &mut Reader<'_>),
-    ) -> Option<usize> {
-        let items = self.optional(list, |raw| raw.array(list))?;
-        let origin = &self.origin_of(list);
+    ) -> Option<Vec<Shown>> {
+        let raw = self.written(list)?;
+        let origin = &self.origin(raw);
+        let items = match raw.array(list) {
+            Ok(items) => items,
+            Err(problem) => {
+                self.fault_in(list, problem, origin.clone());
+                return None;
+            }
+        };
+        let mut shown = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             let Value::Table(table) = item else {
                 let problem = value::no_tables(list).of_item(index + 1);
@@ -127,21 +139,23 @@ impl<'a> Reader<'a> {
                 index,
                 origin,
             };
-            let mut reader = Reader {
-                table,
-                scope,
-                asked: Vec::new(),
-                errors: Vec::new(),
-            };
+            let mut reader = Reader::of(table, scope, known.to_vec());
             read(index, &mut reader);
-            self.errors.extend(reader.finish());
+            let (entry, errors) = reader.finish();
+            shown.push(entry);
+            self.errors.extend(errors);
         }
-        Some(items.len())
+        Some(shown)
     }
 
     /// Whether `key` is written anywhere.
     pub(super) fn is_set(&self, key: &str) -> bool {
-        self.in_environment(key).is_some() || self.in_table(key).is_some()
+        self.written(key).is_some()
+    }
+
+    /// What was written of `key`: a variable beats the file.
+    fn written(&self, key: &str) -> Option<Raw<'a>> {
+        self.in_environment(key).or_else(|| self.in_table(key))
     }
 
     /// Notes that `key` is wrong for a reason that lies in more than its own value.
@@ -150,31 +164,31 @@ impl<'a> Reader<'a> {
         self.fault_in(key, Problem::new(problem), origin);
     }
 
-    /// The keys that have been asked for.
-    #[cfg(test)]
-    pub(super) fn asked(&self) -> &[String] {
-        &self.asked
+    /// The value of the variable `name`, which other programs know too and which sets no key of ours, if it is set and right.
+    pub(super) fn standard<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(Raw<'_>) -> Result<T, Problems>,
+    ) -> Option<T> {
+        match parse(self.variable(name)?) {
+            Ok(value) => Some(value),
+            Err(problems) => {
+                let variable = || name.to_owned();
+                self.errors
+                    .extend(problems.into_iter().map(|problem| ConfigError::Variable {
+                        variable: variable(),
+                        problem,
+                    }));
+                None
+            }
+        }
     }
 
-    /// Takes `key` for known without reading it.
-    pub(super) fn ignore(&mut self, key: &str) {
-        self.asked.push(key.to_owned());
-    }
-
-    /// The variable `name`, which sets no key of ours.
-    pub(super) fn variable(&self, name: &str) -> Option<Raw<'a>> {
+    fn variable(&self, name: &str) -> Option<Raw<'a>> {
         match self.scope {
             Scope::Root { environment, .. } => environment.get(name),
             Scope::Entry { .. } => None,
         }
-    }
-
-    /// Notes that the variable `name`, which sets no key of ours, is wrong.
-    pub(super) fn fault_of_variable(&mut self, name: &str, problem: Problem) {
-        self.errors.push(ConfigError::Variable {
-            variable: name.to_owned(),
-            problem,
-        });
     }
 
     /// What is wrong with the values read so far.
@@ -182,11 +196,11 @@ impl<'a> Reader<'a> {
         self.errors
     }
 
-    /// Everything that is wrong, unknown keys and variables included.
-    pub(super) fn finish(mut self) -> Vec<ConfigError> {
+    /// What the keys have come to, and everything that is wrong, unknown keys and variables included.
+    pub(super) fn finish(mut self) -> (Shown, Vec<ConfigError>) {
         self.unknown_keys("", self.table);
         if let Scope::Root { environment, .. } = self.scope {
-            let known: Vec<String> = self.asked.iter().map(|key| variable(key)).collect();
+            let known: Vec<String> = self.known.iter().map(|key| variable(key)).collect();
             for name in environment.names() {
                 if name != CONFIG_FILE && !known.iter().any(|known| known == name) {
                     self.errors.push(ConfigError::UnknownVariable {
@@ -196,16 +210,17 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        self.errors
+        (self.shown, self.errors)
     }
 
-    /// The keys that have been asked for, and the tables that they stand in.
-    fn known(&self) -> Vec<String> {
-        let tables = self.asked.iter().flat_map(|key| {
+    /// The keys, and the tables that they stand in.
+    fn known_paths(&self) -> Vec<String> {
+        let tables = self.known.iter().flat_map(|key| {
             let ends = key.match_indices('.').map(|(end, _)| end);
             ends.map(|end| key[..end].to_owned())
         });
-        self.asked.iter().cloned().chain(tables).collect()
+        let keys = self.known.iter().map(|&key| key.to_owned());
+        keys.chain(tables).collect()
     }
 
     fn unknown_keys(&mut self, prefix: &str, table: &Table) {
@@ -213,10 +228,10 @@ impl<'a> Reader<'a> {
             // A quoted key may hold anything, line breaks too.
             let path = format!("{prefix}{}", key.escape_debug());
             let section = format!("{path}.");
-            if self.asked.contains(&path) {
+            if self.known.contains(&path.as_str()) {
                 continue;
             }
-            let is_section = self.asked.iter().any(|asked| asked.starts_with(&section));
+            let is_section = self.known.iter().any(|known| known.starts_with(&section));
             match value {
                 Value::Table(table) if is_section => self.unknown_keys(&section, table),
                 _ if is_section => {
@@ -225,7 +240,7 @@ impl<'a> Reader<'a> {
                 }
                 _ => self.errors.push(ConfigError::UnknownKey {
                     key: self.full(&path),
-                    suggestion: nearest(&path, &self.known()),
+                    suggestion: nearest(&path, &self.known_paths()),
                     origin: self.origin(Raw::Toml(value)),
                 }),
             }
@@ -261,8 +276,7 @@ impl<'a> Reader<'a> {
 
     /// Where the value of `key` was written.
     fn origin_of(&self, key: &str) -> Origin {
-        self.in_environment(key)
-            .or_else(|| self.in_table(key))
+        self.written(key)
             .map_or(Origin::Nowhere, |raw| self.origin(raw))
     }
 

@@ -2,55 +2,61 @@
 
 use secrecy::SecretString;
 
-use super::error::{Origin, Problem};
+use super::error::Problem;
+use super::key::Key;
 use super::reader::Reader;
 use super::value::Raw;
 
-/// The secret `key`, or what the file holds that `key_file` names. Variables beat the file as a whole: a variable of either form
+/// The secret `key`, or what the file holds that `file` names. Variables beat the file as a whole: a variable of either form
 /// sets aside what the configuration file says in either form. No message ever repeats what was written, not even as a path,
 /// since a secret may have been put in the wrong place.
-pub(super) fn read(reader: &mut Reader<'_>, key: &str) -> Option<SecretString> {
-    let file_key = format!("{key}_file");
-    reader.ignore(key);
-    reader.ignore(&file_key);
-    let environment = (reader.in_environment(key), reader.in_environment(&file_key));
-    let table = || (reader.in_table(key), reader.in_table(&file_key));
-    let (value, file) = if environment == (None, None) {
-        table()
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    key: &Key<SecretString>,
+    file: &Key<SecretString>,
+) -> Option<SecretString> {
+    let environment = (
+        reader.in_environment(key.name),
+        reader.in_environment(file.name),
+    );
+    let written = if environment == (None, None) {
+        (reader.in_table(key.name), reader.in_table(file.name))
     } else {
         environment
     };
-    let (named, raw, secret) = match (value, file) {
+    let (named, raw, secret) = match written {
         (None, None) => return None,
         (Some(raw), Some(_)) => {
             let problem = Problem::new(format!(
-                "given both itself and as {file_key}; leave one out"
+                "given both itself and as {}; leave one out",
+                file.name
             ));
-            (key, raw, Err(problem))
+            (key, raw, Err(problem.into()))
         }
-        (Some(raw), None) => (key, raw, value_of(raw)),
-        (None, Some(raw)) => (file_key.as_str(), raw, content_of(raw)),
+        (Some(raw), None) => (key, raw, (key.parse)(raw)),
+        (None, Some(raw)) => (file, raw, (file.parse)(raw)),
     };
     match secret {
-        Ok(secret) => Some(secret),
-        Err(problem) => {
-            let origin: Origin = reader.origin(raw);
-            reader.fault_in(named, problem, origin);
+        Ok(secret) => {
+            reader.show(key, &secret);
+            Some(secret)
+        }
+        Err(problems) => {
+            for problem in problems {
+                reader.fault_in(named.name, problem, reader.origin(raw));
+            }
             None
         }
     }
 }
 
-/// Whether `key` is given in either form.
-pub(super) fn is_set(reader: &Reader<'_>, key: &str) -> bool {
-    reader.is_set(key) || reader.is_set(&format!("{key}_file"))
-}
-
-fn value_of(raw: Raw<'_>) -> Result<SecretString, Problem> {
+/// A secret that was written itself.
+pub(super) fn written(raw: Raw<'_>) -> Result<SecretString, Problem> {
     checked(raw.text()?)
 }
 
-fn content_of(raw: Raw<'_>) -> Result<SecretString, Problem> {
+/// A secret in the file that was written.
+pub(super) fn in_file(raw: Raw<'_>) -> Result<SecretString, Problem> {
     let content = std::fs::read_to_string(super::value::path(raw)?)
         .map_err(|error| Problem::new(format!("the file cannot be read: {error}")))?;
     // Editors and `echo` end a file with a line break that is no part of the secret.

@@ -1,6 +1,8 @@
 //! The configuration as a whole: layers, defaults, and every fault at once.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
@@ -14,6 +16,7 @@ const MINIMAL: [(&str, &str); 3] = [
     ("PITAYA_AUTH", "disabled"),
 ];
 const EXAMPLE: &str = include_str!("../../pitaya.example.toml");
+const README: &str = include_str!("../../README.md");
 
 /// A configuration file in a folder of its own, and variables.
 struct Setup {
@@ -110,20 +113,84 @@ fn the_example_holds_every_key_with_its_default() {
     let whole = setup.file(&everything).config();
 
     assert_eq!(plain.to_string(), Setup::minimal().config().to_string());
-    let environment = Environment::default();
-    let table = Table::new();
-    let mut reader = Reader::new(&table, None, &environment);
-    read(&mut reader, Purpose::Serve);
-    for key in reader.asked() {
+    let lists = keys::LISTS.map(|list| format!("[[{list}]]"));
+    let entries = access::CLIENT.iter().chain(sites::SITE);
+    for key in keys::ALL.iter().chain(entries) {
         let last = key.rsplit('.').next().unwrap();
-        let lists = format!("[[{last}]]");
-        let found = |line: &str| {
-            let line = line.trim_start_matches('#');
-            line.starts_with(&format!("{last} = ")) || line == lists
-        };
-        assert!(EXAMPLE.lines().any(found), "{key} is not in the example");
+        assert!(
+            example_has(&format!("{last} = ")),
+            "{key} is not in the example"
+        );
+    }
+    for list in lists {
+        assert!(example_has(&list), "{list} is not in the example");
     }
     assert!(whole.to_string().contains("name = \"dashboard\""));
+}
+
+fn example_has(start: &str) -> bool {
+    let mut lines = EXAMPLE.lines().map(|line| line.trim_start_matches('#'));
+    lines.any(|line| line.starts_with(start))
+}
+
+#[test]
+fn every_key_is_read_and_shown_but_those_without_a_value() {
+    let config = Setup::minimal()
+        .set("PITAYA_ADMIN_LISTEN", "127.0.0.1:1")
+        .set("PITAYA_TIMEZONE", "UTC")
+        .set("PITAYA_DWELL_TIME_UNIT", "seconds")
+        .set("PITAYA_UPSTREAM__ID_TOKEN", "x")
+        .set("PITAYA_TELEMETRY__OTLP_ENDPOINT", "http://localhost:4318");
+    let store = config.folder.path().join("tokens").display().to_string();
+    let config = config.set("PITAYA_UPSTREAM__TOKEN_STORE", &store).config();
+
+    let shown: BTreeSet<_> = config.resolved.keys.keys().copied().collect();
+
+    let all = keys::ALL.iter().copied();
+    // A secret is shown once, in whichever form it was given.
+    let expected: BTreeSet<_> = all.filter(|key| !key.ends_with("_token_file")).collect();
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn the_readme_tells_every_key_and_its_default() {
+    let defaults = Setup::minimal().config().resolved.keys;
+    let no_default = [
+        "auth",
+        "upstream.customer_ids",
+        "upstream.refresh_token",
+        "upstream.id_token",
+        "log.format",
+    ];
+    let rows = README.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| `")?.split(" | ");
+        Some((cells.next()?.trim_end_matches('`'), cells.next()?))
+    });
+    let mut told = BTreeSet::new();
+    for (names, values) in rows {
+        let names: Vec<&str> = names.split("`, `").collect();
+        let values: Vec<&str> = values
+            .split(", ")
+            .map(|value| value.trim_matches('`'))
+            .collect();
+        for (position, name) in names.iter().enumerate() {
+            let Some(known) = keys::ALL.iter().find(|key| *key == name) else {
+                continue;
+            };
+            told.insert(*known);
+            if no_default.contains(known) || values == ["the vendor's"] {
+                continue;
+            }
+            let expected = defaults.get(known).map_or("unset".to_owned(), |value| {
+                value.as_str().map_or(value.to_string(), str::to_owned)
+            });
+            let value = values.get(position).or(values.first()).unwrap();
+            assert_eq!(*value, expected, "the default of {known} in the README");
+        }
+    }
+
+    let all = keys::ALL.iter().filter(|key| !key.ends_with("_token_file"));
+    assert_eq!(told, all.copied().collect());
 }
 
 #[test]

@@ -14,6 +14,7 @@ use url::{Host, Url};
 
 use super::error::{Problem, Problems};
 use crate::domain::bucket::{Bucket, VendorBucket};
+use crate::telemetry::Format;
 
 /// Longer than any span that makes sense here, and short enough that no arithmetic on times overflows.
 const LONGEST: Duration = Duration::from_hours(24 * 3650);
@@ -190,6 +191,15 @@ pub(super) fn path(raw: Raw<'_>) -> Result<PathBuf, Problem> {
     match raw.text()? {
         "" => Err(Problem::new("is empty; name a file, or leave the key out")),
         text => Ok(PathBuf::from(text)),
+    }
+}
+
+/// The form of log lines.
+pub(super) fn log_format(raw: Raw<'_>) -> Result<Format, Problem> {
+    match raw.text()? {
+        "json" => Ok(Format::Json),
+        "pretty" => Ok(Format::Pretty),
+        text => Err(Problem::echo(text, "\"json\" or \"pretty\"")),
     }
 }
 

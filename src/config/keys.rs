@@ -1,0 +1,74 @@
+//! The table of keys: everything that can be set outside the lists of clients and sites, in the order in which it is shown.
+//!
+//! `check-config` prints from it, and the tests hold `pitaya.example.toml` and the README's table against it.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use jiff::tz::TimeZone;
+use secrecy::SecretString;
+use url::Url;
+
+use super::key::{Key, keys};
+use super::{access, secret, show, upstream, value};
+use crate::domain::bucket::VendorBucket;
+use crate::domain::site::CustomerId;
+use crate::telemetry::Format;
+
+keys! { ALL:
+    LISTEN: SocketAddr = "listen" or "\"127.0.0.1:8080\"", value::address, show::text;
+    ADMIN_LISTEN: SocketAddr = "admin_listen", value::address, show::text;
+    TIMEZONE: TimeZone = "timezone", value::zone, show::zone;
+    DWELL_TIME_UNIT: Arc<str> = "dwell_time_unit", value::word, show::text;
+    /// Whether callers need a key. A demo is open unless it is said otherwise.
+    AUTH: bool = "auth" or "\"required\"", access::required, access::show_required;
+
+    BASE_URL: Url = "upstream.base_url" or "\"https://api-external.dragonfruit.ai\"", value::vendor_base_url, show::url;
+    TOKEN_URL: Url = "upstream.token_url" or "\"https://df-services.dragonfruit.ai/get_new_tokens\"", value::vendor_url, show::url;
+    CUSTOMER_IDS: BTreeSet<CustomerId> = "upstream.customer_ids", upstream::customer_ids, show::ids;
+    REFRESH_TOKEN: SecretString = "upstream.refresh_token", secret::written, show::redacted;
+    REFRESH_TOKEN_FILE: SecretString = "upstream.refresh_token_file", secret::in_file, show::redacted;
+    ID_TOKEN: SecretString = "upstream.id_token", secret::written, show::redacted;
+    ID_TOKEN_FILE: SecretString = "upstream.id_token_file", secret::in_file, show::redacted;
+    TOKEN_STORE: PathBuf = "upstream.token_store", value::path, show::path;
+    SEND_TOKEN_ON_REFRESH: bool = "upstream.send_token_on_refresh" or "false", value::boolean, show::boolean;
+    TOKEN_LIFETIME: Duration = "upstream.token_lifetime" or "\"30m\"", value::timeout, show::duration;
+    TIMEOUT: Duration = "upstream.timeout" or "\"30s\"", value::timeout, show::duration;
+    CONNECT_TIMEOUT: Duration = "upstream.connect_timeout" or "\"5s\"", value::timeout, show::duration;
+    MAX_ATTEMPTS: u32 = "upstream.max_attempts" or "3", value::count(100), show::number;
+    MAX_CONCURRENCY: usize = "upstream.max_concurrency" or "8", value::count(10_000), show::number;
+    MAX_SITES_PER_REQUEST: usize = "upstream.max_sites_per_request" or "50", value::count(100_000), show::number;
+    MAX_DAYS_PER_REQUEST: usize = "upstream.max_days_per_request" or "31", value::count(36_600), show::number;
+    MAX_RESPONSE_BYTES: u64 = "upstream.max_response_bytes" or "\"256MiB\"", value::size, show::size;
+    BASE_BUCKET: VendorBucket = "upstream.base_bucket" or "\"15m\"", value::vendor_bucket, show::vendor_bucket;
+
+    CACHE_MAX_BYTES: u64 = "cache.max_bytes" or "\"512MiB\"", value::size, show::size;
+    OPEN_TTL: Duration = "cache.open_ttl" or "\"60s\"", value::duration, show::duration;
+    SETTLING_TTL: Duration = "cache.settling_ttl" or "\"15m\"", value::duration, show::duration;
+    SETTLE_AFTER: Duration = "cache.settle_after" or "\"48h\"", value::duration, show::duration;
+    FINAL_TTL: Duration = "cache.final_ttl" or "\"30d\"", value::duration, show::duration;
+    STALE_WHILE_REVALIDATE: Duration = "cache.stale_while_revalidate" or "\"5m\"", value::duration, show::duration;
+    STALE_IF_ERROR: Duration = "cache.stale_if_error" or "\"24h\"", value::duration, show::duration;
+    HTTP_MAX_AGE: Duration = "cache.http_max_age" or "\"60s\"", value::duration, show::duration;
+
+    MAX_SITES: usize = "limits.max_sites" or "200", value::count(100_000), show::number;
+    MAX_DAYS: usize = "limits.max_days" or "366", value::count(36_600), show::number;
+    MAX_ROWS: usize = "limits.max_rows" or "200000", value::count(100_000_000), show::number;
+    REQUEST_TIMEOUT: Duration = "limits.request_timeout" or "\"60s\"", value::timeout, show::duration;
+    MAX_IN_FLIGHT: usize = "limits.max_in_flight" or "1024", value::count(1_000_000), show::number;
+    MAX_QUEUED_CELLS: usize = "limits.max_queued_cells" or "500000", value::count(100_000_000), show::number;
+
+    ALLOWED_ORIGINS: Vec<HeaderValue> = "cors.allowed_origins" or "[]", access::origins, access::show_origins;
+
+    /// Unset: pretty on a terminal, else JSON.
+    LOG_FORMAT: Format = "log.format", value::log_format, show::text;
+    /// Unset: what the standard variable says.
+    OTLP_ENDPOINT: Url = "telemetry.otlp_endpoint", value::collector, show::url;
+}
+
+/// The lists of tables, whose entries have keys of their own: [`access::CLIENT`] and [`super::sites::SITE`].
+pub(super) const LISTS: [&str; 2] = ["clients", "sites"];

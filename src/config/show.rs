@@ -1,0 +1,166 @@
+//! The resolved configuration as TOML, for `check-config`: itself a valid configuration, secrets aside.
+#![expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "every key is shown through a pointer to a function that takes a reference"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use secrecy::SecretString;
+use toml::Value;
+
+use super::{Config, access, keys, sites};
+use crate::domain::bucket::VendorBucket;
+
+/// What keys came to, by their names, each as an operator would write it.
+pub(super) type Shown = BTreeMap<&'static str, Value>;
+
+/// What the whole configuration came to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Resolved {
+    pub(super) keys: Shown,
+    pub(super) clients: Vec<Shown>,
+    pub(super) sites: Vec<Shown>,
+}
+
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut section = "";
+        for name in keys::ALL {
+            let Some(value) = self.resolved.keys.get(name) else {
+                continue;
+            };
+            let (table, key) = name.rsplit_once('.').unwrap_or(("", name));
+            if table != section {
+                writeln!(f, "\n[{table}]")?;
+                section = table;
+            }
+            writeln!(f, "{key} = {value}")?;
+            if *name == keys::LOG_FORMAT.name {
+                writeln!(f, "# filter (RUST_LOG): {}", self.log.filter)?;
+            }
+        }
+        let clients = ("clients", access::CLIENT, &self.resolved.clients);
+        let sites = ("sites", sites::SITE, &self.resolved.sites);
+        for (list, names, entries) in [clients, sites] {
+            for entry in entries {
+                writeln!(f, "\n[[{list}]]")?;
+                for name in names {
+                    if let Some(value) = entry.get(name) {
+                        writeln!(f, "{name} = {value}")?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn text(value: &impl fmt::Display) -> Value {
+    Value::String(value.to_string())
+}
+
+/// What stands in the place of a secret.
+pub(super) fn redacted(_: &SecretString) -> Value {
+    text(&"[redacted]")
+}
+
+pub(super) fn boolean(value: &bool) -> Value {
+    Value::Boolean(*value)
+}
+
+pub(super) fn number<T: Copy>(value: &T) -> Value
+where
+    i64: TryFrom<T>,
+{
+    let number = i64::try_from(*value).ok();
+    Value::Integer(number.expect("numbers of the configuration are bounded"))
+}
+
+pub(super) fn id<T: Copy + Into<u64>>(id: &T) -> Value {
+    number(&(*id).into())
+}
+
+pub(super) fn ids<T: Copy + Into<u64>>(ids: &BTreeSet<T>) -> Value {
+    Value::Array(ids.iter().map(self::id).collect())
+}
+
+pub(super) fn path(path: &Path) -> Value {
+    text(&path.display())
+}
+
+pub(super) fn zone(zone: &TimeZone) -> Value {
+    text(&zone.iana_name().expect("zones are read by their names"))
+}
+
+pub(super) fn vendor_bucket(bucket: &VendorBucket) -> Value {
+    text(&format_args!("{}m", bucket.minutes()))
+}
+
+/// A bare host goes without the slash that parsing adds.
+pub(super) fn url(url: &url::Url) -> Value {
+    let written = url.as_str();
+    text(&match (url.path(), url.query()) {
+        ("/", None) => written.strip_suffix('/').unwrap_or(written),
+        _ => written,
+    })
+}
+
+/// A duration in one unit where that is exact: `60s` rather than `1m`, `48h` rather than `2d`, as people write them.
+pub(super) fn duration(duration: &Duration) -> Value {
+    let seconds = duration.as_secs();
+    if duration.subsec_nanos() != 0 {
+        return text(&humantime::format_duration(*duration));
+    }
+    let units = [(86_400, 3, "d"), (3_600, 2, "h"), (60, 2, "m")];
+    let (unit, letter) = units
+        .iter()
+        .find(|(unit, at_least, _)| seconds.is_multiple_of(*unit) && seconds / unit >= *at_least)
+        .map_or((1, "s"), |(unit, _, letter)| (*unit, *letter));
+    text(&format_args!("{}{letter}", seconds / unit))
+}
+
+/// A number of bytes in the largest unit in which it is whole.
+pub(super) fn size(bytes: &u64) -> Value {
+    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB"), (0, "B")];
+    let whole = units
+        .iter()
+        .find(|(bits, _)| bytes.trailing_zeros() >= *bits);
+    let (bits, unit) = whole.expect("every number of bytes is whole in bytes");
+    text(&format_args!("{}{unit}", bytes >> bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::value::{self, Raw};
+
+    proptest! {
+        #[test]
+        fn durations_and_sizes_are_read_back_as_they_were(seconds in 0_u64..300_000_000, bytes in 1_u64..=1 << 50) {
+            let (span, size) = (duration(&Duration::from_secs(seconds)), size(&bytes));
+
+            prop_assert_eq!(value::duration(Raw::Toml(&span)).unwrap().as_secs(), seconds);
+            prop_assert_eq!(value::size(Raw::Toml(&size)).unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn durations_and_sizes_are_written_as_people_write_them() {
+        let span = |seconds| duration(&Duration::from_secs(seconds));
+
+        assert_eq!(span(60), "60s".into());
+        assert_eq!(span(900), "15m".into());
+        assert_eq!(span(48 * 3600), "48h".into());
+        assert_eq!(span(30 * 86_400), "30d".into());
+        assert_eq!(span(0), "0s".into());
+        assert_eq!(size(&(512 << 20)), "512MiB".into());
+        assert_eq!(size(&1000), "1000B".into());
+    }
+}
