@@ -1,7 +1,7 @@
 //! Pitaya: a caching and aggregating proxy for Dragonfruit's Traffic Analysis Metrics API.
 //!
 //! `ARCHITECTURE.md` is the map. The rooms in reading order: [`domain`], [`cache`], [`upstream`], [`service`], [`http`]; then what
-//! stands around them: [`config`], [`telemetry`], [`simulator`], [`app`].
+//! stands around them: [`config`], [`telemetry`], [`simulator`], [`app`]; `vendor` is what client and simulator say to each other.
 
 pub mod app;
 pub mod cache;
@@ -13,3 +13,4 @@ pub mod service;
 pub mod simulator;
 pub mod telemetry;
 pub mod upstream;
+mod vendor;

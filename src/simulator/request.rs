@@ -2,80 +2,14 @@
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::bucket::{DAY_MINUTES, VendorBucket};
 use crate::domain::cell::ReportRequest;
 use crate::domain::dates::{DateRange, parse_date};
 use crate::domain::metric::{MetricSet, VendorMetric};
 use crate::domain::site::{CustomerId, SiteId};
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body {
-    config: Config,
-}
-
-/// The `config` as it came, to be echoed; its fields are in the order in which the vendor writes them.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Config {
-    date_facet: DateFacet,
-    group_by_facet: GroupByFacet,
-    metrics_facet: MetricsFacet,
-    sites_facet: SitesFacet,
-    time_facet: TimeFacet,
-    version: String,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct DateFacet {
-    custom: Custom,
-    #[serde(rename = "dateRange")]
-    date_range: String,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct GroupByFacet {
-    #[serde(rename = "groupBys")]
-    group_bys: Vec<String>,
-    time: Unit,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Unit {
-    number: u16,
-    unit: String,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct MetricsFacet {
-    metrics: Vec<String>,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct SitesFacet {
-    site_ids: Vec<u64>,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct TimeFacet {
-    custom: Custom,
-    #[serde(rename = "timeOfDay")]
-    time_of_day: String,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Custom {
-    range: [String; 2],
-}
+use crate::vendor::{
+    Body, DateFacet, GroupByFacet, MetricsFacet, ReportConfig, SitesFacet, TimeFacet,
+};
 
 /// Why a call is refused with 400.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +29,8 @@ pub(super) struct Call {
     pub request: ReportRequest,
     /// The part of the day asked for, in minutes after midnight.
     pub window: Range<u16>,
-    pub config: Config,
+    /// As it came, to be echoed.
+    pub config: ReportConfig,
 }
 
 impl Call {

@@ -1,100 +1,45 @@
-//! The report's request, exactly as the vendor's page gives it.
-
-use serde::Serialize;
+//! The report's request: what we ask for, in the vendor's form.
 
 use crate::domain::cell::ReportRequest;
 use crate::domain::metric::VendorMetric;
-
-#[derive(Serialize)]
-struct Body {
-    config: Config,
-}
-
-#[derive(Serialize)]
-struct Config {
-    sites_facet: SitesFacet,
-    date_facet: DateFacet,
-    time_facet: TimeFacet,
-    group_by_facet: GroupByFacet,
-    metrics_facet: MetricsFacet,
-    version: &'static str,
-}
-
-#[derive(Serialize)]
-struct SitesFacet {
-    site_ids: Vec<u64>,
-}
-
-#[derive(Serialize)]
-struct DateFacet {
-    #[serde(rename = "dateRange")]
-    date_range: &'static str,
-    custom: Custom<String>,
-}
-
-#[derive(Serialize)]
-struct TimeFacet {
-    #[serde(rename = "timeOfDay")]
-    time_of_day: &'static str,
-    custom: Custom<&'static str>,
-}
-
-#[derive(Serialize)]
-struct Custom<T> {
-    range: [T; 2],
-}
-
-#[derive(Serialize)]
-struct GroupByFacet {
-    time: Granularity,
-    #[serde(rename = "groupBys")]
-    group_bys: [&'static str; 2],
-}
-
-#[derive(Serialize)]
-struct Granularity {
-    unit: &'static str,
-    number: u16,
-}
-
-#[derive(Serialize)]
-struct MetricsFacet {
-    metrics: Vec<&'static str>,
-}
+use crate::vendor::{
+    Body, Custom, DateFacet, Granularity, GroupByFacet, MetricsFacet, ReportConfig, SitesFacet,
+    TimeFacet,
+};
 
 /// The JSON body that asks for `request`: always whole days, so that every window of hours is served from the same cells.
 pub(in crate::upstream) fn body(request: &ReportRequest) -> serde_json::Result<Vec<u8>> {
+    let custom = || "custom".to_owned();
+    let (from, to) = (request.dates.from(), request.dates.to());
+    let names = request.metrics.iter().map(VendorMetric::name);
     serde_json::to_vec(&Body {
-        config: Config {
+        config: ReportConfig {
             sites_facet: SitesFacet {
                 site_ids: request.sites.iter().map(|site| site.get()).collect(),
             },
             date_facet: DateFacet {
-                date_range: "custom",
+                date_range: custom(),
                 custom: Custom {
-                    range: [
-                        request.dates.from().to_string(),
-                        request.dates.to().to_string(),
-                    ],
+                    range: [from.to_string(), to.to_string()],
                 },
             },
             time_facet: TimeFacet {
-                time_of_day: "custom",
+                time_of_day: custom(),
                 custom: Custom {
-                    range: ["00:00:00", "23:59:59"],
+                    range: ["00:00:00", "23:59:59"].map(str::to_owned),
                 },
             },
             group_by_facet: GroupByFacet {
                 time: Granularity {
-                    unit: "minutes",
+                    unit: "minutes".to_owned(),
                     number: request.bucket.minutes(),
                 },
-                group_bys: ["time", "site"],
+                group_bys: ["time", "site"].map(str::to_owned).to_vec(),
             },
             metrics_facet: MetricsFacet {
-                metrics: request.metrics.iter().map(VendorMetric::name).collect(),
+                metrics: names.map(str::to_owned).collect(),
             },
-            version: "V2",
+            version: "V2".to_owned(),
         },
     })
 }
@@ -110,7 +55,7 @@ mod tests {
     use crate::domain::site::{CustomerId, SiteId};
 
     #[test]
-    fn the_body_is_the_vendors_own_example() {
+    fn a_report_is_asked_for_by_whole_days() {
         let request = ReportRequest {
             customer: CustomerId::new(1).unwrap(),
             sites: vec![SiteId::new(750).unwrap()],
