@@ -26,8 +26,12 @@ pub struct CellKey {
 
 /// The figures of one cell, and when they were true.
 ///
-/// `figures` has a slot for each bucket of the day on the clock; where whole buckets are repeated in a DST fold
-/// ([`super::zone::DayShape::repeated`]), the second occurrences follow at the end.
+/// `figures` has a slot for each bucket of the day on the clock; where the clock goes back, the second occurrences of the buckets
+/// with a repeated minute ([`super::zone::DayShape::repeated`]) follow at the end.
+///
+/// The two occurrences of a bucket are never shown apart, so their figures need only come to the right one together: of dwell times
+/// both have the mean of the two, whose weights may come from another report. Where a bucket is repeated in part and nobody knows
+/// which level is of which occurrence, the second has the peak and the first has none: no mean can be made of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {
     age: Age,

@@ -13,9 +13,13 @@ const SILENCE: usize = 60;
 /// Puts the missing slots of a cell into `missing`, in the order in which they happen.
 ///
 /// The cell is the unit: a silence is looked for within its day, and each day's part of a silent night is judged by its own length.
+/// Whether the neighbouring day is at hand depends on what else was asked for, and a figure must not: the same day would have two
+/// rates, one in a query of its own and one in a query of the week.
+///
 /// A bucket that DST skips neither is missing nor parts a silence in two, and the second occurrence of a repeated one follows the
-/// first. Of the day, `passed` minutes were over when the vendor was asked: what is without a figure after that is not known yet,
-/// which is neither quiet nor a part of a silence, and is among the missing.
+/// first; one that is skipped or repeated in part lasts as long as its minutes that exist. Of the day, `passed` minutes were over
+/// when the vendor was asked: what is without a figure after that is not known yet, which is neither quiet nor a part of a silence,
+/// and is among the missing.
 pub(super) fn find(
     figures: View<'_>,
     bucket: VendorBucket,
@@ -23,31 +27,34 @@ pub(super) fn find(
     passed: usize,
     missing: &mut Vec<Range<usize>>,
 ) {
-    let minutes = usize::from(bucket.minutes());
-    let mut left = passed / minutes;
+    let mut left = passed;
     let mut silence = Silence::default();
     missing.clear();
-    for stretch in stretches(bucket, shape) {
-        let over = stretch.start..stretch.start + stretch.len().min(left);
-        left -= over.len();
+    for Stretch { slots, minutes } in stretches(bucket, shape) {
+        if slots.is_empty() {
+            continue;
+        }
+        let over = slots.start..slots.start + slots.len().min(left / minutes);
+        left -= over.len() * minutes;
         figures.for_each_gap(over.clone(), |gap| {
             if gap.start > over.start || !silence.lasts {
-                silence.end(minutes, missing);
+                silence.end(missing);
             }
-            silence.slots += gap.len();
+            silence.minutes += gap.len() * minutes;
             silence.lasts = gap.end == over.end;
             missing.push(gap);
         });
         if !over.is_empty() && figures.get(over.end - 1).is_some() {
             silence.lasts = false;
         }
-        if over.end < stretch.end {
-            silence.end(minutes, missing);
-            figures.for_each_gap(over.end..stretch.end, |gap| missing.push(gap));
+        if over.end < slots.end {
+            left = 0;
+            silence.end(missing);
+            figures.for_each_gap(over.end..slots.end, |gap| missing.push(gap));
             silence.begin(missing);
         }
     }
-    silence.end(minutes, missing);
+    silence.end(missing);
 }
 
 /// The slots without a figure that follow one another.
@@ -55,15 +62,15 @@ pub(super) fn find(
 struct Silence {
     /// Where its first slots stand among the missing.
     first: usize,
-    slots: usize,
+    minutes: usize,
     /// Whether it may go on in the next stretch.
     lasts: bool,
 }
 
 impl Silence {
     /// Ends it, and begins another. It is among the missing by now, and taken back if it was a quiet one.
-    fn end(&mut self, minutes: usize, missing: &mut Vec<Range<usize>>) {
-        if self.slots * minutes < SILENCE {
+    fn end(&mut self, missing: &mut Vec<Range<usize>>) {
+        if self.minutes < SILENCE {
             missing.truncate(self.first);
         }
         self.begin(missing);
@@ -77,19 +84,76 @@ impl Silence {
     }
 }
 
+/// Slots that follow one another, and how long each lasts.
+#[derive(Clone, Default)]
+struct Stretch {
+    slots: Range<usize>,
+    minutes: usize,
+}
+
 /// The slots of a day, stretch by stretch in the order in which they happen; those of buckets that DST skips are in none.
-fn stretches(bucket: VendorBucket, shape: &DayShape) -> [Range<usize>; 3] {
+fn stretches(bucket: VendorBucket, shape: &DayShape) -> [Stretch; 5] {
     let own = usize::from(bucket.slots_per_day());
-    let slot = |minute: u16| usize::from(minute / bucket.minutes());
-    if let Some(fold) = shape.repeated(bucket) {
-        let again = own..own + slot(fold.end) - slot(fold.start);
-        return [0..slot(fold.end), again, slot(fold.end)..own];
+    let whole = usize::from(bucket.minutes());
+    let full = |slots| Stretch {
+        slots,
+        minutes: whole,
+    };
+    let slots = |minutes: &Range<u16>| {
+        let (start, end) = (usize::from(minutes.start), usize::from(minutes.end));
+        // The last one that is whole before, and the first one after.
+        (
+            start / whole,
+            start.div_ceil(whole),
+            end / whole,
+            end.div_ceil(whole),
+        )
+    };
+    let none = Stretch::default;
+    if let (Some(fold), Some(repeated)) = (&shape.fold, shape.repeated(bucket)) {
+        let (first, _, before, after) = slots(fold);
+        let [once, _] = shape.passes(&(repeated.end - bucket.minutes()..repeated.end));
+        let [_, again] = shape.passes(&(repeated.start..repeated.start + bucket.minutes()));
+        return [
+            full(0..before),
+            Stretch {
+                slots: before..after,
+                minutes: usize::from(once),
+            },
+            Stretch {
+                slots: own..own + 1,
+                minutes: usize::from(again),
+            },
+            full(own + 1..own + after - first),
+            full(after..own),
+        ];
     }
     if let Some(gap) = &shape.gap {
-        let skipped = usize::from(gap.start.div_ceil(bucket.minutes()));
-        return [0..skipped, skipped.max(slot(gap.end))..own, own..own];
+        let (before, skipped, there, after) = slots(gap);
+        let (start, end) = (usize::from(gap.start), usize::from(gap.end));
+        if there < skipped {
+            let minutes = whole - gap.len();
+            let around = Stretch {
+                slots: before..skipped,
+                minutes,
+            };
+            return [full(0..before), around, full(skipped..own), none(), none()];
+        }
+        return [
+            full(0..before),
+            Stretch {
+                slots: before..skipped,
+                minutes: start % whole,
+            },
+            Stretch {
+                slots: there..after,
+                minutes: whole - end % whole,
+            },
+            full(after..own),
+            none(),
+        ];
     }
-    [0..own, own..own, own..own]
+    [full(0..own), none(), none(), none(), none()]
 }
 
 #[cfg(test)]
@@ -190,42 +254,78 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_bucket_that_is_skipped_or_repeated_in_part_lasts_as_long_as_its_minutes() {
+        let lord_howe =
+            |date| DayShape::of(date, Some(&TimeZone::get("Australia/Lord_Howe").unwrap()));
+        let hours = |absent: usize, slots: usize| {
+            let mut present = vec![true; slots];
+            present[absent] = false;
+            present
+        };
+
+        // Half of the third hour is skipped, half of the second one comes again.
+        let (spring, autumn) = (lord_howe(date(2026, 10, 4)), lord_howe(date(2026, 4, 5)));
+
+        assert_eq!(found(&hours(2, 24), 60, &spring, DAY), NONE);
+        assert_eq!(found(&hours(3, 24), 60, &spring, DAY), [3]);
+        assert_eq!(found(&hours(24, 25), 60, &autumn, DAY), NONE);
+        assert_eq!(found(&hours(1, 25), 60, &autumn, DAY), [1]);
+    }
+
     proptest! {
         /// One minute after another, as a clock on the wall would go.
         #[test]
         fn it_agrees_with_looking_at_every_bucket(
             pattern in prop::collection::vec((any::<bool>(), 1_usize..30), 1..30),
             minutes in prop::sample::select(vec![5_u16, 10, 15, 30, 60]),
-            day in prop::sample::select(vec![date(2026, 3, 8), date(2026, 11, 1), date(2026, 6, 1)]),
+            (zone, day) in prop::sample::select(vec![
+                ("America/Chicago", date(2026, 3, 8)),
+                ("America/Chicago", date(2026, 11, 1)),
+                ("America/Chicago", date(2026, 6, 1)),
+                ("America/Santiago", date(2025, 4, 5)),
+                ("Asia/Beirut", date(2026, 3, 29)),
+                ("Australia/Lord_Howe", date(2026, 4, 5)),
+                ("Australia/Lord_Howe", date(2026, 10, 4)),
+                ("America/St_Johns", date(2010, 3, 14)),
+                ("America/St_Johns", date(2010, 11, 6)),
+                ("America/St_Johns", date(2010, 11, 7)),
+            ]),
             passed in prop_oneof![Just(DAY), 0_usize..1600],
         ) {
-            let shape = chicago(day);
+            let shape = DayShape::of(day, Some(&TimeZone::get(zone).unwrap()));
             let bucket = VendorBucket::from_minutes(minutes).unwrap();
             let own = usize::from(bucket.slots_per_day());
-            let slots = own + shape.repeated(bucket).map_or(0, |fold| fold.len() / usize::from(minutes));
+            let fold = shape.fold.clone().unwrap_or(0..0);
+            let first = fold.start / minutes;
+            let again = |minute: u16| own + usize::from(minute / minutes - first);
+            let slots = own + usize::from(fold.end.div_ceil(minutes) - first);
             let present: Vec<bool> = pattern.iter().cycle().flat_map(|(there, times)| std::iter::repeat_n(*there, *times)).take(slots).collect();
 
-            let mut order: Vec<usize> = Vec::new();
-            for slot in 0..own {
-                let minute = u16::try_from(slot).unwrap() * minutes;
+            let mut slot_of_minute: Vec<usize> = Vec::new();
+            for minute in 0..1440 {
                 if shape.gap.as_ref().is_some_and(|gap| gap.contains(&minute)) {
                     continue;
                 }
-                order.push(slot);
-                if shape.fold.as_ref().is_some_and(|fold| minute + minutes == fold.end) {
-                    order.extend(own..slots);
+                // After the clock has gone back, the rest of its bucket is of the second occurrence, too.
+                let of_second = minute >= fold.end && minute < fold.end.next_multiple_of(minutes);
+                slot_of_minute.push(if of_second { again(minute) } else { usize::from(minute / minutes) });
+                if minute + 1 == fold.end {
+                    slot_of_minute.extend(fold.clone().map(again));
                 }
             }
-            let over = (passed / usize::from(minutes)).min(order.len());
-            let absent = |at: usize| !present[order[at]];
+            let order: Vec<(usize, usize)> = slot_of_minute.chunk_by(|one, other| one == other).map(|slots| (slots[0], slots.len())).collect();
+            let ends = order.iter().scan(0, |sum, (_, minutes)| { *sum += minutes; Some(*sum) });
+            let over = ends.take_while(|end| *end <= passed).count();
+            let absent = |at: &usize| !present[order[*at].0];
             let mut expected: Vec<usize> = (0..order.len())
-                .filter(|at| absent(*at))
+                .filter(absent)
                 .filter(|at| {
-                    let before = (0..*at).rev().take_while(|at| absent(*at)).count();
-                    let after = (*at + 1..over).take_while(|at| absent(*at)).count();
-                    *at >= over || (before + 1 + after) * usize::from(minutes) >= 60
+                    let before = (0..*at).rev().take_while(absent);
+                    let after = (*at..over).take_while(absent);
+                    *at >= over || before.chain(after).map(|at| order[at].1).sum::<usize>() >= 60
                 })
-                .map(|at| order[at])
+                .map(|at| order[at].0)
                 .collect();
             let mut real = found(&present, minutes, &shape, passed);
 

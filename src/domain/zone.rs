@@ -193,13 +193,36 @@ impl DayShape {
         shapes
     }
 
-    /// The repeated minutes, where whole buckets of that size are repeated: each such bucket has a second occurrence.
+    /// The minutes of the buckets of that size that have a repeated minute: each such bucket has a second occurrence.
     #[must_use]
     pub fn repeated(&self, bucket: VendorBucket) -> Option<Range<u16>> {
         let minutes = bucket.minutes();
-        self.fold
-            .clone()
-            .filter(|fold| fold.start.is_multiple_of(minutes) && fold.end.is_multiple_of(minutes))
+        let whole = |fold: &Range<u16>| {
+            fold.start / minutes * minutes..fold.end.next_multiple_of(minutes).min(DAY_MINUTES)
+        };
+        self.fold.as_ref().map(whole)
+    }
+
+    /// The minutes of the buckets of that size that do not exist: none of their minutes does.
+    #[must_use]
+    pub fn skipped(&self, bucket: VendorBucket) -> Range<u16> {
+        let minutes = bucket.minutes();
+        self.gap.as_ref().map_or(0..0, |gap| {
+            let (start, end) = (
+                gap.start.next_multiple_of(minutes),
+                gap.end / minutes * minutes,
+            );
+            start..end.max(start)
+        })
+    }
+
+    /// How many of the `minutes`, some of which are repeated, pass before the clock goes back and how many after.
+    #[must_use]
+    pub fn passes(&self, minutes: &Range<u16>) -> [u16; 2] {
+        let fold = self.fold.as_ref().unwrap_or(&(0..0));
+        let before = minutes.end.min(fold.end).saturating_sub(minutes.start);
+        let after = minutes.end.saturating_sub(minutes.start.max(fold.start));
+        [before, after]
     }
 
     /// Whether no minute of `from..to` exists on this day.
@@ -303,15 +326,43 @@ mod tests {
     }
 
     #[test]
-    fn half_an_hour_repeated_counts_only_for_buckets_that_fit() {
+    fn a_bucket_that_is_repeated_in_part_has_a_second_occurrence_of_its_own_length() {
         let lord_howe = shape("Australia/Lord_Howe", date(2026, 4, 5));
+        // The clock went back from 00:01 to 23:01 of the day before.
+        let st_johns = shape("America/St_Johns", date(2010, 11, 7));
 
         assert_eq!(lord_howe.fold, Some(90..120));
         assert_eq!(
             lord_howe.repeated(VendorBucket::from_minutes(30).unwrap()),
             Some(90..120)
         );
-        assert_eq!(lord_howe.repeated(VendorBucket::HOUR), None);
+        assert_eq!(lord_howe.repeated(VendorBucket::HOUR), Some(60..120));
+        assert_eq!(lord_howe.passes(&(60..120)), [60, 30]);
+        assert_eq!(lord_howe.passes(&(90..120)), [30, 30]);
+        assert_eq!(st_johns.repeated(VendorBucket::HOUR), Some(0..60));
+        assert_eq!(st_johns.passes(&(0..60)), [1, 60]);
+    }
+
+    #[test]
+    fn a_bucket_is_skipped_where_none_of_its_minutes_exists() {
+        let skipped = |zone, date, minutes| {
+            shape(zone, date).skipped(VendorBucket::from_minutes(minutes).unwrap())
+        };
+
+        assert_eq!(skipped("America/Chicago", date(2026, 3, 8), 60), 120..180);
+        assert_eq!(
+            skipped("Australia/Lord_Howe", date(2026, 10, 4), 30),
+            120..150
+        );
+        assert!(skipped("Australia/Lord_Howe", date(2026, 10, 4), 60).is_empty());
+        assert_eq!(skipped("Asia/Beirut", date(2026, 3, 29), 60), 0..60);
+        assert_eq!(skipped("America/Sao_Paulo", date(2018, 11, 4), 15), 0..60);
+        assert_eq!(skipped("Africa/Cairo", date(2026, 4, 24), 60), 0..60);
+        // From 00:01 to 01:01.
+        assert_eq!(skipped("America/St_Johns", date(2010, 3, 14), 15), 15..60);
+        assert!(skipped("America/St_Johns", date(2010, 3, 14), 60).is_empty());
+        assert_eq!(skipped("Pacific/Apia", date(2011, 12, 30), 60), 0..1440);
+        assert!(skipped("America/Chicago", date(2026, 3, 9), 60).is_empty());
     }
 
     #[test]

@@ -89,7 +89,7 @@ struct Day<'a> {
 
 impl Day<'_> {
     fn figures(&self, of_slots: Option<&[Values]>, metric: VendorMetric) -> Figures {
-        let second = self.layout.fold(self.site, self.index).second();
+        let second = self.layout.change(self.site, self.index).repeated.clone();
         let slots = self.layout.slots();
         let Some(of_slots) = of_slots else {
             let slots = u16::try_from(slots + second.len());
@@ -113,8 +113,12 @@ impl Day<'_> {
         let Some(zone) = self.layout.zone(self.site) else {
             return start <= latest_clock_on_earth(self.fetched_at);
         };
-        let at = zone.to_ambiguous_timestamp(start);
-        let at = if second { at.later() } else { at.earlier() };
+        let at = if second {
+            let again = self.layout.start_again(self.site, self.index, slot);
+            zone.to_ambiguous_timestamp(again).later()
+        } else {
+            zone.to_ambiguous_timestamp(start).earlier()
+        };
         at.is_ok_and(|at| at <= self.fetched_at)
     }
 }

@@ -220,14 +220,21 @@ impl Upstream {
         .boxed()
     }
 
-    /// Asks for entrances too, where they are known to be needed to put the parts of dwell times together.
+    /// Asks for entrances too, where these are known to be needed to put dwell times together: those of a site's parts, and those of an
+    /// hour that comes twice.
     fn weighted(&self, request: ReportRequest) -> ReportRequest {
+        let metrics = request.metrics;
+        if !metrics.contains(VendorMetric::DwellTime) || metrics.contains(VendorMetric::Entrances) {
+            return request;
+        }
         let customer = self.learned.customer(request.customer);
-        if customer.known().unweighted(&request).is_empty() {
+        if customer.known().unweighted(&request).is_empty()
+            && !self.reporter.has_repeated_hours(&request)
+        {
             return request;
         }
         ReportRequest {
-            metrics: request.metrics.with(VendorMetric::Entrances),
+            metrics: metrics.with(VendorMetric::Entrances),
             ..request
         }
     }

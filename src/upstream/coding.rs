@@ -209,7 +209,11 @@ impl Gzip {
     /// Ends the member, whose length and checksum must be right.
     fn finish(&mut self) -> Result<Bytes, Undecodable> {
         let Some(member) = self.member.take() else {
-            return Ok(Bytes::new());
+            return if self.has_members {
+                Ok(Bytes::new())
+            } else {
+                Err(Undecodable::Cut)
+            };
         };
         self.has_members = true;
         Ok(member.finish().map_err(corrupt)?.into())
@@ -223,6 +227,7 @@ struct Zstd {
     /// Whether there may be more without more input.
     has_more: bool,
     in_a_frame: bool,
+    has_frames: bool,
 }
 
 impl Zstd {
@@ -236,6 +241,7 @@ impl Zstd {
             buffer: vec![0; ZSTD_PIECE],
             has_more: false,
             in_a_frame: false,
+            has_frames: false,
         })
     }
 
@@ -244,12 +250,13 @@ impl Zstd {
         let status = status.map_err(corrupt)?;
         input.advance(status.bytes_read);
         self.in_a_frame = status.remaining > 0;
+        self.has_frames = true;
         self.has_more = self.in_a_frame && status.bytes_written == self.buffer.len();
         Ok(Bytes::copy_from_slice(&self.buffer[..status.bytes_written]))
     }
 
     fn finish(&mut self) -> Result<Bytes, Undecodable> {
-        if self.in_a_frame {
+        if self.in_a_frame || !self.has_frames {
             return Err(Undecodable::Cut);
         }
         Ok(Bytes::new())

@@ -106,6 +106,8 @@ pub(super) enum Doubt {
     PartsOrCopies,
     /// Rows may be of an hour that the clock showed twice, or copies.
     RepeatedHour,
+    /// Rows have figures of an hour that the clock has skipped.
+    SkippedHour,
 }
 
 /// Counts a doubt.
@@ -118,6 +120,7 @@ pub(super) fn doubt(doubt: Doubt) {
         Doubt::FiguresDiffer => "figures_differ",
         Doubt::PartsOrCopies => "parts_or_copies",
         Doubt::RepeatedHour => "repeated_hour",
+        Doubt::SkippedHour => "skipped_hour",
     };
     counter!(DOUBTS, "kind" => kind).increment(1);
 }

@@ -10,6 +10,7 @@ mod access;
 mod cache;
 mod cache_model;
 mod ci;
+mod clock;
 mod document;
 mod edges;
 mod fairness;

@@ -126,20 +126,7 @@ impl GroupRoll<'_> {
             Column::Ratio { part, whole } => self.paired(part, whole, false, date, day),
             Column::Share { part, rest } => self.paired(part, rest, true, date, day),
             Column::WeightedMean { value, weight } => self.weighted(value, weight, date, day),
-            Column::Mean(series) => self.levels(series, date, day, |levels, level| {
-                let observed = Tally {
-                    first: Some(level),
-                    second: Some(1.0),
-                };
-                levels.merge(observed, column)
-            }),
-            Column::Peak(series) => self.levels(series, date, day, |levels, level| {
-                let observed = Tally {
-                    first: Some(level),
-                    second: None,
-                };
-                levels.merge(observed, column)
-            }),
+            Column::Mean(series) | Column::Peak(series) => self.levels(series, column, date, day),
         }
     }
 
@@ -232,13 +219,7 @@ impl GroupRoll<'_> {
     }
 
     /// Folds the levels of a date's windows, each level summed over the sites that were observed at that time.
-    fn levels(
-        &self,
-        series: usize,
-        date: usize,
-        day: &mut [Tally],
-        fold: impl Fn(Tally, f64) -> Tally,
-    ) {
+    fn levels(&self, series: usize, column: Column, date: usize, day: &mut [Tally]) {
         let windows = self.timeline.windows();
         if self.sites.len() == 1 {
             let site = self.sites.start;
@@ -247,9 +228,13 @@ impl GroupRoll<'_> {
             };
             let grid = self.slot_grid(series, site, date);
             for (tally, minutes) in day.iter_mut().zip(windows) {
-                figures.for_each(grid.slots(minutes), |_, level| *tally = fold(*tally, level));
+                let mut add = |slot, level| {
+                    let level = observed(column, level, grid.weight(slot, figures));
+                    *tally = tally.merge(level, column);
+                };
+                figures.for_each(grid.slots(minutes), &mut add);
                 if let Some(repeated) = grid.repeated_slots(minutes, figures) {
-                    figures.for_each(repeated, |_, level| *tally = fold(*tally, level));
+                    figures.for_each(repeated, &mut add);
                 }
             }
             return;
@@ -257,28 +242,41 @@ impl GroupRoll<'_> {
         // First and second occurrences of the same time on the clock are different times.
         let bucket = self.plan.series()[series].bucket;
         let slots = usize::from(bucket.slots_per_day());
-        let mut levels: Vec<Option<f64>> = vec![None; 2 * slots];
+        let mut levels: Vec<(Option<f64>, f64)> = vec![(None, 0.0); 2 * slots];
         let hours = self.query.hours.from()..self.query.hours.to();
         for site in self.sites.clone() {
             let Some(figures) = self.figures(series, site, date) else {
                 continue;
             };
             let grid = self.slot_grid(series, site, date);
+            let mut add = |at: usize, level, weight: f64| {
+                let (sum, most) = &mut levels[at];
+                *sum = plus(*sum, Some(level));
+                *most = most.max(weight);
+            };
             figures.for_each(grid.slots(&hours), |slot, level| {
-                levels[slot] = plus(levels[slot], Some(level));
+                add(slot, level, grid.weight(slot, figures));
             });
             if let Some(repeated) = grid.repeated_slots(&hours, figures) {
                 figures.for_each(repeated, |slot, level| {
-                    let sum = &mut levels[slots + grid.clock_slot(slot)];
-                    *sum = plus(*sum, Some(level));
+                    let (first, weight) = (grid.clock_slot(slot), grid.weight(slot, figures));
+                    if weight > 0.0 {
+                        add(slots + first, level, weight);
+                    } else if matches!(column, Column::Peak(_)) {
+                        // It may be of the first occurrence, at which all sites are observed.
+                        add(first, level, weight);
+                    }
                 });
             }
         }
         let (once, again) = levels.split_at(slots);
         for (tally, minutes) in day.iter_mut().zip(windows) {
             let window = bucket.slots(minutes);
-            let levels = once[window.clone()].iter().chain(&again[window]);
-            *tally = levels.flatten().copied().fold(*tally, &fold);
+            for (level, weight) in once[window.clone()].iter().chain(&again[window]) {
+                if let Some(level) = *level {
+                    *tally = tally.merge(observed(column, level, *weight), column);
+                }
+            }
         }
     }
 
@@ -291,10 +289,26 @@ impl GroupRoll<'_> {
         self.grid.get(self.grid.index(series, site, date))
     }
 
-    fn slot_grid(&self, series: usize, site: usize, date: usize) -> SlotGrid {
-        let bucket = self.plan.series()[series].bucket;
-        let fold = self.days[site].shape(date).repeated(bucket);
-        SlotGrid { bucket, fold }
+    fn slot_grid(&self, series: usize, site: usize, date: usize) -> SlotGrid<'_> {
+        SlotGrid::new(
+            self.plan.series()[series].bucket,
+            self.days[site].shape(date),
+        )
+    }
+}
+
+/// What a level that was observed adds to a column of levels.
+fn observed(column: Column, level: f64, weight: f64) -> Tally {
+    match column {
+        Column::Peak(_) => Tally {
+            first: Some(level),
+            second: None,
+        },
+        _ if weight > 0.0 => Tally {
+            first: Some(level * weight),
+            second: Some(weight),
+        },
+        _ => Tally::default(),
     }
 }
 

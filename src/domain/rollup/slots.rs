@@ -4,15 +4,25 @@ use std::ops::Range;
 
 use crate::domain::bucket::VendorBucket;
 use crate::domain::figures::View;
+use crate::domain::zone::DayShape;
 
 /// Where a day's minutes stand among the slots of its figures.
-pub(super) struct SlotGrid {
-    pub(super) bucket: VendorBucket,
+pub(super) struct SlotGrid<'a> {
+    bucket: VendorBucket,
+    shape: &'a DayShape,
     /// The minutes whose buckets have a second occurrence.
-    pub(super) fold: Option<Range<u16>>,
+    fold: Option<Range<u16>>,
 }
 
-impl SlotGrid {
+impl<'a> SlotGrid<'a> {
+    pub(super) fn new(bucket: VendorBucket, shape: &'a DayShape) -> Self {
+        Self {
+            bucket,
+            shape,
+            fold: shape.repeated(bucket),
+        }
+    }
+
     pub(super) fn slots(&self, minutes: &Range<u16>) -> Range<usize> {
         self.bucket.slots(minutes)
     }
@@ -40,5 +50,38 @@ impl SlotGrid {
             .as_ref()
             .map_or(0, |fold| fold.start / self.bucket.minutes());
         repeated - usize::from(self.bucket.slots_per_day()) + usize::from(start)
+    }
+
+    /// What a level at `slot` weighs in a mean, in buckets: where a bucket is repeated in part, its two levels as long as they last,
+    /// and the second alone nothing, since it is but the peak of two in an order that nobody knows.
+    pub(super) fn weight(&self, slot: usize, levels: View<'_>) -> f64 {
+        let Some(fold) = self
+            .fold
+            .as_ref()
+            .filter(|fold| self.shape.fold.as_ref() != Some(*fold))
+        else {
+            return 1.0;
+        };
+        let own = usize::from(self.bucket.slots_per_day());
+        let repeated = self.bucket.slots(fold);
+        let first = if slot < own {
+            slot
+        } else {
+            self.clock_slot(slot)
+        };
+        if !repeated.contains(&first) {
+            return 1.0;
+        }
+        let second = own + first - repeated.start;
+        match (levels.get(first), levels.get(second)) {
+            (_, None) => 1.0,
+            (None, Some(_)) => 0.0,
+            (Some(_), Some(_)) => {
+                let minutes = self.bucket.minutes();
+                let nth = u16::try_from(first).expect("a day has at most 288 slots");
+                let [once, again] = self.shape.passes(&(nth * minutes..(nth + 1) * minutes));
+                f64::from(if slot < own { once } else { again }) / f64::from(minutes)
+            }
+        }
     }
 }

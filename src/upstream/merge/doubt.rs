@@ -15,6 +15,8 @@ pub(super) enum Doubt {
     PartsOrCopies,
     /// A row that came more than once may be a copy, or of an hour that the clock showed twice.
     RepeatedHour,
+    /// Rows have figures of an hour that the clock has skipped.
+    SkippedHour,
 }
 
 impl Doubt {
@@ -24,6 +26,7 @@ impl Doubt {
             Self::FiguresDiffer => telemetry::Doubt::FiguresDiffer,
             Self::PartsOrCopies => telemetry::Doubt::PartsOrCopies,
             Self::RepeatedHour => telemetry::Doubt::RepeatedHour,
+            Self::SkippedHour => telemetry::Doubt::SkippedHour,
         }
     }
 
@@ -31,15 +34,19 @@ impl Doubt {
     const fn what(self) -> &'static str {
         match self {
             Self::FiguresDiffer => {
-                "the same row came with different figures: the larger ones are taken"
+                "the same row came with different figures: one row is taken whole, that with the most entrances, or else with the most of \
+                 the next metric"
             }
             Self::PartsOrCopies => {
                 "rows that name no region, filter or entity, or the same, may be parts of the site or copies: what most of its rows \
                  say is taken"
             }
             Self::RepeatedHour => {
-                "like rows may be copies, or of an hour that the clock showed twice: they count twice only where the site's timezone \
-                 is known and says so"
+                "rows may be copies, or of an hour that the clock showed twice in an order that can't be told: like rows count twice only \
+                 where the site's timezone is known and says so, and a mean whose weights can't be told is left out"
+            }
+            Self::SkippedHour => {
+                "rows have figures of an hour that the clock has skipped where the site is said to be: they are ignored"
             }
         }
     }

@@ -47,10 +47,11 @@ fn of_pieces(rows: &[Values], group: &Group<'_>) -> (Vec<Values>, bool) {
         }
     }
     let alike = |metric: usize| came[metric] == 2 && !differ(hours[0][metric], hours[1][metric]);
+    let once = came[DWELL_TIME] + came[ENTRANCES] == 2;
     let paired = group.in_order && came[DWELL_TIME] == came[ENTRANCES]
         || came[DWELL_TIME] == 0
         || came[ENTRANCES] == 0
-        || came[DWELL_TIME] + came[ENTRANCES] == 2
+        || once
         || alike(DWELL_TIME) && came[ENTRANCES] == 2
         || alike(ENTRANCES) && came[DWELL_TIME] == 2;
     if !paired {
@@ -58,6 +59,9 @@ fn of_pieces(rows: &[Values], group: &Group<'_>) -> (Vec<Values>, bool) {
         for hour in &mut hours {
             hour[DWELL_TIME] = f64::NAN;
         }
+        certain = false;
+    } else if once && came[DWELL_TIME] == 1 {
+        // Taken for an hour that sums both; but one may be of the first hour, and the other of the second.
         certain = false;
     }
     (hours, certain)

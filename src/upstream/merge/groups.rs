@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::differ;
 use super::doubt::{Doubt, Doubts};
-use crate::upstream::wire::{Fold, Identity, Layout, Part, Values};
+use crate::upstream::wire::{ClockChange, Identity, Layout, Part, Values};
 
 /// Parts of one site that are compared by their figures; no honest site has nearly as many.
 const MOST_COMPARED: usize = 64;
@@ -71,15 +71,16 @@ impl<'a> Groups<'a> {
     /// The groups of the rows of `identities`, and these rows, by place and group.
     pub(super) fn of(
         layout: &Layout,
-        folds: &[Fold],
+        changes: &[&ClockChange],
         identities: &[&'a Identity],
         doubts: &mut Doubts,
     ) -> (Self, Vec<Seen>) {
-        let folded = |place: usize| {
-            folds[place / layout.slots()]
-                .slots
-                .contains(&(place % layout.slots()))
-        };
+        let (change, slot) = (
+            |place: usize| changes[place / layout.slots()],
+            |place: usize| place % layout.slots(),
+        );
+        let folded = |place: usize| change(place).repeated.contains(&slot(place));
+        let skipped = |place: usize| change(place).skipped.contains(&slot(place));
         let mut by_key: BTreeMap<Key<'a>, Vec<(&'a Identity, &'a Part)>> = BTreeMap::new();
         for identity in identities {
             for part in &identity.parts {
@@ -104,16 +105,20 @@ impl<'a> Groups<'a> {
                 ..Group::default()
             });
             for (_, part) in parts {
-                rows.extend(
-                    part.rows()
-                        .enumerate()
-                        .map(|(order, (place, values))| Seen {
-                            place,
-                            group,
-                            order,
-                            values,
-                        }),
-                );
+                for (order, (place, values)) in part.rows().enumerate() {
+                    if skipped(place) {
+                        if values.iter().any(|value| *value > 0.0) {
+                            doubts.note(Doubt::SkippedHour, place);
+                        }
+                        continue;
+                    }
+                    rows.push(Seen {
+                        place,
+                        group,
+                        order,
+                        values,
+                    });
+                }
             }
         }
         let mut groups = Self(groups);

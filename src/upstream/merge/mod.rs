@@ -8,10 +8,11 @@
 mod doubt;
 mod fold;
 mod groups;
+mod hours;
 
 use self::doubt::{Doubt, Doubts};
 use self::groups::{Group, Groups, Seen};
-use super::wire::{Identity, Layout, NO_VALUES, Values};
+use super::wire::{ClockChange, Identity, Layout, NO_VALUES, Values};
 use crate::domain::metric::VendorMetric;
 use crate::domain::site::SiteId;
 
@@ -46,6 +47,7 @@ impl SiteFigures {
     /// Where there is but one part, and none of its figures twice, each figure is what its row says.
     fn of_one_part(layout: &Layout, site: SiteId, identities: &[&Identity]) -> Option<Self> {
         let mut parts = identities.iter().flat_map(|identity| &identity.parts);
+        let changes = changes(layout, site);
         let mut figures = Self::empty(layout);
         let Some(part) = parts.next() else {
             return Some(figures);
@@ -54,8 +56,15 @@ impl SiteFigures {
             return None;
         }
         for (place, values) in part.rows() {
-            let day = figures.day_at(layout, site, place);
-            let figures = &mut day[place % layout.slots()];
+            let (date, slot) = (place / layout.slots(), place % layout.slots());
+            if changes[date].skipped.contains(&slot) {
+                if values.iter().any(|value| *value > 0.0) {
+                    return None;
+                }
+                continue;
+            }
+            let day = figures.day_at(layout, changes[date], date);
+            let figures = &mut day[slot];
             for (figure, value) in figures.iter_mut().zip(values) {
                 if !value.is_nan() {
                     if !figure.is_nan() {
@@ -74,31 +83,27 @@ impl SiteFigures {
         identities: &[&Identity],
         doubts: &mut Doubts,
     ) -> Self {
-        let folds: Vec<_> = (0..layout.request().dates.len())
-            .map(|date| layout.fold(site, date))
-            .collect();
-        let (groups, rows) = Groups::of(layout, &folds, identities, doubts);
+        let changes = changes(layout, site);
+        let (groups, rows) = Groups::of(layout, &changes, identities, doubts);
         let zone_is_known = layout.zone(site).is_some();
         let mut figures = Self::empty(layout);
         for rows in rows.chunk_by(|one, other| one.place == other.place) {
             let place = rows[0].place;
-            let fold = &folds[place / layout.slots()];
-            let slot = place % layout.slots();
-            let folded = fold.slots.contains(&slot);
+            let (date, slot) = (place / layout.slots(), place % layout.slots());
+            let change = changes[date];
+            let folded = change.repeated.contains(&slot);
             let parts = parts_of(rows, &groups, folded, zone_is_known, doubts);
-            let of_hour = |hour| combined(parts.iter().filter(|part| part.hour == hour));
-            if folded && fold.whole {
-                let second = layout.slots() + slot - fold.slots.start;
-                let day = figures.day_at(layout, site, place);
-                (day[slot], day[second]) = (of_hour(0), of_hour(1));
-                continue;
-            }
-            let mut all = combined(&parts);
+            let day = figures.day_at(layout, change, date);
             if folded {
-                // Levels at two times, and not those of two parts at one.
-                all[OCCUPANCY] = mean(of_hour(0)[OCCUPANCY], of_hour(1)[OCCUPANCY]);
+                let second = layout.slots() + slot - change.repeated.start;
+                let (hours, certain) = hours::of(&parts, change.whole);
+                [day[slot], day[second]] = hours;
+                if !certain {
+                    doubts.note(Doubt::RepeatedHour, place);
+                }
+            } else {
+                day[slot] = combined(&parts);
             }
-            figures.day_at(layout, site, place)[slot] = all;
         }
         figures
     }
@@ -110,13 +115,16 @@ impl SiteFigures {
         }
     }
 
-    fn day_at(&mut self, layout: &Layout, site: SiteId, place: usize) -> &mut [Values] {
-        let date = place / layout.slots();
-        self.days[date].get_or_insert_with(|| {
-            let second = layout.fold(site, date).second();
-            vec![NO_VALUES; layout.slots() + second.len()].into()
-        })
+    fn day_at(&mut self, layout: &Layout, change: &ClockChange, date: usize) -> &mut [Values] {
+        self.days[date]
+            .get_or_insert_with(|| vec![NO_VALUES; layout.slots() + change.repeated.len()].into())
     }
+}
+
+/// What the clock of `site` does on each date.
+fn changes(layout: &Layout, site: SiteId) -> Vec<&ClockChange> {
+    let dates = 0..layout.request().dates.len();
+    dates.map(|date| layout.change(site, date)).collect()
 }
 
 /// What a part of a site has in one bucket.
@@ -124,6 +132,8 @@ struct Placed {
     group: usize,
     /// Which of two like hours it is of: 0 or 1.
     hour: usize,
+    /// Whether it is known to be of that hour, rather than the other.
+    in_order: bool,
     values: Values,
 }
 
@@ -142,6 +152,13 @@ fn parts_of(
         let mut hours = vec![0; values.len()];
         if group.repeats_are_parts && group.copies_of.is_empty() {
             values.sort_unstable_by(by_value);
+            if folded && values.len() > group.times {
+                // Which of them were at the same time can't be told.
+                for values in &mut values {
+                    values[OCCUPANCY] = f64::NAN;
+                }
+                doubts.note(Doubt::RepeatedHour, place);
+            }
         } else if folded && rows.len() > 1 {
             let certain;
             (values, certain) = fold::hours(values, group);
@@ -165,6 +182,7 @@ fn parts_of(
         parts.extend(placed.map(|(hour, values)| Placed {
             group: rows[0].group,
             hour,
+            in_order: group.in_order,
             values,
         }));
     }
@@ -172,19 +190,25 @@ fn parts_of(
 }
 
 /// Makes one of `rows`, which are copies or pieces of one; whether any figure came more than once.
+///
+/// Where they say different things, none is made of the metrics of two: a row that contradicts a larger one counts for nothing.
 fn merge_copies(rows: &mut Vec<Values>, mut note: impl FnMut(Doubt)) -> bool {
+    // The larger one first, since late data adds to what was there.
+    rows.sort_unstable_by(by_value);
     let mut copied = false;
     let mut all = NO_VALUES;
     for values in rows.drain(..) {
-        for (all, value) in all.iter_mut().zip(values) {
-            if !all.is_nan() && !value.is_nan() {
-                copied |= value > 0.0;
-                if differ(*all, value) {
-                    note(Doubt::FiguresDiffer);
-                }
-            }
-            // The larger one, since late data adds to what was there.
-            *all = all.max(value);
+        let mut both = all
+            .iter()
+            .zip(values)
+            .filter(|(all, value)| !all.is_nan() && !value.is_nan());
+        copied |= both.clone().any(|(_, value)| value > 0.0);
+        if both.any(|(all, value)| differ(*all, value)) {
+            note(Doubt::FiguresDiffer);
+            continue;
+        }
+        for (all, value) in all.iter_mut().zip(values).filter(|(all, _)| all.is_nan()) {
+            *all = value;
         }
     }
     rows.push(all);
@@ -256,14 +280,6 @@ fn dwell_time(parts: impl Iterator<Item = (f64, f64)>, entrances: f64) -> f64 {
         Some(shared) if !shared.is_nan() => shared,
         Some(_) if weight == 0.0 => f64::NAN,
         Some(_) => sum / weight,
-    }
-}
-
-fn mean(one: f64, other: f64) -> f64 {
-    match (one.is_nan(), other.is_nan()) {
-        (true, _) => other,
-        (_, true) => one,
-        _ => f64::midpoint(one, other),
     }
 }
 

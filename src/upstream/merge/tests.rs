@@ -35,6 +35,12 @@ const AUTUMN: Report = Report {
     ..PLAIN
 };
 
+const LORD_HOWE: Report = Report {
+    day: date(2026, 4, 5),
+    zone: Some("Australia/Lord_Howe"),
+    minutes: 60,
+};
+
 impl Report {
     /// By slot the figures that `rows` (fields without their time, each with its hour) come to, and what they leave in doubt.
     fn read(self, rows: &[(u8, String)]) -> (Vec<[Option<f64>; METRICS.len()]>, Vec<Doubt>) {
@@ -275,6 +281,39 @@ fn the_same_row_with_other_figures_is_in_doubt_and_its_order_is_not_asked() {
 }
 
 #[test]
+fn no_bucket_is_made_of_the_metrics_of_two_rows_that_contradict_each_other() {
+    let read = |rows: &[&str]| {
+        let rows: Vec<_> = rows.iter().map(|row| (9, *row)).collect();
+        let (figures, doubts) = PLAIN.read_in_any_order(&rows);
+        let of = |metric| at(&figures, 9, metric);
+        let bucket = (of(VendorMetric::Entrances), of(VendorMetric::DwellTime));
+        (bucket, doubts)
+    };
+    let differ = vec![Doubt::FiguresDiffer];
+
+    let whole = read(&[
+        r#""entrances":5,"dwell_time":100"#,
+        r#""entrances":8,"dwell_time":50"#,
+    ]);
+    let lacking = read(&[r#""entrances":5,"dwell_time":100"#, r#""entrances":8"#]);
+    let pieces = read(&[
+        r#""entrances":5"#,
+        r#""dwell_time":100"#,
+        r#""entrances":8"#,
+    ]);
+    let pieces_of_one = read(&[
+        r#""entrances":8,"dwell_time":null"#,
+        r#""dwell_time":100"#,
+        r#""entrances":8,"dwell_time":100"#,
+    ]);
+
+    assert_eq!(whole, ((Some(8.0), Some(50.0)), differ.clone()));
+    assert_eq!(lacking, ((Some(8.0), None), differ.clone()));
+    assert_eq!(pieces, ((Some(8.0), Some(100.0)), differ));
+    assert_eq!(pieces_of_one, ((Some(8.0), Some(100.0)), vec![]));
+}
+
+#[test]
 fn rows_that_all_come_twice_with_other_figures_are_parts_that_nothing_tells_apart() {
     let rows: Vec<_> = (8..14_u8)
         .flat_map(|hour| {
@@ -300,38 +339,188 @@ fn rows_that_all_come_twice_with_other_figures_are_parts_that_nothing_tells_apar
     assert_eq!(doubts, [Doubt::PartsOrCopies]);
 }
 
+/// By metric both occurrences of the repeated hour.
+fn both(
+    figures: &[[Option<f64>; METRICS.len()]],
+    slots: [usize; 2],
+    metric: VendorMetric,
+) -> [Option<f64>; 2] {
+    slots.map(|slot| at(figures, slot, metric))
+}
+
 #[test]
-fn half_an_hour_that_comes_twice_makes_one_hour_of_two_rows() {
-    let lord_howe = Report {
-        day: date(2026, 4, 5),
-        zone: Some("Australia/Lord_Howe"),
-        minutes: 60,
-    };
-    let (figures, doubts) = lord_howe.read_in_any_order(&[
+fn half_an_hour_that_comes_twice_is_two_occurrences_of_its_hour() {
+    let rows = [
         (0, r#""entrances":4,"occupancy":2"#),
         (1, r#""entrances":10,"dwell_time":60,"occupancy":8"#),
         (
             1,
             r#""entrances":3,"transactions":2,"dwell_time":20,"occupancy":4"#,
         ),
-    ]);
-    let (like, _) =
-        lord_howe.read_in_any_order(&[(1, r#""entrances":10"#), (1, r#""entrances":10"#)]);
-    let (summed, _) = lord_howe.read_in_any_order(&[(1, r#""entrances":13"#)]);
+        (2, r#""entrances":1"#),
+    ]
+    .map(|(hour, row)| (hour, row.to_owned()));
+    let disordered = [2, 1, 3, 0].map(|at| rows[at].clone());
 
-    assert_eq!(figures.len(), 24);
-    let of = |metric| at(&figures, 1, metric);
-    assert_eq!(of(VendorMetric::Entrances), Some(13.0));
-    assert_eq!(of(VendorMetric::Transactions), Some(2.0));
-    assert_eq!(of(VendorMetric::DwellTime), Some((600.0 + 60.0) / 13.0));
+    let (figures, doubts) = LORD_HOWE.read(&rows);
+    let (shuffled, in_doubt) = LORD_HOWE.read(&disordered);
+    let (summed, none) = LORD_HOWE.read(&[(1, r#""entrances":13,"occupancy":7"#.to_owned())]);
+    let like = vec![(1, r#""entrances":10,"occupancy":3"#.to_owned()); 2];
+    let (like, _) = LORD_HOWE.read(&like);
+
+    let of = |figures: &[_], metric| both(figures, [1, 24], metric);
+    let dwell_time = Some((600.0 + 60.0) / 13.0);
+    for figures in [&figures, &shuffled] {
+        assert_eq!(figures.len(), 25);
+        assert_eq!(
+            of(figures, VendorMetric::Entrances),
+            [Some(10.0), Some(3.0)]
+        );
+        assert_eq!(of(figures, VendorMetric::Transactions), [None, Some(2.0)]);
+        assert_eq!(of(figures, VendorMetric::DwellTime), [dwell_time; 2]);
+    }
     assert_eq!(
-        of(VendorMetric::Occupancy),
-        Some(6.0),
-        "a level, at two times"
+        of(&figures, VendorMetric::Occupancy),
+        [Some(8.0), Some(4.0)]
     );
+    assert_eq!(
+        of(&shuffled, VendorMetric::Occupancy),
+        [None, Some(8.0)],
+        "the peak, and no mean"
+    );
+    assert!(doubts.is_empty() && none.is_empty());
+    assert_eq!(in_doubt, [Doubt::RepeatedHour]);
+    assert_eq!(of(&like, VendorMetric::Entrances), [Some(10.0); 2]);
+    assert_eq!(of(&like, VendorMetric::Occupancy), [Some(3.0); 2]);
+    assert_eq!(of(&summed, VendorMetric::Entrances), [Some(13.0), None]);
+    assert_eq!(of(&summed, VendorMetric::Occupancy), [Some(7.0), None]);
+}
+
+#[test]
+fn the_levels_of_parts_are_added_up_at_each_of_the_two_times() {
+    let rows = |levels: &[(&str, u32)]| {
+        let row = |(region, level): &(&str, u32)| {
+            (
+                1,
+                format!(r#""region_names":["{region}"],"occupancy":{level}"#),
+            )
+        };
+        let before = (0, r#""region_names":["A"],"occupancy":1"#.to_owned());
+        std::iter::once(before)
+            .chain(levels.iter().map(row))
+            .collect::<Vec<_>>()
+    };
+    let in_order = rows(&[("A", 8), ("B", 6), ("A", 2), ("B", 3)]);
+    // The hour before comes last.
+    let mut disordered = in_order.clone();
+    disordered.reverse();
+    let mut crossed = rows(&[("A", 2), ("B", 6), ("A", 8), ("B", 3)]);
+    crossed.reverse();
+    let one_varies = rows(&[("A", 8), ("B", 6), ("A", 2), ("B", 6)]);
+    let one_is_single = rows(&[("A", 8), ("B", 6), ("A", 2)]);
+
+    for report in [AUTUMN, LORD_HOWE] {
+        let levels = |rows: &[_]| {
+            let (figures, doubts) = report.read(rows);
+            (both(&figures, [1, 24], VendorMetric::Occupancy), doubts)
+        };
+
+        assert_eq!(levels(&in_order), ([Some(14.0), Some(5.0)], vec![]));
+        assert_eq!(levels(&one_varies), ([Some(14.0), Some(8.0)], vec![]));
+        assert_eq!(
+            levels(&one_is_single),
+            ([Some(14.0), Some(2.0)], vec![Doubt::RepeatedHour])
+        );
+    }
+    for rows in [&disordered, &crossed] {
+        let (whole, doubts) = AUTUMN.read(rows);
+        let (in_part, in_doubt) = LORD_HOWE.read(rows);
+        assert_eq!(
+            both(&whole, [1, 24], VendorMetric::Occupancy),
+            [Some(14.0), Some(5.0)]
+        );
+        assert_eq!(
+            both(&in_part, [1, 24], VendorMetric::Occupancy),
+            [None, Some(14.0)]
+        );
+        assert_eq!(
+            (doubts, in_doubt),
+            (vec![Doubt::RepeatedHour], vec![Doubt::RepeatedHour])
+        );
+    }
+}
+
+#[test]
+fn one_figure_of_each_metric_in_the_repeated_hour_is_in_doubt() {
+    let entrances = (1, r#""entrances":10"#.to_owned());
+    let dwell_time = (1, r#""dwell_time":60"#.to_owned());
+
+    let (figures, doubts) = AUTUMN.read(&[entrances.clone(), dwell_time]);
+    let sold = (1, r#""transactions":2"#.to_owned());
+    let (_, none) = AUTUMN.read(&[entrances, sold]);
+
+    assert_eq!(
+        both(&figures, [1, 24], VendorMetric::DwellTime),
+        [Some(60.0), None]
+    );
+    assert_eq!(doubts, [Doubt::RepeatedHour]);
+    assert!(none.is_empty(), "which changes no figure");
+}
+
+#[test]
+fn rows_of_an_hour_that_was_skipped_are_ignored_and_figures_in_them_are_a_doubt() {
+    for (zone, day, hour) in [
+        ("America/Chicago", date(2026, 3, 8), 2),
+        ("Asia/Beirut", date(2026, 3, 29), 0),
+        ("Africa/Cairo", date(2026, 4, 24), 0),
+        ("America/Sao_Paulo", date(2018, 11, 4), 0),
+        ("Pacific/Apia", date(2011, 12, 30), 12),
+    ] {
+        for minutes in [5, 10, 15, 30, 60] {
+            let report = Report {
+                day,
+                zone: Some(zone),
+                minutes,
+            };
+            let skipped = |fields: &str| {
+                let row = (hour, fields.to_owned());
+                let other = (hour, fields.replace("\"A\"", "\"B\""));
+                [report.read(&[row.clone()]), report.read(&[row, other])]
+            };
+
+            for (figures, doubts) in skipped(r#""region_names":["A"],"entrances":0,"occupancy":0"#)
+            {
+                assert!(
+                    figures.iter().flatten().all(Option::is_none),
+                    "{zone} {minutes}"
+                );
+                assert!(doubts.is_empty());
+            }
+            for (figures, doubts) in skipped(r#""region_names":["A"],"entrances":0,"occupancy":7"#)
+            {
+                assert!(
+                    figures.iter().flatten().all(Option::is_none),
+                    "{zone} {minutes}"
+                );
+                assert_eq!(doubts, [Doubt::SkippedHour]);
+            }
+        }
+    }
+    // Half an hour is skipped: at half past two it is there.
+    let spring = Report {
+        day: date(2026, 10, 4),
+        ..LORD_HOWE
+    };
+    let (figures, doubts) = spring.read(&[(2, r#""entrances":7"#.to_owned())]);
+    assert_eq!(at(&figures, 2, VendorMetric::Entrances), Some(7.0));
     assert!(doubts.is_empty());
-    assert_eq!(at(&like, 1, VendorMetric::Entrances), Some(20.0));
-    assert_eq!(at(&summed, 1, VendorMetric::Entrances), Some(13.0));
+    let (figures, doubts) = Report {
+        minutes: 30,
+        ..spring
+    }
+    .read(&[(2, r#""entrances":7"#.to_owned())]);
+    assert_eq!(figures.into_iter().flatten().flatten().next(), None);
+    assert_eq!(doubts, [Doubt::SkippedHour]);
 }
 
 #[test]
@@ -355,7 +544,8 @@ fn no_hour_is_made_of_the_metrics_of_two() {
     );
     assert_eq!(
         [1, 24].map(|slot| row(slot, VendorMetric::DwellTime)),
-        [Some(60.0), Some(20.0)]
+        [Some((600.0 + 60.0) / 13.0); 2],
+        "of both together, whatever the order of the entrances elsewhere"
     );
     assert!(doubts.is_empty());
 }
@@ -395,7 +585,7 @@ fn the_repeated_hour_may_come_in_parts_and_a_row_for_each_metric() {
     rows.push((0, r#""region_names":["B"],"entrances":7"#.to_owned()));
     let (disordered, in_doubt) = AUTUMN.read(&rows);
 
-    let both = |figures: &[_], metric| [1, 24].map(|slot| at(figures, slot, metric));
+    let both = |figures: &[_], metric| both(figures, [1, 24], metric);
     for figures in [&figures, &twice] {
         assert_eq!(
             both(figures, VendorMetric::Entrances),
@@ -405,10 +595,7 @@ fn the_repeated_hour_may_come_in_parts_and_a_row_for_each_metric() {
             both(figures, VendorMetric::Transactions),
             [Some(8.0), Some(2.0)]
         );
-        assert_eq!(
-            both(figures, VendorMetric::DwellTime),
-            [Some(100.0), Some(200.0)]
-        );
+        assert_eq!(both(figures, VendorMetric::DwellTime), [Some(175.0); 2]);
     }
     assert!(doubts.is_empty());
     let sum = |metric| both(&disordered, metric).into_iter().flatten().sum::<f64>();
@@ -577,5 +764,35 @@ proptest! {
         shuffled.sort_by_key(|row| { use std::hash::BuildHasher; foldhash::fast::FixedState::with_seed(seed).hash_one(row) });
 
         prop_assert_eq!(PLAIN.read(&rows), PLAIN.read(&shuffled));
+    }
+
+    #[test]
+    fn what_is_taken_of_contradicting_copies_is_one_row_in_any_order(
+        copies in prop::collection::btree_map(9..14_u8, prop::collection::vec(prop::array::uniform5(prop::option::weighted(0.9, 0..4_u16)), 1..4), 1..5),
+        repeats in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        seed in any::<u64>(),
+    ) {
+        let all = |figures: &[Option<u16>; METRICS.len()]| row(r#""entity_id":"e""#, &figures.iter().copied().enumerate().collect::<Vec<_>>());
+        // The other buckets come once, so that these are copies and not parts.
+        let once = (0..9_u8).map(|hour| (hour, all(&[Some(1); METRICS.len()])));
+        let rows: Vec<_> = once.chain(copies.iter().flat_map(|(hour, copies)| copies.iter().map(|figures| (*hour, all(figures))))).collect();
+        let mut shuffled = rows.clone();
+        shuffled.extend(repeats.iter().map(|at| rows[9 + at.index(rows.len() - 9)].clone()));
+        shuffled.sort_by_key(|row| { use std::hash::BuildHasher; foldhash::fast::FixedState::with_seed(seed).hash_one(row) });
+
+        let (figures, doubts) = PLAIN.read(&rows);
+        let (others, _) = PLAIN.read(&shuffled);
+
+        prop_assert_eq!(&figures, &others);
+        prop_assert!(doubts.iter().all(|doubt| *doubt == Doubt::FiguresDiffer));
+        for (hour, copies) in &copies {
+            let taken = figures[usize::from(*hour)];
+            let fits = |copy: &&[Option<u16>; METRICS.len()]| copy.iter().zip(taken).all(|(figure, taken)| figure.is_none_or(|figure| taken == Some(f64::from(figure))));
+            let said: Vec<_> = copies.iter().filter(fits).collect();
+            // Each figure is that of a row of which no figure was left out.
+            for (metric, taken) in taken.iter().enumerate() {
+                prop_assert_eq!(taken.is_some(), said.iter().any(|copy| copy[metric].is_some()));
+            }
+        }
     }
 }

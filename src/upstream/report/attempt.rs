@@ -158,12 +158,11 @@ impl Reporter {
                     let error = match fault {
                         Fault::Cut => UpstreamError::Connection(fault.to_string()),
                         Fault::Truncated => UpstreamError::Truncated,
-                        Fault::TooLarge => UpstreamError::TooLarge {
-                            limit: self.settings.max_response_bytes,
-                        },
-                        Fault::Json { .. } | Fault::Malformed(_) | Fault::FigureTooLarge => {
-                            UpstreamError::Untrusted(fault.to_string())
-                        }
+                        Fault::Json { .. }
+                        | Fault::Malformed(_)
+                        | Fault::FigureTooLarge
+                        | Fault::TooLong { .. }
+                        | Fault::TooLarge => UpstreamError::Untrusted(fault.to_string()),
                     };
                     Stop::Failed(error, Duration::ZERO)
                 })?;

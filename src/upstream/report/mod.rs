@@ -280,6 +280,11 @@ impl Reporter {
         timeout_at(job.deadline(), place).await.ok()
     }
 
+    /// Whether the clock of any of these sites shows something twice on any of these days.
+    pub(in crate::upstream) fn has_repeated_hours(&self, request: &ReportRequest) -> bool {
+        Layout::new(request, &self.directory).has_repeated_slots()
+    }
+
     /// The answer to `request`, after as many attempts as it takes and may take.
     pub(super) async fn report(
         &self,

@@ -300,6 +300,9 @@ async fn a_body_that_can_not_be_decoded_is_told_as_such_and_not_asked_for_again(
         ),
         ("content-encoding: zstd\r\n", whole.clone()),
         ("content-encoding: zstd\r\n", zstd(text)[..20].to_vec()),
+        ("content-encoding: gzip\r\n", Vec::new()),
+        ("content-encoding: zstd\r\n", Vec::new()),
+        ("content-encoding: gzip, gzip\r\n", gzip(b"")),
     ] {
         let fetched = fetched(codings, &body).await;
 
@@ -314,18 +317,24 @@ async fn a_body_that_can_not_be_decoded_is_told_as_such_and_not_asked_for_again(
 
 #[tokio::test]
 async fn bodies_that_can_not_be_decoded_say_nothing_of_the_circuit() {
-    let head = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\n";
-    let client = answered_with(head.to_owned(), b"nope".to_vec()).await;
+    let head = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n";
+    for (length, body) in [
+        ("content-length: 4\r\n\r\n", "nope"),
+        ("content-length: 0\r\n\r\n", ""),
+        ("transfer-encoding: chunked\r\n\r\n", "0\r\n\r\n"),
+    ] {
+        let client = answered_with(format!("{head}{length}"), body.into()).await;
 
-    for site in 1..=12 {
-        let fetched = client.fetch(&request([site], 1)).await;
-        assert!(matches!(
-            only_error(&fetched),
-            UpstreamError::Undecodable(_)
-        ));
+        for site in 1..=12 {
+            let fetched = client.fetch(&request([site], 1)).await;
+            assert!(matches!(
+                only_error(&fetched),
+                UpstreamError::Undecodable(_)
+            ));
+        }
+
+        assert_eq!(client.status().circuit, CircuitState::Closed);
     }
-
-    assert_eq!(client.status().circuit, CircuitState::Closed);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use super::layout::Layout;
 use super::meaning;
 use super::part::Part;
 use super::row::Row;
+use crate::domain::metric::VendorMetric;
 
 /// Bytes that any answer may take beside the length of its rows, however odd it is.
 const FLOOR: usize = 16 << 20;
@@ -22,7 +23,8 @@ pub(in crate::upstream) struct Identity {
     pub(in crate::upstream) entity: Option<Box<str>>,
     /// The vendor's name of the site.
     pub(in crate::upstream) name: Option<Box<str>>,
-    /// Whether its rows come in parts.
+    /// Whether it has several dwell times for a bucket, of which only entrances can make one: its rows come in parts, or more than once
+    /// with different ones.
     pub(in crate::upstream) in_parts: bool,
     /// Its figures.
     pub(in crate::upstream) parts: Vec<Part>,
@@ -99,7 +101,13 @@ impl Accumulator {
     }
 
     /// Everyone whom a row spoke of, and how many rows were outside the dates.
-    pub(super) fn finish(self) -> (Vec<Identity>, u64) {
+    pub(super) fn finish(mut self) -> (Vec<Identity>, u64) {
+        let metrics = self.layout.request().metrics;
+        if metrics.contains(VendorMetric::DwellTime) && !metrics.contains(VendorMetric::Entrances) {
+            for identity in &mut self.identities {
+                identity.in_parts |= identity.parts.iter().any(Part::has_two_dwell_times);
+            }
+        }
         (self.identities, self.outside)
     }
 

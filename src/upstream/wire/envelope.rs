@@ -1,6 +1,5 @@
 //! The envelope around the rows: what it must say for the rows to be believed.
 
-use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
@@ -11,11 +10,14 @@ use super::fault::Fault;
 use super::mapping::Mapping;
 use super::paging::Paging;
 use super::row::Rows;
-use super::value::Reason;
-use super::window::{Stop, Window};
+use super::value::{Name, Reason};
+use super::window::{Bound, Stop, Window};
 
-/// Bytes of one value beside the rows, of which only the mapping of sites is expected to be long.
-const MAX_VALUE: usize = 16 << 20;
+/// Of the values beside the rows, only the mapping of sites is expected to be long.
+const MAX_VALUE: Bound = Bound {
+    what: "a value beside the rows",
+    most: 16 << 20,
+};
 
 /// What the envelope says beside the rows.
 #[derive(Debug, Default)]
@@ -146,7 +148,7 @@ impl Envelope {
     }
 
     fn field(&mut self, window: &mut Window) -> Result<Field, Stop> {
-        let name: Cow<'_, str> = value(window)?;
+        let Name(name) = value(window)?;
         Ok(match (self.depth, &*name) {
             (_, "success") => Field::Success,
             (_, "status") => Field::Status,

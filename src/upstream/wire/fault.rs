@@ -23,7 +23,15 @@ pub(in crate::upstream) enum Fault {
     /// The vendor says that the answer is incomplete.
     #[error("the answer is truncated")]
     Truncated,
-    /// The answer would take far more memory than an honest one of its length, or a value in it is far longer than honest ones.
+    /// A value in it is far longer than honest ones.
+    #[error("{what} is longer than {most} bytes")]
+    TooLong {
+        /// What kind of value.
+        what: &'static str,
+        /// How long it may be.
+        most: usize,
+    },
+    /// The answer would take far more memory than an honest one of its length.
     #[error("the answer speaks of too many entities, or of something at too great length")]
     TooLarge,
 }

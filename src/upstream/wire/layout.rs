@@ -25,17 +25,28 @@ pub(in crate::upstream) struct Layout {
 struct Zone {
     zone: Option<TimeZone>,
     /// By date.
-    folds: Vec<Fold>,
+    changes: Vec<ClockChange>,
 }
 
-/// The slots of a day that the clock shows twice.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::upstream) struct Fold {
-    /// Every slot with a minute that comes twice.
-    pub(in crate::upstream) slots: Range<usize>,
-    /// Whether all minutes of these slots come twice, so that each slot has a second occurrence of its own.
+/// The slots of a day that the clock shows twice, or never.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::upstream) struct ClockChange {
+    /// Every slot with a minute that comes twice: each has a second occurrence.
+    pub(in crate::upstream) repeated: Range<usize>,
+    /// Whether all minutes of these come twice, so that both occurrences last equally long.
     pub(in crate::upstream) whole: bool,
+    /// The slots none of whose minutes exists.
+    pub(in crate::upstream) skipped: Range<usize>,
+    /// The first minute of the day that comes twice.
+    back_to: u16,
 }
+
+static NO_CHANGE: ClockChange = ClockChange {
+    repeated: 0..0,
+    whole: true,
+    skipped: 0..0,
+    back_to: 0,
+};
 
 impl Layout {
     /// The layout of `request`, whose sites are in the zones that `directory` says.
@@ -78,17 +89,34 @@ impl Layout {
         self.zone_at(site)?.zone.as_ref()
     }
 
-    /// The slots that come twice at `site` on that day: none, where its zone is unknown.
-    pub(in crate::upstream) fn fold(&self, site: SiteId, date: usize) -> Fold {
+    /// What the clock does at `site` on that day: nothing, where its zone is unknown.
+    pub(in crate::upstream) fn change(&self, site: SiteId, date: usize) -> &ClockChange {
         self.zone_at(site)
-            .map_or_else(Fold::default, |zone| zone.folds[date].clone())
+            .map_or(&NO_CHANGE, |zone| &zone.changes[date])
+    }
+
+    /// Whether the clock of any site shows something twice.
+    pub(in crate::upstream) fn has_repeated_slots(&self) -> bool {
+        let mut changes = self.zones.iter().flat_map(|zone| &zone.changes);
+        changes.any(|change| !change.repeated.is_empty())
     }
 
     /// When the bucket of `slot` starts, on the clock.
     pub(in crate::upstream) fn start(&self, date: Date, slot: usize) -> DateTime {
         let minute = slot * usize::from(self.request.bucket.minutes());
-        let part = |value: usize| i8::try_from(value).expect("a slot is within its day");
-        date.at(part(minute / 60), part(minute % 60), 0, 0)
+        on_clock(date, minute)
+    }
+
+    /// When the second occurrence of `slot` on the date of that index starts at `site`, on the clock.
+    pub(in crate::upstream) fn start_again(
+        &self,
+        site: SiteId,
+        index: usize,
+        slot: usize,
+    ) -> DateTime {
+        let date = self.date(index);
+        let back_to = on_clock(date, self.change(site, index).back_to.into());
+        self.start(date, slot).max(back_to)
     }
 
     /// The date of that index.
@@ -108,26 +136,30 @@ impl Layout {
     }
 }
 
-impl Fold {
-    /// The slots that have a second occurrence of their own.
-    pub(in crate::upstream) fn second(&self) -> Range<usize> {
-        if self.whole { self.slots.clone() } else { 0..0 }
-    }
-}
-
 impl Zone {
     fn of(zone: Option<&TimeZone>, request: &ReportRequest) -> Self {
-        let minutes = request.bucket.minutes();
-        let fold = |date| {
+        let slots = |minutes: Range<u16>| {
+            let slot = |minute: u16| usize::from(minute / request.bucket.minutes());
+            slot(minutes.start)..slot(minutes.end)
+        };
+        let change = |date| {
             let shape = DayShape::of(date, zone);
-            shape.fold.as_ref().map_or_else(Fold::default, |fold| Fold {
-                slots: usize::from(fold.start / minutes)..usize::from(fold.end.div_ceil(minutes)),
-                whole: shape.repeated(request.bucket).is_some(),
-            })
+            let repeated = shape.repeated(request.bucket);
+            ClockChange {
+                whole: repeated == shape.fold,
+                repeated: repeated.map_or(0..0, slots),
+                skipped: slots(shape.skipped(request.bucket)),
+                back_to: shape.fold.map_or(0, |fold| fold.start),
+            }
         };
         Self {
             zone: zone.cloned(),
-            folds: request.dates.iter().map(fold).collect(),
+            changes: request.dates.iter().map(change).collect(),
         }
     }
+}
+
+fn on_clock(date: Date, minute: usize) -> DateTime {
+    let part = |value: usize| i8::try_from(value).expect("a minute is within its day");
+    date.at(part(minute / 60), part(minute % 60), 0, 0)
 }

@@ -16,7 +16,7 @@ mod window;
 
 pub(super) use accumulate::Identity;
 pub(super) use fault::Fault;
-pub(super) use layout::{Fold, Layout};
+pub(super) use layout::{ClockChange, Layout};
 pub(super) use mapping::Mapping;
 pub(super) use part::{NO_VALUES, Part, Values};
 pub(super) use request::body;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::value::text;
+use super::value::{Name, text};
 
 /// How deep objects with keys of paging may lie in each other.
 const MOST_DEEP: usize = 4;
@@ -84,8 +84,6 @@ impl Paging {
                         self.note(&name, json, within, deep);
                     }
                 }
-                // Counts by a name that cannot be read, as where it is not Unicode, say nothing of pages.
-                (Err(_), _) if matches!(key, Key::Object | Key::Total) => {}
                 _ => self.more = true,
             }
             return;
@@ -201,9 +199,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
         deserializer.deserialize_map(Each)
     }
 }
-
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {

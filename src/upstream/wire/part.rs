@@ -51,6 +51,17 @@ impl Part {
         Ok(())
     }
 
+    /// Whether different rows of one bucket have different dwell times.
+    pub(super) fn has_two_dwell_times(&self) -> bool {
+        let rows = self
+            .rows()
+            .map(|(place, values)| (place, values[VendorMetric::DwellTime as usize]));
+        let mut of_place: Vec<_> = rows.filter(|(_, stayed)| !stayed.is_nan()).collect();
+        of_place.sort_unstable_by_key(|(place, _)| *place);
+        let mut pairs = of_place.windows(2);
+        pairs.any(|pair| pair[0].0 == pair[1].0 && pair[0].1.to_bits() != pair[1].1.to_bits())
+    }
+
     /// Place and figures of each row.
     pub(in crate::upstream) fn rows(&self) -> impl Iterator<Item = (usize, Values)> {
         let mut rest = self.values.iter();

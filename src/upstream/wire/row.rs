@@ -14,8 +14,8 @@ use super::fault::Fault;
 use super::layout::Layout;
 use super::part::{NO_VALUES, Values};
 use super::time;
-use super::value::{Number, Reason, Text, entity, fail, site_name};
-use super::window::{Stop, Window};
+use super::value::{Name, Number, Reason, Text, entity, fail, site_name};
+use super::window::{Bound, Stop, Window};
 use crate::domain::dates::parse_date_bytes;
 use crate::domain::metric::VendorMetric;
 
@@ -29,8 +29,11 @@ pub(super) struct Row<'de> {
     pub(super) values: Values,
 }
 
-/// Bytes of one row: an honest one has some hundreds, and a name of a megabyte that comes twice is cut rather than refused.
-const MAX_ROW: usize = 8 << 20;
+/// An honest row has some hundreds of bytes, and a name of a megabyte that comes twice is cut rather than refused.
+const MAX_ROW: Bound = Bound {
+    what: "a row",
+    most: 8 << 20,
+};
 
 /// The rows that were read.
 pub(super) struct Rows {
@@ -172,8 +175,8 @@ impl<'de> Visitor<'de> for OneRow<'_> {
         };
         let mut place = None;
         let metrics = self.into.layout().request().metrics;
-        while let Some(field) = fields.next_key::<FieldName>()? {
-            match field.0 {
+        while let Some(Name(name)) = fields.next_key()? {
+            match Field::from(&*name) {
                 Field::Time => {
                     let Text(Some(text)) = fields.next_value()? else {
                         return Err(fail(self.reason, "a row's time is not a text"));
@@ -212,29 +215,15 @@ impl<'de> Visitor<'de> for OneRow<'_> {
     }
 }
 
-struct FieldName(Field);
-
-impl<'de> serde::Deserialize<'de> for FieldName {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Names;
-        impl Visitor<'_> for Names {
-            type Value = FieldName;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a field's name")
-            }
-
-            fn visit_str<E: Error>(self, name: &str) -> Result<FieldName, E> {
-                Ok(FieldName(match name {
-                    "time" => Field::Time,
-                    "site_name" => Field::SiteName,
-                    "entity_id" => Field::EntityId,
-                    "filter_id" => Field::FilterId,
-                    "region_names" => Field::RegionNames,
-                    other => VendorMetric::from_name(other).map_or(Field::Other, Field::Metric),
-                }))
-            }
+impl From<&str> for Field {
+    fn from(name: &str) -> Self {
+        match name {
+            "time" => Self::Time,
+            "site_name" => Self::SiteName,
+            "entity_id" => Self::EntityId,
+            "filter_id" => Self::FilterId,
+            "region_names" => Self::RegionNames,
+            other => VendorMetric::from_name(other).map_or(Self::Other, Self::Metric),
         }
-        deserializer.deserialize_identifier(Names)
     }
 }

@@ -207,6 +207,30 @@ fn a_name_that_cannot_be_read_is_none() {
 }
 
 #[test]
+fn an_unknown_field_is_skipped_whatever_its_name_holds() {
+    let layout = layout(&[VendorMetric::Entrances]);
+    let field = r#""\ud800":{"\udfff":["\ud83d"]},"#;
+    let row = format!(r#"{{{field}"time":"2026-02-18 00:00:00","entrances":7}}"#);
+    let body = answer(&row)
+        .replace(r#"{"success""#, &format!(r#"{{{field}"success""#))
+        .replace(r#""status""#, &format!(r#"{field}"status""#));
+    let with_more = body.replace(
+        r#""status""#,
+        &format!(r#""metadata":{{{field}"has_more":true}},"status""#),
+    );
+
+    let answer = parse(body.as_bytes(), &layout).unwrap();
+
+    assert_eq!(body.matches(field).count(), 3);
+    let entrances = figure(&answer, &layout, VendorMetric::Entrances, 0);
+    assert_eq!(entrances, Some(7.0));
+    assert_eq!(
+        parse(with_more.as_bytes(), &layout).unwrap_err(),
+        Fault::Truncated
+    );
+}
+
+#[test]
 fn names_are_cut_between_characters_and_entities_are_not() {
     let layout = layout(&[VendorMetric::Entrances]);
     let row = |entity: &str, name: &str| {

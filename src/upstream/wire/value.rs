@@ -78,6 +78,15 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Text<'a> {
     }
 }
 
+/// The name of a field. One with half a surrogate pair is no text, and so is none that is known here: it is empty.
+pub(super) struct Name<'de>(pub(super) Cow<'de, str>);
+
+impl<'de: 'a, 'a> serde::Deserialize<'de> for Name<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&RawValue>::deserialize(deserializer).map(|json| Self(text(json).unwrap_or_default()))
+    }
+}
+
 /// Bytes of an entity at most. One that was cut might be taken for another, so a longer one is refused.
 const MOST_OF_ENTITY: usize = 256;
 

@@ -16,6 +16,15 @@ pub(super) enum Stop {
     Fault(Fault),
 }
 
+/// How long a value may be.
+#[derive(Clone, Copy)]
+pub(super) struct Bound {
+    /// What kind of value.
+    pub(super) what: &'static str,
+    /// Its bytes at most.
+    pub(super) most: usize,
+}
+
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// The text between what was read and what has not arrived: a value at a time is taken from it once it is whole.
@@ -107,11 +116,11 @@ impl Window {
         self.read += 1;
     }
 
-    /// Reads a value of at most `most` bytes into `seed`, which tells by `reason` what it refuses. The seed is tried whenever there
+    /// Reads a value within `bound` into `seed`, which tells by `reason` what it refuses. The seed is tried whenever there
     /// is hope that the value is whole, so it must have no effect unless it succeeds, and then only on what ends in a bracket.
     pub(super) fn value<'de, S: DeserializeSeed<'de>>(
         &'de mut self,
-        most: usize,
+        bound: Bound,
         seed: S,
         reason: &Reason,
     ) -> Result<S::Value, Stop> {
@@ -119,7 +128,7 @@ impl Window {
         if !self.ended && rest.len() < self.wanted {
             return Err(Stop::More);
         }
-        let text = &rest[..rest.floor_char_boundary(most)];
+        let text = &rest[..rest.floor_char_boundary(bound.most)];
         let mut json = serde_json::Deserializer::from_str(text);
         let result = seed.deserialize(&mut json);
         let at = match &result {
@@ -133,7 +142,8 @@ impl Window {
             Err(error) => at_end || error.is_eof(),
         };
         if open && text.len() < rest.len() {
-            return Err(Stop::Fault(Fault::TooLarge));
+            let Bound { what, most } = bound;
+            return Err(Stop::Fault(Fault::TooLong { what, most }));
         }
         if open && !self.ended {
             self.wanted = 2 * text.len();
