@@ -485,7 +485,10 @@ fn rows_of_an_hour_that_was_skipped_are_ignored_and_figures_in_them_are_a_doubt(
             let skipped = |fields: &str| {
                 let row = (hour, fields.to_owned());
                 let other = (hour, fields.replace("\"A\"", "\"B\""));
-                [report.read(&[row.clone()]), report.read(&[row, other])]
+                [
+                    report.read(std::slice::from_ref(&row)),
+                    report.read(&[row, other]),
+                ]
             };
 
             for (figures, doubts) in skipped(r#""region_names":["A"],"entrances":0,"occupancy":0"#)
