@@ -181,3 +181,27 @@ async fn figures_of_an_hour_that_was_skipped_count_nowhere() {
         }
     }
 }
+
+#[tokio::test]
+async fn of_contradicting_copies_one_row_is_taken_whether_entrances_are_cached() {
+    let at = |hour: u8, entrances: u32, dwell_time: u32| {
+        let time = format!("2026-02-18 {hour:02}:00:00");
+        row(
+            &time,
+            &json!({"entrances": entrances, "dwell_time": dwell_time}),
+        )
+    };
+    let rows = [at(9, 5, 100), at(9, 8, 50), at(10, 1, 30), at(11, 1, 30)];
+    for cached in [false, true] {
+        let (app, _) = app("America/Chicago", "60m", &rows).await;
+        let query = "sites=1&dates=2026-02-18&metric=";
+        if cached {
+            let entrances = figures(&app, &format!("{query}entrances"), "entrances").await;
+            assert_eq!(entrances[9], json!(8));
+        }
+
+        let hours = figures(&app, &format!("{query}dwell_time"), "dwell_time").await;
+
+        assert_eq!(hours[9], json!(50), "{cached}");
+    }
+}
