@@ -9,7 +9,6 @@
 mod access;
 mod cache;
 mod cache_model;
-mod ci;
 mod clock;
 mod document;
 mod edges;
