@@ -48,6 +48,7 @@ impl App {
         };
         let metrics = telemetry::metrics();
         http::describe_metrics();
+        http::describe_connection_metrics();
         crate::upstream::describe_metrics();
         service::describe_metrics();
         let upstream = Upstream::new(config.upstream, Arc::clone(&directory), clock.clone())?;
@@ -127,16 +128,11 @@ impl App {
         let ended = CancellationToken::new();
         let until = |token: &CancellationToken| token.clone().cancelled_owned();
         let routes = http::Routes::public(self.state.clone());
-        let public = http::serve(listener, routes, until(&ended), limits);
+        let public = http::serve(listener, routes, http::refused, until(&ended), limits);
         let administration = async {
             if let Some(admin) = admin {
-                http::serve(
-                    admin,
-                    http::admin(self.state.clone()),
-                    until(&ended),
-                    limits,
-                )
-                .await;
+                let routes = http::Routes::admin(self.state.clone());
+                http::serve(admin, routes, http::refused, until(&ended), limits).await;
             }
         };
         let signal = async {

@@ -40,7 +40,6 @@ pub fn describe_metrics() {
         "Time from a request's head to its answer's, by route."
     );
     describe_gauge!(IN_FLIGHT, "Requests being answered.");
-    super::server::describe_metrics();
 }
 
 /// What requests are counted and timed with. Finding an instrument in the registry by its labels costs more than using it, so that

@@ -1,7 +1,10 @@
 //! Every path that Pitaya has.
 
+mod refused;
 #[cfg(test)]
 mod tests;
+
+pub use self::refused::refused;
 
 use std::net::SocketAddr;
 
@@ -12,7 +15,6 @@ use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
 use hyper::body::Incoming;
@@ -21,6 +23,7 @@ use tower_http::compression::CompressionLayer;
 
 use super::edge::{self, Started};
 use super::problem::{self, ApiError};
+use super::server::{Answering, Application};
 use super::state::AppState;
 use super::{health, operations, pages, progress, routes, sites, traffic};
 
@@ -44,8 +47,18 @@ impl Routes {
         }
     }
 
-    /// Answers a request that `peer` sent.
-    pub(super) fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answering {
+    /// What operators and their machines use, for a listener of its own.
+    #[must_use]
+    pub fn admin(state: AppState) -> Self {
+        Self {
+            router: admin(state),
+            traffic: None,
+        }
+    }
+}
+
+impl Application for Routes {
+    fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answering {
         if let Some(state) = &self.traffic
             && request.method() == Method::GET
             && request.uri().path() == routes::TRAFFIC.path
@@ -63,21 +76,6 @@ impl Routes {
         Answering::Waiting(Box::pin(
             answer.map(|Ok(response)| without_length(response)),
         ))
-    }
-}
-
-/// An answer that is there already, or one to wait for.
-pub(super) enum Answering {
-    Done(Response),
-    Waiting(BoxFuture<'static, Response>),
-}
-
-impl From<Router> for Routes {
-    fn from(router: Router) -> Self {
-        Self {
-            router,
-            traffic: None,
-        }
     }
 }
 
@@ -104,8 +102,7 @@ pub fn public(state: AppState) -> Router {
     finished(router, state)
 }
 
-/// What operators and their machines use, for a listener of its own.
-pub fn admin(state: AppState) -> Router {
+fn admin(state: AppState) -> Router {
     finished(administration(), state)
 }
 

@@ -18,12 +18,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
+use super::application::{Answering, Application};
 use super::connections::Place;
 use super::deadline::{Activity, Deadlines};
-use super::refusal::Refusals;
-use super::{Ending, Limits, sending};
-use crate::http::router::{Answering, Routes};
+use super::limits::Limits;
+use super::refusal::{Refusals, Refused};
+use super::sending;
 
 /// Beyond this hyper refuses a head unread; the middleware's own limit is below.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -36,23 +38,36 @@ const LATE_REQUEST: Duration = Duration::from_secs(1);
 /// How long an idle peer of HTTP/2 that has been asked to leave may take to.
 const HEEDED_WITHIN: Duration = Duration::from_millis(500);
 
-pub(super) struct Connection {
+/// The stages of the end, each of which connections watch.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ending {
+    /// Answers ask their callers to close the connection.
+    pub(super) closing: Arc<AtomicBool>,
+    /// Connections without a request under way are closed.
+    pub(super) draining: CancellationToken,
+    /// What is still there is dropped.
+    pub(super) abandoned: CancellationToken,
+}
+
+pub(super) struct Connection<A> {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) place: Place,
-    pub(super) routes: Routes,
+    pub(super) application: A,
+    pub(super) refused: Refused,
     pub(super) limits: Limits,
     pub(super) ending: Ending,
 }
 
-impl Connection {
+impl<A: Application> Connection<A> {
     /// Answers the connection's requests until either side ends it. What goes wrong with it concerns nobody else.
     pub(super) async fn run(self) {
         let Self {
             stream,
             peer,
             place,
-            routes,
+            application,
+            refused,
             limits,
             ending,
         } = self;
@@ -62,9 +77,13 @@ impl Connection {
             return;
         }
         let activity = Arc::clone(&place.activity);
-        let io = Deadlines::new(Refusals::new(stream), Arc::clone(&activity), limits);
+        let io = Deadlines::new(
+            Refusals::new(stream, refused),
+            Arc::clone(&activity),
+            limits,
+        );
         let requests = Requests {
-            routes,
+            application,
             peer,
             activity: Arc::clone(&activity),
             closing: ending.closing,
@@ -108,14 +127,14 @@ async fn unheeded(activity: &Activity, write_stall: Duration) {
 }
 
 /// What hyper calls for each request of a connection.
-struct Requests {
-    routes: Routes,
+struct Requests<A> {
+    application: A,
     peer: SocketAddr,
     activity: Arc<Activity>,
     closing: Arc<AtomicBool>,
 }
 
-impl Service<Request<Incoming>> for Requests {
+impl<A: Application> Service<Request<Incoming>> for Requests<A> {
     type Response = Response;
     type Error = Infallible;
     /// Most answers are there at once, and cost no box.
@@ -127,7 +146,7 @@ impl Service<Request<Incoming>> for Requests {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let begun = self.activity.begin(request.version());
         let closing = &self.closing;
-        match self.routes.answer(request, self.peer) {
+        match self.application.answer(request, self.peer) {
             Answering::Done(response) => {
                 let response = sending::until_sent(begun, response);
                 Either::Left(ready(Ok(last_if(closing, response))))

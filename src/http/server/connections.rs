@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_millis(20);
 const NOTED: usize = 64;
 
 /// Describes the metrics of connections.
-pub(in crate::http) fn describe_metrics() {
+pub fn describe_metrics() {
     describe_counter!(
         DISPLACED,
         "Idle connections that were closed to make room for new ones."

@@ -11,7 +11,7 @@ use http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Limits;
+use super::limits::Limits;
 use super::turns::Turn;
 
 /// What the requests of one connection are doing, as far as its deadlines and its right to stay depend on it.

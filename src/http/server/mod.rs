@@ -2,9 +2,11 @@
 //!
 //! Axum's own loop sets no deadline for a request's head, and on shutdown waits for idle connections without end.
 
+mod application;
 mod connection;
 mod connections;
 mod deadline;
+mod limits;
 mod refusal;
 mod sending;
 #[cfg(test)]
@@ -13,85 +15,39 @@ mod turns;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::connection::Connection;
-pub(super) use self::connections::describe_metrics;
+pub use self::application::{Answering, Application};
+use self::connection::{Connection, Ending};
+pub use self::connections::describe_metrics;
 use self::connections::{Connections, Place};
+pub use self::limits::{Limits, WRITE_STALL};
+pub use self::refusal::{Refusal, Refused};
 pub use self::turns::thread_rests;
-use super::router::Routes;
 
 /// How long after a failed accept the next is tried: descriptors come back as connections end.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// The same where an idle connection is about to give its descriptor back.
 const ROOM_MADE: Duration = Duration::from_millis(2);
 
-/// How long a caller may take none of the bytes that are ready for it, unless something else is said.
-pub(super) const WRITE_STALL: Duration = Duration::from_secs(30);
-
-/// How patient the accept loop is, and with how many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// From the first byte of a request (or from the connection's beginning) to the last of its head.
-    pub head: Duration,
-    /// How long a connection may do nothing between two requests; the half head of a next request that came in one
-    /// packet with a whole one looks like that too.
-    pub idle: Duration,
-    /// How long a caller may take none of the bytes that are ready for it.
-    pub write_stall: Duration,
-    /// Connections at once. Where there are so many, the one that has been idle longest gives way to the next; while none is idle, further
-    /// ones wait in the system's queue.
-    pub connections: usize,
-    /// How long after the signal to stop new connections are still answered, so that whoever sends requests has time
-    /// to learn of it.
-    pub linger: Duration,
-    /// How long requests under way may take from then on.
-    pub drain: Duration,
-}
-
-impl Default for Limits {
-    /// What the service promises: a head within 10 s, and an end within 30 s.
-    fn default() -> Self {
-        Self {
-            head: Duration::from_secs(10),
-            idle: Duration::from_secs(75),
-            write_stall: WRITE_STALL,
-            connections: 8192,
-            linger: Duration::from_millis(500),
-            drain: Duration::from_secs(25),
-        }
-    }
-}
-
-/// The stages of the end, each of which connections watch.
-#[derive(Clone, Debug, Default)]
-struct Ending {
-    /// Answers ask their callers to close the connection.
-    closing: Arc<AtomicBool>,
-    /// Connections without a request under way are closed.
-    draining: CancellationToken,
-    /// What is still there is dropped.
-    abandoned: CancellationToken,
-}
-
-/// Serves `routes` on `listener` until `shutdown`, and then until every request under way is answered or `limits` say
-/// that it was long enough. Peers are shown to handlers as `ConnectInfo<SocketAddr>`.
+/// Serves `application` on `listener` until `shutdown`, and then until every request under way is answered or `limits` end the wait.
+/// `refused` answers what hyper refuses to read.
 pub async fn serve(
     listener: TcpListener,
-    routes: impl Into<Routes>,
+    application: impl Application,
+    refused: Refused,
     shutdown: impl Future<Output = ()>,
     limits: Limits,
 ) {
     let mut acceptor = Acceptor {
         listener,
-        routes: routes.into(),
+        application,
+        refused,
         limits,
         connections: Connections::new(limits.connections, limits.write_stall),
         next: None,
@@ -104,9 +60,10 @@ pub async fn serve(
     acceptor.end().await;
 }
 
-struct Acceptor {
+struct Acceptor<A> {
     listener: TcpListener,
-    routes: Routes,
+    application: A,
+    refused: Refused,
     limits: Limits,
     connections: Connections,
     /// A connection that waits for its place.
@@ -115,7 +72,7 @@ struct Acceptor {
     ending: Ending,
 }
 
-impl Acceptor {
+impl<A: Application> Acceptor<A> {
     async fn accept_until(&mut self, stop: impl Future<Output = ()>) {
         tokio::select! {
             () = stop => {}
@@ -148,7 +105,8 @@ impl Acceptor {
             stream,
             peer,
             place,
-            routes: self.routes.clone(),
+            application: self.application.clone(),
+            refused: self.refused,
             limits: self.limits,
             ending: self.ending.clone(),
         };

@@ -1,28 +1,40 @@
-//! What hyper refuses by itself, told as a problem.
+//! Gives hyper's own refusals a body.
 //!
-//! A head that hyper cannot read never becomes a request, so that no middleware sees it; hyper answers with a bare status and
-//! closes. The one place where that answer can be had is on its way out.
+//! A head that hyper cannot read never becomes a request, so no middleware sees it: hyper answers with a bare status and closes the
+//! connection. That answer can only be caught on its way out.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use axum::response::Response;
 use futures_util::FutureExt;
 use http::header::CONTENT_LENGTH;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::http::edge;
-use crate::http::problem::ApiError;
-use crate::http::request_id::RequestId;
+/// Why hyper refuses what a peer sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is not HTTP.
+    Malformed,
+    /// The request's target is too long.
+    UriTooLong,
+    /// The header fields are too large, or too many.
+    HeadersTooLarge,
+}
 
-/// A stream on which hyper's own refusals become problem answers.
+/// Makes the whole answer to a refused request.
+pub type Refused = fn(Refusal) -> Response;
+
+/// A stream on which hyper's bare refusals become whole answers.
 pub(super) struct Refusals<S> {
     stream: S,
+    refused: Refused,
     telling: Option<Telling>,
 }
 
-/// A problem answer that is being written instead of a refusal.
+/// An answer that is being written instead of a bare refusal.
 struct Telling {
     answer: Vec<u8>,
     written: usize,
@@ -31,9 +43,10 @@ struct Telling {
 }
 
 impl<S> Refusals<S> {
-    pub(super) fn new(stream: S) -> Self {
+    pub(super) fn new(stream: S, refused: Refused) -> Self {
         Self {
             stream,
+            refused,
             telling: None,
         }
     }
@@ -45,10 +58,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Refusals<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let Self { stream, telling } = &mut *self;
+        let Self {
+            stream,
+            refused,
+            telling,
+        } = &mut *self;
         if telling.is_none() {
-            *telling = refusal(bytes).map(|error| Telling {
-                answer: told(bytes, &error),
+            *telling = refusal(bytes).map(|refusal| Telling {
+                answer: whole(bytes, refused(refusal)),
                 written: 0,
                 instead_of: bytes.len(),
             });
@@ -104,13 +121,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Refusals<S> {
 }
 
 /// What hyper refuses with `bytes`, if they are exactly one of its refusals: nothing of ours is as bare.
-fn refusal(bytes: &[u8]) -> Option<ApiError> {
+fn refusal(bytes: &[u8]) -> Option<Refusal> {
     let fields = bytes.strip_prefix(b"HTTP/1.1 4")?;
     let mut lines = std::str::from_utf8(fields).ok()?.split("\r\n");
-    let error = match lines.next()? {
-        "00 Bad Request" => ApiError::MalformedRequest,
-        "14 URI Too Long" => edge::URI_TOO_LONG,
-        "31 Request Header Fields Too Large" => edge::HEADERS_TOO_LARGE,
+    let refusal = match lines.next()? {
+        "00 Bad Request" => Refusal::Malformed,
+        "14 URI Too Long" => Refusal::UriTooLong,
+        "31 Request Header Fields Too Large" => Refusal::HeadersTooLarge,
         _ => return None,
     };
     let mut empty = false;
@@ -119,17 +136,13 @@ fn refusal(bytes: &[u8]) -> Option<ApiError> {
         let name = line.split(':').next().unwrap_or_default();
         matches!(name, "" | "connection" | "content-length" | "date")
     });
-    (bare && empty && bytes.ends_with(b"\r\n\r\n")).then_some(error)
+    (bare && empty && bytes.ends_with(b"\r\n\r\n")).then_some(refusal)
 }
 
-/// The answer that tells `error`, under the status line and the fields of the bare `refusal`.
-fn told(refusal: &[u8], error: &ApiError) -> Vec<u8> {
-    let id = RequestId::of(&http::HeaderMap::new());
-    error.log(id.as_str());
-    let mut response = error.render(id.as_str());
-    edge::mark(response.headers_mut(), &id);
+/// The fields and the body of `response`, under the status line and the fields of the `bare` refusal.
+fn whole(bare: &[u8], response: Response) -> Vec<u8> {
     let mut answer = Vec::with_capacity(1024);
-    for line in refusal.split_inclusive(|byte| *byte == b'\n') {
+    for line in bare.split_inclusive(|byte| *byte == b'\n') {
         if line != b"\r\n" && !line.starts_with(b"content-length") {
             answer.extend_from_slice(line);
         }
@@ -165,16 +178,21 @@ fn field(answer: &mut Vec<u8>, name: &str, value: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use axum::response::IntoResponse;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;
 
     const REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\ndate: Wed, 18 Feb 2026 09:00:00 GMT\r\n\r\n";
 
+    fn refused(refusal: Refusal) -> Response {
+        ([("x-told", "1")], format!("{refusal:?}")).into_response()
+    }
+
     /// What arrives of `bytes`, through a stream that takes a few at a time.
     async fn arriving(bytes: &[u8]) -> String {
         let (mut peer, stream) = duplex(16);
-        let mut stream = Refusals::new(stream);
+        let mut stream = Refusals::new(stream, refused);
         let write = async {
             stream.write_all(bytes).await.unwrap();
             drop(stream);
@@ -186,25 +204,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bare_refusal_becomes_a_problem_answer() {
+    async fn a_bare_refusal_becomes_a_whole_answer() {
         let answer = arriving(REFUSAL).await;
 
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(
-            head.starts_with("HTTP/1.1 400 Bad Request\r\nconnection: close\r\ndate: "),
-            "{head}"
-        );
-        assert!(
-            head.contains("\r\ncontent-type: application/problem+json"),
-            "{head}"
-        );
-        assert!(
-            head.ends_with(&format!("\r\ncontent-length: {}", body.len())),
-            "{head}"
-        );
-        assert!(
-            body.contains(r#""type":"/problems/malformed-request""#),
-            "{body}"
+        assert_eq!(
+            answer,
+            "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ndate: Wed, 18 Feb 2026 09:00:00 GMT\r\n\
+             content-type: text/plain; charset=utf-8\r\nx-told: 1\r\ncontent-length: 9\r\n\r\nMalformed"
         );
     }
 

@@ -1,16 +1,23 @@
 //! The accept loop seen from outside, over real sockets.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::ConnectInfo;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use super::*;
 
@@ -32,6 +39,23 @@ fn short_head() -> Limits {
         head: SHORT,
         ..limits()
     }
+}
+
+/// An application that shows its handlers the peer.
+#[derive(Clone)]
+struct Routed(Router);
+
+impl Application for Routed {
+    fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answering {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let answer = self.0.clone().oneshot(request);
+        Answering::Waiting(Box::pin(answer.map(|Ok(response)| response)))
+    }
+}
+
+fn refused(refusal: Refusal) -> Response {
+    format!("{refusal:?}").into_response()
 }
 
 struct Server {
@@ -65,7 +89,7 @@ impl Server {
             .route("/slow", get(slow))
             .route("/large", get(async || vec![b'x'; 64 << 20]));
         let shutdown = stop.clone().cancelled_owned();
-        let task = tokio::spawn(serve(listener, router, shutdown, limits));
+        let task = tokio::spawn(serve(listener, Routed(router), refused, shutdown, limits));
         Self {
             address,
             stop,
