@@ -12,7 +12,7 @@ use http::header::HOST;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use pitaya::clock::Clock;
-use pitaya::http::Limits;
+use pitaya::server::Limits;
 use pitaya::simulator::Settings;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -12,7 +12,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::batch::Bounds;
 use crate::domain::query::{Partial, Query};
-use crate::http::{self, AppState, Limits, Parts, StartupFact};
+use crate::http::{self, AppState, Parts, StartupFact};
+use crate::server::{self, Limits};
 use crate::service::{self, Progress, TrafficService, Unanswered};
 use crate::telemetry;
 use crate::upstream::{Client, StartError, Upstream};
@@ -48,7 +49,7 @@ impl App {
         };
         let metrics = telemetry::metrics();
         http::describe_metrics();
-        http::describe_connection_metrics();
+        server::describe_metrics();
         crate::upstream::describe_metrics();
         service::describe_metrics();
         let upstream = Upstream::new(config.upstream, Arc::clone(&directory), clock.clone())?;
@@ -128,11 +129,11 @@ impl App {
         let ended = CancellationToken::new();
         let until = |token: &CancellationToken| token.clone().cancelled_owned();
         let routes = http::Routes::public(self.state.clone());
-        let public = http::serve(listener, routes, http::refused, until(&ended), limits);
+        let public = server::serve(listener, routes, http::refused, until(&ended), limits);
         let administration = async {
             if let Some(admin) = admin {
                 let routes = http::Routes::admin(self.state.clone());
-                http::serve(admin, routes, http::refused, until(&ended), limits).await;
+                server::serve(admin, routes, http::refused, until(&ended), limits).await;
             }
         };
         let signal = async {

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod http;
+pub mod server;
 pub mod service;
 pub mod simulator;
 pub mod telemetry;

@@ -11,7 +11,7 @@ use pitaya::domain::bucket::{Bucket, Hours};
 use pitaya::domain::metric::Metric;
 use pitaya::domain::query::{DateExpression, Fill, GroupBy, Query};
 use pitaya::domain::site::{CustomerId, SiteId};
-use pitaya::http::Limits;
+use pitaya::server::Limits;
 use pitaya::simulator::{DEMO_CUSTOMER, DEMO_SITES, Settings, Simulator};
 use pitaya::telemetry;
 use secrecy::SecretString;

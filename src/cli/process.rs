@@ -4,7 +4,7 @@
 //!
 //! | stage | may take | is over after |
 //! |---|---|---|
-//! | new connections are still answered, then requests under way are finished: `linger` and `drain` of [`Limits`](http::Limits) | 0.5 s + 25 s | 25.5 s |
+//! | new connections are still answered, then requests under way are finished: `linger` and `drain` of [`Limits`](server::Limits) | 0.5 s + 25 s | 25.5 s |
 //! | a renewal of the tokens, counted from the signal: [`LAST_RENEWAL`](pitaya::app::LAST_RENEWAL) | | 26 s |
 //! | fetches that nobody waits for any more: [`LAST_FETCHES`] | 1 s | 27 s |
 //! | the last traces, then the last log lines: [`LAST_WORDS`](pitaya::telemetry::LAST_WORDS) | 1.5 s + 0.5 s | 29 s |
@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::CommandError;
-use pitaya::http;
+use pitaya::server;
 
 /// Fetches that nobody waits for any more are given this long when the process ends.
 const LAST_FETCHES: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ pub(super) fn block_on<T>(
 ) -> Result<T, CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .on_thread_park(http::thread_rests)
+        .on_thread_park(server::thread_rests)
         .build()?;
     let outcome = runtime.block_on(work);
     runtime.shutdown_timeout(LAST_FETCHES);
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn the_stages_of_the_end_add_up_to_less_than_the_thirty_seconds_promised() {
-        let limits = http::Limits::default();
+        let limits = server::Limits::default();
         let served = limits.linger + limits.drain;
 
         let ended = served.max(LAST_RENEWAL) + LAST_FETCHES + LAST_WORDS;

@@ -3,7 +3,7 @@
 use pitaya::app::App;
 use pitaya::clock::Clock;
 use pitaya::config::{Config, Environment, Purpose};
-use pitaya::http::Limits;
+use pitaya::server::Limits;
 use pitaya::telemetry;
 
 use super::{CommandError, ConfigFile, process};

@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::in_flight::Admitted;
 use super::present::{Coding, Large, Pieces};
-use super::server::WRITE_STALL;
+use crate::server::WRITE_STALL;
 
 /// Writes a piece whenever the connection has room for one, and lets the thread's other connections go between two.
 ///

@@ -21,7 +21,7 @@ use pitaya::domain::bucket::VendorBucket;
 use pitaya::domain::cell::CellKey;
 use pitaya::domain::metric::VendorMetric;
 use pitaya::domain::site::{CustomerId, SiteId};
-use pitaya::http::Limits;
+use pitaya::server::Limits;
 use pitaya::simulator::{self, Simulator};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};

@@ -23,9 +23,9 @@ use tower_http::compression::CompressionLayer;
 
 use super::edge::{self, Started};
 use super::problem::{self, ApiError};
-use super::server::{Answering, Application};
 use super::state::AppState;
 use super::{health, operations, pages, progress, routes, sites, traffic};
+use crate::server::{Answering, Application};
 
 /// What connections call: a router, and beside it a short way to the one route that is called all day.
 ///

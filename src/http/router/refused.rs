@@ -6,7 +6,7 @@ use http::HeaderMap;
 use crate::http::edge;
 use crate::http::problem::ApiError;
 use crate::http::request_id::RequestId;
-use crate::http::server::Refusal;
+use crate::server::Refusal;
 
 /// The problem answer to a refused request, which is logged here, since no middleware sees it.
 #[must_use]

@@ -555,7 +555,7 @@ async fn a_thread_with_much_to_do_answers_as_any_other() {
     const CLOSE: &[u8] = b"GET /peer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     const LARGE: &[u8] = b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let server = Server::start(limits()).await;
-    turns::burden_thread();
+    write_batching::burden_thread();
 
     // One request after another, and two at once, the last of which ends the connection.
     let mut stream = server.connect().await;

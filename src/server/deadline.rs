@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::limits::Limits;
-use super::turns::Turn;
+use super::write_batching::Turn;
 
 /// What the requests of one connection are doing, as far as its deadlines and its right to stay depend on it.
 ///

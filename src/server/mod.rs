@@ -11,7 +11,7 @@ mod refusal;
 mod sending;
 #[cfg(test)]
 mod tests;
-mod turns;
+mod write_batching;
 
 use std::io;
 use std::net::SocketAddr;
@@ -28,7 +28,7 @@ pub use self::connections::describe_metrics;
 use self::connections::{Connections, Place};
 pub use self::limits::{Limits, WRITE_STALL};
 pub use self::refusal::{Refusal, Refused};
-pub use self::turns::thread_rests;
+pub use self::write_batching::thread_rests;
 
 /// How long after a failed accept the next is tried: descriptors come back as connections end.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
