@@ -9,12 +9,12 @@ use http::HeaderValue;
 use http::header::{CACHE_CONTROL, VARY};
 use serde::Serialize;
 
-use super::auth::Caller;
 use super::params::{self, Scope};
 use super::problem::ApiError;
-use super::state::AppState;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::site::CustomerId;
+use crate::http::edge::auth::Caller;
+use crate::http::router::state::AppState;
 use crate::service::SiteInfo;
 
 #[derive(Serialize)]

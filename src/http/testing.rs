@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::settings::{Auth, Settings};
-use super::state::{AppState, Parts};
 use crate::clock::Clock;
 use crate::domain::batch::Bounds;
 use crate::domain::bucket::VendorBucket;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::freshness::Policy;
 use crate::domain::site::CustomerId;
+use crate::http::router::state::{AppState, Parts};
 use crate::service::{self, TrafficService};
 use crate::upstream::{self, Upstream};
 

@@ -3,9 +3,7 @@
 mod answer;
 mod error;
 mod kind;
-mod page;
 
 pub(super) use error::of_panic;
 pub use error::{ApiError, KeyFault, public_detail};
 pub use kind::ProblemKind;
-pub(super) use page::explain;

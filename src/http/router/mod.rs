@@ -1,6 +1,7 @@
 //! Every path that Pitaya has.
 
 mod refused;
+pub(super) mod state;
 #[cfg(test)]
 mod tests;
 
@@ -21,10 +22,12 @@ use hyper::body::Incoming;
 use tower::Service;
 use tower_http::compression::CompressionLayer;
 
+use self::state::AppState;
 use super::edge::{self, Started};
-use super::problem::{self, ApiError};
-use super::state::AppState;
-use super::{health, operations, pages, progress, routes, sites, traffic};
+use super::operations::health;
+use super::problem::ApiError;
+use super::traffic::progress;
+use super::{operations, pages, routes, sites, traffic};
 use crate::server::{Answering, Application};
 
 /// What connections call: a router, and beside it a short way to the one route that is called all day.
@@ -91,7 +94,7 @@ pub fn public(state: AppState) -> Router {
         .route(routes::DOCS_FILES.path, get(pages::docs_asset))
         .route(routes::EXPLORER.path, get(pages::explorer))
         .route(routes::EXPLORER_FILES.path, get(pages::explorer_asset))
-        .route(routes::PROBLEM.path, get(problem::explain))
+        .route(routes::PROBLEM.path, get(pages::problems::explain))
         .layer(CompressionLayer::new())
         .layer(map_response(refused_whole))
         // Rendered answers are kept in the codings asked for, so this route does its own.

@@ -4,8 +4,8 @@ use axum::response::Response;
 use http::HeaderMap;
 
 use crate::http::edge;
+use crate::http::edge::request_id::RequestId;
 use crate::http::problem::ApiError;
-use crate::http::request_id::RequestId;
 use crate::server::Refusal;
 
 /// The problem answer to a refused request, which is logged here, since no middleware sees it.
@@ -28,7 +28,7 @@ mod tests {
     use http::header::CONTENT_TYPE;
 
     use super::*;
-    use crate::http::request_id::X_REQUEST_ID;
+    use crate::http::edge::request_id::X_REQUEST_ID;
 
     #[test]
     fn each_refusal_is_a_problem_with_an_id() {

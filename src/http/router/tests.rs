@@ -19,8 +19,8 @@ use sha2::{Digest, Sha256};
 use tower::ServiceExt;
 
 use super::*;
-use crate::http::rate_limit::{RATELIMIT, RATELIMIT_POLICY};
-use crate::http::request_id::X_REQUEST_ID;
+use crate::http::edge::rate_limit::{RATELIMIT, RATELIMIT_POLICY};
+use crate::http::edge::request_id::X_REQUEST_ID;
 use crate::http::settings::{Auth, Client, RateLimit, Settings};
 use crate::http::testing;
 

@@ -7,9 +7,9 @@ use http::header::{ACCEPT, VARY};
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 
-use super::{ApiError, ProblemKind};
-use crate::http::pages;
+use super::STRICT;
 use crate::http::present::members;
+use crate::http::problem::{ApiError, ProblemKind};
 
 /// The page of a kind, for programs.
 #[derive(Serialize)]
@@ -27,7 +27,7 @@ pub(in crate::http) async fn explain(
 ) -> Result<Response, ApiError> {
     let kind = ProblemKind::from_slug(&slug).ok_or(ApiError::NotFound)?;
     let explained = if prefers_html(&headers) {
-        ([pages::STRICT], Html(page(kind))).into_response()
+        ([STRICT], Html(page(kind))).into_response()
     } else {
         Json(ExplainedKind {
             r#type: kind.type_uri(),

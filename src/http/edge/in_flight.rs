@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Counts requests being answered, up to a limit.
 #[derive(Debug)]
-pub(super) struct InFlight {
+pub(in crate::http) struct InFlight {
     limit: usize,
     now: Arc<AtomicUsize>,
 }
@@ -13,10 +13,10 @@ pub(super) struct InFlight {
 /// One request being answered; it is over when this is dropped, as happens too when its caller leaves. An answer that is written as it
 /// is sent has it until it is sent.
 #[derive(Debug)]
-pub(super) struct Admitted(Arc<AtomicUsize>);
+pub(in crate::http) struct Admitted(Arc<AtomicUsize>);
 
 impl InFlight {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(in crate::http) fn new(limit: usize) -> Self {
         Self {
             limit,
             now: Arc::default(),
@@ -24,7 +24,7 @@ impl InFlight {
     }
 
     /// Admits one more request, or none where the limit is reached.
-    pub(super) fn admit(&self) -> Option<Admitted> {
+    pub(in crate::http) fn admit(&self) -> Option<Admitted> {
         // The count guards nothing but itself, so no ordering with other memory is needed.
         let before = self.now.fetch_add(1, Ordering::Relaxed);
         let admitted = Admitted(Arc::clone(&self.now));
@@ -32,7 +32,7 @@ impl InFlight {
     }
 
     /// Requests being answered now.
-    pub(super) fn now(&self) -> usize {
+    pub(in crate::http) fn now(&self) -> usize {
         self.now.load(Ordering::Relaxed)
     }
 }

@@ -1,5 +1,7 @@
 //! What operators do and read: the cache's administration and the metrics.
 
+pub(super) mod health;
+
 use std::sync::Arc;
 
 use axum::Json;
@@ -10,11 +12,11 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
-use super::auth::Administrator;
-use super::observe::show_in_flight;
-use super::params::CacheParams;
-use super::problem::ApiError;
-use super::state::AppState;
+use crate::http::edge::auth::Administrator;
+use crate::http::edge::observe::show_in_flight;
+use crate::http::params::CacheParams;
+use crate::http::problem::ApiError;
+use crate::http::router::state::AppState;
 
 #[derive(Serialize)]
 struct Purged {
@@ -22,7 +24,7 @@ struct Purged {
 }
 
 /// `DELETE /v1/cache`: forgets figures, within what the caller may see.
-pub(super) async fn purge(
+pub(in crate::http) async fn purge(
     State(state): State<AppState>,
     Administrator(caller): Administrator,
     RawQuery(query): RawQuery,
@@ -48,7 +50,7 @@ pub(super) async fn purge(
 }
 
 /// `GET /metrics`: Prometheus text.
-pub(super) async fn metrics(State(state): State<AppState>) -> Response {
+pub(in crate::http) async fn metrics(State(state): State<AppState>) -> Response {
     let headers = [
         (
             CONTENT_TYPE,

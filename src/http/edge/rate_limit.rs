@@ -9,18 +9,19 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::settings::{Auth, RateLimit, Settings};
+use crate::http::settings::{Auth, RateLimit, Settings};
 
 /// What is left of the limit, and when it is whole again.
-pub(super) const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+pub(in crate::http) const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// What the limit is.
-pub(super) const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+pub(in crate::http) const RATELIMIT_POLICY: HeaderName =
+    HeaderName::from_static("ratelimit-policy");
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
 
 /// The limits of all clients, in the order of the configuration.
 #[derive(Debug)]
-pub(super) struct RateLimits(Vec<Option<ClientLimit>>);
+pub(in crate::http) struct RateLimits(Vec<Option<ClientLimit>>);
 
 struct ClientLimit {
     limiter: Limiter,
@@ -30,16 +31,16 @@ struct ClientLimit {
 
 /// How a client stands after one of its requests was counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(in crate::http) struct Standing {
     policy: HeaderValue,
     remaining: u32,
     reset: u64,
     /// How long to wait, where the request is over the limit.
-    pub(super) wait: Option<Duration>,
+    pub(in crate::http) wait: Option<Duration>,
 }
 
 impl RateLimits {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(in crate::http) fn new(settings: &Settings) -> Self {
         let clients: &[_] = match &settings.auth {
             Auth::Disabled => &[],
             Auth::Required(clients) => clients,
@@ -51,7 +52,7 @@ impl RateLimits {
     }
 
     /// Counts a request of the client at `index`; `None` where it has no limit.
-    pub(super) fn count(&self, index: usize) -> Option<Standing> {
+    pub(in crate::http) fn count(&self, index: usize) -> Option<Standing> {
         self.0.get(index)?.as_ref().map(ClientLimit::count)
     }
 }
@@ -95,18 +96,18 @@ impl ClientLimit {
 
 impl Standing {
     /// Writes the fields that tell it.
-    pub(super) fn write(self, headers: &mut HeaderMap) {
+    pub(in crate::http) fn write(self, headers: &mut HeaderMap) {
         headers.insert(RATELIMIT, self.value());
         headers.insert(RATELIMIT_POLICY, self.policy);
     }
 
     /// The limit, as the value of its field.
-    pub(super) fn policy(&self) -> HeaderValue {
+    pub(in crate::http) fn policy(&self) -> HeaderValue {
         self.policy.clone()
     }
 
     /// What is left of it, as the value of its field.
-    pub(super) fn value(&self) -> HeaderValue {
+    pub(in crate::http) fn value(&self) -> HeaderValue {
         let mut standing = String::with_capacity(48);
         standing.push_str(r#""default";r="#);
         standing.push_str(itoa::Buffer::new().format(self.remaining));

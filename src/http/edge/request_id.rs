@@ -3,16 +3,16 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The header field of request ids.
-pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(in crate::http) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_LENGTH: usize = 128;
 
 /// The id of one request: 1 to 128 of `[A-Za-z0-9._-]`.
 #[derive(Clone, Debug)]
-pub(super) struct RequestId(HeaderValue);
+pub(in crate::http) struct RequestId(HeaderValue);
 
 impl RequestId {
     /// The caller's id where it is sane, else a new one.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(in crate::http) fn of(headers: &HeaderMap) -> Self {
         headers
             .get(X_REQUEST_ID)
             .filter(|id| is_sane(id.as_bytes()))
@@ -27,17 +27,17 @@ impl RequestId {
     }
 
     /// The id as text.
-    pub(super) fn as_str(&self) -> &str {
+    pub(in crate::http) fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
 
     /// The id as the value of a header field.
-    pub(super) fn value(&self) -> HeaderValue {
+    pub(in crate::http) fn value(&self) -> HeaderValue {
         self.0.clone()
     }
 
     /// The same, where it is not needed any more.
-    pub(super) fn into_value(self) -> HeaderValue {
+    pub(in crate::http) fn into_value(self) -> HeaderValue {
         self.0
     }
 }

@@ -24,7 +24,7 @@ const ERRORS: HeaderName = HeaderName::from_static("pitaya-errors");
 
 /// A field that such an answer may have: its place in [`NAMES`].
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Field {
+pub(in crate::http) enum Field {
     ETag,
     CacheControl,
     CacheStatus,
@@ -73,7 +73,7 @@ type Set = u32;
 
 /// The values of those fields that an answer has. Boxed, since they are handed on a few times.
 #[derive(Debug, Default)]
-pub(super) struct Fields(Box<[Option<HeaderValue>; COUNT]>);
+pub(in crate::http) struct Fields(Box<[Option<HeaderValue>; COUNT]>);
 
 thread_local! {
     /// Maps of the sets of fields that answers have had, of which there are few: who asks from where, and in which coding.
@@ -82,22 +82,22 @@ thread_local! {
 
 impl Fields {
     /// Gives `field` that value.
-    pub(super) fn set(&mut self, field: Field, value: HeaderValue) {
+    pub(in crate::http) fn set(&mut self, field: Field, value: HeaderValue) {
         self.0[field as usize] = Some(value);
     }
 
     /// Gives `field` the value of a header of one value.
-    pub(super) fn set_typed(&mut self, field: Field, header: &impl Header) {
+    pub(in crate::http) fn set_typed(&mut self, field: Field, header: &impl Header) {
         header.encode(&mut Place(&mut self.0[field as usize]));
     }
 
     /// The value of `field` as text.
-    pub(super) fn text(&self, field: Field) -> Option<&str> {
+    pub(in crate::http) fn text(&self, field: Field) -> Option<&str> {
         self.0[field as usize].as_ref()?.to_str().ok()
     }
 
     /// The map of these fields.
-    pub(super) fn into_map(mut self) -> HeaderMap {
+    pub(in crate::http) fn into_map(mut self) -> HeaderMap {
         let set = self.which();
         let mut map = FORMS.with_borrow_mut(|forms| {
             if let Some((_, form)) = forms.iter().find(|(known, _)| *known == set) {

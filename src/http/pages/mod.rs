@@ -1,5 +1,7 @@
 //! Pages and what they load, all from the binary: the explorer, the API's document, and its viewer.
 
+pub(super) mod problems;
+
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
@@ -12,8 +14,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use rust_embed::RustEmbed;
 use utoipa_swagger_ui::{Config, SwaggerFile};
 
-use super::present::not_modified;
-use super::problem::ApiError;
+use crate::http::present::not_modified;
+use crate::http::problem::ApiError;
 
 type Field = (HeaderName, HeaderValue);
 
@@ -37,12 +39,12 @@ const VIEWER: Field = (
 struct Explorer;
 
 /// `GET /`: the explorer.
-pub(super) async fn explorer(headers: HeaderMap) -> Result<Response, ApiError> {
+pub(in crate::http) async fn explorer(headers: HeaderMap) -> Result<Response, ApiError> {
     explorer_file("index.html", &headers)
 }
 
 /// `GET /explorer/{file}`: what the explorer loads.
-pub(super) async fn explorer_asset(
+pub(in crate::http) async fn explorer_asset(
     Path(file): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -56,7 +58,7 @@ fn explorer_file(file: &str, headers: &HeaderMap) -> Result<Response, ApiError> 
 }
 
 /// `GET /docs`: the viewer's page. It refers to its files by relative paths, so it is told where they are.
-pub(super) async fn docs(headers: HeaderMap) -> Result<Response, ApiError> {
+pub(in crate::http) async fn docs(headers: HeaderMap) -> Result<Response, ApiError> {
     let page = viewer_file("index.html")?;
     let text = String::from_utf8_lossy(&page.bytes);
     let text = text.replacen("<head>", "<head><base href=\"/docs/\">", 1);
@@ -65,7 +67,7 @@ pub(super) async fn docs(headers: HeaderMap) -> Result<Response, ApiError> {
 }
 
 /// `GET /docs/{file}`: what the viewer loads.
-pub(super) async fn docs_asset(
+pub(in crate::http) async fn docs_asset(
     Path(file): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -91,8 +93,8 @@ fn viewer_file(file: &str) -> Result<SwaggerFile<'static>, ApiError> {
 }
 
 /// `GET /openapi.json`: the document, as it is committed.
-pub(super) async fn openapi_json(headers: HeaderMap) -> Response {
-    let document = include_bytes!("../../openapi/openapi.json");
+pub(in crate::http) async fn openapi_json(headers: HeaderMap) -> Response {
+    let document = include_bytes!("../../../openapi/openapi.json");
     embedded(
         Cow::Borrowed(document),
         "application/json",
@@ -102,8 +104,8 @@ pub(super) async fn openapi_json(headers: HeaderMap) -> Response {
 }
 
 /// `GET /openapi.yaml`: the same as YAML (RFC 9512).
-pub(super) async fn openapi_yaml(headers: HeaderMap) -> Response {
-    let document = include_bytes!("../../openapi/openapi.yaml");
+pub(in crate::http) async fn openapi_yaml(headers: HeaderMap) -> Response {
+    let document = include_bytes!("../../../openapi/openapi.yaml");
     embedded(
         Cow::Borrowed(document),
         "application/yaml",

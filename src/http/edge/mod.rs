@@ -1,5 +1,16 @@
 //! The one middleware around every route: what would be many layers is done here once, as each costs a hit dearly.
 
+pub(super) mod auth;
+mod cors;
+pub(super) mod fields;
+mod host;
+pub(super) mod in_flight;
+pub(super) mod observe;
+pub(super) mod rate_limit;
+pub(super) mod request_id;
+pub(super) mod single;
+mod trace;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -13,37 +24,35 @@ use http::{HeaderMap, HeaderValue, Method};
 use http_body::Body as _;
 use tracing::{Instrument, Span};
 
-use super::auth::Caller;
-use super::cors;
-use super::fields::Field;
-use super::host;
-use super::in_flight::Admitted;
-use super::observe::{Observation, Outcome};
-use super::present;
-use super::presented::Reply;
-use super::problem::{ApiError, of_panic};
-use super::rate_limit::Standing;
-use super::request_id::{RequestId, X_REQUEST_ID};
-use super::routes::{Route, route_of};
-use super::state::AppState;
-use super::trace::request_span;
-use super::traffic::{self, Begun, Pending};
+use self::auth::Caller;
+use self::fields::Field;
+use self::in_flight::Admitted;
+use self::observe::{Observation, Outcome};
+use self::rate_limit::Standing;
+use self::request_id::{RequestId, X_REQUEST_ID};
+use self::trace::request_span;
+use crate::http::present;
+use crate::http::problem::{ApiError, of_panic};
+use crate::http::router::state::AppState;
+use crate::http::routes::{Route, route_of};
+use crate::http::traffic::delivery::Reply;
+use crate::http::traffic::{self, Begun, Pending};
 use crate::service::Progress;
 
 /// Longest path and query: 200 sites of the longest ids, percent-encoded commas and all, fit in.
 const MAX_URI_BYTES: usize = 16 * 1024;
-pub(super) const URI_TOO_LONG: ApiError = ApiError::UriTooLong(MAX_URI_BYTES);
+pub(in crate::http) const URI_TOO_LONG: ApiError = ApiError::UriTooLong(MAX_URI_BYTES);
 /// Largest header fields, names and values together. Hyper reads somewhat more, so that the refusal can be a problem answer.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// Most header fields; hyper refuses more by itself. It is hyper's own default: one that is set costs each request an array to fill.
 const MAX_HEADER_FIELDS: usize = 100;
-pub(super) const HEADERS_TOO_LARGE: ApiError = ApiError::HeadersTooLarge {
+pub(in crate::http) const HEADERS_TOO_LARGE: ApiError = ApiError::HeadersTooLarge {
     bytes: MAX_HEADER_BYTES,
     fields: MAX_HEADER_FIELDS,
 };
 
 /// A request that has arrived, and what is found out about it on its way in, for its way out.
-pub(super) struct Arrival {
+pub(in crate::http) struct Arrival {
     observation: Observation,
     id: RequestId,
     span: Span,
@@ -56,19 +65,19 @@ pub(super) struct Arrival {
 
 /// What the handler of traffic is told of a request, beside the request itself.
 #[derive(Clone)]
-pub(super) struct Visit {
+pub(in crate::http) struct Visit {
     /// Who asks.
-    pub(super) caller: Arc<Caller>,
+    pub(in crate::http) caller: Arc<Caller>,
     /// The id that the answer will have.
-    pub(super) id: RequestId,
+    pub(in crate::http) id: RequestId,
     /// Where to tell of the vendor's reports that are waited for.
-    pub(super) progress: Arc<Progress>,
+    pub(in crate::http) progress: Arc<Progress>,
     /// For what is still to be sent when the answer leaves.
-    pub(super) admitted: Option<Arc<Admitted>>,
+    pub(in crate::http) admitted: Option<Arc<Admitted>>,
 }
 
 /// Admits a request, lets the router's routes answer it, and accounts for it.
-pub(super) async fn around(
+pub(in crate::http) async fn around(
     State(state): State<AppState>,
     request: Request,
     next: Next,
@@ -101,7 +110,7 @@ pub(super) async fn around(
 }
 
 /// How far a request came without waiting for anything.
-pub(super) enum Started {
+pub(in crate::http) enum Started {
     /// It is answered.
     Answered(Response),
     /// Not so far. Boxed, since this is large, and hits would have to be moved about in its room.
@@ -109,7 +118,7 @@ pub(super) enum Started {
 }
 
 /// A request whose answer has to be made.
-pub(super) struct Waiting {
+pub(in crate::http) struct Waiting {
     state: AppState,
     arrival: Arrival,
     visit: Visit,
@@ -118,7 +127,7 @@ pub(super) struct Waiting {
 
 /// Does what [`around`] does for a `GET` of traffic at `route`, which every dashboard calls all day and is spared the router: at
 /// once, if its answer is there.
-pub(super) fn at_once(state: &AppState, head: &Parts, route: &'static Route) -> Started {
+pub(in crate::http) fn at_once(state: &AppState, head: &Parts, route: &'static Route) -> Started {
     let mut arrival = Arrival::new(state, head, route);
     let try_it = || {
         host::check(head)?;
@@ -149,7 +158,7 @@ pub(super) fn at_once(state: &AppState, head: &Parts, route: &'static Route) -> 
 
 impl Waiting {
     /// Brings what [`at_once`] could not.
-    pub(super) async fn answer(self, head: Parts) -> Response {
+    pub(in crate::http) async fn answer(self, head: Parts) -> Response {
         let Self {
             state,
             arrival,
@@ -293,7 +302,7 @@ const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 
 /// Writes the fields that every answer has.
-pub(super) fn mark(headers: &mut HeaderMap, id: &RequestId) {
+pub(in crate::http) fn mark(headers: &mut HeaderMap, id: &RequestId) {
     headers.insert(X_REQUEST_ID, id.value());
     headers.insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     headers.insert(REFERRER_POLICY, NO_REFERRER);

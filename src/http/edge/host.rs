@@ -6,8 +6,8 @@ use http::header::{FORWARDED, HOST, HeaderName, ORIGIN, VIA};
 use http::request::Parts;
 use http::{HeaderMap, Version};
 
-use super::problem::ApiError;
 use super::single::single;
+use crate::http::problem::ApiError;
 
 /// What proxies add to a request that they pass on.
 const FORWARDING: [HeaderName; 5] = [
@@ -19,7 +19,7 @@ const FORWARDING: [HeaderName; 5] = [
 ];
 
 /// Checks that a request names its host once, in a valid form: in `Host`, or by HTTP/2 in `:authority`. HTTP/1.0 need not.
-pub(super) fn check(head: &Parts) -> Result<(), ApiError> {
+pub(in crate::http) fn check(head: &Parts) -> Result<(), ApiError> {
     let Ok(host) = single(&head.headers, &HOST) else {
         return Err(ApiError::InvalidHost);
     };
@@ -45,7 +45,7 @@ pub(super) fn check(head: &Parts) -> Result<(), ApiError> {
 ///
 /// The host must be `localhost` or an address: any other name may belong to an attacker who makes it resolve to this machine (DNS
 /// rebinding).
-pub(super) fn is_from_here(peer: Option<SocketAddr>, head: &Parts) -> bool {
+pub(in crate::http) fn is_from_here(peer: Option<SocketAddr>, head: &Parts) -> bool {
     // A listener for both IP versions shows IPv4 peers as mapped addresses.
     let near = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
     let forwarded = FORWARDING

@@ -1,5 +1,10 @@
 //! `GET /v1/traffic`: parse, ask the service, present.
 
+pub(super) mod delivery;
+mod large_body;
+pub(super) mod parsed_queries;
+pub(super) mod progress;
+
 use std::sync::Arc;
 
 use axum::Extension;
@@ -7,18 +12,18 @@ use axum::extract::{Request, State};
 use http::request::Parts;
 use jiff::Timestamp;
 
-use super::auth::Caller;
-use super::edge::Visit;
-use super::params::TrafficParams;
-use super::present::{Codings, Format};
-use super::presented::{Presented, Reply, Showing};
-use super::problem::ApiError;
-use super::questions::{Question, Text};
-use super::state::AppState;
+use self::delivery::{Presented, Reply, Showing};
+use self::parsed_queries::{Question, Text};
+use crate::http::edge::Visit;
+use crate::http::edge::auth::Caller;
+use crate::http::params::TrafficParams;
+use crate::http::present::{Codings, Format};
+use crate::http::problem::ApiError;
+use crate::http::router::state::AppState;
 use crate::service::AnswerKey;
 
 /// How far a query came without waiting for anything.
-pub(super) enum Begun {
+pub(in crate::http) enum Begun {
     /// Its answer was there.
     Answered(Reply),
     /// Not so far.
@@ -26,14 +31,14 @@ pub(super) enum Begun {
 }
 
 /// A query whose answer has to be made.
-pub(super) struct Pending {
+pub(in crate::http) struct Pending {
     question: Arc<Question>,
     /// The answer, if it only lacks the coding that the caller wants.
     kept: Option<Presented>,
 }
 
 /// Answers a query that came through the router.
-pub(super) async fn traffic(
+pub(in crate::http) async fn traffic(
     State(state): State<AppState>,
     Extension(visit): Extension<Visit>,
     request: Request,
@@ -46,7 +51,11 @@ pub(super) async fn traffic(
 }
 
 /// Answers a query from what is rendered, if it can be.
-pub(super) fn begin(state: &AppState, caller: &Caller, request: &Parts) -> Result<Begun, ApiError> {
+pub(in crate::http) fn begin(
+    state: &AppState,
+    caller: &Caller,
+    request: &Parts,
+) -> Result<Begun, ApiError> {
     let shown = showing(state);
     let question = understand(state, caller, request, shown.now)?;
     let kept = state.parts().service.rendered(&question.key, shown.now);
@@ -60,7 +69,7 @@ pub(super) fn begin(state: &AppState, caller: &Caller, request: &Parts) -> Resul
 }
 
 /// Makes the answer that [`begin`] did not find.
-pub(super) async fn finish(
+pub(in crate::http) async fn finish(
     state: &AppState,
     visit: &Visit,
     request: &Parts,

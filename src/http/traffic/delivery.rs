@@ -11,13 +11,13 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
-use super::fields::{Field, Fields};
-use super::in_flight::Admitted;
-use super::present::{self, Coding, Format, Large, Rendition, SiteProblem};
-use super::problem::{ApiError, ProblemKind, public_detail};
-use super::questions::Question;
-use super::streamed::Streamed;
+use super::large_body::Streamed;
+use super::parsed_queries::Question;
 use crate::domain::query::Query;
+use crate::http::edge::fields::{Field, Fields};
+use crate::http::edge::in_flight::Admitted;
+use crate::http::present::{self, Coding, Format, Large, Rendition, SiteProblem};
+use crate::http::problem::{ApiError, ProblemKind, public_detail};
 use crate::service::{Answer, CacheOutcome, RenderedAnswer, Timings, TrafficService};
 use crate::upstream::UpstreamError;
 
@@ -27,7 +27,7 @@ const MANY_ROWS: usize = 5_000;
 const MANY_BYTES: usize = 256 * 1024;
 
 /// A rendered answer, and how it came about.
-pub(super) struct Presented {
+pub(in crate::http) struct Presented {
     content: Content,
     etag: ETag,
     expires_at: Timestamp,
@@ -40,17 +40,17 @@ pub(super) struct Presented {
 
 /// When an answer is shown, and for how long it may be kept at most.
 #[derive(Clone, Copy)]
-pub(super) struct Showing {
-    pub(super) now: Timestamp,
-    pub(super) http_max_age: Duration,
+pub(in crate::http) struct Showing {
+    pub(in crate::http) now: Timestamp,
+    pub(in crate::http) http_max_age: Duration,
 }
 
 /// A response, before the middleware has added its own fields to it.
 #[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) status: StatusCode,
-    pub(super) fields: Fields,
-    pub(super) body: Body,
+pub(in crate::http) struct Reply {
+    pub(in crate::http) status: StatusCode,
+    pub(in crate::http) fields: Fields,
+    pub(in crate::http) body: Body,
 }
 
 impl IntoResponse for Reply {
@@ -89,7 +89,7 @@ impl Content {
 
 impl Presented {
     /// An answer that was found rendered.
-    pub(super) fn kept(rendered: Arc<RenderedAnswer>) -> Self {
+    pub(in crate::http) fn kept(rendered: Arc<RenderedAnswer>) -> Self {
         Self {
             etag: rendered.etag.clone(),
             expires_at: rendered.expires_at,
@@ -102,7 +102,7 @@ impl Presented {
     }
 
     /// The answer to `query`, rendered.
-    pub(super) async fn of(
+    pub(in crate::http) async fn of(
         query: &Query,
         answer: Answer,
         format: Format,
@@ -168,7 +168,7 @@ impl Presented {
     }
 
     /// What of it others may be shown.
-    pub(super) fn to_keep(&self) -> Option<&Arc<RenderedAnswer>> {
+    pub(in crate::http) fn to_keep(&self) -> Option<&Arc<RenderedAnswer>> {
         match &self.content {
             Content::Whole(rendered) if self.fit_to_keep() => Some(rendered),
             Content::Whole(_) | Content::Large(_) => None,
@@ -177,7 +177,7 @@ impl Presented {
 
     /// The reply that shows it to a caller of those header fields. What is encoded for it is kept beside the plain bytes; what is too
     /// large for that counts as `admitted` until it is sent.
-    pub(super) async fn respond(
+    pub(in crate::http) async fn respond(
         self,
         service: &TrafficService,
         question: &Question,
@@ -205,7 +205,7 @@ impl Presented {
     }
 
     /// The same, if nothing has to be encoded for it.
-    pub(super) fn respond_at_once(
+    pub(in crate::http) fn respond_at_once(
         &self,
         question: &Question,
         headers: &HeaderMap,

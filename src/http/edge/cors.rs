@@ -13,7 +13,7 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, DELETE");
 const REQUEST_HEADERS: HeaderValue =
     HeaderValue::from_static("Authorization, X-API-Key, If-None-Match, X-Request-Id");
 /// The fields of our own that other origins' pages may read.
-pub(super) const EXPOSED: HeaderValue = HeaderValue::from_static(
+pub(in crate::http) const EXPOSED: HeaderValue = HeaderValue::from_static(
     "ETag, Cache-Status, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, Server-Timing, Pitaya-As-Of, Pitaya-Stale, Pitaya-Provisional-From, Pitaya-Errors",
 );
 /// Two hours: as long as any browser keeps the answer to a preflight.
@@ -23,20 +23,23 @@ const PREFLIGHT_VARY: HeaderValue = HeaderValue::from_static(
 );
 
 /// The request's origin, if its pages may call.
-pub(super) fn allowed_origin(allowed: &[HeaderValue], headers: &HeaderMap) -> Option<HeaderValue> {
+pub(in crate::http) fn allowed_origin(
+    allowed: &[HeaderValue],
+    headers: &HeaderMap,
+) -> Option<HeaderValue> {
     let origin = headers.get(ORIGIN)?;
     allowed.contains(origin).then(|| origin.clone())
 }
 
 /// Whether a browser asks for permission rather than for anything.
-pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+pub(in crate::http) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     method == Method::OPTIONS
         && headers.contains_key(ORIGIN)
         && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// The answer to a preflight; without the origin's own field, which every answer gets from [`write`].
-pub(super) fn preflight(origin: Option<&HeaderValue>) -> Response {
+pub(in crate::http) fn preflight(origin: Option<&HeaderValue>) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
@@ -50,7 +53,7 @@ pub(super) fn preflight(origin: Option<&HeaderValue>) -> Response {
 }
 
 /// Lets pages of `origin` read an answer and those of its fields that they may need.
-pub(super) fn write(origin: HeaderValue, headers: &mut HeaderMap) {
+pub(in crate::http) fn write(origin: HeaderValue, headers: &mut HeaderMap) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
 }

@@ -9,24 +9,24 @@ use jiff::Timestamp;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 
-use super::auth::Caller;
-use super::present::{Codings, Format};
-use super::single::single;
 use crate::domain::query::Partial;
+use crate::http::edge::auth::Caller;
+use crate::http::edge::single::single;
+use crate::http::present::{Codings, Format};
 use crate::service::AnswerKey;
 
 /// A checked question, and how its answer is to be given: in which form, and in which coding.
 #[derive(Debug)]
-pub(super) struct Question {
-    pub(super) key: Arc<AnswerKey>,
-    pub(super) partial: Partial,
-    pub(super) format: Format,
-    pub(super) codings: Codings,
+pub(in crate::http) struct Question {
+    pub(in crate::http) key: Arc<AnswerKey>,
+    pub(in crate::http) partial: Partial,
+    pub(in crate::http) format: Format,
+    pub(in crate::http) codings: Codings,
 }
 
 /// Everything that a question is read from but the time of day: who asks, what, and what it takes for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Text<'a> {
+pub(in crate::http) struct Text<'a> {
     client: usize,
     accept: Option<&'a [u8]>,
     accept_encoding: Option<&'a [u8]>,
@@ -53,7 +53,7 @@ struct Meaning {
 type Meanings = Cache<KeptText, Meaning, Bytewise, foldhash::quality::RandomState>;
 
 /// The meanings of the texts that were asked most.
-pub(super) struct Questions(Meanings);
+pub(in crate::http) struct Questions(Meanings);
 
 /// Texts and their meanings take no more than this.
 const MAX_BYTES: u64 = 8 << 20;
@@ -62,7 +62,7 @@ const SHARDS: usize = 16;
 
 impl<'a> Text<'a> {
     /// The text that `caller` sent; `None` where it is put together from several header lines, as hardly anybody does.
-    pub(super) fn new(
+    pub(in crate::http) fn new(
         caller: &Caller,
         query: Option<&'a str>,
         headers: &'a HeaderMap,
@@ -105,13 +105,13 @@ impl Default for Questions {
 
 impl Questions {
     /// What `text` means at `now`, if it is known.
-    pub(super) fn get(&self, text: &Text<'_>, now: Timestamp) -> Option<Arc<Question>> {
+    pub(in crate::http) fn get(&self, text: &Text<'_>, now: Timestamp) -> Option<Arc<Question>> {
         let meaning = self.0.get(text)?;
         (meaning.since <= now && now < meaning.until).then_some(meaning.question)
     }
 
     /// Remembers what `text` means from `since` to `until`.
-    pub(super) fn put(
+    pub(in crate::http) fn put(
         &self,
         text: &Text<'_>,
         question: &Arc<Question>,

@@ -12,21 +12,21 @@ use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 
 use super::host;
-use super::params::Scope;
-use super::problem::{ApiError, KeyFault};
-use super::settings::{Auth, Settings};
 use super::single::{Several, single};
 use crate::domain::site::{CustomerId, SiteId};
+use crate::http::params::Scope;
+use crate::http::problem::{ApiError, KeyFault};
+use crate::http::settings::{Auth, Settings};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Who calls, and what it may see.
 #[derive(Debug)]
-pub(super) struct Caller {
+pub(in crate::http) struct Caller {
     /// The client's name; `None` where authentication is disabled.
-    pub(super) name: Option<Arc<str>>,
+    pub(in crate::http) name: Option<Arc<str>>,
     /// Where the client stands in the configuration.
-    pub(super) index: usize,
+    pub(in crate::http) index: usize,
     customers: Vec<CustomerId>,
     sites: Option<BTreeSet<SiteId>>,
     admin: bool,
@@ -34,7 +34,7 @@ pub(super) struct Caller {
 
 impl Caller {
     /// What it may see.
-    pub(super) fn scope(&self) -> Scope<'_> {
+    pub(in crate::http) fn scope(&self) -> Scope<'_> {
         Scope {
             customers: &self.customers,
             sites: self.sites.as_ref(),
@@ -52,7 +52,7 @@ impl Caller {
 }
 
 /// The caller of a route that changes something. A caller that may not is refused before its parameters are read.
-pub(super) struct Administrator(pub(super) Arc<Caller>);
+pub(in crate::http) struct Administrator(pub(in crate::http) Arc<Caller>);
 
 impl<S: Sync> FromRequestParts<S> for Administrator {
     type Rejection = ApiError;
@@ -70,7 +70,7 @@ impl<S: Sync> FromRequestParts<S> for Administrator {
 
 /// Tells callers by their keys.
 #[derive(Debug)]
-pub(super) struct Authenticator {
+pub(in crate::http) struct Authenticator {
     /// The clients by the digests of their keys; none where authentication is disabled.
     keys: HashMap<[u8; 32], Arc<Caller>>,
     /// Who everybody is where authentication is disabled.
@@ -78,7 +78,7 @@ pub(super) struct Authenticator {
 }
 
 impl Authenticator {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(in crate::http) fn new(settings: &Settings) -> Self {
         let clients = match &settings.auth {
             Auth::Required(clients) => clients,
             Auth::Disabled => {
@@ -120,7 +120,7 @@ impl Authenticator {
     /// Who sent a request with those header fields.
     ///
     /// A key is found by its digest, of which the time that this takes may tell something: of the key a digest tells nothing.
-    pub(super) fn caller(&self, headers: &HeaderMap) -> Result<&Arc<Caller>, KeyFault> {
+    pub(in crate::http) fn caller(&self, headers: &HeaderMap) -> Result<&Arc<Caller>, KeyFault> {
         if let Some(anybody) = &self.anybody {
             return Ok(anybody);
         }

@@ -13,7 +13,7 @@ use super::observe::method_label;
 use super::request_id::RequestId;
 
 /// The span of `request`: a child of the caller's own, where its `traceparent` (W3C Trace Context) tells of one.
-pub(super) fn request_span(request: &Parts, route: &'static str, id: &RequestId) -> Span {
+pub(in crate::http) fn request_span(request: &Parts, route: &'static str, id: &RequestId) -> Span {
     let method = method_label(&request.method);
     // Named and kept as OpenTelemetry's semantic conventions for HTTP servers say.
     let span = tracing::info_span!(

@@ -4,10 +4,10 @@ use http::{HeaderMap, HeaderName};
 
 /// A field was given in several lines.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Several;
+pub(in crate::http) struct Several;
 
 /// The value of the field `name`, if there is one.
-pub(super) fn single<'a>(
+pub(in crate::http) fn single<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
 ) -> Result<Option<&'a [u8]>, Several> {

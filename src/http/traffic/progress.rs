@@ -11,16 +11,16 @@ use http::HeaderValue;
 use http::header::CACHE_CONTROL;
 use serde::Serialize;
 
-use super::auth::Caller;
-use super::params;
-use super::problem::ApiError;
-use super::request_id::RequestId;
-use super::state::AppState;
+use crate::http::edge::auth::Caller;
+use crate::http::edge::request_id::RequestId;
+use crate::http::params;
+use crate::http::problem::ApiError;
+use crate::http::router::state::AppState;
 use crate::service::Progress;
 
 /// The queries under way. There are no more of them than requests that may be in flight, and each leaves when it ends.
 #[derive(Debug, Default)]
-pub(super) struct Queries(Mutex<HashMap<Key, Arc<Progress>>>);
+pub(in crate::http) struct Queries(Mutex<HashMap<Key, Arc<Progress>>>);
 
 /// Whose query, and its request id: callers choose ids as they like, and one caller's are no business of another's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,7 +31,7 @@ struct Key {
 
 /// A query under way; it is over when this is dropped, as happens too when its caller leaves.
 #[derive(Debug)]
-pub(super) struct UnderWay<'a> {
+pub(in crate::http) struct UnderWay<'a> {
     queries: &'a Queries,
     key: Key,
     progress: Arc<Progress>,
@@ -45,7 +45,7 @@ struct Reports {
 
 impl Queries {
     /// Shows `progress` to the caller under that id from now on. Of two queries of one id, the later one is shown.
-    pub(super) fn begin(
+    pub(in crate::http) fn begin(
         &self,
         caller: &Caller,
         id: &RequestId,
@@ -96,7 +96,7 @@ impl Drop for UnderWay<'_> {
 }
 
 /// Tells how far a query of the same caller is; a query that has ended, waits for nothing or is another's is not found.
-pub(super) async fn show(
+pub(in crate::http) async fn show(
     State(state): State<AppState>,
     Extension(caller): Extension<Arc<Caller>>,
     request_id: Result<Path<String>, PathRejection>,

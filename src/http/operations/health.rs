@@ -9,7 +9,7 @@ use http::header::CACHE_CONTROL;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
-use super::state::AppState;
+use crate::http::router::state::AppState;
 use crate::upstream::{CircuitState, TokenState, TokenStoreState, UpstreamStatus};
 
 /// Something found out at start that an operator should know of.
@@ -48,12 +48,12 @@ struct Readiness {
 }
 
 /// `GET /livez`: the process answers.
-pub(super) async fn live() -> Response {
+pub(in crate::http) async fn live() -> Response {
     uncached(StatusCode::OK, Json(serde_json::json!({"status": "pass"})))
 }
 
 /// `GET /readyz`: the process wants requests. A failing vendor does not change that: what is cached is still answered.
-pub(super) async fn ready(State(state): State<AppState>) -> Response {
+pub(in crate::http) async fn ready(State(state): State<AppState>) -> Response {
     let readiness = Readiness::of(
         state.parts().shutting_down.is_cancelled(),
         state.parts().service.upstream_status(),

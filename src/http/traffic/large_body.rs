@@ -10,15 +10,15 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::in_flight::Admitted;
-use super::present::{Coding, Large, Pieces};
+use crate::http::edge::in_flight::Admitted;
+use crate::http::present::{Coding, Large, Pieces};
 use crate::server::WRITE_STALL;
 
 /// Writes a piece whenever the connection has room for one, and lets the thread's other connections go between two.
 ///
 /// A caller of HTTP/2 that takes nothing holds up its own stream and nothing else, so that no deadline of its connection's goes off,
 /// and nobody polls this. What the body is written from is large, and is therefore let go of by a task of its own.
-pub(super) struct Streamed {
+pub(in crate::http) struct Streamed {
     source: Arc<Mutex<Source>>,
     /// How many bytes are left, where a coding does not hide it.
     left: Option<u64>,
@@ -41,11 +41,15 @@ struct Written {
 /// The caller has taken nothing for too long.
 #[derive(Debug, thiserror::Error)]
 #[error("the caller takes nothing of its answer")]
-pub(super) struct Stalled;
+pub(in crate::http) struct Stalled;
 
 impl Streamed {
     /// The body of a `large` answer in a coding, whose request is `admitted` until it is sent.
-    pub(super) fn new(large: Arc<Large>, coding: Coding, admitted: Option<Arc<Admitted>>) -> Self {
+    pub(in crate::http) fn new(
+        large: Arc<Large>,
+        coding: Coding,
+        admitted: Option<Arc<Admitted>>,
+    ) -> Self {
         let length = u64::try_from(large.length()).ok();
         let source = Arc::new(Mutex::new(Source {
             written: Some(Written {
@@ -144,7 +148,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::http::in_flight::InFlight;
+    use crate::http::edge::in_flight::InFlight;
     use crate::http::present::samples::large;
 
     #[tokio::test]

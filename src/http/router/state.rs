@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::auth::Authenticator;
-use super::health::StartupFact;
-use super::in_flight::InFlight;
-use super::observe::Instruments;
-use super::progress::Queries;
-use super::questions::Questions;
-use super::rate_limit::RateLimits;
-use super::settings::Settings;
 use crate::clock::Clock;
+use crate::http::edge::auth::Authenticator;
+use crate::http::edge::in_flight::InFlight;
+use crate::http::edge::observe::Instruments;
+use crate::http::edge::rate_limit::RateLimits;
+use crate::http::operations::health::StartupFact;
+use crate::http::settings::Settings;
+use crate::http::traffic::parsed_queries::Questions;
+use crate::http::traffic::progress::Queries;
 use crate::service::TrafficService;
 
 /// Renders the process's metrics as Prometheus text.
@@ -65,31 +65,31 @@ impl AppState {
         }))
     }
 
-    pub(super) fn parts(&self) -> &Parts {
+    pub(in crate::http) fn parts(&self) -> &Parts {
         &self.0.parts
     }
 
-    pub(super) fn authenticator(&self) -> &Authenticator {
+    pub(in crate::http) fn authenticator(&self) -> &Authenticator {
         &self.0.authenticator
     }
 
-    pub(super) fn rate_limits(&self) -> &RateLimits {
+    pub(in crate::http) fn rate_limits(&self) -> &RateLimits {
         &self.0.rate_limits
     }
 
-    pub(super) fn in_flight(&self) -> &InFlight {
+    pub(in crate::http) fn in_flight(&self) -> &InFlight {
         &self.0.in_flight
     }
 
-    pub(super) fn instruments(&self) -> &Instruments {
+    pub(in crate::http) fn instruments(&self) -> &Instruments {
         &self.0.instruments
     }
 
-    pub(super) fn questions(&self) -> &Questions {
+    pub(in crate::http) fn questions(&self) -> &Questions {
         &self.0.questions
     }
 
-    pub(super) fn queries(&self) -> &Queries {
+    pub(in crate::http) fn queries(&self) -> &Queries {
         &self.0.queries
     }
 }

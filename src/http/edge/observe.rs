@@ -18,10 +18,10 @@ use metrics::{
 use tracing::Span;
 
 use super::auth::Caller;
-use super::params::shown;
 use super::request_id::RequestId;
-use super::routes::{Route, TRAFFIC};
-use super::state::AppState;
+use crate::http::params::shown;
+use crate::http::router::state::AppState;
+use crate::http::routes::{Route, TRAFFIC};
 use crate::service::Progress;
 
 /// The histogram of request durations, in seconds; whoever installs the recorder gives it its buckets.
@@ -29,7 +29,7 @@ pub const REQUEST_DURATION: &str = "pitaya_http_request_duration_seconds";
 const REQUESTS: &str = "pitaya_http_requests_total";
 const IN_FLIGHT: &str = "pitaya_http_requests_in_flight";
 /// Where an answer came from (RFC 9211).
-pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+pub(in crate::http) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Describes the metrics of the HTTP side; to be called once the recorder is installed.
 pub fn describe_metrics() {
@@ -45,7 +45,9 @@ pub fn describe_metrics() {
 /// What requests are counted and timed with. Finding an instrument in the registry by its labels costs more than using it, so that
 /// each is found once: there are few routes, methods and statuses.
 #[derive(Default)]
-pub(super) struct Instruments(RwLock<HashMap<Labels, Instrument, foldhash::fast::RandomState>>);
+pub(in crate::http) struct Instruments(
+    RwLock<HashMap<Labels, Instrument, foldhash::fast::RandomState>>,
+);
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Labels {
@@ -89,22 +91,22 @@ impl fmt::Debug for Instruments {
 }
 
 /// What came of a request.
-pub(super) struct Outcome<'a> {
-    pub(super) status: StatusCode,
+pub(in crate::http) struct Outcome<'a> {
+    pub(in crate::http) status: StatusCode,
     /// The length of the body, where it is known.
-    pub(super) bytes: Option<u64>,
+    pub(in crate::http) bytes: Option<u64>,
     /// Where the answer came from: the value of `Cache-Status`.
-    pub(super) cache: Option<&'a str>,
+    pub(in crate::http) cache: Option<&'a str>,
     /// The name of the client that asked.
-    pub(super) client: Option<&'a str>,
+    pub(in crate::http) client: Option<&'a str>,
     /// The slug of the problem that it was answered with.
-    pub(super) problem: Option<&'static str>,
-    pub(super) request_id: &'a str,
+    pub(in crate::http) problem: Option<&'static str>,
+    pub(in crate::http) request_id: &'a str,
 }
 
 impl<'a> Outcome<'a> {
     /// That of a whole response.
-    pub(super) fn of(
+    pub(in crate::http) fn of(
         response: &'a Response,
         client: Option<&'a str>,
         problem: Option<&'static str>,
@@ -124,7 +126,7 @@ impl<'a> Outcome<'a> {
 }
 
 /// What is told of a request, taken down before it is answered.
-pub(super) struct Observation {
+pub(in crate::http) struct Observation {
     began: Instant,
     method: Method,
     uri: Uri,
@@ -145,7 +147,7 @@ struct Wait {
 const LEFT: u16 = 499;
 
 impl Observation {
-    pub(super) fn begin(request: &Parts, route: &'static Route) -> Self {
+    pub(in crate::http) fn begin(request: &Parts, route: &'static Route) -> Self {
         Self {
             began: Instant::now(),
             method: request.method.clone(),
@@ -156,12 +158,12 @@ impl Observation {
     }
 
     /// The request's route.
-    pub(super) const fn route(&self) -> &'static Route {
+    pub(in crate::http) const fn route(&self) -> &'static Route {
         self.route
     }
 
     /// Where the request's handler tells of the vendor's reports that it waits for. From now on its caller may leave.
-    pub(super) fn wait(
+    pub(in crate::http) fn wait(
         &mut self,
         caller: &Arc<Caller>,
         id: &RequestId,
@@ -179,7 +181,12 @@ impl Observation {
 
     /// Logs and counts the answer. Keys travel in header fields, of which none but the listed are logged, unless a caller puts one into
     /// its URL: an answer to such a query is an error, or a page that reads none.
-    pub(super) fn end(mut self, outcome: &Outcome<'_>, span: &Span, instruments: &Instruments) {
+    pub(in crate::http) fn end(
+        mut self,
+        outcome: &Outcome<'_>,
+        span: &Span,
+        instruments: &Instruments,
+    ) {
         let reports = self.wait.take().map_or(0, |wait| wait.progress.total());
         self.tell(outcome, reports, span, instruments);
     }
@@ -256,12 +263,12 @@ impl Drop for Observation {
 }
 
 /// Shows how many requests are being answered.
-pub(super) fn show_in_flight(requests: usize) {
+pub(in crate::http) fn show_in_flight(requests: usize) {
     gauge!(IN_FLIGHT).set(f64::from(u32::try_from(requests).unwrap_or(u32::MAX)));
 }
 
 /// The method of a request as a label: there are few, but callers may make up others.
-pub(super) fn method_label(method: &Method) -> &'static str {
+pub(in crate::http) fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
