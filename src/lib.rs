@@ -2,6 +2,8 @@
 //!
 //! `ARCHITECTURE.md` is the map. The rooms in reading order: [`domain`], [`cache`], [`upstream`], [`service`], [`http`]; then what
 //! stands around them: [`config`], [`telemetry`], [`simulator`], [`app`]; `vendor` is what client and simulator say to each other.
+//! `ARCHITECTURE.md` is the map. The rooms in reading order: [`domain`], [`cache`], [`upstream`], [`service`], [`server`], [`http`]; then
+//! what stands around them: [`config`], [`telemetry`], [`simulator`], [`app`].
 
 pub mod app;
 pub mod cache;

@@ -1,4 +1,4 @@
-//! The outside: routes, parameters, presentations, problems. The only importer of axum besides `app` and `main`.
+//! The outside: routes, parameters, presentations, problems.
 
 mod edge;
 pub mod openapi;

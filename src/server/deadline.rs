@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::limits::Limits;
-use super::write_batching::Turn;
+use super::write_batching::WriteBatching;
 
 /// What the requests of one connection are doing, as far as its deadlines and its right to stay depend on it.
 ///
@@ -155,7 +155,7 @@ pub(super) struct Deadlines<S> {
     head: Timeout,
     idle: Timeout,
     write: Timeout,
-    turn: Turn,
+    write_batching: WriteBatching,
 }
 
 /// What there is to wait for when nothing arrives.
@@ -179,7 +179,7 @@ impl<S> Deadlines<S> {
             head: Timeout::new(limits.head),
             idle: Timeout::new(limits.idle),
             write: Timeout::new(limits.write_stall),
-            turn: Turn::default(),
+            write_batching: WriteBatching::default(),
         }
     }
 
@@ -235,9 +235,9 @@ impl<S> Deadlines<S> {
         self.activity.rests_since(now);
     }
 
-    fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
+    fn poll_write_batching(&mut self, cx: &Context<'_>) -> Poll<()> {
         let begun = self.activity.begun();
-        self.turn.poll(cx, begun)
+        self.write_batching.poll(cx, begun)
     }
 
     /// What a write came to: progress, or an error once the peer has taken nothing for too long.
@@ -335,7 +335,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlines<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_turn(cx));
+        ready!(self.poll_write_batching(cx));
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.poll_written(cx, written)
     }
@@ -345,7 +345,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlines<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_turn(cx));
+        ready!(self.poll_write_batching(cx));
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.poll_written(cx, written)
     }

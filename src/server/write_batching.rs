@@ -1,15 +1,14 @@
-//! When answers are written: where a thread has many requests at a time, one answer right after another.
+//! Batches the writes of a busy thread: it reads the requests that are there, then writes their answers one right after another.
 //!
-//! To write to a socket is to tell whoever waits for it, which on the same machine means to take a lock that the other side takes
-//! as well, and to wake it. A proxy or a load balancer there that is told of each answer by itself contends for that lock all the
-//! time; told of a dozen in a row, it finds them together. So a thread with much to do first reads the requests that are there,
-//! and then writes their answers. A thread with little to do writes at once: to come back to a connection has its own price.
+//! Writing to a socket takes a lock that the reading side takes too, and wakes the reader. A proxy on the same machine that is woken
+//! for each answer contends for that lock all the time; woken for a dozen in a row, it finds them together. A thread with little to do
+//! writes at once, since coming back to a connection has its own price.
 
 use std::cell::Cell;
 use std::mem;
 use std::task::{Context, Poll};
 
-/// A thread that answers more requests than this from one rest to the next has much to do.
+/// A thread that answers more requests than this between two rests is busy.
 const FEW: u32 = 8;
 
 /// What a thread of the runtime has to do.
@@ -55,17 +54,17 @@ pub fn thread_rests() {
     LOAD.set(LOAD.get().rested());
 }
 
-/// When the answers of one connection are written.
+/// Decides when the answers of one connection are written.
 ///
-/// To hyper it looks as if there was no room yet for an answer. What it holds it must therefore write before it ends a connection, as
-/// it does from the version on that `Cargo.toml` asks for: a test shows it.
+/// To hyper it looks as if the socket had no room yet. Hyper must therefore write what it holds before it ends a connection; it does
+/// since the version that `Cargo.toml` asks for, and a test shows it.
 #[derive(Debug, Default)]
-pub(super) struct Turn {
+pub(super) struct WriteBatching {
     /// How many requests had begun when something was last written.
     answered: usize,
 }
 
-impl Turn {
+impl WriteBatching {
     /// Lets the connections that have something to read go first, once for each answer. `begun` is how many requests have begun.
     pub(super) fn poll(&mut self, cx: &Context<'_>, begun: usize) -> Poll<()> {
         if mem::replace(&mut self.answered, begun) != begun {
@@ -127,13 +126,13 @@ mod tests {
     }
 
     /// Whether a task that was ready before had its turn before that of an answer, when so many requests had begun.
-    async fn others_go_first(turn: &mut Turn, begun: usize) -> bool {
+    async fn others_go_first(batching: &mut WriteBatching, begun: usize) -> bool {
         let had_its_turn = Arc::new(AtomicBool::new(false));
         let other = tokio::spawn({
             let had_its_turn = Arc::clone(&had_its_turn);
             async move { had_its_turn.store(true, Ordering::Relaxed) }
         });
-        poll_fn(|cx| turn.poll(cx, begun)).await;
+        poll_fn(|cx| batching.poll(cx, begun)).await;
         let had = had_its_turn.load(Ordering::Relaxed);
         other.await.unwrap();
         had
@@ -141,13 +140,13 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_lets_others_go_first_once_where_there_is_much_to_do() {
-        let mut turn = Turn::default();
+        let mut batching = WriteBatching::default();
         LOAD.set(LITTLE);
-        assert!(!others_go_first(&mut turn, 1).await);
+        assert!(!others_go_first(&mut batching, 1).await);
 
         burden_thread();
-        assert!(!others_go_first(&mut turn, 1).await, "more of the same");
-        assert!(others_go_first(&mut turn, 2).await);
-        assert!(!others_go_first(&mut turn, 2).await);
+        assert!(!others_go_first(&mut batching, 1).await, "more of the same");
+        assert!(others_go_first(&mut batching, 2).await);
+        assert!(!others_go_first(&mut batching, 2).await);
     }
 }
