@@ -4,7 +4,7 @@ use std::io::Write;
 
 use pitaya::config::{Config, Environment, Purpose};
 
-use super::{CommandError, ConfigFile};
+use super::command::{CommandError, ConfigFile};
 
 /// Prints the resolved configuration to standard output, and what should be known of it to standard error.
 pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {

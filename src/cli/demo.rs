@@ -16,7 +16,8 @@ use pitaya::simulator::{DEMO_CUSTOMER, DEMO_SITES, Settings, Simulator};
 use pitaya::telemetry;
 use secrecy::SecretString;
 
-use super::{CommandError, ConfigFile, process};
+use super::command::{CommandError, ConfigFile};
+use super::process;
 
 /// Serves in front of an embedded simulator, until a signal.
 pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {

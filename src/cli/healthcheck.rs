@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use pitaya::config::{Config, Environment};
 use tokio::net::TcpStream;
 
-use super::{CommandError, ConfigFile};
+use super::command::{CommandError, ConfigFile};
 
 /// A service that has not answered by then is not well.
 const TIMEOUT: Duration = Duration::from_secs(3);

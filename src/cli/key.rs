@@ -11,7 +11,7 @@ use rand::rngs::OsRng;
 use sha2::{Digest, Sha256};
 use toml::Value;
 
-use super::CommandError;
+use super::command::CommandError;
 
 /// Whose key it is to be.
 #[derive(Debug, Args)]

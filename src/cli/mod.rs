@@ -1,6 +1,7 @@
 //! The command line: what each command is told, and what it ends with.
 
 mod check_config;
+mod command;
 mod demo;
 mod healthcheck;
 mod key;
@@ -9,11 +10,11 @@ mod process;
 mod serve;
 mod simulate;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use pitaya::config::ConfigErrors;
+use clap::{Parser, Subcommand};
+
+use self::command::ConfigFile;
 
 /// A caching and aggregating proxy for Dragonfruit's Traffic Analysis Metrics API.
 #[derive(Debug, Parser)]
@@ -42,36 +43,6 @@ enum Command {
     Healthcheck(ConfigFile),
     /// Make a new random API key for a client.
     Key(key::Arguments),
-}
-
-/// Where the configuration is.
-#[derive(Debug, Args)]
-struct ConfigFile {
-    /// The configuration file; else the one that `PITAYA_CONFIG` names.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-/// Why a command failed.
-#[derive(Debug, thiserror::Error)]
-enum CommandError {
-    #[error("{0}")]
-    Config(#[from] ConfigErrors),
-    #[error("error: {0}")]
-    Usage(String),
-    #[error("error: {0}")]
-    Failed(#[from] Box<dyn std::error::Error + Send + Sync>),
-    #[error("error: {0}")]
-    Io(#[from] std::io::Error),
-}
-
-impl CommandError {
-    fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::Config(_) | Self::Usage(_) => ExitCode::from(2),
-            Self::Failed(_) | Self::Io(_) => ExitCode::FAILURE,
-        }
-    }
 }
 
 /// Runs a command to its end: 0 where it went well, 2 where the configuration or the arguments are wrong, else 1.

@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::{Args, ValueEnum};
 use pitaya::http::openapi;
 
-use super::CommandError;
+use super::command::CommandError;
 
 /// How the document is written.
 #[derive(Debug, Args)]

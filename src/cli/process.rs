@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::CommandError;
+use super::command::CommandError;
 use pitaya::server;
 
 /// Fetches that nobody waits for any more are given this long when the process ends.

@@ -6,7 +6,8 @@ use pitaya::config::{Config, Environment, Purpose};
 use pitaya::server::Limits;
 use pitaya::telemetry;
 
-use super::{CommandError, ConfigFile, process};
+use super::command::{CommandError, ConfigFile};
+use super::process;
 
 /// Serves until a signal.
 pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {

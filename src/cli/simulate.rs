@@ -7,7 +7,8 @@ use clap::Args;
 use pitaya::clock::Clock;
 use pitaya::simulator::{DEMO_CUSTOMER, Faults, Settings, Simulator};
 
-use super::{CommandError, process};
+use super::command::CommandError;
+use super::process;
 
 /// What the simulated vendor is told.
 #[derive(Debug, Args)]

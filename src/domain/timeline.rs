@@ -68,23 +68,54 @@ impl Timeline {
 /// How many rows the answer to `query` has before any is left out.
 #[must_use]
 pub fn row_count(query: &Query) -> usize {
-    let series = match query.group_by {
-        GroupBy::Site => query.sites.len(),
-        GroupBy::None => 1,
-    };
+    row_count_of_sites(query, query.sites.len())
+}
+
+/// How many rows the answer to `query` would have for that many sites.
+#[must_use]
+pub fn row_count_of_sites(query: &Query, sites: usize) -> usize {
     let buckets = match query.bucket {
-        Bucket::Minutes(_) => query.dates.len() * day_windows(query).len(),
+        Bucket::Minutes(minutes) => query.dates.len() * windows_of_a_day(query, minutes).len(),
         Bucket::Day => query.dates.len(),
         Bucket::Week | Bucket::Month | Bucket::Total => Timeline::new(query).starts.len(),
     };
-    series * buckets
+    rows(query, sites, buckets)
+}
+
+/// The most rows that the answer to `query` could have for that many sites and any that many days in a row.
+#[must_use]
+pub fn most_rows(query: &Query, sites: usize, days: usize) -> usize {
+    /// Of the shortest month.
+    const MONTH_DAYS: usize = 28;
+    // The first day may be the last one of its week or month.
+    let further = days.saturating_sub(1);
+    let buckets = match query.bucket {
+        Bucket::Minutes(minutes) => days.saturating_mul(windows_of_a_day(query, minutes).len()),
+        Bucket::Day => days,
+        Bucket::Week => 1 + further.div_ceil(7),
+        Bucket::Month => 1 + further.div_ceil(MONTH_DAYS),
+        Bucket::Total => 1,
+    };
+    rows(query, sites, buckets)
+}
+
+fn rows(query: &Query, sites: usize, buckets: usize) -> usize {
+    match query.group_by {
+        GroupBy::Site => sites.saturating_mul(buckets),
+        GroupBy::None => buckets,
+    }
+}
+
+/// Which buckets of so many minutes a day has, counted from midnight.
+fn windows_of_a_day(query: &Query, minutes: u16) -> Range<u16> {
+    query.hours.from() / minutes..query.hours.to().div_ceil(minutes)
 }
 
 /// The parts of `hours` that the buckets of one day get.
 fn day_windows(query: &Query) -> Vec<Range<u16>> {
     let (from, to) = (query.hours.from(), query.hours.to());
     match query.bucket {
-        Bucket::Minutes(minutes) => (from / minutes..to.div_ceil(minutes))
+        Bucket::Minutes(minutes) => windows_of_a_day(query, minutes)
             .map(|nth| from.max(nth * minutes)..to.min((nth + 1) * minutes))
             .collect(),
         Bucket::Day | Bucket::Week | Bucket::Month | Bucket::Total => {
@@ -107,4 +138,53 @@ fn clock(date: Date, minute: u16) -> DateTime {
     let hour = i8::try_from(minute / 60).expect("a day has 24 hours");
     let minute = i8::try_from(minute % 60).expect("below 60");
     date.at(hour, minute, 0, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+    use crate::domain::dates::DateRange;
+    use crate::domain::metric::Metric;
+    use crate::domain::query::Fill;
+    use crate::domain::site::{CustomerId, SiteId};
+
+    fn query(sites: u64, from: i32, days: i32, bucket: &str, hours: &str) -> Query {
+        let from = add_days(date(2026, 1, 1), from);
+        Query {
+            customer: CustomerId::new(1).unwrap(),
+            sites: (1..=sites).map(|id| SiteId::new(id).unwrap()).collect(),
+            dates: DateRange::new(from, add_days(from, days - 1)).unwrap(),
+            metrics: vec![Metric::Entrances],
+            bucket: bucket.parse().unwrap(),
+            hours: hours.parse().unwrap(),
+            group_by: GroupBy::Site,
+            fill: Fill::Null,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn rows_are_counted_without_making_them_and_never_more_than_the_most(
+            (sites, from, days) in (1_u64..5, 0_i32..800, 1_i32..100),
+            bucket in select(&["5m", "20m", "hour", "8h", "day", "week", "month", "total"][..]),
+            hours in select(&["00:00-24:00", "09:30-11:15", "23:55-24:00"][..]),
+            by_site in any::<bool>(),
+        ) {
+            let mut query = query(sites, from, days, bucket, hours);
+            query.group_by = if by_site { GroupBy::Site } else { GroupBy::None };
+            let series = if by_site { query.sites.len() } else { 1 };
+
+            let counted = row_count(&query);
+
+            prop_assert_eq!(counted, series * Timeline::new(&query).starts().len());
+            prop_assert!(counted <= most_rows(&query, query.sites.len(), query.dates.len()));
+            let one = row_count_of_sites(&query, 1);
+            query.sites.truncate(1);
+            prop_assert_eq!(one, row_count(&query));
+        }
+    }
 }

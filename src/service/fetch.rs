@@ -6,23 +6,21 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::SemaphorePermit;
+use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
-use super::inventory::{Missing, Places};
+use super::inventory::{Cells, Missing, Places};
 use super::progress::Progress;
 use super::queue::{Queue, Queued, Refusal};
-use super::{aside, rank};
-use crate::cache::{Boarded, CellStore, Flight};
+use crate::cache::{Boarded, Flight};
 use crate::clock::Clock;
 use crate::domain::batch::{Bounds, reports};
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::rollup::CellGrid;
 use crate::upstream::{Class, Client, Fetched, Interest, Stake, Upstream, UpstreamError};
-
-/// The cells held in memory; waiters share the vendor's errors.
-pub(super) type Cells = CellStore<Arc<UpstreamError>, Interest>;
 
 /// The cache and the vendor behind it.
 #[derive(Debug)]
@@ -340,4 +338,31 @@ fn count_refresh(outcome: &'static str) {
 
 fn count_dropped() {
     metrics::counter!("pitaya_cache_reports_dropped_total").increment(1);
+}
+
+/// Does `work` on this thread; where it is `heavy`, the connections of this thread go on meanwhile on another, if there is one.
+pub(super) fn aside<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
+    if heavy && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
+        block_in_place(work)
+    } else {
+        work()
+    }
+}
+
+/// How badly a failure needs somebody to act: the worst is 0.
+pub(super) fn rank(error: &UpstreamError) -> u8 {
+    match error {
+        UpstreamError::Internal(_) => 0,
+        UpstreamError::Credentials(_) => 1,
+        UpstreamError::Status(_)
+        | UpstreamError::Untrusted(_)
+        | UpstreamError::Undecodable(_)
+        | UpstreamError::Truncated
+        | UpstreamError::TooLarge { .. }
+        | UpstreamError::Connection(_) => 2,
+        UpstreamError::Timeout | UpstreamError::ConnectTimeout => 3,
+        UpstreamError::Throttled { .. } => 4,
+        UpstreamError::CircuitOpen { .. } => 5,
+        UpstreamError::StillFetching => 6,
+    }
 }

@@ -1,13 +1,14 @@
 //! What the cache has of a query: what can be used, what must be fetched, what should be refreshed.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use fixedbitset::FixedBitSet;
 use jiff::Timestamp;
 
 use super::calendar::Calendar;
-use super::fetch::Cells;
 use super::prospects::{Prospect, Prospects};
+use crate::cache::CellStore;
 use crate::clock::Clock;
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::dates::add_days;
@@ -15,6 +16,10 @@ use crate::domain::freshness::{Policy, Standing};
 use crate::domain::plan::{Plan, Series};
 use crate::domain::query::Query;
 use crate::domain::rollup::CellGrid;
+use crate::upstream::{Interest, UpstreamError};
+
+/// The cells held in memory; waiters share the vendor's errors.
+pub(super) type Cells = CellStore<Arc<UpstreamError>, Interest>;
 
 /// The state of a query's cells after the first look into the cache. Cells are known by their places in the grid.
 #[derive(Debug)]

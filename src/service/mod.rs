@@ -26,14 +26,13 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use metrics::Counter;
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::task::{block_in_place, spawn_blocking};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use self::budget::{Budget, Needs};
 use self::calendar::Calendar;
-use self::fetch::{Engine, Gathered, Wish};
+use self::fetch::{Engine, Gathered, Wish, aside, rank};
 use self::inventory::{Inventory, Places};
 use self::queue::{Queue, Refusal};
 use self::summary::Summary;
@@ -459,37 +458,10 @@ fn site_errors(query: &Query, failures: BTreeMap<usize, Arc<UpstreamError>>) -> 
         .collect()
 }
 
-/// Does `work` on this thread; where it is `heavy`, the connections of this thread go on meanwhile on another, if there is one.
-fn aside<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
-    if heavy && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
-        block_in_place(work)
-    } else {
-        work()
-    }
-}
-
 /// The failure to tell the caller of, where there are several.
 fn worst(gathered: &Gathered) -> Option<Arc<UpstreamError>> {
     let errors = gathered.failures.values();
     errors.min_by_key(|error| rank(error)).cloned()
-}
-
-/// How badly a failure needs somebody to act: the worst is 0.
-fn rank(error: &UpstreamError) -> u8 {
-    match error {
-        UpstreamError::Internal(_) => 0,
-        UpstreamError::Credentials(_) => 1,
-        UpstreamError::Status(_)
-        | UpstreamError::Untrusted(_)
-        | UpstreamError::Undecodable(_)
-        | UpstreamError::Truncated
-        | UpstreamError::TooLarge { .. }
-        | UpstreamError::Connection(_) => 2,
-        UpstreamError::Timeout | UpstreamError::ConnectTimeout => 3,
-        UpstreamError::Throttled { .. } => 4,
-        UpstreamError::CircuitOpen { .. } => 5,
-        UpstreamError::StillFetching => 6,
-    }
 }
 
 fn outcome(gathered: &Gathered, needed: usize, revalidating: bool) -> CacheOutcome {

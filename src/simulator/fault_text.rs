@@ -1,5 +1,6 @@
 //! Faults as text, for the command line and for `PUT /_simulator/faults`.
 
+use std::fmt;
 use std::str::FromStr;
 
 use bytesize::ByteSize;
@@ -241,6 +242,16 @@ const fn is_of_reports(kind: FaultKind) -> bool {
             | FaultKind::ErrorStatus
             | FaultKind::Row(_)
     )
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, fault) in self.0.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            write!(f, "{comma}{fault}")?;
+        }
+        Ok(())
+    }
 }
 
 impl FromIterator<Fault> for Faults {

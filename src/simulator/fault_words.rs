@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use super::fault::{Endpoint, Fault, FaultKind, RetryAfter, RowFault, Size};
-use super::fault_text::Faults;
 
 /// Faults that are one word.
 pub(super) const WORDS: [(&str, FaultKind); 16] = [
@@ -25,16 +24,6 @@ pub(super) const WORDS: [(&str, FaultKind); 16] = [
     ("off-grid", FaultKind::Row(RowFault::OffGridTime)),
     ("bad-time", FaultKind::Row(RowFault::MalformedTime)),
 ];
-
-impl fmt::Display for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.0.iter().enumerate() {
-            let comma = if index > 0 { "," } else { "" };
-            write!(f, "{comma}{fault}")?;
-        }
-        Ok(())
-    }
-}
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::CellGrid;
+use super::grid::CellGrid;
 use super::slots::SlotGrid;
 use super::tally::{Tally, plus};
 use crate::domain::bucket::{Bucket, DAY_MINUTES};

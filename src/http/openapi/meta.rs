@@ -7,7 +7,7 @@ use utoipa::openapi::schema::{
 use utoipa::openapi::{Ref, RefOr, Schema};
 
 use super::parameters::id;
-use super::schemas::{nullable_string, object, one_of, string};
+use super::shapes::{nullable_string, object, one_of, string};
 use crate::domain::metric::{Combine, Metric};
 
 /// An answer, and what it is made of.
@@ -234,19 +234,19 @@ fn formatted(description: &str, format: KnownFormat) -> Object {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::present::{Format, Rendition, render, samples};
+    use crate::http::present::{Format, Rendition, render, testing};
 
     #[test]
     fn the_example_is_what_is_really_sent() {
-        let mut answer = samples::answer(&[(750, Some("Tyler"))], 1, vec![Metric::Entrances]);
+        let mut answer = testing::answer(&[(750, Some("Tyler"))], 1, vec![Metric::Entrances]);
         answer.table.row_mut(0, 0)[0] = 77.0;
 
         let rendered = render(
-            &samples::query(),
+            &testing::query(),
             answer,
             Format::Json,
             None,
-            samples::describe,
+            testing::describe,
         );
 
         let Rendition::Whole(body) = rendered.body else {

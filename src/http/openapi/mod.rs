@@ -7,11 +7,12 @@ mod parameters;
 mod responses;
 mod schemas;
 mod service;
+mod shapes;
+mod tags;
 
 use utoipa::openapi::info::{Info, License};
 use utoipa::openapi::path::PathsBuilder;
 use utoipa::openapi::server::Server;
-use utoipa::openapi::tag::{Tag, TagBuilder};
 use utoipa::openapi::{OpenApi, OpenApiBuilder};
 
 /// The document.
@@ -25,7 +26,7 @@ pub fn openapi() -> OpenApi {
         .paths(paths)
         .components(Some(schemas::components()))
         .security(Some(access::either_key()))
-        .tags(Some(tags()))
+        .tags(Some(tags::tags()))
         .build()
 }
 
@@ -51,29 +52,6 @@ pub fn to_json() -> String {
 #[must_use]
 pub fn to_yaml() -> String {
     openapi().to_yaml().expect("the document is plain data")
-}
-
-const TRAFFIC: &str = "Traffic";
-const CACHE: &str = "Cache";
-const OPERATION: &str = "Operation";
-const DOCUMENTATION: &str = "Documentation";
-
-fn tags() -> [Tag; 4] {
-    [
-        (TRAFFIC, "How many people come in, stay and buy."),
-        (CACHE, "What operators do about cached figures."),
-        (
-            OPERATION,
-            "Health and metrics, for operators and their machines.",
-        ),
-        (DOCUMENTATION, "Pages for people, and this document."),
-    ]
-    .map(|(name, description)| {
-        TagBuilder::new()
-            .name(name)
-            .description(Some(description))
-            .build()
-    })
 }
 
 fn info() -> Info {

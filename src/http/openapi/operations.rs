@@ -6,7 +6,8 @@ use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::{Ref, RefOr};
 
 use super::responses::{V1, header_ref, json_of, problems, refusals, text};
-use super::{CACHE, TRAFFIC, meta, parameters};
+use super::tags::{CACHE, TRAFFIC};
+use super::{meta, parameters};
 use crate::http::present::Format;
 
 const CSV_EXAMPLE: &str =

@@ -7,7 +7,8 @@ use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::schema::{Object, Type};
 
 use super::responses::{PAGE, PROBE, header_ref, json_of, refusals, text};
-use super::{DOCUMENTATION, OPERATION, access, parameters};
+use super::tags::{DOCUMENTATION, OPERATION};
+use super::{access, parameters};
 
 /// Adds the paths outside of `/v1`.
 pub(super) fn add(paths: PathsBuilder) -> PathsBuilder {

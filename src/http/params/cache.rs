@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use super::decode::split;
 use super::faults::{Faults, ParameterFault};
-use super::resolve::{Rejection, Scope, resolve_dates};
+use super::resolve::{Rejection, resolve_dates};
+use super::scope::Scope;
 use super::values::{DATES, SITES, parse_dates, parse_sites};
 use crate::domain::dates::DateRange;
 use crate::domain::directory::SiteDirectory;

@@ -5,10 +5,9 @@ use std::fmt::{self, Write};
 use super::faults::ParameterFault;
 use super::values::{BUCKET, DATES, METRIC, SITES};
 use crate::domain::bucket::Bucket;
-use crate::domain::dates::DateRange;
-use crate::domain::query::{GroupBy, Query};
-use crate::domain::timeline::row_count;
-use crate::http::Settings;
+use crate::domain::query::Query;
+use crate::domain::timeline::{most_rows, row_count, row_count_of_sites};
+use crate::http::settings::Settings;
 use crate::service::TooManyMissing;
 
 /// A query that is over a limit. `Display` is for callers.
@@ -129,27 +128,15 @@ impl Less {
         let (all_sites, all_days) = (query.sites.len(), query.dates.len());
         let sites = all_sites.min(settings.max_sites);
         let days = all_days.min(settings.max_days);
-        let of_a_day = rows_of_a_day(query);
-        let (bucket, of_a_day) = if of_a_day <= settings.max_rows {
-            (None, of_a_day)
-        } else {
-            (Some(Bucket::Day), 1)
-        };
+        let fits = |rows: usize| rows <= settings.max_rows;
+        let bucket = (!fits(most_rows(query, 1, 1))).then_some(Bucket::Day);
         let query = Query {
             bucket: bucket.unwrap_or(query.bucket),
             ..query.clone()
         };
-        let rows = |sites: usize, buckets: usize| match query.group_by {
-            GroupBy::Site => sites.saturating_mul(buckets),
-            GroupBy::None => buckets,
-        };
-        let fits = |rows: usize| rows <= settings.max_rows;
-        // Of very many days, the buckets would take long to count.
-        let buckets = (days == all_days).then(|| row_count(&of_one_site(&query)));
-        let these_days = |sites: usize| buckets.is_some_and(|buckets| fits(rows(sites, buckets)));
-        let any_days = |sites: usize, days: usize| {
-            fits(rows(sites, most_buckets(query.bucket, of_a_day, days)))
-        };
+        // The buckets of very many days would take long to count.
+        let these_days = |sites: usize| days == all_days && fits(row_count_of_sites(&query, sites));
+        let any_days = |sites: usize, days: usize| fits(most_rows(&query, sites, days));
         let fewer_days = |sites: usize| (1..=days).rev().find(|days| any_days(sites, *days));
         let (sites, days) = if these_days(sites) {
             (sites, days)
@@ -176,34 +163,6 @@ impl Less {
         let days = self.days.map(|_| DATES.name);
         let bucket = self.bucket.map(|_| BUCKET.name);
         [sites, days, bucket].into_iter().flatten()
-    }
-}
-
-/// The same for its first site.
-fn of_one_site(query: &Query) -> Query {
-    let mut one = query.clone();
-    one.sites.truncate(1);
-    one
-}
-
-/// How many rows a single site has on a single day.
-fn rows_of_a_day(query: &Query) -> usize {
-    let mut one = of_one_site(query);
-    one.dates = DateRange::day(query.dates.from()).expect("a date of a range is within its bounds");
-    row_count(&one)
-}
-
-/// The most buckets that any so many days in a row have, at `of_a_day` for one.
-fn most_buckets(bucket: Bucket, of_a_day: usize, days: usize) -> usize {
-    /// Of the shortest month.
-    const MONTH_DAYS: usize = 28;
-    // The first day may be the last one of its week or month.
-    let further = days.saturating_sub(1);
-    match bucket {
-        Bucket::Minutes(_) | Bucket::Day => of_a_day.saturating_mul(days),
-        Bucket::Week => 1 + further.div_ceil(7),
-        Bucket::Month => 1 + further.div_ceil(MONTH_DAYS),
-        Bucket::Total => 1,
     }
 }
 
@@ -259,9 +218,9 @@ mod tests {
 
     use super::*;
     use crate::domain::bucket::Hours;
-    use crate::domain::dates::add_days;
+    use crate::domain::dates::{DateRange, add_days};
     use crate::domain::metric::Metric;
-    use crate::domain::query::Fill;
+    use crate::domain::query::{Fill, GroupBy};
     use crate::domain::site::{CustomerId, SiteId};
     use crate::http::testing;
 

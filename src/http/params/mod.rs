@@ -5,6 +5,7 @@ mod decode;
 mod faults;
 mod limits;
 mod resolve;
+mod scope;
 mod shown;
 mod traffic;
 mod values;
@@ -18,7 +19,8 @@ pub(super) use values::{
 pub use cache::{CacheParams, PurgeTarget};
 pub use faults::ParameterFault;
 pub use limits::TooLarge;
-pub use resolve::{Rejection, Scope};
+pub use resolve::Rejection;
+pub use scope::Scope;
 pub use traffic::TrafficParams;
 
 /// Checks the query string of a route that takes no parameters.

@@ -1,39 +1,19 @@
 //! From well-formed parameters to a query: scope, then the day, then limits.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::faults::ParameterFault;
 use super::limits::{self, TooLarge};
+use super::scope::Scope;
 use super::traffic::TrafficParams;
 use crate::domain::dates::DateRange;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::query::{DateExpression, Query};
 use crate::domain::site::{CustomerId, SiteId};
 use crate::domain::zone::DaySpan;
-use crate::http::Settings;
-
-/// What a caller may see.
-#[derive(Clone, Copy, Debug)]
-pub struct Scope<'a> {
-    /// The configured customers that it may see.
-    pub customers: &'a [CustomerId],
-    /// The sites that it may see; `None`: all of those customers.
-    pub sites: Option<&'a BTreeSet<SiteId>>,
-}
-
-impl Scope<'_> {
-    /// Whether a caller of this scope may ask for `site` of `customer`.
-    #[must_use]
-    pub fn allows(&self, directory: &SiteDirectory, customer: CustomerId, site: SiteId) -> bool {
-        self.customers.contains(&customer)
-            && self.sites.is_none_or(|sites| sites.contains(&site))
-            && directory.allows(customer, site)
-    }
-}
+use crate::http::settings::Settings;
 
 /// Why well-formed parameters are no query.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -154,6 +134,7 @@ fn earliest_date(zones: &[&TimeZone], now: Timestamp) -> Date {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::time::Duration;
 
     use proptest::prelude::*;

@@ -2,7 +2,7 @@
 
 use super::decode::{Parameter, split};
 use super::faults::{Faults, ParameterFault};
-use super::resolve::Scope;
+use super::scope::Scope;
 use super::values::{
     BUCKET, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, METRIC, PARTIAL, SITES, choice,
     parse_bucket, parse_customer, parse_dates, parse_metrics, parse_sites, parsed, required,

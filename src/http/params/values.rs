@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use super::decode::{Given, Parameter};
 use super::faults::{Faults, nearest, quoted};
-use super::resolve::Scope;
+use super::scope::Scope;
 use crate::domain::bucket::Bucket;
 use crate::domain::metric::Metric;
 use crate::domain::query::DateExpression;

@@ -189,7 +189,7 @@ fn zstd_encoder(length: usize) -> std::io::Result<zstd::Encoder<'static, Vec<u8>
 mod tests {
     use http::HeaderValue;
 
-    use super::super::samples::decoded;
+    use super::super::testing::decoded;
     use super::*;
 
     fn chosen(accept: &'static str, length: usize) -> Option<Coding> {

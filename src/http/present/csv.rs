@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::json::name_of;
-use super::layout::{Layout, Marks};
+use super::layout::{Layout, Marks, name_of};
 use crate::domain::site::SiteId;
 use crate::service::{Answer, SiteInfo};
 
@@ -101,7 +100,7 @@ fn is_blank(c: char) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::samples::{answer, written};
+    use super::super::testing::{answer, written};
     use super::*;
     use crate::domain::metric::Metric;
     use crate::domain::table::Table;

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::layout::{Layout, Marks};
+use super::layout::{Layout, Marks, name_of};
 use super::meta::Meta;
 use crate::domain::metric::Metric;
 use crate::domain::site::SiteId;
@@ -55,19 +55,13 @@ fn head(group: Option<SiteId>, sites: &[SiteInfo]) -> Vec<u8> {
     head
 }
 
-/// The name of `site` among `sites`, which are ascending.
-pub(super) fn name_of(site: SiteId, sites: &[SiteInfo]) -> Option<&str> {
-    let index = sites.binary_search_by_key(&site, |info| info.site).ok()?;
-    sites[index].name.as_deref()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use serde_json::Value;
 
-    use super::super::samples::{answer, describe, query, written};
+    use super::super::testing::{answer, describe, query, written};
     use super::*;
     use crate::domain::metric::Metric;
     use crate::domain::table::Table;

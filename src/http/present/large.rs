@@ -114,7 +114,7 @@ mod tests {
 
     use super::super::format::Format;
     use super::super::render::{Rendition, Sizes, render_in};
-    use super::super::samples::{answer, decoded, describe, query};
+    use super::super::testing::{answer, decoded, describe, query};
     use super::*;
     use crate::domain::metric::Metric;
     use crate::domain::table::Table;

@@ -3,8 +3,9 @@
 use super::figure::{self, Style};
 use super::times::Times;
 use crate::domain::metric::Metric;
+use crate::domain::site::SiteId;
 use crate::domain::table::Table;
-use crate::service::Answer;
+use crate::service::{Answer, SiteInfo};
 
 /// A form's texts around the figures of one answer, each made once however many rows it stands in.
 pub(super) struct Layout {
@@ -96,4 +97,10 @@ impl Layout {
         out.extend_from_slice(self.marks.closing);
         None
     }
+}
+
+/// The name of `site` among `sites`, which are ascending.
+pub(super) fn name_of(site: SiteId, sites: &[SiteInfo]) -> Option<&str> {
+    let index = sites.binary_search_by_key(&site, |info| info.site).ok()?;
+    sites[index].name.as_deref()
 }

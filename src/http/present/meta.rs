@@ -3,12 +3,20 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::render::SiteProblem;
 use crate::domain::bucket::ClockTime;
 use crate::domain::metric::Metric;
 use crate::domain::query::{GroupBy, Query};
 use crate::service::Answer;
 use crate::upstream::UpstreamError;
+
+/// What callers are told about a site that could not be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteProblem {
+    /// The last segment of the problem's type.
+    pub slug: &'static str,
+    /// What happened, in words fit for callers.
+    pub detail: String,
+}
 
 /// `meta`, its fields in the order in which they are shown.
 #[derive(Clone, Serialize)]

@@ -15,7 +15,7 @@ mod meta;
 mod quality;
 mod render;
 #[cfg(test)]
-pub(super) mod samples;
+pub(super) mod testing;
 mod times;
 
 pub use coding::{Coding, Codings, encode};
@@ -25,6 +25,7 @@ pub use headers::{
     STALE, VARY, as_of, cache_control, cache_status, provisional_from, seconds_left, server_timing,
 };
 pub use large::{Large, Pieces};
-pub use render::{Rendered, Rendition, SiteProblem, render};
+pub use meta::SiteProblem;
+pub use render::{Rendered, Rendition, render};
 
 pub(super) use quality::members;

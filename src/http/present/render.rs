@@ -8,7 +8,7 @@ use headers::ETag;
 
 use super::format::Format;
 use super::large::Large;
-use super::meta::Meta;
+use super::meta::{Meta, SiteProblem};
 use super::{csv, json};
 use crate::domain::query::Query;
 use crate::service::Answer;
@@ -42,15 +42,6 @@ const SIZES: Sizes = Sizes {
     piece: 64 * 1024,
     whole: 1024 * 1024,
 };
-
-/// What callers are told about a site that could not be had.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SiteProblem {
-    /// The last segment of the problem's type.
-    pub slug: &'static str,
-    /// What happened, in words fit for callers.
-    pub detail: String,
-}
 
 /// Writes the answer to `query` in one of its forms, with the unit of `dwell_time` if it is known; `describe` gives an error's public face.
 #[must_use]
@@ -123,7 +114,7 @@ mod tests {
 
     use jiff::civil::date;
 
-    use super::super::samples::{answer, describe, query};
+    use super::super::testing::{answer, describe, query};
     use super::*;
     use crate::domain::metric::Metric;
     use crate::domain::site::SiteId;

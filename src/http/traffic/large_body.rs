@@ -149,7 +149,7 @@ mod tests {
 
     use super::*;
     use crate::http::edge::in_flight::InFlight;
-    use crate::http::present::samples::large;
+    use crate::http::present::testing::large;
 
     #[tokio::test]
     async fn other_tasks_get_their_turn_between_two_pieces() {

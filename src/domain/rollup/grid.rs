@@ -1,0 +1,40 @@
+//! The cells of a query, by where they stand.
+
+use crate::domain::cell::Cell;
+
+/// The cells of a query: for each series of its plan, each site and each date, a cell or nothing.
+#[derive(Clone, Debug)]
+pub struct CellGrid {
+    sites: usize,
+    dates: usize,
+    cells: Vec<Option<Cell>>,
+}
+
+impl CellGrid {
+    /// A grid without cells.
+    #[must_use]
+    pub fn new(series: usize, sites: usize, dates: usize) -> Self {
+        Self {
+            sites,
+            dates,
+            cells: vec![None; series * sites * dates],
+        }
+    }
+
+    /// Where the cell of `series`, `site` and `date` stands; each counts from 0 in the order of plan and query.
+    #[must_use]
+    pub fn index(&self, series: usize, site: usize, date: usize) -> usize {
+        (series * self.sites + site) * self.dates + date
+    }
+
+    /// Puts a cell at an [`index`](Self::index).
+    pub fn set(&mut self, index: usize, cell: Cell) {
+        self.cells[index] = Some(cell);
+    }
+
+    /// The cell at an [`index`](Self::index).
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<&Cell> {
+        self.cells[index].as_ref()
+    }
+}
