@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::batch::Bounds;
+use crate::domain::directory::SiteDirectory;
 use crate::domain::query::{Partial, Query};
 use crate::http::{self, AppState, Parts, StartupFact};
 use crate::server::{self, Limits};
@@ -27,6 +28,7 @@ pub const LAST_RENEWAL: Duration = Duration::from_secs(26);
 pub struct App {
     service: Arc<TrafficService>,
     request_timeout: Duration,
+    directory: Arc<SiteDirectory>,
     state: AppState,
     separate_admin: bool,
     shutting_down: CancellationToken,
@@ -53,12 +55,7 @@ impl App {
         crate::upstream::describe_metrics();
         service::describe_metrics();
         let upstream = Upstream::new(config.upstream, Arc::clone(&directory), clock.clone())?;
-        let service = Arc::new(TrafficService::new(
-            settings,
-            upstream,
-            directory,
-            clock.clone(),
-        ));
+        let service = Arc::new(TrafficService::new(settings, upstream, clock.clone()));
         let measured = Arc::clone(&service);
         let shutting_down = CancellationToken::new();
         let separate_admin = config.http.separate_admin;
@@ -66,6 +63,7 @@ impl App {
         let state = AppState::new(Parts {
             service: Arc::clone(&service),
             settings: config.http,
+            directory: Arc::clone(&directory),
             clock,
             render_metrics: Arc::new(move || {
                 measured.measure();
@@ -77,6 +75,7 @@ impl App {
         Ok(Self {
             service,
             request_timeout,
+            directory,
             state,
             separate_admin,
             shutting_down,
@@ -89,6 +88,7 @@ impl App {
         self.service
             .answer(
                 query,
+                &self.directory,
                 &Client::default(),
                 Partial::Deny,
                 self.request_timeout,

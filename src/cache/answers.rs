@@ -20,6 +20,8 @@ use crate::domain::site::CustomerId;
 pub struct AnswerKey {
     query: Query,
     form: &'static str,
+    /// Of which settings: answers of others are not shown.
+    generation: u64,
     /// The hash of the others: a key is made once, and looked up again and again.
     hash: u64,
 }
@@ -28,11 +30,16 @@ pub struct AnswerKey {
 static HASHER: LazyLock<foldhash::quality::RandomState> = LazyLock::new(Default::default);
 
 impl AnswerKey {
-    /// The key of the answer to `query`, shown as that media type.
+    /// The key of the answer to `query`, shown as that media type under the settings of that generation.
     #[must_use]
-    pub fn new(query: Query, form: &'static str) -> Self {
-        let hash = HASHER.hash_one((&query, form));
-        Self { query, form, hash }
+    pub fn new(query: Query, form: &'static str, generation: u64) -> Self {
+        let hash = HASHER.hash_one((&query, form, generation));
+        Self {
+            query,
+            form,
+            generation,
+            hash,
+        }
     }
 
     /// The question.
@@ -271,6 +278,7 @@ mod tests {
                 fill: Fill::Null,
             },
             "application/json",
+            0,
         ))
     }
 

@@ -16,8 +16,8 @@ mod testing;
 mod traffic;
 
 pub use edge::observe::{REQUEST_DURATION, describe_metrics};
-pub use operations::health::StartupFact;
+pub use operations::RenderMetrics;
 pub use problem::{ApiError, KeyFault, ProblemKind, public_detail};
-pub use router::state::{AppState, Parts, RenderMetrics};
+pub use router::state::{AppState, Parts};
 pub use router::{Routes, public, refused};
-pub use settings::{Auth, Client, RateLimit, Settings};
+pub use settings::{Auth, Client, RateLimit, Settings, StartupFact};

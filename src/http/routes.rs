@@ -1,6 +1,7 @@
 //! Every path that Pitaya has, once, and how requests for it are let in. A path asks for a key unless it says otherwise here.
 
 use axum::extract::MatchedPath;
+use http::Method;
 use http::request::Parts;
 
 /// A path, as the router matches it.
@@ -114,6 +115,20 @@ pub(super) fn route_of(request: &Parts) -> &'static Route {
     ALL.into_iter()
         .find(|route| route.path == matched.as_str())
         .unwrap_or(&UNLISTED)
+}
+
+/// The method of a request as a label: there are few, but callers may make up others.
+pub(super) fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
 }
 
 #[cfg(test)]

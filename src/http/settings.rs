@@ -70,3 +70,14 @@ pub struct RateLimit {
     /// In how long.
     pub period: Duration,
 }
+
+/// Something found out at start that an operator should know of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartupFact {
+    /// A short name in `snake_case`, unique among the facts.
+    pub name: &'static str,
+    /// Whether it is worth a warning.
+    pub warning: bool,
+    /// What it is, in a sentence without secrets.
+    pub detail: String,
+}

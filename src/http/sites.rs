@@ -13,9 +13,8 @@ use super::params::{self, Scope};
 use super::problem::ApiError;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::site::CustomerId;
-use crate::http::edge::auth::Caller;
-use crate::http::router::state::AppState;
-use crate::service::SiteInfo;
+use crate::http::edge::handler_context::HandlerContext;
+use crate::service::{SiteInfo, TrafficService};
 
 #[derive(Serialize)]
 struct Sites {
@@ -32,17 +31,17 @@ struct ListedSite {
 
 /// Lists the sites by customer, then id.
 pub(super) async fn list(
-    State(state): State<AppState>,
-    Extension(caller): Extension<Arc<Caller>>,
+    State(service): State<Arc<TrafficService>>,
+    Extension(context): Extension<HandlerContext>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     params::parse_none(query.as_deref())?;
-    let service = &state.parts().service;
-    let scope = caller.scope();
+    let directory = &context.snapshot.directory;
+    let scope = context.caller.scope();
     let customers = scope.customers.iter();
     let data = customers.flat_map(|customer| {
-        let sites = service.sites(*customer);
-        visible(sites, &scope, service.directory(), *customer)
+        let sites = service.sites(*customer, directory);
+        visible(sites, &scope, directory, *customer)
     });
     let sites = Json(Sites {
         data: data.collect(),

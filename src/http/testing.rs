@@ -39,6 +39,7 @@ pub(super) fn state(settings: Settings) -> AppState {
     AppState::new(Parts {
         service: Arc::new(idle_service(&settings)),
         settings,
+        directory: Arc::default(),
         clock: Clock::from_fn(|| Timestamp::UNIX_EPOCH),
         render_metrics: Arc::new(|| "pitaya_up 1\n".to_owned()),
         shutting_down: CancellationToken::new(),
@@ -88,5 +89,5 @@ fn idle_service(settings: &Settings) -> TrafficService {
         max_bytes: 1 << 20,
     };
     let upstream = Upstream::new(upstream, Arc::clone(&directory), clock.clone()).unwrap();
-    TrafficService::new(service, upstream, directory, clock)
+    TrafficService::new(service, upstream, clock)
 }

@@ -86,7 +86,6 @@ pub struct TrafficService {
     planning: Semaphore,
     policy: Policy,
     base_bucket: VendorBucket,
-    directory: Arc<SiteDirectory>,
     clock: Clock,
     hits: Counter,
 }
@@ -94,12 +93,7 @@ pub struct TrafficService {
 impl TrafficService {
     /// A service with an empty cache.
     #[must_use]
-    pub fn new(
-        settings: Settings,
-        upstream: Upstream,
-        directory: Arc<SiteDirectory>,
-        clock: Clock,
-    ) -> Self {
+    pub fn new(settings: Settings, upstream: Upstream, clock: Clock) -> Self {
         let for_answers = settings.max_bytes / ANSWERS_SHARE;
         let cells = CellStore::new(
             settings.max_bytes - for_answers,
@@ -119,13 +113,12 @@ impl TrafficService {
             }),
             policy: settings.policy,
             base_bucket: settings.base_bucket,
-            directory,
             clock,
             hits: metrics::counter!(QUERIES, "outcome" => "hit"),
         }
     }
 
-    /// The answer to a `query` of `client`, after `patience` at the latest; fetches go on behind it. `progress` tells meanwhile how far
+    /// The answer to a `query` of `client`, whose sites are as `directory` says, after `patience` at the latest; fetches go on behind it. `progress` tells meanwhile how far
     /// they are.
     ///
     /// # Errors
@@ -135,6 +128,7 @@ impl TrafficService {
     pub async fn answer(
         &self,
         query: &Query,
+        directory: &SiteDirectory,
         client: &Client,
         partial: Partial,
         patience: Duration,
@@ -149,7 +143,7 @@ impl TrafficService {
         let began = Instant::now();
         let epoch = self.engine.cells.epoch();
         let now = self.engine.cells.begin_at(|| self.clock.now());
-        let calendar = Calendar::new(query, &self.directory, now);
+        let calendar = Calendar::new(query, directory, now);
         let looked_up_at = self.engine.cells.landings();
         let span = tracing::info_span!(target: "pitaya::span", "plan");
         let Inventory {
@@ -171,7 +165,7 @@ impl TrafficService {
             })
         });
         let good = |key: &CellKey, cell: &Cell| {
-            let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
+            let day = DaySpan::of(key.date, directory.zone(key.customer, key.site));
             let fetched_at = cell.fetched_at();
             let expires_at = self.policy.expires_at(key.date, day, fetched_at);
             let standing = self
@@ -225,7 +219,7 @@ impl TrafficService {
         let names = self.engine.upstream.names_changed(query.customer);
         Ok(Answer {
             table,
-            sites: self.site_infos(query),
+            sites: self.site_infos(query, directory),
             as_of: summary.as_of.unwrap_or(now),
             provisional_from: summary.provisional_from,
             expires_at: summary.expires_at,
@@ -330,13 +324,12 @@ impl TrafficService {
 
     /// The sites of `customer`: those of its directory, else those learned from the vendor; ascending.
     #[must_use]
-    pub fn sites(&self, customer: CustomerId) -> Vec<SiteInfo> {
+    pub fn sites(&self, customer: CustomerId, directory: &SiteDirectory) -> Vec<SiteInfo> {
         let learned = self.engine.upstream.known_sites(customer).into_iter();
         let mut names: BTreeMap<SiteId, Option<String>> = learned
-            .filter(|(site, _)| self.directory.allows(customer, *site))
+            .filter(|(site, _)| directory.allows(customer, *site))
             .collect();
-        for site in self
-            .directory
+        for site in directory
             .sites(customer)
             .into_iter()
             .flat_map(BTreeMap::keys)
@@ -347,12 +340,11 @@ impl TrafficService {
             .into_iter()
             .map(|(site, learned)| SiteInfo {
                 site,
-                name: self
-                    .directory
+                name: directory
                     .name(customer, site)
                     .map(str::to_owned)
                     .or(learned),
-                timezone: zone_name(self.directory.zone(customer, site)),
+                timezone: zone_name(directory.zone(customer, site)),
             })
             .collect()
     }
@@ -378,12 +370,6 @@ impl TrafficService {
         // Answers of before are not served any more: what they hold is freed.
         self.answers.retain(|customer| self.epoch(customer));
         purged
-    }
-
-    /// What the configuration says of sites.
-    #[must_use]
-    pub fn directory(&self) -> &SiteDirectory {
-        &self.directory
     }
 
     /// The state of the vendor and of our tokens.
@@ -416,10 +402,10 @@ impl TrafficService {
             .set(gauge((queued * queue::CELL_BYTES) as u64));
     }
 
-    fn site_infos(&self, query: &Query) -> Vec<SiteInfo> {
+    fn site_infos(&self, query: &Query, directory: &SiteDirectory) -> Vec<SiteInfo> {
         let customer = query.customer;
         let name = |site| {
-            let configured = self.directory.name(customer, site).map(str::to_owned);
+            let configured = directory.name(customer, site).map(str::to_owned);
             configured.or_else(|| self.engine.upstream.site_name(customer, site))
         };
         query
@@ -428,7 +414,7 @@ impl TrafficService {
             .map(|site| SiteInfo {
                 site: *site,
                 name: name(*site),
-                timezone: zone_name(self.directory.zone(customer, *site)),
+                timezone: zone_name(directory.zone(customer, *site)),
             })
             .collect()
     }

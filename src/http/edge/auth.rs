@@ -1,22 +1,19 @@
 //! Who calls: from an API key to what its owner may see.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
 use foldhash::{HashMap, HashMapExt};
 use http::header::AUTHORIZATION;
-use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 
-use super::host;
+use super::rate_limit::{ClientLimit, Standing};
 use super::single::{Several, single};
 use crate::domain::site::{CustomerId, SiteId};
 use crate::http::params::Scope;
-use crate::http::problem::{ApiError, KeyFault};
-use crate::http::settings::{Auth, Settings};
+use crate::http::problem::KeyFault;
+use crate::http::settings::{Auth, RateLimit, Settings};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -25,11 +22,10 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 pub(in crate::http) struct Caller {
     /// The client's name; `None` where authentication is disabled.
     pub(in crate::http) name: Option<Arc<str>>,
-    /// Where the client stands in the configuration.
-    pub(in crate::http) index: usize,
     customers: Vec<CustomerId>,
     sites: Option<BTreeSet<SiteId>>,
     admin: bool,
+    limit: Option<Arc<ClientLimit>>,
 }
 
 impl Caller {
@@ -41,8 +37,13 @@ impl Caller {
         }
     }
 
+    /// Counts one of its requests; `None` where it has no limit.
+    pub(super) fn count(&self) -> Option<Standing> {
+        self.limit.as_ref().map(|limit| limit.count())
+    }
+
     /// Whether it may administrate: without authentication, only this very machine may, for itself.
-    fn may_administrate(&self, is_from_here: bool) -> bool {
+    pub(super) fn may_administrate(&self, is_from_here: bool) -> bool {
         if self.name.is_some() {
             self.admin
         } else {
@@ -51,26 +52,9 @@ impl Caller {
     }
 }
 
-/// The caller of a route that changes something. A caller that may not is refused before its parameters are read.
-pub(in crate::http) struct Administrator(pub(in crate::http) Arc<Caller>);
-
-impl<S: Sync> FromRequestParts<S> for Administrator {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let caller = head.extensions.get::<Arc<Caller>>();
-        let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
-        let is_from_here = host::is_from_here(peer.map(|peer| peer.0), head);
-        caller
-            .filter(|caller| caller.may_administrate(is_from_here))
-            .map(|caller| Self(Arc::clone(caller)))
-            .ok_or(ApiError::Forbidden)
-    }
-}
-
 /// Tells callers by their keys.
 #[derive(Debug)]
-pub(in crate::http) struct Authenticator {
+pub(super) struct Authenticator {
     /// The clients by the digests of their keys; none where authentication is disabled.
     keys: HashMap<[u8; 32], Arc<Caller>>,
     /// Who everybody is where authentication is disabled.
@@ -78,16 +62,17 @@ pub(in crate::http) struct Authenticator {
 }
 
 impl Authenticator {
-    pub(in crate::http) fn new(settings: &Settings) -> Self {
+    /// Clients of the same name and rate limit as `before` keep what they have used of it.
+    pub(super) fn new(settings: &Settings, before: Option<&Self>) -> Self {
         let clients = match &settings.auth {
             Auth::Required(clients) => clients,
             Auth::Disabled => {
                 let anybody = Caller {
                     name: None,
-                    index: 0,
                     customers: settings.customers.clone(),
                     sites: None,
                     admin: false,
+                    limit: None,
                 };
                 return Self {
                     keys: HashMap::new(),
@@ -95,7 +80,7 @@ impl Authenticator {
                 };
             }
         };
-        let keys = clients.iter().enumerate().flat_map(|(index, client)| {
+        let keys = clients.iter().flat_map(|client| {
             let visible = |customer: &CustomerId| {
                 let of_client = client.customer_ids.as_ref();
                 of_client.is_none_or(|customers| customers.contains(customer))
@@ -103,10 +88,13 @@ impl Authenticator {
             let customers = settings.customers.iter().copied().filter(visible);
             let caller = Arc::new(Caller {
                 name: Some(client.name.as_str().into()),
-                index,
                 customers: customers.collect(),
                 sites: client.site_ids.clone(),
                 admin: client.admin,
+                limit: client.rate_limit.map(|limit| {
+                    let kept = before.and_then(|before| before.limit_of(&client.name, limit));
+                    kept.unwrap_or_else(|| Arc::new(ClientLimit::new(limit)))
+                }),
             });
             let digests = client.key_sha256.iter();
             digests.map(move |digest| (*digest, Arc::clone(&caller)))
@@ -117,10 +105,17 @@ impl Authenticator {
         }
     }
 
+    /// What the client of that name has used of that limit, if it has it.
+    fn limit_of(&self, name: &str, limit: RateLimit) -> Option<Arc<ClientLimit>> {
+        let mut callers = self.keys.values();
+        let caller = callers.find(|caller| caller.name.as_deref() == Some(name))?;
+        caller.limit.clone().filter(|kept| kept.is_of(limit))
+    }
+
     /// Who sent a request with those header fields.
     ///
     /// A key is found by its digest, of which the time that this takes may tell something: of the key a digest tells nothing.
-    pub(in crate::http) fn caller(&self, headers: &HeaderMap) -> Result<&Arc<Caller>, KeyFault> {
+    pub(super) fn caller(&self, headers: &HeaderMap) -> Result<&Arc<Caller>, KeyFault> {
         if let Some(anybody) = &self.anybody {
             return Ok(anybody);
         }
@@ -184,10 +179,13 @@ mod tests {
             customer_ids: Some(BTreeSet::from([one, nine])),
             ..client("scoped", &["scoped-key"])
         };
-        Authenticator::new(&Settings {
-            auth: Auth::Required(vec![client("rotated", &["old", "new"]), scoped]),
-            ..testing::settings()
-        })
+        Authenticator::new(
+            &Settings {
+                auth: Auth::Required(vec![client("rotated", &["old", "new"]), scoped]),
+                ..testing::settings()
+            },
+            None,
+        )
     }
 
     fn name(headers: &[(&'static str, &'static str)]) -> Result<String, KeyFault> {
@@ -240,7 +238,7 @@ mod tests {
 
     #[test]
     fn without_authentication_only_this_machine_may_administrate() {
-        let disabled = Authenticator::new(&testing::settings());
+        let disabled = Authenticator::new(&testing::settings(), None);
 
         let anybody = disabled.caller(&HeaderMap::new()).unwrap();
 

@@ -3,12 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Counts requests being answered, up to a limit.
-#[derive(Debug)]
-pub(in crate::http) struct InFlight {
-    limit: usize,
-    now: Arc<AtomicUsize>,
-}
+/// Counts requests being answered, up to a limit. Cloning shares the count.
+#[derive(Clone, Debug, Default)]
+pub(in crate::http) struct InFlight(Arc<AtomicUsize>);
 
 /// One request being answered; it is over when this is dropped, as happens too when its caller leaves. An answer that is written as it
 /// is sent has it until it is sent.
@@ -16,24 +13,17 @@ pub(in crate::http) struct InFlight {
 pub(in crate::http) struct Admitted(Arc<AtomicUsize>);
 
 impl InFlight {
-    pub(in crate::http) fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            now: Arc::default(),
-        }
-    }
-
-    /// Admits one more request, or none where the limit is reached.
-    pub(in crate::http) fn admit(&self) -> Option<Admitted> {
+    /// Admits one more request, or none where there are `limit` already.
+    pub(in crate::http) fn admit(&self, limit: usize) -> Option<Admitted> {
         // The count guards nothing but itself, so no ordering with other memory is needed.
-        let before = self.now.fetch_add(1, Ordering::Relaxed);
-        let admitted = Admitted(Arc::clone(&self.now));
-        (before < self.limit).then_some(admitted)
+        let before = self.0.fetch_add(1, Ordering::Relaxed);
+        let admitted = Admitted(Arc::clone(&self.0));
+        (before < limit).then_some(admitted)
     }
 
     /// Requests being answered now.
     pub(in crate::http) fn now(&self) -> usize {
-        self.now.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -49,16 +39,16 @@ mod tests {
 
     #[test]
     fn beyond_the_limit_nobody_is_admitted_until_somebody_leaves() {
-        let in_flight = InFlight::new(2);
-        let first = in_flight.admit();
-        let second = in_flight.admit();
+        let in_flight = InFlight::default();
+        let first = in_flight.admit(2);
+        let second = in_flight.admit(2);
 
         assert!(first.is_some() && second.is_some());
-        assert!(in_flight.admit().is_none());
+        assert!(in_flight.admit(2).is_none());
         assert_eq!(in_flight.now(), 2);
 
         drop(first);
 
-        assert!(in_flight.admit().is_some());
+        assert!(in_flight.admit(2).is_some());
     }
 }

@@ -3,15 +3,18 @@
 pub(super) mod auth;
 mod cors;
 pub(super) mod fields;
-mod host;
+pub(super) mod handler_context;
+pub(super) mod host;
 pub(super) mod in_flight;
 pub(super) mod observe;
 pub(super) mod rate_limit;
+pub(super) mod reply;
 pub(super) mod request_id;
 pub(super) mod single;
+pub(super) mod snapshot;
 mod trace;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -26,18 +29,17 @@ use tracing::{Instrument, Span};
 
 use self::auth::Caller;
 use self::fields::Field;
-use self::in_flight::Admitted;
-use self::observe::{Observation, Outcome};
+use self::handler_context::HandlerContext;
+use self::in_flight::{Admitted, InFlight};
+use self::observe::{Instruments, Observation, Outcome};
 use self::rate_limit::Standing;
+use self::reply::Reply;
 use self::request_id::{RequestId, X_REQUEST_ID};
+use self::snapshot::{Snapshot, Snapshots};
 use self::trace::request_span;
 use crate::http::present;
 use crate::http::problem::{ApiError, of_panic};
-use crate::http::router::state::AppState;
 use crate::http::routes::{Route, route_of};
-use crate::http::traffic::delivery::Reply;
-use crate::http::traffic::{self, Begun, Pending};
-use crate::service::Progress;
 
 /// Longest path and query: 200 sites of the longest ids, percent-encoded commas and all, fit in.
 const MAX_URI_BYTES: usize = 16 * 1024;
@@ -52,144 +54,90 @@ pub(in crate::http) const HEADERS_TOO_LARGE: ApiError = ApiError::HeadersTooLarg
 };
 
 /// A request that has arrived, and what is found out about it on its way in, for its way out.
-pub(in crate::http) struct Arrival {
+pub(in crate::http) struct RequestContext {
     observation: Observation,
     id: RequestId,
-    span: Span,
+    pub(super) span: Span,
     /// The origin whose pages may read the answer.
     origin: Option<HeaderValue>,
+    /// What was configured when it arrived.
+    pub(super) snapshot: Arc<Snapshot>,
     admitted: Option<Admitted>,
-    caller: Option<Arc<Caller>>,
+    pub(super) caller: Option<Arc<Caller>>,
     standing: Option<Standing>,
 }
 
-/// What the handler of traffic is told of a request, beside the request itself.
-#[derive(Clone)]
-pub(in crate::http) struct Visit {
-    /// Who asks.
-    pub(in crate::http) caller: Arc<Caller>,
-    /// The id that the answer will have.
-    pub(in crate::http) id: RequestId,
-    /// Where to tell of the vendor's reports that are waited for.
-    pub(in crate::http) progress: Arc<Progress>,
-    /// For what is still to be sent when the answer leaves.
-    pub(in crate::http) admitted: Option<Arc<Admitted>>,
+/// What the middleware needs. Cloning shares it.
+#[derive(Clone, Debug)]
+pub(super) struct Edge {
+    pub(super) snapshots: Snapshots,
+    pub(super) in_flight: InFlight,
+    instruments: Arc<Instruments>,
+}
+
+impl Edge {
+    pub(super) fn new(snapshots: Snapshots) -> Self {
+        Self {
+            snapshots,
+            in_flight: InFlight::default(),
+            instruments: Arc::default(),
+        }
+    }
 }
 
 /// Admits a request, lets the router's routes answer it, and accounts for it.
-pub(in crate::http) async fn around(
-    State(state): State<AppState>,
+pub(in crate::http) async fn middleware(
+    State(edge): State<Edge>,
     request: Request,
     next: Next,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let mut arrival = Arrival::new(&state, &head, route_of(&head));
+    let mut context = RequestContext::new(&edge, &head, route_of(&head));
     let is_preflight = cors::is_preflight(&head.method, &head.headers);
     let admitted = host::check(&head).and_then(|()| {
         if is_preflight {
             Ok(())
         } else {
-            arrival.admit(&state, &head)
+            context.admit(&head)
         }
     });
     let answered = match admitted {
         Err(refusal) => Err(refusal),
-        Ok(()) if is_preflight => Ok(cors::preflight(arrival.origin.as_ref())),
+        Ok(()) if is_preflight => Ok(cors::preflight(context.origin.as_ref())),
         Ok(()) => {
             let mut request = Request::from_parts(head, body);
-            let visit = arrival.visit(&state);
-            if let Some(visit) = &visit {
+            let handler = context.handler_context(&edge);
+            if let Some(handler) = &handler {
                 let extensions = request.extensions_mut();
-                extensions.insert(Arc::clone(&visit.caller));
-                extensions.insert(visit.clone());
+                extensions.insert(handler.clone());
             }
-            arrival.unless_it_panics(next.run(request)).await
+            context.unless_it_panics(next.run(request)).await
         }
     };
-    arrival.depart(&state, answered)
+    context.depart(&edge, answered)
 }
 
-/// How far a request came without waiting for anything.
-pub(in crate::http) enum Started {
-    /// It is answered.
-    Answered(Response),
-    /// Not so far. Boxed, since this is large, and hits would have to be moved about in its room.
-    Waiting(Box<Waiting>),
-}
-
-/// A request whose answer has to be made.
-pub(in crate::http) struct Waiting {
-    state: AppState,
-    arrival: Arrival,
-    visit: Visit,
-    pending: Pending,
-}
-
-/// Does what [`around`] does for a `GET` of traffic at `route`, which every dashboard calls all day and is spared the router: at
-/// once, if its answer is there.
-pub(in crate::http) fn at_once(state: &AppState, head: &Parts, route: &'static Route) -> Started {
-    let mut arrival = Arrival::new(state, head, route);
-    let try_it = || {
-        host::check(head)?;
-        arrival.admit(state, head)?;
-        // Only a route that asks for no key is called by nobody.
-        let caller = arrival.caller.as_ref().ok_or(ApiError::NotFound)?;
-        let _span = arrival.span.enter();
-        traffic::begin(state, caller, head)
-    };
-    let begun = catch_unwind(AssertUnwindSafe(try_it));
-    let answered = match begun.unwrap_or_else(|panic| Err(of_panic(&*panic))) {
-        Ok(Begun::Answered(reply)) => Ok(reply),
-        Err(error) => Err(error),
-        Ok(Begun::Pending(pending)) => match arrival.visit(state) {
-            Some(visit) => {
-                return Started::Waiting(Box::new(Waiting {
-                    state: state.clone(),
-                    arrival,
-                    visit,
-                    pending,
-                }));
-            }
-            None => Err(ApiError::NotFound),
-        },
-    };
-    Started::Answered(arrival.depart_with(state, answered))
-}
-
-impl Waiting {
-    /// Brings what [`at_once`] could not.
-    pub(in crate::http) async fn answer(self, head: Parts) -> Response {
-        let Self {
-            state,
-            arrival,
-            visit,
-            pending,
-        } = self;
-        let finish = traffic::finish(&state, &visit, &head, pending);
-        let answered = arrival.unless_it_panics(finish).await;
-        arrival.depart_with(&state, answered.flatten())
-    }
-}
-
-impl Arrival {
-    fn new(state: &AppState, head: &Parts, route: &'static Route) -> Self {
+impl RequestContext {
+    pub(super) fn new(edge: &Edge, head: &Parts, route: &'static Route) -> Self {
         let observation = Observation::begin(head, route);
         let id = RequestId::of(&head.headers);
         let span = request_span(head, route.label, &id);
-        let settings = &state.parts().settings;
+        let snapshot = edge.snapshots.now();
+        let settings = &snapshot.settings;
         Self {
             observation,
             id,
             span,
             origin: cors::allowed_origin(&settings.allowed_origins, &head.headers),
-            admitted: state.in_flight().admit(),
+            admitted: edge.in_flight.admit(settings.max_in_flight),
+            snapshot,
             caller: None,
             standing: None,
         }
     }
 
     /// Everything that can refuse a request before its route sees it.
-    fn admit(&mut self, state: &AppState, head: &Parts) -> Result<(), ApiError> {
+    pub(super) fn admit(&mut self, head: &Parts) -> Result<(), ApiError> {
         let route = self.observation.route();
         if self.admitted.is_none() && !route.is_always_admitted {
             return Err(ApiError::Overloaded);
@@ -205,12 +153,10 @@ impl Arrival {
             return Err(HEADERS_TOO_LARGE);
         }
         if !route.is_open && head.method != Method::OPTIONS {
-            let caller = state.authenticator().caller(&head.headers);
+            let caller = self.snapshot.authenticator.caller(&head.headers);
             let caller = caller.map_err(ApiError::Unauthenticated)?;
             self.caller = Some(Arc::clone(caller));
-            if caller.name.is_some() {
-                self.standing = state.rate_limits().count(caller.index);
-            }
+            self.standing = caller.count();
             if let Some(wait) = self.standing.as_ref().and_then(|standing| standing.wait) {
                 return Err(ApiError::RateLimited(wait));
             }
@@ -218,25 +164,37 @@ impl Arrival {
         Ok(())
     }
 
+    /// The caller of a request that nothing refuses.
+    #[cfg(test)]
+    pub(super) fn admitted(edge: &Edge, head: &Parts) -> Arc<Caller> {
+        let mut context = Self::new(edge, head, &crate::http::routes::TRAFFIC);
+        context.admit(head).unwrap();
+        context.caller.take().unwrap()
+    }
+
     /// What there is to tell the handler, which is made once: whoever has it is being answered.
-    fn visit(&mut self, state: &AppState) -> Option<Visit> {
-        self.caller.as_ref().map(|caller| Visit {
+    pub(super) fn handler_context(&mut self, edge: &Edge) -> Option<HandlerContext> {
+        self.caller.as_ref().map(|caller| HandlerContext {
             caller: Arc::clone(caller),
+            snapshot: Arc::clone(&self.snapshot),
             id: self.id.clone(),
-            progress: self.observation.wait(caller, &self.id, state),
+            progress: self.observation.wait(caller, &self.id, &edge.instruments),
             admitted: self.admitted.take().map(Arc::new),
         })
     }
 
     /// A panic must not take the connection, and the other requests on it, with it.
-    async fn unless_it_panics<T>(&self, answer: impl Future<Output = T>) -> Result<T, ApiError> {
+    pub(super) async fn unless_it_panics<T>(
+        &self,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, ApiError> {
         let answer = AssertUnwindSafe(answer).catch_unwind();
         let answer = answer.instrument(self.span.clone()).await;
         answer.map_err(|panic| of_panic(&*panic))
     }
 
     /// The answer as it leaves, accounted for.
-    fn depart(self, state: &AppState, answered: Result<Response, ApiError>) -> Response {
+    fn depart(self, edge: &Edge, answered: Result<Response, ApiError>) -> Response {
         let mut response = answered.unwrap_or_else(ApiError::into_response);
         let error = response.extensions_mut().remove::<Arc<ApiError>>();
         if let Some(error) = &error {
@@ -245,7 +203,7 @@ impl Arrival {
         }
         let headers = response.headers_mut();
         mark(headers, &self.id);
-        if !state.parts().settings.allowed_origins.is_empty() {
+        if !self.snapshot.settings.allowed_origins.is_empty() {
             vary_by_origin(headers);
         }
         if let Some(origin) = self.origin {
@@ -258,15 +216,15 @@ impl Arrival {
         let problem = error.map(|error| error.kind().slug());
         let outcome = Outcome::of(&response, client, problem, &self.id);
         self.observation
-            .end(&outcome, &self.span, state.instruments());
+            .end(&outcome, &self.span, &edge.instruments);
         response
     }
 
     /// The same for a reply to a query, whose fields become a map once all of them are there.
-    fn depart_with(self, state: &AppState, answered: Result<Reply, ApiError>) -> Response {
+    pub(super) fn depart_with(self, edge: &Edge, answered: Result<Reply, ApiError>) -> Response {
         let mut reply = match answered {
             Ok(reply) => reply,
-            Err(error) => return self.depart(state, Err(error)),
+            Err(error) => return self.depart(edge, Err(error)),
         };
         let fields = &mut reply.fields;
         fields.set(Field::RequestId, self.id.into_value());
@@ -289,7 +247,7 @@ impl Arrival {
             request_id: reply.fields.text(Field::RequestId).unwrap_or_default(),
         };
         self.observation
-            .end(&outcome, &self.span, state.instruments());
+            .end(&outcome, &self.span, &edge.instruments);
         reply.into_response()
     }
 }

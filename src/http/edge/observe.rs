@@ -20,8 +20,7 @@ use tracing::Span;
 use super::auth::Caller;
 use super::request_id::RequestId;
 use crate::http::params::shown;
-use crate::http::router::state::AppState;
-use crate::http::routes::{Route, TRAFFIC};
+use crate::http::routes::{Route, TRAFFIC, method_label};
 use crate::service::Progress;
 
 /// The histogram of request durations, in seconds; whoever installs the recorder gives it its buckets.
@@ -140,7 +139,7 @@ struct Wait {
     progress: Arc<Progress>,
     caller: Arc<Caller>,
     id: RequestId,
-    state: AppState,
+    instruments: Arc<Instruments>,
 }
 
 /// The caller left before its answer was there: nginx's number for it, which no answer has.
@@ -167,14 +166,14 @@ impl Observation {
         &mut self,
         caller: &Arc<Caller>,
         id: &RequestId,
-        state: &AppState,
+        instruments: &Arc<Instruments>,
     ) -> Arc<Progress> {
         let progress = Arc::default();
         self.wait = Some(Wait {
             progress: Arc::clone(&progress),
             caller: Arc::clone(caller),
             id: id.clone(),
-            state: state.clone(),
+            instruments: Arc::clone(instruments),
         });
         progress
     }
@@ -253,32 +252,13 @@ impl Drop for Observation {
             request_id: wait.id.as_str(),
         };
         let reports = wait.progress.total();
-        self.tell(
-            &outcome,
-            reports,
-            &Span::current(),
-            wait.state.instruments(),
-        );
+        self.tell(&outcome, reports, &Span::current(), &wait.instruments);
     }
 }
 
 /// Shows how many requests are being answered.
 pub(in crate::http) fn show_in_flight(requests: usize) {
     gauge!(IN_FLIGHT).set(f64::from(u32::try_from(requests).unwrap_or(u32::MAX)));
-}
-
-/// The method of a request as a label: there are few, but callers may make up others.
-pub(in crate::http) fn method_label(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        _ => "other",
-    }
 }
 
 fn milliseconds(elapsed: Duration) -> f64 {

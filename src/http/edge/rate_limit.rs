@@ -9,7 +9,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::http::settings::{Auth, RateLimit, Settings};
+use crate::http::settings::RateLimit;
 
 /// What is left of the limit, and when it is whole again.
 pub(in crate::http) const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -19,11 +19,8 @@ pub(in crate::http) const RATELIMIT_POLICY: HeaderName =
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
 
-/// The limits of all clients, in the order of the configuration.
-#[derive(Debug)]
-pub(in crate::http) struct RateLimits(Vec<Option<ClientLimit>>);
-
-struct ClientLimit {
+/// The limit of one client, and what it has used of it.
+pub(super) struct ClientLimit {
     limiter: Limiter,
     limit: RateLimit,
     policy: HeaderValue,
@@ -39,26 +36,8 @@ pub(in crate::http) struct Standing {
     pub(in crate::http) wait: Option<Duration>,
 }
 
-impl RateLimits {
-    pub(in crate::http) fn new(settings: &Settings) -> Self {
-        let clients: &[_] = match &settings.auth {
-            Auth::Disabled => &[],
-            Auth::Required(clients) => clients,
-        };
-        let limits = clients
-            .iter()
-            .map(|client| client.rate_limit.map(ClientLimit::new));
-        Self(limits.collect())
-    }
-
-    /// Counts a request of the client at `index`; `None` where it has no limit.
-    pub(in crate::http) fn count(&self, index: usize) -> Option<Standing> {
-        self.0.get(index)?.as_ref().map(ClientLimit::count)
-    }
-}
-
 impl ClientLimit {
-    fn new(limit: RateLimit) -> Self {
+    pub(super) fn new(limit: RateLimit) -> Self {
         let interval = limit.period / limit.requests.get();
         let quota = Quota::with_period(interval)
             .unwrap_or(Quota::per_second(limit.requests))
@@ -75,7 +54,13 @@ impl ClientLimit {
         }
     }
 
-    fn count(&self) -> Standing {
+    /// Whether it is a limit of that many requests in that period.
+    pub(super) fn is_of(&self, limit: RateLimit) -> bool {
+        self.limit == limit
+    }
+
+    /// Counts a request.
+    pub(super) fn count(&self) -> Standing {
         let (remaining, wait) = match self.limiter.check() {
             Ok(state) => (state.remaining_burst_capacity(), None),
             Err(refusal) => {

@@ -9,8 +9,8 @@ use tracing::Span;
 use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::observe::method_label;
 use super::request_id::RequestId;
+use crate::http::routes::method_label;
 
 /// The span of `request`: a child of the caller's own, where its `traceparent` (W3C Trace Context) tells of one.
 pub(in crate::http) fn request_span(request: &Parts, route: &'static str, id: &RequestId) -> Span {

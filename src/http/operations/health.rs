@@ -9,19 +9,9 @@ use http::header::CACHE_CONTROL;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
-use crate::http::router::state::AppState;
+use super::Operations;
+use crate::http::settings::StartupFact;
 use crate::upstream::{CircuitState, TokenState, TokenStoreState, UpstreamStatus};
-
-/// Something found out at start that an operator should know of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StartupFact {
-    /// A short name in `snake_case`, unique among the facts.
-    pub name: &'static str,
-    /// Whether it is worth a warning.
-    pub warning: bool,
-    /// What it is, in a sentence without secrets.
-    pub detail: String,
-}
 
 /// Whether all is well with one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -53,11 +43,11 @@ pub(in crate::http) async fn live() -> Response {
 }
 
 /// `GET /readyz`: the process wants requests. A failing vendor does not change that: what is cached is still answered.
-pub(in crate::http) async fn ready(State(state): State<AppState>) -> Response {
+pub(in crate::http) async fn ready(State(state): State<Operations>) -> Response {
     let readiness = Readiness::of(
-        state.parts().shutting_down.is_cancelled(),
-        state.parts().service.upstream_status(),
-        &state.parts().startup_facts,
+        state.shutting_down.is_cancelled(),
+        state.service.upstream_status(),
+        &state.startup_facts,
     );
     let status = match readiness.status {
         Status::Pass | Status::Warn => StatusCode::OK,

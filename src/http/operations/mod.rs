@@ -11,12 +11,30 @@ use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 
-use crate::http::edge::auth::Administrator;
+use crate::clock::Clock;
+use crate::http::edge::handler_context::Administrator;
+use crate::http::edge::in_flight::InFlight;
 use crate::http::edge::observe::show_in_flight;
 use crate::http::params::CacheParams;
 use crate::http::problem::ApiError;
-use crate::http::router::state::AppState;
+use crate::http::settings::StartupFact;
+use crate::service::TrafficService;
+
+/// Renders the process's metrics as Prometheus text.
+pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What operators' handlers need. Cloning shares it.
+#[derive(Clone)]
+pub(super) struct Operations {
+    pub(super) service: Arc<TrafficService>,
+    pub(super) clock: Clock,
+    pub(super) in_flight: InFlight,
+    pub(super) render_metrics: RenderMetrics,
+    pub(super) shutting_down: CancellationToken,
+    pub(super) startup_facts: Arc<[StartupFact]>,
+}
 
 #[derive(Serialize)]
 struct Purged {
@@ -25,14 +43,14 @@ struct Purged {
 
 /// `DELETE /v1/cache`: forgets figures, within what the caller may see.
 pub(in crate::http) async fn purge(
-    State(state): State<AppState>,
-    Administrator(caller): Administrator,
+    State(state): State<Operations>,
+    Administrator(context): Administrator,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let params = CacheParams::parse(query.as_deref())?;
-    let (service, now) = (&state.parts().service, state.parts().clock.now());
-    let target = params.resolve(&caller.scope(), service.directory(), now)?;
-    let service = Arc::clone(service);
+    let (service, caller) = (state.service, context.caller);
+    let directory = &context.snapshot.directory;
+    let target = params.resolve(&caller.scope(), directory, state.clock.now())?;
     // It looks through all that is held.
     let purging = spawn_blocking(move || {
         service.purge(&target.customers, target.sites.as_ref(), target.dates)
@@ -50,7 +68,7 @@ pub(in crate::http) async fn purge(
 }
 
 /// `GET /metrics`: Prometheus text.
-pub(in crate::http) async fn metrics(State(state): State<AppState>) -> Response {
+pub(in crate::http) async fn metrics(State(state): State<Operations>) -> Response {
     let headers = [
         (
             CONTENT_TYPE,
@@ -58,6 +76,6 @@ pub(in crate::http) async fn metrics(State(state): State<AppState>) -> Response 
         ),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    show_in_flight(state.in_flight().now());
-    (headers, (state.parts().render_metrics)()).into_response()
+    show_in_flight(state.in_flight.now());
+    (headers, (state.render_metrics)()).into_response()
 }

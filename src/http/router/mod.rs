@@ -1,6 +1,7 @@
 //! Every path that Pitaya has.
 
 mod refused;
+mod short_way;
 pub(super) mod state;
 #[cfg(test)]
 mod tests;
@@ -22,8 +23,9 @@ use hyper::body::Incoming;
 use tower::Service;
 use tower_http::compression::CompressionLayer;
 
+use self::short_way::{Started, answer_now};
 use self::state::AppState;
-use super::edge::{self, Started};
+use super::edge;
 use super::operations::health;
 use super::problem::ApiError;
 use super::traffic::progress;
@@ -68,7 +70,7 @@ impl Application for Routes {
         {
             // Request bodies are not read.
             let (head, _) = request.into_parts();
-            return match edge::at_once(state, &head, &routes::TRAFFIC) {
+            return match answer_now(state, &head) {
                 Started::Answered(response) => Answering::Done(response),
                 Started::Waiting(waiting) => Answering::Waiting(Box::pin(waiting.answer(head))),
             };
@@ -99,7 +101,7 @@ pub fn public(state: AppState) -> Router {
         .layer(map_response(refused_whole))
         // Rendered answers are kept in the codings asked for, so this route does its own.
         .route(routes::TRAFFIC.path, get(traffic::traffic));
-    if !state.parts().settings.separate_admin {
+    if !state.edge.snapshots.now().settings.separate_admin {
         router = router.merge(administration());
     }
     finished(router, state)
@@ -121,7 +123,7 @@ fn finished(router: Router<AppState>, state: AppState) -> Router {
     router
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(other_method)
-        .layer(from_fn_with_state(state.clone(), edge::around))
+        .layer(from_fn_with_state(state.edge.clone(), edge::middleware))
         .with_state(state)
 }
 

@@ -1,27 +1,29 @@
-//! What every handler may use; built once.
+//! The sum of what the handlers own.
 
 use std::fmt;
 use std::sync::Arc;
 
+use axum::extract::FromRef;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::http::edge::auth::Authenticator;
-use crate::http::edge::in_flight::InFlight;
-use crate::http::edge::observe::Instruments;
-use crate::http::edge::rate_limit::RateLimits;
-use crate::http::operations::health::StartupFact;
-use crate::http::settings::Settings;
-use crate::http::traffic::parsed_queries::Questions;
+use crate::domain::directory::SiteDirectory;
+use crate::http::edge::Edge;
+use crate::http::edge::snapshot::Snapshots;
+use crate::http::operations::{Operations, RenderMetrics};
+use crate::http::settings::{Settings, StartupFact};
+use crate::http::traffic::Traffic;
 use crate::http::traffic::progress::Queries;
 use crate::service::TrafficService;
 
-/// Renders the process's metrics as Prometheus text.
-pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
-
-/// What every handler may use. Cloning shares it.
-#[derive(Clone, Debug)]
-pub struct AppState(Arc<Shared>);
+/// What each part of the HTTP side owns. Cloning shares it.
+#[derive(Clone)]
+pub struct AppState {
+    pub(super) edge: Edge,
+    pub(super) traffic: Traffic,
+    pub(super) operations: Operations,
+    pub(super) service: Arc<TrafficService>,
+}
 
 /// The parts of an [`AppState`] that come from outside.
 pub struct Parts {
@@ -29,6 +31,8 @@ pub struct Parts {
     pub service: Arc<TrafficService>,
     /// What the configuration says.
     pub settings: Settings,
+    /// What the configuration says of sites.
+    pub directory: Arc<SiteDirectory>,
     /// The time of day.
     pub clock: Clock,
     /// For `/metrics`.
@@ -39,65 +43,60 @@ pub struct Parts {
     pub startup_facts: Vec<StartupFact>,
 }
 
-#[derive(Debug)]
-struct Shared {
-    parts: Parts,
-    authenticator: Authenticator,
-    rate_limits: RateLimits,
-    in_flight: InFlight,
-    instruments: Instruments,
-    questions: Questions,
-    queries: Queries,
-}
-
 impl AppState {
     /// The state made of those parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Shared {
-            authenticator: Authenticator::new(&parts.settings),
-            rate_limits: RateLimits::new(&parts.settings),
-            in_flight: InFlight::new(parts.settings.max_in_flight),
-            instruments: Instruments::default(),
-            questions: Questions::default(),
-            queries: Queries::default(),
-            parts,
-        }))
+        let edge = Edge::new(Snapshots::new(parts.settings, parts.directory));
+        Self {
+            traffic: Traffic::new(Arc::clone(&parts.service), parts.clock.clone()),
+            operations: Operations {
+                service: Arc::clone(&parts.service),
+                clock: parts.clock,
+                in_flight: edge.in_flight.clone(),
+                render_metrics: parts.render_metrics,
+                shutting_down: parts.shutting_down,
+                startup_facts: parts.startup_facts.into(),
+            },
+            service: parts.service,
+            edge,
+        }
     }
 
-    pub(in crate::http) fn parts(&self) -> &Parts {
-        &self.0.parts
-    }
-
-    pub(in crate::http) fn authenticator(&self) -> &Authenticator {
-        &self.0.authenticator
-    }
-
-    pub(in crate::http) fn rate_limits(&self) -> &RateLimits {
-        &self.0.rate_limits
-    }
-
-    pub(in crate::http) fn in_flight(&self) -> &InFlight {
-        &self.0.in_flight
-    }
-
-    pub(in crate::http) fn instruments(&self) -> &Instruments {
-        &self.0.instruments
-    }
-
-    pub(in crate::http) fn questions(&self) -> &Questions {
-        &self.0.questions
-    }
-
-    pub(in crate::http) fn queries(&self) -> &Queries {
-        &self.0.queries
+    /// Lets the requests that arrive from now on see other clients, sites, limits and origins: all of them at once.
+    pub fn replace(&self, settings: &Settings, directory: &Arc<SiteDirectory>) {
+        self.edge.snapshots.replace(settings, directory);
     }
 }
 
-impl fmt::Debug for Parts {
+impl FromRef<AppState> for Traffic {
+    fn from_ref(state: &AppState) -> Self {
+        state.traffic.clone()
+    }
+}
+
+impl FromRef<AppState> for Operations {
+    fn from_ref(state: &AppState) -> Self {
+        state.operations.clone()
+    }
+}
+
+impl FromRef<AppState> for Arc<Queries> {
+    fn from_ref(state: &AppState) -> Self {
+        Arc::clone(&state.traffic.under_way)
+    }
+}
+
+impl FromRef<AppState> for Arc<TrafficService> {
+    fn from_ref(state: &AppState) -> Self {
+        Arc::clone(&state.service)
+    }
+}
+
+impl fmt::Debug for AppState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parts")
-            .field("settings", &self.settings)
+        f.debug_struct("AppState")
+            .field("edge", &self.edge)
             .finish_non_exhaustive()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -19,6 +20,7 @@ use sha2::{Digest, Sha256};
 use tower::ServiceExt;
 
 use super::*;
+use crate::http::edge::RequestContext;
 use crate::http::edge::rate_limit::{RATELIMIT, RATELIMIT_POLICY};
 use crate::http::edge::request_id::X_REQUEST_ID;
 use crate::http::settings::{Auth, Client, RateLimit, Settings};
@@ -29,7 +31,7 @@ fn open() -> Router {
 }
 
 /// One client with the key `secret`, which may call twice an hour.
-fn guarded() -> Router {
+fn guarded_settings() -> Settings {
     let client = Client {
         name: "dashboards".into(),
         key_sha256: vec![Sha256::digest("secret").into()],
@@ -41,11 +43,15 @@ fn guarded() -> Router {
         }),
         admin: false,
     };
-    public(testing::state(Settings {
+    Settings {
         auth: Auth::Required(vec![client]),
         allowed_origins: vec![HeaderValue::from_static("https://app.example")],
         ..testing::settings()
-    }))
+    }
+}
+
+fn guarded() -> Router {
+    public(testing::state(guarded_settings()))
 }
 
 fn request(method: Method, uri: &str) -> Request<Body> {
@@ -411,4 +417,80 @@ async fn a_path_that_says_nothing_of_keys_asks_for_one() {
 
     assert_eq!(without.unwrap().status(), StatusCode::UNAUTHORIZED);
     assert_eq!(with.await.unwrap().status(), StatusCode::OK);
+}
+
+/// The clients of `settings`, with other keys or limits.
+fn changed(settings: &Settings, change: impl FnMut(&mut Client)) -> Settings {
+    let mut settings = settings.clone();
+    let Auth::Required(clients) = &mut settings.auth else {
+        panic!("there are clients");
+    };
+    clients.iter_mut().for_each(change);
+    settings
+}
+
+async fn sites(router: &Router, key: &'static str) -> (u16, Option<HeaderValue>) {
+    let mut request = request(Method::GET, "/v1/sites");
+    let key = HeaderValue::from_static(key);
+    request.headers_mut().insert("x-api-key", key);
+    let response = call(router, request).await;
+    let rest = response.headers().get(RATELIMIT).cloned();
+    (response.status().as_u16(), rest)
+}
+
+#[tokio::test]
+async fn other_settings_hold_from_the_next_request_on() {
+    let (before, state) = (guarded_settings(), testing::state(guarded_settings()));
+    let router = public(state.clone());
+    assert_eq!(sites(&router, "secret").await.0, 200);
+
+    let mut after = changed(&before, |client| {
+        client.key_sha256 = vec![Sha256::digest("new").into()];
+    });
+    after.allowed_origins = Vec::new();
+    state.replace(&after, &Arc::default());
+
+    assert_eq!(sites(&router, "secret").await.0, 401);
+    let (status, rest) = sites(&router, "new").await;
+    assert_eq!(status, 200);
+    assert!(
+        rest.unwrap()
+            .to_str()
+            .unwrap()
+            .starts_with("\"default\";r=0"),
+        "what the client has used of its limit counts on"
+    );
+    assert_eq!(sites(&router, "new").await.0, 429);
+
+    let more = changed(&after, |client| {
+        client.rate_limit = client.rate_limit.map(|limit| RateLimit {
+            requests: NonZeroU32::new(5).unwrap(),
+            ..limit
+        });
+    });
+    state.replace(&more, &Arc::default());
+    assert_eq!(sites(&router, "new").await.0, 200);
+}
+
+#[tokio::test]
+async fn what_a_query_means_is_read_again_under_other_settings() {
+    let before = testing::settings();
+    let state = testing::state(before.clone());
+    let uri = "http://localhost/v1/traffic?sites=750,751&dates=2026-02-18&metric=entrances";
+    let (head, _) = Request::get(uri).body(()).unwrap().into_parts();
+    let begin = || {
+        let snapshot = state.edge.snapshots.now();
+        let caller = RequestContext::admitted(&state.edge, &head);
+        traffic::begin(&state.traffic, &snapshot, &caller, &head).map(|_| ())
+    };
+    assert!(begin().is_ok());
+    assert!(begin().is_ok(), "remembered");
+
+    let after = Settings {
+        max_sites: 1,
+        ..before
+    };
+    state.replace(&after, &Arc::default());
+
+    assert!(matches!(begin(), Err(ApiError::QueryTooLarge(_))));
 }

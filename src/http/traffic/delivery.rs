@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use headers::ETag;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
-use super::large_body::Streamed;
+use super::large_body::LargeBody;
 use super::parsed_queries::Question;
 use crate::domain::query::Query;
 use crate::http::edge::fields::{Field, Fields};
 use crate::http::edge::in_flight::Admitted;
+use crate::http::edge::reply::Reply;
 use crate::http::present::{self, Coding, Format, Large, Rendition, SiteProblem};
 use crate::http::problem::{ApiError, ProblemKind, public_detail};
 use crate::service::{Answer, CacheOutcome, RenderedAnswer, Timings, TrafficService};
@@ -43,23 +43,6 @@ pub(in crate::http) struct Presented {
 pub(in crate::http) struct Showing {
     pub(in crate::http) now: Timestamp,
     pub(in crate::http) http_max_age: Duration,
-}
-
-/// A response, before the middleware has added its own fields to it.
-#[derive(Debug)]
-pub(in crate::http) struct Reply {
-    pub(in crate::http) status: StatusCode,
-    pub(in crate::http) fields: Fields,
-    pub(in crate::http) body: Body,
-}
-
-impl IntoResponse for Reply {
-    fn into_response(self) -> Response {
-        let mut response = Response::new(self.body);
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.fields.into_map();
-        response
-    }
 }
 
 /// The body of a rendered answer, before any content coding.
@@ -198,7 +181,7 @@ impl Presented {
                 Body::from(bytes)
             }
             Content::Large(large) => {
-                Body::new(Streamed::new(Arc::clone(large), coding, admitted.cloned()))
+                Body::new(LargeBody::new(Arc::clone(large), coding, admitted.cloned()))
             }
         };
         Ok(self.with_body(body, question.format, coding, shown))

@@ -18,7 +18,7 @@ use crate::server::WRITE_STALL;
 ///
 /// A caller of HTTP/2 that takes nothing holds up its own stream and nothing else, so that no deadline of its connection's goes off,
 /// and nobody polls this. What the body is written from is large, and is therefore let go of by a task of its own.
-pub(in crate::http) struct Streamed {
+pub(in crate::http) struct LargeBody {
     source: Arc<Mutex<Source>>,
     /// How many bytes are left, where a coding does not hide it.
     left: Option<u64>,
@@ -43,7 +43,7 @@ struct Written {
 #[error("the caller takes nothing of its answer")]
 pub(in crate::http) struct Stalled;
 
-impl Streamed {
+impl LargeBody {
     /// The body of a `large` answer in a coding, whose request is `admitted` until it is sent.
     pub(in crate::http) fn new(
         large: Arc<Large>,
@@ -89,7 +89,7 @@ fn lock(source: &Mutex<Source>) -> MutexGuard<'_, Source> {
     source.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Body for Streamed {
+impl Body for LargeBody {
     type Data = Bytes;
     type Error = Stalled;
 
@@ -153,7 +153,7 @@ mod tests {
 
     #[tokio::test]
     async fn other_tasks_get_their_turn_between_two_pieces() {
-        let mut body = Streamed::new(large(10), Coding::Identity, None);
+        let mut body = LargeBody::new(large(10), Coding::Identity, None);
         let turns = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&turns);
         tokio::spawn(async move {
@@ -180,8 +180,8 @@ mod tests {
     #[tokio::test]
     async fn the_length_is_told_unless_a_coding_hides_it() {
         let length = large(5).length() as u64;
-        let mut plain = Streamed::new(large(5), Coding::Identity, None);
-        let coded = Streamed::new(large(5), Coding::Gzip, None);
+        let mut plain = LargeBody::new(large(5), Coding::Identity, None);
+        let coded = LargeBody::new(large(5), Coding::Gzip, None);
         assert_eq!(plain.size_hint().exact(), Some(length));
         assert_eq!(coded.size_hint().exact(), None);
 
@@ -199,7 +199,7 @@ mod tests {
     async fn a_caller_who_leaves_in_the_middle_leaves_nothing_behind() {
         let large = large(5);
         let held = Arc::downgrade(&large);
-        let mut body = Streamed::new(large, Coding::Zstd, None);
+        let mut body = LargeBody::new(large, Coding::Zstd, None);
         body.frame().await.unwrap().unwrap();
 
         drop(body);
@@ -212,9 +212,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_takes_nothing_for_too_long_gets_no_more_and_holds_nothing() {
-        let (large, in_flight) = (large(5), InFlight::new(1));
+        let (large, in_flight) = (large(5), InFlight::default());
         let held = Arc::downgrade(&large);
-        let mut body = Streamed::new(large, Coding::Identity, in_flight.admit().map(Arc::new));
+        let mut body = LargeBody::new(large, Coding::Identity, in_flight.admit(1).map(Arc::new));
         body.frame().await.unwrap().unwrap();
         assert_eq!(in_flight.now(), 1);
 
@@ -228,7 +228,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_takes_a_little_now_and_then_gets_everything() {
-        let mut body = Streamed::new(large(5), Coding::Identity, None);
+        let mut body = LargeBody::new(large(5), Coding::Identity, None);
         let mut pieces = 0;
 
         while let Some(piece) = body.frame().await {
@@ -242,7 +242,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_watches_a_body_that_is_gone() {
-        let body = Streamed::new(large(5), Coding::Identity, None);
+        let body = LargeBody::new(large(5), Coding::Identity, None);
         let tasks = || {
             tokio::runtime::Handle::current()
                 .metrics()

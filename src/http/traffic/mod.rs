@@ -12,15 +12,46 @@ use axum::extract::{Request, State};
 use http::request::Parts;
 use jiff::Timestamp;
 
-use self::delivery::{Presented, Reply, Showing};
-use self::parsed_queries::{Question, Text};
-use crate::http::edge::Visit;
+use self::delivery::{Presented, Showing};
+use self::parsed_queries::{ParsedQueries, Question, RawQuery};
+use self::progress::Queries;
+use crate::clock::Clock;
 use crate::http::edge::auth::Caller;
+use crate::http::edge::handler_context::HandlerContext;
+use crate::http::edge::reply::Reply;
+use crate::http::edge::snapshot::Snapshot;
 use crate::http::params::TrafficParams;
 use crate::http::present::{Codings, Format};
 use crate::http::problem::ApiError;
-use crate::http::router::state::AppState;
-use crate::service::AnswerKey;
+use crate::service::{AnswerKey, TrafficService};
+
+/// What the handler of traffic needs. Cloning shares it.
+#[derive(Clone, Debug)]
+pub(super) struct Traffic {
+    service: Arc<TrafficService>,
+    clock: Clock,
+    parsed_queries: Arc<ParsedQueries>,
+    pub(super) under_way: Arc<Queries>,
+}
+
+impl Traffic {
+    pub(super) fn new(service: Arc<TrafficService>, clock: Clock) -> Self {
+        Self {
+            service,
+            clock,
+            parsed_queries: Arc::default(),
+            under_way: Arc::default(),
+        }
+    }
+
+    /// An answer that is shown now.
+    fn showing(&self, snapshot: &Snapshot) -> Showing {
+        Showing {
+            now: self.clock.now(),
+            http_max_age: snapshot.settings.http_max_age,
+        }
+    }
+}
 
 /// How far a query came without waiting for anything.
 pub(in crate::http) enum Begun {
@@ -39,26 +70,27 @@ pub(in crate::http) struct Pending {
 
 /// Answers a query that came through the router.
 pub(in crate::http) async fn traffic(
-    State(state): State<AppState>,
-    Extension(visit): Extension<Visit>,
+    State(traffic): State<Traffic>,
+    Extension(context): Extension<HandlerContext>,
     request: Request,
 ) -> Result<Reply, ApiError> {
     let (request, _) = request.into_parts();
-    match begin(&state, &visit.caller, &request)? {
+    match begin(&traffic, &context.snapshot, &context.caller, &request)? {
         Begun::Answered(reply) => Ok(reply),
-        Begun::Pending(pending) => finish(&state, &visit, &request, pending).await,
+        Begun::Pending(pending) => finish(&traffic, &context, &request, pending).await,
     }
 }
 
 /// Answers a query from what is rendered, if it can be.
 pub(in crate::http) fn begin(
-    state: &AppState,
+    traffic: &Traffic,
+    snapshot: &Snapshot,
     caller: &Caller,
     request: &Parts,
 ) -> Result<Begun, ApiError> {
-    let shown = showing(state);
-    let question = understand(state, caller, request, shown.now)?;
-    let kept = state.parts().service.rendered(&question.key, shown.now);
+    let shown = traffic.showing(snapshot);
+    let question = understand(traffic, snapshot, caller, request, shown.now)?;
+    let kept = traffic.service.rendered(&question.key, shown.now);
     let kept = kept.map(Presented::kept);
     if let Some(kept) = &kept
         && let Some(reply) = kept.respond_at_once(&question, &request.headers, shown)?
@@ -70,63 +102,61 @@ pub(in crate::http) fn begin(
 
 /// Makes the answer that [`begin`] did not find.
 pub(in crate::http) async fn finish(
-    state: &AppState,
-    visit: &Visit,
+    traffic: &Traffic,
+    context: &HandlerContext,
     request: &Parts,
     pending: Pending,
 ) -> Result<Reply, ApiError> {
     let Pending { question, kept } = pending;
     let presented = match kept {
         Some(kept) => kept,
-        None => answer(state, visit, &question).await?,
+        None => answer(traffic, context, &question).await?,
     };
-    let service = &state.parts().service;
     presented
         .respond(
-            service,
+            &traffic.service,
             &question,
             &request.headers,
-            showing(state),
-            visit.admitted.as_ref(),
+            traffic.showing(&context.snapshot),
+            context.admitted.as_ref(),
         )
         .await
 }
 
-/// An answer that is shown now.
-fn showing(state: &AppState) -> Showing {
-    let parts = state.parts();
-    Showing {
-        now: parts.clock.now(),
-        http_max_age: parts.settings.http_max_age,
-    }
-}
-
 async fn answer(
-    state: &AppState,
-    visit: &Visit,
+    traffic: &Traffic,
+    context: &HandlerContext,
     question: &Question,
 ) -> Result<Presented, ApiError> {
-    let parts = state.parts();
-    let Visit {
+    let HandlerContext {
         caller,
+        snapshot,
         id,
         progress,
         ..
-    } = visit;
+    } = context;
+    let settings = &snapshot.settings;
     let Question { key, partial, .. } = question;
-    let patience = parts.settings.request_timeout;
-    let _shown = state.queries().begin(caller, id, Arc::clone(progress));
-    let service = &parts.service;
+    let patience = settings.request_timeout;
+    let _shown = traffic.under_way.begin(caller, id, Arc::clone(progress));
+    let service = &traffic.service;
     // Without authentication, all callers are one client.
     let client = caller.name.clone().unwrap_or_default();
     let answer = service
-        .answer(key.query(), &client, *partial, patience, progress)
+        .answer(
+            key.query(),
+            &snapshot.directory,
+            &client,
+            *partial,
+            patience,
+            progress,
+        )
         .await?;
     let presented = Presented::of(
         key.query(),
         answer,
         question.format,
-        parts.settings.dwell_time_unit.as_ref(),
+        settings.dwell_time_unit.as_ref(),
     )
     .await?;
     if let Some(rendered) = presented.to_keep() {
@@ -137,35 +167,39 @@ async fn answer(
 
 /// The question that a request asks, which most have asked before.
 fn understand(
-    state: &AppState,
+    traffic: &Traffic,
+    snapshot: &Snapshot,
     caller: &Caller,
     request: &Parts,
     now: Timestamp,
 ) -> Result<Arc<Question>, ApiError> {
-    let parts = state.parts();
     let query = request.uri.query();
-    let text = Text::new(caller, query, &request.headers);
-    let known = text.and_then(|text| state.questions().get(&text, now));
+    let text = RawQuery::new(snapshot.generation, caller, query, &request.headers);
+    let known = text.and_then(|text| traffic.parsed_queries.get(&text, now));
     if let Some(known) = known {
         return Ok(known);
     }
     let scope = caller.scope();
     let params = TrafficParams::parse(query, &scope)?;
     let (partial, format) = (params.partial, params.format);
-    let directory = parts.service.directory();
+    let directory = &snapshot.directory;
     let until = params.means_until(directory, now);
-    let query = params.resolve(&scope, directory, &parts.settings, now)?;
+    let query = params.resolve(&scope, directory, &snapshot.settings, now)?;
     let format = format
         .or_else(|| Format::negotiate(&request.headers))
         .ok_or(ApiError::NotAcceptable)?;
     let question = Arc::new(Question {
-        key: Arc::new(AnswerKey::new(query, format.media_type())),
+        key: Arc::new(AnswerKey::new(
+            query,
+            format.media_type(),
+            snapshot.generation,
+        )),
         partial,
         format,
         codings: Codings::of(&request.headers),
     });
     if let Some(text) = text {
-        state.questions().put(&text, &question, now, until);
+        traffic.parsed_queries.put(&text, &question, now, until);
     }
     Ok(question)
 }

@@ -26,17 +26,20 @@ pub(in crate::http) struct Question {
 
 /// Everything that a question is read from but the time of day: who asks, what, and what it takes for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::http) struct Text<'a> {
-    client: usize,
+pub(in crate::http) struct RawQuery<'a> {
+    /// Of which snapshot of the settings: another one may give the same text another meaning.
+    generation: u64,
+    client: Option<&'a str>,
     accept: Option<&'a [u8]>,
     accept_encoding: Option<&'a [u8]>,
     query: &'a str,
 }
 
-/// A [`Text`] that is kept.
+/// A [`RawQuery`] that is kept.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct KeptText {
-    client: usize,
+struct KeptRawQuery {
+    generation: u64,
+    client: Option<Arc<str>>,
     accept: Option<Box<[u8]>>,
     accept_encoding: Option<Box<[u8]>>,
     query: Box<str>,
@@ -44,31 +47,33 @@ struct KeptText {
 
 /// The question that a text means, and as of when until when: `today` is another day tomorrow.
 #[derive(Clone)]
-struct Meaning {
+struct Parsed {
     question: Arc<Question>,
     since: Timestamp,
     until: Timestamp,
 }
 
-type Meanings = Cache<KeptText, Meaning, Bytewise, foldhash::quality::RandomState>;
+type Memory = Cache<KeptRawQuery, Parsed, Bytewise, foldhash::quality::RandomState>;
 
 /// The meanings of the texts that were asked most.
-pub(in crate::http) struct Questions(Meanings);
+pub(in crate::http) struct ParsedQueries(Memory);
 
 /// Texts and their meanings take no more than this.
 const MAX_BYTES: u64 = 8 << 20;
 const TYPICAL_BYTES: u64 = 512;
 const SHARDS: usize = 16;
 
-impl<'a> Text<'a> {
+impl<'a> RawQuery<'a> {
     /// The text that `caller` sent; `None` where it is put together from several header lines, as hardly anybody does.
     pub(in crate::http) fn new(
-        caller: &Caller,
+        generation: u64,
+        caller: &'a Caller,
         query: Option<&'a str>,
         headers: &'a HeaderMap,
     ) -> Option<Self> {
         Some(Self {
-            client: caller.index,
+            generation,
+            client: caller.name.as_deref(),
             accept: single(headers, &ACCEPT).ok()?,
             accept_encoding: single(headers, &ACCEPT_ENCODING).ok()?,
             query: query?,
@@ -76,16 +81,17 @@ impl<'a> Text<'a> {
     }
 }
 
-impl Equivalent<KeptText> for Text<'_> {
-    fn equivalent(&self, kept: &KeptText) -> bool {
-        self.client == kept.client
+impl Equivalent<KeptRawQuery> for RawQuery<'_> {
+    fn equivalent(&self, kept: &KeptRawQuery) -> bool {
+        self.generation == kept.generation
+            && self.client == kept.client.as_deref()
             && self.query == &*kept.query
             && self.accept == kept.accept.as_deref()
             && self.accept_encoding == kept.accept_encoding.as_deref()
     }
 }
 
-impl Default for Questions {
+impl Default for ParsedQueries {
     fn default() -> Self {
         let items = usize::try_from(MAX_BYTES / TYPICAL_BYTES).unwrap_or(0);
         let options = OptionsBuilder::new()
@@ -103,59 +109,64 @@ impl Default for Questions {
     }
 }
 
-impl Questions {
+impl ParsedQueries {
     /// What `text` means at `now`, if it is known.
-    pub(in crate::http) fn get(&self, text: &Text<'_>, now: Timestamp) -> Option<Arc<Question>> {
-        let meaning = self.0.get(text)?;
-        (meaning.since <= now && now < meaning.until).then_some(meaning.question)
+    pub(in crate::http) fn get(
+        &self,
+        text: &RawQuery<'_>,
+        now: Timestamp,
+    ) -> Option<Arc<Question>> {
+        let parsed = self.0.get(text)?;
+        (parsed.since <= now && now < parsed.until).then_some(parsed.question)
     }
 
     /// Remembers what `text` means from `since` to `until`.
     pub(in crate::http) fn put(
         &self,
-        text: &Text<'_>,
+        text: &RawQuery<'_>,
         question: &Arc<Question>,
         since: Timestamp,
         until: Timestamp,
     ) {
-        let kept = KeptText {
-            client: text.client,
+        let kept = KeptRawQuery {
+            generation: text.generation,
+            client: text.client.map(Into::into),
             accept: text.accept.map(Into::into),
             accept_encoding: text.accept_encoding.map(Into::into),
             query: text.query.into(),
         };
-        let meaning = Meaning {
+        let parsed = Parsed {
             question: Arc::clone(question),
             since,
             until,
         };
-        self.0.insert(kept, meaning);
+        self.0.insert(kept, parsed);
     }
 }
 
-impl fmt::Debug for Questions {
+impl fmt::Debug for ParsedQueries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Questions")
+        f.debug_struct("ParsedQueries")
             .field("known", &self.0.len())
             .finish()
     }
 }
 
-/// Weighs a text and its meaning by the bytes that they hold.
+/// Weighs a text and its parsed by the bytes that they hold.
 #[derive(Clone, Debug)]
 struct Bytewise;
 
 /// What the map itself costs for each entry.
 const ENTRY_OVERHEAD: usize = 64;
 
-impl Weighter<KeptText, Meaning> for Bytewise {
-    fn weight(&self, text: &KeptText, meaning: &Meaning) -> u64 {
-        let query = meaning.question.key.query();
+impl Weighter<KeptRawQuery, Parsed> for Bytewise {
+    fn weight(&self, text: &KeptRawQuery, parsed: &Parsed) -> u64 {
+        let query = parsed.question.key.query();
         let fields = [&text.accept, &text.accept_encoding];
         let fields = fields.into_iter().flatten().map(|field| field.len());
         let texts = text.query.len() + fields.sum::<usize>();
         let lists = size_of_val(&*query.sites) + size_of_val(&*query.metrics);
-        let fixed = size_of::<(KeptText, Meaning, Question, AnswerKey)>() + ENTRY_OVERHEAD;
+        let fixed = size_of::<(KeptRawQuery, Parsed, Question, AnswerKey)>() + ENTRY_OVERHEAD;
         (texts + lists + fixed) as u64
     }
 }

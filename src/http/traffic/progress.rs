@@ -12,10 +12,10 @@ use http::header::CACHE_CONTROL;
 use serde::Serialize;
 
 use crate::http::edge::auth::Caller;
+use crate::http::edge::handler_context::HandlerContext;
 use crate::http::edge::request_id::RequestId;
 use crate::http::params;
 use crate::http::problem::ApiError;
-use crate::http::router::state::AppState;
 use crate::service::Progress;
 
 /// The queries under way. There are no more of them than requests that may be in flight, and each leaves when it ends.
@@ -25,7 +25,7 @@ pub(in crate::http) struct Queries(Mutex<HashMap<Key, Arc<Progress>>>);
 /// Whose query, and its request id: callers choose ids as they like, and one caller's are no business of another's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
-    client: usize,
+    client: Option<Arc<str>>,
     request_id: String,
 }
 
@@ -78,7 +78,7 @@ impl Queries {
 impl Key {
     fn new(caller: &Caller, request_id: &str) -> Self {
         Self {
-            client: caller.index,
+            client: caller.name.clone(),
             request_id: request_id.to_owned(),
         }
     }
@@ -97,14 +97,14 @@ impl Drop for UnderWay<'_> {
 
 /// Tells how far a query of the same caller is; a query that has ended, waits for nothing or is another's is not found.
 pub(in crate::http) async fn show(
-    State(state): State<AppState>,
-    Extension(caller): Extension<Arc<Caller>>,
+    State(queries): State<Arc<Queries>>,
+    Extension(context): Extension<HandlerContext>,
     request_id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     params::parse_none(query.as_deref())?;
     let Path(request_id) = request_id.map_err(|_| ApiError::NotFound)?;
-    let reports = state.queries().reports(&caller, &request_id);
+    let reports = queries.reports(&context.caller, &request_id);
     let reports = reports.ok_or(ApiError::NotFound)?;
     let no_store = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(([no_store], Json(reports)).into_response())

@@ -1,0 +1,48 @@
+//! What may change while the process runs.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::auth::Authenticator;
+use crate::domain::directory::SiteDirectory;
+use crate::http::settings::Settings;
+
+/// Clients, sites, limits and origins, all as of one time: a request reads one snapshot from its beginning to its end.
+#[derive(Debug)]
+pub(in crate::http) struct Snapshot {
+    /// How many snapshots there were before: what was made of another one is not used with this one.
+    pub(in crate::http) generation: u64,
+    pub(in crate::http) settings: Settings,
+    pub(in crate::http) directory: Arc<SiteDirectory>,
+    pub(super) authenticator: Authenticator,
+}
+
+/// The snapshot that new requests read. Cloning shares it.
+#[derive(Clone, Debug)]
+pub(in crate::http) struct Snapshots(Arc<ArcSwap<Snapshot>>);
+
+impl Snapshots {
+    pub(in crate::http) fn new(settings: Settings, directory: Arc<SiteDirectory>) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(Snapshot {
+            generation: 0,
+            authenticator: Authenticator::new(&settings, None),
+            settings,
+            directory,
+        })))
+    }
+
+    pub(in crate::http) fn now(&self) -> Arc<Snapshot> {
+        self.0.load_full()
+    }
+
+    /// Replaces the snapshot for the requests that arrive from now on. A client of the same name and rate limit keeps what it has used.
+    pub(in crate::http) fn replace(&self, settings: &Settings, directory: &Arc<SiteDirectory>) {
+        self.0.rcu(|before| Snapshot {
+            generation: before.generation + 1,
+            authenticator: Authenticator::new(settings, Some(&before.authenticator)),
+            settings: settings.clone(),
+            directory: Arc::clone(directory),
+        });
+    }
+}

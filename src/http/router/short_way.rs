@@ -1,0 +1,74 @@
+//! The short way of `GET /v1/traffic`, which every dashboard calls all day: past the router, to the same middleware and handler.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use axum::response::Response;
+use http::request::Parts;
+
+use super::state::AppState;
+use crate::http::edge::handler_context::HandlerContext;
+use crate::http::edge::{RequestContext, host};
+use crate::http::problem::{ApiError, of_panic};
+use crate::http::routes::TRAFFIC;
+use crate::http::traffic::{self, Begun, Pending};
+
+/// How far a request came without waiting for anything.
+pub(super) enum Started {
+    /// It is answered.
+    Answered(Response),
+    /// Not yet. Boxed, since this is large, and a hit would have to move it about.
+    Waiting(Box<Waiting>),
+}
+
+/// A request whose answer has to be made.
+pub(super) struct Waiting {
+    state: AppState,
+    context: RequestContext,
+    handler: HandlerContext,
+    pending: Pending,
+}
+
+/// Does what the middleware does for a `GET` of traffic, and answers it now if its answer is there.
+pub(super) fn answer_now(state: &AppState, head: &Parts) -> Started {
+    let mut context = RequestContext::new(&state.edge, head, &TRAFFIC);
+    let try_it = || {
+        host::check(head)?;
+        context.admit(head)?;
+        // Only a route that asks for no key has no caller.
+        let caller = context.caller.as_ref().ok_or(ApiError::NotFound)?;
+        let _span = context.span.enter();
+        traffic::begin(&state.traffic, &context.snapshot, caller, head)
+    };
+    let begun = catch_unwind(AssertUnwindSafe(try_it));
+    let answered = match begun.unwrap_or_else(|panic| Err(of_panic(&*panic))) {
+        Ok(Begun::Answered(reply)) => Ok(reply),
+        Err(error) => Err(error),
+        Ok(Begun::Pending(pending)) => match context.handler_context(&state.edge) {
+            Some(handler) => {
+                return Started::Waiting(Box::new(Waiting {
+                    state: state.clone(),
+                    context,
+                    handler,
+                    pending,
+                }));
+            }
+            None => Err(ApiError::NotFound),
+        },
+    };
+    Started::Answered(context.depart_with(&state.edge, answered))
+}
+
+impl Waiting {
+    /// Makes the answer that [`answer_now`] did not have.
+    pub(super) async fn answer(self, head: Parts) -> Response {
+        let Self {
+            state,
+            context,
+            handler,
+            pending,
+        } = self;
+        let finish = traffic::finish(&state.traffic, &handler, &head, pending);
+        let answered = context.unless_it_panics(finish).await;
+        context.depart_with(&state.edge, answered.flatten())
+    }
+}
