@@ -54,7 +54,7 @@ fn query(
 }
 
 /// A service in `zone`, in front of a simulator that tells a figure for each bucket of each day.
-async fn service(zone: Option<TimeZone>) -> (TrafficService, Simulator) {
+async fn service(zone: Option<TimeZone>) -> (TrafficService, Arc<SiteDirectory>, Simulator) {
     let mut vendor = simulator::Settings {
         timezone: zone.clone().unwrap_or(TimeZone::UTC),
         sites: Vec::new(),
@@ -88,15 +88,16 @@ async fn service(zone: Option<TimeZone>) -> (TrafficService, Simulator) {
         max_queued_cells: config.max_queued_cells,
     };
     let upstream = Upstream::new(config.upstream, Arc::clone(&directory), clock()).unwrap();
-    let service = TrafficService::new(settings, upstream, directory, clock());
-    (service, vendor)
+    let service = TrafficService::new(settings, upstream, clock());
+    (service, directory, vendor)
 }
 
-async fn ask(service: &TrafficService, query: &Query) -> Answer {
+async fn ask(service: &TrafficService, directory: &SiteDirectory, query: &Query) -> Answer {
     let progress = Progress::default();
     service
         .answer(
             query,
+            directory,
             &Client::default(),
             Partial::Deny,
             PATIENCE,
@@ -160,15 +161,15 @@ fn rollups(criterion: &mut Criterion) {
     for zone in [None, Some("America/Chicago")] {
         let place = zone.unwrap_or("no zone");
         let zone = zone.map(|name| TimeZone::get(name).unwrap());
-        let (service, _vendor) = runtime.block_on(service(zone));
+        let (service, directory, _vendor) = runtime.block_on(service(zone));
         let mut group = criterion.benchmark_group(format!("answer, {place}"));
         group.sample_size(20);
         for (name, query) in &queries {
             let began = Instant::now();
-            runtime.block_on(ask(&service, query));
+            runtime.block_on(ask(&service, &directory, query));
             println!("{name}: fetched in {:.1?}", began.elapsed());
             assert_eq!(
-                runtime.block_on(ask(&service, query)).outcome,
+                runtime.block_on(ask(&service, &directory, query)).outcome,
                 CacheOutcome::HIT
             );
 
@@ -177,7 +178,7 @@ fn rollups(criterion: &mut Criterion) {
                 BenchmarkId::from_parameter(name),
                 query,
                 |bencher, query| {
-                    bencher.iter(|| runtime.block_on(ask(&service, black_box(query))));
+                    bencher.iter(|| runtime.block_on(ask(&service, &directory, black_box(query))));
                 },
             );
         }

@@ -64,6 +64,7 @@ impl App {
             service: Arc::clone(&service),
             settings: config.http,
             directory: Arc::clone(&directory),
+            max_answer_bytes: service::bytes_for_answers(config.cache_max_bytes),
             clock,
             render_metrics: Arc::new(move || {
                 measured.measure();
@@ -122,7 +123,7 @@ impl App {
             ));
         }
         let upkeep = tokio::spawn(telemetry::keep_metrics());
-        let watched = Arc::clone(&self.service);
+        let watched = self.state.clone();
         let watch = tokio::spawn(async move { watched.watch_the_clock().await });
         let service = Arc::clone(&self.service);
         let obtaining = tokio::spawn(async move { service.obtain_tokens().await });

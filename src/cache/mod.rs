@@ -1,10 +1,8 @@
-//! What has been fetched, kept in memory: cells, single flight, and rendered answers.
+//! What has been fetched, kept in memory: cells, and single flight.
 
-mod answers;
 mod flights;
 mod page;
 mod store;
 
-pub use answers::{AnswerKey, AnswerStore, RenderedAnswer};
 pub use flights::{Flight, Landed};
 pub use store::{Boarded, CellStore, Claim, Purge};

@@ -40,6 +40,7 @@ pub(super) fn state(settings: Settings) -> AppState {
         service: Arc::new(idle_service(&settings)),
         settings,
         directory: Arc::default(),
+        max_answer_bytes: 1 << 20,
         clock: Clock::from_fn(|| Timestamp::UNIX_EPOCH),
         render_metrics: Arc::new(|| "pitaya_up 1\n".to_owned()),
         shutting_down: CancellationToken::new(),

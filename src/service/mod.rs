@@ -10,7 +10,6 @@ mod prospects;
 mod queue;
 mod summary;
 
-pub use crate::cache::{AnswerKey, RenderedAnswer};
 pub use answer::{
     Answer, CacheOutcome, Forward, SiteError, SiteInfo, Stale, Timings, TooManyMissing, Unanswered,
 };
@@ -22,7 +21,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use metrics::Counter;
@@ -36,7 +34,7 @@ use self::fetch::{Engine, Gathered, Wish, aside, rank};
 use self::inventory::{Inventory, Places};
 use self::queue::{Queue, Refusal};
 use self::summary::Summary;
-use crate::cache::{AnswerStore, CellStore, Purge};
+use crate::cache::{CellStore, Purge};
 use crate::clock::Clock;
 use crate::domain::batch::Bounds;
 use crate::domain::bucket::VendorBucket;
@@ -69,6 +67,12 @@ pub struct Settings {
 /// Rendered answers get one part in so many of the memory, figures the rest: an answer can be made again without the vendor.
 const ANSWERS_SHARE: u64 = 4;
 
+/// How many of `max_bytes` rendered answers may take.
+#[must_use]
+pub const fn bytes_for_answers(max_bytes: u64) -> u64 {
+    max_bytes / ANSWERS_SHARE
+}
+
 /// Answers under way get as much again as one part in so many of that memory: a few of the largest, or many large ones.
 const UNDER_WAY_SHARE: u64 = 4;
 
@@ -80,7 +84,6 @@ const QUERIES: &str = "pitaya_cache_queries_total";
 /// Answers queries from the cache and the vendor.
 pub struct TrafficService {
     engine: Arc<Engine>,
-    answers: AnswerStore,
     budget: Budget,
     /// Large queries are looked up and claimed one at a time: that takes tens of milliseconds of a processor.
     planning: Semaphore,
@@ -94,14 +97,12 @@ impl TrafficService {
     /// A service with an empty cache.
     #[must_use]
     pub fn new(settings: Settings, upstream: Upstream, clock: Clock) -> Self {
-        let for_answers = settings.max_bytes / ANSWERS_SHARE;
         let cells = CellStore::new(
-            settings.max_bytes - for_answers,
+            settings.max_bytes - bytes_for_answers(settings.max_bytes),
             settings.policy.longest_use(),
         );
         let cells = Arc::new(cells);
         Self {
-            answers: AnswerStore::new(for_answers),
             budget: Budget::new(settings.max_bytes / UNDER_WAY_SHARE),
             planning: Semaphore::new(1),
             engine: Arc::new(Engine {
@@ -264,62 +265,27 @@ impl TrafficService {
         Ok(Some(turn))
     }
 
-    /// The rendered answer to a question, if one is kept and all its figures are within their TTL at `now`.
-    #[must_use]
-    pub fn rendered(&self, key: &AnswerKey, now: Timestamp) -> Option<Arc<RenderedAnswer>> {
-        self.mind_the_clock(now);
-        let epoch = self.epoch(key.query().customer);
-        let answer = self.answers.get(key, now, epoch)?;
+    /// Counts a query that was answered without [`answer`](Self::answer).
+    pub fn count_hit(&self) {
         self.hits.increment(1);
-        Some(answer)
     }
 
-    /// Forgets what the clock said of times that are yet to come, where `now` shows that it was set back.
-    fn mind_the_clock(&self, now: Timestamp) {
+    /// Forgets what the clock said of times that are yet to come, where `now` shows that it was set back; whether anything was forgotten.
+    pub fn mind_the_clock(&self, now: Timestamp) -> bool {
         let cells = &self.engine.cells;
         // Mostly another thread has just looked at the clock a little later.
-        if now < cells.latest() {
-            let before = cells.epoch();
-            cells.check_clock(|| self.clock.now());
-            if cells.epoch() != before {
-                self.answers.retain(|customer| self.epoch(customer));
-            }
+        if now >= cells.latest() {
+            return false;
         }
-    }
-
-    /// Looks at the clock every second, for as long as it is polled: whether it was set back must be noticed before it has caught up.
-    pub async fn watch_the_clock(&self) {
-        let mut timer = tokio::time::interval(Duration::from_secs(1));
-        loop {
-            timer.tick().await;
-            self.mind_the_clock(self.clock.now());
-        }
-    }
-
-    /// Keeps a rendered answer for as long as its figures are good. Not for answers that lack something or are stale.
-    pub fn keep_rendered(&self, key: &Arc<AnswerKey>, answer: Arc<RenderedAnswer>) {
-        let epoch = answer.epoch;
-        self.answers.put(Arc::clone(key), answer);
-        // Looked at only now: a purge from now on finds it, and one before shows here.
-        if epoch != self.epoch(key.query().customer) {
-            self.answers.forget(key, epoch);
-        }
+        let before = cells.epoch();
+        cells.check_clock(|| self.clock.now());
+        cells.epoch() != before
     }
 
     /// Counts the changes that no rendered answer of `customer` outlives: purges, and changes of the names that are shown.
-    fn epoch(&self, customer: CustomerId) -> u64 {
+    #[must_use]
+    pub fn epoch(&self, customer: CustomerId) -> u64 {
         self.engine.cells.epoch() + self.engine.upstream.names_changed(customer)
-    }
-
-    /// Keeps `bytes` beside `answer`, as the same in another content coding.
-    pub fn keep_coding(
-        &self,
-        key: &Arc<AnswerKey>,
-        answer: &Arc<RenderedAnswer>,
-        coding: &'static str,
-        bytes: Bytes,
-    ) {
-        self.answers.put_coding(key, answer, coding, bytes);
     }
 
     /// The sites of `customer`: those of its directory, else those learned from the vendor; ascending.
@@ -362,14 +328,11 @@ impl TrafficService {
         for customer in customers {
             self.engine.upstream.forget(*customer, sites);
         }
-        let purged = self.engine.cells.purge(&Purge {
+        self.engine.cells.purge(&Purge {
             customers: customers.iter().copied().collect(),
             sites: sites.cloned(),
             dates,
-        });
-        // Answers of before are not served any more: what they hold is freed.
-        self.answers.retain(|customer| self.epoch(customer));
-        purged
+        })
     }
 
     /// The state of the vendor and of our tokens.
@@ -395,7 +358,6 @@ impl TrafficService {
         metrics::gauge!("pitaya_cache_cells").set(gauge(self.engine.cells.cells()));
         metrics::gauge!("pitaya_cache_bytes", "kind" => "cells")
             .set(gauge(self.engine.cells.bytes()));
-        metrics::gauge!("pitaya_cache_bytes", "kind" => "answers").set(gauge(self.answers.bytes()));
         let queued = self.engine.queue.cells();
         metrics::gauge!("pitaya_cache_queued_cells").set(gauge(queued as u64));
         metrics::gauge!("pitaya_cache_bytes", "kind" => "queued")
@@ -424,7 +386,6 @@ impl fmt::Debug for TrafficService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TrafficService")
             .field("engine", &self.engine)
-            .field("answers", &self.answers)
             .finish_non_exhaustive()
     }
 }

@@ -20,6 +20,7 @@ use crate::http::edge::observe::show_in_flight;
 use crate::http::params::CacheParams;
 use crate::http::problem::ApiError;
 use crate::http::settings::StartupFact;
+use crate::http::traffic::kept::KeptAnswers;
 use crate::service::TrafficService;
 
 /// Renders the process's metrics as Prometheus text.
@@ -30,6 +31,7 @@ pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 pub(super) struct Operations {
     pub(super) service: Arc<TrafficService>,
     pub(super) clock: Clock,
+    pub(super) kept: Arc<KeptAnswers>,
     pub(super) in_flight: InFlight,
     pub(super) render_metrics: RenderMetrics,
     pub(super) shutting_down: CancellationToken,
@@ -48,12 +50,15 @@ pub(in crate::http) async fn purge(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let params = CacheParams::parse(query.as_deref())?;
-    let (service, caller) = (state.service, context.caller);
+    let (service, kept, caller) = (state.service, state.kept, context.caller);
     let directory = &context.snapshot.directory;
     let target = params.resolve(&caller.scope(), directory, state.clock.now())?;
     // It looks through all that is held.
     let purging = spawn_blocking(move || {
-        service.purge(&target.customers, target.sites.as_ref(), target.dates)
+        let purged = service.purge(&target.customers, target.sites.as_ref(), target.dates);
+        // Answers of before are not served any more: what they hold is freed.
+        kept.drop_outdated();
+        purged
     });
     let purged = purging
         .await
@@ -76,6 +81,7 @@ pub(in crate::http) async fn metrics(State(state): State<Operations>) -> Respons
         ),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
+    state.kept.measure();
     show_in_flight(state.in_flight.now());
     (headers, (state.render_metrics)()).into_response()
 }

@@ -33,6 +33,8 @@ pub struct Parts {
     pub settings: Settings,
     /// What the configuration says of sites.
     pub directory: Arc<SiteDirectory>,
+    /// How many bytes of rendered answers may be kept.
+    pub max_answer_bytes: u64,
     /// The time of day.
     pub clock: Clock,
     /// For `/metrics`.
@@ -48,11 +50,13 @@ impl AppState {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let edge = Edge::new(Snapshots::new(parts.settings, parts.directory));
+        let service = Arc::clone(&parts.service);
+        let traffic = Traffic::new(service, parts.clock.clone(), parts.max_answer_bytes);
         Self {
-            traffic: Traffic::new(Arc::clone(&parts.service), parts.clock.clone()),
             operations: Operations {
                 service: Arc::clone(&parts.service),
                 clock: parts.clock,
+                kept: Arc::clone(&traffic.kept),
                 in_flight: edge.in_flight.clone(),
                 render_metrics: parts.render_metrics,
                 shutting_down: parts.shutting_down,
@@ -60,12 +64,19 @@ impl AppState {
             },
             service: parts.service,
             edge,
+            traffic,
         }
+    }
+
+    /// Notices a clock that is set back, for as long as it is polled.
+    pub async fn watch_the_clock(&self) {
+        self.traffic.watch_the_clock().await;
     }
 
     /// Lets the requests that arrive from now on see other clients, sites, limits and origins: all of them at once.
     pub fn replace(&self, settings: &Settings, directory: &Arc<SiteDirectory>) {
         self.edge.snapshots.replace(settings, directory);
+        self.traffic.forget();
     }
 }
 

@@ -477,7 +477,7 @@ async fn what_a_query_means_is_read_again_under_other_settings() {
     let before = testing::settings();
     let state = testing::state(before.clone());
     let uri = "http://localhost/v1/traffic?sites=750,751&dates=2026-02-18&metric=entrances";
-    let (head, _) = Request::get(uri).body(()).unwrap().into_parts();
+    let (head, ()) = Request::get(uri).body(()).unwrap().into_parts();
     let begin = || {
         let snapshot = state.edge.snapshots.now();
         let caller = RequestContext::admitted(&state.edge, &head);

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
+use super::kept::{KeptAnswers, RenderedAnswer};
 use super::large_body::LargeBody;
 use super::parsed_queries::Question;
 use crate::domain::query::Query;
@@ -18,7 +19,7 @@ use crate::http::edge::in_flight::Admitted;
 use crate::http::edge::reply::Reply;
 use crate::http::present::{self, Coding, Format, Large, Rendition, SiteProblem};
 use crate::http::problem::{ApiError, ProblemKind, public_detail};
-use crate::service::{Answer, CacheOutcome, RenderedAnswer, Timings, TrafficService};
+use crate::service::{Answer, CacheOutcome, Timings};
 use crate::upstream::UpstreamError;
 
 /// Rendering more rows than this takes milliseconds, in which the other connections of the thread would wait.
@@ -27,7 +28,7 @@ const MANY_ROWS: usize = 5_000;
 const MANY_BYTES: usize = 256 * 1024;
 
 /// A rendered answer, and how it came about.
-pub(in crate::http) struct Presented {
+pub(super) struct Presented {
     content: Content,
     etag: ETag,
     expires_at: Timestamp,
@@ -40,9 +41,9 @@ pub(in crate::http) struct Presented {
 
 /// When an answer is shown, and for how long it may be kept at most.
 #[derive(Clone, Copy)]
-pub(in crate::http) struct Showing {
-    pub(in crate::http) now: Timestamp,
-    pub(in crate::http) http_max_age: Duration,
+pub(super) struct Showing {
+    pub(super) now: Timestamp,
+    pub(super) http_max_age: Duration,
 }
 
 /// The body of a rendered answer, before any content coding.
@@ -72,7 +73,7 @@ impl Content {
 
 impl Presented {
     /// An answer that was found rendered.
-    pub(in crate::http) fn kept(rendered: Arc<RenderedAnswer>) -> Self {
+    pub(super) fn kept(rendered: Arc<RenderedAnswer>) -> Self {
         Self {
             etag: rendered.etag.clone(),
             expires_at: rendered.expires_at,
@@ -85,7 +86,7 @@ impl Presented {
     }
 
     /// The answer to `query`, rendered.
-    pub(in crate::http) async fn of(
+    pub(super) async fn of(
         query: &Query,
         answer: Answer,
         format: Format,
@@ -151,7 +152,7 @@ impl Presented {
     }
 
     /// What of it others may be shown.
-    pub(in crate::http) fn to_keep(&self) -> Option<&Arc<RenderedAnswer>> {
+    pub(super) fn to_keep(&self) -> Option<&Arc<RenderedAnswer>> {
         match &self.content {
             Content::Whole(rendered) if self.fit_to_keep() => Some(rendered),
             Content::Whole(_) | Content::Large(_) => None,
@@ -160,9 +161,9 @@ impl Presented {
 
     /// The reply that shows it to a caller of those header fields. What is encoded for it is kept beside the plain bytes; what is too
     /// large for that counts as `admitted` until it is sent.
-    pub(in crate::http) async fn respond(
+    pub(super) async fn respond(
         self,
-        service: &TrafficService,
+        kept: &KeptAnswers,
         question: &Question,
         headers: &HeaderMap,
         shown: Showing,
@@ -176,7 +177,7 @@ impl Presented {
             Content::Whole(rendered) => {
                 let bytes = encoded(rendered, coding).await?;
                 if let (true, Some(name)) = (self.fit_to_keep(), coding.name()) {
-                    service.keep_coding(&question.key, rendered, name, bytes.clone());
+                    kept.keep_coding(&question.key, rendered, name, bytes.clone());
                 }
                 Body::from(bytes)
             }
@@ -188,7 +189,7 @@ impl Presented {
     }
 
     /// The same, if nothing has to be encoded for it.
-    pub(in crate::http) fn respond_at_once(
+    pub(super) fn respond_at_once(
         &self,
         question: &Question,
         headers: &HeaderMap,

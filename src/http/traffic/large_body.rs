@@ -18,7 +18,7 @@ use crate::server::WRITE_STALL;
 ///
 /// A caller of HTTP/2 that takes nothing holds up its own stream and nothing else, so that no deadline of its connection's goes off,
 /// and nobody polls this. What the body is written from is large, and is therefore let go of by a task of its own.
-pub(in crate::http) struct LargeBody {
+pub(super) struct LargeBody {
     source: Arc<Mutex<Source>>,
     /// How many bytes are left, where a coding does not hide it.
     left: Option<u64>,
@@ -41,15 +41,11 @@ struct Written {
 /// The caller has taken nothing for too long.
 #[derive(Debug, thiserror::Error)]
 #[error("the caller takes nothing of its answer")]
-pub(in crate::http) struct Stalled;
+pub(super) struct Stalled;
 
 impl LargeBody {
     /// The body of a `large` answer in a coding, whose request is `admitted` until it is sent.
-    pub(in crate::http) fn new(
-        large: Arc<Large>,
-        coding: Coding,
-        admitted: Option<Arc<Admitted>>,
-    ) -> Self {
+    pub(super) fn new(large: Arc<Large>, coding: Coding, admitted: Option<Arc<Admitted>>) -> Self {
         let length = u64::try_from(large.length()).ok();
         let source = Arc::new(Mutex::new(Source {
             written: Some(Written {

@@ -1,18 +1,22 @@
 //! `GET /v1/traffic`: parse, ask the service, present.
 
-pub(super) mod delivery;
+mod delivery;
+pub(super) mod kept;
 mod large_body;
-pub(super) mod parsed_queries;
+mod parsed_queries;
 pub(super) mod progress;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Request, State};
 use http::request::Parts;
 use jiff::Timestamp;
+use tokio::time::interval;
 
 use self::delivery::{Presented, Showing};
+use self::kept::{AnswerKey, KeptAnswers};
 use self::parsed_queries::{ParsedQueries, Question, RawQuery};
 use self::progress::Queries;
 use crate::clock::Clock;
@@ -23,7 +27,7 @@ use crate::http::edge::snapshot::Snapshot;
 use crate::http::params::TrafficParams;
 use crate::http::present::{Codings, Format};
 use crate::http::problem::ApiError;
-use crate::service::{AnswerKey, TrafficService};
+use crate::service::TrafficService;
 
 /// What the handler of traffic needs. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -31,16 +35,36 @@ pub(super) struct Traffic {
     service: Arc<TrafficService>,
     clock: Clock,
     parsed_queries: Arc<ParsedQueries>,
+    pub(super) kept: Arc<KeptAnswers>,
     pub(super) under_way: Arc<Queries>,
 }
 
 impl Traffic {
-    pub(super) fn new(service: Arc<TrafficService>, clock: Clock) -> Self {
+    /// Answers queries by `service`, of which rendered answers are kept in at most `max_bytes`.
+    pub(super) fn new(service: Arc<TrafficService>, clock: Clock, max_bytes: u64) -> Self {
         Self {
+            kept: Arc::new(KeptAnswers::new(max_bytes, Arc::clone(&service))),
             service,
             clock,
             parsed_queries: Arc::default(),
             under_way: Arc::default(),
+        }
+    }
+
+    /// Frees what was made under settings that have been replaced: none of it is found any more.
+    pub(super) fn forget(&self) {
+        self.kept.clear();
+        self.parsed_queries.clear();
+    }
+
+    /// Looks at the clock every second, for as long as it is polled: whether it was set back must be noticed before it has caught up.
+    pub(super) async fn watch_the_clock(&self) {
+        let mut timer = interval(Duration::from_secs(1));
+        loop {
+            timer.tick().await;
+            if self.service.mind_the_clock(self.clock.now()) {
+                self.kept.drop_outdated();
+            }
         }
     }
 
@@ -90,7 +114,7 @@ pub(in crate::http) fn begin(
 ) -> Result<Begun, ApiError> {
     let shown = traffic.showing(snapshot);
     let question = understand(traffic, snapshot, caller, request, shown.now)?;
-    let kept = traffic.service.rendered(&question.key, shown.now);
+    let kept = traffic.kept.find(&question.key, shown.now);
     let kept = kept.map(Presented::kept);
     if let Some(kept) = &kept
         && let Some(reply) = kept.respond_at_once(&question, &request.headers, shown)?
@@ -114,7 +138,7 @@ pub(in crate::http) async fn finish(
     };
     presented
         .respond(
-            &traffic.service,
+            &traffic.kept,
             &question,
             &request.headers,
             traffic.showing(&context.snapshot),
@@ -160,7 +184,7 @@ async fn answer(
     )
     .await?;
     if let Some(rendered) = presented.to_keep() {
-        service.keep_rendered(key, Arc::clone(rendered));
+        traffic.kept.keep(key, Arc::clone(rendered));
     }
     Ok(presented)
 }

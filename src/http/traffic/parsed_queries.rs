@@ -9,24 +9,24 @@ use jiff::Timestamp;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 
+use super::kept::AnswerKey;
 use crate::domain::query::Partial;
 use crate::http::edge::auth::Caller;
 use crate::http::edge::single::single;
 use crate::http::present::{Codings, Format};
-use crate::service::AnswerKey;
 
 /// A checked question, and how its answer is to be given: in which form, and in which coding.
 #[derive(Debug)]
-pub(in crate::http) struct Question {
-    pub(in crate::http) key: Arc<AnswerKey>,
-    pub(in crate::http) partial: Partial,
-    pub(in crate::http) format: Format,
-    pub(in crate::http) codings: Codings,
+pub(super) struct Question {
+    pub(super) key: Arc<AnswerKey>,
+    pub(super) partial: Partial,
+    pub(super) format: Format,
+    pub(super) codings: Codings,
 }
 
 /// Everything that a question is read from but the time of day: who asks, what, and what it takes for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::http) struct RawQuery<'a> {
+pub(super) struct RawQuery<'a> {
     /// Of which snapshot of the settings: another one may give the same text another meaning.
     generation: u64,
     client: Option<&'a str>,
@@ -56,7 +56,7 @@ struct Parsed {
 type Memory = Cache<KeptRawQuery, Parsed, Bytewise, foldhash::quality::RandomState>;
 
 /// The meanings of the texts that were asked most.
-pub(in crate::http) struct ParsedQueries(Memory);
+pub(super) struct ParsedQueries(Memory);
 
 /// Texts and their meanings take no more than this.
 const MAX_BYTES: u64 = 8 << 20;
@@ -65,7 +65,7 @@ const SHARDS: usize = 16;
 
 impl<'a> RawQuery<'a> {
     /// The text that `caller` sent; `None` where it is put together from several header lines, as hardly anybody does.
-    pub(in crate::http) fn new(
+    pub(super) fn new(
         generation: u64,
         caller: &'a Caller,
         query: Option<&'a str>,
@@ -111,17 +111,18 @@ impl Default for ParsedQueries {
 
 impl ParsedQueries {
     /// What `text` means at `now`, if it is known.
-    pub(in crate::http) fn get(
-        &self,
-        text: &RawQuery<'_>,
-        now: Timestamp,
-    ) -> Option<Arc<Question>> {
+    pub(super) fn get(&self, text: &RawQuery<'_>, now: Timestamp) -> Option<Arc<Question>> {
         let parsed = self.0.get(text)?;
         (parsed.since <= now && now < parsed.until).then_some(parsed.question)
     }
 
+    /// Forgets all of them.
+    pub(super) fn clear(&self) {
+        self.0.clear();
+    }
+
     /// Remembers what `text` means from `since` to `until`.
-    pub(in crate::http) fn put(
+    pub(super) fn put(
         &self,
         text: &RawQuery<'_>,
         question: &Arc<Question>,

@@ -14,10 +14,11 @@ use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use crate::domain::query::Query;
 use crate::domain::site::CustomerId;
+use crate::service::TrafficService;
 
 /// Which answer: the normalised question, and the form it was asked for in (a media type).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AnswerKey {
+pub(super) struct AnswerKey {
     query: Query,
     form: &'static str,
     /// Of which settings: answers of others are not shown.
@@ -31,8 +32,7 @@ static HASHER: LazyLock<foldhash::quality::RandomState> = LazyLock::new(Default:
 
 impl AnswerKey {
     /// The key of the answer to `query`, shown as that media type under the settings of that generation.
-    #[must_use]
-    pub fn new(query: Query, form: &'static str, generation: u64) -> Self {
+    pub(super) fn new(query: Query, form: &'static str, generation: u64) -> Self {
         let hash = HASHER.hash_one((&query, form, generation));
         Self {
             query,
@@ -43,8 +43,7 @@ impl AnswerKey {
     }
 
     /// The question.
-    #[must_use]
-    pub const fn query(&self) -> &Query {
+    pub(super) const fn query(&self) -> &Query {
         &self.query
     }
 }
@@ -57,21 +56,21 @@ impl Hash for AnswerKey {
 
 /// An answer as it goes over the wire, plain and in the content codings that have been asked for.
 #[derive(Clone, Debug)]
-pub struct RenderedAnswer {
+pub(super) struct RenderedAnswer {
     /// The plain body.
-    pub plain: Bytes,
+    pub(super) plain: Bytes,
     /// The body in other content codings, by the name of the coding.
-    pub coded: Vec<(&'static str, Bytes)>,
+    pub(super) coded: Vec<(&'static str, Bytes)>,
     /// The entity tag.
-    pub etag: ETag,
+    pub(super) etag: ETag,
     /// When the oldest figure used was computed, as the value of a header field.
-    pub as_of: HeaderValue,
+    pub(super) as_of: HeaderValue,
     /// The first date whose figures may still change, likewise.
-    pub provisional_from: Option<HeaderValue>,
+    pub(super) provisional_from: Option<HeaderValue>,
     /// When the first cell used goes past its TTL.
-    pub expires_at: Timestamp,
-    /// How many changes there had been that no answer outlives, such as purges ([`super::CellStore::epoch`]).
-    pub epoch: u64,
+    pub(super) expires_at: Timestamp,
+    /// How many changes there had been that no answer outlives, such as purges ([`TrafficService::epoch`]).
+    pub(super) epoch: u64,
 }
 
 /// What an entity tag of ours and the values of two other header fields hold on the heap.
@@ -79,14 +78,12 @@ const FIELD_BYTES: usize = 160;
 
 impl RenderedAnswer {
     /// The body in that content coding, if it has been asked for before.
-    #[must_use]
-    pub fn coded(&self, coding: &str) -> Option<&Bytes> {
+    pub(super) fn coded(&self, coding: &str) -> Option<&Bytes> {
         let (_, bytes) = self.coded.iter().find(|(known, _)| *known == coding)?;
         Some(bytes)
     }
 
     /// The same with its body in one more coding.
-    #[must_use]
     fn with_coding(&self, coding: &'static str, bytes: Bytes) -> Self {
         let mut more = self.clone();
         more.coded.push((coding, bytes));
@@ -109,6 +106,72 @@ impl RenderedAnswer {
     }
 }
 
+/// The rendered answers that are kept for as long as their figures are good.
+#[derive(Debug)]
+pub(in crate::http) struct KeptAnswers {
+    store: AnswerStore,
+    service: Arc<TrafficService>,
+}
+
+impl KeptAnswers {
+    /// Keeps answers of `service` in at most `max_bytes`.
+    pub(in crate::http) fn new(max_bytes: u64, service: Arc<TrafficService>) -> Self {
+        Self {
+            store: AnswerStore::new(max_bytes),
+            service,
+        }
+    }
+
+    /// The answer to a question, if one is kept and all its figures are within their TTL at `now`.
+    pub(super) fn find(&self, key: &AnswerKey, now: Timestamp) -> Option<Arc<RenderedAnswer>> {
+        if self.service.mind_the_clock(now) {
+            self.drop_outdated();
+        }
+        let epoch = self.service.epoch(key.query.customer);
+        let answer = self.store.get(key, now, epoch)?;
+        self.service.count_hit();
+        Some(answer)
+    }
+
+    /// Keeps an answer. Not for answers that lack something or are stale.
+    pub(super) fn keep(&self, key: &Arc<AnswerKey>, answer: Arc<RenderedAnswer>) {
+        let epoch = answer.epoch;
+        self.store.put(Arc::clone(key), answer);
+        // Looked at only now: a purge from now on finds it, and one before shows here.
+        if epoch != self.service.epoch(key.query.customer) {
+            self.store.forget(key, epoch);
+        }
+    }
+
+    /// Keeps `bytes` beside `answer`, as the same in another content coding.
+    pub(super) fn keep_coding(
+        &self,
+        key: &Arc<AnswerKey>,
+        answer: &Arc<RenderedAnswer>,
+        coding: &'static str,
+        bytes: Bytes,
+    ) {
+        self.store.put_coding(key, answer, coding, bytes);
+    }
+
+    /// Frees what is not shown any more, after a purge or where the clock was set back.
+    pub(in crate::http) fn drop_outdated(&self) {
+        self.store.retain(|customer| self.service.epoch(customer));
+    }
+
+    /// Frees all of them.
+    pub(super) fn clear(&self) {
+        self.store.0.clear();
+    }
+
+    /// Brings the gauge of what is held up to date.
+    pub(in crate::http) fn measure(&self) {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        let bytes = self.store.bytes() as f64;
+        metrics::gauge!("pitaya_cache_bytes", "kind" => "answers").set(bytes);
+    }
+}
+
 type Answers = Cache<
     Arc<AnswerKey>,
     Arc<RenderedAnswer>,
@@ -118,7 +181,7 @@ type Answers = Cache<
 >;
 
 /// Rendered answers in memory.
-pub struct AnswerStore(Answers);
+struct AnswerStore(Answers);
 
 /// An answer that is larger than its shard is not kept, so that shards must not be too small.
 const SHARD_BYTES: u64 = 8 << 20;
@@ -128,12 +191,7 @@ const TYPICAL_BYTES: u64 = 16 << 10;
 
 impl AnswerStore {
     /// A store of at most `max_bytes`.
-    ///
-    /// # Panics
-    ///
-    /// Never: the map's options are complete.
-    #[must_use]
-    pub fn new(max_bytes: u64) -> Self {
+    fn new(max_bytes: u64) -> Self {
         let shards = (max_bytes / SHARD_BYTES).clamp(1, MAX_SHARDS);
         let items = usize::try_from(max_bytes / TYPICAL_BYTES).unwrap_or(0);
         let options = OptionsBuilder::new()
@@ -152,8 +210,7 @@ impl AnswerStore {
     }
 
     /// The answer to `key`, if all its figures are within their TTL at `now` and its epoch is still `epoch`.
-    #[must_use]
-    pub fn get(&self, key: &AnswerKey, now: Timestamp, epoch: u64) -> Option<Arc<RenderedAnswer>> {
+    fn get(&self, key: &AnswerKey, now: Timestamp, epoch: u64) -> Option<Arc<RenderedAnswer>> {
         let good = |answer: &RenderedAnswer| now < answer.expires_at && answer.epoch == epoch;
         let answer = self.0.get(key)?;
         if good(&answer) {
@@ -165,12 +222,12 @@ impl AnswerStore {
     }
 
     /// Keeps an answer, instead of what was kept for `key` before.
-    pub fn put(&self, key: Arc<AnswerKey>, answer: Arc<RenderedAnswer>) {
+    fn put(&self, key: Arc<AnswerKey>, answer: Arc<RenderedAnswer>) {
         self.0.insert(key, answer);
     }
 
     /// Keeps `bytes` as `answer` in another content coding, unless something newer is kept for `key` by now.
-    pub fn put_coding(
+    fn put_coding(
         &self,
         key: &Arc<AnswerKey>,
         answer: &Arc<RenderedAnswer>,
@@ -187,19 +244,18 @@ impl AnswerStore {
     }
 
     /// Drops the answers of every other epoch than their customer's is by now.
-    pub fn retain(&self, epoch: impl Fn(CustomerId) -> u64) {
+    fn retain(&self, epoch: impl Fn(CustomerId) -> u64) {
         self.0
             .retain(|key, answer| answer.epoch == epoch(key.query.customer));
     }
 
     /// Drops the answer to `key`, if it is of `epoch`.
-    pub fn forget(&self, key: &AnswerKey, epoch: u64) {
+    fn forget(&self, key: &AnswerKey, epoch: u64) {
         self.0.remove_if(key, |answer| answer.epoch == epoch);
     }
 
     /// How many bytes are held.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         self.0.weight()
     }
 }
