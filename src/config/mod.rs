@@ -4,7 +4,7 @@
 //! key with a small typed reader over [`toml`], because a user with three mistakes should see three lines at once; the
 //! configuration crates stop at the first one, and turn the text of a secret like `007` into a number on its way.
 //!
-//! Every key stands in one table, [`keys`], with its default: it is read by that, and shown by `check-config`.
+//! Every key stands in one table, `keys`, with its default: it is read by that, and shown by `check-config`.
 
 mod access;
 mod environment;
