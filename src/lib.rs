@@ -1,9 +1,7 @@
 //! Pitaya: a caching and aggregating proxy for Dragonfruit's Traffic Analysis Metrics API.
 //!
-//! `ARCHITECTURE.md` is the map. The rooms in reading order: [`domain`], [`cache`], [`upstream`], [`service`], [`http`]; then what
-//! stands around them: [`config`], [`telemetry`], [`simulator`], [`app`]; `vendor` is what client and simulator say to each other.
 //! `ARCHITECTURE.md` is the map. The rooms in reading order: [`domain`], [`cache`], [`upstream`], [`service`], [`server`], [`http`]; then
-//! what stands around them: [`config`], [`telemetry`], [`simulator`], [`app`].
+//! what stands around them: [`config`], [`telemetry`], [`simulator`], [`app`]. `vendor` is the form in which client and simulator speak.
 
 pub mod app;
 pub mod cache;
