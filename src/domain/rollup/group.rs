@@ -163,7 +163,7 @@ impl GroupRoll<'_> {
                 continue;
             };
             let (parts, others) = (part_cell.figures().view(), other_cell.figures().view());
-            if parts.is_empty() || others.is_empty() {
+            if !both_below && parts.is_empty() {
                 continue;
             }
             let bucket = self.plan.series()[part].bucket;
