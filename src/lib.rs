@@ -7,6 +7,7 @@ pub mod app;
 pub mod cache;
 pub mod clock;
 pub mod config;
+pub mod cores;
 pub mod domain;
 pub mod http;
 pub mod server;

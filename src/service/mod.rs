@@ -25,7 +25,6 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use metrics::Counter;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use self::budget::{Budget, Needs};
@@ -36,6 +35,7 @@ use self::queue::{Queue, Refusal};
 use self::summary::Summary;
 use crate::cache::{CellStore, Purge};
 use crate::clock::Clock;
+use crate::cores;
 use crate::domain::batch::Bounds;
 use crate::domain::bucket::VendorBucket;
 use crate::domain::cell::{Cell, CellKey};
@@ -211,7 +211,7 @@ impl TrafficService {
         let (table, summary, share) = if needed <= MANY_CELLS {
             roll()
         } else {
-            let rolled = spawn_blocking(roll).await;
+            let rolled = cores::work(roll).await;
             rolled.map_err(|error| Arc::new(UpstreamError::Internal(error.to_string())))?
         };
         let outcome = outcome(&gathered, needed, !stale.is_empty());

@@ -10,10 +10,10 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
-use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::cores;
 use crate::http::edge::handler_context::Administrator;
 use crate::http::edge::in_flight::InFlight;
 use crate::http::edge::observe::show_in_flight;
@@ -54,7 +54,7 @@ pub(in crate::http) async fn purge(
     let directory = &context.snapshot.directory;
     let target = params.resolve(&caller.scope(), directory, state.clock.now())?;
     // It looks through all that is held.
-    let purging = spawn_blocking(move || {
+    let purging = cores::work(move || {
         let purged = service.purge(&target.customers, target.sites.as_ref(), target.dates);
         // Answers of before are not served any more: what they hold is freed.
         kept.drop_outdated();

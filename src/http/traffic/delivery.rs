@@ -8,11 +8,11 @@ use bytes::Bytes;
 use headers::ETag;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
-use tokio::task::spawn_blocking;
 
 use super::kept::{KeptAnswers, RenderedAnswer};
 use super::large_body::LargeBody;
 use super::parsed_queries::Question;
+use crate::cores;
 use crate::domain::query::Query;
 use crate::http::edge::fields::{Field, Fields};
 use crate::http::edge::in_flight::Admitted;
@@ -283,7 +283,7 @@ async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
     let span = tracing::Span::current();
-    let done = spawn_blocking(move || span.in_scope(work)).await;
+    let done = cores::work(move || span.in_scope(work)).await;
     done.map_err(|error| ApiError::Internal(error.to_string()))
 }
 

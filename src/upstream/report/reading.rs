@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::task::spawn_blocking;
-
+use crate::cores;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::telemetry;
 use crate::upstream::transport::Body;
@@ -61,7 +60,7 @@ async fn push(mut reader: Reader, part: Vec<u8>) -> Result<(Reader, Vec<u8>), Un
 async fn off_the_async_threads<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Unread> {
-    spawn_blocking(read)
+    cores::work(read)
         .await
         .unwrap_or(Err(Fault::Malformed("the parser died")))
         .map_err(Unread::Fault)

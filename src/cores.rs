@@ -1,0 +1,72 @@
+//! Work that takes a processor for milliseconds: beside the threads that serve connections, and no more of it at a time than there
+//! are cores.
+
+use std::sync::{Arc, LazyLock};
+use std::thread::available_parallelism;
+
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, spawn_blocking};
+
+/// More threads would finish nothing earlier, and each keeps memory that it has freed. What waits for a disk or for the network
+/// is not held up by this: it takes no place here.
+static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+    let cores = available_parallelism().map_or(1, usize::from);
+    Arc::new(Semaphore::new(cores))
+});
+
+/// Does `work` when its turn comes; the work must not wait for anything. If nobody waits for it any more, it is not begun; once it
+/// has begun, it is finished.
+///
+/// # Errors
+///
+/// If `work` panics, or the runtime ends before it has begun.
+pub async fn work<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    let place = Arc::clone(&PLACES).acquire_owned().await;
+    let place = place.expect("nobody closes the semaphore");
+    spawn_blocking(move || {
+        let _until_it_is_done = place;
+        work()
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_more_work_is_done_at_a_time_than_there_are_cores() {
+        let cores = available_parallelism().unwrap().get();
+        let (now, most) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let one = || {
+            let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+            work(move || {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                std::thread::yield_now();
+                now.fetch_sub(1, Ordering::SeqCst);
+            })
+        };
+
+        let done = join_all((0..50 * cores).map(|_| one())).await;
+
+        assert!(done.iter().all(Result::is_ok));
+        assert!(most.load(Ordering::SeqCst) <= cores, "{most:?}");
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_gives_its_place_back() {
+        let places = PLACES.available_permits();
+
+        for _ in 0..=places {
+            assert!(work(|| panic!("as told")).await.is_err());
+        }
+
+        assert_eq!(work(|| 7).await.unwrap(), 7);
+    }
+}
