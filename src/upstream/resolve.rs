@@ -203,22 +203,23 @@ impl<'a> Sources<'a> {
             && self.all_in(&self.with_name_in_mapping)
     }
 
-    /// Whether a row's name is that of other sites, while `site` is known by another name, or has another one by the same mapping.
+    /// Whether a row's name is that of other sites, while `site` is known by another name, or the same mapping gives it to those alone.
     fn is_anothers(&self, site: SiteId, name: Option<&str>) -> bool {
         let Some((name, namesakes)) = name.and_then(|name| self.named.get_key_value(name)) else {
             return false;
         };
         let in_mapping = |site: SiteId| self.names_in_mapping.contains(&(site, *name));
-        let renamed = self.with_name_in_mapping.contains(&site) && !in_mapping(site);
         let mut others = namesakes
             .iter()
             .filter(|it| **it != site && !self.contested.contains(it));
-        self.with_name.contains(&site)
-            && if namesakes.contains(&site) {
-                renamed && others.any(|other| in_mapping(*other))
-            } else {
-                others.next().is_some()
-            }
+        if namesakes.contains(&site) {
+            let renamed = self.with_name_in_mapping.contains(&site) && !in_mapping(site);
+            renamed && others.any(|other| in_mapping(*other))
+        } else if self.with_name.contains(&site) {
+            others.next().is_some()
+        } else {
+            others.any(|other| in_mapping(*other))
+        }
     }
 
     fn all_in(&self, sites: &HashSet<SiteId>) -> bool {
@@ -247,29 +248,71 @@ pub(super) fn by_site<'a>(
 /// The identities of an answer for `site` alone; `None` where rows of another site are among them and can't be told apart, or where
 /// all rows are another's.
 ///
-/// What was learned earlier has no say: the vendor was asked for this site, and what it says now is what is learned from.
+/// What was learned earlier has no say: the vendor was asked for this site, and what it says now is what is learned from. One entity is
+/// one site, whatever its names; and of an answer of one entity, a mapping that contradicts itself proves nothing.
 pub(super) fn alone(answer: &Answer, site: SiteId, now: Timestamp) -> Option<Vec<&Identity>> {
     let (requested, nothing) = ([site], Known::default());
     let sources = Sources::new(answer, &requested, &nothing, now);
-    let mine: Vec<&Identity> = answer
-        .identities
-        .iter()
-        .filter(|identity| sources.verdict(identity) != Verdict::Foreign)
-        .collect();
-    if mine.is_empty() && !answer.identities.is_empty() {
+    let all = || answer.identities.iter();
+    if is_one_entity(&answer.identities) && !answer.mapping.contested.is_empty() {
+        return Some(all().collect());
+    }
+    let (foreign, mine): (Vec<_>, Vec<_>) =
+        all().partition(|identity| sources.verdict(identity) == Verdict::Foreign);
+    if mine.is_empty() && !foreign.is_empty() {
         return None;
     }
-    let (claimed, unclaimed): (Vec<_>, Vec<_>) = mine.iter().copied().partition(|identity| {
+    let entities: HashSet<&str> = mine.iter().filter_map(|it| it.entity.as_deref()).collect();
+    let is_mine = |entity: &str| entities.contains(entity);
+    if foreign
+        .iter()
+        .any(|it| it.entity.as_deref().is_some_and(is_mine))
+    {
+        return None;
+    }
+    let is_claimed = |identity: &&Identity| {
         let entity = identity.entity.as_deref();
         entity.and_then(|entity| sources.mapped.get(entity)) == Some(&site)
-    });
-    let names = |identities: Vec<&'_ Identity>| -> BTreeSet<String> {
-        let names = identities.into_iter().filter_map(|it| it.name.as_deref());
-        names.map(str::to_owned).collect()
     };
-    let (claimed, unclaimed) = (names(claimed), names(unclaimed));
-    let one = unclaimed.len() <= 1;
-    (one && (claimed.is_empty() || unclaimed.is_subset(&claimed))).then_some(mine)
+    let (claimed, unclaimed): (Vec<&Identity>, Vec<&Identity>) =
+        mine.iter().copied().partition(is_claimed);
+    let mut known: Vec<&str> = claimed.iter().filter_map(|it| it.name.as_deref()).collect();
+    let others = unclaimed
+        .iter()
+        .filter_map(|it| Some((it.entity.as_deref(), it.name.as_deref()?)));
+    let others: Vec<_> = others.collect();
+    if known.is_empty() {
+        known.extend(others.first().map(|(_, name)| *name));
+    }
+    are_namesakes(&others, known).then_some(mine)
+}
+
+/// Whether all rows are of the same entity, or where they have none, of the same name.
+fn is_one_entity(identities: &[Identity]) -> bool {
+    match identities {
+        [] | [_] => true,
+        [first, rest @ ..] => {
+            first.entity.is_some() && rest.iter().all(|it| it.entity == first.entity)
+        }
+    }
+}
+
+/// Whether each of the `named` entities has one of the `known` names, or a name that another one of these has.
+fn are_namesakes<'a>(named: &[(Option<&'a str>, &'a str)], known: Vec<&'a str>) -> bool {
+    let mut of_name: HashMap<&str, Vec<&str>> = HashMap::new();
+    let mut of_entity: HashMap<&str, Vec<&str>> = HashMap::new();
+    for (entity, name) in named {
+        of_name.entry(name).or_default().extend(entity);
+        if let Some(entity) = entity {
+            of_entity.entry(entity).or_default().push(name);
+        }
+    }
+    let mut reached = known;
+    while let Some(name) = reached.pop() {
+        let entities = of_name.remove(name).into_iter().flatten();
+        reached.extend(entities.filter_map(|it| of_entity.remove(it)).flatten());
+    }
+    of_name.is_empty()
 }
 
 #[cfg(test)]

@@ -1,12 +1,18 @@
 //! What is known of one site.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
+use jiff::civil::Date;
 
 use super::GOOD_FOR;
 use crate::upstream::wire::Identity;
 
 /// Entities and names of one site that are remembered; the rest of a site with more is asked for alone.
 const MOST_SEEN: usize = 256;
+/// Names of one entity that are remembered beside those of its last answer.
+const MOST_OTHER_NAMES: usize = 4;
 /// Bytes of an entity that is remembered: an honest one is a number.
 const MAX_ENTITY: usize = 256;
 
@@ -28,10 +34,25 @@ pub(super) struct Site {
 }
 
 /// What rows of the site say of it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Seen {
     entity: Option<Box<str>>,
     name: Option<Box<str>>,
+    /// The date of the newest row that said so.
+    newest: Option<Date>,
+    /// Whether newer rows give that entity another name. Older days may go on to bear this one, which tells no other site apart.
+    is_former: bool,
+}
+
+impl Seen {
+    fn new(entity: Option<&str>, name: Option<&str>, newest: Option<Date>) -> Self {
+        Self {
+            entity: entity.map(Into::into),
+            name: name.map(Into::into),
+            newest,
+            is_former: false,
+        }
+    }
 }
 
 impl Site {
@@ -92,36 +113,27 @@ impl Site {
         self.untold_since.is_some_and(within_a_day)
     }
 
-    /// Learns what one answer's rows say of it, and returns the entities that there was no room for any more. An entity that comes by
-    /// another name has no longer the one that it had.
+    /// Learns what one answer's rows say of it, and returns the entities that there was no room for any more.
     pub(super) fn learn(&mut self, identities: &[&Identity]) -> Vec<Box<str>> {
         self.in_parts |=
             identities.len() > 1 || identities.iter().any(|identity| identity.in_parts);
-        let now: Vec<(Option<&str>, Option<&str>)> = identities
-            .iter()
-            .take(MOST_SEEN)
-            .map(|identity| (identity.entity.as_deref(), identity.name.as_deref()))
-            .filter(|(entity, _)| entity.is_none_or(|entity| entity.len() <= MAX_ENTITY))
+        let identities = identities.iter().copied().take(MOST_SEEN);
+        let identities: Vec<&Identity> = identities
+            .filter(|it| it.entity.as_ref().is_none_or(|it| it.len() <= MAX_ENTITY))
             .collect();
-        for (entity, name) in &now {
-            if name.is_none() {
-                if !self
-                    .seen
-                    .iter()
-                    .any(|seen| seen.entity.as_deref() == *entity)
-                {
-                    self.see(*entity, None);
-                }
-                continue;
-            }
-            self.seen.retain(|seen| {
-                let pair = (seen.entity.as_deref(), seen.name.as_deref());
-                pair.0 != *entity || now.contains(&pair) && pair.1.is_some()
-            });
-            let is_it =
-                |seen: &Seen| seen.entity.as_deref() == *entity && seen.name.as_deref() == *name;
-            if !self.seen.iter().any(is_it) {
-                self.see(*entity, *name);
+        let of_entity: BTreeSet<Option<&str>> =
+            identities.iter().map(|it| it.entity.as_deref()).collect();
+        for entity in of_entity {
+            let named = identities
+                .iter()
+                .filter(|it| it.entity.as_deref() == entity);
+            let named: Vec<_> = named
+                .filter_map(|it| Some((it.name.as_deref()?, it.newest)))
+                .collect();
+            if !named.is_empty() {
+                self.see_names(entity, &named);
+            } else if !self.seen.iter().any(|it| it.entity.as_deref() == entity) {
+                self.seen.push(Seen::new(entity, None, None));
             }
         }
         let gone = self.seen.len().saturating_sub(MOST_SEEN);
@@ -132,6 +144,42 @@ impl Site {
             .filter_map(|seen| seen.entity)
             .filter(|entity| !known.contains(entity))
             .collect()
+    }
+
+    /// Learns which names the rows of `entity` have in one answer, and when last: it has the newest, and of as new ones those that came
+    /// last. Rows without an entity have only the names that came last.
+    fn see_names(&mut self, entity: Option<&str>, named: &[(&str, Option<Date>)]) {
+        let date_in_answer = |seen: &Seen| {
+            let name = seen.name.as_deref();
+            named
+                .iter()
+                .find(|(it, _)| Some(*it) == name)
+                .map(|(_, date)| *date)
+        };
+        let is_of_entity = |seen: &mut Seen| seen.entity.as_deref() == entity;
+        let known = self.seen.extract_if(.., is_of_entity);
+        let (mut again, mut others): (Vec<_>, Vec<_>) = known
+            .filter(|seen| seen.name.is_some())
+            .partition(|seen| date_in_answer(seen).is_some());
+        others.retain(|_| entity.is_some());
+        others.sort_by_key(|seen| Reverse(seen.newest));
+        others.truncate(MOST_OTHER_NAMES);
+        for (name, newest) in named {
+            match again.iter_mut().find(|it| it.name.as_deref() == Some(name)) {
+                Some(seen) => seen.newest = seen.newest.max(*newest),
+                None => again.push(Seen::new(entity, Some(name), *newest)),
+            }
+        }
+        let told = again.iter().map(|seen| seen.newest).max().flatten();
+        let known = others.iter().filter(|seen| !seen.is_former);
+        let newest = known.map(|seen| seen.newest).max().flatten().max(told);
+        for seen in &mut again {
+            seen.is_former = entity.is_some() && seen.newest < newest;
+        }
+        for seen in &mut others {
+            seen.is_former |= seen.newest <= told;
+        }
+        self.seen.extend(others.into_iter().chain(again));
     }
 
     /// Learns what a mapping calls it.
@@ -147,15 +195,9 @@ impl Site {
         self.choose_name();
     }
 
-    fn see(&mut self, entity: Option<&str>, name: Option<&str>) {
-        self.seen.push(Seen {
-            entity: entity.map(Into::into),
-            name: name.map(Into::into),
-        });
-    }
-
     fn row_names(&self) -> impl Iterator<Item = &str> {
-        self.seen.iter().filter_map(|seen| seen.name.as_deref())
+        let current = self.seen.iter().filter(|seen| !seen.is_former);
+        current.filter_map(|seen| seen.name.as_deref())
     }
 
     /// A name that rows still have stays, so that a site of two names is not called by the one and the other; the rows' own come

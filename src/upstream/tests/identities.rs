@@ -10,10 +10,10 @@ use super::odd_vendors::{Answer, at_nine, odd_vendor, report, row};
 use super::*;
 use crate::upstream::trusted_cells;
 
-const NOON: &str = "2026-11-20T12:00:00Z";
+pub(super) const NOON: &str = "2026-11-20T12:00:00Z";
 
 /// A client whose time is advanced by the minutes in there, and the vendor's count of calls.
-async fn client_of(answer: Answer) -> (Upstream, Arc<AtomicI64>, Arc<AtomicU32>) {
+pub(super) async fn client_of(answer: Answer) -> (Upstream, Arc<AtomicI64>, Arc<AtomicU32>) {
     let (settings, calls) = odd_vendor(answer).await;
     let minutes = Arc::new(AtomicI64::new(0));
     let shown = Arc::clone(&minutes);
@@ -30,7 +30,7 @@ fn figure(site: u64) -> f64 {
     f64::from(u32::try_from(site).unwrap())
 }
 
-fn identity(entity: &str, name: &str) -> String {
+pub(super) fn identity(entity: &str, name: &str) -> String {
     format!(r#""entity_id":"{entity}","site_name":"{name}","#)
 }
 

@@ -5,6 +5,8 @@ mod faults;
 mod figures;
 mod identities;
 mod long_answers;
+mod mappings;
+mod names;
 mod odd_vendors;
 mod secrets;
 mod sizes;

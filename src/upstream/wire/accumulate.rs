@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
+use jiff::civil::Date;
 
 use super::fault::Fault;
 use super::layout::Layout;
-use super::meaning;
 use super::part::Part;
 use super::row::Row;
+use super::{mapping, meaning};
 use crate::domain::metric::VendorMetric;
 
 /// Bytes that any answer may take beside the length of its rows, however odd it is.
@@ -23,6 +24,8 @@ pub(in crate::upstream) struct Identity {
     pub(in crate::upstream) entity: Option<Box<str>>,
     /// The vendor's name of the site.
     pub(in crate::upstream) name: Option<Box<str>>,
+    /// The date of its newest row with a figure.
+    pub(in crate::upstream) newest: Option<Date>,
     /// Whether it has several dwell times for a bucket, of which only entrances can make one: its rows come in parts, or more than once
     /// with different ones.
     pub(in crate::upstream) in_parts: bool,
@@ -103,10 +106,13 @@ impl Accumulator {
     /// Everyone whom a row spoke of, and how many rows were outside the dates.
     pub(super) fn finish(mut self) -> (Vec<Identity>, u64) {
         let metrics = self.layout.request().metrics;
-        if metrics.contains(VendorMetric::DwellTime) && !metrics.contains(VendorMetric::Entrances) {
-            for identity in &mut self.identities {
-                identity.in_parts |= identity.parts.iter().any(Part::has_two_dwell_times);
-            }
+        let lacks_weights =
+            metrics.contains(VendorMetric::DwellTime) && !metrics.contains(VendorMetric::Entrances);
+        for identity in &mut self.identities {
+            let newest = identity.parts.iter().filter_map(Part::newest).max();
+            identity.newest = newest.map(|place| self.layout.date(place / self.layout.slots()));
+            identity.in_parts |=
+                lacks_weights && identity.parts.iter().any(Part::has_two_dwell_times);
         }
         (self.identities, self.outside)
     }
@@ -124,7 +130,7 @@ impl Accumulator {
         let spelling = match self.spellings.get(expected) {
             Some(spelling) if is_key_of(&spelling.key, texts) => expected,
             _ => {
-                let spelling = self.find_or_add(row, texts)?;
+                let spelling = self.find_or_add(texts)?;
                 if let Some(last) = self.spellings.get_mut(self.last) {
                     last.next = spelling;
                 }
@@ -135,23 +141,16 @@ impl Accumulator {
         Ok(spelling)
     }
 
-    fn find_or_add(&mut self, row: &Row<'_>, texts: [Option<&str>; 4]) -> Result<usize, Fault> {
+    fn find_or_add(&mut self, texts: [Option<&str>; 4]) -> Result<usize, Fault> {
         let [entity, name, filter, regions] = texts;
         self.key.clear();
-        for text in [entity, name] {
-            write_key(&mut self.key, text);
-        }
-        let identity_len = self.key.len();
-        for text in [filter, regions] {
+        for text in [entity, name, filter, regions] {
             write_key(&mut self.key, text);
         }
         if let Some(spelling) = self.by_key.get(self.key.as_slice()) {
             return Ok(*spelling);
         }
-        let identity = match self.identity_by_key.get(&self.key[..identity_len]) {
-            Some(identity) => *identity,
-            None => self.add_identity(row, identity_len)?,
-        };
+        let identity = self.find_or_add_identity(entity, name.and_then(mapping::name_of))?;
         self.take(self.key.len() + size_of::<Spelling>() + OVERHEAD)?;
         let key: Arc<[u8]> = self.key.as_slice().into();
         let part = self.find_or_add_part(identity, filter, regions)?;
@@ -166,16 +165,26 @@ impl Accumulator {
         Ok(spelling)
     }
 
-    fn add_identity(&mut self, row: &Row<'_>, key_len: usize) -> Result<usize, Fault> {
-        self.take(2 * key_len + size_of::<Identity>() + OVERHEAD)?;
+    fn find_or_add_identity(
+        &mut self,
+        entity: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<usize, Fault> {
+        let mut key = Vec::new();
+        for text in [entity, name] {
+            write_key(&mut key, text);
+        }
+        if let Some(identity) = self.identity_by_key.get(key.as_slice()) {
+            return Ok(*identity);
+        }
+        self.take(2 * key.len() + size_of::<Identity>() + OVERHEAD)?;
         self.identities.push(Identity {
-            entity: row.entity.as_deref().map(Into::into),
-            name: row.name.as_deref().map(Into::into),
+            entity: entity.map(Into::into),
+            name: name.map(Into::into),
             ..Identity::default()
         });
         let identity = self.identities.len() - 1;
-        self.identity_by_key
-            .insert(self.key[..key_len].into(), identity);
+        self.identity_by_key.insert(key.into(), identity);
         Ok(identity)
     }
 

@@ -23,6 +23,11 @@ pub(super) fn cut(name: &str) -> &str {
     &name[..name.floor_char_boundary(MAX_NAME)]
 }
 
+/// `name` without the white space around it; nothing where nothing is left.
+pub(super) fn name_of(name: &str) -> Option<&str> {
+    Some(cut(name).trim()).filter(|name| !name.is_empty())
+}
+
 /// What an answer's `site_mapping` claims; a claim that can be read in two ways, or that another one contradicts, is none.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::upstream) struct Mapping {
@@ -255,6 +260,13 @@ impl Mapping {
                     self.tag((key, site), None, true, true);
                     return self.claim(site, &details, requested);
                 }
+                // The entry of that site, or of that entity.
+                (Some(site), None) => {
+                    if asked(site) {
+                        self.contested.insert(site);
+                    }
+                    return;
+                }
                 _ => return,
             };
             self.keys.push(site);
@@ -286,6 +298,10 @@ impl Mapping {
         asked: bool,
         by_key: bool,
     ) {
+        let text = text.trim();
+        if text.is_empty() {
+            return;
+        }
         self.tags.push(Tag {
             text: text.into(),
             site,
@@ -316,11 +332,10 @@ impl Mapping {
     }
 
     fn claim(&mut self, site: SiteId, details: &Details<'_>, requested: &[SiteId]) {
-        for name in [&details.site_name.0, &details.name.0]
-            .into_iter()
-            .flatten()
-        {
-            self.names.push((site, cut(name).into()));
+        let names = [&details.site_name.0, &details.name.0];
+        for name in names.into_iter().flatten() {
+            self.names
+                .extend(name_of(name).map(|name| (site, name.into())));
         }
         if let Some(entity) = &details.entity_id.0 {
             self.entities.push((entity.as_ref().into(), site));

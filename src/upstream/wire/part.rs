@@ -62,6 +62,12 @@ impl Part {
         pairs.any(|pair| pair[0].0 == pair[1].0 && pair[0].1.to_bits() != pair[1].1.to_bits())
     }
 
+    /// The place of its newest row.
+    pub(super) fn newest(&self) -> Option<usize> {
+        let newest = self.heads.iter().max()?;
+        Some((newest >> METRICS) as usize)
+    }
+
     /// Place and figures of each row.
     pub(in crate::upstream) fn rows(&self) -> impl Iterator<Item = (usize, Values)> {
         let mut rest = self.values.iter();
