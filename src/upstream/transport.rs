@@ -124,15 +124,15 @@ impl Transport {
         self.reply(response, max_bytes, deadline)
     }
 
-    /// Does the same as [`Transport::post`], but never reaches the vendor twice.
+    /// Does the same as [`Transport::post`], but never reaches the vendor twice, and waits for the answer until `deadline`.
     pub(super) async fn post_once(
         &self,
         url: &Url,
         bearer: Option<&SecretString>,
         body: Bytes,
         max_bytes: u64,
+        deadline: Instant,
     ) -> Result<Reply, UpstreamError> {
-        let deadline = Instant::now() + self.timeout;
         let response = send(&self.fresh, request(url, bearer, body)?, deadline).await;
         self.reply(response, max_bytes, deadline)
     }

@@ -68,6 +68,34 @@ async fn a_caller_that_leaves_does_not_interrupt_a_renewal() {
 }
 
 #[tokio::test]
+async fn a_late_answer_is_waited_for_and_no_refresh_token_is_sent_twice() {
+    let vendor = vendor(Quirks::default()).await;
+    let client = client(Settings {
+        id_token: None,
+        timeout: Duration::from_millis(50),
+        deadline: Duration::from_millis(150),
+        ..settings(&vendor)
+    });
+    let request = request([750], 1);
+    let held = vendor.hold_refreshes();
+
+    // Each caller gives up at its own deadline.
+    for _ in 0..3 {
+        let fetched = client.fetch(&request).await;
+        assert_eq!(*only_error(&fetched), UpstreamError::Timeout);
+        assert_eq!(client.status().tokens, TokenState::RenewalFailing);
+    }
+    held.release();
+    client.obtain_tokens().await;
+
+    assert_eq!(client.status().tokens, TokenState::Valid);
+    assert_eq!((vendor.refresh_count(), vendor.reused_tokens()), (1, 0));
+    vendor.expire_id_tokens();
+    client.fetch(&request).await;
+    assert_eq!(vendor.reused_tokens(), 0);
+}
+
+#[tokio::test]
 async fn a_vendor_that_always_says_401_is_asked_for_few_tokens() {
     let vendor = vendor(Quirks::default()).await;
     let client = client(settings(&vendor));

@@ -5,15 +5,20 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
+use tokio::time::Instant;
 use url::Url;
 
 use super::answer::{self, Fresh, NoTokens};
 use crate::clock::Clock;
 use crate::upstream::error::UpstreamError;
+use crate::upstream::settings::Settings;
 use crate::upstream::telemetry;
 use crate::upstream::throttle;
 use crate::upstream::transport::{Reply, Transport};
 
+/// How long the answer to an exchange is waited for. It may come late, and its refresh token may be the only one that works by then;
+/// sending the old one again before might make the vendor revoke both.
+const LISTENING: Duration = Duration::from_mins(1);
 /// A token answer is far smaller.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -22,6 +27,7 @@ const MAX_BYTES: u64 = 1 << 20;
 pub(super) struct Endpoint {
     url: Url,
     default_lifetime: Duration,
+    patience: Duration,
     clock: Clock,
 }
 
@@ -41,11 +47,12 @@ struct Body<'a> {
 }
 
 impl Endpoint {
-    /// The endpoint at `url`; an ID token that does not say how long it lives is taken to live for `default_lifetime`.
-    pub(super) const fn new(url: Url, default_lifetime: Duration, clock: Clock) -> Self {
+    /// The endpoint that `settings` name; an ID token that does not say how long it lives is taken to live for `token_lifetime`.
+    pub(super) fn new(settings: &Settings, clock: Clock) -> Self {
         Self {
-            url,
-            default_lifetime,
+            url: settings.token_url.clone(),
+            default_lifetime: settings.token_lifetime,
+            patience: settings.timeout.max(LISTENING),
             clock,
         }
     }
@@ -81,8 +88,9 @@ impl Endpoint {
             refresh_token: refresh.expose_secret(),
         })
         .map_err(|_| passing(UpstreamError::Internal("no token request".to_owned())))?;
+        let deadline = Instant::now() + self.patience;
         let reply = transport
-            .post_once(&self.url, bearer, body.into(), MAX_BYTES)
+            .post_once(&self.url, bearer, body.into(), MAX_BYTES, deadline)
             .await
             .map_err(unread)?;
         match reply {

@@ -6,12 +6,13 @@
 //! | `Valid` | the ID token has not expired | a fifth of its life is left and somebody calls: renewed behind; a 401: renewed |
 //! | `Unused` | it expired while nobody called | the next call renews it |
 //! | `RenewalFailing` | the last renewal failed for a reason that passes | the next renewal, after a pause of up to 5 s |
+//! | | or the vendor has not answered within `timeout` | its answer, which is awaited for a minute before the refresh token is sent again |
 //! | `Refused` | the vendor refuses the refresh token, or ID tokens that are fresh | a call that is answered, or a renewal for one, after a pause of up to a minute |
 //! | `NotRenewable` | an ID token is all there is | it expires, or is refused |
 //! | `Expired` | it has, and nothing can renew it | new credentials |
 //!
 //! Whatever the state, one renewal runs at a time ([`Shared::renewing`], and the store's lock for all processes that share it), and who
-//! comes while it runs takes its token. A renewal asks, writes the tokens down, and only then lets anybody have them. Tokens that could
+//! comes while it runs takes its token, or gives up at its own deadline. A renewal asks, writes the tokens down, and only then lets anybody have them. Tokens that could
 //! not be written down are used nevertheless; `State::unstored` holds them until they are on disk, tried again and again and once more
 //! at the end of the process.
 
@@ -61,7 +62,8 @@ struct Shared {
     endpoint: Endpoint,
     transport: Arc<Transport>,
     send_token_on_refresh: bool,
-    lock_patience: Duration,
+    /// When an exchange is late, though its answer may still come.
+    timeout: Duration,
     clock: Clock,
 }
 
@@ -96,14 +98,10 @@ impl Tokens {
             renewing: tokio::sync::Mutex::new(()),
             configured: settings.refresh_token.clone(),
             store,
-            endpoint: Endpoint::new(
-                settings.token_url.clone(),
-                settings.token_lifetime,
-                clock.clone(),
-            ),
+            endpoint: Endpoint::new(settings, clock.clone()),
             transport,
             send_token_on_refresh: settings.send_token_on_refresh,
-            lock_patience: settings.timeout.saturating_mul(2),
+            timeout: settings.timeout,
             clock,
         }));
         tokens.0.publish();
@@ -131,7 +129,8 @@ impl Tokens {
         let served = self.0.state().serve(Instant::now());
         match served {
             Serve::Token { token, due } => {
-                if due {
+                // One that is under way may take a minute; nobody needs to queue behind it.
+                if due && self.0.renewing.try_lock().is_ok() {
                     self.renew(token.generation);
                 }
                 Ok(token)

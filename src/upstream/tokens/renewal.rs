@@ -1,11 +1,12 @@
 //! One renewal: compare, lock, ask, write down, take into use.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::answer::Fresh;
 use super::endpoint::{self, Failure};
@@ -48,7 +49,7 @@ impl<'a> Renewal<'a> {
             None => None,
             Some(store) => Some(
                 store
-                    .lock(self.shared.lock_patience)
+                    .lock(self.shared.timeout.saturating_mul(2))
                     .await
                     .map_err(|_| self.failed(UpstreamError::Timeout, Duration::ZERO))?,
             ),
@@ -133,12 +134,9 @@ impl<'a> Renewal<'a> {
         loop {
             // Before the call, so that what the call takes is not added to the token's life.
             let received = Instant::now();
-            let result = self
-                .shared
-                .endpoint
-                .exchange(&self.shared.transport, refresh, bearer)
-                .await;
-            match result {
+            let transport = &self.shared.transport;
+            let exchange = self.shared.endpoint.exchange(transport, refresh, bearer);
+            match self.even_if_late(exchange).await {
                 Ok(fresh) => return Ok((fresh, received)),
                 Err(Failure::Passing(
                     UpstreamError::Status(500..) | UpstreamError::Connection(_),
@@ -151,6 +149,20 @@ impl<'a> Renewal<'a> {
                 Err(failure) => return Err(failure),
             }
         }
+    }
+
+    /// What comes of an exchange, and word of it where that takes long: meanwhile, renewing counts as failing.
+    async fn even_if_late<T>(&self, exchange: impl Future<Output = T>) -> T {
+        let mut exchange = pin!(exchange);
+        if let Ok(result) = timeout(self.shared.timeout, &mut exchange).await {
+            return result;
+        }
+        tracing::warn!(
+            "the token endpoint has not answered in time: the refresh token is not sent again while its answer may still come"
+        );
+        self.state().renewal_is_late();
+        self.shared.publish();
+        exchange.await
     }
 
     /// Writes fresh tokens down, then takes them into use.

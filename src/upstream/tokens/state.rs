@@ -209,6 +209,11 @@ impl State {
         self.not_before = None;
     }
 
+    /// Notes that the vendor has not answered a renewal in time, and may still do so.
+    pub(super) fn renewal_is_late(&mut self) {
+        self.trouble = Some(UpstreamError::Timeout);
+    }
+
     /// Notes that a renewal failed; the next is allowed after a pause of `at_least`.
     pub(super) fn renewal_failed(
         &mut self,
