@@ -53,6 +53,12 @@ impl<E, I> Flight<E, I> {
         self.landed.wait_for(Option::is_some).await.ok()?.clone()
     }
 
+    /// Whether nothing has come of it yet.
+    #[must_use]
+    pub fn is_under_way(&self) -> bool {
+        self.landed.borrow().is_none()
+    }
+
     /// Sees to it that the fetch is made although nobody may be left to wait for it.
     pub fn keep(&self) {
         // Before this waiter is gone: whoever then counts the waiters must see it.

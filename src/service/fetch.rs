@@ -329,7 +329,16 @@ async fn await_flights(
     for flight in &flights {
         flight.keep();
     }
-    Arc::new(UpstreamError::StillFetching)
+    // Their own time may be up at this very instant, too.
+    let now = Instant::now();
+    let goes_on = |flight: &Flight<_, Interest>| {
+        flight.is_under_way() && flight.interest().has_time_left(now)
+    };
+    Arc::new(if flights.iter().any(goes_on) {
+        UpstreamError::StillFetching
+    } else {
+        UpstreamError::Timeout
+    })
 }
 
 fn count_refresh(outcome: &'static str) {

@@ -11,7 +11,7 @@ pub enum UpstreamError {
     /// No connection within the configured time for one.
     #[error("the connection to the vendor was not made in time")]
     ConnectTimeout,
-    /// The caller's time was up before the fetch was done, which goes on.
+    /// The caller's time was up before the fetch was done, which goes on for a second at least.
     #[error("the fetch takes longer than the caller may wait")]
     StillFetching,
     /// The connection could not be made, was reset, or ended within the body.

@@ -5,8 +5,10 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 /// The name of a client, as far as turns are concerned; callers without authentication share one.
 pub type Client = Arc<str>;
@@ -37,7 +39,12 @@ pub struct Interest(Arc<Stakes>);
 struct Stakes {
     all: Mutex<Vec<Stake>>,
     grown: Notify,
+    /// Until when the report may be worked at; `None` before it has begun.
+    until: Mutex<Option<Instant>>,
 }
+
+/// A report that may be worked at for less than this will end as its callers give up.
+const WORTH_TELLING: Duration = Duration::from_secs(1);
 
 impl Interest {
     /// The interest of one client.
@@ -46,7 +53,21 @@ impl Interest {
         Self(Arc::new(Stakes {
             all: Mutex::new(vec![stake]),
             grown: Notify::new(),
+            until: Mutex::default(),
         }))
+    }
+
+    /// Notes that the report may be worked at until `until`.
+    pub(super) fn works_until(&self, until: Instant) {
+        let mut known = self.0.until.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = known.max(Some(until));
+    }
+
+    /// Whether the report has time left at `now`, so that whoever asks again soon may find its figures.
+    #[must_use]
+    pub fn has_time_left(&self, now: Instant) -> bool {
+        let until = *self.0.until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_none_or(|until| now + WORTH_TELLING <= until)
     }
 
     /// Adds a client's reason, so that the report also waits in that client's queue.

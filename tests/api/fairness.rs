@@ -214,6 +214,23 @@ async fn reports_whose_callers_got_their_504_are_made_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_504_tells_of_no_fetch_that_ends_with_its_caller() {
+    let app = one_at_a_time()
+        .with("LIMITS__REQUEST_TIMEOUT", "200ms")
+        .with("UPSTREAM__TIMEOUT", "200ms")
+        .start()
+        .await;
+    let hold = app.vendor.hold_reports();
+
+    let one = query([750], "2026-02-18");
+    let (status, slug, body) = problem(ask(&app, "greedy", &one).await).await;
+
+    assert_eq!((status, slug.as_str()), (504, "upstream-timeout"));
+    assert_eq!(body["detail"], "The vendor did not answer in time.");
+    drop(hold);
+}
+
+#[tokio::test]
 async fn the_queue_is_bounded_for_all_and_for_each_client() {
     let app = one_at_a_time()
         .with("LIMITS__MAX_QUEUED_CELLS", "100")

@@ -46,18 +46,15 @@ impl TooLarge {
         let (parameter, way_out) = if allowed < cells_of_a_day {
             (METRIC, "fewer metrics at a time".to_owned())
         } else if days > 0 {
-            let of = Grouped(sites);
-            let advice = format!(
-                "at most {} days of these {of} sites at a time",
-                Grouped(days)
-            );
+            let days = noun(days, "day", "days");
+            let advice = match sites {
+                1 => format!("at most {days} of this site at a time"),
+                _ => format!("at most {days} of these {} sites at a time", Grouped(sites)),
+            };
             (DATES, advice)
         } else {
-            let sites = Grouped(allowed / cells_of_a_day);
-            (
-                SITES,
-                format!("at most {sites} sites and one day at a time"),
-            )
+            let sites = noun(allowed / cells_of_a_day, "site", "sites");
+            (SITES, format!("at most {sites} and one day at a time"))
         };
         Self {
             limit: "max_queued_cells",
@@ -168,10 +165,6 @@ impl Less {
 
 impl fmt::Display for Less {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let noun = |count: usize, one, many| match count {
-            1 => format!("1 {one}"),
-            _ => format!("{} {many}", Grouped(count)),
-        };
         let days = self.days.map(|days| noun(days, "day", "days"));
         let all = noun(self.of_sites, "site", "sites");
         match (self.sites, days) {
@@ -191,6 +184,14 @@ impl fmt::Display for Less {
             }
             Some(bucket) => write!(f, ", with bucket={bucket}"),
         }
+    }
+}
+
+/// So many, in words.
+fn noun(count: usize, one: &str, many: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        _ => format!("{} {many}", Grouped(count)),
     }
 }
 
@@ -249,6 +250,25 @@ mod tests {
             max_days,
             max_rows,
             ..testing::settings()
+        }
+    }
+
+    #[test]
+    fn what_lacks_too_much_is_told_in_the_singular_and_the_plural() {
+        for (allowed, sites, way_out) in [
+            (10, 5, "at most 2 days of these 5 sites at a time"),
+            (5, 5, "at most 1 day of these 5 sites at a time"),
+            (1, 1, "at most 1 day of this site at a time"),
+            (1, 5, "at most 1 site and one day at a time"),
+            (4, 5, "at most 4 sites and one day at a time"),
+        ] {
+            let missing = TooManyMissing {
+                cells: 1_000,
+                allowed,
+                sites,
+                cells_of_a_day: 1,
+            };
+            assert_eq!(TooLarge::of_missing(missing).way_out, way_out);
         }
     }
 

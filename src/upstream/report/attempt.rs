@@ -77,6 +77,7 @@ impl Reporter {
         }
         job.calls.fetch_add(1, Ordering::Relaxed);
         let (began, fetched_at) = (Instant::now(), self.clock.now());
+        job.interest.works_until(began + self.settings.timeout);
         let answered = self.call(layout, body, &token).await;
         let is_outage = match &answered {
             Err(error) => error.is_outage(),

@@ -144,6 +144,7 @@ impl Job {
     fn extend(&self, to: Instant) {
         let mut deadline = self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
         *deadline = to.max(*deadline);
+        self.interest.works_until(to);
     }
 
     /// Whether `wait`, which the vendor asks for, leaves enough time for the call that comes after it.
@@ -225,8 +226,10 @@ impl Reporter {
 
     /// A fetch of `request` that begins now, after that many purges.
     pub(super) fn job(&self, request: &ReportRequest, turn: Turn, since: u64) -> Job {
+        let deadline = Instant::now() + self.settings.deadline;
+        turn.interest.works_until(deadline);
         Job {
-            deadline: Mutex::new(Instant::now() + self.settings.deadline),
+            deadline: Mutex::new(deadline),
             interest: turn.interest,
             first_place: Mutex::new(turn.place),
             calls: AtomicU32::new(0),
