@@ -24,7 +24,7 @@ pub(in crate::upstream) struct Identity {
     pub(in crate::upstream) entity: Option<Box<str>>,
     /// The vendor's name of the site.
     pub(in crate::upstream) name: Option<Box<str>>,
-    /// The date of its newest row with a figure.
+    /// The date of its newest row.
     pub(in crate::upstream) newest: Option<Date>,
     /// Whether it has several dwell times for a bucket, of which only entrances can make one: its rows come in parts, or more than once
     /// with different ones.
@@ -95,11 +95,13 @@ impl Accumulator {
     /// Adds a row that is on `date` (its index) and in `slot`.
     pub(super) fn add(&mut self, row: &Row<'_>, date: usize, slot: usize) -> Result<(), Fault> {
         let spelling = self.spelling(row)?;
+        let Spelling { identity, part, .. } = self.spellings[spelling];
         if row.values.iter().all(|value| value.is_nan()) {
+            let newest = &mut self.identities[identity].newest;
+            *newest = (*newest).max(Some(self.layout.date(date)));
             return Ok(());
         }
         self.take(Part::row_size(&row.values))?;
-        let Spelling { identity, part, .. } = self.spellings[spelling];
         self.identities[identity].parts[part].push(self.layout.place(date, slot), &row.values)
     }
 
@@ -110,7 +112,8 @@ impl Accumulator {
             metrics.contains(VendorMetric::DwellTime) && !metrics.contains(VendorMetric::Entrances);
         for identity in &mut self.identities {
             let newest = identity.parts.iter().filter_map(Part::newest).max();
-            identity.newest = newest.map(|place| self.layout.date(place / self.layout.slots()));
+            let newest = newest.map(|place| self.layout.date(place / self.layout.slots()));
+            identity.newest = identity.newest.max(newest);
             identity.in_parts |=
                 lacks_weights && identity.parts.iter().any(Part::has_two_dwell_times);
         }
