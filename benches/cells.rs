@@ -56,11 +56,11 @@ fn fill(store: &Arc<CellStore<(), ()>>, request: &ReportRequest, values: &[Optio
         |_| Ok::<_, ()>(()),
         plan,
     );
-    for (boarded, _) in claim.unwrap().boarded {
+    for (claimed, _) in claim.unwrap().claimed {
         // Each cell holds bytes of its own, as it does where the vendor has answered.
         let cell = || Cell::new(Figures::pack(values), Timestamp::UNIX_EPOCH, None);
         let cells = wanted.iter().map(|key| (*key, Ok(cell())));
-        boarded.land(cells.collect(), Timestamp::UNIX_EPOCH);
+        claimed.complete(cells.collect(), Timestamp::UNIX_EPOCH);
     }
     wanted.len() * SLOTS
 }

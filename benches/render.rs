@@ -15,7 +15,7 @@ use pitaya::domain::query::{Fill, GroupBy, Query};
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::domain::table::Table;
 use pitaya::http::present::{Coding, Format, Rendition, SiteProblem, encode, render};
-use pitaya::service::{Answer, CacheOutcome, Share, SiteInfo, Timings};
+use pitaya::service::{Answer, CacheOutcome, MemoryPermit, SiteInfo, Timings};
 use pitaya::upstream::UpstreamError;
 
 /// Hours of `days` at each of `sites`, of which a third are closed.
@@ -68,7 +68,7 @@ fn question(sites: u64, days: i32, metrics: &[Metric]) -> (Query, Answer) {
         provisional_from: None,
         expires_at: "2026-02-19T16:00:00Z".parse().unwrap(),
         errors: Vec::new(),
-        share: Share::default(),
+        share: MemoryPermit::default(),
         epoch: 0,
         outcome: CacheOutcome::HIT,
         timings: Timings::default(),

@@ -139,7 +139,7 @@ impl App {
         };
         let signal = async {
             shutdown.await;
-            // Readiness fails first, so that whoever balances load learns of it while requests are still answered.
+            // Readiness fails first, so that the load balancer learns of it while requests are still answered.
             self.shutting_down.cancel();
             ended.cancel();
             Instant::now()

@@ -11,7 +11,7 @@ export function readQuery(search) {
   return values;
 }
 
-/** The query string of `values`, defaults left out but for the bucket. */
+/** The query string of `values`, without defaults except the bucket. */
 export function writeQuery(values) {
   const parts = NAMES.filter((name) => values[name] !== DEFAULTS[name] && values[name] !== '').map(
     (name) => `${name}=${encode(values[name])}`,

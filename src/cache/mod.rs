@@ -1,8 +1,8 @@
 //! What has been fetched, kept in memory: cells, and single flight.
 
-mod flights;
 mod page;
+mod single_flight;
 mod store;
 
-pub use flights::{Flight, Landed};
-pub use store::{Boarded, CellStore, Claim, Purge};
+pub use single_flight::{Fetch, FetchOutcome};
+pub use store::{CellStore, Claim, ClaimedFetch, Purge};

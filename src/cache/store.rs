@@ -11,8 +11,8 @@ use jiff::civil::Date;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use super::flights::{Boarding, Flight, Flights, Landed};
 use super::page::{Page, PageKey};
+use super::single_flight::{Fetch, FetchOutcome, FetchUnderWay, SingleFlight};
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::dates::DateRange;
 use crate::domain::site::{CustomerId, SiteId};
@@ -29,8 +29,8 @@ const ENTRY_OVERHEAD: usize = 400;
 /// what a purge has forgotten cannot come back; a newer cell is never replaced by an older one.
 pub struct CellStore<E, I> {
     pages: Pages,
-    flights: Mutex<Flights<E, I>>,
-    landings: AtomicU64,
+    flights: Mutex<SingleFlight<E, I>>,
+    completions: AtomicU64,
     epoch: AtomicU64,
     /// The latest time at which something was made that is held, in microseconds.
     latest: AtomicI64,
@@ -41,17 +41,17 @@ pub struct CellStore<E, I> {
 pub struct Claim<E, I> {
     /// Cells that another flight brought in the meantime.
     pub found: Vec<(CellKey, Cell)>,
-    /// Flights under way that bring some of the others.
-    pub joined: Vec<Flight<E, I>>,
-    /// Flights that the caller must start now, and its views of them.
-    pub boarded: Vec<(Boarded<E, I>, Flight<E, I>)>,
+    /// Fetches under way that bring some of the others.
+    pub joined: Vec<Fetch<E, I>>,
+    /// Fetches that the caller must start now, and its views of them.
+    pub claimed: Vec<(ClaimedFetch<E, I>, Fetch<E, I>)>,
 }
 
-/// A flight for the caller to start: [`begin`](Boarded::begin), ask for its report, then [`land`](Boarded::land). If it is dropped
+/// A fetch for the caller to start: [`begin`](ClaimedFetch::begin), ask for its report, then [`complete`](ClaimedFetch::complete). If it is dropped
 /// instead, its waiters learn that it died, and its cells are free again.
-pub struct Boarded<E, I> {
+pub struct ClaimedFetch<E, I> {
     store: Arc<CellStore<E, I>>,
-    boarding: Arc<Boarding<E, I>>,
+    fetch: Arc<FetchUnderWay<E, I>>,
 }
 
 /// Which figures to forget.
@@ -101,8 +101,8 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
             .build_with_hasher(foldhash::fast::RandomState::default());
         Self {
             pages,
-            flights: Mutex::new(Flights::new()),
-            landings: AtomicU64::new(0),
+            flights: Mutex::new(SingleFlight::new()),
+            completions: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             latest: AtomicI64::new(i64::MIN),
         }
@@ -135,8 +135,8 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
     }
 
     /// Claims the `wanted` cells: those that are `good` by now are found, those under way are joined, and the rest, once `admit` has
-    /// let in so many, is split by `plan` into reports for the caller to fetch. What `plan` gives must be the cells that it gets, each
-    /// once. `looked_up_at` is what [`landings`](Self::landings) was before the caller looked.
+    /// let them in, is split by `plan` into reports for the caller to fetch. `admit` gets their number, and `plan` must return its cells, each
+    /// once. `looked_up_at` is what [`completions`](Self::completions) was before the caller looked.
     ///
     /// # Errors
     ///
@@ -150,7 +150,7 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         plan: impl FnOnce(&[CellKey]) -> Vec<(ReportRequest, I)>,
     ) -> Result<Claim<E, I>, R> {
         let mut found = Vec::new();
-        let mut joined: Vec<Flight<E, I>> = Vec::new();
+        let mut joined: Vec<Fetch<E, I>> = Vec::new();
         let mut mine = Vec::new();
         let mut flights = self.lock();
         let landed = self.landed_since(looked_up_at, good);
@@ -171,20 +171,20 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         if !mine.is_empty() {
             admit(mine.len())?;
         }
-        let boarded = self.board(&mut flights, &mine, plan, false);
-        let boarded = boarded.into_iter().map(|boarded| {
-            let flight = boarded.boarding.flight();
-            (boarded, flight)
+        let claimed = self.claim_reports(&mut flights, &mine, plan, false);
+        let claimed = claimed.into_iter().map(|claimed| {
+            let flight = claimed.fetch.flight();
+            (claimed, flight)
         });
         Ok(Claim {
             found,
             joined,
-            boarded: boarded.collect(),
+            claimed: claimed.collect(),
         })
     }
 
     /// Claims those of the `stale` cells that are not `good` by now, that nobody is fetching and whose last fetch did not fail just
-    /// now, if `admit` lets in so many. They are fetched though nobody waits for them. `looked_up_at`: see [`claim`](Self::claim).
+    /// now, if `admit` lets that number in. They are fetched though nobody waits for them. `looked_up_at`: see [`claim`](Self::claim).
     pub fn claim_refresh(
         self: &Arc<Self>,
         stale: &[CellKey],
@@ -192,7 +192,7 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         good: impl Fn(&CellKey, &Cell) -> bool,
         admit: impl FnOnce(usize) -> bool,
         plan: impl FnOnce(&[CellKey]) -> Vec<(ReportRequest, I)>,
-    ) -> Vec<Boarded<E, I>> {
+    ) -> Vec<ClaimedFetch<E, I>> {
         let mut flights = self.lock();
         let landed = self.landed_since(looked_up_at, good);
         let mine: Vec<CellKey> = stale
@@ -204,16 +204,16 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         if mine.is_empty() || !admit(mine.len()) {
             return Vec::new();
         }
-        self.board(&mut flights, &mine, plan, true)
+        self.claim_reports(&mut flights, &mine, plan, true)
     }
 
-    /// Finds the `good` cells that have landed since [`landings`](Self::landings) was `looked_up_at`. For use under the lock.
+    /// Finds the `good` cells that have landed since [`completions`](Self::completions) was `looked_up_at`. For use under the lock.
     fn landed_since(
         &self,
         looked_up_at: u64,
         good: impl Fn(&CellKey, &Cell) -> bool,
     ) -> impl Fn(&CellKey) -> Option<Cell> {
-        let any = self.landings() != looked_up_at;
+        let any = self.completions() != looked_up_at;
         move |key| {
             any.then(|| self.get(key))
                 .flatten()
@@ -221,21 +221,21 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         }
     }
 
-    fn board(
+    fn claim_reports(
         self: &Arc<Self>,
-        flights: &mut Flights<E, I>,
+        flights: &mut SingleFlight<E, I>,
         mine: &[CellKey],
         plan: impl FnOnce(&[CellKey]) -> Vec<(ReportRequest, I)>,
         kept: bool,
-    ) -> Vec<Boarded<E, I>> {
+    ) -> Vec<ClaimedFetch<E, I>> {
         if mine.is_empty() {
             return Vec::new();
         }
         plan(mine)
             .into_iter()
-            .map(|(request, interest)| Boarded {
+            .map(|(request, interest)| ClaimedFetch {
                 store: Arc::clone(self),
-                boarding: flights.board(request, interest, kept),
+                fetch: flights.claim(request, interest, kept),
             })
             .collect()
     }
@@ -341,10 +341,10 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Counts landings: a look-up that missed is worth repeating only after another one.
+    /// Counts completions: a look-up that missed is worth repeating only after another one.
     #[must_use]
-    pub fn landings(&self) -> u64 {
-        self.landings.load(Ordering::Acquire)
+    pub fn completions(&self) -> u64 {
+        self.completions.load(Ordering::Acquire)
     }
 
     /// How many bytes are held.
@@ -374,7 +374,7 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Flights<E, I>> {
+    fn lock(&self) -> MutexGuard<'_, SingleFlight<E, I>> {
         // Nothing that runs under the lock leaves the flights half-changed.
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -388,45 +388,45 @@ impl<E, I> fmt::Debug for CellStore<E, I> {
     }
 }
 
-impl<E: Clone, I: Clone> Boarded<E, I> {
+impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
     /// The report to ask for.
     #[must_use]
     pub fn request(&self) -> &ReportRequest {
-        &self.boarding.request
+        &self.fetch.request
     }
 
     /// What was attached to the fetch.
     #[must_use]
     pub fn interest(&self) -> &I {
-        &self.boarding.interest
+        &self.fetch.interest
     }
 
     /// Waits until nobody waits for the fetch any more, and gives its cells up. Not for a fetch that has begun.
     pub async fn abandoned(&self) {
         loop {
-            self.boarding.tell.closed().await;
-            if self.boarding.is_kept() {
+            self.fetch.tell.closed().await;
+            if self.fetch.is_kept() {
                 return std::future::pending().await;
             }
             // Another waiter may have joined in between.
-            if self.store.lock().end_if_unwanted(&self.boarding) {
+            if self.store.lock().end_if_unwanted(&self.fetch) {
                 return;
             }
         }
     }
 
-    /// Begins the fetch, which from then on is made whoever leaves; false if nobody waits for it, so that its cells are given up.
+    /// Begins the fetch, which no departing caller stops from then on; false if nobody waits for it, so that its cells are given up.
     #[must_use]
     pub fn begin(&self) -> bool {
-        !self.store.lock().end_if_unwanted(&self.boarding)
+        !self.store.lock().end_if_unwanted(&self.fetch)
     }
 
     /// Fills the cache with the cells that came, and tells the waiters. A claimed cell that `outcomes` lacks is as good as dead.
-    pub fn land(self, outcomes: Vec<(CellKey, Result<Cell, E>)>, now: Timestamp) {
+    pub fn complete(self, outcomes: Vec<(CellKey, Result<Cell, E>)>, now: Timestamp) {
         let mut good = Vec::with_capacity(outcomes.len());
         let mut flights = self.store.lock();
         for (key, outcome) in &outcomes {
-            if !flights.release(self.boarding.id, key) {
+            if !flights.release(self.fetch.id, key) {
                 continue;
             }
             match outcome {
@@ -439,35 +439,35 @@ impl<E: Clone, I: Clone> Boarded<E, I> {
                 Err(_) => flights.failed(*key, now),
             }
         }
-        flights.end(&self.boarding);
+        flights.end(&self.fetch);
         // Pages are read, changed and written back: the lock makes that one step.
         self.store.fill(good);
         self.store
             .latest
             .fetch_max(now.as_microsecond(), Ordering::AcqRel);
-        self.store.landings.fetch_add(1, Ordering::Release);
+        self.store.completions.fetch_add(1, Ordering::Release);
         flights.tidy(now);
         drop(flights);
-        self.boarding
+        self.fetch
             .tell
-            .send_replace(Some(Arc::new(Landed { outcomes })));
+            .send_replace(Some(Arc::new(FetchOutcome { outcomes })));
     }
 }
 
-impl<E, I> Drop for Boarded<E, I> {
+impl<E, I> Drop for ClaimedFetch<E, I> {
     fn drop(&mut self) {
         let flights = self.store.flights.lock();
         // After it has landed there is nothing to end. The last reference goes with this, which tells those who still wait.
         flights
             .unwrap_or_else(PoisonError::into_inner)
-            .end(&self.boarding);
+            .end(&self.fetch);
     }
 }
 
-impl<E, I> fmt::Debug for Boarded<E, I> {
+impl<E, I> fmt::Debug for ClaimedFetch<E, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Boarded")
-            .field("flight", &self.boarding.id)
+        f.debug_struct("ClaimedFetch")
+            .field("flight", &self.fetch.id)
             .finish_non_exhaustive()
     }
 }

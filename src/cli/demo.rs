@@ -94,7 +94,7 @@ fn announce(listen: SocketAddr, admin_listen: Option<SocketAddr>) -> Result<(), 
          http://{listen}/v1/sites\n\
          http://{administration}/metrics\n"
     );
-    // In one piece: whoever reads the first line may leave before a second one is written, which would be an error.
+    // In one piece: a reader of the first line may leave before a second one is written, which would be an error.
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)

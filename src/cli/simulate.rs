@@ -58,7 +58,7 @@ fn announce(vendor: &Simulator) -> Result<(), CommandError> {
         vendor.token_url(),
         vendor.refresh_token()
     );
-    // In one piece: whoever reads the first line may leave before a second one is written, which would be an error.
+    // In one piece: a reader of the first line may leave before a second one is written, which would be an error.
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)

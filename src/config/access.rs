@@ -1,4 +1,4 @@
-//! Who may call: `auth`, `[[clients]]` and `[cors]`.
+//! Access: `auth`, `[[clients]]` and `[cors]`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -30,7 +30,7 @@ keys! { CLIENT:
 /// SHA-256 of nothing: what a script makes of an unset variable.
 const SHA256_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// Who may call, and what the clients' entries came to; a demo is open unless it is said otherwise.
+/// The callers that are let in, and what their entries came to; a demo is open unless it is said otherwise.
 pub(super) fn auth(
     reader: &mut Reader<'_>,
     purpose: Purpose<'_>,

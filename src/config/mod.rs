@@ -136,7 +136,7 @@ impl Config {
         if open && exposed {
             warnings.push((
                 "auth",
-                "auth is disabled, and listen is not a loopback address: whoever reaches it may ask for everything",
+                "auth is disabled, and listen is not a loopback address: everybody who reaches it may ask for everything",
             ));
         }
         if self.upstream.refresh_token.is_none() && self.upstream.id_token.is_some() {

@@ -6,7 +6,7 @@ use super::bucket::VendorBucket;
 use super::figures::View;
 use super::zone::DayShape;
 
-/// Buckets without a figure are missing where they last so many minutes in a row. A shorter row of them is quiet: the vendor may send
+/// Buckets without a figure are missing where they last this many minutes in a row. A shorter row of them is quiet: the vendor may send
 /// no figure where nothing happened.
 const SILENCE: usize = 60;
 

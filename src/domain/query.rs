@@ -65,7 +65,7 @@ pub enum Partial {
 /// The `dates` parameter: a range, or words that depend on what day it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DateExpression {
-    /// Dates said in so many words.
+    /// Dates, given as such.
     Range(DateRange),
     /// The current day.
     Today,

@@ -1,4 +1,4 @@
-//! Who is counted: the vendor's customers and their sites.
+//! The vendor's customers and their sites.
 
 use std::fmt;
 use std::str::FromStr;

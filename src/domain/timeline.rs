@@ -106,7 +106,7 @@ fn rows(query: &Query, sites: usize, buckets: usize) -> usize {
     }
 }
 
-/// Which buckets of so many minutes a day has, counted from midnight.
+/// Which buckets of `minutes` a day has, counted from midnight.
 fn windows_of_a_day(query: &Query, minutes: u16) -> Range<u16> {
     query.hours.from() / minutes..query.hours.to().div_ceil(minutes)
 }

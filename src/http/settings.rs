@@ -12,7 +12,7 @@ use crate::domain::site::{CustomerId, SiteId};
 /// Settings of the HTTP side; the configuration documents each.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Who may call.
+    /// The callers that are let in.
     pub auth: Auth,
     /// The configured customers: ascending, never empty.
     pub customers: Vec<CustomerId>,
@@ -36,12 +36,12 @@ pub struct Settings {
     pub separate_admin: bool,
 }
 
-/// Who may call.
+/// The callers that are let in.
 #[derive(Clone, Debug)]
 pub enum Auth {
     /// Everybody.
     Disabled,
-    /// Who has the key of one of these; never empty.
+    /// Callers with the key of one of these; never empty.
     Required(Vec<Client>),
 }
 
@@ -62,7 +62,7 @@ pub struct Client {
     pub admin: bool,
 }
 
-/// So many requests in each period.
+/// A number of requests in each period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
     /// How many.

@@ -31,7 +31,7 @@ pub fn describe_metrics() {
     counter!(DISPLACED).increment(0);
 }
 
-/// The places for connections, and who has them.
+/// The places for connections, and their holders.
 #[derive(Debug)]
 pub(super) struct Connections {
     places: Arc<Semaphore>,
@@ -44,7 +44,7 @@ pub(super) struct Connections {
 struct Open {
     holders: BTreeMap<u64, Holder>,
     held_before: u64,
-    /// Some that were idle longest when they were looked for: since when, and who. Whoever becomes idle later has been idle for less.
+    /// Some that were idle longest when they were looked for: since when, and which. A connection that becomes idle later has been idle for less.
     idle_longest: VecDeque<(u64, u64)>,
 }
 

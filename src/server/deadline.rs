@@ -16,7 +16,7 @@ use super::write_batching::WriteBatching;
 
 /// What the requests of one connection are doing, as far as its deadlines and its right to stay depend on it.
 ///
-/// It is written by the connection's own task, but for HTTP/2's, and read by whoever looks for a connection that is idle.
+/// The connection's own task writes it (HTTP/2's requests do it themselves), and the search for an idle connection reads it.
 #[derive(Debug)]
 pub(super) struct Activity {
     begun: AtomicUsize,
@@ -161,7 +161,7 @@ pub(super) struct Deadlines<S> {
 /// What there is to wait for when nothing arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
-    /// The rest of a head, of which bytes have arrived when so many requests had begun.
+    /// The rest of a head whose first bytes have arrived, after that number of requests had begun.
     Head(usize),
     /// The same, with its deadline running.
     Late(usize),

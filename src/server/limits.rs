@@ -15,11 +15,11 @@ pub struct Limits {
     pub idle: Duration,
     /// How long a caller may take none of the bytes that are ready for it.
     pub write_stall: Duration,
-    /// Connections at once. Where there are so many, the one that has been idle longest gives way to the next; while none is idle, further
-    /// ones wait in the system's queue.
+    /// Connections at once. At the limit, the one that has been idle longest gives way to the next; while none is idle, further ones
+    /// wait in the system's queue.
     pub connections: usize,
-    /// How long after the signal to stop new connections are still answered, so that whoever sends requests has time
-    /// to learn of it.
+    /// How long after the signal to stop new connections are still answered, so that load balancers have time to
+    /// learn of it.
     pub linger: Duration,
     /// How long requests under way may take from then on.
     pub drain: Duration,

@@ -132,7 +132,7 @@ impl<A: Application> Acceptor<A> {
     }
 
     async fn end(mut self) {
-        // Whoever is in the system's queue has connected, and would see a reset if the listener closed over it.
+        // A client in the system's queue has connected, and would see a reset if the listener closed over it.
         loop {
             let next = match self.next.take() {
                 Some(next) => Some(next),

@@ -125,7 +125,7 @@ mod tests {
         assert!(!load.is_high());
     }
 
-    /// Whether a task that was ready before had its turn before that of an answer, when so many requests had begun.
+    /// Whether a task that was ready before had its turn before that of an answer, at that count of begun requests.
     async fn others_go_first(batching: &mut WriteBatching, begun: usize) -> bool {
         let had_its_turn = Arc::new(AtomicBool::new(false));
         let other = tokio::spawn({

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::budget::Share;
+use super::budget::MemoryPermit;
 use crate::domain::site::SiteId;
 use crate::domain::table::Table;
 use crate::upstream::UpstreamError;
@@ -27,7 +27,7 @@ pub struct Answer {
     /// What could not be had, by site; empty unless the query allows a partial answer.
     pub errors: Vec<SiteError>,
     /// What it has of the memory for answers under way.
-    pub share: Share,
+    pub share: MemoryPermit,
     /// Where the figures came from.
     pub outcome: CacheOutcome,
     /// The cache's epoch when the question was asked, and how many names had been learned when its names were read: after a purge or

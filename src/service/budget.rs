@@ -1,4 +1,4 @@
-//! How much memory the answers under way may take together.
+//! Bounds the memory of all in-flight answers together.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::domain::plan::Plan;
 use crate::domain::query::Query;
 use crate::domain::timeline::row_count;
 
-/// What an answer takes is counted in units of so many bytes.
+/// The budget counts memory in units of this many bytes.
 const UNIT: usize = 1024;
-/// Queries that need less take nothing: how many of them there may be at once is bounded elsewhere.
+/// Queries that need less reserve nothing: `limits.max_in_flight` bounds how many of them there are.
 const MODEST: usize = 128 * 1024;
-/// What a missing cell takes while it is brought: its key while it is claimed and planned, and its outcome on the way to the query.
+/// The memory of a missing cell: its key while it is claimed and planned, and its outcome on the way to the query.
 /// Measured by `benches/queue.rs`.
 const MISSING_CELL: usize = 160;
 /// What stands beside the figures of a row: whether it is shown, and its time, as such and as text.
@@ -22,7 +22,7 @@ const BESIDE_FIGURES: usize = 48;
 /// The state of a content coding and the pieces on their way, of an answer that may be written as it is sent.
 const CODING: usize = 4 * 1024 * 1024;
 
-/// Memory for answers under way.
+/// Memory for in-flight answers.
 #[derive(Debug)]
 pub(super) struct Budget {
     units: Arc<Semaphore>,
@@ -31,7 +31,7 @@ pub(super) struct Budget {
 
 /// What a query needs, in bytes, while it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Needs {
+pub(super) struct MemoryNeed {
     /// For bringing those of its cells that are missing: all of them, as long as nobody has looked.
     missing: usize,
     /// For the cells that it is rolled up from.
@@ -40,19 +40,21 @@ pub(super) struct Needs {
     rows: usize,
 }
 
-/// What a query has of the budget while its rows are not made yet.
+/// A query's part of the budget while its rows are not made yet.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct Reservation {
     missing: Option<OwnedSemaphorePermit>,
     cells: Option<OwnedSemaphorePermit>,
-    rows: Share,
+    rows: MemoryPermit,
 }
 
-/// What an answer has of the budget, given back when it is dropped. Cloning shares it.
+/// An answer's part of the budget. The last clone that is dropped gives it back.
 #[derive(Clone, Debug, Default)]
-pub struct Share(#[expect(dead_code, reason = "it is held")] Option<Arc<OwnedSemaphorePermit>>);
+pub struct MemoryPermit(
+    #[expect(dead_code, reason = "it is held")] Option<Arc<OwnedSemaphorePermit>>,
+);
 
-impl Needs {
+impl MemoryNeed {
     pub(super) fn of(query: &Query, plan: &Plan) -> Self {
         let cells = plan.series().len() * query.sites.len() * query.dates.len();
         let figures = size_of::<f64>() * query.metrics.len();
@@ -79,13 +81,13 @@ impl Budget {
     /// Waits until there is room, in the order of asking; `None` if there is none at the `deadline`.
     ///
     /// What needs more than there is at all takes all of it, so that nothing is too large to be answered alone.
-    pub(super) async fn take(&self, needs: Needs, deadline: Instant) -> Option<Room> {
+    pub(super) async fn take(&self, needs: MemoryNeed, deadline: Instant) -> Option<Reservation> {
         // What many small queries miss is bounded by the queue for the vendor.
         if needs.cells.saturating_add(needs.rows) <= MODEST {
-            return Some(Room {
+            return Some(Reservation {
                 missing: None,
                 cells: None,
-                rows: Share::default(),
+                rows: MemoryPermit::default(),
             });
         }
         let units = |bytes: usize| {
@@ -97,16 +99,16 @@ impl Budget {
         let all = units(needs.missing).saturating_add(kept).min(self.all);
         let taken = Arc::clone(&self.units).acquire_many_owned(all);
         let mut taken = timeout_at(deadline, taken).await.ok()?.ok()?;
-        Some(Room {
+        Some(Reservation {
             missing: taken.split((all - kept) as usize),
             cells: taken.split((kept - rows) as usize),
-            rows: Share(Some(Arc::new(taken))),
+            rows: MemoryPermit(Some(Arc::new(taken))),
         })
     }
 }
 
-impl Room {
-    /// Gives back what so many missing cells do not need: most queries lack few.
+impl Reservation {
+    /// Gives back the memory that `cells` missing cells do not need: most queries lack few.
     pub(super) fn shrink_to_missing(&mut self, cells: usize) {
         let Some(permit) = &mut self.missing else {
             return;
@@ -122,7 +124,7 @@ impl Room {
     }
 
     /// Gives back what the cells had, which are not needed any more.
-    pub(super) fn without_cells(self) -> Share {
+    pub(super) fn without_cells(self) -> MemoryPermit {
         drop((self.missing, self.cells));
         self.rows
     }
@@ -143,7 +145,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_mins(1);
     const MIB: usize = 1024 * 1024;
 
-    fn needs(sites: u64, dates: &str, bucket: Bucket) -> Needs {
+    fn needs(sites: u64, dates: &str, bucket: Bucket) -> MemoryNeed {
         let DateExpression::Range(dates) = dates.parse().unwrap() else {
             panic!("{dates}")
         };
@@ -157,11 +159,11 @@ mod tests {
             group_by: GroupBy::Site,
             fill: Fill::Null,
         };
-        Needs::of(&query, &Plan::new(&query, VendorBucket::HOUR))
+        MemoryNeed::of(&query, &Plan::new(&query, VendorBucket::HOUR))
     }
 
     /// What needs half of the budget of these tests, most of it for its cells.
-    const HALF: Needs = Needs {
+    const HALF: MemoryNeed = MemoryNeed {
         missing: MIB,
         cells: 2 * MIB,
         rows: 2 * MIB,
@@ -171,7 +173,7 @@ mod tests {
         Budget::new(10 * MIB as u64)
     }
 
-    async fn take(budget: &Budget, needs: Needs) -> Option<Room> {
+    async fn take(budget: &Budget, needs: MemoryNeed) -> Option<Reservation> {
         budget.take(needs, Instant::now() + MINUTE).await
     }
 
@@ -212,7 +214,7 @@ mod tests {
         let budget = budget();
         let _all = take(
             &budget,
-            Needs {
+            MemoryNeed {
                 rows: 10 * MIB,
                 ..HALF
             },
@@ -228,7 +230,7 @@ mod tests {
     async fn nothing_is_too_large_to_be_answered_alone() {
         for bytes in [0, MIB as u64] {
             let budget = Budget::new(bytes);
-            let largest = Needs {
+            let largest = MemoryNeed {
                 missing: usize::MAX,
                 cells: usize::MAX,
                 rows: usize::MAX,
@@ -238,7 +240,7 @@ mod tests {
 
             assert!(room.is_some());
             assert!(take(&budget, HALF).await.is_none());
-            let share = room.map(Room::without_cells);
+            let share = room.map(Reservation::without_cells);
             assert!(take(&budget, HALF).await.is_none());
             drop(share);
             assert!(take(&budget, HALF).await.is_some());

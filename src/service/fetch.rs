@@ -15,7 +15,7 @@ use tracing::Instrument;
 use super::inventory::{Cells, Missing, Places};
 use super::progress::Progress;
 use super::queue::{Queue, Queued, Refusal};
-use crate::cache::{Boarded, Flight};
+use crate::cache::{ClaimedFetch, Fetch};
 use crate::clock::Clock;
 use crate::domain::batch::{Bounds, reports};
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
@@ -121,9 +121,9 @@ impl Engine {
         for flight in &flights {
             flight.interest().add(&stake);
         }
-        for (boarded, flight) in claim.boarded {
+        for (claimed, flight) in claim.claimed {
             flights.push(flight);
-            self.launch(boarded, queued.as_mut(), Class::Caller);
+            self.launch(claimed, queued.as_mut(), Class::Caller);
         }
         for (key, cell) in claim.found {
             gathering.settle(&key, Ok(cell));
@@ -156,7 +156,7 @@ impl Engine {
             class: Class::Refresh,
         };
         let mut queued = None;
-        let boarded = self.cells.claim_refresh(
+        let claimed = self.cells.claim_refresh(
             stale,
             (looked_up_at, self.clock.now()),
             good,
@@ -169,8 +169,8 @@ impl Engine {
             },
             |missing| self.plan(missing, &reason),
         );
-        for boarded in boarded {
-            self.launch(boarded, queued.as_mut(), Class::Refresh);
+        for claimed in claimed {
+            self.launch(claimed, queued.as_mut(), Class::Refresh);
         }
     }
 
@@ -202,24 +202,24 @@ impl Engine {
     /// Fetches a report in a task of its own when its turn comes, unless nobody waits for it any more.
     fn launch(
         self: &Arc<Self>,
-        boarded: Boarded<Arc<UpstreamError>, Interest>,
+        claimed: ClaimedFetch<Arc<UpstreamError>, Interest>,
         queued: Option<&mut Queued>,
         class: Class,
     ) {
         let queued = queued.expect("cells are claimed only once the queue has taken them");
-        let queued = queued.split(boarded.request().cells().count());
+        let queued = queued.split(claimed.request().cells().count());
         let engine = Arc::clone(self);
         tokio::spawn(async move {
             let turn = tokio::select! {
-                turn = engine.upstream.turn(boarded.interest().clone()) => turn,
-                () = boarded.abandoned() => return count_dropped(),
+                turn = engine.upstream.turn(claimed.interest().clone()) => turn,
+                () = claimed.abandoned() => return count_dropped(),
             };
-            if !boarded.begin() {
+            if !claimed.begin() {
                 return count_dropped();
             }
             drop(queued);
             // Boxed, so that a task is small while it queues.
-            let fetch = Box::pin(engine.upstream.fetch_in_turn(boarded.request(), turn));
+            let fetch = Box::pin(engine.upstream.fetch_in_turn(claimed.request(), turn));
             let fetched = fetch.await;
             if class == Class::Refresh {
                 count_refresh(if fetched.failures.is_empty() {
@@ -228,7 +228,7 @@ impl Engine {
                     "failure"
                 });
             }
-            boarded.land(outcomes(fetched), engine.clock.now());
+            claimed.complete(outcomes(fetched), engine.clock.now());
         });
     }
 }
@@ -295,10 +295,10 @@ fn outcomes(fetched: Fetched) -> Vec<(CellKey, Result<Cell, Arc<UpstreamError>>)
     cells.chain(failures).collect()
 }
 
-/// Waits for all flights at once, and says why what is still missing then is missing. Flights that outlast the deadline are kept, so
+/// Waits for all flights at once, and says why what is still missing then is missing. SingleFlight that outlast the deadline are kept, so
 /// that the next query finds their figures.
 async fn await_flights(
-    flights: Vec<Flight<Arc<UpstreamError>, Interest>>,
+    flights: Vec<Fetch<Arc<UpstreamError>, Interest>>,
     deadline: Instant,
     progress: &Progress,
     mut arrived: impl FnMut(&CellKey, &Result<Cell, Arc<UpstreamError>>),
@@ -331,9 +331,8 @@ async fn await_flights(
     }
     // Their own time may be up at this very instant, too.
     let now = Instant::now();
-    let goes_on = |flight: &Flight<_, Interest>| {
-        flight.is_under_way() && flight.interest().has_time_left(now)
-    };
+    let goes_on =
+        |flight: &Fetch<_, Interest>| flight.is_under_way() && flight.interest().has_time_left(now);
     Arc::new(if flights.iter().any(goes_on) {
         UpstreamError::StillFetching
     } else {

@@ -7,7 +7,7 @@ use fixedbitset::FixedBitSet;
 use jiff::Timestamp;
 
 use super::calendar::Calendar;
-use super::prospects::{Prospect, Prospects};
+use super::expiry::{Expiry, ExpiryMemo};
 use crate::cache::CellStore;
 use crate::clock::Clock;
 use crate::domain::cell::{Cell, CellKey};
@@ -138,7 +138,7 @@ impl Inventory {
             cells: FixedBitSet::with_capacity(size),
             fallbacks: HashMap::default(),
         };
-        let mut prospects = Prospects::new(calendar, policy, query.dates.len());
+        let mut expiries = ExpiryMemo::new(calendar, policy, query.dates.len());
         let (mut stale, mut needed) = (Vec::new(), 0);
         for (series_index, series) in plan.series().iter().enumerate() {
             for (site_index, site) in query.sites.iter().enumerate() {
@@ -157,12 +157,12 @@ impl Inventory {
                     }
                     let index = grid.index(series_index, site_index, date_index);
                     let known = cell.map(|cell| {
-                        let prospect = prospects.of(&cell, site_index, date_index, date);
-                        let Prospect {
+                        let expiry = expiries.of(&cell, site_index, date_index, date);
+                        let Expiry {
                             fetched_at,
                             expires_at,
                             ..
-                        } = prospect;
+                        } = expiry;
                         // Another query may have had it fetched since `now`; what is later than the clock itself is from the future.
                         let now = if now < fetched_at { clock.now() } else { now };
                         (policy.standing(fetched_at, expires_at, now), cell)

@@ -3,17 +3,17 @@
 mod answer;
 mod budget;
 mod calendar;
+mod expiry;
 mod fetch;
 mod inventory;
 mod progress;
-mod prospects;
 mod queue;
 mod summary;
 
 pub use answer::{
     Answer, CacheOutcome, Forward, SiteError, SiteInfo, Stale, Timings, TooManyMissing, Unanswered,
 };
-pub use budget::Share;
+pub use budget::MemoryPermit;
 pub use progress::Progress;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +27,7 @@ use metrics::Counter;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
-use self::budget::{Budget, Needs};
+use self::budget::{Budget, MemoryNeed};
 use self::calendar::Calendar;
 use self::fetch::{Engine, Gathered, Wish, aside, rank};
 use self::inventory::{Inventory, Places};
@@ -64,7 +64,7 @@ pub struct Settings {
     pub max_queued_cells: usize,
 }
 
-/// Rendered answers get one part in so many of the memory, figures the rest: an answer can be made again without the vendor.
+/// Rendered answers get this fraction of the memory, figures the rest: an answer can be made again without the vendor.
 const ANSWERS_SHARE: u64 = 4;
 
 /// How many of `max_bytes` rendered answers may take.
@@ -73,7 +73,7 @@ pub const fn bytes_for_answers(max_bytes: u64) -> u64 {
     max_bytes / ANSWERS_SHARE
 }
 
-/// Answers under way get as much again as one part in so many of that memory: a few of the largest, or many large ones.
+/// In-flight answers may use another quarter of `max_bytes`, on top of the cache: a few of the largest, or many large ones.
 const UNDER_WAY_SHARE: u64 = 4;
 
 /// Rolling up more cells than this takes milliseconds, in which the other connections of the thread would wait.
@@ -137,15 +137,18 @@ impl TrafficService {
     ) -> Result<Answer, Unanswered> {
         let deadline = Instant::now() + patience;
         let plan = Plan::new(query, self.base_bucket);
-        // Who waits here has asked nobody for anything yet: no fetch, and no other query but for room, waits for it.
-        let room = self.budget.take(Needs::of(query, &plan), deadline).await;
+        // A query that waits here has claimed nothing yet: no fetch waits for it, and no other query except for memory.
+        let room = self
+            .budget
+            .take(MemoryNeed::of(query, &plan), deadline)
+            .await;
         let mut room = room.ok_or(Unanswered::NoRoom)?;
         let planning = self.turn_to_plan(query, &plan, deadline).await?;
         let began = Instant::now();
         let epoch = self.engine.cells.epoch();
         let now = self.engine.cells.begin_at(|| self.clock.now());
         let calendar = Calendar::new(query, directory, now);
-        let looked_up_at = self.engine.cells.landings();
+        let looked_up_at = self.engine.cells.completions();
         let span = tracing::info_span!(target: "pitaya::span", "plan");
         let Inventory {
             mut grid,
@@ -236,7 +239,7 @@ impl TrafficService {
         })
     }
 
-    /// Why a query that `lacks` so many cells is not answered.
+    /// Why a query that lacks that number of cells is not answered.
     fn refused(&self, refusal: Refusal, lacks: usize, query: &Query, plan: &Plan) -> Unanswered {
         match refusal {
             Refusal::Full => Unanswered::NoRoom,

@@ -58,8 +58,8 @@ impl Queue {
         self.lock().total
     }
 
-    /// Queues the cells of one query. No client may have more than half of the queue, but for one whose query is the only one that
-    /// it has there.
+    /// Queues the cells of one query. No client may have more than half of the queue, unless the query is the only one that it has
+    /// there.
     pub(super) fn admit(
         self: &Arc<Self>,
         client: &Client,

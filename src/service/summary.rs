@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
 use super::calendar::Calendar;
-use super::prospects::Prospects;
+use super::expiry::ExpiryMemo;
 use crate::domain::dates::add_days;
 use crate::domain::freshness::Policy;
 use crate::domain::plan::Plan;
@@ -35,26 +35,26 @@ impl Summary {
         let mut as_of: Option<Timestamp> = None;
         let mut expires_at = calendar.next_beginning();
         let mut provisional = calendar.first_provisional(policy, now);
-        let mut prospects = Prospects::new(calendar, policy, query.dates.len());
+        let mut expiries = ExpiryMemo::new(calendar, policy, query.dates.len());
         for series in 0..plan.series().len() {
             for site in 0..query.sites.len() {
                 for (date_index, date) in query.dates.iter().enumerate() {
                     let Some(cell) = grid.get(grid.index(series, site, date_index)) else {
                         continue;
                     };
-                    let prospect = prospects.of(cell, site, date_index, date);
+                    let expiry = expiries.of(cell, site, date_index, date);
                     // Where the clock was set back while it was fetched, nobody knows how long it is good.
-                    let from_the_future = gathered_at < prospect.fetched_at;
+                    let from_the_future = gathered_at < expiry.fetched_at;
                     let expires = if from_the_future {
                         gathered_at
                     } else {
-                        prospect.expires_at
+                        expiry.expires_at
                     };
                     expires_at = Some(expires_at.map_or(expires, |first| first.min(expires)));
-                    let computed = prospect.as_of;
+                    let computed = expiry.as_of;
                     as_of = Some(as_of.map_or(computed, |oldest| oldest.min(computed)));
                     // The day may be final by now; figures that were fetched before are not.
-                    if !prospect.is_final || from_the_future {
+                    if !expiry.is_final || from_the_future {
                         provisional =
                             Some(provisional.map_or(date_index, |first| first.min(date_index)));
                     }

@@ -208,11 +208,11 @@ impl RowFault {
 /// How large a report may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// So many sites.
+    /// More sites than this.
     Sites(u32),
-    /// So many days.
+    /// More days than this.
     Days(u32),
-    /// So many cells: a site's figures of one metric on one day each.
+    /// More cells than this: a site's figures of one metric on one day each.
     Cells(u32),
 }
 

@@ -293,7 +293,7 @@ impl Region {
         }
     }
 
-    /// The fields beside the figures but for the time; of a row that is `respelt`, as the quirk has them.
+    /// The fields beside the figures and the time; of a row that is `respelt`, as the quirk has them.
     fn keys(&self, respelt: bool) -> [&str; 4] {
         let mut keys = [&self.entity, &self.filter, &self.regions, &self.name].map(String::as_str);
         if respelt {

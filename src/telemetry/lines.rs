@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// How long lines are gathered before they are written together.
 const GATHER: Duration = Duration::from_millis(10);
-/// So many bytes are written without waiting for more: few enough to be still in the core's own cache.
+/// This many bytes are written without waiting for more: few enough to be still in the core's own cache.
 const ENOUGH: usize = 64 << 10;
 /// Where a slow reader lets more than this pile up, the newest lines are dropped.
 const MOST: usize = 16 << 20;

@@ -184,7 +184,7 @@ pub fn metrics() -> &'static PrometheusHandle {
         }
         metrics::describe_counter!(
             lines::DROPPED,
-            "Log lines dropped, since whoever reads the log was too slow."
+            "Log lines dropped because the log's reader was too slow."
         );
         handle
     })

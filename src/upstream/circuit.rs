@@ -1,4 +1,4 @@
-//! The circuit breaker: a vendor that keeps failing is left alone, but for a probe every few seconds.
+//! The circuit breaker: it leaves a vendor alone that keeps failing, and sends one probe every few seconds.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -63,7 +63,7 @@ impl Interest {
         *known = known.max(Some(until));
     }
 
-    /// Whether the report has time left at `now`, so that whoever asks again soon may find its figures.
+    /// Whether the report has time left at `now`, so that a caller who asks again soon may find its figures.
     #[must_use]
     pub fn has_time_left(&self, now: Instant) -> bool {
         let until = *self.0.until.lock().unwrap_or_else(PoisonError::into_inner);
@@ -122,11 +122,11 @@ struct Lines {
 #[derive(Debug, Default)]
 struct Line(BTreeMap<Client, VecDeque<Ticket>>);
 
-/// So many tickets may outlive their reports before they are swept out.
+/// How many tickets may outlive their reports before they are swept out.
 const MANY_LEFT: usize = 256;
 
 impl Places {
-    /// So many places; at least one.
+    /// That number of places; at least one.
     pub(super) fn new(places: usize) -> Self {
         Self(Arc::new(Mutex::new(Lines {
             free: places.max(1),

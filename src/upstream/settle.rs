@@ -70,7 +70,7 @@ impl Upstream {
         let mut asked = BTreeSet::new();
         let mut outcome = Outcome::default();
         loop {
-            // Whoever held the lock before may have learned what this answer needs.
+            // The previous holder of the lock may have learned what this answer needs.
             let verdicts = learn(job, customer, &request, report);
             let next = doubtful(&verdicts, &asked);
             if next.is_empty() {
@@ -111,7 +111,7 @@ impl Upstream {
         }
     }
 
-    /// The cells of an answer of which nothing is in doubt, but for sites that were `asked` for alone. A site that turns out to come
+    /// The cells of an answer without a doubt, except those of sites that were `asked` for alone. A site that turns out to come
     /// in parts is asked for again, with what its parts are weighted by.
     async fn settle_certain(
         &self,

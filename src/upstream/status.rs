@@ -27,7 +27,7 @@ pub enum CircuitState {
 pub enum TokenState {
     /// There is no ID token yet: the first one is being obtained.
     Pending,
-    /// The ID token expired while nobody needed it: whoever calls next renews it.
+    /// The ID token expired while nobody needed it: the next call renews it.
     Unused,
     /// We hold an ID token that has not expired.
     Valid,

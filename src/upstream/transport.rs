@@ -58,7 +58,7 @@ pub(super) enum Reply {
     },
 }
 
-/// The body of a 2xx; whoever drops it before its end drops the connection.
+/// The body of a 2xx; dropping it before its end drops the connection.
 pub(super) struct Body {
     status: StatusCode,
     incoming: Incoming,

@@ -26,17 +26,17 @@ fn what_was_refreshed_while_a_query_looked_is_not_refreshed_again() {
             |_| vec![(request.clone(), ())],
         )
     };
-    let looked_up_at = store.landings();
+    let looked_up_at = store.completions();
 
-    for boarded in refresh(looked_up_at, false) {
+    for claimed in refresh(looked_up_at, false) {
         let cell = Cell::new(Figures::none(24), now, None);
-        boarded.land(vec![(stale[0], Ok(cell))], now);
+        claimed.complete(vec![(stale[0], Ok(cell))], now);
     }
 
     assert!(refresh(looked_up_at, true).is_empty());
     assert_eq!(refresh(looked_up_at, false).len(), 1, "past its TTL again");
     assert_eq!(
-        refresh(store.landings(), true).len(),
+        refresh(store.completions(), true).len(),
         1,
         "seen to be stale since"
     );

@@ -46,7 +46,7 @@ impl Lanes {
     }
 }
 
-/// The bits of so many fields of `width` bits, with as wide a gap after each.
+/// The bits of that number of fields of `width` bits, with as wide a gap after each.
 const fn every_second(width: u32, fields: u32) -> u64 {
     let (mut mask, mut at) = (0, 0);
     while at < 2 * width * fields {

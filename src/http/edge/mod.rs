@@ -172,7 +172,7 @@ impl RequestContext {
         context.caller.take().unwrap()
     }
 
-    /// What there is to tell the handler, which is made once: whoever has it is being answered.
+    /// What there is to tell the handler, which is made once: a request that has it is being answered.
     pub(super) fn handler_context(&mut self, edge: &Edge) -> Option<HandlerContext> {
         self.caller.as_ref().map(|caller| HandlerContext {
             caller: Arc::clone(caller),

@@ -23,7 +23,7 @@ use crate::http::params::shown;
 use crate::http::routes::{Route, TRAFFIC, method_label};
 use crate::service::Progress;
 
-/// The histogram of request durations, in seconds; whoever installs the recorder gives it its buckets.
+/// The histogram of request durations, in seconds; the recorder's installation gives it its buckets.
 pub const REQUEST_DURATION: &str = "pitaya_http_request_duration_seconds";
 const REQUESTS: &str = "pitaya_http_requests_total";
 const IN_FLIGHT: &str = "pitaya_http_requests_in_flight";

@@ -187,7 +187,7 @@ impl fmt::Display for Less {
     }
 }
 
-/// So many, in words.
+/// A number of things, in words.
 fn noun(count: usize, one: &str, many: &str) -> String {
     match count {
         1 => format!("1 {one}"),
@@ -238,7 +238,7 @@ mod tests {
         }
     }
 
-    /// So many days, the first of which is so many after the new year of 2026.
+    /// A number of days, the first of which is as many days as `first` after the new year of 2026.
     fn days_from(after: i32, days: usize) -> DateRange {
         let from = add_days(date(2026, 1, 1), after);
         DateRange::new(from, add_days(from, i32::try_from(days).unwrap() - 1)).unwrap()

@@ -17,7 +17,7 @@ use crate::domain::metric::Metric;
 use crate::domain::query::{Fill, GroupBy, Query};
 use crate::domain::site::{CustomerId, SiteId};
 use crate::domain::table::Table;
-use crate::service::{Answer, CacheOutcome, Forward, Share, SiteInfo, Timings};
+use crate::service::{Answer, CacheOutcome, Forward, MemoryPermit, SiteInfo, Timings};
 use crate::upstream::UpstreamError;
 
 pub(in crate::http) fn query() -> Query {
@@ -58,7 +58,7 @@ pub(in crate::http) fn answer(
         provisional_from: None,
         expires_at: "2026-02-19T16:00:00Z".parse().unwrap(),
         errors: Vec::new(),
-        share: Share::default(),
+        share: MemoryPermit::default(),
         epoch: 0,
         outcome: CacheOutcome {
             forward: Forward::Hit,

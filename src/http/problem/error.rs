@@ -46,7 +46,7 @@ pub enum ApiError {
     /// The request's target is longer than that many bytes.
     #[error("the URI is longer than {0} bytes")]
     UriTooLong(usize),
-    /// The request's header fields are larger than so many bytes, or more than so many.
+    /// The request's header fields exceed their bound in bytes or in number.
     #[error("the header fields are larger than {bytes} bytes, or more than {fields}")]
     HeadersTooLarge {
         /// Their names and values together.

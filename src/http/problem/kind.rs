@@ -207,7 +207,7 @@ impl ProblemKind {
                 "The client has used up its own limit of requests. The header fields `RateLimit-Policy` and `RateLimit` tell the limit and what is left of it; `Retry-After` tells in how many seconds to try again."
             }
             Self::Overloaded => {
-                "Pitaya answers as much as it may at once: as many requests, or so many large answers that there was no memory for one more in time. Try again after the seconds in `Retry-After`."
+                "Pitaya is at one of its own limits: requests being answered, memory for large answers, or cells that wait for the vendor. Try again after the seconds in `Retry-After`."
             }
             Self::UpstreamUnavailable => {
                 "The vendor throttles Pitaya, or kept failing and is left alone for a moment. Figures that are cached are still answered. Try again after the seconds in `Retry-After`."

@@ -198,7 +198,7 @@ impl Reporter {
         }
     }
 
-    /// Waits until the vendor's `Retry-After` is over; whoever cannot afford to wait that long fails at once.
+    /// Waits until the vendor's `Retry-After` is over; a report that cannot afford the wait fails at once.
     async fn wait_for_throttle(&self, job: &Job) -> Result<(), UpstreamError> {
         while let Some(retry_after) = self.throttle.remaining(Instant::now()) {
             if !job.affords(retry_after) {

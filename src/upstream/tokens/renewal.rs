@@ -36,7 +36,7 @@ impl<'a> Renewal<'a> {
     /// An ID token newer than `generation`, unless the vendor or a pause after failures denies it.
     pub(super) async fn run(&self, generation: u64) -> Result<Token, UpstreamError> {
         let _one_at_a_time = self.shared.renewing.lock().await;
-        // Whoever waited here may find that the work is done, or that it has just failed.
+        // After the wait, the work may be done, or may have just failed.
         if let Some(token) = self.state().newer_than(generation, Instant::now()) {
             return Ok(token);
         }

@@ -94,7 +94,7 @@ pub(super) struct State {
     not_for_refusals_before: Option<Instant>,
 }
 
-/// What a caller who needs an ID token gets.
+/// The answer to a caller in need of an ID token.
 #[derive(Debug)]
 pub(super) enum Serve {
     /// One that serves; `due` where it is to be renewed behind.

@@ -1,4 +1,4 @@
-//! `site_mapping`, whose shape is undocumented: claims of who is which site, read from every shape that makes sense.
+//! `site_mapping`, whose shape is undocumented: claims which entity is which site, read from every shape that makes sense.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

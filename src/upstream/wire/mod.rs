@@ -36,7 +36,7 @@ const NOT_UTF8: Fault = Fault::Malformed("not UTF-8");
 pub(super) struct Answer {
     /// Everyone whom a row speaks of, with the figures of those rows.
     pub(super) identities: Vec<Identity>,
-    /// What the answer itself says of who is which site.
+    /// The answer's own claims which entity is which site.
     pub(super) mapping: Mapping,
     /// When the vendor says that it computed the answer: Unix seconds, unchecked.
     pub(super) computed_at: Option<f64>,

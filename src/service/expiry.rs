@@ -9,7 +9,7 @@ use crate::domain::freshness::{Phase, Policy};
 
 /// How long a cell is good.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Prospect {
+pub(super) struct Expiry {
     age: Age,
     /// When it was asked for.
     pub(super) fetched_at: Timestamp,
@@ -21,18 +21,18 @@ pub(super) struct Prospect {
     pub(super) is_final: bool,
 }
 
-/// The prospects of a query's cells. Most sites get a date's cells from the same report, so that what was found for the last one
+/// The expiries of a query's cells. Most sites get a date's cells from the same report, so that what was found for the last one
 /// that was looked at holds for the next.
 #[derive(Debug)]
-pub(super) struct Prospects<'a> {
+pub(super) struct ExpiryMemo<'a> {
     calendar: &'a Calendar,
     policy: &'a Policy,
     dates: usize,
     /// By zone, then date.
-    last: Vec<Option<Prospect>>,
+    last: Vec<Option<Expiry>>,
 }
 
-impl<'a> Prospects<'a> {
+impl<'a> ExpiryMemo<'a> {
     pub(super) fn new(calendar: &'a Calendar, policy: &'a Policy, dates: usize) -> Self {
         Self {
             calendar,
@@ -42,21 +42,15 @@ impl<'a> Prospects<'a> {
         }
     }
 
-    /// The prospect of a cell of the site at `site` and of `date`, which stands at `date_index` among the query's.
-    pub(super) fn of(
-        &mut self,
-        cell: &Cell,
-        site: usize,
-        date_index: usize,
-        date: Date,
-    ) -> Prospect {
+    /// The expiry of a cell of the site at `site` and of `date`, which stands at `date_index` among the query's.
+    pub(super) fn of(&mut self, cell: &Cell, site: usize, date_index: usize, date: Date) -> Expiry {
         let last = &mut self.last[self.calendar.zone(site) * self.dates + date_index];
         match last {
             Some(known) if known.age == cell.age() => *known,
             _ => {
                 let day = self.calendar.span(site, date_index);
                 let fetched_at = cell.fetched_at();
-                *last.insert(Prospect {
+                *last.insert(Expiry {
                     age: cell.age(),
                     fetched_at,
                     as_of: cell.as_of(),

@@ -1,4 +1,4 @@
-//! Single flight: who is fetching what, so that nobody else does.
+//! Single flight: which fetch brings which cells, so that no other one does.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -13,13 +13,13 @@ use crate::domain::cell::{Cell, CellKey, ReportRequest};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
-/// What came of a flight, shared by all who waited for it. `E` is why a cell could not be had.
+/// The outcome of a fetch, which all its waiters share. `E` is why a cell could not be had.
 #[derive(Debug)]
-pub struct Landed<E> {
+pub struct FetchOutcome<E> {
     pub(super) outcomes: Vec<(CellKey, Result<Cell, E>)>,
 }
 
-impl<E> Landed<E> {
+impl<E> FetchOutcome<E> {
     /// What came of each of the cells that were asked for.
     pub fn outcomes(&self) -> &[(CellKey, Result<Cell, E>)] {
         &self.outcomes
@@ -28,14 +28,14 @@ impl<E> Landed<E> {
 
 /// One waiter's view of a fetch that is queued or under way. `I` is what the store's owner attached to the fetch.
 #[derive(Debug)]
-pub struct Flight<E, I> {
+pub struct Fetch<E, I> {
     id: u64,
-    landed: watch::Receiver<Option<Arc<Landed<E>>>>,
+    landed: watch::Receiver<Option<Arc<FetchOutcome<E>>>>,
     kept: Arc<AtomicBool>,
     interest: I,
 }
 
-impl<E, I> Flight<E, I> {
+impl<E, I> Fetch<E, I> {
     /// Tells flights apart.
     #[must_use]
     pub const fn id(&self) -> u64 {
@@ -49,7 +49,7 @@ impl<E, I> Flight<E, I> {
     }
 
     /// What came of it, once it has landed; `None` if its task died without a word.
-    pub async fn wait(&mut self) -> Option<Arc<Landed<E>>> {
+    pub async fn wait(&mut self) -> Option<Arc<FetchOutcome<E>>> {
         self.landed.wait_for(Option::is_some).await.ok()?.clone()
     }
 
@@ -61,34 +61,34 @@ impl<E, I> Flight<E, I> {
 
     /// Sees to it that the fetch is made although nobody may be left to wait for it.
     pub fn keep(&self) {
-        // Before this waiter is gone: whoever then counts the waiters must see it.
+        // Before this waiter is gone: the task that counts the waiters must see it.
         self.kept.store(true, Ordering::Release);
     }
 }
 
 /// The flights under way, and the cells whose fetch failed lately.
 #[derive(Debug)]
-pub(super) struct Flights<E, I> {
+pub(super) struct SingleFlight<E, I> {
     next_id: u64,
     by_cell: Map<CellKey, u64>,
-    by_id: Map<u64, Arc<Boarding<E, I>>>,
+    by_id: Map<u64, Arc<FetchUnderWay<E, I>>>,
     failing: Map<CellKey, Failing>,
 }
 
 /// The right to fetch the cells of a report, and the duty to say what came of it.
 #[derive(Debug)]
-pub(super) struct Boarding<E, I> {
+pub(super) struct FetchUnderWay<E, I> {
     pub(super) id: u64,
     pub(super) request: ReportRequest,
-    pub(super) tell: watch::Sender<Option<Arc<Landed<E>>>>,
+    pub(super) tell: watch::Sender<Option<Arc<FetchOutcome<E>>>>,
     pub(super) interest: I,
     kept: Arc<AtomicBool>,
 }
 
-impl<E, I: Clone> Boarding<E, I> {
+impl<E, I: Clone> FetchUnderWay<E, I> {
     /// One more waiter.
-    pub(super) fn flight(&self) -> Flight<E, I> {
-        Flight {
+    pub(super) fn flight(&self) -> Fetch<E, I> {
+        Fetch {
             id: self.id,
             landed: self.tell.subscribe(),
             kept: Arc::clone(&self.kept),
@@ -97,7 +97,7 @@ impl<E, I: Clone> Boarding<E, I> {
     }
 }
 
-impl<E, I> Boarding<E, I> {
+impl<E, I> FetchUnderWay<E, I> {
     /// Whether it is made although nobody may wait for it.
     pub(super) fn is_kept(&self) -> bool {
         self.kept.load(Ordering::Acquire)
@@ -119,7 +119,7 @@ struct Failing {
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
-impl<E, I> Flights<E, I> {
+impl<E, I> SingleFlight<E, I> {
     pub(super) fn new() -> Self {
         Self {
             next_id: 0,
@@ -129,8 +129,8 @@ impl<E, I> Flights<E, I> {
         }
     }
 
-    /// Who is fetching that cell.
-    pub(super) fn of(&self, cell: &CellKey) -> Option<&Arc<Boarding<E, I>>> {
+    /// The fetch that brings that cell.
+    pub(super) fn of(&self, cell: &CellKey) -> Option<&Arc<FetchUnderWay<E, I>>> {
         let id = self.by_cell.get(cell)?;
         Some(
             self.by_id
@@ -140,24 +140,24 @@ impl<E, I> Flights<E, I> {
     }
 
     /// Starts a flight for cells that nobody is fetching, which is made even if nobody waits for it where it is `kept`.
-    pub(super) fn board(
+    pub(super) fn claim(
         &mut self,
         request: ReportRequest,
         interest: I,
         kept: bool,
-    ) -> Arc<Boarding<E, I>> {
+    ) -> Arc<FetchUnderWay<E, I>> {
         let id = self.next_id;
         self.next_id += 1;
         self.by_cell.extend(request.cells().map(|cell| (cell, id)));
-        let boarding = Arc::new(Boarding {
+        let fetch = Arc::new(FetchUnderWay {
             id,
             request,
             tell: watch::Sender::new(None),
             interest,
             kept: Arc::new(AtomicBool::new(kept)),
         });
-        self.by_id.insert(id, Arc::clone(&boarding));
-        boarding
+        self.by_id.insert(id, Arc::clone(&fetch));
+        fetch
     }
 
     /// Ends the claim of flight `id` to `cell`; false where a purge has ended it before.
@@ -170,28 +170,28 @@ impl<E, I> Flights<E, I> {
     }
 
     /// Ends a flight, and the claims that it still has.
-    pub(super) fn end(&mut self, boarding: &Boarding<E, I>) {
-        if self.by_id.remove(&boarding.id).is_none() {
+    pub(super) fn end(&mut self, fetch: &FetchUnderWay<E, I>) {
+        if self.by_id.remove(&fetch.id).is_none() {
             return;
         }
-        for cell in boarding.request.cells() {
-            self.release(boarding.id, &cell);
+        for cell in fetch.request.cells() {
+            self.release(fetch.id, &cell);
         }
         shrink(&mut self.by_cell);
         shrink(&mut self.by_id);
     }
 
     /// Ends a flight that nobody waits for and that need not be made for its own sake; whether it was one.
-    pub(super) fn end_if_unwanted(&mut self, boarding: &Boarding<E, I>) -> bool {
+    pub(super) fn end_if_unwanted(&mut self, fetch: &FetchUnderWay<E, I>) -> bool {
         // Nobody joins a flight without the lock that this is called under.
-        let unwanted = !boarding.is_wanted();
+        let unwanted = !fetch.is_wanted();
         if unwanted {
-            self.end(boarding);
+            self.end(fetch);
         }
         unwanted
     }
 
-    /// Ends every claim to the cells that `forget` picks: whoever asks next asks anew.
+    /// Ends every claim to the cells that `forget` picks: the next query asks anew.
     pub(super) fn disown(&mut self, forget: impl Fn(&CellKey) -> bool) {
         self.by_cell.retain(|cell, _| !forget(cell));
         self.failing.retain(|cell, _| !forget(cell));
