@@ -1,4 +1,8 @@
 //! Single flight: which fetch brings which cells, so that no other one does.
+//!
+//! A fetch may fill the cache only where it still holds its claim. That makes "a purge beats a fetch that began before it" and "a
+//! newer cell is never replaced by an older one" the same rule. Rendered answers carry how many purges there had been when their
+//! question was asked, and how many shown names of the customer had changed when those of its sites were read.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -1,4 +1,12 @@
 //! The figures held in memory, and the one place where the right to fetch them is given out.
+//!
+//! A figure asked for later than now is not fresh, does not enter the cache, and serves for nothing: its age is unknown, and so is
+//! whether its day was over. The cache knows the latest time at which anything that it holds was made. Where the clock shows less,
+//! which every query and a look each second would notice, what is from the future is forgotten, and no answer rendered so far is
+//! shown again. So it cannot become fresh when the clock has caught up.
+//!
+//! The least recently used page goes first: frequency-based admission turns away pages that were just fetched, which would then be
+//! fetched again and again.
 
 use std::collections::BTreeSet;
 use std::fmt;

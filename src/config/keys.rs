@@ -1,6 +1,8 @@
 //! The table of keys: everything that can be set outside the lists of clients and sites, in the order in which it is shown.
 //!
 //! `check-config` prints from it, and the tests hold `pitaya.example.toml` and the README's table against it.
+//!
+//! A small typed reader (on `toml`) reads them, since serde stops at the first error and operators want all of them.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

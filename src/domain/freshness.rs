@@ -1,4 +1,7 @@
 //! How long a cell is good, as a pure function of its day, its site's zone, when it was fetched, and now.
+//!
+//! What was fetched before the day was over lacks its end, however final the day is by now. Jitter (up to 10 % shorter) is drawn
+//! for each date of each report: cells of one date are fetched again together, in one report, while dates and reports part.
 
 use std::time::Duration;
 

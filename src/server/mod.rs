@@ -1,6 +1,14 @@
 //! The accept loop: connections bounded in number and patience, and an end that leaves nobody hanging.
 //!
 //! Axum's own loop sets no deadline for a request's head, and on shutdown waits for idle connections without end.
+//!
+//! This one bounds heads (10 s), idle connections, callers that stop reading, and the number of connections: the longest idle one
+//! gives way to a new one. A hit costs one atomic store for it; the accept loop does the looking. Timers are moved only when they go
+//! off (hyper's own makes one for each head).
+//!
+//! The end comes in stages: readiness fails, new connections are still answered for half a second, idle ones are closed, requests
+//! under way get 25 s, and a renewal of the tokens is waited for until 26 s after the signal. What is left of fetches, traces and log
+//! lines gets 3 s more, so that the process ends within 30 s in any case (`cli::process` adds it up, and a test does).
 
 mod application;
 mod connection;

@@ -3,6 +3,11 @@
 //! Writing to a socket takes a lock that the reading side takes too, and wakes the reader. A proxy on the same machine that is woken
 //! for each answer contends for that lock all the time; woken for a dozen in a row, it finds them together. A thread with little to do
 //! writes at once, since coming back to a connection has its own price.
+//!
+//! A thread is busy that has written more than eight answers since it last had nothing to do, or in the stretch before. With 64
+//! connections on one core, batching gives a tenth more hits (0.88 instead of 0.80 times a bare server's; medians of 40 rounds in
+//! random order). Where every answer waited its turn, a single connection's took about a fifth more of the processor. Asking the
+//! system for events more often, and copying small answers into one piece for a plain `send`, did not help.
 
 use std::cell::Cell;
 use std::mem;

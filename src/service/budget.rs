@@ -1,4 +1,16 @@
 //! Bounds the memory of all in-flight answers together.
+//!
+//! A slow reader holds its answer's table for as long as it reads, and one connection of HTTP/2 may have a hundred of them;
+//! `limits.max_in_flight` alone would let them have gigabytes. So they share a quarter of `cache.max_bytes`, beside the cache.
+//!
+//! A query reserves what it needs (cells × 40 bytes; rows × figures × 8, and 48 beside them; 4 MiB for a coding's state and the
+//! pieces, where there are many rows) before it looks anything up, since its grid of cells may be larger than its table. Once rolled
+//! up, it gives back what the cells had. A query larger than the whole budget reserves all of it, so every allowed query can
+//! eventually run. Queries queue in order (tokio's `Semaphore`); one that waits longer than `limits.request_timeout` gets 503
+//! `overloaded`. Queries that need less than 128 KiB reserve nothing, and therefore wait for nobody: `limits.max_in_flight` bounds
+//! them, and a body that is written as it is sent counts as in flight until it is sent.
+//!
+//! The price: a large query that finds the budget exhausted begins no fetch, and one that waits for the vendor keeps its reservation.
 
 use std::sync::Arc;
 

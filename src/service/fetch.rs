@@ -295,7 +295,7 @@ fn outcomes(fetched: Fetched) -> Vec<(CellKey, Result<Cell, Arc<UpstreamError>>)
     cells.chain(failures).collect()
 }
 
-/// Waits for all flights at once, and says why what is still missing then is missing. SingleFlight that outlast the deadline are kept, so
+/// Waits for all fetches at once, and says why what is still missing then is missing. Those that outlast the deadline are kept, so
 /// that the next query finds their figures.
 async fn await_flights(
     flights: Vec<Fetch<Arc<UpstreamError>, Interest>>,

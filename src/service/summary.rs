@@ -45,12 +45,12 @@ impl Summary {
                     let expiry = expiries.of(cell, site, date_index, date);
                     // Where the clock was set back while it was fetched, nobody knows how long it is good.
                     let from_the_future = gathered_at < expiry.fetched_at;
-                    let expires = if from_the_future {
+                    let good_until = if from_the_future {
                         gathered_at
                     } else {
                         expiry.expires_at
                     };
-                    expires_at = Some(expires_at.map_or(expires, |first| first.min(expires)));
+                    expires_at = Some(expires_at.map_or(good_until, |first| first.min(good_until)));
                     let computed = expiry.as_of;
                     as_of = Some(as_of.map_or(computed, |oldest| oldest.min(computed)));
                     // The day may be final by now; figures that were fetched before are not.

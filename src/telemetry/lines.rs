@@ -1,4 +1,9 @@
 //! Log lines on their way out: gathered, so that a line costs its writer neither a system call nor the waking of another thread.
+//!
+//! The subscriber's JSON formatter goes by way of a serializer and a map, and the non-blocking appender wakes its thread for each
+//! line: together a third of a hit. `telemetry::json` writes the event's fields straight into a line, and `telemetry::lines`
+//! gathers lines for 10 ms, or 64 KiB, before its thread writes them; the thread is woken where there is enough, or where it had
+//! nothing to do. What a slow reader makes pile up beyond 16 MiB is dropped, and counted.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -1,4 +1,10 @@
 //! The vendor's client: from a rectangle of cells to few reports, and from their answers to cells.
+//!
+//! A site's dwell time may come in parts (regions), which are weighted by the entrances of the same parts; so a report of
+//! `dwell_time` for a site that is known to come in parts asks for `entrances` too, cached or not. Every answer teaches which sites
+//! these are, and one that shows a site's parts for the first time, without their weights, is not used: the site is asked for
+//! again. Sites in one part, which nearly all are, are never asked for a figure twice; asking for weights always cost 3 to 8 % of
+//! all figures (`--bench replay`).
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,4 +1,11 @@
 //! What the vendor's answers have taught about which entity and which name is which site, and how it is unlearned.
+//!
+//! A site's identity rests on learning where the last report of several sites did not prove by itself which rows are the site's.
+//! Once what was learned is a day old, the next report that has such a site asks for it alone and for the others without it, so
+//! that no figure is fetched twice; reports that meet it meanwhile wait for what it teaches. At most 64 sites of a customer begin a
+//! check in any minute, so that a chain of thousands does not stop for it. An answer for one site is certain: an entity that was
+//! known as another site's ends what was known of both. Sites that stay in doubt even after single answers are asked for alone for
+//! a day.
 
 mod customers;
 mod site;

@@ -1,4 +1,10 @@
 //! How large a report may be: what is configured, and what the vendor's refusals have taught.
+//!
+//! A report that failed for what may be its size, and all of whose parts were had, was too large: later ones stay below, at the
+//! most that was answered. One that holds a site which always fails says nothing of the size. There are three bounds, of figures,
+//! of sites and of days. Where a single site has too many days, days are taken to be what counts, and sites where a single day has
+//! too many; what was learned of figures is then forgotten, to be learned again if it is figures after all. A bound doubles after
+//! an hour; where that was in vain, after two, and so on up to a day.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

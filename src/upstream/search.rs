@@ -1,4 +1,16 @@
 //! The search for what can be had of a report that failed: what to ask for next, and what its failures and answers tell.
+//!
+//! A report of several sites or days that fails by 413, 5xx or time may have been too large, may hold a site that fails, or may
+//! have met a vendor that is down; so it is asked for in parts before its failure is believed, by sites and then days. 413 and time
+//! are split at once, 5xx after `max_attempts`. While nothing at all has been answered there are four parts, the site (or day) at
+//! each end and the halves of the rest, and if all fail, up to four single sites and days: if these fail too, everybody shares the
+//! error. So a vendor that fails everything costs at most eleven calls a report, retries among them, and up to three failing sites,
+//! wherever they are, leave the others served. After that the smallest part that failed is asked for in ever smaller pieces side by
+//! side (of 31 days: 16, 8, 4, 2 and 1), since a timeout takes long: one round finds the size that is answered. Once that is
+//! learned, all that is missing is asked for in reports of this size. A report makes 32 calls at most, which count as one for the
+//! circuit. What these did not suffice for fails, with the failure of the whole, and the next try begins with what was learned. The
+//! search goes on behind its callers' deadline, for six timeouts, so that "try again soon" is true. A truncated answer leaves no
+//! doubt: its search has no such bounds.
 
 use std::cmp::Reverse;
 use std::sync::Arc;

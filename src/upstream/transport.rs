@@ -1,4 +1,12 @@
 //! One HTTP call to the vendor: bounded in time, in decoded bytes and in informational heads.
+//!
+//! Our own HTTP client on hyper-util's pool: reqwest does not tell whether a connection was used before, nor whether a byte of the
+//! answer came. A connection notes both (`upstream::connection`), so that a pooled one that died between two calls costs no
+//! attempt: the call is made again, once, on a new connection. The call for new tokens always has a new one, since it must not
+//! arrive twice.
+//! Bodies are decoded here (`upstream::coding`), piece by piece and each coding within the bound of decoded bytes, so that a body
+//! that can't be decoded is not taken for a failed connection. Informational heads (1xx), which hyper hears without end, are
+//! counted. HTTP/1.1 alone: over HTTP/2 such heads pile up in memory, and a connection that dies takes all calls on it along.
 
 use std::error::Error;
 use std::io;

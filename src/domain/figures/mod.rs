@@ -1,4 +1,8 @@
 //! The figures of one cell, packed: about a byte for each small count.
+//!
+//! Counts at the width in bits of the day's largest, from the first figure to the last (most places are closed at night), with a
+//! presence map only where something is missing in between; anything that is not whole as 64-bit floats. Lossless. Counts are
+//! summed as they are packed, four or eight in a word at once (`figures::lanes`), since a year of 200 sites is 7 million of them.
 
 mod bundle;
 mod lanes;

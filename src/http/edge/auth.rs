@@ -1,4 +1,7 @@
-//! Who calls: from an API key to what its owner may see.
+//! Authentication: from an API key to what its owner may see.
+//!
+//! Keys are found by their digests, in a map: a SHA-256 tells nothing of its key, so that the time of a look-up may be seen, and
+//! more clients cost no more.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,8 @@
 //! The one middleware around every route: what would be many layers is done here once, as each costs a hit dearly.
+//!
+//! It takes care of the request id, the named host, admission, keys, rate limits, CORS, panics, the log line and the metrics, which
+//! share what they find out. Its ways in and out are plain functions; only what waits for the vendor is a future, and boxed. An error
+//! travels to it as a response extension, and is given its shape, its request id and its log line there, once.
 
 pub(super) mod auth;
 mod cors;

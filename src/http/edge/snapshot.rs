@@ -1,4 +1,8 @@
 //! What may change while the process runs.
+//!
+//! Clients, sites, limits and origins are one value behind an `ArcSwap`. A request reads one snapshot from its beginning to its
+//! end; what is remembered of queries and answers names the snapshot's generation, so nothing outlives it. A client is known by its
+//! name, and keeps what it has used of an unchanged rate limit.
 
 use std::sync::Arc;
 

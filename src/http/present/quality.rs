@@ -1,4 +1,6 @@
 //! Weighted preferences, as in `Accept` and `Accept-Encoding` (RFC 9110, section 12.4.2).
+//!
+//! Quality values are one small parser; the crates that do it are young or do half of it.
 
 use http::header::{AsHeaderName, HeaderMap};
 

@@ -1,4 +1,8 @@
 //! The short way of `GET /v1/traffic`, which every dashboard calls all day: past the router, to the same middleware and handler.
+//!
+//! `http::Routes` hands `GET /v1/traffic` to the middleware and its handler without the router: finding the route, and the boxes in
+//! which the router hands requests on, are a large part of what is left of a hit. `HEAD` and every other request go through the
+//! router, to the same middleware and the same handler.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -1,4 +1,7 @@
 //! Rendered answers, so that a repeated question costs a look-up and a write.
+//!
+//! Rendered answers are in `quick_cache`, cells in moka. A look-up there costs a fraction of moka's, and rendered answers need no TTL
+//! of the map's: each knows how long it is good. Cells need moka's exact least-recently-used order and its TTL.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};

@@ -1,4 +1,8 @@
 //! The body of an answer that is written as it is sent.
+//!
+//! A peer of HTTP/2 that opens no window blocks its stream and not its socket, so that no deadline of the connection goes off, and
+//! nothing polls the body. A body that has not been asked for a piece for 30 s lets go of its table and its room; whoever asks
+//! later gets an error. On any connection, 64 KiB in 30 s are enough to go on.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

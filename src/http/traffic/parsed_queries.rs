@@ -1,4 +1,8 @@
 //! What the texts of traffic requests mean, remembered: dashboards ask the same to the letter, again and again.
+//!
+//! What a text means is remembered: the query string, `Accept`, `Accept-Encoding` and the client together mean one question and one
+//! way to answer it, until the end of the day where it names its dates in words. It is read again once the settings are replaced.
+//! Only well-formed questions are remembered, in 8 MiB at most.
 
 use std::fmt;
 use std::sync::Arc;

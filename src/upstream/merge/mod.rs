@@ -4,6 +4,24 @@
 //! combines; metrics that come in rows of their own; hours that the clock shows twice; and copies of a row, which count once. What
 //! was seen of a bucket is therefore seen for a metric and a part. What came of it does not hang on the order of the rows, with one
 //! exception: in an hour that comes twice, the first row is the first hour, where all rows came in order of time.
+//!
+//! Rows are kept, packed in a fraction of their text, until all of a site's are there: only all of them together tell these reasons
+//! apart.
+//!
+//! Rows are of one part if entity, filter and regions (as a set) are the same; a name tells parts apart only where there is no
+//! entity. Of rows that lack a key the figures decide: rows that say the same as those of another part are copies, others are a
+//! part. Rows with the same keys are copies, unless nearly all buckets come twice with different figures.
+//! Of copies with different figures one is taken whole, the larger by entrances and then by the other metrics, which no order of
+//! rows changes; a row that contradicts it counts for nothing.
+//!
+//! In a repeated hour, as many rows are copies as in the other buckets; the order of two rows is believed where all rows of the part
+//! came in order of time. Every bucket with a repeated minute has two occurrences, also one that is repeated in part (Lord Howe, by
+//! the hour). The two are never shown apart. Both have the mean of their dwell times, so that entrances of another report, in another
+//! order, weigh them rightly; dwell times of a day with a repeated hour are therefore asked for with entrances, like those of sites
+//! in parts. Levels weigh in a mean as long as they last; where a bucket is repeated in part and its rows are out of order, only the
+//! peak is kept. Figures of an hour that the clock skips are ignored.
+//!
+//! The merge warns of what stays in doubt, with site and date, and counts it in `pitaya_upstream_doubts_total`.
 
 mod doubt;
 mod fold;

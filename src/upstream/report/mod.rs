@@ -1,4 +1,11 @@
 //! One report: its attempts, and everything that stands between a report and the vendor.
+//!
+//! Attempts come with full jitter (backon), within a budget of a fifth of the calls and two a second (tower's `TpsBudget`), inside
+//! the callers' deadline. A `Retry-After` is waited for by every report, but only where at least as much time is left for the call
+//! as the wait takes: whoever has less is told at once that the vendor throttles, or served what is stale. The circuit is our own
+//! 120 lines, because its state is a gauge and a readiness check. It counts reports whose calls say that the vendor is *down*:
+//! failed connections, timeouts, 5xx. Answers that can't be trusted or decoded, 4xx and 429 do not open it: they are told as what
+//! they are.
 
 mod attempt;
 mod failure;

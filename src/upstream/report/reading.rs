@@ -1,4 +1,11 @@
 //! The answer to a report, read while it arrives.
+//!
+//! What is held of a long answer is a window of some hundred KiB, and its figures; parts of 256 KiB are read off the async threads,
+//! each while the next is gathered. There is no scanner for the ends of rows, which would read everything twice: serde reads a row
+//! wherever one begins, and where the text ends first, tries again once there is more, twice as much each time. A row has no effect
+//! before its closing brace, and nothing is judged by text that more text may change, so the pieces make no difference (a property
+//! test). Nothing is believed before the envelope has closed. A fault ends the transfer, so a long answer with a fault in its first
+//! part is not heard to its end.
 
 use std::sync::Arc;
 

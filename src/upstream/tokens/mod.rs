@@ -15,6 +15,13 @@
 //! comes while it runs takes its token, or gives up at its own deadline. A renewal asks, writes the tokens down, and only then lets anybody have them. Tokens that could
 //! not be written down are used nevertheless; `State::unstored` holds them until they are on disk, tried again and again and once more
 //! at the end of the process.
+//!
+//! Lifetimes are relative (`exp − iat`, else against the answer's `Date`), so that a clock that is minutes off does no harm. A
+//! renewal is detached from its caller, asks once for everybody, and writes the refresh token down before the ID token is used; on
+//! a shared token store it holds a file lock and takes over what another process has written. A 401 may concern one site alone, so
+//! a refusal is judged by whether the renewal has helped the call that was refused: where it has not, renewals for refusals pause
+//! ever longer, up to a minute, whatever other calls succeed meanwhile. What cannot be had: between the vendor's answer and the
+//! disk there is a moment in which a killed process loses a token that the vendor has already rotated.
 
 mod answer;
 mod endpoint;

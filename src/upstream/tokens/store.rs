@@ -1,4 +1,11 @@
 //! The file that keeps the newest tokens, so that a restart does not come with a refresh token that is dead.
+//!
+//! The newest tokens go to a file beside the store, which is then synced and renamed over it; the next start reads both, and takes
+//! the newer one that is whole. So a kill loses nothing that has reached us. A token that the vendor has rotated and that is still
+//! on its way can be saved by nobody but the vendor. Whether the store can be written is tried before anything starts, with a file
+//! of another name (`upstream::tokens::probe`), since a running process may be using the store. Where it fails later, the tokens
+//! are used nevertheless, since the old ones may be dead; they are written as soon as that can be done, and once more at the end.
+//! `upstream::tokens` lists the states.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};

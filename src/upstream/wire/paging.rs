@@ -1,4 +1,8 @@
 //! Whether the envelope says that there is more: by paging keys, or by a count of all rows.
+//!
+//! Pitaya never asks for pages. A key such as `next…`, `has_more`, `page…` or `cursor` at any level of the envelope, or in its
+//! `metadata`, means a truncated answer unless it says that there is no more (`null`, `false`, empty, one page of one); a lone
+//! `page: 1` is not enough. So does a numeric `total_count` above the number of rows.
 
 use std::borrow::Cow;
 
