@@ -4,17 +4,17 @@
 //! `sites` → `day` (what happens) → `truth` (in buckets) → `rows` (as the quirks have them) → `report` (on the wire) is the way of
 //! a figure; `server` takes calls, `tokens` guards them, `board` and `answer` spoil them, `ledger` counts them.
 
+mod active_faults;
 mod answer;
-mod board;
 mod control;
 mod day;
 mod example;
 mod fault;
 mod fault_text;
 mod fault_words;
-mod gate;
 mod hash;
 mod ledger;
+mod pause;
 mod quirks;
 mod report;
 mod request;
@@ -33,8 +33,8 @@ mod tests;
 pub use example::EXAMPLE_ANSWER;
 pub use fault::{Endpoint, Fault, FaultKind, MARKER, Rate, RetryAfter, RowFault, Size};
 pub use fault_text::{Faults, InvalidFaults};
-pub use gate::Hold;
 pub use ledger::{Counts, ReportCall};
+pub use pause::Hold;
 pub use quirks::{
     ComputedAt, EmptyBuckets, FigureSource, FutureBuckets, Mapping, Quirks, RepeatedHour, Respelt,
     RowOrder,

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::board::Board;
-use super::gate::Gate;
+use super::active_faults::ActiveFaults;
 use super::hash::hash;
 use super::ledger::Ledger;
+use super::pause::Pause;
 use super::quirks::Quirks;
 use super::settings::Settings;
 use super::tokens::TokenBook;
@@ -20,10 +20,10 @@ pub(super) struct World {
     quirks: RwLock<Quirks>,
     revisions: RwLock<Vec<Revision>>,
     tokens: Mutex<TokenBook>,
-    faults: Mutex<Board>,
+    faults: Mutex<ActiveFaults>,
     pub(super) ledger: Ledger,
-    pub(super) reports_gate: Gate,
-    pub(super) tokens_gate: Gate,
+    pub(super) reports_gate: Pause,
+    pub(super) tokens_gate: Pause,
 }
 
 impl World {
@@ -32,7 +32,7 @@ impl World {
         let now = clock.now();
         let started = now.as_microsecond().unsigned_abs();
         let seed = hash(&[started, u64::from(port), u64::from(std::process::id())]);
-        let mut board = Board::default();
+        let mut board = ActiveFaults::default();
         for fault in &settings.faults {
             board.add(*fault);
         }
@@ -43,8 +43,8 @@ impl World {
             tokens: Mutex::new(TokenBook::new(settings.tokens.clone(), seed, now)),
             faults: Mutex::new(board),
             ledger: Ledger::new(),
-            reports_gate: Gate::default(),
-            tokens_gate: Gate::default(),
+            reports_gate: Pause::default(),
+            tokens_gate: Pause::default(),
             settings: Arc::new(settings),
         }
     }
@@ -87,7 +87,7 @@ impl World {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn faults(&self) -> MutexGuard<'_, Board> {
+    pub(super) fn faults(&self) -> MutexGuard<'_, ActiveFaults> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

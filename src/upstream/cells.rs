@@ -4,7 +4,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::{SignedDuration, Timestamp};
 
 use super::merge::SiteFigures;
-use super::wire::{Identity, Layout, Values};
+use super::wire::{Identity, ReportShape, Values};
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::figures::Figures;
 use crate::domain::metric::VendorMetric;
@@ -40,7 +40,7 @@ impl Times {
 
 /// The cells of `site`, to which `identities` (and nobody else) belong: one for each metric and date asked for.
 pub(super) fn of_site<'a>(
-    layout: &'a Layout,
+    layout: &'a ReportShape,
     site: SiteId,
     identities: &[&Identity],
     times: Times,
@@ -78,7 +78,7 @@ pub(super) fn of_site<'a>(
 
 /// One day of one site.
 struct Day<'a> {
-    layout: &'a Layout,
+    layout: &'a ReportShape,
     site: SiteId,
     date: Date,
     index: usize,
@@ -146,7 +146,7 @@ mod tests {
 
     fn cells(zone: Option<&str>, day: Date, now: &str, rows: &[(&str, u32)]) -> Vec<Option<f64>> {
         let site = SiteId::new(750).unwrap();
-        let layout = Arc::new(Layout::new(
+        let layout = Arc::new(ReportShape::new(
             &ReportRequest {
                 customer: CustomerId::new(1).unwrap(),
                 sites: vec![site],

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::cells::{self, Times};
 use super::learned::Known;
 use super::resolve::{self, Verdict};
-use super::wire::{Layout, Reader};
+use super::wire::{Reader, ReportShape};
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::directory::SiteDirectory;
 
@@ -23,7 +23,7 @@ pub fn trusted_cells<'a>(
     directory: &SiteDirectory,
     fetched_at: Timestamp,
 ) -> Option<Vec<(CellKey, Cell)>> {
-    let layout = Arc::new(Layout::new(request, directory));
+    let layout = Arc::new(ReportShape::new(request, directory));
     let mut reader = Reader::new(Arc::clone(&layout));
     for piece in pieces {
         reader.push(piece).ok()?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::site::SiteId;
 use crate::upstream::telemetry;
-use crate::upstream::wire::Layout;
+use crate::upstream::wire::ReportShape;
 
 /// Something in a site's rows that can be read in two ways, which give different figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +65,7 @@ impl Doubts {
     }
 
     /// Tells operators, in the log and in a metric.
-    pub(super) fn tell(&self, layout: &Layout, site: SiteId) {
+    pub(super) fn tell(&self, layout: &ReportShape, site: SiteId) {
         for (doubt, (first, figures)) in &self.0 {
             let date = layout.date(first / layout.slots());
             tracing::warn!(%site, %date, figures, "{}", doubt.what());

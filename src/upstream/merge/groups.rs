@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::differ;
 use super::doubt::{Doubt, Doubts};
-use crate::upstream::wire::{ClockChange, Identity, Layout, Part, Values};
+use crate::upstream::wire::{ClockChange, Identity, Part, ReportShape, Values};
 
 /// Parts of one site that are compared by their figures; no honest site has nearly as many.
 const MOST_COMPARED: usize = 64;
@@ -14,7 +14,7 @@ const ENOUGH: u32 = 3;
 /// A row of a site.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
-    /// Which bucket: see [`Layout::slots`].
+    /// Which bucket: see [`ReportShape::slots`].
     pub(super) place: usize,
     /// Of which group it is.
     pub(super) group: usize,
@@ -70,7 +70,7 @@ struct Evidence {
 impl<'a> Groups<'a> {
     /// The groups of the rows of `identities`, and these rows, by place and group.
     pub(super) fn of(
-        layout: &Layout,
+        layout: &ReportShape,
         changes: &[&ClockChange],
         identities: &[&'a Identity],
         doubts: &mut Doubts,

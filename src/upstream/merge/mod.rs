@@ -30,7 +30,7 @@ mod hours;
 
 use self::doubt::{Doubt, Doubts};
 use self::groups::{Group, Groups, Seen};
-use super::wire::{ClockChange, Identity, Layout, NO_VALUES, Values};
+use super::wire::{ClockChange, Identity, NO_VALUES, ReportShape, Values};
 use crate::domain::metric::VendorMetric;
 use crate::domain::site::SiteId;
 
@@ -47,7 +47,7 @@ pub(super) struct SiteFigures {
 
 impl SiteFigures {
     /// What the rows of `identities`, who are all of `site` and nobody else, come to. Warns of what they leave in doubt.
-    pub(super) fn of(layout: &Layout, site: SiteId, identities: &[&Identity]) -> Self {
+    pub(super) fn of(layout: &ReportShape, site: SiteId, identities: &[&Identity]) -> Self {
         if let Some(figures) = Self::of_one_part(layout, site, identities) {
             return figures;
         }
@@ -63,7 +63,7 @@ impl SiteFigures {
     }
 
     /// Where there is but one part, and none of its figures twice, each figure is what its row says.
-    fn of_one_part(layout: &Layout, site: SiteId, identities: &[&Identity]) -> Option<Self> {
+    fn of_one_part(layout: &ReportShape, site: SiteId, identities: &[&Identity]) -> Option<Self> {
         let mut parts = identities.iter().flat_map(|identity| &identity.parts);
         let changes = changes(layout, site);
         let mut figures = Self::empty(layout);
@@ -96,7 +96,7 @@ impl SiteFigures {
     }
 
     fn of_parts(
-        layout: &Layout,
+        layout: &ReportShape,
         site: SiteId,
         identities: &[&Identity],
         doubts: &mut Doubts,
@@ -126,21 +126,21 @@ impl SiteFigures {
         figures
     }
 
-    fn empty(layout: &Layout) -> Self {
+    fn empty(layout: &ReportShape) -> Self {
         let dates = layout.request().dates.len();
         Self {
             days: std::iter::repeat_with(|| None).take(dates).collect(),
         }
     }
 
-    fn day_at(&mut self, layout: &Layout, change: &ClockChange, date: usize) -> &mut [Values] {
+    fn day_at(&mut self, layout: &ReportShape, change: &ClockChange, date: usize) -> &mut [Values] {
         self.days[date]
             .get_or_insert_with(|| vec![NO_VALUES; layout.slots() + change.repeated.len()].into())
     }
 }
 
 /// What the clock of `site` does on each date.
-fn changes(layout: &Layout, site: SiteId) -> Vec<&ClockChange> {
+fn changes(layout: &ReportShape, site: SiteId) -> Vec<&ClockChange> {
     let dates = 0..layout.request().dates.len();
     dates.map(|date| layout.change(site, date)).collect()
 }

@@ -45,7 +45,7 @@ impl Report {
     /// By slot the figures that `rows` (fields without their time, each with its hour) come to, and what they leave in doubt.
     fn read(self, rows: &[(u8, String)]) -> (Vec<[Option<f64>; METRICS.len()]>, Vec<Doubt>) {
         let site = SiteId::new(750).unwrap();
-        let layout = Arc::new(Layout::new(
+        let layout = Arc::new(ReportShape::new(
             &ReportRequest {
                 customer: CustomerId::new(1).unwrap(),
                 sites: vec![site],

@@ -18,7 +18,7 @@ use crate::upstream::telemetry;
 use crate::upstream::throttle;
 use crate::upstream::tokens::Token;
 use crate::upstream::transport::Reply;
-use crate::upstream::wire::{Answer, Fault, Layout};
+use crate::upstream::wire::{Answer, Fault, ReportShape};
 
 /// The wait after a 429 that does not say how long.
 const DEFAULT_THROTTLE: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ impl Reporter {
         &self,
         job: &Job,
         cost: &Cost,
-        layout: &Arc<Layout>,
+        layout: &Arc<ReportShape>,
         body: &Bytes,
     ) -> Result<Report, Stop> {
         let is_open = |retry_after| Stop::NotAsked(UpstreamError::CircuitOpen { retry_after });
@@ -110,7 +110,7 @@ impl Reporter {
     /// What the vendor answers to `body`; fails where the whole of it could not be had.
     async fn call(
         &self,
-        layout: &Arc<Layout>,
+        layout: &Arc<ReportShape>,
         body: &Bytes,
         token: &Token,
     ) -> Result<Answered, UpstreamError> {
@@ -150,7 +150,7 @@ impl Reporter {
     fn judge(
         &self,
         answered: Answered,
-        layout: &Arc<Layout>,
+        layout: &Arc<ReportShape>,
         fetched_at: jiff::Timestamp,
     ) -> Result<Report, Stop> {
         match answered {

@@ -35,7 +35,7 @@ use super::telemetry;
 use super::throttle::Throttle;
 use super::tokens::Tokens;
 use super::transport::Transport;
-use super::wire::{self, Answer, Layout};
+use super::wire::{self, Answer, ReportShape};
 use crate::clock::Clock;
 use crate::domain::cell::ReportRequest;
 use crate::domain::directory::SiteDirectory;
@@ -103,7 +103,7 @@ pub struct Turn {
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) answer: Answer,
-    pub(super) layout: Arc<Layout>,
+    pub(super) layout: Arc<ReportShape>,
     pub(super) times: Times,
 }
 
@@ -292,7 +292,7 @@ impl Reporter {
 
     /// Whether the clock of any of these sites shows something twice on any of these days.
     pub(in crate::upstream) fn has_repeated_hours(&self, request: &ReportRequest) -> bool {
-        Layout::new(request, &self.directory).has_repeated_slots()
+        ReportShape::new(request, &self.directory).has_repeated_slots()
     }
 
     /// The answer to `request`, after as many attempts as it takes and may take.
@@ -303,7 +303,7 @@ impl Reporter {
         request: &ReportRequest,
         attempts: Attempts,
     ) -> Result<Report, Failure> {
-        let layout = Arc::new(Layout::new(request, &self.directory));
+        let layout = Arc::new(ReportShape::new(request, &self.directory));
         let body: Bytes = wire::body(request)
             .map_err(|_| UpstreamError::Internal("no report request".to_owned()))
             .map_err(Failure::general)?

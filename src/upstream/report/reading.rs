@@ -13,7 +13,7 @@ use crate::cores;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::telemetry;
 use crate::upstream::transport::Body;
-use crate::upstream::wire::{self, Answer, Fault, Layout, Reader};
+use crate::upstream::wire::{self, Answer, Fault, Reader, ReportShape};
 
 /// Longer answers are read off the async threads, this much at a time: while one part is read, the next is gathered.
 const PART: usize = 256 * 1024;
@@ -27,7 +27,7 @@ pub(super) enum Unread {
 }
 
 /// Reads `body`. A fault ends the transfer at once, and a transfer that fails ends the reading.
-pub(super) async fn read(mut body: Body, layout: &Arc<Layout>) -> Result<Answer, Unread> {
+pub(super) async fn read(mut body: Body, layout: &Arc<ReportShape>) -> Result<Answer, Unread> {
     let result = in_parts(&mut body, layout).await;
     if !matches!(result, Err(Unread::Transfer(_))) {
         telemetry::response_bytes(body.received());
@@ -35,7 +35,7 @@ pub(super) async fn read(mut body: Body, layout: &Arc<Layout>) -> Result<Answer,
     result
 }
 
-async fn in_parts(body: &mut Body, layout: &Arc<Layout>) -> Result<Answer, Unread> {
+async fn in_parts(body: &mut Body, layout: &Arc<ReportShape>) -> Result<Answer, Unread> {
     let mut part = next(body, Vec::new()).await?;
     if part.len() < PART {
         return wire::parse(&part, layout).map_err(Unread::Fault);

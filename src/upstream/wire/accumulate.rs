@@ -6,8 +6,8 @@ use foldhash::{HashMap, HashMapExt};
 use jiff::civil::Date;
 
 use super::fault::Fault;
-use super::layout::Layout;
 use super::part::Part;
+use super::report_shape::ReportShape;
 use super::row::Row;
 use super::{mapping, meaning};
 use crate::domain::metric::VendorMetric;
@@ -46,7 +46,7 @@ struct Spelling {
 
 /// Gathers rows, and sees to it that their memory stays in proportion to the answer's length.
 pub(super) struct Accumulator {
-    layout: Arc<Layout>,
+    layout: Arc<ReportShape>,
     identities: Vec<Identity>,
     spellings: Vec<Spelling>,
     by_key: HashMap<Arc<[u8]>, usize>,
@@ -61,7 +61,7 @@ pub(super) struct Accumulator {
 
 impl Accumulator {
     /// An accumulator for an answer of which nothing has come.
-    pub(super) fn new(layout: Arc<Layout>) -> Self {
+    pub(super) fn new(layout: Arc<ReportShape>) -> Self {
         Self {
             layout,
             identities: Vec::new(),
@@ -83,7 +83,7 @@ impl Accumulator {
     }
 
     /// The layout of the report that is read.
-    pub(super) fn layout(&self) -> &Layout {
+    pub(super) fn layout(&self) -> &ReportShape {
         &self.layout
     }
 

@@ -7,11 +7,11 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::fault::Fault;
+use super::input_buffer::{Bound, InputBuffer, Stop};
 use super::mapping::Mapping;
 use super::paging::Paging;
 use super::row::Rows;
 use super::value::{Name, Reason};
-use super::window::{Bound, Stop, Window};
 
 /// Of the values beside the rows, only the mapping of sites is expected to be long.
 const MAX_VALUE: Bound = Bound {
@@ -21,7 +21,7 @@ const MAX_VALUE: Bound = Bound {
 
 /// What the envelope says beside the rows.
 #[derive(Debug, Default)]
-pub(super) struct Said {
+pub(super) struct EnvelopeFacts {
     pub(super) truncated: bool,
     pub(super) paging: Paging,
     pub(super) mapping: Mapping,
@@ -39,7 +39,7 @@ pub(super) struct Envelope {
     levels: [Level; 3],
     /// The name of the field that is read, where it may say something of other pages.
     name: String,
-    said: Said,
+    said: EnvelopeFacts,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,12 +91,12 @@ impl Envelope {
             depth: Depth::Root,
             levels: Default::default(),
             name: String::new(),
-            said: Said::default(),
+            said: EnvelopeFacts::default(),
         }
     }
 
     /// Reads what is in `window` as far as it goes, its rows into `rows`.
-    pub(super) fn read(&mut self, window: &mut Window, rows: &mut Rows) -> Result<(), Fault> {
+    pub(super) fn read(&mut self, window: &mut InputBuffer, rows: &mut Rows) -> Result<(), Fault> {
         loop {
             match self.step(window, rows) {
                 Ok(()) => {}
@@ -107,11 +107,11 @@ impl Envelope {
     }
 
     /// What the envelope said, once the answer has come to its end.
-    pub(super) fn finish(self) -> Option<Said> {
+    pub(super) fn finish(self) -> Option<EnvelopeFacts> {
         matches!(self.next, Next::Nothing).then_some(self.said)
     }
 
-    fn step(&mut self, window: &mut Window, rows: &mut Rows) -> Result<(), Stop> {
+    fn step(&mut self, window: &mut InputBuffer, rows: &mut Rows) -> Result<(), Stop> {
         if matches!(self.next, Next::Root) {
             window.skip_byte_order_mark();
         }
@@ -147,7 +147,7 @@ impl Envelope {
         &mut self.levels[self.depth as usize]
     }
 
-    fn field(&mut self, window: &mut Window) -> Result<Field, Stop> {
+    fn field(&mut self, window: &mut InputBuffer) -> Result<Field, Stop> {
         let Name(name) = value(window)?;
         Ok(match (self.depth, &*name) {
             (_, "success") => Field::Success,
@@ -167,7 +167,7 @@ impl Envelope {
     }
 
     /// Opens the next level, or the rows.
-    fn inner(&mut self, byte: u8, window: &mut Window) -> Result<Next, Stop> {
+    fn inner(&mut self, byte: u8, window: &mut InputBuffer) -> Result<Next, Stop> {
         if self.level().inner {
             return Err(malformed("the envelope has a part twice"));
         }
@@ -189,7 +189,7 @@ impl Envelope {
         Ok(next)
     }
 
-    fn value(&mut self, field: Field, window: &mut Window, rows: &Rows) -> Result<Next, Stop> {
+    fn value(&mut self, field: Field, window: &mut InputBuffer, rows: &Rows) -> Result<Next, Stop> {
         match field {
             Field::Success => {
                 if raw(window)? != "true" {
@@ -244,11 +244,11 @@ impl Envelope {
     }
 }
 
-fn value<'de, T: Deserialize<'de>>(window: &'de mut Window) -> Result<T, Stop> {
+fn value<'de, T: Deserialize<'de>>(window: &'de mut InputBuffer) -> Result<T, Stop> {
     window.value(MAX_VALUE, PhantomData, &Reason::default())
 }
 
-fn raw(window: &mut Window) -> Result<&str, Stop> {
+fn raw(window: &mut InputBuffer) -> Result<&str, Stop> {
     value::<&RawValue>(window).map(RawValue::get)
 }
 
@@ -257,7 +257,7 @@ fn malformed(what: &'static str) -> Stop {
 }
 
 /// Refuses what is not an object or a list where there must be one.
-fn other_type(byte: u8, window: &Window) -> Stop {
+fn other_type(byte: u8, window: &InputBuffer) -> Stop {
     window.refuse(match byte {
         b'"' | b'[' | b'{' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
             "a value of another type than reports have"

@@ -3,29 +3,29 @@
 mod accumulate;
 mod envelope;
 mod fault;
-mod layout;
+mod input_buffer;
 mod mapping;
 mod meaning;
 mod paging;
 mod part;
+mod report_shape;
 mod request;
 mod row;
 mod time;
 mod value;
-mod window;
 
 pub(super) use accumulate::Identity;
 pub(super) use fault::Fault;
-pub(super) use layout::{ClockChange, Layout};
 pub(super) use mapping::Mapping;
 pub(super) use part::{NO_VALUES, Part, Values};
+pub(super) use report_shape::{ClockChange, ReportShape};
 pub(super) use request::body;
 
 use std::sync::Arc;
 
 use envelope::Envelope;
+use input_buffer::InputBuffer;
 use row::Rows;
-use window::Window;
 
 /// How much text is looked at in one go: what a core's caches hold.
 const WINDOW: usize = 64 * 1024;
@@ -46,16 +46,16 @@ pub(super) struct Answer {
 
 /// Reads an answer while it arrives, in one pass that keeps no row: what it holds is the figures and a small window of the text.
 pub(super) struct Reader {
-    window: Window,
+    window: InputBuffer,
     envelope: Envelope,
     rows: Rows,
 }
 
 impl Reader {
     /// A reader of the answer to the report that `layout` describes.
-    pub(super) fn new(layout: Arc<Layout>) -> Self {
+    pub(super) fn new(layout: Arc<ReportShape>) -> Self {
         Self {
-            window: Window::default(),
+            window: InputBuffer::default(),
             envelope: Envelope::new(),
             rows: Rows::new(layout),
         }
@@ -99,7 +99,7 @@ impl Reader {
 }
 
 /// Reads `body` as the whole answer to the report that `layout` describes.
-pub(super) fn parse(body: &[u8], layout: &Arc<Layout>) -> Result<Answer, Fault> {
+pub(super) fn parse(body: &[u8], layout: &Arc<ReportShape>) -> Result<Answer, Fault> {
     let mut reader = Reader::new(Arc::clone(layout));
     reader.push(body)?;
     reader.finish()

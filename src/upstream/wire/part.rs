@@ -42,7 +42,7 @@ impl Part {
         2 * (size_of::<u32>() + present(values).count() * size_of::<f64>())
     }
 
-    /// Adds a row at `place` (see [`super::Layout::place`]).
+    /// Adds a row at `place` (see [`super::ReportShape::place`]).
     pub(super) fn push(&mut self, place: usize, values: &Values) -> Result<(), Fault> {
         let mask = present(values).fold(0, |mask, (metric, _)| mask | 1 << metric);
         let head = u32::try_from(place << METRICS | mask).map_err(|_| Fault::TooLarge)?;

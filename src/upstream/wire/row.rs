@@ -11,11 +11,11 @@ use serde_json::value::RawValue;
 
 use super::accumulate::{Accumulator, Identity};
 use super::fault::Fault;
-use super::layout::Layout;
+use super::input_buffer::{Bound, InputBuffer, Stop};
 use super::part::{NO_VALUES, Values};
+use super::report_shape::ReportShape;
 use super::time;
 use super::value::{Name, Number, Reason, Text, entity, fail, site_name};
-use super::window::{Bound, Stop, Window};
 use crate::domain::dates::parse_date_bytes;
 use crate::domain::metric::VendorMetric;
 
@@ -45,7 +45,7 @@ pub(super) struct Rows {
 
 impl Rows {
     /// No row of the report that `layout` describes.
-    pub(super) fn new(layout: Arc<Layout>) -> Self {
+    pub(super) fn new(layout: Arc<ReportShape>) -> Self {
         Self {
             figures: Accumulator::new(layout),
             last_date: (*b"0000-00-00", None),
@@ -59,12 +59,12 @@ impl Rows {
     }
 
     /// The layout of the report that is read.
-    pub(super) fn layout(&self) -> &Layout {
+    pub(super) fn layout(&self) -> &ReportShape {
         self.figures.layout()
     }
 
     /// Reads the row that begins in `window`.
-    pub(super) fn read(&mut self, window: &mut Window) -> Result<(), Stop> {
+    pub(super) fn read(&mut self, window: &mut InputBuffer) -> Result<(), Stop> {
         let (reason, before) = (Reason::default(), window.offset());
         let row = OneRow {
             into: &mut self.figures,
@@ -82,7 +82,7 @@ impl Rows {
     }
 
     /// Tells operators whose figure is too large: the row that begins in `window`.
-    fn tell_whose(&self, window: &mut Window) {
+    fn tell_whose(&self, window: &mut InputBuffer) {
         let row = window.value(MAX_ROW, PhantomData::<Whose<'_>>, &Reason::default());
         let name = row.ok().and_then(|row| row.site_name.and_then(site_name));
         let site = match *self.layout().request().sites.as_slice() {

@@ -27,9 +27,9 @@ const EXAMPLE: &str = r#"{"data":{"Config":{},"InsightResponse":{"cached_data_ra
 {"entity_id":"36655","entrances":29,"filter_id":"450e633b0b76a889eb487f6dfcd575cc","region_names":["Tyler"],"site_name":"Tyler","time":"2026-02-19 16:45:00"}
 ],"is_data_truncated":false,"metadata":{},"site_mapping":{},"status":"success","total_count":{}}},"success":true}"#;
 
-fn layout_of(metrics: &[VendorMetric], zone: Option<&str>, dates: DateRange) -> Arc<Layout> {
+fn layout_of(metrics: &[VendorMetric], zone: Option<&str>, dates: DateRange) -> Arc<ReportShape> {
     let zone = zone.map(|name| TimeZone::get(name).unwrap());
-    Arc::new(Layout::new(
+    Arc::new(ReportShape::new(
         &ReportRequest {
             customer: CustomerId::new(1).unwrap(),
             sites: vec![SiteId::new(750).unwrap()],
@@ -41,7 +41,7 @@ fn layout_of(metrics: &[VendorMetric], zone: Option<&str>, dates: DateRange) -> 
     ))
 }
 
-fn layout(metrics: &[VendorMetric]) -> Arc<Layout> {
+fn layout(metrics: &[VendorMetric]) -> Arc<ReportShape> {
     let dates = DateRange::new(date(2026, 2, 18), date(2026, 2, 19)).unwrap();
     layout_of(metrics, None, dates)
 }
@@ -52,7 +52,7 @@ fn answer(rows: &str) -> String {
     )
 }
 
-fn figure(answer: &Answer, layout: &Layout, metric: VendorMetric, slot: usize) -> Option<f64> {
+fn figure(answer: &Answer, layout: &ReportShape, metric: VendorMetric, slot: usize) -> Option<f64> {
     let identities: Vec<_> = answer.identities.iter().collect();
     let figures = SiteFigures::of(layout, SiteId::new(750).unwrap(), &identities);
     let figure = figures.day(0)?[slot][metric as usize];

@@ -11,7 +11,7 @@ use super::*;
 fn in_pieces(
     body: &[u8],
     lengths: impl IntoIterator<Item = usize, IntoIter: Clone>,
-    layout: &Arc<Layout>,
+    layout: &Arc<ReportShape>,
 ) -> Result<Answer, Fault> {
     let mut lengths = lengths.into_iter().cycle();
     let (mut reader, mut rest) = (Reader::new(Arc::clone(layout)), body);

@@ -31,7 +31,7 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 ///
 /// What is made of a body does not depend on where it was cut into pieces: nothing is judged by text that more text may change.
 #[derive(Default)]
-pub(super) struct Window {
+pub(super) struct InputBuffer {
     text: String,
     /// How much of `text` was read.
     read: usize,
@@ -45,7 +45,7 @@ pub(super) struct Window {
     ended: bool,
 }
 
-impl Window {
+impl InputBuffer {
     /// Adds bytes that arrived; where they are not UTF-8, only those before, and `false`.
     pub(super) fn push(&mut self, mut bytes: &[u8]) -> bool {
         self.text.drain(..self.read);

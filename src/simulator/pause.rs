@@ -6,9 +6,9 @@ use tokio::sync::watch;
 
 /// Open, unless somebody holds it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Gate(Arc<watch::Sender<usize>>);
+pub(super) struct Pause(Arc<watch::Sender<usize>>);
 
-impl Gate {
+impl Pause {
     /// Closes the gate until what is returned is dropped.
     pub(super) fn hold(&self) -> Hold {
         self.0.send_modify(|holds| *holds += 1);
@@ -25,7 +25,7 @@ impl Gate {
 /// Keeps answers back until it is dropped or released.
 #[derive(Debug)]
 #[must_use = "answers are held only as long as this lives"]
-pub struct Hold(Gate);
+pub struct Hold(Pause);
 
 impl Hold {
     /// Lets the answers go.

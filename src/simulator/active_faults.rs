@@ -6,12 +6,12 @@ use crate::domain::cell::ReportRequest;
 
 /// The faults that are switched on.
 #[derive(Debug, Default)]
-pub(super) struct Board {
+pub(super) struct ActiveFaults {
     faults: Vec<Fault>,
     calls: u64,
 }
 
-impl Board {
+impl ActiveFaults {
     /// Switches a fault on, after those that are on already.
     pub(super) fn add(&mut self, fault: Fault) {
         if fault.times != Some(0) {

@@ -13,7 +13,7 @@ use crate::domain::zone::DayShape;
 
 /// The days and slots of one report.
 #[derive(Clone, Debug)]
-pub(in crate::upstream) struct Layout {
+pub(in crate::upstream) struct ReportShape {
     request: ReportRequest,
     slots: usize,
     zones: Vec<Zone>,
@@ -48,7 +48,7 @@ static NO_CHANGE: ClockChange = ClockChange {
     back_to: 0,
 };
 
-impl Layout {
+impl ReportShape {
     /// The layout of `request`, whose sites are in the zones that `directory` says.
     pub(in crate::upstream) fn new(request: &ReportRequest, directory: &SiteDirectory) -> Self {
         let mut zones: Vec<Zone> = Vec::new();
