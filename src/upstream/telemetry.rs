@@ -108,6 +108,8 @@ pub(super) enum Doubt {
     RepeatedHour,
     /// Rows have figures of an hour that the clock has skipped.
     SkippedHour,
+    /// A part that was entered has no dwell time, and another part has one.
+    PartialDwellTime,
 }
 
 /// Counts a doubt.
@@ -121,6 +123,7 @@ pub(super) fn doubt(doubt: Doubt) {
         Doubt::PartsOrCopies => "parts_or_copies",
         Doubt::RepeatedHour => "repeated_hour",
         Doubt::SkippedHour => "skipped_hour",
+        Doubt::PartialDwellTime => "partial_dwell_time",
     };
     counter!(DOUBTS, "kind" => kind).increment(1);
 }

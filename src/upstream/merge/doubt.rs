@@ -17,6 +17,8 @@ pub(super) enum Doubt {
     RepeatedHour,
     /// Rows have figures of an hour that the clock has skipped.
     SkippedHour,
+    /// A part that was entered has no dwell time, and another part has one.
+    PartialDwellTime,
 }
 
 impl Doubt {
@@ -27,6 +29,7 @@ impl Doubt {
             Self::PartsOrCopies => telemetry::Doubt::PartsOrCopies,
             Self::RepeatedHour => telemetry::Doubt::RepeatedHour,
             Self::SkippedHour => telemetry::Doubt::SkippedHour,
+            Self::PartialDwellTime => telemetry::Doubt::PartialDwellTime,
         }
     }
 
@@ -44,6 +47,10 @@ impl Doubt {
             Self::RepeatedHour => {
                 "rows may be copies, or of an hour that the clock showed twice in an order that can't be told: like rows count twice only \
                  where the site's timezone is known and says so, and a mean whose weights can't be told is left out"
+            }
+            Self::PartialDwellTime => {
+                "a part of the site has entrances and no dwell time, and another part has a dwell time: it is left out, since nothing \
+                 says how long the others stayed"
             }
             Self::SkippedHour => {
                 "rows have figures of an hour that the clock has skipped where the site is said to be: they are ignored"

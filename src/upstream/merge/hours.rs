@@ -1,13 +1,23 @@
 //! The figures of a bucket that comes twice, from those of its parts.
 
-use super::{DWELL_TIME, ENTRANCES, OCCUPANCY, Placed, combined, differ, dwell_time};
+use super::{
+    DWELL_TIME, ENTRANCES, OCCUPANCY, Placed, combined, differ, dwell_time, lacks_dwell_time,
+};
 use crate::upstream::wire::Values;
 
 /// The figures of both occurrences, and whether nothing in them hangs on an order of rows that nobody knows. `whole` says whether
 /// both last equally long.
 pub(super) fn of(parts: &[Placed], whole: bool) -> ([Values; 2], bool) {
     let mut hours = [0, 1].map(|hour| combined(parts.iter().filter(|part| part.hour == hour)));
-    let weighed = share_dwell_time(&mut hours);
+    let lacking = [0, 1]
+        .iter()
+        .any(|hour| lacks_dwell_time(parts.iter().filter(|part| part.hour == *hour)));
+    if lacking {
+        for hour in &mut hours {
+            hour[DWELL_TIME] = f64::NAN;
+        }
+    }
+    let weighed = share_dwell_time(&mut hours) && !lacking;
     let told = add_levels(&mut hours, parts, whole);
     (hours, weighed && told)
 }

@@ -121,6 +121,10 @@ impl SiteFigures {
                 }
             } else {
                 day[slot] = combined(&parts);
+                if lacks_dwell_time(&parts) {
+                    day[slot][DWELL_TIME] = f64::NAN;
+                    doubts.note(Doubt::PartialDwellTime, place);
+                }
             }
         }
         figures
@@ -275,6 +279,16 @@ fn combined<'a>(parts: impl IntoIterator<Item = &'a Placed> + Clone) -> Values {
     let parts = parts.map(|values| (values[DWELL_TIME], values[ENTRANCES]));
     all[DWELL_TIME] = dwell_time(parts, all[ENTRANCES]);
     all
+}
+
+/// Whether some of `parts` were entered but have no dwell time, and others have one: a mean of these would get the weight of all
+/// wherever it is rolled up.
+fn lacks_dwell_time<'a>(parts: impl IntoIterator<Item = &'a Placed> + Clone) -> bool {
+    let told = |part: &Placed| !part.values[DWELL_TIME].is_nan();
+    parts.clone().into_iter().any(told)
+        && parts
+            .into_iter()
+            .any(|part| !told(part) && part.values[ENTRANCES] > 0.0)
 }
 
 /// The mean of dwell times, weighted by the entrances of the same part; NaN where there is none.

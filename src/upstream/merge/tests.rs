@@ -160,6 +160,27 @@ fn what_was_seen_of_a_bucket_is_seen_for_a_metric_and_a_part() {
 }
 
 #[test]
+fn a_part_that_was_entered_and_has_no_dwell_time_leaves_the_sites_unknown() {
+    let row = |region: &str, figures: &str| {
+        format!(r#""entity_id":"e","region_names":["{region}"],{figures}"#)
+    };
+    let (figures, doubts) = PLAIN.read_in_any_order(&[
+        (9, &row("A", r#""entrances":10,"dwell_time":100"#)),
+        (9, &row("B", r#""entrances":90"#)),
+        (10, &row("A", r#""entrances":10,"dwell_time":200"#)),
+        (10, &row("B", r#""entrances":10,"dwell_time":200"#)),
+        (11, &row("A", r#""entrances":10,"dwell_time":300"#)),
+        (11, &row("B", r#""entrances":0"#)),
+    ]);
+
+    // A day made of 100 for A would weigh it with the entrances of B, too.
+    let dwell_time = [9, 10, 11].map(|slot| at(&figures, slot, VendorMetric::DwellTime));
+    assert_eq!(dwell_time, [None, Some(200.0), Some(300.0)]);
+    assert_eq!(at(&figures, 9, VendorMetric::Entrances), Some(100.0));
+    assert_eq!(doubts, [Doubt::PartialDwellTime]);
+}
+
+#[test]
 fn the_same_row_counts_once_however_its_keys_are_written() {
     let row = |name: &str, regions: &str| {
         format!(
@@ -739,11 +760,12 @@ proptest! {
         rows.extend(copies);
         rows.sort_by_key(|row| { use std::hash::BuildHasher; foldhash::fast::FixedState::with_seed(seed).hash_one(row) });
 
-        let (expected, _) = PLAIN.read(&whole);
+        let (expected, of_the_parts) = PLAIN.read(&whole);
         let (figures, doubts) = PLAIN.read(&rows);
 
         prop_assert_eq!(figures, expected);
-        prop_assert!(doubts.is_empty());
+        prop_assert_eq!(&doubts, &of_the_parts);
+        prop_assert!(doubts.iter().all(|doubt| *doubt == Doubt::PartialDwellTime));
     }
 
     #[test]

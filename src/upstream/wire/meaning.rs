@@ -1,7 +1,8 @@
 //! What the keys that tell parts apart mean: the same keys may be spelt in several ways.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::value::Text;
@@ -9,9 +10,12 @@ use super::value::Text;
 /// The filter that the JSON value `json` names; `None` where it names none.
 pub(super) fn of_filter(json: &str) -> Option<Box<str>> {
     match serde_json::from_str(json) {
-        Ok(Text(Some(text))) => Some(text.into()),
-        // A list or an object, which is compared as it is written, or a text that can't be read.
-        _ => (!is_empty(json)).then(|| json.into()),
+        Ok(Text(Some(text))) => of_text(&text).map(Into::into),
+        _ => match serde_json::from_str(json) {
+            Ok(value) => of_value(&value).map(Into::into),
+            // A text that can't be read is compared as it is written.
+            Err(_) => Some(json.into()),
+        },
     }
 }
 
@@ -27,16 +31,36 @@ pub(super) fn of_regions(json: &str) -> Option<Box<str>> {
     (!regions.is_empty()).then(|| written(&regions))
 }
 
-fn written(regions: &BTreeSet<Box<str>>) -> Box<str> {
-    serde_json::to_string(regions)
-        .expect("a set of texts can be written")
-        .into()
+/// A value without what says nothing, the same for all its spellings: the order of a list or an object, repeats in a list, and white
+/// space around a text.
+fn of_value(value: &Value) -> Option<String> {
+    match value {
+        Value::Null | Value::Bool(_) => None,
+        Value::Number(number) => Some(number.to_string()),
+        Value::String(text) => of_text(text),
+        Value::Array(elements) => {
+            let set: BTreeSet<_> = elements.iter().filter_map(of_value).collect();
+            (!set.is_empty()).then(|| written(&set))
+        }
+        Value::Object(fields) => {
+            let fields = fields.iter();
+            let map: BTreeMap<_, _> = fields
+                .filter_map(|(name, value)| Some((name, of_value(value)?)))
+                .collect();
+            (!map.is_empty()).then(|| written(&map))
+        }
+    }
 }
 
-/// Whether the value says nothing: `null`, an empty text, list or object.
-fn is_empty(json: &str) -> bool {
-    json == "null"
-        || ["\"\"", "[]", "{}"].contains(&&*json.split_ascii_whitespace().collect::<String>())
+fn of_text(text: &str) -> Option<String> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn written<T: From<String>>(value: &impl serde::Serialize) -> T {
+    serde_json::to_string(value)
+        .expect("texts can be written")
+        .into()
 }
 
 #[cfg(test)]
@@ -58,6 +82,22 @@ mod tests {
             assert_ne!(of_regions(other), both, "{other}");
         }
         assert_eq!(of_regions(r#""A""#), of_regions(r#"["A"]"#));
+    }
+
+    #[test]
+    fn a_key_means_the_same_in_every_order() {
+        for (one, other) in [
+            (r#"{"a":1,"b":[2,3]}"#, r#"{"b":[3,2],"a":1}"#),
+            (r#"["x","y"]"#, r#"["y","x","y"]"#),
+            (r#"[["A","B"]]"#, r#"[["B","A"]]"#),
+            (r#"["A",{"x":1,"y":2}]"#, r#"[{"y":2,"x":1},"A"]"#),
+            (r#"" F""#, r#""F""#),
+        ] {
+            assert_eq!(of_filter(one), of_filter(other), "{one}");
+            assert_eq!(of_regions(one), of_regions(other), "{one}");
+        }
+        assert_ne!(of_filter(r#"{"a":1}"#), of_filter(r#"{"a":2}"#));
+        assert_ne!(of_filter(r#"["x"]"#), of_filter(r#"["x","y"]"#));
     }
 
     #[test]
