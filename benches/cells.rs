@@ -133,14 +133,14 @@ fn cells(criterion: &mut Criterion) {
     }
     let values = day(&OPEN, 255);
     let (store, request) = (store(), request(1, 1));
-    criterion.bench_function("land 50 sites and a month", |bencher| {
+    criterion.bench_function("complete 50 sites and a month", |bencher| {
         bencher.iter(|| fill(&store, &request, black_box(&values)));
     });
     let yesterday = ReportRequest {
         dates: DateRange::day(date(2026, 1, 31)).unwrap(),
         ..request
     };
-    criterion.bench_function("land 50 sites and a day of that month", |bencher| {
+    criterion.bench_function("complete 50 sites and a day of that month", |bencher| {
         bencher.iter(|| fill(&store, &yesterday, black_box(&values)));
     });
 }

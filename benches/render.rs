@@ -68,7 +68,7 @@ fn question(sites: u64, days: i32, metrics: &[Metric]) -> (Query, Answer) {
         provisional_from: None,
         expires_at: "2026-02-19T16:00:00Z".parse().unwrap(),
         errors: Vec::new(),
-        share: MemoryPermit::default(),
+        memory: MemoryPermit::default(),
         epoch: 0,
         outcome: CacheOutcome::HIT,
         timings: Timings::default(),

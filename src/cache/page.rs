@@ -165,13 +165,13 @@ mod tests {
     proptest! {
         #[test]
         fn a_page_keeps_the_newer_cell_of_each_day(
-            completions in prop::collection::vec(prop::collection::vec((1_u8..=31, (0_i64..4, any::<Option<u16>>())), 0..40), 0..6),
+            versions in prop::collection::vec(prop::collection::vec((1_u8..=31, (0_i64..4, any::<Option<u16>>())), 0..40), 0..6),
         ) {
             let mut page = Page::default();
             let mut newest: [Option<Cell>; 32] = [const { None }; 32];
-            for landing in &completions {
-                page = page.with(landing.iter().map(|(day, what)| (on(*day), cell(*what))));
-                for (day, what) in landing {
+            for version in &versions {
+                page = page.with(version.iter().map(|(day, what)| (on(*day), cell(*what))));
+                for (day, what) in version {
                     let known = &mut newest[usize::from(*day)];
                     if known.as_ref().is_none_or(|known| known.fetched_at().as_second() <= what.0) {
                         *known = Some(cell(*what));

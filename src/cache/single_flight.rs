@@ -34,7 +34,7 @@ impl<E> FetchOutcome<E> {
 #[derive(Debug)]
 pub struct Fetch<E, I> {
     id: u64,
-    landed: watch::Receiver<Option<Arc<FetchOutcome<E>>>>,
+    outcome: watch::Receiver<Option<Arc<FetchOutcome<E>>>>,
     kept: Arc<AtomicBool>,
     interest: I,
 }
@@ -52,15 +52,15 @@ impl<E, I> Fetch<E, I> {
         &self.interest
     }
 
-    /// What came of it, once it has landed; `None` if its task died without a word.
+    /// What came of it, once it is complete; `None` if its task died without a word.
     pub async fn wait(&mut self) -> Option<Arc<FetchOutcome<E>>> {
-        self.landed.wait_for(Option::is_some).await.ok()?.clone()
+        self.outcome.wait_for(Option::is_some).await.ok()?.clone()
     }
 
     /// Whether nothing has come of it yet.
     #[must_use]
     pub fn is_under_way(&self) -> bool {
-        self.landed.borrow().is_none()
+        self.outcome.borrow().is_none()
     }
 
     /// Sees to it that the fetch is made although nobody may be left to wait for it.
@@ -91,10 +91,10 @@ pub(super) struct FetchUnderWay<E, I> {
 
 impl<E, I: Clone> FetchUnderWay<E, I> {
     /// One more waiter.
-    pub(super) fn flight(&self) -> Fetch<E, I> {
+    pub(super) fn waiter(&self) -> Fetch<E, I> {
         Fetch {
             id: self.id,
-            landed: self.tell.subscribe(),
+            outcome: self.tell.subscribe(),
             kept: Arc::clone(&self.kept),
             interest: self.interest.clone(),
         }

@@ -161,16 +161,16 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         let mut joined: Vec<Fetch<E, I>> = Vec::new();
         let mut mine = Vec::new();
         let mut flights = self.lock();
-        let landed = self.landed_since(looked_up_at, good);
+        let completed = self.completed_since(looked_up_at, good);
         for key in wanted {
             if let Some(flight) = flights.of(&key) {
                 // A report's cells follow one another, so that the last one joined is nearly always the same.
                 let known = joined.last().is_some_and(|last| last.id() == flight.id)
                     || joined.iter().any(|known| known.id() == flight.id);
                 if !known {
-                    joined.push(flight.flight());
+                    joined.push(flight.waiter());
                 }
-            } else if let Some(cell) = landed(&key) {
+            } else if let Some(cell) = completed(&key) {
                 found.push((key, cell));
             } else {
                 mine.push(key);
@@ -181,8 +181,8 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         }
         let claimed = self.claim_reports(&mut flights, &mine, plan, false);
         let claimed = claimed.into_iter().map(|claimed| {
-            let flight = claimed.fetch.flight();
-            (claimed, flight)
+            let waiter = claimed.fetch.waiter();
+            (claimed, waiter)
         });
         Ok(Claim {
             found,
@@ -202,11 +202,11 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         plan: impl FnOnce(&[CellKey]) -> Vec<(ReportRequest, I)>,
     ) -> Vec<ClaimedFetch<E, I>> {
         let mut flights = self.lock();
-        let landed = self.landed_since(looked_up_at, good);
+        let completed = self.completed_since(looked_up_at, good);
         let mine: Vec<CellKey> = stale
             .iter()
             .filter(|key| flights.of(key).is_none() && !flights.backing_off(key, now))
-            .filter(|key| landed(key).is_none())
+            .filter(|key| completed(key).is_none())
             .copied()
             .collect();
         if mine.is_empty() || !admit(mine.len()) {
@@ -215,8 +215,8 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         self.claim_reports(&mut flights, &mine, plan, true)
     }
 
-    /// Finds the `good` cells that have landed since [`completions`](Self::completions) was `looked_up_at`. For use under the lock.
-    fn landed_since(
+    /// Finds the `good` cells that have come since [`completions`](Self::completions) was `looked_up_at`. For use under the lock.
+    fn completed_since(
         &self,
         looked_up_at: u64,
         good: impl Fn(&CellKey, &Cell) -> bool,
@@ -465,7 +465,7 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
 impl<E, I> Drop for ClaimedFetch<E, I> {
     fn drop(&mut self) {
         let flights = self.store.flights.lock();
-        // After it has landed there is nothing to end. The last reference goes with this, which tells those who still wait.
+        // After it is complete there is nothing to end. The last reference goes with this, which tells those who still wait.
         flights
             .unwrap_or_else(PoisonError::into_inner)
             .end(&self.fetch);

@@ -130,7 +130,8 @@ impl LocalDays {
     /// How many minutes of the date at `date` are over at `at`: where the zone is unknown, anywhere on earth.
     pub(super) fn minutes_over(&self, date: usize, at: Timestamp) -> usize {
         let over = at.duration_since(self.spans[date].begins).as_mins();
-        usize::try_from(over).unwrap_or(0)
+        // Negative where the date has not begun.
+        usize::try_from(over.max(0)).expect("minutes fit")
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Answer {
     /// What could not be had, by site; empty unless the query allows a partial answer.
     pub errors: Vec<SiteError>,
     /// What it has of the memory for answers under way.
-    pub share: MemoryPermit,
+    pub memory: MemoryPermit,
     /// Where the figures came from.
     pub outcome: CacheOutcome,
     /// The cache's epoch when the question was asked, and how many names had been learned when its names were read: after a purge or

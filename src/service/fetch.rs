@@ -316,9 +316,9 @@ async fn await_flights(
                     "a fetch ended without an outcome".to_owned(),
                 ));
             }
-            Ok(Some((Some(landed), _))) => {
+            Ok(Some((Some(outcome), _))) => {
                 progress.one_is_done();
-                for (key, outcome) in landed.outcomes() {
+                for (key, outcome) in outcome.outcomes() {
                     arrived(key, outcome);
                 }
             }

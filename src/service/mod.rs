@@ -211,7 +211,7 @@ impl TrafficService {
             // It has come along, since a caller that leaves stops nothing here.
             (table, summary, room.without_cells())
         };
-        let (table, summary, share) = if needed <= MANY_CELLS {
+        let (table, summary, memory) = if needed <= MANY_CELLS {
             roll()
         } else {
             let rolled = cores::work(roll).await;
@@ -228,7 +228,7 @@ impl TrafficService {
             provisional_from: summary.provisional_from,
             expires_at: summary.expires_at,
             errors: site_errors(query, gathered.failures),
-            share,
+            memory,
             outcome,
             epoch: epoch + names,
             timings: Timings {

@@ -29,10 +29,10 @@ pub(super) fn routes() -> Router<Arc<World>> {
 async fn set_faults(State(world): State<Arc<World>>, body: String) -> Response {
     match body.trim().parse::<Faults>() {
         Ok(faults) => {
-            let mut board = world.faults();
-            board.clear();
+            let mut active = world.faults();
+            active.clear();
             for fault in faults {
-                board.add(fault);
+                active.add(fault);
             }
             StatusCode::NO_CONTENT.into_response()
         }

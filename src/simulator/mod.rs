@@ -2,7 +2,7 @@
 //! figures, tokens that expire and rotate, and every fault and quirk that Pitaya promises to survive.
 //!
 //! `sites` → `day` (what happens) → `truth` (in buckets) → `rows` (as the quirks have them) → `report` (on the wire) is the way of
-//! a figure; `server` takes calls, `tokens` guards them, `board` and `answer` spoil them, `ledger` counts them.
+//! a figure; `server` takes calls, `tokens` guards them, `active_faults` and `answer` spoil them, `ledger` counts them.
 
 mod active_faults;
 mod answer;

@@ -32,16 +32,16 @@ impl World {
         let now = clock.now();
         let started = now.as_microsecond().unsigned_abs();
         let seed = hash(&[started, u64::from(port), u64::from(std::process::id())]);
-        let mut board = ActiveFaults::default();
+        let mut faults = ActiveFaults::default();
         for fault in &settings.faults {
-            board.add(*fault);
+            faults.add(*fault);
         }
         Self {
             clock,
             quirks: RwLock::new(settings.quirks.clone()),
             revisions: RwLock::default(),
             tokens: Mutex::new(TokenBook::new(settings.tokens.clone(), seed, now)),
-            faults: Mutex::new(board),
+            faults: Mutex::new(faults),
             ledger: Ledger::new(),
             reports_gate: Pause::default(),
             tokens_gate: Pause::default(),

@@ -214,10 +214,10 @@ impl Model {
         Ok(())
     }
 
-    /// Waits until the refreshes behind the answers have landed.
+    /// Waits until the refreshes behind the answers are complete.
     async fn settle(&self, texts: &[String]) {
         if self.broken {
-            // Nothing will land; what is under way fails at once.
+            // Nothing will come; what is under way fails at once.
             tokio::time::sleep(Duration::from_millis(20)).await;
             return;
         }

@@ -58,7 +58,7 @@ pub(in crate::http) fn answer(
         provisional_from: None,
         expires_at: "2026-02-19T16:00:00Z".parse().unwrap(),
         errors: Vec::new(),
-        share: MemoryPermit::default(),
+        memory: MemoryPermit::default(),
         epoch: 0,
         outcome: CacheOutcome {
             forward: Forward::Hit,

@@ -30,7 +30,8 @@ impl Default for Learned {
 impl Learned {
     /// What is known of that customer's sites.
     pub(in crate::upstream) fn customer(&self, id: CustomerId) -> &Customer {
-        let mut chain = &self.0[usize::try_from(id.get() % CHAINS as u64).unwrap_or_default()];
+        let mut chain =
+            &self.0[usize::try_from(id.get() % CHAINS as u64).expect("it is below CHAINS")];
         loop {
             let link = chain.get_or_init(|| {
                 Box::new(Link {
