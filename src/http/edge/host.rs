@@ -1,6 +1,6 @@
 //! The host that a request names (RFC 9112, section 3.2), and whether this very machine sent the request for itself.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use http::header::{FORWARDED, HOST, HeaderName, ORIGIN, VIA};
 use http::request::Parts;
@@ -87,8 +87,10 @@ struct Authority<'a> {
 
 #[derive(Debug)]
 enum Host<'a> {
-    Address(IpAddr),
-    Name(&'a str),
+    /// An address of IP version 6.
+    V6(Ipv6Addr),
+    /// A name, or an address of IP version 4, which has one form only.
+    Named(&'a [u8]),
 }
 
 /// The port of `http` where none is named.
@@ -96,22 +98,18 @@ const HTTP_PORT: u16 = 80;
 
 impl<'a> Authority<'a> {
     fn parse(text: &'a [u8]) -> Option<Self> {
-        let text = str::from_utf8(text).ok()?;
-        let (host, port) = if let Some(bracketed) = text.strip_prefix('[') {
-            let (address, rest) = bracketed.split_once(']')?;
-            let address: Ipv6Addr = address.parse().ok()?;
-            let port = match rest {
-                "" => "",
-                _ => rest.strip_prefix(':')?,
-            };
-            (Host::Address(address.into()), port)
+        let (host, port) = if let Some(bracketed) = text.strip_prefix(b"[") {
+            let end = bracketed.iter().position(|byte| *byte == b']')?;
+            let address = str::from_utf8(&bracketed[..end]).ok()?;
+            (Host::V6(address.parse().ok()?), &bracketed[end + 1..])
         } else {
-            let (name, port) = text.split_once(':').unwrap_or((text, ""));
+            let end = text.iter().position(|byte| *byte == b':');
+            let (name, port) = text.split_at(end.unwrap_or(text.len()));
             (Host::parse(name)?, port)
         };
         let port = match port {
-            "" => None,
-            _ if port.bytes().all(|byte| byte.is_ascii_digit()) => Some(port.parse().ok()?),
+            [] | [b':'] => None,
+            [b':', digits @ ..] => Some(parse_port(digits)?),
             _ => return None,
         };
         Some(Self { host, port })
@@ -120,8 +118,11 @@ impl<'a> Authority<'a> {
     /// Whether it is `localhost` or an address, which nobody's name servers tell.
     fn is_unnamed(&self) -> bool {
         match self.host {
-            Host::Address(_) => true,
-            Host::Name(name) => name.eq_ignore_ascii_case("localhost"),
+            Host::V6(_) => true,
+            Host::Named(name) => {
+                name.eq_ignore_ascii_case(b"localhost")
+                    || str::from_utf8(name).is_ok_and(|name| name.parse::<Ipv4Addr>().is_ok())
+            }
         }
     }
 }
@@ -129,8 +130,8 @@ impl<'a> Authority<'a> {
 impl PartialEq for Authority<'_> {
     fn eq(&self, other: &Self) -> bool {
         let same_host = match (&self.host, &other.host) {
-            (Host::Address(one), Host::Address(other)) => one == other,
-            (Host::Name(one), Host::Name(other)) => one.eq_ignore_ascii_case(other),
+            (Host::V6(one), Host::V6(other)) => one == other,
+            (Host::Named(one), Host::Named(other)) => one.eq_ignore_ascii_case(other),
             _ => false,
         };
         same_host && self.port.unwrap_or(HTTP_PORT) == other.port.unwrap_or(HTTP_PORT)
@@ -139,25 +140,30 @@ impl PartialEq for Authority<'_> {
 
 impl<'a> Host<'a> {
     /// A name, or an address of IP version 4. An empty name is valid in general, and invalid in `http` (RFC 9110, section 4.2.1).
-    fn parse(name: &'a str) -> Option<Self> {
-        if let Ok(address) = name.parse() {
-            return Some(Self::Address(IpAddr::V4(address)));
-        }
-        let mut bytes = name.bytes();
+    fn parse(name: &'a [u8]) -> Option<Self> {
+        let mut bytes = name.iter();
         while let Some(byte) = bytes.next() {
             let valid = match byte {
                 b'%' => {
-                    let mut is_digit = || bytes.next().is_some_and(|b| b.is_ascii_hexdigit());
+                    let mut is_digit = || bytes.next().is_some_and(u8::is_ascii_hexdigit);
                     is_digit() && is_digit()
                 }
-                _ => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte),
+                b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b',' | b';' | b'=' => true,
+                _ => byte.is_ascii_alphanumeric(),
             };
             if !valid {
                 return None;
             }
         }
-        (!name.is_empty()).then_some(Self::Name(name))
+        (!name.is_empty()).then_some(Self::Named(name))
     }
+}
+
+fn parse_port(digits: &[u8]) -> Option<u16> {
+    digits.iter().try_fold(0_u16, |port, byte| {
+        let digit = byte.is_ascii_digit().then(|| byte - b'0')?;
+        port.checked_mul(10)?.checked_add(digit.into())
+    })
 }
 
 #[cfg(test)]
