@@ -22,13 +22,14 @@ const PREFLIGHT_VARY: HeaderValue = HeaderValue::from_static(
     "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
 );
 
-/// The request's origin, if its pages may call.
+/// The request's origin, if its pages may call: as it is configured, since a part of the request would keep its connection from using
+/// the buffer of its head again.
 pub(in crate::http) fn allowed_origin(
     allowed: &[HeaderValue],
     headers: &HeaderMap,
 ) -> Option<HeaderValue> {
     let origin = headers.get(ORIGIN)?;
-    allowed.contains(origin).then(|| origin.clone())
+    allowed.iter().find(|known| *known == origin).cloned()
 }
 
 /// Whether a browser asks for permission rather than for anything.
