@@ -93,12 +93,10 @@ impl Standing {
 
     /// What is left of it, as the value of its field.
     pub(in crate::http) fn value(&self) -> HeaderValue {
-        let mut standing = String::with_capacity(48);
-        standing.push_str(r#""default";r="#);
-        standing.push_str(itoa::Buffer::new().format(self.remaining));
-        standing.push_str(";t=");
-        standing.push_str(itoa::Buffer::new().format(self.reset));
-        HeaderValue::try_from(standing).expect("plain ASCII is a valid header value")
+        let (mut remaining, mut reset) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let (remaining, reset) = (remaining.format(self.remaining), reset.format(self.reset));
+        HeaderValue::try_from([r#""default";r="#, remaining, ";t=", reset].concat())
+            .expect("plain ASCII is a valid header value")
     }
 }
 

@@ -30,11 +30,10 @@ pub fn cache_control(whole: bool, seconds_left: i64, at_most: Duration) -> Heade
     if !whole {
         return HeaderValue::from_static("no-store");
     }
-    let mut text = String::with_capacity(48);
-    text.push_str("private, max-age=");
     let seconds_left = u64::try_from(seconds_left).unwrap_or(0);
-    text.push_str(itoa::Buffer::new().format(seconds_left.min(at_most.as_secs())));
-    value(text)
+    let mut digits = itoa::Buffer::new();
+    let max_age = digits.format(seconds_left.min(at_most.as_secs()));
+    value(["private, max-age=", max_age].concat())
 }
 
 /// The value of `Pitaya-As-Of`: a date of RFC 9651.
@@ -55,40 +54,34 @@ pub const STALE: HeaderValue = HeaderValue::from_static("?1");
 /// The value of `Cache-Status` (RFC 9211) of an answer that is good for `seconds_left`; what failed is stored nowhere.
 #[must_use]
 pub fn cache_status(outcome: CacheOutcome, whole: bool, seconds_left: i64) -> HeaderValue {
-    let mut text = String::with_capacity(64);
-    text.push_str("pitaya");
-    text.push_str(match outcome.forward {
-        Forward::Hit => "; hit",
-        Forward::Miss => "; fwd=miss",
-        Forward::Partial => "; fwd=partial",
-    });
-    if outcome.forward != Forward::Hit {
-        if whole {
-            text.push_str("; fwd-status=200; stored");
-        }
-        if outcome.collapsed {
-            text.push_str("; collapsed");
-        }
-    }
-    let detail = outcome.stale.map(|stale| match stale {
-        Stale::WhileRevalidate => "stale-while-revalidate",
-        Stale::IfError => "stale-if-error",
-    });
-    let ttl = match (detail, outcome.forward) {
-        (Some(_), _) => Some(seconds_left.min(-1)),
-        (None, Forward::Hit) => Some(seconds_left.max(0)),
-        (None, Forward::Miss | Forward::Partial) => None,
+    let is_hit = outcome.forward == Forward::Hit;
+    let source = match outcome.forward {
+        Forward::Hit => "pitaya; hit",
+        Forward::Miss => "pitaya; fwd=miss",
+        Forward::Partial => "pitaya; fwd=partial",
     };
-    if let Some(ttl) = ttl {
-        text.push_str("; ttl=");
-        text.push_str(itoa::Buffer::new().format(ttl));
-    }
-    if let Some(detail) = detail {
-        text.push_str("; detail=\"");
-        text.push_str(detail);
-        text.push('"');
-    }
-    value(text)
+    let stored = if whole && !is_hit {
+        "; fwd-status=200; stored"
+    } else {
+        ""
+    };
+    let collapsed = if outcome.collapsed && !is_hit {
+        "; collapsed"
+    } else {
+        ""
+    };
+    let detail = match outcome.stale {
+        Some(Stale::WhileRevalidate) => "; detail=\"stale-while-revalidate\"",
+        Some(Stale::IfError) => "; detail=\"stale-if-error\"",
+        None => "",
+    };
+    let mut digits = itoa::Buffer::new();
+    let (ttl, seconds) = match (outcome.stale, is_hit) {
+        (Some(_), _) => ("; ttl=", digits.format(seconds_left.min(-1))),
+        (None, true) => ("; ttl=", digits.format(seconds_left.max(0))),
+        (None, false) => ("", ""),
+    };
+    value([source, stored, collapsed, ttl, seconds, detail].concat())
 }
 
 /// The value of `Server-Timing` (W3C Server Timing), in milliseconds.
@@ -107,6 +100,7 @@ pub fn server_timing(timings: &Timings, render: Duration) -> HeaderValue {
     ))
 }
 
+/// `text` as a value. Where it fills its memory exactly, as what `concat` makes does, the value takes it over as it is.
 fn value(text: String) -> HeaderValue {
     HeaderValue::try_from(text).expect("plain ASCII is a valid header value")
 }
