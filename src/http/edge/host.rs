@@ -141,22 +141,32 @@ impl PartialEq for Authority<'_> {
 impl<'a> Host<'a> {
     /// A name, or an address of IP version 4. An empty name is valid in general, and invalid in `http` (RFC 9110, section 4.2.1).
     fn parse(name: &'a [u8]) -> Option<Self> {
-        let mut bytes = name.iter();
-        while let Some(byte) = bytes.next() {
-            let valid = match byte {
-                b'%' => {
-                    let mut is_digit = || bytes.next().is_some_and(u8::is_ascii_hexdigit);
-                    is_digit() && is_digit()
-                }
-                b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b',' | b';' | b'=' => true,
-                _ => byte.is_ascii_alphanumeric(),
-            };
-            if !valid {
-                return None;
-            }
-        }
-        (!name.is_empty()).then_some(Self::Named(name))
+        let valid = name.iter().all(|byte| IN_NAMES[usize::from(*byte)]) && is_encoded(name);
+        (valid && !name.is_empty()).then_some(Self::Named(name))
     }
+}
+
+/// The bytes that a name may have (RFC 3986, section 3.2.2): unreserved ones, subdelimiters, and `%`.
+const IN_NAMES: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        allowed[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'%' | b'&'..=b',' | b';' | b'='
+            );
+        byte += 1;
+    }
+    allowed
+};
+
+/// Whether each `%` is followed by two hexadecimal digits.
+fn is_encoded(name: &[u8]) -> bool {
+    name.split(|byte| *byte == b'%').skip(1).all(|rest| {
+        let digits = rest.get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
 }
 
 fn parse_port(digits: &[u8]) -> Option<u16> {

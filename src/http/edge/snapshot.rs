@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 
 use super::auth::Authenticator;
 use crate::domain::directory::SiteDirectory;
+use crate::http::present::LongestAge;
 use crate::http::settings::Settings;
 
 /// Clients, sites, limits and origins, all as of one time: a request reads one snapshot from its beginning to its end.
@@ -19,6 +20,7 @@ pub(in crate::http) struct Snapshot {
     pub(in crate::http) generation: u64,
     pub(in crate::http) settings: Settings,
     pub(in crate::http) directory: Arc<SiteDirectory>,
+    pub(in crate::http) longest_age: LongestAge,
     pub(super) authenticator: Authenticator,
 }
 
@@ -30,6 +32,7 @@ impl Snapshots {
     pub(in crate::http) fn new(settings: Settings, directory: Arc<SiteDirectory>) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(Snapshot {
             generation: 0,
+            longest_age: LongestAge::new(settings.http_max_age),
             authenticator: Authenticator::new(&settings, None),
             settings,
             directory,
@@ -44,6 +47,7 @@ impl Snapshots {
     pub(in crate::http) fn replace(&self, settings: &Settings, directory: &Arc<SiteDirectory>) {
         self.0.rcu(|before| Snapshot {
             generation: before.generation + 1,
+            longest_age: LongestAge::new(settings.http_max_age),
             authenticator: Authenticator::new(settings, Some(&before.authenticator)),
             settings: settings.clone(),
             directory: Arc::clone(directory),

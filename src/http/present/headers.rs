@@ -23,17 +23,42 @@ pub fn seconds_left(expires_at: Timestamp, now: Timestamp) -> i64 {
     (expires_at.as_millisecond() - now.as_millisecond()).div_euclid(1000)
 }
 
-/// The value of `Cache-Control` of an answer that is good for `seconds_left`, of which it tells `at_most` so much; one that is not
-/// `whole` is kept nowhere.
+/// The most that `Cache-Control: max-age` says.
+#[derive(Clone, Debug)]
+pub struct LongestAge {
+    seconds: u64,
+    /// The field of an answer that is good for longer, as most are.
+    told: HeaderValue,
+}
+
+impl LongestAge {
+    /// The whole seconds of `age`.
+    #[must_use]
+    pub fn new(age: Duration) -> Self {
+        let seconds = age.as_secs();
+        Self {
+            seconds,
+            told: max_age(seconds),
+        }
+    }
+}
+
+/// The value of `Cache-Control` of an answer that is good for `seconds_left`; one that is not `whole` is kept nowhere.
 #[must_use]
-pub fn cache_control(whole: bool, seconds_left: i64, at_most: Duration) -> HeaderValue {
+pub fn cache_control(whole: bool, seconds_left: i64, longest: &LongestAge) -> HeaderValue {
     if !whole {
         return HeaderValue::from_static("no-store");
     }
     let seconds_left = u64::try_from(seconds_left).unwrap_or(0);
-    let mut digits = itoa::Buffer::new();
-    let max_age = digits.format(seconds_left.min(at_most.as_secs()));
-    value(["private, max-age=", max_age].concat())
+    if seconds_left < longest.seconds {
+        max_age(seconds_left)
+    } else {
+        longest.told.clone()
+    }
+}
+
+fn max_age(seconds: u64) -> HeaderValue {
+    value(["private, max-age=", itoa::Buffer::new().format(seconds)].concat())
 }
 
 /// The value of `Pitaya-As-Of`: a date of RFC 9651.
@@ -54,34 +79,32 @@ pub const STALE: HeaderValue = HeaderValue::from_static("?1");
 /// The value of `Cache-Status` (RFC 9211) of an answer that is good for `seconds_left`; what failed is stored nowhere.
 #[must_use]
 pub fn cache_status(outcome: CacheOutcome, whole: bool, seconds_left: i64) -> HeaderValue {
-    let is_hit = outcome.forward == Forward::Hit;
-    let source = match outcome.forward {
-        Forward::Hit => "pitaya; hit",
-        Forward::Miss => "pitaya; fwd=miss",
-        Forward::Partial => "pitaya; fwd=partial",
-    };
-    let stored = if whole && !is_hit {
-        "; fwd-status=200; stored"
-    } else {
-        ""
-    };
-    let collapsed = if outcome.collapsed && !is_hit {
-        "; collapsed"
-    } else {
-        ""
-    };
     let detail = match outcome.stale {
         Some(Stale::WhileRevalidate) => "; detail=\"stale-while-revalidate\"",
         Some(Stale::IfError) => "; detail=\"stale-if-error\"",
         None => "",
     };
     let mut digits = itoa::Buffer::new();
-    let (ttl, seconds) = match (outcome.stale, is_hit) {
-        (Some(_), _) => ("; ttl=", digits.format(seconds_left.min(-1))),
-        (None, true) => ("; ttl=", digits.format(seconds_left.max(0))),
-        (None, false) => ("", ""),
+    let ttl = digits.format(match outcome.stale {
+        Some(_) => seconds_left.min(-1),
+        None => seconds_left.max(0),
+    });
+    let source = match outcome.forward {
+        Forward::Hit => return value(["pitaya; hit; ttl=", ttl, detail].concat()),
+        Forward::Miss => "pitaya; fwd=miss",
+        Forward::Partial => "pitaya; fwd=partial",
     };
-    value([source, stored, collapsed, ttl, seconds, detail].concat())
+    let stored = if whole {
+        "; fwd-status=200; stored"
+    } else {
+        ""
+    };
+    let collapsed = if outcome.collapsed { "; collapsed" } else { "" };
+    let ttl = match outcome.stale {
+        Some(_) => ["; ttl=", ttl],
+        None => ["", ""],
+    };
+    value([source, stored, collapsed, ttl[0], ttl[1], detail].concat())
 }
 
 /// The value of `Server-Timing` (W3C Server Timing), in milliseconds.
@@ -157,7 +180,8 @@ mod tests {
 
     #[test]
     fn cache_control_is_private_never_negative_and_never_longer_than_allowed() {
-        let cache_control = |whole, left| cache_control(whole, left, Duration::from_mins(1));
+        let longest = LongestAge::new(Duration::from_mins(1));
+        let cache_control = |whole, left| cache_control(whole, left, &longest);
 
         assert_eq!(cache_control(true, 60), "private, max-age=60");
         assert_eq!(cache_control(true, 61), "private, max-age=60");

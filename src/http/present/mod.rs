@@ -22,7 +22,8 @@ pub use coding::{Coding, Codings, encode};
 pub use conditional::not_modified;
 pub use format::Format;
 pub use headers::{
-    STALE, VARY, as_of, cache_control, cache_status, provisional_from, seconds_left, server_timing,
+    LongestAge, STALE, VARY, as_of, cache_control, cache_status, provisional_from, seconds_left,
+    server_timing,
 };
 pub use large::{Large, Pieces};
 pub use meta::SiteProblem;

@@ -17,7 +17,7 @@ use crate::domain::query::Query;
 use crate::http::edge::fields::{Field, Fields};
 use crate::http::edge::in_flight::Admitted;
 use crate::http::edge::reply::Reply;
-use crate::http::present::{self, Coding, Format, Large, Rendition, SiteProblem};
+use crate::http::present::{self, Coding, Format, Large, LongestAge, Rendition, SiteProblem};
 use crate::http::problem::{ApiError, ProblemKind, public_detail};
 use crate::service::{Answer, CacheOutcome, Timings};
 use crate::upstream::UpstreamError;
@@ -41,9 +41,9 @@ pub(super) struct Presented {
 
 /// When an answer is shown, and for how long it may be kept at most.
 #[derive(Clone, Copy)]
-pub(super) struct Showing {
+pub(super) struct Showing<'a> {
     pub(super) now: Timestamp,
-    pub(super) http_max_age: Duration,
+    pub(super) longest_age: &'a LongestAge,
 }
 
 /// The body of a rendered answer, before any content coding.
@@ -166,7 +166,7 @@ impl Presented {
         kept: &KeptAnswers,
         question: &Question,
         headers: &HeaderMap,
-        shown: Showing,
+        shown: Showing<'_>,
         admitted: Option<&Arc<Admitted>>,
     ) -> Result<Reply, ApiError> {
         if let Some(reply) = self.respond_at_once(question, headers, shown)? {
@@ -193,7 +193,7 @@ impl Presented {
         &self,
         question: &Question,
         headers: &HeaderMap,
-        shown: Showing,
+        shown: Showing<'_>,
     ) -> Result<Option<Reply>, ApiError> {
         if present::not_modified(headers, &self.etag) {
             return Ok(Some(Reply {
@@ -221,7 +221,7 @@ impl Presented {
         coding.ok_or(ApiError::NotAcceptable)
     }
 
-    fn with_body(&self, body: Body, format: Format, coding: Coding, shown: Showing) -> Reply {
+    fn with_body(&self, body: Body, format: Format, coding: Coding, shown: Showing<'_>) -> Reply {
         let mut fields = self.fields(shown);
         let content_type = HeaderValue::from_static(format.content_type());
         fields.set(Field::ContentType, content_type);
@@ -236,14 +236,14 @@ impl Presented {
     }
 
     /// The fields that say where its answer came from, what its figures are worth, and how long it is good.
-    fn fields(&self, shown: Showing) -> Fields {
+    fn fields(&self, shown: Showing<'_>) -> Fields {
         let left = present::seconds_left(self.expires_at, shown.now);
         let whole = self.whole();
         let mut fields = Fields::default();
         fields.set_typed(Field::ETag, &self.etag);
         fields.set(
             Field::CacheControl,
-            present::cache_control(whole, left, shown.http_max_age),
+            present::cache_control(whole, left, shown.longest_age),
         );
         let cache_status = present::cache_status(self.outcome, whole, left);
         fields.set(Field::CacheStatus, cache_status);

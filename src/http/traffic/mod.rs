@@ -69,10 +69,10 @@ impl Traffic {
     }
 
     /// An answer that is shown now.
-    fn showing(&self, snapshot: &Snapshot) -> Showing {
+    fn showing<'a>(&self, snapshot: &'a Snapshot) -> Showing<'a> {
         Showing {
             now: self.clock.now(),
-            http_max_age: snapshot.settings.http_max_age,
+            longest_age: &snapshot.longest_age,
         }
     }
 }
