@@ -1,4 +1,4 @@
-//! From missing cells to few reports.
+//! Batches missing cells into few reports.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::dates::DateRange;
 use super::metric::MetricSet;
 use super::site::{CustomerId, SiteId};
 
-/// How large one report may be.
+/// Bounds of one report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Sites: at least 1.
@@ -19,9 +19,9 @@ pub struct Bounds {
     pub max_days: usize,
 }
 
-/// The reports that bring exactly `missing`: each cell is in one report, and no report is larger than `bounds`.
+/// Plans the reports that fetch exactly `missing`: each cell is in one report, and no report exceeds `bounds`.
 ///
-/// Sites that lack the same stretch of dates and the same metrics share a report.
+/// Sites that lack the same run of dates and the same metrics share a report.
 #[must_use]
 pub fn reports(missing: &[CellKey], bounds: Bounds) -> Vec<ReportRequest> {
     let mut stretches: BTreeMap<(CustomerId, VendorBucket, DateRange, MetricSet), Vec<SiteId>> =
@@ -51,7 +51,7 @@ pub fn reports(missing: &[CellKey], bounds: Bounds) -> Vec<ReportRequest> {
     reports
 }
 
-/// The parts of `sites` of about equal length, `max_sites` at most. `max_sites` of 0 counts as 1.
+/// Splits `sites` into parts of about equal length, at most `max_sites` each. A `max_sites` of 0 counts as 1.
 pub fn split_sites(sites: &[SiteId], max_sites: usize) -> impl Iterator<Item = &[SiteId]> {
     let parts = sites.len().div_ceil(max_sites.max(1)).max(1);
     sites.chunks(sites.len().div_ceil(parts).max(1))

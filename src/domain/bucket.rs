@@ -17,19 +17,19 @@ impl VendorBucket {
     /// The coarsest one: an hour.
     pub const HOUR: Self = Self(60);
 
-    /// The bucket of that many minutes, if the vendor has it.
+    /// The bucket of `minutes` minutes, if the vendor has one.
     #[must_use]
     pub fn from_minutes(minutes: u16) -> Option<Self> {
         Self::ALL.into_iter().find(|bucket| bucket.0 == minutes)
     }
 
-    /// Its length in minutes.
+    /// Length in minutes.
     #[must_use]
     pub const fn minutes(self) -> u16 {
         self.0
     }
 
-    /// How many of it a day on the clock has (288 to 24).
+    /// Number of these buckets in a day on the clock (288 to 24).
     #[must_use]
     pub const fn slots_per_day(self) -> u16 {
         DAY_MINUTES / self.0
@@ -56,7 +56,7 @@ impl VendorBucket {
     }
 }
 
-/// A bucket that callers can ask for.
+/// A bucket that a caller can request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Bucket {
     /// Equal parts of a day on the clock: 5 to 720 minutes, a divisor of 1440.
@@ -75,13 +75,13 @@ impl Bucket {
     /// An hour: the default.
     pub const HOUR: Self = Self::Minutes(60);
 
-    /// Every form that is accepted, for documentation and messages.
+    /// All accepted forms, for documentation and messages.
     pub const FORMS: [&'static str; 19] = [
         "5m", "10m", "15m", "20m", "30m", "60m", "1h", "2h", "3h", "4h", "6h", "8h", "12h", "24h",
         "hour", "day", "week", "month", "total",
     ];
 
-    /// Its length in minutes of the clock; a day for everything longer, which is made of whole days.
+    /// Length in minutes of the clock. Longer buckets consist of whole days, so they return a day.
     #[must_use]
     pub const fn clock_minutes(self) -> u16 {
         match self {
@@ -132,14 +132,14 @@ impl fmt::Display for Bucket {
     }
 }
 
-/// A text that is not a bucket.
+/// The text is not a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a bucket is one of 5m, 10m, 15m, 20m, 30m, 60m, 1h, 2h, 3h, 4h, 6h, 8h, 12h, 24h, hour, day, week, month, total"
 )]
 pub struct InvalidBucket;
 
-/// A window of the local day, in minutes after midnight on the clock; `from < to ≤ 1440`, both multiples of 5.
+/// A window of the local day, in minutes after midnight on the clock: `from < to ≤ 1440`, both multiples of 5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hours {
     from: u16,
@@ -159,7 +159,7 @@ impl Hours {
         self.from
     }
 
-    /// The minute after the window's last.
+    /// End of the window (exclusive).
     #[must_use]
     pub const fn to(self) -> u16 {
         self.to
@@ -198,7 +198,7 @@ fn minute_of_day(text: &str) -> Result<u16, InvalidHours> {
     Ok(hour * 60 + minute)
 }
 
-/// A text that is not a window of the day.
+/// The text is not a window of the day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHours {
     /// Not `HH:MM-HH:MM`.
@@ -209,7 +209,7 @@ pub enum InvalidHours {
         "the end of hours must be after their start; a window across midnight is not supported"
     )]
     Empty,
-    /// Not on the grid of 5 minutes.
+    /// The window is not on the 5-minute grid.
     #[error("the ends of hours must be multiples of 5 minutes")]
     Grid,
 }

@@ -1,4 +1,4 @@
-//! The unit of fetching and of freshness: one metric, at one site, on one local day, in one vendor bucket.
+//! The cell, the unit of fetching and of freshness: one metric, at one site, on one local day, in one vendor bucket.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -9,36 +9,36 @@ use super::figures::Figures;
 use super::metric::{MetricSet, VendorMetric};
 use super::site::{CustomerId, SiteId};
 
-/// Which figures a cell holds: the vendor's report config, normalised to one site, one day and one metric.
+/// Key of a cell: the vendor's report config, normalised to one site, one day and one metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CellKey {
-    /// Whose site.
+    /// Owner of the site.
     pub customer: CustomerId,
-    /// Where.
+    /// Site.
     pub site: SiteId,
-    /// What.
+    /// Metric.
     pub metric: VendorMetric,
-    /// At which granularity.
+    /// Granularity.
     pub bucket: VendorBucket,
-    /// On which local day.
+    /// Local day.
     pub date: Date,
 }
 
-/// The figures of one cell, and when they were true.
+/// The figures of one cell, and the time at which they were true.
 ///
-/// `figures` has a slot for each bucket of the day on the clock; where the clock goes back, the second occurrences of the buckets
-/// with a repeated minute ([`super::zone::DayShape::repeated`]) follow at the end.
+/// `figures` has a slot for each bucket of the day on the clock. Where the clock goes back, the second occurrences of the buckets with a
+/// repeated minute ([`super::zone::DayShape::repeated`]) follow at the end.
 ///
-/// The two occurrences of a bucket are never shown apart, so their figures need only come to the right one together: of dwell times
-/// both have the mean of the two, whose weights may come from another report. Where a bucket is repeated in part and nobody knows
-/// which level is of which occurrence, the second has the peak and the first has none: no mean can be made of it.
+/// No answer shows the two occurrences of a bucket apart, so only their combination must be right. For dwell times, both hold the mean of
+/// the two, because their weights may come from another report. Where a bucket is repeated in part and the order of its levels is unknown,
+/// the second occurrence holds the peak and the first is empty: no mean can be computed from them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {
     age: Age,
     figures: Figures,
 }
 
-/// When the figures of a cell were true. The cells of one report have the same.
+/// The times at which a cell's figures were requested and computed. All cells of one report share them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Age {
     fetched_at: i64,
@@ -46,8 +46,8 @@ pub struct Age {
 }
 
 impl Age {
-    /// Of what was asked for at `fetched_at` (taken before the call). `computed_at` is the vendor's own time, where it gave one that
-    /// can be.
+    /// Age of figures requested at `fetched_at` (taken before the call). `computed_at` is the vendor's own time, if it gave a plausible
+    /// one.
     #[must_use]
     pub fn new(fetched_at: Timestamp, computed_at: Option<Timestamp>) -> Self {
         Self {
@@ -58,64 +58,64 @@ impl Age {
 }
 
 impl Cell {
-    /// A cell of `figures` asked for at `fetched_at` (taken before the call). `computed_at` is the vendor's own time, where it
-    /// gave one that can be.
+    /// A cell of `figures` requested at `fetched_at` (taken before the call). `computed_at` is the vendor's own time, if it gave a
+    /// plausible one.
     #[must_use]
     pub fn new(figures: Figures, fetched_at: Timestamp, computed_at: Option<Timestamp>) -> Self {
         Self::of_age(figures, Age::new(fetched_at, computed_at))
     }
 
-    /// A cell of `figures` that were true at `age`.
+    /// A cell of `figures` with the given `age`.
     #[must_use]
     pub const fn of_age(figures: Figures, age: Age) -> Self {
         Self { age, figures }
     }
 
-    /// When it was asked for and computed.
+    /// Times of its request and its computation.
     #[must_use]
     pub const fn age(&self) -> Age {
         self.age
     }
 
-    /// When it was asked for, to the microsecond.
+    /// Time of the request, to the microsecond.
     ///
     /// # Panics
     ///
-    /// Never: it was made of a timestamp.
+    /// Never: the value comes from a timestamp.
     #[must_use]
     pub fn fetched_at(&self) -> Timestamp {
         Timestamp::from_microsecond(self.age.fetched_at).expect("made of a timestamp")
     }
 
-    /// When the vendor computed it, else when it was asked for; to the microsecond.
+    /// Time at which the vendor computed the cell, or else the time of the request; to the microsecond.
     ///
     /// # Panics
     ///
-    /// Never: it was made of a timestamp.
+    /// Never: the value comes from a timestamp.
     #[must_use]
     pub fn as_of(&self) -> Timestamp {
         Timestamp::from_microsecond(self.age.computed_at).expect("made of a timestamp")
     }
 
-    /// Its figures.
+    /// The figures.
     #[must_use]
     pub const fn figures(&self) -> &Figures {
         &self.figures
     }
 }
 
-/// One report to ask the vendor for: a rectangle of cells.
+/// One report to request from the vendor: a rectangle of cells.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReportRequest {
-    /// Whose sites.
+    /// Owner of the sites.
     pub customer: CustomerId,
-    /// Where: ascending, each once, never empty.
+    /// Sites: ascending, unique, never empty.
     pub sites: Vec<SiteId>,
-    /// On which local days.
+    /// Local days.
     pub dates: DateRange,
-    /// What: never empty.
+    /// Metrics: never empty.
     pub metrics: MetricSet,
-    /// At which granularity.
+    /// Granularity.
     pub bucket: VendorBucket,
 }
 

@@ -1,21 +1,22 @@
-//! Local dates and ranges of them.
+//! Local dates and date ranges.
 
 use std::fmt;
 
 use jiff::civil::{Date, date};
 
-/// The earliest date that may be asked for.
+/// The earliest date that callers may request.
 pub const EARLIEST: Date = date(1970, 1, 1);
-/// The latest date that may be asked for: far enough from the end of the calendar that no arithmetic on it overflows.
+/// The latest date that callers may request: far enough from the end of the calendar that no arithmetic on it overflows.
 pub const LATEST: Date = date(9998, 12, 31);
 
-/// `2026-02-18`, and nothing else that a lenient parser would take: ISO 8601's extended form, between [`EARLIEST`] and [`LATEST`].
+/// Parses a date in ISO 8601's extended form (`2026-02-18`) between [`EARLIEST`] and [`LATEST`], and rejects the other forms that a lenient
+/// parser would accept.
 #[must_use]
 pub fn parse_date(text: &str) -> Option<Date> {
     parse_date_bytes(text.as_bytes())
 }
 
-/// [`parse_date`] on the bytes of a longer text.
+/// [`parse_date`] on bytes of a longer text.
 #[must_use]
 pub fn parse_date_bytes(text: &[u8]) -> Option<Date> {
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *text else {
@@ -32,7 +33,7 @@ pub fn parse_date_bytes(text: &[u8]) -> Option<Date> {
     (EARLIEST..=LATEST).contains(&date).then_some(date)
 }
 
-/// Days between two dates: positive where `to` is later.
+/// Days from one date to another: positive where `to` is later.
 ///
 /// # Panics
 ///
@@ -63,7 +64,7 @@ impl DateRange {
         (EARLIEST <= from && from <= to && to <= LATEST).then_some(Self { from, to })
     }
 
-    /// A range of one date; `None` outside [`EARLIEST`] to [`LATEST`].
+    /// The range of one date, or `None` outside [`EARLIEST`] to [`LATEST`].
     #[must_use]
     pub fn day(date: Date) -> Option<Self> {
         Self::new(date, date)
@@ -81,35 +82,35 @@ impl DateRange {
         self.to
     }
 
-    /// How many dates it has: at least 1.
+    /// Number of dates: at least 1.
     ///
     /// # Panics
     ///
-    /// Never: it does not end before it starts.
+    /// Never: a range does not end before it starts.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a range is never empty")]
     pub fn len(self) -> usize {
         usize::try_from(days_between(self.from, self.to)).expect("not backwards") + 1
     }
 
-    /// Whether `date` is in it.
+    /// Whether the range contains `date`.
     #[must_use]
     pub fn contains(self, date: Date) -> bool {
         self.from <= date && date <= self.to
     }
 
-    /// Where `date` stands in it, from 0; `None` outside.
+    /// Position of `date` in the range, from 0; `None` outside.
     ///
     /// # Panics
     ///
-    /// Never: what is in it does not come before it.
+    /// Never: a date in the range is not before its start.
     #[must_use]
     pub fn index_of(self, date: Date) -> Option<usize> {
         self.contains(date)
             .then(|| usize::try_from(days_between(self.from, date)).expect("not before it"))
     }
 
-    /// Its dates, ascending.
+    /// The dates, ascending.
     pub fn iter(self) -> impl Iterator<Item = Date> {
         let mut next = Some(self.from);
         std::iter::from_fn(move || {
@@ -119,7 +120,7 @@ impl DateRange {
         })
     }
 
-    /// Its parts of about equal length, `max_days` at most, ascending. `max_days` of 0 counts as 1.
+    /// Splits the range into parts of about equal length, at most `max_days` each, ascending. A `max_days` of 0 counts as 1.
     ///
     /// # Panics
     ///

@@ -9,13 +9,13 @@ use super::site::{CustomerId, SiteId};
 /// One configured site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteEntry {
-    /// Its name, where one is configured; else the vendor's name serves.
+    /// Configured name, if any; otherwise Pitaya shows the vendor's name.
     pub name: Option<String>,
-    /// Its own zone, where one is configured.
+    /// Configured zone, if any.
     pub timezone: Option<TimeZone>,
 }
 
-/// What the configuration says of sites.
+/// The sites in the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct SiteDirectory {
     default_zone: Option<TimeZone>,
@@ -23,7 +23,7 @@ pub struct SiteDirectory {
 }
 
 impl SiteDirectory {
-    /// A directory of no sites; those without a zone of their own are in `default_zone`.
+    /// An empty directory. Sites without a zone of their own use `default_zone`.
     #[must_use]
     pub fn new(default_zone: Option<TimeZone>) -> Self {
         Self {
@@ -32,11 +32,11 @@ impl SiteDirectory {
         }
     }
 
-    /// Adds a site; gives it back where the customer has one of that id already.
+    /// Adds a site.
     ///
     /// # Errors
     ///
-    /// The entry, where the id is taken.
+    /// Returns the entry if the customer already has a site of that id.
     pub fn insert(
         &mut self,
         customer: CustomerId,
@@ -53,13 +53,13 @@ impl SiteDirectory {
         }
     }
 
-    /// The zone of sites without their own.
+    /// Zone of sites without one of their own.
     #[must_use]
     pub const fn default_zone(&self) -> Option<&TimeZone> {
         self.default_zone.as_ref()
     }
 
-    /// The zone that `site` is in, as far as it is known.
+    /// Zone of `site`, if known.
     #[must_use]
     pub fn zone(&self, customer: CustomerId, site: SiteId) -> Option<&TimeZone> {
         self.entry(customer, site)
@@ -67,13 +67,13 @@ impl SiteDirectory {
             .or(self.default_zone.as_ref())
     }
 
-    /// The configured name of `site`.
+    /// Configured name of `site`.
     #[must_use]
     pub fn name(&self, customer: CustomerId, site: SiteId) -> Option<&str> {
         self.entry(customer, site)?.name.as_deref()
     }
 
-    /// Whether `site` may be asked for: any, where the customer has no directory; else only those in it.
+    /// Whether callers may request `site`: any site if the customer has no directory, otherwise only those in it.
     #[must_use]
     pub fn allows(&self, customer: CustomerId, site: SiteId) -> bool {
         self.sites
@@ -81,7 +81,7 @@ impl SiteDirectory {
             .is_none_or(|sites| sites.contains_key(&site))
     }
 
-    /// The configured sites of `customer`; `None` where it has no directory.
+    /// Configured sites of `customer`; `None` if it has no directory.
     #[must_use]
     pub fn sites(&self, customer: CustomerId) -> Option<&BTreeMap<SiteId, SiteEntry>> {
         self.sites.get(&customer)

@@ -1,7 +1,8 @@
-//! How long a cell is good, as a pure function of its day, its site's zone, when it was fetched, and now.
+//! How long a cell stays fresh, as a pure function of its day, its site's zone, its fetch time and the current time.
 //!
-//! What was fetched before the day was over lacks its end, however final the day is by now. Jitter (up to 10 % shorter) is drawn
-//! for each date of each report: cells of one date are fetched again together, in one report, while dates and reports part.
+//! A cell fetched before its day was over lacks the end of the day, even if the day is final now. Jitter (up to 10 % shorter) is drawn for
+//! each date of each report: the cells of one date are refetched together, in one report, while other dates and reports are refetched at
+//! other times.
 
 use std::time::Duration;
 
@@ -10,42 +11,42 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::zone::DaySpan;
 
-/// How long figures are good, by how likely they are to change; the configuration's `[cache]` table documents each.
+/// TTLs of figures, by how likely they are to change. The configuration's `[cache]` table documents each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// TTL of a day that is not over.
     pub open_ttl: Duration,
     /// TTL of a day that ended less than `settle_after` ago.
     pub settling_ttl: Duration,
-    /// How long after a day's end late data may still arrive.
+    /// Time after a day's end during which late data may still arrive.
     pub settle_after: Duration,
     /// TTL of an older day.
     pub final_ttl: Duration,
-    /// Past its TTL by less than this, a figure is served at once and refreshed behind.
+    /// A figure past its TTL by less than this is served at once and refreshed in the background.
     pub stale_while_revalidate: Duration,
-    /// Past its TTL by less than this, a figure is served when the vendor fails.
+    /// A figure past its TTL by less than this is served when the vendor fails.
     pub stale_if_error: Duration,
 }
 
-/// How far a day's figures have come.
+/// Maturity of a day's figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// The day has not begun: there is nothing to ask for.
+    /// The day has not begun: there is nothing to fetch.
     Future,
     /// The day is not over.
     Open,
     /// The day is over, but late data may still arrive.
     Settling,
-    /// The figures are not expected to change any more.
+    /// The figures should no longer change.
     Final,
 }
 
-/// What a cached cell may be used for.
+/// Permitted use of a cached cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     /// Within its TTL.
     Fresh,
-    /// Served at once, and refreshed behind.
+    /// Served at once, and refreshed in the background.
     Revalidate,
     /// Served only if the vendor fails.
     IfError,
@@ -54,7 +55,7 @@ pub enum Standing {
 }
 
 impl Policy {
-    /// How far a day's figures have come at `at`.
+    /// Maturity of a day's figures at `at`.
     #[must_use]
     pub fn phase(&self, day: DaySpan, at: Timestamp) -> Phase {
         if at < day.begins {
@@ -68,11 +69,11 @@ impl Policy {
         }
     }
 
-    /// When a cell of `date` that was asked for at `fetched_at` goes past its TTL.
+    /// Time at which a cell of `date`, requested at `fetched_at`, passes its TTL.
     ///
-    /// The TTL is that of the phase in which it was *asked for*: what was fetched before a day was over lacks its end, however
-    /// final the day is by now. It is shortened by up to 10 %, alike for the cells of one date in one report, so that these are
-    /// fetched again together, while those of other dates and reports come at other times.
+    /// The phase at the time of the *request* determines the TTL: a cell fetched before its day was over lacks the end of the day, even if
+    /// the day is final now. Jitter shortens the TTL by up to 10 %, equally for the cells of one date in one report: these are refetched
+    /// together, other dates and reports at other times.
     #[must_use]
     pub fn expires_at(&self, date: Date, day: DaySpan, fetched_at: Timestamp) -> Timestamp {
         let ttl = match self.phase(day, fetched_at) {
@@ -83,9 +84,9 @@ impl Policy {
         later(fetched_at, ttl.mul_f64(jitter(date, fetched_at)))
     }
 
-    /// What a cell that was asked for at `fetched_at` and goes past its TTL at `expires_at` may be used for at `now`.
+    /// Permitted use at `now` of a cell that was requested at `fetched_at` and passes its TTL at `expires_at`.
     ///
-    /// A cell from the future was asked for by a clock that was wrong: how old it is, and whether its day was over, nobody knows.
+    /// A cell from the future was requested under a wrong clock: its age is unknown, and so is whether its day was over.
     #[must_use]
     pub fn standing(
         &self,
@@ -106,7 +107,7 @@ impl Policy {
         }
     }
 
-    /// After this long since it was fetched, no cell may be used for anything.
+    /// Time since the fetch after which no cell may be used for anything.
     #[must_use]
     pub fn longest_use(&self) -> Duration {
         let ttl = self.open_ttl.max(self.settling_ttl).max(self.final_ttl);

@@ -1,20 +1,20 @@
-//! The registry of metrics: what each is made of, and how it combines.
+//! The registry of metrics: the inputs of each, and how it combines.
 
 use std::fmt;
 
-/// A figure that the vendor's report can be asked for (vendor page, `metrics_facet`).
+/// A metric that the vendor's report offers (vendor page, `metrics_facet`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum VendorMetric {
-    /// People who came in.
+    /// People entering.
     Entrances,
     /// Mean time that people stayed, in the vendor's unit.
     DwellTime,
     /// Sales.
     Transactions,
-    /// People inside at a time.
+    /// People inside at one time.
     Occupancy,
-    /// People who passed by outside.
+    /// People passing by outside.
     WalkBys,
 }
 
@@ -28,7 +28,7 @@ impl VendorMetric {
         Self::WalkBys,
     ];
 
-    /// The vendor's name for it, in requests and rows.
+    /// The vendor's name for the metric, in requests and rows.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl VendorMetric {
         }
     }
 
-    /// The metric of that name.
+    /// The metric with the given name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|metric| metric.name() == name)
@@ -77,13 +77,13 @@ impl MetricSet {
             .filter(move |metric| self.contains(*metric))
     }
 
-    /// How many metrics the set has.
+    /// Number of metrics in the set.
     #[must_use]
     pub const fn len(self) -> usize {
         self.0.count_ones() as usize
     }
 
-    /// Whether the set has none.
+    /// Whether the set is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
@@ -96,12 +96,12 @@ impl FromIterator<VendorMetric> for MetricSet {
     }
 }
 
-/// A metric that Pitaya's callers can ask for.
+/// A metric that callers can request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
-    /// People who came in.
+    /// People entering.
     Entrances,
-    /// People who passed by outside.
+    /// People passing by outside.
     WalkBys,
     /// Sales.
     Transactions,
@@ -111,16 +111,16 @@ pub enum Metric {
     Occupancy,
     /// Largest number of people inside.
     PeakOccupancy,
-    /// Sales for each person who came in.
+    /// Sales per person entering.
     ConversionRate,
-    /// Share of those who came in among those who came by.
+    /// Entrances as a share of entrances and walk-bys.
     CaptureRate,
 }
 
-/// How the figures of a metric combine, over time or over sites.
+/// Rule by which the figures of a metric combine, over time or over sites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Combine {
-    /// Σ of what was observed.
+    /// Σ of the observed figures.
     Sum,
     /// Mean weighted by `entrances`.
     WeightedMean,
@@ -135,7 +135,7 @@ pub enum Combine {
 }
 
 impl Combine {
-    /// Every way of combining.
+    /// Every rule.
     pub const ALL: [Self; 6] = [
         Self::Sum,
         Self::WeightedMean,
@@ -187,7 +187,7 @@ impl Metric {
         }
     }
 
-    /// The metric of that name.
+    /// The metric with the given name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|metric| metric.name() == name)
@@ -216,13 +216,13 @@ impl Metric {
         }
     }
 
-    /// Whether it is a quotient made only of what was observed on both sides.
+    /// Whether the metric is a quotient of figures observed on both sides only.
     #[must_use]
     pub const fn is_paired(self) -> bool {
         matches!(self, Self::ConversionRate | Self::CaptureRate)
     }
 
-    /// What its figures are counted in; `None` where only the vendor knows.
+    /// Unit of the figures; `None` where only the vendor knows it.
     #[must_use]
     pub const fn unit(self) -> Option<&'static str> {
         match self {
@@ -235,7 +235,7 @@ impl Metric {
         }
     }
 
-    /// What it is, in one line for callers.
+    /// Description in one line, for callers.
     #[must_use]
     pub const fn description(self) -> &'static str {
         match self {
@@ -254,7 +254,7 @@ impl Metric {
         }
     }
 
-    /// Whether it counts events: a whole number that `fill=zero` may fill in.
+    /// Whether the metric counts events: a whole number that `fill=zero` may fill in.
     #[must_use]
     pub const fn is_count(self) -> bool {
         matches!(self, Self::Entrances | Self::WalkBys | Self::Transactions)

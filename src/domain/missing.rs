@@ -1,4 +1,4 @@
-//! Which of a day's buckets are missing: the one place that tells silence from quiet.
+//! Finds the missing buckets of a day. Only this module tells silence from quiet.
 
 use std::ops::Range;
 
@@ -6,20 +6,19 @@ use super::bucket::VendorBucket;
 use super::figures::View;
 use super::zone::DayShape;
 
-/// Buckets without a figure are missing where they last this many minutes in a row. A shorter row of them is quiet: the vendor may send
-/// no figure where nothing happened.
+/// Buckets without a figure are missing if they last at least this many minutes in a row. A shorter run is quiet: the vendor may send no
+/// figure when nothing happened.
 const SILENCE: usize = 60;
 
-/// Puts the missing slots of a cell into `missing`, in the order in which they happen.
+/// Pushes the missing slots of a cell onto `missing`, in the order in which they happen.
 ///
-/// The cell is the unit: a silence is looked for within its day, and each day's part of a silent night is judged by its own length.
-/// Whether the neighbouring day is at hand depends on what else was asked for, and a figure must not: the same day would have two
-/// rates, one in a query of its own and one in a query of the week.
+/// The cell is the unit: this looks for a silence within the cell's day, and judges each day's part of a silent night by its own length.
+/// The rest of the query decides whether the neighbouring day is available, and must not decide a figure: otherwise the same day would have
+/// one rate in a query for the day and another in a query for the week.
 ///
-/// A bucket that DST skips neither is missing nor parts a silence in two, and the second occurrence of a repeated one follows the
-/// first; one that is skipped or repeated in part lasts as long as its minutes that exist. Of the day, `passed` minutes were over
-/// when the vendor was asked: what is without a figure after that is not known yet, which is neither quiet nor a part of a silence,
-/// and is among the missing.
+/// A bucket that DST skips is not missing and does not split a silence, and the second occurrence of a repeated bucket follows the first. A
+/// bucket that is skipped or repeated in part lasts as long as its existing minutes. When the vendor was asked, `passed` minutes of the day
+/// were over: later buckets without a figure are not known yet. They are neither quiet nor part of a silence, and count as missing.
 pub(super) fn find(
     figures: View<'_>,
     bucket: VendorBucket,
@@ -57,18 +56,18 @@ pub(super) fn find(
     silence.end(missing);
 }
 
-/// The slots without a figure that follow one another.
+/// A run of consecutive slots without a figure.
 #[derive(Default)]
 struct Silence {
-    /// Where its first slots stand among the missing.
+    /// Index in `missing` of its first slots.
     first: usize,
     minutes: usize,
-    /// Whether it may go on in the next stretch.
+    /// Whether the silence may continue in the next stretch.
     lasts: bool,
 }
 
 impl Silence {
-    /// Ends it, and begins another. It is among the missing by now, and taken back if it was a quiet one.
+    /// Ends the silence and begins another. Its slots are already in `missing`; a quiet run is removed again.
     fn end(&mut self, missing: &mut Vec<Range<usize>>) {
         if self.minutes < SILENCE {
             missing.truncate(self.first);
@@ -84,14 +83,14 @@ impl Silence {
     }
 }
 
-/// Slots that follow one another, and how long each lasts.
+/// Consecutive slots, and the length of each.
 #[derive(Clone, Default)]
 struct Stretch {
     slots: Range<usize>,
     minutes: usize,
 }
 
-/// The slots of a day, stretch by stretch in the order in which they happen; those of buckets that DST skips are in none.
+/// Splits the slots of a day into stretches, in the order in which they happen; buckets that DST skips belong to none.
 fn stretches(bucket: VendorBucket, shape: &DayShape) -> [Stretch; 5] {
     let own = usize::from(bucket.slots_per_day());
     let whole = usize::from(bucket.minutes());
@@ -101,7 +100,7 @@ fn stretches(bucket: VendorBucket, shape: &DayShape) -> [Stretch; 5] {
     };
     let slots = |minutes: &Range<u16>| {
         let (start, end) = (usize::from(minutes.start), usize::from(minutes.end));
-        // The last one that is whole before, and the first one after.
+        // The last whole bucket before, and the first one after.
         (
             start / whole,
             start.div_ceil(whole),
@@ -176,7 +175,7 @@ mod tests {
         missing.into_iter().flatten().collect()
     }
 
-    /// A day of quarters that has no figure in `absent`.
+    /// A day of quarter hours without figures in `absent`.
     fn quarters(absent: impl IntoIterator<Item = usize>, slots: usize) -> Vec<bool> {
         let mut present = vec![true; slots];
         for slot in absent {
@@ -208,7 +207,7 @@ mod tests {
     fn a_silence_goes_on_where_dst_skips_an_hour_and_through_the_repeated_one() {
         let (spring, autumn) = (chicago(date(2026, 3, 8)), chicago(date(2026, 11, 1)));
 
-        // 01:30 to 02:00 and 03:00 to 03:30 follow one another; 02:00 to 03:00 never was.
+        // 01:30 to 02:00 and 03:00 to 03:30 follow one another; 02:00 to 03:00 does not exist.
         let skipped = || 8..12;
         assert_eq!(
             found(
@@ -242,7 +241,7 @@ mod tests {
     #[test]
     fn what_was_not_over_when_it_was_asked_for_is_no_part_of_a_silence() {
         let ordinary = DayShape::default();
-        // Half past ten has begun; the sensor has told nothing since a quarter to ten.
+        // 10:30 has begun; the sensor has reported nothing since 09:45.
         let present = quarters(39..96, 96);
 
         let known = found(&present, 15, &ordinary, 10 * 60 + 35);
@@ -264,7 +263,7 @@ mod tests {
             present
         };
 
-        // Half of the third hour is skipped, half of the second one comes again.
+        // Half of the third hour is skipped, and half of the second is repeated.
         let (spring, autumn) = (lord_howe(date(2026, 10, 4)), lord_howe(date(2026, 4, 5)));
 
         assert_eq!(found(&hours(2, 24), 60, &spring, DAY), NONE);
@@ -274,7 +273,7 @@ mod tests {
     }
 
     proptest! {
-        /// One minute after another, as a clock on the wall would go.
+        /// A reference that walks minute by minute, like a clock on the wall.
         #[test]
         fn it_agrees_with_looking_at_every_bucket(
             pattern in prop::collection::vec((any::<bool>(), 1_usize..30), 1..30),
@@ -307,7 +306,7 @@ mod tests {
                 if shape.gap.as_ref().is_some_and(|gap| gap.contains(&minute)) {
                     continue;
                 }
-                // After the clock has gone back, the rest of its bucket is of the second occurrence, too.
+                // After the clock has gone back, the rest of its bucket also belongs to the second occurrence.
                 let of_second = minute >= fold.end && minute < fold.end.next_multiple_of(minutes);
                 slot_of_minute.push(if of_second { again(minute) } else { usize::from(minute / minutes) });
                 if minute + 1 == fold.end {

@@ -1,4 +1,4 @@
-//! What a figure is, how figures combine, and how long they are good: no I/O, no async, no clock.
+//! Figures, the rules that combine them, and their freshness: no I/O, no async, no clock.
 
 pub mod batch;
 pub mod bucket;

@@ -1,10 +1,10 @@
-//! Which cells a query needs, and what each of its columns is made of.
+//! Plans the cells that a query needs and the inputs of each of its columns.
 
 use super::bucket::VendorBucket;
 use super::metric::{Metric, VendorMetric};
 use super::query::Query;
 
-/// What has to be had of each site on each date, and how the columns follow from it.
+/// The cells needed for each site and date, and how the columns follow from them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     series: Vec<Series>,
@@ -14,13 +14,13 @@ pub struct Plan {
 /// One metric in one vendor bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Series {
-    /// What.
+    /// Metric.
     pub metric: VendorMetric,
-    /// At which granularity.
+    /// Granularity.
     pub bucket: VendorBucket,
 }
 
-/// How a column follows from the series that the numbers point to.
+/// Rule by which a column follows from the series at the given indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Column {
     /// Σ.
@@ -38,10 +38,10 @@ pub(super) enum Column {
 }
 
 impl Plan {
-    /// The plan for `query`, where counts and peaks are fetched at `base_bucket` or finer.
+    /// The plan for `query`, with counts and peaks fetched at `base_bucket` or finer.
     ///
-    /// Means are the vendor's own where they can be: `dwell_time` and `occupancy` are fetched at the coarsest bucket that fits, since
-    /// the vendor computes them from raw events. The weights of `dwell_time` are the entrances of the same bucket.
+    /// Means are the vendor's own where possible: `dwell_time` and `occupancy` are fetched at the coarsest bucket that fits, because the
+    /// vendor computes them from raw events. The entrances of the same bucket weight `dwell_time`.
     #[must_use]
     pub fn new(query: &Query, base_bucket: VendorBucket) -> Self {
         let fine = VendorBucket::coarsest(query.bucket, query.hours, base_bucket);
@@ -83,7 +83,7 @@ impl Plan {
         Self { series, columns }
     }
 
-    /// The series, each once.
+    /// The series, unique.
     #[must_use]
     pub fn series(&self) -> &[Series] {
         &self.series

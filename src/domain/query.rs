@@ -1,4 +1,4 @@
-//! What a caller asks for.
+//! The query of a caller.
 
 use std::str::FromStr;
 
@@ -9,28 +9,28 @@ use super::dates::{DateRange, add_days, parse_date};
 use super::metric::Metric;
 use super::site::{CustomerId, SiteId};
 
-/// One well-formed question, its dates resolved.
+/// One well-formed query, with its dates resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Query {
-    /// Whose sites.
+    /// Owner of the sites.
     pub customer: CustomerId,
-    /// Which sites: ascending, each once, never empty.
+    /// Sites: ascending, unique, never empty.
     pub sites: Vec<SiteId>,
-    /// Which local dates.
+    /// Local dates.
     pub dates: DateRange,
-    /// Which metrics: in the order asked for, each once, never empty.
+    /// Metrics: in the requested order, unique, never empty.
     pub metrics: Vec<Metric>,
-    /// How long a row's bucket is.
+    /// Length of a row's bucket.
     pub bucket: Bucket,
-    /// Which part of the day counts.
+    /// Part of the day that counts.
     pub hours: Hours,
-    /// What a series is.
+    /// Grouping of the rows into series.
     pub group_by: GroupBy,
-    /// What stands where there is no figure.
+    /// Value of a row or bucket without a figure.
     pub fill: Fill,
 }
 
-/// What a series is.
+/// Grouping of the rows into series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum GroupBy {
     /// One series for each site.
@@ -40,7 +40,7 @@ pub enum GroupBy {
     None,
 }
 
-/// What stands where there is no figure.
+/// Value of a row or bucket without a figure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Fill {
     /// Every expected bucket has a row; no figure is `null`.
@@ -52,20 +52,20 @@ pub enum Fill {
     None,
 }
 
-/// Whether an answer may lack what could not be had.
+/// Whether an answer may omit data that is unavailable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Partial {
-    /// All or an error.
+    /// Everything or an error.
     #[default]
     Deny,
-    /// What there is, with the errors beside it.
+    /// The available data, with the errors beside it.
     Allow,
 }
 
-/// The `dates` parameter: a range, or words that depend on what day it is.
+/// The `dates` parameter: a range, or words that depend on the current day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DateExpression {
-    /// Dates, given as such.
+    /// Explicit dates.
     Range(DateRange),
     /// The current day.
     Today,
@@ -84,7 +84,7 @@ pub enum DateExpression {
 }
 
 impl DateExpression {
-    /// The words that are accepted.
+    /// The accepted words.
     pub const WORDS: [&'static str; 8] = [
         "today",
         "yesterday",
@@ -96,13 +96,13 @@ impl DateExpression {
         "last_month",
     ];
 
-    /// Whether its dates depend on what day it is.
+    /// Whether the dates depend on the current day.
     #[must_use]
     pub const fn is_relative(self) -> bool {
         !matches!(self, Self::Range(_))
     }
 
-    /// The dates that it means on the day `today`; `None` at the very ends of the calendar.
+    /// The dates that the expression means on the day `today`; `None` at the very ends of the calendar.
     #[must_use]
     pub fn resolve(self, today: Date) -> Option<DateRange> {
         let monday = add_days(today, -i32::from(today.weekday().since(Weekday::Monday)));
@@ -145,7 +145,7 @@ impl FromStr for DateExpression {
     }
 }
 
-/// A text that is not dates.
+/// The text is not a date expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDates {
     /// Neither a date, a range nor a word.

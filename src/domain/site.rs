@@ -64,7 +64,7 @@ id!(
     "customer"
 );
 
-/// A text that is not an id.
+/// The text is not an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a {what} id is a whole number from 1 to {MAX_ID}, in plain digits")]
 pub struct InvalidId {

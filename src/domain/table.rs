@@ -5,7 +5,7 @@ use jiff::civil::DateTime;
 use super::metric::Metric;
 use super::site::SiteId;
 
-/// Rows by group, then time; one column for each metric.
+/// Rows by group, then time, with one column for each metric.
 #[derive(Clone, Debug)]
 pub struct Table {
     groups: Vec<Option<SiteId>>,
@@ -20,11 +20,11 @@ pub struct Table {
 /// One row of a [`Table`].
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
-    /// Where the row stands among all of the table's, shown or not.
+    /// Position among all rows of the table, shown or not.
     pub place: usize,
-    /// Where the row's group stands in [`Table::groups`].
+    /// Index of the row's group in [`Table::groups`].
     pub group: usize,
-    /// Where its time stands in [`Table::times`].
+    /// Index of the row's time in [`Table::times`].
     pub time: usize,
     values: &'a [f64],
 }
@@ -39,7 +39,7 @@ impl Row<'_> {
 }
 
 impl Table {
-    /// A table whose rows are all shown and without figures.
+    /// A table with all rows shown and without figures.
     #[must_use]
     pub fn new(groups: Vec<Option<SiteId>>, times: Vec<DateTime>, metrics: Vec<Metric>) -> Self {
         let rows = groups.len() * times.len();
@@ -53,7 +53,7 @@ impl Table {
         }
     }
 
-    /// The series: a site each, or one `None` for all sites combined.
+    /// The series: one site each, or a single `None` for all sites combined.
     #[must_use]
     pub fn groups(&self) -> &[Option<SiteId>] {
         &self.groups
@@ -71,25 +71,25 @@ impl Table {
         &self.metrics
     }
 
-    /// The figures of the row of `group` and `time`, to be written.
+    /// The figures of the row of `group` and `time`, for writing.
     pub fn row_mut(&mut self, group: usize, time: usize) -> &mut [f64] {
         let columns = self.metrics.len();
         let row = group * self.times.len() + time;
         &mut self.values[row * columns..(row + 1) * columns]
     }
 
-    /// Leaves out the row of `group` and `time`.
+    /// Hides the row of `group` and `time`.
     pub fn hide(&mut self, group: usize, time: usize) {
         self.shown[group * self.times.len() + time] = false;
     }
 
-    /// The rows shown, by group, then time.
+    /// The shown rows, by group, then time.
     #[must_use]
     pub fn rows(&self) -> impl DoubleEndedIterator<Item = Row<'_>> {
         self.rows_from(0)
     }
 
-    /// The rows shown from a [place](Row::place) on.
+    /// The shown rows from a [place](Row::place) on.
     #[must_use]
     pub fn rows_from(&self, place: usize) -> impl DoubleEndedIterator<Item = Row<'_>> {
         let (times, columns) = (self.times.len(), self.metrics.len());

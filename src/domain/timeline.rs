@@ -1,4 +1,4 @@
-//! The buckets of an answer: where each starts, and which part of which day falls in it.
+//! The buckets of an answer: the start of each, and the part of each day that falls in it.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use super::query::{GroupBy, Query};
 #[derive(Clone, Debug)]
 pub struct Timeline {
     starts: Vec<DateTime>,
-    /// The windows of one day, in minutes on the clock: one for each bucket that a day has, or one for the day.
+    /// The windows of one day, in minutes on the clock: one for each bucket of the day, or one for the whole day.
     windows: Vec<Range<u16>>,
     /// The first bucket of each date.
     first_bucket: Vec<usize>,
@@ -48,30 +48,31 @@ impl Timeline {
         }
     }
 
-    /// Where each bucket starts, in local time.
+    /// Start of each bucket, in local time.
     #[must_use]
     pub fn starts(&self) -> &[DateTime] {
         &self.starts
     }
 
-    /// The minutes of a day that its buckets get, ascending and without a gap; the same on each day.
+    /// The minutes of a day that each bucket covers, ascending and without a gap; the same on each day.
     pub(super) fn windows(&self) -> &[Range<u16>] {
         &self.windows
     }
 
-    /// Which bucket gets the first of the [`windows`](Self::windows) of the date at `date_index`; the others get theirs in order.
+    /// Index of the bucket that covers the first of the [`windows`](Self::windows) of the date at `date_index`; later windows follow in
+    /// order.
     pub(super) fn first_bucket(&self, date_index: usize) -> usize {
         self.first_bucket[date_index]
     }
 }
 
-/// How many rows the answer to `query` has before any is left out.
+/// Number of rows in the answer to `query` before any is hidden.
 #[must_use]
 pub fn row_count(query: &Query) -> usize {
     row_count_of_sites(query, query.sites.len())
 }
 
-/// How many rows the answer to `query` would have for that many sites.
+/// Number of rows that the answer to `query` would have for `sites` sites.
 #[must_use]
 pub fn row_count_of_sites(query: &Query, sites: usize) -> usize {
     let buckets = match query.bucket {
@@ -82,12 +83,12 @@ pub fn row_count_of_sites(query: &Query, sites: usize) -> usize {
     rows(query, sites, buckets)
 }
 
-/// The most rows that the answer to `query` could have for that many sites and any that many days in a row.
+/// The most rows that the answer to `query` could have for `sites` sites and any `days` consecutive days.
 #[must_use]
 pub fn most_rows(query: &Query, sites: usize, days: usize) -> usize {
-    /// Of the shortest month.
+    /// Length of the shortest month.
     const MONTH_DAYS: usize = 28;
-    // The first day may be the last one of its week or month.
+    // The first day may be the last of its week or month.
     let further = days.saturating_sub(1);
     let buckets = match query.bucket {
         Bucket::Minutes(minutes) => days.saturating_mul(windows_of_a_day(query, minutes).len()),
@@ -106,12 +107,12 @@ fn rows(query: &Query, sites: usize, buckets: usize) -> usize {
     }
 }
 
-/// Which buckets of `minutes` a day has, counted from midnight.
+/// The buckets of `minutes` that a day has, counted from midnight.
 fn windows_of_a_day(query: &Query, minutes: u16) -> Range<u16> {
     query.hours.from() / minutes..query.hours.to().div_ceil(minutes)
 }
 
-/// The parts of `hours` that the buckets of one day get.
+/// Splits `hours` into the windows of one day's buckets.
 fn day_windows(query: &Query) -> Vec<Range<u16>> {
     let (from, to) = (query.hours.from(), query.hours.to());
     match query.bucket {
@@ -124,7 +125,7 @@ fn day_windows(query: &Query) -> Vec<Range<u16>> {
     }
 }
 
-/// The first date of the bucket of whole days that `date` is in; it may lie before the query's dates.
+/// The first date of the bucket of whole days that `date` is in; may lie before the query's dates.
 fn long_bucket_start(query: &Query, date: Date) -> Date {
     match query.bucket {
         Bucket::Minutes(_) | Bucket::Day => date,

@@ -1,4 +1,4 @@
-//! A local day in its zone: when it begins and ends, and which of its hours is missing or comes twice.
+//! A local day in its zone: its begin, its end, and its skipped or repeated hours.
 
 use std::ops::Range;
 
@@ -9,12 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 use super::bucket::{DAY_MINUTES, VendorBucket};
 use super::dates::DateRange;
 
-/// When a local day is.
+/// Begin and end of a local day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DaySpan {
-    /// Its first instant; where the zone is unknown, the first instant of that date anywhere on earth (UTC+14).
+    /// First instant; if the zone is unknown, the first instant of that date anywhere on earth (UTC+14).
     pub begins: Timestamp,
-    /// The instant after its last; where the zone is unknown, when it is over everywhere (UTC−12).
+    /// End (exclusive); if the zone is unknown, the instant at which the date is over everywhere (UTC−12).
     pub ends: Timestamp,
 }
 
@@ -44,7 +44,7 @@ impl DaySpan {
         let mut spans: Vec<Self> = Vec::with_capacity(dates.len());
         for date in dates.iter() {
             let span = match (zone, spans.last()) {
-                // Looking a midnight up in a zone is the larger part of it, and here the days share them.
+                // Looking up midnights dominates the cost, and consecutive days share them.
                 (Some(zone), Some(before)) => Self {
                     begins: before.ends,
                     ends: first_instant(date.tomorrow().expect(FAR_FROM_THE_ENDS), zone),
@@ -57,20 +57,20 @@ impl DaySpan {
     }
 }
 
-/// Why arithmetic on the dates of a [`DateRange`], and on their instants, does not overflow.
+/// Reason why arithmetic on the dates of a [`DateRange`], and on their instants, does not overflow.
 const FAR_FROM_THE_ENDS: &str = "the dates asked for are far from the ends of time";
 
-/// When `date` begins in `zone`. The compatible reading of a midnight that DST skips is the first instant after it.
+/// First instant of `date` in `zone`. If DST skips the midnight, jiff's compatible reading takes the first instant after it.
 fn first_instant(date: Date, zone: &TimeZone) -> Timestamp {
     zone.to_timestamp(date.to_datetime(jiff::civil::Time::midnight()))
         .expect(FAR_FROM_THE_ENDS)
 }
 
-/// The dates of a query on the clock of one place: when each is, and what shape it has.
+/// The dates of a query on the clock of one place: the span and the shape of each.
 #[derive(Clone, Debug)]
 pub struct LocalDays {
     spans: Vec<DaySpan>,
-    /// Empty where every day is an ordinary one.
+    /// Empty if every day is an ordinary one.
     shapes: Vec<DayShape>,
     zone_known: bool,
 }
@@ -92,7 +92,7 @@ impl LocalDays {
         }
     }
 
-    /// When each of the dates is, in their order.
+    /// Span of each date, in order.
     #[must_use]
     pub fn spans(&self) -> &[DaySpan] {
         &self.spans
@@ -103,13 +103,13 @@ impl LocalDays {
         self.shapes.is_empty()
     }
 
-    /// The shape of the date at `date` (from 0).
+    /// Shape of the date at index `date` (from 0).
     pub(super) fn shape(&self, date: usize) -> &DayShape {
         self.shapes.get(date).unwrap_or(&ORDINARY)
     }
 
-    /// Whether any of `minutes` of the date at `date` exists, and the first that does has begun at `now`: where the zone is unknown,
-    /// everywhere on earth.
+    /// Whether any of `minutes` of the date at index `date` exists and the first existing one has begun at `now`. If the zone is unknown,
+    /// it must have begun everywhere on earth.
     pub(super) fn has_begun(&self, date: usize, minutes: &Range<u16>, now: Timestamp) -> bool {
         let (span, shape) = (self.spans[date], self.shape(date));
         if shape.skips(minutes.start, minutes.end) || now < span.begins {
@@ -127,15 +127,15 @@ impl LocalDays {
         midnight + before <= now
     }
 
-    /// How many minutes of the date at `date` are over at `at`: where the zone is unknown, anywhere on earth.
+    /// Number of minutes of the date at index `date` that are over at `at`; if the zone is unknown, over anywhere on earth.
     pub(super) fn minutes_over(&self, date: usize, at: Timestamp) -> usize {
         let over = at.duration_since(self.spans[date].begins).as_mins();
-        // Negative where the date has not begun.
+        // Negative if the date has not begun.
         usize::try_from(over.max(0)).expect("minutes fit")
     }
 }
 
-/// The clock's oddities on one local day: at most one stretch is skipped, at most one comes twice.
+/// Irregularities of the clock on one local day: at most one skipped stretch and one repeated stretch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DayShape {
     /// Minutes of the day that do not exist (clocks put forward).
@@ -170,7 +170,7 @@ impl DayShape {
         shape
     }
 
-    /// The shapes of `dates` in `zone`, of which `spans` are the days; empty where every day is an ordinary one.
+    /// Shapes of `dates` in `zone`, whose spans are `spans`; empty if every day is an ordinary one.
     fn all(dates: DateRange, zone: Option<&TimeZone>, spans: &[DaySpan]) -> Vec<Self> {
         let (Some(zone), [first, ..], [.., last]) = (zone, spans, spans) else {
             return Vec::new();
@@ -194,7 +194,7 @@ impl DayShape {
         shapes
     }
 
-    /// The minutes of the buckets of that size that have a repeated minute: each such bucket has a second occurrence.
+    /// Minutes of the buckets of that size with a repeated minute: each such bucket has a second occurrence.
     #[must_use]
     pub fn repeated(&self, bucket: VendorBucket) -> Option<Range<u16>> {
         let minutes = bucket.minutes();
@@ -204,7 +204,7 @@ impl DayShape {
         self.fold.as_ref().map(whole)
     }
 
-    /// The minutes of the buckets of that size that do not exist: none of their minutes does.
+    /// Minutes of the buckets of that size without any existing minute.
     #[must_use]
     pub fn skipped(&self, bucket: VendorBucket) -> Range<u16> {
         let minutes = bucket.minutes();
@@ -217,7 +217,7 @@ impl DayShape {
         })
     }
 
-    /// How many of the `minutes`, some of which are repeated, pass before the clock goes back and how many after.
+    /// Number of `minutes` (some of them repeated) that pass before the clock goes back, and number that pass after.
     #[must_use]
     pub fn passes(&self, minutes: &Range<u16>) -> [u16; 2] {
         let fold = self.fold.as_ref().unwrap_or(&(0..0));
@@ -234,7 +234,7 @@ impl DayShape {
             .is_some_and(|gap| gap.start <= from && to <= gap.end)
     }
 
-    /// How many minutes pass from midnight until the clock shows `minute` for the first time, or until it skips it.
+    /// Minutes that pass from midnight until the clock first shows `minute`, or skips it.
     fn minutes_before(&self, minute: u16) -> i64 {
         let skipped = self
             .gap
@@ -251,7 +251,7 @@ impl DayShape {
     }
 }
 
-/// From when until when a change of the clock can touch the days that begin at `first` to `last`.
+/// Time span in which a change of the clock can affect the days that begin at `first` to `last`.
 fn around(first: Timestamp, last: Timestamp) -> (Timestamp, Timestamp) {
     (
         first

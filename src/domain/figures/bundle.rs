@@ -1,11 +1,11 @@
-//! The figures of several cells in one piece of memory.
+//! The figures of several cells in one allocation.
 
 use std::sync::Arc;
 
 use super::Figures;
 use super::view::TAIL;
 
-/// The figures of several cells, which cost one allocation and its overheads together.
+/// The figures of several cells, which share one allocation and its overheads.
 #[derive(Clone, Debug, Default)]
 pub struct Bundle {
     bytes: Arc<[u8]>,
@@ -13,11 +13,11 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Copies the figures of a few cells together; each is found again by its place.
+    /// Copies the figures of a few cells together; their position identifies them.
     ///
     /// # Panics
     ///
-    /// Never: a cell is far smaller than a megabyte, and a page has 31 of them at most.
+    /// Never: a cell is far smaller than a megabyte, and a page has at most 31 of them.
     #[must_use]
     pub fn new(figures: &[&Figures]) -> Self {
         let len: usize = figures.iter().map(|figures| figures.encoded().len()).sum();
@@ -35,7 +35,7 @@ impl Bundle {
         }
     }
 
-    /// The figures of the cell that was the `nth` (from 0), sharing the bundle's bytes.
+    /// The figures of the `nth` cell (from 0), sharing the bundle's bytes.
     #[must_use]
     pub fn get(&self, nth: usize) -> Option<Figures> {
         Some(Figures {
@@ -44,19 +44,19 @@ impl Bundle {
         })
     }
 
-    /// How many cells it has.
+    /// Number of cells.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.starts.len()
     }
 
-    /// Whether it has no cells.
+    /// Whether the bundle is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.starts.is_empty()
     }
 
-    /// The bytes that it holds on the heap, the reference counts included.
+    /// Heap bytes, including the reference counts.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         self.bytes.len() + 2 * size_of::<usize>() + size_of_val(&*self.starts)

@@ -1,18 +1,18 @@
-//! Sums of narrow values without taking them apart.
+//! Sums narrow values without unpacking them.
 
-/// Values of one width that stand side by side in a word, the first at the lowest bit. Neighbours are added in pairs, then pairs,
-/// then fours, all of the word at once: a sum has twice the bits of what it is made of, so that none reaches into the next one.
+/// Values of one width, side by side in a word, the first at the lowest bit. Neighbours are added in pairs, then pairs of pairs, then
+/// fours, across the whole word at once: a sum has twice the bits of its summands, so it never overflows into the next one.
 pub(super) struct Lanes {
-    /// How many values are summed at once.
+    /// Number of values summed at once.
     pub(super) count: usize,
     width: u32,
-    /// Every second value, every second pair, and the lower four.
+    /// Masks: every second value, every second pair, and the lower four.
     values: u64,
     pairs: u64,
     fours: u64,
 }
 
-/// By width in bits. A word that is read from any bit on has 57 bits of values, and so 4 at least of each of these.
+/// Lanes by width in bits. A word read from an arbitrary bit holds 57 bits of values, so at least 4 of each width.
 pub(super) static LANES: [Lanes; 15] = {
     let mut lanes = [const { Lanes::new(0) }; 15];
     let mut width = 1;
@@ -46,7 +46,7 @@ impl Lanes {
     }
 }
 
-/// The bits of that number of fields of `width` bits, with as wide a gap after each.
+/// The bits of `fields` fields of `width` bits, each followed by a gap of the same width.
 const fn every_second(width: u32, fields: u32) -> u64 {
     let (mut mask, mut at) = (0, 0);
     while at < 2 * width * fields {

@@ -1,8 +1,8 @@
 //! The figures of one cell, packed: about a byte for each small count.
 //!
-//! Counts at the width in bits of the day's largest, from the first figure to the last (most places are closed at night), with a
-//! presence map only where something is missing in between; anything that is not whole as 64-bit floats. Lossless. Counts are
-//! summed as they are packed, four or eight in a word at once (`figures::lanes`), since a year of 200 sites is 7 million of them.
+//! Whole-number counts take the width in bits of the day's largest, from the first figure to the last (most places are closed at night),
+//! with a presence map only if figures are missing in between; other values are 64-bit floats. Lossless. Counts are summed while packed,
+//! four or eight in a word at once (`figures::lanes`), since a year of 200 sites has 7 million of them.
 
 mod bundle;
 mod lanes;
@@ -16,15 +16,14 @@ use std::sync::Arc;
 
 use self::view::{FLOAT, HEAD, Shape, TAIL, word_at};
 
-/// The figures of one day's buckets, in order; a bucket without one is told apart from a zero.
+/// The figures of one day's buckets, in order; an absent figure differs from a zero.
 ///
-/// Whole numbers are packed at the width of the largest; anything else is kept as 64-bit floats. Either way what comes
-/// out is what went in. Cloning shares the bytes, which may be those of other cells too: see [`Bundle`].
+/// Whole numbers are packed at the width of the largest; other values stay 64-bit floats. Both are lossless. Clones share the bytes, which
+/// may also hold other cells: see [`Bundle`].
 ///
-/// Layout: tag, slot count, first slot of the span, slots in the span (2 bytes each, little endian), presence map of the
-/// span unless the tag says that all of it is present, values of the span. The span reaches from the first figure to the
-/// last: most places are closed at night. The tag's low 7 bits are the width in bits: 0 to 53 for whole numbers, 64 for
-/// floats.
+/// Layout: tag, slot count, first slot of the span, slots in the span (2 bytes each, little endian), presence map of the span unless the
+/// tag marks all of it as present, values of the span. The span reaches from the first figure to the last: most places are closed at night.
+/// The tag's low 7 bits are the width in bits: 0 to 53 for whole numbers, 64 for floats.
 #[derive(Clone, Debug)]
 pub struct Figures {
     bytes: Arc<[u8]>,
@@ -35,17 +34,17 @@ pub struct Figures {
 const MAX_WHOLE: f64 = 9_007_199_254_740_991.0;
 
 impl Figures {
-    /// Packs the figures; a value that is absent, not finite or negative is absent.
+    /// Packs the figures. Values that are not finite or negative become absent.
     ///
     /// # Panics
     ///
-    /// Where there are more than 65,535 values; a day has at most 576.
+    /// If there are more than 65,535 values; a day has at most 576.
     #[must_use]
     pub fn pack(values: &[Option<f64>]) -> Self {
         let slots = u16::try_from(values.len()).expect("a day has at most 576 slots");
         let good = |value: &Option<f64>| value.filter(|value| value.is_finite() && *value >= 0.0);
         let mut span = 0..0;
-        // The ones of all numbers together are as wide as those of the largest.
+        // The bitwise OR of all numbers is as wide as the largest.
         let (mut present, mut whole, mut ones) = (0, true, 0);
         for (slot, value) in values.iter().enumerate() {
             let Some(value) = good(value) else { continue };
@@ -91,7 +90,7 @@ impl Figures {
         }
     }
 
-    /// The figures of a day on which the vendor saw nothing at all.
+    /// The figures of a day on which the vendor observed nothing.
     #[must_use]
     pub fn none(slots: u16) -> Self {
         let shape = Shape {
@@ -109,7 +108,7 @@ impl Figures {
         }
     }
 
-    /// How many buckets the day has, those without a figure included.
+    /// Number of buckets in the day, including those without a figure.
     #[must_use]
     pub fn slots(&self) -> usize {
         usize::from(Shape::read(self.onward()).slots)
@@ -121,34 +120,34 @@ impl Figures {
         self.view().get(slot)
     }
 
-    /// Every bucket's figure, in order.
+    /// Figure of every bucket, in order.
     pub fn iter(&self) -> impl Iterator<Item = Option<f64>> {
         let view = self.view();
         (0..view.slots()).map(move |slot| view.get(slot))
     }
 
-    /// Calls `visit` with the slot and figure of each bucket of `slots` that has one, in order.
+    /// Calls `visit` with the slot and figure of each bucket of `slots` that has a figure, in order.
     pub fn for_each(&self, slots: Range<usize>, visit: impl FnMut(usize, f64)) {
         self.view().for_each(slots, visit);
     }
 
-    /// The sum of the figures in `slots`; `None` where there is none.
+    /// The sum of the figures in `slots`; `None` if there are none.
     #[must_use]
     pub fn sum(&self, slots: Range<usize>) -> Option<f64> {
         self.view().sum(slots)
     }
 
-    /// The figures, ready to be read many times.
+    /// The figures, decoded for repeated reads.
     pub(super) fn view(&self) -> View<'_> {
         View::new(self.onward())
     }
 
-    /// Its own bytes, and whatever follows them.
+    /// The cell's bytes, and any bytes after them.
     fn onward(&self) -> &[u8] {
         &self.bytes[self.start as usize..]
     }
 
-    /// Its own bytes.
+    /// The cell's own bytes.
     fn encoded(&self) -> &[u8] {
         let bytes = self.onward();
         &bytes[..Shape::read(bytes).encoded_len()]
@@ -163,11 +162,11 @@ impl PartialEq for Figures {
 
 impl Eq for Figures {}
 
-/// Whether it is a whole number that an `f64` tells from its neighbours. (Asking for the fraction is a call on x86-64.)
+/// Whether `value` is a whole number that an `f64` distinguishes from its neighbours. (Computing the fraction is a call on x86-64.)
 #[expect(
     clippy::cast_precision_loss,
     clippy::float_cmp,
-    reason = "at most 2^53, and nothing but the same number will do"
+    reason = "at most 2^53, and only the same number counts"
 )]
 fn is_whole(value: f64) -> bool {
     value <= MAX_WHOLE && whole_number(value) as f64 == value
@@ -176,7 +175,7 @@ fn is_whole(value: f64) -> bool {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "what is not whole, or beyond 2^53, is not kept as the number that this is"
+    reason = "callers discard the result for fractions and for values beyond 2^53"
 )]
 fn whole_number(value: f64) -> u64 {
     value as u64
@@ -185,7 +184,7 @@ fn whole_number(value: f64) -> u64 {
 #[cfg(test)]
 #[expect(
     clippy::cast_precision_loss,
-    reason = "the largest whole numbers are what is tried"
+    reason = "the tests try the largest whole numbers"
 )]
 mod tests {
     use proptest::prelude::*;
@@ -203,7 +202,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_comes_out_is_what_went_in(values in prop_oneof![
+        fn packing_is_lossless(values in prop_oneof![
             prop::collection::vec(figure(), 0..400),
             prop::collection::vec((0_u32..200).prop_map(|count| Some(f64::from(count))), 0..400),
             prop::collection::vec(prop::option::of((0_u64..=(1 << 53) - 1).prop_map(|count| count as f64)), 0..400),
@@ -218,7 +217,7 @@ mod tests {
         }
 
         #[test]
-        fn a_sum_is_over_what_was_observed(
+        fn a_sum_covers_the_observed_figures(
             values in prop_oneof![
                 prop::collection::vec(figure(), 0..100),
                 prop::collection::vec(prop::option::of((0_u32..5000).prop_map(f64::from)), 0..100),
@@ -251,7 +250,7 @@ mod tests {
             let alone: Vec<Figures> = cells.iter().map(|values| Figures::pack(values)).collect();
 
             let bundle = Bundle::new(&alone.iter().collect::<Vec<_>>());
-            // Figures that come from a bundle may go into another one.
+            // Figures from one bundle may go into another.
             let bundled: Vec<Figures> = (0..alone.len()).filter_map(|nth| bundle.get(nth)).collect();
             let again = Bundle::new(&bundled.iter().collect::<Vec<_>>());
 

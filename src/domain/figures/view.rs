@@ -1,22 +1,22 @@
-//! How figures are packed, and how they are read without unpacking them.
+//! The packed format of figures, and reads that do not unpack them.
 
 use std::ops::Range;
 
 use super::lanes::LANES;
 
-/// The bytes of a [`Shape`].
+/// Length in bytes of a [`Shape`].
 pub(super) const HEAD: usize = 7;
 const ALL_PRESENT: u8 = 0x80;
-/// The width of what is not whole.
+/// Width of values that are not whole.
 pub(super) const FLOAT: u8 = 64;
-/// A value is read as one unaligned word, so the bytes run on for a word after the last.
+/// Each value is read as one unaligned word, so the bytes extend a word past the last value.
 pub(super) const TAIL: usize = 8;
 
 /// The head of packed figures.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     pub(super) slots: u16,
-    /// The first slot with a figure, and how many there are to the last one; 0 where there is none.
+    /// First slot with a figure, and the number of slots from there to the last one with a figure; 0 if there are none.
     pub(super) first: u16,
     pub(super) len: u16,
     pub(super) width: u8,
@@ -57,17 +57,17 @@ impl Shape {
     }
 }
 
-/// Packed figures, their head read.
+/// Packed figures with a decoded head.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::domain) struct View<'a> {
     shape: Shape,
     map: &'a [u8],
-    /// From the first value on, and beyond the last.
+    /// Starts at the first value, and extends beyond the last.
     data: &'a [u8],
 }
 
 impl<'a> View<'a> {
-    /// Reads the head; `bytes` run on after the figures' own for a word at least.
+    /// Decodes the head; `bytes` must extend at least one word past the figures' own.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         let shape = Shape::read(bytes);
         let (map, data) = bytes[HEAD..].split_at(shape.map_len());
@@ -101,7 +101,7 @@ impl<'a> View<'a> {
         if places.is_empty() {
             return None;
         }
-        // An absent whole number is stored as 0, so a sum need not look at the map, but to tell none from zero.
+        // An absent whole number is stored as 0, so the sum needs the map only to tell none from zero.
         if self.shape.width != FLOAT {
             let any = self.shape.all || places.clone().any(|nth| self.present(nth));
             #[expect(
@@ -135,7 +135,7 @@ impl<'a> View<'a> {
         let mut at = slots.start;
         while at < slots.end {
             let gap = at;
-            // The span begins and ends with a figure, and mostly has one in each slot.
+            // The span begins and ends with a figure, and usually has one in each slot.
             if at < first {
                 at = first;
             } else if at >= end {
@@ -158,7 +158,7 @@ impl<'a> View<'a> {
     }
 
     fn whole_sum(&self, places: Range<usize>) -> u64 {
-        /// So wide that fewer than 2^16 of them fit in 64 bits.
+        /// Maximum width at which a sum cannot overflow: fewer than 2^16 such values fit in 64 bits.
         const NO_OVERFLOW: u8 = 48;
         let (mut sum, mut rest) = (0, places);
         if let Some(lanes) = LANES.get(usize::from(self.shape.width)) {
@@ -175,7 +175,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The places in the span that `slots` are, as far as they are in it.
+    /// Places in the span of those `slots` that it covers.
     fn within(&self, slots: Range<usize>) -> Range<usize> {
         let (first, len) = (usize::from(self.shape.first), usize::from(self.shape.len));
         slots.start.saturating_sub(first)..slots.end.saturating_sub(first).min(len)
@@ -189,7 +189,7 @@ impl<'a> View<'a> {
         self.word(nth) & ((1 << self.shape.width) - 1)
     }
 
-    /// The values from the `nth` on, which begins at the lowest bit.
+    /// Values from the `nth` on, with the `nth` at the lowest bit.
     fn word(&self, nth: usize) -> u64 {
         let bit = nth * usize::from(self.shape.width);
         word_at(self.data, bit / 8) >> (bit % 8)
@@ -206,7 +206,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// The word of the 8 bytes from `at` on.
+/// The word made of the 8 bytes from `at` on.
 pub(super) fn word_at(bytes: &[u8], at: usize) -> u64 {
     let mut word = [0; 8];
     word.copy_from_slice(&bytes[at..at + 8]);

@@ -1,8 +1,8 @@
-//! The cells of a query, by where they stand.
+//! The cells of a query, by position.
 
 use crate::domain::cell::Cell;
 
-/// The cells of a query: for each series of its plan, each site and each date, a cell or nothing.
+/// The cells of a query: for each series of its plan, each site and each date, a cell or none.
 #[derive(Clone, Debug)]
 pub struct CellGrid {
     sites: usize,
@@ -21,7 +21,7 @@ impl CellGrid {
         }
     }
 
-    /// Where the cell of `series`, `site` and `date` stands; each counts from 0 in the order of plan and query.
+    /// Index of the cell of `series`, `site` and `date`, each counted from 0 in the order of plan and query.
     #[must_use]
     pub fn index(&self, series: usize, site: usize, date: usize) -> usize {
         (series * self.sites + site) * self.dates + date

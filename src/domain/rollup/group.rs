@@ -1,4 +1,4 @@
-//! One series of rows, from the cells of its sites.
+//! Rolls up one series of rows from the cells of its sites.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use crate::domain::table::Table;
 use crate::domain::timeline::Timeline;
 use crate::domain::zone::LocalDays;
 
-/// One series of rows in the making.
+/// One series of rows under construction.
 pub(super) struct GroupRoll<'a> {
     pub(super) query: &'a Query,
     pub(super) plan: &'a Plan,
     pub(super) grid: &'a CellGrid,
-    /// Of each site of the query.
+    /// Local days of each site of the query.
     pub(super) days: &'a [Arc<LocalDays>],
     pub(super) now: Timestamp,
     pub(super) timeline: &'a Timeline,
@@ -79,8 +79,8 @@ impl GroupRoll<'_> {
         }
     }
 
-    /// Which buckets lie wholly in a stretch that DST skips at every site: nobody expects them. Empty where none does. A day is there
-    /// even where the hours asked for are not, unless all of it is skipped.
+    /// Marks the buckets that lie wholly in a stretch that DST skips at every site: no answer expects them. Empty if there are none. A day
+    /// exists even if its requested hours do not, unless DST skips all of it.
     fn skipped_buckets(&self, times: usize) -> Vec<bool> {
         let days = &self.days[self.sites.clone()];
         if days.iter().any(|days| days.all_ordinary()) {
@@ -102,8 +102,8 @@ impl GroupRoll<'_> {
         skipped
     }
 
-    /// Which buckets have begun at one of the sites at least, as far as they lie inside the hours asked for and exist there: only in
-    /// these is nothing observed a zero.
+    /// Marks the buckets that have begun at one site or more, as far as they exist and lie inside the requested hours. Only in these may an
+    /// absent figure become a zero.
     fn begun_buckets(&self, times: usize) -> Vec<bool> {
         let mut begun = vec![false; times];
         for date in 0..self.query.dates.len() {
@@ -119,7 +119,7 @@ impl GroupRoll<'_> {
         begun
     }
 
-    /// What one date adds to a column: a tally for each of its windows.
+    /// Computes what one date adds to a column: a tally for each of its windows.
     fn tally(&self, column: Column, date: usize, day: &mut [Tally]) {
         match column {
             Column::Sum(series) => self.sums(series, date, day, |tally| &mut tally.first),
@@ -152,8 +152,8 @@ impl GroupRoll<'_> {
         }
     }
 
-    /// Adds up both sides of a rate, where both were observed: a bucket counts towards neither where `other` is missing, nor, if both
-    /// are parts of the denominator, where `part` is; nor does a site's day without any `part`.
+    /// Adds up both sides of a rate, where both were observed. A bucket counts towards neither side if `other` is missing, or, when both
+    /// are parts of the denominator, if `part` is missing. A site's day without any `part` counts towards neither side.
     fn paired(&self, part: usize, other: usize, both_below: bool, date: usize, day: &mut [Tally]) {
         let (mut without_part, mut without_other) = (Vec::new(), Vec::new());
         for site in self.sites.clone() {
@@ -218,7 +218,7 @@ impl GroupRoll<'_> {
         }
     }
 
-    /// Folds the levels of a date's windows, each level summed over the sites that were observed at that time.
+    /// Folds the levels of a date's windows; each level is the sum over the sites that were observed at that time.
     fn levels(&self, series: usize, column: Column, date: usize, day: &mut [Tally]) {
         let windows = self.timeline.windows();
         if self.sites.len() == 1 {
@@ -239,7 +239,7 @@ impl GroupRoll<'_> {
             }
             return;
         }
-        // First and second occurrences of the same time on the clock are different times.
+        // The first and second occurrence of the same clock time are different times.
         let bucket = self.plan.series()[series].bucket;
         let slots = usize::from(bucket.slots_per_day());
         let mut levels: Vec<(Option<f64>, f64)> = vec![(None, 0.0); 2 * slots];
@@ -263,7 +263,7 @@ impl GroupRoll<'_> {
                     if weight > 0.0 {
                         add(slots + first, level, weight);
                     } else if matches!(column, Column::Peak(_)) {
-                        // It may be of the first occurrence, at which all sites are observed.
+                        // It may belong to the first occurrence, at which all sites are observed.
                         add(first, level, weight);
                     }
                 });
@@ -297,7 +297,7 @@ impl GroupRoll<'_> {
     }
 }
 
-/// What a level that was observed adds to a column of levels.
+/// Tally of one observed level in a column of levels.
 fn observed(column: Column, level: f64, weight: f64) -> Tally {
     match column {
         Column::Peak(_) => Tally {
@@ -312,11 +312,11 @@ fn observed(column: Column, level: f64, weight: f64) -> Tally {
     }
 }
 
-/// The sum of the figures in `slots` but not in the `missing` ones.
+/// Sums the figures in `slots`, except the `missing` ones.
 fn sum_outside(figures: View<'_>, slots: Range<usize>, missing: &[Range<usize>]) -> Option<f64> {
     let (mut sum, mut from) = (None, slots.start);
     for gap in missing {
-        // Those of the repeated hour stand behind all others, and so touch none of these, or these none of them.
+        // Repeated-hour slots come after all others, so a gap and `slots` overlap only within the same part.
         let gap = gap.start.max(from)..gap.end.min(slots.end);
         if !gap.is_empty() {
             sum = plus(sum, figures.sum(from..gap.start));

@@ -1,4 +1,4 @@
-//! From cells to rows: the table of how metrics combine, to the letter.
+//! Rolls up cells into rows, and implements the table of how metrics combine to the letter.
 
 mod grid;
 mod group;
@@ -17,7 +17,7 @@ use super::table::Table;
 use super::timeline::Timeline;
 use super::zone::LocalDays;
 
-/// Rolls up `grid` to the rows of `query`, as of `now`; `days` are the query's dates at each of its sites.
+/// Rolls `grid` up into the rows of `query`, as of `now`; `days` holds the query's dates at each of its sites.
 #[must_use]
 pub fn roll_up(
     query: &Query,

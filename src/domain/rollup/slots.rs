@@ -1,4 +1,4 @@
-//! Where minutes on the clock stand among a cell's figures.
+//! Maps minutes on the clock to slots of a cell's figures.
 
 use std::ops::Range;
 
@@ -6,11 +6,11 @@ use crate::domain::bucket::VendorBucket;
 use crate::domain::figures::View;
 use crate::domain::zone::DayShape;
 
-/// Where a day's minutes stand among the slots of its figures.
+/// Maps a day's minutes to the slots of its figures.
 pub(super) struct SlotGrid<'a> {
     bucket: VendorBucket,
     shape: &'a DayShape,
-    /// The minutes whose buckets have a second occurrence.
+    /// Minutes whose buckets have a second occurrence.
     fold: Option<Range<u16>>,
 }
 
@@ -27,7 +27,7 @@ impl<'a> SlotGrid<'a> {
         self.bucket.slots(minutes)
     }
 
-    /// The slots of the second occurrences of `minutes`, which stand behind the day's own.
+    /// Slots of the second occurrences of `minutes`, which come after the day's own.
     pub(super) fn repeated_slots(
         &self,
         minutes: &Range<u16>,
@@ -43,7 +43,7 @@ impl<'a> SlotGrid<'a> {
         (from < to).then(|| slot(from)..slot(to))
     }
 
-    /// The slot of the first occurrence of a repeated slot.
+    /// Slot of the first occurrence of a repeated slot.
     pub(super) fn clock_slot(&self, repeated: usize) -> usize {
         let start = self
             .fold
@@ -52,8 +52,8 @@ impl<'a> SlotGrid<'a> {
         repeated - usize::from(self.bucket.slots_per_day()) + usize::from(start)
     }
 
-    /// What a level at `slot` weighs in a mean, in buckets: where a bucket is repeated in part, its two levels as long as they last,
-    /// and the second alone nothing, since it is but the peak of two in an order that nobody knows.
+    /// Weight of the level at `slot` in a mean, in buckets. Where a bucket is repeated in part, each of its two levels weighs as much as it
+    /// lasts. If only the second is present, it weighs nothing: it is merely the peak of two levels in an unknown order.
     pub(super) fn weight(&self, slot: usize, levels: View<'_>) -> f64 {
         let Some(fold) = self
             .fold

@@ -1,8 +1,8 @@
-//! How what was observed of one column adds up.
+//! Accumulates the observed figures of one column.
 
 use crate::domain::plan::Column;
 
-/// What has been seen so far of one column in one bucket. Merging is associative, so any split of the work gives the same answer.
+/// Accumulated figures of one column in one bucket. Merging is associative, so any split of the work gives the same answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Tally {
     pub(super) first: Option<f64>,
@@ -41,7 +41,7 @@ impl Tally {
     }
 }
 
-/// A sum over what was observed; saturates instead of becoming infinite.
+/// Adds observed figures; saturates instead of becoming infinite.
 pub(super) fn plus(one: Option<f64>, two: Option<f64>) -> Option<f64> {
     match (one, two) {
         (Some(one), Some(two)) => Some((one + two).min(f64::MAX)),
