@@ -1,10 +1,10 @@
-//! The faults that are switched on, and whom they hit.
+//! The active faults, and the calls that they hit.
 
 use super::fault::{Endpoint, Fault, FaultKind, Rate, Size};
 use super::hash::hash;
 use crate::domain::cell::ReportRequest;
 
-/// The faults that are switched on.
+/// The active faults.
 #[derive(Debug, Default)]
 pub(super) struct ActiveFaults {
     faults: Vec<Fault>,
@@ -12,25 +12,25 @@ pub(super) struct ActiveFaults {
 }
 
 impl ActiveFaults {
-    /// Switches a fault on, after those that are on already.
+    /// Activates a fault, after those already active.
     pub(super) fn add(&mut self, fault: Fault) {
         if fault.times != Some(0) {
             self.faults.push(fault);
         }
     }
 
-    /// Switches every fault off.
+    /// Deactivates every fault.
     pub(super) fn clear(&mut self) {
         self.faults.clear();
     }
 
-    /// The faults that are on, with what is left of their `times`.
+    /// The active faults, with their remaining `times`.
     pub(super) fn active(&self) -> &[Fault] {
         &self.faults
     }
 
-    /// The faults that hit one call, in order, up to the first that lets no other follow; each counts as used. A call without a
-    /// `request` is one of the token endpoint; it is `kept` where its connection has brought another before.
+    /// Returns the faults that hit one call, in order, up to the first that lets no other follow, and counts each as used. A call without a
+    /// `request` is a call of the token endpoint. It is `kept` if its connection has carried an earlier call.
     pub(super) fn strike(&mut self, request: Option<&ReportRequest>, kept: bool) -> Vec<FaultKind> {
         let endpoint = request.map_or(Endpoint::Token, |_| Endpoint::Report);
         let is_of = |site| request.is_some_and(|request| request.sites.contains(&site));
@@ -41,7 +41,7 @@ impl ActiveFaults {
             if hits.last().is_some_and(|kind| !kind.lets_others_follow()) {
                 break;
             }
-            // Drawn by the number of the call, so that a run can be repeated.
+            // Drawn from the number of the call, so that runs are repeatable.
             let lot = hash(&[self.calls, index]) % u64::from(Rate::WHOLE);
             let concerned = fault.endpoint == endpoint
                 && fault.site.is_none_or(is_of)

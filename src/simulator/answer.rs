@@ -1,4 +1,4 @@
-//! Answers on the wire: whole ones, and all the ways in which they go wrong.
+//! Answers on the wire: whole ones, and all their failures.
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -22,37 +22,37 @@ use super::fault::{FaultKind, MARKER, RetryAfter};
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
-/// What becomes of a call.
+/// Outcome of a call.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// It is answered.
+    /// The simulator answers.
     Answer(Response),
-    /// Its connection is reset.
+    /// The simulator resets the connection.
     Reset,
-    /// Its connection is closed.
+    /// The simulator closes the connection.
     Close,
-    /// Nothing ever happens.
+    /// The simulator never answers.
     Silence,
 }
 
-/// How a body is sent.
+/// Transmission of a body.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Delivery {
-    /// Whether the client accepts gzip and the vendor gives it.
+    /// Whether the client accepts gzip and the vendor compresses.
     pub gzip: bool,
-    /// Whether it ends halfway.
+    /// Whether the body ends halfway.
     pub cut: bool,
-    /// The pause between pieces.
+    /// Pause between pieces.
     pub drip: Option<Duration>,
 }
 
-/// An error as the vendor might word it.
+/// An error, worded as the vendor might word it.
 pub(super) fn error(status: StatusCode, detail: &str) -> Response {
     let body = json!({"error": format!("{MARKER}: {detail}"), "success": false});
     with(status, CONTENT_TYPE, JSON, body.to_string())
 }
 
-/// 200 and JSON, delivered so.
+/// 200 with JSON, sent as `delivery` says.
 pub(super) fn ok(body: Vec<u8>, delivery: Delivery) -> Response {
     let (body, gzip) = if delivery.gzip {
         match gzip(&body) {
@@ -80,7 +80,7 @@ pub(super) fn ok(body: Vec<u8>, delivery: Delivery) -> Response {
     response
 }
 
-/// The outcome that a fault decides; `None` where it leaves that to the rest.
+/// Outcome that a fault decides; `None` if it decides none.
 pub(super) fn decided_by(kind: FaultKind, now: Timestamp) -> Option<Outcome> {
     let page = format!("<!doctype html><title>Error</title><h1>{MARKER}</h1>");
     Some(Outcome::Answer(match kind {
@@ -159,20 +159,20 @@ fn retry_after_value(after: RetryAfter, now: Timestamp) -> Option<HeaderValue> {
     }
 }
 
-/// Packs for speed: over loopback the ratio is nobody's concern.
+/// Compresses for speed: over loopback the ratio does not matter.
 fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
     encoder.write_all(body)?;
     encoder.finish()
 }
 
-/// `part`, and then the end of the connection.
+/// `part`, then the end of the connection.
 fn cut(part: Bytes) -> Body {
     let parts = stream::unfold(Some(part), |part| async move {
         if let Some(part) = part {
             return Some((Ok(part), None));
         }
-        // What was sent reaches the socket only while the body has nothing to give.
+        // The connection flushes to the socket only while the body has nothing to give.
         tokio::task::yield_now().await;
         Some((Err(io::ErrorKind::ConnectionAborted), None))
     });
@@ -192,12 +192,12 @@ fn drip(body: Bytes, pause: Duration) -> Body {
     Body::from_stream(drops)
 }
 
-/// About that many blanks in one gzip stream, a thousandth as long: one packed piece, sent over and over.
+/// About `bytes` blanks in one gzip stream, which is a thousandth as long: one compressed piece, sent over and over.
 fn bomb(bytes: u64) -> io::Result<Body> {
     const PIECE: usize = 1 << 20;
     let blanks = vec![b' '; PIECE];
     let mut piece = Vec::with_capacity(PIECE / 100);
-    // A flush ends the piece on a whole byte without ending the stream, so that it may follow itself.
+    // A flush ends the piece on a whole byte without ending the stream, so copies of the piece may follow one another.
     Compress::new(Compression::best(), false).compress_vec(
         &blanks,
         &mut piece,
@@ -210,7 +210,7 @@ fn bomb(bytes: u64) -> io::Result<Body> {
     for _ in 0..pieces {
         crc.combine(&crc_of_piece);
     }
-    // RFC 1952: header; and after the last, empty block the checksum and the length modulo 2^32.
+    // RFC 1952: the header, and after the last, empty block the checksum and the length modulo 2^32.
     let header = Bytes::from_static(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255]);
     let mut trailer = vec![1, 0, 0, 0xff, 0xff];
     trailer.extend_from_slice(&crc.sum().to_le_bytes());

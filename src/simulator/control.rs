@@ -1,4 +1,4 @@
-//! Switches over HTTP, for those who run `pitaya simulate`.
+//! HTTP switches for users of `pitaya simulate`.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use super::fault_text::Faults;
 use super::quirks::Quirks;
 use super::world::World;
 
-/// The switches; they need no token, since the simulator is a tool on its user's own machine.
+/// Routes of the switches. They need no token, since the simulator is a tool on its user's own machine.
 ///
-/// `PUT /_simulator/faults` with the text form of [`Faults`] replaces the faults, `DELETE` clears them; `PUT /_simulator/quirks`
-/// with JSON replaces the quirks; `POST /_simulator/tokens` gives new first credentials; `GET /_simulator/state` shows it all.
+/// `PUT /_simulator/faults` with the text form of [`Faults`] replaces the faults, `DELETE` clears them; `PUT /_simulator/quirks` with JSON
+/// replaces the quirks; `POST /_simulator/tokens` issues new initial credentials; `GET /_simulator/state` shows everything.
 pub(super) fn routes() -> Router<Arc<World>> {
     Router::new()
         .route("/_simulator/faults", put(set_faults).delete(clear_faults))

@@ -1,4 +1,4 @@
-//! One local day at one site, in steps of five minutes: the raw events that every figure is computed from.
+//! One local day at one site, in steps of five minutes: the raw events from which every figure is computed.
 
 use std::sync::LazyLock;
 
@@ -15,32 +15,32 @@ use crate::domain::zone::{DayShape, DaySpan};
 pub(super) const STEP_MINUTES: u16 = 5;
 const STEP: SignedDuration = SignedDuration::from_mins(STEP_MINUTES as i64);
 
-/// Whether the sensors have told of a step.
+/// State of the sensors' report on a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// They have.
+    /// The sensors have reported.
     Yes,
-    /// They were down.
+    /// The sensors were down.
     Outage,
-    /// It has not ended yet.
+    /// The step has not ended yet.
     Future,
 }
 
-/// What happened in five minutes.
+/// Events of five minutes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
-    /// When it begins, in minutes after midnight on the clock.
+    /// Start of the step, in minutes after midnight on the clock.
     pub minute: u16,
-    /// Whether it is the second of its name, in the hour that DST repeats.
+    /// Whether this is the second step of that clock time, in the hour that DST repeats.
     pub second: bool,
     pub seen: Seen,
     pub entrances: u32,
     pub walk_bys: u32,
     pub transactions: u32,
     pub exits: u32,
-    /// Minutes that those who left had stayed, all together.
+    /// Total minutes that the departing visitors had stayed.
     pub stayed: f64,
-    /// People inside at its end.
+    /// People inside at the end of the step.
     pub inside: u32,
 }
 
@@ -51,13 +51,13 @@ pub(super) struct Day {
     pub steps: Vec<Step>,
 }
 
-/// Which day it is, and how the world stands.
+/// Identity of the day, and state of the world.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DayOf<'a> {
     pub customer: CustomerId,
     pub site: &'a Site,
     pub date: Date,
-    /// How often its figures were revised.
+    /// Number of revisions of its figures.
     pub revision: u32,
     pub now: Timestamp,
     /// Whether sensors ever fail.
@@ -65,7 +65,7 @@ pub(super) struct DayOf<'a> {
 }
 
 impl Day {
-    /// What happens on a day.
+    /// Generates the events of a day.
     pub(super) fn of(day: DayOf<'_>) -> Self {
         let zone = Some(&day.site.timezone);
         let shape = DayShape::of(day.date, zone);
@@ -89,7 +89,7 @@ impl Day {
     }
 }
 
-/// The steps that exist on the clock, as time goes: none in a gap, those of a fold twice.
+/// The steps that exist on the clock, in order of time: none in a gap, those of a fold twice.
 fn minutes(shape: &DayShape) -> impl Iterator<Item = (u16, bool)> {
     let gap = shape.gap.clone().unwrap_or(0..0);
     let fold = shape.fold.clone().unwrap_or(0..0);
@@ -101,7 +101,7 @@ fn minutes(shape: &DayShape) -> impl Iterator<Item = (u16, bool)> {
         .filter(move |(minute, _)| !gap.contains(minute))
 }
 
-/// How busy each step of a day is, in fives of minutes on the clock: a lunch peak and a higher one after work.
+/// Busyness of each five-minute step of a day on the clock: a lunch peak, and a higher one after work.
 static PROFILE: LazyLock<Vec<f64>> = LazyLock::new(|| {
     let peak = |minute: f64, at: f64, width: f64| (-((minute - at) / width).powi(2)).exp();
     (0..DAY_MINUTES / STEP_MINUTES)
@@ -110,15 +110,15 @@ static PROFILE: LazyLock<Vec<f64>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Who comes on one day.
+/// The visitors of one day.
 struct Crowd {
     seed: u64,
-    /// Entrances in five minutes at the profile's height of 1.
+    /// Entrances in five minutes where the profile is 1.
     rate: f64,
     walk_by_ratio: f64,
     conversion: f64,
     stay: f64,
-    /// Steps that visitors stay.
+    /// Steps that a visitor stays.
     lag: usize,
     opens: u16,
     closes: u16,
@@ -161,7 +161,7 @@ impl Crowd {
         }
     }
 
-    /// On one day of a dozen, the minutes during which the sensors are down.
+    /// The minutes during which the sensors are down, on one day of a dozen.
     fn outage(&self) -> Option<(u16, u16)> {
         let [whether, start, length, _] = units(hash(&[self.seed, 1]));
         let from = whole_u16(start * 240.0) * STEP_MINUTES;
@@ -169,7 +169,7 @@ impl Crowd {
         (whether < 1.0 / 12.0).then_some((from, to))
     }
 
-    /// One step without what follows from the steps before.
+    /// One step, without the effects of earlier steps.
     fn step(&self, minute: u16, second: bool, seen: Seen) -> Step {
         let mut step = Step {
             minute,
@@ -182,7 +182,7 @@ impl Crowd {
             stayed: 0.0,
             inside: 0,
         };
-        // The street is there an hour before the shop opens and after it closes.
+        // Passers-by appear from an hour before the shop opens to an hour after it closes.
         let street = self.opens.saturating_sub(60)..(self.closes + 60).min(DAY_MINUTES);
         if self.opens == self.closes || !street.contains(&minute) {
             return step;
@@ -196,7 +196,7 @@ impl Crowd {
             * self.rate;
         step.walk_bys = count(busy * self.walk_by_ratio * (0.6 + 0.8 * b), c);
         if (self.opens..self.closes).contains(&minute) {
-            // Late data is more data, so that a revision shows in every step.
+            // Late data adds figures, so a revision shows in every step.
             step.entrances = count(busy * (0.5 + a), b) + self.revision;
             step.transactions =
                 count(f64::from(step.entrances) * self.conversion, d).min(step.entrances);
@@ -204,7 +204,7 @@ impl Crowd {
         step
     }
 
-    /// Lets everybody leave again, some time after they came.
+    /// Lets visitors leave, some time after they came.
     fn let_out(&self, steps: &mut [Step]) {
         let mut inside = 0;
         for now in 0..steps.len() {
@@ -221,7 +221,7 @@ impl Crowd {
     }
 }
 
-/// `mean` rounded up or down by chance, so that small means give zeros and ones.
+/// Rounds `mean` up or down at random, so that small means give zeros and ones.
 fn count(mean: f64, chance: f64) -> u32 {
     u32::from(whole_u16(mean + chance))
 }

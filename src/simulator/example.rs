@@ -7,10 +7,10 @@ use serde::Deserialize;
 
 use crate::domain::site::SiteId;
 
-/// The answer that the vendor's page shows, cut to the rows that it shows.
+/// The answer on the vendor's page, with only the rows that the page shows.
 pub const EXAMPLE_ANSWER: &str = include_str!("example.json");
 
-/// The site that the example is of.
+/// Site of the example.
 const SITE: u64 = 750;
 
 #[derive(Deserialize)]
@@ -36,13 +36,13 @@ struct Row {
 }
 
 static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
-    // The file is ours and a test reads it, so it parses.
+    // The file is part of this crate and a test reads it, so it parses.
     serde_json::from_str(EXAMPLE_ANSWER)
         .map(|answer: Answer| answer.data.insight.data)
         .unwrap_or_default()
 });
 
-/// The example's entrances at a site on a day, each with the minute after midnight that it begins at.
+/// The example's entrances at a site on a day, each with its start in minutes after midnight.
 pub(super) fn entrances(site: SiteId, date: Date) -> impl Iterator<Item = (u16, u32)> {
     ROWS.iter()
         .filter(move |row| site.get() == SITE && row.time.date() == date)

@@ -1,16 +1,16 @@
-//! What can go wrong at the vendor's, or on the way.
+//! Faults of the vendor, and of the network on the way.
 
 use std::time::Duration;
 
 use crate::domain::cell::ReportRequest;
 use crate::domain::site::SiteId;
 
-/// A text that is in every body that a fault makes, so that tests can show that it reaches no caller and no log.
+/// Text in every body that a fault generates; with it, tests show that such a body reaches no caller and no log.
 pub const MARKER: &str = "vendor-internal-detail";
 
-/// Something that goes wrong: what, where, how often.
+/// A fault: its kind, its scope and its frequency.
 ///
-/// Its text form, which [`FromStr`](std::str::FromStr) reads and `Display` writes, is that of `pitaya simulate --faults`; see
+/// [`FromStr`](std::str::FromStr) reads and `Display` writes its text form, which `pitaya simulate --faults` uses; see
 /// [`Faults`](super::Faults).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -38,7 +38,7 @@ impl Fault {
         }
     }
 
-    /// Every report call is answered with that status and a JSON body, until cleared.
+    /// Answers every report call with that status and a JSON body, until cleared.
     #[must_use]
     pub const fn status(code: u16) -> Self {
         Self::new(FaultKind::Status {
@@ -48,7 +48,7 @@ impl Fault {
         })
     }
 
-    /// Every report call is throttled with 429, until cleared.
+    /// Throttles every report call with 429, until cleared.
     #[must_use]
     pub const fn throttled(retry_after: RetryAfter) -> Self {
         Self::new(FaultKind::Status {
@@ -58,7 +58,7 @@ impl Fault {
         })
     }
 
-    /// The same for the next `times` calls that it concerns.
+    /// Limits the fault to the next `times` calls in its scope.
     #[must_use]
     pub const fn times(self, times: u32) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl Fault {
         }
     }
 
-    /// The same for the token endpoint rather than reports.
+    /// Moves the fault from reports to the token endpoint.
     #[must_use]
     pub const fn on_tokens(self) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl Fault {
         }
     }
 
-    /// The same for reports of that site alone, whatever other sites they are of.
+    /// Limits the fault to reports that include that site.
     #[must_use]
     pub const fn on_site(self, site: SiteId) -> Self {
         Self {
@@ -85,7 +85,7 @@ impl Fault {
         }
     }
 
-    /// The same for reports of more than that, as of a vendor that is asked for too much.
+    /// Limits the fault to reports larger than `size`, like a vendor that rejects large reports.
     #[must_use]
     pub const fn above(self, size: Size) -> Self {
         Self {
@@ -94,14 +94,13 @@ impl Fault {
         }
     }
 
-    /// The same for calls on a connection that has brought one before: with a reset, such connections are dead when they are used
-    /// again.
+    /// Limits the fault to calls on a connection that has carried an earlier call. With a reset, pooled connections are dead on reuse.
     #[must_use]
     pub const fn on_kept_connections(self) -> Self {
         Self { kept: true, ..self }
     }
 
-    /// The same for a share of the calls.
+    /// Limits the fault to a share of the calls.
     #[must_use]
     pub const fn at_rate(self, rate: Rate) -> Self {
         Self {
@@ -111,7 +110,7 @@ impl Fault {
     }
 }
 
-/// What goes wrong.
+/// Kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// A status other than 200.
@@ -135,9 +134,9 @@ pub enum FaultKind {
     Hang,
     /// The body trickles: 16 bytes, a pause, 16 bytes.
     Drip(Duration),
-    /// The answer says that it is truncated; with `above`, only where it has more rows, of which it keeps that many.
+    /// The answer reports truncation. With `above`, it does so only if it has more rows, and keeps that many.
     Truncate {
-        /// How many rows are answered at most; `None`: the flag alone.
+        /// Maximum number of rows; `None`: only the flag is set.
         above: Option<usize>,
     },
     /// 200, but `success` is false.
@@ -148,52 +147,52 @@ pub enum FaultKind {
     Html,
     /// 302 to another path.
     Redirect,
-    /// 200 and something that is not JSON.
+    /// 200 and a body that is not JSON.
     Garbage,
-    /// One row is not as it should be.
+    /// One row is malformed.
     Row(RowFault),
-    /// A small body that unpacks to that many bytes of blanks.
+    /// A small body that decompresses to that many bytes of blanks.
     Bomb {
-        /// Bytes when unpacked.
+        /// Decompressed bytes.
         bytes: u64,
     },
 }
 
 impl FaultKind {
-    /// Whether further faults may hit the same call.
+    /// Whether later faults may hit the same call.
     pub(super) const fn lets_others_follow(self) -> bool {
         matches!(self, Self::Delay(_) | Self::Truncate { above: Some(_) })
     }
 }
 
-/// When a throttled client may come again.
+/// Time at which a throttled client may retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryAfter {
     /// In that many seconds.
     Seconds(u32),
-    /// In that many seconds, told as a date.
+    /// In that many seconds, written as a date.
     Date(u32),
 }
 
-/// What is wrong with a row.
+/// Defect of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowFault {
     /// A negative number.
     Negative,
-    /// `NaN`, which Python's JSON writer lets through.
+    /// `NaN`, which Python's JSON writer emits.
     Nan,
     /// A number too large for a float.
     Huge,
     /// A number in quotes.
     Text,
-    /// A time that is not on the grid asked for.
+    /// A time off the requested grid.
     OffGridTime,
-    /// A time that is none.
+    /// A malformed time.
     MalformedTime,
 }
 
 impl RowFault {
-    /// What stands in place of the row's first figure.
+    /// Replacement for the row's first figure.
     pub(super) const fn number(self) -> Option<&'static str> {
         match self {
             Self::Negative => Some("-3"),
@@ -205,19 +204,19 @@ impl RowFault {
     }
 }
 
-/// How large a report may be.
+/// Limit on the size of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
     /// More sites than this.
     Sites(u32),
     /// More days than this.
     Days(u32),
-    /// More cells than this: a site's figures of one metric on one day each.
+    /// More cells than this: a cell is one site's figures of one metric on one day.
     Cells(u32),
 }
 
 impl Size {
-    /// Whether `request` is larger.
+    /// Whether `request` exceeds the limit.
     pub(super) fn is_below(self, request: &ReportRequest) -> bool {
         let (sites, days) = (request.sites.len(), request.dates.len());
         let (size, most) = match self {
@@ -229,7 +228,7 @@ impl Size {
     }
 }
 
-/// Which of the vendor's two endpoints.
+/// One of the vendor's two endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// `POST /customer/{id}/insights/generate_traffic_report`

@@ -1,4 +1,4 @@
-//! Faults as text, for the command line and for `PUT /_simulator/faults`.
+//! The text form of faults, for the command line and for `PUT /_simulator/faults`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,54 +11,54 @@ use crate::domain::site::SiteId;
 
 /// A list of faults, such as `status=503*3,delay=200ms,site=750:reset`.
 ///
-/// Rules are parted by commas; each is `[scope:]…fault[:option]…[*times]`, without blanks inside.
+/// Commas separate rules; each is `[scope:]…fault[:option]…[*times]`, without blanks inside.
 ///
-/// | scope | concerns |
+/// | scope | matches |
 /// |---|---|
 /// | `report:` | report calls: the default |
 /// | `token:` | calls of the token endpoint |
-/// | `site=750:` | reports of that site, whatever others they are of |
-/// | `sites>5:`, `days>7:`, `cells>100:` | reports of more than that: what a vendor says to too much, such as `days>7:status=504` |
-/// | `kept:` | calls on a connection that has brought one before: `kept:reset` is a pool of dead connections |
+/// | `site=750:` | reports of that site, whichever other sites they include |
+/// | `sites>5:`, `days>7:`, `cells>100:` | reports of larger reports: a vendor that rejects large reports, such as `days>7:status=504` |
+/// | `kept:` | calls on a connection that has carried an earlier call: `kept:reset` is a pool of dead connections |
 /// | `rate=0.1:` | a share of the calls |
 ///
 /// | fault | effect |
 /// |---|---|
 /// | `status=503`, or `503` | that status and JSON; options `html`, `retry-after=2` (seconds), `retry-after-date=2` (the same as a date) |
 /// | `delay=200ms` | a late answer |
-/// | `reset`, `close` | so is the connection before the answer |
+/// | `reset`, `close` | resets or closes the connection before the answer |
 /// | `cut` | the body ends halfway |
-/// | `hang` | no answer ever |
+/// | `hang` | no answer |
 /// | `drip=50ms` | 16 bytes of the body, a pause, 16 bytes |
-/// | `truncate`, `truncate>500` | the answer says that it is truncated; with a number, only beyond that many rows, which it keeps |
+/// | `truncate`, `truncate>500` | the answer reports truncation; with a number, only above that many rows, and it keeps that many |
 /// | `unsuccessful` | `success` is false |
 /// | `error-status` | `status` is `error` |
 /// | `html` | 200 and HTML |
 /// | `redirect` | 302 |
 /// | `garbage` | 200 and half a JSON document |
-/// | `negative`, `nan`, `huge`, `text` | so is a number in one row |
-/// | `off-grid`, `bad-time` | so is the time of one row |
-/// | `bomb=600MiB` | a small gzip body that unpacks to that |
+/// | `negative`, `nan`, `huge`, `text` | such a number in one row |
+/// | `off-grid`, `bad-time` | such a time in one row |
+/// | `bomb=600MiB` | a small gzip body that decompresses to that size |
 ///
-/// With `*3` a rule holds for the next three calls that it concerns, else until it is cleared. Of the rules that concern a call, in
-/// their order, the delays and `truncate>` apply, and the first other one: `status=503*2,reset*1` is two errors, then a reset.
+/// With `*3` a rule applies to the next three calls that it matches; otherwise it applies until cleared. Among the rules that match a call,
+/// in order, all delays and `truncate>` apply, and so does the first other rule: `status=503*2,reset*1` gives two errors, then a reset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults(pub(super) Vec<Fault>);
 
-/// A text that is not a list of faults.
+/// The text is not a list of faults.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFaults {
-    /// A word that means nothing here.
+    /// An unknown word.
     #[error(
         "{0:?} is neither a scope (report, token, site=ID, sites>COUNT, days>COUNT, cells>COUNT, kept, rate=SHARE) nor a fault (status=CODE, delay=TIME, reset, close, cut, hang, drip=TIME, truncate, truncate>ROWS, unsuccessful, error-status, html, redirect, garbage, negative, nan, huge, text, off-grid, bad-time, bomb=SIZE)"
     )]
     Word(String),
-    /// A word whose value can't be.
+    /// A word with an invalid value.
     #[error("{word:?} needs {expected}")]
     Value {
         /// The word.
         word: String,
-        /// What would be right.
+        /// Valid values.
         expected: &'static str,
     },
     /// An option of another fault, or of none.
@@ -66,10 +66,10 @@ pub enum InvalidFaults {
         "{0:?} is no option here; a status has html, retry-after=SECONDS and retry-after-date=SECONDS"
     )]
     Option(String),
-    /// Only scopes.
+    /// Scopes without a fault.
     #[error("{0:?} says where but not what; append a fault such as status=503")]
     Nothing(String),
-    /// A fault of rows at the token endpoint, which has none.
+    /// A fault of rows at the token endpoint, which has no rows.
     #[error("{0:?} is a fault of reports, which the token endpoint can't have")]
     Endpoint(String),
 }
@@ -102,7 +102,7 @@ impl FromStr for Fault {
                 )
             }
         };
-        // A scope without its fault yet.
+        // A scope, still without its fault.
         let mut fault = Self {
             times,
             ..Self::new(FaultKind::Reset)
@@ -136,7 +136,7 @@ fn wrong(word: &str, expected: &'static str) -> InvalidFaults {
     }
 }
 
-/// The fault that a word names; `None` where it names none.
+/// The fault that a word names; `None` if it names none.
 fn kind(word: &str) -> Result<Option<FaultKind>, InvalidFaults> {
     if let Some((_, kind)) = WORDS.into_iter().find(|(name, _)| *name == word) {
         return Ok(Some(kind));
@@ -325,7 +325,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_again(faults in prop::collection::vec(faults(), 0..5)) {
+        fn written_faults_parse_back(faults in prop::collection::vec(faults(), 0..5)) {
             let faults = Faults(faults);
 
             prop_assert_eq!(faults.to_string().parse(), Ok(faults));
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documented_forms_mean_what_they_say() {
+    fn the_documented_forms_parse_as_documented() {
         let text = "status=503*3,delay=200ms,429:retry-after=2,truncate>500,site=750:status=500,rate=0.1:reset,token:401,days>7:504,kept:close";
 
         let faults: Vec<Fault> = text.parse::<Faults>().unwrap().into_iter().collect();
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_what_would_be_right() {
+    fn an_error_names_the_valid_forms() {
         for (text, hint) in [
             ("explode", "nor a fault (status=CODE"),
             ("status=99", "a status from 300 to 599"),

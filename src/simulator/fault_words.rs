@@ -1,11 +1,11 @@
-//! How faults are written.
+//! Writes faults in their text form.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::fault::{Endpoint, Fault, FaultKind, RetryAfter, RowFault, Size};
 
-/// Faults that are one word.
+/// Faults of a single word.
 pub(super) const WORDS: [(&str, FaultKind); 16] = [
     ("reset", FaultKind::Reset),
     ("close", FaultKind::Close),
@@ -53,7 +53,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A time without the blanks that would look like two words.
+/// A duration without blanks, which would split it into two words.
 fn time(duration: Duration) -> String {
     humantime::format_duration(duration)
         .to_string()

@@ -1,6 +1,6 @@
-//! A cheap, well-mixed hash that is the same everywhere and for ever, so that figures are too.
+//! A cheap, well-mixed hash that never changes and does not depend on the platform, so that figures do not either.
 
-/// Mixes `words` into one, each bit of the input touching each bit of the output (the finalizer of `SplitMix64`).
+/// Mixes `words` into one; each bit of the input affects each bit of the output (the finalizer of `SplitMix64`).
 pub(super) fn hash(words: &[u64]) -> u64 {
     let mut state = 0x5151_7AFA_17A7_A000;
     for word in words {
@@ -16,12 +16,12 @@ fn mix(word: u64) -> u64 {
     word ^ (word >> 31)
 }
 
-/// A number in `0..1` from a hash's upper half.
+/// Maps a hash's upper half to a number in `0..1`.
 pub(super) fn unit(hash: u64) -> f64 {
     f64::from(u32::try_from(hash >> 32).unwrap_or(0)) / 4_294_967_296.0
 }
 
-/// Four numbers in `0..1` from one hash, 16 bits each.
+/// Maps one hash to four numbers in `0..1`, 16 bits each.
 pub(super) fn units(hash: u64) -> [f64; 4] {
     [48, 32, 16, 0].map(|shift| {
         let bits = u16::try_from(hash >> shift & 0xFFFF).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! What was asked of the simulator, and what it answered.
+//! Log of the simulator's calls and answers.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,36 +8,36 @@ use tokio::sync::watch;
 use crate::domain::cell::{CellKey, ReportRequest};
 use crate::domain::site::CustomerId;
 
-/// Calls that are remembered one by one; of older ones only the counts are.
+/// Number of individual calls kept; older ones remain only in the counts.
 const REMEMBERED: usize = 100_000;
 
 /// One report call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportCall {
-    /// The customer in the path, where it was one.
+    /// Customer in the path, if it is an id.
     pub customer: Option<CustomerId>,
-    /// What was asked for; `None` where that could not be understood.
+    /// The parsed request; `None` if it is malformed.
     pub request: Option<ReportRequest>,
-    /// The status that was answered; `None` where none was, or not yet.
+    /// Status of the answer; `None` if none was sent, or not yet.
     pub status: Option<u16>,
-    /// Whether the answer was whole and true: no fault touched it.
+    /// Whether the answer was whole and true: no fault altered it.
     pub whole: bool,
 }
 
-/// How often the simulator was called, since the counts were last reset.
+/// Numbers of calls since the counts were last reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Report calls that arrived, refused ones too.
+    /// Report calls received, including refused ones.
     pub reports: u64,
-    /// The most report calls that were being answered at once.
+    /// Maximum number of report calls in progress at the same time.
     pub peak_reports: u64,
-    /// Calls of the token endpoint that arrived, refused ones too.
+    /// Token calls received, including refused ones.
     pub refreshes: u64,
-    /// Calls of the token endpoint with a token that was dead.
+    /// Token calls with a dead token.
     pub reused_tokens: u64,
 }
 
-/// The calls so far.
+/// Calls so far.
 #[derive(Debug)]
 pub(super) struct Ledger {
     book: Mutex<Book>,
@@ -47,7 +47,7 @@ pub(super) struct Ledger {
 #[derive(Debug, Default)]
 struct Book {
     calls: VecDeque<ReportCall>,
-    /// The number of the first call that is remembered.
+    /// Number of the oldest call kept.
     first: u64,
     in_flight: u64,
 }
@@ -60,7 +60,7 @@ impl Ledger {
         }
     }
 
-    /// Notes that a report call has arrived, and is under way until what is returned is dropped.
+    /// Records the arrival of a report call, which is in progress until the returned guard is dropped.
     pub(super) fn arrived(
         &self,
         customer: Option<CustomerId>,
@@ -91,7 +91,7 @@ impl Ledger {
         }
     }
 
-    /// Notes that the token endpoint was called.
+    /// Records a call of the token endpoint.
     pub(super) fn refreshed(&self, reused: bool) {
         self.counts.send_modify(|counts| {
             counts.refreshes += 1;
@@ -99,12 +99,12 @@ impl Ledger {
         });
     }
 
-    /// The calls that are remembered, in the order in which they arrived.
+    /// The calls kept, in order of arrival.
     pub(super) fn calls(&self) -> Vec<ReportCall> {
         self.book().calls.iter().cloned().collect()
     }
 
-    /// How often each cell was part of a whole and true answer.
+    /// Number of whole and true answers that included each cell.
     pub(super) fn cell_fetches(&self) -> HashMap<CellKey, u32> {
         let mut fetches = HashMap::new();
         for call in self.book().calls.iter().filter(|call| call.whole) {
@@ -119,14 +119,14 @@ impl Ledger {
         *self.counts.borrow()
     }
 
-    /// Waits until the counts are such.
+    /// Waits until `such` holds for the counts.
     pub(super) async fn wait_until(&self, such: impl FnMut(&Counts) -> bool) {
         let mut counts = self.counts.subscribe();
         // The sender lives as long as `self`, so this does not fail.
         let _ = counts.wait_for(such).await;
     }
 
-    /// Forgets all calls and starts counting from zero.
+    /// Forgets all calls and restarts counting from zero.
     pub(super) fn reset(&self) {
         let mut book = self.book();
         book.first += book.calls.len() as u64;
@@ -144,7 +144,7 @@ impl Ledger {
     }
 }
 
-/// A report call that is being answered.
+/// A report call in progress.
 #[derive(Debug)]
 pub(super) struct UnderWay<'a> {
     ledger: &'a Ledger,
@@ -152,10 +152,10 @@ pub(super) struct UnderWay<'a> {
 }
 
 impl UnderWay<'_> {
-    /// Notes the answer that is about to be sent.
+    /// Records the answer about to be sent.
     pub(super) fn answered(&self, status: u16, whole: bool) {
         let mut book = self.ledger.book();
-        // Before the first: the counts were reset while the call was under way.
+        // `None`: the counts were reset while the call was in progress.
         let index = self.number.checked_sub(book.first);
         let index = index.and_then(|index| usize::try_from(index).ok());
         if let Some(call) = index.and_then(|index| book.calls.get_mut(index)) {

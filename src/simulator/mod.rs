@@ -1,8 +1,8 @@
 //! The simulated vendor that the demo, `pitaya simulate` and the tests share: real sockets, the vendor's protocol, deterministic
 //! figures, tokens that expire and rotate, and every fault and quirk that Pitaya promises to survive.
 //!
-//! `sites` → `day` (what happens) → `truth` (in buckets) → `rows` (as the quirks have them) → `report` (on the wire) is the way of
-//! a figure; `server` takes calls, `tokens` guards them, `active_faults` and `answer` spoil them, `ledger` counts them.
+//! A figure passes through `sites` → `day` (events) → `truth` (buckets) → `rows` (quirks applied) → `report` (wire format). `server` takes
+//! calls, `tokens` authorizes them, `active_faults` and `answer` inject faults, `ledger` counts.
 
 mod active_faults;
 mod answer;
@@ -59,7 +59,7 @@ use crate::clock::Clock;
 use crate::domain::bucket::DAY_MINUTES;
 use crate::domain::cell::CellKey;
 
-/// A running simulator. Clones are handles of the same one; it stops when the last is dropped, or on [`Self::shutdown`].
+/// A running simulator. Clones are handles to the same one; it stops when the last is dropped, or on [`Self::shutdown`].
 #[derive(Clone, Debug)]
 pub struct Simulator {
     world: Arc<World>,
@@ -69,7 +69,7 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Starts a simulator that listens before this returns; today and expiry are told by `clock`.
+    /// Starts a simulator, which listens before this returns; `clock` determines today and token expiry.
     pub async fn start(settings: Settings, clock: Clock) -> io::Result<Self> {
         let listener = TcpListener::bind(settings.listen).await?;
         let address = listener.local_addr()?;
@@ -91,25 +91,25 @@ impl Simulator {
         })
     }
 
-    /// Drops every connection, under way or idle, and waits until the port is free.
+    /// Drops every connection, busy or idle, and waits until the port is free.
     pub async fn shutdown(&self) {
         self.stop.token().cancel();
         self.connections.wait().await;
     }
 
-    /// Where it listens.
+    /// Address of the listener.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The base URL of reports.
+    /// Base URL of reports.
     #[must_use]
     pub fn base_url(&self) -> Url {
         self.url("/")
     }
 
-    /// The URL at which tokens are renewed.
+    /// URL of token renewal.
     #[must_use]
     pub fn token_url(&self) -> Url {
         self.url("/get_new_tokens")
@@ -123,7 +123,7 @@ impl Simulator {
 
 /// Credentials.
 impl Simulator {
-    /// The newest credentials: the first ones, until they are renewed.
+    /// The newest credentials: the initial ones until the first renewal.
     #[must_use]
     pub fn credentials(&self) -> Credentials {
         self.world.tokens().current().clone()
@@ -141,17 +141,17 @@ impl Simulator {
         self.credentials().id_token
     }
 
-    /// Expires every ID token at once; refresh tokens stay good.
+    /// Expires every ID token at once; refresh tokens stay valid.
     pub fn expire_id_tokens(&self) {
         self.world.tokens().expire();
     }
 
-    /// Refuses every token, as after the re-use of a dead one.
+    /// Refuses every token, as after the reuse of a dead one.
     pub fn revoke_all(&self) {
         self.world.tokens().revoke();
     }
 
-    /// Issues new credentials as the vendor does by hand; all older ones are unknown from now on.
+    /// Issues new credentials, as the vendor does by hand, and invalidates all older ones.
     #[must_use]
     pub fn reissue(&self) -> Credentials {
         self.world.tokens().reissue(self.world.now())
@@ -160,12 +160,12 @@ impl Simulator {
 
 /// Faults, quirks and late data.
 impl Simulator {
-    /// Switches a fault on, after those that are on already.
+    /// Activates a fault, after those already active.
     pub fn inject(&self, fault: Fault) {
         self.world.faults().add(fault);
     }
 
-    /// Switches every fault off.
+    /// Deactivates every fault.
     pub fn clear_faults(&self) {
         self.world.faults().clear();
     }
@@ -181,31 +181,31 @@ impl Simulator {
         self.world.view().quirks
     }
 
-    /// Lets late data arrive: from now on each five minutes in which the site is open have one entrance more.
+    /// Lets late data arrive: from now on, each five minutes in which the site is open have one more entrance.
     pub fn revise(&self, revision: Revision) {
         self.world.revise(revision);
     }
 
-    /// Keeps all answers to reports back until what is returned is dropped; figures are taken when a call arrives, before it waits.
+    /// Delays all report answers until the returned guard is dropped. Figures are computed when a call arrives, before it waits.
     pub fn hold_reports(&self) -> Hold {
         self.world.reports_gate.hold()
     }
 
-    /// Keeps all token calls back, before they have any effect, until what is returned is dropped.
+    /// Delays all token calls, before they take effect, until the returned guard is dropped.
     pub fn hold_refreshes(&self) -> Hold {
         self.world.tokens_gate.hold()
     }
 }
 
-/// What was asked, and the truth.
+/// Calls received, and the truth.
 impl Simulator {
-    /// The report calls so far (the newest 100,000), in the order in which they arrived, refused ones too.
+    /// Report calls so far (the newest 100,000), in order of arrival, including refused ones.
     #[must_use]
     pub fn reports(&self) -> Vec<ReportCall> {
         self.world.ledger.calls()
     }
 
-    /// How often each cell was part of a whole and true answer.
+    /// Number of whole and true answers that included each cell.
     #[must_use]
     pub fn cell_fetches(&self) -> HashMap<CellKey, u32> {
         self.world.ledger.cell_fetches()
@@ -217,42 +217,42 @@ impl Simulator {
         self.world.ledger.counts()
     }
 
-    /// Report calls that arrived, refused ones too.
+    /// Report calls received, including refused ones.
     #[must_use]
     pub fn report_count(&self) -> u64 {
         self.counts().reports
     }
 
-    /// Token calls that arrived, refused ones too.
+    /// Token calls received, including refused ones.
     #[must_use]
     pub fn refresh_count(&self) -> u64 {
         self.counts().refreshes
     }
 
-    /// Token calls with a refresh token that was dead.
+    /// Token calls with a dead refresh token.
     #[must_use]
     pub fn reused_tokens(&self) -> u64 {
         self.counts().reused_tokens
     }
 
-    /// Forgets all calls and counts from zero.
+    /// Forgets all calls and restarts counting from zero.
     pub fn reset_counts(&self) {
         self.world.ledger.reset();
     }
 
-    /// Waits until that many report calls have arrived since the counts were last reset.
+    /// Waits until `reports` report calls have arrived since the counts were last reset.
     pub async fn wait_for_reports(&self, reports: u64) {
         let enough = |counts: &Counts| counts.reports >= reports;
         self.world.ledger.wait_until(enough).await;
     }
 
-    /// Waits until that many token calls have arrived since the counts were last reset.
+    /// Waits until `refreshes` token calls have arrived since the counts were last reset.
     pub async fn wait_for_refreshes(&self, refreshes: u64) {
         let enough = |counts: &Counts| counts.refreshes >= refreshes;
         self.world.ledger.wait_until(enough).await;
     }
 
-    /// The figures of a cell as they would be answered now, slot by slot, as [`Cell`](crate::domain::cell::Cell) orders them.
+    /// The figures of a cell that the simulator would answer now, slot by slot, in the order of [`Cell`](crate::domain::cell::Cell).
     #[must_use]
     pub fn figures(&self, cell: &CellKey) -> Vec<Option<f64>> {
         let view = self.world.view();

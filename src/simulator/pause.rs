@@ -1,34 +1,34 @@
-//! A gate that answers wait at, so that tests of concurrency need no sleeps.
+//! A gate that delays answers, so that tests of concurrency need no sleeps.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Open, unless somebody holds it.
+/// The gate: open unless held.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pause(Arc<watch::Sender<usize>>);
 
 impl Pause {
-    /// Closes the gate until what is returned is dropped.
+    /// Closes the gate until the returned guard is dropped.
     pub(super) fn hold(&self) -> Hold {
         self.0.send_modify(|holds| *holds += 1);
         Hold(Self::clone(self))
     }
 
-    /// Waits until nobody holds the gate.
+    /// Waits until the gate is open.
     pub(super) async fn pass(&self) {
         // The sender lives as long as `self`, so this does not fail.
         let _ = self.0.subscribe().wait_for(|holds| *holds == 0).await;
     }
 }
 
-/// Keeps answers back until it is dropped or released.
+/// Delays answers until dropped or released.
 #[derive(Debug)]
 #[must_use = "answers are held only as long as this lives"]
 pub struct Hold(Pause);
 
 impl Hold {
-    /// Lets the answers go.
+    /// Releases the answers.
     pub fn release(self) {
         drop(self);
     }

@@ -1,11 +1,11 @@
-//! What the vendor's documentation leaves open, each as a switch.
+//! Switches for every point that the vendor's documentation leaves open.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What the vendor's documentation leaves open; every choice is a legal answer. Switchable while the simulator runs.
+/// Points that the vendor's documentation leaves open; every choice is a legal answer. Switchable while the simulator runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(
@@ -13,45 +13,45 @@ use serde::{Deserialize, Serialize};
     reason = "each is a switch of its own, and all combine"
 )]
 pub struct Quirks {
-    /// Where the figures come from.
+    /// Source of the figures.
     pub figures: FigureSource,
-    /// The shape of `site_mapping`.
+    /// Shape of `site_mapping`.
     pub mapping: Mapping,
-    /// What stands for a bucket in which nothing happened.
+    /// Representation of a bucket without events.
     pub empty: EmptyBuckets,
-    /// What stands for a bucket that has not begun.
+    /// Representation of a bucket that has not begun.
     pub future: FutureBuckets,
-    /// How the hour that DST repeats is told.
+    /// Representation of the hour that DST repeats.
     pub repeated_hour: RepeatedHour,
-    /// The order of the rows.
+    /// Order of the rows.
     pub order: RowOrder,
     /// Whether whole numbers are written as floats: `19.0`.
     pub floats: bool,
-    /// Whether a metric without a figure is left out of its row, rather than `null`.
+    /// Whether a row omits a metric without a figure, rather than writing `null`.
     pub omit_nulls: bool,
-    /// Whether sensors fail for some hours at some sites, so that buckets are missing.
+    /// Whether sensors fail for some hours at some sites, leaving buckets missing.
     pub outages: bool,
-    /// Rows for one site and bucket, one for each region, that add up: 1 to 8.
+    /// Rows per site and bucket, one for each region, which add up: 1 to 8.
     pub regions: u8,
-    /// Whether each region is an entity of its own.
+    /// Whether each region is its own entity.
     pub region_entities: bool,
-    /// Whether each metric comes in rows of its own.
+    /// Whether each metric has rows of its own.
     pub metric_rows: bool,
-    /// Whether every row comes twice.
+    /// Whether every row appears twice.
     pub repeated_rows: bool,
-    /// What is spelt differently, beside the figures, in the second of two like rows, or else in about half of all rows.
+    /// Field outside the figures that differs in spelling: in the second of two equal rows, or else in about half of all rows.
     pub respelt: Respelt,
-    /// Whether rows and envelope have fields that no document tells of.
+    /// Whether rows and envelope have undocumented fields.
     pub extra_fields: bool,
-    /// Whether there are rows, with absurd figures, of the days around the ones asked for.
+    /// Whether the answer includes rows, with absurd figures, for the days around the requested ones.
     pub outside_rows: bool,
-    /// Whether text that is not ASCII is written with `\u` escapes.
+    /// Whether non-ASCII text is written with `\u` escapes.
     pub escapes: bool,
-    /// Names by site id instead of the sites' own: the same for several sites, or with quotes in them.
+    /// Names by site id that replace the sites' own: one name for several sites, or names with quotes.
     pub names: BTreeMap<u64, String>,
-    /// What `computed_at` says.
+    /// Value of `computed_at`.
     pub computed_at: ComputedAt,
-    /// Whether answers are compressed for clients that accept gzip.
+    /// Whether the simulator compresses answers for clients that accept gzip.
     pub gzip: bool,
 }
 
@@ -82,17 +82,17 @@ impl Default for Quirks {
     }
 }
 
-/// Where the figures come from.
+/// Source of the figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FigureSource {
-    /// A model of retail traffic, the same for ever.
+    /// A fixed model of retail traffic.
     Model,
     /// The six rows of the vendor's documentation: entrances of site 750 on 2026-02-18 and 19.
     Example,
 }
 
-/// The shape of `site_mapping`.
+/// Shape of `site_mapping`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mapping {
@@ -112,15 +112,15 @@ pub enum Mapping {
     Empty,
 }
 
-/// What is spelt differently in some rows, though it means the same.
+/// Field whose spelling differs in some rows without changing their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Respelt {
-    /// Nothing is.
+    /// None.
     Nothing,
-    /// `region_names`, of which every row has two then, are in another order.
+    /// `region_names`, which then has two names in every row, is in another order.
     RegionOrder,
-    /// `region_names` are `null`.
+    /// `region_names` is `null`.
     Regions,
     /// `filter_id` is `null`.
     Filter,
@@ -130,7 +130,7 @@ pub enum Respelt {
     FieldOrder,
 }
 
-/// What stands for a bucket in which nothing happened.
+/// Representation of a bucket without events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EmptyBuckets {
@@ -142,7 +142,7 @@ pub enum EmptyBuckets {
     Null,
 }
 
-/// What stands for a bucket that has not begun.
+/// Representation of a bucket that has not begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FutureBuckets {
@@ -152,34 +152,34 @@ pub enum FutureBuckets {
     Zero,
 }
 
-/// How the hour that DST repeats is told.
+/// Representation of the hour that DST repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RepeatedHour {
-    /// Two rows with the same `time`, in the order in which they happened.
+    /// Two rows with the same `time`, in chronological order.
     TwoRows,
-    /// One row with both.
+    /// One row with the sum of both.
     Summed,
 }
 
-/// The order of the rows.
+/// Order of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RowOrder {
-    /// By site, then as time went.
+    /// By site, then by time.
     Sorted,
-    /// None that one could rely on, but the same each time.
+    /// Shuffled, but identical each time.
     Shuffled,
 }
 
-/// What `computed_at` says.
+/// Value of `computed_at`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ComputedAt {
-    /// When the answer was made.
+    /// Time at which the answer was generated.
     Now,
     /// That long before.
     Ago(Duration),
-    /// Nothing: the field is missing.
+    /// The field is missing.
     Absent,
 }

@@ -1,4 +1,4 @@
-//! The report's answer, written byte by byte in the vendor's shape and order of fields.
+//! Writes the report's answer byte by byte, in the vendor's shape and order of fields.
 
 use std::fmt;
 use std::io::Write;
@@ -14,18 +14,18 @@ use super::sites::{Site, entity_id, filter_id};
 use super::view::View;
 use crate::domain::metric::VendorMetric;
 
-/// What faults change in an answer that is otherwise whole.
+/// Changes that faults make to an otherwise whole answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Edits {
     /// `success` is false.
     pub unsuccessful: bool,
     /// `status` is not success.
     pub error_status: bool,
-    /// Rows are cut to this many, where there are more, and the answer says that it is truncated.
+    /// Maximum number of rows; a longer answer is cut to it and reports truncation.
     pub max_rows: Option<usize>,
-    /// The answer says that it is truncated, whatever it holds.
+    /// The answer reports truncation, whatever it holds.
     pub truncated: bool,
-    /// The last row is not as it should be.
+    /// The last row is malformed.
     pub row: Option<RowFault>,
 }
 
@@ -126,7 +126,7 @@ fn put_mapping(out: &mut Vec<u8>, quirks: &Quirks, sites: &[Site]) {
     out.push(b'}');
 }
 
-/// The entries, and then each key again, with the value of the key before it.
+/// The entries, then each key again with the value of the previous key.
 fn contrary(mut entries: Vec<(String, Value)>) -> Vec<(String, Value)> {
     let mut again = entries.clone();
     let keys = entries.iter().map(|(key, _)| key.clone());
@@ -142,7 +142,7 @@ fn put(out: &mut Vec<u8>, value: &Value) {
     out.extend_from_slice(value.to_string().as_bytes());
 }
 
-/// Writes rows of one report; what all rows of a region share is put together once.
+/// Writes the rows of one report; prepares the text shared by all rows of a region once.
 struct RowWriter<'a> {
     quirks: &'a Quirks,
     metrics: Vec<VendorMetric>,
@@ -150,7 +150,7 @@ struct RowWriter<'a> {
     regions: Vec<Vec<Region>>,
 }
 
-/// What all rows of a region share.
+/// Text shared by all rows of a region.
 struct Region {
     entity: String,
     filter: String,
@@ -191,7 +191,7 @@ impl<'a> RowWriter<'a> {
         }
     }
 
-    /// One row; its fields come in alphabetical order, as the vendor's do.
+    /// Writes one row, with its fields in alphabetical order like the vendor's.
     fn write_row(&self, out: &mut Vec<u8>, row: &ReportRow, date: &str, fault: Option<RowFault>) {
         let Some(region) = self
             .regions
@@ -241,7 +241,7 @@ impl<'a> RowWriter<'a> {
         if !self.metrics.contains(&metric) {
             return;
         }
-        // Of another row.
+        // The metric belongs to another row.
         let apart = row.metric.is_some_and(|only| only != metric);
         let wrong = fault
             .filter(|_| self.metrics.first() == Some(&metric))
@@ -293,7 +293,7 @@ impl Region {
         }
     }
 
-    /// The fields beside the figures and the time; of a row that is `respelt`, as the quirk has them.
+    /// The fields other than the figures and the time, respelt by the quirk if the row is `respelt`.
     fn keys(&self, respelt: bool) -> [&str; 4] {
         let mut keys = [&self.entity, &self.filter, &self.regions, &self.name].map(String::as_str);
         if respelt {
@@ -309,7 +309,7 @@ impl Region {
     }
 }
 
-/// Replaces what is not ASCII by `\u` escapes, as many JSON writers do.
+/// Replaces non-ASCII characters with `\u` escapes, as many JSON writers do.
 fn escape(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {
@@ -332,7 +332,7 @@ fn put_time(out: &mut Vec<u8>, date: &str, minute: u16, fault: Option<RowFault>)
             out.extend_from_slice(b"yesterday, about noon\",");
             return;
         }
-        // Seven minutes past is on no grid.
+        // Seven minutes past the hour is on no grid.
         Some(RowFault::OffGridTime) => minute - minute % 60 + 7,
         _ => minute,
     };

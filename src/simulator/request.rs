@@ -1,4 +1,4 @@
-//! The body of a report call, read as strictly as the vendor's page describes it.
+//! Parses the body of a report call as strictly as the vendor's page describes it.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use crate::vendor::{
     Body, DateFacet, GroupByFacet, MetricsFacet, ReportConfig, SitesFacet, TimeFacet,
 };
 
-/// Why a call is refused with 400.
+/// Reason to refuse a call with 400.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum InvalidRequest {
     #[error("the body is not a report config: {0}")]
@@ -27,14 +27,14 @@ pub(super) enum InvalidRequest {
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub request: ReportRequest,
-    /// The part of the day asked for, in minutes after midnight.
+    /// Requested part of the day, in minutes after midnight.
     pub window: Range<u16>,
-    /// As it came, to be echoed.
+    /// The config as received, to be echoed.
     pub config: ReportConfig,
 }
 
 impl Call {
-    /// Reads a call's body.
+    /// Parses a call's body.
     pub(super) fn parse(customer: CustomerId, body: &[u8]) -> Result<Self, InvalidRequest> {
         let Body { config } = serde_json::from_slice(body)?;
         expect(config.version == "V2", "version", "\"V2\"")?;

@@ -1,4 +1,4 @@
-//! The rows of a report, as the quirks have them.
+//! Builds the rows of a report, with the quirks applied.
 
 use std::ops::Range;
 
@@ -14,26 +14,26 @@ use crate::domain::dates::add_days;
 use crate::domain::metric::VendorMetric;
 use crate::domain::site::SiteId;
 
-/// How many rows one site and bucket can come in.
+/// Maximum number of rows for one site and bucket.
 pub(super) const MAX_REGIONS: u8 = 8;
 
-/// A figure that no site ever has, for rows that must not be believed.
+/// A figure that no site ever has, for rows that Pitaya must reject.
 const ABSURD: f64 = 987_654.0;
 
 /// One row of an answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReportRow {
-    /// Where its site stands in the request.
+    /// Index of the row's site in the request.
     pub site: usize,
-    /// Which region of the site.
+    /// Region of the site.
     pub part: u8,
     pub date: Date,
     /// Minutes after midnight on the clock.
     pub minute: u16,
     pub figures: Row,
-    /// The only metric that it has; `None`: all that were asked for.
+    /// The row's only metric; `None`: all requested ones.
     pub metric: Option<VendorMetric>,
-    /// Whether it is spelt in the other way; see [`Quirks::respelt`](super::quirks::Quirks).
+    /// Whether the row uses the other spelling; see [`Quirks::respelt`](super::quirks::Quirks).
     pub respelt: bool,
 }
 
@@ -104,7 +104,7 @@ pub(super) fn rows(
     rows
 }
 
-/// The share of one region in a site's figures; all regions combine to the whole, each metric in its way.
+/// Share of one region in a site's figures; the regions combine to the whole, by the rule of each metric.
 fn part_of(whole: &Row, site: SiteId, part: u8, parts: u8) -> Row {
     if parts == 1 {
         return *whole;
@@ -128,7 +128,7 @@ fn part_of(whole: &Row, site: SiteId, part: u8, parts: u8) -> Row {
             }
             VendorMetric::Occupancy => share((total * 100.0).round(), part) / 100.0,
             VendorMetric::DwellTime => {
-                // The first two regions differ in such a way that their mean, weighted by entrances, is the whole's.
+                // The first two regions differ such that their mean, weighted by entrances, is that of the whole.
                 let (first, second) = (entrances(0), entrances(1));
                 let tilt = match part {
                     _ if first == 0.0 || second == 0.0 => 0.0,

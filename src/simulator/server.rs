@@ -1,4 +1,4 @@
-//! The two endpoints of the vendor, and the connections that they are reached by.
+//! The vendor's two endpoints and their connections.
 
 use std::fmt::Display;
 use std::io;
@@ -28,12 +28,12 @@ use super::view::View;
 use super::world::World;
 use crate::domain::site::CustomerId;
 
-/// The connection that a request came on, which it may end.
+/// The connection of a request, which the request may end.
 #[derive(Clone, Debug, Default)]
 struct Line {
     reset: CancellationToken,
     close: CancellationToken,
-    /// Whether it has brought another request before.
+    /// Whether the connection has carried an earlier request.
     kept: bool,
 }
 
@@ -50,7 +50,7 @@ pub(super) async fn serve(
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        // An accept that fails concerns that connection alone, or comes to pass when others close.
+        // A failed accept affects only that connection, or passes when other connections close.
         let Ok((stream, _)) = accepted else {
             tokio::task::yield_now().await;
             continue;
@@ -88,7 +88,7 @@ async fn connection(stream: TcpStream, routes: Router) -> io::Result<()> {
         result = &mut connection => result.map_err(io::Error::other),
         () = line.close.cancelled() => Ok(()),
         () = line.reset.cancelled() => {
-            // With no time to linger, closing sends RST rather than FIN.
+            // Without time to linger, closing sends RST rather than FIN.
             connection.into_parts().io.into_inner().set_zero_linger()
         }
     }
@@ -122,7 +122,7 @@ async fn generate_traffic_report(
         .ok_or_else(|| "the customer in the path is no id".to_owned())
         .and_then(|customer| Call::parse(customer, &body).map_err(|error| error.to_string()));
     let request = call.as_ref().ok().map(|call| call.request.clone());
-    // Taken before the arrival is told and before any delay: an answer tells how the world was when it was asked.
+    // Taken before the ledger records the arrival and before any delay: an answer shows the world at the time of the call.
     let view = world.view();
     let under_way = world.ledger.arrived(customer, request);
     let access = world.tokens().check(bearer(&headers), world.now());
@@ -151,7 +151,7 @@ async fn generate_traffic_report(
     conclude(outcome, &line).await
 }
 
-/// What becomes of a call that is as it should be, and whether its answer is whole and true.
+/// Outcome of a well-formed call, and whether its answer is whole and true.
 async fn answer_report(
     world: &Arc<World>,
     view: View,

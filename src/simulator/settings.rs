@@ -1,4 +1,4 @@
-//! How a simulator is set up.
+//! Settings of a simulator.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -13,19 +13,19 @@ use crate::domain::site::CustomerId;
 /// Settings of a simulator; the default is the demo's.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where it listens; port 0 takes a free one.
+    /// Listen address; port 0 picks a free one.
     pub listen: SocketAddr,
-    /// The customers that it knows; empty: any.
+    /// Known customers; empty: any.
     pub customers: Vec<CustomerId>,
-    /// The sites that have names, zones and hours of their own; any other id works as well.
+    /// Sites with a name, zone and hours of their own; any other id works as well.
     pub sites: Vec<Site>,
-    /// The zone of sites that are not in `sites`.
+    /// Zone of sites that are not in `sites`.
     pub timezone: TimeZone,
-    /// What its tokens are like.
+    /// Behaviour of its tokens.
     pub tokens: TokenSettings,
-    /// What the vendor's documentation leaves open, to begin with.
+    /// Initial choices for the points that the vendor's documentation leaves open.
     pub quirks: Quirks,
-    /// Faults that are there from the start.
+    /// Faults active from the start.
     pub faults: Vec<Fault>,
 }
 
@@ -43,18 +43,18 @@ impl Default for Settings {
     }
 }
 
-/// What the simulator's tokens are like.
+/// Behaviour of the simulator's tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenSettings {
-    /// How long an ID token lives.
+    /// Lifetime of an ID token.
     pub ttl: Duration,
-    /// What becomes of a refresh token that is used.
+    /// Effect of using a refresh token.
     pub rotation: Rotation,
-    /// Whether ID tokens are opaque, rather than JWTs that tell when they expire.
+    /// Whether ID tokens are opaque, rather than JWTs that contain their expiry.
     pub opaque: bool,
-    /// Whether a refresh must come with an ID token, expired or not, in `Authorization`.
+    /// Whether a refresh requires an ID token, expired or not, in `Authorization`.
     pub bearer_on_refresh: bool,
-    /// The names in the answer of the token endpoint.
+    /// Field names in the answer of the token endpoint.
     pub answer: TokenAnswer,
 }
 
@@ -70,29 +70,29 @@ impl Default for TokenSettings {
     }
 }
 
-/// What becomes of a refresh token that is used.
+/// Effect of using a refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rotation {
-    /// It dies, and the answer has the next one; who uses a dead one has all tokens revoked.
+    /// The token dies, and the answer contains its successor; using a dead token revokes all tokens.
     Rotate,
-    /// It stays good, and the answer repeats it.
+    /// The token stays valid, and the answer repeats it.
     Keep,
-    /// It stays good, and the answer has none.
+    /// The token stays valid, and the answer omits it.
     Omit,
 }
 
-/// The names in the answer of the token endpoint, which the vendor does not document.
+/// Field names in the answer of the token endpoint, which the vendor does not document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenAnswer {
-    /// The object that the tokens are in; `None`: the root.
+    /// Object that contains the tokens; `None`: the root.
     pub wrapper: Option<&'static str>,
-    /// The field of the ID token.
+    /// Field of the ID token.
     pub id_field: &'static str,
-    /// The field of the refresh token.
+    /// Field of the refresh token.
     pub refresh_field: &'static str,
-    /// The field of the seconds that the ID token lives.
+    /// Field of the ID token's lifetime in seconds.
     pub expires_field: Option<&'static str>,
-    /// A field with another token, which reports do not accept.
+    /// Field of another token, which reports do not accept.
     pub decoy_field: Option<&'static str>,
 }
 

@@ -1,4 +1,4 @@
-//! The sites of the simulated chain: names, zones, opening, and the ids that the vendor's rows carry.
+//! The sites of the simulated chain: names, zones, opening hours, and the ids in the vendor's rows.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -6,19 +6,19 @@ use jiff::tz::TimeZone;
 use super::hash::{hash, unit};
 use crate::domain::site::SiteId;
 
-/// When a site is open.
+/// Opening hours of a site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
     /// 09:00 to 21:00, on Sundays 11:00 to 18:00.
     Shop,
-    /// As a shop, but closed on Sundays.
+    /// Like a shop, but closed on Sundays.
     ClosedSundays,
-    /// Day and night, so that the hours that DST repeats have figures.
+    /// Day and night, which gives figures to the hours that DST repeats.
     RoundTheClock,
 }
 
 impl Opening {
-    /// The first minute and the minute after the last on a day; `None` on a day off.
+    /// Opening and closing minute on a day (the latter exclusive); `None` on a day off.
     pub(super) fn hours(self, date: Date) -> Option<(u16, u16)> {
         let sunday = date.weekday() == jiff::civil::Weekday::Sunday;
         let holiday = matches!((date.month(), date.day()), (1, 1) | (12, 25));
@@ -35,13 +35,13 @@ impl Opening {
 /// One site of the demo chain.
 #[derive(Clone, Copy, Debug)]
 pub struct DemoSite {
-    /// Its id.
+    /// Id.
     pub id: u64,
-    /// Its name in the vendor's rows.
+    /// Name in the vendor's rows.
     pub name: &'static str,
-    /// The IANA name of its zone.
+    /// IANA name of the zone.
     pub timezone: &'static str,
-    /// When it is open.
+    /// Opening hours.
     pub opening: Opening,
 }
 
@@ -51,10 +51,10 @@ macro_rules! demo_sites {
     };
 }
 
-/// The customer that the demo asks for; the simulator takes any unless told otherwise.
+/// The demo's customer; the simulator accepts any unless configured otherwise.
 pub const DEMO_CUSTOMER: u64 = 123;
 
-/// The sites that have names and zones of their own; any other id works as well.
+/// Sites with a name and zone of their own; any other id works as well.
 pub const DEMO_SITES: &[DemoSite] = demo_sites! {
     750 "Tyler" "America/Chicago" Shop;
     751 "Austin Domain" "America/Chicago" Shop;
@@ -73,13 +73,13 @@ pub const DEMO_SITES: &[DemoSite] = demo_sites! {
 /// One simulated site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
-    /// Its id.
+    /// Id.
     pub id: SiteId,
-    /// Its name in the vendor's rows.
+    /// Name in the vendor's rows.
     pub name: String,
-    /// Its zone.
+    /// Zone.
     pub timezone: TimeZone,
-    /// When it is open.
+    /// Opening hours.
     pub opening: Opening,
 }
 
@@ -98,7 +98,7 @@ impl Site {
         DEMO_SITES.iter().filter_map(site).collect()
     }
 
-    /// A site that is in no list: named after its id; one in four is open day and night.
+    /// A site outside every list, named after its id; one in four is open day and night.
     pub(super) fn unlisted(id: SiteId, timezone: TimeZone) -> Self {
         let opening = match id.get() % 4 {
             0 => Opening::RoundTheClock,
@@ -118,29 +118,29 @@ impl Site {
         2.0 + 7.0 * unit(hash(&[self.id.get(), 1]))
     }
 
-    /// Passers-by for each who enters.
+    /// Passers-by per person entering.
     pub(super) fn walk_by_ratio(&self) -> f64 {
         2.0 + 3.0 * unit(hash(&[self.id.get(), 2]))
     }
 
-    /// Sales for each who enters: 0.20 to 0.35.
+    /// Sales per person entering: 0.20 to 0.35.
     pub(super) fn conversion(&self) -> f64 {
         0.20 + 0.15 * unit(hash(&[self.id.get(), 3]))
     }
 
-    /// The usual minutes between entering and leaving.
+    /// Usual minutes between entering and leaving.
     pub(super) fn stay(&self) -> f64 {
         12.0 + 24.0 * unit(hash(&[self.id.get(), 4]))
     }
 }
 
-/// The `entity_id` of a part of a site: unique, and never the id of the site itself.
+/// The `entity_id` of a region of a site: unique, and never the id of the site itself.
 pub(super) fn entity_id(site: SiteId, part: u8) -> u64 {
-    // 750 is the vendor's own example: its entity is 36655. A stride of 8 leaves room for eight parts.
+    // The vendor's own example has entity 36655 for site 750. A stride of 8 leaves room for eight regions.
     site.get().wrapping_mul(8).wrapping_add(30_655) + u64::from(part)
 }
 
-/// The `filter_id` of a part of a site.
+/// The `filter_id` of a region of a site.
 pub(super) fn filter_id(site: SiteId, part: u8) -> String {
     if site.get() == 750 && part == 0 {
         // The vendor's own example.

@@ -1,4 +1,4 @@
-//! The vendor's credentials: ID tokens that expire, refresh tokens that rotate, and what happens to who re-uses a dead one.
+//! The vendor's credentials: ID tokens that expire, refresh tokens that rotate, and revocation after the reuse of a dead one.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,11 +15,11 @@ use super::settings::{Rotation, TokenSettings};
 pub struct Credentials {
     /// Renews ID tokens.
     pub refresh_token: String,
-    /// Opens reports, until it expires.
+    /// Authorizes report calls until it expires.
     pub id_token: String,
 }
 
-/// Why tokens are refused.
+/// Reason to refuse a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refused {
     #[error("there is no token")]
@@ -32,7 +32,7 @@ pub(super) enum Refused {
     Revoked,
 }
 
-/// Which tokens are good.
+/// The valid tokens.
 #[derive(Debug)]
 pub(super) struct TokenBook {
     settings: TokenSettings,
@@ -40,7 +40,7 @@ pub(super) struct TokenBook {
     issued: u64,
     current: Credentials,
     dead: HashSet<String>,
-    /// ID tokens and when they expire, in seconds since the epoch.
+    /// ID tokens and their expiry, in seconds since the epoch.
     ids: HashMap<String, i64>,
     revoked: bool,
 }
@@ -68,7 +68,7 @@ impl TokenBook {
         &self.current
     }
 
-    /// New credentials by hand, after which all is well again; older tokens are unknown.
+    /// Issues new credentials by hand, which ends every revocation; older tokens become unknown.
     pub(super) fn reissue(&mut self, now: Timestamp) -> Credentials {
         self.revoked = false;
         self.dead.clear();
@@ -80,7 +80,7 @@ impl TokenBook {
         self.current.clone()
     }
 
-    /// Expires every ID token; refresh tokens stay good.
+    /// Expires every ID token; refresh tokens stay valid.
     pub(super) fn expire(&mut self) {
         self.ids.values_mut().for_each(|expiry| *expiry = i64::MIN);
     }
@@ -90,7 +90,7 @@ impl TokenBook {
         self.revoked = true;
     }
 
-    /// Whether a report call may pass.
+    /// Checks whether a report call may pass.
     pub(super) fn check(&self, bearer: Option<&str>, now: Timestamp) -> Result<(), Refused> {
         let token = bearer.ok_or(Refused::Missing)?;
         if self.revoked {
@@ -108,7 +108,7 @@ impl TokenBook {
         self.dead.contains(refresh_token)
     }
 
-    /// Exchanges a refresh token; the answer's body.
+    /// Exchanges a refresh token and returns the answer's body.
     pub(super) fn refresh(
         &mut self,
         refresh_token: &str,
@@ -160,7 +160,7 @@ impl TokenBook {
 
     fn new_id_token(&mut self, now: Timestamp) -> String {
         let ttl = i64::try_from(self.settings.ttl.as_millis()).unwrap_or(i64::MAX);
-        // Rounded up to whole seconds, as JWTs tell it, so that a token never dies before it says.
+        // Rounded up to whole seconds, as in JWTs, so that a token never dies before its stated expiry.
         let expiry = now.as_millisecond().saturating_add(ttl).div_euclid(1000) + 1;
         let token = if self.settings.opaque {
             self.new_secret("id")

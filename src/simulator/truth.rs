@@ -14,10 +14,9 @@ use crate::domain::site::SiteId;
 /// A figure for each of [`VendorMetric::ALL`].
 pub(super) type Row = [Option<f64>; VendorMetric::ALL.len()];
 
-/// One day at one site in buckets, as the vendor tells of it.
+/// One day at one site in buckets, as the vendor reports it.
 ///
-/// There is a slot for each bucket of the day on the clock; where whole buckets are repeated by DST, the second occurrences
-/// follow at the end.
+/// Each bucket of the day on the clock has a slot. Where DST repeats whole buckets, the second occurrences follow at the end.
 #[derive(Clone, Debug)]
 pub(super) struct DayInBuckets {
     bucket: VendorBucket,
@@ -101,7 +100,7 @@ impl DayInBuckets {
             .collect()
     }
 
-    /// The rows that the vendor tells, with the minute of the day on the clock that each begins at, as time goes.
+    /// The vendor's rows, each with its start in minutes of the day on the clock, in order of time.
     pub(super) fn rows(&self) -> impl Iterator<Item = (u16, &Row)> {
         let minutes = self.bucket.minutes();
         let slots = self.bucket.slots_per_day();
@@ -120,9 +119,9 @@ impl DayInBuckets {
 /// The steps of one bucket, added up.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
-    /// Steps that the sensors told of.
+    /// Steps that the sensors reported.
     steps: u32,
-    /// Whether some of it is still to come.
+    /// Whether part of the bucket is still to come.
     future: bool,
     entrances: u32,
     walk_bys: u32,
@@ -151,8 +150,8 @@ impl Sums {
             VendorMetric::WalkBys => Some(f64::from(self.walk_bys)),
             VendorMetric::Transactions => Some(f64::from(self.transactions)),
             VendorMetric::Occupancy => Some(mean(f64::from(self.inside), self.steps)),
-            // A stay is known when it ends, so the mean is weighted by exits: an hour's is not the mean of its quarters
-            // weighted by entrances, which is why the vendor's own hourly figure is worth asking for.
+            // The length of a stay is known at its end, so exits weight the mean: an hour's mean is not the mean of its quarters weighted
+            // by entrances. That is why the vendor's own hourly figure is worth requesting.
             VendorMetric::DwellTime => match (self.exits, quirks.empty) {
                 (0, EmptyBuckets::Zero) => Some(0.0),
                 (0, _) => None,

@@ -1,4 +1,4 @@
-//! The world as one answer sees it.
+//! The world as seen by one answer.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use crate::domain::site::{CustomerId, SiteId};
 /// Late data: from now on, the figures of some sites on some dates are larger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Revision {
-    /// Where; `None`: everywhere.
+    /// Affected site; `None`: all.
     pub site: Option<SiteId>,
-    /// When; `None`: always.
+    /// Affected dates; `None`: all.
     pub dates: Option<DateRange>,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct View {
 }
 
 impl View {
-    /// The site of that id.
+    /// The site with the given id.
     pub(super) fn site(&self, id: SiteId) -> Site {
         let listed = self.settings.sites.iter().find(|site| site.id == id);
         let mut site = listed
@@ -53,7 +53,7 @@ impl View {
         site
     }
 
-    /// What the vendor tells of one day at one site.
+    /// The vendor's figures for one day at one site.
     pub(super) fn day(
         &self,
         customer: CustomerId,

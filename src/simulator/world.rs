@@ -1,4 +1,4 @@
-//! What all connections of one simulator share.
+//! State shared by all connections of one simulator.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -12,7 +12,7 @@ use super::tokens::TokenBook;
 use super::view::{Revision, View};
 use crate::clock::Clock;
 
-/// What all connections of one simulator share.
+/// State shared by all connections of one simulator.
 #[derive(Debug)]
 pub(super) struct World {
     settings: Arc<Settings>,
@@ -27,7 +27,7 @@ pub(super) struct World {
 }
 
 impl World {
-    /// A world whose tokens differ from those of any other, told apart by `port` and the time.
+    /// A world whose tokens differ from those of any other; `port` and the time distinguish them.
     pub(super) fn new(settings: Settings, clock: Clock, port: u16) -> Self {
         let now = clock.now();
         let started = now.as_microsecond().unsigned_abs();
@@ -57,7 +57,7 @@ impl World {
         self.clock.now()
     }
 
-    /// The world as it is now.
+    /// The current world.
     pub(super) fn view(&self) -> View {
         let quirks = self.quirks.read().unwrap_or_else(PoisonError::into_inner);
         let revisions = self

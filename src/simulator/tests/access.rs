@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 
 #[tokio::test]
-async fn reports_need_an_id_token_that_lives() {
+async fn reports_need_a_live_id_token() {
     let vendor = Vendor::start(Settings::default()).await;
     let good = vendor.simulator.id_token();
     let status = async |token: &str| vendor.ask_with(token, &tyler()).await.unwrap().status();
@@ -56,7 +56,7 @@ async fn refresh_tokens_rotate_and_a_reused_one_revokes_all() {
 }
 
 #[tokio::test]
-async fn a_jwt_tells_when_it_expires() {
+async fn a_jwt_contains_its_expiry() {
     use base64::Engine;
     let vendor = Vendor::start(Settings::default()).await;
     let token = vendor.simulator.id_token();
@@ -70,7 +70,7 @@ async fn a_jwt_tells_when_it_expires() {
 }
 
 #[tokio::test]
-async fn the_token_answer_has_the_names_that_were_chosen() {
+async fn the_token_answer_has_the_configured_names() {
     let vendor = Vendor::start(Settings {
         tokens: TokenSettings {
             ttl: Duration::from_secs(90),
@@ -123,7 +123,7 @@ async fn a_refresh_may_need_authorization_too() {
 }
 
 #[tokio::test]
-async fn a_token_is_for_the_customers_that_were_set_up() {
+async fn a_token_covers_the_configured_customers() {
     let vendor = Vendor::start(Settings {
         customers: vec![CustomerId::new(7).unwrap()],
         ..Settings::default()

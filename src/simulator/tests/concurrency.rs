@@ -1,7 +1,7 @@
 use super::*;
 
 #[tokio::test]
-async fn held_answers_tell_of_the_world_as_it_was_when_they_were_asked() {
+async fn held_answers_show_the_world_at_the_time_of_the_call() {
     let vendor = Vendor::with_quirks(Quirks::default()).await;
     let before = vendor.rows(&tyler()).await;
     vendor.simulator.reset_counts();
@@ -20,7 +20,7 @@ async fn held_answers_tell_of_the_world_as_it_was_when_they_were_asked() {
 }
 
 #[tokio::test]
-async fn calls_at_once_are_counted() {
+async fn concurrent_calls_are_counted() {
     let vendor = Vendor::start(Settings::default()).await;
     let hold = vendor.simulator.hold_reports();
     let question = tyler();
@@ -74,7 +74,7 @@ async fn connections_end_on_a_shutdown_and_when_the_last_handle_is_gone() {
         }
 
         let mut rest = Vec::new();
-        // An end or a reset, according to how far the connection had come.
+        // EOF or a reset, depending on the progress of the connection.
         let _ = tokio::io::AsyncReadExt::read_to_end(&mut idle, &mut rest).await;
         assert_eq!(rest, b"");
     }

@@ -13,7 +13,7 @@ async fn status(vendor: &Vendor) -> u16 {
 }
 
 #[tokio::test]
-async fn a_fault_holds_for_as_many_calls_as_it_says_and_then_all_is_well() {
+async fn a_fault_applies_to_its_number_of_calls_and_then_stops() {
     let vendor = vendor("status=503*2").await;
 
     assert_eq!(
@@ -69,7 +69,7 @@ async fn a_fault_at_a_rate_hits_about_that_share() {
 }
 
 #[tokio::test]
-async fn throttling_says_when_to_come_again_in_seconds_or_as_a_date() {
+async fn throttling_gives_retry_after_in_seconds_or_as_a_date() {
     let vendor = vendor("429:retry-after=2*1,429:html:retry-after-date=30").await;
 
     let first = vendor.ask(&tyler()).await.unwrap();
@@ -102,7 +102,7 @@ async fn a_reset_ends_the_connection_without_an_answer() {
 }
 
 #[tokio::test]
-async fn a_cut_body_is_shorter_than_it_says() {
+async fn a_cut_body_is_shorter_than_its_content_length() {
     let vendor = vendor("cut").await;
 
     let response = vendor.ask(&tyler()).await.unwrap();
@@ -236,7 +236,7 @@ async fn the_token_endpoint_has_faults_of_its_own_and_spares_the_token() {
 }
 
 #[tokio::test]
-async fn too_much_is_more_sites_days_or_cells_than_a_fault_says() {
+async fn a_size_fault_hits_reports_with_more_sites_days_or_cells() {
     let ask = async |faults: &str, sites: &[u64], to: &str, metrics: &[&str]| {
         let question = config(sites, ["2026-02-18", to], metrics, 60);
         let asked = vendor(faults).await.ask(&question).await;
@@ -269,7 +269,7 @@ async fn too_much_is_more_sites_days_or_cells_than_a_fault_says() {
 }
 
 #[tokio::test]
-async fn connections_may_be_dead_when_they_are_used_again() {
+async fn pooled_connections_may_be_dead_on_reuse() {
     for faults in ["kept:reset", "kept:close"] {
         let vendor = vendor(faults).await;
 

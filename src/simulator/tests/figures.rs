@@ -28,7 +28,7 @@ async fn the_same_question_has_the_same_answer_from_any_simulator() {
 }
 
 #[tokio::test]
-async fn rows_tell_the_figures_behind_them() {
+async fn rows_match_the_figures_behind_them() {
     let vendor = Vendor::start(Settings::default()).await;
     let day = date(2026, 2, 18);
 
@@ -154,7 +154,7 @@ async fn today_fills_up_as_the_day_goes() {
         );
         totals.push((rows.len(), total(&rows, "entrances")));
     }
-    // Noon: the hours from 8 (passers-by only) to 11; at 13:15 the hour is partly told.
+    // Noon: the hours from 8 (passers-by only) to 11. At 13:15, the current hour is partly reported.
     assert_eq!(totals[0].0, 4);
     assert_eq!(totals[1].0, 5);
     assert_eq!(totals[2].0, 6);
@@ -218,7 +218,7 @@ async fn the_autumn_day_has_an_hour_twice_and_the_spring_day_lacks_one() {
 }
 
 #[tokio::test]
-async fn late_data_raises_the_figures_it_concerns_alone() {
+async fn late_data_raises_only_the_figures_in_its_scope() {
     let vendor = Vendor::with_quirks(Quirks::default()).await;
     let of = |site, day| {
         vendor

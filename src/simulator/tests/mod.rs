@@ -21,7 +21,7 @@ use crate::domain::bucket::VendorBucket;
 use crate::domain::metric::VendorMetric;
 use crate::domain::site::{CustomerId, SiteId};
 
-/// A simulator and a client of it.
+/// A simulator and its client.
 struct Vendor {
     simulator: Simulator,
     client: reqwest::Client,
@@ -46,7 +46,7 @@ impl Vendor {
         Self { simulator, client }
     }
 
-    /// A simulator whose sensors never fail, and with these quirks otherwise.
+    /// A simulator whose sensors never fail, with these quirks otherwise.
     async fn with_quirks(quirks: Quirks) -> Self {
         let quirks = Quirks {
             outages: false,
@@ -95,7 +95,7 @@ impl Vendor {
     }
 }
 
-/// The vendor's documented question, with other sites, dates, metrics and minutes.
+/// The request documented by the vendor, with other sites, dates, metrics and minutes.
 fn config(sites: &[u64], dates: [&str; 2], metrics: &[&str], minutes: u16) -> Value {
     json!({"config": {
         "sites_facet": {"site_ids": sites},

@@ -72,7 +72,7 @@ async fn an_hour_may_be_asked_for_in_either_unit() {
 }
 
 #[tokio::test]
-async fn a_config_that_is_not_as_documented_is_refused_with_json() {
+async fn an_undocumented_config_is_refused_with_json() {
     let vendor = Vendor::start(Settings::default()).await;
     let wrong = [
         ("/version", json!("V1")),

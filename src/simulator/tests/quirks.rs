@@ -109,7 +109,7 @@ async fn each_metric_may_come_in_rows_of_its_own() {
 }
 
 #[tokio::test]
-async fn the_second_of_two_like_rows_may_be_spelt_differently() {
+async fn the_second_of_two_equal_rows_may_be_spelt_differently() {
     for (respelt, field, once, again) in [
         (
             Respelt::RegionOrder,
@@ -195,7 +195,7 @@ async fn a_metric_without_a_figure_is_null_or_left_out() {
             ..Quirks::default()
         })
         .await;
-        // Before opening there are passers-by, but nobody has left yet.
+        // Passers-by appear before opening, but nobody has left yet.
         let row = rows(&answer)
             .iter()
             .find(|row| row["time"] == "2026-02-18 08:00:00")
@@ -271,7 +271,7 @@ async fn every_row_may_come_twice() {
 }
 
 #[tokio::test]
-async fn there_may_be_fields_and_days_that_nobody_asked_for() {
+async fn there_may_be_undocumented_fields_and_unrequested_days() {
     let answer = answer(Quirks {
         extra_fields: true,
         outside_rows: true,
@@ -317,7 +317,7 @@ async fn names_may_be_shared_and_need_escapes() {
 }
 
 #[tokio::test]
-async fn answers_are_compressed_for_those_who_accept_it() {
+async fn answers_are_compressed_for_clients_that_accept_gzip() {
     let vendor = Vendor::start(Settings::default()).await;
     let plain = reqwest::Client::builder()
         .no_gzip()

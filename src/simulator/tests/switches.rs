@@ -51,7 +51,7 @@ async fn faults_and_quirks_are_switched_over_http() {
 }
 
 #[tokio::test]
-async fn a_wrong_switch_changes_nothing_and_says_what_is_right() {
+async fn a_wrong_switch_changes_nothing_and_names_the_valid_form() {
     let vendor = Vendor::start(Settings::default()).await;
     let base = vendor.simulator.base_url();
     for (path, body) in [
@@ -69,7 +69,7 @@ async fn a_wrong_switch_changes_nothing_and_says_what_is_right() {
 }
 
 #[tokio::test]
-async fn new_credentials_are_given_by_hand() {
+async fn new_credentials_are_issued_by_hand() {
     let vendor = Vendor::start(Settings::default()).await;
     vendor.simulator.revoke_all();
     assert_eq!(vendor.ask(&tyler()).await.unwrap().status(), 401);
