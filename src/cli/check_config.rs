@@ -6,7 +6,7 @@ use pitaya::config::{Config, Environment, Purpose};
 
 use super::command::{CommandError, ConfigFile};
 
-/// Prints the resolved configuration to standard output, and what should be known of it to standard error.
+/// Prints the resolved configuration to standard output, and remarks on it to standard error.
 pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {
     let environment = Environment::of_process();
     let config = Config::load(file.config.as_deref(), &environment, Purpose::Serve)?;

@@ -1,4 +1,4 @@
-//! What the commands share: where the configuration is, and how a command fails.
+//! Shared parts of the commands: the location of the configuration, and the ways in which a command fails.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,15 +6,15 @@ use std::process::ExitCode;
 use clap::Args;
 use pitaya::config::ConfigErrors;
 
-/// Where the configuration is.
+/// Location of the configuration.
 #[derive(Debug, Args)]
 pub(super) struct ConfigFile {
-    /// The configuration file; else the one that `PITAYA_CONFIG` names.
+    /// The configuration file; defaults to the one in `PITAYA_CONFIG`.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 }
 
-/// Why a command failed.
+/// Failure of a command.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {
     #[error("{0}")]
@@ -28,7 +28,7 @@ pub(super) enum CommandError {
 }
 
 impl CommandError {
-    /// What the process exits with.
+    /// Exit code of the process.
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) | Self::Usage(_) => ExitCode::from(2),

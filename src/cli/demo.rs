@@ -19,7 +19,7 @@ use secrecy::SecretString;
 use super::command::{CommandError, ConfigFile};
 use super::process;
 
-/// Serves in front of an embedded simulator, until a signal.
+/// Serves in front of an embedded simulator until a signal arrives.
 pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {
     let environment = Environment::of_process();
     let customer =
@@ -52,7 +52,7 @@ async fn demo(mut config: Config, customer: CustomerId) -> Result<(), CommandErr
         Some(address) => Some(process::listen(address, "admin_listen").await?),
         None => None,
     };
-    // The explorer offers the sites that are known, and sites become known when they are asked for.
+    // The explorer offers the known sites, and Pitaya learns sites from queries.
     if let Some(query) = demo_query(customer) {
         app.ask_ahead(&query)
             .await
@@ -64,7 +64,7 @@ async fn demo(mut config: Config, customer: CustomerId) -> Result<(), CommandErr
     Ok(())
 }
 
-/// Yesterday's entrances at every site of the demo.
+/// A query for yesterday's entrances at every site of the demo.
 fn demo_query(customer: CustomerId) -> Option<Query> {
     let yesterday = DateExpression::Yesterday
         .resolve(TimeZone::UTC.to_datetime(Clock::system().now()).date())?;
@@ -83,7 +83,7 @@ fn demo_query(customer: CustomerId) -> Option<Query> {
     })
 }
 
-/// Tells where to go, on standard output: an example, the explorer, the documentation, the sites and the metrics, a line each.
+/// Prints the URLs to standard output, one per line: an example, the explorer, the documentation, the sites and the metrics.
 fn announce(listen: SocketAddr, admin_listen: Option<SocketAddr>) -> Result<(), CommandError> {
     let administration = admin_listen.unwrap_or(listen);
     let text = format!(
@@ -94,7 +94,7 @@ fn announce(listen: SocketAddr, admin_listen: Option<SocketAddr>) -> Result<(), 
          http://{listen}/v1/sites\n\
          http://{administration}/metrics\n"
     );
-    // In one piece: a reader of the first line may leave before a second one is written, which would be an error.
+    // Written at once: a reader of the first line may leave before a second write, which would then fail.
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)

@@ -15,11 +15,11 @@ use tokio::net::TcpStream;
 
 use super::command::{CommandError, ConfigFile};
 
-/// A service that has not answered by then is not well.
+/// A service that takes longer to answer counts as unhealthy.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Says in one line whether the running service is ready: 0 where it is, 1 where it is not or can't be asked, since Docker gives no
-/// other status a meaning.
+/// Prints in one line whether the running service is ready. Exits with 0 if it is, and with 1 if it is not or cannot be reached, since
+/// Docker assigns no meaning to other statuses.
 pub(super) fn run(file: &ConfigFile) -> ExitCode {
     match check(file) {
         Ok(address) => {
@@ -51,7 +51,7 @@ fn check(file: &ConfigFile) -> Result<SocketAddr, CommandError> {
     ))
 }
 
-/// What `/readyz` at `address` answers. A bare HTTP/1 call: the vendor's client would load certificates first, and may know proxies.
+/// Status of `/readyz` at `address`. A bare HTTP/1 call: the vendor's client would first load certificates, and might use a proxy.
 async fn ask(address: SocketAddr) -> Result<StatusCode, Box<dyn std::error::Error + Send + Sync>> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

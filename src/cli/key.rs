@@ -13,7 +13,7 @@ use toml::Value;
 
 use super::command::CommandError;
 
-/// Whose key it is to be.
+/// Arguments of the command.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The client's name in the configuration.
@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     name: String,
 }
 
-/// Makes a key of 256 random bits, and prints it once, with the lines that make it known to the configuration. It is stored nowhere.
+/// Generates a key of 256 random bits and prints it once, with the configuration lines for its hash. Pitaya stores it nowhere.
 pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let name = check_client_name(&arguments.name)
         .map_err(|problem| CommandError::Usage(format!("--name: {problem}")))?;
@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let key = format!("pit_{}", URL_SAFE_NO_PAD.encode(bits));
     let name = Value::String(name.to_owned());
     let hash = hex::encode(Sha256::digest(&key));
-    // The key is no TOML, so that nobody puts it into the configuration along with its hash unawares.
+    // The key line is not valid TOML, so nobody pastes the key into the configuration along with its hash by accident.
     writeln!(
         std::io::stdout(),
         "The client's key, shown this once:\n\n{key}\n\nFor the configuration, which needs only its hash:\n\n[[clients]]\nname = {name}\nkey_sha256 = [\"{hash}\"]",

@@ -1,4 +1,4 @@
-//! The command line: what each command is told, and what it ends with.
+//! The command line: the arguments of each command, and its exit code.
 
 mod check_config;
 mod command;
@@ -30,22 +30,22 @@ enum Command {
     Serve(ConfigFile),
     /// Run the service in front of an embedded simulated vendor; needs no configuration.
     ///
-    /// The configured listen address, limits and cache are used, auth is disabled unless it is configured, and whatever is
-    /// configured of the vendor's place and credentials (URLs, tokens, token store, customer ids) is replaced by the simulator's.
+    /// Uses the configured listen address, limits and cache. Auth is disabled unless configured. The simulator's URLs, tokens, token store
+    /// and customer ids replace those configured for the vendor.
     Demo(ConfigFile),
     /// Run the simulated vendor alone.
     Simulate(simulate::Arguments),
     /// Print the OpenAPI 3.1 document.
     Openapi(openapi::Arguments),
-    /// Check the configuration, and print what it comes to, with secrets redacted.
+    /// Check the configuration, and print the resolved result with secrets redacted.
     CheckConfig(ConfigFile),
     /// Ask the running service whether it is ready; for a container without curl.
     Healthcheck(ConfigFile),
-    /// Make a new random API key for a client.
+    /// Generate a random API key for a client.
     Key(key::Arguments),
 }
 
-/// Runs a command to its end: 0 where it went well, 2 where the configuration or the arguments are wrong, else 1.
+/// Runs a command to its end and returns 0 on success, 2 if the configuration or the arguments are invalid, and 1 otherwise.
 pub(crate) fn run(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(config) => serve::run(&config),

@@ -7,10 +7,10 @@ use pitaya::http::openapi;
 
 use super::command::CommandError;
 
-/// How the document is written.
+/// Arguments of the command.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The form of the document.
+    /// Format of the document.
     #[arg(long, value_enum, default_value_t = Format::Json)]
     format: Format,
 }
@@ -21,7 +21,7 @@ enum Format {
     Yaml,
 }
 
-/// Prints the document to standard output, just as `openapi/` has it.
+/// Prints the document to standard output, identical to the file in `openapi/`.
 pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let document = match arguments.format {
         Format::Json => openapi::to_json(),

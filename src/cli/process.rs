@@ -1,13 +1,13 @@
-//! What the long-running commands share: a runtime, and an end.
+//! Shared parts of the long-running commands: the runtime and the shutdown.
 //!
-//! The process ends within 30 s of the signal, which is promised. Its stages follow one another, so that what each may take adds up:
+//! The process promises to end within 30 s of the signal. Its stages run one after another, so their limits add up:
 //!
-//! | stage | may take | is over after |
+//! | stage | limit | ends after |
 //! |---|---|---|
-//! | new connections are still answered, then requests under way are finished: `linger` and `drain` of [`Limits`](server::Limits) | 0.5 s + 25 s | 25.5 s |
-//! | a renewal of the tokens, counted from the signal: [`LAST_RENEWAL`](pitaya::app::LAST_RENEWAL) | | 26 s |
-//! | fetches that nobody waits for any more: [`LAST_FETCHES`] | 1 s | 27 s |
-//! | the last traces, then the last log lines: [`LAST_WORDS`](pitaya::telemetry::LAST_WORDS) | 1.5 s + 0.5 s | 29 s |
+//! | accept new connections for a while, then finish requests in progress: `linger` and `drain` of [`Limits`](server::Limits) | 0.5 s + 25 s | 25.5 s |
+//! | finish a token renewal, counted from the signal: [`LAST_RENEWAL`](pitaya::app::LAST_RENEWAL) | | 26 s |
+//! | finish fetches without a waiting caller: [`LAST_FETCHES`] | 1 s | 27 s |
+//! | send the last traces, then write the last log lines: [`LAST_WORDS`](pitaya::telemetry::LAST_WORDS) | 1.5 s + 0.5 s | 29 s |
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::command::CommandError;
 use pitaya::server;
 
-/// Fetches that nobody waits for any more are given this long when the process ends.
+/// Time limit, when the process ends, for fetches without a waiting caller.
 const LAST_FETCHES: Duration = Duration::from_secs(1);
 
 /// Runs `work` to its end on all cores.
@@ -35,7 +35,7 @@ pub(super) fn block_on<T>(
     outcome
 }
 
-/// Ends with SIGTERM or SIGINT. Both are heeded from the call on, not from the first poll.
+/// Completes on SIGTERM or SIGINT. Both signals are handled from the call on, not from the first poll.
 pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, CommandError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -48,7 +48,7 @@ pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, CommandError> {
     })
 }
 
-/// Listens on `address`, which the configuration calls `key`.
+/// Listens on `address`; `key` is its name in the configuration.
 pub(super) async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, CommandError> {
     TcpListener::bind(address).await.map_err(|error| {
         CommandError::Failed(format!("can't listen on {key} = {address}: {error}").into())
@@ -69,7 +69,7 @@ mod tests {
         let ended = served.max(LAST_RENEWAL) + LAST_FETCHES + LAST_WORDS;
 
         assert!(ended < Duration::from_secs(30), "{ended:?}");
-        // What the last request needed is waited for too.
+        // The wait for a renewal outlasts the last request, which may need it.
         assert!(served < LAST_RENEWAL, "{served:?}");
     }
 }

@@ -9,7 +9,7 @@ use pitaya::telemetry;
 use super::command::{CommandError, ConfigFile};
 use super::process;
 
-/// Serves until a signal.
+/// Serves until a signal arrives.
 pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {
     let environment = Environment::of_process();
     let config = Config::load(file.config.as_deref(), &environment, Purpose::Serve)?;

@@ -10,18 +10,18 @@ use pitaya::simulator::{DEMO_CUSTOMER, Faults, Settings, Simulator};
 use super::command::CommandError;
 use super::process;
 
-/// What the simulated vendor is told.
+/// Arguments of the simulated vendor.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Where it listens.
+    /// Listen address.
     #[arg(long, value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// The faults that it begins with.
+    /// Initial faults.
     #[arg(long, value_name = "FAULTS")]
     faults: Vec<String>,
 }
 
-/// Runs the simulated vendor until a signal.
+/// Runs the simulated vendor until a signal arrives.
 pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let mut faults = Vec::new();
     for text in &arguments.faults {
@@ -47,7 +47,7 @@ async fn simulate(settings: Settings) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Tells how to put Pitaya in front of it, as variables that can be pasted.
+/// Prints the variables that point Pitaya at the simulator, ready to paste.
 fn announce(vendor: &Simulator) -> Result<(), CommandError> {
     let text = format!(
         "PITAYA_UPSTREAM__BASE_URL={}\n\
@@ -58,7 +58,7 @@ fn announce(vendor: &Simulator) -> Result<(), CommandError> {
         vendor.token_url(),
         vendor.refresh_token()
     );
-    // In one piece: a reader of the first line may leave before a second one is written, which would be an error.
+    // Written at once: a reader of the first line may leave before a second write, which would then fail.
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
