@@ -1,4 +1,4 @@
-//! What a server asks for answers.
+//! The interface through which the server obtains answers.
 
 use std::net::SocketAddr;
 
@@ -9,14 +9,14 @@ use hyper::body::Incoming;
 
 /// Answers the requests of connections; each connection has a clone.
 pub trait Application: Clone + Send + Sync + 'static {
-    /// Answers a request that `peer` sent.
+    /// Answers a request from `peer`.
     fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answering;
 }
 
-/// An answer that is there already, or one to wait for.
+/// An answer that is available now, or a future of one.
 pub enum Answering {
     /// The answer, without a future or a box.
     Done(Response),
-    /// The answer, once it is made.
+    /// A future of the answer.
     Waiting(BoxFuture<'static, Response>),
 }

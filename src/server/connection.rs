@@ -27,25 +27,25 @@ use super::limits::Limits;
 use super::refusal::{Refusals, Refused};
 use super::sending;
 
-/// Beyond this hyper refuses a head unread; the middleware's own limit is below.
+/// Above this hyper refuses a head unread; the middleware's own limit is lower.
 const HEAD_BYTES: usize = 64 * 1024;
 const HEAD_BYTES_H2: u32 = 64 * 1024;
 const H2_STREAMS: u32 = 100;
-/// How often an HTTP/2 peer must show that it is still there.
+/// Interval at which an HTTP/2 peer must prove that it is alive.
 const H2_PING: Duration = Duration::from_secs(20);
-/// How long a connection that was just accepted when the end began may take to send its request.
+/// Time limit for the request of a connection that was accepted just as the shutdown began.
 const LATE_REQUEST: Duration = Duration::from_secs(1);
-/// How long an idle peer of HTTP/2 that has been asked to leave may take to.
+/// Time limit for an idle HTTP/2 peer to close its connection after a request to do so.
 const HEEDED_WITHIN: Duration = Duration::from_millis(500);
 
-/// The stages of the end, each of which connections watch.
+/// Stages of the shutdown, which each connection watches.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ending {
-    /// Answers ask their callers to close the connection.
+    /// Answers ask callers to close the connection.
     pub(super) closing: Arc<AtomicBool>,
-    /// Connections without a request under way are closed.
+    /// Connections without a request in progress are closed.
     pub(super) draining: CancellationToken,
-    /// What is still there is dropped.
+    /// Remaining connections are dropped.
     pub(super) abandoned: CancellationToken,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Connection<A> {
 }
 
 impl<A: Application> Connection<A> {
-    /// Answers the connection's requests until either side ends it. What goes wrong with it concerns nobody else.
+    /// Answers the connection's requests until either side ends it. Errors affect only this connection.
     pub(super) async fn run(self) {
         let Self {
             stream,
@@ -96,12 +96,12 @@ impl<A: Application> Connection<A> {
             () = place.leave.cancelled() => {
                 let displaced = !ending.draining.is_cancelled();
                 if !activity.any() {
-                    // Nothing has been asked, so that there is nothing to finish.
+                    // No request has arrived, so there is nothing to finish.
                     if displaced || timeout(LATE_REQUEST, &mut connection).await.is_ok() {
                         return;
                     }
                 }
-                // Closes it at once, if it is idle, and else once what is under way is finished.
+                // Closes the connection at once if idle; otherwise after the requests in progress.
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = &mut connection => ended,
@@ -116,7 +116,7 @@ impl<A: Application> Connection<A> {
     }
 }
 
-/// Ends when a peer of HTTP/2 has had time to close its idle connection, as it was asked to: one that says nothing would keep it.
+/// Completes once an HTTP/2 peer has had time to close its idle connection, as requested: a silent peer would otherwise keep it open.
 async fn unheeded(activity: &Activity, write_stall: Duration) {
     loop {
         sleep(HEEDED_WITHIN).await;
@@ -126,7 +126,7 @@ async fn unheeded(activity: &Activity, write_stall: Duration) {
     }
 }
 
-/// What hyper calls for each request of a connection.
+/// Service that hyper calls for each request of a connection.
 struct Requests<A> {
     application: A,
     peer: SocketAddr,
@@ -137,7 +137,7 @@ struct Requests<A> {
 impl<A: Application> Service<Request<Incoming>> for Requests<A> {
     type Response = Response;
     type Error = Infallible;
-    /// Most answers are there at once, and cost no box.
+    /// Most answers are available at once, and need no box.
     type Future = Either<
         Ready<Result<Response, Infallible>>,
         BoxFuture<'static, Result<Response, Infallible>>,
@@ -163,7 +163,7 @@ impl<A: Application> Service<Request<Incoming>> for Requests<A> {
     }
 }
 
-/// Asks the caller to close the connection, if it is time.
+/// Asks the caller to close the connection if the shutdown has begun.
 fn last_if(closing: &AtomicBool, mut response: Response) -> Response {
     if closing.load(Ordering::Relaxed) && response.version() <= Version::HTTP_11 {
         let close = HeaderValue::from_static("close");
@@ -176,7 +176,7 @@ fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
-        // `Deadlines` does it, for less: hyper would make a timer for each head, by default too.
+        // `Deadlines` does this at a lower cost: hyper would create a timer for each head, even by default.
         .header_read_timeout(None)
         .max_buf_size(HEAD_BYTES);
     builder

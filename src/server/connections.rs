@@ -1,5 +1,5 @@
-//! The connections that there are at once: bounded in number, and the one that has been idle longest gives way to a new one, so that
-//! nobody shuts out others by holding connections.
+//! The open connections. Their number is bounded, and the longest idle one gives way to a new one, so nobody can shut out others by holding
+//! connections.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,12 +14,11 @@ use super::deadline::{Activity, micros_after};
 
 const DISPLACED: &str = "pitaya_http_connections_displaced_total";
 
-/// A connection that did something less long ago is about to do more, such as to send its first request.
+/// Idle time below which a connection is about to do more, for example to send its first request.
 const REST: Duration = Duration::from_millis(100);
-/// How long a connection that was told to give way is waited for, before the next one is told, and how often one that is idle is looked
-/// for where there is none.
+/// Time to wait for a connection that was told to leave before telling the next one, and interval at which to look for an idle one.
 const PATIENCE: Duration = Duration::from_millis(20);
-/// How many of the longest idle are noted at once, so that not every new connection makes us look at all others.
+/// Number of longest-idle connections remembered per search, so that not every new connection triggers a search of all others.
 const NOTED: usize = 64;
 
 /// Describes the metrics of connections.
@@ -31,7 +30,7 @@ pub fn describe_metrics() {
     counter!(DISPLACED).increment(0);
 }
 
-/// The places for connections, and their holders.
+/// The slots for connections, and their holders.
 #[derive(Debug)]
 pub(super) struct Connections {
     places: Arc<Semaphore>,
@@ -44,7 +43,8 @@ pub(super) struct Connections {
 struct Open {
     holders: BTreeMap<u64, Holder>,
     held_before: u64,
-    /// Some that were idle longest when they were looked for: since when, and which. A connection that becomes idle later has been idle for less.
+    /// The longest-idle connections of the last search: the start of the idleness, and the connection. Connections that became idle later
+    /// have been idle for less time.
     idle_longest: VecDeque<(u64, u64)>,
 }
 
@@ -55,12 +55,12 @@ struct Holder {
     told_to_leave: bool,
 }
 
-/// The place of one connection, which is free again once this is dropped.
+/// The slot of one connection, which dropping this frees.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// What the connection is doing.
+    /// Current activity of the connection.
     pub(super) activity: Arc<Activity>,
-    /// Cancelled when it is to give way, and when all are.
+    /// Cancelled when this connection must leave, and when all must.
     pub(super) leave: CancellationToken,
     open: Arc<Mutex<Open>>,
     number: u64,
@@ -68,7 +68,7 @@ pub(super) struct Place {
 }
 
 impl Connections {
-    /// Room for `most` connections; one that takes nothing of an answer for `write_stall` counts as idle.
+    /// Slots for `most` connections. A connection whose peer takes none of an answer for `write_stall` counts as idle.
     pub(super) fn new(most: usize, write_stall: Duration) -> Self {
         Self {
             places: Arc::new(Semaphore::new(most)),
@@ -78,8 +78,8 @@ impl Connections {
         }
     }
 
-    /// A place for a connection that leaves when `all_leave` is cancelled: a free one, else that of the connection that has been idle
-    /// longest; waits while none is idle.
+    /// Waits for the slot of a connection that leaves when `all_leave` is cancelled: a free slot, or else that of the longest-idle
+    /// connection. Waits while none is idle.
     pub(super) async fn place(&self, all_leave: &CancellationToken) -> Place {
         loop {
             if let Some(place) = self.free_place(all_leave) {
@@ -93,13 +93,13 @@ impl Connections {
         }
     }
 
-    /// A place that is free already.
+    /// A slot that is free already.
     pub(super) fn free_place(&self, all_leave: &CancellationToken) -> Option<Place> {
         let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
         Some(self.taken(permit, all_leave))
     }
 
-    /// Tells the connection that has been idle longest to leave; whether one is idle.
+    /// Tells the longest-idle connection to leave, and returns whether one was idle.
     pub(super) fn displace_one(&self) -> bool {
         let now = Instant::now();
         let before = |ago| {
@@ -137,7 +137,7 @@ impl Connections {
 }
 
 impl Open {
-    /// Tells the next of those that were idle longest to leave, if it is idle still; whether there was one.
+    /// Tells the next of the longest-idle connections to leave if it is still idle, and returns whether there was one.
     fn tell_next(&mut self, stalled_since: u64) -> bool {
         while let Some((since, number)) = self.idle_longest.pop_front() {
             let holder = self.holders.get_mut(&number);
@@ -153,7 +153,7 @@ impl Open {
         false
     }
 
-    /// Notes those that have been idle longest, of all that have been since before `rested_since`.
+    /// Finds the longest-idle connections among those idle since before `rested_since`.
     fn look_for_idle(&mut self, rested_since: u64, stalled_since: u64) {
         let holders = self.holders.iter().filter(|(_, it)| !it.told_to_leave);
         let mut idle: Vec<(u64, u64)> = holders
@@ -205,7 +205,7 @@ mod tests {
             self.connections.place(&self.all_leave).await
         }
 
-        /// Places that were taken one after another, a second apart.
+        /// Slots taken one after another, a second apart.
         async fn full(most: usize) -> (Self, Vec<Place>) {
             let room = Self::of(most);
             let mut places = Vec::new();
@@ -217,7 +217,7 @@ mod tests {
         }
     }
 
-    /// The numbers of those that are told to leave, in order, where each of `more` new connections takes the place of one.
+    /// The connections that are told to leave, in order, when `more` new connections each take the slot of one.
     async fn displaced(room: &Room, places: &mut Vec<Place>, more: usize) -> Vec<u64> {
         let mut left = Vec::new();
         for _ in 0..more {
@@ -238,10 +238,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn those_give_way_that_have_been_idle_longest_and_nobody_while_there_is_room() {
+    async fn the_longest_idle_connections_give_way_and_none_while_slots_are_free() {
         let (room, mut places) = Room::full(200).await;
         assert!(places.iter().all(|place| !place.leave.is_cancelled()));
-        // The first three are busy, and the fourth was until now.
+        // The first three are busy; the fourth was until now.
         let busy: Vec<_> = places[..3]
             .iter()
             .map(|place| place.activity.begin(Version::HTTP_11))
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_nobody_is_idle_a_new_connection_waits_until_somebody_is() {
+    async fn a_new_connection_waits_until_another_is_idle() {
         let (room, places) = Room::full(1).await;
         let begun = places[0].activity.begin(Version::HTTP_11);
 
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_does_not_leave_does_not_keep_others_from_being_told() {
+    async fn a_connection_that_stays_does_not_block_the_next_from_leaving() {
         let (room, mut places) = Room::full(2).await;
         let second = async {
             places[1].leave.cancelled().await;

@@ -1,4 +1,5 @@
-//! A stream that breaks when its peer is too slow: with a request's head, or in taking an answer. Answers wait for their turn on it.
+//! A stream that breaks when its peer is too slow, either in sending a request's head or in taking an answer. It also delays answers until
+//! their turn.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,31 +15,31 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::limits::Limits;
 use super::write_batching::WriteBatching;
 
-/// What the requests of one connection are doing, as far as its deadlines and its right to stay depend on it.
+/// Activity of a connection's requests, as far as its deadlines and its right to stay depend on it.
 ///
-/// The connection's own task writes it (HTTP/2's requests do it themselves), and the search for an idle connection reads it.
+/// The connection's own task writes it (HTTP/2's requests write it themselves), and the search for an idle connection reads it.
 #[derive(Debug)]
 pub(super) struct Activity {
     begun: AtomicUsize,
     under_way: AtomicUsize,
-    /// Answers of HTTP/2 on their way.
+    /// HTTP/2 answers being sent.
     sending: AtomicUsize,
     multiplexed: AtomicBool,
-    /// Whether the peer keeps us waiting for room to write.
+    /// Whether the peer keeps the server waiting for room to write.
     stalled: AtomicBool,
     epoch: Instant,
-    /// When it last did something: microseconds after `epoch`.
+    /// Time of the last activity: microseconds after `epoch`.
     rests_since: AtomicU64,
 }
 
-/// One request under way; it is over when this is dropped.
+/// One request in progress, which ends when this is dropped.
 pub(super) struct Begun(Arc<Activity>);
 
-/// One answer of HTTP/2 on its way; it has been sent when this is dropped.
+/// One HTTP/2 answer being sent, which is complete when this is dropped.
 pub(super) struct Sending(Arc<Activity>);
 
 impl Activity {
-    /// A connection that begins now, with times counted from `epoch`.
+    /// Activity of a connection that begins now, with times counted from `epoch`.
     pub(super) fn new(epoch: Instant) -> Self {
         let activity = Self {
             begun: AtomicUsize::new(0),
@@ -53,7 +54,7 @@ impl Activity {
         activity
     }
 
-    /// Notes that a request's head is complete.
+    /// Records that a request's head is complete.
     pub(super) fn begin(self: &Arc<Self>, version: Version) -> Begun {
         if version == Version::HTTP_2 {
             self.multiplexed.store(true, Ordering::Relaxed);
@@ -63,14 +64,14 @@ impl Activity {
         Begun(Arc::clone(self))
     }
 
-    /// Whether there has been any request.
+    /// Whether any request has begun.
     pub(super) fn any(&self) -> bool {
         self.begun() > 0
     }
 
-    /// Since when it has done nothing, in microseconds after its epoch; `None` while a request is under way, or an answer of which something
-    /// has been taken since `stalled_since`. For a moment between an answer and its sending it may seem idle: what closes it must finish
-    /// what is under way.
+    /// Start of the idleness, in microseconds after the epoch; `None` while a request is in progress, or an answer of which the peer has
+    /// taken something since `stalled_since`. Between an answer and its sending, the connection may briefly look idle, so closing it must
+    /// still finish the request.
     pub(super) fn idle_since(&self, stalled_since: u64) -> Option<u64> {
         let since = self.rests_since.load(Ordering::Relaxed);
         let sending = self.sending.load(Ordering::Relaxed) > 0 && since > stalled_since;
@@ -80,37 +81,37 @@ impl Activity {
         (!busy).then_some(since)
     }
 
-    /// Whether it is idle now, as an answer is of which nothing was taken for `write_stall`.
+    /// Whether the connection is idle now. An answer of which the peer took nothing for `write_stall` counts as idle.
     pub(super) fn is_idle(&self, write_stall: Duration) -> bool {
         let now = micros_after(self.epoch, Instant::now());
         let stalled = u64::try_from(write_stall.as_micros()).unwrap_or(u64::MAX);
         self.idle_since(now.saturating_sub(stalled)).is_some()
     }
 
-    /// Whether it has had requests of HTTP/2.
+    /// Whether the connection has carried HTTP/2 requests.
     pub(super) fn is_multiplexed(&self) -> bool {
         self.multiplexed.load(Ordering::Relaxed)
     }
 
-    /// Notes that it does nothing from `now` on.
+    /// Records that the connection is idle from `now` on.
     pub(super) fn rests_since(&self, now: Instant) {
         self.rests_since
             .store(micros_after(self.epoch, now), Ordering::Relaxed);
     }
 
-    /// How many requests have begun.
+    /// Number of requests begun.
     fn begun(&self) -> usize {
         self.begun.load(Ordering::Relaxed)
     }
 }
 
 impl Begun {
-    /// Whether it is one of HTTP/2.
+    /// Whether this is an HTTP/2 request.
     pub(super) fn is_multiplexed(&self) -> bool {
         self.0.is_multiplexed()
     }
 
-    /// The answer is there, and is being sent from now on.
+    /// Ends the request, and starts the sending of its answer.
     pub(super) fn answered(self) -> Sending {
         self.0.sending.fetch_add(1, Ordering::Relaxed);
         Sending(Arc::clone(&self.0))
@@ -118,7 +119,7 @@ impl Begun {
 }
 
 impl Sending {
-    /// Notes that something was taken.
+    /// Records that the peer took something.
     pub(super) fn goes_on(&self) {
         self.0.rests_since(Instant::now());
     }
@@ -139,7 +140,7 @@ pub(super) fn micros_after(epoch: Instant, now: Instant) -> u64 {
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        // What is read and written there does not tell where a request ends.
+        // The bytes read and written on HTTP/2 do not show the end of a request.
         if self.is_multiplexed() {
             self.0.rests_since(Instant::now());
         }
@@ -158,19 +159,19 @@ pub(super) struct Deadlines<S> {
     write_batching: WriteBatching,
 }
 
-/// What there is to wait for when nothing arrives.
+/// What a read waits for while nothing arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
     /// The rest of a head whose first bytes have arrived, after that number of requests had begun.
     Head(usize),
-    /// The same, with its deadline running.
+    /// The same, with a running deadline.
     Late(usize),
-    /// The beginning of a request, or an answer of ours.
+    /// The beginning of a request, or one of our answers.
     Idle,
 }
 
 impl<S> Deadlines<S> {
-    /// The first head is awaited from the beginning: a peer that says nothing at all is too slow as well.
+    /// The first head is due from the beginning: a peer that sends nothing at all is also too slow.
     pub(super) fn new(stream: S, activity: Arc<Activity>, limits: Limits) -> Self {
         Self {
             stream,
@@ -183,7 +184,7 @@ impl<S> Deadlines<S> {
         }
     }
 
-    /// Bytes have arrived: unless a head is awaited already, they may be the beginning of one.
+    /// Handles received bytes: unless a head is already pending, they may begin one.
     fn received(&mut self) {
         let begun = self.activity.begun();
         if self.reading != Reading::Late(begun) {
@@ -191,13 +192,13 @@ impl<S> Deadlines<S> {
         }
     }
 
-    /// Nothing has arrived: an error once what is awaited is overdue.
+    /// Handles a read without bytes: returns an error once the expected bytes are overdue.
     ///
-    /// Most heads arrive whole, so that a clock is first read when one does not.
+    /// Most heads arrive whole, so only an incomplete one reads the clock.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let begun = self.activity.begun();
         if self.activity.is_multiplexed() && begun > 0 {
-            // Frames between requests are no heads, and a peer of HTTP/2 is asked by pings whether it is there.
+            // Frames between requests are not heads, and pings check whether an HTTP/2 peer is alive.
             return Poll::Pending;
         }
         let busy = self.activity.under_way.load(Ordering::Relaxed) > 0;
@@ -210,7 +211,7 @@ impl<S> Deadlines<S> {
                 let overdue = self.head.poll(cx);
                 return overdue.map(|()| timed_out("the request's head is overdue"));
             }
-            // What has arrived is a body, or a request sent ahead of its turn; its time begins when the answer is out.
+            // The received bytes are a body, or a request sent ahead of its turn, whose time begins after the current answer.
             Reading::Head(awaited) | Reading::Late(awaited) if awaited == begun => {
                 self.reading = Reading::Head(awaited);
                 self.restart_idle();
@@ -240,7 +241,7 @@ impl<S> Deadlines<S> {
         self.write_batching.poll(cx, begun)
     }
 
-    /// What a write came to: progress, or an error once the peer has taken nothing for too long.
+    /// Result of a write: progress, or an error once the peer has taken nothing for too long.
     fn poll_written(
         &mut self,
         cx: &mut Context<'_>,
@@ -269,8 +270,7 @@ fn timed_out(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what)
 }
 
-/// A deadline that is cheap to move: the timer itself is only touched when there is something to wait for, and moved on when it
-/// goes off too early.
+/// A deadline that is cheap to move: this touches the timer itself only when it must wait, and postpones it if it fires early.
 struct Timeout {
     after: Duration,
     at: Instant,
@@ -286,7 +286,7 @@ impl Timeout {
         }
     }
 
-    /// Begins anew; when that is.
+    /// Restarts the deadline and returns its new time.
     fn restart(&mut self) -> Instant {
         let now = Instant::now();
         self.at = now + self.after;
@@ -374,7 +374,7 @@ mod tests {
     const IDLE: Duration = Duration::from_secs(75);
     const HOUR: Duration = Duration::from_hours(1);
 
-    /// A stream whose peer has room for 8 bytes; in these tests time passes only where somebody waits for it.
+    /// A stream whose peer has room for 8 bytes. In these tests, time advances only while a task waits for it.
     fn stream() -> (DuplexStream, Deadlines<DuplexStream>, Arc<Activity>) {
         let (peer, stream) = duplex(8);
         let activity = Arc::new(Activity::new(Instant::now()));
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_says_nothing_is_overdue_in_time() {
+    async fn a_silent_peer_is_overdue_in_time() {
         let (_peer, mut stream, _) = stream();
         let began = Instant::now();
 
@@ -423,7 +423,7 @@ mod tests {
         assert_eq!(elapsed.as_secs(), HEAD.as_secs());
     }
 
-    /// How long nothing happens before the stream says that this is too long.
+    /// Time without activity until the stream reports a timeout.
     async fn patience(stream: &mut Deadlines<DuplexStream>) -> Duration {
         let began = Instant::now();
         let error = read(stream).await.unwrap_err();
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn idleness_begins_anew_with_each_request_and_each_part_of_an_answer() {
+    async fn each_request_and_each_part_of_an_answer_restarts_the_idle_time() {
         let (mut peer, mut stream, activity) = stream();
 
         for _ in 0..3 {
@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn frames_between_requests_are_no_heads() {
+    async fn frames_between_requests_are_not_heads() {
         let (mut peer, mut stream, activity) = stream();
         drop(activity.begin(Version::HTTP_2));
         peer.write_u8(0).await.unwrap();

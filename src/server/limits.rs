@@ -1,32 +1,30 @@
-//! How patient the server is, and with how many.
+//! Time limits of the server, and its limit on connections.
 
 use std::time::Duration;
 
-/// How long a caller may take none of the bytes that are ready for it, unless something else is said.
+/// Default time that a caller may take none of the bytes ready for it.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
 
-/// How patient the accept loop is, and with how many.
+/// Time limits of the accept loop, and its limit on connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// From the first byte of a request (or from the connection's beginning) to the last of its head.
     pub head: Duration,
-    /// How long a connection may do nothing between two requests; the half head of a next request that came in one
-    /// packet with a whole one looks like that too.
+    /// Maximum idle time between two requests. Half of a head that arrives in one packet with a whole request also counts as idleness.
     pub idle: Duration,
-    /// How long a caller may take none of the bytes that are ready for it.
+    /// Maximum time that a caller may take none of the bytes ready for it.
     pub write_stall: Duration,
-    /// Connections at once. At the limit, the one that has been idle longest gives way to the next; while none is idle, further ones
-    /// wait in the system's queue.
+    /// Maximum number of connections. At the limit, the longest-idle one gives way to the next; while none is idle, further ones wait in
+    /// the system's queue.
     pub connections: usize,
-    /// How long after the signal to stop new connections are still answered, so that load balancers have time to
-    /// learn of it.
+    /// Time after the stop signal during which the server still answers new connections, so that load balancers notice the shutdown.
     pub linger: Duration,
-    /// How long requests under way may take from then on.
+    /// Time limit for the remaining requests after that.
     pub drain: Duration,
 }
 
 impl Default for Limits {
-    /// What the service promises: a head within 10 s, and an end within 30 s.
+    /// The promises of the service: a head within 10 s, and an end within 30 s.
     fn default() -> Self {
         Self {
             head: Duration::from_secs(10),

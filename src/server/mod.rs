@@ -1,14 +1,14 @@
-//! The accept loop: connections bounded in number and patience, and an end that leaves nobody hanging.
+//! The accept loop: a bounded number of connections, each with time limits, and a shutdown that leaves no caller hanging.
 //!
-//! Axum's own loop sets no deadline for a request's head, and on shutdown waits for idle connections without end.
+//! Axum's own loop sets no deadline for a request's head, and its shutdown waits for idle connections without limit.
 //!
-//! This one bounds heads (10 s), idle connections, callers that stop reading, and the number of connections: the longest idle one
-//! gives way to a new one. A hit costs one atomic store for it; the accept loop does the looking. Timers are moved only when they go
-//! off (hyper's own makes one for each head).
+//! This loop bounds heads (10 s), idle connections, callers that stop reading, and the number of connections: the longest-idle one gives
+//! way to a new one. A hit pays one atomic store for this; the accept loop does the search. Timers move only when they fire (hyper creates
+//! one for each head).
 //!
-//! The end comes in stages: readiness fails, new connections are still answered for half a second, idle ones are closed, requests
-//! under way get 25 s, and a renewal of the tokens is waited for until 26 s after the signal. What is left of fetches, traces and log
-//! lines gets 3 s more, so that the process ends within 30 s in any case (`cli::process` adds it up, and a test does).
+//! The shutdown proceeds in stages: readiness fails, the server answers new connections for another half second, closes idle ones, gives
+//! requests in progress 25 s, and waits for a token renewal until 26 s after the signal. Remaining fetches, traces and log lines get 3 s
+//! more, so the process always ends within 30 s (`cli::process` adds up the stages, and a test checks the sum).
 
 mod application;
 mod connection;
@@ -38,13 +38,13 @@ pub use self::limits::{Limits, WRITE_STALL};
 pub use self::refusal::{Refusal, Refused};
 pub use self::write_batching::thread_rests;
 
-/// How long after a failed accept the next is tried: descriptors come back as connections end.
+/// Delay after a failed accept: descriptors become free as connections end.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-/// The same where an idle connection is about to give its descriptor back.
+/// The same delay if an idle connection is about to free its descriptor.
 const ROOM_MADE: Duration = Duration::from_millis(2);
 
-/// Serves `application` on `listener` until `shutdown`, and then until every request under way is answered or `limits` end the wait.
-/// `refused` answers what hyper refuses to read.
+/// Serves `application` on `listener` until `shutdown`, and then until every request in progress is answered or `limits` end the wait.
+/// `refused` renders the answer to requests that hyper refuses to read.
 pub async fn serve(
     listener: TcpListener,
     application: impl Application,
@@ -74,7 +74,7 @@ struct Acceptor<A> {
     refused: Refused,
     limits: Limits,
     connections: Connections,
-    /// A connection that waits for its place.
+    /// A connection that waits for its slot.
     next: Option<(TcpStream, SocketAddr)>,
     tasks: TaskTracker,
     ending: Ending,
@@ -88,7 +88,7 @@ impl<A: Application> Acceptor<A> {
         }
     }
 
-    /// Ends only by being dropped, which loses no connection.
+    /// Never completes; dropping it loses no connection.
     async fn accept_forever(&mut self) {
         loop {
             if self.next.is_none() {
@@ -100,7 +100,7 @@ impl<A: Application> Acceptor<A> {
                     }
                 };
             }
-            // Only for a connection that is there does another one give way.
+            // An idle connection gives way only to a connection that exists.
             let place = self.connections.place(&self.ending.draining).await;
             if let Some((stream, peer)) = self.next.take() {
                 self.spawn(stream, peer, place);
@@ -121,7 +121,7 @@ impl<A: Application> Acceptor<A> {
         self.tasks.spawn(connection.run());
     }
 
-    /// A peer that left before it was accepted is no reason to wait; too many open files are, of which idle connections hold some.
+    /// A peer that left before it was accepted requires no delay. Too many open files do, and idle connections hold some of them.
     async fn back_off(&self, error: &io::Error) {
         use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
         if matches!(
@@ -140,7 +140,7 @@ impl<A: Application> Acceptor<A> {
     }
 
     async fn end(mut self) {
-        // A client in the system's queue has connected, and would see a reset if the listener closed over it.
+        // A client in the system's queue is already connected, and would see a reset if the listener closed first.
         loop {
             let next = match self.next.take() {
                 Some(next) => Some(next),

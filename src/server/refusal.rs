@@ -1,7 +1,7 @@
 //! Gives hyper's own refusals a body.
 //!
 //! A head that hyper cannot read never becomes a request, so no middleware sees it: hyper answers with a bare status and closes the
-//! connection. That answer can only be caught on its way out.
+//! connection. Only the outgoing stream can intercept that answer.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,10 +13,10 @@ use http::header::CONTENT_LENGTH;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Why hyper refuses what a peer sent.
+/// Reason why hyper refuses a peer's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It is not HTTP.
+    /// The bytes are not HTTP.
     Malformed,
     /// The request's target is too long.
     UriTooLong,
@@ -24,21 +24,21 @@ pub enum Refusal {
     HeadersTooLarge,
 }
 
-/// Makes the whole answer to a refused request.
+/// Renders the complete answer to a refused request.
 pub type Refused = fn(Refusal) -> Response;
 
-/// A stream on which hyper's bare refusals become whole answers.
+/// A stream that replaces hyper's bare refusals with complete answers.
 pub(super) struct Refusals<S> {
     stream: S,
     refused: Refused,
     telling: Option<Telling>,
 }
 
-/// An answer that is being written instead of a bare refusal.
+/// An answer written in place of a bare refusal.
 struct Telling {
     answer: Vec<u8>,
     written: usize,
-    /// The length of the refusal that hyper believes to write.
+    /// Length of the refusal that hyper believes it writes.
     instead_of: usize,
 }
 
@@ -120,7 +120,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Refusals<S> {
     }
 }
 
-/// What hyper refuses with `bytes`, if they are exactly one of its refusals: nothing of ours is as bare.
+/// The refusal in `bytes`, if they are exactly one of hyper's: none of our own answers is as bare.
 fn refusal(bytes: &[u8]) -> Option<Refusal> {
     let fields = bytes.strip_prefix(b"HTTP/1.1 4")?;
     let mut lines = std::str::from_utf8(fields).ok()?.split("\r\n");
@@ -139,7 +139,7 @@ fn refusal(bytes: &[u8]) -> Option<Refusal> {
     (bare && empty && bytes.ends_with(b"\r\n\r\n")).then_some(refusal)
 }
 
-/// The fields and the body of `response`, under the status line and the fields of the `bare` refusal.
+/// Combines the status line and the fields of the `bare` refusal with the fields and the body of `response`.
 fn whole(bare: &[u8], response: Response) -> Vec<u8> {
     let mut answer = Vec::with_capacity(1024);
     for line in bare.split_inclusive(|byte| *byte == b'\n') {
@@ -148,7 +148,7 @@ fn whole(bare: &[u8], response: Response) -> Vec<u8> {
         }
     }
     let (head, body) = response.into_parts();
-    // The body is in memory, and so there at once.
+    // The body is in memory, and so available at once.
     let body = body.collect().now_or_never().and_then(Result::ok);
     let body = body
         .map(http_body_util::Collected::to_bytes)
@@ -189,7 +189,7 @@ mod tests {
         ([("x-told", "1")], format!("{refusal:?}")).into_response()
     }
 
-    /// What arrives of `bytes`, through a stream that takes a few at a time.
+    /// The bytes that arrive of `bytes`, through a stream that takes a few at a time.
     async fn arriving(bytes: &[u8]) -> String {
         let (mut peer, stream) = duplex(16);
         let mut stream = Refusals::new(stream, refused);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bare_refusal_becomes_a_whole_answer() {
+    async fn a_bare_refusal_becomes_a_complete_answer() {
         let answer = arriving(REFUSAL).await;
 
         assert_eq!(
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whatever_else_is_written_stays_as_it_is() {
+    async fn other_writes_pass_unchanged() {
         for other in [
             "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nx-request-id: a\r\n\r\n",
             "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",

@@ -1,6 +1,6 @@
-//! Answers of HTTP/2 on their way: to hyper, an answer is done once it has been handed on, however much of it its peer has taken.
+//! HTTP/2 answers being sent. Hyper considers an answer done once it has handed it on, however much of it the peer has taken.
 //!
-//! With HTTP/1 the connection itself knows what it still has to send.
+//! With HTTP/1 the connection itself knows how much it still has to send.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,12 +12,12 @@ use http_body::{Body as _, Frame, SizeHint};
 
 use super::deadline::{Begun, Sending};
 
-/// What a peer's window surely holds, unless it means to take nothing.
+/// A size that every peer's window holds, unless the peer intends to take nothing.
 const SMALL: u64 = 16 << 10;
-/// What is handed on at once, so that each piece that is taken shows that the peer is there.
+/// Size of the pieces handed on, so that each piece taken proves the peer alive.
 const PIECE: usize = 64 << 10;
 
-/// `response`, of whose request `begun` tells that it is over: with HTTP/2, a large one counts as being sent until its end.
+/// Returns `response`, the answer to the request `begun`. With HTTP/2, a large one counts as being sent until its end.
 pub(super) fn until_sent(begun: Begun, response: Response) -> Response {
     let small = |size: SizeHint| size.upper().is_some_and(|bytes| bytes <= SMALL);
     if !begun.is_multiplexed() || small(response.body().size_hint()) {
@@ -33,10 +33,10 @@ pub(super) fn until_sent(begun: Begun, response: Response) -> Response {
     })
 }
 
-/// A body that counts as being sent as long as it is there.
+/// A body that counts as being sent as long as it exists.
 struct Counted {
     body: Body,
-    /// What has come and was not handed on.
+    /// Received bytes not handed on yet.
     rest: Bytes,
     sending: Sending,
     ended: bool,
@@ -50,7 +50,7 @@ impl http_body::Body for Counted {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        // Asked for more, so that what came before is within the peer's window.
+        // Hyper asks for more, so the earlier pieces fit into the peer's window.
         self.sending.goes_on();
         if self.rest.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
@@ -68,7 +68,7 @@ impl http_body::Body for Counted {
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(piece)))))
     }
 
-    /// Its end is only told when it is asked for, so that this is dropped after the last piece is within the peer's window.
+    /// Reports the end only when polled for it, so that this is dropped only after the last piece fits into the peer's window.
     fn is_end_stream(&self) -> bool {
         self.ended
     }

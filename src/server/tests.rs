@@ -24,7 +24,7 @@ use super::*;
 const GET_PEER: &[u8] = b"GET /peer HTTP/1.1\r\nHost: x\r\n\r\n";
 const GET_SLOW: &[u8] = b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// Short enough to wait for, and long enough for a loaded machine to send a whole request in.
+/// Short enough to wait for, and long enough for a loaded machine to send a whole request.
 const SHORT: Duration = Duration::from_millis(250);
 
 fn limits() -> Limits {
@@ -41,7 +41,7 @@ fn short_head() -> Limits {
     }
 }
 
-/// An application that shows its handlers the peer.
+/// An application that shows the peer to its handlers.
 #[derive(Clone)]
 struct Routed(Router);
 
@@ -61,7 +61,7 @@ fn refused(refusal: Refusal) -> Response {
 struct Server {
     address: SocketAddr,
     stop: CancellationToken,
-    /// Told when `/slow` is being answered.
+    /// Notified when `/slow` begins to answer.
     slow_begun: Arc<Notify>,
     /// Lets `/slow` answer.
     release: Arc<Notify>,
@@ -104,7 +104,7 @@ impl Server {
     }
 }
 
-/// Everything until the server closes; a reset counts as closed.
+/// All bytes until the server closes; a reset counts as closed.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes).await;
@@ -122,7 +122,7 @@ async fn answer(stream: &mut TcpStream, ends_with: &str) -> String {
 }
 
 #[tokio::test]
-async fn handlers_see_who_is_connected() {
+async fn handlers_see_the_peer() {
     let server = Server::start(limits()).await;
     let mut stream = server.connect().await;
     let own = stream.local_addr().unwrap().to_string();
@@ -134,7 +134,7 @@ async fn handlers_see_who_is_connected() {
 }
 
 #[tokio::test]
-async fn a_head_that_does_not_arrive_in_time_ends_the_connection() {
+async fn a_late_head_ends_the_connection() {
     let server = Server::start(short_head()).await;
 
     for sent in [
@@ -166,7 +166,7 @@ async fn a_second_head_has_its_own_deadline() {
 }
 
 #[tokio::test]
-async fn a_connection_that_stays_idle_is_closed() {
+async fn an_idle_connection_is_closed() {
     let limits = Limits {
         idle: Duration::from_millis(50),
         ..limits()
@@ -180,7 +180,7 @@ async fn a_connection_that_stays_idle_is_closed() {
         assert!(rest(&mut stream).await.starts_with("HTTP/1.1 200"));
     }
 
-    // Nor does it matter that an answer was waited for.
+    // An earlier wait for an answer makes no difference.
     let mut stream = server.connect().await;
     stream.write_all(GET_SLOW).await.unwrap();
     server.slow_begun.notified().await;
@@ -203,7 +203,7 @@ async fn a_caller_that_takes_nothing_is_dropped() {
         .await
         .unwrap();
 
-    // The server's half of the connection is gone once its tasks are, though nothing was read here.
+    // The server's half of the connection is gone once its tasks are, although this client read nothing.
     server.stop.cancel();
     server.task.await.unwrap();
 
@@ -285,7 +285,7 @@ async fn after_the_signal_answers_ask_to_close_the_connection() {
     answer(&mut stream, &own).await;
 
     server.stop.cancel();
-    // The signal is seen by its task, not here: until then answers leave the connection open.
+    // The server's task sees the signal, not this one: until then answers leave the connection open.
     let last = loop {
         stream.write_all(GET_PEER).await.unwrap();
         let answer = answer(&mut stream, &own).await;
@@ -299,7 +299,7 @@ async fn after_the_signal_answers_ask_to_close_the_connection() {
 }
 
 #[tokio::test]
-async fn a_request_that_never_ends_does_not_keep_the_process() {
+async fn an_endless_request_does_not_keep_the_process() {
     let limits = Limits {
         drain: Duration::from_millis(20),
         ..limits()
@@ -358,7 +358,7 @@ async fn the_connection_that_has_been_idle_longest_gives_way_to_a_new_one() {
         asked(&mut stream).await;
         streams.push(stream);
     }
-    // From now on the second one has been idle longest, though another is older.
+    // From now on the second one has been idle longest, although another is older.
     asked(&mut streams[0]).await;
 
     let mut new = server.connect().await;
@@ -372,7 +372,7 @@ async fn the_connection_that_has_been_idle_longest_gives_way_to_a_new_one() {
 }
 
 #[tokio::test]
-async fn connections_that_send_no_whole_head_give_way_too() {
+async fn connections_without_a_complete_head_give_way_too() {
     let server = Server::start(room_for(1)).await;
     for sent in [
         &b""[..],
@@ -443,7 +443,7 @@ async fn an_answer_that_is_taken_slowly_is_not_cut() {
 }
 
 #[tokio::test]
-async fn an_answer_of_http2_that_nobody_takes_holds_no_place_for_ever() {
+async fn an_untaken_http2_answer_holds_its_slot_only_for_a_while() {
     let limits = Limits {
         write_stall: SHORT,
         ..room_for(1)
@@ -459,7 +459,7 @@ async fn an_answer_of_http2_that_nobody_takes_holds_no_place_for_ever() {
     assert!(asked(&mut new).await.starts_with("HTTP/1.1 200"));
 }
 
-/// A connection of HTTP/2; its peer does its part only while the second is polled.
+/// An HTTP/2 connection; its peer makes progress only while the second value is polled.
 async fn multiplexed(
     server: &Server,
 ) -> (
@@ -474,7 +474,7 @@ async fn multiplexed(
 }
 
 #[tokio::test]
-async fn http2_gives_way_while_it_is_idle_whether_or_not_its_peer_heeds() {
+async fn idle_http2_gives_way_even_if_its_peer_does_not_cooperate() {
     let server = Server::start(room_for(1)).await;
     for heeds in [true, false] {
         let (mut sender, mut peer) = multiplexed(&server).await;
@@ -498,7 +498,7 @@ async fn http2_gives_way_while_it_is_idle_whether_or_not_its_peer_heeds() {
 }
 
 #[tokio::test]
-async fn a_request_of_http2_is_not_cut_nor_is_its_answer() {
+async fn an_http2_request_and_its_answer_are_not_cut() {
     let server = Server::start(room_for(1)).await;
     let (mut sender, peer) = multiplexed(&server).await;
     let peer = tokio::spawn(peer);
@@ -511,7 +511,7 @@ async fn a_request_of_http2_is_not_cut_nor_is_its_answer() {
         .unwrap();
     let mut new = server.connect().await;
     new.write_all(GET_PEER).await.unwrap();
-    // Longer than an idle one may take to leave; nothing of the large body is taken meanwhile.
+    // Longer than an idle peer may take to leave; meanwhile this client takes none of the large body.
     sleep(3 * SHORT).await;
 
     server.release.notify_one();
@@ -528,7 +528,7 @@ async fn a_request_of_http2_is_not_cut_nor_is_its_answer() {
 }
 
 #[tokio::test]
-async fn a_connection_that_waits_for_a_place_is_answered_though_the_end_has_begun() {
+async fn a_connection_waiting_for_a_slot_is_answered_during_shutdown() {
     let limits = Limits {
         linger: SHORT,
         ..room_for(1)
@@ -551,13 +551,13 @@ async fn a_connection_that_waits_for_a_place_is_answered_though_the_end_has_begu
 }
 
 #[tokio::test]
-async fn a_thread_with_much_to_do_answers_as_any_other() {
+async fn a_busy_thread_answers_like_any_other() {
     const CLOSE: &[u8] = b"GET /peer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     const LARGE: &[u8] = b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let server = Server::start(limits()).await;
     write_batching::burden_thread();
 
-    // One request after another, and two at once, the last of which ends the connection.
+    // One request after another, then two at once, the last of which ends the connection.
     let mut stream = server.connect().await;
     let own = stream.local_addr().unwrap().to_string();
     for _ in 0..3 {
@@ -573,7 +573,7 @@ async fn a_thread_with_much_to_do_answers_as_any_other() {
     stream.write_all(LARGE).await.unwrap();
     assert!(rest(&mut stream).await.len() > 64 << 20);
 
-    // A caller that only says that it asks nothing more is no caller that has left.
+    // A caller that only announces its last request has not left.
     let mut stream = server.connect().await;
     let own = stream.local_addr().unwrap().to_string();
     stream.write_all(GET_PEER).await.unwrap();

@@ -1,27 +1,27 @@
-//! Batches the writes of a busy thread: it reads the requests that are there, then writes their answers one right after another.
+//! Batches the writes of a busy thread: it reads the available requests, then writes their answers in a row.
 //!
-//! Writing to a socket takes a lock that the reading side takes too, and wakes the reader. A proxy on the same machine that is woken
-//! for each answer contends for that lock all the time; woken for a dozen in a row, it finds them together. A thread with little to do
-//! writes at once, since coming back to a connection has its own price.
+//! Writing to a socket takes a lock that the reading side also takes, and wakes the reader. A proxy on the same machine that wakes for each
+//! answer contends for that lock all the time; if it wakes after a dozen, it finds them together. An idle thread writes at once, since
+//! returning to a connection has its own cost.
 //!
-//! A thread is busy that has written more than eight answers since it last had nothing to do, or in the stretch before. With 64
-//! connections on one core, batching gives a tenth more hits (0.88 instead of 0.80 times a bare server's; medians of 40 rounds in
-//! random order). Where every answer waited its turn, a single connection's took about a fifth more of the processor. Asking the
-//! system for events more often, and copying small answers into one piece for a plain `send`, did not help.
+//! A thread is busy if it has written more than eight answers since it last parked, or in the stretch before. With 64 connections on one
+//! core, batching gives a tenth more hits (0.88 instead of 0.80 times a bare server's; medians of 40 rounds in random order). If every
+//! answer waited its turn, a single connection would use about a fifth more processor time. Polling the system for events more often, and
+//! copying small answers into one piece for a plain `send`, did not help.
 
 use std::cell::Cell;
 use std::mem;
 use std::task::{Context, Poll};
 
-/// A thread that answers more requests than this between two rests is busy.
+/// Number of answers between two parks above which a thread is busy.
 const FEW: u32 = 8;
 
-/// What a thread of the runtime has to do.
+/// Load of a runtime thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Load {
-    /// The answers between its last two rests; `None` until it has rested, as no thread does that does not tell.
+    /// Answers between its last two parks; `None` until the first. A thread that never reports its parks stays at `None`.
     before: Option<u32>,
-    /// The answers since.
+    /// Answers since the last park.
     since: u32,
 }
 
@@ -52,31 +52,31 @@ impl Load {
     }
 }
 
-/// Notes that the calling thread has nothing more to do for the moment.
+/// Records that the calling thread has nothing left to do for the moment.
 ///
-/// For a runtime to call whenever it parks one of its threads; where none does, every answer is written at once.
+/// A runtime calls this whenever it parks one of its threads; without such calls, every answer is written at once.
 pub fn thread_rests() {
     LOAD.set(LOAD.get().rested());
 }
 
 /// Decides when the answers of one connection are written.
 ///
-/// To hyper it looks as if the socket had no room yet. Hyper must therefore write what it holds before it ends a connection; it does
-/// since the version that `Cargo.toml` asks for, and a test shows it.
+/// To hyper it looks as if the socket had no room yet. Hyper must therefore write its buffer before it ends a connection. The version that
+/// `Cargo.toml` requires does, and a test checks it.
 #[derive(Debug, Default)]
 pub(super) struct WriteBatching {
-    /// How many requests had begun when something was last written.
+    /// Number of requests begun at the last write.
     answered: usize,
 }
 
 impl WriteBatching {
-    /// Lets the connections that have something to read go first, once for each answer. `begun` is how many requests have begun.
+    /// Lets connections with something to read go first, once for each answer. `begun` is the number of requests begun.
     pub(super) fn poll(&mut self, cx: &Context<'_>, begun: usize) -> Poll<()> {
         if mem::replace(&mut self.answered, begun) != begun {
             let load = LOAD.get().answered();
             LOAD.set(load);
             if load.is_high() {
-                // The runtime puts a task that wakes itself behind those that are waiting already.
+                // The runtime queues a task that wakes itself behind the tasks already waiting.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -85,7 +85,7 @@ impl WriteBatching {
     }
 }
 
-/// Makes the calling thread one that has much to do.
+/// Makes the calling thread busy.
 #[cfg(test)]
 pub(super) fn burden_thread() {
     LOAD.set(Load {
@@ -108,7 +108,7 @@ mod tests {
     };
 
     #[test]
-    fn a_thread_has_much_to_do_until_it_has_had_little_between_two_rests() {
+    fn a_thread_is_busy_until_it_does_little_between_two_parks() {
         let answers = |load: Load, count| (0..count).fold(load, |load, _| load.answered());
         let load = answers(LITTLE, FEW);
         assert!(!load.is_high());
@@ -124,13 +124,13 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_does_not_tell_of_its_rests_never_has_much_to_do() {
+    fn a_thread_that_does_not_report_its_parks_is_never_busy() {
         let load = (0..1000).fold(Load::default(), |load, _| load.answered());
 
         assert!(!load.is_high());
     }
 
-    /// Whether a task that was ready before had its turn before that of an answer, at that count of begun requests.
+    /// Whether a task that was ready earlier ran before the task of an answer, at that count of begun requests.
     async fn others_go_first(batching: &mut WriteBatching, begun: usize) -> bool {
         let had_its_turn = Arc::new(AtomicBool::new(false));
         let other = tokio::spawn({
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_lets_others_go_first_once_where_there_is_much_to_do() {
+    async fn an_answer_lets_others_go_first_once_on_a_busy_thread() {
         let mut batching = WriteBatching::default();
         LOAD.set(LITTLE);
         assert!(!others_go_first(&mut batching, 1).await);
