@@ -1,7 +1,7 @@
 //! A log line as one JSON object: `timestamp`, `level`, the event's own fields, `target`.
 //!
-//! The subscriber's own formatter does the same by way of a serializer and a map; as there is a line for each request, that was
-//! a large part of what a hit costs.
+//! The subscriber's own formatter does the same through a serializer and a map. With one line per request, that was a large part of the
+//! cost of a hit.
 
 use std::cell::Cell;
 use std::fmt::{self, Write};
@@ -16,13 +16,13 @@ use tracing_subscriber::layer::Context;
 
 use super::lines::Lines;
 
-/// Writes events as JSON. Spans are not shown: see [`super::cap`].
+/// Writes events as JSON, without spans: see [`super::cap`].
 #[derive(Debug)]
 pub(super) struct JsonLines(pub(super) Lines);
 
 impl<S: Subscriber> Layer<S> for JsonLines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        // An event's field may log while it is shown, so that the line in the making is nobody else's.
+        // Formatting an event's field may log another event, so the line under construction is not shared.
         let mut draft = DRAFT.take();
         draft.line.clear();
         if write_line(&mut draft, event).is_ok() {
@@ -32,24 +32,24 @@ impl<S: Subscriber> Layer<S> for JsonLines {
     }
 }
 
-/// A line in the making.
+/// A line under construction.
 #[derive(Default)]
 struct Draft {
     line: String,
-    /// The second of the last line, and how it is written: most lines are of the second of the one before.
+    /// Second of the last line, and its text: most lines have the same second as the previous one.
     second: Option<i64>,
     second_text: String,
-    /// The keys of the fields of each place that logs.
+    /// Field keys of each call site.
     keys: HashMap<Identifier, Box<[Box<str>]>>,
 }
 
 thread_local! {
-    /// Where a thread's lines are made.
+    /// Buffer in which a thread builds its lines.
     static DRAFT: Cell<Draft> = Cell::default();
 }
 
 impl Draft {
-    /// Writes the time to the microsecond, as RFC 3339 says.
+    /// Writes the time to the microsecond, in RFC 3339 format.
     fn write_time(&mut self, now: Timestamp) -> fmt::Result {
         const MICROSECONDS: i64 = 1_000_000;
         let second = now.as_microsecond().div_euclid(MICROSECONDS);
@@ -64,7 +64,7 @@ impl Draft {
         self.line.push_str(date_and_time.ok_or(fmt::Error)?);
         let mut digits = *b".000000Z";
         for digit in digits[1..7].iter_mut().rev() {
-            // What is left of a division by ten is a digit.
+            // The remainder of a division by ten is a digit.
             *digit += u8::try_from(rest % 10).unwrap_or_default();
             rest /= 10;
         }
@@ -101,12 +101,12 @@ fn write_line(draft: &mut Draft, event: &Event<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// Writes fields as members of an object, each after a comma.
+/// Writes fields as members of an object, each preceded by a comma.
 struct Fields<'a> {
     line: &'a mut String,
     keys: &'a [Box<str>],
     result: fmt::Result,
-    /// Where an event of the `log` crate really comes from.
+    /// Actual origin of an event of the `log` crate.
     target: Option<String>,
 }
 
@@ -121,14 +121,14 @@ impl Fields<'_> {
     }
 }
 
-/// The key of a field, after a comma; empty where the field is not shown.
+/// Key of a field, preceded by a comma; empty if the field is hidden.
 fn key(field: &Field) -> Box<str> {
     let name = field.name();
-    // What the bridge from the `log` crate adds to its events.
+    // The bridge from the `log` crate adds these fields to its events.
     if name.starts_with("log.") {
         return "".into();
     }
-    // Names come from the code, where none has anything to escape.
+    // Names come from the code, and none needs escaping.
     let name = name.strip_prefix("r#").unwrap_or(name);
     format!(",\"{name}\":").into()
 }
@@ -182,7 +182,7 @@ fn quoted(line: &mut String, text: impl FnOnce(&mut Escaped<'_>) -> fmt::Result)
     Ok(())
 }
 
-/// Escapes what is written as the inside of a JSON string (RFC 8259, section 7).
+/// Escapes text for the inside of a JSON string (RFC 8259, section 7).
 struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {
@@ -198,7 +198,7 @@ impl Write for Escaped<'_> {
                 b'\t' => self.0.push_str("\\t"),
                 control => write!(self.0, "\\u{control:04x}")?,
             }
-            // What was escaped is one byte of ASCII.
+            // The escaped byte is ASCII.
             rest = &rest[at + 1..];
         }
         self.0.push_str(rest);
@@ -206,11 +206,11 @@ impl Write for Escaped<'_> {
     }
 }
 
-/// Where the first byte is that stands for itself in no JSON string.
+/// Position of the first byte that a JSON string must escape.
 fn first_special(bytes: &[u8]) -> Option<usize> {
     const CHUNK: usize = 16;
     let is_special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
-    // Nearly no text has one, which is found out for a chunk at once, without a branch for each byte.
+    // Hardly any text has one; this checks a chunk at a time, without a branch for each byte.
     let plain = |chunk: &[u8; CHUNK]| {
         let special = chunk
             .iter()

@@ -1,9 +1,9 @@
-//! Log lines on their way out: gathered, so that a line costs its writer neither a system call nor the waking of another thread.
+//! Buffers outgoing log lines, so that a line costs its writer neither a system call nor the waking of another thread.
 //!
-//! The subscriber's JSON formatter goes by way of a serializer and a map, and the non-blocking appender wakes its thread for each
-//! line: together a third of a hit. `telemetry::json` writes the event's fields straight into a line, and `telemetry::lines`
-//! gathers lines for 10 ms, or 64 KiB, before its thread writes them; the thread is woken where there is enough, or where it had
-//! nothing to do. What a slow reader makes pile up beyond 16 MiB is dropped, and counted.
+//! The subscriber's JSON formatter uses a serializer and a map, and the non-blocking appender wakes its thread for each line: together a
+//! third of a hit. `telemetry::json` writes the event's fields straight into a line, and `telemetry::lines` gathers lines for 10 ms, or up
+//! to 64 KiB, before its thread writes them. The thread wakes when there is enough to write, or when it was idle. Lines beyond the 16 MiB
+//! that a slow reader may let pile up are dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -13,23 +13,23 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How long lines are gathered before they are written together.
+/// Time for which lines are gathered before being written together.
 const GATHER: Duration = Duration::from_millis(10);
-/// This many bytes are written without waiting for more: few enough to be still in the core's own cache.
+/// Number of bytes written without waiting for more: few enough to still be in the core's own cache.
 const ENOUGH: usize = 64 << 10;
-/// Where a slow reader lets more than this pile up, the newest lines are dropped.
+/// Maximum backlog of a slow reader; beyond it, the newest lines are dropped.
 const MOST: usize = 16 << 20;
-/// How long the end waits for a reader of logs that takes nothing.
+/// Time limit, at the end, for a log reader that takes nothing.
 pub(super) const LAST_LINES: Duration = Duration::from_millis(500);
 
-/// Counts lines that were dropped.
+/// Counter of dropped lines.
 pub(super) const DROPPED: &str = "pitaya_log_lines_dropped_total";
 
-/// Takes whole lines, and never waits. Cloning shares it.
+/// Accepts whole lines without ever waiting. Clones share the buffer.
 #[derive(Clone, Debug)]
 pub(super) struct Lines(Arc<Shared>);
 
-/// Writes what is still waiting when it is dropped.
+/// Writes the waiting lines when dropped.
 #[derive(Debug)]
 pub(super) struct Flush {
     lines: Lines,
@@ -39,14 +39,14 @@ pub(super) struct Flush {
 #[derive(Debug, Default)]
 struct Shared {
     waiting: Mutex<Waiting>,
-    /// Told when there is something to write and the thread is asleep, when there is enough, and at the end.
+    /// Notified when a line arrives while the thread is asleep, when there is enough to write, and at the end.
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     bytes: Vec<u8>,
-    /// Whether the thread has given up gathering, since nothing came.
+    /// Whether the thread has stopped gathering because no lines came.
     asleep: bool,
     ending: bool,
 }
@@ -67,7 +67,7 @@ impl Lines {
         Ok((lines, flush))
     }
 
-    /// Takes a line, or counts that it could not.
+    /// Buffers a line, or counts it as dropped.
     pub(super) fn add(&self, line: &[u8]) {
         let mut waiting = self.lock();
         let before = waiting.bytes.len();
@@ -88,13 +88,13 @@ impl Lines {
     fn keep_writing(&self, mut out: impl Write, _alive: &Sender<()>) {
         let mut taken = Vec::new();
         while self.take(&mut taken) {
-            // A log that nobody can be told of is no reason to stop serving.
+            // An unwritable log cannot be reported, and is no reason to stop serving.
             let _ = out.write_all(&taken).and_then(|()| out.flush());
             taken.clear();
         }
     }
 
-    /// Swaps `into`, which is empty, for what is waiting, once it is time to write it; false at the end.
+    /// Swaps the empty `into` for the waiting lines once it is time to write them; returns false at the end.
     fn take(&self, into: &mut Vec<u8>) -> bool {
         let Shared { waiting, changed } = &*self.0;
         let little = |waiting: &mut Waiting| waiting.bytes.len() < ENOUGH && !waiting.ending;
@@ -145,7 +145,7 @@ impl Drop for Flush {
     fn drop(&mut self) {
         self.lines.lock().ending = true;
         self.lines.0.changed.notify_one();
-        // The thread never sends: what is heard is that it has ended.
+        // The thread never sends: the disconnect signals that it has ended.
         let _ = self.ended.recv_timeout(LAST_LINES);
     }
 }
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
     use crate::telemetry::testing::Captured;
 
-    /// Takes nothing until it is let go.
+    /// Takes nothing until released.
     struct Stuck(Receiver<()>);
 
     impl Write for Stuck {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_any_length_wakes_the_thread_that_writes() {
+    fn a_line_of_any_length_wakes_the_writer() {
         let captured = Captured::default();
         let (lines, flush) = Lines::to(captured.clone()).unwrap();
         let until = |is: &dyn Fn() -> bool| {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_reader_that_takes_nothing_and_what_piles_up_is_bounded() {
+    fn a_stuck_reader_blocks_nobody_and_its_backlog_is_bounded() {
         let (release, stuck) = sync_channel(0);
         let (mut lines, flush) = Lines::to(Stuck(stuck)).unwrap();
         let line = vec![b'x'; 1 << 20];

@@ -1,4 +1,4 @@
-//! Logs, metrics and traces: where they go, in what form, and what must never be in them.
+//! Logs, metrics and traces: their destinations, their format, and the secrets that they must never contain.
 
 mod json;
 mod lines;
@@ -24,8 +24,8 @@ use self::json::JsonLines;
 use self::lines::{Flush, Lines};
 use self::traces::{BoxedLayer, Exporting, SPANS};
 
-/// The HTTP stack. Below info it logs header values and pieces of bodies, and with them our tokens, the callers' keys and what the
-/// vendor says; so its finer levels are off whatever the filter says.
+/// The HTTP stack. Below info it logs header values and pieces of bodies, including our tokens, the callers' keys and the vendor's answers;
+/// so its finer levels are off, whatever the filter.
 const CAPPED: [&str; 6] = ["h2", "hyper", "reqwest", "rustls", "tower", "want"];
 
 /// Upper bounds of the buckets of every histogram of seconds: from a hit of the rendered answer to a vendor at its timeout.
@@ -34,24 +34,24 @@ const SECONDS: [f64; 17] = [
     5.0, 15.0, 60.0,
 ];
 
-/// How often metrics are tidied; histograms grow between two times.
+/// Interval of metrics upkeep; histograms grow in between.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// How long it may take to drop the [`Guard`]: to send the last traces, and then to write the last lines.
+/// Time limit for dropping the [`Guard`]: it sends the last traces, then writes the last lines.
 pub const LAST_WORDS: Duration = traces::LAST_CHANCE.saturating_add(lines::LAST_LINES);
 
-/// What logs and traces are told by the configuration.
+/// Settings of logs and traces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The form of a line.
+    /// Format of a line.
     pub format: Format,
-    /// What is logged.
+    /// Filter of the log.
     pub filter: Filter,
-    /// The collector that traces are sent to; `None`: there are none.
+    /// Collector of the traces; `None` disables them.
     pub otlp_endpoint: Option<Url>,
 }
 
-/// The form of a log line.
+/// Format of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// One JSON object a line, for machines.
@@ -69,12 +69,12 @@ impl fmt::Display for Format {
     }
 }
 
-/// What is logged: the directives of `RUST_LOG`, known to be well-formed.
+/// Filter of the log: well-formed directives of `RUST_LOG`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter(String);
 
 impl Default for Filter {
-    /// From info on.
+    /// Info and above.
     fn default() -> Self {
         Self("info".to_owned())
     }
@@ -97,20 +97,20 @@ impl fmt::Display for Filter {
     }
 }
 
-/// A text that is not a log filter.
+/// The text is not a log filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a log filter is a list of directives like info or pitaya=debug")]
 pub struct InvalidFilter;
 
-/// Logs to standard error from now on, so that standard output holds what a command was asked for and nothing else; and sends traces,
-/// where it is told where to. Not to be called in an asynchronous task.
+/// Starts logging to standard error, which leaves standard output to the results of commands; and starts sending traces if a collector is
+/// configured. Must not be called in an asynchronous task.
 ///
-/// Lines are written by a thread of their own, so that no request waits for a slow reader of logs; where they pile up, the newest are
-/// dropped and counted. What is still unwritten or unsent is written and sent when the guard is dropped: keep it until the process ends.
+/// A separate thread writes the lines, so no request waits for a slow reader of logs; if lines pile up, the newest are dropped and counted.
+/// Dropping the guard writes and sends the rest: keep it until the process ends.
 ///
 /// # Errors
 ///
-/// Where the process logs already, or the exporter of traces can't be made.
+/// If the process logs already, or the exporter of traces cannot be created.
 pub fn init(settings: &Settings) -> Result<Guard, InitError> {
     let (writer, flush) = Lines::to(std::io::stderr()).map_err(InitError::Thread)?;
     let lines: BoxedLayer = match settings.format {
@@ -138,7 +138,7 @@ pub fn init(settings: &Settings) -> Result<Guard, InitError> {
     })
 }
 
-/// Keeps logs and traces going; what is still held back is written and sent when it is dropped, traces first, since they may log.
+/// Keeps logs and traces going. Dropping it sends the remaining traces, which may log, and then writes the remaining lines.
 #[derive(Debug)]
 #[must_use = "logs and traces end when it is dropped"]
 pub struct Guard {
@@ -146,30 +146,30 @@ pub struct Guard {
     _lines: Flush,
 }
 
-/// Why logs and traces can't be had.
+/// Failure to start logs and traces.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
-    /// A process can be told only once where to log.
+    /// Logging can start only once in a process.
     #[error("the process logs already")]
     AlreadyLogging,
-    /// The system gives no thread to write lines.
+    /// The system provides no thread to write lines.
     #[error("logs can't be written: {0}")]
     Thread(std::io::Error),
-    /// The exporter of traces can't be made.
+    /// The exporter of traces cannot be created.
     #[error("traces can't be sent: {0}")]
     Exporter(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// A filter beside the operator's own, not more directives in it: there, `hyper::proto=trace` would win over `hyper=info`.
+/// A filter beside the operator's own, rather than more directives in it: there, `hyper::proto=trace` would win over `hyper=info`.
 fn cap() -> Targets {
     Targets::new()
         .with_default(LevelFilter::TRACE)
         .with_targets(CAPPED.map(|target| (target, LevelFilter::INFO)))
-        // Spans are for traces; in a log they would say what the line of the request says.
+        // Spans are for traces; in a log they would repeat the line of the request.
         .with_target(SPANS, LevelFilter::OFF)
 }
 
-/// The metrics of this process, which are recorded from the first call on.
+/// Metrics of this process, recorded from the first call on.
 pub fn metrics() -> &'static PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE.get_or_init(|| {
@@ -178,7 +178,7 @@ pub fn metrics() -> &'static PrometheusHandle {
             .unwrap_or_default()
             .build_recorder();
         let handle = recorder.handle();
-        // Only fails where somebody else records already, whose metrics are not ours to show.
+        // Fails only if another recorder is installed, whose metrics Pitaya cannot show.
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("metrics are recorded elsewhere already, and will be missing here");
         }
@@ -190,7 +190,7 @@ pub fn metrics() -> &'static PrometheusHandle {
     })
 }
 
-/// Tidies the metrics for ever: a background task of the service.
+/// Runs metrics upkeep for ever: a background task of the service.
 pub async fn keep_metrics() {
     let mut timer = tokio::time::interval(UPKEEP);
     loop {

@@ -1,14 +1,14 @@
-//! What the tests of this room share.
+//! Shared test helpers of this room.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-/// Keeps what is written. Cloning shares it.
+/// Keeps all written bytes. Clones share them.
 #[derive(Clone, Default)]
 pub(super) struct Captured(Arc<Mutex<Vec<u8>>>);
 
 impl Captured {
-    /// All that was written.
+    /// All text written so far.
     pub(super) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }

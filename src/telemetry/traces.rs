@@ -1,7 +1,7 @@
-//! Traces: the span of each request and of its steps, sent by OTLP to where the configuration says.
+//! Traces: the span of each request and of its steps, sent by OTLP to the configured collector.
 //!
-//! The spans are those of the target `pitaya::span`. Without an exporter nobody listens to that target, and a span that nobody
-//! listens to costs a look at a cached flag.
+//! The spans have the target `pitaya::span`. Without an exporter nothing listens to that target, and such a span costs one look at a cached
+//! flag.
 
 use std::time::Duration;
 
@@ -18,17 +18,17 @@ use url::Url;
 /// The target of the spans that make up traces.
 pub(super) const SPANS: &str = "pitaya::span";
 const NAME: &str = "pitaya";
-/// How long one batch may take to be sent.
+/// Time limit for sending one batch.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the end of the process may wait for what is not sent yet.
+/// Time limit for unsent spans when the process ends.
 pub(super) const LAST_CHANCE: Duration = Duration::from_millis(1500);
 
-/// A layer of whatever kind.
+/// A boxed layer.
 pub(super) type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
-/// Why an exporter can't be made.
+/// Failure to create an exporter.
 pub(super) type ExporterError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Sends traces until it is dropped; what is not sent yet is sent then.
+/// Sends traces until dropped, and then sends the rest.
 #[derive(Debug)]
 pub(super) struct Exporting(SdkTracerProvider);
 
@@ -40,8 +40,8 @@ impl Drop for Exporting {
     }
 }
 
-/// What hands the spans to an exporter to the collector at `endpoint`, whose path for traces is below that (OTLP 1.x, "OTLP/HTTP
-/// request"). Not to be called in an asynchronous task: the exporter has a thread of its own, in which it blocks.
+/// Creates the layer that hands spans to an exporter for the collector at `endpoint`, whose path for traces is below that (OTLP 1.x,
+/// "OTLP/HTTP request"). Must not be called in an asynchronous task: the exporter has a thread of its own, in which it blocks.
 pub(super) fn layer(endpoint: &Url) -> Result<(BoxedLayer, Exporting), ExporterError> {
     let client = reqwest::blocking::Client::builder()
         .no_proxy()
