@@ -1,8 +1,8 @@
-//! Compiles the settings of the allocator, and links them into the program.
+//! Compiles the allocator settings and links them into the program.
 
 fn main() {
     println!("cargo::rerun-if-changed=src/allocator.c");
-    // As an object, since nothing names it: of a library, the linker would leave it out.
+    // Linked as an object, since no code references it: the linker would drop it from a library.
     for object in cc::Build::new()
         .file("src/allocator.c")
         .compile_intermediates()

@@ -1,12 +1,12 @@
-/* Run by the loader before main: the process cannot say this to its allocator in safe Rust.
+/* The loader runs this before main: safe Rust cannot change these settings of its allocator.
  *
- * Large pieces are allocated on the threads that read, render and encode, and freed on others. By default glibc has eight arenas for
- * each core, none of which gives back what lies free between pieces that are kept, and it raises the size from which a piece is mapped
- * by itself, and so given back at once, to that of the largest one freed, up to 32 MiB. */
+ * Some threads allocate large pieces to read, render and encode; other threads free them. By default glibc has eight arenas per core,
+ * and none returns the memory that lies free between pieces in use. Glibc also maps large pieces separately, and returns those at once,
+ * but raises the size limit for that by itself to the largest piece freed, up to 32 MiB. */
 #include <malloc.h>
 
 #ifdef __GLIBC__
-__attribute__((constructor)) static void bound_what_is_kept_of_freed_memory(void) {
+__attribute__((constructor)) static void bound_retained_memory(void) {
     mallopt(M_ARENA_MAX, 2);
     mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 }

@@ -19,8 +19,8 @@ use crate::service::{self, Progress, TrafficService, Unanswered};
 use crate::telemetry;
 use crate::upstream::{Client, StartError, Upstream};
 
-/// How long after the signal to end a renewal of the tokens is waited for, which is nearly all of the 30 s that are promised: a vendor
-/// that rotates refresh tokens gives each to us but once.
+/// Time after the signal for which the shutdown waits for a token renewal, nearly all of the promised 30 s: a vendor that rotates refresh
+/// tokens issues each only once.
 pub const LAST_RENEWAL: Duration = Duration::from_secs(26);
 
 /// A service ready to be served.
@@ -35,7 +35,7 @@ pub struct App {
 }
 
 impl App {
-    /// The service that `config` describes, at the time that `clock` tells.
+    /// Builds the service that `config` describes; `clock` provides the time.
     pub fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
         let startup_facts = startup_facts(&config);
         let directory = Arc::new(config.directory);
@@ -83,7 +83,7 @@ impl App {
         })
     }
 
-    /// Answers a query before anybody asks it, so that its figures and sites are known.
+    /// Answers a query before any caller sends it, so that its figures and sites are known.
     pub async fn ask_ahead(&self, query: &Query) -> Result<(), Unanswered> {
         let progress = Progress::default();
         self.service
@@ -99,16 +99,17 @@ impl App {
             .map(|_| ())
     }
 
-    /// What callers see, without a listener.
+    /// The routes for callers, without a listener.
     pub fn router(&self) -> axum::Router {
         http::public(self.state.clone())
     }
 
-    /// Serves on `listener`, and on `admin` what the configuration wants there, until `shutdown`; then finishes the requests under way.
+    /// Serves on `listener`, and serves the administration routes on `admin` if configured, until `shutdown`; then finishes the requests in
+    /// progress.
     ///
     /// # Errors
     ///
-    /// Where the configuration has an `admin_listen` and `admin` is `None`, or the other way round.
+    /// If the configuration has an `admin_listen` and `admin` is `None`, or vice versa.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -139,7 +140,7 @@ impl App {
         };
         let signal = async {
             shutdown.await;
-            // Readiness fails first, so that the load balancer learns of it while requests are still answered.
+            // Readiness fails first, so that the load balancer notices while the service still answers requests.
             self.shutting_down.cancel();
             ended.cancel();
             Instant::now()

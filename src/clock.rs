@@ -1,11 +1,11 @@
-//! The one place where the time of day comes in, so that tests can say what time it is.
+//! The only source of the time of day, so that tests can set it.
 
 use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-/// Tells the time of day. Cloning shares the source.
+/// Source of the time of day. Clones share it.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
@@ -16,13 +16,13 @@ impl Clock {
         Self::from_fn(Timestamp::now)
     }
 
-    /// A clock that shows what `now` gives.
+    /// A clock that shows the result of `now`.
     #[must_use]
     pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// The time now.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         (self.0)()

@@ -1,5 +1,5 @@
-//! Work that takes a processor for milliseconds: beside the threads that serve connections, and no more of it at a time than there
-//! are cores.
+//! Runs work that takes a processor for milliseconds, outside the threads that serve connections, and never more at a time than there are
+//! cores.
 
 use std::sync::{Arc, LazyLock};
 use std::thread::available_parallelism;
@@ -7,15 +7,15 @@ use std::thread::available_parallelism;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, spawn_blocking};
 
-/// More threads would finish nothing earlier, and each keeps memory that it has freed. What waits for a disk or for the network
-/// is not held up by this: it takes no place here.
+/// More threads would finish nothing earlier, and each retains freed memory. Waits for a disk or the network do not suffer: they take no
+/// permit here.
 static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
     let cores = available_parallelism().map_or(1, usize::from);
     Arc::new(Semaphore::new(cores))
 });
 
-/// Does `work` when its turn comes; the work must not wait for anything. If nobody waits for it any more, it is not begun; once it
-/// has begun, it is finished.
+/// Runs `work` when its turn comes; the work must not block. If no caller waits for it any longer, it does not begin; once begun, it
+/// finishes.
 ///
 /// # Errors
 ///
@@ -68,7 +68,7 @@ mod tests {
         let cores = available_parallelism().unwrap().get();
 
         for _ in 0..=cores {
-            assert!(work(|| panic!("as told")).await.is_err());
+            assert!(work(|| panic!("as intended")).await.is_err());
         }
 
         assert_eq!(work(|| 7).await.unwrap(), 7);

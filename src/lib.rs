@@ -1,7 +1,7 @@
 //! Pitaya: a caching and aggregating proxy for Dragonfruit's Traffic Analysis Metrics API.
 //!
 //! `ARCHITECTURE.md` is the map. The rooms in reading order: [`domain`], [`cache`], [`upstream`], [`service`], [`server`], [`http`]; then
-//! what stands around them: [`config`], [`telemetry`], [`simulator`], [`app`]. `vendor` is the form in which client and simulator speak.
+//! the surrounding ones: [`config`], [`telemetry`], [`simulator`], [`app`]. `vendor` holds the wire format that client and simulator share.
 
 pub mod app;
 pub mod cache;

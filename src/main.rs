@@ -1,4 +1,4 @@
-//! Pitaya on the command line.
+//! The command-line program.
 
 mod cli;
 

@@ -1,5 +1,4 @@
-//! The body of a report call, as the vendor's page gives it ("Traffic Analysis Metrics API"): the client writes it, the simulator reads
-//! it.
+//! The body of a report call, as on the vendor's page ("Traffic Analysis Metrics API"): the client writes it, the simulator reads it.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +9,7 @@ pub(crate) struct Body {
     pub(crate) config: ReportConfig,
 }
 
-/// What a report is asked of; its fields are in the order of the vendor's example.
+/// Parameters of a report, with fields in the order of the vendor's example.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReportConfig {
@@ -61,7 +60,7 @@ pub(crate) struct GroupByFacet {
     pub(crate) group_bys: Vec<String>,
 }
 
-/// The length of a bucket.
+/// Length of a bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Granularity {
@@ -81,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_vendors_own_example_is_read_and_written_as_it_is() {
+    fn the_vendors_own_example_round_trips_unchanged() {
         let example = r#"{"config":{"sites_facet":{"site_ids":[750]},"date_facet":{"dateRange":"custom","custom":{"range":["2026-02-18","2026-02-19"]}},"time_facet":{"timeOfDay":"custom","custom":{"range":["09:00:00","17:00:00"]}},"group_by_facet":{"time":{"unit":"minutes","number":15},"groupBys":["time","site"]},"metrics_facet":{"metrics":["entrances"]},"version":"V2"}}"#;
 
         let body: Body = serde_json::from_str(example).unwrap();
