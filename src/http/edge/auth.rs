@@ -1,7 +1,7 @@
-//! Authentication: from an API key to what its owner may see.
+//! Authentication: maps an API key to its client's rights.
 //!
-//! Keys are found by their digests, in a map: a SHA-256 tells nothing of its key, so that the time of a look-up may be seen, and
-//! more clients cost no more.
+//! A map from digests finds the keys: a SHA-256 reveals nothing about its key, so the duration of a look-up may be visible, and more
+//! clients cost no more.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use crate::http::settings::{Auth, RateLimit, Settings};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Who calls, and what it may see.
+/// The calling client and its rights.
 #[derive(Debug)]
 pub(in crate::http) struct Caller {
-    /// The client's name; `None` where authentication is disabled.
+    /// Name of the client; `None` if authentication is disabled.
     pub(in crate::http) name: Option<Arc<str>>,
     customers: Vec<CustomerId>,
     sites: Option<BTreeSet<SiteId>>,
@@ -32,7 +32,7 @@ pub(in crate::http) struct Caller {
 }
 
 impl Caller {
-    /// What it may see.
+    /// The caller's scope.
     pub(in crate::http) fn scope(&self) -> Scope<'_> {
         Scope {
             customers: &self.customers,
@@ -40,12 +40,12 @@ impl Caller {
         }
     }
 
-    /// Counts one of its requests; `None` where it has no limit.
+    /// Counts a request against the caller's rate limit; `None` if it has no limit.
     pub(super) fn count(&self) -> Option<Standing> {
         self.limit.as_ref().map(|limit| limit.count())
     }
 
-    /// Whether it may administrate: without authentication, only this very machine may, for itself.
+    /// Whether the caller may administrate: without authentication, only callers on this machine may.
     pub(super) fn may_administrate(&self, is_from_here: bool) -> bool {
         if self.name.is_some() {
             self.admin
@@ -55,17 +55,17 @@ impl Caller {
     }
 }
 
-/// Tells callers by their keys.
+/// Authenticates callers by their keys.
 #[derive(Debug)]
 pub(super) struct Authenticator {
-    /// The clients by the digests of their keys; none where authentication is disabled.
+    /// Clients by the digests of their keys; empty if authentication is disabled.
     keys: HashMap<[u8; 32], Arc<Caller>>,
-    /// Who everybody is where authentication is disabled.
+    /// Caller for every request if authentication is disabled.
     anybody: Option<Arc<Caller>>,
 }
 
 impl Authenticator {
-    /// Clients of the same name and rate limit as `before` keep what they have used of it.
+    /// Clients with the same name and rate limit as in `before` keep their use of that limit.
     pub(super) fn new(settings: &Settings, before: Option<&Self>) -> Self {
         let clients = match &settings.auth {
             Auth::Required(clients) => clients,
@@ -108,16 +108,16 @@ impl Authenticator {
         }
     }
 
-    /// What the client of that name has used of that limit, if it has it.
+    /// The client's existing counter, if a client of that name has that limit.
     fn limit_of(&self, name: &str, limit: RateLimit) -> Option<Arc<ClientLimit>> {
         let mut callers = self.keys.values();
         let caller = callers.find(|caller| caller.name.as_deref() == Some(name))?;
         caller.limit.clone().filter(|kept| kept.is_of(limit))
     }
 
-    /// Who sent a request with those header fields.
+    /// Caller of a request with those header fields.
     ///
-    /// A key is found by its digest, of which the time that this takes may tell something: of the key a digest tells nothing.
+    /// The duration of the look-up may reveal something about the key's digest, but a digest reveals nothing about its key.
     pub(super) fn caller(&self, headers: &HeaderMap) -> Result<&Arc<Caller>, KeyFault> {
         if let Some(anybody) = &self.anybody {
             return Ok(anybody);
@@ -133,7 +133,7 @@ impl From<Several> for KeyFault {
     }
 }
 
-/// The one key that a request gives.
+/// The single key in a request.
 fn key(headers: &HeaderMap) -> Result<&[u8], KeyFault> {
     let bearer = match single(headers, &AUTHORIZATION)? {
         Some(value) => Some(bearer(value).ok_or(KeyFault::Malformed)?),
@@ -147,7 +147,7 @@ fn key(headers: &HeaderMap) -> Result<&[u8], KeyFault> {
     }
 }
 
-/// What follows the scheme `Bearer`, which is matched in any case (RFC 9110 section 11.1).
+/// Text after the scheme `Bearer`, which matches in any case (RFC 9110 section 11.1).
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     const SCHEME: &[u8] = b"bearer ";
     let (scheme, key) = value.split_at_checked(SCHEME.len())?;

@@ -1,4 +1,4 @@
-//! Which pages of other origins may call (the Fetch standard's CORS protocol).
+//! Decides which pages of other origins may call (the Fetch standard's CORS protocol).
 
 use axum::body::Body;
 use axum::response::Response;
@@ -12,11 +12,11 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, DELETE");
 const REQUEST_HEADERS: HeaderValue =
     HeaderValue::from_static("Authorization, X-API-Key, If-None-Match, X-Request-Id");
-/// The fields of our own that other origins' pages may read.
+/// Our own fields that pages of other origins may read.
 pub(in crate::http) const EXPOSED: HeaderValue = HeaderValue::from_static(
     "ETag, Cache-Status, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, Server-Timing, Pitaya-As-Of, Pitaya-Stale, Pitaya-Provisional-From, Pitaya-Errors",
 );
-/// Two hours: as long as any browser keeps the answer to a preflight.
+/// Two hours: the longest that any browser keeps the answer to a preflight.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 const PREFLIGHT_VARY: HeaderValue = HeaderValue::from_static(
     "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
@@ -32,14 +32,14 @@ pub(in crate::http) fn allowed_origin(
     allowed.iter().find(|known| *known == origin).cloned()
 }
 
-/// Whether a browser asks for permission rather than for anything.
+/// Whether the request is a browser's preflight.
 pub(in crate::http) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     method == Method::OPTIONS
         && headers.contains_key(ORIGIN)
         && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// The answer to a preflight; without the origin's own field, which every answer gets from [`write`].
+/// The answer to a preflight, without the origin's own field; [`write`] adds that to every answer.
 pub(in crate::http) fn preflight(origin: Option<&HeaderValue>) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -53,7 +53,7 @@ pub(in crate::http) fn preflight(origin: Option<&HeaderValue>) -> Response {
     response
 }
 
-/// Lets pages of `origin` read an answer and those of its fields that they may need.
+/// Lets pages of `origin` read an answer and its exposed fields.
 pub(in crate::http) fn write(origin: HeaderValue, headers: &mut HeaderMap) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_preflight_is_told_apart_from_a_plain_options_request() {
+    fn a_preflight_differs_from_a_plain_options_request() {
         let mut headers = from("https://app.example");
         assert!(!is_preflight(&Method::OPTIONS, &headers));
 
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_origin_is_permitted_nothing() {
+    fn a_foreign_origin_has_no_permissions() {
         let response = preflight(None);
 
         assert!(

@@ -1,7 +1,7 @@
 //! The header fields of answers to traffic queries.
 //!
-//! Answer after answer has the same fields with other values, so a map of their names is made once, and then copied and filled in:
-//! to place each name anew was a tenth of a hit's instructions.
+//! Successive answers have the same fields with other values, so a map of their names is built once, then copied and filled in: inserting
+//! each name anew took a tenth of a hit's instructions.
 
 use std::cell::RefCell;
 
@@ -22,7 +22,7 @@ const STALE: HeaderName = HeaderName::from_static("pitaya-stale");
 const PROVISIONAL_FROM: HeaderName = HeaderName::from_static("pitaya-provisional-from");
 const ERRORS: HeaderName = HeaderName::from_static("pitaya-errors");
 
-/// A field that such an answer may have: its place in [`NAMES`].
+/// A field of such an answer, as its index in [`NAMES`].
 #[derive(Clone, Copy, Debug)]
 pub(in crate::http) enum Field {
     ETag,
@@ -68,25 +68,25 @@ const NAMES: [HeaderName; COUNT] = [
     RATELIMIT_POLICY,
 ];
 
-/// Which of the fields there are: a bit for each.
+/// Set of fields: a bit for each.
 type Set = u32;
 
-/// The values of those fields that an answer has. Boxed, since they are handed on a few times.
+/// Values of an answer's fields. Boxed, since they are passed on a few times.
 #[derive(Debug, Default)]
 pub(in crate::http) struct Fields(Box<[Option<HeaderValue>; COUNT]>);
 
 thread_local! {
-    /// Maps of the sets of fields that answers have had, of which there are few: who asks from where, and in which coding.
+    /// One map for each set of fields used so far. There are few sets; they depend on the caller, its origin and the coding.
     static FORMS: RefCell<Vec<(Set, HeaderMap)>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Fields {
-    /// Gives `field` that value.
+    /// Sets `field` to `value`.
     pub(in crate::http) fn set(&mut self, field: Field, value: HeaderValue) {
         self.0[field as usize] = Some(value);
     }
 
-    /// Gives `field` the value of a header of one value.
+    /// Sets `field` to the single value of `header`.
     pub(in crate::http) fn set_typed(&mut self, field: Field, header: &impl Header) {
         header.encode(&mut Place(&mut self.0[field as usize]));
     }
@@ -96,7 +96,7 @@ impl Fields {
         self.0[field as usize].as_ref()?.to_str().ok()
     }
 
-    /// The map of these fields.
+    /// The fields as a map.
     pub(in crate::http) fn into_map(mut self) -> HeaderMap {
         let set = self.which();
         let mut map = FORMS.with_borrow_mut(|forms| {
@@ -107,7 +107,7 @@ impl Fields {
             forms.push((set, form.clone()));
             form
         });
-        // A map shows its fields in the order in which they were put there, as a test makes sure.
+        // A map iterates over its fields in insertion order; a test checks this.
         let values = self.0.iter_mut().filter_map(Option::take);
         for (blank, value) in map.values_mut().zip(values) {
             *blank = value;
@@ -129,7 +129,7 @@ impl Fields {
     }
 }
 
-/// Where a header writes its value.
+/// Target to which a header writes its value.
 struct Place<'a>(&'a mut Option<HeaderValue>);
 
 impl Extend<HeaderValue> for Place<'_> {
@@ -146,7 +146,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_value_stands_by_its_name(sets in prop::collection::vec(prop::bits::u32::between(0, COUNT), 1..8)) {
+        fn every_value_has_its_own_name(sets in prop::collection::vec(prop::bits::u32::between(0, COUNT), 1..8)) {
             for set in sets {
                 let mut fields = Fields::default();
                 let mut expected = HeaderMap::new();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_the_name_of_its_place() {
+    fn a_field_is_the_index_of_its_name() {
         for (field, name) in [
             (Field::ETag, "etag"),
             (Field::CacheControl, "cache-control"),

@@ -1,4 +1,4 @@
-//! What a handler is told of a request, beside the request itself.
+//! The context that a handler receives with the request.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,22 +14,22 @@ use super::snapshot::Snapshot;
 use crate::http::problem::ApiError;
 use crate::service::Progress;
 
-/// What is known of a request whose route asks for a key.
+/// Context of a request whose route requires a key.
 #[derive(Clone)]
 pub(in crate::http) struct HandlerContext {
-    /// Who asks.
+    /// Caller of the request.
     pub(in crate::http) caller: Arc<Caller>,
-    /// What was configured when the request arrived.
+    /// Configuration at the time of the request.
     pub(in crate::http) snapshot: Arc<Snapshot>,
-    /// The id that the answer will have.
+    /// Id that the answer will carry.
     pub(in crate::http) id: RequestId,
-    /// Where to count the vendor's reports that are waited for.
+    /// Counts the vendor reports that the request waits for.
     pub(in crate::http) progress: Arc<Progress>,
-    /// Kept for as long as the answer is being sent.
+    /// Held until the answer is sent.
     pub(in crate::http) admitted: Option<Arc<Admitted>>,
 }
 
-/// The caller of a route that changes something. A caller that may not is refused before its parameters are read.
+/// The caller of a route that makes changes. A caller without that right is refused before its parameters are parsed.
 pub(in crate::http) struct Administrator(pub(in crate::http) HandlerContext);
 
 impl<S: Sync> FromRequestParts<S> for Administrator {

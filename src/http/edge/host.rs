@@ -1,4 +1,4 @@
-//! The host that a request names (RFC 9112, section 3.2), and whether this very machine sent the request for itself.
+//! The host in a request (RFC 9112, section 3.2), and whether this machine sent the request for itself.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -9,7 +9,7 @@ use http::{HeaderMap, Version};
 use super::single::single;
 use crate::http::problem::ApiError;
 
-/// What proxies add to a request that they pass on.
+/// Fields that proxies add to requests.
 const FORWARDING: [HeaderName; 5] = [
     FORWARDED,
     HeaderName::from_static("x-forwarded-for"),
@@ -18,7 +18,7 @@ const FORWARDING: [HeaderName; 5] = [
     VIA,
 ];
 
-/// Checks that a request names its host once, in a valid form: in `Host`, or by HTTP/2 in `:authority`. HTTP/1.0 need not.
+/// Checks that a request names its host once, in a valid form: in `Host`, or for HTTP/2 in `:authority`. HTTP/1.0 need not name one.
 pub(in crate::http) fn check(head: &Parts) -> Result<(), ApiError> {
     let Ok(host) = single(&head.headers, &HOST) else {
         return Err(ApiError::InvalidHost);
@@ -26,7 +26,7 @@ pub(in crate::http) fn check(head: &Parts) -> Result<(), ApiError> {
     let authority = head.uri.authority();
     let valid = match host {
         Some(host) if Authority::parse(host).is_none() => false,
-        // RFC 9113, section 8.3.1. In HTTP/1.1, the target's own host counts, and `Host` is ignored beside it.
+        // RFC 9113, section 8.3.1. In HTTP/1.1, the target's own host counts and overrides `Host`.
         Some(host) if head.version >= Version::HTTP_2 => {
             authority.is_none_or(|named| named.as_str().as_bytes().eq_ignore_ascii_case(host))
         }
@@ -41,7 +41,7 @@ pub(in crate::http) fn check(head: &Parts) -> Result<(), ApiError> {
     }
 }
 
-/// Whether `peer` is this machine and sent the request for itself: neither as a proxy for another machine, nor for a foreign page.
+/// Whether `peer` is this machine and sent the request for itself, rather than as a proxy for another machine or for a foreign page.
 ///
 /// The host must be `localhost` or an address: any other name may belong to an attacker who makes it resolve to this machine (DNS
 /// rebinding).
@@ -66,7 +66,7 @@ fn names_this_machine(head: &Parts) -> bool {
     host.is_unnamed() && same_target && is_own_page(&head.headers, &host)
 }
 
-/// Whether no page sent the request, or one of our own did.
+/// Whether the request came from no page, or from one of our own.
 fn is_own_page(headers: &HeaderMap, host: &Authority<'_>) -> bool {
     match single(headers, &ORIGIN) {
         Ok(None) => true,
@@ -93,7 +93,7 @@ enum Host<'a> {
     Named(&'a [u8]),
 }
 
-/// The port of `http` where none is named.
+/// Default port of `http`.
 const HTTP_PORT: u16 = 80;
 
 impl<'a> Authority<'a> {
@@ -115,7 +115,7 @@ impl<'a> Authority<'a> {
         Some(Self { host, port })
     }
 
-    /// Whether it is `localhost` or an address, which nobody's name servers tell.
+    /// Whether it is `localhost` or an address, which no name server resolves.
     fn is_unnamed(&self) -> bool {
         match self.host {
             Host::V6(_) => true,
@@ -139,7 +139,7 @@ impl PartialEq for Authority<'_> {
 }
 
 impl<'a> Host<'a> {
-    /// A name, or an address of IP version 4. An empty name is valid in general, and invalid in `http` (RFC 9110, section 4.2.1).
+    /// Parses a name, or an address of IP version 4. An empty name is valid in general, and invalid in `http` (RFC 9110, section 4.2.1).
     fn parse(name: &'a [u8]) -> Option<Self> {
         let valid = name.iter().all(|byte| IN_NAMES[usize::from(*byte)]) && is_encoded(name);
         (valid && !name.is_empty()).then_some(Self::Named(name))
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_this_machine_sends_for_itself_is_from_here() {
+    fn only_requests_that_this_machine_sends_for_itself_are_from_here() {
         let from = |peer: &str, fields: &[(&'static str, &str)]| {
             is_from_here(
                 Some(peer.parse().unwrap()),

@@ -1,27 +1,27 @@
-//! How many requests are being answered, and how many may be.
+//! Counts the requests in flight, and limits their number.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Counts requests being answered, up to a limit. Cloning shares the count.
+/// Counter of requests in flight, up to a limit. Clones share the count.
 #[derive(Clone, Debug, Default)]
 pub(in crate::http) struct InFlight(Arc<AtomicUsize>);
 
-/// One request being answered; it is over when this is dropped, as happens too when its caller leaves. An answer that is written as it
-/// is sent has it until it is sent.
+/// One request in flight, which ends when this is dropped, even if its caller leaves. An answer rendered while being sent holds it until
+/// the end.
 #[derive(Debug)]
 pub(in crate::http) struct Admitted(Arc<AtomicUsize>);
 
 impl InFlight {
-    /// Admits one more request, or none where there are `limit` already.
+    /// Admits one more request, or returns `None` if there are already `limit`.
     pub(in crate::http) fn admit(&self, limit: usize) -> Option<Admitted> {
-        // The count guards nothing but itself, so no ordering with other memory is needed.
+        // The count guards only itself, so no ordering with other memory is needed.
         let before = self.0.fetch_add(1, Ordering::Relaxed);
         let admitted = Admitted(Arc::clone(&self.0));
         (before < limit).then_some(admitted)
     }
 
-    /// Requests being answered now.
+    /// Current number of requests in flight.
     pub(in crate::http) fn now(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn beyond_the_limit_nobody_is_admitted_until_somebody_leaves() {
+    fn at_the_limit_a_request_is_admitted_only_after_another_ends() {
         let in_flight = InFlight::default();
         let first = in_flight.admit(2);
         let second = in_flight.admit(2);

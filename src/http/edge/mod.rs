@@ -1,8 +1,9 @@
-//! The one middleware around every route: what would be many layers is done here once, as each costs a hit dearly.
+//! The single middleware around every route. It does the work of many layers at once, because each layer would add much to the cost of a
+//! hit.
 //!
-//! It takes care of the request id, the named host, admission, keys, rate limits, CORS, panics, the log line and the metrics, which
-//! share what they find out. Its ways in and out are plain functions; only what waits for the vendor is a future, and boxed. An error
-//! travels to it as a response extension, and is given its shape, its request id and its log line there, once.
+//! It handles the request id, the host, admission, keys, rate limits, CORS, panics, the log line and the metrics, which share their
+//! findings. Its entry and exit are plain functions; only a request that waits for the vendor is a future, and boxed. An error travels to
+//! it as a response extension; the middleware renders it, with its request id, and logs it once.
 
 pub(super) mod auth;
 mod cors;
@@ -45,33 +46,34 @@ use crate::http::present;
 use crate::http::problem::{ApiError, of_panic};
 use crate::http::routes::{Route, route_of};
 
-/// Longest path and query: 200 sites of the longest ids, percent-encoded commas and all, fit in.
+/// Longest path and query: 200 sites with the longest ids fit, even with percent-encoded commas.
 const MAX_URI_BYTES: usize = 16 * 1024;
 pub(in crate::http) const URI_TOO_LONG: ApiError = ApiError::UriTooLong(MAX_URI_BYTES);
-/// Largest header fields, names and values together. Hyper reads somewhat more, so that the refusal can be a problem answer.
+/// Largest header fields, names and values together. Hyper reads somewhat more, so that the middleware can refuse with a problem answer.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
-/// Most header fields; hyper refuses more by itself. It is hyper's own default: one that is set costs each request an array to fill.
+/// Maximum number of header fields; hyper refuses more by itself. This is hyper's own default: an explicit one costs each request an array
+/// to fill.
 const MAX_HEADER_FIELDS: usize = 100;
 pub(in crate::http) const HEADERS_TOO_LARGE: ApiError = ApiError::HeadersTooLarge {
     bytes: MAX_HEADER_BYTES,
     fields: MAX_HEADER_FIELDS,
 };
 
-/// A request that has arrived, and what is found out about it on its way in, for its way out.
+/// A received request, with the findings on its way in that its way out needs.
 pub(in crate::http) struct RequestContext {
     observation: Observation,
     id: RequestId,
     pub(super) span: Span,
-    /// The origin whose pages may read the answer.
+    /// Origin whose pages may read the answer.
     origin: Option<HeaderValue>,
-    /// What was configured when it arrived.
+    /// Configuration at the time of its arrival.
     pub(super) snapshot: Arc<Snapshot>,
     admitted: Option<Admitted>,
     pub(super) caller: Option<Arc<Caller>>,
     standing: Option<Standing>,
 }
 
-/// What the middleware needs. Cloning shares it.
+/// Dependencies of the middleware. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Edge {
     pub(super) snapshots: Snapshots,
@@ -89,7 +91,7 @@ impl Edge {
     }
 }
 
-/// Admits a request, lets the router's routes answer it, and accounts for it.
+/// Admits a request, has the router answer it, and accounts for it.
 pub(in crate::http) async fn middleware(
     State(edge): State<Edge>,
     request: Request,
@@ -140,7 +142,7 @@ impl RequestContext {
         }
     }
 
-    /// Everything that can refuse a request before its route sees it.
+    /// Runs every check that can refuse a request before its route sees it.
     pub(super) fn admit(&mut self, head: &Parts) -> Result<(), ApiError> {
         let route = self.observation.route();
         if self.admitted.is_none() && !route.is_always_admitted {
@@ -168,7 +170,7 @@ impl RequestContext {
         Ok(())
     }
 
-    /// The caller of a request that nothing refuses.
+    /// The caller of a request that passes every check.
     #[cfg(test)]
     pub(super) fn admitted(edge: &Edge, head: &Parts) -> Arc<Caller> {
         let mut context = Self::new(edge, head, &crate::http::routes::TRAFFIC);
@@ -176,7 +178,7 @@ impl RequestContext {
         context.caller.take().unwrap()
     }
 
-    /// What there is to tell the handler, which is made once: a request that has it is being answered.
+    /// Context for the handler, built once: a request with a context is being answered.
     pub(super) fn handler_context(&mut self, edge: &Edge) -> Option<HandlerContext> {
         self.caller.as_ref().map(|caller| HandlerContext {
             caller: Arc::clone(caller),
@@ -187,7 +189,7 @@ impl RequestContext {
         })
     }
 
-    /// A panic must not take the connection, and the other requests on it, with it.
+    /// Catches a panic, which must not end the connection and the other requests on it.
     pub(super) async fn unless_it_panics<T>(
         &self,
         answer: impl Future<Output = T>,
@@ -197,7 +199,7 @@ impl RequestContext {
         answer.map_err(|panic| of_panic(&*panic))
     }
 
-    /// The answer as it leaves, accounted for.
+    /// Completes the answer, and logs and counts it.
     fn depart(self, edge: &Edge, answered: Result<Response, ApiError>) -> Response {
         let mut response = answered.unwrap_or_else(ApiError::into_response);
         let error = response.extensions_mut().remove::<Arc<ApiError>>();
@@ -224,7 +226,7 @@ impl RequestContext {
         response
     }
 
-    /// The same for a reply to a query, whose fields become a map once all of them are there.
+    /// Completes the reply to a query; its fields become a map once all of them are set.
     pub(super) fn depart_with(self, edge: &Edge, answered: Result<Reply, ApiError>) -> Response {
         let mut reply = match answered {
             Ok(reply) => reply,
@@ -263,14 +265,14 @@ fn name_of(caller: Option<&Arc<Caller>>) -> Option<&str> {
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 
-/// Writes the fields that every answer has.
+/// Writes the fields of every answer.
 pub(in crate::http) fn mark(headers: &mut HeaderMap, id: &RequestId) {
     headers.insert(X_REQUEST_ID, id.value());
     headers.insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     headers.insert(REFERRER_POLICY, NO_REFERRER);
 }
 
-/// A cache between must not show one origin's answer to another's pages.
+/// Prevents a shared cache from showing one origin's answer to another's pages.
 fn vary_by_origin(headers: &mut HeaderMap) {
     let said = headers.get_all(VARY).iter().any(|vary| {
         if *vary == present::VARY {

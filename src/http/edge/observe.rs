@@ -1,4 +1,4 @@
-//! What operators see of each request: one log line, and metrics.
+//! The log line and the metrics of each request.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -23,14 +23,14 @@ use crate::http::params::shown;
 use crate::http::routes::{Route, TRAFFIC, method_label};
 use crate::service::Progress;
 
-/// The histogram of request durations, in seconds; the recorder's installation gives it its buckets.
+/// Histogram of request durations, in seconds; the recorder's installation sets its buckets.
 pub const REQUEST_DURATION: &str = "pitaya_http_request_duration_seconds";
 const REQUESTS: &str = "pitaya_http_requests_total";
 const IN_FLIGHT: &str = "pitaya_http_requests_in_flight";
-/// Where an answer came from (RFC 9211).
+/// Origin of an answer (RFC 9211).
 pub(in crate::http) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// Describes the metrics of the HTTP side; to be called once the recorder is installed.
+/// Describes the metrics of the HTTP side. Call this after installing the recorder.
 pub fn describe_metrics() {
     describe_counter!(REQUESTS, "Requests answered, by method, route and status.");
     describe_histogram!(
@@ -41,8 +41,8 @@ pub fn describe_metrics() {
     describe_gauge!(IN_FLIGHT, "Requests being answered.");
 }
 
-/// What requests are counted and timed with. Finding an instrument in the registry by its labels costs more than using it, so that
-/// each is found once: there are few routes, methods and statuses.
+/// Instruments of requests. Finding one in the registry by its labels costs more than using it, so each is found once: there are few
+/// routes, methods and statuses.
 #[derive(Default)]
 pub(in crate::http) struct Instruments(
     RwLock<HashMap<Labels, Instrument, foldhash::fast::RandomState>>,
@@ -89,22 +89,22 @@ impl fmt::Debug for Instruments {
     }
 }
 
-/// What came of a request.
+/// Outcome of a request.
 pub(in crate::http) struct Outcome<'a> {
     pub(in crate::http) status: StatusCode,
-    /// The length of the body, where it is known.
+    /// Length of the body, if known.
     pub(in crate::http) bytes: Option<u64>,
-    /// Where the answer came from: the value of `Cache-Status`.
+    /// Origin of the answer: the value of `Cache-Status`.
     pub(in crate::http) cache: Option<&'a str>,
-    /// The name of the client that asked.
+    /// Name of the calling client.
     pub(in crate::http) client: Option<&'a str>,
-    /// The slug of the problem that it was answered with.
+    /// Slug of the problem in the answer.
     pub(in crate::http) problem: Option<&'static str>,
     pub(in crate::http) request_id: &'a str,
 }
 
 impl<'a> Outcome<'a> {
-    /// That of a whole response.
+    /// Outcome of a complete response.
     pub(in crate::http) fn of(
         response: &'a Response,
         client: Option<&'a str>,
@@ -124,17 +124,17 @@ impl<'a> Outcome<'a> {
     }
 }
 
-/// What is told of a request, taken down before it is answered.
+/// Facts about a request, recorded before it is answered.
 pub(in crate::http) struct Observation {
     began: Instant,
     method: Method,
     uri: Uri,
     route: &'static Route,
-    /// `None` as long as there is nothing to wait for.
+    /// `None` while there is nothing to wait for.
     wait: Option<Wait>,
 }
 
-/// What is told of a request whose caller leaves before it is answered.
+/// Facts about a request whose caller leaves before the answer.
 struct Wait {
     progress: Arc<Progress>,
     caller: Arc<Caller>,
@@ -142,7 +142,7 @@ struct Wait {
     instruments: Arc<Instruments>,
 }
 
-/// The caller left before its answer was there: nginx's number for it, which no answer has.
+/// The caller left before its answer: nginx's code for it, which no answer carries.
 const LEFT: u16 = 499;
 
 impl Observation {
@@ -156,12 +156,12 @@ impl Observation {
         }
     }
 
-    /// The request's route.
+    /// Route of the request.
     pub(in crate::http) const fn route(&self) -> &'static Route {
         self.route
     }
 
-    /// Where the request's handler tells of the vendor's reports that it waits for. From now on its caller may leave.
+    /// Counter of the vendor reports that the request's handler waits for. From now on the caller may leave.
     pub(in crate::http) fn wait(
         &mut self,
         caller: &Arc<Caller>,
@@ -178,8 +178,8 @@ impl Observation {
         progress
     }
 
-    /// Logs and counts the answer. Keys travel in header fields, of which none but the listed are logged, unless a caller puts one into
-    /// its URL: an answer to such a query is an error, or a page that reads none.
+    /// Logs and counts the answer. Only the listed header fields are logged, so no key is, unless a caller puts one into its URL: the
+    /// answer to such a query is an error, or a page that reads none.
     pub(in crate::http) fn end(
         mut self,
         outcome: &Outcome<'_>,
@@ -256,7 +256,7 @@ impl Drop for Observation {
     }
 }
 
-/// Shows how many requests are being answered.
+/// Shows the number of requests in flight.
 pub(in crate::http) fn show_in_flight(requests: usize) {
     gauge!(IN_FLIGHT).set(f64::from(u32::try_from(requests).unwrap_or(u32::MAX)));
 }

@@ -1,4 +1,4 @@
-//! Each client's own limit, and the header fields that tell it (draft-ietf-httpapi-ratelimit-headers).
+//! The rate limit of each client, and its header fields (draft-ietf-httpapi-ratelimit-headers).
 
 use std::fmt;
 use std::time::Duration;
@@ -11,28 +11,28 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::http::settings::RateLimit;
 
-/// What is left of the limit, and when it is whole again.
+/// Field with the rest of the limit, and the time until it is full again.
 pub(in crate::http) const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
-/// What the limit is.
+/// Field with the limit itself.
 pub(in crate::http) const RATELIMIT_POLICY: HeaderName =
     HeaderName::from_static("ratelimit-policy");
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
 
-/// The limit of one client, and what it has used of it.
+/// Limit of one client, and its current use.
 pub(super) struct ClientLimit {
     limiter: Limiter,
     limit: RateLimit,
     policy: HeaderValue,
 }
 
-/// How a client stands after one of its requests was counted.
+/// State of a client's limit after one of its requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::http) struct Standing {
     policy: HeaderValue,
     remaining: u32,
     reset: u64,
-    /// How long to wait, where the request is over the limit.
+    /// Time to wait if the request exceeds the limit.
     pub(in crate::http) wait: Option<Duration>,
 }
 
@@ -54,7 +54,7 @@ impl ClientLimit {
         }
     }
 
-    /// Whether it is a limit of that many requests in that period.
+    /// Whether this is a limit of that many requests in that period.
     pub(super) fn is_of(&self, limit: RateLimit) -> bool {
         self.limit == limit
     }
@@ -80,18 +80,18 @@ impl ClientLimit {
 }
 
 impl Standing {
-    /// Writes the fields that tell it.
+    /// Writes its header fields.
     pub(in crate::http) fn write(self, headers: &mut HeaderMap) {
         headers.insert(RATELIMIT, self.value());
         headers.insert(RATELIMIT_POLICY, self.policy);
     }
 
-    /// The limit, as the value of its field.
+    /// Field value of the limit.
     pub(in crate::http) fn policy(&self) -> HeaderValue {
         self.policy.clone()
     }
 
-    /// What is left of it, as the value of its field.
+    /// Field value of the rest.
     pub(in crate::http) fn value(&self) -> HeaderValue {
         let (mut remaining, mut reset) = (itoa::Buffer::new(), itoa::Buffer::new());
         let (remaining, reset) = (remaining.format(self.remaining), reset.format(self.reset));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fields_tell_limit_window_and_rest() {
+    fn the_fields_show_limit_window_and_rest() {
         let mut headers = HeaderMap::new();
 
         limit(60, Duration::from_mins(1))

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::fields::Fields;
 
-/// A response, before the middleware has added its own fields to it.
+/// A response without the middleware's fields.
 #[derive(Debug)]
 pub(in crate::http) struct Reply {
     pub(in crate::http) status: StatusCode,

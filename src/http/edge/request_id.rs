@@ -1,17 +1,17 @@
-//! One id for each request, so that an answer, its log line and the caller's own log can be found from one another.
+//! One id for each request, which connects an answer, its log line and the caller's own log.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The header field of request ids.
+/// Header field of request ids.
 pub(in crate::http) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_LENGTH: usize = 128;
 
-/// The id of one request: 1 to 128 of `[A-Za-z0-9._-]`.
+/// Id of one request: 1 to 128 of `[A-Za-z0-9._-]`.
 #[derive(Clone, Debug)]
 pub(in crate::http) struct RequestId(HeaderValue);
 
 impl RequestId {
-    /// The caller's id where it is sane, else a new one.
+    /// The caller's id if it is valid, otherwise a new one.
     pub(in crate::http) fn of(headers: &HeaderMap) -> Self {
         headers
             .get(X_REQUEST_ID)
@@ -21,7 +21,7 @@ impl RequestId {
 
     fn random() -> Self {
         let mut id = [b'0'; 32];
-        // There is room for two digits a byte, and digits always make a header value.
+        // The buffer holds two digits per byte, and digits are always a valid header value.
         let _ = hex::encode_to_slice(rand::random::<[u8; 16]>(), &mut id);
         Self(HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("none")))
     }
@@ -36,13 +36,13 @@ impl RequestId {
         self.0.clone()
     }
 
-    /// The same, where it is not needed any more.
+    /// The id as the value of a header field, consuming it.
     pub(in crate::http) fn into_value(self) -> HeaderValue {
         self.0
     }
 }
 
-/// Long or odd ids would go into logs and answers as they are.
+/// Rejects long or odd ids, which would appear verbatim in logs and answers.
 fn is_sane(id: &[u8]) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=MAX_LENGTH).contains(&id.len()) && id.iter().all(plain)
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sane_id_is_taken_over() {
+    fn a_sane_id_is_kept() {
         assert_eq!(id_for(b"Trace_1.2-3"), "Trace_1.2-3");
         assert_eq!(id_for(&[b'a'; 128]).len(), 128);
     }
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn made_ids_differ() {
+    fn generated_ids_differ() {
         let headers = HeaderMap::new();
 
         assert_ne!(

@@ -1,12 +1,12 @@
-//! Request fields that are given once, if at all.
+//! Request fields that may appear at most once.
 
 use http::{HeaderMap, HeaderName};
 
-/// A field was given in several lines.
+/// The field appears on several lines.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::http) struct Several;
 
-/// The value of the field `name`, if there is one.
+/// Value of the field `name`, if present.
 pub(in crate::http) fn single<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,

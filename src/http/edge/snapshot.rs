@@ -1,8 +1,8 @@
-//! What may change while the process runs.
+//! Configuration that may change while the process runs.
 //!
-//! Clients, sites, limits and origins are one value behind an `ArcSwap`. A request reads one snapshot from its beginning to its
-//! end; what is remembered of queries and answers names the snapshot's generation, so nothing outlives it. A client is known by its
-//! name, and keeps what it has used of an unchanged rate limit.
+//! Clients, sites, limits and origins are one value behind an `ArcSwap`. A request reads one snapshot from its beginning to its end.
+//! Remembered queries and answers carry the snapshot's generation, so none outlives it. A client is identified by its name, and keeps its
+//! use of an unchanged rate limit.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use crate::domain::directory::SiteDirectory;
 use crate::http::present::LongestAge;
 use crate::http::settings::Settings;
 
-/// Clients, sites, limits and origins, all as of one time: a request reads one snapshot from its beginning to its end.
+/// Clients, sites, limits and origins at one moment: a request reads one snapshot from its beginning to its end.
 #[derive(Debug)]
 pub(in crate::http) struct Snapshot {
-    /// How many snapshots there were before: what was made of another one is not used with this one.
+    /// Number of earlier snapshots. Results derived from one snapshot are not used with another.
     pub(in crate::http) generation: u64,
     pub(in crate::http) settings: Settings,
     pub(in crate::http) directory: Arc<SiteDirectory>,
@@ -24,7 +24,7 @@ pub(in crate::http) struct Snapshot {
     pub(super) authenticator: Authenticator,
 }
 
-/// The snapshot that new requests read. Cloning shares it.
+/// Current snapshot for new requests. Clones share it.
 #[derive(Clone, Debug)]
 pub(in crate::http) struct Snapshots(Arc<ArcSwap<Snapshot>>);
 
@@ -43,7 +43,7 @@ impl Snapshots {
         self.0.load_full()
     }
 
-    /// Replaces the snapshot for the requests that arrive from now on. A client of the same name and rate limit keeps what it has used.
+    /// Replaces the snapshot for requests that arrive from now on. A client with the same name and rate limit keeps its use of the limit.
     pub(in crate::http) fn replace(&self, settings: &Settings, directory: &Arc<SiteDirectory>) {
         self.0.rcu(|before| Snapshot {
             generation: before.generation + 1,

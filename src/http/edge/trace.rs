@@ -1,4 +1,4 @@
-//! The span of a request, for traces. Without an exporter there is none, and nothing is read for it.
+//! The span of a request, for traces. Without an exporter there is no span, and no header is read for it.
 
 use http::HeaderMap;
 use http::request::Parts;
@@ -12,10 +12,10 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use super::request_id::RequestId;
 use crate::http::routes::method_label;
 
-/// The span of `request`: a child of the caller's own, where its `traceparent` (W3C Trace Context) tells of one.
+/// Creates the span of `request`: a child of the caller's own span if the request has a `traceparent` (W3C Trace Context).
 pub(in crate::http) fn request_span(request: &Parts, route: &'static str, id: &RequestId) -> Span {
     let method = method_label(&request.method);
-    // Named and kept as OpenTelemetry's semantic conventions for HTTP servers say.
+    // Name and kind follow OpenTelemetry's semantic conventions for HTTP servers.
     let span = tracing::info_span!(
         target: "pitaya::span",
         "request",
@@ -31,7 +31,7 @@ pub(in crate::http) fn request_span(request: &Parts, route: &'static str, id: &R
     if !span.is_disabled() {
         let fields = Fields(&request.headers);
         let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &fields);
-        // Only fails where no exporter listens, and then there is no trace to be part of.
+        // Fails only if no exporter listens; then there is no trace to join.
         let _ = span.set_parent(parent);
     }
     span
