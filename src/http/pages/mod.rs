@@ -1,4 +1,4 @@
-//! Pages and what they load, all from the binary: the explorer, the API's document, and its viewer.
+//! Pages and their files, all embedded in the binary: the explorer, the API's document, and its viewer.
 
 pub(super) mod problems;
 
@@ -19,7 +19,7 @@ use crate::http::problem::ApiError;
 
 type Field = (HeaderName, HeaderValue);
 
-/// Nothing but our own origin, and nothing inline.
+/// Allows only our own origin, and nothing inline.
 pub(super) const STRICT: Field = (
     CONTENT_SECURITY_POLICY,
     HeaderValue::from_static(
@@ -43,7 +43,7 @@ pub(in crate::http) async fn explorer(headers: HeaderMap) -> Result<Response, Ap
     explorer_file("index.html", &headers)
 }
 
-/// `GET /explorer/{file}`: what the explorer loads.
+/// `GET /explorer/{file}`: a file of the explorer.
 pub(in crate::http) async fn explorer_asset(
     Path(file): Path<String>,
     headers: HeaderMap,
@@ -57,7 +57,7 @@ fn explorer_file(file: &str, headers: &HeaderMap) -> Result<Response, ApiError> 
     Ok(embedded(asset.data, &content_type, STRICT, headers))
 }
 
-/// `GET /docs`: the viewer's page. It refers to its files by relative paths, so it is told where they are.
+/// `GET /docs`: the viewer's page. It refers to its files by relative paths, so it contains their base.
 pub(in crate::http) async fn docs(headers: HeaderMap) -> Result<Response, ApiError> {
     let page = viewer_file("index.html")?;
     let text = String::from_utf8_lossy(&page.bytes);
@@ -66,7 +66,7 @@ pub(in crate::http) async fn docs(headers: HeaderMap) -> Result<Response, ApiErr
     Ok(embedded(bytes, &page.content_type, VIEWER, &headers))
 }
 
-/// `GET /docs/{file}`: what the viewer loads.
+/// `GET /docs/{file}`: a file of the viewer.
 pub(in crate::http) async fn docs_asset(
     Path(file): Path<String>,
     headers: HeaderMap,
@@ -76,10 +76,10 @@ pub(in crate::http) async fn docs_asset(
 }
 
 fn viewer_file(file: &str) -> Result<SwaggerFile<'static>, ApiError> {
-    /// Without a validator: the public one would be sent our document.
+    /// Without a validator, since the public one would receive our document.
     static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
         let config = Config::new(["/openapi.json"]).validator_url("none");
-        // Without the bar in which another document could be named.
+        // Without the bar for entering the URL of another document.
         Arc::new(
             config
                 .try_it_out_enabled(true)
@@ -92,7 +92,7 @@ fn viewer_file(file: &str) -> Result<SwaggerFile<'static>, ApiError> {
     served.ok_or(ApiError::NotFound)
 }
 
-/// `GET /openapi.json`: the document, as it is committed.
+/// `GET /openapi.json`: the committed document.
 pub(in crate::http) async fn openapi_json(headers: HeaderMap) -> Response {
     let document = include_bytes!("../../../openapi/openapi.json");
     embedded(
@@ -103,7 +103,7 @@ pub(in crate::http) async fn openapi_json(headers: HeaderMap) -> Response {
     )
 }
 
-/// `GET /openapi.yaml`: the same as YAML (RFC 9512).
+/// `GET /openapi.yaml`: the committed document as YAML (RFC 9512).
 pub(in crate::http) async fn openapi_yaml(headers: HeaderMap) -> Response {
     let document = include_bytes!("../../../openapi/openapi.yaml");
     embedded(
@@ -114,7 +114,7 @@ pub(in crate::http) async fn openapi_yaml(headers: HeaderMap) -> Response {
     )
 }
 
-/// Something that stays the same until Pitaya is updated; caches ask each time whether that has happened.
+/// Content that changes only with an update of Pitaya; caches revalidate it each time.
 fn embedded(
     bytes: Cow<'static, [u8]>,
     content_type: &str,
@@ -123,13 +123,13 @@ fn embedded(
 ) -> Response {
     let digest = hex::encode(&blake3::hash(&bytes).as_bytes()[..16]);
     let no_cache = (CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // Weak, since the same bytes may be sent in several content codings.
+    // Weak, since Pitaya may send the same bytes in several content codings.
     let etag = format!("W/\"{digest}\"").parse::<ETag>().ok();
     let mut response = if etag
         .as_ref()
         .is_some_and(|etag| not_modified(headers, etag))
     {
-        // What the compression says of the whole answer, it does not say of one without a body.
+        // The compression layer adds this only to answers with a body.
         let vary = (VARY, HeaderValue::from_static("accept-encoding"));
         (StatusCode::NOT_MODIFIED, [no_cache, policy, vary]).into_response()
     } else {
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_caller_has_is_not_sent_again() {
+    async fn a_current_copy_is_not_sent_again() {
         let first = explorer(HeaderMap::new()).await.unwrap();
         let mut headers = HeaderMap::new();
         headers.insert(IF_NONE_MATCH, first.headers()[ETAG].clone());
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_outside_of_what_is_embedded_is_served() {
+    fn only_embedded_files_are_served() {
         for file in ["../../Cargo.toml", "nothing.js", ""] {
             assert!(explorer_file(file, &HeaderMap::new()).is_err(), "{file}");
         }

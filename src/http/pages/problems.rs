@@ -1,4 +1,4 @@
-//! `GET /problems/{slug}`: what a kind of problem means, for people and for programs.
+//! `GET /problems/{slug}`: explains a kind of problem, for people and for programs.
 
 use axum::Json;
 use axum::extract::Path;
@@ -11,7 +11,7 @@ use super::STRICT;
 use crate::http::present::members;
 use crate::http::problem::{ApiError, ProblemKind};
 
-/// The page of a kind, for programs.
+/// Explanation of a kind, for programs.
 #[derive(Serialize)]
 struct ExplainedKind {
     r#type: &'static str,
@@ -20,7 +20,7 @@ struct ExplainedKind {
     explanation: &'static str,
 }
 
-/// Explains the kind of problem of that slug, as HTML or JSON by `Accept`.
+/// Explains the kind of problem with that slug, as HTML or JSON by `Accept`.
 pub(in crate::http) async fn explain(
     Path(slug): Path<String>,
     headers: HeaderMap,
@@ -40,7 +40,7 @@ pub(in crate::http) async fn explain(
     Ok(([(VARY, HeaderValue::from_static("accept"))], explained).into_response())
 }
 
-/// JSON where the caller has no preference; never a refusal, as this is where callers come for help.
+/// JSON if the caller has no preference. Never refuses, because callers come here for help.
 fn prefers_html(headers: &HeaderMap) -> bool {
     let weight = |wanted: &str| {
         let mut named = members(headers, ACCEPT).filter(|(range, _)| *range == wanted);
@@ -49,7 +49,7 @@ fn prefers_html(headers: &HeaderMap) -> bool {
     weight("text/html") > weight("application/json")
 }
 
-/// The words are our own constants, so they need no escaping beyond what they are written with.
+/// The texts are our own constants, so they need no escaping beyond this.
 fn page(kind: ProblemKind) -> String {
     let (slug, title, status, explanation) = (
         kind.slug(),
