@@ -14,32 +14,32 @@ use crate::domain::directory::SiteDirectory;
 use crate::domain::query::DateExpression;
 use crate::domain::site::{CustomerId, SiteId};
 
-/// The parameters of a purge, each well-formed.
+/// Parameters of a purge, each well-formed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheParams {
-    /// Which sites; `None`: all.
+    /// Sites; `None`: all.
     pub sites: Option<Vec<SiteId>>,
-    /// Which dates; `None`: all.
+    /// Dates; `None`: all.
     pub dates: Option<DateExpression>,
 }
 
-/// What to forget: never more than the caller may see.
+/// Cells to purge, always within the caller's scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PurgeTarget {
-    /// Whose figures.
+    /// Owners of the figures.
     pub customers: Vec<CustomerId>,
-    /// Of which sites; `None`: all.
+    /// Sites; `None`: all.
     pub sites: Option<BTreeSet<SiteId>>,
-    /// Of which dates; `None`: all.
+    /// Dates; `None`: all.
     pub dates: Option<DateRange>,
 }
 
 impl CacheParams {
-    /// Reads a raw query string.
+    /// Parses a raw query string.
     ///
     /// # Errors
     ///
-    /// Every fault that there is (up to a hundred).
+    /// All faults (up to a hundred).
     pub fn parse(query: Option<&str>) -> Result<Self, Vec<ParameterFault>> {
         let mut faults = Faults::default();
         let [sites, dates] = split(query, &[SITES, DATES], &mut faults);
@@ -48,11 +48,11 @@ impl CacheParams {
         faults.or_ok(Self { sites, dates })
     }
 
-    /// What to forget, as seen by a caller of that `scope` at `now`.
+    /// Cells to purge for a caller with that `scope` at `now`.
     ///
     /// # Errors
     ///
-    /// `Forbidden` for a site that no customer of the caller's may ask for.
+    /// `Forbidden` for a site that no customer in the caller's scope allows.
     pub fn resolve(
         self,
         scope: &Scope<'_>,
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn without_parameters_all_that_the_caller_sees_is_meant() {
+    fn without_parameters_the_purge_covers_the_callers_whole_scope() {
         let all = target(None, None).unwrap();
         let own = target(None, Some(&[7])).unwrap();
 

@@ -1,4 +1,4 @@
-//! From a raw query string to decoded values, each parameter at most once.
+//! Decodes a raw query string into values, each parameter at most once.
 
 use std::borrow::Cow;
 
@@ -6,11 +6,11 @@ use percent_encoding::percent_decode;
 
 use super::faults::{Faults, nearest, quoted};
 
-/// A parameter that a route knows.
+/// A known parameter of a route.
 pub(in crate::http) struct Parameter {
-    /// Its name in the query string.
+    /// Name in the query string.
     pub(in crate::http) name: &'static str,
-    /// A right value, for messages.
+    /// A valid value, for messages.
     pub(in crate::http) example: &'static str,
 }
 
@@ -21,18 +21,19 @@ impl Parameter {
     }
 }
 
-/// What was found of one known parameter.
+/// Finding for one known parameter.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Given<'a> {
-    /// Nothing.
+    /// The parameter is absent.
     Absent,
-    /// Something that is no text at all; its fault is noted.
+    /// The value is not text; the fault is recorded.
     Broken,
-    /// Its decoded text, never empty.
+    /// Decoded text, never empty.
     Text(Cow<'a, str>),
 }
 
-/// The values of the `known` parameters in a raw query string; what is unknown, repeated, empty or not text is noted.
+/// Splits a raw query string into the values of the `known` parameters, and records unknown, repeated, empty and undecodable ones as
+/// faults.
 pub(super) fn split<'a, const N: usize>(
     query: Option<&'a str>,
     known: &[Parameter; N],
@@ -40,7 +41,7 @@ pub(super) fn split<'a, const N: usize>(
 ) -> [Given<'a>; N] {
     let mut given = [const { Given::Absent }; N];
     let mut seen = [0_u8; N];
-    // As in every URL parser, nothing between two ampersands is no parameter.
+    // As in every URL parser, an empty piece between two ampersands is not a parameter.
     let pairs = query.unwrap_or("").split('&').filter(|raw| !raw.is_empty());
     for pair in pairs {
         let (raw_name, raw_value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -107,7 +108,7 @@ fn unknown(name: &str, known: &[Parameter]) -> String {
     }
 }
 
-/// Why a part of a query string is no text.
+/// Reason why a part of a query string is not text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum NotText {
     #[error("has a `%` that two hexadecimal digits do not follow")]
@@ -116,7 +117,7 @@ enum NotText {
     Utf8,
 }
 
-/// Undoes the encoding of forms (WHATWG URL, section 5.1): `%` and two digits, `+` for a space.
+/// Decodes form encoding (WHATWG URL, section 5.1): `%` and two digits, `+` for a space.
 fn decode(raw: &str) -> Result<Cow<'_, str>, NotText> {
     let bytes = raw.as_bytes();
     if !bytes.iter().any(|byte| matches!(byte, b'%' | b'+')) {
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_no_text_is_named() {
+    fn a_part_that_is_not_text_is_named() {
         for (query, parameter, part) in [
             ("sites=%zz", "sites", "hexadecimal"),
             ("sites=1%", "sites", "hexadecimal"),
@@ -214,12 +215,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_query_string_is_too_strange(query in ".{0,80}") {
+        fn any_query_string_is_parsed_without_a_panic(query in ".{0,80}") {
             let _ = faults_of(&query);
         }
 
         #[test]
-        fn what_was_encoded_comes_back(text in "[^\u{0}]{1,20}") {
+        fn encoded_text_decodes_to_itself(text in "[^\u{0}]{1,20}") {
             let encoded = percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC);
             let query = format!("sites={encoded}");
             let mut faults = Faults::default();

@@ -1,27 +1,27 @@
-//! What is wrong with the parameters of one request.
+//! Faults in the parameters of one request.
 
 use std::fmt::Write;
 
-/// One thing that is wrong with one parameter.
+/// One fault in one parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParameterFault {
-    /// The parameter's name, as the caller wrote it.
+    /// Name of the parameter, as the caller wrote it.
     pub parameter: String,
-    /// What is wrong, and an example of what is right.
+    /// Description of the fault, and an example of a valid value.
     pub detail: String,
 }
 
-/// A query string can hold thousands of faults, and the answer must not be many times as long as the request.
+/// Maximum number of reported faults. A query string can hold thousands, and the answer must not be many times as long as the request.
 const MAX_FAULTS: usize = 100;
-/// What is quoted of a caller's text.
+/// Maximum length of a quotation of the caller's text.
 const MAX_QUOTED_CHARS: usize = 60;
 
-/// The faults found so far.
+/// Faults found so far.
 #[derive(Debug, Default)]
 pub(super) struct Faults(Vec<ParameterFault>);
 
 impl Faults {
-    /// Notes one more; beyond a hundred they are left out.
+    /// Records one more fault; beyond a hundred, drops it.
     pub(super) fn push(&mut self, parameter: &str, detail: impl Into<String>) {
         if self.0.len() < MAX_FAULTS {
             self.0.push(ParameterFault {
@@ -31,7 +31,7 @@ impl Faults {
         }
     }
 
-    /// `value`, if nothing was wrong.
+    /// `value` if there are no faults.
     pub(super) fn or_ok<T>(self, value: T) -> Result<T, Vec<ParameterFault>> {
         if self.0.is_empty() {
             Ok(value)
@@ -40,13 +40,13 @@ impl Faults {
         }
     }
 
-    /// All that was noted.
+    /// All recorded faults.
     pub(super) fn into_list(self) -> Vec<ParameterFault> {
         self.0
     }
 }
 
-/// A caller's text as it may stand in a message: short, and with control characters made visible.
+/// Quotes a caller's text for a message: shortened, and with control characters escaped.
 pub(super) fn quoted(text: &str) -> String {
     format!("`{}`", shortened(text))
 }
@@ -67,7 +67,7 @@ fn shortened(text: &str) -> String {
     short
 }
 
-/// The one of `known` that `name` is most like, if it is like any.
+/// The item of `known` most similar to `name`, if any is similar.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const ALIKE: f64 = 0.85;
     let name = shortened(name).to_ascii_lowercase();
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_quoted_is_short_and_visible() {
+    fn a_quotation_is_short_and_visible() {
         assert_eq!(quoted("a\u{0}b\n"), "`a\\u{0}b\\n`");
         assert_eq!(quoted(&"é".repeat(1000)).chars().count(), 63);
     }

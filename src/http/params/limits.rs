@@ -1,4 +1,4 @@
-//! The limits of one query, and the advice for a query that is over one.
+//! Limits of one query, and advice for a query that exceeds one.
 
 use std::fmt::{self, Write};
 
@@ -10,7 +10,7 @@ use crate::domain::timeline::{most_rows, row_count, row_count_of_sites};
 use crate::http::settings::Settings;
 use crate::service::TooManyMissing;
 
-/// A query that is over a limit. `Display` is for callers.
+/// A query that exceeds a limit. `Display` is for callers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "The query asks for {} {unit}, but limits.{limit} is {}; ask for {way_out}.",
@@ -18,22 +18,22 @@ use crate::service::TooManyMissing;
     Grouped(*allowed)
 )]
 pub struct TooLarge {
-    /// The limit's name in its table of the configuration.
+    /// Name of the limit in its configuration table.
     pub limit: &'static str,
-    /// What it counts.
+    /// Unit that the limit counts.
     pub unit: &'static str,
-    /// Its value.
+    /// Value of the limit.
     pub allowed: usize,
-    /// How much the query asks for.
+    /// Requested amount.
     pub asked: usize,
-    /// A smaller query that every limit allows, in words that follow "ask for".
+    /// A smaller query that every limit allows, worded to follow "ask for".
     pub way_out: String,
-    /// The parameters to change.
+    /// Parameters to change.
     pub faults: Vec<ParameterFault>,
 }
 
 impl TooLarge {
-    /// A query that lacks more than the queue for the vendor may hold.
+    /// A query that lacks more cells than the queue for the vendor may hold.
     pub(in crate::http) fn of_missing(missing: TooManyMissing) -> Self {
         let TooManyMissing {
             cells,
@@ -41,7 +41,7 @@ impl TooLarge {
             sites,
             cells_of_a_day,
         } = missing;
-        // As if nothing were cached, so that the advice holds whatever is evicted meanwhile.
+        // As if nothing were cached, so that the advice holds even after evictions.
         let days = allowed / cells_of_a_day / sites;
         let (parameter, way_out) = if allowed < cells_of_a_day {
             (METRIC, "fewer metrics at a time".to_owned())
@@ -76,7 +76,7 @@ impl TooLarge {
 pub(super) fn check(query: &Query, settings: &Settings) -> Result<(), TooLarge> {
     let sites = || query.sites.len();
     let days = || query.dates.len();
-    // Only once there are not too many days, since the buckets of very many take long to count.
+    // Evaluated only after the days pass their limit, because counting the buckets of very many days takes long.
     let rows = || row_count(query);
     let limits: [(_, _, _, &dyn Fn() -> usize); 3] = [
         ("max_sites", "sites", settings.max_sites, &sites),
@@ -106,21 +106,21 @@ pub(super) fn check(query: &Query, settings: &Settings) -> Result<(), TooLarge> 
     Ok(())
 }
 
-/// The part of a query that every limit allows. The rest of the query stays as it is.
+/// The part of a query that every limit allows. The rest of the query stays unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Less {
-    /// At most this many of its sites, whichever they are; `None`: all of them.
+    /// Maximum number of its sites, in any selection; `None`: all of them.
     sites: Option<usize>,
-    /// At most this many days in a row, whichever they are; `None`: the days of the query.
+    /// Maximum number of consecutive days, in any selection; `None`: the days of the query.
     days: Option<usize>,
-    /// Another bucket, where a single day of a single site has too many rows.
+    /// Another bucket, if a single day of a single site has too many rows.
     bucket: Option<Bucket>,
-    /// How many sites the query asks for.
+    /// Number of sites in the query.
     of_sites: usize,
 }
 
 impl Less {
-    /// As much of `query` as possible: the advice reduces days before sites, and either before it changes the bucket.
+    /// Keeps as much of `query` as possible: the advice reduces days before sites, and both before it changes the bucket.
     fn than(query: &Query, settings: &Settings) -> Self {
         let (all_sites, all_days) = (query.sites.len(), query.dates.len());
         let sites = all_sites.min(settings.max_sites);
@@ -131,7 +131,7 @@ impl Less {
             bucket: bucket.unwrap_or(query.bucket),
             ..query.clone()
         };
-        // The buckets of very many days would take long to count.
+        // Counting the buckets of very many days would take long.
         let these_days = |sites: usize| days == all_days && fits(row_count_of_sites(&query, sites));
         let any_days = |sites: usize, days: usize| fits(most_rows(&query, sites, days));
         let fewer_days = |sites: usize| (1..=days).rev().find(|days| any_days(sites, *days));
@@ -154,7 +154,7 @@ impl Less {
         }
     }
 
-    /// The parameters that have to change.
+    /// Parameters that have to change.
     fn parameters(&self) -> impl Iterator<Item = &'static str> {
         let sites = self.sites.map(|_| SITES.name);
         let days = self.days.map(|_| DATES.name);
@@ -187,7 +187,7 @@ impl fmt::Display for Less {
     }
 }
 
-/// A number of things, in words.
+/// A count with its noun.
 fn noun(count: usize, one: &str, many: &str) -> String {
     match count {
         1 => format!("1 {one}"),
@@ -195,7 +195,7 @@ fn noun(count: usize, one: &str, many: &str) -> String {
     }
 }
 
-/// A number as people read it: `438,000`.
+/// A number with grouped digits: `438,000`.
 struct Grouped(usize);
 
 impl fmt::Display for Grouped {
@@ -238,7 +238,7 @@ mod tests {
         }
     }
 
-    /// A number of days, the first of which is as many days as `first` after the new year of 2026.
+    /// `days` consecutive dates, of which the first is `after` days after 2026-01-01.
     fn days_from(after: i32, days: usize) -> DateRange {
         let from = add_days(date(2026, 1, 1), after);
         DateRange::new(from, add_days(from, i32::try_from(days).unwrap() - 1)).unwrap()
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lacks_too_much_is_told_in_the_singular_and_the_plural() {
+    fn advice_on_too_many_missing_cells_uses_singular_and_plural() {
         for (allowed, sites, way_out) in [
             (10, 5, "at most 2 days of these 5 sites at a time"),
             (5, 5, "at most 1 day of these 5 sites at a time"),
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_told_with_a_way_out() {
+    fn a_query_that_is_too_large_gets_a_way_out() {
         let told = |query: &Query, settings: &Settings| check(query, settings).unwrap_err();
         let parameters = |it: &TooLarge| {
             let faults = it.faults.iter();
@@ -391,7 +391,7 @@ mod tests {
 
             query.sites.truncate(less.sites.unwrap_or(query.sites.len()));
             query.bucket = less.bucket.unwrap_or(query.bucket);
-            // A number of days means any days; without one, the days of the query pass.
+            // A number of days means any such days; without one, the days of the query pass.
             if let Some(days) = less.days {
                 query.dates = days_from(shift, days);
             }

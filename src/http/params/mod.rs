@@ -1,4 +1,4 @@
-//! Strict parameters: every form of the documentation and nothing else, every fault of a request in one answer.
+//! Strict parameters: they accept exactly the documented forms, and report every fault of a request in one answer.
 
 mod cache;
 mod decode;
@@ -27,7 +27,7 @@ pub use traffic::TrafficParams;
 ///
 /// # Errors
 ///
-/// A fault for each parameter given.
+/// A fault for each parameter.
 pub fn parse_none(query: Option<&str>) -> Result<(), Vec<ParameterFault>> {
     let mut faults = faults::Faults::default();
     let [] = decode::split(query, &[], &mut faults);

@@ -1,4 +1,4 @@
-//! From well-formed parameters to a query: scope, then the day, then limits.
+//! Resolves well-formed parameters into a query: scope first, then the day, then limits.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -15,26 +15,26 @@ use crate::domain::site::{CustomerId, SiteId};
 use crate::domain::zone::DaySpan;
 use crate::http::settings::Settings;
 
-/// Why well-formed parameters are no query.
+/// Reason why well-formed parameters are not a query.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// They mean nothing today.
+    /// The parameters mean nothing today.
     #[error("a parameter is malformed")]
     Faults(Vec<ParameterFault>),
-    /// They ask for what the caller may not see.
+    /// The caller may not see the requested data.
     #[error("out of the caller's scope")]
     Forbidden,
-    /// They ask for more than a limit allows.
+    /// The query exceeds a limit.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
 }
 
 impl TrafficParams {
-    /// The query that the parameters mean to a caller of that `scope` at `now`.
+    /// The query that the parameters mean for a caller with that `scope` at `now`.
     ///
     /// # Errors
     ///
-    /// `Forbidden` before anything that would tell what exists, then `TooLarge`.
+    /// `Forbidden` before any error that would reveal what exists, then `TooLarge`.
     pub fn resolve(
         self,
         scope: &Scope<'_>,
@@ -63,11 +63,11 @@ impl TrafficParams {
         Ok(query)
     }
 
-    /// Until when [`resolve`](Self::resolve) gives what it gives at `now`: to the end of the day where words for dates are read.
+    /// Time until which [`resolve`](Self::resolve) returns the same as at `now`: the end of the day if the dates are words.
     ///
     /// # Panics
     ///
-    /// Never: there is a zone in which it is the earliest date.
+    /// Never: at least one zone has the earliest date.
     #[must_use]
     pub fn means_until(&self, directory: &SiteDirectory, now: Timestamp) -> Timestamp {
         let Some(customer) = self.customer.filter(|_| self.dates.is_relative()) else {
@@ -75,7 +75,7 @@ impl TrafficParams {
         };
         let zones = zones(self.sites.iter().map(|site| (customer, *site)), directory);
         let today = earliest_date(&zones, now);
-        // The last of the places where it is the earliest date decides when another one is.
+        // The earliest date changes when the last zone leaves it.
         zones
             .into_iter()
             .filter(|zone| zone.to_datetime(now).date() == today)
@@ -85,15 +85,15 @@ impl TrafficParams {
     }
 }
 
-/// The dates that an expression means, on the earliest of the days that it is at `places`: so that `yesterday` is over at each. Where
-/// a zone is unknown, it is the day that it is in UTC.
+/// Dates that an expression means, relative to the earliest current day at `places`, so that `yesterday` is over at each of them. An
+/// unknown zone uses the current day in UTC.
 pub(super) fn resolve_dates(
     dates: DateExpression,
     places: impl Iterator<Item = (CustomerId, SiteId)>,
     directory: &SiteDirectory,
     now: Timestamp,
 ) -> Result<DateRange, Rejection> {
-    // Most queries name their dates, and then nobody need know what day it is.
+    // Most queries give explicit dates, which do not depend on the current day.
     if let DateExpression::Range(range) = dates {
         return Ok(range);
     }
@@ -108,7 +108,7 @@ pub(super) fn resolve_dates(
     })
 }
 
-/// The zones of `places`, each once, UTC for an unknown one; those of sites without their own, where there are no places.
+/// Zones of `places`, unique, with UTC for an unknown one; without places, the zone of sites without their own.
 fn zones(
     places: impl Iterator<Item = (CustomerId, SiteId)>,
     directory: &SiteDirectory,
@@ -195,7 +195,7 @@ mod tests {
             customers: &[customer(1)],
             sites: sites.as_ref(),
         };
-        // In Auckland it is the 19th already, and in Honolulu still the 18th.
+        // It is already the 19th in Auckland, and still the 18th in Honolulu.
         let now = "2026-02-18T23:30:00Z".parse().unwrap();
         let params = TrafficParams::parse(Some(query), &scope).unwrap();
         params.resolve(&scope, directory, &settings(), now)
@@ -243,7 +243,7 @@ mod tests {
             until("sites=3&dates=2026-02-18", None),
             Timestamp::MAX.to_string()
         );
-        // It is the 18th in Honolulu until then, and in UTC until before.
+        // In Honolulu the 18th ends then; in UTC it ends earlier.
         for sites in ["2", "1,2", "2,3"] {
             assert_eq!(
                 until(&format!("sites={sites}&dates=today"), None),
@@ -256,7 +256,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_texts_meaning_lasts_exactly_as_long_as_it_says(
+        fn a_texts_meaning_lasts_exactly_until_its_end(
             sites in prop::collection::btree_set(1_u64..4, 1..=2),
             default in prop::sample::select(vec![None, Some("Asia/Kolkata"), Some("America/Chicago")]),
             hour in 0_i64..5000,
@@ -280,7 +280,7 @@ mod tests {
             let before = until - jiff::SignedDuration::from_secs(1);
             prop_assert_eq!(today(before), today(now));
             prop_assert_ne!(today(until), today(now));
-            // A day that is past by then is past at every site.
+            // A day that is over by then is over at every site.
             for id in &sites {
                 let zone = directory.zone(customer(1), site(*id)).cloned();
                 let there = zone.unwrap_or(TimeZone::UTC).to_datetime(now).date();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_scope_is_refused_alike_and_before_any_limit() {
+    fn queries_out_of_scope_are_refused_alike_and_before_any_limit() {
         let directory = directory(None);
         let query = |sites| format!("sites={sites}&dates=2020-01-01..2029-12-31&metric=entrances");
 
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_name_themselves_their_value_and_what_was_asked() {
+    fn a_limit_error_names_the_limit_its_value_and_the_requested_amount() {
         let directory = directory(None);
         let too_large = |query: &str| match resolve(query, None, &directory) {
             Err(Rejection::TooLarge(it)) => (it.limit, it.allowed, it.asked),

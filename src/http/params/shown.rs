@@ -1,13 +1,13 @@
-//! Query strings as logs may show them.
+//! Redacts query strings for logs.
 
 use std::borrow::Cow;
 
 use super::traffic::KNOWN;
 
-/// What stands for a value that is not shown.
+/// Replacement for a hidden value.
 const HIDDEN: &str = "***";
 
-/// `query` without the values of parameters that there are not: callers have been seen to put a key there.
+/// Redacts the values of unknown parameters in `query`: some callers have put a key there.
 pub(in crate::http) fn shown(query: &str) -> Cow<'_, str> {
     let is_known = |pair: &str| {
         let name = pair.split_once('=').map_or("", |(name, _)| name);

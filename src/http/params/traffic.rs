@@ -1,4 +1,4 @@
-//! The parameters of a traffic query, checked as far as one can without knowing limits, scopes or the day.
+//! Parses the parameters of a traffic query, as far as possible without knowing limits, scopes or the day.
 
 use super::decode::{Parameter, split};
 use super::faults::{Faults, ParameterFault};
@@ -13,28 +13,28 @@ use crate::domain::query::{DateExpression, Fill, GroupBy, Partial};
 use crate::domain::site::{CustomerId, SiteId};
 use crate::http::present::Format;
 
-/// The parameters of a traffic query, each well-formed.
+/// Parameters of a traffic query, each well-formed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrafficParams {
-    /// Which sites: ascending, each once, never empty.
+    /// Sites: ascending, unique, never empty.
     pub sites: Vec<SiteId>,
-    /// Which dates, or the words for them.
+    /// Dates, or the words for them.
     pub dates: DateExpression,
-    /// Which metrics: in the order asked for, each once, never empty.
+    /// Metrics: in the requested order, unique, never empty.
     pub metrics: Vec<Metric>,
-    /// How long a row's bucket is.
+    /// Length of a row's bucket.
     pub bucket: Bucket,
-    /// Which part of the day counts.
+    /// Part of the day that counts.
     pub hours: Hours,
-    /// What a series is.
+    /// Grouping of the rows into series.
     pub group_by: GroupBy,
-    /// What stands where there is no figure.
+    /// Value of a row or bucket without a figure.
     pub fill: Fill,
-    /// Whether the answer may lack what could not be had.
+    /// Whether the answer may omit data that is unavailable.
     pub partial: Partial,
-    /// The form of the answer, where it was asked for by name.
+    /// Format of the answer, if requested by name.
     pub format: Option<Format>,
-    /// Whose sites: as given, else the only customer that the caller sees; `None` where it sees none at all.
+    /// Owner of the sites: the given customer, or else the only one in the caller's scope; `None` if its scope has none.
     pub customer: Option<CustomerId>,
 }
 
@@ -44,11 +44,11 @@ pub(super) const KNOWN: [Parameter; 10] = [
 ];
 
 impl TrafficParams {
-    /// Reads a raw query string; `scope` tells whether the customer must be said.
+    /// Parses a raw query string; `scope` decides whether the customer is required.
     ///
     /// # Errors
     ///
-    /// Every fault that there is (up to a hundred).
+    /// All faults (up to a hundred).
     pub fn parse(query: Option<&str>, scope: &Scope<'_>) -> Result<Self, Vec<ParameterFault>> {
         let mut faults = Faults::default();
         let [
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_has_its_default() {
+    fn omitted_parameters_have_their_defaults() {
         let params = parse(GOOD).unwrap();
 
         assert_eq!(
@@ -255,12 +255,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_required_and_missing_is_a_fault() {
+    fn a_missing_required_parameter_is_a_fault() {
         assert_eq!(faulty(""), ["sites", "dates", "metric"]);
     }
 
     #[test]
-    fn each_fault_shows_what_is_right() {
+    fn each_fault_shows_a_valid_example() {
         for fault in parse("sites=x&dates=x&metric=x&bucket=x&hours=x&fill=x").unwrap_err() {
             let example = format!("as in {}=", fault.parameter);
 
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_customer_must_be_said_only_where_there_are_several() {
+    fn the_customer_is_required_only_among_several() {
         let several = customers(&[1, 2]);
         let parse = |query, customers| {
             let scope = Scope {
@@ -289,7 +289,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_query_string_is_too_strange(query in "((sites|dates|metric|bucket|hours|fill|x)=?[0-9a-z:.,%+-]{0,12}&?){0,8}") {
+        fn any_query_string_is_parsed_without_a_panic(query in "((sites|dates|metric|bucket|hours|fill|x)=?[0-9a-z:.,%+-]{0,12}&?){0,8}") {
             if let Err(faults) = parse(&query) {
                 prop_assert!(!faults.is_empty());
             }

@@ -1,4 +1,4 @@
-//! The values of single parameters, from text; whatever is wrong is noted.
+//! Parses the values of single parameters from text, and records every fault.
 
 use std::str::FromStr;
 
@@ -50,14 +50,14 @@ pub(in crate::http) const CUSTOMER: Parameter = Parameter {
     name: "customer",
     example: "123",
 };
-/// Notes a parameter that must be given and is not.
+/// Records a missing required parameter.
 pub(super) fn required(given: &Given<'_>, parameter: &Parameter, faults: &mut Faults) {
     if *given == Given::Absent {
         faults.push(parameter.name, format!("is required, {}", parameter.hint()));
     }
 }
 
-/// A value that parses itself.
+/// Parses a value by its `FromStr`.
 pub(super) fn parsed<T>(given: &Given<'_>, parameter: &Parameter, faults: &mut Faults) -> Option<T>
 where
     T: FromStr,
@@ -66,7 +66,7 @@ where
     parsed_or(given, parameter, |_| None, faults)
 }
 
-/// The same; `meant` says which value was meant by one that is wrong.
+/// The same; `meant` suggests the intended value in place of an invalid one.
 fn parsed_or<T>(
     given: &Given<'_>,
     parameter: &Parameter,
@@ -92,14 +92,14 @@ where
         .ok()
 }
 
-/// The end of a message that says which value was meant.
+/// End of a message that suggests the intended value.
 fn did_you_mean(meant: Option<&str>) -> String {
     meant
         .map(|meant| format!("; did you mean {meant}?"))
         .unwrap_or_default()
 }
 
-/// One of a few words.
+/// Parses one of a few words.
 pub(super) fn choice<T: Copy>(
     given: &Given<'_>,
     parameter: &Parameter,
@@ -126,7 +126,7 @@ pub(super) fn choice<T: Copy>(
     chosen.map(|(_, value)| *value)
 }
 
-/// The items between the commas; one fault for all empty ones.
+/// Items between the commas; all empty ones count as one fault.
 fn items<'a>(
     text: &'a str,
     parameter: &Parameter,
@@ -144,7 +144,7 @@ fn items<'a>(
     text.split(',').filter(|item| !item.is_empty())
 }
 
-/// Site ids, sorted, each once.
+/// Site ids, sorted and unique.
 pub(super) fn parse_sites(given: &Given<'_>, faults: &mut Faults) -> Option<Vec<SiteId>> {
     let Given::Text(text) = given else {
         return None;
@@ -164,7 +164,7 @@ pub(super) fn parse_sites(given: &Given<'_>, faults: &mut Faults) -> Option<Vec<
     Some(sites)
 }
 
-/// Dates, or the words for them.
+/// Dates, or words for them.
 pub(super) fn parse_dates(given: &Given<'_>, faults: &mut Faults) -> Option<DateExpression> {
     let meant = |text: &str| nearest(text, DateExpression::WORDS.into_iter());
     parsed_or(given, &DATES, meant, faults)
@@ -175,7 +175,7 @@ pub(super) fn parse_bucket(given: &Given<'_>, faults: &mut Faults) -> Option<Buc
     parsed_or(given, &BUCKET, meant_bucket, faults)
 }
 
-/// The form of the bucket that `text` means, where it has the words or units of other programs.
+/// Our form of the bucket in `text`, if it uses the words or units of other programs.
 fn meant_bucket(text: &str) -> Option<&'static str> {
     let text = text.trim();
     let (number, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
@@ -184,7 +184,7 @@ fn meant_bucket(text: &str) -> Option<&'static str> {
         _ => number.parse().ok()?,
     };
     let unit = match unit.trim_start() {
-        // Elsewhere it is the month, in difference to the minute.
+        // In other programs `M` is the month, as opposed to the minute.
         "M" => "month".to_owned(),
         unit => unit.to_lowercase(),
     };
@@ -216,7 +216,7 @@ fn meant_bucket(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Metrics, in their order, each once.
+/// Metrics, in their order, unique.
 pub(super) fn parse_metrics(given: &Given<'_>, faults: &mut Faults) -> Option<Vec<Metric>> {
     let Given::Text(text) = given else {
         return None;
@@ -254,7 +254,7 @@ pub(super) fn parse_customer(
 ) -> Option<CustomerId> {
     match (given, scope.customers) {
         (Given::Absent, [only]) => Some(*only),
-        // Who sees no customer at all is forbidden everything: that is no fault of a parameter.
+        // A caller whose scope has no customer is forbidden everything, which is no fault of a parameter.
         (Given::Absent, []) => None,
         (Given::Absent, _) => {
             faults.push(
@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buckets_in_the_words_of_other_programs_are_understood_and_others_are_not() {
+    fn buckets_in_the_words_of_other_programs_are_suggested_and_others_are_not() {
         for (text, meant) in [
             ("1d", "day"),
             ("d", "day"),
