@@ -1,4 +1,4 @@
-//! From an error to the answer that shows it.
+//! Renders an error as a problem answer.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::error::{ApiError, KeyFault, public_detail};
 use crate::http::params::ParameterFault;
 use crate::upstream::UpstreamError;
 
-/// The body of a problem answer.
+/// Body of a problem answer.
 #[derive(Serialize)]
 struct Problem<'a> {
     r#type: &'static str,
@@ -32,10 +32,10 @@ struct Fault<'a> {
 }
 
 impl ApiError {
-    /// What the caller is told of this occurrence.
+    /// Public detail of this occurrence.
     fn detail(&self) -> Cow<'static, str> {
         match self {
-            Self::MalformedRequest => "What was sent cannot be read as an HTTP request.".into(),
+            Self::MalformedRequest => "The bytes received are not a valid HTTP request.".into(),
             Self::InvalidHost => "A request must name its host once, in a valid Host field.".into(),
             Self::InvalidParameters(faults) => match faults.as_slice() {
                 [fault] => format!("The parameter {} is not valid: {}", fault.parameter, fault.detail).into(),
@@ -47,20 +47,20 @@ impl ApiError {
                 KeyFault::Malformed => "The API key must be given once, as Authorization: Bearer <key> or X-API-Key: <key>.".into(),
                 KeyFault::Unknown => "The API key is not valid.".into(),
             },
-            Self::Forbidden => "This API key may not do this.".into(),
+            Self::Forbidden => "This API key does not permit this.".into(),
             Self::NotFound => "There is nothing at this path.".into(),
             Self::MethodNotAllowed => "This path does not have this method; see the header field Allow.".into(),
             Self::NotAcceptable => "Accept admits none of application/json, text/csv and application/x-ndjson.".into(),
-            Self::UriTooLong(limit) => format!("The path and query may have {limit} bytes at most.").into(),
-            Self::HeadersTooLarge { bytes, fields } => format!("There may be {fields} header fields of {bytes} bytes together at most.").into(),
-            Self::RateLimited(_) => "This client's limit of requests is used up for now.".into(),
-            Self::Overloaded => "Pitaya is answering as much as it takes at once.".into(),
+            Self::UriTooLong(limit) => format!("The path and query may have at most {limit} bytes.").into(),
+            Self::HeadersTooLarge { bytes, fields } => format!("A request may have at most {fields} header fields, of at most {bytes} bytes in total.").into(),
+            Self::RateLimited(_) => "This client's request limit is exhausted for now.".into(),
+            Self::Overloaded => "Pitaya is at its limit of concurrent work.".into(),
             Self::Upstream(error) => public_detail(error).into(),
-            Self::Internal(_) => "Something went wrong inside Pitaya; the request_id helps its operator to find out what.".into(),
+            Self::Internal(_) => "An internal error occurred in Pitaya; the request_id helps its operator to find the cause.".into(),
         }
     }
 
-    /// The whole answer.
+    /// The complete answer.
     pub(in crate::http) fn render(&self, request_id: &str) -> Response {
         let kind = self.kind();
         let faults: &[ParameterFault] = match self {
@@ -95,7 +95,7 @@ impl ApiError {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
         if let Self::Unauthenticated(fault) = self {
-            // RFC 6750 section 3.1: no error code where the request had no key at all.
+            // RFC 6750 section 3.1: no error code if the request had no key at all.
             let challenge = match fault {
                 KeyFault::Missing => r#"Bearer realm="pitaya""#,
                 KeyFault::Malformed => r#"Bearer realm="pitaya", error="invalid_request""#,
@@ -106,7 +106,7 @@ impl ApiError {
         response
     }
 
-    /// Writes the detail that callers don't get to the log. Called once for each answer, at the outermost place.
+    /// Logs the detail that callers do not receive. Called once for each answer, in the outermost middleware.
     pub(in crate::http) fn log(&self, request_id: &str) {
         match self {
             Self::Upstream(error) if matches!(**error, UpstreamError::Internal(_)) => {
@@ -123,12 +123,12 @@ impl ApiError {
     }
 }
 
-/// Rounded up, and never 0: a caller that waits so long waits long enough.
+/// Rounded up, and never 0: a caller that waits this long waits long enough.
 fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-/// The error travels as an extension to the outermost middleware, which knows the request's id and renders it there.
+/// The error travels as an extension to the outermost middleware, which knows the request's id and renders the error there.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_that_the_vendor_said_reaches_a_caller() {
+    async fn no_text_of_the_vendor_reaches_a_caller() {
         let secret = "vendor text";
         for error in [
             UpstreamError::Connection(secret.into()),

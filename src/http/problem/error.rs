@@ -1,4 +1,4 @@
-//! Every way in which a request fails, with two messages each: one for the caller, one for the log.
+//! Every failure of a request, with two messages each: one for the caller, one for the log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,39 +8,39 @@ use crate::http::params::{ParameterFault, Rejection, TooLarge};
 use crate::service::Unanswered;
 use crate::upstream::UpstreamError;
 
-/// How long callers are asked to leave us alone when we are overloaded: load spikes are short.
+/// Retry delay for callers when Pitaya is overloaded: load spikes are short.
 const OVERLOADED_RETRY: Duration = Duration::from_secs(1);
-/// How long callers are asked to wait for credentials: somebody has to act.
+/// Retry delay for callers when the credentials fail: an operator has to act.
 const CREDENTIALS_RETRY: Duration = Duration::from_mins(1);
 
-/// Why a request is not answered as asked. `Display` is for logs.
+/// Failure of a request. `Display` is for logs.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ApiError {
-    /// What was sent is not HTTP.
+    /// The bytes are not HTTP.
     #[error("malformed request")]
     MalformedRequest,
-    /// The request names no host, several, or none that is one (RFC 9112, section 3.2).
+    /// The request names no host, several, or an invalid one (RFC 9112, section 3.2).
     #[error("no valid host is named, or several are")]
     InvalidHost,
-    /// Parameters are at fault: all of them are listed.
+    /// Invalid parameters, all of them listed.
     #[error("{} parameters at fault", .0.len())]
     InvalidParameters(Vec<ParameterFault>),
-    /// The query is over a limit.
+    /// The query exceeds a limit.
     #[error(transparent)]
     QueryTooLarge(#[from] TooLarge),
     /// No valid key.
     #[error("unauthenticated: {0}")]
     Unauthenticated(KeyFault),
-    /// Not this caller's customer, site or operation. It carries nothing, so that all look alike.
+    /// Outside the caller's customers, sites or operations. It carries no data, so that all cases look alike.
     #[error("forbidden")]
     Forbidden,
-    /// Nothing is at this path.
+    /// No route has this path.
     #[error("not found")]
     NotFound,
     /// The path has no such method.
     #[error("method not allowed")]
     MethodNotAllowed,
-    /// No form of the answer that the caller accepts.
+    /// The caller accepts no format of the answer.
     #[error("not acceptable")]
     NotAcceptable,
     /// The request's target is longer than that many bytes.
@@ -49,18 +49,18 @@ pub enum ApiError {
     /// The request's header fields exceed their bound in bytes or in number.
     #[error("the header fields are larger than {bytes} bytes, or more than {fields}")]
     HeadersTooLarge {
-        /// Their names and values together.
+        /// Total length of names and values.
         bytes: usize,
-        /// Their number.
+        /// Number of fields.
         fields: usize,
     },
     /// The client's own limit.
     #[error("rate limited for {} ms", .0.as_millis())]
     RateLimited(Duration),
-    /// As many requests as may be are being answered, or there is no memory for another large answer.
+    /// The maximum number of requests is in flight, or there is no memory for another large answer.
     #[error("overloaded")]
     Overloaded,
-    /// The vendor could not be had.
+    /// The vendor failed.
     #[error(transparent)]
     Upstream(#[from] Arc<UpstreamError>),
     /// A bug.
@@ -68,22 +68,22 @@ pub enum ApiError {
     Internal(String),
 }
 
-/// What is wrong with the key of a request.
+/// Fault in the key of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFault {
-    /// There is none.
+    /// The request has no key.
     #[error("no API key was given")]
     Missing,
-    /// It is not in the form that a key is given in, or there are several that differ.
+    /// The key is malformed, or the request has several different keys.
     #[error("the API key must be given once, as Authorization: Bearer <key> or X-API-Key: <key>")]
     Malformed,
-    /// No client has it.
+    /// The key is unknown.
     #[error("the API key is not known")]
     Unknown,
 }
 
 impl ApiError {
-    /// The kind of problem that it is shown as.
+    /// Kind of problem shown to the caller.
     #[must_use]
     pub fn kind(&self) -> ProblemKind {
         match self {
@@ -104,7 +104,7 @@ impl ApiError {
         }
     }
 
-    /// When to try again, where that is known.
+    /// Time until a retry makes sense, if known.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited(wait) => Some(*wait),
@@ -140,19 +140,19 @@ impl ApiError {
     }
 }
 
-/// What callers are told of a failure of the vendor's: nothing that the vendor said.
+/// Public detail of a vendor failure: it contains nothing from the vendor.
 #[must_use]
 pub const fn public_detail(error: &UpstreamError) -> &'static str {
     match error {
         UpstreamError::StillFetching => {
-            "The figures did not come in time; the fetch goes on, so try again soon."
+            "The figures did not arrive in time; the fetch continues, so try again soon."
         }
         UpstreamError::ConnectTimeout => "The connection to the vendor was not made in time.",
         UpstreamError::Timeout => "The vendor did not answer in time.",
         UpstreamError::Connection(_) => "The connection to the vendor failed.",
-        UpstreamError::Throttled { .. } => "The vendor asks us to call it less often for now.",
+        UpstreamError::Throttled { .. } => "The vendor asks Pitaya to call it less often for now.",
         UpstreamError::CircuitOpen { .. } => {
-            "The vendor kept failing, and is left alone for a moment."
+            "The vendor kept failing, so Pitaya pauses its calls for a moment."
         }
         UpstreamError::Status(_) => "The vendor answered with an error.",
         UpstreamError::Untrusted(_) => "The vendor's answer could not be trusted.",
@@ -161,7 +161,7 @@ pub const fn public_detail(error: &UpstreamError) -> &'static str {
             "The vendor's answer was incomplete or too large, even for a single site and day."
         }
         UpstreamError::Credentials(_) => "The vendor refuses the credentials of this Pitaya.",
-        UpstreamError::Internal(_) => "Something went wrong inside Pitaya.",
+        UpstreamError::Internal(_) => "An internal error occurred in Pitaya.",
     }
 }
 
@@ -191,7 +191,7 @@ impl From<Vec<ParameterFault>> for ApiError {
     }
 }
 
-/// A panic is a bug like any other; what it says is for the log alone.
+/// Treats a panic as any other bug; its message is for the log alone.
 pub(in crate::http) fn of_panic(panic: &(dyn std::any::Any + Send)) -> ApiError {
     let message = panic
         .downcast_ref::<&str>()

@@ -1,4 +1,4 @@
-//! The kinds of problem that callers can meet: the one place that gives each its slug, status and words.
+//! The kinds of problem that callers can meet. Only this module defines their slugs, statuses and texts.
 
 use http::StatusCode;
 
@@ -7,39 +7,39 @@ use crate::upstream::UpstreamError;
 /// A kind of problem; the last part of its `type` (RFC 9457) is its slug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind {
-    /// What was sent is not HTTP, or does not say which host it is for.
+    /// The bytes are not HTTP, or do not name the host.
     MalformedRequest,
     /// A parameter is malformed, unknown or repeated.
     InvalidParameter,
-    /// Well-formed, but over a limit.
+    /// The query is well-formed but exceeds a limit.
     QueryTooLarge,
     /// No valid key.
     Unauthenticated,
-    /// Not this caller's.
+    /// Outside the caller's scope.
     Forbidden,
-    /// There is nothing at this path.
+    /// No route has this path.
     NotFound,
     /// The path has no such method.
     MethodNotAllowed,
-    /// No form of the answer that the caller accepts.
+    /// The caller accepts no format of the answer.
     NotAcceptable,
-    /// The request's target is longer than Pitaya reads.
+    /// The request's target exceeds Pitaya's limit.
     UriTooLong,
-    /// The request's header fields are larger than Pitaya reads.
+    /// The request's header fields exceed Pitaya's limit.
     HeadersTooLarge,
-    /// The client's own limit.
+    /// The client has reached its own limit.
     RateLimited,
-    /// Pitaya's own limits.
+    /// Pitaya has reached one of its own limits.
     Overloaded,
     /// The vendor throttles, or the circuit is open.
     UpstreamUnavailable,
-    /// The vendor failed, or its answer can't be trusted.
+    /// The vendor failed, or its answer is not trustworthy.
     UpstreamError,
     /// The vendor refuses our tokens.
     UpstreamCredentials,
     /// The vendor did not answer in time.
     UpstreamTimeout,
-    /// A bug of Pitaya's.
+    /// A bug in Pitaya.
     Internal,
 }
 
@@ -65,13 +65,13 @@ impl ProblemKind {
         Self::Internal,
     ];
 
-    /// The kind of that slug.
+    /// The kind with the given slug.
     #[must_use]
     pub fn from_slug(slug: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.slug() == slug)
     }
 
-    /// The kind that a failure of the vendor's is shown as.
+    /// The kind that shows a given vendor failure.
     #[must_use]
     pub const fn of_upstream(error: &UpstreamError) -> Self {
         match error {
@@ -92,7 +92,7 @@ impl ProblemKind {
         }
     }
 
-    /// Its name in URIs.
+    /// Name in URIs.
     #[must_use]
     pub const fn slug(self) -> &'static str {
         self.type_uri().split_at("/problems/".len()).1
@@ -122,7 +122,7 @@ impl ProblemKind {
         }
     }
 
-    /// The status that it is answered with.
+    /// HTTP status of the answer.
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
@@ -145,7 +145,7 @@ impl ProblemKind {
         }
     }
 
-    /// Its name for people; the same each time it occurs.
+    /// Title for people, identical for each occurrence.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
@@ -169,21 +169,21 @@ impl ProblemKind {
         }
     }
 
-    /// What it means and what to do about it, for its page.
+    /// Meaning and remedy, for its page.
     #[must_use]
     pub const fn explanation(self) -> &'static str {
         match self {
             Self::MalformedRequest => {
-                "What was sent cannot be read as an HTTP request, since its first line or a header field is malformed; or it does not name its host once, in a valid `Host` field. Look at what stands between the caller and Pitaya, such as a proxy, or TLS spoken to a port without it."
+                "The bytes received are not a valid HTTP request because the first line or a header field is malformed, or the request does not name its host exactly once, in a valid `Host` field. Check any proxy between the caller and Pitaya, and whether the caller speaks TLS to a port without it."
             }
             Self::InvalidParameter => {
-                "At least one query parameter is malformed, unknown, repeated or missing. The list `errors` names each such parameter, says what was wrong and gives an example of what is right. Mend them and ask again."
+                "At least one query parameter is malformed, unknown, repeated or missing. The list `errors` names each such parameter, describes the fault and gives a valid example. Correct them and try again."
             }
             Self::QueryTooLarge => {
-                "The query is well-formed, but it asks for more sites, days or rows than one query may. `detail` names the limit, its value and what was asked for, and says how much of it would pass; `errors` names the parameters to change. Coarser buckets help as well, where rows are too many."
+                "The query is well-formed, but it asks for more sites, days or rows than one query may. `detail` names the limit, its value, the requested amount, and a smaller query that would pass; `errors` names the parameters to change. If there are too many rows, coarser buckets also help."
             }
             Self::Unauthenticated => {
-                "Every path under /v1 needs an API key, as `Authorization: Bearer <key>` or `X-API-Key: <key>`. None was given, it is not known, or two different ones were given."
+                "Every path under /v1 needs an API key, as `Authorization: Bearer <key>` or `X-API-Key: <key>`. The request had no key, an unknown key, or two different keys."
             }
             Self::Forbidden => {
                 "The key is valid, but not for this customer, this site or this operation. The answer is the same whether the site exists or not."
@@ -195,31 +195,31 @@ impl ProblemKind {
                 "The path exists, but not with this method. The header field `Allow` lists the methods that it has."
             }
             Self::NotAcceptable => {
-                "The header field `Accept` admits none of the forms of the answer. Ask for application/json, text/csv or application/x-ndjson, or use the parameter `format`, which wins over `Accept`."
+                "The header field `Accept` admits none of the available formats. Request application/json, text/csv or application/x-ndjson, or use the parameter `format`, which overrides `Accept`."
             }
             Self::UriTooLong => {
                 "The path and query together are longer than Pitaya reads. Ask for fewer sites at a time."
             }
             Self::HeadersTooLarge => {
-                "The header fields of the request are larger than Pitaya reads. Browsers send large cookies at times: Pitaya needs none."
+                "The header fields of the request are larger than Pitaya reads. Browsers sometimes send large cookies; Pitaya needs none."
             }
             Self::RateLimited => {
-                "The client has used up its own limit of requests. The header fields `RateLimit-Policy` and `RateLimit` tell the limit and what is left of it; `Retry-After` tells in how many seconds to try again."
+                "The client has used up its own limit of requests. The header fields `RateLimit-Policy` and `RateLimit` give the limit and the remaining requests; `Retry-After` gives the seconds until the next try."
             }
             Self::Overloaded => {
-                "Pitaya is at one of its own limits: requests being answered, memory for large answers, or cells that wait for the vendor. Try again after the seconds in `Retry-After`."
+                "Pitaya is at one of its own limits: requests being answered, memory for large answers, or cells waiting for the vendor. Try again after the seconds in `Retry-After`."
             }
             Self::UpstreamUnavailable => {
-                "The vendor throttles Pitaya, or kept failing and is left alone for a moment. Figures that are cached are still answered. Try again after the seconds in `Retry-After`."
+                "The vendor throttles Pitaya, or kept failing, so Pitaya pauses its calls for a moment. Pitaya still answers cached figures. Try again after the seconds in `Retry-After`."
             }
             Self::UpstreamError => {
-                "The vendor failed, or answered something that can't be trusted: truncated, malformed, or not a success. Nothing of it was cached. Trying again may help; `partial=allow` answers with what could be had."
+                "The vendor failed, or its answer can't be trusted because it is truncated, malformed, or not a success. Pitaya cached none of it. Trying again may help; with `partial=allow` Pitaya answers with the available figures."
             }
             Self::UpstreamCredentials => {
-                "The vendor refuses the tokens that Pitaya calls it with. Callers can do nothing about it; the operator of this Pitaya has to renew them. Figures that are cached are still answered."
+                "The vendor refuses Pitaya's tokens. Callers cannot fix this; the operator of this Pitaya must renew the tokens. Pitaya still answers cached figures."
             }
             Self::UpstreamTimeout => {
-                "The vendor did not answer within the time that a request may take. What is being fetched goes on and fills the cache, so trying again soon may well succeed."
+                "The vendor did not answer within the time limit of a request. The fetch continues and fills the cache, so trying again soon may well succeed."
             }
             Self::Internal => {
                 "A bug in Pitaya. Please report it to its operator with the `request_id`."

@@ -1,4 +1,4 @@
-//! Problem answers (RFC 9457): what callers are told when something is wrong, and what only the log is told.
+//! Problem answers (RFC 9457): the public part for callers, and the private part for the log.
 
 mod answer;
 mod error;
