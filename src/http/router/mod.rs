@@ -1,4 +1,4 @@
-//! Every path that Pitaya has.
+//! Every path of Pitaya.
 
 mod refused;
 mod short_way;
@@ -32,10 +32,10 @@ use super::traffic::progress;
 use super::{operations, pages, routes, sites, traffic};
 use crate::server::{Answering, Application};
 
-/// What connections call: a router, and beside it a short way to the one route that is called all day.
+/// The entry points of connections: a router, and beside it a short way to the one route that callers use all day.
 ///
-/// Both ways lead through the same middleware to the same handler. Finding a route among many, and the boxes in which the router
-/// hands requests on, cost about as much as all else that a hit needs.
+/// Both lead through the same middleware to the same handler. Finding a route among many, and the boxes in which the router passes requests
+/// on, cost about as much as the rest of a hit.
 #[derive(Clone, Debug)]
 pub struct Routes {
     router: Router,
@@ -43,7 +43,7 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// All that [`public`] has.
+    /// All routes of [`public`].
     #[must_use]
     pub fn public(state: AppState) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Routes {
         }
     }
 
-    /// What operators and their machines use, for a listener of its own.
+    /// The routes for operators and their machines, for a separate listener.
     #[must_use]
     pub fn admin(state: AppState) -> Self {
         Self {
@@ -68,7 +68,7 @@ impl Application for Routes {
             && request.method() == Method::GET
             && request.uri().path() == routes::TRAFFIC.path
         {
-            // Request bodies are not read.
+            // Pitaya does not read request bodies.
             let (head, _) = request.into_parts();
             return match answer_now(state, &head) {
                 Started::Answered(response) => Answering::Done(response),
@@ -84,7 +84,7 @@ impl Application for Routes {
     }
 }
 
-/// What callers use; health, metrics and cache administration too, unless they have a listener of their own.
+/// The routes for callers; also health, metrics and cache administration, unless they have a separate listener.
 pub fn public(state: AppState) -> Router {
     let mut router = Router::new()
         .route(routes::SITES.path, get(sites::list))
@@ -99,7 +99,7 @@ pub fn public(state: AppState) -> Router {
         .route(routes::PROBLEM.path, get(pages::problems::explain))
         .layer(CompressionLayer::new())
         .layer(map_response(refused_whole))
-        // Rendered answers are kept in the codings asked for, so this route does its own.
+        // Pitaya keeps rendered answers in the requested codings, so this route compresses by itself.
         .route(routes::TRAFFIC.path, get(traffic::traffic));
     if !state.edge.snapshots.now().settings.separate_admin {
         router = router.merge(administration());
@@ -127,7 +127,7 @@ fn finished(router: Router<AppState>, state: AppState) -> Router {
         .with_state(state)
 }
 
-/// The router tells the length of what it sends to a `HEAD`, but a 304 would have to tell that of the answer it stands for (RFC 9110,
+/// Removes the length that the router adds to `HEAD` answers: a 304 would have to give the length of the answer it stands for (RFC 9110,
 /// section 8.6).
 fn without_length(mut response: Response) -> Response {
     if response.status() == StatusCode::NOT_MODIFIED {
@@ -136,7 +136,7 @@ fn without_length(mut response: Response) -> Response {
     response
 }
 
-/// Where a caller takes no coding that there is, the compression changes the status and nothing else.
+/// If a caller accepts none of the available codings, the compression layer changes only the status.
 async fn refused_whole(response: Response) -> Response {
     if response.status() == StatusCode::NOT_ACCEPTABLE {
         return ApiError::NotAcceptable.into_response();
@@ -144,7 +144,7 @@ async fn refused_whole(response: Response) -> Response {
     response
 }
 
-/// The router adds `Allow`, which is all that a plain `OPTIONS` asks for.
+/// The router adds `Allow`, which fully answers a plain `OPTIONS`.
 async fn other_method(method: Method) -> Response {
     if method == Method::OPTIONS {
         StatusCode::NO_CONTENT.into_response()

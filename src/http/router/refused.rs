@@ -1,4 +1,4 @@
-//! The answers to what the server refuses to read.
+//! The answers to requests that the server refuses to read.
 
 use axum::response::Response;
 use http::HeaderMap;
@@ -8,7 +8,7 @@ use crate::http::edge::request_id::RequestId;
 use crate::http::problem::ApiError;
 use crate::server::Refusal;
 
-/// The problem answer to a refused request, which is logged here, since no middleware sees it.
+/// The problem answer to a refused request. It is logged here, since no middleware sees it.
 #[must_use]
 pub fn refused(refusal: Refusal) -> Response {
     let error = match refusal {

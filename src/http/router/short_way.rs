@@ -1,8 +1,9 @@
-//! The short way of `GET /v1/traffic`, which every dashboard calls all day: past the router, to the same middleware and handler.
+//! The short way of `GET /v1/traffic`, which every dashboard calls all day: it bypasses the router and leads to the same middleware and
+//! handler.
 //!
-//! `http::Routes` hands `GET /v1/traffic` to the middleware and its handler without the router: finding the route, and the boxes in
-//! which the router hands requests on, are a large part of what is left of a hit. `HEAD` and every other request go through the
-//! router, to the same middleware and the same handler.
+//! `http::Routes` passes `GET /v1/traffic` to the middleware and its handler without the router: finding the route, and the boxes in which
+//! the router passes requests on, are a large part of the remaining cost of a hit. `HEAD` and every other request go through the router, to
+//! the same middleware and the same handler.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -16,15 +17,15 @@ use crate::http::problem::{ApiError, of_panic};
 use crate::http::routes::TRAFFIC;
 use crate::http::traffic::{self, Begun, Pending};
 
-/// How far a request came without waiting for anything.
+/// State of a request after everything that does not wait.
 pub(super) enum Started {
-    /// It is answered.
+    /// The request is answered.
     Answered(Response),
-    /// Not yet. Boxed, since this is large, and a hit would have to move it about.
+    /// The request must wait. Boxed, since this is large, and a hit would have to move it.
     Waiting(Box<Waiting>),
 }
 
-/// A request whose answer has to be made.
+/// A request whose answer must first be produced.
 pub(super) struct Waiting {
     state: AppState,
     context: RequestContext,
@@ -32,13 +33,13 @@ pub(super) struct Waiting {
     pending: Pending,
 }
 
-/// Does what the middleware does for a `GET` of traffic, and answers it now if its answer is there.
+/// Runs the middleware for a `GET` of traffic, and answers at once if the answer is available.
 pub(super) fn answer_now(state: &AppState, head: &Parts) -> Started {
     let mut context = RequestContext::new(&state.edge, head, &TRAFFIC);
     let try_it = || {
         host::check(head)?;
         context.admit(head)?;
-        // Only a route that asks for no key has no caller.
+        // Only a route without a key has no caller.
         let caller = context.caller.as_ref().ok_or(ApiError::NotFound)?;
         let _span = context.span.enter();
         traffic::begin(&state.traffic, &context.snapshot, caller, head)
@@ -63,7 +64,7 @@ pub(super) fn answer_now(state: &AppState, head: &Parts) -> Started {
 }
 
 impl Waiting {
-    /// Makes the answer that [`answer_now`] did not have.
+    /// Produces the answer that [`answer_now`] did not have.
     pub(super) async fn answer(self, head: Parts) -> Response {
         let Self {
             state,

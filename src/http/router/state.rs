@@ -1,4 +1,4 @@
-//! The sum of what the handlers own.
+//! The combined state of the handlers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::http::traffic::Traffic;
 use crate::http::traffic::progress::Queries;
 use crate::service::TrafficService;
 
-/// What each part of the HTTP side owns. Cloning shares it.
+/// State of each part of the HTTP side. Clones share it.
 #[derive(Clone)]
 pub struct AppState {
     pub(super) edge: Edge,
@@ -25,28 +25,28 @@ pub struct AppState {
     pub(super) service: Arc<TrafficService>,
 }
 
-/// The parts of an [`AppState`] that come from outside.
+/// External parts of an [`AppState`].
 pub struct Parts {
     /// Answers queries.
     pub service: Arc<TrafficService>,
-    /// What the configuration says.
+    /// Settings from the configuration.
     pub settings: Settings,
-    /// What the configuration says of sites.
+    /// Sites from the configuration.
     pub directory: Arc<SiteDirectory>,
-    /// How many bytes of rendered answers may be kept.
+    /// Maximum bytes of rendered answers to keep.
     pub max_answer_bytes: u64,
-    /// The time of day.
+    /// Clock.
     pub clock: Clock,
-    /// For `/metrics`.
+    /// Renderer for `/metrics`.
     pub render_metrics: RenderMetrics,
     /// Cancelled when the process begins to shut down.
     pub shutting_down: CancellationToken,
-    /// What was found out at start, for `/readyz`.
+    /// Findings from startup, for `/readyz`.
     pub startup_facts: Vec<StartupFact>,
 }
 
 impl AppState {
-    /// The state made of those parts.
+    /// Builds the state from those parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let edge = Edge::new(Snapshots::new(parts.settings, parts.directory));
@@ -68,12 +68,12 @@ impl AppState {
         }
     }
 
-    /// Notices a clock that is set back, for as long as it is polled.
+    /// Detects a clock that was set back, for as long as it is polled.
     pub async fn watch_the_clock(&self) {
         self.traffic.watch_the_clock().await;
     }
 
-    /// Lets the requests that arrive from now on see other clients, sites, limits and origins: all of them at once.
+    /// Replaces clients, sites, limits and origins, all at once, for requests that arrive from now on.
     pub fn replace(&self, settings: &Settings, directory: &Arc<SiteDirectory>) {
         self.edge.snapshots.replace(settings, directory);
         self.traffic.forget();

@@ -1,4 +1,4 @@
-//! The routes and what surrounds them, seen from outside.
+//! The routes and the middleware, seen from outside.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -89,7 +89,7 @@ async fn slug(response: Response) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn whatever_is_wrong_with_a_path_is_a_problem_answer() {
+async fn every_fault_of_a_path_is_a_problem_answer() {
     let open = open();
 
     assert_eq!(
@@ -116,7 +116,7 @@ async fn whatever_is_wrong_with_a_path_is_a_problem_answer() {
 }
 
 #[tokio::test]
-async fn header_fields_without_measure_are_refused() {
+async fn excessive_header_fields_are_refused() {
     let mut huge = request(Method::GET, "/livez");
     let cookie = HeaderValue::try_from("a".repeat(40_000)).unwrap();
     huge.headers_mut().insert(http::header::COOKIE, cookie);
@@ -127,7 +127,7 @@ async fn header_fields_without_measure_are_refused() {
 }
 
 #[tokio::test]
-async fn another_method_is_told_which_ones_there_are() {
+async fn another_method_is_refused_with_the_allowed_ones() {
     let open = open();
 
     for (path, allowed) in [
@@ -179,7 +179,7 @@ async fn head_has_the_fields_of_get_and_no_body() {
 }
 
 #[tokio::test]
-async fn what_is_under_v1_needs_a_key_and_nothing_else_does() {
+async fn only_paths_under_v1_need_a_key() {
     let guarded = guarded();
 
     for (method, path) in [
@@ -213,7 +213,7 @@ async fn what_is_under_v1_needs_a_key_and_nothing_else_does() {
 }
 
 #[tokio::test]
-async fn a_client_is_told_its_limit_and_held_to_it() {
+async fn a_client_sees_its_limit_and_is_held_to_it() {
     let guarded = guarded();
     let faulty = || {
         let mut faulty = request(Method::GET, "/v1/traffic");
@@ -299,10 +299,10 @@ async fn a_preflight_needs_no_key_and_may_be_kept() {
 }
 
 #[tokio::test]
-async fn without_authentication_the_cache_is_purged_from_this_machine_alone() {
+async fn without_authentication_only_this_machine_purges_the_cache() {
     let open = open();
     let from = |peer: [u8; 4]| {
-        // Faulty, since a sound one would ask the service.
+        // Faulty, since a valid purge would reach the service.
         let mut purge = request(Method::DELETE, "/v1/cache?sites=x");
         purge
             .extensions_mut()
@@ -379,7 +379,7 @@ async fn every_answer_is_marked_and_no_server_is_named() {
 }
 
 #[tokio::test]
-async fn a_panic_is_an_internal_problem_that_tells_nothing() {
+async fn a_panic_is_an_internal_problem_without_details() {
     let state = testing::state(testing::settings());
     let broken = Router::new().route("/", axum::routing::get(broken));
     let broken = finished(broken, state);
@@ -395,7 +395,7 @@ async fn broken() -> &'static str {
 }
 
 #[tokio::test]
-async fn a_path_that_says_nothing_of_keys_asks_for_one() {
+async fn an_unlisted_path_requires_a_key() {
     let state = testing::state(Settings {
         auth: Auth::Required(vec![Client {
             name: "dashboards".into(),
@@ -458,7 +458,7 @@ async fn other_settings_hold_from_the_next_request_on() {
             .to_str()
             .unwrap()
             .starts_with("\"default\";r=0"),
-        "what the client has used of its limit counts on"
+        "the client's use of its limit persists"
     );
     assert_eq!(sites(&router, "new").await.0, 429);
 
@@ -473,7 +473,7 @@ async fn other_settings_hold_from_the_next_request_on() {
 }
 
 #[tokio::test]
-async fn what_a_query_means_is_read_again_under_other_settings() {
+async fn a_query_is_parsed_again_under_other_settings() {
     let before = testing::settings();
     let state = testing::state(before.clone());
     let uri = "http://localhost/v1/traffic?sites=750,751&dates=2026-02-18&metric=entrances";
