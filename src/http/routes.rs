@@ -1,24 +1,24 @@
-//! Every path that Pitaya has, once, and how requests for it are let in. A path asks for a key unless it says otherwise here.
+//! The single table of Pitaya's paths and their access rules. A path requires a key unless this table says otherwise.
 
 use axum::extract::MatchedPath;
 use http::Method;
 use http::request::Parts;
 
-/// A path, as the router matches it.
+/// A path of the router.
 #[derive(Debug)]
 pub(super) struct Route {
-    /// The pattern of its paths.
+    /// Pattern that the router matches.
     pub(super) path: &'static str,
-    /// Its name in logs, metrics and traces.
+    /// Name in logs, metrics and traces.
     pub(super) label: &'static str,
-    /// Whether it asks for no key.
+    /// Whether the path requires no key.
     pub(super) is_open: bool,
-    /// Whether it is answered however much else is being answered: probes and scrapes must get through just then.
+    /// Whether Pitaya answers regardless of its load: probes and scrapes matter most under load.
     pub(super) is_always_admitted: bool,
 }
 
 impl Route {
-    /// A path that asks for a key.
+    /// A path that requires a key.
     const fn closed(path: &'static str) -> Self {
         Self {
             path,
@@ -28,7 +28,7 @@ impl Route {
         }
     }
 
-    /// A path that asks for none.
+    /// A path without a key.
     const fn open(path: &'static str) -> Self {
         Self {
             is_open: true,
@@ -36,7 +36,7 @@ impl Route {
         }
     }
 
-    /// A page or a file that one is made of: there are many, and they share a label.
+    /// A page, or one of its files. There are many, and they share a label.
     const fn asset(path: &'static str) -> Self {
         Self {
             label: "assets",
@@ -44,7 +44,7 @@ impl Route {
         }
     }
 
-    /// What operators' machines ask for.
+    /// A path for operators' machines.
     const fn probe(path: &'static str) -> Self {
         Self {
             is_always_admitted: true,
@@ -87,23 +87,23 @@ static ALL: [&Route; 15] = [
     &METRICS,
 ];
 
-/// A path that there is not, outside of the API.
+/// An unknown path outside the API.
 static NOWHERE: Route = Route {
     label: "none",
     ..Route::open("")
 };
-/// A path that there is not in the API: callers without a key do not learn that.
+/// An unknown path inside the API: callers without a key do not learn that it is unknown.
 static NOWHERE_IN_API: Route = Route {
     label: "none",
     ..Route::closed("")
 };
-/// A path that the router has and that table has not: closed, since it does not say otherwise.
+/// A path that the router has and this table lacks. It requires a key, since the table does not say otherwise.
 static UNLISTED: Route = Route {
     label: "unlisted",
     ..Route::closed("")
 };
 
-/// The route of a request that the router has matched.
+/// Route of a request, as matched by the router.
 pub(super) fn route_of(request: &Parts) -> &'static Route {
     let Some(matched) = request.extensions.get::<MatchedPath>() else {
         return if request.uri.path().starts_with("/v1/") {
@@ -117,7 +117,7 @@ pub(super) fn route_of(request: &Parts) -> &'static Route {
         .unwrap_or(&UNLISTED)
 }
 
-/// The method of a request as a label: there are few, but callers may make up others.
+/// Method of a request as a label: there are few, but callers may invent others.
 pub(super) fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -135,7 +135,7 @@ pub(super) fn method_label(method: &Method) -> &'static str {
 mod tests {
     use super::*;
 
-    /// What needs no key, as the contract lists it: docs, explorer page, problems, health and metrics.
+    /// The paths that need no key according to the contract: docs, explorer page, problems, health and metrics.
     const OPEN: [&str; 11] = [
         "/problems/{slug}",
         "/",
@@ -151,7 +151,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_path_but_those_that_the_contract_opens_asks_for_a_key() {
+    fn every_path_outside_the_contracts_open_list_requires_a_key() {
         let open = ALL.into_iter().filter(|route| route.is_open);
 
         assert_eq!(open.map(|route| route.path).collect::<Vec<_>>(), OPEN);

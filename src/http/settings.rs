@@ -1,4 +1,4 @@
-//! What the HTTP side is told by the configuration.
+//! Settings of the HTTP side.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -12,72 +12,72 @@ use crate::domain::site::{CustomerId, SiteId};
 /// Settings of the HTTP side; the configuration documents each.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The callers that are let in.
+    /// Admitted callers.
     pub auth: Auth,
-    /// The configured customers: ascending, never empty.
+    /// Configured customers: ascending, never empty.
     pub customers: Vec<CustomerId>,
-    /// Exact origins that browsers may call from.
+    /// Exact origins from which browsers may call.
     pub allowed_origins: Vec<HeaderValue>,
-    /// The most that `Cache-Control: max-age` says.
+    /// Maximum `max-age` in `Cache-Control`.
     pub http_max_age: Duration,
-    /// Sites of one query.
+    /// Maximum number of sites in one query.
     pub max_sites: usize,
-    /// Days of one query.
+    /// Maximum number of days in one query.
     pub max_days: usize,
-    /// Rows of one answer, before any is left out.
+    /// Maximum number of rows in one answer, before any is hidden.
     pub max_rows: usize,
-    /// How long a caller waits.
+    /// Maximum waiting time of a caller.
     pub request_timeout: Duration,
-    /// Requests being answered at once.
+    /// Maximum number of requests in flight.
     pub max_in_flight: usize,
-    /// What the vendor measures `dwell_time` in, as far as the operator knows.
+    /// Unit of the vendor's `dwell_time`, if the operator knows it.
     pub dwell_time_unit: Option<Arc<str>>,
-    /// Whether health, metrics and cache administration have a listener of their own.
+    /// Whether health, metrics and cache administration have a separate listener.
     pub separate_admin: bool,
 }
 
-/// The callers that are let in.
+/// Admitted callers.
 #[derive(Clone, Debug)]
 pub enum Auth {
-    /// Everybody.
+    /// All callers.
     Disabled,
-    /// Callers with the key of one of these; never empty.
+    /// Callers with a key of one of these clients; never empty.
     Required(Vec<Client>),
 }
 
-/// One caller.
+/// One client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
-    /// Its unique name, for logs and metrics.
+    /// Unique name, for logs and metrics.
     pub name: String,
-    /// SHA-256 of each of its keys; never empty.
+    /// SHA-256 of each key; never empty.
     pub key_sha256: Vec<[u8; 32]>,
-    /// The customers it may see; `None`: all configured.
+    /// Customers that the client may see; `None`: all configured ones.
     pub customer_ids: Option<BTreeSet<CustomerId>>,
-    /// The sites it may see; `None`: all.
+    /// Sites that the client may see; `None`: all.
     pub site_ids: Option<BTreeSet<SiteId>>,
-    /// How often it may call.
+    /// Rate limit, if any.
     pub rate_limit: Option<RateLimit>,
-    /// Whether it may administrate.
+    /// Whether the client may administrate.
     pub admin: bool,
 }
 
-/// A number of requests in each period.
+/// Number of requests allowed per period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
-    /// How many.
+    /// Requests.
     pub requests: NonZeroU32,
-    /// In how long.
+    /// Period.
     pub period: Duration,
 }
 
-/// Something found out at start that an operator should know of.
+/// A finding from startup that operators should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartupFact {
-    /// A short name in `snake_case`, unique among the facts.
+    /// Short name in `snake_case`, unique among the facts.
     pub name: &'static str,
-    /// Whether it is worth a warning.
+    /// Whether it deserves a warning.
     pub warning: bool,
-    /// What it is, in a sentence without secrets.
+    /// Description in one sentence, without secrets.
     pub detail: String,
 }

@@ -1,4 +1,4 @@
-//! `GET /v1/sites`: the sites that the caller may see.
+//! `GET /v1/sites`: the sites in the caller's scope.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ pub(super) async fn list(
     let sites = Json(Sites {
         data: data.collect(),
     });
-    // The list grows as sites are learned from the vendor, and each caller has its own.
+    // The list grows as Pitaya learns sites from the vendor, and each caller has its own.
     let headers = [
         (CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
         (VARY, HeaderValue::from_static("Authorization, X-API-Key")),
@@ -80,7 +80,7 @@ mod tests {
     use crate::domain::site::SiteId;
 
     #[test]
-    fn a_caller_sees_its_own_sites_alone() {
+    fn a_caller_sees_only_its_own_sites() {
         let customer = CustomerId::new(1).unwrap();
         let site = |id| SiteId::new(id).unwrap();
         let learned = [750, 751].map(|id| SiteInfo {
