@@ -145,7 +145,7 @@ impl ApiError {
 pub const fn public_detail(error: &UpstreamError) -> &'static str {
     match error {
         UpstreamError::StillFetching => {
-            "The figures did not arrive in time; the fetch continues, so try again soon."
+            "The figures did not arrive in time; the fetch goes on, so try again soon."
         }
         UpstreamError::ConnectTimeout => "The connection to the vendor was not made in time.",
         UpstreamError::Timeout => "The vendor did not answer in time.",
