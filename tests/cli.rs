@@ -1,4 +1,4 @@
-//! The binary, as operators meet it.
+//! The binary as operators use it.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
@@ -16,7 +16,7 @@ const MINIMAL: [(&str, &str); 3] = [
     ("PITAYA_AUTH", "disabled"),
 ];
 
-/// Runs the binary with these arguments, and no variables but these.
+/// Runs the binary with these arguments and only these variables.
 fn pitaya(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_pitaya"))
         .args(arguments)
@@ -34,7 +34,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// A service that answers one request with `head`, and gives back the request's first line.
+/// A service that answers one request with `head`, and returns the request's first line.
 fn answers_once(head: &'static str) -> (SocketAddr, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -116,7 +116,7 @@ fn a_new_key_is_256_bits_and_its_lines_are_a_configuration() {
 }
 
 #[test]
-fn a_key_for_a_name_that_cannot_be_is_refused() {
+fn a_key_for_an_invalid_name_is_refused() {
     let output = pitaya(&["key", "--name", ""], &[]);
 
     assert_eq!(output.status.code(), Some(2));
@@ -146,10 +146,10 @@ fn a_healthcheck_asks_the_admin_listener_on_loopback() {
 }
 
 #[test]
-fn a_healthcheck_of_a_service_that_is_not_ready_or_not_there_fails_in_one_line() {
+fn a_healthcheck_of_an_unready_or_absent_service_fails_in_one_line() {
     let (unready, service) = answers_once("503 Service Unavailable");
     let unready = unready.to_string();
-    // Nobody listens on the port of a service that died out decades ago, where a free port may be taken by another test.
+    // The port of a service that died out decades ago has no listener, while another test may take a free port.
     let absent = "127.0.0.1:1";
 
     let outputs = [
@@ -172,14 +172,14 @@ fn a_wrong_argument_is_status_2() {
     assert_eq!(pitaya(&["--version"], &[]).status.code(), Some(0));
 }
 
-/// The service with `path` for its token store.
+/// A service with its token store at `path`.
 fn with_store(path: &str) -> Vec<(&'static str, &str)> {
     let mut variables = MINIMAL.to_vec();
     variables.push(("PITAYA_UPSTREAM__TOKEN_STORE", path));
     variables
 }
 
-/// What is in a folder: the content of each file that has an end nearby, and when it was last written.
+/// Content of a folder: each finite file's content and modification time.
 fn content(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| {
         let path = entry.unwrap().path();
@@ -195,7 +195,7 @@ fn content(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
 }
 
 #[test]
-fn a_token_store_that_cannot_keep_tokens_is_found_before_one_is_spent() {
+fn a_broken_token_store_is_found_before_a_token_is_spent() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     std::fs::create_dir(at("folder")).unwrap();
@@ -250,8 +250,8 @@ fn a_token_store_that_cannot_keep_tokens_is_found_before_one_is_spent() {
     assert_eq!(content(folder.path()), before);
 }
 
-/// Runs `check-config` with a token store in `folder`, after the commands of `before`, in a shell that may have a file system of its
-/// own; `None` where the machine does not allow that.
+/// Runs `check-config` with a token store in `folder`, after the commands in `before`, in a shell that may have a file system of its own;
+/// `None` if the machine does not allow that.
 fn checked_after(before: &str, folder: &Path) -> Option<Output> {
     let store = folder.join("tokens.json");
     let run = |script: &str| {
@@ -291,7 +291,7 @@ fn a_full_or_read_only_disk_is_found_before_a_token_is_spent() {
         assert!(text.contains(told), "{before}: {text}");
     }
 
-    // A limit on the size of files is to a process what a full disk is, and needs no privileges.
+    // To the process, a limit on file size looks like a full disk, and setting it needs no privileges.
     let store = folder.path().join("limited.json");
     let limited = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" check-config"])
@@ -313,7 +313,7 @@ fn a_full_or_read_only_disk_is_found_before_a_token_is_spent() {
 }
 
 #[test]
-fn trying_a_token_store_leaves_it_and_all_beside_it_alone_while_another_process_uses_it() {
+fn testing_a_token_store_changes_nothing_in_its_folder_while_another_process_uses_it() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     for (name, text) in [

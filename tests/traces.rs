@@ -1,4 +1,4 @@
-//! The traces that the binary sends, as a collector receives them.
+//! The traces of the binary, as received by a collector.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
@@ -22,7 +22,7 @@ const PARENT: &str = "b7ad6b7169203331";
 
 type Received = Arc<Mutex<Vec<Span>>>;
 
-/// A collector that keeps what it receives: its base URL, and the spans.
+/// A collector that stores the received spans, with its base URL.
 async fn collector() -> (String, Received) {
     let received = Received::default();
     let routes = Router::new()
@@ -43,7 +43,7 @@ async fn receive(State(received): State<Received>, body: Bytes) {
     received.lock().unwrap().extend(spans);
 }
 
-/// A running `pitaya demo`, and its base URL.
+/// A running `pitaya demo`, with its base URL.
 async fn demo(variables: &[(&str, &str)]) -> (Child, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_pitaya"))
         .arg("demo")
@@ -58,14 +58,14 @@ async fn demo(variables: &[(&str, &str)]) -> (Child, String) {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     loop {
         let line = lines.next_line().await.unwrap().unwrap();
-        // The last line of the announcement: who stops reading before breaks the pipe, and the process with it.
+        // The last line of the announcement. A reader that stops earlier breaks the pipe, and ends the process.
         if let Some(base) = line.strip_suffix("/metrics") {
             return (child, base.to_owned());
         }
     }
 }
 
-/// Ends the process in good order, which sends what it has not sent yet.
+/// Ends the process properly, which sends the remaining spans.
 async fn end(mut child: Child) {
     let pid = child.id().unwrap().to_string();
     let signalled = Command::new("kill").args(["-TERM", &pid]).status().await;
@@ -125,7 +125,7 @@ async fn a_query_is_a_part_of_its_callers_trace_with_a_span_for_each_step() {
 }
 
 #[tokio::test]
-async fn the_configured_collector_goes_before_the_one_of_the_standard_variable() {
+async fn the_configured_collector_overrides_the_standard_variable() {
     let (configured, received) = collector().await;
     let (standard, passed_over) = collector().await;
     let (pitaya, base) = demo(&[
@@ -144,7 +144,7 @@ async fn the_configured_collector_goes_before_the_one_of_the_standard_variable()
 }
 
 #[tokio::test]
-async fn a_collector_that_is_away_fails_nobody() {
+async fn an_absent_collector_fails_no_request() {
     let nowhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", nowhere.local_addr().unwrap());
     drop(nowhere);

@@ -1,4 +1,4 @@
-//! Every figure is fetched once, shared, fresh by its day, and honest about it.
+//! The cache fetches every figure once, shares it, keeps it fresh by its day, and reports its source truthfully.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::support::{Setup, TestApp, cache_status, column};
 
 const DAY: &str = "sites=750,751&dates=2026-02-18&metric=entrances&bucket=hour";
 
-/// No figure was fetched twice.
+/// Asserts that no figure was fetched twice.
 fn assert_fetched_once(app: &TestApp) {
     let fetched = app.vendor.cell_fetches();
     assert!(!fetched.is_empty());
@@ -46,7 +46,7 @@ async fn two_hundred_identical_cold_requests_fetch_every_cell_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn overlapping_queries_at_the_same_moment_fetch_every_cell_once() {
+async fn concurrent_overlapping_queries_fetch_every_cell_once() {
     let app = TestApp::start().await;
     let queries: Vec<String> = (0..40)
         .map(|shift| {
@@ -95,7 +95,7 @@ async fn callers_that_leave_change_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_warm_is_never_fetched_again_whatever_is_asked_of_it() {
+async fn warm_cells_are_never_fetched_again_by_any_query() {
     let app = TestApp::start().await;
     app.rows(
         "sites=750,751,752&dates=2026-01-01..2026-01-31&metric=entrances,walk_bys&bucket=hour",
@@ -122,7 +122,7 @@ async fn what_is_warm_is_never_fetched_again_whatever_is_asked_of_it() {
 }
 
 #[tokio::test]
-async fn one_more_site_day_or_metric_fetches_exactly_what_is_missing() {
+async fn one_more_site_day_or_metric_fetches_exactly_the_missing_cells() {
     let app = TestApp::start().await;
     app.rows("sites=750,751&dates=2026-01-01..2026-01-05&metric=entrances&bucket=hour")
         .await;
@@ -180,7 +180,7 @@ async fn one_more_site_day_or_metric_fetches_exactly_what_is_missing() {
 }
 
 #[tokio::test]
-async fn the_cache_says_what_it_did() {
+async fn the_cache_reports_its_action() {
     let app = TestApp::start().await;
 
     let miss = app.traffic(DAY).await;
@@ -196,7 +196,7 @@ async fn the_cache_says_what_it_did() {
         .unwrap()
         .parse()
         .unwrap();
-    // A final day is good for 30 days, give or take a tenth.
+    // The TTL of a final day is 30 days, plus or minus a tenth.
     assert!((27 * 86_400 - 60..=33 * 86_400).contains(&ttl), "{ttl}");
     assert_eq!(hit.headers()["cache-control"], "private, max-age=60");
     assert!(
@@ -208,7 +208,7 @@ async fn the_cache_says_what_it_did() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_shared_fetch_is_told() {
+async fn a_shared_fetch_is_reported() {
     let app = TestApp::start().await;
     let hold = app.vendor.hold_reports();
     let first = app.traffic(DAY);
@@ -216,7 +216,7 @@ async fn a_shared_fetch_is_told() {
         app.vendor.wait_for_reports(1).await;
         let asking = app.traffic(DAY);
         let release = async {
-            // The second query is on its way; that it has joined the flight shows in its answer.
+            // The second query is in progress; its answer shows that it joined the flight.
             tokio::time::sleep(Duration::from_millis(50)).await;
             hold.release();
         };
@@ -243,7 +243,7 @@ async fn only_days_past_their_ttl_are_fetched_again() {
     app.rows(month).await;
     app.vendor.reset_counts();
 
-    // Past the TTL of open days (60 s), not of those that settle (15 min).
+    // After the TTL of open days (60 s), but before that of settling days (15 min).
     app.clock.advance(SignedDuration::from_secs(70));
     app.rows(month).await;
 
@@ -257,7 +257,7 @@ async fn only_days_past_their_ttl_are_fetched_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stale_figure_is_served_at_once_and_refreshed_behind() {
+async fn a_stale_figure_is_served_at_once_and_refreshed_in_the_background() {
     let app = Setup::default()
         .with("TIMEZONE", "UTC")
         .at("2026-02-18T18:00:00Z")
@@ -302,7 +302,7 @@ async fn a_stale_figure_is_served_at_once_and_refreshed_behind() {
     assert_eq!(app.vendor.report_count(), 2);
 }
 
-/// Asks until the answer is as wanted: the refresh behind an answer ends on its own.
+/// Repeats the query until the answer is `wanted`: the background refresh ends at its own time.
 async fn until(app: &TestApp, query: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     for _ in 0..500 {
         let answer = app.rows(query).await;
@@ -364,7 +364,7 @@ async fn a_stale_figure_is_served_when_the_vendor_fails() {
 }
 
 #[tokio::test]
-async fn a_purge_forgets_figures_also_those_under_way() {
+async fn a_purge_also_drops_figures_being_fetched() {
     let app = TestApp::start().await;
     let before = app.rows(DAY).await;
 
@@ -400,7 +400,7 @@ async fn a_purge_forgets_figures_also_those_under_way() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_purge_in_the_middle_of_a_fetch_the_next_answer_has_the_new_figures() {
+async fn after_a_purge_during_a_fetch_the_next_answer_has_the_new_figures() {
     let app = TestApp::start().await;
     let hold = app.vendor.hold_reports();
     let (old, ()) = tokio::join!(app.rows(DAY), async {
@@ -429,7 +429,7 @@ async fn after_a_purge_in_the_middle_of_a_fetch_the_next_answer_has_the_new_figu
 }
 
 #[tokio::test]
-async fn a_caller_that_has_the_answer_is_told_304() {
+async fn a_caller_with_a_current_answer_gets_304() {
     let app = TestApp::start().await;
     let first = app.traffic(DAY).await;
     let etag = first.headers()["etag"].to_str().unwrap().to_owned();
@@ -492,7 +492,7 @@ async fn the_etag_changes_with_the_figures_and_not_with_the_time() {
 }
 
 #[tokio::test]
-async fn head_mirrors_get_and_codings_are_given_as_asked() {
+async fn head_mirrors_get_and_codings_are_negotiated() {
     let app = TestApp::start().await;
     let url = app.url(
         "/v1/traffic?sites=750,751,752&dates=2026-02-01..2026-02-10&metric=entrances&bucket=15m",

@@ -1,5 +1,5 @@
-//! The cache against a model: random interleavings of queries, moves of the clock in both directions, faults, late data and purges, in
-//! front of vendors that are odd in every combination.
+//! Compares the cache with a model: random interleavings of queries, clock changes in both directions, faults, late data and purges, in
+//! front of vendors with every combination of quirks.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -27,14 +27,14 @@ const SETTLING_TTL: i64 = 900;
 const FINAL_TTL: i64 = 7200;
 const SETTLE_AFTER: i64 = 48 * 3600;
 const STALE_IF_ERROR: i64 = 3600;
-/// Calls for one query at most: those that one report may cost.
+/// Maximum number of calls for one query: the cost limit of one report.
 const MOST_CALLS: usize = 32;
 
 type Query = (u8, u8, i32, i32);
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Queries asked at the same moment: sites and metrics (a bit each), first day, days.
+    /// Concurrent queries: sites and metrics (a bit each), first day, days.
     Ask(Vec<Query>),
     Wait(i64),
     SetBack(i64),
@@ -57,14 +57,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a vendor is like.
+/// Behaviour of a vendor.
 #[derive(Clone, Debug)]
 struct Odd {
     quirks: Quirks,
     faults: Faults,
 }
 
-/// What the vendor does when it is asked for too much, and when a connection is used again.
+/// The vendor's reaction to excessive requests and to reused connections.
 const FAULTS: [&str; 7] = [
     "",
     "kept:reset",
@@ -88,7 +88,7 @@ fn odd() -> impl Strategy<Value = Odd> {
 }
 
 impl Odd {
-    /// Whether an answer for several sites always tells whose rows are whose.
+    /// Whether an answer for several sites always shows the site of each row.
     fn tells_sites_apart(&self) -> bool {
         let mapping = self.quirks.mapping;
         let by_name = matches!(mapping, Mapping::Names | Mapping::NamedObjects);
@@ -97,7 +97,7 @@ impl Odd {
     }
 }
 
-/// The calls, a line each.
+/// The calls, one per line.
 fn told(calls: &[ReportCall]) -> String {
     let of_call = |call: &ReportCall| {
         let asked = call.request.as_ref();
@@ -107,7 +107,7 @@ fn told(calls: &[ReportCall]) -> String {
     calls.iter().map(of_call).collect()
 }
 
-/// What the cache may hold of a cell: what the vendor said last, and when it was asked.
+/// The cell that the cache may hold: the vendor's last figures, and the time of their request.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     figure: Option<f64>,
@@ -134,8 +134,8 @@ impl Model {
         }
     }
 
-    /// Takes note of what was fetched for so many queries, which must not have been fresh. A report of a single site may end doubts
-    /// that one of several left, and one of a day may find out whether a vendor that fails was asked for too much.
+    /// Records the fetches of `queries` queries; none of the fetched cells may have been fresh. A report of a single site may resolve
+    /// doubts that a report of several left, and a report of one day may find out whether a failing vendor rejected the size.
     fn note_fetches(&mut self, queries: usize) -> Result<(), TestCaseError> {
         let now = self.app.clock.now();
         let mut fetched: HashMap<CellKey, usize> = HashMap::new();
@@ -205,7 +205,7 @@ impl Model {
         if revalidating {
             self.settle(&texts).await;
         }
-        // What is served stale is what was held before the refresh that it began.
+        // A stale answer shows the cells held before the refresh that it began.
         let before = self.held.clone();
         self.note_fetches(queries.len())?;
         for (query, (status, body)) in queries.iter().zip(bodies) {
@@ -214,10 +214,10 @@ impl Model {
         Ok(())
     }
 
-    /// Waits until the refreshes behind the answers are complete.
+    /// Waits until the background refreshes are complete.
     async fn settle(&self, texts: &[String]) {
         if self.broken {
-            // Nothing will come; what is under way fails at once.
+            // Nothing will arrive; fetches in progress fail at once.
             tokio::time::sleep(Duration::from_millis(20)).await;
             return;
         }
@@ -303,7 +303,7 @@ impl Model {
         Ok(())
     }
 
-    /// Makes the vendor as odd as it is, and broken where it is.
+    /// Applies the vendor's quirks, and its fault if it is broken.
     fn set_faults(&self) {
         self.app.vendor.clear_faults();
         if self.broken {
@@ -396,7 +396,7 @@ async fn run(odd: Odd, steps: Vec<Step>, stale_while_revalidate: i64) -> Result<
             &format!("{stale_while_revalidate}s"),
         )
         .with("UPSTREAM__MAX_ATTEMPTS", "1")
-        // Tokens are not what this is about.
+        // Tokens are not the subject here.
         .vendor(|vendor| {
             vendor.tokens.ttl = Duration::from_secs(10 * 365 * 86_400);
             vendor.quirks = odd.quirks.clone();
@@ -456,11 +456,11 @@ fn check_interleavings(stale_while_revalidate: i64) {
 }
 
 #[test]
-fn no_interleaving_serves_past_a_promise_or_fetches_what_is_fresh() {
+fn no_interleaving_serves_past_a_promise_or_fetches_fresh_cells() {
     check_interleavings(0);
 }
 
 #[test]
-fn no_interleaving_does_so_with_refreshes_behind_answers() {
+fn no_interleaving_does_so_with_background_refreshes() {
     check_interleavings(300);
 }

@@ -1,4 +1,4 @@
-//! Days on which the clock shows an hour, or a part of one, twice or never.
+//! Days on which the clock repeats or skips an hour, or part of one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ struct Vendor {
     calls: AtomicUsize,
 }
 
-/// An app in `zone` whose vendor has these rows, each with the figures of the metrics asked for alone.
+/// An app in `zone` whose vendor has these rows, each with only the requested metrics.
 async fn app(zone: &str, base_bucket: &str, rows: &[Value]) -> (TestApp, Arc<Vendor>) {
     let vendor = Arc::new(Vendor {
         rows: rows.to_vec(),
@@ -77,7 +77,7 @@ async fn dwell_time_of_a_repeated_hour_is_the_same_whether_entrances_are_cached(
                 &json!({"entrances": entrances, "dwell_time": dwell_time}),
             )
         };
-        // The largest dwell time is of the hour with the fewest entrances.
+        // The largest dwell time belongs to the hour with the fewest entrances.
         let rows = [at(0, 5, 30), at(1, 3, 200), at(1, 10, 60), at(2, 4, 30)];
         for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 2]] {
             let rows = order.map(|at| rows[at].clone());
@@ -108,7 +108,7 @@ async fn dwell_time_of_a_repeated_hour_is_the_same_whether_entrances_are_cached(
 }
 
 #[tokio::test]
-async fn the_peak_of_an_hour_that_is_repeated_in_part_is_its_larger_level() {
+async fn the_peak_of_a_partly_repeated_hour_is_its_larger_level() {
     let level = |time: &str, region: &str, occupancy: u32| {
         let time = format!("2026-04-05 {time}:00");
         row(
@@ -133,7 +133,7 @@ async fn the_peak_of_an_hour_that_is_repeated_in_part_is_its_larger_level() {
     let reversed = |rows: &[Value]| rows.iter().rev().cloned().collect::<Vec<_>>();
     let query = "sites=1&dates=2026-04-05&metric=occupancy,peak_occupancy";
 
-    // The first row lasted an hour, and the second one half of one.
+    // The first row lasted an hour, the second half an hour.
     for (rows, peak, mean, of_day) in [
         (parts.to_vec(), json!(14), json!(11), json!(5.2857)),
         (one_part.to_vec(), json!(10), json!(7.6667), json!(3.8571)),
@@ -157,7 +157,7 @@ async fn the_peak_of_an_hour_that_is_repeated_in_part_is_its_larger_level() {
 }
 
 #[tokio::test]
-async fn figures_of_an_hour_that_was_skipped_count_nowhere() {
+async fn figures_of_a_skipped_hour_count_nowhere() {
     for (zone, date, hour) in [
         ("America/Chicago", "2026-03-08", 2),
         ("Asia/Beirut", "2026-03-29", 0),

@@ -1,4 +1,4 @@
-//! Every status that the API's document tells of can be met, and is answered as the document says.
+//! Every status in the API's document occurs, with the documented answer.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ const CLIENTS: [(&str, &str); 4] = [
     ("operator", "admin = true"),
 ];
 
-/// An app whose clients have their names as their keys.
+/// An app whose clients' names are their keys.
 fn setup() -> Setup {
     let client = |(name, rest): (&str, &str)| {
         let hash = hex::encode(Sha256::digest(name));
@@ -28,13 +28,13 @@ fn setup() -> Setup {
         .file(&CLIENTS.map(client).concat())
 }
 
-/// Apps in which each of the statuses of the API's document can be met.
+/// Apps that provoke each status of the API's document.
 struct Stage {
     ready: TestApp,
     busy: TestApp,
     failing: TestApp,
     slow: TestApp,
-    /// What keeps `busy` busy and `slow` slow.
+    /// Guards that keep `busy` busy and `slow` slow.
     _holds: [Hold; 2],
 }
 
@@ -66,7 +66,7 @@ impl Stage {
         }
     }
 
-    /// An answer of that status, if one can be provoked.
+    /// An answer with that status, if a test can provoke one.
     async fn provoke(&self, method: &str, path: &str, status: u16) -> Option<Response> {
         let app = match status {
             502 => &self.failing,
@@ -116,7 +116,7 @@ impl Stage {
     }
 }
 
-/// What the document tells of an answer: its method, path and status, and the media types of its body.
+/// The documented answers: method, path and status, and the media types of the body.
 fn told(document: &Value) -> Vec<(String, String, u16, BTreeSet<String>)> {
     let mut told = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
@@ -143,7 +143,7 @@ fn told(document: &Value) -> Vec<(String, String, u16, BTreeSet<String>)> {
 }
 
 #[tokio::test]
-async fn every_status_of_the_document_is_met_and_answered_as_it_says() {
+async fn every_documented_status_occurs_with_the_documented_answer() {
     let stage = Stage::start().await;
     let document: Value = stage
         .ready
@@ -213,7 +213,7 @@ async fn every_status_of_the_document_is_met_and_answered_as_it_says() {
         }
     }
 
-    // A bug cannot be provoked, nor can the end of the process here; and a query under way has tests of its own.
+    // Tests cannot provoke a bug, nor the end of the process here; queries in progress have tests of their own.
     let expected = [
         "GET /v1/traffic 500",
         "HEAD /v1/traffic 500",

@@ -1,4 +1,4 @@
-//! Nobody is starved: clients take turns at the vendor, nothing is fetched for callers who left, and the queue is bounded.
+//! Fair scheduling: clients take turns at the vendor, callers who leave cancel their fetches, and the queue is bounded.
 
 use std::time::Duration;
 
@@ -9,8 +9,7 @@ use serde_json::Value;
 use crate::access::{client, with_file};
 use crate::support::{Setup, TestApp, cache_status, column, problem, true_entrances};
 
-/// An app with the clients `greedy` and `other`, each of which has its name as its key, and one report in flight at a time, of one
-/// site each.
+/// An app with the clients `greedy` and `other`, whose names are their keys, and one report in flight at a time, of one site each.
 fn one_at_a_time() -> Setup {
     with_file(
         &["greedy", "other"]
@@ -46,14 +45,14 @@ async fn waits(app: &TestApp, key: &str) -> bool {
     progress.send().await.unwrap().status() == StatusCode::OK
 }
 
-/// Waits until a query of that client waits for reports, or does not any more.
+/// Waits until `waiting` says whether a query of that client waits for reports.
 async fn until(app: &TestApp, key: &str, waiting: bool) {
     while waits(app, key).await != waiting {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
-/// The sites that were asked for, in the order of the vendor's calls.
+/// The requested sites, in the order of the vendor's calls.
 fn sites_asked(app: &TestApp) -> Vec<u64> {
     let calls = app.vendor.reports().into_iter();
     let sites = calls.flat_map(|call| call.request.unwrap().sites);
@@ -111,7 +110,7 @@ async fn a_report_that_another_client_joins_waits_in_the_queues_of_both() {
 }
 
 #[tokio::test]
-async fn callers_go_before_refreshes_and_a_refresh_that_one_waits_for_is_theirs() {
+async fn callers_precede_refreshes_and_an_awaited_refresh_counts_as_a_callers_fetch() {
     let app = one_at_a_time()
         .with("CACHE__FINAL_TTL", "1h")
         .with("CACHE__STALE_WHILE_REVALIDATE", "2h")
@@ -122,7 +121,7 @@ async fn callers_go_before_refreshes_and_a_refresh_that_one_waits_for_is_theirs(
     app.clock.advance(SignedDuration::from_hours(2));
     let hold = app.vendor.hold_reports();
 
-    // Its refreshes are four reports, of which the first is under way.
+    // Its refreshes are four reports; the first is in progress.
     let response = ask(&app, "greedy", &stale).await;
     assert!(cache_status(&response).contains("stale-while-revalidate"));
     app.vendor.wait_for_reports(5).await;
@@ -139,7 +138,7 @@ async fn callers_go_before_refreshes_and_a_refresh_that_one_waits_for_is_theirs(
 }
 
 #[tokio::test]
-async fn what_nobody_waits_for_any_more_is_dropped_unless_it_has_begun() {
+async fn reports_without_a_waiting_caller_are_dropped_unless_begun() {
     let app = one_at_a_time().start().await;
     let hold = app.vendor.hold_reports();
     let many = query(1000..1008, "2026-02-18");
@@ -166,7 +165,7 @@ async fn what_nobody_waits_for_any_more_is_dropped_unless_it_has_begun() {
 }
 
 #[tokio::test]
-async fn a_report_goes_on_for_the_callers_who_stay() {
+async fn a_report_continues_for_the_remaining_callers() {
     let app = one_at_a_time().start().await;
     let hold = app.vendor.hold_reports();
     let many = query(1000..1004, "2026-02-18");
@@ -191,7 +190,7 @@ async fn a_report_goes_on_for_the_callers_who_stay() {
 }
 
 #[tokio::test]
-async fn reports_whose_callers_got_their_504_are_made_all_the_same() {
+async fn reports_continue_after_their_callers_get_504() {
     let app = one_at_a_time()
         .with("LIMITS__REQUEST_TIMEOUT", "200ms")
         .start()
@@ -205,7 +204,7 @@ async fn reports_whose_callers_got_their_504_are_made_all_the_same() {
         body["detail"]
             .as_str()
             .unwrap()
-            .contains("the fetch goes on")
+            .contains("the fetch continues")
     );
     hold.release();
     app.vendor.wait_for_reports(4).await;
@@ -214,7 +213,7 @@ async fn reports_whose_callers_got_their_504_are_made_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_504_tells_of_no_fetch_that_ends_with_its_caller() {
+async fn a_504_does_not_promise_a_fetch_that_ends_with_its_caller() {
     let app = one_at_a_time()
         .with("LIMITS__REQUEST_TIMEOUT", "200ms")
         .with("UPSTREAM__TIMEOUT", "200ms")
@@ -248,7 +247,7 @@ async fn the_queue_is_bounded_for_all_and_for_each_client() {
 
     let hold = app.vendor.hold_reports();
     let (first, ()) = tokio::join!(answer(&app, "greedy", query(1..=3, month)), async {
-        // One of its three reports is under way, the others are queued: 62 cells.
+        // One of its three reports is in progress, the others are queued: 62 cells.
         app.vendor.wait_for_reports(1).await;
         for (key, sites) in [("greedy", 11..=11), ("other", 11..=12)] {
             let (status, slug, _) = problem(ask(&app, key, query(sites, month)).await).await;

@@ -1,4 +1,4 @@
-//! Which sites the vendor's rows are of, and what these are called, where the vendor's own word changes or contradicts itself.
+//! The sites of the vendor's rows and their names, when the vendor changes or contradicts itself.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use crate::support::{Setup, TestApp, column};
 
-/// A vendor that answers for each site with one row on 2026-02-18, of the entity and the name that the site has now.
+/// A vendor that answers for each site with one row on 2026-02-18, with the site's current entity and name.
 #[derive(Clone)]
 struct Vendor(Arc<Mutex<World>>);
 
 struct World {
-    /// By site id, entity and name.
+    /// Site id, entity and name.
     sites: Vec<(u64, String, String)>,
     mapping: String,
     calls: usize,
@@ -69,7 +69,7 @@ async fn answer(State(vendor): State<Vendor>, body: String) -> String {
             json!({"time": "2026-02-18 09:00:00", "entity_id": entity, "site_name": name, "entrances": site})
         })
         .collect();
-    // By hand, since a JSON object of ours has each key once.
+    // Written by hand, since a JSON object from our library has each key only once.
     format!(
         r#"{{"success":true,"data":{{"InsightResponse":{{"data":{},"site_mapping":{},"status":"success","is_data_truncated":false}}}}}}"#,
         json!(rows),
@@ -113,7 +113,7 @@ async fn a_mapping_that_contradicts_itself_swaps_no_figures_and_is_counted() {
 }
 
 #[tokio::test]
-async fn a_purge_ends_what_was_learned_of_its_sites_and_of_no_other() {
+async fn a_purge_drops_learned_facts_of_its_sites_only() {
     let before = [
         (750, "a", "Main Street"),
         (751, "b", "Main Street"),
@@ -145,7 +145,7 @@ async fn a_purge_ends_what_was_learned_of_its_sites_and_of_no_other() {
 }
 
 #[tokio::test]
-async fn a_corrected_name_is_shown_in_answers_that_were_kept() {
+async fn kept_answers_show_a_corrected_name() {
     let (vendor, app) = Vendor::start(&[(750, "a", "Tiler")], "{}").await;
     let shown = async |date: &str| {
         let query = format!("sites=750&dates={date}&metric=entrances&bucket=total");
@@ -154,7 +154,7 @@ async fn a_corrected_name_is_shown_in_answers_that_were_kept() {
     assert_eq!(shown("2026-02-18").await, "Tiler");
 
     vendor.set(&[(750, "a", "Tyler")]);
-    // Another report, of another metric, shows it.
+    // A report of another metric shows the new name.
     app.rows("sites=750&dates=2026-02-18&metric=walk_bys&bucket=total")
         .await;
 
@@ -162,7 +162,7 @@ async fn a_corrected_name_is_shown_in_answers_that_were_kept() {
 }
 
 #[tokio::test]
-async fn the_rows_own_name_is_shown_where_the_mapping_gives_entities() {
+async fn the_rows_own_name_is_shown_if_the_mapping_gives_entities() {
     let sites: Vec<_> = (750..756)
         .map(|site| (site, format!("{}", site + 35_905)))
         .collect();
@@ -187,7 +187,7 @@ async fn the_rows_own_name_is_shown_where_the_mapping_gives_entities() {
 }
 
 #[tokio::test]
-async fn sites_that_share_what_is_left_of_a_long_name_are_namesakes() {
+async fn sites_with_the_same_shortened_name_are_namesakes() {
     let long = |end: char| format!("{}{end}", "é".repeat(250_000));
     let (one, other) = (long('1'), long('2'));
     let sites = [(750, "a", one.as_str()), (751, "b", other.as_str())];

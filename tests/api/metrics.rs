@@ -1,4 +1,4 @@
-//! What operators are told of the metrics is what the metrics are.
+//! The documented metrics match the exported ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,7 +16,7 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
     let rows = rows.lines().filter(|line| line.starts_with("| `pitaya_"));
     rows.map(|row| {
         let cells: Vec<&str> = row.split('|').collect();
-        // Behind a colon stand the values of one label.
+        // The values of one label follow a colon.
         let labels = cells[3].split(':').next().unwrap();
         (
             quoted(cells[1]).remove(0),
@@ -30,7 +30,7 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(format!("{}/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-/// The metrics that a text names, without what histograms append.
+/// The metrics in a text, without the suffixes of histograms.
 fn named(text: &str) -> BTreeSet<String> {
     let starts = text.match_indices("pitaya_").map(|(at, _)| &text[at..]);
     let names = starts.map(|rest| {
@@ -44,7 +44,7 @@ fn named(text: &str) -> BTreeSet<String> {
     names.collect()
 }
 
-/// The names of the labels of one exported line; values hold braces and commas, but no equals sign before a quote.
+/// Names of the labels of one exported line; values contain braces and commas, but no equals sign before a quote.
 fn labels(line: &str) -> BTreeSet<String> {
     let ends = line.match_indices("=\"").map(|(at, _)| &line[..at]);
     let names = ends.map(|before| before.rsplit(['{', ',']).next().unwrap());
@@ -52,7 +52,7 @@ fn labels(line: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_metric_of_the_code_is_documented_and_the_other_way_round() {
+fn every_metric_of_the_code_is_documented_and_vice_versa() {
     let mut in_code = BTreeSet::new();
     let mut files = Vec::new();
     source_files(
@@ -73,7 +73,7 @@ fn every_metric_of_the_code_is_documented_and_the_other_way_round() {
 }
 
 #[test]
-fn alerts_and_dashboard_ask_for_documented_metrics_alone() {
+fn alerts_and_dashboard_use_only_documented_metrics() {
     let documented = documented();
 
     for file in [
@@ -90,7 +90,7 @@ fn alerts_and_dashboard_ask_for_documented_metrics_alone() {
 }
 
 #[tokio::test]
-async fn what_is_exported_has_the_documented_labels() {
+async fn exported_metrics_have_the_documented_labels() {
     let app = TestApp::start().await;
     app.rows("sites=750&dates=2026-02-18&metric=entrances")
         .await;

@@ -1,4 +1,4 @@
-//! What needs no key: the pages, the document, problems, health.
+//! Routes without a key: the pages, the document, problems, health.
 
 use axum_test::TestServer;
 use pitaya::simulator::Simulator;
@@ -21,7 +21,7 @@ async fn server() -> (TestServer, Simulator) {
 }
 
 #[tokio::test]
-async fn pages_and_what_they_load_come_from_the_binary_and_name_no_other_host() {
+async fn pages_and_their_files_come_from_the_binary_and_name_no_other_host() {
     let (server, _vendor) = server().await;
 
     for (path, base) in [("/", "/"), ("/docs", "/docs/"), ("/docs/", "/docs/")] {
@@ -92,7 +92,7 @@ async fn every_problem_is_explained_at_its_own_address() {
 }
 
 #[tokio::test]
-async fn the_document_is_served_as_it_is_committed() {
+async fn the_committed_document_is_served() {
     let (server, _vendor) = server().await;
 
     server
@@ -106,7 +106,7 @@ async fn the_document_is_served_as_it_is_committed() {
 }
 
 #[tokio::test]
-async fn health_tells_of_the_vendor_and_does_not_depend_on_it() {
+async fn health_reports_the_vendor_and_does_not_depend_on_it() {
     let (server, vendor) = server().await;
     vendor.shutdown().await;
 

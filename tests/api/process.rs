@@ -1,4 +1,4 @@
-//! The process: how it starts, what it bears, how it ends.
+//! The process: its start, its load, its end.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -23,7 +23,7 @@ async fn vendor() -> Simulator {
         .unwrap()
 }
 
-/// A connection that has had one answer, and waits for nothing.
+/// A connection that has received one answer and is idle.
 async fn idle(pitaya: &Binary) -> TcpStream {
     let mut stream = TcpStream::connect(pitaya.address).await.unwrap();
     stream
@@ -36,7 +36,7 @@ async fn idle(pitaya: &Binary) -> TcpStream {
     stream
 }
 
-/// Callers that ask until told to stop, each on a connection of its own that it keeps, as balancers' pools do.
+/// Callers that send queries until told to stop, each on its own persistent connection, like the pool of a load balancer.
 struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
@@ -58,7 +58,7 @@ impl Load {
                     let mut failures = Vec::new();
                     while !stop.load(Ordering::Relaxed) {
                         match client.get(&url).send().await {
-                            // Nobody listens any more: a balancer has learned of it long before.
+                            // The listener is closed: a load balancer would have noticed long before.
                             Err(error) if error.is_connect() => break,
                             Err(error) => failures.push(format!("{error:?}")),
                             Ok(answer) => {
@@ -113,7 +113,7 @@ async fn a_signal_to_end_fails_no_request_and_waits_for_no_idle_connection() {
         load.until_answered(200).await;
 
         pitaya.signal(signal);
-        // From now on it is not ready, which whoever balances load sees on a connection that is still taken.
+        // From now on the service is not ready; the load balancer sees this on a connection that the service still accepts.
         let unready = async {
             loop {
                 let response = pitaya.get("/readyz").await;
@@ -123,8 +123,8 @@ async fn a_signal_to_end_fails_no_request_and_waits_for_no_idle_connection() {
             }
         };
         let unready = unready.await;
-        // Whoever balances load sends nothing new from then on: who connects in the very moment in which the listener closes is reset
-        // by the kernel, and nothing in the process can help that.
+        // From then on the load balancer sends nothing new. The kernel resets a connection made at the very moment the listener closes, and
+        // the process cannot prevent that.
         let failures = load.failures().await;
         hold.release();
         let ended = pitaya.ended().await;
@@ -145,7 +145,7 @@ async fn a_signal_to_end_fails_no_request_and_waits_for_no_idle_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn eight_hundred_half_sent_requests_disturb_nobody_and_are_gone_within_fifteen_seconds() {
+async fn eight_hundred_half_sent_requests_disturb_no_caller_and_end_within_fifteen_seconds() {
     let vendor = vendor().await;
     let pitaya = Binary::serve(&vendor, &[]).await;
     pitaya.rows(ONE).await;
@@ -161,7 +161,7 @@ async fn eight_hundred_half_sent_requests_disturb_nobody_and_are_gone_within_fif
     load.until_answered(200).await;
     let ended = join_all(half_sent.iter_mut().map(|stream| async {
         let mut answer = Vec::new();
-        // A byte now and then keeps nobody.
+        // A byte now and then does not keep a connection open.
         let _ = stream.write_all(b"x").await;
         let read = stream.read_to_end(&mut answer);
         tokio::time::timeout(Duration::from_secs(15), read).await
@@ -174,7 +174,7 @@ async fn eight_hundred_half_sent_requests_disturb_nobody_and_are_gone_within_fif
 }
 
 #[tokio::test]
-async fn memory_stays_flat_however_much_is_asked_for() {
+async fn memory_stays_flat_under_any_number_of_queries() {
     let vendor = vendor().await;
     let variables = [
         ("CACHE__MAX_BYTES", "4MiB"),
@@ -209,7 +209,7 @@ async fn memory_stays_flat_however_much_is_asked_for() {
 
 #[tokio::test]
 async fn a_wrong_configuration_ends_the_process_before_a_port_is_bound() {
-    // A port that is taken: whoever tried to bind it would say so, and end with another status.
+    // The port is taken: an attempt to bind it would fail with its own message and another status.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
 
@@ -233,7 +233,7 @@ async fn a_wrong_configuration_ends_the_process_before_a_port_is_bound() {
     }
 }
 
-/// Runs a command without any variables but these, until it has said a line that ends so; its lines up to there.
+/// Runs a command with only these variables until it prints a line with that end, and returns its lines so far.
 async fn started(
     arguments: &'static [&'static str],
     variables: &'static [(&'static str, &'static str)],
@@ -260,7 +260,7 @@ async fn started(
     starting.await.unwrap()
 }
 
-/// Ends a process as an operator does; its status.
+/// Ends a process as an operator does, and returns its status.
 async fn terminated(mut child: Child) -> Option<i32> {
     let pid = child.id().to_string();
     Command::new("kill").args(["-TERM", &pid]).status().unwrap();
@@ -269,8 +269,8 @@ async fn terminated(mut child: Child) -> Option<i32> {
 }
 
 #[tokio::test]
-async fn the_demo_tells_where_to_go_and_each_of_these_places_answers() {
-    // The simulator's tokens are kept nowhere, so that it does not matter whether they could be.
+async fn the_demo_prints_its_urls_and_each_of_them_answers() {
+    // The simulator's tokens are never stored, so it does not matter whether they could be.
     let listen = &[
         ("PITAYA_LISTEN", "127.0.0.1:0"),
         ("PITAYA_UPSTREAM__TOKEN_STORE", "/dev/full"),
@@ -290,7 +290,7 @@ async fn the_demo_tells_where_to_go_and_each_of_these_places_answers() {
 }
 
 #[tokio::test]
-async fn whoever_reads_the_first_line_only_does_not_end_the_process() {
+async fn a_reader_of_only_the_first_line_does_not_end_the_process() {
     let listen = &[("PITAYA_LISTEN", "127.0.0.1:0")];
     let simulate = &["simulate", "--listen", "127.0.0.1:0"];
     let (demo, _) = started(&["demo"], listen, "Try:").await;
@@ -301,7 +301,7 @@ async fn whoever_reads_the_first_line_only_does_not_end_the_process() {
 }
 
 #[tokio::test]
-async fn the_simulated_vendor_begins_with_its_faults_and_tells_how_to_be_asked() {
+async fn the_simulated_vendor_starts_with_its_faults_and_prints_its_settings() {
     let arguments = &[
         "simulate",
         "--listen",
@@ -340,7 +340,7 @@ async fn the_simulated_vendor_begins_with_its_faults_and_tells_how_to_be_asked()
 }
 
 #[tokio::test]
-async fn a_fault_that_the_simulated_vendor_does_not_know_is_refused() {
+async fn an_unknown_fault_of_the_simulated_vendor_is_refused() {
     let output = Command::new(env!("CARGO_BIN_EXE_pitaya"))
         .args(["simulate", "--listen", "127.0.0.1:0", "--faults", "explode"])
         .env_clear()

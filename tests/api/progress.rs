@@ -1,4 +1,4 @@
-//! What a caller learns of its own query while it waits.
+//! Progress of a caller's own query while it waits.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Setup, TestApp, problem};
 
-/// Two sites, which are asked for in a report each.
+/// Two sites, each of which needs its own report.
 const QUERY: &str = "/v1/traffic?sites=750,751&dates=2026-02-18&metric=entrances";
 /// Digests of the keys `one` and `two`.
 const CLIENTS: &str = r#"
@@ -38,7 +38,7 @@ async fn send(request: RequestBuilder) -> Response {
     request.send().await.unwrap()
 }
 
-/// Asks until the progress is `wanted`.
+/// Polls until the progress is `wanted`.
 async fn until(app: &TestApp, id: &str, wanted: Value) {
     let reached = async {
         loop {
@@ -56,7 +56,7 @@ async fn until(app: &TestApp, id: &str, wanted: Value) {
 }
 
 #[tokio::test]
-async fn a_query_that_waits_tells_how_many_reports_it_waits_for_and_one_that_has_ended_nothing() {
+async fn a_waiting_query_reports_its_pending_reports_and_a_finished_one_reports_nothing() {
     let app = one_site_a_report().start().await;
     let hold = app.vendor.hold_reports();
     let asked = tokio::spawn(query(&app, "a").send());
@@ -76,7 +76,7 @@ async fn a_query_that_waits_tells_how_many_reports_it_waits_for_and_one_that_has
 }
 
 #[tokio::test]
-async fn reports_that_are_done_are_counted() {
+async fn completed_reports_are_counted() {
     let app = one_site_a_report().start().await;
     let second = SiteId::new(751).unwrap();
     app.vendor
@@ -105,7 +105,7 @@ async fn a_query_that_shares_anothers_reports_waits_for_them_too() {
 }
 
 #[tokio::test]
-async fn a_query_whose_caller_has_left_is_forgotten() {
+async fn a_query_without_its_caller_is_forgotten() {
     let app = one_site_a_report().start().await;
     let _hold = app.vendor.hold_reports();
     let asked = tokio::spawn(query(&app, "a").send());
@@ -123,7 +123,7 @@ async fn a_query_whose_caller_has_left_is_forgotten() {
 }
 
 #[tokio::test]
-async fn only_the_client_that_asked_sees_how_far_its_query_is() {
+async fn only_the_calling_client_sees_its_querys_progress() {
     let app = one_site_a_report()
         .with("AUTH", "required")
         .file(CLIENTS)

@@ -1,4 +1,4 @@
-//! Paired rates: made only of what was observed on both sides.
+//! Paired rates cover only figures observed on both sides.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -24,10 +24,10 @@ use serde_json::{Value, json};
 
 use crate::support::{Setup, TestApp, column};
 
-/// Figures of one metric at one site, by the minute of the day on the clock at which their quarters begin.
+/// Figures of one metric at one site, by the start of their quarter hours in minutes of the day on the clock.
 type Told = BTreeMap<(u64, &'static str), Vec<(u16, u64)>>;
 
-/// A vendor that tells just these figures, of each date that it is asked for.
+/// A vendor that reports exactly these figures for each requested date.
 async fn vendor(told: Told) -> String {
     let handler = |State(told): State<Arc<Mutex<Told>>>, body: String| async move {
         let body: Value = serde_json::from_str(&body).unwrap();
@@ -74,7 +74,7 @@ async fn app(told: Told) -> TestApp {
         .await
 }
 
-/// The same figure in each quarter from one hour to another.
+/// The same figure in each quarter hour from one hour to another.
 fn quarters(from: u16, to: u16, figure: u64) -> Vec<(u16, u64)> {
     (from * 60..to * 60)
         .step_by(15)
@@ -101,7 +101,7 @@ async fn a_door_that_is_silent_from_noon_changes_no_rate() {
         )
     };
 
-    // The sums are what they are; the rates are those of the morning.
+    // The sums are complete; the rates cover only the morning.
     let day = app.rows(&format!("sites=1&{DAY}&bucket=day")).await;
     assert_eq!(
         day["data"],
@@ -187,7 +187,7 @@ async fn less_than_an_hour_without_entrances_is_quiet() {
         .rows("sites=1,2&dates=2026-02-18&metric=conversion_rate&bucket=day")
         .await;
 
-    // 24 of 72, and, since the hour is missing, 16 of 64.
+    // 24 of 72; and without the missing hour 16 of 64.
     assert_eq!(
         column(&answer, "conversion_rate"),
         [json!(0.3333), json!(0.25)]
@@ -242,11 +242,11 @@ async fn metrics_say_what_they_are() {
     }
 }
 
-/// A world in which sensors fall silent for any time, seen as one figure for each bucket that a site has on a date.
+/// A world in which sensors fall silent for any length of time; it has one figure for each bucket of a site on a date.
 #[derive(Clone, Debug)]
 struct World {
     seed: u64,
-    /// How many buckets in a row are present or absent, about.
+    /// Approximate number of consecutive buckets that are present or absent.
     run: u64,
 }
 
@@ -256,7 +256,7 @@ impl World {
         u64::from_le_bytes(hash.as_bytes()[..8].try_into().unwrap())
     }
 
-    /// The day's figures in the order in which they happen; with `again`, at the second occurrence of a bucket.
+    /// The day's figures in chronological order; with `again`, for the second occurrence of a bucket.
     fn figures(
         &self,
         site: u64,
@@ -281,7 +281,7 @@ impl World {
     }
 }
 
-/// What a bucket is to someone who looks at every one of them: where it begins on the clock, and each metric's figure.
+/// A bucket as seen by a naive observer: its start on the clock, and the figure of each metric.
 struct Seen {
     start: DateTime,
     figure: BTreeMap<VendorMetric, Option<f64>>,
@@ -292,7 +292,7 @@ fn midnight(date: Date, zone: &TimeZone) -> Timestamp {
     zone.to_timestamp(date.at(0, 0, 0, 0)).unwrap()
 }
 
-/// The buckets of a site's day, one after another, by walking through the day on the clock of its zone.
+/// The buckets of a site's day in order, found by walking through the day on the clock of its zone.
 fn walk(
     world: &World,
     site: u64,
@@ -413,7 +413,7 @@ proptest! {
             for (date_index, day) in query.dates.iter().enumerate() {
                 let seen = walk(&world, site, day, minutes, &zone, asked_at);
                 for (series, of) in plan.series().iter().enumerate() {
-                    // By the clock, with the second occurrences behind.
+                    // By the clock, followed by the second occurrences.
                     let mut slots = vec![None; usize::from(base.slots_per_day())];
                     let mut again = Vec::new();
                     for (at, bucket) in seen.iter().enumerate() {

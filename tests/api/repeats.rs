@@ -1,4 +1,4 @@
-//! What is remembered of repeated requests changes nothing about their answers.
+//! Remembered requests do not change answers.
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::support::{Setup, TestApp, cache_status, column, problem, true_entranc
 const DAY: &str = "sites=750&dates=2026-02-18&metric=entrances&bucket=day";
 
 #[tokio::test]
-async fn today_is_another_day_after_midnight_though_yesterdays_answer_is_still_good() {
+async fn today_is_another_day_after_midnight_although_yesterdays_answer_is_still_fresh() {
     let app = Setup::default()
         .with("TIMEZONE", "America/Chicago")
         .with("CACHE__OPEN_TTL", "1h")
@@ -50,7 +50,7 @@ async fn the_form_of_a_repeated_answer_is_that_of_each_request() {
             types(&["application/x-ndjson"]).await,
             "application/x-ndjson"
         );
-        // Two lines mean what one of both means.
+        // Two header lines mean the same as one with both values.
         assert_eq!(
             types(&["text/csv;q=0.5", "application/json"]).await,
             "application/json"
@@ -63,7 +63,7 @@ async fn the_form_of_a_repeated_answer_is_that_of_each_request() {
 }
 
 #[tokio::test]
-async fn a_text_means_what_its_own_caller_may_see() {
+async fn a_query_is_resolved_in_its_own_callers_scope() {
     let digest = |key: &str| {
         use sha2::{Digest, Sha256};
         hex::encode(Sha256::digest(key))
@@ -113,12 +113,12 @@ async fn every_repeated_request_is_counted_and_has_an_id_of_its_own() {
     let metrics = scraped.text().await.unwrap();
     let line = "pitaya_http_requests_total{method=\"GET\",route=\"/v1/traffic\",status=\"200\"}";
     let counted = metrics.lines().find_map(|it| it.strip_prefix(line));
-    // Other tests of this process count here too.
+    // Other tests in this process also count here.
     assert!(counted.is_some_and(|count| count.trim().parse::<u64>().unwrap() >= 5));
 }
 
 #[tokio::test]
-async fn head_and_other_methods_say_what_they_said_before() {
+async fn head_and_other_methods_answer_as_before() {
     let app = TestApp::start().await;
     let url = app.url(&format!("/v1/traffic?{DAY}"));
     let got = app.traffic(DAY).await;
@@ -138,7 +138,7 @@ async fn head_and_other_methods_say_what_they_said_before() {
 }
 
 #[tokio::test]
-async fn a_repeated_question_is_answered_anew_once_its_figures_have_gone() {
+async fn a_repeated_query_is_answered_anew_after_its_figures_expire() {
     let app = TestApp::start().await;
     let total = true_entrances(&app.vendor, 750, "2026-02-18");
     for _ in 0..2 {

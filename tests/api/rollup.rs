@@ -1,4 +1,4 @@
-//! The rollup against a naive reading of the table of metrics: every observation looked at one by one.
+//! Compares the rollup with a naive implementation of the table of metrics, which examines every observation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use proptest::prelude::*;
 
 type Row = (Option<u64>, DateTime, Vec<Option<f64>>);
 
-/// What the vendor would say: the figure of a metric at a site on a date, in buckets of so many minutes, from that minute on.
+/// The vendor's figure for a metric at a site on a date, for the bucket of `minutes` that begins at that minute.
 fn observe(
     seed: u64,
     site: u64,
@@ -30,7 +30,7 @@ fn observe(
     minute: u16,
 ) -> Option<f64> {
     let mut hash = blake3::Hasher::new();
-    // Counts are those of their five-minute parts; means are independent at every granularity.
+    // Counts add up their five-minute parts; means are independent at every granularity.
     let counts = matches!(
         metric,
         VendorMetric::Entrances | VendorMetric::Transactions | VendorMetric::WalkBys
@@ -49,7 +49,7 @@ fn observe(
     let bytes = hash.finalize();
     let [a, b, ..] = *bytes.as_bytes();
     match a % 8 {
-        // Whole hours go missing too, so that sums without any figure occur.
+        // Whole hours also go missing, so that sums without any figure occur.
         _ if (u64::from(minute / 60) + seed + site).is_multiple_of(5) => None,
         0 => None,
         1 | 2 => Some(0.0),
@@ -200,7 +200,7 @@ fn naive_value(
     }
 }
 
-/// The days of which anything was seen, at each of `sites`.
+/// The days with any observation, at each of `sites`.
 fn site_days(seen: [&Seen; 2], sites: &[u64]) -> BTreeSet<(u64, Date)> {
     let days = |site| {
         seen.into_iter()
@@ -210,7 +210,7 @@ fn site_days(seen: [&Seen; 2], sites: &[u64]) -> BTreeSet<(u64, Date)> {
     sites.iter().flat_map(|site| days(*site)).collect()
 }
 
-/// Leaves of a site's day what counts.
+/// Removes the parts of a site's day that do not count.
 fn keep(seen: &mut Seen, site: u64, day: Date, counts: impl Fn(u16) -> bool) {
     for ((date, minute), at) in seen.iter_mut() {
         if *date == day && !counts(*minute) {
@@ -220,7 +220,7 @@ fn keep(seen: &mut Seen, site: u64, day: Date, counts: impl Fn(u16) -> bool) {
     seen.retain(|_, at| !at.is_empty());
 }
 
-/// From which minutes on nothing was observed, for an hour or longer.
+/// The minutes from which nothing was observed for an hour or longer.
 fn silent(seed: u64, site: u64, day: Date, metric: VendorMetric, bucket: u16) -> BTreeSet<u16> {
     let (mut silent, mut run) = (BTreeSet::new(), Vec::new());
     for minute in (0..=1440).step_by(usize::from(bucket)) {
@@ -296,7 +296,7 @@ fn real(query: &Query, base: u16, seed: u64) -> Vec<Row> {
     rows(&roll_up(query, &plan, &grid, &days, later()))
 }
 
-/// Long after all that is asked for.
+/// A time long after all requested dates.
 fn later() -> Timestamp {
     "2027-01-01T00:00:00Z".parse().unwrap()
 }

@@ -1,4 +1,4 @@
-//! No token, no key and no word of the vendor's reaches a log, an answer or a metric.
+//! No token, key or text of the vendor reaches a log, an answer or a metric.
 
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ const KEY: &str = "a-key-that-nobody-else-may-know";
 const WRONG_KEY: &str = "a-key-that-is-not-known-here";
 
 #[tokio::test]
-async fn the_most_talkative_log_tells_no_token_no_key_and_no_word_of_the_vendors() {
+async fn the_most_verbose_log_contains_no_token_no_key_and_no_text_of_the_vendor() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("tokens.json");
     let vendor = Simulator::start(Settings::default(), Clock::system())
@@ -27,7 +27,7 @@ async fn the_most_talkative_log_tells_no_token_no_key_and_no_word_of_the_vendors
     let id_token = vendor.id_token();
     let refresh_token = vendor.refresh_token();
     let variables = [
-        // Each directive wins over the one before it, so that nothing but the process itself holds them back.
+        // Each directive overrides the previous one, so only the process itself holds these targets back.
         (
             "RUST_LOG",
             "trace,hyper=trace,hyper_util=trace,reqwest=trace,h2=trace,rustls=trace,hyper::proto=trace",
@@ -125,7 +125,7 @@ async fn a_configuration_that_is_printed_or_refused_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn the_log_tells_of_callers_who_leave_and_not_what_they_put_into_a_wrong_parameter() {
+async fn the_log_records_departed_callers_and_hides_the_values_of_unknown_parameters() {
     let vendor = Simulator::start(Settings::default(), Clock::system())
         .await
         .unwrap();
@@ -136,7 +136,7 @@ async fn the_log_tells_of_callers_who_leave_and_not_what_they_put_into_a_wrong_p
         _ = pitaya.traffic(query) => panic!("the answer is held back"),
         () = vendor.wait_for_reports(1) => {}
     }
-    // The process sees when it sees that the caller has left.
+    // The process notices at its own time that the caller has left.
     while !pitaya.metrics().await.contains("status=\"499\"} 1") {
         tokio::task::yield_now().await;
     }
@@ -160,7 +160,7 @@ async fn the_log_tells_of_callers_who_leave_and_not_what_they_put_into_a_wrong_p
 }
 
 #[tokio::test]
-async fn the_log_names_the_problem_that_a_request_was_answered_with() {
+async fn the_log_names_the_problem_of_an_answer() {
     let vendor = Simulator::start(Settings::default(), Clock::system())
         .await
         .unwrap();

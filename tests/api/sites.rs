@@ -1,4 +1,4 @@
-//! `[[sites]]`: the names and zones that the configuration gives, and what day it is where.
+//! `[[sites]]`: configured names and zones, and the current day in each zone.
 
 use jiff::SignedDuration;
 use pitaya::simulator::{FigureSource, Mapping};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Setup, TestApp, cache_status, column};
 
-/// Site 750 is in Auckland, 751 in Honolulu, 752 has no zone of its own; each but the last has a name of its own.
+/// Site 750 is in Auckland, 751 in Honolulu, 752 has no zone of its own; the first two have names.
 const DIRECTORY: &str = "
 [[sites]]
 id = 750
@@ -42,7 +42,7 @@ async fn today(app: &TestApp, sites: &str) -> String {
 }
 
 #[tokio::test]
-async fn configured_names_and_zones_are_told_everywhere() {
+async fn configured_names_and_zones_are_shown_everywhere() {
     let app = directory().with("TIMEZONE", "Europe/Berlin").start().await;
 
     let before: Value = app
@@ -87,7 +87,7 @@ async fn configured_names_and_zones_are_told_everywhere() {
             {"site_id": 752, "name": "Denver Union Station", "timezone": "Europe/Berlin"},
         ])
     );
-    // Where no name is configured, the vendor's serves.
+    // A site without a configured name shows the vendor's.
     assert_eq!(
         column(&answer, "site_name"),
         ["Auckland, harbour", "Waikīkī", "Denver Union Station"]
@@ -100,7 +100,7 @@ async fn configured_names_and_zones_are_told_everywhere() {
 }
 
 #[tokio::test]
-async fn a_name_from_the_configuration_is_no_formula_in_a_spreadsheet() {
+async fn a_configured_name_is_never_a_formula_in_a_spreadsheet() {
     let app = Setup::default()
         .file("[[sites]]\nid = 750\nname = \"=1+1\"\n")
         .start()
@@ -117,7 +117,7 @@ async fn a_name_from_the_configuration_is_no_formula_in_a_spreadsheet() {
 }
 
 #[tokio::test]
-async fn no_blank_and_no_full_width_hides_a_formula_from_the_escape() {
+async fn neither_blanks_nor_full_width_characters_hide_a_formula_from_the_escape() {
     for name in [
         " =1+1",
         "\u{a0}+1",
@@ -142,7 +142,7 @@ async fn no_blank_and_no_full_width_hides_a_formula_from_the_escape() {
 
 #[tokio::test]
 async fn today_turns_at_the_midnight_of_the_sites_own_zone() {
-    // 11:00 UTC is midnight in Auckland in summer, 10:00 UTC in Honolulu.
+    // Midnight is 11:00 UTC in Auckland in summer, and 10:00 UTC in Honolulu.
     let app = directory().at("2026-02-18T10:59:59Z").start().await;
 
     assert_eq!(today(&app, "750").await, "2026-02-18");
@@ -158,7 +158,7 @@ async fn today_turns_at_the_midnight_of_the_sites_own_zone() {
 
 #[tokio::test]
 async fn several_zones_share_the_earliest_of_their_days() {
-    // At that time it is the 19th in Auckland and in Kiritimati, and the 18th in Honolulu, in New York and in UTC.
+    // At that time it is the 19th in Auckland and Kiritimati, and the 18th in Honolulu, New York and UTC.
     let now = "2026-02-18T23:30:00Z";
     let unset = directory().at(now).start().await;
     let kiritimati = directory()
@@ -186,15 +186,15 @@ async fn several_zones_share_the_earliest_of_their_days() {
     unset.clock.set("2026-02-19T00:00:00Z");
     assert_eq!(today(&unset, "752").await, "2026-02-19");
     assert_eq!(today(&unset, "750,752").await, "2026-02-19");
-    // In Honolulu the day lasts until ten.
+    // In Honolulu the day lasts until 10:00 UTC.
     assert_eq!(today(&unset, "750,751").await, "2026-02-18");
     unset.clock.set("2026-02-19T10:00:00Z");
     assert_eq!(today(&unset, "750,751").await, "2026-02-19");
 }
 
 #[tokio::test]
-async fn every_relative_date_is_seen_from_the_sites_own_day() {
-    // A Sunday evening in Honolulu on the last of the month is a Monday and the first in Auckland.
+async fn every_relative_date_starts_from_the_sites_own_day() {
+    // A Sunday evening on the last of the month in Honolulu is a Monday, the first, in Auckland.
     let app = directory().at("2026-03-01T11:30:00Z").start().await;
     app.clock.set("2026-06-01T05:00:00Z");
     let range = |from: &str, to: &str| (from.to_owned(), to.to_owned());
@@ -260,7 +260,7 @@ async fn a_day_is_open_settling_and_final_by_the_sites_own_zone() {
         .await;
     let day = |site: u64| format!("sites={site}&dates=2026-02-18&metric=entrances&bucket=day");
     let seconds_good = async |site: u64| {
-        // What was fetched before its day was over stays as short-lived as it was, so each look starts anew.
+        // A cell fetched before its day was over stays short-lived, so each check starts with an empty cache.
         app.client
             .delete(app.url("/v1/cache"))
             .send()
@@ -278,8 +278,8 @@ async fn a_day_is_open_settling_and_final_by_the_sites_own_zone() {
     };
     let (open, settling, final_) = (50..=66, 800..=990, 2_300_000..=2_860_000);
 
-    // The 18th ended at 11:00 UTC in Auckland, ends at 10:00 UTC of the 19th in Honolulu and, where no zone is known,
-    // at 12:00 UTC, when it is over everywhere.
+    // The 18th ends at 11:00 UTC in Auckland, at 10:00 UTC of the 19th in Honolulu and, if the zone is unknown, at 12:00 UTC, when it is
+    // over everywhere.
     for (now, auckland, honolulu, unknown) in [
         ("2026-02-18T10:59:00Z", &open, &open, &open),
         ("2026-02-18T11:00:00Z", &settling, &open, &open),
@@ -303,7 +303,7 @@ async fn a_day_is_open_settling_and_final_by_the_sites_own_zone() {
 }
 
 #[tokio::test]
-async fn what_may_still_change_is_told_by_the_zones_of_the_sites_asked_for() {
+async fn provisional_dates_follow_the_zones_of_the_requested_sites() {
     // It is 22:00 on the 17th in Honolulu and 21:00 on the 18th in Auckland.
     let app = directory().at("2026-02-18T08:00:00Z").start().await;
     let provisional = async |sites: &str| {
@@ -323,7 +323,7 @@ async fn what_may_still_change_is_told_by_the_zones_of_the_sites_asked_for() {
 }
 
 #[tokio::test]
-async fn a_day_is_not_asked_for_before_it_has_begun_at_the_site() {
+async fn a_day_is_not_fetched_before_it_has_begun_at_the_site() {
     let app = directory().at("2026-02-18T11:30:00Z").start().await;
     let tomorrow = |site: u64| format!("sites={site}&dates=2026-02-19&metric=entrances&bucket=day");
 
@@ -334,7 +334,7 @@ async fn a_day_is_not_asked_for_before_it_has_begun_at_the_site() {
         cache_status(&honolulu)
     );
     assert_eq!(app.vendor.report_count(), 0);
-    // In Auckland it has begun half an hour ago, and where the zone is not known, it may have.
+    // It began half an hour ago in Auckland; if the zone is unknown, it may have begun.
     for site in [750, 752] {
         app.vendor.reset_counts();
         app.rows(&tomorrow(site)).await;
@@ -377,7 +377,7 @@ async fn a_purge_by_relative_dates_means_the_sites_own_day() {
 }
 
 #[tokio::test]
-async fn a_day_whose_hours_are_skipped_is_there_and_the_hours_are_not() {
+async fn a_day_with_skipped_hours_is_shown_without_those_hours() {
     let app = Setup::default()
         .with("TIMEZONE", "Europe/Berlin")
         .at("2026-04-02T12:00:00Z")
@@ -407,7 +407,7 @@ async fn a_day_whose_hours_are_skipped_is_there_and_the_hours_are_not() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_learned_later_is_shown_in_answers_made_before() {
+async fn earlier_answers_show_a_name_learned_later() {
     let app = Setup::default()
         .vendor(|vendor| {
             vendor.quirks.figures = FigureSource::Example;
@@ -420,7 +420,7 @@ async fn a_name_that_is_learned_later_is_shown_in_answers_made_before() {
         app.rows(&query).await["meta"]["sites"][0]["name"].clone()
     };
 
-    // Only rows tell the name, and on this day there are none.
+    // Only rows contain the name, and this day has none.
     assert_eq!(name("2026-02-10").await, Value::Null);
     assert_eq!(name("2026-02-18").await, "Tyler");
     app.vendor.reset_counts();

@@ -1,4 +1,4 @@
-//! Whole answers, to the letter.
+//! Complete answers, compared literally.
 
 use crate::support::{Setup, TestApp};
 

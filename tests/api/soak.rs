@@ -1,5 +1,5 @@
-//! All faults and quirks at once, for minutes, under load, while the clock is put forward and back; and then every figure that was
-//! cached, compared with the truth.
+//! Runs all faults and quirks for minutes under load, while the clock moves forward and back; then compares every cached figure with the
+//! truth.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -24,8 +24,8 @@ const CALLERS: u64 = 16;
 const SITES: std::ops::Range<u64> = 1000..1024;
 const METRICS: [&str; 3] = ["entrances", "walk_bys", "transactions"];
 
-/// What the vendor is like for some seconds. The answers of the token endpoint are never cut: whoever rotates tokens and then loses
-/// the answer has locked everybody out.
+/// Behaviours of the vendor, each for some seconds. None cuts the answers of the token endpoint: a vendor that rotates tokens and then
+/// loses the answer has locked everybody out.
 const MOODS: [&str; 14] = [
     "",
     "rate=0.2:status=500,rate=0.1:reset,rate=0.1:cut",
@@ -64,7 +64,7 @@ fn query(random: &mut SmallRng) -> String {
     )
 }
 
-/// Asks random queries until `end`; how often each status was answered.
+/// Sends random queries until `end`, and returns the count of each status.
 async fn caller(app: &TestApp, seed: u64, end: Instant) -> BTreeMap<u16, u64> {
     let mut random = SmallRng::seed_from_u64(seed);
     let mut statuses = BTreeMap::new();
@@ -86,7 +86,7 @@ async fn caller(app: &TestApp, seed: u64, end: Instant) -> BTreeMap<u16, u64> {
     statuses
 }
 
-/// Changes the vendor's mood and quirks every few seconds, and the time at times, until `end`.
+/// Changes the vendor's behaviour and quirks every few seconds, and sometimes the time, until `end`.
 async fn moods(app: &TestApp, seed: u64, end: Instant) {
     let mut random = SmallRng::seed_from_u64(seed);
     let mut ahead = SignedDuration::ZERO;
@@ -113,7 +113,7 @@ async fn moods(app: &TestApp, seed: u64, end: Instant) {
     app.vendor.clear_faults();
 }
 
-/// The figures of one site and metric in January, bucket by bucket, as the vendor has them.
+/// The vendor's figures of one site and metric in January, bucket by bucket.
 fn truth(app: &TestApp, site: u64, metric: &str) -> Vec<Option<f64>> {
     let metric = match metric {
         "entrances" => VendorMetric::Entrances,

@@ -1,4 +1,4 @@
-//! Time that is yet to come, time that never was, and clocks that are wrong.
+//! Future times, nonexistent times, and wrong clocks.
 
 use jiff::SignedDuration;
 use pitaya::simulator::{Fault, Revision};
@@ -15,7 +15,7 @@ fn max_age(response: &reqwest::Response) -> i64 {
         .unwrap()
 }
 
-/// Two stores whose vendor has nothing to tell of the dates asked for.
+/// Two stores for whose requested dates the vendor has no data.
 fn nothing_told() -> Setup {
     Setup::default()
         .vendor(|vendor| vendor.quirks.figures = pitaya::simulator::FigureSource::Example)
@@ -25,8 +25,8 @@ fn nothing_told() -> Setup {
 }
 
 #[tokio::test]
-async fn nothing_is_no_zero_before_it_has_begun() {
-    // 12:30 in New York, 11:30 in Chicago; everywhere on earth it is 05:30 at least.
+async fn an_absent_figure_is_not_zero_before_its_bucket_begins() {
+    // It is 12:30 in New York, 11:30 in Chicago, and at least 05:30 everywhere on earth.
     let app = nothing_told().at("2026-06-03T16:30:00Z").start().await;
     let zeros = async |query: &str| {
         let answer = app
@@ -88,7 +88,7 @@ async fn nothing_is_no_zero_before_it_has_begun() {
         first("sites=1&dates=2026-06-04..2026-06-05&bucket=total&group_by=none").await,
         (0, 1)
     );
-    // The part of the day that was asked for is yet to come.
+    // The requested part of the day is still to come.
     assert_eq!(
         first("sites=1&dates=2026-06-03&bucket=day&hours=12:00-14:00").await,
         (0, 1)
@@ -102,7 +102,7 @@ async fn nothing_is_no_zero_before_it_has_begun() {
         (0, 2)
     );
 
-    // What was null becomes 0 once it has begun, and its answer was kept no longer.
+    // The null becomes 0 once its bucket begins; its answer was cached no longer than that.
     app.clock.advance(SignedDuration::from_mins(31));
     assert_eq!(
         first("sites=1&dates=2026-06-03&bucket=hour").await,
@@ -116,7 +116,7 @@ async fn nothing_is_no_zero_before_it_has_begun() {
 }
 
 #[tokio::test]
-async fn nothing_is_no_zero_in_hours_that_never_were() {
+async fn an_absent_figure_is_not_zero_in_nonexistent_hours() {
     let app = nothing_told().start().await;
     let spring = |query: &str| format!("sites=1&metric=entrances&fill=zero&{query}");
     let figures = async |query: &str| column(&app.rows(&spring(query)).await, "entrances");
@@ -163,7 +163,7 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 #[tokio::test]
 async fn yesterday_is_a_whole_day_at_every_site() {
-    // 20:30 in Chicago, 21:30 in New York.
+    // It is 20:30 in Chicago, 21:30 in New York.
     let app = nothing_told().at("2026-02-19T02:30:00Z").start().await;
     let dates = async |sites: &str, words: &str| {
         let answer = app
@@ -179,10 +179,10 @@ async fn yesterday_is_a_whole_day_at_every_site() {
     assert_eq!(dates("1,2", "yesterday").await, "2026-02-17..2026-02-17");
     assert_eq!(dates("1,2", "last_7_days").await, "2026-02-11..2026-02-17");
     assert_eq!(dates("1,2", "this_week").await, "2026-02-16..2026-02-18");
-    // Where no zone is known, relative dates use UTC.
+    // If no zone is known, relative dates use UTC.
     assert_eq!(dates("3", "yesterday").await, "2026-02-18..2026-02-18");
     assert_eq!(dates("1,3", "yesterday").await, "2026-02-17..2026-02-17");
-    // At midnight in New York it is still the 18th in Chicago; the text's meaning lasts until it is not.
+    // At midnight in New York it is still the 18th in Chicago; the query's meaning lasts until that day ends too.
     app.clock.set("2026-02-19T05:30:00Z");
     assert_eq!(dates("2", "yesterday").await, "2026-02-18..2026-02-18");
     assert_eq!(dates("1,2", "yesterday").await, "2026-02-17..2026-02-17");
@@ -193,9 +193,9 @@ async fn yesterday_is_a_whole_day_at_every_site() {
 async fn in_chicago(at: &str) -> TestApp {
     Setup::default()
         .with("TIMEZONE", "America/Chicago")
-        // So that `max-age` shows how long figures are good.
+        // So that `max-age` shows the lifetime of the figures.
         .with("CACHE__HTTP_MAX_AGE", "365d")
-        // Tokens are not what this is about.
+        // Tokens are not the subject here.
         .vendor(|vendor| vendor.tokens.ttl = std::time::Duration::from_secs(10 * 365 * 86_400))
         .at(at)
         .start()
@@ -205,8 +205,8 @@ async fn in_chicago(at: &str) -> TestApp {
 const DAY: &str = "sites=750&dates=2026-02-18&metric=entrances&bucket=day";
 
 #[tokio::test]
-async fn a_clock_that_is_put_right_freezes_nothing() {
-    // It is five in the afternoon there, and the clock is forty days ahead: the day passes for a final one.
+async fn a_corrected_clock_freezes_nothing() {
+    // It is five in the afternoon there, and the clock is forty days ahead: the day looks final.
     let app = in_chicago("2026-03-30T23:00:00Z").await;
     let ahead = app.traffic(DAY).await;
     assert!(max_age(&ahead) > 20 * 86_400);
@@ -221,7 +221,7 @@ async fn a_clock_that_is_put_right_freezes_nothing() {
     let body: Value = right.json().await.unwrap();
     assert_eq!(body["meta"]["stale"], false);
     assert_eq!(body["meta"]["provisional_from"], "2026-02-18");
-    // And it is kept, like any other, for as long as the figures of an open day are.
+    // The answer is cached like any other, for as long as the figures of an open day.
     app.rows(DAY).await;
     assert_eq!(app.vendor.report_count(), 1);
     app.clock.advance(SignedDuration::from_mins(7));
@@ -230,11 +230,11 @@ async fn a_clock_that_is_put_right_freezes_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_wrong_clock_fetched_does_not_come_back_when_the_clock_has_caught_up() {
+async fn cells_fetched_under_a_wrong_clock_do_not_return_when_time_catches_up() {
     let app = in_chicago("2026-03-30T23:00:00Z").await;
     app.rows(DAY).await;
     app.clock.set("2026-02-18T23:00:00Z");
-    // Somebody asks, but not for that day.
+    // A query arrives, but not for that day.
     app.rows("sites=751&dates=2026-02-17&metric=entrances&bucket=day")
         .await;
     app.vendor.reset_counts();
@@ -246,7 +246,7 @@ async fn what_a_wrong_clock_fetched_does_not_come_back_when_the_clock_has_caught
 }
 
 #[tokio::test]
-async fn what_was_fetched_before_the_clock_went_ahead_is_still_good() {
+async fn cells_fetched_before_the_clock_went_ahead_are_still_valid() {
     let app = in_chicago("2026-05-01T12:00:00Z").await;
     app.rows(DAY).await;
     app.clock.advance(HOUR);
@@ -261,7 +261,7 @@ async fn what_was_fetched_before_the_clock_went_ahead_is_still_good() {
 }
 
 #[tokio::test]
-async fn a_failure_of_a_wrong_clock_keeps_nobody_waiting() {
+async fn a_failure_under_a_wrong_clock_delays_no_caller() {
     let app = Setup::default()
         .with("TIMEZONE", "America/Chicago")
         .with("CACHE__STALE_WHILE_REVALIDATE", "0s")
@@ -284,7 +284,7 @@ async fn a_failure_of_a_wrong_clock_keeps_nobody_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn figures_that_arrive_when_the_clock_has_been_put_right_are_shown_once() {
+async fn figures_that_arrive_after_the_clock_was_corrected_are_shown_once() {
     let app = in_chicago("2026-03-30T23:00:00Z").await;
     let hold = app.vendor.hold_reports();
     let (answer, ()) = tokio::join!(app.traffic(DAY), async {

@@ -1,4 +1,4 @@
-//! Large answers, which are written as they are sent.
+//! Large answers, which Pitaya renders while sending.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -14,10 +14,10 @@ use crate::support::{Setup, TestApp, cache_status, problem};
 
 const FORMS: [&str; 3] = ["json", "csv", "ndjson"];
 const CODINGS: [&str; 3] = ["zstd", "br", "gzip"];
-/// Longer bodies are not held in one piece.
+/// Size above which a body is not held in one piece.
 const LARGE: usize = 1024 * 1024;
 
-/// All there is of these sites in six weeks, by the hour.
+/// All hourly figures of these sites in six weeks.
 fn query(sites: impl IntoIterator<Item = u64>, form: &str) -> String {
     let sites: Vec<_> = sites.into_iter().map(|site| site.to_string()).collect();
     format!(
@@ -27,7 +27,7 @@ fn query(sites: impl IntoIterator<Item = u64>, form: &str) -> String {
     )
 }
 
-/// The sites of a large answer: in CSV, which does not repeat the names of figures, it takes more of them.
+/// The sites of a large answer. CSV, which does not repeat the names of figures, needs more of them.
 fn sites(form: &str) -> std::ops::Range<u64> {
     if form == "csv" { 750..770 } else { 750..756 }
 }
@@ -62,7 +62,7 @@ fn decoded(coding: &str, mut encoded: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// What says the same however often it is asked for.
+/// The fields that do not depend on the time of the request.
 fn lasting_fields(response: &Response) -> BTreeMap<String, String> {
     let fields = response.headers().iter();
     fields
@@ -142,7 +142,7 @@ async fn a_large_answer_has_a_length_if_plain_and_the_same_bytes_in_every_coding
 }
 
 #[tokio::test]
-async fn a_large_answer_that_is_known_or_only_asked_about_has_no_body() {
+async fn a_304_or_a_head_of_a_large_answer_has_no_body() {
     let app = TestApp::start().await;
     for form in FORMS {
         let query = large_query(form);
@@ -162,7 +162,7 @@ async fn a_large_answer_that_is_known_or_only_asked_about_has_no_body() {
             let known = known.send().await.unwrap();
 
             let (mut of_head, mut of_get) = (lasting_fields(&asked), lasting_fields(&got));
-            // It tells how the body would have been framed, where there is one.
+            // It shows how the body, if any, would have been framed.
             of_head.remove("transfer-encoding");
             of_get.remove("transfer-encoding");
             assert_eq!(of_head, of_get);
@@ -174,9 +174,9 @@ async fn a_large_answer_that_is_known_or_only_asked_about_has_no_body() {
     }
 }
 
-/// Everything here is on one thread.
+/// All tasks here share one thread.
 #[tokio::test(flavor = "current_thread")]
-async fn a_slow_reader_of_a_large_answer_keeps_nobody_waiting() {
+async fn a_slow_reader_of_a_large_answer_delays_no_other_caller() {
     let app = TestApp::start().await;
     let query = large_query("ndjson");
     let expected = app.traffic(&query).await.bytes().await.unwrap();
@@ -199,12 +199,12 @@ async fn a_slow_reader_of_a_large_answer_keeps_nobody_waiting() {
 
 const SMALL: &str = "sites=750&dates=2026-02-18&metric=entrances&bucket=day";
 
-/// Room for one large answer and its figures, and not for two.
+/// Memory for one large answer and its figures, but not for two.
 fn cramped() -> Setup {
     Setup::default().with("CACHE__MAX_BYTES", "20MiB")
 }
 
-/// A large answer whose caller takes nothing of it but its beginning until it is read, and yet keeps its connection in good order.
+/// A large answer of which the caller takes only the beginning until read, while keeping its connection alive.
 async fn unread(app: &TestApp) -> Response {
     let client = Client::builder()
         .no_proxy()
@@ -212,7 +212,7 @@ async fn unread(app: &TestApp) -> Response {
         .http2_initial_stream_window_size(1024)
         .build()
         .unwrap();
-    // Where callers have little patience, the first fetch may take too long for them; it goes on.
+    // With short timeouts, the first fetch may take too long for its callers, but it continues.
     loop {
         let url = app.url(&format!("/v1/traffic?{}", large_query("ndjson")));
         let response = client.get(url).send().await.unwrap();
@@ -236,13 +236,13 @@ async fn a_large_answer_is_in_flight_until_it_is_sent() {
 
     assert_eq!((status, slug.as_str()), (503, "overloaded"));
     assert!(read.len() > LARGE);
-    // That all of it is read may be known here before it is there.
+    // This side may see the end of the body before the server records it.
     while app.traffic(SMALL).await.status() != StatusCode::OK {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// How many requests are being answered, but for the one that asks.
+/// Number of requests in flight, excluding this one.
 async fn in_flight(app: &TestApp) -> usize {
     let metrics = app.get("/metrics").send().await.unwrap();
     let metrics = metrics.text().await.unwrap();
@@ -252,7 +252,7 @@ async fn in_flight(app: &TestApp) -> usize {
 }
 
 #[tokio::test]
-async fn large_answers_that_find_no_room_wait_and_are_whole() {
+async fn large_answers_wait_for_memory_and_are_complete() {
     let app = cramped().start().await;
     let expected = app.traffic(&large_query("ndjson")).await;
     let expected = expected.bytes().await.unwrap();
@@ -278,7 +278,7 @@ async fn large_answers_that_find_no_room_wait_and_are_whole() {
 }
 
 #[tokio::test]
-async fn who_finds_no_room_in_time_is_asked_to_come_back() {
+async fn a_caller_that_gets_no_memory_in_time_is_asked_to_retry() {
     let app = cramped()
         .with("LIMITS__REQUEST_TIMEOUT", "200ms")
         .start()
@@ -294,7 +294,7 @@ async fn who_finds_no_room_in_time_is_asked_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_large_answer_that_is_abandoned_frees_its_room() {
+async fn an_abandoned_large_answer_frees_its_memory() {
     let app = cramped().start().await;
     let large = unread(&app).await;
 
@@ -303,12 +303,12 @@ async fn a_large_answer_that_is_abandoned_frees_its_room() {
     app.rows(&large_query("json")).await;
 }
 
-/// Time can be moved where everything is on one thread.
+/// A test can move time if all tasks share one thread.
 #[tokio::test(flavor = "current_thread")]
-async fn a_large_answer_that_nobody_takes_frees_its_room_in_time() {
+async fn a_large_answer_with_a_stalled_reader_frees_its_memory_in_time() {
     let app = cramped().start().await;
     let mut large = unread(&app).await;
-    // Nobody has asked for more of it since this was written.
+    // The caller has asked for nothing more since this was written.
     large.chunk().await.unwrap().unwrap();
 
     tokio::time::pause();

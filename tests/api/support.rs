@@ -30,23 +30,23 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// The time that most tests are at: long after the dates that they ask for, so that these are final.
+/// Time of most tests: long after their dates, so that these are final.
 pub const NOW: &str = "2026-06-01T12:00:00Z";
 
-/// How long a test waits for what must happen, before it fails.
+/// Time limit of a test's waits.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What time it is for the app and its vendor.
+/// Clock of the app and its vendor.
 #[derive(Clone, Debug)]
 pub struct TestClock {
     micros: Arc<AtomicI64>,
-    /// Whether `micros` are how far it is ahead of the system's clock, rather than the time at which it stands.
+    /// Whether `micros` is the offset from the system's clock, rather than a fixed time.
     runs: bool,
     broken: Arc<AtomicBool>,
 }
 
 impl TestClock {
-    /// A clock that stands at `time` until it is advanced.
+    /// A clock fixed at `time` until advanced.
     pub fn at(time: &str) -> Self {
         let time: Timestamp = time.parse().unwrap();
         Self {
@@ -56,7 +56,7 @@ impl TestClock {
         }
     }
 
-    /// A clock that runs, so much ahead of the system's.
+    /// A running clock, ahead of the system's by `ahead`.
     pub fn running(ahead: SignedDuration) -> Self {
         Self {
             micros: Arc::new(AtomicI64::new(ahead.as_micros() as i64)),
@@ -65,7 +65,7 @@ impl TestClock {
         }
     }
 
-    /// Makes whoever asks for the time panic, which is as near to a bug as a test can come.
+    /// Makes every read of the clock panic, which is as near to a bug as a test can come.
     pub fn break_down(&self, broken: bool) {
         self.broken.store(broken, Ordering::SeqCst);
     }
@@ -95,7 +95,7 @@ impl TestClock {
     }
 }
 
-/// How a test app is set up.
+/// Setup of a test app.
 pub struct Setup {
     variables: BTreeMap<String, String>,
     file: Option<String>,
@@ -122,7 +122,7 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// Sets a variable of the configuration: `("CACHE__OPEN_TTL", "2s")`.
+    /// Sets a configuration variable: `("CACHE__OPEN_TTL", "2s")`.
     pub fn with(mut self, key: &str, value: &str) -> Self {
         self.variables
             .insert(format!("PITAYA_{key}"), value.to_owned());
@@ -145,13 +145,13 @@ impl Setup {
         self
     }
 
-    /// Lets time run, so much ahead of the system's: for what depends on the vendor's `Date` or on tokens that expire.
+    /// Lets time run, ahead of the system's by `ahead`: for tests of the vendor's `Date` or of expiring tokens.
     pub fn running(mut self, ahead: SignedDuration) -> Self {
         self.clock = TestClock::running(ahead);
         self
     }
 
-    /// The app, built but not served, in front of its vendor.
+    /// Builds the app in front of its vendor without serving it.
     pub async fn build(self) -> (App, Simulator) {
         let vendor = Simulator::start(self.vendor.clone(), self.clock.clock())
             .await
@@ -166,7 +166,7 @@ impl Setup {
         self.start_before(vendor).await
     }
 
-    /// Starts the app in front of a vendor that is there already, and returns once it has tried to obtain tokens.
+    /// Starts the app in front of an existing vendor, and returns once it has tried to obtain tokens.
     pub async fn start_before(self, vendor: Simulator) -> TestApp {
         let app = self.listen_before(vendor).await;
         let ready = app.admin_address.unwrap_or(app.address);
@@ -231,7 +231,7 @@ fn client() -> Client {
         .unwrap()
 }
 
-/// Returns once the service at `address` has obtained tokens, or has failed to: what a test counts or breaks comes after that.
+/// Returns once the service at `address` has obtained tokens or failed to, so that tests count and break only later calls.
 async fn until_tokens_are_tried(client: &Client, address: SocketAddr) {
     loop {
         let response = client.get(format!("http://{address}/readyz")).send().await;
@@ -246,7 +246,7 @@ async fn until_tokens_are_tried(client: &Client, address: SocketAddr) {
 /// A running Pitaya in front of a running simulated vendor. It stops when dropped.
 pub struct TestApp {
     pub address: SocketAddr,
-    /// Where health, metrics and cache administration are, if the setup has an `ADMIN_LISTEN` (at port 0).
+    /// Address of health, metrics and cache administration, if the setup has an `ADMIN_LISTEN` (at port 0).
     pub admin_address: Option<SocketAddr>,
     pub vendor: Simulator,
     pub clock: TestClock,
@@ -273,10 +273,10 @@ impl TestApp {
         self.client.get(self.url(path))
     }
 
-    /// Sends these bytes on a connection of their own, and gives back all that comes until it is closed.
+    /// Sends these bytes on a new connection, and returns all bytes received until it closes.
     pub async fn raw(&self, request: impl AsRef<[u8]>) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        // Who is refused early may see its connection reset while it is still sending; what has been answered counts.
+        // A client that is refused early may see a reset while still sending; only the answer matters.
         let _ = stream.write_all(request.as_ref()).await;
         let mut answer = Vec::new();
         let _ = timeout(PATIENCE, stream.read_to_end(&mut answer))
@@ -293,7 +293,7 @@ impl TestApp {
             .unwrap()
     }
 
-    /// The JSON of a query that must succeed.
+    /// JSON of a query that must succeed.
     pub async fn rows(&self, query: &str) -> Value {
         let response = self.traffic(query).await;
         let status = response.status();
@@ -302,13 +302,13 @@ impl TestApp {
         serde_json::from_str(&body).unwrap()
     }
 
-    /// The problem of a query that must fail: status, slug, and the whole body.
+    /// Problem of a query that must fail: status, slug, and the whole body.
     pub async fn problem(&self, query: &str) -> (u16, String, Value) {
         problem(self.traffic(query).await).await
     }
 }
 
-/// The status, slug and body of a problem answer.
+/// Status, slug and body of a problem answer.
 pub async fn problem(response: Response) -> (u16, String, Value) {
     let status = response.status().as_u16();
     assert_eq!(
@@ -336,7 +336,7 @@ pub fn column(answer: &Value, name: &str) -> Vec<Value> {
         .collect()
 }
 
-/// The entrances of one site on one day, as the vendor has them.
+/// The vendor's entrances of one site on one day.
 pub fn true_entrances(vendor: &Simulator, site: u64, date: &str) -> Value {
     let figures = vendor.figures(&CellKey {
         customer: CustomerId::new(123).unwrap(),

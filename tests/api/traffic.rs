@@ -53,7 +53,7 @@ async fn the_vendors_example_gives_its_own_figures() {
 }
 
 #[tokio::test]
-async fn meta_says_everything_that_is_known_of_an_answer() {
+async fn meta_describes_the_whole_answer() {
     let app = example().await;
 
     let answer = app
@@ -79,7 +79,7 @@ async fn meta_says_everything_that_is_known_of_an_answer() {
 }
 
 #[tokio::test]
-async fn the_report_is_asked_for_to_the_letter() {
+async fn the_report_request_matches_the_documentation_literally() {
     let app = example().await;
 
     app.rows("sites=750&dates=2026-02-18..2026-02-19&metric=entrances&bucket=20m")
@@ -114,7 +114,7 @@ async fn forty_sites_and_a_month_are_few_reports_and_one_warm_look_up() {
 
 const SITES: &str = "750,751,752,753";
 
-/// The figures of four sites under a quirk are those without it.
+/// Asserts that the figures of four sites are the same with a quirk as without it.
 async fn assert_survives(name: &str, quirks: Quirks) {
     let queries = [
         "metric=entrances,walk_bys,transactions,conversion_rate,capture_rate&bucket=hour",
@@ -155,7 +155,7 @@ async fn assert_survives(name: &str, quirks: Quirks) {
 }
 
 #[tokio::test]
-async fn rows_find_their_sites_whatever_the_mapping_is_like() {
+async fn rows_find_their_sites_under_every_mapping() {
     for mapping in [
         Mapping::Names,
         Mapping::NamedObjects,
@@ -174,7 +174,7 @@ async fn rows_find_their_sites_whatever_the_mapping_is_like() {
 }
 
 #[tokio::test]
-async fn figures_are_the_same_however_rows_are_written() {
+async fn figures_are_the_same_for_every_row_format() {
     let quirks = [
         (
             "floats",
@@ -387,7 +387,7 @@ async fn the_repeated_hour_counts_twice_where_the_zone_is_known() {
 }
 
 #[tokio::test]
-async fn days_that_have_not_begun_anywhere_are_not_asked_for() {
+async fn days_that_have_not_begun_anywhere_are_not_fetched() {
     let app = Setup::default().at("2026-02-18T12:00:00Z").start().await;
 
     let future = app
@@ -405,7 +405,7 @@ async fn days_that_have_not_begun_anywhere_are_not_asked_for() {
     assert_eq!(straddling["data"].as_array().unwrap().len(), 9);
     let calls = app.vendor.reports();
     assert_eq!(calls.len(), 1);
-    // At noon UTC it is the 19th already at UTC+14.
+    // At noon UTC it is already the 19th at UTC+14.
     assert_eq!(
         calls[0].request.clone().unwrap().dates.to_string(),
         "2026-02-17..2026-02-19"
@@ -413,7 +413,7 @@ async fn days_that_have_not_begun_anywhere_are_not_asked_for() {
 }
 
 #[tokio::test]
-async fn zeros_of_buckets_that_have_not_begun_are_no_observation() {
+async fn zeros_of_buckets_that_have_not_begun_are_not_observations() {
     let app = Setup::default()
         .with("TIMEZONE", "America/Chicago")
         .vendor(|vendor| {
@@ -478,7 +478,7 @@ async fn csv_and_ndjson_say_the_same_as_json() {
 }
 
 #[tokio::test]
-async fn the_sites_seen_at_the_vendors_are_listed() {
+async fn sites_learned_from_the_vendor_are_listed() {
     let app = TestApp::start().await;
 
     let before: Value = app

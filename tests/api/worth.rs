@@ -1,4 +1,4 @@
-//! What an answer's figures are worth is told in every form, by header fields that say what `meta` says.
+//! Every format reports the quality of an answer's figures, in header fields that match `meta`.
 
 use http::HeaderMap;
 use jiff::{SignedDuration, Timestamp};
@@ -22,7 +22,7 @@ fn item(fields: &HeaderMap, name: &str) -> Option<BareItem> {
     Some(item.bare_item)
 }
 
-/// What the fields say is what `meta` says.
+/// Asserts that the fields match `meta`.
 #[track_caller]
 fn assert_told(fields: &HeaderMap, meta: &Value) {
     let as_of = item(fields, "pitaya-as-of").expect("every answer has it");
@@ -58,13 +58,13 @@ async fn ask(
     (response.status(), response.headers().clone())
 }
 
-/// Asks in every form and by every way, and expects what the JSON document says each time. The document itself is given back.
+/// Requests every format in every way, expects the facts of the JSON document each time, and returns the document.
 async fn assert_told_everywhere(app: &TestApp, query: &str) -> Value {
     let document = app.rows(query).await;
     let meta = &document["meta"];
     for form in FORMS {
         let query = format!("{query}&format={form}");
-        // Made anew, kept, and kept in a coding.
+        // Freshly rendered, kept, and kept in a coding.
         for coding in ["identity", "identity", "gzip", "zstd"] {
             for method in [Method::GET, Method::HEAD] {
                 let (status, fields) =
@@ -85,7 +85,7 @@ async fn assert_told_everywhere(app: &TestApp, query: &str) -> Value {
 }
 
 #[tokio::test]
-async fn final_figures_are_told_as_of_when() {
+async fn final_figures_have_an_as_of_time() {
     let app = TestApp::start().await;
     let query = "sites=750&dates=2026-02-18&metric=entrances&bucket=day";
 
@@ -97,7 +97,7 @@ async fn final_figures_are_told_as_of_when() {
 }
 
 #[tokio::test]
-async fn provisional_figures_are_told_with_the_date_from_which_they_are() {
+async fn provisional_figures_show_their_first_date() {
     let app = Setup::default()
         .with("TIMEZONE", "UTC")
         .at("2026-02-18T18:00:00Z")
@@ -114,7 +114,7 @@ async fn provisional_figures_are_told_with_the_date_from_which_they_are() {
 }
 
 #[tokio::test]
-async fn stale_figures_are_told_as_stale() {
+async fn stale_figures_are_marked_stale() {
     let app = Setup::default()
         .with("TIMEZONE", "UTC")
         .with("CACHE__STALE_WHILE_REVALIDATE", "0s")
@@ -150,7 +150,7 @@ async fn a_smaller_total_does_not_look_whole() {
 }
 
 #[tokio::test]
-async fn answers_that_are_written_as_they_are_sent_tell_it_too() {
+async fn answers_rendered_while_sent_report_it_too() {
     let app = Setup::default()
         .with("TIMEZONE", "UTC")
         .at("2026-02-10T18:00:00Z")
@@ -170,7 +170,7 @@ async fn answers_that_are_written_as_they_are_sent_tell_it_too() {
 }
 
 #[tokio::test]
-async fn refusals_tell_nothing_of_figures() {
+async fn refusals_contain_no_facts_about_figures() {
     let app = TestApp::start().await;
 
     for query in [
@@ -186,7 +186,7 @@ async fn refusals_tell_nothing_of_figures() {
 }
 
 #[tokio::test]
-async fn browsers_ask_again_within_the_configured_time_and_the_cache_tells_its_own() {
+async fn browsers_revalidate_within_the_configured_time_and_the_cache_reports_its_own() {
     let final_day = "sites=750&dates=2026-02-18&metric=entrances&bucket=day";
     for (configured, max_age) in [(None, 60), (Some("0s"), 0), (Some("1h"), 3600)] {
         let setup = match configured {
@@ -212,7 +212,7 @@ async fn browsers_ask_again_within_the_configured_time_and_the_cache_tells_its_o
 }
 
 #[tokio::test]
-async fn what_is_good_for_less_than_the_configured_time_says_so() {
+async fn an_answer_that_expires_before_the_configured_time_says_so() {
     let app = Setup::default()
         .with("TIMEZONE", "UTC")
         .with("CACHE__OPEN_TTL", "20s")

@@ -1,4 +1,4 @@
-//! What only operators may do, and where.
+//! Operations reserved for operators, and the listeners that offer them.
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ async fn administration_is_for_admin_keys() {
     for key in ["everything", "tyler", "austin", "neighbour"] {
         let (status, slug, _) = problem(purge(&app, key, "").await).await;
         assert_eq!((status, slug.as_str()), (403, "forbidden"), "{key}");
-        // A client that may not do this is not told what else is wrong with it.
+        // A client without the right does not learn of other faults in its request.
         assert_eq!(purge(&app, key, "sites=x").await.status(), 403, "{key}");
     }
 
@@ -23,7 +23,7 @@ async fn administration_is_for_admin_keys() {
 }
 
 #[tokio::test]
-async fn a_scoped_operator_forgets_and_learns_of_nothing_but_its_own() {
+async fn a_scoped_operator_purges_and_sees_only_its_own_scope() {
     let app = guarded().start().await;
     answer(&app, "tyler", TYLER).await;
     answer(&app, "austin", AUSTIN).await;
@@ -86,7 +86,7 @@ async fn purges_are_strict_about_their_parameters() {
 }
 
 #[tokio::test]
-async fn with_a_listener_of_its_own_administration_is_nowhere_else() {
+async fn administration_with_its_own_listener_is_nowhere_else() {
     let app = guarded().with("ADMIN_LISTEN", "127.0.0.1:0").start().await;
     let admin = format!("http://{}", app.admin_address.unwrap());
     answer(&app, "tyler", TYLER).await;
@@ -119,7 +119,7 @@ async fn with_a_listener_of_its_own_administration_is_nowhere_else() {
     assert_eq!(forgotten, json!({"purged": 1}));
 }
 
-/// What becomes of a purge that this machine sends with those fields, where nobody needs a key.
+/// Status of a purge that this machine sends with those fields, without authentication.
 async fn unguarded_purge(app: &TestApp, fields: &str) -> u16 {
     let request = format!("DELETE /v1/cache HTTP/1.1\r\nConnection: close\r\n{fields}\r\n");
     let answer = app.raw(request).await;
@@ -147,7 +147,7 @@ async fn without_keys_only_this_machine_administrates_and_only_for_itself() {
         assert_eq!(unguarded_purge(&app, allowed).await, 200, "{allowed:?}");
     }
     for refused in [
-        // A name that was made to resolve to this machine (DNS rebinding).
+        // An attacker made this name resolve to this machine (DNS rebinding).
         "Host: evil.example\r\n",
         "Host: evil.example:8080\r\nOrigin: http://evil.example:8080\r\n",
         "Host: localhost.evil.example\r\n",
@@ -172,7 +172,7 @@ async fn without_keys_only_this_machine_administrates_and_only_for_itself() {
     ] {
         assert_eq!(unguarded_purge(&app, refused).await, 403, "{refused:?}");
     }
-    // Figures are for everybody.
+    // Everybody may read figures.
     let read = app
         .raw(format!(
             "GET /v1/traffic?{TYLER} HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-For: 10.0.0.1\r\nConnection: close\r\n\r\n"
@@ -182,7 +182,7 @@ async fn without_keys_only_this_machine_administrates_and_only_for_itself() {
 }
 
 #[tokio::test]
-async fn an_admin_key_administrates_from_wherever_it_comes() {
+async fn an_admin_key_administrates_from_anywhere() {
     let app = guarded().start().await;
 
     let request = app

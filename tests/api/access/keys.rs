@@ -1,4 +1,4 @@
-//! Who calls is told by a key, and by nothing else.
+//! Only the key identifies the caller.
 
 use super::*;
 
@@ -32,7 +32,7 @@ async fn a_key_is_taken_from_either_field_and_both_keys_of_a_rotation_work() {
 }
 
 #[tokio::test]
-async fn no_key_a_wrong_one_and_several_are_refused_before_anything_is_looked_up() {
+async fn missing_wrong_and_multiple_keys_are_refused_before_any_look_up() {
     let app = guarded().start().await;
     answer(&app, "tyler", TYLER).await;
     app.vendor.reset_counts();

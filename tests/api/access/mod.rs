@@ -1,4 +1,4 @@
-//! Only the right callers, and only their sites: whatever else there is looks the same as nothing.
+//! Access is limited to the right callers and their sites: everything outside a caller's scope looks nonexistent.
 
 mod administration;
 mod keys;
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::support::{Setup, TestApp, problem};
 
-/// The clients of [`guarded`]: the key that each has, and the rest of its table in the configuration.
+/// The clients of [`guarded`]: the key of each, and the rest of its configuration table.
 const CLIENTS: [(&str, &str); 7] = [
     ("everything", ""),
     ("tyler", "customer_ids = [123]\nsite_ids = [750]"),
@@ -50,14 +50,14 @@ pub(crate) fn with_file(toml: &str) -> Setup {
         .file(toml)
 }
 
-/// An app with [`CLIENTS`], each of which has its name as its key.
+/// An app with [`CLIENTS`]; the name of each is its key.
 fn guarded() -> Setup {
     let clients = CLIENTS.map(|(name, rest)| client(name, &[name], rest));
     with_file(&clients.concat())
 }
 
 trait AsClient {
-    /// The same with that key, and with a request id that is always the same.
+    /// Sends that key, and a fixed request id.
     fn key(self, key: &str) -> Self;
 }
 
@@ -110,7 +110,7 @@ async fn purged(app: &TestApp, key: &str, query: &str) -> u64 {
         .unwrap()
 }
 
-/// Everything that a caller sees of an answer, but when it was given and how long it took.
+/// Everything that a caller sees of an answer, except its time and duration.
 async fn seen(response: Response) -> (u16, BTreeMap<String, String>, String) {
     let status = response.status().as_u16();
     let fields = response.headers().iter();
@@ -131,5 +131,5 @@ const OPEN_PATHS: [&str; 8] = [
     "/explorer/app.js",
     "/problems/forbidden",
 ];
-/// Those for operators, which need none either.
+/// The operators' paths, which also need no key.
 const OPERATORS_PATHS: [&str; 3] = ["/livez", "/readyz", "/metrics"];

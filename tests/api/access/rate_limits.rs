@@ -1,9 +1,9 @@
-//! Each client's own limit.
+//! The rate limit of each client.
 
 use super::*;
 
 #[tokio::test]
-async fn a_client_is_told_its_limit_and_one_that_used_it_up_holds_back_nobody_else() {
+async fn a_client_sees_its_limit_and_exhausting_it_affects_no_other_client() {
     let app = guarded().start().await;
     let field =
         |response: &Response, name: &str| response.headers()[name].to_str().unwrap().to_owned();
@@ -40,7 +40,7 @@ async fn a_client_is_told_its_limit_and_one_that_used_it_up_holds_back_nobody_el
 
     assert_eq!(left, ["r=2", "r=1", "r=0"]);
     let wait: u64 = field(&over, "retry-after").parse().unwrap();
-    // One of three an hour comes back every twenty minutes.
+    // One of three requests an hour returns every twenty minutes.
     assert!((1..=1200).contains(&wait), "{wait}");
     assert!(
         field(&over, "ratelimit").starts_with("\"default\";r=0;t="),
@@ -59,7 +59,7 @@ async fn a_client_is_told_its_limit_and_one_that_used_it_up_holds_back_nobody_el
 }
 
 #[tokio::test]
-async fn a_key_that_nobody_has_uses_up_no_limit() {
+async fn an_unknown_key_uses_up_no_limit() {
     let app = guarded().start().await;
     for _ in 0..5 {
         assert_eq!(ask(&app, "four-an-hour", TYLER).await.status(), 401);

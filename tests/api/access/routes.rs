@@ -1,11 +1,11 @@
-//! A walk over every route and method, with every kind of key.
+//! Calls every route and method with every kind of key.
 
 use reqwest::Method;
 
 use super::*;
 
 #[tokio::test]
-async fn every_route_and_method_asks_for_the_key_that_it_needs() {
+async fn every_route_and_method_requires_the_right_key() {
     let app = guarded().start().await;
     let methods = [
         "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE",
@@ -51,7 +51,7 @@ async fn every_route_and_method_asks_for_the_key_that_it_needs() {
                 } else if path == "/v1/cache" && key == Some("tyler") {
                     403
                 } else if path == traffic && key == Some("operator") {
-                    // It may see both customers, and said neither.
+                    // This key's scope has both customers, and the query names neither.
                     400
                 } else {
                     200

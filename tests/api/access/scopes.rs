@@ -1,4 +1,4 @@
-//! What a caller may see, and that there is no telling what else there is.
+//! The data that a caller may see; nothing reveals the rest.
 
 use pitaya::simulator::Revision;
 use serde_json::json;
@@ -69,7 +69,7 @@ async fn a_refusal_is_the_same_whether_a_site_exists_is_cached_or_not() {
 }
 
 #[tokio::test]
-async fn head_tells_no_more_of_others_than_get() {
+async fn head_reveals_no_more_of_others_than_get() {
     let app = guarded().start().await;
     answer(&app, "austin", AUSTIN).await;
 
@@ -87,7 +87,7 @@ async fn head_tells_no_more_of_others_than_get() {
 }
 
 #[tokio::test]
-async fn only_sites_of_a_customers_directory_may_be_asked_for() {
+async fn only_sites_of_a_customers_directory_may_be_requested() {
     let sites = "[[sites]]\nid = 750\ncustomer_id = 123\n[[sites]]\nid = 751\ncustomer_id = 123\n";
     let clients = [
         client("everything", &["everything"], ""),
@@ -103,7 +103,7 @@ async fn only_sites_of_a_customers_directory_may_be_asked_for() {
 
     assert_eq!(asked("everything", 123, 750).await, 200);
     assert_eq!(asked("everything", 123, 752).await, 403);
-    // Whoever has no directory is not bound by that of another.
+    // A customer without a directory is not bound by that of another.
     assert_eq!(asked("everything", 124, 752).await, 200);
     assert_eq!(asked("outside", 123, 750).await, 200);
     assert_eq!(asked("outside", 123, 751).await, 403);
@@ -135,7 +135,7 @@ async fn one_customers_figures_are_never_anothers() {
 }
 
 #[tokio::test]
-async fn whoever_sees_several_customers_must_say_which() {
+async fn a_caller_with_several_customers_must_name_one() {
     let app = guarded().start().await;
 
     let (status, slug, body) = problem(ask(&app, "everything", TYLER).await).await;
@@ -147,7 +147,7 @@ async fn whoever_sees_several_customers_must_say_which() {
 }
 
 #[tokio::test]
-async fn everybody_sees_a_list_of_their_own_sites() {
+async fn each_caller_sees_a_list_of_its_own_sites() {
     let app = guarded().start().await;
     answer(
         &app,
@@ -169,7 +169,7 @@ async fn everybody_sees_a_list_of_their_own_sites() {
 }
 
 #[tokio::test]
-async fn a_condition_is_judged_by_what_its_caller_may_see() {
+async fn a_condition_is_evaluated_within_its_callers_scope() {
     let app = guarded().start().await;
     let etag = ask(&app, "austin", AUSTIN).await.headers()["etag"].clone();
     let conditional = async |key: &str, query: &str| {
@@ -194,7 +194,7 @@ async fn a_condition_is_judged_by_what_its_caller_may_see() {
 }
 
 #[tokio::test]
-async fn nothing_that_one_client_does_changes_what_another_sees() {
+async fn no_clients_requests_change_another_clients_answers() {
     let alone = guarded().start().await;
     let crowded = guarded().start().await;
     let watch = async |app: &TestApp| {
@@ -206,7 +206,7 @@ async fn nothing_that_one_client_does_changes_what_another_sees() {
             "sites=750&dates=2026-02-18&metric=entrances",
         ] {
             let (status, mut fields, body) = seen(ask(app, "austin", query).await).await;
-            // How long a figure is good has jitter, of its own for each report.
+            // The lifetime of a figure has jitter, drawn for each report.
             fields.remove("cache-control");
             let cache_status = fields.remove("cache-status").unwrap_or_default();
             fields.insert(

@@ -1,9 +1,9 @@
-//! What every answer has, and what none has.
+//! Header fields that every answer has, and fields that none has.
 
 use super::*;
 
 #[tokio::test]
-async fn a_sane_request_id_is_taken_over_and_an_insane_one_replaced() {
+async fn a_sane_request_id_is_kept_and_an_insane_one_replaced() {
     let app = TestApp::start().await;
     let id = async |fields: &[u8]| {
         let request = [
@@ -15,7 +15,7 @@ async fn a_sane_request_id_is_taken_over_and_an_insane_one_replaced() {
         let text = app.raw(request).await;
         let answer = Answer::of(&text);
         assert_eq!(answer.slug(), "not-found");
-        // As it is on the wire, rather than in lower case.
+        // In its case on the wire, rather than in lower case.
         text.lines()
             .find_map(|line| line.strip_prefix("x-request-id: "))
             .unwrap()
@@ -157,7 +157,7 @@ async fn every_answer_is_marked_and_pages_load_only_our_own() {
 }
 
 #[tokio::test]
-async fn who_takes_no_coding_that_there_is_gets_a_problem_and_nothing_else() {
+async fn a_caller_that_accepts_no_available_coding_gets_only_a_problem() {
     let app = TestApp::start().await;
 
     for target in [
@@ -181,7 +181,7 @@ async fn who_takes_no_coding_that_there_is_gets_a_problem_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_is_not_sent_again_is_described_alike_for_get_and_head() {
+async fn a_304_has_the_same_fields_for_get_and_head() {
     let app = TestApp::start().await;
     app.rows("sites=750&dates=2026-02-18&metric=entrances&bucket=day")
         .await;

@@ -1,4 +1,4 @@
-//! Which pages of other origins may call, and what they may read.
+//! The origins whose pages may call, and the fields that they may read.
 
 use reqwest::Method;
 use sha2::{Digest, Sha256};

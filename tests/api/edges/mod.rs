@@ -1,4 +1,4 @@
-//! HTTP at its edges: whatever is sent, the answer is clear, marked, and gives nothing away.
+//! HTTP at its edges: every answer is clear, marked, and reveals nothing.
 
 mod answers;
 mod cors;
@@ -10,7 +10,7 @@ use crate::support::TestApp;
 
 const TRAFFIC: &str = "/v1/traffic?sites=750&dates=2026-02-18&metric=entrances&bucket=day";
 
-/// One answer as it is on the wire.
+/// One answer as received on the wire.
 struct Answer {
     status: u16,
     head: String,
@@ -18,7 +18,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// Of bytes that hold one answer, to a request other than HEAD.
+    /// Parses bytes that hold one answer, to a request other than HEAD.
     fn of(text: &str) -> Self {
         let (head, body) = text
             .split_once("\r\n\r\n")
@@ -37,7 +37,7 @@ impl Answer {
             .find_map(|line| line.strip_prefix(&format!("{name}: ")))
     }
 
-    /// The slug of the problem, which is a whole one.
+    /// Slug of the problem, which must be complete.
     fn slug(&self) -> String {
         assert_eq!(
             self.field("content-type"),

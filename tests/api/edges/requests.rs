@@ -1,4 +1,4 @@
-//! Requests that are odd, too large, or no requests at all.
+//! Odd, oversized and invalid requests.
 
 use super::*;
 
@@ -57,7 +57,7 @@ async fn no_other_spelling_of_a_path_leads_anywhere() {
 }
 
 #[tokio::test]
-async fn another_method_is_refused_with_those_there_are_and_its_body_unread() {
+async fn another_method_is_refused_with_the_allowed_ones_and_its_body_unread() {
     let app = TestApp::start().await;
 
     for (path, allow) in [
@@ -68,7 +68,7 @@ async fn another_method_is_refused_with_those_there_are_and_its_body_unread() {
         ("/metrics", "get,head"),
         ("/problems/forbidden", "get,head"),
     ] {
-        // The body that is announced never comes.
+        // The announced body never arrives.
         let request = format!(
             "PATCH {path} HTTP/1.1\r\nHost: pitaya\r\nConnection: close\r\nContent-Length: 1000000000000\r\n\r\n{{"
         );
@@ -90,7 +90,7 @@ async fn another_method_is_refused_with_those_there_are_and_its_body_unread() {
 }
 
 #[tokio::test]
-async fn bodies_are_neither_asked_for_nor_read_nor_taken_for_requests() {
+async fn bodies_are_neither_awaited_nor_read_nor_parsed_as_requests() {
     let app = TestApp::start().await;
     let body = get("/v1/sites", "");
 
@@ -119,7 +119,7 @@ async fn bodies_are_neither_asked_for_nor_read_nor_taken_for_requests() {
 }
 
 #[tokio::test]
-async fn what_is_too_long_is_refused_as_a_problem_however_long_it_is() {
+async fn an_oversized_request_of_any_length_is_refused_as_a_problem() {
     let app = TestApp::start().await;
 
     for length in [17_000, 40_000, 60_000] {
@@ -150,7 +150,7 @@ async fn what_is_too_long_is_refused_as_a_problem_however_long_it_is() {
     }
     let endless = refusal(&app, get(&"/x".repeat(100_000), "")).await;
     assert!([414, 431].contains(&endless.0), "{endless:?}");
-    // What is just short enough is answered.
+    // A request just within the limit is answered.
     let fields: String = (0..90)
         .map(|field| format!("X-Field-{field}: {}\r\n", "v".repeat(300)))
         .collect();
@@ -338,7 +338,7 @@ async fn a_request_names_its_host_once_on_every_route() {
 }
 
 #[tokio::test]
-async fn whatever_names_a_host_is_answered() {
+async fn every_valid_form_of_a_host_is_answered() {
     let app = TestApp::start().await;
     app.rows("sites=750&dates=2026-02-18&metric=entrances&bucket=day")
         .await;

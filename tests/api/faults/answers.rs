@@ -1,4 +1,4 @@
-//! What the vendor answers, or fails to: each fault has its status and slug, and leaves nothing behind.
+//! Faulty answers of the vendor: each has its status and slug, and leaves nothing behind.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use pitaya::simulator::{Fault, FaultKind, RetryAfter, RowFault};
 use super::{ONE, assert_fails, assert_well, impatient};
 use crate::support::{Setup, TestApp};
 
-/// A fault, the status and slug that callers are told, and how often the vendor is called.
+/// A fault, the status and slug for callers, and the number of vendor calls.
 type Case = (Fault, u16, &'static str, u64);
 
 async fn assert_each(cases: impl IntoIterator<Item = Case>, setup: fn() -> Setup) {
@@ -25,7 +25,7 @@ async fn assert_each(cases: impl IntoIterator<Item = Case>, setup: fn() -> Setup
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_trusted_is_an_upstream_error_and_is_not_asked_for_again() {
+async fn an_untrusted_answer_is_an_upstream_error_and_is_not_retried() {
     let kinds = [
         FaultKind::Unsuccessful,
         FaultKind::ErrorStatus,
@@ -45,7 +45,7 @@ async fn an_answer_that_cannot_be_trusted_is_an_upstream_error_and_is_not_asked_
 }
 
 #[tokio::test]
-async fn a_client_error_is_an_upstream_error_and_is_not_asked_for_again() {
+async fn a_client_error_is_an_upstream_error_and_is_not_retried() {
     let statuses = [400, 402, 403, 404, 409, 410, 415, 422, 451];
 
     let cases = statuses.map(|status| (Fault::status(status), 502, "upstream-error", 1));
@@ -53,7 +53,7 @@ async fn a_client_error_is_an_upstream_error_and_is_not_asked_for_again() {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_asked_for_as_often_as_configured() {
+async fn transient_faults_are_retried_as_often_as_configured() {
     let html = FaultKind::Status {
         code: 502,
         html: true,
@@ -66,7 +66,7 @@ async fn what_may_pass_is_asked_for_as_often_as_configured() {
         Fault::new(html),
         Fault::new(FaultKind::Reset),
         Fault::new(FaultKind::Cut),
-        // Half a JSON text looks like a body that was cut on its way.
+        // Half a JSON text looks like a truncated body.
         Fault::new(FaultKind::Garbage),
     ];
 
@@ -81,7 +81,7 @@ async fn a_vendor_that_refuses_our_tokens_is_a_matter_of_credentials() {
 }
 
 #[tokio::test]
-async fn a_vendor_that_is_too_slow_is_a_timeout() {
+async fn a_slow_vendor_is_a_timeout() {
     let kinds = [
         FaultKind::Hang,
         FaultKind::Delay(Duration::from_mins(1)),
@@ -93,7 +93,7 @@ async fn a_vendor_that_is_too_slow_is_a_timeout() {
 }
 
 #[tokio::test]
-async fn a_vendor_that_is_not_there_is_an_upstream_error() {
+async fn an_unreachable_vendor_is_an_upstream_error() {
     let app = TestApp::start().await;
     app.vendor.shutdown().await;
 
@@ -101,7 +101,7 @@ async fn a_vendor_that_is_not_there_is_an_upstream_error() {
 }
 
 #[tokio::test]
-async fn a_vendor_that_throttles_is_unavailable() {
+async fn a_throttling_vendor_is_unavailable() {
     let app = TestApp::start().await;
     app.vendor
         .inject(Fault::throttled(RetryAfter::Seconds(3600)));
@@ -139,7 +139,7 @@ async fn rows_of_other_dates_are_ignored() {
 }
 
 #[tokio::test]
-async fn a_failure_is_told_to_all_who_wait_and_remembered_for_nobody_else() {
+async fn a_failure_reaches_all_waiting_callers_and_is_not_cached() {
     let app = TestApp::start().await;
     let hold = app.vendor.hold_reports();
     app.vendor.inject(Fault::status(400).times(1));

@@ -1,4 +1,4 @@
-//! A vendor that keeps failing is left alone, and found well again soon.
+//! The circuit opens when the vendor keeps failing, and closes soon after it recovers.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ async fn three_hundred_queries_on_a_dead_vendor_are_few_calls() {
 }
 
 #[tokio::test]
-async fn three_hundred_queries_at_once_on_a_dead_vendor_are_few_calls() {
+async fn three_hundred_concurrent_queries_on_a_dead_vendor_are_few_calls() {
     let app = TestApp::start().await;
     app.vendor.inject(Fault::status(500));
     let ask = |site: usize| {
@@ -56,7 +56,7 @@ async fn three_hundred_queries_at_once_on_a_dead_vendor_are_few_calls() {
 }
 
 #[tokio::test]
-async fn an_open_circuit_is_told_and_leaves_pitaya_ready() {
+async fn an_open_circuit_is_reported_and_leaves_pitaya_ready() {
     let app = impatient().start().await;
     app.vendor.inject(Fault::status(503));
     assert_eq!(circuit(&app).await, (200, "closed".into()));
@@ -76,7 +76,7 @@ async fn an_open_circuit_is_told_and_leaves_pitaya_ready() {
 }
 
 #[tokio::test]
-async fn one_probe_at_a_time_finds_the_vendor_well_and_closes_the_circuit() {
+async fn one_probe_at_a_time_detects_recovery_and_closes_the_circuit() {
     let app = impatient().with("UPSTREAM__TIMEOUT", "20s").start().await;
     app.vendor.inject(Fault::status(503).times(10));
     for _ in 0..10 {
@@ -85,7 +85,7 @@ async fn one_probe_at_a_time_finds_the_vendor_well_and_closes_the_circuit() {
     let hold = app.vendor.hold_reports();
 
     let probe = async {
-        // What was asked too early is refused; the first that is not is the probe.
+        // Queries that come too early are refused; the first accepted one is the probe.
         while app.traffic(ONE).await.status() != 200 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -108,7 +108,7 @@ async fn one_probe_at_a_time_finds_the_vendor_well_and_closes_the_circuit() {
 }
 
 #[tokio::test]
-async fn a_vendor_that_answers_now_and_then_is_asked_on() {
+async fn a_vendor_that_answers_sometimes_keeps_being_called() {
     let app = impatient().start().await;
     for _ in 0..3 {
         app.vendor.inject(Fault::status(503).times(9));

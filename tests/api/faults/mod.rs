@@ -1,4 +1,4 @@
-//! Whatever the vendor and the network do, callers get the promised answer, and the right one soon after.
+//! Faults of the vendor and the network: callers get the promised answer, and correct figures soon after.
 
 mod answers;
 mod circuit;
@@ -16,14 +16,14 @@ use crate::support::{Setup, TestApp, cache_status, column, true_entrances};
 /// A query that needs one report of one cell.
 const ONE: &str = "sites=750&dates=2026-02-18&metric=entrances&bucket=day";
 
-/// An app without retries, whose vendor is not waited for.
+/// An app without retries and with short vendor timeouts.
 fn impatient() -> Setup {
     Setup::default()
         .with("UPSTREAM__TIMEOUT", "250ms")
         .with("UPSTREAM__MAX_ATTEMPTS", "1")
 }
 
-/// Asks in vain: the promised problem, without a word of the vendor's, and not to be cached.
+/// Sends a query that fails with the promised problem, which is uncacheable and contains no text of the vendor.
 async fn assert_fails(app: &TestApp, query: &str, status: u16, slug: &str, hint: &str) {
     let response = app.traffic(query).await;
 
@@ -49,7 +49,7 @@ async fn assert_fails(app: &TestApp, query: &str, status: u16, slug: &str, hint:
     }
 }
 
-/// Asks [`ONE`] of a vendor that is well again: nothing had been cached, and the figures are the vendor's.
+/// Sends [`ONE`] to a recovered vendor: nothing was cached, and the figures are the vendor's.
 async fn assert_well(app: &TestApp, hint: &str) {
     let response = app.traffic(ONE).await;
 

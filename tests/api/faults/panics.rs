@@ -1,4 +1,4 @@
-//! A bug in Pitaya itself: whoever waits is told, nobody waits for ever, and the next one is served.
+//! A bug in Pitaya itself: all waiting callers get an error, none waits for ever, and the next caller is served.
 
 use futures_util::future::join_all;
 use jiff::SignedDuration;
@@ -8,7 +8,7 @@ use pitaya::simulator::{Settings, Simulator};
 use super::{ONE, assert_fails, assert_well};
 use crate::support::{Setup, TestApp};
 
-/// An app whose clock can be broken without its vendor's.
+/// An app whose clock can break while the vendor's keeps working.
 async fn fragile() -> TestApp {
     let vendor = Simulator::start(Settings::default(), Clock::system())
         .await
@@ -20,14 +20,14 @@ async fn fragile() -> TestApp {
 }
 
 #[tokio::test]
-async fn a_fetch_that_dies_is_an_internal_error_for_all_who_wait_and_leaves_no_claim() {
+async fn a_dead_fetch_is_an_internal_error_for_all_waiting_callers_and_leaves_no_claim() {
     let app = fragile().await;
     let hold = app.vendor.hold_reports();
     let waiting = (0..3).map(|_| assert_fails(&app, ONE, 500, "internal", "a dead fetch"));
 
     tokio::join!(join_all(waiting), async {
         app.vendor.wait_for_reports(1).await;
-        // The next to ask for the time is the fetch, when its answer is there.
+        // The fetch is the next to read the clock, once its answer arrives.
         app.clock.break_down(true);
         hold.release();
     });
@@ -38,7 +38,7 @@ async fn a_fetch_that_dies_is_an_internal_error_for_all_who_wait_and_leaves_no_c
 }
 
 #[tokio::test]
-async fn a_handler_that_dies_is_an_internal_error_on_a_connection_that_lives_on() {
+async fn a_dead_handler_is_an_internal_error_on_a_connection_that_survives() {
     let app = fragile().await;
     app.clock.break_down(true);
 

@@ -1,4 +1,4 @@
-//! Where some figures can be had and others can't.
+//! Queries for which only some figures are available.
 
 use pitaya::domain::site::SiteId;
 use pitaya::simulator::{Fault, FaultKind, RowFault};
@@ -47,7 +47,7 @@ async fn one_failing_site_is_named_and_its_neighbours_are_answered() {
 }
 
 #[tokio::test]
-async fn what_could_be_had_is_kept_and_what_could_not_is_asked_for_again() {
+async fn available_figures_are_kept_and_missing_ones_are_fetched_again() {
     let app = TestApp::start().await;
     app.vendor.inject(Fault::status(400).on_site(failing()));
 
@@ -85,7 +85,7 @@ async fn a_partial_answer_is_not_kept() {
 }
 
 #[tokio::test]
-async fn where_nothing_can_be_had_every_site_is_named() {
+async fn if_no_figures_are_available_every_site_is_named() {
     let app = TestApp::start().await;
     app.vendor.inject(Fault::status(400));
 

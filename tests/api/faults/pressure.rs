@@ -72,7 +72,7 @@ async fn beyond_max_in_flight_requests_are_shed_at_once_and_probes_are_not() {
 }
 
 #[tokio::test]
-async fn a_caller_waits_for_its_timeout_and_the_fetch_goes_on_to_fill_the_cache() {
+async fn a_caller_waits_for_its_timeout_and_the_fetch_still_fills_the_cache() {
     let app = Setup::default()
         .with("LIMITS__REQUEST_TIMEOUT", "200ms")
         .start()
@@ -97,7 +97,7 @@ async fn a_caller_waits_for_its_timeout_and_the_fetch_goes_on_to_fill_the_cache(
 }
 
 #[tokio::test]
-async fn a_caller_that_leaves_frees_its_place_and_not_its_fetch() {
+async fn a_departing_caller_frees_its_slot_but_its_fetch_continues() {
     let app = Setup::default()
         .with("LIMITS__MAX_IN_FLIGHT", "1")
         .start()

@@ -1,4 +1,4 @@
-//! Attempts after the first: only where they may help, never too many, never before the vendor wants them.
+//! Retries happen only where they may help, never too often, and never before the vendor permits them.
 
 use futures_util::future::join_all;
 use jiff::SignedDuration;
@@ -10,7 +10,7 @@ use crate::support::{Setup, TestApp, cache_status, column, true_entrances};
 const OTHER: &str = "sites=751&dates=2026-02-18&metric=entrances&bucket=day";
 
 #[tokio::test]
-async fn a_fault_that_passes_is_not_seen_by_the_caller() {
+async fn a_transient_fault_is_invisible_to_the_caller() {
     for fault in [
         Fault::status(500).times(2),
         Fault::status(503).times(1),
@@ -28,7 +28,7 @@ async fn a_fault_that_passes_is_not_seen_by_the_caller() {
 }
 
 #[tokio::test]
-async fn the_configured_attempts_are_all_there_are() {
+async fn there_are_no_more_than_the_configured_attempts() {
     for (attempts, calls) in [("1", 1), ("2", 2), ("5", 5)] {
         let app = Setup::default()
             .with("UPSTREAM__MAX_ATTEMPTS", attempts)
@@ -65,7 +65,7 @@ async fn retries_are_a_small_share_of_many_calls() {
         .with("UPSTREAM__MAX_CONCURRENCY", "1")
         .start()
         .await;
-    // A failure is followed by a success often enough that the circuit stays closed.
+    // Successes follow failures often enough to keep the circuit closed.
     let rate = pitaya::simulator::Rate::new(0.5).unwrap();
     app.vendor.inject(Fault::status(500).at_rate(rate));
     let ask = |site: usize| {
@@ -76,13 +76,13 @@ async fn retries_are_a_small_share_of_many_calls() {
 
     join_all((0..150).map(ask)).await;
 
-    // Without a budget it would be twice the calls. The floor allows for a few seconds' worth.
+    // Without a budget there would be twice as many calls. The lower bound allows a few seconds' worth.
     let retries = app.vendor.report_count() - 150;
     assert!(retries <= 30 + 40, "{retries} retries");
 }
 
 #[tokio::test]
-async fn a_retry_after_is_waited_for_by_every_report() {
+async fn every_report_waits_for_a_retry_after() {
     for retry_after in [RetryAfter::Seconds(1), RetryAfter::Date(2)] {
         let app = Setup::default().running(SignedDuration::ZERO).start().await;
         app.vendor.inject(Fault::throttled(retry_after).times(1));
@@ -101,13 +101,13 @@ async fn a_retry_after_is_waited_for_by_every_report() {
 }
 
 #[tokio::test]
-async fn whoever_cannot_wait_that_long_is_told_at_once_and_so_are_the_others() {
+async fn callers_that_cannot_wait_that_long_fail_at_once_and_so_do_the_others() {
     for (retry_after, least, most) in [
         (RetryAfter::Seconds(30), 25, 30),
         (RetryAfter::Date(30), 25, 30),
-        // The wait would leave less time for the call than it takes itself.
+        // The wait would leave less time for the call than the call takes.
         (RetryAfter::Seconds(15), 10, 15),
-        // Never trusted beyond a minute.
+        // Pitaya never trusts more than a minute.
         (RetryAfter::Seconds(86_400), 55, 60),
         (RetryAfter::Date(86_400), 55, 60),
     ] {

@@ -1,4 +1,4 @@
-//! Answers that are too large, for the vendor or for us.
+//! Answers that are too large for the vendor or for Pitaya.
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, ToSpan as _};
@@ -24,13 +24,13 @@ fn assert_many_are_true(vendor: &Simulator, answer: &Value) {
     assert_eq!(column(answer, "entrances"), truth);
 }
 
-/// How many cells a report asked for.
+/// Number of cells in a report's request.
 fn size(call: &ReportCall) -> usize {
     call.request.as_ref().unwrap().cells().count()
 }
 
 #[tokio::test]
-async fn what_the_vendor_truncates_is_had_in_parts_and_later_reports_stay_below() {
+async fn truncated_reports_are_fetched_in_parts_and_later_reports_stay_smaller() {
     let app = TestApp::start().await;
     app.vendor
         .inject(Fault::new(FaultKind::Truncate { above: Some(400) }));
@@ -53,7 +53,7 @@ async fn what_the_vendor_truncates_is_had_in_parts_and_later_reports_stay_below(
 }
 
 #[tokio::test]
-async fn a_size_that_was_learned_doubles_after_an_hour() {
+async fn a_learned_size_doubles_after_an_hour() {
     let app = TestApp::start().await;
     app.vendor
         .inject(Fault::new(FaultKind::Truncate { above: Some(200) }));
@@ -87,7 +87,7 @@ async fn a_single_site_and_day_that_is_still_truncated_is_an_upstream_error() {
 }
 
 #[tokio::test]
-async fn an_answer_larger_than_we_hold_is_had_in_parts() {
+async fn an_answer_above_the_size_limit_is_fetched_in_parts() {
     let app = Setup::default()
         .with("UPSTREAM__MAX_RESPONSE_BYTES", "64KiB")
         .start()
@@ -130,7 +130,7 @@ async fn a_bomb_is_an_upstream_error_and_takes_no_more_memory_than_an_answer_may
     assert_eq!(column(&pitaya.rows(ONE).await, "entrances"), [truth]);
 }
 
-/// A vendor that answers one of every metric for each day of up to seven, and nothing longer.
+/// A vendor that answers every metric with 1 for each day of up to seven, and rejects longer requests.
 async fn weekly_vendor(too_long: fn() -> Option<Response>) -> String {
     let handle = move |body: String| async move {
         let body: Value = serde_json::from_str(&body).unwrap();
@@ -161,7 +161,7 @@ async fn weekly_vendor(too_long: fn() -> Option<Response>) -> String {
 const MONTH: &str = "sites=750&dates=2026-01-01..2026-01-31&metric=entrances&bucket=total";
 
 #[tokio::test]
-async fn a_month_is_had_from_a_vendor_that_fails_above_a_week() {
+async fn a_month_is_fetched_from_a_vendor_that_fails_above_a_week() {
     for too_long in [
         || Some(StatusCode::INTERNAL_SERVER_ERROR.into_response()),
         || Some(StatusCode::GATEWAY_TIMEOUT.into_response()),

@@ -1,4 +1,4 @@
-//! How a caller is told what is wrong.
+//! Error messages about parameters.
 
 use super::*;
 use crate::support::problem;
@@ -23,7 +23,7 @@ async fn all_faults_of_a_request_come_in_one_answer() {
             "{parameter}: {everything:?}"
         );
     }
-    // A stray comma, a word that is no id, and the repetition.
+    // A stray comma, a word that is not an id, and the repetition.
     assert_eq!(
         everything.iter().filter(|named| *named == "sites").count(),
         3
@@ -38,7 +38,7 @@ async fn all_faults_of_a_request_come_in_one_answer() {
 }
 
 #[tokio::test]
-async fn an_unknown_name_gets_the_nearest_one_there_is() {
+async fn an_unknown_name_gets_the_nearest_known_one() {
     let app = TestApp::start().await;
 
     for (unknown, near) in [
@@ -80,7 +80,7 @@ async fn an_unknown_name_gets_the_nearest_one_there_is() {
 }
 
 #[tokio::test]
-async fn a_value_in_the_form_of_other_programs_gets_the_one_that_was_meant() {
+async fn a_value_in_the_form_of_other_programs_gets_a_suggestion() {
     let app = TestApp::start().await;
 
     for (parameter, value, meant) in [
@@ -108,7 +108,7 @@ async fn a_value_in_the_form_of_other_programs_gets_the_one_that_was_meant() {
 }
 
 #[tokio::test]
-async fn what_a_caller_sent_comes_back_short_and_harmless() {
+async fn quoted_input_is_short_and_harmless() {
     let app = TestApp::start().await;
     let script = "%3Cscript%3Ealert(1)%3C%2Fscript%3E";
 
@@ -167,7 +167,7 @@ async fn a_route_without_parameters_refuses_each() {
     assert_eq!((status, slug.as_str()), (400, "invalid-parameter"));
     assert_eq!(body["errors"].as_array().unwrap().len(), 2);
     assert_eq!(app.get("/v1/sites?").send().await.unwrap().status(), 200);
-    // The explorer keeps its own state there, and probes may add what they like.
+    // The explorer keeps its own state there, and probes may add any parameters.
     assert_eq!(
         app.get("/?sites=750&dates=never")
             .send()

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn every_bad_form_of_every_parameter_is_named_and_shown_right() {
+async fn every_bad_form_of_every_parameter_is_named_with_a_valid_example() {
     let app = TestApp::start().await;
     let bad = [
         (
@@ -80,7 +80,7 @@ async fn every_bad_form_of_every_parameter_is_named_and_shown_right() {
 }
 
 #[tokio::test]
-async fn every_good_form_of_every_parameter_is_taken() {
+async fn every_valid_form_of_every_parameter_is_accepted() {
     let app = TestApp::start().await;
     let good = [
         (
@@ -131,7 +131,7 @@ async fn every_good_form_of_every_parameter_is_taken() {
 }
 
 #[tokio::test]
-async fn like_forms_are_one_query() {
+async fn equivalent_forms_are_one_query() {
     let app = TestApp::start().await;
     let etag = async |query: &str| app.traffic(query).await.headers()["etag"].clone();
 
@@ -188,7 +188,7 @@ async fn each_parameter_may_be_given_once() {
 }
 
 #[tokio::test]
-async fn what_is_no_text_is_named_too() {
+async fn undecodable_values_are_named_too() {
     let app = TestApp::start().await;
 
     for (query, named) in [

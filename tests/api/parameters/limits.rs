@@ -1,4 +1,4 @@
-//! How much one query may ask for.
+//! The limits of one query.
 
 use jiff::ToSpan;
 use jiff::civil::date;
@@ -6,7 +6,7 @@ use jiff::civil::date;
 use super::*;
 use crate::support::{Setup, problem};
 
-/// The limit, its value, what was asked for and what would pass, as a 422 tells them; and the parameters that it names.
+/// Parses a 422: the limit, its value, the requested amount, a query that would pass, and the parameters named.
 async fn over_limit(app: &TestApp, query: &str) -> (String, Vec<String>) {
     let (status, slug, body) = app.problem(query).await;
     assert_eq!(
@@ -20,19 +20,19 @@ async fn over_limit(app: &TestApp, query: &str) -> (String, Vec<String>) {
     (detail.to_owned(), parameters.collect())
 }
 
-/// So many site ids.
+/// `count` site ids.
 fn first_sites(count: usize) -> String {
     let sites = (1..=count).map(|site| site.to_string());
     sites.collect::<Vec<_>>().join(",")
 }
 
-/// A whole number as a message has it.
+/// A whole number as written in a message.
 fn number(text: &str) -> usize {
     text.replace(',', "").parse().unwrap()
 }
 
 #[tokio::test]
-async fn as_many_of_the_longest_sites_as_may_be_asked_for_fit_into_a_query() {
+async fn the_maximum_number_of_the_longest_site_ids_fits_into_a_query() {
     let app = TestApp::start().await;
     let sites = (0..200).map(|index| (9_007_199_254_740_000_u64 + index).to_string());
     let sites = sites.collect::<Vec<_>>().join("%2C");
@@ -43,7 +43,7 @@ async fn as_many_of_the_longest_sites_as_may_be_asked_for_fit_into_a_query() {
 }
 
 #[tokio::test]
-async fn limits_are_named_with_their_value_and_what_was_asked() {
+async fn limits_are_named_with_their_value_and_the_requested_amount() {
     let app = Setup::default()
         .with("LIMITS__MAX_SITES", "3")
         .with("LIMITS__MAX_DAYS", "31")
@@ -102,7 +102,7 @@ async fn limits_are_named_with_their_value_and_what_was_asked() {
             "{query}: {detail}"
         );
     }
-    // Just within: repeats are no sites of their own, and combined sites are one series.
+    // Just within the limit: repeated sites count once, and combined sites are one series.
     for query in [
         query("1,2,3,3,2,1", "2026-02-18", ""),
         query("1", "2026-01-01..2026-01-31", ""),
@@ -147,7 +147,7 @@ async fn the_limits_are_those_of_the_documentation() {
 }
 
 #[tokio::test]
-async fn what_is_malformed_comes_first_then_what_is_too_large_then_what_is_not_acceptable() {
+async fn malformed_comes_before_too_large_and_too_large_before_not_acceptable() {
     let app = Setup::default()
         .with("LIMITS__MAX_SITES", "2")
         .start()

@@ -1,4 +1,4 @@
-//! Every form that parameters may have and no other, and answers that say what is wrong with the rest.
+//! The accepted forms of parameters, and error messages for all others.
 
 mod faults;
 mod forms;
@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use crate::support::TestApp;
 
-/// A good query, parameter by parameter.
+/// A valid query, parameter by parameter.
 const GOOD: [(&str, &str); 3] = [
     ("sites", "750"),
     ("dates", "2026-02-18"),
     ("metric", "entrances"),
 ];
 
-/// The good query with that parameter in place of its own, or in addition.
+/// The valid query with that parameter replaced or added.
 fn with(parameter: &str, value: &str) -> String {
     let others = GOOD.iter().filter(|(name, _)| *name != parameter);
     let pairs = others.map(|(name, value)| format!("{name}={value}"));
@@ -25,7 +25,7 @@ fn with(parameter: &str, value: &str) -> String {
         .join("&")
 }
 
-/// The parameters that a 400 names, and what it says of each.
+/// The parameters that a 400 names, and the message for each.
 async fn faults(app: &TestApp, query: &str) -> Vec<(String, String)> {
     let (status, slug, body) = app.problem(query).await;
     assert_eq!(

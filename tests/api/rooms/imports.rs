@@ -1,4 +1,4 @@
-//! Which file of the crate imports from which, read from the syntax of all of them.
+//! Reads the imports between the crate's files from their syntax.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -6,29 +6,29 @@ use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, ItemMod, ItemUse, Macro, UseTree, Visibility};
 
-/// The modules of the library and of the binary, each a file; what only tests compile is left out.
+/// The modules of the library and of the binary, one per file, without test-only code.
 pub struct Sources {
     modules: Vec<Module>,
-    /// By path, which begins with `crate` for the library and with `main` for the binary.
+    /// Modules by path, which begins with `crate` for the library and with `main` for the binary.
     by_path: BTreeMap<Vec<String>, usize>,
 }
 
-/// Who imports from whom: files by their paths below `src`.
+/// The imports of each file: files by their paths below `src`.
 pub type Arrows = BTreeMap<String, BTreeSet<String>>;
 
 struct Module {
     path: Vec<String>,
-    /// Below `src`.
+    /// Path below `src`.
     file: String,
     syntax: Syntax,
 }
 
-/// What matters of a file's syntax.
+/// The relevant syntax of a file.
 #[derive(Default)]
 struct Syntax {
     children: Vec<String>,
     uses: Vec<Use>,
-    /// Every path that the code names outside of `use`.
+    /// Every path in the code outside of `use`.
     paths: Vec<Vec<String>>,
 }
 
@@ -40,7 +40,7 @@ struct Use {
 }
 
 impl Sources {
-    /// Reads the crate whose sources are in `src`.
+    /// Reads the crate with its sources in `src`.
     pub fn read(src: &Path) -> Self {
         let mut sources = Self {
             modules: Vec::new(),
@@ -76,8 +76,8 @@ impl Sources {
         });
     }
 
-    /// Every file, and the files whose items it names. A path leads to the file that defines its item, through all that pass it on: a
-    /// module that passes on what its own folder defines does not import it by that.
+    /// Every file, and the files whose items it names. A path leads to the file that defines its item, through all re-exports. A module
+    /// that re-exports an item of its own folder does not thereby import it.
     pub fn arrows(&self) -> Arrows {
         let mut arrows = Arrows::new();
         for module in &self.modules {
@@ -92,7 +92,7 @@ impl Sources {
         arrows
     }
 
-    /// The file that defines what `path` names in `module`; `None` for a module itself, and for what is not of this crate.
+    /// The file that defines the item `path` in `module`; `None` for a module itself, and for items outside this crate.
     fn defined_in(&self, module: &Module, path: &[String], depth: usize) -> Option<String> {
         assert!(depth < 20, "{}: {path:?} leads nowhere", module.file);
         let absolute = self.absolute(module, path)?;
@@ -114,7 +114,7 @@ impl Sources {
         self.defined_in(found, &path, depth + 1)
     }
 
-    /// `path` from the root of its crate on, if it is of this one.
+    /// `path` from the root of its crate, if it belongs to this one.
     fn absolute(&self, module: &Module, path: &[String]) -> Option<Vec<String>> {
         let (first, rest) = path.split_first()?;
         let below = |base: &[String]| base.iter().chain(rest).cloned().collect();
@@ -178,7 +178,7 @@ impl Syntax {
     }
 }
 
-/// Whether only tests compile what has these attributes.
+/// Whether these attributes restrict an item to tests.
 fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let list = attribute.meta.require_list();
@@ -229,7 +229,7 @@ impl<'a> Visit<'a> for Syntax {
 
     fn visit_macro(&mut self, it: &'a Macro) {
         self.visit_path(&it.path);
-        // What a macro makes of its tokens is its own affair, but paths in them are paths.
+        // A macro may do anything with its tokens, but paths in them are paths.
         let tokens = it.tokens.to_string().replace(" :: ", "::");
         let of_path = |c: char| c.is_alphanumeric() || ['_', ':'].contains(&c);
         for word in tokens.split(|c: char| !of_path(c)) {

@@ -1,4 +1,4 @@
-//! The arrows between the rooms, as `ARCHITECTURE.md` has them, and between the files, which form no circle.
+//! The arrows between the rooms, as listed in `ARCHITECTURE.md`, and between the files, which form no circle.
 
 mod imports;
 
@@ -13,13 +13,13 @@ struct Row<'a> {
     may_import: BTreeSet<&'a str>,
 }
 
-/// The words of a cell.
+/// The words in a cell.
 fn names(cell: &str) -> impl Iterator<Item = &str> {
     cell.split(|c: char| !c.is_ascii_lowercase())
         .filter(|name| !name.is_empty())
 }
 
-/// The table of rooms in `ARCHITECTURE.md`, whose text this is: what its last column names of the first is what may be imported.
+/// Parses the table of rooms in `architecture`, the text of `ARCHITECTURE.md`: the rooms in the first column may import those in the last.
 fn table(architecture: &str) -> Vec<Row<'_>> {
     let rows: Vec<Vec<&str>> = architecture
         .lines()
@@ -37,7 +37,7 @@ fn table(architecture: &str) -> Vec<Row<'_>> {
         .collect()
 }
 
-/// What `http` may take from `upstream`.
+/// The `upstream` types that `http` may use.
 const UPSTREAM_TYPES_FOR_HTTP: [&str; 5] = [
     "UpstreamError",
     "UpstreamStatus",
@@ -50,7 +50,7 @@ const UPSTREAM_TYPES_FOR_HTTP: [&str; 5] = [
 pub fn source_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        // What tests import is their own affair.
+        // The imports of test files do not matter.
         let tests = ["tests", "tests.rs", "testing.rs"].contains(&entry_name(&path));
         if tests {
             continue;
@@ -71,7 +71,7 @@ fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// The room of a file, whose path below `src` this is.
+/// The room of `file`, a path below `src`.
 fn room_of(file: &str) -> &str {
     file.split('/').next().unwrap().trim_end_matches(".rs")
 }
@@ -79,7 +79,7 @@ fn room_of(file: &str) -> &str {
 /// The rooms whose files still form circles.
 const STILL_TIED: [&str; 2] = ["config", "upstream"];
 
-/// The files that `file` leads to, directly or not.
+/// The files that `file` reaches, directly or indirectly.
 fn reached<'a>(arrows: &'a Arrows, file: &str) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::new();
     let mut next: Vec<&str> = arrows[file].iter().map(String::as_str).collect();
@@ -105,12 +105,12 @@ fn circular(arrows: &Arrows) -> Vec<String> {
 }
 
 #[test]
-fn rooms_import_along_the_arrows_that_the_architecture_lists_and_no_others() {
+fn rooms_import_exactly_along_the_arrows_of_the_architecture() {
     let arrows = Sources::read(&src()).arrows();
     let architecture = Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md");
     let architecture = std::fs::read_to_string(architecture).unwrap();
     let mut rows = table(&architecture);
-    // It names the rooms, and imports nothing.
+    // It lists the rooms and imports nothing.
     rows.push(Row {
         rooms: vec!["lib"],
         may_import: BTreeSet::new(),
@@ -156,7 +156,7 @@ fn no_files_import_each_other_in_a_circle() {
 }
 
 #[test]
-fn every_file_that_is_compiled_is_read() {
+fn every_compiled_file_is_read() {
     let mut files = Vec::new();
     source_files(&src(), &mut files);
     let files: BTreeSet<String> = files
@@ -170,7 +170,7 @@ fn every_file_that_is_compiled_is_read() {
 }
 
 #[test]
-fn an_import_is_seen_in_whatever_form_it_is_written() {
+fn an_import_is_found_in_every_form() {
     let folder = tempfile::tempdir().unwrap();
     for (file, text) in [
         (
@@ -222,7 +222,7 @@ fn an_import_is_seen_in_whatever_form_it_is_written() {
 }
 
 #[test]
-fn a_circle_is_found_however_long_it_is() {
+fn a_circle_of_any_length_is_found() {
     let arrows: Arrows = [("a", "b"), ("b", "c"), ("c", "a"), ("d", "a")]
         .map(|(from, to)| (from.to_owned(), BTreeSet::from([to.to_owned()])))
         .into();

@@ -1,4 +1,4 @@
-//! The real binary in a process of its own: for signals, memory, logs and metrics, which a test process has but one of.
+//! The real binary in a separate process, for signals, memory, logs and metrics, which are shared within a test process.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -12,19 +12,19 @@ use pitaya::simulator::Simulator;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 
-/// How long a process may take to listen or to end before the test has failed.
+/// Time limit for a process to listen or to end.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// `pitaya serve` in front of a simulated vendor. It is killed when dropped.
+/// `pitaya serve` in front of a simulated vendor, killed on drop.
 pub struct Binary {
     child: Child,
-    /// Gathers what the process logs, until it ends.
+    /// Collects the log of the process until it ends.
     log: Option<JoinHandle<String>>,
     pub address: SocketAddr,
     pub client: Client,
 }
 
-/// What a process left behind.
+/// Results of a finished process.
 pub struct Ended {
     pub status: ExitStatus,
     pub stdout: String,
@@ -32,7 +32,7 @@ pub struct Ended {
 }
 
 impl Binary {
-    /// Starts the service with these variables on top, `("CACHE__OPEN_TTL", "2s")`, and returns once it listens and has tried to obtain
+    /// Starts the service with these additional variables, `("CACHE__OPEN_TTL", "2s")`, and returns once it listens and has tried to obtain
     /// tokens.
     pub async fn serve(vendor: &Simulator, variables: &[(&str, &str)]) -> Self {
         let pitaya = Self::listen(vendor, variables).await;
@@ -75,7 +75,7 @@ impl Binary {
         let (log, listening) = follow(child.stderr.take().unwrap());
         let address = tokio::task::spawn_blocking(move || listening.recv_timeout(PATIENCE));
         let Ok(address) = address.await.unwrap() else {
-            // Closes the pipe, on which its reader waits.
+            // Closes the pipe that the log reader waits on.
             let _ = child.kill();
             panic!("the service does not listen: {}", log.join().unwrap());
         };
@@ -100,7 +100,7 @@ impl Binary {
         self.get(&format!("/v1/traffic?{query}")).await
     }
 
-    /// The JSON of a query that must succeed.
+    /// JSON of a query that must succeed.
     pub async fn rows(&self, query: &str) -> Value {
         let response = self.traffic(query).await;
         let status = response.status();
@@ -113,7 +113,7 @@ impl Binary {
         self.get("/metrics").await.text().await.unwrap()
     }
 
-    /// The most memory that the process has held so far, in bytes.
+    /// Peak memory of the process so far, in bytes.
     pub fn peak_memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:"));
@@ -131,13 +131,13 @@ impl Binary {
         assert!(sent.success());
     }
 
-    /// Ends the process at once, as `kill -9` does.
+    /// Kills the process at once, as `kill -9` does.
     pub async fn kill(mut self) -> Ended {
         self.child.kill().unwrap();
         self.ended().await
     }
 
-    /// What the process leaves once it has ended by itself.
+    /// Waits until the process ends by itself, and returns its results.
     pub async fn ended(mut self) -> Ended {
         let exited = async {
             loop {
@@ -162,13 +162,13 @@ impl Binary {
 
 impl Drop for Binary {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Gathers the log, and tells the address that it says the service listens on.
+/// Collects the log, and sends the listen address that it contains.
 fn follow(log: ChildStderr) -> (JoinHandle<String>, Receiver<SocketAddr>) {
     let (tell, listening) = channel();
     let gathered = std::thread::spawn(move || {
@@ -178,7 +178,7 @@ fn follow(log: ChildStderr) -> (JoinHandle<String>, Receiver<SocketAddr>) {
             let event: Value = serde_json::from_str(&line).unwrap_or_default();
             if event["message"] == "serving" {
                 let address = event["listen"].as_str().unwrap().parse().unwrap();
-                // Nobody hears it where the test has given up.
+                // The receiver is gone if the test has given up.
                 let _ = tell.send(address);
             }
             all.push_str(&line);

@@ -1,4 +1,4 @@
-//! Vendors that are odd in every combination, each of which leaves the figures what they are.
+//! Vendors with every combination of quirks, none of which changes a figure.
 
 use pitaya::simulator::{Mapping, Quirks, Respelt, RowOrder};
 use rand::rngs::SmallRng;
@@ -23,7 +23,7 @@ const RESPELT: [Respelt; 6] = [
     Respelt::FieldOrder,
 ];
 
-/// Some quirks, the same for the same `seed`. The `namesakes` may share a name.
+/// Random quirks, determined by `seed`. The `namesakes` may share a name.
 pub fn odd_quirks(seed: u64, namesakes: [u64; 2]) -> Quirks {
     let mut random = SmallRng::seed_from_u64(seed);
     let mut quirks = Quirks {

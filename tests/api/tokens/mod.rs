@@ -1,4 +1,4 @@
-//! Tokens: held for everybody, renewed once for everybody, never used when dead.
+//! Tokens are shared, renewed once for everybody, and never used when dead.
 
 mod start;
 mod store;
@@ -33,7 +33,7 @@ const WRAPPERS: [Option<&str>; 5] = [
     Some("AuthenticationResult"),
 ];
 
-/// The query of one day, so that each one asks the vendor anew.
+/// A query for one day, so that each query calls the vendor.
 fn query(day: u32) -> String {
     format!("sites=750&dates=2026-01-{day:02}&metric=entrances&bucket=day")
 }
@@ -44,7 +44,7 @@ async fn assert_right(app: &TestApp, day: u32) {
     assert_eq!(column(&answer, "entrances"), [truth]);
 }
 
-/// What `/readyz` says of the tokens; it stays ready whatever that is.
+/// Token state in `/readyz`, which stays ready in any case.
 async fn tokens_state(app: &TestApp) -> Value {
     let response = app.get("/readyz").send().await.unwrap();
     assert_eq!(response.status(), 200);
@@ -52,7 +52,7 @@ async fn tokens_state(app: &TestApp) -> Value {
     body["checks"]["upstream_tokens"]["state"].clone()
 }
 
-/// Tokens that live for `seconds`, told by clocks that run.
+/// Tokens that live for `seconds`, with running clocks.
 fn living(seconds: u64) -> Setup {
     Setup::default()
         .running(SignedDuration::ZERO)
@@ -86,7 +86,7 @@ async fn every_shape_of_the_token_answer_is_understood() {
                 .start()
                 .await;
 
-            // Each renewal needs the refresh token that the one before it brought, the first one at the start.
+            // Each renewal needs the refresh token from the previous one; the first happened at the start.
             for day in 1..=2 {
                 app.vendor.expire_id_tokens();
                 assert_right(&app, day).await;
@@ -126,7 +126,7 @@ async fn an_id_token_is_preferred_to_an_access_token() {
 }
 
 #[tokio::test]
-async fn refresh_tokens_that_stay_good_are_used_on() {
+async fn refresh_tokens_that_stay_valid_are_reused() {
     for rotation in [Rotation::Keep, Rotation::Omit] {
         let app = Setup::default()
             .vendor(|vendor| vendor.tokens.rotation = rotation)
@@ -143,7 +143,7 @@ async fn refresh_tokens_that_stay_good_are_used_on() {
 }
 
 #[tokio::test]
-async fn the_token_url_gets_the_id_token_where_it_wants_it() {
+async fn the_token_url_receives_the_id_token_if_it_requires_one() {
     let app = Setup::default()
         .with("UPSTREAM__SEND_TOKEN_ON_REFRESH", "true")
         .vendor(|vendor| vendor.tokens.bearer_on_refresh = true);
@@ -178,7 +178,7 @@ async fn the_token_url_gets_the_id_token_where_it_wants_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tokens_of_two_seconds_serve_fifty_queries_at_once_for_several_rounds() {
+async fn tokens_of_two_seconds_serve_fifty_concurrent_queries_for_several_rounds() {
     let app = living(2).start().await;
 
     for round in 0..6_u32 {
@@ -198,7 +198,7 @@ async fn tokens_of_two_seconds_serve_fifty_queries_at_once_for_several_rounds() 
 }
 
 #[tokio::test]
-async fn a_token_that_is_about_to_expire_is_renewed_behind_the_queries() {
+async fn a_token_about_to_expire_is_renewed_in_the_background() {
     let app = living(5).start().await;
     assert_right(&app, 1).await;
     // A fifth of its life is left: between 4 and 5 s after it was obtained, as the vendor rounds up.
@@ -217,7 +217,7 @@ async fn a_token_that_is_about_to_expire_is_renewed_behind_the_queries() {
 }
 
 #[tokio::test]
-async fn tokens_that_are_revoked_at_once_are_renewed_once_for_everybody() {
+async fn revoked_tokens_are_renewed_once_for_everybody() {
     let app = TestApp::start().await;
     assert_right(&app, 1).await;
     app.vendor.expire_id_tokens();
@@ -235,7 +235,7 @@ async fn tokens_that_are_revoked_at_once_are_renewed_once_for_everybody() {
 async fn a_401_to_an_older_token_renews_nothing() {
     let app = TestApp::start().await;
     assert_right(&app, 1).await;
-    // Two calls are refused, but only after the first of them has led to a fresh token.
+    // The vendor refuses two calls, the second after the first has led to a fresh token.
     app.vendor.inject(Fault::status(401).times(2));
     let hold = app.vendor.hold_reports();
     let (second, third) = (query(2), query(3));
@@ -249,7 +249,7 @@ async fn a_401_to_an_older_token_renews_nothing() {
 }
 
 #[tokio::test]
-async fn a_vendor_that_always_says_401_is_asked_for_few_tokens_and_served_soon_after() {
+async fn a_vendor_that_always_answers_401_gets_few_renewals_and_recovers_soon() {
     let app = TestApp::start().await;
     app.vendor.inject(Fault::status(401));
 
@@ -268,7 +268,7 @@ async fn a_vendor_that_always_says_401_is_asked_for_few_tokens_and_served_soon_a
 }
 
 #[tokio::test]
-async fn refused_credentials_are_told_from_a_token_endpoint_that_fails_for_now() {
+async fn refused_credentials_differ_from_a_transient_failure_of_the_token_endpoint() {
     for (fault, status, slug, state) in [
         (Fault::status(400), 503, "upstream-credentials", "refused"),
         (Fault::status(401), 503, "upstream-credentials", "refused"),
@@ -328,7 +328,7 @@ async fn refused_credentials_are_told_from_a_token_endpoint_that_fails_for_now()
 }
 
 #[tokio::test]
-async fn a_token_endpoint_that_is_well_again_is_asked_again_soon() {
+async fn a_recovered_token_endpoint_is_called_again_soon() {
     let app = Setup::default()
         .vendor(|vendor| vendor.faults = vec![Fault::status(503).on_tokens()])
         .start()
@@ -349,7 +349,7 @@ async fn a_token_endpoint_that_is_well_again_is_asked_again_soon() {
 }
 
 #[tokio::test]
-async fn a_renewal_that_fails_does_not_stop_a_token_that_is_still_good() {
+async fn a_failed_renewal_does_not_stop_a_valid_token() {
     let app = living(5).start().await;
     assert_right(&app, 1).await;
     app.vendor.inject(Fault::status(503).on_tokens());
@@ -413,7 +413,7 @@ async fn with_an_id_token_alone_it_serves_until_it_is_refused() {
 }
 
 #[tokio::test]
-async fn credentials_that_the_vendor_revokes_are_no_storm() {
+async fn revoked_credentials_cause_no_storm_of_calls() {
     let app = TestApp::start().await;
     assert_right(&app, 1).await;
     app.vendor.revoke_all();

@@ -1,4 +1,4 @@
-//! Tokens at start: obtained behind it, once, and told before anybody asks.
+//! Tokens at startup: obtained in the background, once, and reported before the first query.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ async fn vendor() -> Simulator {
         .unwrap()
 }
 
-/// An app whose first tokens are on their way; they arrive when the hold is released.
+/// An app whose first tokens are delayed until the returned function is called.
 async fn waiting(vendor: Simulator) -> (TestApp, impl FnOnce()) {
     let hold = vendor.hold_refreshes();
     let app = Setup::default().listen_before(vendor).await;
@@ -37,7 +37,7 @@ async fn until_tokens_are(app: &TestApp, state: &str) {
 }
 
 #[tokio::test]
-async fn the_first_tokens_are_obtained_behind_the_start_and_readiness_warns_until_then() {
+async fn the_first_tokens_are_obtained_in_the_background_and_readiness_warns_until_then() {
     let (app, release) = waiting(vendor().await).await;
 
     let before = readiness(&app).await;
@@ -58,7 +58,7 @@ async fn the_first_tokens_are_obtained_behind_the_start_and_readiness_warns_unti
 }
 
 #[tokio::test]
-async fn callers_who_come_during_the_first_renewal_share_it() {
+async fn callers_during_the_first_renewal_share_it() {
     let (app, release) = waiting(vendor().await).await;
     let queries: Vec<String> = (1..=20).map(query).collect();
 
@@ -76,7 +76,7 @@ async fn callers_who_come_during_the_first_renewal_share_it() {
 }
 
 #[tokio::test]
-async fn a_wrong_refresh_token_is_told_before_the_first_caller() {
+async fn a_wrong_refresh_token_is_reported_before_the_first_caller() {
     let app = Setup::default()
         .with("UPSTREAM__REFRESH_TOKEN", "wrong")
         .start()
@@ -94,7 +94,7 @@ async fn a_wrong_refresh_token_is_told_before_the_first_caller() {
 }
 
 #[tokio::test]
-async fn a_first_renewal_that_fails_for_now_is_tried_again_without_a_caller() {
+async fn a_transiently_failed_first_renewal_is_retried_without_a_caller() {
     let app = Setup::default()
         .vendor(|vendor| vendor.faults = vec![Fault::status(404).on_tokens().times(1)])
         .start()
@@ -108,7 +108,7 @@ async fn a_first_renewal_that_fails_for_now_is_tried_again_without_a_caller() {
 }
 
 #[tokio::test]
-async fn an_id_token_that_is_still_good_is_used_and_nothing_is_renewed() {
+async fn a_valid_id_token_is_used_without_a_renewal() {
     let vendor = vendor().await;
     let id_token = vendor.id_token();
     let app = Setup::default()

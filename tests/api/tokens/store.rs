@@ -1,4 +1,4 @@
-//! The token store: whatever ends the process, the next one starts with tokens that work.
+//! The token store: after any end of the process, the next process starts with valid tokens.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::{Binary, column, true_entrances};
 
-/// A vendor whose ID tokens live for `ttl`, and whose refresh tokens live once.
+/// A vendor whose ID tokens live for `ttl`, and whose refresh tokens work once.
 async fn rotating(ttl: Duration) -> Simulator {
     let tokens = TokenSettings {
         ttl,
@@ -32,7 +32,7 @@ fn folder() -> (TempDir, String) {
     (folder, path)
 }
 
-/// Whether the newest refresh token has reached the disk, in whichever file.
+/// Whether the newest refresh token has reached the disk, in either file.
 fn is_kept(vendor: &Simulator, folder: &Path) -> bool {
     let newest = vendor.refresh_token();
     fs::read_dir(folder)
@@ -64,7 +64,7 @@ async fn killed_as_soon_as_a_fresh_token_is_used_the_next_process_has_it() {
         vendor.expire_id_tokens();
         let reports = vendor.report_count();
         let query = format!("sites={}&dates=2026-01-01&metric=entrances", 2000 + round);
-        // One report is refused, and the next one comes with the fresh token.
+        // One report is refused, and the next one carries the fresh token.
         tokio::select! {
             _ = pitaya.traffic(&query) => {}
             () = vendor.wait_for_reports(reports + 2) => {}
@@ -75,7 +75,7 @@ async fn killed_as_soon_as_a_fresh_token_is_used_the_next_process_has_it() {
         assert_eq!(vendor.reused_tokens(), 0);
     }
 
-    // Once at the very start, and once in each round: stored ID tokens serve on, and no later start renews them.
+    // Once at the first start, and once in each round: stored ID tokens remain in use, and no later start renews them.
     assert_eq!(vendor.refresh_count(), 5);
 }
 
@@ -92,7 +92,7 @@ async fn killed_at_any_moment_the_next_process_uses_no_dead_token() {
         ];
         let pitaya = Binary::serve(&vendor, &variables).await;
         assert_right(&pitaya, &vendor, 1000 + round).await;
-        // Calls that are refused make renewals as fast as they can be.
+        // Refused calls cause renewals as fast as possible.
         let queries = async {
             for site in 0_u64.. {
                 vendor.expire_id_tokens();
@@ -106,7 +106,7 @@ async fn killed_at_any_moment_the_next_process_uses_no_dead_token() {
         pitaya.kill().await;
         assert_eq!(vendor.reused_tokens(), 0);
         if !is_kept(&vendor, folder.path()) {
-            // It was still on its way to us, and the vendor, who has killed the one before, gives it to nobody again: no store helps.
+            // The token was still on its way, and the vendor, which has invalidated the previous one, never repeats it: no store helps.
             configured = vendor.reissue().refresh_token;
         }
     }
@@ -134,7 +134,7 @@ async fn killed_before_the_vendor_has_answered_the_stored_token_still_works() {
             () = vendor.wait_for_refreshes(refreshes + 1) => {}
         }
         pitaya.kill().await;
-        // The vendor learns that nobody waits for its answer any more.
+        // The vendor notices that its client has left.
         tokio::time::sleep(Duration::from_millis(50)).await;
         hold.release();
     }
@@ -145,7 +145,7 @@ async fn killed_before_the_vendor_has_answered_the_stored_token_still_works() {
 }
 
 #[tokio::test]
-async fn an_end_by_sigterm_waits_for_a_renewal_under_way() {
+async fn sigterm_waits_for_a_renewal_in_progress() {
     let (folder, path) = folder();
     let vendor = rotating(Duration::from_secs(3600)).await;
     let first = vendor.refresh_token();
@@ -168,7 +168,7 @@ async fn an_end_by_sigterm_waits_for_a_renewal_under_way() {
 }
 
 #[tokio::test]
-async fn only_its_owner_may_read_the_store_and_nothing_is_left_beside_it() {
+async fn only_the_owner_may_read_the_store_and_no_other_file_remains() {
     let (folder, path) = folder();
     let vendor = rotating(Duration::from_secs(3600)).await;
     let variables = [("UPSTREAM__TOKEN_STORE", path.as_str())];
@@ -187,7 +187,7 @@ async fn only_its_owner_may_read_the_store_and_nothing_is_left_beside_it() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_corrupt_gives_way_to_the_configured_token() {
+async fn a_corrupt_store_gives_way_to_the_configured_token() {
     let (folder, path) = folder();
     let vendor = rotating(Duration::from_secs(3600)).await;
     fs::write(&path, "{\"refresh_token\": \"half of a").unwrap();
@@ -203,7 +203,7 @@ async fn a_store_that_is_corrupt_gives_way_to_the_configured_token() {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_later_is_told_everywhere_and_written_as_soon_as_it_works_again() {
+async fn a_later_store_failure_is_reported_everywhere_and_the_store_is_written_after_recovery() {
     const FAILURES: &str = "pitaya_upstream_token_store_failures_total";
     let (folder, path) = folder();
     let vendor = rotating(Duration::from_secs(3600)).await;
@@ -215,7 +215,7 @@ async fn a_store_that_fails_later_is_told_everywhere_and_written_as_soon_as_it_w
     let pitaya = Binary::serve(&vendor, &variables).await;
     assert!(pitaya.metrics().await.contains(&format!("{FAILURES} 0")));
     assert_eq!(store_state(&pitaya).await, ("pass".into(), "kept".into()));
-    // What is written first is in the way, and cannot be removed: to the process that is what a full disk is.
+    // A folder blocks the temporary file and cannot be removed, which the process cannot distinguish from a full disk.
     let newer = format!("{path}.new");
     fs::create_dir(&newer).unwrap();
 
@@ -245,13 +245,13 @@ async fn a_store_that_fails_later_is_told_everywhere_and_written_as_soon_as_it_w
         "{}",
         ended.log
     );
-    // And the next process starts with them.
+    // The next process starts with them.
     let next = Binary::serve(&vendor, &variables).await;
     assert_right(&next, &vendor, 752).await;
     assert_eq!((vendor.refresh_count(), vendor.reused_tokens()), (2, 0));
 }
 
-/// What `/readyz` says of the whole and of the token store.
+/// Overall status and token-store status in `/readyz`.
 async fn store_state(pitaya: &Binary) -> (String, String) {
     let readiness: Value = pitaya.get("/readyz").await.json().await.unwrap();
     let check = &readiness["checks"]["upstream_token_store"];
@@ -261,7 +261,7 @@ async fn store_state(pitaya: &Binary) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_stored_token_that_is_refused_gives_way_to_the_configured_one() {
+async fn a_refused_stored_token_gives_way_to_the_configured_one() {
     let (folder, path) = folder();
     let tokens = TokenSettings {
         rotation: Rotation::Keep,
