@@ -204,7 +204,7 @@ async fn reports_continue_after_their_callers_get_504() {
         body["detail"]
             .as_str()
             .unwrap()
-            .contains("the fetch continues")
+            .contains("the fetch goes on")
     );
     hold.release();
     app.vendor.wait_for_reports(4).await;
