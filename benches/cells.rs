@@ -1,4 +1,4 @@
-//! What a cell costs: bytes for each figure, all overheads of cell, page and map included, and time to pack, to sum and to store.
+//! Cost of a cell: bytes per figure, including all overheads of cell, page and map, and the time to pack, sum and store it.
 
 #![expect(clippy::unwrap_used, reason = "a bench that can't go on has failed")]
 
@@ -22,7 +22,7 @@ const SLOTS: usize = 96;
 const OPEN: Range<u32> = 36..84;
 const ROUND_THE_CLOCK: Range<u32> = 0..96;
 
-/// A day of counts in the slots in which the place is open, of which the largest is `peak`.
+/// A day of counts, up to `peak`, in the slots of the opening hours.
 fn day(open: &Range<u32>, peak: u32) -> Vec<Option<f64>> {
     (0..u32::try_from(SLOTS).unwrap())
         .map(|slot| {
@@ -45,7 +45,7 @@ fn request(first_site: u64, month: i8) -> ReportRequest {
     }
 }
 
-/// Puts the cells of a report into the store, as a task does that has fetched them; returns how many figures these have.
+/// Puts the cells of a report into the store, as a fetching task does, and returns their number of figures.
 fn fill(store: &Arc<CellStore<(), ()>>, request: &ReportRequest, values: &[Option<f64>]) -> usize {
     let wanted: Vec<CellKey> = request.cells().collect();
     let plan = |_: &[CellKey]| vec![(request.clone(), ())];
@@ -57,7 +57,7 @@ fn fill(store: &Arc<CellStore<(), ()>>, request: &ReportRequest, values: &[Optio
         plan,
     );
     for (claimed, _) in claim.unwrap().claimed {
-        // Each cell holds bytes of its own, as it does where the vendor has answered.
+        // Each cell has bytes of its own, as after an answer of the vendor.
         let cell = || Cell::new(Figures::pack(values), Timestamp::UNIX_EPOCH, None);
         let cells = wanted.iter().map(|key| (*key, Ok(cell())));
         claimed.complete(cells.collect(), Timestamp::UNIX_EPOCH);
@@ -74,14 +74,14 @@ fn each(bytes: u64, figures: usize) -> f64 {
     bytes as f64 / figures as f64
 }
 
-/// Bytes for each figure of 50 sites and a month, as the store weighs them.
+/// Bytes per figure of 50 sites and a month, as weighed by the store.
 fn bytes_per_figure(values: &[Option<f64>]) -> f64 {
     let store = store();
     let figures = fill(&store, &request(1, 1), values);
     each(store.bytes(), figures)
 }
 
-/// Bytes of this process that are in memory.
+/// Resident bytes of this process.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -89,7 +89,7 @@ fn resident() -> u64 {
     kib.map_or(0, |kib| kib.parse::<u64>().unwrap() * 1024)
 }
 
-/// Whether the store's weights are the memory that it takes: a year of 6,000 sites, weighed and measured (where there is a `/proc`).
+/// Compares the store's weights with its actual memory: a year of 6,000 sites, weighed and measured (if there is a `/proc`).
 fn weigh() {
     let values = day(&OPEN, 255);
     let before = resident();

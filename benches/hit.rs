@@ -1,6 +1,6 @@
-//! A repeated request, answered from the rendered answers: through the whole service over a kept connection, and within the router alone.
+//! A repeated request, answered from the rendered answers: through the whole service over a persistent connection, and in the router alone.
 //!
-//! What a hit costs beside other caches is measured by `benches/compare`.
+//! `benches/compare` measures the cost of a hit against other caches.
 
 #![expect(clippy::unwrap_used, reason = "a bench that can't go on has failed")]
 
@@ -28,13 +28,13 @@ fn target(dates: &str) -> String {
     format!("/v1/traffic?sites=750&{dates}&metric=entrances&bucket=hour")
 }
 
-/// Sends `request`, and reads the answer, which is as long as the first one was.
+/// Sends `request` and reads the answer, which is as long as the first one.
 async fn ask(stream: &mut TcpStream, request: &[u8], answer: &mut [u8]) {
     stream.write_all(request).await.unwrap();
     stream.read_exact(answer).await.unwrap();
 }
 
-/// The length of the answer to `request`, head and all.
+/// Length of the answer to `request`, including the head.
 async fn length_of(stream: &mut TcpStream, request: &[u8]) -> usize {
     stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();
@@ -71,7 +71,7 @@ fn hits(criterion: &mut Criterion) {
     for (size, dates) in QUERIES {
         let request = format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", target(dates));
         let request = request.as_bytes();
-        // The first answer is made, and tells of a miss; the second is as long as all that follow.
+        // The first answer is a miss; the second is as long as all later ones.
         runtime.block_on(length_of(&mut stream, request));
         let length = runtime.block_on(length_of(&mut stream, request));
         let mut answer = vec![0; length];

@@ -1,5 +1,5 @@
-//! What a miss costs beside the network: the vendor's answer read into cells, whole and in the pieces in which it arrives, beside the
-//! least that reading it can cost.
+//! Cost of a miss apart from the network: reading the vendor's answer into cells, whole and in the pieces in which it arrives, compared
+//! with the least possible cost of reading it.
 
 #![expect(clippy::unwrap_used, reason = "a bench that can't go on has failed")]
 
@@ -14,7 +14,7 @@ use jiff::civil::date;
 use pitaya::domain::directory::SiteDirectory;
 use pitaya::upstream::trusted_cells;
 
-/// About what one read of a socket brings.
+/// Approximate size of one read from a socket.
 const PIECE: usize = 16 * 1024;
 
 fn parse(criterion: &mut Criterion) {

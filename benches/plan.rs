@@ -1,4 +1,4 @@
-//! What it costs to find out which cells a query needs.
+//! Cost of determining the cells that a query needs.
 
 #![expect(clippy::unwrap_used, reason = "a bench that can't go on has failed")]
 

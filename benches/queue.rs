@@ -1,6 +1,6 @@
-//! What a cell costs in memory while it queues for the vendor, beside its query and after the query is gone. Prints bytes a cell.
+//! Memory of a cell while it queues for the vendor, with its query waiting and after the query is gone. Prints bytes per cell.
 //!
-//! `service::queue` and `service::budget` reckon with these figures.
+//! `service::queue` and `service::budget` calculate with these figures.
 
 #![expect(clippy::unwrap_used, reason = "a bench that can't go on has failed")]
 
@@ -20,7 +20,7 @@ const SITES: u64 = 200;
 const DAYS: u64 = 334;
 const METRICS: u64 = 2;
 
-/// Bytes of this process that are in memory, now and at most.
+/// Resident bytes of this process, current or peak.
 fn memory(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(field));
@@ -61,7 +61,7 @@ async fn main() {
         let request = request.body(Body::empty()).unwrap();
         tokio::spawn(async move { router.oneshot(request).await.unwrap().status() })
     };
-    // What the first query sets up is not counted.
+    // The setup by the first query does not count.
     ask(QUERIES).await.unwrap();
     let before = memory("VmRSS:");
 

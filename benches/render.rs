@@ -1,4 +1,4 @@
-//! What writing an answer costs: each form, with its entity tag and in the content codings, in bytes of the plain body.
+//! Cost of rendering an answer: each format, with its entity tag and in the content codings, relative to the bytes of the plain body.
 
 #![expect(clippy::unwrap_used, reason = "a bench that can't go on has failed")]
 
@@ -18,7 +18,7 @@ use pitaya::http::present::{Coding, Format, Rendition, SiteProblem, encode, rend
 use pitaya::service::{Answer, CacheOutcome, MemoryPermit, SiteInfo, Timings};
 use pitaya::upstream::UpstreamError;
 
-/// Hours of `days` at each of `sites`, of which a third are closed.
+/// Hours of `days` at each of `sites`; a third of the hours are closed.
 fn question(sites: u64, days: i32, metrics: &[Metric]) -> (Query, Answer) {
     let first = date(2026, 1, 1);
     let dates: Vec<Date> = first
@@ -102,7 +102,7 @@ fn rendering(criterion: &mut Criterion) {
             println!("{name} as {}: {length} bytes", format.name());
             group.throughput(Throughput::Bytes(length as u64));
             let form = |what: &str| BenchmarkId::new(what, format.name());
-            // The answer is copied outside of what is timed.
+            // The measured time does not include copying the answer.
             group.bench_function(form("render and tag"), |bencher| {
                 bencher.iter_batched(
                     || answer.clone(),

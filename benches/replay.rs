@@ -1,9 +1,9 @@
-//! A day of dashboards, replayed: what is fetched from the vendor, beside what an ideal cache of cells and one of whole answers would
-//! fetch. `cargo bench --bench replay` prints the table; the traffic is the same in every run.
+//! Replays a day of dashboards, and compares the fetches from the vendor with those of an ideal cache of cells and an ideal cache of whole
+//! answers. `cargo bench --bench replay` prints the table; the traffic is the same in every run.
 //!
-//! Dashboards ask again every five minutes, each for its own sites (which overlap), metrics, bucket and window (which slides); beside
-//! them people click through whatever they like. Every question goes through the real service, to the simulated vendor.
-//! An ideal cache fetches a figure only when it is asked for and its TTL is over, and nothing with it that nobody asked for.
+//! Each dashboard refreshes every five minutes, with its own sites (which overlap), metrics, bucket and window (which slides); in addition,
+//! people send random queries. Every query passes through the real service to the simulated vendor. An ideal cache fetches a figure only
+//! when a query needs it and its TTL is over, and never fetches other figures along with it.
 
 #![expect(clippy::unwrap_used, reason = "a bench that can't go on has failed")]
 
@@ -43,13 +43,13 @@ fn policy() -> Policy {
         settling_ttl: Duration::from_mins(15),
         settle_after: Duration::from_hours(48),
         final_ttl: Duration::from_hours(30 * 24),
-        // A refresh behind the answer would come at its own time; here everything is fetched when it is asked for.
+        // A background refresh would come at its own time; here every fetch happens when its query arrives.
         stale_while_revalidate: Duration::ZERO,
         stale_if_error: Duration::from_hours(24),
     }
 }
 
-/// A question without its day.
+/// A query without its day.
 struct Dashboard {
     query: Query,
     dates: DateExpression,
@@ -102,7 +102,7 @@ impl Dashboard {
     }
 }
 
-/// What caches would fetch that are perfect in their way, figures and all.
+/// Fetches of two perfect caches, including their figures.
 #[derive(Default)]
 struct Ideal {
     cells: HashMap<CellKey, Timestamp>,

@@ -1,5 +1,5 @@
-//! What a hit costs that has to be rolled up: queries of all sizes to a service whose figures are all in memory, from the question to
-//! the rows. The simulator is asked once, before anything is measured.
+//! Cost of a hit that needs a rollup: queries of all sizes to a service with all figures in memory, from the query to the rows. The
+//! simulator is called once, before any measurement.
 
 #![expect(clippy::unwrap_used, reason = "a bench that can't go on has failed")]
 
@@ -26,7 +26,7 @@ use pitaya::upstream::{Client, Upstream};
 use tokio::runtime::Runtime;
 
 const CUSTOMER: u64 = 123;
-/// Long enough for a simulated vendor to tell of a year at 200 sites.
+/// Long enough for the simulated vendor to answer for a year at 200 sites.
 const PATIENCE: Duration = Duration::from_mins(10);
 
 fn clock() -> Clock {
@@ -53,7 +53,7 @@ fn query(
     }
 }
 
-/// A service in `zone`, in front of a simulator that tells a figure for each bucket of each day.
+/// A service in `zone`, in front of a simulator with a figure for each bucket of each day.
 async fn service(zone: Option<TimeZone>) -> (TrafficService, Arc<SiteDirectory>, Simulator) {
     let mut vendor = simulator::Settings {
         timezone: zone.clone().unwrap_or(TimeZone::UTC),
@@ -107,7 +107,7 @@ async fn ask(service: &TrafficService, directory: &SiteDirectory, query: &Query)
         .unwrap()
 }
 
-/// How many figures the answer is made of.
+/// Number of figures behind the answer.
 fn figures(query: &Query) -> u64 {
     let plan = Plan::new(query, VendorBucket::from_minutes(15).unwrap());
     let slots: u64 = plan

@@ -1,6 +1,6 @@
-//! The least that a cache of answers can be with the same stack: axum, one look-up by path and query, nothing else.
+//! The smallest possible cache of answers on the same stack: axum and one look-up by path and query, nothing else.
 //!
-//! `benches/compare` measures against it what Pitaya's promises cost. Serves the file named in `BODIES` for each `dates`.
+//! `benches/compare` measures the cost of Pitaya's promises against it. Serves the file named in `BODIES` for each `dates`.
 
 #![expect(
     clippy::unwrap_used,
@@ -25,7 +25,7 @@ async fn main() {
     let handler = |State(answers): State<Cache<String, Bytes>>, RawQuery(query): RawQuery| async move {
         let query = query.unwrap_or_default();
         let body = answers.get_with_by_ref(&query, || {
-            // The dates name the file, as they do for the origin of the other peers.
+            // The dates name the file, as for the origin of the other servers.
             let dates = query
                 .split('&')
                 .find_map(|pair| pair.strip_prefix("dates="));

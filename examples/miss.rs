@@ -1,6 +1,6 @@
-//! What one long answer costs a miss: CPU time beside that of the pure parse, and peak memory, each in a process of its own.
+//! Cost of a long answer on a miss: CPU time relative to the pure parse, and peak memory, each in a separate process.
 //!
-//! `cargo run --release --example miss`; Linux only, since it asks `/proc`.
+//! `cargo run --release --example miss`; Linux only, since it reads `/proc`.
 
 #![expect(
     clippy::unwrap_used,
@@ -23,10 +23,10 @@ use pitaya::domain::directory::SiteDirectory;
 use pitaya::upstream::{Settings, Upstream};
 use url::Url;
 
-/// The least of as many counts, since other processes only add to it.
+/// The minimum of this many measurements counts, since other processes only add to them.
 const ROUNDS: usize = 5;
 
-/// A report whose answer has about 100 MB.
+/// A report with an answer of about 100 MB.
 fn request() -> ReportRequest {
     report::request(50, date(2026, 1, 1), date(2026, 5, 23))
 }
@@ -132,7 +132,7 @@ fn fetch(base_url: Url) {
     });
 }
 
-/// Does `work`, and prints the CPU time that it took (in ticks) and the most memory that the process ever had (in kB).
+/// Runs `work`, and prints its CPU time (in ticks) and the peak memory of the process (in kB).
 fn tell(work: impl FnOnce()) {
     let before = ticks();
     work();

@@ -1,12 +1,11 @@
-//! What the benches share: the service, in front of a simulated vendor.
+//! Shared setup of the benches: the service in front of a simulated vendor.
 
 use pitaya::app::App;
 use pitaya::clock::Clock;
 use pitaya::config::{Config, Environment, Purpose};
 use pitaya::simulator::{Settings, Simulator};
 
-/// The service in front of that vendor, at the time that `clock` tells, with those variables of its configuration
-/// (`("CACHE__OPEN_TTL", "2s")`).
+/// The service in front of that vendor, with `clock` and with those configuration variables (`("CACHE__OPEN_TTL", "2s")`).
 pub(crate) async fn app(
     vendor: Settings,
     clock: Clock,

@@ -1,4 +1,4 @@
-//! A long answer of the vendor, and the least that reading it can cost.
+//! A long answer of the vendor, and the least possible cost of reading it.
 
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 
 const FIRST_SITE: u64 = 750;
 
-/// A report of `sites` sites from `from` to `to`, by quarters of an hour.
+/// A report of `sites` sites from `from` to `to`, in quarter hours.
 pub(crate) fn request(sites: u64, from: Date, to: Date) -> ReportRequest {
     ReportRequest {
         customer: CustomerId::new(1).unwrap(),
@@ -26,7 +26,7 @@ pub(crate) fn request(sites: u64, from: Date, to: Date) -> ReportRequest {
     }
 }
 
-/// The answer to `request`, in the form of the vendor's example: every bucket of every site, by time and then by site.
+/// The answer to `request`, in the format of the vendor's example: every bucket of every site, by time and then by site.
 pub(crate) fn answer(request: &ReportRequest) -> String {
     let mut text = String::from(
         r#"{"success":true,"data":{"Config":{},"InsightResponse":{"cached_data_ratio":1,"computed_at":1771513404.8,"data":["#,
@@ -60,7 +60,7 @@ pub(crate) fn answer(request: &ReportRequest) -> String {
     text
 }
 
-/// The pure parse: every row's time, entity and figure, borrowed from one text that is checked once. Returns the sum of figures.
+/// Parses every row's time, entity and figure, borrowed from one text that is validated once, and returns the sum of figures.
 pub(crate) fn pure(body: &[u8]) -> u64 {
     let text = simdutf8::basic::from_utf8(body).unwrap();
     let answer: Answer<'_> = serde_json::from_str(text).unwrap();
