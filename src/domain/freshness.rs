@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_fetched_before_the_day_was_over_stays_short_lived() {
+    fn cells_fetched_before_the_day_was_over_stay_short_lived() {
         let day = DaySpan::of(date(2026, 2, 18), None);
         let fetched = at("2026-02-19T11:59:59Z");
 

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_over_when_it_was_asked_for_is_no_part_of_a_silence() {
+    fn buckets_not_over_at_the_fetch_are_not_part_of_a_silence() {
         let ordinary = DayShape::default();
         // 10:30 has begun; the sensor has reported nothing since 09:45.
         let present = quarters(39..96, 96);

@@ -159,7 +159,7 @@ pub(super) struct Deadlines<S> {
     write_batching: WriteBatching,
 }
 
-/// What a read waits for while nothing arrives.
+/// State of a read while nothing arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
     /// The rest of a head whose first bytes have arrived, after that number of requests had begun.

@@ -50,7 +50,7 @@ impl http_body::Body for Counted {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        // Hyper asks for more, so the earlier pieces fit into the peer's window.
+        // Hyper polls for more, so the earlier pieces fit into the peer's window.
         self.sending.goes_on();
         if self.rest.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {

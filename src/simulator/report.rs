@@ -23,7 +23,7 @@ pub(super) struct Edits {
     pub error_status: bool,
     /// Maximum number of rows; a longer answer is cut to it and reports truncation.
     pub max_rows: Option<usize>,
-    /// The answer reports truncation, whatever it holds.
+    /// The answer reports truncation, regardless of its rows.
     pub truncated: bool,
     /// The last row is malformed.
     pub row: Option<RowFault>,

@@ -25,7 +25,7 @@ use self::lines::{Flush, Lines};
 use self::traces::{BoxedLayer, Exporting, SPANS};
 
 /// The HTTP stack. Below info it logs header values and pieces of bodies, including our tokens, the callers' keys and the vendor's answers;
-/// so its finer levels are off, whatever the filter.
+/// so its finer levels are always off.
 const CAPPED: [&str; 6] = ["h2", "hyper", "reqwest", "rustls", "tower", "want"];
 
 /// Upper bounds of the buckets of every histogram of seconds: from a hit of the rendered answer to a vendor at its timeout.

@@ -98,7 +98,7 @@ impl Odd {
 }
 
 /// The calls, one per line.
-fn told(calls: &[ReportCall]) -> String {
+fn listed(calls: &[ReportCall]) -> String {
     let of_call = |call: &ReportCall| {
         let asked = call.request.as_ref();
         let asked = asked.map(|it| (it.sites.clone(), it.dates, it.metrics));
@@ -144,7 +144,7 @@ impl Model {
         prop_assert!(
             answered <= MOST_CALLS * queries,
             "{answered} calls for {queries} queries: {}",
-            told(&calls)
+            listed(&calls)
         );
         let failed = calls
             .iter()
@@ -161,7 +161,7 @@ impl Model {
                 prop_assert!(
                     *times <= most,
                     "{cell:?} was fetched {times} times at one moment: {}",
-                    told(&calls)
+                    listed(&calls)
                 );
                 let held = self.held.get(&cell).copied();
                 let held = before.entry(cell).or_insert(held);

@@ -1,4 +1,4 @@
-//! Fair scheduling: clients take turns at the vendor, callers who leave cancel their fetches, and the queue is bounded.
+//! Fair scheduling: clients take turns at the vendor, queued fetches of departed callers are dropped, and the queue is bounded.
 
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ fn max_age(response: &reqwest::Response) -> i64 {
 }
 
 /// Two stores for whose requested dates the vendor has no data.
-fn nothing_told() -> Setup {
+fn without_data() -> Setup {
     Setup::default()
         .vendor(|vendor| vendor.quirks.figures = pitaya::simulator::FigureSource::Example)
         .file(
@@ -27,7 +27,7 @@ fn nothing_told() -> Setup {
 #[tokio::test]
 async fn an_absent_figure_is_not_zero_before_its_bucket_begins() {
     // It is 12:30 in New York, 11:30 in Chicago, and at least 05:30 everywhere on earth.
-    let app = nothing_told().at("2026-06-03T16:30:00Z").start().await;
+    let app = without_data().at("2026-06-03T16:30:00Z").start().await;
     let zeros = async |query: &str| {
         let answer = app
             .rows(&format!("{query}&metric=entrances&fill=zero"))
@@ -117,7 +117,7 @@ async fn an_absent_figure_is_not_zero_before_its_bucket_begins() {
 
 #[tokio::test]
 async fn an_absent_figure_is_not_zero_in_nonexistent_hours() {
-    let app = nothing_told().start().await;
+    let app = without_data().start().await;
     let spring = |query: &str| format!("sites=1&metric=entrances&fill=zero&{query}");
     let figures = async |query: &str| column(&app.rows(&spring(query)).await, "entrances");
     let (null, zero) = (|| Value::Null, || json!(0));
@@ -164,7 +164,7 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 #[tokio::test]
 async fn yesterday_is_a_whole_day_at_every_site() {
     // It is 20:30 in Chicago, 21:30 in New York.
-    let app = nothing_told().at("2026-02-19T02:30:00Z").start().await;
+    let app = without_data().at("2026-02-19T02:30:00Z").start().await;
     let dates = async |sites: &str, words: &str| {
         let answer = app
             .rows(&format!(

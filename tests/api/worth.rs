@@ -24,7 +24,7 @@ fn item(fields: &HeaderMap, name: &str) -> Option<BareItem> {
 
 /// Asserts that the fields match `meta`.
 #[track_caller]
-fn assert_told(fields: &HeaderMap, meta: &Value) {
+fn assert_reported(fields: &HeaderMap, meta: &Value) {
     let as_of = item(fields, "pitaya-as-of").expect("every answer has it");
     let as_of = i64::from(as_of.as_date().unwrap().unix_seconds());
     let expected: Timestamp = meta["as_of"].as_str().unwrap().parse().unwrap();
@@ -59,7 +59,7 @@ async fn ask(
 }
 
 /// Requests every format in every way, expects the facts of the JSON document each time, and returns the document.
-async fn assert_told_everywhere(app: &TestApp, query: &str) -> Value {
+async fn assert_reported_everywhere(app: &TestApp, query: &str) -> Value {
     let document = app.rows(query).await;
     let meta = &document["meta"];
     for form in FORMS {
@@ -71,14 +71,14 @@ async fn assert_told_everywhere(app: &TestApp, query: &str) -> Value {
                     ask(app, method, &query, &[("accept-encoding", coding)]).await;
 
                 assert_eq!(status, StatusCode::OK, "{query}");
-                assert_told(&fields, meta);
+                assert_reported(&fields, meta);
             }
         }
         for method in [Method::GET, Method::HEAD] {
             let (status, fields) = ask(app, method, &query, &[("if-none-match", "*")]).await;
 
             assert_eq!(status, StatusCode::NOT_MODIFIED, "{query}");
-            assert_told(&fields, meta);
+            assert_reported(&fields, meta);
         }
     }
     document
@@ -89,7 +89,7 @@ async fn final_figures_have_an_as_of_time() {
     let app = TestApp::start().await;
     let query = "sites=750&dates=2026-02-18&metric=entrances&bucket=day";
 
-    let document = assert_told_everywhere(&app, query).await;
+    let document = assert_reported_everywhere(&app, query).await;
 
     assert_eq!(document["meta"]["provisional_from"], Value::Null);
     assert_eq!(document["meta"]["stale"], false);
@@ -104,7 +104,7 @@ async fn provisional_figures_show_their_first_date() {
         .start()
         .await;
 
-    let document = assert_told_everywhere(
+    let document = assert_reported_everywhere(
         &app,
         "sites=750&dates=2026-02-10..2026-02-18&metric=entrances",
     )
@@ -123,11 +123,11 @@ async fn stale_figures_are_marked_stale() {
         .start()
         .await;
     let today = "sites=750&dates=today&metric=entrances&bucket=hour";
-    let fresh = assert_told_everywhere(&app, today).await;
+    let fresh = assert_reported_everywhere(&app, today).await;
     app.vendor.inject(Fault::status(500));
     app.clock.advance(SignedDuration::from_mins(30));
 
-    let stale = assert_told_everywhere(&app, today).await;
+    let stale = assert_reported_everywhere(&app, today).await;
 
     assert_eq!(fresh["meta"]["stale"], false);
     assert_eq!(stale["meta"]["stale"], true);
@@ -144,7 +144,7 @@ async fn a_smaller_total_does_not_look_whole() {
     let total = "sites=750,751,752,753,754,755&dates=2026-02-18&metric=entrances&bucket=total\
                  &group_by=none&partial=allow";
 
-    let document = assert_told_everywhere(&app, total).await;
+    let document = assert_reported_everywhere(&app, total).await;
 
     assert_eq!(document["meta"]["errors"].as_array().unwrap().len(), 2);
 }
@@ -163,7 +163,7 @@ async fn answers_rendered_while_sent_report_it_too() {
         sites.join(",")
     );
 
-    let document = assert_told_everywhere(&app, &query).await;
+    let document = assert_reported_everywhere(&app, &query).await;
 
     assert!(document.to_string().len() > 1024 * 1024);
     assert_eq!(document["meta"]["provisional_from"], "2026-02-08");

@@ -11,7 +11,7 @@ import { startPitaya } from './pitaya.js';
 const KEY = 'pit_browser-tests-only';
 const QUERY = '/?sites=750&dates=2026-02-18&metric=entrances&bucket=day';
 
-describe('where a key is needed', () => {
+describe('with authentication', () => {
   let folder;
   let pitaya;
   let browser;

@@ -1,4 +1,4 @@
-// A real, headless Chromium whose every request is watched.
+// A real, headless Chromium with every request recorded.
 
 import { existsSync } from 'node:fs';
 import { test as nodeTest } from 'node:test';
@@ -8,15 +8,15 @@ const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/goog
 const EXECUTABLE = process.env.CHROMIUM ?? PLACES.find((path) => existsSync(path));
 const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
-  // Not even a name is looked up elsewhere.
+  // No name resolves to another host.
   '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
 ];
 
-/** Why tests with a browser are skipped, or `false`. */
+/** The reason to skip tests with a browser, or `false`. */
 export const skip = EXECUTABLE ? false : 'no Chromium is installed (apt-get install chromium, or set CHROMIUM)';
 if (skip) console.error(`SKIPPING every test that needs a browser: ${skip}`);
 
-/** A test that needs the browser: skipped, and counted so, where there is none. */
+/** A test that needs the browser; without one it is skipped and counted as such. */
 export function look(name, test) {
   return nodeTest(name, { skip }, test);
 }
@@ -27,8 +27,8 @@ export function launch() {
 }
 
 /**
- * A page, and what went wrong on it: requests to other hosts, errors on the console, exceptions.
- * An answer with a status that the test provokes is in `expected`; the browser logs each as an error.
+ * A page and its faults: requests to other hosts, console errors, exceptions.
+ * `expected` holds the error statuses that the test provokes; the browser logs each as an error.
  */
 export async function openPage(browser, base, { expected = [], ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true, ...options });
@@ -40,7 +40,7 @@ export async function openPage(browser, base, { expected = [], ...options } = {}
     if (['http:', 'https:', 'ws:', 'wss:'].includes(url.protocol) && url.origin !== base) faults.push(`foreign request: ${url}`);
   });
   page.on('console', (message) => {
-    // A query that has just been answered has no progress any more, and the page may still have asked for it.
+    // An answered query has no progress, but the page may have requested it just before.
     const tooLate = message.location().url.includes('/v1/progress/');
     if (message.type() === 'error' && !tooLate && !logged.some((text) => message.text().includes(text))) faults.push(`console: ${message.text()}`);
   });
@@ -48,7 +48,7 @@ export async function openPage(browser, base, { expected = [], ...options } = {}
   return { page, faults, close: () => context.close() };
 }
 
-/** The rows of the explorer's table, in the form of the API's. */
+/** The rows of the explorer's table, in the format of the API. */
 export function tableRows(page) {
   return page.locator('table.figures').evaluate((table) => {
     const metrics = [...table.querySelectorAll('thead [data-metric]')].map((cell) => cell.dataset.metric);
@@ -63,7 +63,7 @@ export function tableRows(page) {
   });
 }
 
-/** How many pixels of the first chart have the colour of the series at place `at`. */
+/** Number of pixels of the first chart in the colour of series `at`. */
 export function pixelsOfSeries(page, at) {
   return page.evaluate((place) => {
     const swatch = document.querySelectorAll('#legend button')[place];

@@ -180,7 +180,7 @@ describe('the explorer', () => {
 
   look('a long query says how many reports are done, and can be cancelled', async () => {
     const { page, faults, close } = await openPage(browser, pitaya.base);
-    // Only a query that is held at a known point has a progress that a test can know.
+    // A test can know the progress only of a query held at a known point.
     await page.route('**/v1/traffic?**', () => {});
     await page.route('**/v1/progress/*', (route) => route.fulfill({ json: { reports_done: 3, reports_total: 8 } }));
     await page.goto(`${pitaya.base}/?${QUERY}`);

@@ -9,26 +9,26 @@ import { apiPath, readQuery, writeQuery } from '../../assets/explorer/query.js';
 import { breakAtSkips, isProvisional, toSeries } from '../../assets/explorer/series.js';
 import { fileName } from '../../assets/explorer/share.js';
 
-test('a query that is read and written stays the same', () => {
+test('a query survives a round trip', () => {
   const search = '?sites=750,751&dates=2026-02-18..2026-02-19&metric=entrances&bucket=hour&hours=09:00-17:00&group_by=none';
 
   assert.equal(writeQuery(readQuery(search)), search);
 });
 
-test('the server is asked what the URL says, faults and all', () => {
+test('the server receives the query of the URL, including its faults', () => {
   assert.equal(apiPath('?sites=7,,x&colour=red&sites=%FF'), '/v1/traffic?sites=7,,x&colour=red&sites=%FF');
   assert.equal(apiPath('?sites=7&format=csv'), '/v1/traffic?sites=7');
   assert.equal(apiPath('?sites=7&format=pdf'), '/v1/traffic?sites=7&format=pdf');
   assert.equal(apiPath('?sites=7', 'csv'), '/v1/traffic?sites=7&format=csv');
 });
 
-test('Cache-Status is read with its quoted texts', () => {
+test('Cache-Status is parsed with its quoted texts', () => {
   const facts = parseCacheStatus('pitaya; hit; ttl=-12; detail="stale-if-error"');
 
   assert.deepEqual([...facts], [['hit', true], ['ttl', '-12'], ['detail', 'stale-if-error']]);
 });
 
-test('every outcome of the cache has words of its own', () => {
+test('every outcome of the cache has its own words', () => {
   const fields = [
     'pitaya; hit; ttl=42', 'pitaya; hit; ttl=-3; detail="stale-while-revalidate"', 'pitaya; hit; ttl=-3; detail="stale-if-error"',
     'pitaya; fwd=miss; fwd-status=200; stored', 'pitaya; fwd=partial; fwd-status=200; stored; collapsed', null,
@@ -51,11 +51,11 @@ test('Server-Timing is put in words', () => {
   assert.deepEqual(parseServerTiming(null), []);
 });
 
-test('lengths of time are told in units that fit', () => {
+test('durations have fitting units', () => {
   assert.deepEqual([1, 45, 119, 120, 7200, 2_592_000].map(span), ['1 second', '45 seconds', '119 seconds', '2 minutes', '2 hours', '30 days']);
 });
 
-test('rows become one series a site, and absent rows are gaps', () => {
+test('rows become one series per site, and absent rows are gaps', () => {
   const meta = { group_by: 'site', metrics: [{ name: 'entrances' }], sites: [{ site_id: 750, name: 'Tyler' }, { site_id: 751, name: null }] };
   const data = [
     { site_id: 750, time: '2026-02-18T09:00:00', entrances: 1 },
@@ -70,7 +70,7 @@ test('rows become one series a site, and absent rows are gaps', () => {
   assert.deepEqual(figures.get('entrances'), [[1, null], [null, 3]]);
 });
 
-test('no line is drawn across time that was skipped', () => {
+test('no line crosses skipped time', () => {
   const { times, columns } = breakAtSkips([0, 10, 40, 50], [[1, 2, 3, 4]]);
 
   assert.deepEqual(times, [0, 10, 20, 40, 50]);
@@ -97,7 +97,7 @@ test('times are shown as finely as their bucket', () => {
   assert.equal(axisText(Date.UTC(2026, 1, 18) / 1000, 3600, false), '00:00\n18 Feb');
 });
 
-test('a file says in its name what it holds', () => {
+test('a file name describes its content', () => {
   const meta = { metrics: [{ name: 'entrances' }], from: '2026-02-18', to: '2026-02-18', bucket: 'day' };
 
   assert.equal(fileName(meta), 'pitaya_entrances_2026-02-18_day.csv');

@@ -1,4 +1,4 @@
-// Starts the real binary on a free port of the loopback.
+// Starts the real binary on a free loopback port.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -37,7 +37,7 @@ async function untilReady(child, said) {
     said.push(`${line}\n`);
     if (line.includes('http://')) break;
   }
-  // Nobody may be left with a full pipe.
+  // Drains the pipe, so that the process never blocks on it.
   child.stdout.resume();
 }
 

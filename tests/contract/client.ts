@@ -1,4 +1,4 @@
-// A client as its users would write it: that this compiles says that the document's types are the natural ones.
+// A client as users would write it: if this compiles, the document's types are the natural ones.
 
 import createClient from 'openapi-fetch';
 import type { components, paths } from './generated/pitaya';
@@ -35,7 +35,7 @@ export async function progress(requestId: string): Promise<number | undefined> {
   return data && data.reports_done / data.reports_total;
 }
 
-// Words are unions, lists are lists, and what is always there is neither optional nor nullable.
+// Words are unions, lists are lists, and required members are neither optional nor nullable.
 export const metric: Schemas['Metric'] = 'peak_occupancy';
 export const bucket: Schemas['Bucket'] = 'week';
 export const columns: (meta: Schemas['Meta']) => string[] = (meta) => meta.metrics.map((column) => `${column.name}: ${column.over_time}`);

@@ -1,4 +1,4 @@
-"""What a schema cannot say of our own formats: that a date exists, and that a range does not run backwards."""
+"""Rules of our own formats that a schema cannot express: a date must exist, and a range must not run backwards."""
 
 import datetime
 
@@ -22,7 +22,7 @@ dates = st.one_of(days.map(str), ranges, st.sampled_from(WORDS))
 
 
 def clock(step):
-    """The time of day after that many steps of five minutes."""
+    """The time of day after `step` steps of five minutes."""
     return f"{step // 12:02}:{step % 12 * 5:02}"
 
 

@@ -63,7 +63,7 @@ async fn the_end_of_the_time_range_is_excluded() {
 }
 
 #[tokio::test]
-async fn an_hour_may_be_asked_for_in_either_unit() {
+async fn an_hour_may_be_requested_in_either_unit() {
     let vendor = Vendor::start(Settings::default()).await;
     let mut in_hours = tyler();
     in_hours["config"]["group_by_facet"]["time"] = json!({"unit": "hours", "number": 1});
