@@ -1,4 +1,4 @@
-//! What the tests of this room share.
+//! Shared test helpers of this room.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub(super) fn settings() -> Settings {
     }
 }
 
-/// A state for routes that ask the service nothing.
+/// A state for routes that do not call the service.
 pub(super) fn state(settings: Settings) -> AppState {
     AppState::new(Parts {
         service: Arc::new(idle_service(&settings)),
@@ -48,7 +48,7 @@ pub(super) fn state(settings: Settings) -> AppState {
     })
 }
 
-/// A service whose vendor is never asked.
+/// A service whose vendor is never called.
 fn idle_service(settings: &Settings) -> TrafficService {
     let nowhere: url::Url = "http://127.0.0.1:9/".parse().unwrap();
     let directory = Arc::new(SiteDirectory::default());

@@ -68,7 +68,7 @@ describe('the explorer', () => {
     await close();
   });
 
-  look('bars are drawn where the link asks for them', async () => {
+  look('bars are drawn if the link requests them', async () => {
     const { page, faults, close } = await open(`?${QUERY}#bar`);
     await page.locator('table.figures').waitFor();
 
@@ -97,7 +97,7 @@ describe('the explorer', () => {
     await close();
   });
 
-  look('a mended fault goes away', async () => {
+  look('a corrected fault disappears', async () => {
     const { page, close } = await open('?sites=750&dates=2026-02-18&metric=entrances&bucket=fortnight', { expected: [400] });
     await page.locator('[data-parameter=bucket] .fault').waitFor();
 
@@ -141,7 +141,7 @@ describe('the explorer', () => {
     await close();
   });
 
-  look('what the cache did is put in words', async () => {
+  look('the action of the cache is put in words', async () => {
     const { page, close } = await open('?sites=753&dates=2026-02-17&metric=entrances&bucket=day');
     await page.locator('#cache .badge', { hasText: 'Miss' }).waitFor();
 
@@ -154,7 +154,7 @@ describe('the explorer', () => {
     await close();
   });
 
-  look('CSV is downloaded under a name that says what it is', async () => {
+  look('CSV is downloaded under a descriptive name', async () => {
     const { page, faults, close } = await open(`?${QUERY}`);
     await page.locator('table.figures').waitFor();
     const wanted = await (await fetch(`${pitaya.base}/v1/traffic?${QUERY}&format=csv`)).text();
@@ -167,7 +167,7 @@ describe('the explorer', () => {
     await close();
   });
 
-  look('the copied curl asks for the same figures', async () => {
+  look('the copied curl requests the same figures', async () => {
     const { page, close } = await open(`?${QUERY}`, { permissions: ['clipboard-read', 'clipboard-write'] });
     await page.locator('table.figures').waitFor();
 
@@ -178,7 +178,7 @@ describe('the explorer', () => {
     await close();
   });
 
-  look('a long query says how many reports are done, and can be cancelled', async () => {
+  look('a long query shows its progress and can be cancelled', async () => {
     const { page, faults, close } = await openPage(browser, pitaya.base);
     // A test can know the progress only of a query held at a known point.
     await page.route('**/v1/traffic?**', () => {});
@@ -194,7 +194,7 @@ describe('the explorer', () => {
     await close();
   });
 
-  look('a new query ends the one before', async () => {
+  look('a new query cancels the previous one', async () => {
     const { page, faults, close } = await openPage(browser, pitaya.base);
     const aborted = page.waitForEvent('requestfailed', (request) => request.url().includes('bucket=hour'));
     await page.route('**/v1/traffic?**bucket=hour', () => {});
