@@ -22,8 +22,8 @@ const PREFLIGHT_VARY: HeaderValue = HeaderValue::from_static(
     "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
 );
 
-/// The request's origin, if its pages may call: as it is configured, since a part of the request would keep its connection from using
-/// the buffer of its head again.
+/// The request's origin, if its pages may call. Returns the configured value, because a slice of the request would keep its connection
+/// from reusing the buffer of its head.
 pub(in crate::http) fn allowed_origin(
     allowed: &[HeaderValue],
     headers: &HeaderMap,

@@ -89,7 +89,7 @@ struct Authority<'a> {
 enum Host<'a> {
     /// An address of IP version 6.
     V6(Ipv6Addr),
-    /// A name, or an address of IP version 4, which has one form only.
+    /// A name, or an address of IP version 4, which has only one form.
     Named(&'a [u8]),
 }
 
@@ -146,7 +146,7 @@ impl<'a> Host<'a> {
     }
 }
 
-/// The bytes that a name may have (RFC 3986, section 3.2.2): unreserved ones, subdelimiters, and `%`.
+/// The bytes that a name may contain (RFC 3986, section 3.2.2): unreserved ones, subdelimiters, and `%`.
 const IN_NAMES: [bool; 256] = {
     let mut allowed = [false; 256];
     let mut byte = 0_u8;
@@ -161,7 +161,7 @@ const IN_NAMES: [bool; 256] = {
     allowed
 };
 
-/// Whether each `%` is followed by two hexadecimal digits.
+/// Whether two hexadecimal digits follow each `%`.
 fn is_encoded(name: &[u8]) -> bool {
     name.split(|byte| *byte == b'%').skip(1).all(|rest| {
         let digits = rest.get(..2);

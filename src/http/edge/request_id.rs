@@ -42,7 +42,7 @@ impl RequestId {
     }
 }
 
-/// Rejects long or odd ids, which would appear verbatim in logs and answers.
+/// Whether an id is short and plain. A longer or odd one would appear verbatim in logs and answers.
 fn is_sane(id: &[u8]) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=MAX_LENGTH).contains(&id.len()) && id.iter().all(plain)
