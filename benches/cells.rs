@@ -48,15 +48,9 @@ fn request(first_site: u64, month: i8) -> ReportRequest {
 /// Puts the cells of a report into the store, as a fetching task does, and returns their number of figures.
 fn fill(store: &Arc<CellStore<(), ()>>, request: &ReportRequest, values: &[Option<f64>]) -> usize {
     let wanted: Vec<CellKey> = request.cells().collect();
-    let plan = |_: &[CellKey]| vec![(request.clone(), ())];
-    let claim = store.claim(
-        wanted.iter().copied(),
-        0,
-        |_, _| false,
-        |_| Ok::<_, ()>(()),
-        plan,
-    );
-    for (claimed, _) in claim.unwrap().claimed {
+    let claim = store.claim(wanted.iter().copied(), 0, (), |_| Ok::<_, ()>(()));
+    let mine = claim.unwrap().mine.unwrap();
+    for (claimed, _) in mine.split(&[], |_| vec![(request.clone(), ())]) {
         // Each cell has bytes of its own, as after an answer of the vendor.
         let cell = || Cell::new(Figures::pack(values), Timestamp::UNIX_EPOCH, None);
         let cells = wanted.iter().map(|key| (*key, Ok(cell())));

@@ -6,6 +6,7 @@
 //! one report are. A refreshed day copies the page, a few microseconds. The service finds out once how long the cells of one zone,
 //! date and report are good: asking for each cell alone cost as much as rolling it up.
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::domain::bucket::VendorBucket;
@@ -93,18 +94,28 @@ impl Page {
         Self::from_days(&days)
     }
 
-    /// The page without the cells of the dates that `forget` picks, and how many these were.
-    pub(super) fn without(&self, key: &PageKey, forget: impl Fn(Date) -> bool) -> (Self, u64) {
-        let mut days = self.by_day();
-        let mut forgotten = 0;
-        for (day, cell) in (0..).zip(&mut days) {
-            let date = Date::new(key.year, key.month, day);
-            if cell.is_some() && date.is_ok_and(&forget) {
+    /// The page without the cells of `days` (bit `d`: day `d`), and how many these were.
+    pub(super) fn without(&self, days: u32) -> (Self, u64) {
+        let forgotten = self.days & days;
+        if forgotten == self.days {
+            return (Self::default(), forgotten.count_ones().into());
+        }
+        let mut by_day = self.by_day();
+        for (day, cell) in by_day.iter_mut().enumerate() {
+            if forgotten & (1 << day) != 0 {
                 *cell = None;
-                forgotten += 1;
             }
         }
-        (Self::from_days(&days), forgotten)
+        (Self::from_days(&by_day), forgotten.count_ones().into())
+    }
+
+    /// The days whose cells were asked for later than `now`.
+    pub(super) fn later_than(&self, now: Timestamp) -> u32 {
+        let later = self
+            .ages
+            .iter()
+            .filter(|of_age| now < of_age.age.fetched_at());
+        later.fold(0, |days, of_age| days | of_age.days)
     }
 
     fn from_days(days: &[Option<Cell>; 32]) -> Self {
@@ -140,9 +151,13 @@ fn day_of(date: Date) -> usize {
     usize::from(date.day().unsigned_abs())
 }
 
+/// The bit of a date's day among the days of its month.
+pub(super) fn bit_of(date: Date) -> u32 {
+    1 << day_of(date)
+}
+
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use jiff::civil::date;
     use proptest::prelude::*;
 
@@ -189,22 +204,23 @@ mod tests {
         fn a_page_forgets_the_days_it_is_told_to_and_no_others(held in any::<u32>(), forgotten in any::<u32>()) {
             let days = || (1_u8..=31).filter(|day| held & 1 << day != 0);
             let page = Page::default().with(days().map(|day| (on(day), cell((day.into(), Some(day.into()))))));
-            let key = PageKey {
-                customer: CustomerId::new(1).unwrap(),
-                site: SiteId::new(1).unwrap(),
-                metric: VendorMetric::Entrances,
-                bucket: VendorBucket::HOUR,
-                year: 2026,
-                month: 1,
-            };
-
-            let forget = |date: Date| forgotten & 1 << date.day() != 0;
-            let (rest, count) = page.without(&key, forget);
+            let (rest, count) = page.without(forgotten);
 
             for day in 1..=31 {
-                prop_assert_eq!(rest.get(on(day)), page.get(on(day)).filter(|_| !forget(on(day))));
+                let stays = forgotten & 1 << day == 0;
+                prop_assert_eq!(rest.get(on(day)), page.get(on(day)).filter(|_| stays));
             }
             prop_assert_eq!(rest.len() + count, days().count() as u64);
+        }
+
+        #[test]
+        fn a_page_knows_which_days_are_later_than_now(fetched in prop::collection::btree_map(1_u8..=31, 0_i64..4, 0..31), now in 0_i64..4) {
+            let page = Page::default().with(fetched.iter().map(|(day, at)| (on(*day), cell((*at, None)))));
+
+            let later = page.later_than(Timestamp::from_second(now).unwrap());
+
+            let expected = fetched.iter().filter(|(_, at)| now < **at);
+            prop_assert_eq!(later, expected.fold(0, |days, (day, _)| days | 1 << day));
         }
     }
 }

@@ -55,6 +55,16 @@ impl Age {
             computed_at: computed_at.unwrap_or(fetched_at).as_microsecond(),
         }
     }
+
+    /// When it was asked for, to the microsecond.
+    ///
+    /// # Panics
+    ///
+    /// Never: it was made of a timestamp.
+    #[must_use]
+    pub fn fetched_at(self) -> Timestamp {
+        Timestamp::from_microsecond(self.fetched_at).expect("made of a timestamp")
+    }
 }
 
 impl Cell {
@@ -84,7 +94,7 @@ impl Cell {
     /// Never: the value comes from a timestamp.
     #[must_use]
     pub fn fetched_at(&self) -> Timestamp {
-        Timestamp::from_microsecond(self.age.fetched_at).expect("made of a timestamp")
+        self.age.fetched_at()
     }
 
     /// Time at which the vendor computed the cell, or else the time of the request; to the microsecond.

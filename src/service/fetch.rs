@@ -1,7 +1,7 @@
 //! Fetching what the cache lacks: each cell once, by tasks that no caller can stop once they have begun.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -15,12 +15,16 @@ use tracing::Instrument;
 use super::inventory::{Cells, Missing, Places};
 use super::progress::Progress;
 use super::queue::{Queue, Queued, Refusal};
-use crate::cache::{ClaimedFetch, Fetch};
+use crate::cache::{ClaimedFetch, Fetch, FetchOutcome};
 use crate::clock::Clock;
 use crate::domain::batch::{Bounds, reports};
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::rollup::CellGrid;
 use crate::upstream::{Class, Client, Fetched, Interest, Stake, Upstream, UpstreamError};
+
+type Claimed = ClaimedFetch<Arc<UpstreamError>, Interest>;
+type Waiter = Fetch<Arc<UpstreamError>, Interest>;
+type Outcome = FetchOutcome<Arc<UpstreamError>, Interest>;
 
 /// The cache and the vendor behind it.
 #[derive(Debug)]
@@ -102,39 +106,39 @@ impl Engine {
             client: Arc::clone(wish.client),
             class: Class::Caller,
         };
+        let heavy = wish.planning.is_some();
         let mut queued = None;
-        let claim = aside(wish.planning.is_some(), || {
-            self.cells.claim(
-                gathering.missing.places().map(|place| places.key(place)),
-                wish.looked_up_at,
-                good,
-                |cells| {
+        let claim = aside(heavy, || {
+            let wanted = gathering.missing.places().map(|place| places.key(place));
+            let interest = Interest::new(stake.clone());
+            self.cells
+                .claim(wanted, wish.looked_up_at, interest, |cells| {
                     queued = Some(self.queue.admit(wish.client, cells)?);
                     Ok(())
-                },
-                |missing| self.plan(missing, &stake),
-            )
+                })
         })?;
-        drop(wish.planning);
         gathering.gathered.collapsed = !claim.joined.is_empty();
         let mut flights = claim.joined;
         for flight in &flights {
             flight.interest().add(&stake);
         }
-        for (claimed, flight) in claim.claimed {
-            flights.push(flight);
-            self.launch(claimed, queued.as_mut(), Class::Caller);
+        if let (Some(mine), Some(queued)) = (claim.mine, queued) {
+            let (found, fetches) = aside(heavy, || {
+                let found = mine.look_again(good);
+                let fetches = mine.split(&found, |missing| self.plan(missing, &stake));
+                (found, fetches)
+            });
+            for (key, cell) in found {
+                gathering.settle(&key, Ok(cell));
+            }
+            flights.extend(self.launch_all(fetches, queued, Class::Caller));
         }
-        for (key, cell) in claim.found {
-            gathering.settle(&key, Ok(cell));
-        }
-        wish.progress.wait_for(flights.len());
+        drop(wish.planning);
         let span = tracing::info_span!(target: "pitaya::span", "vendor", reports = flights.len());
-        let lost = await_flights(flights, wish.deadline, wish.progress, |key, outcome| {
-            gathering.settle(key, outcome.clone());
-        })
-        .instrument(span)
-        .await;
+        let lost = gathering
+            .await_flights(flights, &stake, wish.deadline, wish.progress)
+            .instrument(span)
+            .await;
         gathering.give_up(&lost);
         Ok(gathering.gathered)
     }
@@ -151,7 +155,7 @@ impl Engine {
         if stale.is_empty() {
             return;
         }
-        let reason = Stake {
+        let stake = Stake {
             client: Arc::clone(client),
             class: Class::Refresh,
         };
@@ -159,7 +163,7 @@ impl Engine {
         let claimed = self.cells.claim_refresh(
             stale,
             (looked_up_at, self.clock.now()),
-            good,
+            Interest::new(stake.clone()),
             |cells| {
                 queued = self.queue.admit(client, cells).ok();
                 if queued.is_none() {
@@ -167,10 +171,12 @@ impl Engine {
                 }
                 queued.is_some()
             },
-            |missing| self.plan(missing, &reason),
         );
-        for claimed in claimed {
-            self.launch(claimed, queued.as_mut(), Class::Refresh);
+        if let (Some(mine), Some(queued)) = (claimed, queued) {
+            let found = mine.look_again(good);
+            let fetches = mine.split(&found, |missing| self.plan(missing, &stake));
+            // Nobody waits for them.
+            self.launch_all(fetches, queued, Class::Refresh);
         }
     }
 
@@ -199,15 +205,23 @@ impl Engine {
         }
     }
 
-    /// Fetches a report in a task of its own when its turn comes, unless nobody waits for it any more.
-    fn launch(
+    /// Launches the fetches of a claim, whose cells are `queued`, and returns their waiters.
+    fn launch_all(
         self: &Arc<Self>,
-        claimed: ClaimedFetch<Arc<UpstreamError>, Interest>,
-        queued: Option<&mut Queued>,
+        fetches: Vec<(Claimed, Waiter)>,
+        mut queued: Queued,
         class: Class,
-    ) {
-        let queued = queued.expect("cells are claimed only once the queue has taken them");
-        let queued = queued.split(claimed.request().cells().count());
+    ) -> Vec<Waiter> {
+        let launched = fetches.into_iter().map(|(claimed, waiter)| {
+            let cells = claimed.request().cells().count();
+            self.launch(claimed, queued.split(cells), class);
+            waiter
+        });
+        launched.collect()
+    }
+
+    /// Fetches a report in a task of its own when its turn comes, unless nobody waits for it any more.
+    fn launch(self: &Arc<Self>, claimed: Claimed, queued: Queued, class: Class) {
         let engine = Arc::clone(self);
         tokio::spawn(async move {
             let turn = tokio::select! {
@@ -283,6 +297,89 @@ impl Gathering<'_> {
             self.fail(place, Arc::clone(lost));
         }
     }
+
+    /// Waits for all fetches at once, and says why what is still missing then is missing. Those that outlast the deadline are kept, so
+    /// that the next query finds their figures.
+    async fn await_flights(
+        &mut self,
+        flights: Vec<Waiter>,
+        stake: &Stake,
+        deadline: Instant,
+        progress: &Progress,
+    ) -> Arc<UpstreamError> {
+        let mut reports = flights.len();
+        progress.wait_for(reports);
+        let mut flights: HashMap<u64, Waiter> = flights
+            .into_iter()
+            .map(|flight| (flight.id(), flight))
+            .collect();
+        let mut waiting: FuturesUnordered<_> = flights.values().cloned().map(ended).collect();
+        loop {
+            match timeout_at(deadline, waiting.next()).await {
+                Err(_) => break,
+                Ok(None) => {
+                    return Arc::new(UpstreamError::Internal(
+                        "a fetch ended without an outcome".to_owned(),
+                    ));
+                }
+                Ok(Some((id, None))) => {
+                    flights.remove(&id);
+                    tracing::error!("a fetch died without an outcome");
+                }
+                Ok(Some((id, Some(outcome)))) => {
+                    flights.remove(&id);
+                    for (key, outcome) in outcome.outcomes() {
+                        self.settle(key, outcome.clone());
+                    }
+                    let onward = self.onward(&outcome, &flights);
+                    for flight in &onward {
+                        flight.interest().add(stake);
+                        waiting.push(ended(flight.clone()));
+                    }
+                    if outcome.onward().is_empty() {
+                        progress.one_is_done();
+                    } else {
+                        // What was joined as one claim has become these reports.
+                        reports = reports + onward.len() - 1;
+                        progress.wait_for(reports);
+                    }
+                    flights.extend(onward.into_iter().map(|flight| (flight.id(), flight)));
+                }
+            }
+        }
+        drop(waiting);
+        for flight in flights.values() {
+            flight.keep();
+        }
+        // Their own time may be up at this very instant, too.
+        let now = Instant::now();
+        let goes_on =
+            |flight: &Waiter| flight.is_under_way() && flight.interest().has_time_left(now);
+        Arc::new(if flights.values().any(goes_on) {
+            UpstreamError::StillFetching
+        } else {
+            UpstreamError::Timeout
+        })
+    }
+
+    /// The fetches that an outcome leads on to, of those that bring something that is missing here.
+    fn onward(&self, outcome: &Outcome, known: &HashMap<u64, Waiter>) -> Vec<Waiter> {
+        let lacks = |request: &ReportRequest| {
+            let mut places = request.cells().filter_map(|key| self.places.of(&key));
+            places.any(|place| self.missing.has(place))
+        };
+        let onward = outcome.onward().iter();
+        onward
+            .filter(|(request, flight)| !known.contains_key(&flight.id()) && lacks(request))
+            .map(|(_, flight)| flight.clone())
+            .collect()
+    }
+}
+
+/// What came of a flight, once it is complete, and which one it is.
+async fn ended(mut flight: Waiter) -> (u64, Option<Arc<Outcome>>) {
+    let outcome = flight.wait().await;
+    (flight.id(), outcome)
 }
 
 fn outcomes(fetched: Fetched) -> Vec<(CellKey, Result<Cell, Arc<UpstreamError>>)> {
@@ -293,51 +390,6 @@ fn outcomes(fetched: Fetched) -> Vec<(CellKey, Result<Cell, Arc<UpstreamError>>)
             .map(move |key| (key, Err(Arc::clone(error))))
     });
     cells.chain(failures).collect()
-}
-
-/// Waits for all fetches at once, and says why what is still missing then is missing. Those that outlast the deadline are kept, so
-/// that the next query finds their figures.
-async fn await_flights(
-    flights: Vec<Fetch<Arc<UpstreamError>, Interest>>,
-    deadline: Instant,
-    progress: &Progress,
-    mut arrived: impl FnMut(&CellKey, &Result<Cell, Arc<UpstreamError>>),
-) -> Arc<UpstreamError> {
-    let mut flights = flights;
-    let mut waiting: FuturesUnordered<_> = flights
-        .iter_mut()
-        .map(|flight| async move { (flight.wait().await, flight) })
-        .collect();
-    loop {
-        match timeout_at(deadline, waiting.next()).await {
-            Err(_) => break,
-            Ok(None) => {
-                return Arc::new(UpstreamError::Internal(
-                    "a fetch ended without an outcome".to_owned(),
-                ));
-            }
-            Ok(Some((Some(outcome), _))) => {
-                progress.one_is_done();
-                for (key, outcome) in outcome.outcomes() {
-                    arrived(key, outcome);
-                }
-            }
-            Ok(Some((None, _))) => tracing::error!("a fetch died without an outcome"),
-        }
-    }
-    drop(waiting);
-    for flight in &flights {
-        flight.keep();
-    }
-    // Their own time may be up at this very instant, too.
-    let now = Instant::now();
-    let goes_on =
-        |flight: &Fetch<_, Interest>| flight.is_under_way() && flight.interest().has_time_left(now);
-    Arc::new(if flights.iter().any(goes_on) {
-        UpstreamError::StillFetching
-    } else {
-        UpstreamError::Timeout
-    })
 }
 
 fn count_refresh(outcome: &'static str) {

@@ -104,6 +104,11 @@ impl Missing {
         self.cells.ones()
     }
 
+    /// Whether a place is still missing.
+    pub(super) fn has(&self, place: usize) -> bool {
+        self.cells.contains(place)
+    }
+
     /// Whether a place is still missing, which from now on it is not.
     pub(super) fn take(&mut self, place: usize) -> bool {
         let was = self.cells.contains(place);

@@ -1,36 +1,88 @@
+mod threads;
+
 use jiff::civil::date;
 
 use super::*;
 use crate::domain::bucket::VendorBucket;
 use crate::domain::figures::Figures;
 use crate::domain::metric::{MetricSet, VendorMetric};
+use crate::domain::site::{CustomerId, SiteId};
+
+type Store = Arc<CellStore<(), ()>>;
+
+fn store() -> Store {
+    Arc::new(CellStore::new(64 << 20, Duration::from_hours(1)))
+}
+
+fn report(sites: impl IntoIterator<Item = u64>, from: Date, to: Date) -> ReportRequest {
+    ReportRequest {
+        customer: CustomerId::new(1).unwrap(),
+        sites: sites.into_iter().filter_map(SiteId::new).collect(),
+        dates: DateRange::new(from, to).unwrap(),
+        metrics: MetricSet::default().with(VendorMetric::Entrances),
+        bucket: VendorBucket::HOUR,
+    }
+}
+
+fn everything() -> Purge {
+    Purge {
+        customers: [CustomerId::new(1).unwrap()].into(),
+        sites: None,
+        dates: None,
+    }
+}
+
+fn at(second: i64) -> Cell {
+    let fetched_at = Timestamp::from_second(second).unwrap();
+    Cell::new(Figures::none(24), fetched_at, None)
+}
+
+/// Claims all of a report's cells for a query that has just looked.
+fn claim(store: &Store, request: &ReportRequest) -> Claim<(), ()> {
+    let claim = store.claim(
+        request.cells(),
+        store.completions(),
+        (),
+        |_| Ok::<_, ()>(()),
+    );
+    claim.unwrap()
+}
+
+/// Splits a claim of `request` into a report for each of its sites.
+fn split(
+    mine: ClaimedCells<(), ()>,
+    request: &ReportRequest,
+) -> Vec<(ClaimedFetch<(), ()>, Fetch<(), ()>)> {
+    let sites = request.sites.iter();
+    let plan = sites.map(|site| (request.with_sites(vec![*site]), ()));
+    mine.split(&[], |_| plan.collect())
+}
+
+fn complete(claimed: ClaimedFetch<(), ()>, second: i64) {
+    let cells = claimed.request().cells().map(|key| (key, Ok(at(second))));
+    let cells = cells.collect();
+    claimed.complete(cells, Timestamp::from_second(second).unwrap());
+}
 
 #[test]
 fn what_was_refreshed_while_a_query_looked_is_not_refreshed_again() {
-    let store: Arc<CellStore<(), ()>> = Arc::new(CellStore::new(1 << 20, Duration::from_hours(1)));
-    let request = ReportRequest {
-        customer: CustomerId::new(1).unwrap(),
-        sites: vec![SiteId::new(1).unwrap()],
-        dates: DateRange::day(date(2026, 1, 1)).unwrap(),
-        metrics: MetricSet::default().with(VendorMetric::Entrances),
-        bucket: VendorBucket::HOUR,
-    };
+    let store = store();
+    let request = report([1], date(2026, 1, 1), date(2026, 1, 1));
     let stale: Vec<CellKey> = request.cells().collect();
     let now = Timestamp::UNIX_EPOCH;
     let refresh = |looked_up_at, good| {
-        store.claim_refresh(
-            &stale,
-            (looked_up_at, now),
-            |_, _| good,
-            |_| true,
-            |_| vec![(request.clone(), ())],
-        )
+        let mine = store.claim_refresh(&stale, (looked_up_at, now), (), |_| true);
+        let mine = mine.unwrap();
+        let found = mine.look_again(|_, _| good);
+        mine.split(&found, |missing| {
+            assert_eq!(missing, stale);
+            vec![(request.clone(), ())]
+        })
     };
     let looked_up_at = store.completions();
 
-    for claimed in refresh(looked_up_at, false) {
-        let cell = Cell::new(Figures::none(24), now, None);
-        claimed.complete(vec![(stale[0], Ok(cell))], now);
+    for (claimed, _) in refresh(looked_up_at, false) {
+        complete(claimed, 0);
     }
 
     assert!(refresh(looked_up_at, true).is_empty());
@@ -45,31 +97,25 @@ fn what_was_refreshed_while_a_query_looked_is_not_refreshed_again() {
 #[test]
 fn whoever_finds_a_figure_while_it_is_being_forgotten_belongs_to_what_was_before() {
     const SITES: u64 = 2000;
-    let store: Arc<CellStore<(), ()>> = Arc::new(CellStore::new(64 << 20, Duration::from_hours(1)));
-    let customer = CustomerId::new(1).unwrap();
-    let key = |site| CellKey {
-        customer,
-        site: SiteId::new(site).unwrap(),
-        metric: VendorMetric::Entrances,
-        bucket: VendorBucket::HOUR,
-        date: date(2026, 1, 1),
-    };
-    let cell = Cell::new(Figures::none(24), Timestamp::UNIX_EPOCH, None);
-    store.fill((1..=SITES).map(|site| (key(site), cell.clone())).collect());
+    let store = store();
+    let request = report(1..=SITES, date(2026, 1, 1), date(2026, 1, 1));
+    let claim = claim(&store, &request);
+    let fetches = claim
+        .mine
+        .unwrap()
+        .split(&[], |_| vec![(request.clone(), ())]);
+    for (claimed, _) in fetches {
+        complete(claimed, 0);
+    }
 
-    let everything = Purge {
-        customers: [customer].into(),
-        sites: None,
-        dates: None,
-    };
     let purging = std::thread::spawn({
         let store = Arc::clone(&store);
-        move || store.purge(&everything)
+        move || store.purge(&everything())
     });
     let mut last_found = store.epoch();
     loop {
         let epoch = store.epoch();
-        if (1..=SITES).all(|site| store.get(&key(site)).is_none()) {
+        if request.cells().all(|key| store.get(&key).is_none()) {
             break;
         }
         last_found = epoch;
@@ -77,4 +123,120 @@ fn whoever_finds_a_figure_while_it_is_being_forgotten_belongs_to_what_was_before
 
     assert_eq!(purging.join().unwrap(), SITES);
     assert!(last_found < store.epoch());
+}
+
+#[tokio::test]
+async fn a_claim_that_is_joined_before_it_is_split_leads_on_to_its_reports() {
+    let store = store();
+    let request = report([1, 2], date(2026, 1, 30), date(2026, 2, 2));
+
+    let first = claim(&store, &request).mine.unwrap();
+    let mut second = claim(&store, &request);
+    let fetches = split(first, &request);
+    let third = claim(&store, &request);
+
+    assert!(second.mine.is_none() && third.mine.is_none());
+    assert_eq!((second.joined.len(), third.joined.len()), (1, 2));
+    let split = second.joined[0].wait().await.unwrap();
+    assert!(split.outcomes().is_empty());
+    assert_eq!(split.onward().len(), 2);
+    assert!(second.joined[0].is_under_way());
+    for (claimed, _) in fetches {
+        complete(claimed, 1);
+    }
+    for (request, fetch) in split.onward() {
+        let outcome = fetch.clone().wait().await.unwrap();
+        let cells: Vec<CellKey> = outcome.outcomes().iter().map(|(key, _)| *key).collect();
+        assert_eq!(cells, request.cells().collect::<Vec<_>>());
+    }
+    assert!(!second.joined[0].is_under_way());
+}
+
+#[tokio::test]
+async fn a_claim_that_is_given_up_tells_those_who_joined_it_and_frees_its_cells() {
+    let store = store();
+    let request = report([1], date(2026, 1, 30), date(2026, 2, 2));
+    let first = claim(&store, &request);
+    let mut second = claim(&store, &request);
+
+    drop(first);
+
+    assert!(second.joined[0].wait().await.is_none());
+    assert!(claim(&store, &request).mine.is_some());
+}
+
+#[test]
+fn what_is_kept_before_the_claim_is_split_or_after_is_made_though_nobody_waits() {
+    for (before, after, made) in [
+        (false, false, false),
+        (true, false, true),
+        (false, true, true),
+    ] {
+        let store = store();
+        let request = report([1, 2], date(2026, 1, 1), date(2026, 1, 1));
+        let first = claim(&store, &request).mine.unwrap();
+        let second = claim(&store, &request);
+        if before {
+            second.joined[0].keep();
+        }
+        let fetches = split(first, &request);
+        if after {
+            second.joined[0].keep();
+        }
+        drop(second);
+
+        for (claimed, waiter) in fetches {
+            drop(waiter);
+            assert_eq!(claimed.begin(), made, "{before} {after}");
+        }
+    }
+}
+
+#[test]
+fn a_purge_takes_its_days_from_a_claim_and_from_the_reports_that_this_is_split_into() {
+    let store = store();
+    let request = report([1], date(2026, 1, 30), date(2026, 2, 2));
+    let day = |day: Date| Purge {
+        dates: DateRange::day(day),
+        ..everything()
+    };
+
+    let mine = claim(&store, &request).mine.unwrap();
+    store.purge(&day(date(2026, 1, 31)));
+    let fetches = split(mine, &request);
+    store.purge(&day(date(2026, 2, 2)));
+    let again = claim(&store, &request);
+    for (claimed, _) in fetches {
+        complete(claimed, 1);
+    }
+
+    let held = request.cells().filter(|key| store.get(key).is_some());
+    let held: Vec<Date> = held.map(|key| key.date).collect();
+    assert_eq!(held, [date(2026, 1, 30), date(2026, 2, 1)]);
+    let plan = |missing: &[CellKey]| {
+        let dates: Vec<Date> = missing.iter().map(|key| key.date).collect();
+        assert_eq!(dates, [date(2026, 1, 31), date(2026, 2, 2)]);
+        Vec::new()
+    };
+    assert!(again.mine.unwrap().split(&[], plan).is_empty());
+}
+
+#[test]
+fn nothing_is_claimed_of_what_is_not_admitted() {
+    let store = store();
+    let request = report([1, 2], date(2026, 1, 1), date(2026, 1, 31));
+    let held = report([1], date(2026, 1, 5), date(2026, 1, 6));
+    let _held = claim(&store, &held).mine.unwrap();
+
+    let refused = store.claim(request.cells(), 0, (), |cells| {
+        assert_eq!(cells, 60);
+        Err(())
+    });
+
+    assert!(refused.is_err());
+    let admitted = store.claim(request.cells(), 0, (), |cells| {
+        assert_eq!(cells, 60);
+        Ok::<_, ()>(())
+    });
+    assert_eq!(admitted.unwrap().joined.len(), 1);
 }

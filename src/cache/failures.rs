@@ -1,0 +1,66 @@
+//! The cells whose fetch failed lately.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::domain::cell::CellKey;
+
+/// Until when cells whose refresh failed are left alone. It decides only whether a refresh is tried again soon, so it has a lock of
+/// its own: a cell may be noted a moment after a purge.
+#[derive(Debug, Default)]
+pub(super) struct Failures(HashMap<CellKey, Failing, foldhash::fast::RandomState>);
+
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    times: u32,
+    until: Timestamp,
+}
+
+/// After a failed refresh the next one waits this long, doubled each time.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
+
+impl Failures {
+    /// Whether the last fetch of that cell failed so lately that it is left alone.
+    pub(super) fn backing_off(&self, cell: &CellKey, now: Timestamp) -> bool {
+        self.0.get(cell).is_some_and(|failing| now < failing.until)
+    }
+
+    pub(super) fn failed(&mut self, cell: CellKey, now: Timestamp) {
+        let times = self.0.get(&cell).map_or(0, |failing| failing.times);
+        let delay = FIRST_BACKOFF
+            .saturating_mul(1 << times.min(6))
+            .min(LONGEST_BACKOFF);
+        let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
+        let until = now.saturating_add(delay).unwrap_or(now);
+        self.0.insert(
+            cell,
+            Failing {
+                times: times + 1,
+                until,
+            },
+        );
+    }
+
+    pub(super) fn succeeded(&mut self, cell: &CellKey) {
+        if !self.0.is_empty() {
+            self.0.remove(cell);
+        }
+    }
+
+    /// Forgets the cells that `forget` picks.
+    pub(super) fn forget(&mut self, forget: impl Fn(&CellKey) -> bool) {
+        self.0.retain(|cell, _| !forget(cell));
+    }
+
+    /// Drops what is not worth remembering: failures that are long past.
+    pub(super) fn tidy(&mut self, now: Timestamp) {
+        const MANY: usize = 10_000;
+        if self.0.len() > MANY {
+            self.0.retain(|_, failing| now < failing.until);
+            self.0.shrink_to(self.0.len() * 2);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The pages held in memory. Each is changed by one thread at a time: read, changed and put back under its own lock.
+//!
+//! The least recently used page goes first: frequency-based admission turns away pages that were just fetched, which would then be
+//! fetched again and again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::civil::Date;
+use moka::ops::compute::Op;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+
+use super::page::{Page, PageKey};
+use crate::domain::cell::{Cell, CellKey};
+use crate::domain::dates::DateRange;
+
+/// What an entry costs beside its key and page: the map's nodes, its places in the queues of eviction and expiry, and what the
+/// allocator rounds up. Measured by `benches/cells.rs`, as resident memory less what is weighed (moka 0.12, glibc).
+const ENTRY_OVERHEAD: usize = 400;
+
+/// Cells in memory, by month.
+#[derive(Debug)]
+pub(super) struct Pages(Cache<PageKey, Arc<Page>, foldhash::fast::RandomState>);
+
+impl Pages {
+    /// Pages of at most `max_bytes`, of which none stays longer than `longest_use` unchanged.
+    pub(super) fn new(max_bytes: u64, longest_use: Duration) -> Self {
+        let pages = Cache::builder()
+            .max_capacity(max_bytes)
+            .weigher(|_: &PageKey, page: &Arc<Page>| {
+                u32::try_from(page.bytes() + size_of::<PageKey>() + ENTRY_OVERHEAD)
+                    .unwrap_or(u32::MAX)
+            })
+            .eviction_policy(EvictionPolicy::lru())
+            .time_to_live(longest_use)
+            .eviction_listener(|_, _, cause| {
+                if cause.was_evicted() {
+                    metrics::counter!("pitaya_cache_evictions_total", "kind" => "cells")
+                        .increment(1);
+                }
+            })
+            .build_with_hasher(foldhash::fast::RandomState::default());
+        Self(pages)
+    }
+
+    /// Calls `visit` with each of `dates`, ascending and counted from 0, and its cell in the series of `first`, whose own date does not
+    /// matter.
+    pub(super) fn look_up(
+        &self,
+        first: CellKey,
+        dates: DateRange,
+        mut visit: impl FnMut(usize, Date, Option<Cell>),
+    ) {
+        let mut month = None;
+        let mut page: Option<Arc<Page>> = None;
+        for (index, date) in dates.iter().enumerate() {
+            let this_month = (date.year(), date.month());
+            if month != Some(this_month) {
+                month = Some(this_month);
+                page = self.get(&PageKey::of(&CellKey { date, ..first }));
+            }
+            visit(index, date, page.as_ref().and_then(|page| page.get(date)));
+        }
+    }
+
+    /// The page of `key`.
+    pub(super) fn get(&self, key: &PageKey) -> Option<Arc<Page>> {
+        self.0.get(key)
+    }
+
+    /// Puts in the cells that `choose` returns, where they are newer than what is there. `choose` is called under the page's lock,
+    /// so that no [`forget`](Self::forget) of this page comes between it and the change.
+    pub(super) fn put(&self, key: PageKey, choose: impl FnOnce() -> Vec<(Date, Cell)>) {
+        self.0.entry(key).and_compute_with(|old| {
+            let cells = choose();
+            if cells.is_empty() {
+                return Op::Nop;
+            }
+            let new = match old {
+                Some(old) => old.value().with(cells),
+                None => Page::default().with(cells),
+            };
+            Op::Put(Arc::new(new))
+        });
+    }
+
+    /// Forgets the cells of the days that `pick` picks (bit `d`: day `d`), and returns how many these were.
+    pub(super) fn forget(&self, key: PageKey, pick: impl FnOnce(&Page) -> u32) -> u64 {
+        let mut forgotten = 0;
+        self.0.entry(key).and_compute_with(|page| {
+            let Some(page) = page else { return Op::Nop };
+            let page = page.value();
+            let (rest, count) = page.without(pick(page));
+            forgotten = count;
+            match (rest.len(), count) {
+                (0, _) => Op::Remove,
+                (_, 0) => Op::Nop,
+                _ => Op::Put(Arc::new(rest)),
+            }
+        });
+        forgotten
+    }
+
+    /// The pages. One that is put in meanwhile may be missed, all others are seen.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (PageKey, Arc<Page>)> {
+        self.0.iter().map(|(key, page)| (*key, page))
+    }
+
+    /// How many there are, about.
+    pub(super) fn len(&self) -> u64 {
+        self.0.entry_count()
+    }
+
+    /// How many bytes they hold.
+    pub(super) fn bytes(&self) -> u64 {
+        self.free();
+        self.0.weighted_size()
+    }
+
+    /// Frees now what was forgotten, rather than with the next look-ups.
+    pub(super) fn free(&self) {
+        self.0.run_pending_tasks();
+    }
+}
