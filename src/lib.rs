@@ -4,6 +4,7 @@
 //! the surrounding ones: [`config`], [`telemetry`], [`simulator`], [`app`]. `vendor` holds the wire format that client and simulator share.
 
 pub mod app;
+mod backoff;
 pub mod cache;
 pub mod clock;
 pub mod config;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::backoff::Backoff;
 use crate::domain::cell::CellKey;
 
 /// Until when cells whose refresh failed are left alone. It decides only whether a refresh is tried again soon, so it has a lock of
@@ -18,9 +19,8 @@ struct Failing {
     until: Timestamp,
 }
 
-/// After a failed refresh the next one waits this long, doubled each time.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
+/// How long after a failed refresh the next one waits.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
 
 impl Failures {
     /// Whether the last fetch of that cell failed so lately that it is left alone.
@@ -29,19 +29,12 @@ impl Failures {
     }
 
     pub(super) fn failed(&mut self, cell: CellKey, now: Timestamp) {
-        let times = self.0.get(&cell).map_or(0, |failing| failing.times);
-        let delay = FIRST_BACKOFF
-            .saturating_mul(1 << times.min(6))
-            .min(LONGEST_BACKOFF);
-        let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
-        let until = now.saturating_add(delay).unwrap_or(now);
-        self.0.insert(
-            cell,
-            Failing {
-                times: times + 1,
-                until,
-            },
-        );
+        let before = self.0.get(&cell).map_or(0, |failing| failing.times);
+        let times = before.saturating_add(1);
+        let pause = SignedDuration::try_from(BACKOFF.after(times)).expect("a minute at most");
+        // No clock comes that close to the end of time; if one did, it would not be waited for.
+        let until = now.saturating_add(pause).unwrap_or(now);
+        self.0.insert(cell, Failing { times, until });
     }
 
     pub(super) fn succeeded(&mut self, cell: &CellKey) {

@@ -6,12 +6,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::status::CircuitState;
+use crate::backoff::Backoff;
 
 /// Reports that failed in a row, which open the circuit; each counts once, however often it was tried and however it was split.
 const THRESHOLD: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The contract's promise: a probe after at most this long.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Until the next probe: the contract promises one after at most five seconds.
+const BACKOFF: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_secs(5));
 
 /// A circuit breaker over consecutive failures.
 #[derive(Debug)]
@@ -21,9 +22,17 @@ pub(super) struct Circuit {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    Closed { failures: u32 },
-    Open { until: Instant, pause: Duration },
-    Probing { pause: Duration },
+    Closed {
+        failures: u32,
+    },
+    /// `times` is how often it has been opened in a row.
+    Open {
+        until: Instant,
+        times: u32,
+    },
+    Probing {
+        times: u32,
+    },
 }
 
 /// Leave to call the vendor; dropped without a verdict, it says nothing of the vendor.
@@ -69,8 +78,8 @@ impl Circuit {
         let probe = match *state {
             State::Closed { .. } => false,
             State::Open { until, .. } if now < until => return Err(until - now),
-            State::Open { pause, .. } => {
-                *state = State::Probing { pause };
+            State::Open { times, .. } => {
+                *state = State::Probing { times };
                 true
             }
             State::Probing { .. } => return Err(FIRST_PAUSE),
@@ -94,21 +103,22 @@ impl Circuit {
 
     fn failed(&self, probe: bool, now: Instant) {
         let mut state = self.lock();
-        let pause = match *state {
+        let times = match *state {
             State::Closed { failures } if failures + 1 < THRESHOLD => {
                 *state = State::Closed {
                     failures: failures + 1,
                 };
                 return;
             }
-            State::Closed { .. } => FIRST_PAUSE,
-            State::Probing { pause } if probe => (pause * 2).min(LONGEST_PAUSE),
+            State::Closed { .. } => 1,
+            State::Probing { times } if probe => times.saturating_add(1),
             // A call that began before the circuit opened.
             State::Open { .. } | State::Probing { .. } => return,
         };
+        let pause = BACKOFF.after(times);
         *state = State::Open {
             until: now + pause,
-            pause,
+            times,
         };
         drop(state);
         tracing::warn!(
@@ -151,10 +161,10 @@ impl Drop for Admission<'_> {
         if self.probe && !self.decided {
             // The probing caller left: the next one probes.
             let mut state = self.circuit.lock();
-            if let State::Probing { pause } = *state {
+            if let State::Probing { times } = *state {
                 *state = State::Open {
                     until: Instant::now(),
-                    pause,
+                    times,
                 };
             }
         }

@@ -1,6 +1,6 @@
 //! One report: its attempts, and everything that stands between a report and the vendor.
 //!
-//! Attempts come with full jitter (backon), within a budget of a fifth of the calls and two a second (tower's `TpsBudget`), inside
+//! Attempts come with full jitter, within a budget of a fifth of the calls and two a second (tower's `TpsBudget`), inside
 //! the callers' deadline. A `Retry-After` is waited for by every report, but only where at least as much time is left for the call
 //! as the wait takes: whoever has less is told at once that the vendor throttles, or served what is stale. The circuit is our own
 //! 120 lines, because its state is a gauge and a readiness check. It counts reports whose calls say that the vendor is *down*:
@@ -17,7 +17,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout_at};
@@ -36,12 +35,12 @@ use super::throttle::Throttle;
 use super::tokens::Tokens;
 use super::transport::Transport;
 use super::wire::{self, Answer, ReportShape};
+use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::domain::cell::ReportRequest;
 use crate::domain::directory::SiteDirectory;
 
-const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 /// Retries are a fifth of the calls of the last ten seconds, and two a second whatever the calls.
 const BUDGET_WINDOW: Duration = Duration::from_secs(10);
 const BUDGET_FLOOR_PER_SECOND: u32 = 2;
@@ -308,12 +307,8 @@ impl Reporter {
             .map_err(|_| UpstreamError::Internal("no report request".to_owned()))
             .map_err(Failure::general)?
             .into();
-        let mut left = self.settings.max_attempts.max(1);
-        let mut backoff = ExponentialBuilder::new()
-            .with_min_delay(FIRST_BACKOFF)
-            .with_max_delay(LONGEST_BACKOFF)
-            .without_max_times()
-            .build();
+        let max_attempts = self.settings.max_attempts.max(1);
+        let mut failed = 0;
         let mut renewed = false;
         let mut last: Option<UpstreamError> = None;
         if attempts == Attempts::Full {
@@ -341,19 +336,17 @@ impl Reporter {
                 Err(Stop::NotAsked(error)) => return Err(Failure::general(error)),
                 Err(Stop::Failed(error, wait)) => (error, wait),
             };
-            left -= 1;
+            failed += 1;
             // What may be a matter of size is asked for in parts instead: a timeout at once, and whatever fails a part.
             let is_believed = error.blame() == Blame::Anything
                 && match attempts {
                     Attempts::Full => error == UpstreamError::Timeout && !is_minimal(request),
                     Attempts::Once => true,
                 };
-            // Full jitter: anything up to the ever longer pause, so that those who failed together do not come back together.
-            let most = backoff.next().unwrap_or(LONGEST_BACKOFF);
-            let pause = rand::random_range(Duration::ZERO..=most).max(wait);
+            let pause = BACKOFF.jittered(failed).max(wait);
             let in_time = job.affords(wait) && Instant::now() + pause < job.deadline();
-            if left == 0 || is_believed || !error.may_pass() || !in_time || !self.budget.withdraw()
-            {
+            let is_last = failed == max_attempts || is_believed;
+            if is_last || !error.may_pass() || !in_time || !self.budget.withdraw() {
                 if error.blame() == Blame::Anything && !is_minimal(request) {
                     // Its parts are asked for no sooner than the vendor wants to be asked again.
                     if !job.affords(wait) {

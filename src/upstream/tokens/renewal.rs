@@ -13,12 +13,15 @@ use super::endpoint::{self, Failure};
 use super::state::{Term, Token};
 use super::store::{Store, Stored, fingerprint};
 use super::{Shared, adopt};
+use crate::backoff::Backoff;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::telemetry;
 
 /// Attempts within one renewal, where the failure passes.
 const ATTEMPTS: u32 = 3;
-const BACKOFF: Duration = Duration::from_millis(200);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(400), Duration::from_millis(800));
+/// An endpoint that wants to be left alone for longer than this is not tried again in the same renewal.
+const SOON: Duration = Duration::from_millis(200);
 /// Pauses between attempts to write down tokens that could not be written.
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
 
@@ -141,9 +144,8 @@ impl<'a> Renewal<'a> {
                 Err(Failure::Passing(
                     UpstreamError::Status(500..) | UpstreamError::Connection(_),
                     at_least,
-                )) if attempt < ATTEMPTS && at_least <= BACKOFF => {
-                    let most = BACKOFF * 2_u32.pow(attempt);
-                    tokio::time::sleep(rand::random_range(Duration::ZERO..=most)).await;
+                )) if attempt < ATTEMPTS && at_least <= SOON => {
+                    tokio::time::sleep(BACKOFF.jittered(attempt)).await;
                     attempt += 1;
                 }
                 Err(failure) => return Err(failure),

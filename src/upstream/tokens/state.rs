@@ -6,14 +6,15 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::store::Stored;
+use crate::backoff::Backoff;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::status::TokenState;
 
-/// Renewals that fail, and fresh tokens that are refused, are followed by pauses from this on, doubling.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// A failure that passes is not waited out for longer than this, so that we are back soon after the vendor is.
-const LONGEST_PASSING_PAUSE: Duration = Duration::from_secs(5);
+/// After renewals that are refused, and fresh tokens that are.
+const REFUSED: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_mins(1));
+/// After failures that pass: shorter, so that we are back soon after the vendor is.
+const PASSING: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_secs(5));
 
 /// Claims and header fields tell when a token was issued in whole seconds, cut off: it may be that much older than it seems.
 const ROUNDING: Duration = Duration::from_secs(1);
@@ -66,7 +67,7 @@ struct HeldToken {
 /// is got in vain if the call that made us renew is refused again, or if the vendor has refused the token before it and takes this
 /// one from nobody. Tokens got in vain in a row are followed by ever longer pauses, which hold whatever other calls succeed meanwhile;
 /// the row ends with a token that the vendor has taken and that was not in vain. A pause begins when its token is still fresh and is
-/// never longer than [`LONGEST_PAUSE`], so that a token that is refused after a time of use is renewed at once; and it does not
+/// never longer than a minute, so that a token that is refused after a time of use is renewed at once; and it does not
 /// stop what a token's age calls for, while the vendor takes our tokens.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -223,12 +224,12 @@ impl State {
     ) {
         self.failures = self.failures.saturating_add(1);
         self.trouble = Some(error);
-        let longest = if self.renewal_is_refused() {
-            LONGEST_PAUSE
+        let backoff = if self.renewal_is_refused() {
+            REFUSED
         } else {
-            LONGEST_PASSING_PAUSE
+            PASSING
         };
-        self.not_before = Some(now + pause(self.failures).min(longest).max(at_least));
+        self.not_before = Some(now + backoff.after(self.failures).max(at_least));
     }
 
     /// Notes that the vendor refused the ID token of `generation`, `again` where the same call had been refused an older one.
@@ -245,7 +246,7 @@ impl State {
         let in_vain = again || (like_the_one_before && !held.accepted);
         if in_vain && !std::mem::replace(&mut held.in_vain, true) {
             self.in_vain = self.in_vain.saturating_add(1);
-            self.not_for_refusals_before = Some(now + pause(self.in_vain));
+            self.not_for_refusals_before = Some(now + REFUSED.after(self.in_vain));
         }
     }
 
@@ -308,11 +309,6 @@ impl State {
             self.pauses(now)
         }
     }
-}
-
-fn pause(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(6);
-    (FIRST_PAUSE * (1 << doublings)).min(LONGEST_PAUSE)
 }
 
 #[cfg(test)]
