@@ -34,6 +34,7 @@ impl<E, I> FetchOutcome<E, I> {
 
     /// The fetches that bring the other cells, where a claim was joined before it was split into reports. A waiter clones those that
     /// it needs while it holds this, and so counts as theirs without a gap.
+    #[must_use]
     pub fn onward(&self) -> &[(ReportRequest, Fetch<E, I>)] {
         &self.onward
     }

@@ -15,6 +15,7 @@ use tracing::Instrument;
 use super::inventory::{Cells, Missing, Places};
 use super::progress::Progress;
 use super::queue::{Queue, Queued, Refusal};
+use super::telemetry;
 use crate::cache::{ClaimedFetch, Fetch, FetchOutcome};
 use crate::clock::Clock;
 use crate::domain::batch::{Bounds, reports};
@@ -155,7 +156,7 @@ impl Engine {
         if stale.is_empty() {
             return;
         }
-        let stake = Stake {
+        let refresh = Stake {
             client: Arc::clone(client),
             class: Class::Refresh,
         };
@@ -163,18 +164,18 @@ impl Engine {
         let claimed = self.cells.claim_refresh(
             stale,
             (looked_up_at, self.clock.now()),
-            Interest::new(stake.clone()),
+            Interest::new(refresh.clone()),
             |cells| {
                 queued = self.queue.admit(client, cells).ok();
                 if queued.is_none() {
-                    count_refresh("skipped");
+                    telemetry::refresh("skipped");
                 }
                 queued.is_some()
             },
         );
         if let (Some(mine), Some(queued)) = (claimed, queued) {
             let found = mine.look_again(good);
-            let fetches = mine.split(&found, |missing| self.plan(missing, &stake));
+            let fetches = mine.split(&found, |missing| self.plan(missing, &refresh));
             // Nobody waits for them.
             self.launch_all(fetches, queued, Class::Refresh);
         }
@@ -226,17 +227,17 @@ impl Engine {
         tokio::spawn(async move {
             let turn = tokio::select! {
                 turn = engine.upstream.turn(claimed.interest().clone()) => turn,
-                () = claimed.abandoned() => return count_dropped(),
+                () = claimed.abandoned() => return telemetry::report_dropped(),
             };
             if !claimed.begin() {
-                return count_dropped();
+                return telemetry::report_dropped();
             }
             drop(queued);
             // Boxed, so that a task is small while it queues.
             let fetch = Box::pin(engine.upstream.fetch_in_turn(claimed.request(), turn));
             let fetched = fetch.await;
             if class == Class::Refresh {
-                count_refresh(if fetched.failures.is_empty() {
+                telemetry::refresh(if fetched.failures.is_empty() {
                     "success"
                 } else {
                     "failure"
@@ -390,14 +391,6 @@ fn outcomes(fetched: Fetched) -> Vec<(CellKey, Result<Cell, Arc<UpstreamError>>)
             .map(move |key| (key, Err(Arc::clone(error))))
     });
     cells.chain(failures).collect()
-}
-
-fn count_refresh(outcome: &'static str) {
-    metrics::counter!("pitaya_cache_refreshes_total", "outcome" => outcome).increment(1);
-}
-
-fn count_dropped() {
-    metrics::counter!("pitaya_cache_reports_dropped_total").increment(1);
 }
 
 /// Does `work` on this thread; where it is `heavy`, the connections of this thread go on meanwhile on another, if there is one.

@@ -9,12 +9,14 @@ mod inventory;
 mod progress;
 mod queue;
 mod summary;
+mod telemetry;
 
 pub use answer::{
     Answer, CacheOutcome, Forward, SiteError, SiteInfo, Stale, Timings, TooManyMissing, Unanswered,
 };
 pub use budget::MemoryPermit;
 pub use progress::Progress;
+pub use telemetry::describe_metrics;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -31,7 +33,7 @@ use self::budget::{Budget, MemoryNeed};
 use self::calendar::Calendar;
 use self::fetch::{Engine, Gathered, Wish, aside, rank};
 use self::inventory::{Inventory, Places};
-use self::queue::{Queue, Refusal};
+use self::queue::{CELL_BYTES, Queue, Refusal};
 use self::summary::Summary;
 use crate::cache::{CellStore, Purge};
 use crate::clock::Clock;
@@ -79,8 +81,6 @@ const UNDER_WAY_SHARE: u64 = 4;
 /// Rolling up more cells than this takes milliseconds, in which the other connections of the thread would wait.
 const MANY_CELLS: usize = 5_000;
 
-const QUERIES: &str = "pitaya_cache_queries_total";
-
 /// Answers queries from the cache and the vendor.
 pub struct TrafficService {
     engine: Arc<Engine>,
@@ -115,7 +115,7 @@ impl TrafficService {
             policy: settings.policy,
             base_bucket: settings.base_bucket,
             clock,
-            hits: metrics::counter!(QUERIES, "outcome" => "hit"),
+            hits: telemetry::hits(),
         }
     }
 
@@ -218,7 +218,7 @@ impl TrafficService {
             rolled.map_err(|error| Arc::new(UpstreamError::Internal(error.to_string())))?
         };
         let outcome = outcome(&gathered, needed, !stale.is_empty());
-        count(outcome);
+        telemetry::query(outcome);
         // Counted before they are read: a name that comes in between makes the answer one of before.
         let names = self.engine.upstream.names_changed(query.customer);
         Ok(Answer {
@@ -356,15 +356,10 @@ impl TrafficService {
 
     /// Brings the gauges of what is held up to date.
     pub fn measure(&self) {
-        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        let gauge = |value: u64| value as f64;
-        metrics::gauge!("pitaya_cache_cells").set(gauge(self.engine.cells.cells()));
-        metrics::gauge!("pitaya_cache_bytes", "kind" => "cells")
-            .set(gauge(self.engine.cells.bytes()));
-        let queued = self.engine.queue.cells();
-        metrics::gauge!("pitaya_cache_queued_cells").set(gauge(queued as u64));
-        metrics::gauge!("pitaya_cache_bytes", "kind" => "queued")
-            .set(gauge((queued * queue::CELL_BYTES) as u64));
+        let Engine { cells, queue, .. } = &*self.engine;
+        telemetry::held(cells.cells(), cells.bytes());
+        let queued = queue.cells();
+        telemetry::queued(queued as u64, (queued * CELL_BYTES) as u64);
     }
 
     fn site_infos(&self, query: &Query, directory: &SiteDirectory) -> Vec<SiteInfo> {
@@ -432,65 +427,4 @@ fn outcome(gathered: &Gathered, needed: usize, revalidating: bool) -> CacheOutco
         collapsed: gathered.collapsed,
         stale,
     }
-}
-
-fn count(outcome: CacheOutcome) {
-    let name = match outcome.forward {
-        Forward::Hit => "hit",
-        Forward::Miss => "miss",
-        Forward::Partial => "partial",
-    };
-    metrics::counter!(QUERIES, "outcome" => name).increment(1);
-    if outcome.collapsed {
-        metrics::counter!("pitaya_cache_collapsed_total").increment(1);
-    }
-    let kind = match outcome.stale {
-        Some(Stale::WhileRevalidate) => "while_revalidate",
-        Some(Stale::IfError) => "if_error",
-        None => return,
-    };
-    metrics::counter!("pitaya_cache_stale_total", "kind" => kind).increment(1);
-}
-
-/// Describes the metrics of the cache; to be called once the recorder is installed.
-pub fn describe_metrics() {
-    use metrics::{describe_counter, describe_gauge};
-    describe_counter!(
-        QUERIES,
-        "Queries answered, by what the cache had: all (hit), some (partial) or nothing (miss)."
-    );
-    describe_counter!(
-        "pitaya_cache_stale_total",
-        "Queries answered with figures past their TTL, by why."
-    );
-    describe_counter!(
-        "pitaya_cache_collapsed_total",
-        "Queries that shared another query's fetch."
-    );
-    describe_counter!(
-        "pitaya_cache_refreshes_total",
-        "Reports fetched behind an answer, by outcome."
-    );
-    describe_counter!(
-        "pitaya_cache_reports_dropped_total",
-        "Queued reports that were dropped, since nobody waited for them any more."
-    );
-    describe_gauge!(
-        "pitaya_cache_queued_cells",
-        "Cells that are claimed and not yet asked for."
-    );
-    describe_counter!(
-        "pitaya_cache_evictions_total",
-        "Entries evicted for want of room: months of cells, or rendered answers."
-    );
-    describe_counter!(
-        "pitaya_clock_set_back_total",
-        "How often the clock was set back, which ends what was held of later than now."
-    );
-    describe_gauge!("pitaya_cache_cells", "Cells held.");
-    describe_gauge!(
-        "pitaya_cache_bytes",
-        metrics::Unit::Bytes,
-        "Bytes held, by kind."
-    );
 }

@@ -1,0 +1,97 @@
+//! What the service tells operators in metrics: of the cache, of what it fetches, and of the queue.
+
+use metrics::{Counter, Unit, counter, describe_counter, describe_gauge, gauge};
+
+use super::answer::{CacheOutcome, Forward, Stale};
+
+const QUERIES: &str = "pitaya_cache_queries_total";
+const STALE: &str = "pitaya_cache_stale_total";
+const COLLAPSED: &str = "pitaya_cache_collapsed_total";
+const REFRESHES: &str = "pitaya_cache_refreshes_total";
+const REPORTS_DROPPED: &str = "pitaya_cache_reports_dropped_total";
+const QUEUED_CELLS: &str = "pitaya_cache_queued_cells";
+const CELLS: &str = "pitaya_cache_cells";
+const BYTES: &str = "pitaya_cache_bytes";
+
+/// Describes the metrics of the cache; to be called once the recorder is installed.
+pub fn describe_metrics() {
+    describe_counter!(
+        QUERIES,
+        "Queries answered, by what the cache had: all (hit), some (partial) or nothing (miss)."
+    );
+    describe_counter!(
+        STALE,
+        "Queries answered with figures past their TTL, by why."
+    );
+    describe_counter!(COLLAPSED, "Queries that shared another query's fetch.");
+    describe_counter!(REFRESHES, "Reports fetched behind an answer, by outcome.");
+    describe_counter!(
+        REPORTS_DROPPED,
+        "Queued reports that were dropped, since nobody waited for them any more."
+    );
+    describe_gauge!(
+        QUEUED_CELLS,
+        "Cells that are claimed and not yet asked for."
+    );
+    describe_counter!(
+        "pitaya_cache_evictions_total",
+        "Entries evicted for want of room: months of cells, or rendered answers."
+    );
+    describe_counter!(
+        "pitaya_clock_set_back_total",
+        "How often the clock was set back, which ends what was held of later than now."
+    );
+    describe_gauge!(CELLS, "Cells held.");
+    describe_gauge!(BYTES, Unit::Bytes, "Bytes held, by kind.");
+}
+
+/// Counts hits. To be looked up once, since rendered answers are given by the hundred thousand a second.
+pub(super) fn hits() -> Counter {
+    counter!(QUERIES, "outcome" => "hit")
+}
+
+/// Counts a query that was answered.
+pub(super) fn query(outcome: CacheOutcome) {
+    let name = match outcome.forward {
+        Forward::Hit => "hit",
+        Forward::Miss => "miss",
+        Forward::Partial => "partial",
+    };
+    counter!(QUERIES, "outcome" => name).increment(1);
+    if outcome.collapsed {
+        counter!(COLLAPSED).increment(1);
+    }
+    let kind = match outcome.stale {
+        Some(Stale::WhileRevalidate) => "while_revalidate",
+        Some(Stale::IfError) => "if_error",
+        None => return,
+    };
+    counter!(STALE, "kind" => kind).increment(1);
+}
+
+/// Counts a refresh behind an answer.
+pub(super) fn refresh(outcome: &'static str) {
+    counter!(REFRESHES, "outcome" => outcome).increment(1);
+}
+
+/// Counts a report that was dropped before it was begun.
+pub(super) fn report_dropped() {
+    counter!(REPORTS_DROPPED).increment(1);
+}
+
+/// Tells how much is held.
+pub(super) fn held(cells: u64, bytes: u64) {
+    gauge!(CELLS).set(float(cells));
+    gauge!(BYTES, "kind" => "cells").set(float(bytes));
+}
+
+/// Tells how much is queued for the vendor.
+pub(super) fn queued(cells: u64, bytes: u64) {
+    gauge!(QUEUED_CELLS).set(float(cells));
+    gauge!(BYTES, "kind" => "queued").set(float(bytes));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn float(value: u64) -> f64 {
+    value as f64
+}
