@@ -464,3 +464,50 @@ fn the_repeated_hour_counts_twice_and_the_skipped_hour_is_not_expected() {
     assert!(spring.iter().all(|(_, time, _)| time.hour() != 2));
     assert_eq!(day(date(2026, 3, 8), "2h").len(), 12);
 }
+
+/// The mean of a day's hourly levels at that number of sites, all of them 2 but for that of `hour`.
+fn mean_level(zone: &str, date: Date, (hour, level): (usize, f64), sites: u64) -> Option<f64> {
+    let zone = jiff::tz::TimeZone::get(zone).unwrap();
+    let query = Query {
+        customer: CustomerId::new(1).unwrap(),
+        sites: (1..=sites).filter_map(SiteId::new).collect(),
+        dates: DateRange::day(date).unwrap(),
+        metrics: vec![Metric::Occupancy],
+        bucket: Bucket::Day,
+        hours: Hours::ALL_DAY,
+        group_by: GroupBy::None,
+        fill: Fill::Null,
+    };
+    let days = Arc::new(LocalDays::new(query.dates, Some(&zone)));
+    let days = vec![days; query.sites.len()];
+    let plan = Plan::new(&query, VendorBucket::HOUR);
+    assert_eq!(plan.series()[0].bucket, VendorBucket::HOUR);
+    let mut grid = CellGrid::new(1, query.sites.len(), 1);
+    let mut figures = vec![Some(2.0); 24];
+    figures[hour] = Some(level);
+    for site in 0..query.sites.len() {
+        let cell = Cell::new(Figures::pack(&figures), later(), None);
+        grid.set(grid.index(0, site, 0), cell);
+    }
+    rows(&roll_up(&query, &plan, &grid, &days, later()))[0].2[0]
+}
+
+#[test]
+fn a_level_weighs_as_long_as_its_bucket_lasts_where_the_clock_is_put_forward_in_it() {
+    // From 02:00 to 02:30.
+    let lord_howe = |hour| mean_level("Australia/Lord_Howe", date(2026, 10, 4), hour, 1);
+    let expected = |weight: f64| (23.0 * 2.0 + weight * 49.0) / (23.0 + weight);
+
+    let (skipped, whole) = (lord_howe((2, 49.0)), lord_howe((3, 49.0)));
+
+    assert!(
+        (skipped.unwrap() - expected(0.5)).abs() < 1e-9,
+        "{skipped:?}"
+    );
+    let rest = 22.5 * 2.0 + 49.0;
+    assert!((whole.unwrap() - rest / 23.5).abs() < 1e-9, "{whole:?}");
+    let of_two = mean_level("Australia/Lord_Howe", date(2026, 10, 4), (2, 49.0), 2);
+    assert!((of_two.unwrap() - 2.0 * expected(0.5)).abs() < 1e-9);
+    let ordinary = mean_level("Australia/Lord_Howe", date(2026, 10, 5), (2, 49.0), 1);
+    assert!((ordinary.unwrap() - expected(1.0)).abs() < 1e-9);
+}

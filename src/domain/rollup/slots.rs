@@ -52,7 +52,7 @@ impl<'a> SlotGrid<'a> {
         repeated - usize::from(self.bucket.slots_per_day()) + usize::from(start)
     }
 
-    /// Weight of the level at `slot` in a mean, in buckets. Where a bucket is repeated in part, each of its two levels weighs as much as it
+    /// Weight of the level at `slot` in a mean, in buckets: the part of its bucket that the clock shows. Where a bucket is repeated in part, each of its two levels weighs as much as it
     /// lasts. If only the second is present, it weighs nothing: it is merely the peak of two levels in an unknown order.
     pub(super) fn weight(&self, slot: usize, levels: View<'_>) -> f64 {
         let Some(fold) = self
@@ -60,7 +60,7 @@ impl<'a> SlotGrid<'a> {
             .as_ref()
             .filter(|fold| self.shape.fold.as_ref() != Some(*fold))
         else {
-            return 1.0;
+            return self.part_not_skipped(slot);
         };
         let own = usize::from(self.bucket.slots_per_day());
         let repeated = self.bucket.slots(fold);
@@ -70,18 +70,35 @@ impl<'a> SlotGrid<'a> {
             self.clock_slot(slot)
         };
         if !repeated.contains(&first) {
-            return 1.0;
+            return self.part_not_skipped(first);
         }
         let second = own + first - repeated.start;
         match (levels.get(first), levels.get(second)) {
             (_, None) => 1.0,
             (None, Some(_)) => 0.0,
             (Some(_), Some(_)) => {
-                let minutes = self.bucket.minutes();
-                let nth = u16::try_from(first).expect("a day has at most 288 slots");
-                let [once, again] = self.shape.passes(&(nth * minutes..(nth + 1) * minutes));
-                f64::from(if slot < own { once } else { again }) / f64::from(minutes)
+                let [once, again] = self.shape.passes(&self.minutes(first));
+                f64::from(if slot < own { once } else { again }) / f64::from(self.bucket.minutes())
             }
         }
+    }
+
+    /// How much of a slot's bucket the clock shows, where it is put forward on that day.
+    fn part_not_skipped(&self, slot: usize) -> f64 {
+        let own = slot < usize::from(self.bucket.slots_per_day());
+        let Some(gap) = self.shape.gap.as_ref().filter(|_| own) else {
+            return 1.0;
+        };
+        let minutes = self.minutes(slot);
+        let (from, to) = (gap.start.max(minutes.start), gap.end.min(minutes.end));
+        let shown = self.bucket.minutes() - to.saturating_sub(from);
+        f64::from(shown) / f64::from(self.bucket.minutes())
+    }
+
+    /// The minutes of one of the day's own slots.
+    fn minutes(&self, slot: usize) -> Range<u16> {
+        let nth = u16::try_from(slot).expect("a day has at most 288 slots");
+        let minutes = self.bucket.minutes();
+        nth * minutes..(nth + 1) * minutes
     }
 }
