@@ -8,7 +8,8 @@ mod support;
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::Router;
+use axum::body::{Body, to_bytes};
 use http::{Request, StatusCode};
 use pitaya::clock::Clock;
 use pitaya::simulator::Settings;
@@ -28,15 +29,35 @@ fn memory(field: &str) -> u64 {
     kib.parse::<u64>().unwrap() * 1024
 }
 
-fn target(query: u64) -> String {
-    let first = 1000 + query * SITES;
-    let sites: Vec<String> = (first..first + SITES)
+fn target(first: u64, sites: u64) -> String {
+    let sites: Vec<String> = (first..first + sites)
         .map(|site| site.to_string())
         .collect();
     let sites = sites.join(",");
     format!(
         "/v1/traffic?sites={sites}&dates=2025-01-01..2025-11-30&metric=entrances,walk_bys&bucket=total"
     )
+}
+
+fn get(target: &str) -> Request<Body> {
+    let request = Request::get(target).header("host", "localhost");
+    request.body(Body::empty()).unwrap()
+}
+
+/// How many cells are queued by now.
+async fn queued_cells(router: &Router) -> u64 {
+    let answer = router.clone().oneshot(get("/metrics")).await.unwrap();
+    let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+    let text = std::str::from_utf8(&body).unwrap();
+    let mut lines = text.lines();
+    let gauge = lines.find_map(|line| line.strip_prefix("pitaya_cache_queued_cells "));
+    gauge.map_or(0, |cells| cells.parse().unwrap())
+}
+
+async fn until_queued(router: &Router, cells: u64) {
+    while queued_cells(router).await < cells {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
@@ -49,24 +70,26 @@ async fn main() {
     let clock = Clock::from_fn(|| "2026-06-01T12:00:00Z".parse().unwrap());
     let variables = [
         ("LIMITS__MAX_QUEUED_CELLS", "100000000"),
-        ("LIMITS__REQUEST_TIMEOUT", "20s"),
+        ("LIMITS__REQUEST_TIMEOUT", "60s"),
         ("CACHE__MAX_BYTES", "8GiB"),
     ];
     let (app, vendor) = support::app(Settings::default(), clock, &variables).await;
     let router = app.router();
     let _hold = vendor.hold_reports();
-    let ask = |query| {
-        let router = router.clone();
-        let request = Request::get(target(query)).header("host", "localhost");
-        let request = request.body(Body::empty()).unwrap();
-        tokio::spawn(async move { router.oneshot(request).await.unwrap().status() })
+    let ask = |first, sites| {
+        let answer = router.clone().oneshot(get(&target(first, sites)));
+        tokio::spawn(async move { answer.await.unwrap().status() })
     };
-    // The setup by the first query does not count.
-    ask(QUERIES).await.unwrap();
+    // It takes the vendor's places, so that all others queue. Its setup does not count.
+    let _first = ask(1, 20);
+    until_queued(&router, 1).await;
     let before = memory("VmRSS:");
 
-    let queries: Vec<_> = (0..QUERIES).map(ask).collect();
-    tokio::time::sleep(Duration::from_secs(15)).await;
+    let queries: Vec<_> = (0..QUERIES)
+        .map(|query| ask(1000 + query * SITES, SITES))
+        .collect();
+    let cells = QUERIES * SITES * DAYS * METRICS;
+    until_queued(&router, cells).await;
     let waiting = memory("VmRSS:");
     let peak = memory("VmHWM:");
     for query in queries {
@@ -74,7 +97,6 @@ async fn main() {
     }
     let queued = memory("VmRSS:");
 
-    let cells = QUERIES * SITES * DAYS * METRICS;
     tell("queued, its query waiting", waiting - before, cells);
     tell("the most on the way there", peak - before, cells);
     tell("queued, its query gone", queued - before, cells);

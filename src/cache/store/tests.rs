@@ -3,7 +3,9 @@ mod threads;
 use jiff::civil::date;
 
 use super::*;
+use crate::cache::ClaimedFetch;
 use crate::domain::bucket::VendorBucket;
+use crate::domain::cell::ReportRequest;
 use crate::domain::figures::Figures;
 use crate::domain::metric::{MetricSet, VendorMetric};
 use crate::domain::site::{CustomerId, SiteId};

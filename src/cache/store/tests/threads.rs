@@ -1,7 +1,7 @@
 //! The store under many threads, which claim, fetch, complete, purge and look at the same few months.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::thread;
 
 use jiff::civil::date;
@@ -140,7 +140,7 @@ fn no_cell_is_fetched_twice_at_a_time_or_fetched_again() {
             "{key:?} was good, and was fetched {times} times"
         );
     }
-    let flights = store.lock();
+    let flights = store.shared.flights();
     assert!(flights.is_empty());
 }
 
@@ -191,7 +191,7 @@ fn nothing_purged_comes_back_and_no_cell_is_replaced_by_an_older_one() {
         }
     });
 
-    assert!(store.lock().is_empty());
+    assert!(store.shared.flights().is_empty());
     store.purge(&everything());
     assert_eq!(store.cells(), 0);
 }
@@ -232,7 +232,7 @@ fn nothing_from_the_future_stays_whenever_the_clock_is_set_back() {
     });
 
     let now = store.check_clock(now);
-    for (_, page) in store.pages.iter() {
+    for (_, page) in store.shared.pages.iter() {
         assert_eq!(page.later_than(now), 0);
     }
 }

@@ -1,0 +1,287 @@
+//! The cells that a query has claimed, and the fetches that bring them.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use jiff::Timestamp;
+
+use super::months::{Month, months_of_report};
+use super::page::{PageKey, bit_of};
+use super::shared::Shared;
+use super::single_flight::{Fetch, FetchOutcome, FetchUnderWay, SingleFlight};
+use crate::domain::cell::{Cell, CellKey, ReportRequest};
+
+/// The right to fetch cells, and the duty to [`split`](ClaimedCells::split) them into reports. If it is dropped instead, whoever has
+/// joined it learns that it died, and its cells are free again.
+pub struct ClaimedCells<E, I> {
+    shared: Arc<Shared<E, I>>,
+    fetch: Arc<FetchUnderWay<E, I>>,
+    months: Vec<Month>,
+    /// Whether some of them may have come between the caller's look-up and the claim.
+    outdated: bool,
+}
+
+/// A fetch for the caller to start: [`begin`](ClaimedFetch::begin), ask for its report, then [`complete`](ClaimedFetch::complete). If it is dropped
+/// instead, its waiters learn that it died, and its cells are free again.
+pub struct ClaimedFetch<E, I> {
+    shared: Arc<Shared<E, I>>,
+    fetch: Arc<FetchUnderWay<E, I>>,
+    request: ReportRequest,
+}
+
+/// A claim while the lock of flights is held.
+pub(super) struct Mine<E, I> {
+    fetch: Arc<FetchUnderWay<E, I>>,
+    months: Vec<Month>,
+}
+
+impl<E, I> Mine<E, I> {
+    /// Claims what is unclaimed of `wanted`, if there is anything and `admit` lets that number of cells in.
+    pub(super) fn claim<R>(
+        flights: &mut SingleFlight<E, I>,
+        wanted: &[Month],
+        mut taken: impl FnMut(u64),
+        (interest, kept): (I, bool),
+        admit: impl FnOnce(usize) -> Result<(), R>,
+    ) -> Result<Option<Self>, R> {
+        let free = wanted.iter().map(|month| Month {
+            key: month.key,
+            days: flights.unclaimed(month, &mut taken),
+        });
+        let months: Vec<Month> = free.filter(|month| month.days != 0).collect();
+        if months.is_empty() {
+            return Ok(None);
+        }
+        admit(months.iter().map(|it| it.days.count_ones() as usize).sum())?;
+        let fetch = flights.start(interest, kept);
+        for month in &months {
+            flights.claim(fetch.id, *month);
+        }
+        Ok(Some(Self { fetch, months }))
+    }
+
+    /// The claim, once the lock is free again. `outdated`: whether some of its cells may have come since the caller looked.
+    pub(super) fn release(self, shared: &Arc<Shared<E, I>>, outdated: bool) -> ClaimedCells<E, I> {
+        ClaimedCells {
+            shared: Arc::clone(shared),
+            fetch: self.fetch,
+            months: self.months,
+            outdated,
+        }
+    }
+}
+
+impl<E: Clone, I: Clone> ClaimedCells<E, I> {
+    /// Those of the cells that are `good` by now: another fetch may have brought them between the caller's look-up and the claim.
+    #[must_use]
+    pub fn look_again(&self, good: impl Fn(&CellKey, &Cell) -> bool) -> Vec<(CellKey, Cell)> {
+        let mut found = Vec::new();
+        for month in self.months.iter().filter(|_| self.outdated) {
+            let Some(page) = self.shared.pages.get(&month.key) else {
+                continue;
+            };
+            let cells = month.cells().filter_map(|key| {
+                let cell = page.get(key.date)?;
+                good(&key, &cell).then_some((key, cell))
+            });
+            found.extend(cells);
+        }
+        found
+    }
+
+    /// Splits the claim into the reports of `plan`, for the caller to fetch, and gives up the cells that were `found` elsewhere. `plan`
+    /// must return the cells that it gets, each once; it is not called for none.
+    #[must_use]
+    pub fn split(
+        self,
+        found: &[(CellKey, Cell)],
+        plan: impl FnOnce(&[CellKey]) -> Vec<(ReportRequest, I)>,
+    ) -> Vec<(ClaimedFetch<E, I>, Fetch<E, I>)> {
+        let lacking = self.without(found);
+        let reports = if lacking.is_empty() {
+            Vec::new()
+        } else {
+            plan(&lacking)
+        };
+        let fetches = reports.into_iter().map(|(request, interest)| {
+            let claimed = self.hand_over(request, interest);
+            let waiter = claimed.fetch.waiter();
+            (claimed, waiter)
+        });
+        let fetches: Vec<_> = fetches.collect();
+        // Nobody joins it from now on.
+        self.give_up();
+        if self.fetch.has_waiters() {
+            let onward = fetches
+                .iter()
+                .map(|(claimed, waiter)| (claimed.request.clone(), waiter.clone()));
+            let found = found.iter().map(|(key, cell)| (*key, Ok(cell.clone())));
+            self.fetch.tell(FetchOutcome {
+                outcomes: found.collect(),
+                onward: onward.collect(),
+            });
+        }
+        // Only now: see `Fetch::keep`.
+        if self.fetch.is_kept() {
+            for (_, waiter) in &fetches {
+                waiter.keep();
+            }
+        }
+        fetches
+    }
+
+    fn without(&self, found: &[(CellKey, Cell)]) -> Vec<CellKey> {
+        let found: HashSet<&CellKey> = found.iter().map(|(key, _)| key).collect();
+        let cells = self.months.iter().flat_map(|month| month.cells());
+        cells.filter(|key| !found.contains(key)).collect()
+    }
+
+    /// Makes a report a fetch of its own, which gets the claim to its cells. The lock is held for one report at a time.
+    fn hand_over(&self, request: ReportRequest, interest: I) -> ClaimedFetch<E, I> {
+        let mut flights = self.shared.flights();
+        let fetch = flights.start(interest, false);
+        for month in months_of_report(&request) {
+            flights.hand_over(self.fetch.id, fetch.id, &month);
+        }
+        drop(flights);
+        ClaimedFetch {
+            shared: Arc::clone(&self.shared),
+            fetch,
+            request,
+        }
+    }
+}
+
+impl<E, I> ClaimedCells<E, I> {
+    fn give_up(&self) {
+        let months = self.months.iter().copied();
+        self.shared.flights().end(self.fetch.id, months);
+    }
+}
+
+impl<E, I> Drop for ClaimedCells<E, I> {
+    fn drop(&mut self) {
+        // After it is split there is nothing to end.
+        self.give_up();
+    }
+}
+
+impl<E, I> fmt::Debug for ClaimedCells<E, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClaimedCells")
+            .field("flight", &self.fetch.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
+    /// The report to ask for.
+    #[must_use]
+    pub fn request(&self) -> &ReportRequest {
+        &self.request
+    }
+
+    /// What was attached to the fetch.
+    #[must_use]
+    pub fn interest(&self) -> &I {
+        &self.fetch.interest
+    }
+
+    /// Waits until nobody waits for the fetch any more, and gives its cells up. Not for a fetch that has begun.
+    pub async fn abandoned(&self) {
+        loop {
+            self.fetch.no_waiters().await;
+            if self.fetch.is_kept() {
+                return std::future::pending().await;
+            }
+            // Another waiter may have joined in between.
+            if self.end_if_unwanted() {
+                return;
+            }
+        }
+    }
+
+    /// Begins the fetch, which no departing caller stops from then on; false if nobody waits for it, so that its cells are given up.
+    #[must_use]
+    pub fn begin(&self) -> bool {
+        !self.end_if_unwanted()
+    }
+
+    fn end_if_unwanted(&self) -> bool {
+        let months = months_of_report(&self.request);
+        self.shared.flights().end_if_unwanted(&self.fetch, months)
+    }
+
+    /// Fills the cache with the cells that came, and tells the waiters. A claimed cell that `outcomes` lacks is as good as dead.
+    pub fn complete(self, outcomes: Vec<(CellKey, Result<Cell, E>)>, now: Timestamp) {
+        let month_of = |outcome: &(CellKey, _)| PageKey::of(&outcome.0);
+        let (mut came, mut failed) = (Vec::new(), Vec::new());
+        for outcomes in outcomes.chunk_by(|one, next| month_of(one) == month_of(next)) {
+            let key = month_of(&outcomes[0]);
+            self.shared.pages.put(key, || {
+                let held = self.shared.flights().held(self.fetch.id, &key);
+                let mut cells = Vec::new();
+                for (key, outcome) in outcomes {
+                    match outcome {
+                        _ if held & bit_of(key.date) == 0 => {}
+                        // The clock was set back meanwhile: nobody knows how long it is good.
+                        Ok(cell) if now < cell.fetched_at() => came.push(*key),
+                        Ok(cell) => {
+                            came.push(*key);
+                            cells.push((key.date, cell.clone()));
+                        }
+                        Err(_) => failed.push(*key),
+                    }
+                }
+                cells
+            });
+        }
+        self.note(&came, failed, now);
+        self.shared
+            .latest
+            .fetch_max(now.as_microsecond(), Ordering::AcqRel);
+        // Who claims a cell after it is given up must see that there is a new one to look for.
+        self.shared.completions.fetch_add(1, Ordering::AcqRel);
+        self.give_up();
+        self.fetch.tell(FetchOutcome {
+            outcomes,
+            onward: Vec::new(),
+        });
+    }
+
+    /// Notes which cells came, and which failed.
+    fn note(&self, came: &[CellKey], failed: Vec<CellKey>, now: Timestamp) {
+        let mut failures = self.shared.failures();
+        for cell in came {
+            failures.succeeded(cell);
+        }
+        for cell in failed {
+            failures.failed(cell, now);
+        }
+        failures.tidy(now);
+    }
+}
+
+impl<E, I> ClaimedFetch<E, I> {
+    fn give_up(&self) {
+        let months = months_of_report(&self.request);
+        self.shared.flights().end(self.fetch.id, months);
+    }
+}
+
+impl<E, I> Drop for ClaimedFetch<E, I> {
+    fn drop(&mut self) {
+        // After it is complete there is nothing to end. The last reference goes with this, which tells those who still wait.
+        self.give_up();
+    }
+}
+
+impl<E, I> fmt::Debug for ClaimedFetch<E, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClaimedFetch")
+            .field("flight", &self.fetch.id)
+            .finish_non_exhaustive()
+    }
+}
