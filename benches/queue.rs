@@ -71,6 +71,8 @@ async fn main() {
     let variables = [
         ("LIMITS__MAX_QUEUED_CELLS", "100000000"),
         ("LIMITS__REQUEST_TIMEOUT", "60s"),
+        // The vendor's places stay taken for longer than the queries wait.
+        ("UPSTREAM__TIMEOUT", "5m"),
         ("CACHE__MAX_BYTES", "8GiB"),
     ];
     let (app, vendor) = support::app(Settings::default(), clock, &variables).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Pauses that double after each failure in a row. It counts nothing and reads no clock: its owner does.
+/// Pauses that double with each failure in a row. Counting failures and reading the clock is up to the owner.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Backoff {
     first: Duration,
@@ -16,7 +16,7 @@ impl Backoff {
         Self { first, longest }
     }
 
-    /// The pause after that many failures in a row, the latest included; none after none.
+    /// The pause after a number of failures in a row; zero after none.
     #[must_use]
     pub(crate) fn after(self, failures: u32) -> Duration {
         let Some(doublings) = failures.checked_sub(1) else {
@@ -26,7 +26,7 @@ impl Backoff {
         self.first.saturating_mul(factor).min(self.longest)
     }
 
-    /// Anything up to that pause (full jitter), so that those who failed together do not come back together.
+    /// A random pause of at most [`after`](Self::after) (full jitter), so callers that failed together do not return together.
     #[must_use]
     pub(crate) fn jittered(self, failures: u32) -> Duration {
         rand::random_range(Duration::ZERO..=self.after(failures))

@@ -13,32 +13,32 @@ use super::shared::Shared;
 use super::single_flight::{Fetch, FetchOutcome, FetchUnderWay, SingleFlight};
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
 
-/// The right to fetch cells, and the duty to [`split`](ClaimedCells::split) them into reports. If it is dropped instead, whoever has
-/// joined it learns that it died, and its cells are free again.
+/// The right to fetch cells, and the duty to [`split`](ClaimedCells::split) them into reports. Dropping it instead frees its cells, and
+/// lets the queries that have joined it see that it died.
 pub struct ClaimedCells<E, I> {
     shared: Arc<Shared<E, I>>,
     fetch: Arc<FetchUnderWay<E, I>>,
     months: Vec<Month>,
-    /// Whether some of them may have come between the caller's look-up and the claim.
+    /// Whether some of the cells may have arrived between the caller's look-up and the claim.
     outdated: bool,
 }
 
-/// A fetch for the caller to start: [`begin`](ClaimedFetch::begin), ask for its report, then [`complete`](ClaimedFetch::complete). If it is dropped
-/// instead, its waiters learn that it died, and its cells are free again.
+/// A fetch for the caller to start: [`begin`](ClaimedFetch::begin), request its report, then [`complete`](ClaimedFetch::complete).
+/// Dropping it instead frees its cells, and lets its waiters see that it died.
 pub struct ClaimedFetch<E, I> {
     shared: Arc<Shared<E, I>>,
     fetch: Arc<FetchUnderWay<E, I>>,
     request: ReportRequest,
 }
 
-/// A claim while the lock of flights is held.
+/// A new claim, as long as its maker holds the lock of flights.
 pub(super) struct Mine<E, I> {
     fetch: Arc<FetchUnderWay<E, I>>,
     months: Vec<Month>,
 }
 
 impl<E, I> Mine<E, I> {
-    /// Claims what is unclaimed of `wanted`, if there is anything and `admit` lets that number of cells in.
+    /// Claims the unclaimed days of `wanted`, if there are any and `admit` accepts their number.
     pub(super) fn claim<R>(
         flights: &mut SingleFlight<E, I>,
         wanted: &[Month],
@@ -62,7 +62,7 @@ impl<E, I> Mine<E, I> {
         Ok(Some(Self { fetch, months }))
     }
 
-    /// The claim, once the lock is free again. `outdated`: whether some of its cells may have come since the caller looked.
+    /// The claim, for use without the lock. `outdated`: whether some of its cells may have arrived since the caller's look-up.
     pub(super) fn release(self, shared: &Arc<Shared<E, I>>, outdated: bool) -> ClaimedCells<E, I> {
         ClaimedCells {
             shared: Arc::clone(shared),
@@ -74,7 +74,7 @@ impl<E, I> Mine<E, I> {
 }
 
 impl<E: Clone, I: Clone> ClaimedCells<E, I> {
-    /// Those of the cells that are `good` by now: another fetch may have brought them between the caller's look-up and the claim.
+    /// The cells that are `good` by now: another fetch may have brought them between the caller's look-up and the claim.
     #[must_use]
     pub fn look_again(&self, good: impl Fn(&CellKey, &Cell) -> bool) -> Vec<(CellKey, Cell)> {
         let mut found = Vec::new();
@@ -91,8 +91,8 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
         found
     }
 
-    /// Splits the claim into the reports of `plan`, for the caller to fetch, and gives up the cells that were `found` elsewhere. `plan`
-    /// must return the cells that it gets, each once; it is not called for none.
+    /// Splits the claim into the reports of `plan`, for the caller to fetch, and gives up the cells that were `found` elsewhere. The
+    /// reports must contain the cells that `plan` gets, each once. If there are none, `plan` does not run.
     #[must_use]
     pub fn split(
         self,
@@ -111,7 +111,7 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
             (claimed, waiter)
         });
         let fetches: Vec<_> = fetches.collect();
-        // Nobody joins it from now on.
+        // No query can join it from now on.
         self.give_up();
         if self.fetch.has_waiters() {
             let onward = fetches
@@ -138,7 +138,7 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
         cells.filter(|key| !found.contains(key)).collect()
     }
 
-    /// Makes a report a fetch of its own, which gets the claim to its cells. The lock is held for one report at a time.
+    /// Turns a report into a fetch of its own, and hands the claim to its cells over. Each report takes the lock for itself.
     fn hand_over(&self, request: ReportRequest, interest: I) -> ClaimedFetch<E, I> {
         let mut flights = self.shared.flights();
         let fetch = flights.start(interest, false);
@@ -163,7 +163,7 @@ impl<E, I> ClaimedCells<E, I> {
 
 impl<E, I> Drop for ClaimedCells<E, I> {
     fn drop(&mut self) {
-        // After it is split there is nothing to end.
+        // After a split there is nothing left to end.
         self.give_up();
     }
 }
@@ -183,13 +183,13 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
         &self.request
     }
 
-    /// What was attached to the fetch.
+    /// The attachment of the store's owner.
     #[must_use]
     pub fn interest(&self) -> &I {
         &self.fetch.interest
     }
 
-    /// Waits until nobody waits for the fetch any more, and gives its cells up. Not for a fetch that has begun.
+    /// Waits until the fetch has no waiters, and gives its cells up. Not for a fetch that has begun.
     pub async fn abandoned(&self) {
         loop {
             self.fetch.no_waiters().await;
@@ -203,7 +203,7 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
         }
     }
 
-    /// Begins the fetch, which no departing caller stops from then on; false if nobody waits for it, so that its cells are given up.
+    /// Begins the fetch, which no departing caller stops from then on. Without waiters it gives up its cells instead, and returns false.
     #[must_use]
     pub fn begin(&self) -> bool {
         !self.end_if_unwanted()
@@ -214,7 +214,7 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
         self.shared.flights().end_if_unwanted(&self.fetch, months)
     }
 
-    /// Fills the cache with the cells that came, and tells the waiters. A claimed cell that `outcomes` lacks is as good as dead.
+    /// Fills the cache with the fetched cells, and notifies the waiters. A claimed cell without an outcome counts as lost.
     pub fn complete(self, outcomes: Vec<(CellKey, Result<Cell, E>)>, now: Timestamp) {
         let month_of = |outcome: &(CellKey, _)| PageKey::of(&outcome.0);
         let (mut came, mut failed) = (Vec::new(), Vec::new());
@@ -226,7 +226,7 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
                 for (key, outcome) in outcomes {
                     match outcome {
                         _ if held & bit_of(key.date) == 0 => {}
-                        // The clock was set back meanwhile: nobody knows how long it is good.
+                        // The clock was set back in between: the cell's lifetime is unknown.
                         Ok(cell) if now < cell.fetched_at() => came.push(*key),
                         Ok(cell) => {
                             came.push(*key);
@@ -242,7 +242,7 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
         self.shared
             .latest
             .fetch_max(now.as_microsecond(), Ordering::AcqRel);
-        // Who claims a cell after it is given up must see that there is a new one to look for.
+        // A query that claims a cell after this fetch has given it up must know that it has to look again.
         self.shared.completions.fetch_add(1, Ordering::AcqRel);
         self.give_up();
         self.fetch.tell(FetchOutcome {
@@ -251,7 +251,7 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
         });
     }
 
-    /// Notes which cells came, and which failed.
+    /// Records which cells arrived, and which failed.
     fn note(&self, came: &[CellKey], failed: Vec<CellKey>, now: Timestamp) {
         let mut failures = self.shared.failures();
         for cell in came {
@@ -273,7 +273,7 @@ impl<E, I> ClaimedFetch<E, I> {
 
 impl<E, I> Drop for ClaimedFetch<E, I> {
     fn drop(&mut self) {
-        // After it is complete there is nothing to end. The last reference goes with this, which tells those who still wait.
+        // After completion there is nothing left to end. This drops the last reference, so remaining waiters see that the fetch died.
         self.give_up();
     }
 }

@@ -1,4 +1,4 @@
-//! The cells whose fetch failed lately.
+//! The cells whose last fetch failed.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::backoff::Backoff;
 use crate::domain::cell::CellKey;
 
-/// Until when cells whose refresh failed are left alone. It decides only whether a refresh is tried again soon, so it has a lock of
-/// its own: a cell may be noted a moment after a purge.
+/// How long cells whose refresh failed are left alone. This only decides when a refresh is tried again, so it can have a lock of its
+/// own: it does no harm if a completing fetch records a cell just after a purge.
 #[derive(Debug, Default)]
 pub(super) struct Failures(HashMap<CellKey, Failing, foldhash::fast::RandomState>);
 
@@ -19,11 +19,11 @@ struct Failing {
     until: Timestamp,
 }
 
-/// How long after a failed refresh the next one waits.
+/// Pause between a failed refresh and the next one.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
 
 impl Failures {
-    /// Whether the last fetch of that cell failed so lately that it is left alone.
+    /// Whether the cell is left alone because its last fetch failed.
     pub(super) fn backing_off(&self, cell: &CellKey, now: Timestamp) -> bool {
         self.0.get(cell).is_some_and(|failing| now < failing.until)
     }
@@ -32,7 +32,7 @@ impl Failures {
         let before = self.0.get(&cell).map_or(0, |failing| failing.times);
         let times = before.saturating_add(1);
         let pause = SignedDuration::try_from(BACKOFF.after(times)).expect("a minute at most");
-        // No clock comes that close to the end of time; if one did, it would not be waited for.
+        // At the end of the calendar there is no pause.
         let until = now.saturating_add(pause).unwrap_or(now);
         self.0.insert(cell, Failing { times, until });
     }
@@ -43,12 +43,12 @@ impl Failures {
         }
     }
 
-    /// Forgets the cells that `forget` picks.
+    /// Forgets the cells that `forget` selects.
     pub(super) fn forget(&mut self, forget: impl Fn(&CellKey) -> bool) {
         self.0.retain(|cell, _| !forget(cell));
     }
 
-    /// Drops what is not worth remembering: failures that are long past.
+    /// Drops failures that are long past, if there are many.
     pub(super) fn tidy(&mut self, now: Timestamp) {
         const MANY: usize = 10_000;
         if self.0.len() > MANY {

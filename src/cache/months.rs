@@ -1,4 +1,4 @@
-//! Cells by calendar month: the unit in which they are stored is also that in which they are claimed.
+//! Cells by calendar month, which is the unit of storage and of claims.
 
 use jiff::civil::Date;
 
@@ -9,7 +9,7 @@ use crate::domain::dates::DateRange;
 /// Some days of a series' month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Month {
-    /// Which month, of which series.
+    /// The month and its series.
     pub(super) key: PageKey,
     /// Bit `d` is set for day `d`.
     pub(super) days: u32,
@@ -39,7 +39,7 @@ impl Month {
     }
 }
 
-/// The months of `cells`, each of which is given once; those of a month follow one another.
+/// The months of distinct `cells`. Neighbouring cells of one month share an entry.
 pub(super) fn months(cells: impl IntoIterator<Item = CellKey>) -> Vec<Month> {
     let mut months: Vec<Month> = Vec::new();
     for cell in cells {
@@ -75,7 +75,7 @@ pub(super) fn months_of_report(report: &ReportRequest) -> impl Iterator<Item = M
     })
 }
 
-/// The months that `dates` touch, each by one of its dates, and their days.
+/// The months of `dates`, each with its first date and all its days.
 fn stretches(dates: DateRange) -> Vec<(Date, u32)> {
     let mut stretches: Vec<(Date, u32)> = Vec::new();
     for date in dates.iter() {

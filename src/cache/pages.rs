@@ -1,7 +1,7 @@
-//! The pages held in memory. Each is changed by one thread at a time: read, changed and put back under its own lock.
+//! The pages held in memory. One thread at a time changes a page: it reads, changes and replaces the page under the page's own lock.
 //!
-//! The least recently used page goes first: frequency-based admission turns away pages that were just fetched, which would then be
-//! fetched again and again.
+//! The least recently used page goes first: frequency-based admission would turn away pages that have just been fetched, again and
+//! again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use super::page::{Page, PageKey};
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::dates::DateRange;
 
-/// What an entry costs beside its key and page: the map's nodes, its places in the queues of eviction and expiry, and what the
-/// allocator rounds up. Measured by `benches/cells.rs`, as resident memory less what is weighed (moka 0.12, glibc).
+/// Bytes of an entry beside its key and page: the map's nodes, its places in the queues of eviction and expiry, and the allocator's
+/// rounding. Measured by `benches/cells.rs` as resident memory minus the weight of the pages (moka 0.12, glibc).
 const ENTRY_OVERHEAD: usize = 400;
 
 /// Cells in memory, by month.
@@ -24,7 +24,7 @@ const ENTRY_OVERHEAD: usize = 400;
 pub(super) struct Pages(Cache<PageKey, Arc<Page>, foldhash::fast::RandomState>);
 
 impl Pages {
-    /// Pages of at most `max_bytes`, of which none stays longer than `longest_use` unchanged.
+    /// At most `max_bytes` of pages. A page that does not change for `longest_use` goes.
     pub(super) fn new(max_bytes: u64, longest_use: Duration) -> Self {
         let pages = Cache::builder()
             .max_capacity(max_bytes)
@@ -44,8 +44,8 @@ impl Pages {
         Self(pages)
     }
 
-    /// Calls `visit` with each of `dates`, ascending and counted from 0, and its cell in the series of `first`, whose own date does not
-    /// matter.
+    /// Calls `visit` with each of `dates`, ascending and counted from 0, and its cell in the series of `first`. The date of `first` does
+    /// not matter.
     pub(super) fn look_up(
         &self,
         first: CellKey,
@@ -69,8 +69,8 @@ impl Pages {
         self.0.get(key)
     }
 
-    /// Puts in the cells that `choose` returns, where they are newer than what is there. `choose` is called under the page's lock,
-    /// so that no [`forget`](Self::forget) of this page comes between it and the change.
+    /// Puts in the cells that `choose` returns, unless the page has newer ones. `choose` runs under the page's lock, so no
+    /// [`forget`](Self::forget) of this page can come between it and the change.
     pub(super) fn put(&self, key: PageKey, choose: impl FnOnce() -> Vec<(Date, Cell)>) {
         self.0.entry(key).and_compute_with(|old| {
             let cells = choose();
@@ -85,7 +85,7 @@ impl Pages {
         });
     }
 
-    /// Forgets the cells of the days that `pick` picks (bit `d`: day `d`), and returns how many these were.
+    /// Forgets the cells of the days that `pick` returns (bit `d`: day `d`), and returns their number.
     pub(super) fn forget(&self, key: PageKey, pick: impl FnOnce(&Page) -> u32) -> u64 {
         let mut forgotten = 0;
         self.0.entry(key).and_compute_with(|page| {
@@ -102,23 +102,23 @@ impl Pages {
         forgotten
     }
 
-    /// The pages. One that is put in meanwhile may be missed, all others are seen.
+    /// All pages, except that it may miss one that another thread puts in meanwhile.
     pub(super) fn iter(&self) -> impl Iterator<Item = (PageKey, Arc<Page>)> {
         self.0.iter().map(|(key, page)| (*key, page))
     }
 
-    /// How many there are, about.
+    /// The approximate number of pages.
     pub(super) fn len(&self) -> u64 {
         self.0.entry_count()
     }
 
-    /// How many bytes they hold.
+    /// The bytes of all pages, overheads included.
     pub(super) fn bytes(&self) -> u64 {
         self.free();
         self.0.weighted_size()
     }
 
-    /// Frees now what was forgotten, rather than with the next look-ups.
+    /// Frees forgotten pages now, rather than during the next look-ups.
     pub(super) fn free(&self) {
         self.0.run_pending_tasks();
     }

@@ -1,4 +1,4 @@
-//! Which figures a purge forgets.
+//! The figures that a purge forgets.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::domain::cell::CellKey;
 use crate::domain::dates::DateRange;
 use crate::domain::site::{CustomerId, SiteId};
 
-/// Which figures to forget.
+/// The figures to forget.
 #[derive(Clone, Debug)]
 pub struct Purge {
     /// Whose.
@@ -33,7 +33,7 @@ impl Purge {
             && self.dates.is_none_or(|dates| dates.contains(cell.date))
     }
 
-    /// The days of a month that it covers.
+    /// The covered days of a month.
     pub(super) fn days_of(&self, month: &PageKey) -> u32 {
         if !self.covers_site(month.customer, month.site) {
             return 0;

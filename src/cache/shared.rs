@@ -1,4 +1,4 @@
-//! What a store and the claims that it has given out share.
+//! The state that a store shares with the claims on it.
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,19 +7,19 @@ use super::failures::Failures;
 use super::pages::Pages;
 use super::single_flight::SingleFlight;
 
-/// The figures, and who may fetch which. See [`super::store`] for what is done under which lock.
+/// The figures, and the flights that fetch more. [`super::store`] explains the locks.
 pub(super) struct Shared<E, I> {
     pub(super) pages: Pages,
     flights: Mutex<SingleFlight<E, I>>,
     failures: Mutex<Failures>,
-    /// How many fetches have completed.
+    /// The number of completed fetches.
     pub(super) completions: AtomicU64,
-    /// The latest time at which something was made that is held, in microseconds.
+    /// The latest time at which anything held was made, in microseconds.
     pub(super) latest: AtomicI64,
 }
 
 impl<E, I> Shared<E, I> {
-    /// Nothing has been fetched yet but what `pages` hold.
+    /// No flights and no failures yet.
     pub(super) fn new(pages: Pages) -> Self {
         Self {
             pages,
@@ -30,13 +30,13 @@ impl<E, I> Shared<E, I> {
         }
     }
 
-    /// Who may fetch which cells.
+    /// Locks the flights.
     pub(super) fn flights(&self) -> MutexGuard<'_, SingleFlight<E, I>> {
-        // Nothing that runs under the lock leaves the flights half-changed.
+        // No panic under the lock can leave the flights half-changed.
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Which cells' fetches failed lately.
+    /// Locks the failures.
     pub(super) fn failures(&self) -> MutexGuard<'_, Failures> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }

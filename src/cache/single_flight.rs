@@ -27,13 +27,13 @@ pub struct FetchOutcome<E, I> {
 }
 
 impl<E, I> FetchOutcome<E, I> {
-    /// What came of each of the cells that were asked for.
+    /// The outcome of each requested cell.
     pub fn outcomes(&self) -> &[(CellKey, Result<Cell, E>)] {
         &self.outcomes
     }
 
-    /// The fetches that bring the other cells, where a claim was joined before it was split into reports. A waiter clones those that
-    /// it needs while it holds this, and so counts as theirs without a gap.
+    /// The fetches that bring the other cells, if the waiter joined a claim before it was split into reports. A waiter clones the ones
+    /// that it needs before it drops this outcome, so each of them has a waiter at all times.
     #[must_use]
     pub fn onward(&self) -> &[(ReportRequest, Fetch<E, I>)] {
         &self.onward
@@ -62,12 +62,12 @@ impl<E, I> Fetch<E, I> {
         &self.interest
     }
 
-    /// What came of it, once it is complete; `None` if its task died without a word.
+    /// Its outcome, once complete; `None` if its task died without one.
     pub async fn wait(&mut self) -> Option<Arc<FetchOutcome<E, I>>> {
         self.outcome.wait_for(Option::is_some).await.ok()?.clone()
     }
 
-    /// Whether nothing has come of it yet, or of one that it leads on to.
+    /// Whether its outcome, or that of a fetch it leads on to, is still open.
     #[must_use]
     pub fn is_under_way(&self) -> bool {
         match &*self.outcome.borrow() {
@@ -76,10 +76,10 @@ impl<E, I> Fetch<E, I> {
         }
     }
 
-    /// Sees to it that the fetch is made although nobody may be left to wait for it.
+    /// Keeps the fetch going even if it loses all its waiters.
     pub fn keep(&self) {
-        // Before this waiter is gone: the task that counts the waiters must see it. And before it looks at the outcome: either it
-        // sees that the claim has been split, or the thread that splits the claim sees that it is to be kept.
+        // Before this waiter goes: the task that counts the waiters must see it. And before the look at the outcome: either this sees
+        // the split of the claim, or the thread that splits the claim sees this.
         self.kept.store(true, Ordering::Release);
         if let Some(outcome) = &*self.outcome.borrow() {
             for (_, fetch) in &outcome.onward {
@@ -93,7 +93,7 @@ impl<E, I> Fetch<E, I> {
 #[derive(Debug)]
 pub(super) struct SingleFlight<E, I> {
     next_id: u64,
-    /// Which days of a month which flights have claimed: no day by two of them.
+    /// The claimed days of each month, by flight. No two flights claim the same day.
     by_month: Map<PageKey, Vec<Held>>,
     by_id: Map<u64, Arc<FetchUnderWay<E, I>>>,
 }
@@ -105,7 +105,7 @@ struct Held {
     days: u32,
 }
 
-/// A flight, and the duty to say what came of it.
+/// A flight, with its duty to report an outcome.
 #[derive(Debug)]
 pub(super) struct FetchUnderWay<E, I> {
     pub(super) id: u64,
@@ -127,12 +127,12 @@ impl<E, I: Clone> FetchUnderWay<E, I> {
 }
 
 impl<E, I> FetchUnderWay<E, I> {
-    /// Whether it is made although nobody may wait for it.
+    /// Whether it goes on even without waiters.
     pub(super) fn is_kept(&self) -> bool {
         self.kept.load(Ordering::Acquire)
     }
 
-    /// Whether anybody waits for it now.
+    /// Whether it has waiters.
     pub(super) fn has_waiters(&self) -> bool {
         self.tell.receiver_count() > 0
     }
@@ -142,12 +142,12 @@ impl<E, I> FetchUnderWay<E, I> {
         self.has_waiters() || self.is_kept()
     }
 
-    /// Waits until nobody waits for it.
+    /// Waits until it has no waiters.
     pub(super) async fn no_waiters(&self) {
         self.tell.closed().await;
     }
 
-    /// Tells the waiters what came of it.
+    /// Passes the outcome to the waiters.
     pub(super) fn tell(&self, outcome: FetchOutcome<E, I>) {
         self.tell.send_replace(Some(Arc::new(outcome)));
     }
@@ -162,7 +162,7 @@ impl<E, I> SingleFlight<E, I> {
         }
     }
 
-    /// Starts a flight, which is made even if nobody waits for it where it is `kept`.
+    /// Starts a flight. If `kept`, it goes on even without waiters.
     pub(super) fn start(&mut self, interest: I, kept: bool) -> Arc<FetchUnderWay<E, I>> {
         let id = self.next_id;
         self.next_id += 1;
@@ -188,7 +188,7 @@ impl<E, I> SingleFlight<E, I> {
         fetch.expect("a claimed cell's flight is under way")
     }
 
-    /// Those of the days that nobody has claimed; `taken` is told which flights have the others.
+    /// The unclaimed days of `month`. `taken` gets the flights that have claimed the others.
     pub(super) fn unclaimed(&self, month: &Month, mut taken: impl FnMut(u64)) -> u32 {
         let mut free = month.days;
         for held in self.by_month.get(&month.key).into_iter().flatten() {
@@ -200,7 +200,7 @@ impl<E, I> SingleFlight<E, I> {
         free
     }
 
-    /// Claims days that nobody has claimed.
+    /// Claims unclaimed days.
     pub(super) fn claim(&mut self, id: u64, month: Month) {
         let Month { key, days } = month;
         let held = Held { id, days };
@@ -211,14 +211,14 @@ impl<E, I> SingleFlight<E, I> {
             .or_insert_with(|| vec![held]);
     }
 
-    /// The days of that month that flight `id` has claimed, and that no purge has taken from it since.
+    /// The days of that month to which flight `id` still holds a claim.
     pub(super) fn held(&self, id: u64, key: &PageKey) -> u32 {
         let claims = self.by_month.get(key).into_iter().flatten();
         let own = claims.filter(|held| held.id == id);
         own.fold(0, |days, held| days | held.days)
     }
 
-    /// Hands the claim to `month`, as far as it still holds, from one flight to another.
+    /// Hands what is left of a flight's claim to `month` over to another flight.
     pub(super) fn hand_over(&mut self, from: u64, to: u64, month: &Month) {
         let Some(claims) = self.by_month.get_mut(&month.key) else {
             return;
@@ -258,13 +258,13 @@ impl<E, I> SingleFlight<E, I> {
         shrink(&mut self.by_id);
     }
 
-    /// Ends a flight that nobody waits for and that need not be made for its own sake; whether it was one.
+    /// Ends a flight that has no waiters and is not kept; returns whether it did.
     pub(super) fn end_if_unwanted(
         &mut self,
         fetch: &FetchUnderWay<E, I>,
         months: impl IntoIterator<Item = Month>,
     ) -> bool {
-        // Nobody joins a flight without the lock that this is called under.
+        // Joining a flight takes the lock under which this runs.
         let unwanted = !fetch.is_wanted();
         if unwanted {
             self.end(fetch.id, months);
@@ -272,7 +272,7 @@ impl<E, I> SingleFlight<E, I> {
         unwanted
     }
 
-    /// Ends every claim to the days of each month that `forget` picks, so that the next query asks anew, and returns these months.
+    /// Ends every claim to the days that `forget` returns for a month, so the next query fetches them anew. Returns the months affected.
     pub(super) fn disown(&mut self, forget: impl Fn(&PageKey) -> u32) -> Vec<PageKey> {
         let mut disowned = Vec::new();
         self.by_month.retain(|key, claims| {

@@ -1,21 +1,21 @@
-//! The figures held in memory, and the one place where the right to fetch them is given out.
+//! The figures held in memory, and the one place that grants the right to fetch them.
 //!
-//! A figure asked for later than now is not fresh, does not enter the cache, and serves for nothing: its age is unknown, and so is
-//! whether its day was over. The cache knows the latest time at which anything that it holds was made. Where the clock shows less,
-//! which every query and a look each second would notice, what is from the future is forgotten, and no answer rendered so far is
-//! shown again. So it cannot become fresh when the clock has caught up.
+//! A figure requested later than now is not fresh, does not enter the cache, and serves for nothing: its age is unknown, and so is
+//! whether its day was over. The cache knows the latest time at which anything it holds was made. Every query, and a check each
+//! second, compares the clock with that time. If the clock shows less, the cache forgets everything from the future and no longer shows
+//! any answer rendered so far. So nothing from the future becomes fresh once the clock has caught up.
 //!
 //! # The locks
 //!
-//! The one lock of flights guards who may fetch what, and nothing slow is done under it: claims are taken, handed over, given up and
-//! looked at, by months. Cells are looked up, reports planned and pages packed without it. A page is changed under a lock of its own,
-//! under which that of the flights may be taken, never the other way round.
+//! The one lock of flights guards the claims: taking, handing over, giving up and checking them, by months. Looking up cells, planning
+//! reports and packing pages happen without it. Each page has a lock of its own for changes. A thread that holds it may take the lock
+//! of flights, never the other way round.
 //!
-//! - A claim comes first and is split into reports after: whoever joins it meanwhile is led on to the reports
-//!   ([`FetchOutcome::onward`]).
-//! - A fetch that completes looks at its claim under the page's lock, and gives it up only when its pages are in. A purge ends the
-//!   claims first and then walks over the pages, also those that it took claims of. So either the fetch sees that its claim has
-//!   ended, or the purge comes to the page after it.
+//! - A query takes its claim first, and splits it into reports afterwards. A query that joins the claim in between follows it to the
+//!   reports ([`FetchOutcome::onward`](super::FetchOutcome::onward)).
+//! - A completing fetch checks its claim under the page's lock, and gives the claim up only after its pages are in. A purge first ends
+//!   the claims, and then walks over the pages, including those of the claims that it ended. So either the fetch sees that its claim
+//!   has ended, or the purge comes to the page after the fetch.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,26 +35,26 @@ use super::single_flight::Fetch;
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::dates::DateRange;
 
-/// Cells in memory. `E` is why a cell could not be had; waiters share it. `I` is what its owner attaches to each fetch.
+/// Cells in memory. `E` is the reason for a missing cell, which all waiters share. `I` is the owner's attachment to each fetch.
 ///
-/// Invariants: a cell is being fetched by one flight at most; only a flight that still holds its claim may fill the cache, so that
-/// what a purge has forgotten cannot come back; a newer cell is never replaced by an older one.
+/// Invariants: at most one flight fetches a cell; only a flight that still holds its claim may fill the cache, so purged figures cannot
+/// come back; an older cell never replaces a newer one.
 pub struct CellStore<E, I> {
     shared: Arc<Shared<E, I>>,
     epoch: AtomicU64,
 }
 
-/// What a query gets for the cells that it lacks.
+/// A query's share in the fetches of the cells that it lacks.
 #[derive(Debug)]
 pub struct Claim<E, I> {
-    /// Fetches under way that bring some of them.
+    /// Fetches of other queries that bring some of them.
     pub joined: Vec<Fetch<E, I>>,
-    /// The others, which the caller must have fetched now.
+    /// The others, which the caller must have fetched.
     pub mine: Option<ClaimedCells<E, I>>,
 }
 
 impl<E: Clone, I: Clone> CellStore<E, I> {
-    /// A store of at most `max_bytes`, in which nothing stays longer than `longest_use` unchanged.
+    /// A store of at most `max_bytes`. A month of cells that does not change for `longest_use` goes.
     #[must_use]
     pub fn new(max_bytes: u64, longest_use: Duration) -> Self {
         Self {
@@ -63,8 +63,8 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         }
     }
 
-    /// Calls `visit` with each of `dates`, ascending and counted from 0, and its cell in the series of `first`, whose own date does not
-    /// matter.
+    /// Calls `visit` with each of `dates`, ascending and counted from 0, and its cell in the series of `first`. The date of `first` does
+    /// not matter.
     pub fn look_up(
         &self,
         first: CellKey,
@@ -80,13 +80,13 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         self.shared.pages.get(&PageKey::of(key))?.get(key.date)
     }
 
-    /// Claims the `wanted` cells, each given once: those that others are fetching are joined, and the rest is the caller's, once `admit`
-    /// has let that number in. `looked_up_at` is what [`completions`](Self::completions) was before the caller looked, and `interest`
-    /// is attached to the claim.
+    /// Claims the distinct `wanted` cells. The caller joins the fetches of cells that others are fetching; the rest becomes its own once
+    /// `admit` has accepted their number. `looked_up_at` is the number of [`completions`](Self::completions) before the caller's
+    /// look-up. `interest` goes with the claim.
     ///
     /// # Errors
     ///
-    /// What `admit` says; nothing is claimed then.
+    /// The error of `admit`; the store claims nothing then.
     pub fn claim<R>(
         &self,
         wanted: impl IntoIterator<Item = CellKey>,
@@ -116,8 +116,8 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         })
     }
 
-    /// Claims those of the `stale` cells that nobody is fetching and whose last fetch did not fail just now, if `admit` lets that
-    /// number in. They are fetched though nobody waits for them. `looked_up_at` and `interest`: see [`claim`](Self::claim).
+    /// Claims the `stale` cells that no flight is fetching and that are not [`backing_off`](Self::backing_off), if `admit` accepts their
+    /// number. Their fetches need no waiters. `looked_up_at` and `interest`: see [`claim`](Self::claim).
     pub fn claim_refresh(
         &self,
         stale: &[CellKey],
@@ -136,7 +136,7 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         Some(mine.release(&self.shared, outdated))
     }
 
-    /// Which of `cells` failed so lately that they are left alone.
+    /// For each of `cells`, whether it is left alone because its last fetch failed.
     #[must_use]
     pub fn backing_off(&self, cells: &[CellKey], now: Timestamp) -> Vec<bool> {
         let failures = self.shared.failures();
@@ -146,13 +146,13 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
             .collect()
     }
 
-    /// Forgets figures, also where a fetch that began earlier is still under way, and returns how many cells it held of them.
+    /// Forgets figures, including those of fetches in progress, and returns the number of cells held of them.
     pub fn purge(&self, purge: &Purge) -> u64 {
-        // First: what completes from now on does not fill what this forgets.
+        // First: fetches that complete from now on do not put these figures in.
         let disowned = self.shared.flights().disown(|month| purge.days_of(month));
         self.shared.failures().forget(|cell| purge.covers(cell));
         let held = self.shared.pages.iter().map(|(key, _)| key);
-        // Also the pages that are being put in at this moment, since iterating may miss them.
+        // Includes the pages being put in at this moment, which iterating may miss.
         let purged = held
             .chain(disowned)
             .map(|key| match purge.days_of(&key) {
@@ -160,13 +160,13 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
                 days => self.shared.pages.forget(key, |_| days),
             })
             .sum();
-        // Only now: a query that looks up while figures are being forgotten may still find some, and belongs to what was before.
+        // Only now: a query during the purge may still find some of the figures, so its answer counts as one of before.
         self.epoch.fetch_add(1, Ordering::Release);
         self.shared.pages.free();
         purged
     }
 
-    /// The time now, at which something begins to be made that may be held. See [`check_clock`](Self::check_clock).
+    /// The time now, for something that may be held. See [`check_clock`](Self::check_clock).
     pub fn begin_at(&self, clock: impl Fn() -> Timestamp) -> Timestamp {
         let now = self.check_clock(clock);
         self.shared
@@ -175,21 +175,20 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         now
     }
 
-    /// The time now. If it is earlier than the latest that was told, the clock has been set back: everything from the future is
-    /// forgotten, since its age cannot be known any more once the clock has caught up, and no answer made so far is shown again.
+    /// The time now. If it is earlier than [`latest`](Self::latest), the clock has been set back: this forgets everything from the future,
+    /// since its age is unknown once the clock has caught up, and ends all answers rendered so far.
     pub fn check_clock(&self, clock: impl Fn() -> Timestamp) -> Timestamp {
         loop {
-            // In this order: what is loaded was told before the clock is read.
+            // In this order, so the loaded time precedes the reading of the clock.
             let latest = self.shared.latest.load(Ordering::Acquire);
             let now = clock();
             let micros = now.as_microsecond();
             if latest <= micros {
                 return now;
             }
-            // Before others see that the clock is minded: from now on, figures from the future serve for nothing.
+            // Before other threads see the new time, so none of them shows an answer of before.
             self.epoch.fetch_add(1, Ordering::Release);
-            // Before anything is forgotten: a fetch that completes too late for that tells its time after this, and so has the next
-            // look at the clock forget again.
+            // Before forgetting: a fetch that completes too late for that raises the time after this, so the next check forgets again.
             let told = (Ordering::AcqRel, Ordering::Relaxed);
             let first = self
                 .shared
@@ -210,7 +209,7 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         }
     }
 
-    /// The latest time at which something was made that is held.
+    /// The latest time at which anything held was made.
     #[must_use]
     pub fn latest(&self) -> Timestamp {
         Timestamp::from_microsecond(self.shared.latest.load(Ordering::Acquire))
@@ -227,25 +226,25 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
             .sum()
     }
 
-    /// Counts purges, and times that the clock was set back: what was made of figures before one is not to be served after it.
+    /// Counts purges and settings back of the clock. An answer made before one must not be shown after it.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Counts completions: a look-up that missed is worth repeating only after another one.
+    /// Counts completed fetches: repeating a look-up is only worthwhile after another one.
     #[must_use]
     pub fn completions(&self) -> u64 {
         self.shared.completions.load(Ordering::Acquire)
     }
 
-    /// How many bytes are held.
+    /// The number of bytes held.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.shared.pages.bytes()
     }
 
-    /// How many cells are held.
+    /// The number of cells held.
     #[must_use]
     pub fn cells(&self) -> u64 {
         self.shared.pages.iter().map(|(_, page)| page.len()).sum()

@@ -1,4 +1,4 @@
-//! What the service tells operators in metrics: of the cache, of what it fetches, and of the queue.
+//! The service's metrics: of the cache, of fetches and of the queue.
 
 use metrics::{Counter, Unit, counter, describe_counter, describe_gauge, gauge};
 
@@ -13,7 +13,7 @@ const QUEUED_CELLS: &str = "pitaya_cache_queued_cells";
 const CELLS: &str = "pitaya_cache_cells";
 const BYTES: &str = "pitaya_cache_bytes";
 
-/// Describes the metrics of the cache; to be called once the recorder is installed.
+/// Describes the metrics of this room to the installed recorder.
 pub fn describe_metrics() {
     describe_counter!(
         QUERIES,
@@ -45,12 +45,12 @@ pub fn describe_metrics() {
     describe_gauge!(BYTES, Unit::Bytes, "Bytes held, by kind.");
 }
 
-/// Counts hits. To be looked up once, since rendered answers are given by the hundred thousand a second.
+/// The counter of hits. Its owner keeps it, since a look-up for each rendered answer would be slow.
 pub(super) fn hits() -> Counter {
     counter!(QUERIES, "outcome" => "hit")
 }
 
-/// Counts a query that was answered.
+/// Counts an answered query.
 pub(super) fn query(outcome: CacheOutcome) {
     let name = match outcome.forward {
         Forward::Hit => "hit",
@@ -74,18 +74,18 @@ pub(super) fn refresh(outcome: &'static str) {
     counter!(REFRESHES, "outcome" => outcome).increment(1);
 }
 
-/// Counts a report that was dropped before it was begun.
+/// Counts a queued report that was dropped.
 pub(super) fn report_dropped() {
     counter!(REPORTS_DROPPED).increment(1);
 }
 
-/// Tells how much is held.
+/// Sets the gauges of the cells held.
 pub(super) fn held(cells: u64, bytes: u64) {
     gauge!(CELLS).set(float(cells));
     gauge!(BYTES, "kind" => "cells").set(float(bytes));
 }
 
-/// Tells how much is queued for the vendor.
+/// Sets the gauges of the cells queued for the vendor.
 pub(super) fn queued(cells: u64, bytes: u64) {
     gauge!(QUEUED_CELLS).set(float(cells));
     gauge!(BYTES, "kind" => "queued").set(float(bytes));
