@@ -87,6 +87,7 @@ async fn main() {
     // It takes the vendor's places, so that all others queue. Its setup does not count.
     let _first = ask(1, 20);
     until_queued(&router, 1).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
     let before = memory("VmRSS:");
 
     // The peak begins anew.
