@@ -224,6 +224,31 @@ fn a_purge_takes_its_days_from_a_claim_and_from_the_reports_that_this_is_split_i
 }
 
 #[test]
+fn a_purge_comes_after_a_fetch_that_is_putting_its_page_in() {
+    let store = store();
+    let request = report([1], date(2026, 1, 1), date(2026, 1, 1));
+    let key = request.cells().next().unwrap();
+    let _fetches = split(claim(&store, &request).mine.unwrap(), &request);
+
+    let mut purging = None;
+    store.shared.pages.put(PageKey::of(&key), || {
+        let (epoch, purged) = (store.epoch(), Arc::clone(&store));
+        purging = Some(std::thread::spawn(move || purged.purge(&everything())));
+        // A purge that missed this page would be over soon.
+        for _ in 0..20 {
+            if store.epoch() != epoch {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        vec![(key.date, at(1))]
+    });
+
+    assert_eq!(purging.unwrap().join().unwrap(), 1);
+    assert!(store.get(&key).is_none());
+}
+
+#[test]
 fn nothing_is_claimed_of_what_is_not_admitted() {
     let store = store();
     let request = report([1, 2], date(2026, 1, 1), date(2026, 1, 31));
