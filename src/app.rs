@@ -126,6 +126,8 @@ impl App {
         let upkeep = tokio::spawn(telemetry::keep_metrics());
         let watched = self.state.clone();
         let watch = tokio::spawn(async move { watched.watch_the_clock().await });
+        let warmed = self.state.clone();
+        let warm = tokio::spawn(async move { warmed.keep_warm().await });
         let service = Arc::clone(&self.service);
         let obtaining = tokio::spawn(async move { service.obtain_tokens().await });
         let ended = CancellationToken::new();
@@ -148,6 +150,7 @@ impl App {
         let ((), (), signalled) = tokio::join!(public, administration, signal);
         upkeep.abort();
         watch.abort();
+        warm.abort();
         obtaining.abort();
         let renewed = timeout_at(signalled + LAST_RENEWAL, self.service.finish_renewal()).await;
         if renewed.is_err() {

@@ -16,7 +16,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::key::{Key, keys};
-use super::{access, secret, show, upstream, value};
+use super::{access, secret, show, upstream, value, warm};
 use crate::domain::bucket::VendorBucket;
 use crate::domain::site::CustomerId;
 use crate::telemetry::Format;
@@ -56,6 +56,10 @@ keys! { ALL:
     STALE_WHILE_REVALIDATE: Duration = "cache.stale_while_revalidate" or "\"5m\"", value::duration, show::duration;
     STALE_IF_ERROR: Duration = "cache.stale_if_error" or "\"24h\"", value::duration, show::duration;
     HTTP_MAX_AGE: Duration = "cache.http_max_age" or "\"60s\"", value::duration, show::duration;
+
+    /// Only in the file: query strings contain commas.
+    WARM_QUERIES: Vec<String> = "warm.queries" or "[]", warm::texts, show::texts;
+    WARM_SHARE: f64 = "warm.share" or "0.25", warm::share, show::fraction;
 
     MAX_SITES: usize = "limits.max_sites" or "200", value::count(100_000), show::number;
     MAX_DAYS: usize = "limits.max_days" or "366", value::count(36_600), show::number;

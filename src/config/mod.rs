@@ -19,6 +19,7 @@ mod sites;
 mod suggest;
 mod upstream;
 mod value;
+mod warm;
 
 #[cfg(test)]
 mod tests;
@@ -197,6 +198,12 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Config {
         max_in_flight: reader.value(&keys::MAX_IN_FLIGHT),
         dwell_time_unit: reader.optional(&keys::DWELL_TIME_UNIT),
         separate_admin: admin_listen.is_some(),
+        warm_queries: Vec::new(),
+    };
+    let warm_queries = warm::queries(reader, &http, &directory);
+    let http = http::Settings {
+        warm_queries,
+        ..http
     };
     Config {
         listen,

@@ -81,6 +81,14 @@ where
     Value::Integer(number.expect("numbers of the configuration are bounded"))
 }
 
+pub(super) fn texts(texts: &Vec<String>) -> Value {
+    Value::Array(texts.iter().map(text).collect())
+}
+
+pub(super) fn fraction(fraction: &f64) -> Value {
+    Value::Float(*fraction)
+}
+
 pub(super) fn id<T: Copy + Into<u64>>(id: &T) -> Value {
     number(&(*id).into())
 }

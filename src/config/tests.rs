@@ -772,3 +772,33 @@ fn a_collector_that_is_no_url_is_an_error_of_the_place_that_names_it() {
         "{errors:#?}"
     );
 }
+
+#[test]
+fn warm_queries_are_checked_as_queries_of_callers() {
+    let faulty = Setup::minimal().file(
+        "[limits]\nmax_days = 300\n[warm]\nqueries = [\"sites=750&dates=last_7_days&metric=entrance\", \
+         \"sites=750&dates=2026-01-01..2026-12-31&metric=entrances\", 7]\nshare = 0",
+    );
+    let strange = Setup::minimal().file(
+        "[[sites]]\nid = 751\n[warm]\nqueries = [\"sites=750&dates=today&metric=entrances\"]",
+    );
+    let variable = Setup::minimal().set("PITAYA_WARM__QUERIES", "sites=750,751");
+    let good = Setup::minimal()
+        .file("[warm]\nqueries = [\"sites=750&dates=last_30_days&metric=entrances\"]\nshare = 0.5");
+
+    assert_errors(
+        &faulty,
+        &[
+            "warm.share (PITAYA_WARM__SHARE): \"0\" is not a share above 0 and up to 1, such as 0.25",
+            "warm.queries (PITAYA_WARM__QUERIES): must be a text in quotes, not an integer (item 3)",
+        ],
+    );
+    assert_errors(
+        &strange,
+        &["warm.queries (PITAYA_WARM__QUERIES): asks for a site"],
+    );
+    assert_errors(&variable, &["is allowed only in the file"]);
+    let config = good.config();
+    assert_eq!(config.upstream.max_warming, 4);
+    assert_eq!(config.http.warm_queries.len(), 1);
+}

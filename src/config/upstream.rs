@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::error::{Problem, Problems};
 use super::reader::Reader;
 use super::value::{self, Raw};
-use super::{Purpose, keys, secret};
+use super::{Purpose, keys, secret, warm};
 use crate::domain::site::CustomerId;
 use crate::upstream::{Settings, check_token_store};
 
@@ -17,6 +17,7 @@ pub(super) fn settings(
     purpose: Purpose<'_>,
     deadline: Duration,
 ) -> Settings {
+    let max_concurrency = reader.value(&keys::MAX_CONCURRENCY);
     let configured = Settings {
         base_url: reader.value(&keys::BASE_URL),
         token_url: reader.value(&keys::TOKEN_URL),
@@ -28,7 +29,8 @@ pub(super) fn settings(
         timeout: reader.value(&keys::TIMEOUT),
         connect_timeout: reader.value(&keys::CONNECT_TIMEOUT),
         max_attempts: reader.value(&keys::MAX_ATTEMPTS),
-        max_concurrency: reader.value(&keys::MAX_CONCURRENCY),
+        max_concurrency,
+        max_warming: warm::places(reader.value(&keys::WARM_SHARE), max_concurrency),
         max_sites_per_request: reader.value(&keys::MAX_SITES_PER_REQUEST),
         max_days_per_request: reader.value(&keys::MAX_DAYS_PER_REQUEST),
         max_response_bytes: reader.value(&keys::MAX_RESPONSE_BYTES),

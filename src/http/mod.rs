@@ -14,10 +14,18 @@ mod sites;
 #[cfg(test)]
 mod testing;
 mod traffic;
+mod warm;
 
-pub use edge::observe::{REQUEST_DURATION, describe_metrics};
+pub use edge::observe::REQUEST_DURATION;
 pub use operations::RenderMetrics;
 pub use problem::{ApiError, KeyFault, ProblemKind, public_detail};
 pub use router::state::{AppState, Parts};
 pub use router::{Routes, public, refused};
 pub use settings::{Auth, Client, RateLimit, Settings, StartupFact};
+pub use warm::faults_of_query;
+
+/// Describes the metrics of the HTTP side. Call this after installing the recorder.
+pub fn describe_metrics() {
+    edge::observe::describe_metrics();
+    warm::describe_metrics();
+}

@@ -34,6 +34,8 @@ pub struct Settings {
     pub dwell_time_unit: Option<Arc<str>>,
     /// Whether health, metrics and cache administration have a separate listener.
     pub separate_admin: bool,
+    /// Query strings whose figures are fetched before a caller requests them.
+    pub warm_queries: Vec<String>,
 }
 
 /// Admitted callers.

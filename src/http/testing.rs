@@ -31,6 +31,7 @@ pub(super) fn settings() -> Settings {
         max_in_flight: 1024,
         dwell_time_unit: None,
         separate_admin: false,
+        warm_queries: Vec::new(),
     }
 }
 
@@ -66,6 +67,7 @@ fn idle_service(settings: &Settings) -> TrafficService {
         connect_timeout: minute,
         max_attempts: 1,
         max_concurrency: 1,
+        max_warming: 1,
         max_sites_per_request: 50,
         max_days_per_request: 31,
         max_response_bytes: 1024,

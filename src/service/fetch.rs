@@ -27,6 +27,9 @@ type Claimed = ClaimedFetch<Arc<UpstreamError>, Interest>;
 type Waiter = Fetch<Arc<UpstreamError>, Interest>;
 type Outcome = FetchOutcome<Arc<UpstreamError>, Interest>;
 
+/// The client that warming counts as. No configured client's name has a control character.
+const WARMER: &str = "\0warm";
+
 /// The cache and the vendor behind it.
 #[derive(Debug)]
 pub(super) struct Engine {
@@ -179,6 +182,37 @@ impl Engine {
             // Nobody waits for them.
             self.launch_all(fetches, queued, Class::Refresh);
         }
+    }
+
+    /// Fetches at the lowest class those of the `wanted` cells that no other query is fetching. `looked_up_at` and `good`: see
+    /// [`CellStore::claim`].
+    ///
+    /// # Errors
+    ///
+    /// If the queue takes no more cells; nothing is fetched then.
+    pub(super) fn warm(
+        self: &Arc<Self>,
+        wanted: &[CellKey],
+        looked_up_at: u64,
+        good: impl Fn(&CellKey, &Cell) -> bool,
+    ) -> Result<Vec<Waiter>, Refusal> {
+        let stake = Stake {
+            client: WARMER.into(),
+            class: Class::Warm,
+        };
+        let mut queued = None;
+        let wanted = wanted.iter().copied();
+        let interest = Interest::new(stake.clone());
+        let claim = self.cells.claim(wanted, looked_up_at, interest, |cells| {
+            queued = Some(self.queue.admit(&stake.client, cells)?);
+            Ok(())
+        })?;
+        let (Some(mine), Some(queued)) = (claim.mine, queued) else {
+            return Ok(Vec::new());
+        };
+        let found = mine.look_again(good);
+        let fetches = mine.split(&found, |missing| self.plan(missing, &stake));
+        Ok(self.launch_all(fetches, queued, Class::Warm))
     }
 
     fn plan(&self, missing: &[CellKey], stake: &Stake) -> Vec<(ReportRequest, Interest)> {

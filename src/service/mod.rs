@@ -10,6 +10,7 @@ mod progress;
 mod queue;
 mod summary;
 mod telemetry;
+mod warm;
 
 pub use answer::{
     Answer, CacheOutcome, Forward, SiteError, SiteInfo, Stale, Timings, TooManyMissing, Unanswered,
@@ -17,6 +18,7 @@ pub use answer::{
 pub use budget::MemoryPermit;
 pub use progress::Progress;
 pub use telemetry::describe_metrics;
+pub use warm::Warmed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -168,17 +170,9 @@ impl TrafficService {
                 )
             })
         });
-        let good = |key: &CellKey, cell: &Cell| {
-            let day = DaySpan::of(key.date, directory.zone(key.customer, key.site));
-            let fetched_at = cell.fetched_at();
-            let expires_at = self.policy.expires_at(key.date, day, fetched_at);
-            let standing = self
-                .policy
-                .standing(fetched_at, expires_at, self.clock.now());
-            standing == Standing::Fresh
-        };
+        let good = self.good(directory);
         room.shrink_to_missing(missing.len());
-        self.engine.refresh(&stale, client, looked_up_at, good);
+        self.engine.refresh(&stale, client, looked_up_at, &good);
         let planned = Instant::now();
 
         let lacks = missing.len();
@@ -237,6 +231,17 @@ impl TrafficService {
                 rollup: fetched.elapsed(),
             },
         })
+    }
+
+    /// Whether a cell is within its TTL.
+    fn good<'a>(&'a self, directory: &'a SiteDirectory) -> impl Fn(&CellKey, &Cell) -> bool + 'a {
+        move |key, cell| {
+            let day = DaySpan::of(key.date, directory.zone(key.customer, key.site));
+            let fetched_at = cell.fetched_at();
+            let expires_at = self.policy.expires_at(key.date, day, fetched_at);
+            let now = self.clock.now();
+            self.policy.standing(fetched_at, expires_at, now) == Standing::Fresh
+        }
     }
 
     /// Why a query that lacks that number of cells is not answered.

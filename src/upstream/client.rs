@@ -111,6 +111,18 @@ impl Upstream {
         self.reporter.status()
     }
 
+    /// Whether the circuit lets a call made now through to the vendor.
+    #[must_use]
+    pub fn is_callable(&self) -> bool {
+        self.reporter.is_callable()
+    }
+
+    /// How many reports for warming may be in flight at once.
+    #[must_use]
+    pub fn max_warming(&self) -> usize {
+        self.reporter.max_warming()
+    }
+
     /// The sites of `customer` that the vendor's answers have shown, ascending, with their names there.
     #[must_use]
     pub fn known_sites(&self, customer: CustomerId) -> Vec<(SiteId, Option<String>)> {

@@ -1,7 +1,8 @@
 //! The places at the vendor: how many reports are in flight at once, and which one goes next.
 //!
 //! The client that was served longest ago goes first, so that a report waits for at most one report of each other client, however
-//! long their queues are. Callers go before refreshes. Within a client's queue, reports that have begun go before those that have not.
+//! long their queues are. Callers go before refreshes, and refreshes before warming, which never has more than its share of the
+//! places. Within a client's queue, reports that have begun go before those that have not.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,8 @@ pub enum Class {
     Caller,
     /// It replaces figures past their TTL, which serve meanwhile.
     Refresh,
+    /// It fetches figures before a caller requests them.
+    Warm,
 }
 
 /// One client's reason to have a report.
@@ -80,6 +83,11 @@ impl Interest {
         }
     }
 
+    /// Whether all of them are for warming.
+    fn is_warming(all: &[Stake]) -> bool {
+        all.iter().all(|stake| stake.class == Class::Warm)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Stake>> {
         self.0.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -100,17 +108,36 @@ pub(super) struct Places(Arc<Mutex<Lines>>);
 
 /// A place at the vendor, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place(Places);
+pub(super) struct Place {
+    places: Places,
+    purpose: Purpose,
+}
+
+/// The use of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// Callers or refreshes.
+    Needed,
+    /// Warming alone.
+    Warming,
+}
+
+/// Calls a waiting report to its place.
+type Call = oneshot::Sender<Purpose>;
 
 /// A waiting report. It may stand in several queues, and is called from whichever comes first.
-type Ticket = Arc<Mutex<Option<oneshot::Sender<()>>>>;
+type Ticket = Arc<Mutex<Option<Call>>>;
 
-/// There is no free place while a report waits.
+/// If a report waits while a place is free, it is for warming, which already uses its share.
 #[derive(Debug, Default)]
 struct Lines {
     free: usize,
+    /// How many places warming uses, and how many it may use.
+    warming: usize,
+    most_warming: usize,
     callers: Line,
     refreshes: Line,
+    warm: Line,
     /// When each client was given a place last, as a count of all places given. Clients are configured, and so they are few.
     served: HashMap<Client, u64>,
     given: u64,
@@ -126,10 +153,11 @@ struct Line(BTreeMap<Client, VecDeque<Ticket>>);
 const MANY_LEFT: usize = 256;
 
 impl Places {
-    /// That number of places; at least one.
-    pub(super) fn new(places: usize) -> Self {
+    /// `places` places, of which warming may use `warming`; at least one of each.
+    pub(super) fn new(places: usize, warming: usize) -> Self {
         Self(Arc::new(Mutex::new(Lines {
             free: places.max(1),
+            most_warming: warming.max(1),
             ..Lines::default()
         })))
     }
@@ -149,10 +177,16 @@ impl Places {
             {
                 let mut lines = self.lock();
                 let all = interest.lock();
-                if stakes == 0 && lines.free > 0 {
+                let purpose = if Interest::is_warming(&all) {
+                    Purpose::Warming
+                } else {
+                    Purpose::Needed
+                };
+                // A report that was just called has no ticket left, and takes the place that it was called to.
+                if lines.has_room_for(purpose) && lock(&ticket).take().is_some() {
                     lines.free -= 1;
-                    lines.serve(&all[0].client);
-                    return waiting.succeed();
+                    lines.give(&all[0].client, purpose);
+                    return waiting.succeed(purpose);
                 }
                 for stake in &all[stakes..] {
                     lines.of(stake.class).enter(&stake.client, &ticket, entry);
@@ -161,25 +195,29 @@ impl Places {
             }
             tokio::select! {
                 biased;
-                _ = &mut waiting.called => return waiting.succeed(),
+                purpose = &mut waiting.called => {
+                    return waiting.succeed(purpose.expect("a report that waits is called"));
+                }
                 () = grown => {}
             }
         }
     }
 
-    /// Gives a place to the report whose turn it is.
-    fn release(&self) {
+    /// Gives a place back, or to the report whose turn it is.
+    fn release(&self, mut was: Purpose) {
         loop {
             let mut lines = self.lock();
-            let Some(call) = lines.next() else {
+            lines.take_back(was);
+            let Some((call, purpose)) = lines.next() else {
                 lines.free += 1;
                 return;
             };
             drop(lines);
             // A report that stopped waiting just now leaves the place to the next.
-            if call.send(()).is_ok() {
+            if call.send(purpose).is_ok() {
                 return;
             }
+            was = purpose;
         }
     }
 
@@ -190,7 +228,7 @@ impl Places {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.release();
+        self.places.release(self.purpose);
     }
 }
 
@@ -198,13 +236,16 @@ impl Drop for Place {
 struct Waiting<'a> {
     /// `None` once it has its place.
     places: Option<&'a Places>,
-    called: oneshot::Receiver<()>,
+    called: oneshot::Receiver<Purpose>,
 }
 
 impl Waiting<'_> {
-    fn succeed(&mut self) -> Place {
+    fn succeed(&mut self, purpose: Purpose) -> Place {
         let places = self.places.take();
-        Place(places.expect("a report gets one place").clone())
+        Place {
+            places: places.expect("a report gets one place").clone(),
+            purpose,
+        }
     }
 }
 
@@ -212,8 +253,8 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let Some(places) = self.places else { return };
         self.called.close();
-        if self.called.try_recv().is_ok() {
-            places.release();
+        if let Ok(purpose) = self.called.try_recv() {
+            places.release(purpose);
         } else {
             places.lock().one_left();
         }
@@ -225,30 +266,50 @@ impl Lines {
         match class {
             Class::Caller => &mut self.callers,
             Class::Refresh => &mut self.refreshes,
+            Class::Warm => &mut self.warm,
         }
     }
 
-    /// Whose turn it is.
-    fn next(&mut self) -> Option<oneshot::Sender<()>> {
-        let served = &self.served;
-        let next = self.callers.next(served);
-        let (client, call) = next.or_else(|| self.refreshes.next(served))?;
-        self.serve(&client);
-        Some(call)
+    fn has_room_for(&self, purpose: Purpose) -> bool {
+        self.free > 0 && (purpose == Purpose::Needed || self.may_warm())
     }
 
-    fn serve(&mut self, client: &Client) {
+    fn may_warm(&self) -> bool {
+        self.warming < self.most_warming
+    }
+
+    /// The next report to call, and the use of its place.
+    fn next(&mut self) -> Option<(Call, Purpose)> {
+        let served = &self.served;
+        let needed = self.callers.next(served);
+        let needed = needed.or_else(|| self.refreshes.next(served));
+        let (next, purpose) = match needed {
+            Some(next) => (next, Purpose::Needed),
+            None if self.may_warm() => (self.warm.next(served)?, Purpose::Warming),
+            None => return None,
+        };
+        let (client, call) = next;
+        self.give(&client, purpose);
+        Some((call, purpose))
+    }
+
+    fn give(&mut self, client: &Client, purpose: Purpose) {
         self.given += 1;
         self.served.insert(Arc::clone(client), self.given);
+        self.warming += usize::from(purpose == Purpose::Warming);
+    }
+
+    fn take_back(&mut self, purpose: Purpose) {
+        self.warming -= usize::from(purpose == Purpose::Warming);
     }
 
     fn one_left(&mut self) {
         self.left += 1;
-        let held = self.callers.len() + self.refreshes.len();
+        let lines = [&mut self.callers, &mut self.refreshes, &mut self.warm];
+        let held: usize = lines.iter().map(|line| line.len()).sum();
         if self.left > MANY_LEFT && self.left > held / 2 {
             self.left = 0;
-            self.callers.sweep();
-            self.refreshes.sweep();
+            lines.into_iter().for_each(Line::sweep);
         }
     }
 }
@@ -263,7 +324,7 @@ impl Line {
     }
 
     /// The first waiting report of the client that was served longest ago.
-    fn next(&mut self, served: &HashMap<Client, u64>) -> Option<(Client, oneshot::Sender<()>)> {
+    fn next(&mut self, served: &HashMap<Client, u64>) -> Option<(Client, Call)> {
         loop {
             let longest_ago = |client: &&Client| served.get(*client);
             let client = Arc::clone(self.0.keys().min_by_key(longest_ago)?);
@@ -293,7 +354,7 @@ impl Line {
 }
 
 /// The way to call a waiting report; `None` if it does not wait any more.
-fn take(ticket: &Ticket) -> Option<oneshot::Sender<()>> {
+fn take(ticket: &Ticket) -> Option<Call> {
     let call = lock(ticket).take()?;
     (!call.is_closed()).then_some(call)
 }
@@ -302,7 +363,7 @@ fn waits(ticket: &Ticket) -> bool {
     lock(ticket).as_ref().is_some_and(|call| !call.is_closed())
 }
 
-fn lock(ticket: &Ticket) -> MutexGuard<'_, Option<oneshot::Sender<()>>> {
+fn lock(ticket: &Ticket) -> MutexGuard<'_, Option<Call>> {
     ticket.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -327,7 +388,7 @@ mod tests {
 
     #[test]
     fn a_place_that_comes_just_when_a_report_gives_up_goes_to_the_next() {
-        let places = Places::new(1);
+        let places = Places::new(1, 1);
         let [one, two, three] = [1, 2, 3].map(|client| interest(client, Class::Caller));
         let place = places.acquire(&one, Entry::New).now_or_never().unwrap();
         let mut second = Box::pin(places.acquire(&two, Entry::New));
@@ -350,7 +411,7 @@ mod tests {
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let class = || prop::sample::select(vec![Class::Caller, Class::Refresh]);
+        let class = || prop::sample::select(vec![Class::Caller, Class::Refresh, Class::Warm]);
         let step = prop_oneof![
             4 => (0..4_u8, class()).prop_map(|(client, class)| Step::Wait(client, class)),
             1 => (any::<usize>(), 0..4_u8, class()).prop_map(|(at, client, class)| Step::Join(at, client, class)),
@@ -367,8 +428,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_place_is_lost_or_given_twice_and_callers_go_first(all in 1..4_usize, steps in steps()) {
-            let places = Places::new(all);
+        fn no_place_is_lost_or_given_twice_and_each_class_goes_in_its_turn(all in 1..4_usize, most_warming in 1..3_usize, steps in steps()) {
+            let places = Places::new(all, most_warming);
             let mut waiting: Vec<(Interest, BoxFuture<'_, Place>)> = Vec::new();
             let mut held: Vec<Place> = Vec::new();
             let wait = |interest: Interest| -> (Interest, BoxFuture<'_, Place>) {
@@ -397,16 +458,21 @@ mod tests {
                     }
                     None => true,
                 });
-                let is_callers = |interest: &Interest| interest.lock().iter().any(|stake| stake.class == Class::Caller);
-                prop_assert!(held.len() <= all);
-                prop_assert!(held.len() == all || waiting.is_empty(), "a place is free while a report waits");
-                if held.len() == before + 1 && waiting.iter().any(|(interest, _)| is_callers(interest)) {
-                    prop_assert!(given.iter().all(is_callers));
+                let urgency = |interest: &Interest| interest.lock().iter().map(|stake| stake.class as u8).min().unwrap();
+                let warming = held.iter().filter(|place| place.purpose == Purpose::Warming).count();
+                prop_assert!(held.len() <= all && warming <= most_warming);
+                for (interest, _) in &waiting {
+                    let has_share = urgency(interest) == Class::Warm as u8 && warming == most_warming;
+                    prop_assert!(held.len() == all || has_share, "a place is free while a report waits");
+                    if held.len() == before + 1 {
+                        prop_assert!(given.iter().all(|given| urgency(given) <= urgency(interest)));
+                    }
                 }
             }
             drop(waiting);
             drop(held);
-            prop_assert_eq!(places.lock().free, all);
+            let lines = places.lock();
+            prop_assert_eq!((lines.free, lines.warming), (all, 0));
         }
     }
 }

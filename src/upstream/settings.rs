@@ -31,6 +31,8 @@ pub struct Settings {
     pub max_attempts: u32,
     /// Reports in flight at once, for the whole process: at least 1.
     pub max_concurrency: usize,
+    /// How many of these may be reports for warming; at least one.
+    pub max_warming: usize,
     /// Sites of one report: at least 1.
     pub max_sites_per_request: usize,
     /// Days of one report: at least 1.

@@ -33,4 +33,5 @@ mod streaming;
 mod support;
 mod tokens;
 mod traffic;
+mod warm;
 mod worth;

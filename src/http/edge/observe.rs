@@ -30,8 +30,8 @@ const IN_FLIGHT: &str = "pitaya_http_requests_in_flight";
 /// Origin of an answer (RFC 9211).
 pub(in crate::http) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// Describes the metrics of the HTTP side. Call this after installing the recorder.
-pub fn describe_metrics() {
+/// Describes the metrics of requests. Call this after installing the recorder.
+pub(in crate::http) fn describe_metrics() {
     describe_counter!(REQUESTS, "Requests answered, by method, route and status.");
     describe_histogram!(
         REQUEST_DURATION,

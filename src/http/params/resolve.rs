@@ -164,6 +164,7 @@ mod tests {
             max_in_flight: 1024,
             dwell_time_unit: None,
             separate_admin: false,
+            warm_queries: Vec::new(),
         }
     }
 

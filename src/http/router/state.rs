@@ -14,6 +14,7 @@ use crate::http::operations::{Operations, RenderMetrics};
 use crate::http::settings::{Settings, StartupFact};
 use crate::http::traffic::Traffic;
 use crate::http::traffic::progress::Queries;
+use crate::http::warm::Warmer;
 use crate::service::TrafficService;
 
 /// State of each part of the HTTP side. Clones share it.
@@ -66,6 +67,16 @@ impl AppState {
             edge,
             traffic,
         }
+    }
+
+    /// Warms the configured queries whenever they are due, for as long as it is polled.
+    pub async fn keep_warm(&self) {
+        let warmer = Warmer {
+            service: Arc::clone(&self.service),
+            snapshots: self.edge.snapshots.clone(),
+            clock: self.operations.clock.clone(),
+        };
+        warmer.keep_warm().await;
     }
 
     /// Detects a clock that was set back, for as long as it is polled.

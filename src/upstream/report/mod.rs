@@ -195,11 +195,21 @@ impl Reporter {
             circuit: Circuit::new(),
             throttle: Throttle::default(),
             budget: TpsBudget::new(BUDGET_WINDOW, BUDGET_FLOOR_PER_SECOND, BUDGET_SHARE),
-            places: Places::new(settings.max_concurrency),
+            places: Places::new(settings.max_concurrency, settings.max_warming),
             settings,
             directory,
             clock,
         })
+    }
+
+    /// Whether the circuit lets a call made now through to the vendor.
+    pub(super) fn is_callable(&self) -> bool {
+        self.circuit.refuses(Instant::now()).is_none()
+    }
+
+    /// How many reports for warming may be in flight at once.
+    pub(super) fn max_warming(&self) -> usize {
+        self.settings.max_warming.max(1)
     }
 
     /// Reports in flight at once, at most: at least 1.

@@ -349,6 +349,7 @@ async fn no_more_reports_than_allowed_are_in_flight() {
     let vendor = vendor(Quirks::default()).await;
     let client = client(Settings {
         max_concurrency: 3,
+        max_warming: 1,
         max_sites_per_request: 1,
         ..settings(&vendor)
     });

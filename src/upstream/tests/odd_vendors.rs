@@ -54,6 +54,7 @@ pub(super) async fn odd_vendor(answer: Answer) -> (Settings, Arc<AtomicU32>) {
         connect_timeout: Duration::from_secs(5),
         max_attempts: 1,
         max_concurrency: 8,
+        max_warming: 1,
         max_sites_per_request: 50,
         max_days_per_request: 31,
         max_response_bytes: 64 << 20,

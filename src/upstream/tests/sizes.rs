@@ -148,6 +148,7 @@ async fn start(vendor: Limited) -> (Arc<Limited>, Settings) {
         connect_timeout: Duration::from_secs(5),
         max_attempts: 3,
         max_concurrency: 8,
+        max_warming: 1,
         max_sites_per_request: 50,
         max_days_per_request: 31,
         max_response_bytes: 64 << 20,

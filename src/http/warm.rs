@@ -1,0 +1,169 @@
+//! Warming: fetches the figures of configured queries at start, and again whenever their relative dates change, which is after local
+//! midnight.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::interval;
+
+use crate::clock::Clock;
+use crate::domain::directory::SiteDirectory;
+use crate::domain::query::Query;
+use crate::http::edge::snapshot::{Snapshot, Snapshots};
+use crate::http::params::{ParameterFault, Rejection, Scope, TrafficParams};
+use crate::http::settings::Settings;
+use crate::service::TrafficService;
+
+/// How often the warmer checks which queries are due.
+const LOOK: Duration = Duration::from_secs(1);
+/// Pause before an incomplete query is warmed again.
+const RETRY: Duration = Duration::from_mins(5);
+
+const QUERIES: &str = "pitaya_warm_queries_total";
+const CELLS: &str = "pitaya_warm_cells_total";
+
+/// Warms the configured queries. Cloning shares its parts.
+#[derive(Clone, Debug)]
+pub(super) struct Warmer {
+    pub(super) service: Arc<TrafficService>,
+    pub(super) snapshots: Snapshots,
+    pub(super) clock: Clock,
+}
+
+/// When a query was warmed, and until when that holds.
+#[derive(Clone, Copy, Debug)]
+struct Brought {
+    at: Timestamp,
+    until: Timestamp,
+}
+
+impl Brought {
+    /// Whether the query is due again at `now`, which may be earlier than `at` if the clock was set back.
+    fn is_over(self, now: Timestamp) -> bool {
+        now < self.at || self.until <= now
+    }
+}
+
+impl Warmer {
+    /// Warms each configured query whenever it is due, for as long as it is polled.
+    pub(super) async fn keep_warm(&self) {
+        let mut brought: HashMap<String, Brought> = HashMap::new();
+        let mut timer = interval(LOOK);
+        loop {
+            timer.tick().await;
+            let snapshot = self.snapshots.now();
+            let queries = &snapshot.settings.warm_queries;
+            brought.retain(|text, _| queries.contains(text));
+            for text in queries {
+                let now = self.clock.now();
+                if brought.get(text).is_some_and(|it| !it.is_over(now)) {
+                    continue;
+                }
+                let until = self.bring(text, &snapshot, now).await;
+                brought.insert(text.clone(), Brought { at: now, until });
+            }
+        }
+    }
+
+    /// Warms the query as of `now`, and returns until when that holds.
+    async fn bring(&self, text: &str, snapshot: &Snapshot, now: Timestamp) -> Timestamp {
+        let again = now.saturating_add(RETRY).unwrap_or(Timestamp::MAX);
+        let (query, until) = match understand(text, &snapshot.settings, &snapshot.directory, now) {
+            Ok(understood) => understood,
+            Err(rejection) => {
+                let faults = faults_of(rejection).join("; ");
+                tracing::warn!(query = text, %faults, "cannot warm a query of warm.queries: it is refused today");
+                metrics::counter!(QUERIES, "outcome" => "refused").increment(1);
+                return again;
+            }
+        };
+        let warmed = self.service.warm(&query, &snapshot.directory).await;
+        for (outcome, cells) in [("brought", warmed.brought), ("failed", warmed.failed)] {
+            metrics::counter!(CELLS, "outcome" => outcome).increment(cells as u64);
+        }
+        let outcome = if warmed.failed == 0 {
+            tracing::info!(
+                query = text,
+                cells = warmed.brought,
+                "warmed a query of warm.queries"
+            );
+            "whole"
+        } else {
+            tracing::warn!(
+                query = text,
+                cells = warmed.brought,
+                failed = warmed.failed,
+                "could not warm a query of warm.queries completely; it will be tried again"
+            );
+            "incomplete"
+        };
+        metrics::counter!(QUERIES, "outcome" => outcome).increment(1);
+        if warmed.failed == 0 {
+            until
+        } else {
+            again.min(until)
+        }
+    }
+}
+
+/// The query as of `now` for a caller without restrictions, and until when its dates stay the same.
+fn understand(
+    text: &str,
+    settings: &Settings,
+    directory: &SiteDirectory,
+    now: Timestamp,
+) -> Result<(Query, Timestamp), Rejection> {
+    let scope = Scope {
+        customers: &settings.customers,
+        sites: None,
+    };
+    let params = TrafficParams::parse(Some(text), &scope).map_err(Rejection::Faults)?;
+    let until = params.means_until(directory, now);
+    let query = params.resolve(&scope, directory, settings, now)?;
+    Ok((query, until))
+}
+
+/// The faults of `text` as a query under these settings, on any day: a sentence for each.
+#[must_use]
+pub fn faults_of_query(text: &str, settings: &Settings, directory: &SiteDirectory) -> Vec<String> {
+    // The last day of a leap year and of a long month, so that relative dates mean as many days as they ever do.
+    let now: Timestamp = "2024-12-31T12:00:00Z".parse().expect("it is a time");
+    understand(text, settings, directory, now).map_or_else(faults_of, |_| Vec::new())
+}
+
+fn faults_of(rejection: Rejection) -> Vec<String> {
+    match rejection {
+        Rejection::Faults(faults) => {
+            let faults = faults.into_iter();
+            let sentence = |fault| {
+                let ParameterFault { parameter, detail } = fault;
+                format!("{parameter} {detail}")
+            };
+            faults.map(sentence).collect()
+        }
+        Rejection::Forbidden => {
+            vec!["asks for a site or customer that is not configured".to_owned()]
+        }
+        Rejection::TooLarge(too_large) => vec![too_large.to_string()],
+    }
+}
+
+/// Describes the metrics of warming, and begins them at zero.
+pub(super) fn describe_metrics() {
+    metrics::describe_counter!(
+        QUERIES,
+        "Queries of warm.queries, by outcome: whole, incomplete (the vendor failed) or refused (over a limit today)."
+    );
+    metrics::describe_counter!(
+        CELLS,
+        "Cells that warming asked the vendor for, by outcome: brought or failed."
+    );
+    for outcome in ["whole", "incomplete", "refused"] {
+        metrics::counter!(QUERIES, "outcome" => outcome).absolute(0);
+    }
+    for outcome in ["brought", "failed"] {
+        metrics::counter!(CELLS, "outcome" => outcome).absolute(0);
+    }
+}

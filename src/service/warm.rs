@@ -1,0 +1,131 @@
+//! Warming: fetching a query's figures before a caller requests them.
+//!
+//! The service fetches a query in pieces of one report's size, so that warming never queues more than its share of the vendor's places.
+//! A piece waits while the circuit is open, or while callers fill the queue.
+
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
+use tokio::time::sleep;
+
+use super::TrafficService;
+use super::calendar::Calendar;
+use super::inventory::{Inventory, Places};
+use super::queue::Refusal;
+use crate::domain::cell::CellKey;
+use crate::domain::dates::{DateRange, add_days};
+use crate::domain::directory::SiteDirectory;
+use crate::domain::plan::Plan;
+use crate::domain::query::Query;
+
+/// Pause before a piece checks the circuit or the queue again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Result of warming a query, in cells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Warmed {
+    /// Cells fetched.
+    pub brought: usize,
+    /// Cells that could not be fetched.
+    pub failed: usize,
+}
+
+impl TrafficService {
+    /// Fetches the cells of `query` that are missing or past their TTL, and that no other query is fetching. `directory` describes its
+    /// sites. The future may be dropped at any time.
+    pub async fn warm(&self, query: &Query, directory: &SiteDirectory) -> Warmed {
+        let mut pieces = stream::iter(self.pieces(query))
+            .map(|piece| self.warm_piece(piece, directory))
+            .buffer_unordered(self.engine.upstream.max_warming());
+        let mut warmed = Warmed::default();
+        while let Some(piece) = pieces.next().await {
+            warmed.brought += piece.brought;
+            warmed.failed += piece.failed;
+        }
+        warmed
+    }
+
+    async fn warm_piece(&self, piece: Query, directory: &SiteDirectory) -> Warmed {
+        let plan = Plan::new(&piece, self.base_bucket);
+        let cells = &self.engine.cells;
+        loop {
+            if !self.engine.upstream.is_callable() {
+                sleep(LOOK_AGAIN).await;
+                continue;
+            }
+            let now = cells.begin_at(|| self.clock.now());
+            let calendar = Calendar::new(&piece, directory, now);
+            let looked_up_at = cells.completions();
+            let Inventory { missing, stale, .. } = Inventory::take(
+                &piece,
+                &plan,
+                &calendar,
+                &self.policy,
+                cells,
+                &self.clock,
+                now,
+            );
+            let places = Places::new(&piece, &plan);
+            let missing = missing.places().map(|place| places.key(place));
+            let mut wanted: Vec<CellKey> = missing.chain(stale).collect();
+            let lacking = wanted.len();
+            let mut failing = cells.backing_off(&wanted, now).into_iter();
+            wanted.retain(|_| failing.next() == Some(false));
+            let flights = match self
+                .engine
+                .warm(&wanted, looked_up_at, self.good(directory))
+            {
+                Ok(flights) => flights,
+                Err(Refusal::Full) => {
+                    sleep(LOOK_AGAIN).await;
+                    continue;
+                }
+                Err(Refusal::TooMany) => {
+                    return Warmed {
+                        brought: 0,
+                        failed: lacking,
+                    };
+                }
+            };
+            // A cell whose last fetch just failed is left for later.
+            let mut warmed = Warmed {
+                brought: 0,
+                failed: lacking - wanted.len(),
+            };
+            for mut flight in flights {
+                // A fetch that died has logged it.
+                let Some(outcome) = flight.wait().await else {
+                    continue;
+                };
+                for (_, outcome) in outcome.outcomes() {
+                    match outcome {
+                        Ok(_) => warmed.brought += 1,
+                        Err(_) => warmed.failed += 1,
+                    }
+                }
+            }
+            return warmed;
+        }
+    }
+
+    /// Splits `query` into queries of one report's size, without overlap.
+    fn pieces(&self, query: &Query) -> Vec<Query> {
+        let bounds = self.engine.bounds;
+        let days = i32::try_from(bounds.max_days).unwrap_or(i32::MAX);
+        let starts = query.dates.iter().step_by(bounds.max_days.max(1));
+        let ranges = starts.filter_map(|from| {
+            let to = add_days(from, days - 1).min(query.dates.to());
+            DateRange::new(from, to)
+        });
+        ranges
+            .flat_map(|dates| {
+                let sites = query.sites.chunks(bounds.max_sites.max(1));
+                sites.map(move |sites| Query {
+                    sites: sites.to_vec(),
+                    dates,
+                    ..query.clone()
+                })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,150 @@
+//! Warming: Pitaya fetches the figures of configured queries before a caller requests them, and delays no caller for it.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use pitaya::clock::Clock;
+use pitaya::domain::site::SiteId;
+use pitaya::simulator::{self, Fault, Simulator};
+use reqwest::Response;
+use serde_json::Value;
+
+use crate::support::{NOW, Setup, TestApp, cache_status, column, true_entrances};
+
+/// An app that warms a query over these sites, by a report for each.
+fn warming(sites: &str, dates: &str) -> Setup {
+    let query = query(sites, dates);
+    Setup::default()
+        .file(&format!("[warm]\nqueries = [\"{query}\"]\nshare = 0.5"))
+        .with("UPSTREAM__MAX_SITES_PER_REQUEST", "1")
+}
+
+fn query(sites: &str, dates: &str) -> String {
+    format!("sites={sites}&dates={dates}&metric=entrances&bucket=day")
+}
+
+/// A vendor whose reports are held until the returned hold is released.
+async fn holding_vendor() -> (Simulator, simulator::Hold) {
+    let clock = Clock::from_fn(|| NOW.parse().unwrap());
+    let vendor = Simulator::start(simulator::Settings::default(), clock).await;
+    let vendor = vendor.unwrap();
+    let hold = vendor.hold_reports();
+    (vendor, hold)
+}
+
+/// The sites requested from the vendor, in the order of its calls.
+fn sites_asked(app: &TestApp) -> Vec<u64> {
+    let calls = app.vendor.reports().into_iter();
+    let sites = calls.flat_map(|call| call.request.unwrap().sites);
+    sites.map(SiteId::get).collect()
+}
+
+/// The answer to a query that causes no call to the vendor.
+async fn hit(app: &TestApp, query: &str) -> Value {
+    let calls = app.vendor.report_count();
+    let response = app.traffic(query).await;
+    // The query may join a fetch that warming began.
+    let status = cache_status(&response);
+    assert!(
+        status.contains("hit") || status.contains("collapsed"),
+        "{status}"
+    );
+    assert_eq!(app.vendor.report_count(), calls);
+    response.json().await.unwrap()
+}
+
+/// The answer to a query whose progress can be watched.
+async fn waiting(app: &TestApp, query: &str) -> Response {
+    let request = app.get(&format!("/v1/traffic?{query}"));
+    let request = request.header("x-request-id", "waiting");
+    request.send().await.unwrap()
+}
+
+/// Releases the vendor's reports once that query waits.
+async fn until_waiting(app: &TestApp, hold: simulator::Hold) {
+    while app
+        .get("/v1/progress/waiting")
+        .send()
+        .await
+        .unwrap()
+        .status()
+        != 200
+    {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    hold.release();
+}
+
+#[tokio::test]
+async fn a_query_is_brought_at_start_and_again_after_midnight() {
+    let app = warming("750", "yesterday")
+        .at("2026-06-01T23:50:00Z")
+        .start()
+        .await;
+    app.vendor.wait_for_reports(1).await;
+    let before = hit(&app, &query("750", "yesterday")).await;
+
+    app.clock.advance(SignedDuration::from_mins(10));
+    app.vendor.wait_for_reports(2).await;
+    let after = hit(&app, &query("750", "yesterday")).await;
+
+    for (answer, date) in [(before, "2026-05-31"), (after, "2026-06-01")] {
+        assert_eq!(answer["meta"]["from"], date);
+        let truth = true_entrances(&app.vendor, 750, date);
+        assert_eq!(column(&answer, "entrances"), [truth]);
+    }
+    assert_eq!(app.vendor.report_count(), 2);
+}
+
+#[tokio::test]
+async fn warming_has_its_share_of_the_places_and_callers_have_the_others() {
+    let (vendor, hold) = holding_vendor().await;
+    let setup = warming("1000,1001,1002,1003,1004", "2026-02-18");
+    let setup = setup.with("UPSTREAM__MAX_CONCURRENCY", "4");
+    let app = setup.start_before(vendor).await;
+    app.vendor.wait_for_reports(2).await;
+
+    let asked = query("750", "2026-02-18");
+    let (answer, ()) = tokio::join!(app.rows(&asked), async {
+        app.vendor.wait_for_reports(3).await;
+        assert_eq!(sites_asked(&app)[2], 750);
+        hold.release();
+    });
+
+    let truth = true_entrances(&app.vendor, 750, "2026-02-18");
+    assert_eq!(column(&answer, "entrances"), [truth]);
+    app.vendor.wait_for_reports(6).await;
+}
+
+#[tokio::test]
+async fn callers_go_before_warming_and_a_report_that_one_waits_for_is_theirs() {
+    let (vendor, hold) = holding_vendor().await;
+    let setup = warming("1000,1001,1002,1003", "2026-02-18");
+    let setup = setup.with("UPSTREAM__MAX_CONCURRENCY", "1");
+    let app = setup.start_before(vendor).await;
+    app.vendor.wait_for_reports(1).await;
+
+    let asked = query("750,1003", "2026-02-18");
+    let (answer, ()) = tokio::join!(waiting(&app, &asked), until_waiting(&app, hold));
+
+    assert_eq!(answer.status(), 200);
+    assert_eq!(sites_asked(&app)[1..3], [750, 1003]);
+    app.vendor.wait_for_reports(5).await;
+}
+
+#[tokio::test]
+async fn a_query_that_the_vendor_fails_to_bring_is_brought_later() {
+    let (vendor, hold) = holding_vendor().await;
+    vendor.inject(Fault::status(400).times(1));
+    let app = warming("750", "2026-02-18").start_before(vendor).await;
+    app.vendor.wait_for_reports(1).await;
+    let asked = query("750", "2026-02-18");
+    let (failed, ()) = tokio::join!(waiting(&app, &asked), until_waiting(&app, hold));
+    assert_eq!(failed.status(), 502);
+
+    app.clock.advance(SignedDuration::from_mins(6));
+    app.vendor.wait_for_reports(2).await;
+
+    hit(&app, &query("750", "2026-02-18")).await;
+    assert_eq!(app.vendor.report_count(), 2);
+}
