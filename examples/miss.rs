@@ -116,6 +116,7 @@ fn fetch(base_url: Url) {
             connect_timeout: Duration::from_secs(5),
             max_attempts: 1,
             max_concurrency: 1,
+            max_warming: 1,
             max_sites_per_request: 50,
             max_days_per_request: 366,
             max_response_bytes: 256 << 20,

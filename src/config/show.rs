@@ -81,7 +81,7 @@ where
     Value::Integer(number.expect("numbers of the configuration are bounded"))
 }
 
-pub(super) fn texts(texts: &Vec<String>) -> Value {
+pub(super) fn texts(texts: &[String]) -> Value {
     Value::Array(texts.iter().map(text).collect())
 }
 

@@ -126,6 +126,10 @@ fn understand(
 }
 
 /// The faults of `text` as a query under these settings, on any day: a sentence for each.
+///
+/// # Panics
+///
+/// Never: the day that it assumes is a valid one.
 #[must_use]
 pub fn faults_of_query(text: &str, settings: &Settings, directory: &SiteDirectory) -> Vec<String> {
     // The last day of a leap year and of a long month, so that relative dates mean as many days as they ever do.
