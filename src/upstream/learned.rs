@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::HashMap;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use self::site::Site;
 use super::telemetry::{self, Doubt};
@@ -28,8 +28,6 @@ use crate::domain::site::SiteId;
 
 /// Sites, entities and names remembered for one customer; beyond it they are learned anew.
 const MOST: usize = 50_000;
-/// How long what was learned is good before it is checked again.
-const GOOD_FOR: SignedDuration = SignedDuration::from_hours(24);
 /// Sites of one customer that are checked in any minute at most, so that a chain of thousands does not stop for its checks.
 const CHECKS_A_MINUTE: usize = 64;
 

@@ -3,12 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 
-use super::GOOD_FOR;
 use crate::upstream::wire::Identity;
 
+/// How long what was learned is good before it is checked again.
+const GOOD_FOR: SignedDuration = SignedDuration::from_hours(24);
 /// Entities and names of one site that are remembered; the rest of a site with more is asked for alone.
 const MOST_SEEN: usize = 256;
 /// Names of one entity that are remembered beside those of its last answer.

@@ -1,5 +1,7 @@
 //! What is learned, and unlearned.
 
+use jiff::SignedDuration;
+
 use super::*;
 
 fn now() -> Timestamp {

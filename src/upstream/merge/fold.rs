@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::combine::{DWELL_TIME, ENTRANCES, by_value, differ};
 use super::groups::Group;
-use super::{DWELL_TIME, ENTRANCES, by_value, differ};
 use crate::upstream::wire::{NO_VALUES, Values};
 
 /// Rows of one bucket and part that are told apart: any more than a few are in doubt.

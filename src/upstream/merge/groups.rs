@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::differ;
+use super::combine::differ;
 use super::doubt::{Doubt, Doubts};
-use crate::upstream::wire::{ClockChange, Identity, Part, ReportShape, Values};
+use crate::upstream::wire::{ClockChange, Identity, NO_VALUES, Part, ReportShape, Values};
 
 /// Parts of one site that are compared by their figures; no honest site has nearly as many.
 const MOST_COMPARED: usize = 64;
@@ -355,7 +355,7 @@ fn in_order(part: &Part, slots: usize, folded: impl Fn(usize) -> bool) -> bool {
 /// Of each metric the largest figure.
 fn largest(rows: &[Seen]) -> Values {
     let largest = |all: Values, row: &Seen| std::array::from_fn(|at| all[at].max(row.values[at]));
-    rows.iter().fold(super::NO_VALUES, largest)
+    rows.iter().fold(NO_VALUES, largest)
 }
 
 fn sort(rows: &mut [Seen]) {

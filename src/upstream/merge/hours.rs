@@ -1,6 +1,6 @@
 //! The figures of a bucket that comes twice, from those of its parts.
 
-use super::{
+use super::combine::{
     DWELL_TIME, ENTRANCES, OCCUPANCY, Placed, combined, differ, dwell_time, lacks_dwell_time,
 };
 use crate::upstream::wire::Values;

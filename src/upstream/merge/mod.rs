@@ -23,20 +23,17 @@
 //!
 //! The merge warns of what stays in doubt, with site and date, and counts it in `pitaya_upstream_doubts_total`.
 
+mod combine;
 mod doubt;
 mod fold;
 mod groups;
 mod hours;
 
+use self::combine::{DWELL_TIME, OCCUPANCY, Placed, by_value, combined, differ, lacks_dwell_time};
 use self::doubt::{Doubt, Doubts};
 use self::groups::{Group, Groups, Seen};
 use super::wire::{ClockChange, Identity, NO_VALUES, ReportShape, Values};
-use crate::domain::metric::VendorMetric;
 use crate::domain::site::SiteId;
-
-const ENTRANCES: usize = VendorMetric::Entrances as usize;
-const DWELL_TIME: usize = VendorMetric::DwellTime as usize;
-const OCCUPANCY: usize = VendorMetric::Occupancy as usize;
 
 /// The figures of one site on the dates of a report.
 #[derive(Debug)]
@@ -149,16 +146,6 @@ fn changes(layout: &ReportShape, site: SiteId) -> Vec<&ClockChange> {
     dates.map(|date| layout.change(site, date)).collect()
 }
 
-/// What a part of a site has in one bucket.
-struct Placed {
-    group: usize,
-    /// Which of two like hours it is of: 0 or 1.
-    hour: usize,
-    /// Whether it is known to be of that hour, rather than the other.
-    in_order: bool,
-    values: Values,
-}
-
 /// The parts that `rows`, which are all of one bucket, are of.
 fn parts_of(
     rows: &[Seen],
@@ -261,73 +248,6 @@ fn drop_copies(
             *value = f64::NAN;
         }
     }
-}
-
-/// The figures of `parts` together, all at one time.
-fn combined<'a>(parts: impl IntoIterator<Item = &'a Placed> + Clone) -> Values {
-    let mut all = NO_VALUES;
-    for part in parts.clone() {
-        for (all, value) in all.iter_mut().zip(part.values) {
-            *all = match (all.is_nan(), value.is_nan()) {
-                (true, _) => value,
-                (false, true) => *all,
-                (false, false) => *all + value,
-            };
-        }
-    }
-    let parts = parts.into_iter().map(|part| &part.values);
-    let parts = parts.map(|values| (values[DWELL_TIME], values[ENTRANCES]));
-    all[DWELL_TIME] = dwell_time(parts, all[ENTRANCES]);
-    all
-}
-
-/// Whether some of `parts` were entered but have no dwell time, and others have one: a mean of these would get the weight of all
-/// wherever it is rolled up.
-fn lacks_dwell_time<'a>(parts: impl IntoIterator<Item = &'a Placed> + Clone) -> bool {
-    let told = |part: &Placed| !part.values[DWELL_TIME].is_nan();
-    parts.clone().into_iter().any(told)
-        && parts
-            .into_iter()
-            .any(|part| !told(part) && part.values[ENTRANCES] > 0.0)
-}
-
-/// The mean of dwell times, weighted by the entrances of the same part; NaN where there is none.
-fn dwell_time(parts: impl Iterator<Item = (f64, f64)>, entrances: f64) -> f64 {
-    let (mut shared, mut sum, mut weight) = (None, 0.0, 0.0);
-    for (stayed, came) in parts.filter(|(stayed, _)| !stayed.is_nan()) {
-        shared = match shared {
-            Some(same) if differ(same, stayed) => Some(f64::NAN),
-            _ => Some(stayed),
-        };
-        if came > 0.0 {
-            sum += stayed * came;
-            weight += came;
-        }
-    }
-    match shared {
-        None => f64::NAN,
-        // None of these parts has a weight, and they must not get that of others.
-        Some(_) if weight == 0.0 && entrances > 0.0 => f64::NAN,
-        // It is their mean whatever their weights.
-        Some(shared) if !shared.is_nan() => shared,
-        Some(_) if weight == 0.0 => f64::NAN,
-        Some(_) => sum / weight,
-    }
-}
-
-fn differ(one: f64, other: f64) -> bool {
-    one.to_bits() != other.to_bits()
-}
-
-/// The order of rows that no order of arrival changes: larger figures first, and absent ones last.
-fn by_value(one: &Values, other: &Values) -> std::cmp::Ordering {
-    let key = |values: &Values| values.map(|value| if value.is_nan() { -1.0 } else { value });
-    key(other)
-        .iter()
-        .zip(key(one))
-        .map(|(other, one)| other.total_cmp(&one))
-        .find(|order| order.is_ne())
-        .unwrap_or(std::cmp::Ordering::Equal)
 }
 
 #[cfg(test)]

@@ -6,11 +6,13 @@ use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
+use super::combine::ENTRANCES;
 use super::*;
 use crate::domain::bucket::VendorBucket;
 use crate::domain::cell::ReportRequest;
 use crate::domain::dates::DateRange;
 use crate::domain::directory::SiteDirectory;
+use crate::domain::metric::VendorMetric;
 use crate::domain::site::CustomerId;
 use crate::upstream::wire;
 

@@ -9,8 +9,10 @@ use http::StatusCode;
 use tokio::time::Instant;
 use url::Url;
 
+use super::failure::Stop;
+use super::job::{Cost, Job};
 use super::reading::{self, Unread};
-use super::{Cost, Job, Report, Reporter};
+use super::{Report, Reporter};
 use crate::domain::cell::ReportRequest;
 use crate::upstream::cells::Times;
 use crate::upstream::error::UpstreamError;
@@ -22,16 +24,6 @@ use crate::upstream::wire::{Answer, Fault, ReportShape};
 
 /// The wait after a 429 that does not say how long.
 const DEFAULT_THROTTLE: Duration = Duration::from_secs(1);
-
-/// Why an attempt brought no answer.
-pub(super) enum Stop {
-    /// The vendor was not asked: there is no ID token, no time left, or no call to spend, or it wants to be left alone.
-    NotAsked(UpstreamError),
-    /// The vendor answered 401 to the ID token of that generation.
-    Unauthorized(u64),
-    /// Anything else, and how long the vendor wants us to wait.
-    Failed(UpstreamError, Duration),
-}
 
 /// What the vendor answered.
 enum Answered {

@@ -9,20 +9,23 @@
 
 mod attempt;
 mod failure;
+mod job;
 mod reading;
 
 pub(super) use failure::Failure;
+pub use job::Turn;
+pub(super) use job::{Cost, Job};
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout_at};
 use tower::retry::budget::{Budget, TpsBudget};
 
-use self::attempt::Stop;
+use self::failure::Stop;
+use self::job::affords;
 use super::cells::Times;
 use super::circuit::Circuit;
 use super::error::{Blame, StartError, UpstreamError};
@@ -45,8 +48,6 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from
 const BUDGET_WINDOW: Duration = Duration::from_secs(10);
 const BUDGET_FLOOR_PER_SECOND: u32 = 2;
 const BUDGET_SHARE: f32 = 0.2;
-/// The contract's promise: calls for one report, however it is split.
-const MOST_CALLS: u32 = 32;
 /// How long a report that is split may go on, in attempts' timeouts: each round of parts may take one. Its callers have been told to
 /// try again soon, and that must come true.
 const SPLITTING: u32 = 6;
@@ -64,40 +65,6 @@ pub(super) struct Reporter {
     clock: Clock,
 }
 
-/// What one fetch has cost and found so far, over all its reports.
-pub(super) struct Job {
-    deadline: Mutex<Instant>,
-    interest: Interest,
-    /// The place that it began with, until its first call takes it.
-    first_place: Mutex<Option<Place>>,
-    calls: AtomicU32,
-    succeeded: AtomicBool,
-    /// All that is fetched.
-    pub(super) request: ReportRequest,
-    /// How many purges there had been when it began: what they forgot is not learned from it.
-    pub(super) since: u64,
-    /// Whether any of the smallest parts of the fetch is answered, where nothing larger was.
-    pub(super) canaries: OnceCell<bool>,
-}
-
-/// What one report has cost so far, with the parts that it was split into when it failed.
-#[derive(Debug, Default)]
-pub(super) struct Cost {
-    calls: AtomicU32,
-    /// Whether there may be no more than [`MOST_CALLS`].
-    is_limited: AtomicBool,
-    /// Whether the circuit knows that it failed.
-    counted: AtomicBool,
-}
-
-/// A fetch's turn to call the vendor.
-#[derive(Debug)]
-pub struct Turn {
-    interest: Interest,
-    /// None where the vendor must not be called now, and the fetch will fail for that.
-    place: Option<Place>,
-}
-
 /// A whole, well-formed answer, and when it was true.
 #[derive(Debug)]
 pub(super) struct Report {
@@ -113,69 +80,6 @@ pub(super) enum Attempts {
     Full,
     /// A part of a report that failed as often as it may: its own 5xx or timeout is believed at once, or the calls would multiply.
     Once,
-}
-
-impl Cost {
-    /// Bounds the calls, those that were made included.
-    pub(super) fn limit(&self) {
-        self.is_limited.store(true, Ordering::Relaxed);
-    }
-
-    /// Takes leave for one more call, if there may be one.
-    fn takes_one(&self) -> bool {
-        let most = if self.is_limited.load(Ordering::Relaxed) {
-            MOST_CALLS
-        } else {
-            u32::MAX
-        };
-        let next = |calls: u32| (calls < most).then(|| calls + 1);
-        let taken = self
-            .calls
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        taken.is_ok()
-    }
-
-    /// Whether this is the first failure that the circuit learns of.
-    fn is_first_failure(&self) -> bool {
-        !self.counted.swap(true, Ordering::Relaxed)
-    }
-}
-
-impl Job {
-    /// When the last attempt may begin.
-    pub(super) fn deadline(&self) -> Instant {
-        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn extend(&self, to: Instant) {
-        let mut deadline = self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
-        *deadline = to.max(*deadline);
-        self.interest.works_until(to);
-    }
-
-    /// Whether `wait`, which the vendor asks for, leaves enough time for the call that comes after it.
-    fn affords(&self, wait: Duration) -> bool {
-        affords(
-            self.deadline().saturating_duration_since(Instant::now()),
-            wait,
-        )
-    }
-
-    /// Report calls made so far.
-    pub(super) fn calls(&self) -> u32 {
-        self.calls.load(Ordering::Relaxed)
-    }
-
-    /// Whether any report was answered.
-    pub(super) fn has_succeeded(&self) -> bool {
-        self.succeeded.load(Ordering::Relaxed)
-    }
-}
-
-/// Whether a wait leaves at least as much of the time that is left for the call after it as it takes itself. A longer one would end
-/// in a call that comes too late.
-fn affords(left: Duration, wait: Duration) -> bool {
-    wait <= left / 2
 }
 
 impl Reporter {
@@ -242,18 +146,12 @@ impl Reporter {
 
     /// A fetch of `request` that begins now, after that many purges.
     pub(super) fn job(&self, request: &ReportRequest, turn: Turn, since: u64) -> Job {
-        let deadline = Instant::now() + self.settings.deadline;
-        turn.interest.works_until(deadline);
-        Job {
-            deadline: Mutex::new(deadline),
-            interest: turn.interest,
-            first_place: Mutex::new(turn.place),
-            calls: AtomicU32::new(0),
-            succeeded: AtomicBool::new(false),
-            request: request.clone(),
+        Job::new(
+            request,
+            turn,
             since,
-            canaries: OnceCell::new(),
-        }
+            Instant::now() + self.settings.deadline,
+        )
     }
 
     /// Gives `job` the time to split a report, whatever its callers' deadline.
@@ -287,11 +185,7 @@ impl Reporter {
 
     /// A place for the next call of `job`, which has one already if it is its first; `None` at its deadline.
     async fn place(&self, job: &Job) -> Option<Place> {
-        let first = job
-            .first_place
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let first = job.first_place();
         if first.is_some() {
             return first;
         }

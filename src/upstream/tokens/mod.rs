@@ -28,13 +28,14 @@ mod endpoint;
 mod jwt;
 mod probe;
 mod renewal;
+mod shared;
 mod state;
 mod store;
 
 pub use probe::{UnusableStore, check_token_store};
 pub(super) use state::Token;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -43,12 +44,12 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use self::endpoint::Endpoint;
 use self::jwt::Claims;
 use self::renewal::Renewal;
+use self::shared::{Shared, adopt};
 use self::state::{Serve, State, Term};
-use self::store::{Store, Stored, fingerprint};
+use self::store::{Store, fingerprint};
 use super::error::UpstreamError;
 use super::settings::Settings;
 use super::status::{TokenState, TokenStoreState};
-use super::telemetry;
 use super::transport::Transport;
 use crate::clock::Clock;
 
@@ -58,21 +59,6 @@ const CLOCK_SKEW: Duration = Duration::from_mins(5);
 /// The tokens; clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Tokens(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
-    /// Held by the one renewal that is under way.
-    renewing: tokio::sync::Mutex<()>,
-    configured: Option<SecretString>,
-    store: Option<Store>,
-    endpoint: Endpoint,
-    transport: Arc<Transport>,
-    send_token_on_refresh: bool,
-    /// When an exchange is late, though its answer may still come.
-    timeout: Duration,
-    clock: Clock,
-}
 
 impl Tokens {
     /// The tokens that `settings` give, or newer ones from the token store.
@@ -202,30 +188,6 @@ impl Tokens {
             shared.publish();
             token
         })
-    }
-}
-
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn publish(&self) {
-        telemetry::token_state(self.state().token_state(Instant::now()));
-    }
-}
-
-/// Takes stored tokens into use.
-fn adopt(state: &mut State, stored: Stored, now: jiff::Timestamp, instant: Instant) {
-    state.serial = stored.serial;
-    state.lineage = stored.lineage;
-    state.refresh = Some(stored.refresh);
-    let left = Duration::try_from(stored.expires_at.duration_since(now)).unwrap_or_default();
-    let lived = Duration::try_from(now.duration_since(stored.obtained_at)).unwrap_or_default();
-    if !left.is_zero() {
-        let received = instant.checked_sub(lived).unwrap_or(instant);
-        let term = Term::new(received, lived.saturating_add(left));
-        state.hold(stored.id, Some(term));
     }
 }
 

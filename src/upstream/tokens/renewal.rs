@@ -10,9 +10,9 @@ use tokio::time::{Instant, timeout};
 
 use super::answer::Fresh;
 use super::endpoint::{self, Failure};
-use super::state::{Term, Token};
+use super::shared::{Shared, adopt};
+use super::state::{State, Term, Token};
 use super::store::{Store, Stored, fingerprint};
-use super::{Shared, adopt};
 use crate::backoff::Backoff;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::telemetry;
@@ -292,7 +292,7 @@ impl<'a> Renewal<'a> {
         })
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, super::State> {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.shared.state()
     }
 }

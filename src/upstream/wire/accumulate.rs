@@ -1,15 +1,16 @@
 //! Rows into parts, by what the rows say beside their figures.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
-use jiff::civil::Date;
 
 use super::fault::Fault;
-use super::part::Part;
+use super::identity::Identity;
+use super::meaning;
+use super::part::{Part, Values};
 use super::report_shape::ReportShape;
-use super::row::Row;
-use super::{mapping, meaning};
+use super::value::name_of;
 use crate::domain::metric::VendorMetric;
 
 /// Bytes that any answer may take beside the length of its rows, however odd it is.
@@ -17,20 +18,14 @@ const FLOOR: usize = 16 << 20;
 /// What a map's entry, a box and a vector's element take, about.
 const OVERHEAD: usize = 96;
 
-/// Someone whom rows speak of, by what the rows say of it: not a site yet.
-#[derive(Debug, Default)]
-pub(in crate::upstream) struct Identity {
-    /// The vendor's entity, which is not a site id.
-    pub(in crate::upstream) entity: Option<Box<str>>,
-    /// The vendor's name of the site.
-    pub(in crate::upstream) name: Option<Box<str>>,
-    /// The date of its newest row.
-    pub(in crate::upstream) newest: Option<Date>,
-    /// Whether it has several dwell times for a bucket, of which only entrances can make one: its rows come in parts, or more than once
-    /// with different ones.
-    pub(in crate::upstream) in_parts: bool,
-    /// Its figures.
-    pub(in crate::upstream) parts: Vec<Part>,
+/// What a row says.
+pub(super) struct Row<'de> {
+    pub(super) entity: Option<Cow<'de, str>>,
+    pub(super) name: Option<Cow<'de, str>>,
+    /// The filter and the regions as they stand in the JSON text: see [`super::meaning`].
+    pub(super) filter: Option<&'de str>,
+    pub(super) regions: Option<&'de str>,
+    pub(super) values: Values,
 }
 
 /// One way in which rows spell the keys of a part.
@@ -153,7 +148,7 @@ impl Accumulator {
         if let Some(spelling) = self.by_key.get(self.key.as_slice()) {
             return Ok(*spelling);
         }
-        let identity = self.find_or_add_identity(entity, name.and_then(mapping::name_of))?;
+        let identity = self.find_or_add_identity(entity, name.and_then(name_of))?;
         self.take(self.key.len() + size_of::<Spelling>() + OVERHEAD)?;
         let key: Arc<[u8]> = self.key.as_slice().into();
         let part = self.find_or_add_part(identity, filter, regions)?;

@@ -9,24 +9,12 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::accumulate::Identity;
-use super::value::Text;
+use super::identity::Identity;
+use super::value::{Text, cut, name_of};
 use crate::domain::site::SiteId;
 
-/// Bytes of a site's name; longer ones are cut between characters, and names that are equal then are namesakes.
-pub(in crate::upstream) const MAX_NAME: usize = 256;
 /// Entries of a mapping: more than any customer has sites, and than are worth the memory.
 const MAX_ENTRIES: usize = 100_000;
-
-/// `name` as far as names go.
-pub(super) fn cut(name: &str) -> &str {
-    &name[..name.floor_char_boundary(MAX_NAME)]
-}
-
-/// `name` without the white space around it; nothing where nothing is left.
-pub(super) fn name_of(name: &str) -> Option<&str> {
-    Some(cut(name).trim()).filter(|name| !name.is_empty())
-}
 
 /// What an answer's `site_mapping` claims; a claim that can be read in two ways, or that another one contradicts, is none.
 #[derive(Debug, Default, PartialEq, Eq)]

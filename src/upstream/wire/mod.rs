@@ -3,6 +3,7 @@
 mod accumulate;
 mod envelope;
 mod fault;
+mod identity;
 mod input_buffer;
 mod mapping;
 mod meaning;
@@ -14,8 +15,8 @@ mod row;
 mod time;
 mod value;
 
-pub(super) use accumulate::Identity;
 pub(super) use fault::Fault;
+pub(super) use identity::Identity;
 pub(super) use mapping::Mapping;
 pub(super) use part::{NO_VALUES, Part, Values};
 pub(super) use report_shape::{ClockChange, ReportShape};

@@ -1,6 +1,5 @@
 //! One row of a report, read without keeping it.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -9,25 +8,16 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::accumulate::{Accumulator, Identity};
+use super::accumulate::{Accumulator, Row};
 use super::fault::Fault;
+use super::identity::Identity;
 use super::input_buffer::{Bound, InputBuffer, Stop};
-use super::part::{NO_VALUES, Values};
+use super::part::NO_VALUES;
 use super::report_shape::ReportShape;
 use super::time;
 use super::value::{Name, Number, Reason, Text, entity, fail, site_name};
 use crate::domain::dates::parse_date_bytes;
 use crate::domain::metric::VendorMetric;
-
-/// What a row says.
-pub(super) struct Row<'de> {
-    pub(super) entity: Option<Cow<'de, str>>,
-    pub(super) name: Option<Cow<'de, str>>,
-    /// The filter and the regions as they stand in the JSON text: see [`super::meaning`].
-    pub(super) filter: Option<&'de str>,
-    pub(super) regions: Option<&'de str>,
-    pub(super) values: Values,
-}
 
 /// An honest row has some hundreds of bytes, and a name of a megabyte that comes twice is cut rather than refused.
 const MAX_ROW: Bound = Bound {

@@ -8,7 +8,6 @@ use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visito
 use serde_json::value::RawValue;
 
 use super::fault::Fault;
-use super::mapping::cut;
 
 /// Why reading stopped, where it was not the JSON text's fault: serde's own messages may quote the body.
 pub(super) type Reason = Cell<Option<Fault>>;
@@ -87,6 +86,8 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Name<'a> {
     }
 }
 
+/// Bytes of a site's name; longer ones are cut between characters, and names that are equal then are namesakes.
+const MAX_NAME: usize = 256;
 /// Bytes of an entity at most. One that was cut might be taken for another, so a longer one is refused.
 const MOST_OF_ENTITY: usize = 256;
 
@@ -100,6 +101,16 @@ pub(super) fn text(json: &RawValue) -> Option<Cow<'_, str>> {
         Some(plain) if !plain.contains('\\') => (!plain.is_empty()).then_some(Cow::Borrowed(plain)),
         _ => serde_json::from_str::<Text<'_>>(json).ok()?.0,
     }
+}
+
+/// `name` as far as names go.
+pub(super) fn cut(name: &str) -> &str {
+    &name[..name.floor_char_boundary(MAX_NAME)]
+}
+
+/// `name` without the white space around it; nothing where nothing is left.
+pub(super) fn name_of(name: &str) -> Option<&str> {
+    Some(cut(name).trim()).filter(|name| !name.is_empty())
 }
 
 /// A site's name, as far as it is held.

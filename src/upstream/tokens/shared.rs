@@ -1,0 +1,54 @@
+//! What all clones of the tokens share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use super::endpoint::Endpoint;
+use super::state::{State, Term};
+use super::store::{Store, Stored};
+use crate::clock::Clock;
+use crate::upstream::telemetry;
+use crate::upstream::transport::Transport;
+
+/// The tokens, and what they are renewed with.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) state: Mutex<State>,
+    /// Held by the one renewal that is under way.
+    pub(super) renewing: tokio::sync::Mutex<()>,
+    pub(super) configured: Option<SecretString>,
+    pub(super) store: Option<Store>,
+    pub(super) endpoint: Endpoint,
+    pub(super) transport: Arc<Transport>,
+    pub(super) send_token_on_refresh: bool,
+    /// When an exchange is late, though its answer may still come.
+    pub(super) timeout: Duration,
+    pub(super) clock: Clock,
+}
+
+impl Shared {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn publish(&self) {
+        telemetry::token_state(self.state().token_state(Instant::now()));
+    }
+}
+
+/// Takes stored tokens into use.
+pub(super) fn adopt(state: &mut State, stored: Stored, now: jiff::Timestamp, instant: Instant) {
+    state.serial = stored.serial;
+    state.lineage = stored.lineage;
+    state.refresh = Some(stored.refresh);
+    let left = Duration::try_from(stored.expires_at.duration_since(now)).unwrap_or_default();
+    let lived = Duration::try_from(now.duration_since(stored.obtained_at)).unwrap_or_default();
+    if !left.is_zero() {
+        let received = instant.checked_sub(lived).unwrap_or(instant);
+        let term = Term::new(received, lived.saturating_add(left));
+        state.hold(stored.id, Some(term));
+    }
+}
