@@ -305,7 +305,7 @@ impl Gathering<'_> {
         }
         let failures = &mut self.gathered.failures;
         match failures.entry(self.places.site(place)) {
-            Entry::Occupied(known) if rank(known.get()) <= rank(&error) => {}
+            Entry::Occupied(known) if known.get().rank() <= error.rank() => {}
             Entry::Occupied(mut known) => *known.get_mut() = error,
             Entry::Vacant(vacant) => {
                 vacant.insert(error);
@@ -433,23 +433,5 @@ pub(super) fn aside<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
         block_in_place(work)
     } else {
         work()
-    }
-}
-
-/// How badly a failure needs somebody to act: the worst is 0.
-pub(super) fn rank(error: &UpstreamError) -> u8 {
-    match error {
-        UpstreamError::Internal(_) => 0,
-        UpstreamError::Credentials(_) => 1,
-        UpstreamError::Status(_)
-        | UpstreamError::Untrusted(_)
-        | UpstreamError::Undecodable(_)
-        | UpstreamError::Truncated
-        | UpstreamError::TooLarge { .. }
-        | UpstreamError::Connection(_) => 2,
-        UpstreamError::Timeout | UpstreamError::ConnectTimeout => 3,
-        UpstreamError::Throttled { .. } => 4,
-        UpstreamError::CircuitOpen { .. } => 5,
-        UpstreamError::StillFetching => 6,
     }
 }

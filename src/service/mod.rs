@@ -33,7 +33,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::budget::{Budget, MemoryNeed};
 use self::calendar::Calendar;
-use self::fetch::{Engine, Gathered, Wish, aside, rank};
+use self::fetch::{Engine, Gathered, Wish, aside};
 use self::inventory::{Inventory, Places};
 use self::queue::{CELL_BYTES, Queue, Refusal};
 use self::summary::Summary;
@@ -411,7 +411,7 @@ fn site_errors(query: &Query, failures: BTreeMap<usize, Arc<UpstreamError>>) -> 
 /// The failure to tell the caller of, where there are several.
 fn worst(gathered: &Gathered) -> Option<Arc<UpstreamError>> {
     let errors = gathered.failures.values();
-    errors.min_by_key(|error| rank(error)).cloned()
+    errors.min_by_key(|error| error.rank()).cloned()
 }
 
 fn outcome(gathered: &Gathered, needed: usize, revalidating: bool) -> CacheOutcome {

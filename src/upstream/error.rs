@@ -107,6 +107,25 @@ impl UpstreamError {
         }
     }
 
+    /// How badly somebody must act: 0 is the worst.
+    #[must_use]
+    pub const fn rank(&self) -> u8 {
+        match self {
+            Self::Internal(_) => 0,
+            Self::Credentials(_) => 1,
+            Self::Status(_)
+            | Self::Untrusted(_)
+            | Self::Undecodable(_)
+            | Self::Truncated
+            | Self::TooLarge { .. }
+            | Self::Connection(_) => 2,
+            Self::Timeout | Self::ConnectTimeout => 3,
+            Self::Throttled { .. } => 4,
+            Self::CircuitOpen { .. } => 5,
+            Self::StillFetching => 6,
+        }
+    }
+
     /// Whether it says that the vendor is down, which is what the circuit counts.
     pub(super) const fn is_outage(&self) -> bool {
         matches!(
