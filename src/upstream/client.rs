@@ -16,13 +16,13 @@ use tokio::time::timeout_at;
 
 use super::Fetched;
 use super::error::{StartError, UpstreamError};
-use super::learned::{Apart, Learned};
 use super::limits::Limits;
 use super::outcome::Outcome;
 use super::places::{Class, Interest, Stake};
 use super::report::{Attempts, Cost, Failure, Job, Reporter, Turn};
 use super::search::Search;
 use super::settings::Settings;
+use super::sites::learned::{Apart, Learned};
 use super::status::UpstreamStatus;
 use super::telemetry;
 use crate::clock::Clock;

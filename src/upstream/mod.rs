@@ -1,9 +1,8 @@
 //! The vendor, and nobody else knows it: its protocol, tokens, quirks and limits.
 //!
 //! `client` turns a rectangle of cells into reports within `limits`, and asks for what of a failed one can be had as `search` says;
-//! `report` makes the attempts, past `throttle`, `circuit`, `places` and `tokens`, over `transport`; `wire` reads the answers; `settle` credits
-//! their rows to sites, which `resolve` tells apart with what was `learned`; `merge` makes one figure of the rows of a bucket, and
-//! `cells` makes cells of these.
+//! `report` makes the attempts, past `throttle`, `circuit`, `places` and `tokens`, over `transport`; `wire` reads the answers; `sites` credits
+//! their rows; `merge` makes one figure of the rows of a bucket, and `cells` makes cells of these.
 
 mod cells;
 mod circuit;
@@ -11,16 +10,14 @@ mod client;
 mod coding;
 mod connection;
 mod error;
-mod learned;
 mod limits;
 mod merge;
 mod outcome;
 mod places;
 mod report;
-mod resolve;
 mod search;
 mod settings;
-mod settle;
+mod sites;
 mod status;
 mod telemetry;
 mod throttle;

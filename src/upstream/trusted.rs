@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::cells::{self, Times};
-use super::learned::Known;
-use super::resolve::{self, Verdict};
+use super::sites::learned::Known;
+use super::sites::resolve::{self, Verdict};
 use super::wire::{Reader, ReportShape};
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::directory::SiteDirectory;

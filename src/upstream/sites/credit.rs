@@ -6,21 +6,21 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::time::timeout_at;
 
-use super::cells;
-use super::client::Upstream;
-use super::error::UpstreamError;
 use super::learned::{Customer, Known};
-use super::outcome::Outcome;
-use super::report::{Attempts, Job, Report};
 use super::resolve::{self, Grounds, Verdict};
-use super::telemetry::{self, Doubt};
-use super::wire::Identity;
 use crate::domain::cell::ReportRequest;
 use crate::domain::site::SiteId;
+use crate::upstream::cells;
+use crate::upstream::client::Upstream;
+use crate::upstream::error::UpstreamError;
+use crate::upstream::outcome::Outcome;
+use crate::upstream::report::{Attempts, Job, Report};
+use crate::upstream::telemetry::{self, Doubt};
+use crate::upstream::wire::Identity;
 
 impl Upstream {
     /// Credits the rows of an answer to the sites.
-    pub(super) async fn settle(
+    pub(in crate::upstream) async fn settle(
         &self,
         job: &Job,
         request: ReportRequest,

@@ -10,7 +10,7 @@
 mod customers;
 mod site;
 
-pub(super) use customers::Learned;
+pub(in crate::upstream) use customers::Learned;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,11 +20,11 @@ use foldhash::HashMap;
 use jiff::Timestamp;
 
 use self::site::Site;
-use super::telemetry::{self, Doubt};
-use super::wire::{Identity, Mapping};
 use crate::domain::cell::ReportRequest;
 use crate::domain::metric::VendorMetric;
 use crate::domain::site::SiteId;
+use crate::upstream::telemetry::{self, Doubt};
+use crate::upstream::wire::{Identity, Mapping};
 
 /// Sites, entities and names remembered for one customer; beyond it they are learned anew.
 const MOST: usize = 50_000;
@@ -33,17 +33,17 @@ const CHECKS_A_MINUTE: usize = 64;
 
 /// One customer's sites, as learned.
 #[derive(Debug)]
-pub(super) struct Customer {
+pub(in crate::upstream) struct Customer {
     known: Mutex<Known>,
     /// Those of `known`, to be read without its lock.
     names_changed: Arc<AtomicU64>,
     /// Held while sites are asked one by one, so that batches that meet the same riddle solve it once.
-    pub(super) learning: tokio::sync::Mutex<()>,
+    pub(in crate::upstream) learning: tokio::sync::Mutex<()>,
 }
 
 /// Which entity and name is which site.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(in crate::upstream) struct Known {
     sites: BTreeMap<SiteId, Site>,
     /// The sites that each entity was seen for; while they are several, it tells nothing.
     entities: HashMap<Box<str>, BTreeSet<SiteId>>,
@@ -61,11 +61,11 @@ pub(super) struct Known {
 
 /// Which sites of a request are to be asked for alone, though nothing is known to be in doubt.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Apart {
+pub(in crate::upstream) struct Apart {
     /// Batches can't tell their rows.
-    pub(super) untold: Vec<SiteId>,
+    pub(in crate::upstream) untold: Vec<SiteId>,
     /// What was learned of them is a day old.
-    pub(super) unchecked: Vec<SiteId>,
+    pub(in crate::upstream) unchecked: Vec<SiteId>,
 }
 
 impl Default for Customer {
@@ -81,53 +81,53 @@ impl Default for Customer {
 
 impl Customer {
     /// The knowledge itself; held for moments only.
-    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
+    pub(in crate::upstream) fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How often a name that was shown of one of its sites has changed.
-    pub(super) fn names_changed(&self) -> u64 {
+    pub(in crate::upstream) fn names_changed(&self) -> u64 {
         self.names_changed.load(Ordering::Acquire)
     }
 }
 
 impl Known {
     /// The site that `entity` is, if it has been seen for that site alone, and not so long ago that it may have moved unnoticed.
-    pub(super) fn site_of(&self, entity: &str, now: Timestamp) -> Option<SiteId> {
+    pub(in crate::upstream) fn site_of(&self, entity: &str, now: Timestamp) -> Option<SiteId> {
         let owners = self.entities.get(entity)?;
         let only = owners.first().filter(|_| owners.len() == 1)?;
         self.is_good(*only, now).then_some(*only)
     }
 
     /// The sites that `entity` was seen for.
-    pub(super) fn owners_of(&self, entity: &str) -> impl Iterator<Item = SiteId> {
+    pub(in crate::upstream) fn owners_of(&self, entity: &str) -> impl Iterator<Item = SiteId> {
         self.entities.get(entity).into_iter().flatten().copied()
     }
 
     /// The names that the rows of `site` have had, or its mapping's name where they had none.
-    pub(super) fn names_of(&self, site: SiteId) -> impl Iterator<Item = &str> {
+    pub(in crate::upstream) fn names_of(&self, site: SiteId) -> impl Iterator<Item = &str> {
         self.sites.get(&site).into_iter().flat_map(Site::names)
     }
 
     /// Whether `entity` of `site` was seen with names, and not with `name`.
-    pub(super) fn is_renamed(&self, site: SiteId, entity: &str, name: &str) -> bool {
+    pub(in crate::upstream) fn is_renamed(&self, site: SiteId, entity: &str, name: &str) -> bool {
         self.sites
             .get(&site)
             .is_some_and(|site| site.is_renamed(entity, name))
     }
 
     /// Whether rows of `site` have been seen.
-    pub(super) fn has_been_seen(&self, site: SiteId) -> bool {
+    pub(in crate::upstream) fn has_been_seen(&self, site: SiteId) -> bool {
         self.sites.get(&site).is_some_and(Site::has_been_seen)
     }
 
     /// Whether `site` has been asked for alone, or rows been credited to it.
-    pub(super) fn is_acquainted(&self, site: SiteId) -> bool {
+    pub(in crate::upstream) fn is_acquainted(&self, site: SiteId) -> bool {
         self.sites.contains_key(&site)
     }
 
     /// Whether what was learned of `site` may still be relied on: it was checked within a day, or is going to be.
-    pub(super) fn is_good(&self, site: SiteId, now: Timestamp) -> bool {
+    pub(in crate::upstream) fn is_good(&self, site: SiteId, now: Timestamp) -> bool {
         self.sites
             .get(&site)
             .is_some_and(|site| site.rests_on_learning || !site.is_due(now))
@@ -135,7 +135,7 @@ impl Known {
 
     /// The sites of `request` for which it should ask for entrances, and does not: the parts of a site's dwell time are weighted by
     /// the entrances of the same rows, while a site in one part needs none.
-    pub(super) fn unweighted(&self, request: &ReportRequest) -> BTreeSet<SiteId> {
+    pub(in crate::upstream) fn unweighted(&self, request: &ReportRequest) -> BTreeSet<SiteId> {
         let metrics = request.metrics;
         if !metrics.contains(VendorMetric::DwellTime) || metrics.contains(VendorMetric::Entrances) {
             return BTreeSet::new();
@@ -145,7 +145,7 @@ impl Known {
     }
 
     /// Every site that has been seen or named, ascending, with its name.
-    pub(super) fn sites(&self) -> Vec<(SiteId, Option<String>)> {
+    pub(in crate::upstream) fn sites(&self) -> Vec<(SiteId, Option<String>)> {
         let told = |site: &Site| site.has_been_seen() || site.shown().is_some();
         self.sites
             .iter()
@@ -155,7 +155,7 @@ impl Known {
     }
 
     /// The name to show of `site`.
-    pub(super) fn show_name(&mut self, site: SiteId) -> Option<String> {
+    pub(in crate::upstream) fn show_name(&mut self, site: SiteId) -> Option<String> {
         if self.shown.len() >= MOST && !self.shown.contains(&site) {
             // Which names answers show is not known any more, so that none of these is good.
             self.shown.clear();
@@ -167,7 +167,7 @@ impl Known {
     }
 
     /// Which of the `requested` sites are to be asked for alone at `now`.
-    pub(super) fn apart(&self, requested: &[SiteId], now: Timestamp) -> Apart {
+    pub(in crate::upstream) fn apart(&self, requested: &[SiteId], now: Timestamp) -> Apart {
         let mut apart = Apart::default();
         for id in requested {
             let Some(site) = self.sites.get(id) else {
@@ -188,7 +188,7 @@ impl Known {
     }
 
     /// Notes that `sites` are checked at `now`, whatever comes of it: once a day is enough.
-    pub(super) fn checked(&mut self, sites: &[SiteId], now: Timestamp) {
+    pub(in crate::upstream) fn checked(&mut self, sites: &[SiteId], now: Timestamp) {
         let left = self.checks_left(now);
         self.checks = (minute(now), CHECKS_A_MINUTE - left + sites.len());
         for site in sites {
@@ -199,7 +199,7 @@ impl Known {
     }
 
     /// Notes that these sites had to be `asked` for alone, after which rows of several sites may still be those of the `untold` ones.
-    pub(super) fn asked_for(
+    pub(in crate::upstream) fn asked_for(
         &mut self,
         asked: &BTreeSet<SiteId>,
         untold: &BTreeSet<SiteId>,
@@ -222,12 +222,12 @@ impl Known {
     }
 
     /// How many purges there have been: a fetch that began before one teaches nothing of the sites that it forgot.
-    pub(super) const fn purges(&self) -> u64 {
+    pub(in crate::upstream) const fn purges(&self) -> u64 {
         self.purges
     }
 
     /// Forgets what was learned of these sites (`None`: of all).
-    pub(super) fn forget(&mut self, sites: Option<&BTreeSet<SiteId>>) {
+    pub(in crate::upstream) fn forget(&mut self, sites: Option<&BTreeSet<SiteId>>) {
         self.purges += 1;
         match sites {
             Some(sites) if self.purged.len() + sites.len() <= MOST => {
@@ -251,7 +251,7 @@ impl Known {
     }
 
     /// Learns what an answer for several sites has shown; for the `learned` ones it was not the answer itself that told.
-    pub(super) fn learn_batch(
+    pub(in crate::upstream) fn learn_batch(
         &mut self,
         credited: &BTreeMap<SiteId, Vec<&Identity>>,
         learned: &BTreeSet<SiteId>,
@@ -274,7 +274,7 @@ impl Known {
     }
 
     /// Learns what an answer for `site` alone has shown, which is certain: what was known otherwise is unlearned.
-    pub(super) fn learn_alone(
+    pub(in crate::upstream) fn learn_alone(
         &mut self,
         site: SiteId,
         identities: &[&Identity],
@@ -328,7 +328,7 @@ impl Known {
     }
 
     /// Learns what the mapping calls those of the `requested` sites that it gives one name, for as long as no row tells their names.
-    pub(super) fn learn_names(
+    pub(in crate::upstream) fn learn_names(
         &mut self,
         mapping: &Mapping,
         requested: &[SiteId],

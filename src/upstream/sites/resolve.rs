@@ -6,12 +6,12 @@ use foldhash::{HashMap, HashMapExt, HashSet};
 use jiff::Timestamp;
 
 use super::learned::Known;
-use super::wire::{Answer, Identity};
 use crate::domain::site::SiteId;
+use crate::upstream::wire::{Answer, Identity};
 
 /// Which site an identity is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(in crate::upstream) enum Verdict {
     /// That one of the sites asked for, without doubt.
     Site(SiteId, Grounds),
     /// A site that was not asked for, without doubt.
@@ -22,7 +22,7 @@ pub(super) enum Verdict {
 
 /// What tells which site an identity is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Grounds {
+pub(in crate::upstream) enum Grounds {
     /// The answer itself.
     Answer,
     /// Earlier answers.
@@ -33,7 +33,7 @@ pub(super) enum Grounds {
 ///
 /// There are three sources: what was learned of its entity, what the mapping says of its entity, and its name, where every
 /// requested site's name is known and no two share it. They must agree.
-pub(super) fn verdicts(
+pub(in crate::upstream) fn verdicts(
     answer: &Answer,
     requested: &[SiteId],
     known: &Known,
@@ -232,7 +232,7 @@ impl<'a> Sources<'a> {
 }
 
 /// The identities of each site that the verdicts name.
-pub(super) fn by_site<'a>(
+pub(in crate::upstream) fn by_site<'a>(
     answer: &'a Answer,
     verdicts: &[Verdict],
 ) -> BTreeMap<SiteId, Vec<&'a Identity>> {
@@ -250,7 +250,11 @@ pub(super) fn by_site<'a>(
 ///
 /// What was learned earlier has no say: the vendor was asked for this site, and what it says now is what is learned from. One entity is
 /// one site, whatever its names; and of an answer of one entity, a mapping that contradicts itself proves nothing.
-pub(super) fn alone(answer: &Answer, site: SiteId, now: Timestamp) -> Option<Vec<&Identity>> {
+pub(in crate::upstream) fn alone(
+    answer: &Answer,
+    site: SiteId,
+    now: Timestamp,
+) -> Option<Vec<&Identity>> {
     let (requested, nothing) = ([site], Known::default());
     let sources = Sources::new(answer, &requested, &nothing, now);
     let all = || answer.identities.iter();
