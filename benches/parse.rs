@@ -12,7 +12,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use jiff::Timestamp;
 use jiff::civil::date;
 use pitaya::domain::directory::SiteDirectory;
-use pitaya::upstream::trusted_cells;
+use pitaya::upstream::credited_cells;
 
 /// Approximate size of one read from a socket.
 const PIECE: usize = 16 * 1024;
@@ -23,7 +23,7 @@ fn parse(criterion: &mut Criterion) {
     let body = report::answer(&request).into_bytes();
     let read = |piece: usize| {
         let pieces = black_box(&body).chunks(piece);
-        let cells = trusted_cells(pieces, &request, &directory, Timestamp::UNIX_EPOCH).unwrap();
+        let cells = credited_cells(pieces, &request, &directory, Timestamp::UNIX_EPOCH).unwrap();
         assert_eq!(cells.len(), request.cells().count());
     };
     let mut group = criterion.benchmark_group("parse");

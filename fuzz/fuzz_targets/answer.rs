@@ -14,7 +14,7 @@ use pitaya::domain::dates::DateRange;
 use pitaya::domain::directory::SiteDirectory;
 use pitaya::domain::metric::VendorMetric;
 use pitaya::domain::site::{CustomerId, SiteId};
-use pitaya::upstream::trusted_cells;
+use pitaya::upstream::credited_cells;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
@@ -61,9 +61,9 @@ fn check_envelope(body: &[u8]) {
 fuzz_target!(|body: &[u8]| {
     for request in [request(&[750], 60), request(&[750, 751, 752], 15)] {
         let fetched_at = "2026-12-01T00:00:00Z".parse().unwrap();
-        let cells = trusted_cells([body], &request, &DIRECTORY, fetched_at);
+        let cells = credited_cells([body], &request, &DIRECTORY, fetched_at);
         let pieces = body.chunks(1 + body.len() % 7);
-        let cells_of_pieces = trusted_cells(pieces, &request, &DIRECTORY, fetched_at);
+        let cells_of_pieces = credited_cells(pieces, &request, &DIRECTORY, fetched_at);
         assert_eq!(cells, cells_of_pieces, "pieces make no difference");
         let Some(cells) = cells else {
             continue;

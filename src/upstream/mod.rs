@@ -1,9 +1,10 @@
 //! The vendor, and nobody else knows it: its protocol, tokens, quirks and limits.
 //!
-//! `client` turns a rectangle of cells into reports within `limits`, and asks for what of a failed one can be had as `search` says;
-//! `report` makes the attempts, past `throttle`, `circuit`, `places` and `tokens`, over `transport`; `wire` reads the answers; `sites` credits
-//! their rows; `merge` makes one figure of the rows of a bucket, and `cells` makes cells of these.
+//! A fetch is a `worklist` of reports within `limits`: `ask` asks for each, and for what of a failed one can be had as `search` says;
+//! `report` makes the attempts, past `throttle`, `circuit`, `places` and `tokens`, over `transport`; `wire` reads the answers; `sites`
+//! credits their rows, and says what to ask for next; `merge` makes one figure of the rows of a bucket, and `cells` makes cells of these.
 
+mod ask;
 mod cells;
 mod circuit;
 mod client;
@@ -12,7 +13,6 @@ mod connection;
 mod error;
 mod limits;
 mod merge;
-mod outcome;
 mod places;
 mod report;
 mod search;
@@ -23,18 +23,18 @@ mod telemetry;
 mod throttle;
 mod tokens;
 mod transport;
-mod trusted;
 mod wire;
+mod worklist;
 
 pub use client::Upstream;
 pub use error::{StartError, UpstreamError};
 pub use places::{Class, Client, Interest, Stake};
 pub use report::Turn;
 pub use settings::Settings;
+pub use sites::credit::credited_cells;
 pub use status::{CircuitState, TokenState, TokenStoreState, UpstreamStatus};
 pub use telemetry::describe_metrics;
 pub use tokens::{UnusableStore, check_token_store};
-pub use trusted::trusted_cells;
 
 use std::sync::Arc;
 

@@ -1,254 +1,149 @@
-//! From an answer to cells: whose rows they are, and what to ask where that is not certain.
+//! From an answer to cells: which are certain, what to ask for next, and what to learn. Nothing in here waits, locks or calls.
+//!
+//! A site's dwell time may come in parts (regions), which are weighted by the entrances of the same parts; so a report of
+//! `dwell_time` for a site that is known to come in parts asks for `entrances` too, cached or not. Every answer teaches which sites
+//! these are, and one that shows a site's parts for the first time, without their weights, is not used: the site is asked for
+//! again. Sites in one part, which nearly all are, are never asked for a figure twice; asking for weights always cost 3 to 8 % of
+//! all figures (`--bench replay`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures_util::future::join_all;
-use tokio::time::timeout_at;
+use jiff::Timestamp;
 
-use super::learned::{Customer, Known};
+use super::learned::{Known, are_in_parts};
 use super::resolve::{self, Grounds, Verdict};
-use crate::domain::cell::ReportRequest;
+use crate::domain::cell::{Cell, CellKey, ReportRequest};
+use crate::domain::directory::SiteDirectory;
+use crate::domain::metric::{MetricSet, VendorMetric};
 use crate::domain::site::SiteId;
-use crate::upstream::cells;
-use crate::upstream::client::Upstream;
-use crate::upstream::error::UpstreamError;
-use crate::upstream::outcome::Outcome;
-use crate::upstream::report::{Attempts, Job, Report};
-use crate::upstream::telemetry::{self, Doubt};
-use crate::upstream::wire::Identity;
+use crate::upstream::cells::{self, Times};
+use crate::upstream::report::Report;
+use crate::upstream::wire::{Identity, Reader, ReportShape};
 
-impl Upstream {
-    /// Credits the rows of an answer to the sites.
-    pub(in crate::upstream) async fn settle(
-        &self,
-        job: &Job,
-        request: ReportRequest,
-        report: Report,
-    ) -> Outcome {
-        let customer = self.learned.customer(request.customer);
-        tell_contested(&request, &report);
-        match *request.sites.as_slice() {
-            [site] => {
-                self.settle_alone(job, customer, request, site, &report)
-                    .await
-            }
-            _ => self.settle_batch(job, customer, request, &report).await,
-        }
-    }
-
-    /// Credits the rows of an answer for several sites; those that can't be told apart are asked for alone.
-    async fn settle_batch(
-        &self,
-        job: &Job,
-        customer: &Customer,
-        request: ReportRequest,
-        report: &Report,
-    ) -> Outcome {
-        let verdicts = learn(job, customer, &request, report);
-        if !verdicts.is_empty() && verdicts.iter().all(|it| *it == Verdict::Foreign) {
-            return refused(request);
-        }
-        if doubtful(&verdicts, &BTreeSet::new()).is_empty() {
-            let asked = BTreeSet::new();
-            return self
-                .settle_certain(job, customer, &request, report, &verdicts, asked)
-                .await;
-        }
-        let Ok(learning) = timeout_at(job.deadline(), customer.learning.lock()).await else {
-            let error = Arc::new(UpstreamError::Timeout);
-            let unweighted = customer.known().unweighted(&request);
-            return certain_cells(
-                &request,
-                report,
-                &verdicts,
-                unweighted,
-                &BTreeSet::new(),
-                &error,
-            );
-        };
-        let mut asked = BTreeSet::new();
-        let mut outcome = Outcome::default();
-        loop {
-            // The previous holder of the lock may have learned what this answer needs.
-            let verdicts = learn(job, customer, &request, report);
-            let next = doubtful(&verdicts, &asked);
-            if next.is_empty() {
-                note_untold(job, customer, report, &verdicts, &asked, &outcome);
-                // What is asked for again may be in doubt itself, and then waits for its own turn to learn.
-                drop(learning);
-                let rest = self.settle_certain(job, customer, &request, report, &verdicts, asked);
-                outcome.extend(rest.await);
-                return outcome;
-            }
-            telemetry::doubt(Doubt::Rows);
-            tracing::warn!(
-                customer = %request.customer,
-                sites = %ids(&next),
-                dates = %request.dates,
-                "rows can't be credited without doubt: asking for single sites"
-            );
-            let alone = next.iter().map(|site| {
-                let request = request.with_sites(vec![*site]);
-                self.ask_alone(job, request)
-            });
-            let answers = Outcome::all(join_all(alone).await);
-            let hopeless = answers
-                .failures
-                .iter()
-                .find(|(_, error)| error.is_of_no_site())
-                .map(|(_, error)| Arc::clone(error));
-            asked.extend(next);
-            outcome.extend(answers);
-            if let Some(error) = hopeless {
-                // The vendor can't be asked now: what is certain is kept, the rest shares the reason.
-                let unweighted = customer.known().unweighted(&request);
-                let certain =
-                    certain_cells(&request, report, &verdicts, unweighted, &asked, &error);
-                outcome.extend(certain);
-                return outcome;
-            }
-        }
-    }
-
-    /// The cells of an answer without a doubt, except those of sites that were `asked` for alone. A site that turns out to come
-    /// in parts is asked for again, with what its parts are weighted by.
-    async fn settle_certain(
-        &self,
-        job: &Job,
-        customer: &Customer,
-        request: &ReportRequest,
-        report: &Report,
-        verdicts: &[Verdict],
-        mut asked: BTreeSet<SiteId>,
-    ) -> Outcome {
-        let unweighted = customer.known().unweighted(request);
-        let again: Vec<_> = unweighted.difference(&asked).copied().collect();
-        asked.extend(&again);
-        let mut outcome = batch_cells(request, report, verdicts, &asked);
-        if !again.is_empty() {
-            let again = request.with_sites(again);
-            outcome.extend(self.parts(job, &again, Attempts::Full).await);
-        }
-        outcome
-    }
-
-    /// Credits the rows of an answer for one site.
-    async fn settle_alone(
-        &self,
-        job: &Job,
-        customer: &Customer,
-        request: ReportRequest,
-        site: SiteId,
-        report: &Report,
-    ) -> Outcome {
-        let now = report.times.fetched_at;
-        let Some(identities) = resolve::alone(&report.answer, site, now) else {
-            return refused(request);
-        };
-        let unweighted = {
-            let mut known = customer.known();
-            known.learn_alone(site, &identities, job.since, now);
-            known.learn_names(&report.answer.mapping, &request.sites, job.since, now);
-            known.unweighted(&request)
-        };
-        if !unweighted.is_empty() {
-            return self.ask_alone(job, request).await;
-        }
-        Outcome {
-            cells: cells::of_site(&report.layout, site, &identities, report.times).collect(),
-            failures: Vec::new(),
-        }
-    }
-
-    async fn ask_alone(&self, job: &Job, request: ReportRequest) -> Outcome {
-        self.parts(job, &request, Attempts::Full).await
-    }
+/// The sites of an answer that were asked for alone because of it: their cells come from there.
+#[derive(Clone, Debug, Default)]
+pub(in crate::upstream) struct Asked {
+    /// All of them.
+    pub(in crate::upstream) sites: BTreeSet<SiteId>,
+    /// Those that could not be had.
+    pub(in crate::upstream) failed: BTreeSet<SiteId>,
 }
 
-/// The failure of an answer with rows of sites that were not asked for, where these can't be left out.
-fn refused(request: ReportRequest) -> Outcome {
-    telemetry::doubt(Doubt::Stranger);
-    tracing::warn!(
-        customer = %request.customer,
-        sites = %ids(&request.sites),
-        dates = %request.dates,
-        "an answer has rows of sites that were not asked for"
-    );
-    let error = UpstreamError::Untrusted("rows of another site are among them".to_owned());
-    Outcome::failed(request, Arc::new(error))
+/// What an answer is worth to the sites that it was asked for.
+#[derive(Debug)]
+pub(in crate::upstream) struct Credit<'a> {
+    report: &'a Report,
+    asked: &'a Asked,
+    /// The rows of each site.
+    rows: BTreeMap<SiteId, Vec<&'a Identity>>,
+    /// Whether it speaks of nothing but sites that were not asked for, or of one among the rows of another.
+    pub(in crate::upstream) is_refused: bool,
+    /// How many of those that its rows speak of are other sites.
+    pub(in crate::upstream) foreign: usize,
+    /// The sites to ask for alone next, before anything is certain; none where there is no doubt any more.
+    pub(in crate::upstream) alone: BTreeSet<SiteId>,
+    /// The sites that rows in doubt may be of.
+    pub(in crate::upstream) doubtful: BTreeSet<SiteId>,
+    /// The sites whose rows only earlier answers tell.
+    pub(in crate::upstream) learned: BTreeSet<SiteId>,
+    /// The sites to ask for again, with what their parts are weighted by.
+    pub(in crate::upstream) unweighted: BTreeSet<SiteId>,
+    /// The sites that rows may still be of after each was asked for alone.
+    untold: BTreeSet<SiteId>,
 }
 
-/// Tells operators where a mapping contradicts itself about sites that were asked for.
-fn tell_contested(request: &ReportRequest, report: &Report) {
-    let contested = &report.answer.mapping.contested;
-    let sites: Vec<_> = request
-        .sites
-        .iter()
-        .filter(|site| contested.contains(site))
-        .collect();
-    if sites.is_empty() {
-        return;
-    }
-    telemetry::doubt(Doubt::Mapping);
-    tracing::warn!(
-        customer = %request.customer,
-        sites = %ids(sites),
-        dates = %request.dates,
-        "the mapping can be read in two ways: what it says of these sites is not believed"
-    );
-}
-
-/// Site ids for a log line.
-fn ids<'a>(sites: impl IntoIterator<Item = &'a SiteId>) -> String {
-    let ids: Vec<_> = sites.into_iter().map(ToString::to_string).collect();
-    ids.join(",")
-}
-
-/// The verdicts on a batch's identities, after learning from those that are certain.
-fn learn(job: &Job, customer: &Customer, request: &ReportRequest, report: &Report) -> Vec<Verdict> {
-    let (answer, now) = (&report.answer, report.times.fetched_at);
-    let mut known = customer.known();
-    let verdicts = resolve::verdicts(answer, &request.sites, &known, now);
-    let credited = resolve::by_site(answer, &verdicts);
-    let learned = verdicts.iter().filter_map(|verdict| match verdict {
-        Verdict::Site(site, Grounds::Learned) => Some(*site),
-        Verdict::Site(_, Grounds::Answer) | Verdict::Foreign | Verdict::OneOf(_) => None,
-    });
-    known.learn_batch(&credited, &learned.collect(), job.since, now);
-    known.learn_names(&answer.mapping, &request.sites, job.since, now);
-    verdicts
-}
-
-/// Notes which sites had to be asked for alone, and which of these answers for several sites don't tell even so.
-fn note_untold(
-    job: &Job,
-    customer: &Customer,
-    report: &Report,
-    verdicts: &[Verdict],
-    asked: &BTreeSet<SiteId>,
-    alone: &Outcome,
-) {
-    let mut known = customer.known();
-    let untold = untold(&known, verdicts, report, alone);
-    known.asked_for(asked, &untold, job.since, report.times.fetched_at);
-}
-
-/// The sites that some rows may still be of after each of them was asked for alone, and answered for: those that were seen with the
-/// entity, else any.
-fn untold(
+/// Credits the rows of `report` to the sites that it was asked for, some of which have been `asked` for alone because of it.
+pub(in crate::upstream) fn credit<'a>(
+    report: &'a Report,
     known: &Known,
-    verdicts: &[Verdict],
-    report: &Report,
-    alone: &Outcome,
-) -> BTreeSet<SiteId> {
-    let mut untold = BTreeSet::new();
-    for (identity, verdict) in report.answer.identities.iter().zip(verdicts) {
-        if let Verdict::OneOf(tiers) = verdict {
+    asked: &'a Asked,
+) -> Credit<'a> {
+    let (answer, now) = (&report.answer, report.times.fetched_at);
+    let request = report.layout.request();
+    let mut credit = Credit {
+        report,
+        asked,
+        rows: BTreeMap::new(),
+        is_refused: false,
+        foreign: 0,
+        alone: BTreeSet::new(),
+        doubtful: BTreeSet::new(),
+        learned: BTreeSet::new(),
+        unweighted: BTreeSet::new(),
+        untold: BTreeSet::new(),
+    };
+    if let [site] = *request.sites.as_slice() {
+        match resolve::alone(answer, site, now) {
+            Some(rows) => drop(credit.rows.insert(site, rows)),
+            None => credit.is_refused = true,
+        }
+    } else {
+        let verdicts = resolve::verdicts(answer, &request.sites, known, now);
+        credit.judge(&verdicts, known);
+    }
+    if lacks_weights(request.metrics) {
+        let in_parts = |site: &SiteId| {
+            known.is_in_parts(*site) || credit.rows.get(site).is_some_and(|it| are_in_parts(it))
+        };
+        let left = request.sites.iter().copied();
+        credit.unweighted = left
+            .filter(|site| !asked.sites.contains(site) && in_parts(site))
+            .collect();
+    }
+    credit
+}
+
+/// Whether `metrics` have dwell times, which a site in parts needs entrances for, and no entrances.
+pub(in crate::upstream) fn lacks_weights(metrics: MetricSet) -> bool {
+    metrics.contains(VendorMetric::DwellTime) && !metrics.contains(VendorMetric::Entrances)
+}
+
+impl Credit<'_> {
+    fn judge(&mut self, verdicts: &[Verdict], known: &Known) {
+        let asked = &self.asked.sites;
+        for (identity, verdict) in self.report.answer.identities.iter().zip(verdicts) {
+            match verdict {
+                Verdict::Site(site, grounds) => {
+                    if *grounds == Grounds::Learned {
+                        self.learned.insert(*site);
+                    }
+                    self.rows.entry(*site).or_default().push(identity);
+                }
+                Verdict::Foreign => self.foreign += 1,
+                Verdict::OneOf(tiers) => {
+                    let open = |site: &&SiteId| !asked.contains(site);
+                    let all = tiers.iter().flatten();
+                    self.doubtful.extend(all.filter(open));
+                    // Of each, the likeliest that were not asked for yet.
+                    let next = tiers.iter().find(|tier| !tier.is_subset(asked));
+                    self.alone.extend(next.into_iter().flatten().filter(open));
+                }
+            }
+        }
+        self.is_refused = self.foreign > 0 && self.foreign == verdicts.len();
+        if self.alone.is_empty() && !asked.is_empty() {
+            self.untold = self.untold(verdicts, known);
+        }
+    }
+
+    /// The sites that rows may still be of: those that were seen with the entity, else any.
+    fn untold(&self, verdicts: &[Verdict], known: &Known) -> BTreeSet<SiteId> {
+        let mut untold = BTreeSet::new();
+        for (identity, verdict) in self.report.answer.identities.iter().zip(verdicts) {
+            let Verdict::OneOf(tiers) = verdict else {
+                continue;
+            };
             let entity = identity.entity.as_deref();
+            let is_of_entity = |rows: &[&Identity]| {
+                let mut rows = rows.iter();
+                entity.is_some() && rows.any(|it| it.entity.as_deref() == entity)
+            };
+            let credited = self.rows.iter().filter(|(_, rows)| is_of_entity(rows));
             let owners: BTreeSet<_> = entity
                 .into_iter()
                 .flat_map(|entity| known.owners_of(entity))
+                .chain(credited.map(|(site, _)| *site))
                 .filter(|site| tiers.iter().any(|tier| tier.contains(site)))
                 .collect();
             if owners.is_empty() {
@@ -256,88 +151,84 @@ fn untold(
             }
             untold.extend(owners);
         }
+        untold.retain(|site| !self.asked.failed.contains(site));
+        untold
     }
-    for (failed, _) in &alone.failures {
-        untold.retain(|site| !failed.sites.contains(site));
-    }
-    untold
-}
 
-/// The sites to ask for next: of each identity in doubt, the likeliest that were not asked for yet.
-fn doubtful(verdicts: &[Verdict], asked: &BTreeSet<SiteId>) -> BTreeSet<SiteId> {
-    let mut next = BTreeSet::new();
-    for verdict in verdicts {
-        if let Verdict::OneOf(tiers) = verdict {
-            let tier = tiers.iter().find(|tier| !tier.is_subset(asked));
-            next.extend(
-                tier.into_iter()
-                    .flatten()
-                    .filter(|site| !asked.contains(site)),
-            );
+    /// The sites whose rows the answer does not tell by itself.
+    pub(in crate::upstream) fn unproven(&self) -> BTreeSet<SiteId> {
+        let all = self.doubtful.union(&self.learned);
+        all.filter(|site| !self.asked.sites.contains(site))
+            .copied()
+            .collect()
+    }
+
+    /// The cells of the sites that are certain, but those of the sites `without`.
+    pub(in crate::upstream) fn cells(&self, without: &BTreeSet<SiteId>) -> Vec<(CellKey, Cell)> {
+        let left_out = [&self.doubtful, &self.unweighted, &self.asked.sites, without];
+        let layout = &self.report.layout;
+        let sites =
+            layout.request().sites.iter().filter(|site| {
+                !self.is_refused && !left_out.iter().any(|some| some.contains(site))
+            });
+        let cells = sites.flat_map(|site| {
+            let rows = self.rows.get(site).map_or(&[][..], Vec::as_slice);
+            cells::of_site(layout, *site, rows, self.report.times)
+        });
+        cells.collect()
+    }
+
+    /// Teaches `known` what the answer has shown to a fetch that began after that many purges.
+    pub(in crate::upstream) fn teach(&self, known: &mut Known, since: u64) {
+        let (answer, now) = (&self.report.answer, self.report.times.fetched_at);
+        let requested = &self.report.layout.request().sites;
+        if let [site] = **requested {
+            let Some(rows) = self.rows.get(&site) else {
+                return;
+            };
+            known.learn_alone(site, rows, since, now);
+        } else {
+            known.learn_batch(&self.rows, &self.learned, since, now);
+        }
+        known.learn_names(&answer.mapping, requested, since, now);
+        if self.alone.is_empty() {
+            known.asked_for(&self.asked.sites, &self.untold, since, now);
         }
     }
-    next
 }
 
-/// The cells of the sites that were not asked for alone.
-fn batch_cells(
-    request: &ReportRequest,
-    report: &Report,
-    verdicts: &[Verdict],
-    alone: &BTreeSet<SiteId>,
-) -> Outcome {
-    let sites = resolve::by_site(&report.answer, verdicts);
-    let foreign = verdicts
-        .iter()
-        .filter(|it| **it == Verdict::Foreign)
-        .count();
-    if foreign > 0 {
-        tracing::warn!(
-            entities = foreign,
-            "rows of sites that were not asked for are ignored"
-        );
-    }
-    let nobody: Vec<&Identity> = Vec::new();
-    let rest = request.sites.iter().filter(|site| !alone.contains(site));
-    Outcome {
-        cells: rest
-            .flat_map(|site| {
-                let identities = sites.get(site).unwrap_or(&nobody);
-                cells::of_site(&report.layout, *site, identities, report.times)
-            })
-            .collect(),
-        failures: Vec::new(),
-    }
+/// The sites of an answer of which its mapping contradicts itself.
+pub(in crate::upstream) fn contested(report: &Report) -> BTreeSet<SiteId> {
+    let contested = &report.answer.mapping.contested;
+    let sites = report.layout.request().sites.iter().copied();
+    sites.filter(|site| contested.contains(site)).collect()
 }
 
-/// The cells of those sites that no identity in doubt can be, and that lack no weights; the others fail with `error`.
-fn certain_cells(
+/// The cells that a body, which arrives in `pieces`, is trusted for as the answer to `request` by itself; `None` where it is not trusted
+/// at all. The door for the fuzz target and the benches, which have bytes and no vendor.
+#[doc(hidden)]
+#[must_use]
+pub fn credited_cells<'a>(
+    pieces: impl IntoIterator<Item = &'a [u8]>,
     request: &ReportRequest,
-    report: &Report,
-    verdicts: &[Verdict],
-    unweighted: BTreeSet<SiteId>,
-    asked: &BTreeSet<SiteId>,
-    error: &Arc<UpstreamError>,
-) -> Outcome {
-    let mut in_doubt: BTreeSet<SiteId> = verdicts
-        .iter()
-        .filter_map(|verdict| match verdict {
-            Verdict::OneOf(tiers) => Some(tiers.iter().flatten().copied()),
-            Verdict::Site(..) | Verdict::Foreign => None,
-        })
-        .flatten()
-        .chain(unweighted)
-        .filter(|site| !asked.contains(site))
-        .collect();
-    let failures = if in_doubt.is_empty() {
-        Vec::new()
-    } else {
-        let sites = in_doubt.iter().copied().collect();
-        vec![(request.with_sites(sites), Arc::clone(error))]
+    directory: &SiteDirectory,
+    fetched_at: Timestamp,
+) -> Option<Vec<(CellKey, Cell)>> {
+    let layout = Arc::new(ReportShape::new(request, directory));
+    let mut reader = Reader::new(Arc::clone(&layout));
+    for piece in pieces {
+        reader.push(piece).ok()?;
+    }
+    let answer = reader.finish().ok()?;
+    let report = Report {
+        times: Times::new(fetched_at, answer.computed_at),
+        answer,
+        layout,
     };
-    in_doubt.extend(asked);
-    Outcome {
-        failures,
-        ..batch_cells(request, report, verdicts, &in_doubt)
-    }
+    let (nothing, nobody) = (Known::default(), Asked::default());
+    let credit = credit(&report, &nothing, &nobody);
+    (!credit.is_refused).then(|| credit.cells(&BTreeSet::new()))
 }
+
+#[cfg(test)]
+mod tests;

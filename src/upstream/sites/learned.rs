@@ -2,7 +2,9 @@
 //!
 //! A site's identity rests on learning where the last report of several sites did not prove by itself which rows are the site's.
 //! Once what was learned is a day old, the next report that has such a site asks for it alone and for the others without it, so
-//! that no figure is fetched twice; reports that meet it meanwhile wait for what it teaches. At most 64 sites of a customer begin a
+//! that no figure is fetched twice. While sites are asked for alone they are claimed: the answer to another report whose rows for
+//! these sites are in doubt, or rest on learning, waits for what is learned. A claim is taken at once or not at all, and by nobody
+//! who waits, so that no two reports wait for each other. At most 64 sites of a customer begin a
 //! check in any minute, so that a chain of thousands does not stop for it. An answer for one site is certain: an entity that was
 //! known as another site's ends what was known of both. Sites that stay in doubt even after single answers are asked for alone for
 //! a day.
@@ -18,10 +20,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::HashMap;
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
 use self::site::Site;
-use crate::domain::cell::ReportRequest;
-use crate::domain::metric::VendorMetric;
+pub(in crate::upstream) use self::site::are_in_parts;
 use crate::domain::site::SiteId;
 use crate::upstream::telemetry::{self, Doubt};
 use crate::upstream::wire::{Identity, Mapping};
@@ -37,8 +39,16 @@ pub(in crate::upstream) struct Customer {
     known: Mutex<Known>,
     /// Those of `known`, to be read without its lock.
     names_changed: Arc<AtomicU64>,
-    /// Held while sites are asked one by one, so that batches that meet the same riddle solve it once.
-    pub(in crate::upstream) learning: tokio::sync::Mutex<()>,
+    /// Told when a claim ends.
+    ended: Notify,
+}
+
+/// Sites that one report asks for alone, so that others wait for what that teaches; it ends when it is dropped.
+#[derive(Debug)]
+pub(in crate::upstream) struct Claim<'a> {
+    customer: &'a Customer,
+    /// All of them.
+    pub(in crate::upstream) sites: BTreeSet<SiteId>,
 }
 
 /// Which entity and name is which site.
@@ -57,6 +67,8 @@ pub(in crate::upstream) struct Known {
     all_purged: u64,
     /// The minute, and how many checks began in it.
     checks: (i64, usize),
+    /// Sites that are being asked for alone, each within one [`Claim`].
+    claimed: BTreeSet<SiteId>,
 }
 
 /// Which sites of a request are to be asked for alone, though nothing is known to be in doubt.
@@ -64,7 +76,7 @@ pub(in crate::upstream) struct Known {
 pub(in crate::upstream) struct Apart {
     /// Batches can't tell their rows.
     pub(in crate::upstream) untold: Vec<SiteId>,
-    /// What was learned of them is a day old.
+    /// What was learned of them is a day old, and nobody is checking it.
     pub(in crate::upstream) unchecked: Vec<SiteId>,
 }
 
@@ -74,7 +86,7 @@ impl Default for Customer {
         Self {
             names_changed: Arc::clone(&known.names_changed),
             known: Mutex::new(known),
-            learning: tokio::sync::Mutex::default(),
+            ended: Notify::new(),
         }
     }
 }
@@ -88,6 +100,40 @@ impl Customer {
     /// How often a name that was shown of one of its sites has changed.
     pub(in crate::upstream) fn names_changed(&self) -> u64 {
         self.names_changed.load(Ordering::Acquire)
+    }
+
+    /// Claims `sites`, none of which is claimed, in `known`, which is this customer's.
+    pub(in crate::upstream) fn claim(
+        &self,
+        known: &mut Known,
+        sites: BTreeSet<SiteId>,
+    ) -> Claim<'_> {
+        known.claimed.extend(&sites);
+        Claim {
+            customer: self,
+            sites,
+        }
+    }
+
+    /// Waits until none of `sites` is claimed.
+    pub(in crate::upstream) async fn unclaimed(&self, sites: &BTreeSet<SiteId>) {
+        loop {
+            // Made before the look, so that no end is missed.
+            let ended = self.ended.notified();
+            if self.known().claimed_of(sites).is_empty() {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let mut known = self.customer.known();
+        known.claimed.retain(|site| !self.sites.contains(site));
+        drop(known);
+        self.customer.ended.notify_waiters();
     }
 }
 
@@ -133,15 +179,14 @@ impl Known {
             .is_some_and(|site| site.rests_on_learning || !site.is_due(now))
     }
 
-    /// The sites of `request` for which it should ask for entrances, and does not: the parts of a site's dwell time are weighted by
-    /// the entrances of the same rows, while a site in one part needs none.
-    pub(in crate::upstream) fn unweighted(&self, request: &ReportRequest) -> BTreeSet<SiteId> {
-        let metrics = request.metrics;
-        if !metrics.contains(VendorMetric::DwellTime) || metrics.contains(VendorMetric::Entrances) {
-            return BTreeSet::new();
-        }
-        let in_parts = |site: &&SiteId| self.sites.get(site).is_some_and(|site| site.in_parts);
-        request.sites.iter().filter(in_parts).copied().collect()
+    /// Whether the figures of `site` come in parts.
+    pub(in crate::upstream) fn is_in_parts(&self, site: SiteId) -> bool {
+        self.sites.get(&site).is_some_and(|site| site.in_parts)
+    }
+
+    /// Those of `sites` that are being asked for alone.
+    pub(in crate::upstream) fn claimed_of(&self, sites: &BTreeSet<SiteId>) -> BTreeSet<SiteId> {
+        &self.claimed & sites
     }
 
     /// Every site that has been seen or named, ascending, with its name.
@@ -175,7 +220,7 @@ impl Known {
             };
             if site.is_untold(now) {
                 apart.untold.push(*id);
-            } else if site.rests_on_learning && site.is_due(now) {
+            } else if site.rests_on_learning && site.is_due(now) && !self.claimed.contains(id) {
                 apart.unchecked.push(*id);
             }
         }

@@ -1,6 +1,6 @@
 //! Which site a row speaks of: never by guess.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use foldhash::{HashMap, HashMapExt, HashSet};
 use jiff::Timestamp;
@@ -229,20 +229,6 @@ impl<'a> Sources<'a> {
     fn asked(&self, site: SiteId) -> bool {
         self.requested.binary_search(&site).is_ok()
     }
-}
-
-/// The identities of each site that the verdicts name.
-pub(in crate::upstream) fn by_site<'a>(
-    answer: &'a Answer,
-    verdicts: &[Verdict],
-) -> BTreeMap<SiteId, Vec<&'a Identity>> {
-    let mut sites: BTreeMap<SiteId, Vec<&Identity>> = BTreeMap::new();
-    for (identity, verdict) in answer.identities.iter().zip(verdicts) {
-        if let Verdict::Site(site, _) = verdict {
-            sites.entry(*site).or_default().push(identity);
-        }
-    }
-    sites
 }
 
 /// The identities of an answer for `site` alone; `None` where rows of another site are among them and can't be told apart, or where

@@ -116,8 +116,7 @@ impl Site {
 
     /// Learns what one answer's rows say of it, and returns the entities that there was no room for any more.
     pub(super) fn learn(&mut self, identities: &[&Identity]) -> Vec<Box<str>> {
-        self.in_parts |=
-            identities.len() > 1 || identities.iter().any(|identity| identity.in_parts);
+        self.in_parts |= are_in_parts(identities);
         let identities = identities.iter().copied().take(MOST_SEEN);
         let identities: Vec<&Identity> = identities
             .filter(|it| it.entity.as_ref().is_none_or(|it| it.len() <= MAX_ENTITY))
@@ -211,4 +210,9 @@ impl Site {
         let name = self.names().next().map(Into::into);
         self.shown = name;
     }
+}
+
+/// Whether `identities`, which are all of one site, show that its figures come in parts.
+pub(in crate::upstream) fn are_in_parts(identities: &[&Identity]) -> bool {
+    identities.len() > 1 || identities.iter().any(|identity| identity.in_parts)
 }

@@ -1,0 +1,131 @@
+//! One report asked for, and where it fails, what of it can be had.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
+
+use super::error::UpstreamError;
+use super::limits::Limits;
+use super::report::{Attempts, Cost, Failure, Job, Report, Reporter};
+use super::search::Search;
+use crate::domain::cell::ReportRequest;
+use crate::domain::dates::DateRange;
+
+/// Asks for the reports of one fetch.
+#[derive(Clone, Copy)]
+pub(super) struct Asker<'a> {
+    pub(super) reporter: &'a Reporter,
+    pub(super) limits: &'a Limits,
+    pub(super) job: &'a Job,
+}
+
+/// What came of a report: its answer, or the answers to some of its parts.
+#[derive(Debug, Default)]
+pub(super) struct Answered {
+    pub(super) reports: Vec<Report>,
+    /// What could not be had, and why.
+    pub(super) failures: Vec<(ReportRequest, Arc<UpstreamError>)>,
+}
+
+impl Asker<'_> {
+    /// Asks for `request`, and for smaller parts of it where that fails for its size or for one of its sites.
+    pub(super) async fn ask(self, request: ReportRequest) -> Answered {
+        let cost = Cost::default();
+        let report = self
+            .reporter
+            .report(self.job, &cost, &request, Attempts::Full);
+        match report.await {
+            Ok(report) => Answered {
+                reports: vec![report],
+                failures: Vec::new(),
+            },
+            Err(failure) => self.search(&cost, request, failure).await,
+        }
+    }
+
+    /// Finds out what of a report that failed can be had, by asking for smaller and smaller parts: a vendor that was asked for too much
+    /// says so in many ways, and one site that fails must not take its neighbours along.
+    async fn search(self, cost: &Cost, request: ReportRequest, failure: Failure) -> Answered {
+        let mut search = Search::new(request, failure.error, failure.blame);
+        let mut reports = Vec::new();
+        let mut parts = search.begin(self.job.has_succeeded());
+        if search.is_bounded() && !parts.is_empty() {
+            cost.limit();
+            self.reporter.extend(self.job);
+        }
+        while !parts.is_empty() {
+            let results = stream::iter(parts)
+                .map(|part| async move { (self.once(cost, &part).await, part) })
+                .buffer_unordered(self.reporter.max_concurrency())
+                .collect::<Vec<_>>();
+            for (result, part) in results.await {
+                match result {
+                    Ok(report) => {
+                        reports.push(report);
+                        search.was_answered(part);
+                    }
+                    Err(failure) => search.has_failed(part, failure.error, failure.blame),
+                }
+            }
+            let now = self.reporter.now();
+            for whole in search.too_large() {
+                self.limits.was_too_large(&whole, search.answered(), now);
+            }
+            if !self.job.has_succeeded() && !self.has_hope(cost, &search).await {
+                break;
+            }
+            parts = search.next(self.limits, now);
+        }
+        let failures = search.into_failures();
+        if let Some((first, error)) = failures.first() {
+            tracing::warn!(
+                %error,
+                customer = %first.customer,
+                sites = failures.iter().map(|(part, _)| part.sites.len()).sum::<usize>(),
+                "a report failed"
+            );
+        }
+        Answered { reports, failures }
+    }
+
+    async fn once(self, cost: &Cost, part: &ReportRequest) -> Result<Report, Failure> {
+        let report = self.reporter.report(self.job, cost, part, Attempts::Once);
+        report.await
+    }
+
+    /// Whether it is of use to ask on, where nothing was answered yet: once for a fetch, some of its smallest parts are asked for, so that
+    /// a vendor that fails everything costs few calls. A few are tried, since one may fail for reasons of its own.
+    async fn has_hope(self, cost: &Cost, search: &Search) -> bool {
+        if !search.may_be_of_size() {
+            return false;
+        }
+        let ask = || async {
+            let canaries = canaries(&self.job.request);
+            let ask = |canary| async move { self.once(cost, canary).await.is_ok() };
+            let (first, others) = canaries.split_at(1.min(canaries.len()));
+            for some in [first, others] {
+                if join_all(some.iter().map(ask)).await.contains(&true) {
+                    return true;
+                }
+            }
+            false
+        };
+        *self.job.canaries.get_or_init(ask).await
+    }
+}
+
+/// Single sites and days of `request`, four at most, from its whole range of either: up to three sites or days that can't be had
+/// leave one, where there are four of each.
+fn canaries(request: &ReportRequest) -> Vec<ReportRequest> {
+    let mut canaries: Vec<_> = (0..4)
+        .filter_map(|quarter| {
+            let site = *request.sites.get(quarter * request.sites.len() / 4)?;
+            let date = request.dates.iter().nth(quarter * request.dates.len() / 4);
+            let day = DateRange::day(date?)?;
+            Some(request.with_dates(day).with_sites(vec![site]))
+        })
+        .collect();
+    canaries.dedup();
+    canaries
+}
