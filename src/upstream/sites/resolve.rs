@@ -63,6 +63,8 @@ struct Sources<'a> {
     now: Timestamp,
     /// The entities that the mapping claims, without contradiction, for one site.
     mapped: HashMap<&'a str, SiteId>,
+    /// The entities that the mapping claims for contested sites: that is no proof, but nothing else proves that they are other sites.
+    contested_entities: HashSet<&'a str>,
     /// The sites that bear a name, by the mapping or by what was learned.
     named: HashMap<&'a str, BTreeSet<SiteId>>,
     with_name: HashSet<SiteId>,
@@ -76,11 +78,14 @@ struct Sources<'a> {
 impl<'a> Sources<'a> {
     fn new(answer: &'a Answer, requested: &'a [SiteId], known: &'a Known, now: Timestamp) -> Self {
         let contested = &answer.mapping.contested;
-        let mapped = answer.mapping.entities.iter();
-        let mapped = mapped
-            .filter(|(_, site)| !contested.contains(site))
-            .map(|(entity, site)| (&**entity, *site))
-            .collect();
+        let (mut mapped, mut contested_entities) = (HashMap::new(), HashSet::default());
+        for (entity, site) in &answer.mapping.entities {
+            if contested.contains(site) {
+                contested_entities.insert(&**entity);
+            } else {
+                mapped.insert(&**entity, *site);
+            }
+        }
         let asked = |site: &SiteId| requested.binary_search(site).is_ok();
         let mut named: HashMap<&str, BTreeSet<SiteId>> = HashMap::new();
         let mut with_name = HashSet::default();
@@ -106,6 +111,7 @@ impl<'a> Sources<'a> {
             known,
             now,
             mapped,
+            contested_entities,
             named,
             with_name,
             names_in_mapping,
@@ -119,6 +125,7 @@ impl<'a> Sources<'a> {
         let name = identity.name.as_deref();
         let learned = entity.and_then(|entity| self.known.site_of(entity, self.now));
         let mapped = entity.and_then(|entity| self.mapped.get(entity)).copied();
+        let may_be_contested = entity.is_some_and(|it| self.contested_entities.contains(it));
         let namesakes = name.and_then(|name| self.named.get(name));
         let all_named = self.all_in(&self.with_name);
         let mut likely: BTreeSet<SiteId> = namesakes
@@ -130,12 +137,12 @@ impl<'a> Sources<'a> {
         let only_namesake = likely.first().filter(|_| all_named && likely.len() == 1);
         let by_name = only_namesake
             .copied()
-            .filter(|site| !self.contested.contains(site))
+            .filter(|site| !self.contested.contains(site) && !may_be_contested)
             .filter(|site| {
                 self.is_told_by_name(*site, name) || self.known.is_good(*site, self.now)
             });
         // The name is that of other sites only, and every requested site is known by another.
-        let elsewhere = namesakes.filter(|_| all_named && likely.is_empty());
+        let elsewhere = namesakes.filter(|_| all_named && likely.is_empty() && !may_be_contested);
 
         let said: BTreeSet<SiteId> = [learned, mapped, by_name].into_iter().flatten().collect();
         if let (Some(site), 1) = (said.first(), said.len()) {
@@ -161,8 +168,12 @@ impl<'a> Sources<'a> {
         if elsewhere.is_some_and(|elsewhere| said.is_subset(elsewhere)) {
             return Verdict::Foreign;
         }
-        // Where every name is known, only the namesakes can be meant, unless another source says otherwise.
-        let closed = all_named && !likely.is_empty() && said.is_subset(&likely);
+        // Where every name is known, only the namesakes can be meant, unless another source says otherwise, or may.
+        let closed = all_named
+            && !likely.is_empty()
+            && said.is_subset(&likely)
+            && likely.is_disjoint(self.contested)
+            && !may_be_contested;
         let owners = entity.into_iter().flat_map(|it| self.known.owners_of(it));
         likely.extend(owners.chain(said).filter(|site| self.asked(*site)));
         if closed {

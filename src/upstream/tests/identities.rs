@@ -79,6 +79,28 @@ async fn a_mapping_that_contradicts_itself_swaps_nothing_and_costs_single_sites_
 }
 
 #[tokio::test]
+async fn an_entity_that_a_contested_site_may_have_is_not_its_namesakes() {
+    // Both are called "Same", but of the first one's names the mapping says nothing that could be believed.
+    let (client, _, _) = client_of(|sites, _| {
+        let rows: Vec<_> = sites
+            .iter()
+            .map(|site| row(&identity(&format!("E{site}"), "Same"), *site))
+            .collect();
+        report(
+            &rows,
+            r#"{"1":{"entity_id":"E1","name":"A"},"2":{"name":"Same"},"1":"E3"}"#,
+        )
+    })
+    .await;
+
+    let first = calls_for(&client, 1..3).await;
+    let second = calls_for(&client, 1..3).await;
+
+    // The mapping goes on to call the first one otherwise than its rows do.
+    assert_eq!((first, second), (3, 2));
+}
+
+#[tokio::test]
 async fn ids_that_are_sites_and_entities_are_read_in_neither_way() {
     let cases: [Answer; 3] = [
         // Each site's entity is its own id.
