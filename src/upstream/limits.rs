@@ -4,7 +4,7 @@
 //! most that was answered. One that holds a site which always fails says nothing of the size. There are three bounds, of figures,
 //! of sites and of days. Where a single site has too many days, days are taken to be what counts, and sites where a single day has
 //! too many; what was learned of figures is then forgotten, to be learned again if it is figures after all. A bound doubles after
-//! an hour; where that was in vain, after two, and so on up to a day.
+//! an hour: the vendor may answer more again.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,9 +13,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::domain::cell::ReportRequest;
 use crate::domain::dates::DateRange;
 
-/// How long a learned bound holds before it doubles, at first and at most.
-const FIRST_PATIENCE: SignedDuration = SignedDuration::from_hours(1);
-const MOST_PATIENCE: SignedDuration = SignedDuration::from_hours(24);
+/// How long a learned bound holds before it doubles.
+const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 
 /// The bounds of one report.
 #[derive(Debug)]
@@ -33,13 +32,11 @@ struct Learned {
     days: Bound,
 }
 
-/// A learned bound of one measure, which doubles by the hour: the vendor may answer more again.
+/// A learned bound of one measure.
 #[derive(Debug)]
 struct Bound {
     size: u64,
     since: Timestamp,
-    patience: SignedDuration,
-    has_grown: bool,
 }
 
 impl Default for Bound {
@@ -47,31 +44,18 @@ impl Default for Bound {
         Self {
             size: u64::MAX,
             since: Timestamp::UNIX_EPOCH,
-            patience: FIRST_PATIENCE,
-            has_grown: false,
         }
     }
 }
 
 impl Bound {
-    /// The bound as of `now`.
-    fn grown(&mut self, now: Timestamp) -> u64 {
+    /// Doubles it where it has held for an hour at `now`.
+    fn grow(&mut self, now: Timestamp) {
         // A clock that was set back begins the wait anew.
         self.since = self.since.min(now);
-        if now.duration_since(self.since) >= self.patience {
-            self.size = self.size.saturating_mul(2);
-            self.since = now;
-            self.has_grown = true;
+        if now.duration_since(self.since) >= PATIENCE {
+            (self.size, self.since) = (self.size.saturating_mul(2), now);
         }
-        self.size
-    }
-
-    /// Makes `size` the bound. One that had grown in vain waits twice as long before it grows again.
-    fn lower(&mut self, size: u64, now: Timestamp) {
-        if std::mem::take(&mut self.has_grown) && self.size < u64::MAX {
-            self.patience = (self.patience * 2).min(MOST_PATIENCE);
-        }
-        (self.size, self.since) = (size, now);
     }
 }
 
@@ -85,7 +69,7 @@ impl Learned {
 
     fn grow(&mut self, now: Timestamp) {
         for bound in [&mut self.figures, &mut self.sites, &mut self.days] {
-            bound.grown(now);
+            bound.grow(now);
         }
     }
 }
@@ -182,7 +166,7 @@ impl Limits {
         } else {
             (&mut learned.figures, below(size))
         };
-        bound.lower(size, now);
+        *bound = Bound { size, since: now };
         if request.sites.len() == 1 || request.dates.len() == 1 {
             learned.figures.size = u64::MAX;
         }
@@ -331,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_learned_bound_doubles_by_the_hour_and_ever_more_slowly_where_that_is_in_vain() {
+    fn a_learned_bound_doubles_by_the_hour() {
         let limits = Limits::new(50, 31);
         let longest = |at| limits.split(&request(1, 31), hours(at))[0].dates.len();
         let refuse = |days, answered, at| {
@@ -341,9 +325,8 @@ mod tests {
         assert_eq!((longest(0), longest(1)), (7, 11), "three of at most 14");
 
         refuse(11, 7, 1);
-        assert_eq!((longest(2), longest(3)), (7, 11), "after two hours");
-        assert_eq!(longest(5), 16, "two of at most 28");
-        assert_eq!(longest(7), 31);
+        assert_eq!((longest(1), longest(2)), (7, 11));
+        assert_eq!((longest(3), longest(4)), (16, 31), "two of at most 28");
     }
 
     #[test]
