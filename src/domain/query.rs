@@ -40,6 +40,11 @@ pub enum GroupBy {
     None,
 }
 
+impl GroupBy {
+    /// Each in the word that stands for it in queries and answers.
+    pub const WORDS: [(&'static str, Self); 2] = [("site", Self::Site), ("none", Self::None)];
+}
+
 /// Value of a row or bucket without a figure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Fill {
@@ -52,6 +57,15 @@ pub enum Fill {
     None,
 }
 
+impl Fill {
+    /// Each in the word that stands for it in a query.
+    pub const WORDS: [(&'static str, Self); 3] = [
+        ("null", Self::Null),
+        ("zero", Self::Zero),
+        ("none", Self::None),
+    ];
+}
+
 /// Whether an answer may omit data that is unavailable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Partial {
@@ -60,6 +74,11 @@ pub enum Partial {
     Deny,
     /// The available data, with the errors beside it.
     Allow,
+}
+
+impl Partial {
+    /// Each in the word that stands for it in a query.
+    pub const WORDS: [(&'static str, Self); 2] = [("deny", Self::Deny), ("allow", Self::Allow)];
 }
 
 /// The `dates` parameter: a range, or words that depend on the current day.

@@ -9,6 +9,7 @@ pub mod present;
 mod problem;
 mod router;
 mod routes;
+mod schemas;
 mod settings;
 mod sites;
 #[cfg(test)]

@@ -69,7 +69,8 @@ pub(super) static LIVE: Route = Route::probe("/livez");
 pub(super) static READY: Route = Route::probe("/readyz");
 pub(super) static METRICS: Route = Route::probe("/metrics");
 
-static ALL: [&Route; 15] = [
+/// All of them.
+pub(super) static ALL: [&Route; 15] = [
     &TRAFFIC,
     &SITES,
     &PROGRESS,
@@ -103,6 +104,12 @@ static UNLISTED: Route = Route {
     ..Route::closed("")
 };
 
+/// Route with that pattern.
+pub(super) fn of_path(path: &str) -> &'static Route {
+    let mut all = ALL.into_iter();
+    all.find(|route| route.path == path).unwrap_or(&UNLISTED)
+}
+
 /// Route of a request, as matched by the router.
 pub(super) fn route_of(request: &Parts) -> &'static Route {
     let Some(matched) = request.extensions.get::<MatchedPath>() else {
@@ -112,9 +119,7 @@ pub(super) fn route_of(request: &Parts) -> &'static Route {
             &NOWHERE
         };
     };
-    ALL.into_iter()
-        .find(|route| route.path == matched.as_str())
-        .unwrap_or(&UNLISTED)
+    of_path(matched.as_str())
 }
 
 /// Method of a request as a label: there are few, but callers may invent others.

@@ -8,28 +8,49 @@ use axum::{Extension, Json};
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, VARY};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::params::{self, Scope};
 use super::problem::ApiError;
+use super::routes;
 use crate::domain::directory::SiteDirectory;
-use crate::domain::site::CustomerId;
+use crate::domain::site::{CustomerId, SiteId};
 use crate::http::edge::handler_context::HandlerContext;
 use crate::service::{SiteInfo, TrafficService};
 
-#[derive(Serialize)]
-struct Sites {
+/// Sites.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Sites {
+    /// By customer, then id.
     data: Vec<ListedSite>,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize)]
+/// A site that the caller may see.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Site)]
 struct ListedSite {
+    #[schema(value_type = SiteId)]
     site_id: u64,
+    /// Its name, where one is known.
+    #[schema(required)]
     name: Option<String>,
+    /// The IANA name of its zone, where one is known.
+    #[schema(required)]
     timezone: Option<String>,
+    #[schema(value_type = CustomerId)]
     customer_id: u64,
 }
 
 /// Lists the sites by customer, then id.
+#[utoipa::path(
+    get,
+    path = routes::SITES.path,
+    operation_id = "getSites",
+    tag = "Traffic",
+    summary = "List sites",
+    description = "The sites that the caller may see: of the configured directory, and those learned from the vendor.",
+    responses((status = 200, description = "The sites.", body = Sites)),
+)]
 pub(super) async fn list(
     State(service): State<Arc<TrafficService>>,
     Extension(context): Extension<HandlerContext>,
@@ -77,7 +98,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::domain::site::SiteId;
 
     #[test]
     fn a_caller_sees_only_its_own_sites() {

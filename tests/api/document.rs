@@ -1,7 +1,9 @@
 //! Every status in the API's document occurs, with the documented answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use boon::{Compiler, Schemas};
+use pitaya::domain::metric::Metric;
 use pitaya::simulator::{Fault, Hold};
 use reqwest::Response;
 use serde_json::Value;
@@ -116,19 +118,62 @@ impl Stage {
     }
 }
 
-/// The documented answers: method, path and status, and the media types of the body.
-fn told(document: &Value) -> Vec<(String, String, u16, BTreeSet<String>)> {
+/// The API's document, as served.
+async fn served(app: &TestApp) -> Value {
+    let response = app.get("/openapi.json").send().await.unwrap();
+    response.json().await.unwrap()
+}
+
+/// The JSON schemas of the API's document.
+struct Validator {
+    compiler: Compiler,
+}
+
+impl Validator {
+    const DOCUMENT: &str = "http://pitaya/openapi.json";
+
+    fn new(document: &Value) -> Self {
+        let mut compiler = Compiler::new();
+        compiler.enable_format_assertions();
+        compiler
+            .add_resource(Self::DOCUMENT, document.clone())
+            .unwrap();
+        Self { compiler }
+    }
+
+    /// Whether `body` is what the schema of that JSON pointer describes.
+    fn validate(&mut self, schema: &str, body: &Value) -> Result<(), String> {
+        let mut schemas = Schemas::new();
+        // A pointer in a URL's fragment.
+        let schema = schema.replace('{', "%7B").replace('}', "%7D");
+        let compiled = self
+            .compiler
+            .compile(&format!("{}#{schema}", Self::DOCUMENT), &mut schemas)
+            .unwrap();
+        schemas
+            .validate(body, compiled)
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// The documented answers: method, path and status, and the JSON pointer to the schema of each media type.
+fn told(document: &Value) -> Vec<(String, String, u16, BTreeMap<String, String>)> {
+    let escaped = |key: &str| key.replace('~', "~0").replace('/', "~1");
     let mut told = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             for (status, response) in operation["responses"].as_object().unwrap() {
-                let shared = response["$ref"]
-                    .as_str()
-                    .map(|reference| document.pointer(&reference[1..]).unwrap());
-                let content = shared.unwrap_or(response)["content"].as_object();
-                let types = content
-                    .into_iter()
-                    .flat_map(|content| content.keys().cloned())
+                let at = match response["$ref"].as_str() {
+                    Some(shared) => shared[1..].to_owned(),
+                    None => format!("/paths/{}/{method}/responses/{status}", escaped(path)),
+                };
+                let content = document.pointer(&at).unwrap()["content"].as_object();
+                let kinds = content.into_iter().flat_map(|content| content.keys());
+                let types = kinds
+                    .map(|kind| {
+                        let schema = format!("{at}/content/{}/schema", escaped(kind));
+                        (kind.split(';').next().unwrap().to_owned(), schema)
+                    })
                     .collect();
                 told.push((
                     method.to_uppercase(),
@@ -145,15 +190,8 @@ fn told(document: &Value) -> Vec<(String, String, u16, BTreeSet<String>)> {
 #[tokio::test]
 async fn every_documented_status_occurs_with_the_documented_answer() {
     let stage = Stage::start().await;
-    let document: Value = stage
-        .ready
-        .get("/openapi.json")
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let document = served(&stage.ready).await;
+    let mut validator = Validator::new(&document);
     let mut unmet = BTreeSet::new();
     let mut met = 0;
 
@@ -187,14 +225,22 @@ async fn every_documented_status_occurs_with_the_documented_answer() {
             assert_eq!(body, "", "{method} {path} {status}");
             continue;
         }
-        let essence = |kind: &str| kind.split(';').next().unwrap().to_owned();
-        let listed: Vec<_> = types.iter().map(|kind| essence(kind)).collect();
         match content_type {
-            Some(kind) => assert!(
-                listed.contains(&essence(&kind)),
-                "{method} {path} {status}: {kind}"
-            ),
-            None => assert!(listed.is_empty(), "{method} {path} {status}: {listed:?}"),
+            Some(kind) => {
+                let kind = kind.split(';').next().unwrap();
+                let schema = types.get(kind);
+                let schema = schema.unwrap_or_else(|| panic!("{method} {path} {status}: {kind}"));
+                let body = if kind.ends_with("json") {
+                    serde_json::from_str(&body).unwrap()
+                } else {
+                    Value::from(body.as_str())
+                };
+                if kind != "application/yaml" {
+                    let valid = validator.validate(schema, &body);
+                    assert_eq!(valid, Ok(()), "{method} {path} {status}");
+                }
+            }
+            None => assert!(types.is_empty(), "{method} {path} {status}: {types:?}"),
         }
         if status >= 400 {
             let problem: Value = serde_json::from_str(&body).unwrap();
@@ -224,4 +270,49 @@ async fn every_documented_status_occurs_with_the_documented_answer() {
         "GET /readyz 503",
     ];
     assert_eq!(unmet, expected.map(str::to_owned).into(), "{met} were met");
+}
+
+#[tokio::test]
+async fn figures_of_every_metric_and_shape_are_as_the_schema_says() {
+    let app = Setup::default().start().await;
+    let mut validator = Validator::new(&served(&app).await);
+    let metrics = Metric::ALL.map(Metric::name).join(",");
+    let schema = "/components/schemas/Traffic";
+    let mut one = Value::Null;
+
+    for shape in [
+        "bucket=day",
+        "bucket=hour&group_by=none",
+        "bucket=total&fill=none",
+        "hours=09:00-10:00&fill=zero",
+        "bucket=15m&partial=allow",
+    ] {
+        if shape.ends_with("allow") {
+            app.vendor.inject(Fault::status(500));
+        }
+        let target = format!(
+            "/v1/traffic?sites=750,751&dates=2026-02-18..2026-02-19&metric={metrics}&{shape}"
+        );
+        let answer: Value = app.get(&target).send().await.unwrap().json().await.unwrap();
+
+        assert!(answer["data"].is_array(), "{answer}");
+        assert_eq!(validator.validate(schema, &answer), Ok(()), "{shape}");
+        if shape.ends_with("allow") {
+            assert_ne!(answer["meta"]["errors"], serde_json::json!([]));
+        } else {
+            one = answer;
+        }
+    }
+
+    for (pointer, wrong) in [
+        ("/data/0/entrances", Value::from("77")),
+        ("/data/0/time", Value::Null),
+        ("/meta/as_of", Value::from("yesterday")),
+        ("/meta/bucket", Value::from("fortnight")),
+        ("/meta/sites/0/site_id", Value::from(0)),
+    ] {
+        let mut answer = one.clone();
+        *answer.pointer_mut(pointer).unwrap() = wrong;
+        assert!(validator.validate(schema, &answer).is_err(), "{pointer}");
+    }
 }

@@ -1,5 +1,6 @@
 //! How callers show who they are.
 
+use utoipa::openapi::RefOr;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
@@ -8,24 +9,29 @@ const BEARER: &str = "bearer";
 const API_KEY: &str = "apiKey";
 
 /// The two ways to give a key.
-pub(super) fn schemes() -> [(&'static str, SecurityScheme); 2] {
+pub(super) fn schemes() -> [(String, RefOr<SecurityScheme>); 2] {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("The API key as `Authorization: Bearer <key>`."))
         .build();
     let header = ApiKeyValue::with_description("X-API-Key", "The API key as `X-API-Key: <key>`.");
     [
-        (BEARER, SecurityScheme::Http(bearer)),
-        (API_KEY, SecurityScheme::ApiKey(ApiKey::Header(header))),
+        (BEARER.to_owned(), SecurityScheme::Http(bearer).into()),
+        (
+            API_KEY.to_owned(),
+            SecurityScheme::ApiKey(ApiKey::Header(header)).into(),
+        ),
     ]
 }
 
 /// A key, given in either way.
-pub(super) fn either_key() -> [SecurityRequirement; 2] {
-    [BEARER, API_KEY].map(|scheme| SecurityRequirement::new(scheme, [] as [&str; 0]))
+pub(super) fn either_key() -> Vec<SecurityRequirement> {
+    [BEARER, API_KEY]
+        .map(|scheme| SecurityRequirement::new(scheme, [] as [&str; 0]))
+        .into()
 }
 
 /// No key at all.
-pub(super) fn no_key() -> [SecurityRequirement; 1] {
-    [SecurityRequirement::default()]
+pub(super) fn no_key() -> Vec<SecurityRequirement> {
+    vec![SecurityRequirement::default()]
 }

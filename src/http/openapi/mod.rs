@@ -1,35 +1,135 @@
-//! The `OpenAPI` 3.1 document, made from the lists and examples that the parameters themselves are read by.
+//! The `OpenAPI` 3.1 document. Each operation is described beside its handler and each schema beside its type; here is what they share.
 
 mod access;
-mod meta;
-mod operations;
-mod parameters;
-mod responses;
-mod schemas;
-mod service;
-mod shapes;
-mod tags;
+mod headers;
 
+use utoipa::OpenApi as _;
 use utoipa::openapi::info::{Info, License};
-use utoipa::openapi::path::PathsBuilder;
-use utoipa::openapi::server::Server;
-use utoipa::openapi::{OpenApi, OpenApiBuilder};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{OpenApi, RefOr, Response};
+
+use super::present::Format;
+use super::problem::{Problem, ProblemKind, refusals, shared};
+use super::routes::{self, Route};
+use super::{operations, pages, sites, traffic};
+use crate::domain::query::{Fill, Partial};
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    servers((url = "/")),
+    tags(
+        (name = "Traffic", description = "How many people come in, stay and buy."),
+        (name = "Cache", description = "What operators do about cached figures."),
+        (name = "Operation", description = "Health and metrics, for operators and their machines."),
+        (name = "Documentation", description = "Pages for people, and this document."),
+    ),
+    paths(
+        traffic::traffic,
+        sites::list,
+        traffic::progress::show,
+        operations::purge,
+        pages::problems::explain,
+        operations::health::live,
+        operations::health::ready,
+        operations::metrics,
+        pages::openapi_json,
+        pages::openapi_yaml,
+        pages::docs,
+        pages::explorer,
+    ),
+    // What no body refers to.
+    components(schemas(Fill, Partial, Format, Problem, ProblemKind)),
+)]
+struct Described;
+
+/// The refusals that every operation which needs a key can meet.
+const CLOSED: [&str; 7] = [
+    "InvalidParameter",
+    "Unauthenticated",
+    "UriTooLong",
+    "RateLimited",
+    "HeadersTooLarge",
+    "Internal",
+    "Overloaded",
+];
+/// The refusals that every page can meet.
+const OPEN: [&str; 3] = ["UriTooLong", "HeadersTooLarge", "Overloaded"];
+/// The refusals that every probe can meet.
+const PROBE: [&str; 2] = ["UriTooLong", "HeadersTooLarge"];
 
 /// The document.
 #[must_use]
 pub fn openapi() -> OpenApi {
-    let paths = operations::add(PathsBuilder::new());
-    let paths = service::add(paths);
-    OpenApiBuilder::new()
-        .info(info())
-        .servers(Some([Server::new("/")]))
-        .paths(paths)
-        .components(Some(schemas::components()))
-        .security(Some(access::either_key()))
-        .tags(Some(tags::tags()))
-        .build()
+    let mut document = Described::openapi();
+    document.info = info();
+    document.security = Some(access::either_key());
+    let components = document.components.get_or_insert_default();
+    components.headers = headers::all().collect();
+    components.responses = shared();
+    components.security_schemes.extend(access::schemes());
+    for (path, item) in &mut document.paths.paths {
+        let route = routes::of_path(path);
+        let operations = [&mut item.get, &mut item.post, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            complete(operation, route);
+        }
+        if route.path == routes::TRAFFIC.path {
+            item.head = item.get.clone().map(headers_alone);
+        }
+    }
+    document
 }
 
+/// Adds what all operations of a route's kind have in common: who may call them, their refusals and their header fields.
+fn complete(operation: &mut Operation, route: &Route) {
+    if route.is_open {
+        operation.security = Some(access::no_key());
+    }
+    let refused = match (route.is_open, route.is_always_admitted) {
+        (false, _) => &CLOSED[..],
+        (true, false) => &OPEN,
+        (true, true) => &PROBE,
+    };
+    let responses = &mut operation.responses.responses;
+    let is_validated = responses.contains_key("304");
+    for (status, response) in &mut *responses {
+        let RefOr::T(response) = response else {
+            continue;
+        };
+        let fields: &[&[&str]] = match (route.is_open, is_validated, status.as_str()) {
+            (true, true, "304") => &[&["X-Request-Id", "ETag"]],
+            (true, true, _) => &[&["X-Request-Id", "ETag", "Cache-Control"]],
+            (true, false, _) => &[&["X-Request-Id"]],
+            (false, true, _) => &[&headers::LIMITS, &headers::FIGURES],
+            (false, false, _) => &[&headers::LIMITS, &["Cache-Control"]],
+        };
+        let fields = fields.iter().copied().flatten();
+        response
+            .headers
+            .extend(fields.map(|name| headers::reference(name)));
+    }
+    for (status, response) in refusals(refused) {
+        responses.entry(status).or_insert(response);
+    }
+}
+
+/// `HEAD`: as `GET`, with every body left out.
+fn headers_alone(mut operation: Operation) -> Operation {
+    operation.operation_id = Some("headTraffic".to_owned());
+    operation.summary = Some("Get the header fields of figures".to_owned());
+    operation.description = Some("As `GET`, without the body.".to_owned());
+    let shared = shared();
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::Ref(reference) = response {
+            let (_, name) = reference.ref_location.rsplit_once('/').unwrap_or_default();
+            *response = shared[name].clone();
+        }
+        if let RefOr::T(Response { content, .. }) = response {
+            content.clear();
+        }
+    }
+    operation
+}
 /// The document as JSON, as it is committed and served.
 ///
 /// # Panics
@@ -90,6 +190,16 @@ mod tests {
             committed("openapi.yaml") == to_yaml(),
             "openapi.yaml: {again}"
         );
+    }
+
+    #[test]
+    fn every_path_is_documented_but_for_the_files_of_pages() {
+        let document = openapi();
+
+        for Route { path, .. } in routes::ALL {
+            let is_file = path.ends_with("/{*file}") || *path == routes::DOCS_FOLDER.path;
+            assert_eq!(document.paths.paths.contains_key(*path), !is_file, "{path}");
+        }
     }
 
     #[test]

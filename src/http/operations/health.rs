@@ -8,13 +8,16 @@ use axum::response::{IntoResponse, Response};
 use http::header::CACHE_CONTROL;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Operations;
+use crate::http::routes;
 use crate::http::settings::StartupFact;
 use crate::upstream::{CircuitState, TokenState, TokenStoreState, UpstreamStatus};
 
-/// Whether all is well with one thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// Whether all is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[schema(as = HealthStatus)]
 #[serde(rename_all = "lowercase")]
 enum Status {
     Pass,
@@ -22,27 +25,67 @@ enum Status {
     Fail,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize)]
+/// One thing that was checked.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct Check {
     status: Status,
+    /// What was found, for programs; facts of the start have none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     state: Option<&'static str>,
+    /// What was found, for people.
     detail: String,
 }
 
-/// The body of `/readyz`. The worst check makes the status, but only our own shutdown makes it `fail`.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+/// The process's own state, and what it knows of the vendor's.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct Readiness {
+    /// That of the worst check; only the process's own shutdown makes it `fail`.
     status: Status,
+    /// By name; the vendor's and the tokens' state are among them.
     checks: BTreeMap<&'static str, Check>,
 }
 
+/// The process answers.
+#[derive(Serialize, ToSchema)]
+struct Liveness {
+    status: Live,
+}
+
+/// That all is well.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LivenessStatus)]
+#[serde(rename_all = "lowercase")]
+enum Live {
+    Pass,
+}
+
 /// `GET /livez`: the process answers.
+#[utoipa::path(
+    get,
+    path = routes::LIVE.path,
+    operation_id = "getLiveness",
+    tag = "Operation",
+    summary = "Whether the process is up",
+    responses((status = 200, description = "It is.", body = Liveness)),
+)]
 pub(in crate::http) async fn live() -> Response {
-    uncached(StatusCode::OK, Json(serde_json::json!({"status": "pass"})))
+    uncached(StatusCode::OK, Json(Liveness { status: Live::Pass }))
 }
 
 /// `GET /readyz`: the process wants requests. A failing vendor does not change that: what is cached is still answered.
+#[utoipa::path(
+    get,
+    path = routes::READY.path,
+    operation_id = "getReadiness",
+    tag = "Operation",
+    summary = "Whether the process wants requests",
+    description = "The process's own state: a failing vendor does not make it unready, shutting down does.",
+    responses(
+        (status = 200, description = "It does.", body = Readiness),
+        (status = 503, description = "The process is shutting down.", body = Readiness),
+    ),
+)]
 pub(in crate::http) async fn ready(State(state): State<Operations>) -> Response {
     let readiness = Readiness::of(
         state.shutting_down.is_cancelled(),

@@ -11,6 +11,7 @@ use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 use crate::clock::Clock;
 use crate::cores;
@@ -18,7 +19,8 @@ use crate::http::edge::handler_context::Administrator;
 use crate::http::edge::in_flight::InFlight;
 use crate::http::edge::observe::show_in_flight;
 use crate::http::params::CacheParams;
-use crate::http::problem::ApiError;
+use crate::http::problem::{ApiError, Refused};
+use crate::http::routes;
 use crate::http::settings::StartupFact;
 use crate::http::traffic::kept::KeptAnswers;
 use crate::service::TrafficService;
@@ -38,12 +40,28 @@ pub(super) struct Operations {
     pub(super) startup_facts: Arc<[StartupFact]>,
 }
 
-#[derive(Serialize)]
+/// What was forgotten.
+#[derive(Serialize, ToSchema)]
 struct Purged {
+    /// How many cells were forgotten: figures of one metric, site and day.
     purged: u64,
 }
 
 /// `DELETE /v1/cache`: forgets figures, within what the caller may see.
+#[utoipa::path(
+    delete,
+    path = routes::CACHE.path,
+    operation_id = "purgeCache",
+    tag = "Cache",
+    summary = "Forget figures",
+    description = "Forgets the cached figures of these sites and dates (by default of all), also where a fetch that began \
+                   earlier is still under way, and what the vendor's answers have taught of these sites: their names, and \
+                   which rows are theirs. Needs a key of an administrator. Where authentication is disabled, it is for \
+                   callers on the machine itself: from a loopback address, not passed on by a proxy (`X-Forwarded-For`, \
+                   `Forwarded`), with `localhost` or an IP address as `Host`, and that host as `Origin`, if any.",
+    params(CacheParams),
+    responses((status = 200, description = "They are forgotten.", body = Purged), Refused<403>),
+)]
 pub(in crate::http) async fn purge(
     State(state): State<Operations>,
     Administrator(context): Administrator,
@@ -73,6 +91,19 @@ pub(in crate::http) async fn purge(
 }
 
 /// `GET /metrics`: Prometheus text.
+#[utoipa::path(
+    get,
+    path = routes::METRICS.path,
+    operation_id = "getMetrics",
+    tag = "Operation",
+    summary = "Metrics for Prometheus",
+    responses((
+        status = 200,
+        description = "Prometheus' text format.",
+        body = String,
+        content_type = "text/plain; version=0.0.4; charset=utf-8",
+    )),
+)]
 pub(in crate::http) async fn metrics(State(state): State<Operations>) -> Response {
     let headers = [
         (

@@ -16,6 +16,7 @@ use utoipa_swagger_ui::{Config, SwaggerFile};
 
 use crate::http::present::not_modified;
 use crate::http::problem::ApiError;
+use crate::http::routes;
 
 type Field = (HeaderName, HeaderValue);
 
@@ -39,6 +40,17 @@ const VIEWER: Field = (
 struct Explorer;
 
 /// `GET /`: the explorer.
+#[utoipa::path(
+    get,
+    path = routes::EXPLORER.path,
+    operation_id = "getExplorer",
+    tag = "Documentation",
+    summary = "The explorer: a page to try queries on",
+    responses(
+        (status = 200, description = "The page.", body = String, content_type = "text/html; charset=utf-8"),
+        (status = 304, description = "The caller holds it already (`If-None-Match`)."),
+    ),
+)]
 pub(in crate::http) async fn explorer(headers: HeaderMap) -> Result<Response, ApiError> {
     explorer_file("index.html", &headers)
 }
@@ -58,6 +70,17 @@ fn explorer_file(file: &str, headers: &HeaderMap) -> Result<Response, ApiError> 
 }
 
 /// `GET /docs`: the viewer's page. It refers to its files by relative paths, so it contains their base.
+#[utoipa::path(
+    get,
+    path = routes::DOCS.path,
+    operation_id = "getDocs",
+    tag = "Documentation",
+    summary = "This document as pages",
+    responses(
+        (status = 200, description = "The page.", body = String, content_type = "text/html; charset=utf-8"),
+        (status = 304, description = "The caller holds it already (`If-None-Match`)."),
+    ),
+)]
 pub(in crate::http) async fn docs(headers: HeaderMap) -> Result<Response, ApiError> {
     let page = viewer_file("index.html")?;
     let text = String::from_utf8_lossy(&page.bytes);
@@ -93,6 +116,17 @@ fn viewer_file(file: &str) -> Result<SwaggerFile<'static>, ApiError> {
 }
 
 /// `GET /openapi.json`: the committed document.
+#[utoipa::path(
+    get,
+    path = routes::OPENAPI_JSON.path,
+    operation_id = "getOpenApiJson",
+    tag = "Documentation",
+    summary = "This document as JSON",
+    responses(
+        (status = 200, description = "The page.", body = Object, content_type = "application/json"),
+        (status = 304, description = "The caller holds it already (`If-None-Match`)."),
+    ),
+)]
 pub(in crate::http) async fn openapi_json(headers: HeaderMap) -> Response {
     let document = include_bytes!("../../../openapi/openapi.json");
     embedded(
@@ -104,6 +138,17 @@ pub(in crate::http) async fn openapi_json(headers: HeaderMap) -> Response {
 }
 
 /// `GET /openapi.yaml`: the committed document as YAML (RFC 9512).
+#[utoipa::path(
+    get,
+    path = routes::OPENAPI_YAML.path,
+    operation_id = "getOpenApiYaml",
+    tag = "Documentation",
+    summary = "This document as YAML",
+    responses(
+        (status = 200, description = "The page.", body = Object, content_type = "application/yaml"),
+        (status = 304, description = "The caller holds it already (`If-None-Match`)."),
+    ),
+)]
 pub(in crate::http) async fn openapi_yaml(headers: HeaderMap) -> Response {
     let document = include_bytes!("../../../openapi/openapi.yaml");
     embedded(

@@ -6,21 +6,48 @@ use axum::response::{Html, IntoResponse, Response};
 use http::header::{ACCEPT, VARY};
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::STRICT;
 use crate::http::present::members;
-use crate::http::problem::{ApiError, ProblemKind};
+use crate::http::problem::{ApiError, ProblemKind, Refused};
+use crate::http::routes;
 
-/// Explanation of a kind, for programs.
-#[derive(Serialize)]
+/// Explanation of a kind of problem.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProblemExplanation)]
 struct ExplainedKind {
+    /// The kind.
     r#type: &'static str,
+    /// Its name, for people.
     title: &'static str,
+    /// The status that it is answered with.
     status: u16,
+    /// What it means and what to do about it.
     explanation: &'static str,
 }
 
 /// Explains the kind of problem with that slug, as HTML or JSON by `Accept`.
+#[utoipa::path(
+    get,
+    path = routes::PROBLEM.path,
+    operation_id = "explainProblem",
+    tag = "Documentation",
+    summary = "Explain a kind of problem",
+    params((
+        "slug" = ProblemKind,
+        Path,
+        description = "The last part of a problem's `type`.",
+        example = "invalid-parameter",
+    )),
+    responses(
+        (status = 200, description = "What it means.", content(
+            (ExplainedKind = "application/json"),
+            (String = "text/html; charset=utf-8"),
+        )),
+        Refused<404>,
+    ),
+)]
 pub(in crate::http) async fn explain(
     Path(slug): Path<String>,
     headers: HeaderMap,

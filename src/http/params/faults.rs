@@ -2,8 +2,11 @@
 
 use std::fmt::Write;
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 /// One fault in one parameter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ParameterFault {
     /// Name of the parameter, as the caller wrote it.
     pub parameter: String,

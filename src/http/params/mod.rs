@@ -5,16 +5,13 @@ mod decode;
 mod faults;
 mod limits;
 mod resolve;
+mod schema;
 mod scope;
 mod shown;
 mod traffic;
 mod values;
 
-pub(super) use decode::Parameter;
 pub(super) use shown::shown;
-pub(super) use values::{
-    BUCKET, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, METRIC, PARTIAL, SITES,
-};
 
 pub use cache::{CacheParams, PurgeTarget};
 pub use faults::ParameterFault;

@@ -72,28 +72,9 @@ impl TrafficParams {
         let metrics = parse_metrics(&metrics, &mut faults);
         let bucket = parse_bucket(&bucket, &mut faults).unwrap_or(Bucket::HOUR);
         let hours = parsed(&hours, &HOURS, &mut faults).unwrap_or(Hours::ALL_DAY);
-        let group_by = choice(
-            &group_by,
-            &GROUP_BY,
-            &[("site", GroupBy::Site), ("none", GroupBy::None)],
-            &mut faults,
-        );
-        let fill = choice(
-            &fill,
-            &FILL,
-            &[
-                ("null", Fill::Null),
-                ("zero", Fill::Zero),
-                ("none", Fill::None),
-            ],
-            &mut faults,
-        );
-        let partial = choice(
-            &partial,
-            &PARTIAL,
-            &[("deny", Partial::Deny), ("allow", Partial::Allow)],
-            &mut faults,
-        );
+        let group_by = choice(&group_by, &GROUP_BY, &GroupBy::WORDS, &mut faults);
+        let fill = choice(&fill, &FILL, &Fill::WORDS, &mut faults);
+        let partial = choice(&partial, &PARTIAL, &Partial::WORDS, &mut faults);
         let format = choice(
             &format,
             &FORMAT,

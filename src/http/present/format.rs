@@ -1,10 +1,14 @@
 //! The forms of an answer, and which one a caller wants.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 
 use http::header::{ACCEPT, HeaderMap};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::quality::members;
+use crate::http::schemas::one_of;
 
 /// A form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +53,18 @@ impl Format {
             Self::Csv => "text/csv; charset=utf-8; header=present",
             Self::Ndjson => "application/x-ndjson",
         }
+    }
+}
+
+impl PartialSchema for Format {
+    fn schema() -> RefOr<Schema> {
+        one_of("A form of the answer.", Self::ALL.map(Self::name))
+    }
+}
+
+impl ToSchema for Format {
+    fn name() -> Cow<'static, str> {
+        "AnswerFormat".into()
     }
 }
 

@@ -2,10 +2,12 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::domain::bucket::ClockTime;
-use crate::domain::metric::Metric;
+use crate::domain::bucket::{Bucket, ClockTime};
+use crate::domain::metric::{Combine, Metric};
 use crate::domain::query::{GroupBy, Query};
+use crate::domain::site::{CustomerId, SiteId};
 use crate::service::Answer;
 use crate::upstream::UpstreamError;
 
@@ -18,50 +20,95 @@ pub struct SiteProblem {
     pub detail: String,
 }
 
-/// `meta`, its fields in the order in which they are shown.
-#[derive(Clone, Serialize)]
+/// What an answer says about itself.
+#[derive(Clone, Serialize, ToSchema)]
 pub(super) struct Meta<'a> {
+    #[schema(value_type = CustomerId)]
     customer_id: u64,
+    /// The first date.
+    #[schema(format = Date)]
     from: String,
+    /// The last date, included.
+    #[schema(format = Date)]
     to: String,
+    /// The part of each day that counts.
     hours: Window,
+    /// How long a row's bucket is.
+    #[schema(value_type = Bucket)]
     bucket: String,
+    /// What a series is.
+    #[schema(value_type = GroupBy)]
     group_by: &'static str,
+    /// The metrics of the query, in its order.
     metrics: Vec<Column<'a>>,
+    /// The sites of the query, ascending.
     sites: Vec<Place<'a>>,
+    /// When the oldest figure used was computed.
+    #[schema(value_type = String, format = DateTime)]
     as_of: Option<String>,
+    /// The first local date whose figures may still change.
+    #[schema(required, format = Date)]
     provisional_from: Option<String>,
+    /// Whether figures past their TTL were used.
+    #[schema(value_type = bool)]
     stale: Option<bool>,
+    /// What could not be had; empty unless `partial=allow`.
     errors: Vec<Failure>,
 }
 
-#[derive(Clone, Serialize)]
+/// A part of the day, on the clock.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(as = Hours)]
 struct Window {
+    /// `HH:MM`.
     from: String,
+    /// `HH:MM`, excluded; up to `24:00`.
     to: String,
 }
 
-#[derive(Clone, Serialize)]
+/// A metric, how its figures combine, and what they are.
+#[derive(Clone, Serialize, ToSchema)]
 struct Column<'a> {
+    #[schema(value_type = Metric)]
     name: &'static str,
+    #[schema(value_type = Combine)]
     over_time: &'static str,
+    #[schema(value_type = Combine)]
     over_sites: &'static str,
+    /// Whether it is made only of what was observed on both sides: a base bucket counts towards neither sum where a part of
+    /// the denominator is missing for an hour or longer, and a site's day towards neither where the numerator was not
+    /// observed at all.
     paired: bool,
+    /// What its figures are counted in: `people`, `transactions`, `ratio`; of `dwell_time` what is configured, else `null`.
+    #[schema(required)]
     unit: Option<&'a str>,
+    /// What it is, in one line.
     description: &'static str,
 }
 
-#[derive(Clone, Serialize)]
+/// What is known of a site.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(as = SiteInfo)]
 struct Place<'a> {
+    #[schema(value_type = SiteId)]
     site_id: u64,
+    /// Its name, where one is known.
+    #[schema(required)]
     name: Option<&'a str>,
+    /// The IANA name of its zone, where one is known.
+    #[schema(required)]
     timezone: Option<&'a str>,
 }
 
-#[derive(Clone, Serialize)]
+/// A site of which not everything could be had.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(as = SiteFailure)]
 struct Failure {
+    #[schema(value_type = SiteId)]
     site_id: u64,
+    /// What kind of problem it is.
     r#type: String,
+    /// What happened.
     detail: String,
 }
 

@@ -14,6 +14,7 @@ mod layout;
 mod meta;
 mod quality;
 mod render;
+mod schema;
 #[cfg(test)]
 pub(super) mod testing;
 mod times;
@@ -30,3 +31,4 @@ pub use meta::SiteProblem;
 pub use render::{Rendered, Rendition, render};
 
 pub(super) use quality::members;
+pub(super) use schema::{CSV_EXAMPLE, Traffic, json_example, ndjson_example};

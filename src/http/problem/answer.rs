@@ -9,26 +9,29 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::error::{ApiError, KeyFault, public_detail};
 use crate::http::params::ParameterFault;
 use crate::upstream::UpstreamError;
 
-/// Body of a problem answer.
-#[derive(Serialize)]
-struct Problem<'a> {
+/// What is wrong (RFC 9457).
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Problem<'a> {
+    /// What kind of problem it is: a page that explains it.
+    #[schema(format = "uri-reference")]
     r#type: &'static str,
+    /// The name of the kind, for people.
     title: &'static str,
+    /// The status of the response.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// What is wrong this time.
     detail: Cow<'static, str>,
+    /// The request, as `X-Request-Id` says too.
     request_id: &'a str,
-    errors: Vec<Fault<'a>>,
-}
-
-#[derive(Serialize)]
-struct Fault<'a> {
-    parameter: &'a str,
-    detail: &'a str,
+    /// Every parameter that is wrong; empty where it is none of the parameters.
+    errors: &'a [ParameterFault],
 }
 
 impl ApiError {
@@ -63,22 +66,18 @@ impl ApiError {
     /// The complete answer.
     pub(in crate::http) fn render(&self, request_id: &str) -> Response {
         let kind = self.kind();
-        let faults: &[ParameterFault] = match self {
+        let errors: &[ParameterFault] = match self {
             Self::InvalidParameters(faults) => faults,
             Self::QueryTooLarge(too_large) => &too_large.faults,
             _ => &[],
         };
-        let errors = faults.iter().map(|fault| Fault {
-            parameter: &fault.parameter,
-            detail: &fault.detail,
-        });
         let body = serde_json::to_vec(&Problem {
             r#type: kind.type_uri(),
             title: kind.title(),
             status: kind.status().as_u16(),
             detail: self.detail(),
             request_id,
-            errors: errors.collect(),
+            errors,
         })
         .unwrap_or_default();
         let length = HeaderValue::from(body.len());

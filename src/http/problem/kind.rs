@@ -1,7 +1,12 @@
 //! The kinds of problem that callers can meet. Only this module defines their slugs, statuses and texts.
 
-use http::StatusCode;
+use std::borrow::Cow;
 
+use http::StatusCode;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::http::schemas::one_of;
 use crate::upstream::UpstreamError;
 
 /// A kind of problem; the last part of its `type` (RFC 9457) is its slug.
@@ -225,6 +230,18 @@ impl ProblemKind {
                 "A bug in Pitaya. Please report it to its operator with the `request_id`."
             }
         }
+    }
+}
+
+impl PartialSchema for ProblemKind {
+    fn schema() -> RefOr<Schema> {
+        one_of("A kind of problem.", Self::ALL.map(Self::slug))
+    }
+}
+
+impl ToSchema for ProblemKind {
+    fn name() -> Cow<'static, str> {
+        "ProblemSlug".into()
     }
 }
 

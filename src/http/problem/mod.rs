@@ -3,7 +3,10 @@
 mod answer;
 mod error;
 mod kind;
+mod refused;
 
+pub(super) use answer::Problem;
 pub(super) use error::of_panic;
 pub use error::{ApiError, KeyFault, public_detail};
 pub use kind::ProblemKind;
+pub(super) use refused::{Refused, refusals, shared};

@@ -25,8 +25,11 @@ use crate::http::edge::handler_context::HandlerContext;
 use crate::http::edge::reply::Reply;
 use crate::http::edge::snapshot::Snapshot;
 use crate::http::params::TrafficParams;
-use crate::http::present::{Codings, Format};
-use crate::http::problem::ApiError;
+use crate::http::present::{
+    CSV_EXAMPLE, Codings, Format, Traffic as TrafficAnswer, json_example, ndjson_example,
+};
+use crate::http::problem::{ApiError, Refused};
+use crate::http::routes;
 use crate::service::TrafficService;
 
 /// What the handler of traffic needs. Cloning shares it.
@@ -93,6 +96,25 @@ pub(in crate::http) struct Pending {
 }
 
 /// Answers a query that came through the router.
+#[utoipa::path(
+    get,
+    path = routes::TRAFFIC.path,
+    operation_id = "getTraffic",
+    tag = "Traffic",
+    summary = "Get figures",
+    description = "Answers from the cache, and asks the vendor only for what is missing. Rows come by `site_id`, then \
+                   `time`; a bucket holds only figures inside `dates` and `hours`.",
+    params(TrafficParams),
+    responses(
+        (status = 200, description = "The figures.", content(
+            (TrafficAnswer = "application/json", example = json!(json_example())),
+            (String = "text/csv", example = json!(CSV_EXAMPLE)),
+            (String = "application/x-ndjson", example = json!(ndjson_example())),
+        )),
+        (status = 304, description = "The caller holds this answer already (`If-None-Match`)."),
+        Refused<403>, Refused<406>, Refused<422>, Refused<502>, Refused<503>, Refused<504>,
+    ),
+)]
 pub(in crate::http) async fn traffic(
     State(traffic): State<Traffic>,
     Extension(context): Extension<HandlerContext>,

@@ -10,12 +10,14 @@ use axum::{Extension, Json};
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::http::edge::auth::Caller;
 use crate::http::edge::handler_context::HandlerContext;
 use crate::http::edge::request_id::RequestId;
 use crate::http::params;
-use crate::http::problem::ApiError;
+use crate::http::problem::{ApiError, Refused};
+use crate::http::routes;
 use crate::service::Progress;
 
 /// The queries under way. There are no more of them than requests that may be in flight, and each leaves when it ends.
@@ -37,9 +39,14 @@ pub(in crate::http) struct UnderWay<'a> {
     progress: Arc<Progress>,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize)]
+/// How far a query is.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Progress)]
 struct Reports {
+    /// Reports of the vendor that are done.
     reports_done: u32,
+    /// Reports that the query waits for, those done among them.
+    #[schema(minimum = 1)]
     reports_total: u32,
 }
 
@@ -96,6 +103,23 @@ impl Drop for UnderWay<'_> {
 }
 
 /// Tells how far a query of the same caller is; a query that has ended, waits for nothing or is another's is not found.
+#[utoipa::path(
+    get,
+    path = routes::PROGRESS.path,
+    operation_id = "getProgress",
+    tag = "Traffic",
+    summary = "Watch a query",
+    description = "How many of the vendor's reports that a query under way waits for are done. Nothing is found where no \
+                   such query waits: it has ended, had nothing to wait for, or is another caller's.",
+    params((
+        "request_id" = String,
+        Path,
+        description = "The `X-Request-Id` that the query was sent with.",
+        pattern = "^[A-Za-z0-9._-]{1,128}$",
+        example = "0a1b2c3d4e5f",
+    )),
+    responses((status = 200, description = "How far it is.", body = Reports), Refused<404>),
+)]
 pub(in crate::http) async fn show(
     State(queries): State<Arc<Queries>>,
     Extension(context): Extension<HandlerContext>,

@@ -1,0 +1,127 @@
+//! The header fields of the document.
+
+use serde_json::{Value, json};
+use utoipa::openapi::header::{Header, HeaderBuilder};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{Ref, RefOr};
+
+/// The fields of every answer to a client that has a limit.
+pub(super) const LIMITS: [&str; 3] = ["X-Request-Id", "RateLimit", "RateLimit-Policy"];
+/// The fields that say what an answer of figures is worth.
+pub(super) const FIGURES: [&str; 9] = [
+    "Cache-Status",
+    "Cache-Control",
+    "ETag",
+    "Vary",
+    "Server-Timing",
+    "Pitaya-As-Of",
+    "Pitaya-Stale",
+    "Pitaya-Provisional-From",
+    "Pitaya-Errors",
+];
+
+/// Every header field that is documented, by name.
+pub(super) fn all() -> impl Iterator<Item = (String, RefOr<Header>)> {
+    let text = [
+        (
+            "Cache-Status",
+            "Where the figures came from (RFC 9211).",
+            "pitaya; hit; ttl=42",
+        ),
+        (
+            "Cache-Control",
+            "How long the answer may be kept: until the first of its figures goes past its TTL, at most `cache.http_max_age`.",
+            "private, max-age=42",
+        ),
+        (
+            "ETag",
+            "Weak, of everything in the answer but `as_of` and `stale`.",
+            "W/\"4d2c1f0e\"",
+        ),
+        (
+            "Vary",
+            "What the answer depends on.",
+            "Accept, Accept-Encoding, Authorization, Origin",
+        ),
+        (
+            "Pitaya-As-Of",
+            "`meta.as_of` in every form of the answer: when the oldest figure used was computed, as a date of RFC 9651.",
+            "@1771513404",
+        ),
+        (
+            "Pitaya-Stale",
+            "Only where figures past their TTL were used, which `meta.stale` tells too: a boolean of RFC 9651.",
+            "?1",
+        ),
+        (
+            "Pitaya-Provisional-From",
+            "`meta.provisional_from` in every form of the answer: the first local date whose figures may still change, \
+             as a string of RFC 9651. Only where there is one.",
+            "\"2026-02-18\"",
+        ),
+        (
+            "Server-Timing",
+            "Milliseconds of each step.",
+            "plan;dur=0.041, vendor;dur=0.000, rollup;dur=0.012, render;dur=0.009",
+        ),
+        (
+            "X-Request-Id",
+            "Names the request in the logs: the caller's own, if it is sane, else a new one.",
+            "0a1b2c3d4e5f",
+        ),
+        ("WWW-Authenticate", "How to authenticate.", "Bearer"),
+        (
+            "RateLimit",
+            "What is left of the client's own limit, where it has one.",
+            "\"default\";r=49;t=1",
+        ),
+        (
+            "RateLimit-Policy",
+            "The client's own limit, where it has one.",
+            "\"default\";q=50;w=1",
+        ),
+    ];
+    let text = text.map(|(name, description, example)| {
+        let schema = ObjectBuilder::new().schema_type(Type::String);
+        header(name, schema, description, example.into())
+    });
+    let number = |minimum: u8| {
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(minimum))
+    };
+    let numbers = [
+        header(
+            "Retry-After",
+            number(0),
+            "In how many seconds to try again.",
+            json!(5),
+        ),
+        header(
+            "Pitaya-Errors",
+            number(1),
+            "How many sites could not be had in full, and are named in `meta.errors`. Only where there are any (`partial=allow`).",
+            json!(1),
+        ),
+    ];
+    text.into_iter().chain(numbers)
+}
+
+fn header(
+    name: &str,
+    schema: ObjectBuilder,
+    description: &str,
+    example: Value,
+) -> (String, RefOr<Header>) {
+    let header = HeaderBuilder::new()
+        .schema(Some(schema))
+        .description(Some(description))
+        .example(Some(example));
+    (name.to_owned(), header.build().into())
+}
+
+/// A reference to a documented header field.
+pub(super) fn reference(name: &str) -> (String, RefOr<Header>) {
+    let reference = Ref::new(format!("#/components/headers/{name}"));
+    (name.to_owned(), RefOr::Ref(reference))
+}

@@ -1,0 +1,140 @@
+//! How the document shows the query parameters: by the names and examples that they are read by.
+
+use serde_json::{Value, json};
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn, ParameterStyle};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, RefBuilder, SchemaFormat, Type};
+use utoipa::openapi::{Ref, RefOr, Required, Schema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
+
+use super::cache::CacheParams;
+use super::decode::Parameter as Known;
+use super::traffic::TrafficParams;
+use super::values::{
+    BUCKET, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, METRIC, PARTIAL, SITES,
+};
+use crate::domain::bucket::Bucket;
+use crate::domain::metric::Metric;
+use crate::domain::query::{DateExpression, Fill, GroupBy, Partial};
+use crate::domain::site::{CustomerId, SiteId};
+use crate::http::present::Format;
+
+impl IntoParams for TrafficParams {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let metrics = list(
+            &METRIC,
+            "Which metrics; columns come in the order asked for, repeats do not matter.",
+            Ref::from_schema_name(<Metric as ToSchema>::name()),
+        );
+        vec![
+            sites().required(Required::True).build(),
+            dates().required(Required::True).build(),
+            metrics
+                .required(Required::True)
+                .example(Some(json!(["entrances", "dwell_time"])))
+                .build(),
+            choice::<Bucket>(
+                &BUCKET,
+                "How long a row's bucket is. `week` is the ISO week, `total` all dates together; `hour`, `1h` and `60m` \
+                 are the same, as are `day` and `24h`.",
+                "hour",
+            ),
+            query(
+                &HOURS,
+                "Which part of each day counts: two times of day, local to the site, the end excluded, in steps of 5 \
+                 minutes, not across midnight. `24:00` is allowed as the end. By default the whole day counts.",
+                text(
+                    r"^([01]\d|2[0-3]):[0-5][05]-(([01]\d|2[0-3]):[0-5][05]|24:00)$",
+                    "time-range",
+                ),
+            )
+            .build(),
+            choice::<GroupBy>(
+                &GROUP_BY,
+                "Whether each site is a series, or all sites are combined into one.",
+                "site",
+            ),
+            choice::<Fill>(
+                &FILL,
+                "What stands where there is no figure: `null`; `zero` for counts; or `none`, no row at all where a row \
+                 has no figure.",
+                "null",
+            ),
+            choice::<Partial>(
+                &PARTIAL,
+                "Whether a figure that can't be had fails the whole answer (`deny`), or the answer is what there is, \
+                 with the rest named in `meta.errors` (`allow`).",
+                "deny",
+            ),
+            choice::<Format>(
+                &FORMAT,
+                "The form of the answer; wins over `Accept`.",
+                "json",
+            ),
+            // Without an example, since pages fill it in for callers who need no customer, and whose it is not.
+            query(
+                &CUSTOMER,
+                "Whose sites; needed only where the caller may see several customers.",
+                CustomerId::schema(),
+            )
+            .example(None)
+            .build(),
+        ]
+    }
+}
+
+impl IntoParams for CacheParams {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![sites().build(), dates().build()]
+    }
+}
+
+fn sites() -> ParameterBuilder {
+    let description = "Which sites, by id; order and repeats do not matter.";
+    list(&SITES, description, SiteId::schema()).example(Some(json!([750, 751])))
+}
+
+fn dates() -> ParameterBuilder {
+    let words = DateExpression::WORDS.join("|");
+    let date = r"(19[7-9]\d|[2-9]\d{3})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])";
+    query(
+        &DATES,
+        "Which local dates (1970 to 9998): one, a range whose both ends are included, or a word. \
+         `last_7_days` and `last_30_days` are full days ending yesterday; `this_week` (from Monday) \
+         and `this_month` go up to today.",
+        text(&format!(r"^({date}(\.\.{date})?|{words})$"), "date-range"),
+    )
+}
+
+fn query(known: &Known, description: &str, schema: impl Into<RefOr<Schema>>) -> ParameterBuilder {
+    ParameterBuilder::new()
+        .name(known.name)
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(schema))
+        .example(Some(Value::from(known.example)))
+}
+
+/// One of the words of a named schema.
+fn choice<T: ToSchema>(known: &Known, description: &str, default: &str) -> Parameter {
+    let schema = RefBuilder::new()
+        .ref_location_from_schema_name(T::name())
+        .default(Some(default.into()));
+    query(known, description, schema).build()
+}
+
+/// Items between commas.
+fn list(known: &Known, description: &str, item: impl Into<RefOr<Schema>>) -> ParameterBuilder {
+    let items = ArrayBuilder::new().items(item.into()).min_items(Some(1));
+    query(known, description, items)
+        .style(Some(ParameterStyle::Form))
+        .explode(Some(false))
+}
+
+/// Text with a format of our own, for what no pattern says: that a range does not run backwards, that a date exists.
+fn text(pattern: &str, format: &str) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some(pattern))
+        .format(Some(SchemaFormat::Custom(format.to_owned())))
+}

@@ -1,0 +1,128 @@
+//! How the document shows an answer, whose rows are written by hand.
+
+use serde_json::{Value, json};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::meta::Meta;
+use crate::domain::metric::Metric;
+
+/// Figures, and what they are.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it only shows what is written without it")]
+pub(in crate::http) struct Traffic {
+    meta: Meta<'static>,
+    /// By `site_id`, then `time`.
+    data: Vec<Row>,
+}
+
+/// A row has a field for each metric asked for, so none of them is always there.
+struct Row;
+
+impl ToSchema for Row {}
+
+impl PartialSchema for Row {
+    fn schema() -> RefOr<Schema> {
+        let name = ObjectBuilder::new()
+            .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+            .description(Some("The site's name, where one is known."));
+        let time = ObjectBuilder::new().schema_type(Type::String).description(Some(
+            "When the bucket starts, in the site's local time, on the clock: `2026-02-18T09:00:00`.",
+        ));
+        let row = ObjectBuilder::new()
+            .description(Some(
+                "The figures of one bucket: a field for each metric asked for, `null` where there is no figure. Without \
+                 `site_id` and `site_name` where all sites are combined.",
+            ))
+            .property("site_id", Ref::from_schema_name("SiteId"))
+            .property("site_name", name)
+            .property("time", time)
+            .required("time");
+        let figure = |metric: Metric| {
+            let (number, description) = if metric.is_count() {
+                (Type::Integer, "A count.")
+            } else {
+                (Type::Number, "Rounded to four decimals.")
+            };
+            ObjectBuilder::new()
+                .schema_type(SchemaType::from_iter([number, Type::Null]))
+                .description(Some(description))
+                .minimum(Some(0))
+        };
+        let metrics = Metric::ALL.into_iter();
+        metrics
+            .fold(row, |row, metric| {
+                row.property(metric.name(), figure(metric))
+            })
+            .into()
+    }
+}
+
+/// The answer to the examples of the parameters, cut to one row.
+pub(in crate::http) fn json_example() -> Value {
+    json!({
+        "meta": {
+            "customer_id": 123,
+            "from": "2026-02-18",
+            "to": "2026-02-18",
+            "hours": {"from": "09:00", "to": "10:00"},
+            "bucket": "hour",
+            "group_by": "site",
+            "metrics": [{
+                "name": "entrances",
+                "over_time": "sum",
+                "over_sites": "sum",
+                "paired": false,
+                "unit": "people",
+                "description": "People who came in.",
+            }],
+            "sites": [{"site_id": 750, "name": "Tyler", "timezone": null}],
+            "as_of": "2026-02-19T15:03:24Z",
+            "provisional_from": null,
+            "stale": false,
+            "errors": [],
+        },
+        "data": [row_example()],
+    })
+}
+
+/// The same as NDJSON.
+pub(in crate::http) fn ndjson_example() -> String {
+    format!("{}\n", row_example())
+}
+
+/// The same as CSV.
+pub(in crate::http) const CSV_EXAMPLE: &str =
+    "site_id,site_name,time,entrances\r\n750,Tyler,2026-02-18T09:00:00,77\r\n";
+
+fn row_example() -> Value {
+    json!({"site_id": 750, "site_name": "Tyler", "time": "2026-02-18T09:00:00", "entrances": 77})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::Format;
+    use super::super::render::{Rendition, render};
+    use super::super::testing;
+    use super::*;
+
+    #[test]
+    fn the_examples_are_what_is_really_sent() {
+        let mut answer = testing::answer(&[(750, Some("Tyler"))], 1, vec![Metric::Entrances]);
+        answer.table.row_mut(0, 0)[0] = 77.0;
+        let sent = |format| {
+            let query = testing::query();
+            let rendered = render(&query, answer.clone(), format, None, testing::describe);
+            match rendered.body {
+                Rendition::Whole(body) => String::from_utf8(body.into()).unwrap(),
+                Rendition::Large(_) => panic!("a single row is short"),
+            }
+        };
+        let json = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+
+        assert_eq!(json(&sent(Format::Json)), json_example());
+        assert_eq!(json(&sent(Format::Ndjson)), json(&ndjson_example()));
+        assert_eq!(sent(Format::Csv), CSV_EXAMPLE);
+    }
+}

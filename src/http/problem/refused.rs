@@ -1,0 +1,100 @@
+//! How the document shows refusals: each kind in one response that all operations share.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::{Ref, RefOr, Response};
+use utoipa::{IntoResponses, ToSchema};
+
+use super::answer::Problem;
+
+/// The status of a shared response, its name in the document, and what it means.
+type Shared = (u16, &'static str, &'static str);
+
+/// Of the two that 503 can mean, the first is the wider one, and says both.
+const SHARED: [Shared; 14] = [
+    (
+        400,
+        "InvalidParameter",
+        "A parameter is malformed, unknown, repeated or missing; all are listed. Or the request does not name its host once (`malformed-request`).",
+    ),
+    (401, "Unauthenticated", "No valid key."),
+    (
+        403,
+        "Forbidden",
+        "Not this caller's; the same answer whether it exists or not.",
+    ),
+    (404, "NotFound", "There is nothing here."),
+    (
+        406,
+        "NotAcceptable",
+        "`Accept` or `Accept-Encoding` admits none of the forms of the answer.",
+    ),
+    (414, "UriTooLong", "Path and query are longer than 16 KiB."),
+    (
+        422,
+        "QueryTooLarge",
+        "Well-formed, but over a limit. `detail` names the limit, its value and what would pass; `errors` names the parameters to change.",
+    ),
+    (429, "RateLimited", "The client's own limit is used up."),
+    (
+        431,
+        "HeadersTooLarge",
+        "The header fields are larger than 32 KiB.",
+    ),
+    (500, "Internal", "A bug in Pitaya."),
+    (
+        502,
+        "UpstreamError",
+        "The vendor failed, or its answer can't be trusted.",
+    ),
+    (
+        503,
+        "Unavailable",
+        "Pitaya is overloaded, or the vendor throttles, is left alone for a moment, or refuses Pitaya's tokens.",
+    ),
+    (503, "Overloaded", "Pitaya is overloaded."),
+    (504, "UpstreamTimeout", "The vendor did not answer in time."),
+];
+
+/// That an operation can refuse with this status, beside those with which every operation of its kind can.
+pub(in crate::http) struct Refused<const STATUS: u16>;
+
+impl<const STATUS: u16> IntoResponses for Refused<STATUS> {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let shared = SHARED.iter().find(|(status, ..)| *status == STATUS);
+        shared.map(reference).into_iter().collect()
+    }
+}
+
+/// The refusals of those names, by status.
+pub(in crate::http) fn refusals(names: &[&str]) -> impl Iterator<Item = (String, RefOr<Response>)> {
+    let some = SHARED.iter().filter(|(_, name, _)| names.contains(name));
+    some.map(reference)
+}
+
+fn reference((status, name, _): &Shared) -> (String, RefOr<Response>) {
+    (status.to_string(), Ref::from_response_name(*name).into())
+}
+
+/// Every shared response, by name.
+pub(in crate::http) fn shared() -> BTreeMap<String, RefOr<Response>> {
+    let responses = SHARED.map(|(status, name, description)| {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name())));
+        let own = match status {
+            401 => Some("WWW-Authenticate"),
+            429 | 503 => Some("Retry-After"),
+            _ => None,
+        };
+        let headers = ["X-Request-Id", "Cache-Control"].into_iter().chain(own);
+        let response = ResponseBuilder::new()
+            .description(description)
+            .content("application/problem+json", content.build());
+        let response = headers.fold(response, |response, name| {
+            response.header_ref(name, Ref::new(format!("#/components/headers/{name}")))
+        });
+        (name.to_owned(), response.into())
+    });
+    responses.into()
+}

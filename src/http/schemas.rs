@@ -1,0 +1,64 @@
+//! How the document shows the types of the domain: words and ids, whose lists and bounds the domain has.
+
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::domain::bucket::Bucket;
+use crate::domain::metric::{Combine, Metric};
+use crate::domain::query::{Fill, GroupBy, Partial};
+use crate::domain::site::{CustomerId, MAX_ID, SiteId};
+
+/// One of a few words.
+pub(super) fn one_of(
+    description: &str,
+    words: impl IntoIterator<Item = &'static str>,
+) -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(description))
+        .enum_values(Some(words))
+        .into()
+}
+
+fn id(description: &str) -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+        .description(Some(description))
+        .minimum(Some(1))
+        // At most 2^53 − 1, which no machine's word cuts.
+        .maximum(Some(usize::try_from(MAX_ID).unwrap_or(usize::MAX)))
+        .into()
+}
+
+/// Gives a type the schema of an expression, under a name in the document.
+macro_rules! schemas {
+    ($($type:ty, $name:literal: $schema:expr;)*) => {$(
+        impl PartialSchema for $type {
+            fn schema() -> RefOr<Schema> {
+                $schema
+            }
+        }
+
+        impl ToSchema for $type {
+            fn name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+        }
+    )*};
+}
+
+schemas! {
+    SiteId, "SiteId": id("A site's id.");
+    CustomerId, "CustomerId": id("A customer's id.");
+    Metric, "Metric": one_of("A metric.", Metric::ALL.map(Metric::name));
+    Combine, "Combine": one_of("How figures combine.", Combine::ALL.map(Combine::name));
+    Bucket, "Bucket": one_of("How long a bucket is.", Bucket::FORMS);
+    GroupBy, "GroupBy": one_of("What a series is.", GroupBy::WORDS.map(|(word, _)| word));
+    Fill, "Fill": one_of("What stands where there is no figure.", Fill::WORDS.map(|(word, _)| word));
+    Partial, "PartialAnswers": one_of(
+        "Whether an answer may lack what could not be had.",
+        Partial::WORDS.map(|(word, _)| word)
+    );
+}
