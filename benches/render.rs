@@ -14,7 +14,7 @@ use pitaya::domain::metric::Metric;
 use pitaya::domain::query::{Fill, GroupBy, Query};
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::domain::table::Table;
-use pitaya::http::present::{Coding, Format, Rendition, SiteProblem, encode, render};
+use pitaya::http::present::{Coding, Format, RenderedBody, SiteProblem, encode, render};
 use pitaya::service::{Answer, CacheOutcome, MemoryPermit, SiteInfo, Timings};
 use pitaya::upstream::UpstreamError;
 
@@ -96,8 +96,8 @@ fn rendering(criterion: &mut Criterion) {
         for format in Format::ALL {
             let body = render(query, answer.clone(), format, None, describe).body;
             let length = match &body {
-                Rendition::Whole(bytes) => bytes.len(),
-                Rendition::Large(large) => large.length(),
+                RenderedBody::Whole(bytes) => bytes.len(),
+                RenderedBody::Large(large) => large.length(),
             };
             println!("{name} as {}: {length} bytes", format.name());
             group.throughput(Throughput::Bytes(length as u64));
@@ -113,14 +113,14 @@ fn rendering(criterion: &mut Criterion) {
             for coding in Coding::ALL {
                 let coded = coding.name().unwrap_or("plain");
                 match &body {
-                    Rendition::Whole(bytes) => {
+                    RenderedBody::Whole(bytes) => {
                         if coding != Coding::Identity {
                             group.bench_function(form(coded), |bencher| {
                                 bencher.iter(|| encode(coding, black_box(bytes)));
                             });
                         }
                     }
-                    Rendition::Large(large) => {
+                    RenderedBody::Large(large) => {
                         let sent = || Arc::clone(large).pieces(coding).map(|piece| piece.len());
                         let worst = sent().max().unwrap_or(0);
                         println!(

@@ -62,14 +62,12 @@ fn max_age(seconds: u64) -> HeaderValue {
 }
 
 /// The value of `Pitaya-As-Of`: a date of RFC 9651.
-#[must_use]
-pub fn as_of(time: Timestamp) -> HeaderValue {
+pub(super) fn as_of(time: Timestamp) -> HeaderValue {
     value(format!("@{}", time.as_second()))
 }
 
 /// The value of `Pitaya-Provisional-From`: a string of RFC 9651.
-#[must_use]
-pub fn provisional_from(date: Date) -> HeaderValue {
+pub(super) fn provisional_from(date: Date) -> HeaderValue {
     value(format!("\"{date}\""))
 }
 

@@ -40,12 +40,6 @@ impl Large {
         self.length
     }
 
-    /// What it shows.
-    #[must_use]
-    pub fn answer(&self) -> &Answer {
-        &self.answer
-    }
-
     /// Its bytes in a coding. Each is made when it is asked for.
     #[must_use]
     pub fn pieces(self: Arc<Self>, coding: Coding) -> Pieces {
@@ -121,7 +115,8 @@ mod tests {
     use proptest::sample::select;
 
     use super::super::format::Format;
-    use super::super::render::{Rendition, Sizes, render_in};
+    use super::super::render::{Sizes, render_in};
+    use super::super::rendering::RenderedBody;
     use super::super::testing::{answer, decoded, describe, query};
     use super::*;
     use crate::domain::metric::Metric;
@@ -176,7 +171,7 @@ mod tests {
         ) {
             let rendered = |sizes| render_in(sizes, &query(), answer.clone(), format, None, describe);
             let uncut = rendered(Sizes { piece: usize::MAX / 2, whole: usize::MAX });
-            let Rendition::Whole(expected) = uncut.body else {
+            let RenderedBody::Whole(expected) = uncut.body else {
                 panic!("nothing is longer than {}", usize::MAX);
             };
 
@@ -184,11 +179,11 @@ mod tests {
 
             prop_assert_eq!(cut.etag, uncut.etag);
             match cut.body {
-                Rendition::Whole(bytes) => {
+                RenderedBody::Whole(bytes) => {
                     prop_assert!(bytes.len() <= limit);
                     prop_assert_eq!(bytes, expected);
                 }
-                Rendition::Large(large) => {
+                RenderedBody::Large(large) => {
                     prop_assert!(expected.len() > limit);
                     prop_assert_eq!(large.length(), expected.len());
                     let sent: Vec<u8> = large.pieces(coding).flatten().collect();
@@ -215,7 +210,7 @@ mod tests {
             piece: 4096,
             whole: 0,
         };
-        let Rendition::Large(large) =
+        let RenderedBody::Large(large) =
             render_in(sizes, &query(), answer, Format::Ndjson, None, describe).body
         else {
             panic!("it is longer than nothing");

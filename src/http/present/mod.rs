@@ -14,6 +14,7 @@ mod layout;
 mod meta;
 mod quality;
 mod render;
+mod rendering;
 mod schema;
 #[cfg(test)]
 pub(super) mod testing;
@@ -23,12 +24,12 @@ pub use coding::{Coding, Codings, encode};
 pub use conditional::not_modified;
 pub use format::Format;
 pub use headers::{
-    LongestAge, STALE, VARY, as_of, cache_control, cache_status, provisional_from, seconds_left,
-    server_timing,
+    LongestAge, STALE, VARY, cache_control, cache_status, seconds_left, server_timing,
 };
 pub use large::{Large, Pieces};
 pub use meta::SiteProblem;
-pub use render::{Rendered, Rendition, render};
+pub use render::render;
+pub use rendering::{RenderedBody, Rendering};
 
 pub(super) use quality::members;
 pub(super) use schema::{CSV_EXAMPLE, Traffic, json_example, ndjson_example};

@@ -1,34 +1,19 @@
-//! From an answer to its body and validator.
+//! From an answer to its rendering.
 
 use std::sync::Arc;
 
 use blake3::Hasher;
-use bytes::Bytes;
 use headers::ETag;
 
 use super::format::Format;
+use super::headers::{as_of, provisional_from};
 use super::large::Large;
 use super::meta::{Meta, SiteProblem};
+use super::rendering::{RenderedBody, Rendering};
 use super::{csv, json};
 use crate::domain::query::Query;
 use crate::service::Answer;
 use crate::upstream::UpstreamError;
-
-/// An answer in one of its forms, before any content coding.
-pub struct Rendered {
-    /// Its bytes, or what makes them.
-    pub body: Rendition,
-    /// Weak, of everything in the answer but `as_of` and `stale`; the same for every content coding.
-    pub etag: ETag,
-}
-
-/// A body.
-pub enum Rendition {
-    /// In one piece.
-    Whole(Bytes),
-    /// Too large for that: to be written again, piece by piece, as it is sent.
-    Large(Arc<Large>),
-}
 
 /// How much of a body is written at once, and how long it may be to be kept in one piece, both in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +36,7 @@ pub fn render(
     format: Format,
     dwell_time_unit: Option<&str>,
     describe: impl Fn(&UpstreamError) -> SiteProblem,
-) -> Rendered {
+) -> Rendering {
     render_in(SIZES, query, answer, format, dwell_time_unit, describe)
 }
 
@@ -63,7 +48,7 @@ pub(super) fn render_in(
     format: Format,
     dwell_time_unit: Option<&str>,
     describe: impl Fn(&UpstreamError) -> SiteProblem,
-) -> Rendered {
+) -> Rendering {
     let mut hasher = Hasher::new();
     let meta = Meta::new(query, &answer, dwell_time_unit, describe);
     hasher.update(format.name().as_bytes());
@@ -90,14 +75,19 @@ pub(super) fn render_in(
             body.clear();
         }
     }
-    Rendered {
+    Rendering {
+        coded: Vec::new(),
+        etag: etag(&hasher),
+        as_of: as_of(answer.as_of),
+        provisional_from: answer.provisional_from.map(provisional_from),
+        expires_at: answer.expires_at,
+        epoch: answer.epoch,
         body: if dropped == 0 {
             // What is kept is weighed by its length, so it must not hold room to grow.
-            Rendition::Whole(body.into_boxed_slice().into())
+            RenderedBody::Whole(body.into_boxed_slice().into())
         } else {
-            Rendition::Large(Arc::new(Large::new(answer, layout, dropped, sizes.piece)))
+            RenderedBody::Large(Arc::new(Large::new(answer, layout, dropped, sizes.piece)))
         },
-        etag: etag(&hasher),
     }
 }
 

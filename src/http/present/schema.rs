@@ -103,7 +103,8 @@ fn row_example() -> Value {
 #[cfg(test)]
 mod tests {
     use super::super::format::Format;
-    use super::super::render::{Rendition, render};
+    use super::super::render::render;
+    use super::super::rendering::RenderedBody;
     use super::super::testing;
     use super::*;
 
@@ -115,8 +116,8 @@ mod tests {
             let query = testing::query();
             let rendered = render(&query, answer.clone(), format, None, testing::describe);
             match rendered.body {
-                Rendition::Whole(body) => String::from_utf8(body.into()).unwrap(),
-                Rendition::Large(_) => panic!("a single row is short"),
+                RenderedBody::Whole(body) => String::from_utf8(body.into()).unwrap(),
+                RenderedBody::Large(_) => panic!("a single row is short"),
             }
         };
         let json = |text: &str| serde_json::from_str::<Value>(text).unwrap();

@@ -10,7 +10,8 @@ use super::format::Format;
 use super::large::Large;
 use super::layout::Layout;
 use super::meta::SiteProblem;
-use super::render::{Rendition, Sizes, render_in};
+use super::render::{Sizes, render_in};
+use super::rendering::RenderedBody;
 use crate::domain::bucket::{Bucket, Hours};
 use crate::domain::dates::DateRange;
 use crate::domain::metric::Metric;
@@ -89,8 +90,8 @@ pub(in crate::http) fn large(rows: i8) -> Arc<Large> {
     let answer = answer(&[(750, Some("Tyler"))], rows, vec![Metric::Entrances]);
     let sizes = Sizes { piece: 1, whole: 0 };
     match render_in(sizes, &query(), answer, Format::Ndjson, None, describe).body {
-        Rendition::Large(large) => large,
-        Rendition::Whole(_) => panic!("it is longer than nothing"),
+        RenderedBody::Large(large) => large,
+        RenderedBody::Whole(_) => panic!("it is longer than nothing"),
     }
 }
 

@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
-use headers::ETag;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
 
-use super::kept::{KeptAnswers, RenderedAnswer};
+use super::kept::KeptAnswers;
 use super::large_body::LargeBody;
 use super::parsed_queries::Question;
 use crate::cores;
@@ -17,7 +16,9 @@ use crate::domain::query::Query;
 use crate::http::edge::fields::{Field, Fields};
 use crate::http::edge::in_flight::Admitted;
 use crate::http::edge::reply::Reply;
-use crate::http::present::{self, Coding, Format, Large, LongestAge, Rendition, SiteProblem};
+use crate::http::present::{
+    self, Coding, Format, LongestAge, RenderedBody, Rendering, SiteProblem,
+};
 use crate::http::problem::{ApiError, ProblemKind, public_detail};
 use crate::service::{Answer, CacheOutcome, Timings};
 use crate::upstream::UpstreamError;
@@ -27,14 +28,12 @@ const MANY_ROWS: usize = 5_000;
 /// The same for encoding bytes.
 const MANY_BYTES: usize = 256 * 1024;
 
-/// A rendered answer, and how it came about.
-pub(super) struct Presented {
-    content: Content,
-    etag: ETag,
-    expires_at: Timestamp,
+/// A rendered answer on its way to one caller, and how it came about.
+pub(super) struct Delivery {
+    rendering: Arc<Rendering>,
     outcome: CacheOutcome,
     timings: Timings,
-    render: Duration,
+    rendered_in: Duration,
     /// How many sites are missing from it, in whole or in part.
     errors: usize,
 }
@@ -46,41 +45,14 @@ pub(super) struct Showing<'a> {
     pub(super) longest_age: &'a LongestAge,
 }
 
-/// The body of a rendered answer, before any content coding.
-enum Content {
-    /// Fit to be kept.
-    Whole(Arc<RenderedAnswer>),
-    /// Too large to be held at all.
-    Large(Arc<Large>),
-}
-
-impl Content {
-    fn length(&self) -> usize {
-        match self {
-            Self::Whole(rendered) => rendered.plain.len(),
-            Self::Large(large) => large.length(),
-        }
-    }
-
-    /// The values of `Pitaya-As-Of` and, if there is one, of `Pitaya-Provisional-From`.
-    fn dates(&self) -> (HeaderValue, Option<HeaderValue>) {
-        match self {
-            Self::Whole(rendered) => (rendered.as_of.clone(), rendered.provisional_from.clone()),
-            Self::Large(large) => dates_of(large.answer()),
-        }
-    }
-}
-
-impl Presented {
+impl Delivery {
     /// An answer that was found rendered.
-    pub(super) fn kept(rendered: Arc<RenderedAnswer>) -> Self {
+    pub(super) fn kept(rendering: Arc<Rendering>) -> Self {
         Self {
-            etag: rendered.etag.clone(),
-            expires_at: rendered.expires_at,
-            content: Content::Whole(rendered),
+            rendering,
             outcome: CacheOutcome::HIT,
             timings: Timings::default(),
-            render: Duration::ZERO,
+            rendered_in: Duration::ZERO,
             errors: 0,
         }
     }
@@ -113,30 +85,14 @@ impl Presented {
     ) -> Self {
         let _span = tracing::info_span!(target: "pitaya::span", "render").entered();
         let began = Instant::now();
-        let (expires_at, epoch) = (answer.expires_at, answer.epoch);
         let (outcome, timings) = (answer.outcome, answer.timings);
-        let (as_of, provisional_from) = dates_of(&answer);
         let errors = answer.errors.len();
-        let rendered = present::render(query, answer, format, dwell_time_unit, describe);
-        let etag = rendered.etag;
+        let rendering = present::render(query, answer, format, dwell_time_unit, describe);
         Self {
-            content: match rendered.body {
-                Rendition::Whole(plain) => Content::Whole(Arc::new(RenderedAnswer {
-                    plain,
-                    coded: Vec::new(),
-                    etag: etag.clone(),
-                    as_of,
-                    provisional_from,
-                    expires_at,
-                    epoch,
-                })),
-                Rendition::Large(large) => Content::Large(large),
-            },
-            etag,
-            expires_at,
+            rendering: Arc::new(rendering),
             outcome,
             timings,
-            render: began.elapsed(),
+            rendered_in: began.elapsed(),
             errors,
         }
     }
@@ -152,11 +108,9 @@ impl Presented {
     }
 
     /// What of it others may be shown.
-    pub(super) fn to_keep(&self) -> Option<&Arc<RenderedAnswer>> {
-        match &self.content {
-            Content::Whole(rendered) if self.fit_to_keep() => Some(rendered),
-            Content::Whole(_) | Content::Large(_) => None,
-        }
+    pub(super) fn to_keep(&self) -> Option<&Arc<Rendering>> {
+        let is_whole = matches!(self.rendering.body, RenderedBody::Whole(_));
+        (is_whole && self.fit_to_keep()).then_some(&self.rendering)
     }
 
     /// The reply that shows it to a caller of those header fields. What is encoded for it is kept beside the plain bytes; what is too
@@ -173,15 +127,15 @@ impl Presented {
             return Ok(reply);
         }
         let coding = self.coding(question)?;
-        let body = match &self.content {
-            Content::Whole(rendered) => {
-                let bytes = encoded(rendered, coding).await?;
+        let body = match &self.rendering.body {
+            RenderedBody::Whole(plain) => {
+                let bytes = encoded(plain, coding).await?;
                 if let (true, Some(name)) = (self.fit_to_keep(), coding.name()) {
-                    kept.keep_coding(&question.key, rendered, name, bytes.clone());
+                    kept.keep_coding(&question.key, &self.rendering, name, bytes.clone());
                 }
                 Body::from(bytes)
             }
-            Content::Large(large) => {
+            RenderedBody::Large(large) => {
                 Body::new(LargeBody::new(Arc::clone(large), coding, admitted.cloned()))
             }
         };
@@ -195,7 +149,7 @@ impl Presented {
         headers: &HeaderMap,
         shown: Showing<'_>,
     ) -> Result<Option<Reply>, ApiError> {
-        if present::not_modified(headers, &self.etag) {
+        if present::not_modified(headers, &self.rendering.etag) {
             return Ok(Some(Reply {
                 status: StatusCode::NOT_MODIFIED,
                 fields: self.fields(shown),
@@ -203,12 +157,12 @@ impl Presented {
             }));
         }
         let coding = self.coding(question)?;
-        let Content::Whole(rendered) = &self.content else {
+        let RenderedBody::Whole(plain) = &self.rendering.body else {
             return Ok(None);
         };
         let bytes = match coding.name() {
-            None => Some(&rendered.plain),
-            Some(name) => rendered.coded(name),
+            None => Some(plain),
+            Some(name) => self.rendering.coded(name),
         };
         Ok(bytes.map(|bytes| {
             let body = Body::from(bytes.clone());
@@ -217,7 +171,7 @@ impl Presented {
     }
 
     fn coding(&self, question: &Question) -> Result<Coding, ApiError> {
-        let coding = question.codings.choose(self.content.length());
+        let coding = question.codings.choose(self.rendering.length());
         coding.ok_or(ApiError::NotAcceptable)
     }
 
@@ -237,26 +191,25 @@ impl Presented {
 
     /// The fields that say where its answer came from, what its figures are worth, and how long it is good.
     fn fields(&self, shown: Showing<'_>) -> Fields {
-        let left = present::seconds_left(self.expires_at, shown.now);
+        let left = present::seconds_left(self.rendering.expires_at, shown.now);
         let whole = self.whole();
         let mut fields = Fields::default();
-        fields.set_typed(Field::ETag, &self.etag);
+        fields.set_typed(Field::ETag, &self.rendering.etag);
         fields.set(
             Field::CacheControl,
             present::cache_control(whole, left, shown.longest_age),
         );
         let cache_status = present::cache_status(self.outcome, whole, left);
         fields.set(Field::CacheStatus, cache_status);
-        let server_timing = present::server_timing(&self.timings, self.render);
+        let server_timing = present::server_timing(&self.timings, self.rendered_in);
         fields.set(Field::ServerTiming, server_timing);
         fields.set(Field::Vary, present::VARY);
-        let (as_of, provisional_from) = self.content.dates();
-        fields.set(Field::AsOf, as_of);
+        fields.set(Field::AsOf, self.rendering.as_of.clone());
         if self.outcome.stale.is_some() {
             fields.set(Field::Stale, present::STALE);
         }
-        if let Some(date) = provisional_from {
-            fields.set(Field::ProvisionalFrom, date);
+        if let Some(date) = &self.rendering.provisional_from {
+            fields.set(Field::ProvisionalFrom, date.clone());
         }
         if !whole {
             fields.set(Field::Errors, HeaderValue::from(self.errors));
@@ -265,16 +218,11 @@ impl Presented {
     }
 }
 
-fn dates_of(answer: &Answer) -> (HeaderValue, Option<HeaderValue>) {
-    let provisional_from = answer.provisional_from.map(present::provisional_from);
-    (present::as_of(answer.as_of), provisional_from)
-}
-
-async fn encoded(rendered: &RenderedAnswer, coding: Coding) -> Result<Bytes, ApiError> {
-    let plain = rendered.plain.clone();
+async fn encoded(plain: &Bytes, coding: Coding) -> Result<Bytes, ApiError> {
     if plain.len() <= MANY_BYTES {
-        return Ok(present::encode(coding, &plain));
+        return Ok(present::encode(coding, plain));
     }
+    let plain = plain.clone();
     off_thread(move || present::encode(coding, &plain)).await
 }
 

@@ -8,8 +8,6 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use headers::ETag;
-use http::HeaderValue;
 use jiff::Timestamp;
 use metrics::{Counter, counter};
 use quick_cache::sync::Cache;
@@ -17,6 +15,7 @@ use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use crate::domain::query::Query;
 use crate::domain::site::CustomerId;
+use crate::http::present::Rendering;
 use crate::service::TrafficService;
 
 /// Which answer: the normalised question, and the form it was asked for in (a media type).
@@ -57,58 +56,6 @@ impl Hash for AnswerKey {
     }
 }
 
-/// An answer as it goes over the wire, plain and in the content codings that have been asked for.
-#[derive(Clone, Debug)]
-pub(super) struct RenderedAnswer {
-    /// The plain body.
-    pub(super) plain: Bytes,
-    /// The body in other content codings, by the name of the coding.
-    pub(super) coded: Vec<(&'static str, Bytes)>,
-    /// The entity tag.
-    pub(super) etag: ETag,
-    /// When the oldest figure used was computed, as the value of a header field.
-    pub(super) as_of: HeaderValue,
-    /// The first date whose figures may still change, likewise.
-    pub(super) provisional_from: Option<HeaderValue>,
-    /// When the first cell used goes past its TTL.
-    pub(super) expires_at: Timestamp,
-    /// How many changes there had been that no answer outlives, such as purges ([`TrafficService::epoch`]).
-    pub(super) epoch: u64,
-}
-
-/// What an entity tag of ours and the values of two other header fields hold on the heap.
-const FIELD_BYTES: usize = 160;
-
-impl RenderedAnswer {
-    /// The body in that content coding, if it has been asked for before.
-    pub(super) fn coded(&self, coding: &str) -> Option<&Bytes> {
-        let (_, bytes) = self.coded.iter().find(|(known, _)| *known == coding)?;
-        Some(bytes)
-    }
-
-    /// The same with its body in one more coding.
-    fn with_coding(&self, coding: &'static str, bytes: Bytes) -> Self {
-        let mut more = self.clone();
-        more.coded.push((coding, bytes));
-        more
-    }
-
-    /// Whether it is the same answer, in whatever codings.
-    fn is(&self, other: &Self) -> bool {
-        let identity = |answer: &Self| (answer.expires_at, answer.epoch);
-        identity(self) == identity(other) && self.etag == other.etag
-    }
-
-    fn bytes(&self) -> usize {
-        let coded: usize = self
-            .coded
-            .iter()
-            .map(|(_, bytes)| bytes.len() + size_of::<(&str, Bytes)>())
-            .sum();
-        size_of::<Self>() + FIELD_BYTES + self.plain.len() + coded
-    }
-}
-
 /// The rendered answers that are kept for as long as their figures are good.
 #[derive(Debug)]
 pub(in crate::http) struct KeptAnswers {
@@ -126,7 +73,7 @@ impl KeptAnswers {
     }
 
     /// The answer to a question, if one is kept and all its figures are within their TTL at `now`.
-    pub(super) fn find(&self, key: &AnswerKey, now: Timestamp) -> Option<Arc<RenderedAnswer>> {
+    pub(super) fn find(&self, key: &AnswerKey, now: Timestamp) -> Option<Arc<Rendering>> {
         if self.service.mind_the_clock(now) {
             self.drop_outdated();
         }
@@ -137,7 +84,7 @@ impl KeptAnswers {
     }
 
     /// Keeps an answer. Not for answers that lack something or are stale.
-    pub(super) fn keep(&self, key: &Arc<AnswerKey>, answer: Arc<RenderedAnswer>) {
+    pub(super) fn keep(&self, key: &Arc<AnswerKey>, answer: Arc<Rendering>) {
         let epoch = answer.epoch;
         self.store.put(Arc::clone(key), answer);
         // Looked at only now: a purge from now on finds it, and one before shows here.
@@ -150,7 +97,7 @@ impl KeptAnswers {
     pub(super) fn keep_coding(
         &self,
         key: &Arc<AnswerKey>,
-        answer: &Arc<RenderedAnswer>,
+        answer: &Arc<Rendering>,
         coding: &'static str,
         bytes: Bytes,
     ) {
@@ -175,13 +122,8 @@ impl KeptAnswers {
     }
 }
 
-type Answers = Cache<
-    Arc<AnswerKey>,
-    Arc<RenderedAnswer>,
-    Bytewise,
-    foldhash::fast::RandomState,
-    CountEvictions,
->;
+type Answers =
+    Cache<Arc<AnswerKey>, Arc<Rendering>, Bytewise, foldhash::fast::RandomState, CountEvictions>;
 
 /// Rendered answers in memory.
 struct AnswerStore(Answers);
@@ -213,8 +155,8 @@ impl AnswerStore {
     }
 
     /// The answer to `key`, if all its figures are within their TTL at `now` and its epoch is still `epoch`.
-    fn get(&self, key: &AnswerKey, now: Timestamp, epoch: u64) -> Option<Arc<RenderedAnswer>> {
-        let good = |answer: &RenderedAnswer| now < answer.expires_at && answer.epoch == epoch;
+    fn get(&self, key: &AnswerKey, now: Timestamp, epoch: u64) -> Option<Arc<Rendering>> {
+        let good = |answer: &Rendering| now < answer.expires_at && answer.epoch == epoch;
         let answer = self.0.get(key)?;
         if good(&answer) {
             return Some(answer);
@@ -225,7 +167,7 @@ impl AnswerStore {
     }
 
     /// Keeps an answer, instead of what was kept for `key` before.
-    fn put(&self, key: Arc<AnswerKey>, answer: Arc<RenderedAnswer>) {
+    fn put(&self, key: Arc<AnswerKey>, answer: Arc<Rendering>) {
         self.0.insert(key, answer);
     }
 
@@ -233,7 +175,7 @@ impl AnswerStore {
     fn put_coding(
         &self,
         key: &Arc<AnswerKey>,
-        answer: &Arc<RenderedAnswer>,
+        answer: &Arc<Rendering>,
         coding: &'static str,
         bytes: Bytes,
     ) {
@@ -278,8 +220,8 @@ struct Bytewise;
 /// What the map itself costs for each entry: its slot, its place in the queues, two reference counts.
 const ENTRY_OVERHEAD: usize = 100;
 
-impl Weighter<Arc<AnswerKey>, Arc<RenderedAnswer>> for Bytewise {
-    fn weight(&self, key: &Arc<AnswerKey>, answer: &Arc<RenderedAnswer>) -> u64 {
+impl Weighter<Arc<AnswerKey>, Arc<Rendering>> for Bytewise {
+    fn weight(&self, key: &Arc<AnswerKey>, answer: &Arc<Rendering>) -> u64 {
         let lists = size_of_val(&*key.query.sites) + size_of_val(&*key.query.metrics);
         (answer.bytes() + size_of::<AnswerKey>() + lists + ENTRY_OVERHEAD) as u64
     }
@@ -289,40 +231,33 @@ impl Weighter<Arc<AnswerKey>, Arc<RenderedAnswer>> for Bytewise {
 #[derive(Clone)]
 struct CountEvictions(Counter);
 
-impl Lifecycle<Arc<AnswerKey>, Arc<RenderedAnswer>> for CountEvictions {
-    type RequestState = Option<Arc<RenderedAnswer>>;
+impl Lifecycle<Arc<AnswerKey>, Arc<Rendering>> for CountEvictions {
+    type RequestState = Option<Arc<Rendering>>;
 
     fn begin_request(&self) -> Self::RequestState {
         None
     }
 
-    fn before_evict(
-        &self,
-        _: &mut Self::RequestState,
-        _: &Arc<AnswerKey>,
-        _: &mut Arc<RenderedAnswer>,
-    ) {
+    fn before_evict(&self, _: &mut Self::RequestState, _: &Arc<AnswerKey>, _: &mut Arc<Rendering>) {
         self.0.increment(1);
     }
 
-    fn on_evict(
-        &self,
-        freed: &mut Self::RequestState,
-        _: Arc<AnswerKey>,
-        answer: Arc<RenderedAnswer>,
-    ) {
+    fn on_evict(&self, freed: &mut Self::RequestState, _: Arc<AnswerKey>, answer: Arc<Rendering>) {
         *freed = Some(answer);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
     use crate::domain::bucket::{Bucket, Hours};
     use crate::domain::dates::DateRange;
     use crate::domain::metric::Metric;
     use crate::domain::query::{Fill, GroupBy};
     use crate::domain::site::{CustomerId, SiteId};
+    use crate::http::present::RenderedBody;
 
     fn key(site: u64) -> Arc<AnswerKey> {
         Arc::new(AnswerKey::new(
@@ -341,9 +276,9 @@ mod tests {
         ))
     }
 
-    fn answer(bytes: usize, expires_at: &str, epoch: u64) -> Arc<RenderedAnswer> {
-        Arc::new(RenderedAnswer {
-            plain: vec![b'x'; bytes].into(),
+    fn answer(bytes: usize, expires_at: &str, epoch: u64) -> Arc<Rendering> {
+        Arc::new(Rendering {
+            body: RenderedBody::Whole(vec![b'x'; bytes].into()),
             coded: Vec::new(),
             etag: "W/\"a\"".parse().unwrap(),
             as_of: HeaderValue::from_static("@1771513404"),
@@ -394,9 +329,9 @@ mod tests {
             answer(10, "2026-02-19T13:00:00Z", 0),
             answer(20, "2026-02-19T14:00:00Z", 0),
         );
-        let codings = |answer: &RenderedAnswer| {
+        let codings = |answer: &Rendering| {
             let names = answer.coded.iter().map(|(name, _)| *name);
-            (answer.plain.len(), names.collect::<Vec<_>>())
+            (answer.length(), names.collect::<Vec<_>>())
         };
         let kept = || codings(&store.get(&key(1), now, 0).unwrap());
 

@@ -15,7 +15,7 @@ use http::request::Parts;
 use jiff::Timestamp;
 use tokio::time::interval;
 
-use self::delivery::{Presented, Showing};
+use self::delivery::{Delivery, Showing};
 use self::kept::{AnswerKey, KeptAnswers};
 use self::parsed_queries::{ParsedQueries, Question, RawQuery};
 use self::progress::Queries;
@@ -92,7 +92,7 @@ pub(in crate::http) enum Begun {
 pub(in crate::http) struct Pending {
     question: Arc<Question>,
     /// The answer, if it only lacks the coding that the caller wants.
-    kept: Option<Presented>,
+    kept: Option<Delivery>,
 }
 
 /// Answers a query that came through the router.
@@ -137,7 +137,7 @@ pub(in crate::http) fn begin(
     let shown = traffic.showing(snapshot);
     let question = understand(traffic, snapshot, caller, request, shown.now)?;
     let kept = traffic.kept.find(&question.key, shown.now);
-    let kept = kept.map(Presented::kept);
+    let kept = kept.map(Delivery::kept);
     if let Some(kept) = &kept
         && let Some(reply) = kept.respond_at_once(&question, &request.headers, shown)?
     {
@@ -154,11 +154,11 @@ pub(in crate::http) async fn finish(
     pending: Pending,
 ) -> Result<Reply, ApiError> {
     let Pending { question, kept } = pending;
-    let presented = match kept {
+    let delivery = match kept {
         Some(kept) => kept,
         None => answer(traffic, context, &question).await?,
     };
-    presented
+    delivery
         .respond(
             &traffic.kept,
             &question,
@@ -173,7 +173,7 @@ async fn answer(
     traffic: &Traffic,
     context: &HandlerContext,
     question: &Question,
-) -> Result<Presented, ApiError> {
+) -> Result<Delivery, ApiError> {
     let HandlerContext {
         caller,
         snapshot,
@@ -198,17 +198,17 @@ async fn answer(
             progress,
         )
         .await?;
-    let presented = Presented::of(
+    let delivery = Delivery::of(
         key.query(),
         answer,
         question.format,
         settings.dwell_time_unit.as_ref(),
     )
     .await?;
-    if let Some(rendered) = presented.to_keep() {
-        traffic.kept.keep(key, Arc::clone(rendered));
+    if let Some(rendering) = delivery.to_keep() {
+        traffic.kept.keep(key, Arc::clone(rendering));
     }
-    Ok(presented)
+    Ok(delivery)
 }
 
 /// The question that a request asks, which most have asked before.
