@@ -59,6 +59,14 @@ fn living(seconds: u64) -> Setup {
         .vendor(move |vendor| vendor.tokens.ttl = Duration::from_secs(seconds))
 }
 
+/// Lets that time pass at once, for the app and the vendor alike.
+async fn pass(app: &TestApp, time: Duration) {
+    app.clock.advance(time.try_into().unwrap());
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
 #[tokio::test]
 async fn every_shape_of_the_token_answer_is_understood() {
     let names = ID_FIELDS
@@ -181,7 +189,7 @@ async fn the_token_url_receives_the_id_token_if_it_requires_one() {
 async fn tokens_of_two_seconds_serve_fifty_concurrent_queries_for_several_rounds() {
     let app = living(2).start().await;
 
-    for round in 0..6_u32 {
+    for round in 0..3_u32 {
         let queries: Vec<String> = (0..50)
             .map(|site| {
                 let site = 1000 + round * 50 + site;
@@ -202,7 +210,7 @@ async fn a_token_about_to_expire_is_renewed_in_the_background() {
     let app = living(5).start().await;
     assert_right(&app, 1).await;
     // A fifth of its life is left: between 4 and 5 s after it was obtained, as the vendor rounds up.
-    tokio::time::sleep(Duration::from_millis(4400)).await;
+    pass(&app, Duration::from_millis(4400)).await;
     let hold = app.vendor.hold_refreshes();
 
     assert_right(&app, 2).await;
@@ -311,8 +319,11 @@ async fn refused_credentials_differ_from_a_transient_failure_of_the_token_endpoi
             "renewal_failing",
         ),
     ] {
+        // Only a caller who gives up ends the wait for a vendor that hangs.
+        let patience = if status == 504 { "500ms" } else { "60s" };
         let app = Setup::default()
             .with("UPSTREAM__TIMEOUT", "300ms")
+            .with("LIMITS__REQUEST_TIMEOUT", patience)
             .vendor(|vendor| vendor.faults = vec![fault.on_tokens()])
             .start()
             .await;
@@ -353,7 +364,7 @@ async fn a_failed_renewal_does_not_stop_a_valid_token() {
     let app = living(5).start().await;
     assert_right(&app, 1).await;
     app.vendor.inject(Fault::status(503).on_tokens());
-    tokio::time::sleep(Duration::from_millis(4400)).await;
+    pass(&app, Duration::from_millis(4400)).await;
 
     assert_right(&app, 2).await;
 
