@@ -1,6 +1,7 @@
 //! Compares the rollup with a naive implementation of the table of metrics, which examines every observation.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -29,7 +30,6 @@ fn observe(
     bucket: u16,
     minute: u16,
 ) -> Option<f64> {
-    let mut hash = blake3::Hasher::new();
     // Counts add up their five-minute parts; means are independent at every granularity.
     let counts = matches!(
         metric,
@@ -45,9 +45,9 @@ fn observe(
                 }
             });
     }
-    hash.update(format!("{seed} {site} {date} {metric} {bucket} {minute}").as_bytes());
-    let bytes = hash.finalize();
-    let [a, b, ..] = *bytes.as_bytes();
+    let mut hash = DefaultHasher::new();
+    (seed, site, date, metric, bucket, minute).hash(&mut hash);
+    let [a, b, ..] = hash.finish().to_le_bytes();
     match a % 8 {
         // Whole hours also go missing, so that sums without any figure occur.
         _ if (u64::from(minute / 60) + seed + site).is_multiple_of(5) => None,
@@ -99,24 +99,31 @@ fn bucket_start(query: &Query, mut day: Date, minute: u16) -> DateTime {
 /// Every observation of one group and bucket: by time, then site.
 type Seen = BTreeMap<(Date, u16), BTreeMap<u64, f64>>;
 
+/// The times at which the vendor's buckets of `bucket` minutes begin, by the beginning of the row's bucket that they belong to.
+fn times(query: &Query, bucket: u16) -> BTreeMap<DateTime, Vec<(Date, u16)>> {
+    let mut times = BTreeMap::<_, Vec<_>>::new();
+    for day in query.dates.iter() {
+        for minute in (query.hours.from()..query.hours.to()).step_by(usize::from(bucket)) {
+            let start = bucket_start(query, day, minute);
+            times.entry(start).or_default().push((day, minute));
+        }
+    }
+    times
+}
+
 fn seen(
-    query: &Query,
     seed: u64,
     sites: &[u64],
-    start: DateTime,
+    times: &[(Date, u16)],
     metric: VendorMetric,
     bucket: u16,
 ) -> Seen {
     let mut seen = Seen::new();
-    for day in query.dates.iter() {
-        for minute in (query.hours.from()..query.hours.to()).step_by(usize::from(bucket)) {
-            if bucket_start(query, day, minute) != start {
-                continue;
-            }
-            for site in sites {
-                if let Some(figure) = observe(seed, *site, day, metric, bucket, minute) {
-                    seen.entry((day, minute)).or_default().insert(*site, figure);
-                }
+    for (day, minute) in times {
+        for site in sites {
+            if let Some(figure) = observe(seed, *site, *day, metric, bucket, *minute) {
+                let at = seen.entry((*day, *minute)).or_default();
+                at.insert(*site, figure);
             }
         }
     }
@@ -127,17 +134,29 @@ fn sum(seen: &Seen) -> Option<f64> {
     (!seen.is_empty()).then(|| seen.values().flat_map(BTreeMap::values).sum())
 }
 
+/// The vendor's buckets of one row: how long they are in minutes, and when they begin.
+#[derive(Clone, Copy)]
+struct Parts<'a> {
+    minutes: u16,
+    times: &'a [(Date, u16)],
+}
+
+/// The figure of one row, from its `fine` parts or, for means, from its `coarse` ones.
 fn naive_value(
-    query: &Query,
-    base: u16,
     seed: u64,
     sites: &[u64],
-    start: DateTime,
     metric: Metric,
+    [fine_parts, coarse_parts]: [Parts<'_>; 2],
 ) -> Option<f64> {
-    let fine = coarsest(base, query.bucket, query.hours);
-    let coarse = coarsest(60, query.bucket, query.hours);
-    let all = |metric, bucket| seen(query, seed, sites, start, metric, bucket);
+    let (fine, coarse) = (fine_parts.minutes, coarse_parts.minutes);
+    let all = |metric, bucket| {
+        let parts = if bucket == fine {
+            fine_parts
+        } else {
+            coarse_parts
+        };
+        seen(seed, sites, parts.times, metric, bucket)
+    };
     let level = |at: &BTreeMap<u64, f64>| at.values().sum::<f64>();
     match metric {
         Metric::Entrances => sum(&all(VendorMetric::Entrances, fine)),
@@ -245,19 +264,21 @@ fn naive(query: &Query, base: u16, seed: u64) -> Vec<Row> {
             .collect(),
         GroupBy::None => vec![(None, sites)],
     };
-    let mut starts = BTreeSet::new();
-    for day in query.dates.iter() {
-        for minute in (query.hours.from()..query.hours.to()).step_by(5) {
-            starts.insert(bucket_start(query, day, minute));
-        }
-    }
+    let [fine, coarse] = [base, 60].map(|limit| {
+        let minutes = coarsest(limit, query.bucket, query.hours);
+        (minutes, times(query, minutes))
+    });
     let mut rows = Vec::new();
     for (group, sites) in groups {
-        for start in &starts {
+        for start in fine.1.keys() {
+            let parts = [&fine, &coarse].map(|(minutes, times)| Parts {
+                minutes: *minutes,
+                times: &times[start],
+            });
             let mut values: Vec<Option<f64>> = query
                 .metrics
                 .iter()
-                .map(|metric| naive_value(query, base, seed, &sites, *start, *metric))
+                .map(|metric| naive_value(seed, &sites, *metric, parts))
                 .collect();
             if query.fill == Fill::None && values.iter().all(Option::is_none) {
                 continue;
