@@ -153,6 +153,30 @@ async fn a_late_head_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn bytes_now_and_then_do_not_extend_the_deadline_of_a_head() {
+    let server = Server::start(short_head()).await;
+    let mut stream = server.connect().await;
+    stream
+        .write_all(b"GET /peer HTTP/1.1\r\nX-Slow: ")
+        .await
+        .unwrap();
+    let (mut reader, mut writer) = stream.split();
+
+    let mut answer = Vec::new();
+    let trickling = async {
+        while writer.write_all(b"x").await.is_ok() {
+            sleep(SHORT / 10).await;
+        }
+    };
+    let reading = reader.read_to_end(&mut answer);
+    let both = async { tokio::join!(trickling, reading) };
+    let ended = timeout(Duration::from_secs(60), both).await;
+
+    assert!(ended.is_ok(), "it is still open");
+    assert!(!answer.starts_with(b"HTTP/1.1 200"));
+}
+
+#[tokio::test]
 async fn a_second_head_has_its_own_deadline() {
     let server = Server::start(short_head()).await;
     let mut stream = server.connect().await;

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use futures_util::future::join_all;
-
 use super::tokens::vendor_with;
 use super::*;
 use crate::simulator::{Quirks, Rotation, TokenSettings};
@@ -35,29 +33,6 @@ async fn the_newest_tokens_survive_a_restart() {
     assert_eq!((vendor.refresh_count(), vendor.reused_tokens()), (4, 0));
     let kept = std::fs::read_to_string(&path).unwrap();
     assert!(kept.contains(&vendor.refresh_token()));
-}
-
-#[tokio::test]
-async fn processes_that_share_a_store_renew_once_between_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tokens.json");
-    let vendor = vendor(Quirks::default()).await;
-    let clients: Vec<_> = (0..4)
-        .map(|_| {
-            let settings = stored_at(&vendor, &path);
-            Upstream::new(settings, directory(), Clock::system()).unwrap()
-        })
-        .collect();
-    let request = request([750], 1);
-
-    let all = join_all(clients.iter().map(|client| client.fetch(&request))).await;
-    vendor.expire_id_tokens();
-    let again = join_all(clients.iter().map(|client| client.fetch(&request))).await;
-
-    for fetched in all.iter().chain(&again) {
-        assert_true(&vendor, &request, fetched);
-    }
-    assert_eq!((vendor.refresh_count(), vendor.reused_tokens()), (2, 0));
 }
 
 #[tokio::test]

@@ -4,28 +4,10 @@ use futures_util::future::join_all;
 use jiff::SignedDuration;
 use pitaya::simulator::{Fault, FaultKind, RetryAfter};
 
-use super::{ONE, assert_fails, assert_well};
-use crate::support::{Setup, TestApp, cache_status, column, true_entrances};
+use super::{ONE, assert_fails};
+use crate::support::{Setup, cache_status, column, true_entrances};
 
 const OTHER: &str = "sites=751&dates=2026-02-18&metric=entrances&bucket=day";
-
-#[tokio::test]
-async fn a_transient_fault_is_invisible_to_the_caller() {
-    for fault in [
-        Fault::status(500).times(2),
-        Fault::status(503).times(1),
-        Fault::new(FaultKind::Reset).times(2),
-        Fault::new(FaultKind::Cut).times(1),
-        Fault::new(FaultKind::Garbage).times(1),
-        Fault::throttled(RetryAfter::Seconds(0)).times(1),
-        Fault::status(401).times(1),
-    ] {
-        let app = TestApp::start().await;
-        app.vendor.inject(fault);
-
-        assert_well(&app, &fault.to_string()).await;
-    }
-}
 
 #[tokio::test]
 async fn there_are_no_more_than_the_configured_attempts() {

@@ -5,33 +5,12 @@ mod store;
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use jiff::SignedDuration;
 use pitaya::clock::Clock;
-use pitaya::simulator::{
-    Fault, FaultKind, Rotation, Settings, Simulator, TokenAnswer, TokenSettings,
-};
+use pitaya::simulator::{Fault, FaultKind, Settings, Simulator, TokenSettings};
 use serde_json::{Value, json};
 
 use crate::support::{Setup, TestApp, column, true_entrances};
-
-const ID_FIELDS: [&str; 7] = [
-    "idToken",
-    "id_token",
-    "IdToken",
-    "token",
-    "accessToken",
-    "access_token",
-    "AccessToken",
-];
-const REFRESH_FIELDS: [&str; 3] = ["refreshToken", "refresh_token", "RefreshToken"];
-const WRAPPERS: [Option<&str>; 5] = [
-    None,
-    Some("data"),
-    Some("tokens"),
-    Some("result"),
-    Some("AuthenticationResult"),
-];
 
 /// A query for one day, so that each query calls the vendor.
 fn query(day: u32) -> String {
@@ -65,89 +44,6 @@ async fn pass(app: &TestApp, time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
     tokio::time::resume();
-}
-
-#[tokio::test]
-async fn every_shape_of_the_token_answer_is_understood() {
-    let names = ID_FIELDS
-        .iter()
-        .enumerate()
-        .map(|(index, id_field)| TokenAnswer {
-            wrapper: WRAPPERS[index % WRAPPERS.len()],
-            id_field,
-            refresh_field: REFRESH_FIELDS[index % REFRESH_FIELDS.len()],
-            expires_field: [
-                Some("expiresIn"),
-                Some("expires_in"),
-                Some("ExpiresIn"),
-                None,
-            ][index % 4],
-            decoy_field: None,
-        });
-    for answer in names {
-        for opaque in [false, true] {
-            let app = Setup::default()
-                .vendor(|vendor| {
-                    vendor.tokens.answer = answer.clone();
-                    vendor.tokens.opaque = opaque;
-                })
-                .start()
-                .await;
-
-            // Each renewal needs the refresh token from the previous one; the first happened at the start.
-            for day in 1..=2 {
-                app.vendor.expire_id_tokens();
-                assert_right(&app, day).await;
-            }
-
-            let counts = app.vendor.counts();
-            assert_eq!(
-                (counts.refreshes, counts.reused_tokens),
-                (3, 0),
-                "{answer:?}"
-            );
-        }
-    }
-}
-
-#[tokio::test]
-async fn an_id_token_is_preferred_to_an_access_token() {
-    let app = Setup::default()
-        .vendor(|vendor| {
-            vendor.tokens.answer = TokenAnswer {
-                wrapper: Some("AuthenticationResult"),
-                id_field: "IdToken",
-                refresh_field: "RefreshToken",
-                expires_field: Some("ExpiresIn"),
-                decoy_field: Some("AccessToken"),
-            }
-        })
-        .start()
-        .await;
-
-    assert_right(&app, 1).await;
-
-    assert_eq!(
-        (app.vendor.refresh_count(), app.vendor.report_count()),
-        (1, 1)
-    );
-}
-
-#[tokio::test]
-async fn refresh_tokens_that_stay_valid_are_reused() {
-    for rotation in [Rotation::Keep, Rotation::Omit] {
-        let app = Setup::default()
-            .vendor(|vendor| vendor.tokens.rotation = rotation)
-            .start()
-            .await;
-
-        for day in 1..=3 {
-            app.vendor.expire_id_tokens();
-            assert_right(&app, day).await;
-        }
-
-        assert_eq!(app.vendor.refresh_count(), 4, "{rotation:?}");
-    }
 }
 
 #[tokio::test]
@@ -185,26 +81,6 @@ async fn the_token_url_receives_the_id_token_if_it_requires_one() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tokens_of_two_seconds_serve_fifty_concurrent_queries_for_several_rounds() {
-    let app = living(2).start().await;
-
-    for round in 0..3_u32 {
-        let queries: Vec<String> = (0..50)
-            .map(|site| {
-                let site = 1000 + round * 50 + site;
-                format!("sites={site}&dates=2026-01-01&metric=entrances&bucket=day")
-            })
-            .collect();
-        join_all(queries.iter().map(|query| app.rows(query))).await;
-        tokio::time::sleep(Duration::from_millis(700)).await;
-    }
-
-    let counts = app.vendor.counts();
-    assert_eq!(counts.reused_tokens, 0);
-    assert!(counts.refreshes >= 2, "{}", counts.refreshes);
-}
-
 #[tokio::test]
 async fn a_token_about_to_expire_is_renewed_in_the_background() {
     let app = living(5).start().await;
@@ -218,21 +94,6 @@ async fn a_token_about_to_expire_is_renewed_in_the_background() {
     app.vendor.wait_for_refreshes(2).await;
     hold.release();
     assert_right(&app, 3).await;
-    assert_eq!(
-        (app.vendor.refresh_count(), app.vendor.reused_tokens()),
-        (2, 0)
-    );
-}
-
-#[tokio::test]
-async fn revoked_tokens_are_renewed_once_for_everybody() {
-    let app = TestApp::start().await;
-    assert_right(&app, 1).await;
-    app.vendor.expire_id_tokens();
-    let queries: Vec<String> = (2..=31).map(query).collect();
-
-    join_all(queries.iter().map(|query| app.rows(query))).await;
-
     assert_eq!(
         (app.vendor.refresh_count(), app.vendor.reused_tokens()),
         (2, 0)
@@ -254,25 +115,6 @@ async fn a_401_to_an_older_token_renews_nothing() {
 
     assert_eq!(app.vendor.refresh_count(), 2, "one at first, one for both");
     assert_eq!(app.vendor.report_count(), 5);
-}
-
-#[tokio::test]
-async fn a_vendor_that_always_answers_401_gets_few_renewals_and_recovers_soon() {
-    let app = TestApp::start().await;
-    app.vendor.inject(Fault::status(401));
-
-    for _ in 0..51 {
-        let (status, slug, _) = app.problem(&query(1)).await;
-        assert_eq!((status, &*slug), (503, "upstream-credentials"));
-    }
-
-    let refreshes = app.vendor.refresh_count();
-    assert!(refreshes <= 8, "{refreshes}");
-    assert_eq!(tokens_state(&app).await, "refused");
-    app.vendor.clear_faults();
-    assert_right(&app, 1).await;
-    assert_eq!(tokens_state(&app).await, "valid");
-    assert_eq!(app.vendor.reused_tokens(), 0);
 }
 
 #[tokio::test]
@@ -370,57 +212,6 @@ async fn a_failed_renewal_does_not_stop_a_valid_token() {
 
     app.vendor.wait_for_refreshes(2).await;
     assert_right(&app, 3).await;
-}
-
-#[tokio::test]
-async fn clocks_five_minutes_apart_cost_no_refused_call() {
-    for ahead in [SignedDuration::from_mins(5), SignedDuration::from_mins(-5)] {
-        for (seconds, opaque) in [(60, false), (60, true), (3600, false)] {
-            let tokens = TokenSettings {
-                ttl: Duration::from_secs(seconds),
-                opaque,
-                ..TokenSettings::default()
-            };
-            let settings = Settings {
-                tokens,
-                ..Settings::default()
-            };
-            let vendor = Simulator::start(settings, Clock::system()).await.unwrap();
-            let app = Setup::default().running(ahead).start_before(vendor).await;
-
-            for day in 1..=5 {
-                assert_right(&app, day).await;
-            }
-
-            let counts = app.vendor.counts();
-            assert_eq!((counts.refreshes, counts.reports), (1, 5), "{ahead}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn with_an_id_token_alone_it_serves_until_it_is_refused() {
-    for ahead in [0, 5, -5].map(SignedDuration::from_mins) {
-        let vendor = Simulator::start(Settings::default(), Clock::system())
-            .await
-            .unwrap();
-        let id_token = vendor.id_token();
-        let app = Setup::default()
-            .with("UPSTREAM__ID_TOKEN", &id_token)
-            .with("UPSTREAM__REFRESH_TOKEN", "")
-            .running(ahead)
-            .start_before(vendor)
-            .await;
-
-        assert_right(&app, 1).await;
-        assert_eq!(tokens_state(&app).await, "not_renewable");
-        app.vendor.expire_id_tokens();
-        let (status, slug, _) = app.problem(&query(2)).await;
-
-        assert_eq!((status, &*slug), (503, "upstream-credentials"));
-        assert_eq!(app.vendor.refresh_count(), 0);
-        assert_eq!(tokens_state(&app).await, "refused");
-    }
 }
 
 #[tokio::test]

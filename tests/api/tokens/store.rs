@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use pitaya::clock::Clock;
-use pitaya::simulator::{Rotation, Settings, Simulator, TokenSettings};
+use pitaya::simulator::{Settings, Simulator, TokenSettings};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -258,51 +258,6 @@ async fn store_state(pitaya: &Binary) -> (String, String) {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     assert_eq!(readiness["status"], check["status"]);
     (text(&check["status"]), text(&check["state"]))
-}
-
-#[tokio::test]
-async fn a_refused_stored_token_gives_way_to_the_configured_one() {
-    let (folder, path) = folder();
-    let tokens = TokenSettings {
-        rotation: Rotation::Keep,
-        ..TokenSettings::default()
-    };
-    let settings = Settings {
-        tokens,
-        ..Settings::default()
-    };
-    let vendor = Simulator::start(settings, Clock::system()).await.unwrap();
-    let variables = [("UPSTREAM__TOKEN_STORE", path.as_str())];
-    let pitaya = Binary::serve(&vendor, &variables).await;
-    assert_right(&pitaya, &vendor, 750).await;
-    pitaya.kill().await;
-    let kept = fs::read_to_string(&path).unwrap();
-    fs::write(&path, kept.replace(&vendor.refresh_token(), "dead")).unwrap();
-    vendor.expire_id_tokens();
-
-    let pitaya = Binary::serve(&vendor, &variables).await;
-    assert_right(&pitaya, &vendor, 751).await;
-
-    assert_eq!(vendor.refresh_count(), 3, "at first, in vain, configured");
-    assert!(is_kept(&vendor, folder.path()));
-}
-
-#[tokio::test]
-async fn new_credentials_in_the_configuration_win_over_stored_ones() {
-    let (_folder, path) = folder();
-    let vendor = rotating(Duration::from_secs(3600)).await;
-    let variables = [("UPSTREAM__TOKEN_STORE", path.as_str())];
-    let pitaya = Binary::serve(&vendor, &variables).await;
-    assert_right(&pitaya, &vendor, 750).await;
-    pitaya.kill().await;
-    let _ = vendor.reissue();
-    vendor.reset_counts();
-
-    let pitaya = Binary::serve(&vendor, &variables).await;
-    assert_right(&pitaya, &vendor, 751).await;
-
-    let counts = vendor.counts();
-    assert_eq!((counts.refreshes, counts.reports), (1, 1));
 }
 
 #[tokio::test]
