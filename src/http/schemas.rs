@@ -54,11 +54,11 @@ schemas! {
     CustomerId, "CustomerId": id("A customer's id.");
     Metric, "Metric": one_of("A metric.", Metric::ALL.map(Metric::name));
     Combine, "Combine": one_of("How figures combine.", Combine::ALL.map(Combine::name));
-    Bucket, "Bucket": one_of("How long a bucket is.", Bucket::FORMS);
-    GroupBy, "GroupBy": one_of("What a series is.", GroupBy::WORDS.map(|(word, _)| word));
-    Fill, "Fill": one_of("What stands where there is no figure.", Fill::WORDS.map(|(word, _)| word));
+    Bucket, "Bucket": one_of("Length of a bucket.", Bucket::FORMS);
+    GroupBy, "GroupBy": one_of("How sites form series.", GroupBy::WORDS.map(|(word, _)| word));
+    Fill, "Fill": one_of("Value of a row or bucket without a figure.", Fill::WORDS.map(|(word, _)| word));
     Partial, "PartialAnswers": one_of(
-        "Whether an answer may lack what could not be had.",
+        "Whether an answer may omit data that is unavailable.",
         Partial::WORDS.map(|(word, _)| word)
     );
 }

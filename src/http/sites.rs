@@ -31,10 +31,10 @@ pub(super) struct Sites {
 struct ListedSite {
     #[schema(value_type = SiteId)]
     site_id: u64,
-    /// Its name, where one is known.
+    /// Its name, if known.
     #[schema(required)]
     name: Option<String>,
-    /// The IANA name of its zone, where one is known.
+    /// The IANA name of its time zone, if known.
     #[schema(required)]
     timezone: Option<String>,
     #[schema(value_type = CustomerId)]
@@ -48,7 +48,7 @@ struct ListedSite {
     operation_id = "getSites",
     tag = "Traffic",
     summary = "List sites",
-    description = "The sites that the caller may see: of the configured directory, and those learned from the vendor.",
+    description = "The sites that the caller may see: those of the configured directory, and those learned from the vendor.",
     responses((status = 200, description = "The sites.", body = Sites)),
 )]
 pub(super) async fn list(

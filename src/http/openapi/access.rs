@@ -1,4 +1,4 @@
-//! How callers show who they are.
+//! Authentication of callers.
 
 use utoipa::openapi::RefOr;
 use utoipa::openapi::security::{

@@ -25,59 +25,59 @@ pub(super) fn all() -> impl Iterator<Item = (String, RefOr<Header>)> {
     let text = [
         (
             "Cache-Status",
-            "Where the figures came from (RFC 9211).",
+            "Source of the figures (RFC 9211).",
             "pitaya; hit; ttl=42",
         ),
         (
             "Cache-Control",
-            "How long the answer may be kept: until the first of its figures goes past its TTL, at most `cache.http_max_age`.",
+            "Maximum age of a copy: until the first of the figures exceeds its TTL, at most `cache.http_max_age`.",
             "private, max-age=42",
         ),
         (
             "ETag",
-            "Weak, of everything in the answer but `as_of` and `stale`.",
+            "Weak validator of everything in the answer except `as_of` and `stale`.",
             "W/\"4d2c1f0e\"",
         ),
         (
             "Vary",
-            "What the answer depends on.",
+            "Request fields that the answer depends on.",
             "Accept, Accept-Encoding, Authorization, Origin",
         ),
         (
             "Pitaya-As-Of",
-            "`meta.as_of` in every form of the answer: when the oldest figure used was computed, as a date of RFC 9651.",
+            "`meta.as_of` in every format of the answer: the time at which the oldest figure used was computed, as a date of RFC 9651.",
             "@1771513404",
         ),
         (
             "Pitaya-Stale",
-            "Only where figures past their TTL were used, which `meta.stale` tells too: a boolean of RFC 9651.",
+            "Present only if figures past their TTL were used, as in `meta.stale`: a boolean of RFC 9651.",
             "?1",
         ),
         (
             "Pitaya-Provisional-From",
-            "`meta.provisional_from` in every form of the answer: the first local date whose figures may still change, \
-             as a string of RFC 9651. Only where there is one.",
+            "`meta.provisional_from` in every format of the answer: the first local date whose figures may still change, as \
+             a string of RFC 9651. Present only if there is one.",
             "\"2026-02-18\"",
         ),
         (
             "Server-Timing",
-            "Milliseconds of each step.",
+            "Duration of each step in milliseconds.",
             "plan;dur=0.041, vendor;dur=0.000, rollup;dur=0.012, render;dur=0.009",
         ),
         (
             "X-Request-Id",
-            "Names the request in the logs: the caller's own, if it is sane, else a new one.",
+            "Id of the request in the logs: the caller's own, if it is valid, else a new one.",
             "0a1b2c3d4e5f",
         ),
         ("WWW-Authenticate", "How to authenticate.", "Bearer"),
         (
             "RateLimit",
-            "What is left of the client's own limit, where it has one.",
+            "Remainder of the client's own limit, if it has one.",
             "\"default\";r=49;t=1",
         ),
         (
             "RateLimit-Policy",
-            "The client's own limit, where it has one.",
+            "The client's own limit, if it has one.",
             "\"default\";q=50;w=1",
         ),
     ];
@@ -94,13 +94,13 @@ pub(super) fn all() -> impl Iterator<Item = (String, RefOr<Header>)> {
         header(
             "Retry-After",
             number(0),
-            "In how many seconds to try again.",
+            "Seconds to wait before the next attempt.",
             json!(5),
         ),
         header(
             "Pitaya-Errors",
             number(1),
-            "How many sites could not be had in full, and are named in `meta.errors`. Only where there are any (`partial=allow`).",
+            "Number of sites with missing figures, which `meta.errors` lists. Present only if there are any (`partial=allow`).",
             json!(1),
         ),
     ];

@@ -18,9 +18,9 @@ use crate::domain::query::{Fill, Partial};
 #[openapi(
     servers((url = "/")),
     tags(
-        (name = "Traffic", description = "How many people come in, stay and buy."),
-        (name = "Cache", description = "What operators do about cached figures."),
-        (name = "Operation", description = "Health and metrics, for operators and their machines."),
+        (name = "Traffic", description = "Figures of visits, stays and sales."),
+        (name = "Cache", description = "Administration of cached figures."),
+        (name = "Operation", description = "Health and metrics, for operators and their tools."),
         (name = "Documentation", description = "Pages for people, and this document."),
     ),
     paths(

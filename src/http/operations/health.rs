@@ -25,24 +25,24 @@ enum Status {
     Fail,
 }
 
-/// One thing that was checked.
+/// Result of one check.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct Check {
     status: Status,
-    /// What was found, for programs; facts of the start have none.
+    /// The result for programs; checks made only at startup have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     state: Option<&'static str>,
-    /// What was found, for people.
+    /// The result for people.
     detail: String,
 }
 
-/// The process's own state, and what it knows of the vendor's.
+/// State of the process, and its view of the vendor.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct Readiness {
-    /// That of the worst check; only the process's own shutdown makes it `fail`.
+    /// The worst status of the checks; only shutdown makes it `fail`.
     status: Status,
-    /// By name; the vendor's and the tokens' state are among them.
+    /// The checks by name, including those of the vendor and the tokens.
     checks: BTreeMap<&'static str, Check>,
 }
 
@@ -52,7 +52,7 @@ struct Liveness {
     status: Live,
 }
 
-/// That all is well.
+/// The process is well.
 #[derive(Serialize, ToSchema)]
 #[schema(as = LivenessStatus)]
 #[serde(rename_all = "lowercase")]
@@ -80,7 +80,7 @@ pub(in crate::http) async fn live() -> Response {
     operation_id = "getReadiness",
     tag = "Operation",
     summary = "Whether the process wants requests",
-    description = "The process's own state: a failing vendor does not make it unready, shutting down does.",
+    description = "The state of the process itself: it becomes unready when it shuts down, not when the vendor fails.",
     responses(
         (status = 200, description = "It does.", body = Readiness),
         (status = 503, description = "The process is shutting down.", body = Readiness),

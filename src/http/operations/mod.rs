@@ -40,10 +40,10 @@ pub(super) struct Operations {
     pub(super) startup_facts: Arc<[StartupFact]>,
 }
 
-/// What was forgotten.
+/// Result of a purge.
 #[derive(Serialize, ToSchema)]
 struct Purged {
-    /// How many cells were forgotten: figures of one metric, site and day.
+    /// Number of cells that were removed; a cell has the figures of one metric, site and day.
     purged: u64,
 }
 
@@ -54,13 +54,13 @@ struct Purged {
     operation_id = "purgeCache",
     tag = "Cache",
     summary = "Forget figures",
-    description = "Forgets the cached figures of these sites and dates (by default of all), also where a fetch that began \
-                   earlier is still under way, and what the vendor's answers have taught of these sites: their names, and \
-                   which rows are theirs. Needs a key of an administrator. Where authentication is disabled, it is for \
-                   callers on the machine itself: from a loopback address, not passed on by a proxy (`X-Forwarded-For`, \
-                   `Forwarded`), with `localhost` or an IP address as `Host`, and that host as `Origin`, if any.",
+    description = "Forgets the cached figures of these sites and dates (all by default), including those of fetches in progress. \
+                   Also forgets the names and the entities that Pitaya has learned for these sites. Needs the key of an \
+                   administrator. If authentication is disabled, only callers on the same machine may do this: from a loopback \
+                   address, not through a proxy (`X-Forwarded-For`, `Forwarded`), with `localhost` or an IP address as `Host`, \
+                   and the same host as `Origin`, if any.",
     params(CacheParams),
-    responses((status = 200, description = "They are forgotten.", body = Purged), Refused<403>),
+    responses((status = 200, description = "Pitaya has forgotten them.", body = Purged), Refused<403>),
 )]
 pub(in crate::http) async fn purge(
     State(state): State<Operations>,

@@ -45,10 +45,10 @@ struct Explorer;
     path = routes::EXPLORER.path,
     operation_id = "getExplorer",
     tag = "Documentation",
-    summary = "The explorer: a page to try queries on",
+    summary = "The explorer: a page for trying queries",
     responses(
         (status = 200, description = "The page.", body = String, content_type = "text/html; charset=utf-8"),
-        (status = 304, description = "The caller holds it already (`If-None-Match`)."),
+        (status = 304, description = "The caller already has this page (`If-None-Match`)."),
     ),
 )]
 pub(in crate::http) async fn explorer(headers: HeaderMap) -> Result<Response, ApiError> {
@@ -78,7 +78,7 @@ fn explorer_file(file: &str, headers: &HeaderMap) -> Result<Response, ApiError> 
     summary = "This document as pages",
     responses(
         (status = 200, description = "The page.", body = String, content_type = "text/html; charset=utf-8"),
-        (status = 304, description = "The caller holds it already (`If-None-Match`)."),
+        (status = 304, description = "The caller already has this page (`If-None-Match`)."),
     ),
 )]
 pub(in crate::http) async fn docs(headers: HeaderMap) -> Result<Response, ApiError> {
@@ -124,7 +124,7 @@ fn viewer_file(file: &str) -> Result<SwaggerFile<'static>, ApiError> {
     summary = "This document as JSON",
     responses(
         (status = 200, description = "The page.", body = Object, content_type = "application/json"),
-        (status = 304, description = "The caller holds it already (`If-None-Match`)."),
+        (status = 304, description = "The caller already has this page (`If-None-Match`)."),
     ),
 )]
 pub(in crate::http) async fn openapi_json(headers: HeaderMap) -> Response {
@@ -146,7 +146,7 @@ pub(in crate::http) async fn openapi_json(headers: HeaderMap) -> Response {
     summary = "This document as YAML",
     responses(
         (status = 200, description = "The page.", body = Object, content_type = "application/yaml"),
-        (status = 304, description = "The caller holds it already (`If-None-Match`)."),
+        (status = 304, description = "The caller already has this page (`If-None-Match`)."),
     ),
 )]
 pub(in crate::http) async fn openapi_yaml(headers: HeaderMap) -> Response {

@@ -17,13 +17,13 @@ use crate::http::routes;
 #[derive(Serialize, ToSchema)]
 #[schema(as = ProblemExplanation)]
 struct ExplainedKind {
-    /// The kind.
+    /// Type of the problem.
     r#type: &'static str,
     /// Its name, for people.
     title: &'static str,
-    /// The status that it is answered with.
+    /// Status of responses with this problem.
     status: u16,
-    /// What it means and what to do about it.
+    /// Its meaning, and possible remedies.
     explanation: &'static str,
 }
 
@@ -41,7 +41,7 @@ struct ExplainedKind {
         example = "invalid-parameter",
     )),
     responses(
-        (status = 200, description = "What it means.", content(
+        (status = 200, description = "The explanation.", content(
             (ExplainedKind = "application/json"),
             (String = "text/html; charset=utf-8"),
         )),

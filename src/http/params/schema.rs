@@ -22,7 +22,7 @@ impl IntoParams for TrafficParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let metrics = list(
             &METRIC,
-            "Which metrics; columns come in the order asked for, repeats do not matter.",
+            "The metrics; columns keep the requested order, and repeats do not matter.",
             Ref::from_schema_name(<Metric as ToSchema>::name()),
         );
         vec![
@@ -34,14 +34,14 @@ impl IntoParams for TrafficParams {
                 .build(),
             choice::<Bucket>(
                 &BUCKET,
-                "How long a row's bucket is. `week` is the ISO week, `total` all dates together; `hour`, `1h` and `60m` \
+                "Length of a row's bucket. `week` is the ISO week, `total` all dates together; `hour`, `1h` and `60m` \
                  are the same, as are `day` and `24h`.",
                 "hour",
             ),
             query(
                 &HOURS,
-                "Which part of each day counts: two times of day, local to the site, the end excluded, in steps of 5 \
-                 minutes, not across midnight. `24:00` is allowed as the end. By default the whole day counts.",
+                "The part of each day that counts: two local times of day at the site, the end excluded, in steps of 5 minutes, \
+                 not across midnight. `24:00` is valid as the end. By default the whole day counts.",
                 text(
                     r"^([01]\d|2[0-3]):[0-5][05]-(([01]\d|2[0-3]):[0-5][05]|24:00)$",
                     "time-range",
@@ -55,25 +55,25 @@ impl IntoParams for TrafficParams {
             ),
             choice::<Fill>(
                 &FILL,
-                "What stands where there is no figure: `null`; `zero` for counts; or `none`, no row at all where a row \
-                 has no figure.",
+                "Value of a row or bucket without a figure: `null`; `zero` for counts; or `none`, which omits rows without any \
+                 figure.",
                 "null",
             ),
             choice::<Partial>(
                 &PARTIAL,
-                "Whether a figure that can't be had fails the whole answer (`deny`), or the answer is what there is, \
-                 with the rest named in `meta.errors` (`allow`).",
+                "Whether an unavailable figure fails the whole answer (`deny`), or the answer contains the available figures \
+                 and lists the failures in `meta.errors` (`allow`).",
                 "deny",
             ),
             choice::<Format>(
                 &FORMAT,
-                "The form of the answer; wins over `Accept`.",
+                "The format of the answer; takes precedence over `Accept`.",
                 "json",
             ),
             // Without an example, since pages fill it in for callers who need no customer, and whose it is not.
             query(
                 &CUSTOMER,
-                "Whose sites; needed only where the caller may see several customers.",
+                "The customer of the sites; needed only if the caller may see several customers.",
                 CustomerId::schema(),
             )
             .example(None)
@@ -89,7 +89,7 @@ impl IntoParams for CacheParams {
 }
 
 fn sites() -> ParameterBuilder {
-    let description = "Which sites, by id; order and repeats do not matter.";
+    let description = "Ids of the sites; order and repeats do not matter.";
     list(&SITES, description, SiteId::schema()).example(Some(json!([750, 751])))
 }
 
@@ -98,8 +98,8 @@ fn dates() -> ParameterBuilder {
     let date = r"(19[7-9]\d|[2-9]\d{3})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])";
     query(
         &DATES,
-        "Which local dates (1970 to 9998): one, a range whose both ends are included, or a word. \
-         `last_7_days` and `last_30_days` are full days ending yesterday; `this_week` (from Monday) \
+        "Local dates (1970 to 9998): one, a range that includes both ends, or a word. `last_7_days` \
+         and `last_30_days` are full days ending yesterday; `this_week` (from Monday) \
          and `this_month` go up to today.",
         text(&format!(r"^({date}(\.\.{date})?|{words})$"), "date-range"),
     )

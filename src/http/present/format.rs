@@ -58,7 +58,7 @@ impl Format {
 
 impl PartialSchema for Format {
     fn schema() -> RefOr<Schema> {
-        one_of("A form of the answer.", Self::ALL.map(Self::name))
+        one_of("A format of the answer.", Self::ALL.map(Self::name))
     }
 }
 

@@ -20,7 +20,7 @@ pub struct SiteProblem {
     pub detail: String,
 }
 
-/// What an answer says about itself.
+/// Description of an answer.
 #[derive(Clone, Serialize, ToSchema)]
 pub(super) struct Meta<'a> {
     #[schema(value_type = CustomerId)]
@@ -33,17 +33,17 @@ pub(super) struct Meta<'a> {
     to: String,
     /// The part of each day that counts.
     hours: Window,
-    /// How long a row's bucket is.
+    /// Length of a row's bucket.
     #[schema(value_type = Bucket)]
     bucket: String,
-    /// What a series is.
+    /// How sites form series.
     #[schema(value_type = GroupBy)]
     group_by: &'static str,
     /// The metrics of the query, in its order.
     metrics: Vec<Column<'a>>,
     /// The sites of the query, ascending.
     sites: Vec<Place<'a>>,
-    /// When the oldest figure used was computed.
+    /// Time at which the oldest figure used was computed.
     #[schema(value_type = String, format = DateTime)]
     as_of: Option<String>,
     /// The first local date whose figures may still change.
@@ -52,7 +52,7 @@ pub(super) struct Meta<'a> {
     /// Whether figures past their TTL were used.
     #[schema(value_type = bool)]
     stale: Option<bool>,
-    /// What could not be had; empty unless `partial=allow`.
+    /// The sites with missing figures; empty unless `partial=allow`.
     errors: Vec<Failure>,
 }
 
@@ -66,7 +66,7 @@ struct Window {
     to: String,
 }
 
-/// A metric, how its figures combine, and what they are.
+/// A metric, and how its figures combine.
 #[derive(Clone, Serialize, ToSchema)]
 struct Column<'a> {
     #[schema(value_type = Metric)]
@@ -75,40 +75,40 @@ struct Column<'a> {
     over_time: &'static str,
     #[schema(value_type = Combine)]
     over_sites: &'static str,
-    /// Whether it is made only of what was observed on both sides: a base bucket counts towards neither sum where a part of
-    /// the denominator is missing for an hour or longer, and a site's day towards neither where the numerator was not
-    /// observed at all.
+    /// Whether it uses only times at which both sides were observed: a base bucket counts towards neither sum if a
+    /// part of the denominator is missing for an hour or longer, and a site's day counts towards neither if the
+    /// numerator was not observed at all.
     paired: bool,
-    /// What its figures are counted in: `people`, `transactions`, `ratio`; of `dwell_time` what is configured, else `null`.
+    /// Unit of its figures: `people`, `transactions` or `ratio`; for `dwell_time` the configured unit, else `null`.
     #[schema(required)]
     unit: Option<&'a str>,
-    /// What it is, in one line.
+    /// Its meaning in one line.
     description: &'static str,
 }
 
-/// What is known of a site.
+/// A site of the query.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(as = SiteInfo)]
 struct Place<'a> {
     #[schema(value_type = SiteId)]
     site_id: u64,
-    /// Its name, where one is known.
+    /// Its name, if known.
     #[schema(required)]
     name: Option<&'a str>,
-    /// The IANA name of its zone, where one is known.
+    /// The IANA name of its time zone, if known.
     #[schema(required)]
     timezone: Option<&'a str>,
 }
 
-/// A site of which not everything could be had.
+/// A site with missing figures.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(as = SiteFailure)]
 struct Failure {
     #[schema(value_type = SiteId)]
     site_id: u64,
-    /// What kind of problem it is.
+    /// Type of the problem.
     r#type: String,
-    /// What happened.
+    /// Cause of the failure.
     detail: String,
 }
 

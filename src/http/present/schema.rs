@@ -8,7 +8,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::meta::Meta;
 use crate::domain::metric::Metric;
 
-/// Figures, and what they are.
+/// Figures and their description.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it only shows what is written without it")]
 pub(in crate::http) struct Traffic {
@@ -26,14 +26,14 @@ impl PartialSchema for Row {
     fn schema() -> RefOr<Schema> {
         let name = ObjectBuilder::new()
             .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
-            .description(Some("The site's name, where one is known."));
+            .description(Some("The site's name, if known."));
         let time = ObjectBuilder::new().schema_type(Type::String).description(Some(
-            "When the bucket starts, in the site's local time, on the clock: `2026-02-18T09:00:00`.",
+            "Start of the bucket in the site's local time, without an offset: `2026-02-18T09:00:00`.",
         ));
         let row = ObjectBuilder::new()
             .description(Some(
-                "The figures of one bucket: a field for each metric asked for, `null` where there is no figure. Without \
-                 `site_id` and `site_name` where all sites are combined.",
+                "The figures of one bucket: a field for each requested metric, `null` if it has no figure. Rows of all sites \
+                 combined have no `site_id` and no `site_name`.",
             ))
             .property("site_id", Ref::from_schema_name("SiteId"))
             .property("site_name", name)

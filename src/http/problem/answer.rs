@@ -15,22 +15,22 @@ use super::error::{ApiError, KeyFault, public_detail};
 use crate::http::params::ParameterFault;
 use crate::upstream::UpstreamError;
 
-/// What is wrong (RFC 9457).
+/// A problem (RFC 9457).
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct Problem<'a> {
-    /// What kind of problem it is: a page that explains it.
+    /// Type of the problem: a link to the page that explains it.
     #[schema(format = "uri-reference")]
     r#type: &'static str,
-    /// The name of the kind, for people.
+    /// Name of the type, for people.
     title: &'static str,
     /// The status of the response.
     #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    /// What is wrong this time.
+    /// Explanation of this occurrence.
     detail: Cow<'static, str>,
-    /// The request, as `X-Request-Id` says too.
+    /// Id of the request, as in `X-Request-Id`.
     request_id: &'a str,
-    /// Every parameter that is wrong; empty where it is none of the parameters.
+    /// All faults in parameters; empty if the problem has another cause.
     errors: &'a [ParameterFault],
 }
 

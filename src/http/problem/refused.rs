@@ -17,27 +17,27 @@ const SHARED: [Shared; 14] = [
     (
         400,
         "InvalidParameter",
-        "A parameter is malformed, unknown, repeated or missing; all are listed. Or the request does not name its host once (`malformed-request`).",
+        "A parameter is malformed, unknown, repeated or missing; the problem lists all of them. Or the request does not name its host exactly once (`malformed-request`).",
     ),
     (401, "Unauthenticated", "No valid key."),
     (
         403,
         "Forbidden",
-        "Not this caller's; the same answer whether it exists or not.",
+        "The caller may not see or do this; the answer is the same whether the site exists or not.",
     ),
-    (404, "NotFound", "There is nothing here."),
+    (404, "NotFound", "Nothing is here."),
     (
         406,
         "NotAcceptable",
-        "`Accept` or `Accept-Encoding` admits none of the forms of the answer.",
+        "`Accept` or `Accept-Encoding` excludes every format of the answer.",
     ),
     (414, "UriTooLong", "Path and query are longer than 16 KiB."),
     (
         422,
         "QueryTooLarge",
-        "Well-formed, but over a limit. `detail` names the limit, its value and what would pass; `errors` names the parameters to change.",
+        "The query is well-formed, but exceeds a limit. `detail` names the limit, its value and the largest query that would pass; `errors` names the parameters to change.",
     ),
-    (429, "RateLimited", "The client's own limit is used up."),
+    (429, "RateLimited", "The client has used up its own limit."),
     (
         431,
         "HeadersTooLarge",
@@ -52,7 +52,7 @@ const SHARED: [Shared; 14] = [
     (
         503,
         "Unavailable",
-        "Pitaya is overloaded, or the vendor throttles, is left alone for a moment, or refuses Pitaya's tokens.",
+        "Pitaya is overloaded; or the vendor throttles Pitaya, is in a pause after failures, or refuses Pitaya's tokens.",
     ),
     (503, "Overloaded", "Pitaya is overloaded."),
     (504, "UpstreamTimeout", "The vendor did not answer in time."),

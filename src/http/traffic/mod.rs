@@ -102,8 +102,8 @@ pub(in crate::http) struct Pending {
     operation_id = "getTraffic",
     tag = "Traffic",
     summary = "Get figures",
-    description = "Answers from the cache, and asks the vendor only for what is missing. Rows come by `site_id`, then \
-                   `time`; a bucket holds only figures inside `dates` and `hours`.",
+    description = "Answers from the cache, and asks the vendor only for missing figures. Rows are in the order of `site_id`, then \
+                   `time`; a bucket contains only figures inside `dates` and `hours`.",
     params(TrafficParams),
     responses(
         (status = 200, description = "The figures.", content(
@@ -111,7 +111,7 @@ pub(in crate::http) struct Pending {
             (String = "text/csv", example = json!(CSV_EXAMPLE)),
             (String = "application/x-ndjson", example = json!(ndjson_example())),
         )),
-        (status = 304, description = "The caller holds this answer already (`If-None-Match`)."),
+        (status = 304, description = "The caller already has this answer (`If-None-Match`)."),
         Refused<403>, Refused<406>, Refused<422>, Refused<502>, Refused<503>, Refused<504>,
     ),
 )]

@@ -39,13 +39,13 @@ pub(in crate::http) struct UnderWay<'a> {
     progress: Arc<Progress>,
 }
 
-/// How far a query is.
+/// Progress of a query.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Progress)]
 struct Reports {
-    /// Reports of the vendor that are done.
+    /// Number of finished reports.
     reports_done: u32,
-    /// Reports that the query waits for, those done among them.
+    /// Number of reports that the query waits for, including the finished ones.
     #[schema(minimum = 1)]
     reports_total: u32,
 }
@@ -109,16 +109,16 @@ impl Drop for UnderWay<'_> {
     operation_id = "getProgress",
     tag = "Traffic",
     summary = "Watch a query",
-    description = "How many of the vendor's reports that a query under way waits for are done. Nothing is found where no \
-                   such query waits: it has ended, had nothing to wait for, or is another caller's.",
+    description = "Progress of a query that waits for reports of the vendor. The answer is 404 if no such query waits: it has \
+                   ended, did not wait for the vendor, or belongs to another caller.",
     params((
         "request_id" = String,
         Path,
-        description = "The `X-Request-Id` that the query was sent with.",
+        description = "The `X-Request-Id` of the query.",
         pattern = "^[A-Za-z0-9._-]{1,128}$",
         example = "0a1b2c3d4e5f",
     )),
-    responses((status = 200, description = "How far it is.", body = Reports), Refused<404>),
+    responses((status = 200, description = "Its progress.", body = Reports), Refused<404>),
 )]
 pub(in crate::http) async fn show(
     State(queries): State<Arc<Queries>>,
