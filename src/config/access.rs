@@ -4,24 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use http::HeaderValue;
-use url::Url;
-
 use toml::Value;
 
 use super::error::{Origin, Problem, Problems};
 use super::key::{Key, keys};
+use super::purpose::Purpose;
 use super::reader::Reader;
 use super::show::Shown;
 use super::value::{self, Raw};
-use super::{Purpose, keys, show};
+use super::{keys, show};
 use crate::domain::site::{CustomerId, SiteId};
 use crate::http::{Auth, Client, RateLimit};
 
 keys! { CLIENT:
     NAME: String = "name", name, show::text;
     KEY_SHA256: Vec<[u8; 32]> = "key_sha256", |raw| hashes(raw, Ok), show_hashes;
-    CUSTOMER_IDS: BTreeSet<CustomerId> = "customer_ids", super::upstream::customer_ids, show::ids;
+    CUSTOMER_IDS: BTreeSet<CustomerId> = "customer_ids", value::customer_ids, show::ids;
     SITE_IDS: BTreeSet<SiteId> = "site_ids", site_ids, show::ids;
     RATE_LIMIT: RateLimit = "rate_limit", rate_limit, show_rate;
     ADMIN: bool = "admin" or "false", value::boolean, show::boolean;
@@ -55,21 +53,6 @@ pub(super) fn auth(
         );
     }
     (Auth::Required(clients), shown)
-}
-
-/// Whether callers need a key.
-pub(super) fn required(raw: Raw<'_>) -> Result<bool, Problem> {
-    match raw.text()? {
-        "required" => Ok(true),
-        "disabled" => Ok(false),
-        text => Err(Problem::echo(text, "\"required\" or \"disabled\"")),
-    }
-}
-
-/// The opposite of [`required()`].
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as every key is shown")]
-pub(super) fn show_required(required: &bool) -> Value {
-    show::text(&if *required { "required" } else { "disabled" })
 }
 
 /// What no two clients may share: noted of each client, whatever else is wrong with it.
@@ -215,35 +198,4 @@ fn rate_limit(raw: Raw<'_>) -> Result<RateLimit, Problem> {
         Some(RateLimit { requests, period })
     };
     parse().ok_or_else(|| Problem::echo(text, "a rate, such as 50/s, 600/m or 1000/h"))
-}
-
-/// The origins that browsers may call from, exactly as they send them (RFC 6454, section 6.2).
-pub(super) fn origins(raw: Raw<'_>) -> Result<Vec<HeaderValue>, Problems> {
-    value::every(raw, origin)
-}
-
-/// The opposite of [`origins()`].
-pub(super) fn show_origins(origins: &[HeaderValue]) -> Value {
-    let text = |origin: &HeaderValue| String::from_utf8_lossy(origin.as_bytes()).into_owned();
-    origins.iter().map(text).collect::<Vec<_>>().into()
-}
-
-fn origin(raw: Raw<'_>) -> Result<HeaderValue, Problem> {
-    const FORM: &str =
-        "an exact origin, such as https://dashboard.example.com or http://localhost:3000";
-    let text = raw.text()?;
-    let canonical = Url::parse(text)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https") && !text.contains('*'))
-        .map(|url| url.origin().ascii_serialization());
-    match canonical {
-        Some(canonical) if canonical == text => {
-            HeaderValue::from_str(text).map_err(|_| Problem::echo(text, FORM))
-        }
-        // What was written is not repeated: it may hold a password.
-        Some(canonical) => Err(Problem::new(format!(
-            "must be {FORM}; a browser sends {canonical}, without path, password or default port"
-        ))),
-        None => Err(Problem::echo(text, FORM)),
-    }
 }

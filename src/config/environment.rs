@@ -11,12 +11,12 @@ const PREFIX: &str = "PITAYA_";
 /// The variable that names the configuration file.
 pub(super) const CONFIG_FILE: &str = "PITAYA_CONFIG";
 /// The variable that the whole `tracing` world takes its filter from.
-pub(super) const LOG_FILTER: &str = "RUST_LOG";
+pub(super) const RUST_LOG: &str = "RUST_LOG";
 
 /// The variable that the whole OpenTelemetry world takes its collector from ("OpenTelemetry Protocol Exporter", endpoint options).
 pub(super) const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// The variables that are not of ours alone.
-const SHARED: [&str; 2] = [LOG_FILTER, OTLP_ENDPOINT];
+const SHARED: [&str; 2] = [RUST_LOG, OTLP_ENDPOINT];
 
 /// The variables of one process that concern Pitaya: those that begin with `PITAYA_`, and a few that
 /// other programs know too. Empty ones count as unset.

@@ -16,10 +16,10 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::key::{Key, keys};
-use super::{access, secret, show, upstream, value, warm};
+use super::{origin, show, token, value};
 use crate::domain::bucket::VendorBucket;
 use crate::domain::site::CustomerId;
-use crate::telemetry::Format;
+use crate::telemetry::{Filter, Format};
 
 keys! { ALL:
     LISTEN: SocketAddr = "listen" or "\"127.0.0.1:8080\"", value::address, show::text;
@@ -27,15 +27,15 @@ keys! { ALL:
     TIMEZONE: TimeZone = "timezone", value::zone, show::zone;
     DWELL_TIME_UNIT: Arc<str> = "dwell_time_unit", value::word, show::text;
     /// Whether callers need a key. A demo is open unless it is said otherwise.
-    AUTH: bool = "auth" or "\"required\"", access::required, access::show_required;
+    AUTH: bool = "auth" or "\"required\"", value::required, show::required;
 
     BASE_URL: Url = "upstream.base_url" or "\"https://api-external.dragonfruit.ai\"", value::vendor_base_url, show::url;
     TOKEN_URL: Url = "upstream.token_url" or "\"https://df-services.dragonfruit.ai/get_new_tokens\"", value::vendor_url, show::url;
-    CUSTOMER_IDS: BTreeSet<CustomerId> = "upstream.customer_ids", upstream::customer_ids, show::ids;
-    REFRESH_TOKEN: SecretString = "upstream.refresh_token", secret::written, show::redacted;
-    REFRESH_TOKEN_FILE: SecretString = "upstream.refresh_token_file", secret::in_file, show::redacted;
-    ID_TOKEN: SecretString = "upstream.id_token", secret::written, show::redacted;
-    ID_TOKEN_FILE: SecretString = "upstream.id_token_file", secret::in_file, show::redacted;
+    CUSTOMER_IDS: BTreeSet<CustomerId> = "upstream.customer_ids", value::customer_ids, show::ids;
+    REFRESH_TOKEN: SecretString = "upstream.refresh_token", token::written, show::redacted;
+    REFRESH_TOKEN_FILE: SecretString = "upstream.refresh_token_file", token::in_file, show::redacted;
+    ID_TOKEN: SecretString = "upstream.id_token", token::written, show::redacted;
+    ID_TOKEN_FILE: SecretString = "upstream.id_token_file", token::in_file, show::redacted;
     TOKEN_STORE: PathBuf = "upstream.token_store", value::path, show::path;
     SEND_TOKEN_ON_REFRESH: bool = "upstream.send_token_on_refresh" or "false", value::boolean, show::boolean;
     TOKEN_LIFETIME: Duration = "upstream.token_lifetime" or "\"30m\"", value::timeout, show::duration;
@@ -58,8 +58,8 @@ keys! { ALL:
     HTTP_MAX_AGE: Duration = "cache.http_max_age" or "\"60s\"", value::duration, show::duration;
 
     /// Only in the file: query strings contain commas.
-    WARM_QUERIES: Vec<String> = "warm.queries" or "[]", warm::texts, show::texts;
-    WARM_SHARE: f64 = "warm.share" or "0.25", warm::share, show::fraction;
+    WARM_QUERIES: Vec<String> = "warm.queries" or "[]", value::query_strings, show::texts;
+    WARM_SHARE: f64 = "warm.share" or "0.25", value::share, show::fraction;
 
     MAX_SITES: usize = "limits.max_sites" or "200", value::count(100_000), show::number;
     MAX_DAYS: usize = "limits.max_days" or "366", value::count(36_600), show::number;
@@ -68,13 +68,15 @@ keys! { ALL:
     MAX_IN_FLIGHT: usize = "limits.max_in_flight" or "1024", value::count(1_000_000), show::number;
     MAX_QUEUED_CELLS: usize = "limits.max_queued_cells" or "500000", value::count(100_000_000), show::number;
 
-    ALLOWED_ORIGINS: Vec<HeaderValue> = "cors.allowed_origins" or "[]", access::origins, access::show_origins;
+    ALLOWED_ORIGINS: Vec<HeaderValue> = "cors.allowed_origins" or "[]", origin::origins, origin::show;
 
     /// Unset: pretty on a terminal, else JSON.
     LOG_FORMAT: Format = "log.format", value::log_format, show::text;
     /// Unset: what the standard variable says.
+    LOG_FILTER: Filter = "log.filter" or "\"info\"", value::log_filter, show::text;
+    /// Unset: what the standard variable says.
     OTLP_ENDPOINT: Url = "telemetry.otlp_endpoint", value::collector, show::url;
 }
 
-/// The lists of tables, whose entries have keys of their own: [`access::CLIENT`] and [`super::sites::SITE`].
+/// The lists of tables, whose entries have keys of their own: [`super::access::CLIENT`] and [`super::sites::SITE`].
 pub(super) const LISTS: [&str; 2] = ["clients", "sites"];

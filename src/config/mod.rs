@@ -12,11 +12,15 @@ mod error;
 mod file;
 mod key;
 mod keys;
+mod origin;
+mod purpose;
 mod reader;
+mod resolved;
 mod secret;
 mod show;
 mod sites;
 mod suggest;
+mod token;
 mod upstream;
 mod value;
 mod warm;
@@ -26,23 +30,24 @@ mod tests;
 
 pub use environment::Environment;
 pub use error::ConfigErrors;
+pub use purpose::Purpose;
 
+use std::fmt;
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use toml::Table;
 
-use self::environment::{LOG_FILTER, OTLP_ENDPOINT};
-use self::error::{ConfigError, Problem};
+use self::environment::{OTLP_ENDPOINT, RUST_LOG};
+use self::error::ConfigError;
 use self::reader::Reader;
-use self::show::{Resolved, Shown};
-use self::value::Raw;
+use self::resolved::Resolved;
+use self::show::Shown;
 use crate::domain::bucket::VendorBucket;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::freshness::Policy;
-use crate::domain::site::CustomerId;
-use crate::telemetry::{self, Filter, Format};
+use crate::telemetry::{self, Format};
 use crate::{http, upstream as vendor};
 
 /// The whole configuration, checked: what each part is told.
@@ -70,19 +75,6 @@ pub struct Config {
     pub log: telemetry::Settings,
     /// What the keys came to.
     resolved: Resolved,
-}
-
-/// What a configuration is loaded for.
-#[derive(Clone, Copy, Debug)]
-pub enum Purpose<'a> {
-    /// The service in front of the vendor.
-    Serve,
-    /// The service in front of the simulator: `auth` is disabled unless it is said otherwise, and whatever is configured of the
-    /// vendor's place and credentials is set aside (URLs, tokens, `token_store`, `customer_ids`).
-    Demo {
-        /// The simulator's customers. Its URLs and token are put into `Config::upstream` once it listens.
-        customers: &'a [CustomerId],
-    },
 }
 
 impl Config {
@@ -147,6 +139,12 @@ impl Config {
             ));
         }
         warnings
+    }
+}
+
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.resolved.fmt(f)
     }
 }
 
@@ -257,23 +255,18 @@ fn log(reader: &mut Reader<'_>) -> telemetry::Settings {
             Format::Json
         }
     });
-    let filter = reader.standard(LOG_FILTER, |raw| filter(raw).map_err(Into::into));
-    let otlp_endpoint = reader.optional(&keys::OTLP_ENDPOINT).or_else(|| {
-        let endpoint = reader.standard(OTLP_ENDPOINT, value::collector)?;
-        reader.show(&keys::OTLP_ENDPOINT, &endpoint);
-        Some(endpoint)
+    let filter = reader.or_standard(&keys::LOG_FILTER, RUST_LOG);
+    let filter = filter.unwrap_or_else(|| {
+        let default = keys::LOG_FILTER.default_value();
+        reader.show(&keys::LOG_FILTER, &default);
+        default
     });
+    let otlp_endpoint = reader.or_standard(&keys::OTLP_ENDPOINT, OTLP_ENDPOINT);
     telemetry::Settings {
         format: format.unwrap_or(Format::Json),
-        filter: filter.unwrap_or_default(),
+        filter,
         otlp_endpoint,
     }
-}
-
-fn filter(raw: Raw<'_>) -> Result<Filter, Problem> {
-    let text = raw.text()?;
-    text.parse()
-        .map_err(|_| Problem::echo(text, "a filter, such as info or pitaya=debug,warn"))
 }
 
 /// The address at which a listener on `address` is reached from its own machine.

@@ -164,14 +164,16 @@ impl<'a> Reader<'a> {
         self.fault_in(key, Problem::new(problem), origin);
     }
 
-    /// The value of the variable `name`, which other programs know too and which sets no key of ours, if it is set and right.
-    pub(super) fn standard<T>(
-        &mut self,
-        name: &str,
-        parse: impl FnOnce(Raw<'_>) -> Result<T, Problems>,
-    ) -> Option<T> {
-        match parse(self.variable(name)?) {
-            Ok(value) => Some(value),
+    /// The value of `key`, else of the variable `name`, which other programs know too, if it is set and right.
+    pub(super) fn or_standard<T>(&mut self, key: &Key<T>, name: &str) -> Option<T> {
+        if self.is_set(key.name) {
+            return self.optional(key);
+        }
+        match (key.parse)(self.variable(name)?) {
+            Ok(value) => {
+                self.show(key, &value);
+                Some(value)
+            }
             Err(problems) => {
                 let variable = || name.to_owned();
                 self.errors

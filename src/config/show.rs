@@ -1,4 +1,4 @@
-//! The resolved configuration as TOML, for `check-config`: itself a valid configuration, secrets aside.
+//! From what a value means to how an operator would write it.
 #![expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "every key is shown through a pointer to a function that takes a reference"
@@ -13,52 +13,10 @@ use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use toml::Value;
 
-use super::{Config, access, keys, sites};
 use crate::domain::bucket::VendorBucket;
 
 /// What keys came to, by their names, each as an operator would write it.
 pub(super) type Shown = BTreeMap<&'static str, Value>;
-
-/// What the whole configuration came to.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Resolved {
-    pub(super) keys: Shown,
-    pub(super) clients: Vec<Shown>,
-    pub(super) sites: Vec<Shown>,
-}
-
-impl fmt::Display for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut section = "";
-        for name in keys::ALL {
-            let Some(value) = self.resolved.keys.get(name) else {
-                continue;
-            };
-            let (table, key) = name.rsplit_once('.').unwrap_or(("", name));
-            if table != section {
-                writeln!(f, "\n[{table}]")?;
-                section = table;
-            }
-            writeln!(f, "{key} = {value}")?;
-            if *name == keys::LOG_FORMAT.name {
-                writeln!(f, "# filter (RUST_LOG): {}", self.log.filter)?;
-            }
-        }
-        let clients = ("clients", access::CLIENT, &self.resolved.clients);
-        let sites = ("sites", sites::SITE, &self.resolved.sites);
-        for (list, names, entries) in [clients, sites] {
-            for entry in entries {
-                writeln!(f, "\n[[{list}]]")?;
-                for name in names {
-                    if let Some(value) = entry.get(name) {
-                        writeln!(f, "{name} = {value}")?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
 
 pub(super) fn text(value: &impl fmt::Display) -> Value {
     Value::String(value.to_string())
@@ -67,6 +25,11 @@ pub(super) fn text(value: &impl fmt::Display) -> Value {
 /// What stands in the place of a secret.
 pub(super) fn redacted(_: &SecretString) -> Value {
     text(&"[redacted]")
+}
+
+/// Whether callers need a key.
+pub(super) fn required(required: &bool) -> Value {
+    text(&if *required { "required" } else { "disabled" })
 }
 
 pub(super) fn boolean(value: &bool) -> Value {

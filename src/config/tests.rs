@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::domain::site::CustomerId;
 
 const KEY: &str = "dffd6021bb2bd5b0af676290809ec3a53191dd81c7f70a4b28688a362182986f";
 const MINIMAL: [(&str, &str); 3] = [
@@ -749,6 +750,20 @@ fn the_collector_of_traces_is_the_configured_one_else_that_of_the_standard_varia
         "https://traces.example.com/otlp",
     );
     assert_eq!(collector(both).unwrap(), "https://traces.example.com/otlp");
+}
+
+#[test]
+fn what_is_logged_is_the_configured_filter_else_that_of_the_standard_variable() {
+    let filter = |setup: Setup| setup.config().log.filter.to_string();
+    let standard = || Setup::minimal().set("RUST_LOG", "warn");
+
+    assert_eq!(filter(Setup::minimal()), "info");
+    assert_eq!(filter(standard()), "warn");
+    let both = || standard().file("[log]\nfilter = \"pitaya=debug\"");
+    assert_eq!(filter(both()), "pitaya=debug");
+    let wrong = both().set("PITAYA_LOG__FILTER", "pitaya=loud").errors();
+    assert_eq!(wrong.len(), 1, "{wrong:#?}");
+    assert!(wrong[0].starts_with("error: log.filter (PITAYA_LOG__FILTER): \"pitaya=loud\""));
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! The table `[upstream]`: where the vendor is, how it is paid, and how hard it may be asked.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::{Problem, Problems};
+use super::purpose::Purpose;
 use super::reader::Reader;
 use super::value::{self, Raw};
-use super::{Purpose, keys, secret, warm};
+use super::{keys, secret, warm};
 use crate::domain::site::CustomerId;
 use crate::upstream::{Settings, check_token_store};
 
@@ -92,9 +92,4 @@ pub(super) fn customers(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Vec<Cu
         Purpose::Demo { customers } => customers.iter().copied().collect(),
     };
     customers.into_iter().collect()
-}
-
-/// A list of customer ids, each once, at least one.
-pub(super) fn customer_ids(raw: Raw<'_>) -> Result<BTreeSet<CustomerId>, Problems> {
-    value::ids(raw, |number| value::id(number, CustomerId::new))
 }

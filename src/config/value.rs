@@ -14,7 +14,8 @@ use url::{Host, Url};
 
 use super::error::{Problem, Problems};
 use crate::domain::bucket::{Bucket, VendorBucket};
-use crate::telemetry::Format;
+use crate::domain::site::CustomerId;
+use crate::telemetry::{Filter, Format};
 
 /// Longer than any span that makes sense here, and short enough that no arithmetic on times overflows.
 const LONGEST: Duration = Duration::from_hours(24 * 3650);
@@ -203,6 +204,22 @@ pub(super) fn log_format(raw: Raw<'_>) -> Result<Format, Problem> {
     }
 }
 
+/// What is logged.
+pub(super) fn log_filter(raw: Raw<'_>) -> Result<Filter, Problem> {
+    let text = raw.text()?;
+    text.parse()
+        .map_err(|_| Problem::echo(text, "a filter, such as info or pitaya=debug,warn"))
+}
+
+/// Whether callers need a key.
+pub(super) fn required(raw: Raw<'_>) -> Result<bool, Problem> {
+    match raw.text()? {
+        "required" => Ok(true),
+        "disabled" => Ok(false),
+        text => Err(Problem::echo(text, "\"required\" or \"disabled\"")),
+    }
+}
+
 /// A short word that callers are shown.
 pub(super) fn word(raw: Raw<'_>) -> Result<Arc<str>, Problem> {
     let text = raw.text()?;
@@ -350,4 +367,36 @@ pub(super) fn ids<T: Ord + Copy>(
 /// The id `number`, as `id` takes it.
 pub(super) fn id<T>(number: u64, id: impl Fn(u64) -> Option<T>) -> Result<T, Problem> {
     id(number).ok_or_else(|| Problem::echo(number, "an id, a whole number from 1 to 2^53 - 1"))
+}
+
+/// A list of customer ids, each once, at least one.
+pub(super) fn customer_ids(raw: Raw<'_>) -> Result<BTreeSet<CustomerId>, Problems> {
+    ids(raw, |number| id(number, CustomerId::new))
+}
+
+/// Query strings, which are allowed only in the file.
+pub(super) fn query_strings(raw: Raw<'_>) -> Result<Vec<String>, Problems> {
+    match raw {
+        Raw::Text(_) | Raw::NotText => Err(Problem::new(
+            "is allowed only in the file, as a list of texts, because query strings contain commas",
+        )
+        .into()),
+        Raw::Toml(_) => every(raw, |item| item.text().map(str::to_owned)),
+    }
+}
+
+/// A share above 0 and up to 1.
+pub(super) fn share(raw: Raw<'_>) -> Result<f64, Problem> {
+    const FORM: &str = "a share above 0 and up to 1, such as 0.25";
+    let (written, share) = match raw {
+        Raw::Toml(Value::Float(share)) => (share.to_string(), Some(*share)),
+        Raw::Toml(Value::Integer(whole)) => (whole.to_string(), (*whole == 1).then_some(1.0)),
+        other => {
+            let text = other.text()?;
+            (text.to_owned(), text.parse().ok())
+        }
+    };
+    share
+        .filter(|share| *share > 0.0 && *share <= 1.0)
+        .ok_or_else(|| Problem::echo(written, FORM))
 }

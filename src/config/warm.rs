@@ -1,40 +1,11 @@
 //! The table `[warm]`: queries whose figures Pitaya fetches before a caller requests them.
 
-use toml::Value;
-
 use super::error::{Problem, Problems};
 use super::keys;
 use super::reader::Reader;
-use super::value::{self, Raw};
+use super::value;
 use crate::domain::directory::SiteDirectory;
 use crate::http;
-
-/// Query strings, which are allowed only in the file.
-pub(super) fn texts(raw: Raw<'_>) -> Result<Vec<String>, Problems> {
-    match raw {
-        Raw::Text(_) | Raw::NotText => Err(Problem::new(
-            "is allowed only in the file, as a list of texts, because query strings contain commas",
-        )
-        .into()),
-        Raw::Toml(_) => value::every(raw, |item| item.text().map(str::to_owned)),
-    }
-}
-
-/// A share above 0 and up to 1.
-pub(super) fn share(raw: Raw<'_>) -> Result<f64, Problem> {
-    const FORM: &str = "a share above 0 and up to 1, such as 0.25";
-    let (written, share) = match raw {
-        Raw::Toml(Value::Float(share)) => (share.to_string(), Some(*share)),
-        Raw::Toml(Value::Integer(whole)) => (whole.to_string(), (*whole == 1).then_some(1.0)),
-        other => {
-            let text = other.text()?;
-            (text.to_owned(), text.parse().ok())
-        }
-    };
-    share
-        .filter(|share| *share > 0.0 && *share <= 1.0)
-        .ok_or_else(|| Problem::echo(written, FORM))
-}
 
 /// The queries, each of which a caller could send under these settings.
 pub(super) fn queries(
@@ -43,7 +14,7 @@ pub(super) fn queries(
     directory: &SiteDirectory,
 ) -> Vec<String> {
     let queries = reader.read_as(&keys::WARM_QUERIES, |raw| {
-        let queries = texts(raw)?;
+        let queries = value::query_strings(raw)?;
         let several = queries.len() > 1;
         let mut problems = Vec::new();
         for (index, query) in queries.iter().enumerate() {
