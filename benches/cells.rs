@@ -5,12 +5,11 @@
 use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use jiff::Timestamp;
 use jiff::civil::date;
-use pitaya::cache::CellStore;
+use pitaya::cache::{CellStore, LookedUp};
 use pitaya::domain::bucket::VendorBucket;
 use pitaya::domain::cell::{Cell, CellKey, ReportRequest};
 use pitaya::domain::dates::DateRange;
@@ -48,7 +47,11 @@ fn request(first_site: u64, month: i8) -> ReportRequest {
 /// Puts the cells of a report into the store, as a fetching task does, and returns their number of figures.
 fn fill(store: &Arc<CellStore<(), ()>>, request: &ReportRequest, values: &[Option<f64>]) -> usize {
     let wanted: Vec<CellKey> = request.cells().collect();
-    let claim = store.claim(wanted.iter().copied(), 0, (), |_| Ok::<_, ()>(()));
+    let looked_up = LookedUp {
+        completions: store.completions(),
+        shape: store.shape(),
+    };
+    let claim = store.claim(wanted.iter().copied(), looked_up, (), |_| Ok::<_, ()>(()));
     let mine = claim.unwrap().mine.unwrap();
     for (claimed, _) in mine.split(&[], |_| vec![(request.clone(), ())]) {
         // Each cell has bytes of its own, as after an answer of the vendor.
@@ -60,7 +63,7 @@ fn fill(store: &Arc<CellStore<(), ()>>, request: &ReportRequest, values: &[Optio
 }
 
 fn store() -> Arc<CellStore<(), ()>> {
-    Arc::new(CellStore::new(1 << 32, Duration::from_hours(1)))
+    Arc::new(CellStore::new(1 << 32))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]

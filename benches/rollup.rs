@@ -20,7 +20,7 @@ use pitaya::domain::metric::Metric;
 use pitaya::domain::plan::Plan;
 use pitaya::domain::query::{Fill, GroupBy, Partial, Query};
 use pitaya::domain::site::{CustomerId, SiteId};
-use pitaya::service::{Answer, CacheOutcome, Progress, Settings, TrafficService};
+use pitaya::service::{Answer, CacheOutcome, Progress, Rules, Settings, TrafficService};
 use pitaya::simulator::{self, EmptyBuckets, Simulator};
 use pitaya::upstream::{Client, Upstream};
 use tokio::runtime::Runtime;
@@ -54,7 +54,7 @@ fn query(
 }
 
 /// A service in `zone`, in front of a simulator with a figure for each bucket of each day.
-async fn service(zone: Option<TimeZone>) -> (TrafficService, Arc<SiteDirectory>, Simulator) {
+async fn service(zone: Option<TimeZone>) -> (TrafficService, Simulator) {
     let mut vendor = simulator::Settings {
         timezone: zone.clone().unwrap_or(TimeZone::UTC),
         sites: Vec::new(),
@@ -76,28 +76,30 @@ async fn service(zone: Option<TimeZone>) -> (TrafficService, Arc<SiteDirectory>,
     .map(|(name, value)| (name.to_owned(), value))
     .collect();
     let config = Config::load(None, &environment, Purpose::Serve).unwrap();
-    let directory = Arc::new(SiteDirectory::new(zone));
     let settings = Settings {
-        policy: config.freshness,
         base_bucket: config.base_bucket,
         bounds: Bounds {
             max_sites: config.upstream.max_sites_per_request,
             max_days: config.upstream.max_days_per_request,
         },
         max_bytes: config.cache_max_bytes,
-        max_queued_cells: config.max_queued_cells,
     };
-    let upstream = Upstream::new(config.upstream, Arc::clone(&directory), clock()).unwrap();
-    let service = TrafficService::new(settings, upstream, clock());
-    (service, directory, vendor)
+    let rules = Rules {
+        policy: config.freshness,
+        directory: Arc::new(SiteDirectory::new(zone)),
+        max_queued_cells: config.max_queued_cells,
+        deadline: PATIENCE,
+    };
+    let upstream = Upstream::new(config.upstream, clock()).unwrap();
+    let service = TrafficService::new(settings, rules, upstream, clock());
+    (service, vendor)
 }
 
-async fn ask(service: &TrafficService, directory: &SiteDirectory, query: &Query) -> Answer {
+async fn ask(service: &TrafficService, query: &Query) -> Answer {
     let progress = Progress::default();
     service
         .answer(
             query,
-            directory,
             &Client::default(),
             Partial::Deny,
             PATIENCE,
@@ -161,15 +163,15 @@ fn rollups(criterion: &mut Criterion) {
     for zone in [None, Some("America/Chicago")] {
         let place = zone.unwrap_or("no zone");
         let zone = zone.map(|name| TimeZone::get(name).unwrap());
-        let (service, directory, _vendor) = runtime.block_on(service(zone));
+        let (service, _vendor) = runtime.block_on(service(zone));
         let mut group = criterion.benchmark_group(format!("answer, {place}"));
         group.sample_size(20);
         for (name, query) in &queries {
             let began = Instant::now();
-            runtime.block_on(ask(&service, &directory, query));
+            runtime.block_on(ask(&service, query));
             println!("{name}: fetched in {:.1?}", began.elapsed());
             assert_eq!(
-                runtime.block_on(ask(&service, &directory, query)).outcome,
+                runtime.block_on(ask(&service, query)).outcome,
                 CacheOutcome::HIT
             );
 
@@ -178,7 +180,7 @@ fn rollups(criterion: &mut Criterion) {
                 BenchmarkId::from_parameter(name),
                 query,
                 |bencher, query| {
-                    bencher.iter(|| runtime.block_on(ask(&service, &directory, black_box(query))));
+                    bencher.iter(|| runtime.block_on(ask(&service, black_box(query))));
                 },
             );
         }

@@ -19,8 +19,7 @@ use std::time::Duration;
 use jiff::civil::date;
 use pitaya::clock::Clock;
 use pitaya::domain::cell::ReportRequest;
-use pitaya::domain::directory::SiteDirectory;
-use pitaya::upstream::{Settings, Upstream};
+use pitaya::upstream::{Class, Interest, Settings, Stake, Upstream};
 use url::Url;
 
 /// The minimum of this many measurements counts, since other processes only add to them.
@@ -122,13 +121,20 @@ fn fetch(base_url: Url) {
             max_response_bytes: 256 << 20,
             deadline: Duration::from_mins(1),
         },
-        Arc::new(SiteDirectory::new(None)),
         Clock::system(),
     )
     .unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     tell(|| {
-        let fetched = runtime.block_on(upstream.fetch(&request()));
+        let stake = Stake {
+            client: "".into(),
+            class: Class::Caller,
+        };
+        let fetched = runtime.block_on(async {
+            let turn = upstream.turn(Interest::new(stake)).await;
+            let directory = Arc::default();
+            upstream.fetch_in_turn(&request(), &directory, turn).await
+        });
         assert!(fetched.failures.is_empty(), "{:?}", fetched.failures);
     });
 }

@@ -11,11 +11,10 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::batch::Bounds;
-use crate::domain::directory::SiteDirectory;
 use crate::domain::query::{Partial, Query};
 use crate::http::{self, AppState, Parts, StartupFact};
 use crate::server::{self, Limits};
-use crate::service::{self, Progress, TrafficService, Unanswered};
+use crate::service::{self, Progress, Rules, TrafficService, Unanswered};
 use crate::telemetry;
 use crate::upstream::{Client, StartError, Upstream};
 
@@ -28,7 +27,6 @@ pub const LAST_RENEWAL: Duration = Duration::from_secs(26);
 pub struct App {
     service: Arc<TrafficService>,
     request_timeout: Duration,
-    directory: Arc<SiteDirectory>,
     state: AppState,
     separate_admin: bool,
     shutting_down: CancellationToken,
@@ -38,24 +36,28 @@ impl App {
     /// Builds the service that `config` describes; `clock` provides the time.
     pub fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
         let startup_facts = startup_facts(&config);
-        let directory = Arc::new(config.directory);
+        let rules = rules(&config);
+        let directory = Arc::clone(&rules.directory);
         let settings = service::Settings {
-            policy: config.freshness,
             base_bucket: config.base_bucket,
             bounds: Bounds {
                 max_sites: config.upstream.max_sites_per_request,
                 max_days: config.upstream.max_days_per_request,
             },
             max_bytes: config.cache_max_bytes,
-            max_queued_cells: config.max_queued_cells,
         };
         let metrics = telemetry::metrics();
         http::describe_metrics();
         server::describe_metrics();
         crate::upstream::describe_metrics();
         service::describe_metrics();
-        let upstream = Upstream::new(config.upstream, Arc::clone(&directory), clock.clone())?;
-        let service = Arc::new(TrafficService::new(settings, upstream, clock.clone()));
+        let upstream = Upstream::new(config.upstream, clock.clone())?;
+        let service = Arc::new(TrafficService::new(
+            settings,
+            rules,
+            upstream,
+            clock.clone(),
+        ));
         let measured = Arc::clone(&service);
         let shutting_down = CancellationToken::new();
         let separate_admin = config.http.separate_admin;
@@ -63,7 +65,7 @@ impl App {
         let state = AppState::new(Parts {
             service: Arc::clone(&service),
             settings: config.http,
-            directory: Arc::clone(&directory),
+            directory,
             max_answer_bytes: service::bytes_for_answers(config.cache_max_bytes),
             clock,
             render_metrics: Arc::new(move || {
@@ -76,7 +78,6 @@ impl App {
         Ok(Self {
             service,
             request_timeout,
-            directory,
             state,
             separate_admin,
             shutting_down,
@@ -89,7 +90,6 @@ impl App {
         self.service
             .answer(
                 query,
-                &self.directory,
                 &Client::default(),
                 Partial::Deny,
                 self.request_timeout,
@@ -124,6 +124,8 @@ impl App {
             ));
         }
         let upkeep = tokio::spawn(telemetry::keep_metrics());
+        let kept_tidy = Arc::clone(&self.service);
+        let tidying = tokio::spawn(async move { kept_tidy.keep_tidy().await });
         let watched = self.state.clone();
         let watch = tokio::spawn(async move { watched.watch_the_clock().await });
         let warmed = self.state.clone();
@@ -149,6 +151,7 @@ impl App {
         };
         let ((), (), signalled) = tokio::join!(public, administration, signal);
         upkeep.abort();
+        tidying.abort();
         watch.abort();
         warm.abort();
         obtaining.abort();
@@ -157,6 +160,15 @@ impl App {
             tracing::warn!("the process ends while the tokens are being renewed");
         }
         Ok(())
+    }
+}
+
+fn rules(config: &Config) -> Rules {
+    Rules {
+        policy: config.freshness,
+        directory: Arc::clone(&config.directory),
+        max_queued_cells: config.max_queued_cells,
+        deadline: config.http.request_timeout,
     }
 }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::months::{Month, months_of_report};
 use super::page::{PageKey, bit_of};
-use super::shared::Shared;
+use super::shared::{LookedUp, Shared};
 use super::single_flight::{Fetch, FetchOutcome, FetchUnderWay, SingleFlight};
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
 
@@ -21,6 +21,8 @@ pub struct ClaimedCells<E, I> {
     months: Vec<Month>,
     /// Whether some of the cells may have arrived between the caller's look-up and the claim.
     outdated: bool,
+    /// The store's shape at the claim.
+    shape: u64,
 }
 
 /// A fetch for the caller to start: [`begin`](ClaimedFetch::begin), request its report, then [`complete`](ClaimedFetch::complete).
@@ -62,19 +64,26 @@ impl<E, I> Mine<E, I> {
         Ok(Some(Self { fetch, months }))
     }
 
-    /// The claim, for use without the lock. `outdated`: whether some of its cells may have arrived since the caller's look-up.
-    pub(super) fn release(self, shared: &Arc<Shared<E, I>>, outdated: bool) -> ClaimedCells<E, I> {
+    /// The claim, for use without the lock. `outdated`: whether some of its cells may have arrived since the caller looked.
+    pub(super) fn release(
+        self,
+        shared: &Arc<Shared<E, I>>,
+        looked_up: LookedUp,
+        outdated: bool,
+    ) -> ClaimedCells<E, I> {
         ClaimedCells {
             shared: Arc::clone(shared),
             fetch: self.fetch,
             months: self.months,
             outdated,
+            shape: looked_up.shape,
         }
     }
 }
 
 impl<E: Clone, I: Clone> ClaimedCells<E, I> {
-    /// The cells that are `good` by now: another fetch may have brought them between the caller's look-up and the claim.
+    /// The cells that are `good` by now: another fetch may have brought them between the caller's look-up and the claim. None, if a
+    /// site's zone has changed since the claim.
     #[must_use]
     pub fn look_again(&self, good: impl Fn(&CellKey, &Cell) -> bool) -> Vec<(CellKey, Cell)> {
         let mut found = Vec::new();
@@ -87,6 +96,10 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
                 good(&key, &cell).then_some((key, cell))
             });
             found.extend(cells);
+        }
+        // Only now: the shape has not changed before the cells were read.
+        if self.shared.shape.load(Ordering::Acquire) != self.shape {
+            found.clear();
         }
         found
     }

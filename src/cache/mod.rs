@@ -12,5 +12,6 @@ mod store;
 
 pub use claims::{ClaimedCells, ClaimedFetch};
 pub use purge::Purge;
+pub use shared::{LookedUp, Unclaimed};
 pub use single_flight::{Fetch, FetchOutcome};
 pub use store::{CellStore, Claim};

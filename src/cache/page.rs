@@ -136,6 +136,11 @@ impl Page {
         }
     }
 
+    /// When the newest of its cells was asked for.
+    pub(super) fn newest(&self) -> Option<Timestamp> {
+        self.ages.iter().map(|ages| ages.age.fetched_at()).max()
+    }
+
     /// How many cells it has.
     pub(super) fn len(&self) -> u64 {
         self.figures.len() as u64

@@ -4,8 +4,8 @@
 //! again.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
@@ -24,8 +24,8 @@ const ENTRY_OVERHEAD: usize = 400;
 pub(super) struct Pages(Cache<PageKey, Arc<Page>, foldhash::fast::RandomState>);
 
 impl Pages {
-    /// At most `max_bytes` of pages. A page that does not change for `longest_use` goes.
-    pub(super) fn new(max_bytes: u64, longest_use: Duration) -> Self {
+    /// At most `max_bytes` of pages.
+    pub(super) fn new(max_bytes: u64) -> Self {
         let pages = Cache::builder()
             .max_capacity(max_bytes)
             .weigher(|_: &PageKey, page: &Arc<Page>| {
@@ -33,7 +33,6 @@ impl Pages {
                     .unwrap_or(u32::MAX)
             })
             .eviction_policy(EvictionPolicy::lru())
-            .time_to_live(longest_use)
             .eviction_listener(|_, _, cause| {
                 if cause.was_evicted() {
                     metrics::counter!("pitaya_cache_evictions_total", "kind" => "cells")
@@ -100,6 +99,17 @@ impl Pages {
             }
         });
         forgotten
+    }
+
+    /// Drops the pages whose cells were all requested before that time.
+    pub(super) fn drop_older_than(&self, before: Timestamp) {
+        let is_old = |page: &Page| page.newest().is_none_or(|newest| newest < before);
+        for (key, _) in self.iter().filter(|(_, page)| is_old(page)) {
+            self.0.entry(key).and_compute_with(|page| match page {
+                Some(page) if is_old(page.value()) => Op::Remove,
+                _ => Op::Nop,
+            });
+        }
     }
 
     /// All pages, except that it may miss one that another thread puts in meanwhile.

@@ -14,6 +14,8 @@ pub(super) struct Shared<E, I> {
     failures: Mutex<Failures>,
     /// The number of completed fetches.
     pub(super) completions: AtomicU64,
+    /// See [`CellStore::shape`](super::CellStore::shape).
+    pub(super) shape: AtomicU64,
     /// The latest time at which anything held was made, in microseconds.
     pub(super) latest: AtomicI64,
 }
@@ -26,6 +28,7 @@ impl<E, I> Shared<E, I> {
             flights: Mutex::new(SingleFlight::new()),
             failures: Mutex::default(),
             completions: AtomicU64::new(0),
+            shape: AtomicU64::new(0),
             latest: AtomicI64::new(i64::MIN),
         }
     }
@@ -40,4 +43,22 @@ impl<E, I> Shared<E, I> {
     pub(super) fn failures(&self) -> MutexGuard<'_, Failures> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a query knew of the store before it looked for its cells.
+#[derive(Clone, Copy, Debug)]
+pub struct LookedUp {
+    /// The number of [`completions`](super::CellStore::completions).
+    pub completions: u64,
+    /// The [`shape`](super::CellStore::shape) that goes with the zones of the query's sites.
+    pub shape: u64,
+}
+
+/// Why nothing is claimed. `R` is the reason not to fetch the cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unclaimed<R> {
+    /// A site's zone has changed since the query looked.
+    Reshaped,
+    /// The cells are not admitted.
+    Refused(R),
 }

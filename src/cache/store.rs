@@ -20,7 +20,6 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -30,10 +29,11 @@ use super::months::months;
 use super::page::PageKey;
 use super::pages::Pages;
 use super::purge::Purge;
-use super::shared::Shared;
+use super::shared::{LookedUp, Shared, Unclaimed};
 use super::single_flight::Fetch;
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::dates::DateRange;
+use crate::domain::site::{CustomerId, SiteId};
 
 /// Cells in memory. `E` is the reason for a missing cell, which all waiters share. `I` is the owner's attachment to each fetch.
 ///
@@ -54,11 +54,11 @@ pub struct Claim<E, I> {
 }
 
 impl<E: Clone, I: Clone> CellStore<E, I> {
-    /// A store of at most `max_bytes`. A month of cells that does not change for `longest_use` goes.
+    /// A store of at most `max_bytes`.
     #[must_use]
-    pub fn new(max_bytes: u64, longest_use: Duration) -> Self {
+    pub fn new(max_bytes: u64) -> Self {
         Self {
-            shared: Arc::new(Shared::new(Pages::new(max_bytes, longest_use))),
+            shared: Arc::new(Shared::new(Pages::new(max_bytes))),
             epoch: AtomicU64::new(0),
         }
     }
@@ -81,47 +81,51 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
     }
 
     /// Claims the distinct `wanted` cells. The caller joins the fetches of cells that others are fetching; the rest becomes its own once
-    /// `admit` has accepted their number. `looked_up_at` is the number of [`completions`](Self::completions) before the caller's
-    /// look-up. `interest` goes with the claim.
+    /// `admit` has accepted their number. `interest` goes with the claim.
     ///
     /// # Errors
     ///
-    /// The error of `admit`; the store claims nothing then.
+    /// The error of `admit`, or that a site's zone has changed since the caller looked; the store claims nothing then.
     pub fn claim<R>(
         &self,
         wanted: impl IntoIterator<Item = CellKey>,
-        looked_up_at: u64,
+        looked_up: LookedUp,
         interest: I,
         admit: impl FnOnce(usize) -> Result<(), R>,
-    ) -> Result<Claim<E, I>, R> {
+    ) -> Result<Claim<E, I>, Unclaimed<R>> {
         let wanted = months(wanted);
         let mut others = Vec::new();
         let mut flights = self.shared.flights();
+        if looked_up.shape != self.shape() {
+            return Err(Unclaimed::Reshaped);
+        }
         let taken = |id| {
             // A report's cells follow one another, so that the last one joined is nearly always the same.
             if others.last() != Some(&id) {
                 others.push(id);
             }
         };
-        let mine = Mine::claim(&mut flights, &wanted, taken, (interest, false), admit)?;
+        let mine = Mine::claim(&mut flights, &wanted, taken, (interest, false), admit)
+            .map_err(Unclaimed::Refused)?;
         others.sort_unstable();
         others.dedup();
         let joined = others.into_iter().map(|id| flights.of(id).waiter());
         let joined = joined.collect();
-        let outdated = self.completions() != looked_up_at;
+        let outdated = self.completions() != looked_up.completions;
         drop(flights);
         Ok(Claim {
             joined,
-            mine: mine.map(|mine| mine.release(&self.shared, outdated)),
+            mine: mine.map(|mine| mine.release(&self.shared, looked_up, outdated)),
         })
     }
 
     /// Claims the `stale` cells that no flight is fetching and that are not [`backing_off`](Self::backing_off), if `admit` accepts their
-    /// number. Their fetches need no waiters. `looked_up_at` and `interest`: see [`claim`](Self::claim).
+    /// number; none, if a site's zone has changed since the caller looked. Their fetches need no waiters. `interest`: see
+    /// [`claim`](Self::claim).
     pub fn claim_refresh(
         &self,
         stale: &[CellKey],
-        (looked_up_at, now): (u64, Timestamp),
+        (looked_up, now): (LookedUp, Timestamp),
         interest: I,
         admit: impl FnOnce(usize) -> bool,
     ) -> Option<ClaimedCells<E, I>> {
@@ -130,10 +134,13 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         let wanted = months(wanted.filter(|(_, off)| !off).map(|(key, _)| *key));
         let admit = |cells| if admit(cells) { Ok(()) } else { Err(()) };
         let mut flights = self.shared.flights();
+        if looked_up.shape != self.shape() {
+            return None;
+        }
         let mine = Mine::claim(&mut flights, &wanted, |_| {}, (interest, true), admit).ok()??;
-        let outdated = self.completions() != looked_up_at;
+        let outdated = self.completions() != looked_up.completions;
         drop(flights);
-        Some(mine.release(&self.shared, outdated))
+        Some(mine.release(&self.shared, looked_up, outdated))
     }
 
     /// For each of `cells`, whether it is left alone because its last fetch failed.
@@ -151,11 +158,51 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         // First: fetches that complete from now on do not put these figures in.
         let disowned = self.shared.flights().disown(|month| purge.days_of(month));
         self.shared.failures().forget(|cell| purge.covers(cell));
+        self.forget(disowned, |month| purge.days_of(month))
+    }
+
+    /// Forgets all figures of the sites that are `elsewhere` by now, including those of fetches in progress. Returns the
+    /// [`shape`](Self::shape) from then on, and the number of cells held of them.
+    pub fn reshape(&self, elsewhere: impl Fn(CustomerId, SiteId) -> bool) -> (u64, u64) {
+        let days_of = |month: &PageKey| {
+            if elsewhere(month.customer, month.site) {
+                u32::MAX
+            } else {
+                0
+            }
+        };
+        let mut flights = self.shared.flights();
+        // With the claims: a claim of before has ended, and no claim of before can be taken from now on. Claims under the new shape, and so
+        // its cells, come only after this returns.
+        let shape = self.shared.shape.fetch_add(1, Ordering::AcqRel) + 1;
+        let disowned = flights.disown(days_of);
+        drop(flights);
+        let mut failures = self.shared.failures();
+        failures.forget(|cell| elsewhere(cell.customer, cell.site));
+        drop(failures);
+        (shape, self.forget(disowned, days_of))
+    }
+
+    /// Counts the changes of zones. While this is the number that goes with a query's zones, the cells that it finds, joins or claims are
+    /// of these zones.
+    #[must_use]
+    pub fn shape(&self) -> u64 {
+        self.shared.shape.load(Ordering::Acquire)
+    }
+
+    /// Frees the months whose cells were all requested before that time.
+    pub fn drop_older_than(&self, before: Timestamp) {
+        self.shared.pages.drop_older_than(before);
+    }
+
+    /// Forgets those days of all months, once no claim to them is left, and returns the number of cells held of them. `disowned` has had
+    /// claims.
+    fn forget(&self, disowned: Vec<PageKey>, days_of: impl Fn(&PageKey) -> u32) -> u64 {
         let held = self.shared.pages.iter().map(|(key, _)| key);
         // Includes the pages being put in at this moment, which iterating may miss.
         let purged = held
             .chain(disowned)
-            .map(|key| match purge.days_of(&key) {
+            .map(|key| match days_of(&key) {
                 0 => 0,
                 days => self.shared.pages.forget(key, |_| days),
             })

@@ -36,6 +36,7 @@ use std::fmt;
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::Table;
 
@@ -70,7 +71,7 @@ pub struct Config {
     /// The HTTP side.
     pub http: http::Settings,
     /// The sites.
-    pub directory: SiteDirectory,
+    pub directory: Arc<SiteDirectory>,
     /// Logs and traces.
     pub log: telemetry::Settings,
     /// What the keys came to.
@@ -212,7 +213,7 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Config {
         freshness: freshness(reader),
         upstream,
         http,
-        directory,
+        directory: Arc::new(directory),
         log: log(reader),
         resolved: Resolved {
             keys: Shown::new(),

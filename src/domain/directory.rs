@@ -67,6 +67,18 @@ impl SiteDirectory {
             .or(self.default_zone.as_ref())
     }
 
+    /// Whether every site is in the same zone in `other`.
+    #[must_use]
+    pub fn has_zones_of(&self, other: &Self) -> bool {
+        let listed = [self, other].map(|directory| &directory.sites);
+        let mut listed = listed.into_iter().flatten();
+        self.default_zone == other.default_zone
+            && listed.all(|(customer, sites)| {
+                let mut sites = sites.keys();
+                sites.all(|site| self.zone(*customer, *site) == other.zone(*customer, *site))
+            })
+    }
+
     /// Configured name of `site`.
     #[must_use]
     pub fn name(&self, customer: CustomerId, site: SiteId) -> Option<&str> {

@@ -10,11 +10,10 @@ use super::settings::{Auth, Settings};
 use crate::clock::Clock;
 use crate::domain::batch::Bounds;
 use crate::domain::bucket::VendorBucket;
-use crate::domain::directory::SiteDirectory;
 use crate::domain::freshness::Policy;
 use crate::domain::site::CustomerId;
 use crate::http::router::state::{AppState, Parts};
-use crate::service::{self, TrafficService};
+use crate::service::{self, Rules, TrafficService};
 use crate::upstream::{self, Upstream};
 
 /// Settings with customer 1, generous limits and no authentication.
@@ -52,7 +51,6 @@ pub(super) fn state(settings: Settings) -> AppState {
 /// A service whose vendor is never called.
 fn idle_service(settings: &Settings) -> TrafficService {
     let nowhere: url::Url = "http://127.0.0.1:9/".parse().unwrap();
-    let directory = Arc::new(SiteDirectory::default());
     let clock = Clock::from_fn(|| Timestamp::UNIX_EPOCH);
     let minute = Duration::from_mins(1);
     let upstream = upstream::Settings {
@@ -81,16 +79,20 @@ fn idle_service(settings: &Settings) -> TrafficService {
         stale_while_revalidate: minute,
         stale_if_error: minute,
     };
-    let service = service::Settings {
+    let rules = Rules {
         policy,
+        directory: Arc::default(),
+        max_queued_cells: 500_000,
+        deadline: settings.request_timeout,
+    };
+    let service = service::Settings {
         base_bucket: VendorBucket::HOUR,
         bounds: Bounds {
             max_sites: 50,
             max_days: 31,
         },
-        max_queued_cells: 500_000,
         max_bytes: 1 << 20,
     };
-    let upstream = Upstream::new(upstream, Arc::clone(&directory), clock.clone()).unwrap();
-    TrafficService::new(service, upstream, clock)
+    let upstream = Upstream::new(upstream, clock.clone()).unwrap();
+    TrafficService::new(service, rules, upstream, clock)
 }

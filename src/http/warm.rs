@@ -79,7 +79,7 @@ impl Warmer {
                 return again;
             }
         };
-        let warmed = self.service.warm(&query, &snapshot.directory).await;
+        let warmed = self.service.warm(&query).await;
         for (outcome, cells) in [("brought", warmed.brought), ("failed", warmed.failed)] {
             metrics::counter!(CELLS, "outcome" => outcome).increment(cells as u64);
         }

@@ -16,10 +16,11 @@ use super::inventory::{Cells, Missing, Places};
 use super::progress::Progress;
 use super::queue::{Queue, Queued, Refusal};
 use super::telemetry;
-use crate::cache::{ClaimedFetch, Fetch, FetchOutcome};
+use crate::cache::{ClaimedFetch, Fetch, FetchOutcome, LookedUp, Unclaimed};
 use crate::clock::Clock;
 use crate::domain::batch::{Bounds, reports};
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
+use crate::domain::directory::SiteDirectory;
 use crate::domain::rollup::CellGrid;
 use crate::upstream::{Class, Client, Fetched, Interest, Stake, Upstream, UpstreamError};
 
@@ -69,8 +70,10 @@ pub(super) struct Wish<'a> {
     pub(super) planning: Option<SemaphorePermit<'a>>,
     /// Who asks.
     pub(super) client: &'a Client,
-    /// See [`CellStore::claim`].
-    pub(super) looked_up_at: u64,
+    /// The zones of its sites.
+    pub(super) directory: &'a Arc<SiteDirectory>,
+    /// When it looked for its cells.
+    pub(super) looked_up: LookedUp,
     /// How long the query may wait.
     pub(super) deadline: Instant,
     /// Where to tell how far the reports are.
@@ -82,7 +85,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// If the queue takes no more cells; nothing is fetched then.
+    /// If the queue takes no more cells, or if a site's zone has changed since they were looked up; nothing is fetched then.
     pub(super) async fn gather(
         self: &Arc<Self>,
         missing: Missing,
@@ -90,7 +93,7 @@ impl Engine {
         grid: &mut CellGrid,
         good: impl Fn(&CellKey, &Cell) -> bool,
         wish: Wish<'_>,
-    ) -> Result<Gathered, Refusal> {
+    ) -> Result<Gathered, Unclaimed<Refusal>> {
         let mut gathering = Gathering {
             places,
             grid,
@@ -103,7 +106,7 @@ impl Engine {
             return Ok(gathering.gathered);
         }
         if cells > self.queue.max() {
-            return Err(Refusal::TooMany);
+            return Err(Unclaimed::Refused(Refusal::TooMany));
         }
         gathering.gathered.cells = cells;
         let stake = Stake {
@@ -115,11 +118,10 @@ impl Engine {
         let claim = aside(heavy, || {
             let wanted = gathering.missing.places().map(|place| places.key(place));
             let interest = Interest::new(stake.clone());
-            self.cells
-                .claim(wanted, wish.looked_up_at, interest, |cells| {
-                    queued = Some(self.queue.admit(wish.client, cells)?);
-                    Ok(())
-                })
+            self.cells.claim(wanted, wish.looked_up, interest, |cells| {
+                queued = Some(self.queue.admit(wish.client, cells)?);
+                Ok(())
+            })
         })?;
         gathering.gathered.collapsed = !claim.joined.is_empty();
         let mut flights = claim.joined;
@@ -135,7 +137,7 @@ impl Engine {
             for (key, cell) in found {
                 gathering.settle(&key, Ok(cell));
             }
-            flights.extend(self.launch_all(fetches, queued, Class::Caller));
+            flights.extend(self.launch_all(fetches, queued, wish.directory, Class::Caller));
         }
         drop(wish.planning);
         let span = tracing::info_span!(target: "pitaya::span", "vendor", reports = flights.len());
@@ -147,29 +149,27 @@ impl Engine {
         Ok(gathering.gathered)
     }
 
-    /// Fetches the `stale` cells behind the answer to that client, where the queue takes them. `looked_up_at` and `good`: see
-    /// [`CellStore::claim`].
+    /// Fetches the `stale` cells behind the answer, where the queue takes them. `good`: whether a cell is within its TTL.
     pub(super) fn refresh(
         self: &Arc<Self>,
         stale: &[CellKey],
-        client: &Client,
-        looked_up_at: u64,
+        wish: &Wish<'_>,
         good: impl Fn(&CellKey, &Cell) -> bool,
     ) {
         if stale.is_empty() {
             return;
         }
         let refresh = Stake {
-            client: Arc::clone(client),
+            client: Arc::clone(wish.client),
             class: Class::Refresh,
         };
         let mut queued = None;
         let claimed = self.cells.claim_refresh(
             stale,
-            (looked_up_at, self.clock.now()),
+            (wish.looked_up, self.clock.now()),
             Interest::new(refresh.clone()),
             |cells| {
-                queued = self.queue.admit(client, cells).ok();
+                queued = self.queue.admit(wish.client, cells).ok();
                 if queued.is_none() {
                     telemetry::refresh("skipped");
                 }
@@ -180,22 +180,22 @@ impl Engine {
             let found = mine.look_again(good);
             let fetches = mine.split(&found, |missing| self.plan(missing, &refresh));
             // Nobody waits for them.
-            self.launch_all(fetches, queued, Class::Refresh);
+            self.launch_all(fetches, queued, wish.directory, Class::Refresh);
         }
     }
 
-    /// Fetches at the lowest class those of the `wanted` cells that no other query is fetching. `looked_up_at` and `good`: see
-    /// [`CellStore::claim`].
+    /// Fetches at the lowest class those of the `wanted` cells that no other query is fetching. `good`: whether a cell is within its TTL.
     ///
     /// # Errors
     ///
-    /// If the queue takes no more cells; nothing is fetched then.
+    /// If the queue takes no more cells, or if a site's zone has changed since they were looked up; nothing is fetched then.
     pub(super) fn warm(
         self: &Arc<Self>,
         wanted: &[CellKey],
-        looked_up_at: u64,
+        directory: &Arc<SiteDirectory>,
+        looked_up: LookedUp,
         good: impl Fn(&CellKey, &Cell) -> bool,
-    ) -> Result<Vec<Waiter>, Refusal> {
+    ) -> Result<Vec<Waiter>, Unclaimed<Refusal>> {
         let stake = Stake {
             client: WARMER.into(),
             class: Class::Warm,
@@ -203,7 +203,7 @@ impl Engine {
         let mut queued = None;
         let wanted = wanted.iter().copied();
         let interest = Interest::new(stake.clone());
-        let claim = self.cells.claim(wanted, looked_up_at, interest, |cells| {
+        let claim = self.cells.claim(wanted, looked_up, interest, |cells| {
             queued = Some(self.queue.admit(&stake.client, cells)?);
             Ok(())
         })?;
@@ -212,7 +212,7 @@ impl Engine {
         };
         let found = mine.look_again(good);
         let fetches = mine.split(&found, |missing| self.plan(missing, &stake));
-        Ok(self.launch_all(fetches, queued, Class::Warm))
+        Ok(self.launch_all(fetches, queued, directory, Class::Warm))
     }
 
     fn plan(&self, missing: &[CellKey], stake: &Stake) -> Vec<(ReportRequest, Interest)> {
@@ -245,19 +245,26 @@ impl Engine {
         self: &Arc<Self>,
         fetches: Vec<(Claimed, Waiter)>,
         mut queued: Queued,
+        directory: &Arc<SiteDirectory>,
         class: Class,
     ) -> Vec<Waiter> {
         let launched = fetches.into_iter().map(|(claimed, waiter)| {
             let cells = claimed.request().cells().count();
-            self.launch(claimed, queued.split(cells), class);
+            self.launch(claimed, queued.split(cells), directory, class);
             waiter
         });
         launched.collect()
     }
 
     /// Fetches a report in a task of its own when its turn comes, unless nobody waits for it any more.
-    fn launch(self: &Arc<Self>, claimed: Claimed, queued: Queued, class: Class) {
-        let engine = Arc::clone(self);
+    fn launch(
+        self: &Arc<Self>,
+        claimed: Claimed,
+        queued: Queued,
+        directory: &Arc<SiteDirectory>,
+        class: Class,
+    ) {
+        let (engine, directory) = (Arc::clone(self), Arc::clone(directory));
         tokio::spawn(async move {
             let turn = tokio::select! {
                 turn = engine.upstream.turn(claimed.interest().clone()) => turn,
@@ -268,7 +275,11 @@ impl Engine {
             }
             drop(queued);
             // Boxed, so that a task is small while it queues.
-            let fetch = Box::pin(engine.upstream.fetch_in_turn(claimed.request(), turn));
+            let fetch = Box::pin(engine.upstream.fetch_in_turn(
+                claimed.request(),
+                &directory,
+                turn,
+            ));
             let fetched = fetch.await;
             if class == Class::Refresh {
                 telemetry::refresh(if fetched.failures.is_empty() {

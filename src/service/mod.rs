@@ -3,11 +3,13 @@
 mod answer;
 mod budget;
 mod calendar;
+mod complete;
 mod expiry;
 mod fetch;
 mod inventory;
 mod progress;
 mod queue;
+mod rules;
 mod summary;
 mod telemetry;
 mod warm;
@@ -17,6 +19,7 @@ pub use answer::{
 };
 pub use budget::MemoryPermit;
 pub use progress::Progress;
+pub use rules::Rules;
 pub use telemetry::describe_metrics;
 pub use warm::Warmed;
 
@@ -25,19 +28,21 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use arc_swap::ArcSwap;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use metrics::Counter;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use self::budget::{Budget, MemoryNeed};
 use self::calendar::Calendar;
+use self::complete::Complete;
 use self::fetch::{Engine, Gathered, Wish, aside};
 use self::inventory::{Inventory, Places};
 use self::queue::{CELL_BYTES, Queue, Refusal};
-use self::summary::Summary;
-use crate::cache::{CellStore, Purge};
+use self::rules::InForce;
+use crate::cache::{CellStore, LookedUp, Purge, Unclaimed};
 use crate::clock::Clock;
 use crate::cores;
 use crate::domain::batch::Bounds;
@@ -45,27 +50,21 @@ use crate::domain::bucket::VendorBucket;
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::dates::DateRange;
 use crate::domain::directory::SiteDirectory;
-use crate::domain::freshness::{Policy, Standing};
+use crate::domain::freshness::Policy;
 use crate::domain::plan::Plan;
 use crate::domain::query::{Partial, Query};
-use crate::domain::rollup::roll_up;
 use crate::domain::site::{CustomerId, SiteId};
-use crate::domain::zone::DaySpan;
 use crate::upstream::{Client, Upstream, UpstreamError, UpstreamStatus};
 
-/// What the service is told by the configuration.
+/// What the service is told by the configuration, and what does not change while it runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// How long figures are good.
-    pub policy: Policy,
     /// The coarsest bucket that counts and peaks are fetched at.
     pub base_bucket: VendorBucket,
     /// How large one report may be.
     pub bounds: Bounds,
     /// How many bytes of figures and rendered answers may be held together.
     pub max_bytes: u64,
-    /// How many cells may be claimed and not yet asked for.
-    pub max_queued_cells: usize,
 }
 
 /// Rendered answers get this fraction of the memory, figures the rest: an answer can be made again without the vendor.
@@ -83,27 +82,38 @@ const UNDER_WAY_SHARE: u64 = 4;
 /// Rolling up more cells than this takes milliseconds, in which the other connections of the thread would wait.
 const MANY_CELLS: usize = 5_000;
 
+/// How often the cells that serve for nothing any more are looked for.
+const TIDYING: Duration = Duration::from_mins(1);
+
 /// Answers queries from the cache and the vendor.
 pub struct TrafficService {
     engine: Arc<Engine>,
     budget: Budget,
     /// Large queries are looked up and claimed one at a time: that takes tens of milliseconds of a processor.
     planning: Semaphore,
-    policy: Policy,
+    rules: ArcSwap<InForce>,
     base_bucket: VendorBucket,
     clock: Clock,
     hits: Counter,
 }
 
+/// What a caller asks for, and how long it waits.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    query: &'a Query,
+    client: &'a Client,
+    partial: Partial,
+    deadline: Instant,
+    progress: &'a Progress,
+}
+
 impl TrafficService {
-    /// A service with an empty cache.
+    /// A service with an empty cache, which goes by `rules` until they are replaced.
     #[must_use]
-    pub fn new(settings: Settings, upstream: Upstream, clock: Clock) -> Self {
-        let cells = CellStore::new(
-            settings.max_bytes - bytes_for_answers(settings.max_bytes),
-            settings.policy.longest_use(),
-        );
+    pub fn new(settings: Settings, rules: Rules, upstream: Upstream, clock: Clock) -> Self {
+        let cells = CellStore::new(settings.max_bytes - bytes_for_answers(settings.max_bytes));
         let cells = Arc::new(cells);
+        upstream.set_deadline(rules.deadline);
         Self {
             budget: Budget::new(settings.max_bytes / UNDER_WAY_SHARE),
             planning: Semaphore::new(1),
@@ -111,17 +121,38 @@ impl TrafficService {
                 cells,
                 upstream,
                 bounds: settings.bounds,
-                queue: Arc::new(Queue::new(settings.max_queued_cells)),
+                queue: Arc::new(Queue::new(rules.max_queued_cells)),
                 clock: clock.clone(),
             }),
-            policy: settings.policy,
+            rules: ArcSwap::from_pointee(InForce { rules, shape: 0 }),
             base_bucket: settings.base_bucket,
             clock,
             hits: telemetry::hits(),
         }
     }
 
-    /// The answer to a `query` of `client`, whose sites are as `directory` says, after `patience` at the latest; fetches go on behind it. `progress` tells meanwhile how far
+    /// Goes by other rules from the next query on. What was fetched for a zone that a site is not in any more is forgotten, also where
+    /// its fetch is still under way; all else is kept, and is good for as long as the new rules say. One replacement at a time.
+    pub fn replace(&self, rules: Rules) {
+        let before = self.rules.load_full();
+        self.engine.queue.set_max(rules.max_queued_cells);
+        self.engine.upstream.set_deadline(rules.deadline);
+        let (old, new) = (&before.rules.directory, &rules.directory);
+        let shape = if old.has_zones_of(new) {
+            before.shape
+        } else {
+            let elsewhere = |customer, site| old.zone(customer, site) != new.zone(customer, site);
+            let (shape, cells) = self.engine.cells.reshape(elsewhere);
+            tracing::info!(
+                cells,
+                "figures of sites whose zone has changed are forgotten"
+            );
+            shape
+        };
+        self.rules.store(Arc::new(InForce { rules, shape }));
+    }
+
+    /// The answer to a `query` of `client`, after `patience` at the latest; fetches go on behind it. `progress` tells meanwhile how far
     /// they are.
     ///
     /// # Errors
@@ -131,13 +162,42 @@ impl TrafficService {
     pub async fn answer(
         &self,
         query: &Query,
-        directory: &SiteDirectory,
         client: &Client,
         partial: Partial,
         patience: Duration,
         progress: &Progress,
     ) -> Result<Answer, Unanswered> {
-        let deadline = Instant::now() + patience;
+        let asked = Asked {
+            query,
+            client,
+            partial,
+            deadline: Instant::now() + patience,
+            progress,
+        };
+        loop {
+            let in_force = self.rules.load_full();
+            if let Some(answer) = self.answer_by(&in_force, asked).await? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// The answer by those rules; `None` if a site's zone has changed before its cells were claimed.
+    async fn answer_by(
+        &self,
+        in_force: &InForce,
+        asked: Asked<'_>,
+    ) -> Result<Option<Answer>, Unanswered> {
+        let Asked {
+            query,
+            client,
+            partial,
+            deadline,
+            progress,
+        } = asked;
+        let Rules {
+            policy, directory, ..
+        } = &in_force.rules;
         let plan = Plan::new(query, self.base_bucket);
         // A query that waits here has claimed nothing yet: no fetch waits for it, and no other query except for memory.
         let room = self
@@ -150,72 +210,71 @@ impl TrafficService {
         let epoch = self.engine.cells.epoch();
         let now = self.engine.cells.begin_at(|| self.clock.now());
         let calendar = Calendar::new(query, directory, now);
-        let looked_up_at = self.engine.cells.completions();
-        let span = tracing::info_span!(target: "pitaya::span", "plan");
+        let looked_up = LookedUp {
+            completions: self.engine.cells.completions(),
+            shape: in_force.shape,
+        };
         let Inventory {
             mut grid,
             missing,
             stale,
             needed,
         } = aside(planning.is_some(), || {
-            span.in_scope(|| {
-                Inventory::take(
-                    query,
-                    &plan,
-                    &calendar,
-                    &self.policy,
-                    &self.engine.cells,
-                    &self.clock,
-                    now,
-                )
-            })
+            self.look_up(query, &plan, &calendar, policy, now)
         });
-        let good = self.good(directory);
+        // Only now: what was found is of that shape if there is no other one yet.
+        if self.engine.cells.shape() != in_force.shape {
+            return Ok(None);
+        }
+        let rules = &in_force.rules;
+        let good = |key: &CellKey, cell: &Cell| rules.is_fresh(key, cell, self.clock.now());
         room.shrink_to_missing(missing.len());
-        self.engine.refresh(&stale, client, looked_up_at, &good);
-        let planned = Instant::now();
-
         let lacks = missing.len();
         let wish = Wish {
             planning,
             client,
-            looked_up_at,
+            directory,
+            looked_up,
             deadline,
             progress,
         };
+        self.engine.refresh(&stale, &wish, good);
+        let planned = Instant::now();
+
         let places = Places::new(query, &plan);
         let gathered = self
             .engine
             .gather(missing, places, &mut grid, good, wish)
             .await;
-        let gathered = gathered.map_err(|refusal| self.refused(refusal, lacks, query, &plan))?;
+        let gathered = match gathered {
+            Err(Unclaimed::Reshaped) => return Ok(None),
+            Err(Unclaimed::Refused(refusal)) => {
+                return Err(self.refused(refusal, lacks, query, &plan));
+            }
+            Ok(gathered) => gathered,
+        };
         room.gathered();
         let (fetched, gathered_at) = (Instant::now(), self.clock.now());
         if let (Partial::Deny, Some(error)) = (partial, worst(&gathered)) {
             return Err(error.into());
         }
 
-        let (asked, policy) = (query.clone(), self.policy);
-        let span = tracing::info_span!(target: "pitaya::span", "rollup");
-        let roll = move || {
-            let _span = span.entered();
-            let table = roll_up(&asked, &plan, &grid, &calendar.days(), now);
-            let summary = Summary::of(&asked, &plan, &calendar, &policy, &grid, now, gathered_at);
-            drop(grid);
-            // It has come along, since a caller that leaves stops nothing here.
-            (table, summary, room.without_cells())
+        let complete = Complete {
+            query: query.clone(),
+            plan,
+            calendar,
+            policy: *policy,
+            grid,
+            room,
+            now,
+            gathered_at,
         };
-        let (table, summary, memory) = if needed <= MANY_CELLS {
-            roll()
-        } else {
-            let rolled = cores::work(roll).await;
-            rolled.map_err(|error| Arc::new(UpstreamError::Internal(error.to_string())))?
-        };
+        let (table, summary, memory) = complete.rolled_up(needed > MANY_CELLS).await?;
         let outcome = outcome(&gathered, needed, !stale.is_empty());
         telemetry::query(outcome);
         // Counted before they are read: a name that comes in between makes the answer one of before.
         let names = self.engine.upstream.names_changed(query.customer);
-        Ok(Answer {
+        Ok(Some(Answer {
             table,
             sites: self.site_infos(query, directory),
             as_of: summary.as_of.unwrap_or(now),
@@ -230,18 +289,21 @@ impl TrafficService {
                 upstream: fetched - planned,
                 rollup: fetched.elapsed(),
             },
-        })
+        }))
     }
 
-    /// Whether a cell is within its TTL.
-    fn good<'a>(&'a self, directory: &'a SiteDirectory) -> impl Fn(&CellKey, &Cell) -> bool + 'a {
-        move |key, cell| {
-            let day = DaySpan::of(key.date, directory.zone(key.customer, key.site));
-            let fetched_at = cell.fetched_at();
-            let expires_at = self.policy.expires_at(key.date, day, fetched_at);
-            let now = self.clock.now();
-            self.policy.standing(fetched_at, expires_at, now) == Standing::Fresh
-        }
+    /// What the cache has of a query.
+    fn look_up(
+        &self,
+        query: &Query,
+        plan: &Plan,
+        calendar: &Calendar,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Inventory {
+        let span = tracing::info_span!(target: "pitaya::span", "plan");
+        let (cells, clock) = (&self.engine.cells, &self.clock);
+        span.in_scope(|| Inventory::take(query, plan, calendar, policy, cells, clock, now))
     }
 
     /// Why a query that lacks that number of cells is not answered.
@@ -357,6 +419,27 @@ impl TrafficService {
     /// Waits until the process may end without losing what the vendor has issued: see [`Upstream::finish_renewal`].
     pub async fn finish_renewal(&self) {
         self.engine.upstream.finish_renewal().await;
+    }
+
+    /// Frees cells that serve for nothing any more, for as long as it is polled.
+    ///
+    /// # Panics
+    ///
+    /// Never: TTLs are ten years at most.
+    pub async fn keep_tidy(&self) {
+        let mut timer = tokio::time::interval(TIDYING);
+        loop {
+            timer.tick().await;
+            let longest = self.rules.load().rules.policy.longest_use();
+            let longest = SignedDuration::try_from(longest).expect("ten years at most");
+            if let Ok(before) = self.clock.now().checked_sub(longest) {
+                let cells = Arc::clone(&self.engine.cells);
+                let dropped = cores::work(move || cells.drop_older_than(before)).await;
+                if let Err(error) = dropped {
+                    tracing::error!(%error, "cells that serve for nothing any more are not freed");
+                }
+            }
+        }
     }
 
     /// Brings the gauges of what is held up to date.

@@ -1,6 +1,7 @@
 //! The cells that have been claimed and not yet asked for, counted by client.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::upstream::Client;
@@ -12,7 +13,7 @@ pub(super) const CELL_BYTES: usize = 8;
 /// Bounds the cells that are queued for the vendor.
 #[derive(Debug)]
 pub(super) struct Queue {
-    max: usize,
+    max: AtomicUsize,
     counts: Mutex<Counts>,
 }
 
@@ -43,14 +44,19 @@ impl Queue {
     /// A queue of at most `max` cells.
     pub(super) fn new(max: usize) -> Self {
         Self {
-            max,
+            max: AtomicUsize::new(max),
             counts: Mutex::default(),
         }
     }
 
     /// How many cells may be queued.
-    pub(super) const fn max(&self) -> usize {
-        self.max
+    pub(super) fn max(&self) -> usize {
+        self.max.load(Ordering::Relaxed)
+    }
+
+    /// Takes at most `max` cells from now on; those that are queued stay.
+    pub(super) fn set_max(&self, max: usize) {
+        self.max.store(max, Ordering::Relaxed);
     }
 
     /// How many cells are queued.
@@ -65,12 +71,13 @@ impl Queue {
         client: &Client,
         cells: usize,
     ) -> Result<Queued, Refusal> {
-        if cells > self.max {
+        let max = self.max();
+        if cells > max {
             return Err(Refusal::TooMany);
         }
         let mut counts = self.lock();
         let own = counts.by_client.get(client).copied().unwrap_or(0);
-        if counts.total + cells > self.max || (own > 0 && own + cells > self.max / 2) {
+        if counts.total + cells > max || (own > 0 && own + cells > max / 2) {
             return Err(Refusal::Full);
         }
         counts.total += cells;

@@ -12,9 +12,9 @@ use super::TrafficService;
 use super::calendar::Calendar;
 use super::inventory::{Inventory, Places};
 use super::queue::Refusal;
-use crate::domain::cell::CellKey;
+use crate::cache::{LookedUp, Unclaimed};
+use crate::domain::cell::{Cell, CellKey};
 use crate::domain::dates::{DateRange, add_days};
-use crate::domain::directory::SiteDirectory;
 use crate::domain::plan::Plan;
 use crate::domain::query::Query;
 
@@ -31,11 +31,11 @@ pub struct Warmed {
 }
 
 impl TrafficService {
-    /// Fetches the cells of `query` that are missing or past their TTL, and that no other query is fetching. `directory` describes its
-    /// sites. The future may be dropped at any time.
-    pub async fn warm(&self, query: &Query, directory: &SiteDirectory) -> Warmed {
+    /// Fetches the cells of `query` that are missing or past their TTL, and that no other query is fetching. The future may be dropped at
+    /// any time.
+    pub async fn warm(&self, query: &Query) -> Warmed {
         let mut pieces = stream::iter(self.pieces(query))
-            .map(|piece| self.warm_piece(piece, directory))
+            .map(|piece| self.warm_piece(piece))
             .buffer_unordered(self.engine.upstream.max_warming());
         let mut warmed = Warmed::default();
         while let Some(piece) = pieces.next().await {
@@ -45,7 +45,7 @@ impl TrafficService {
         warmed
     }
 
-    async fn warm_piece(&self, piece: Query, directory: &SiteDirectory) -> Warmed {
+    async fn warm_piece(&self, piece: Query) -> Warmed {
         let plan = Plan::new(&piece, self.base_bucket);
         let cells = &self.engine.cells;
         loop {
@@ -53,14 +53,19 @@ impl TrafficService {
                 sleep(LOOK_AGAIN).await;
                 continue;
             }
+            let in_force = self.rules.load_full();
+            let rules = &in_force.rules;
             let now = cells.begin_at(|| self.clock.now());
-            let calendar = Calendar::new(&piece, directory, now);
-            let looked_up_at = cells.completions();
+            let calendar = Calendar::new(&piece, &rules.directory, now);
+            let looked_up = LookedUp {
+                completions: cells.completions(),
+                shape: in_force.shape,
+            };
             let Inventory { missing, stale, .. } = Inventory::take(
                 &piece,
                 &plan,
                 &calendar,
-                &self.policy,
+                &rules.policy,
                 cells,
                 &self.clock,
                 now,
@@ -71,16 +76,16 @@ impl TrafficService {
             let lacking = wanted.len();
             let mut failing = cells.backing_off(&wanted, now).into_iter();
             wanted.retain(|_| failing.next() == Some(false));
-            let flights = match self
-                .engine
-                .warm(&wanted, looked_up_at, self.good(directory))
-            {
+            let good = |key: &CellKey, cell: &Cell| rules.is_fresh(key, cell, self.clock.now());
+            let flights = match self.engine.warm(&wanted, &rules.directory, looked_up, good) {
                 Ok(flights) => flights,
-                Err(Refusal::Full) => {
+                // Its cells are others by now.
+                Err(Unclaimed::Reshaped) => continue,
+                Err(Unclaimed::Refused(Refusal::Full)) => {
                     sleep(LOOK_AGAIN).await;
                     continue;
                 }
-                Err(Refusal::TooMany) => {
+                Err(Unclaimed::Refused(Refusal::TooMany)) => {
                     return Warmed {
                         brought: 0,
                         failed: lacking,

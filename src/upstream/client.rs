@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Fetched;
 use super::ask::Asker;
 use super::error::StartError;
 use super::limits::Limits;
-use super::places::{Class, Interest, Stake};
+use super::places::Interest;
 use super::report::{Reporter, Turn};
 use super::settings::Settings;
 use super::sites::learned::Learned;
@@ -33,17 +34,13 @@ impl Upstream {
     /// # Errors
     ///
     /// Where no HTTP client can be made of them.
-    pub fn new(
-        settings: Settings,
-        directory: Arc<SiteDirectory>,
-        clock: Clock,
-    ) -> Result<Self, StartError> {
+    pub fn new(settings: Settings, clock: Clock) -> Result<Self, StartError> {
         Ok(Self {
             limits: Limits::new(
                 settings.max_sites_per_request,
                 settings.max_days_per_request,
             ),
-            reporter: Reporter::new(settings, directory, clock)?,
+            reporter: Reporter::new(settings, clock)?,
             learned: Learned::default(),
         })
     }
@@ -54,25 +51,21 @@ impl Upstream {
         self.reporter.turn(interest).await
     }
 
-    /// [`fetch_in_turn`](Self::fetch_in_turn) at once, for a client that has the vendor to itself.
-    pub async fn fetch(&self, request: &ReportRequest) -> Fetched {
-        let stake = Stake {
-            client: "".into(),
-            class: Class::Caller,
-        };
-        let turn = self.turn(Interest::new(stake)).await;
-        self.fetch_in_turn(request, turn).await
-    }
-
-    /// Every cell of `request`, either brought or within a failure. It splits, resolves and tries again as needed. It begins no
-    /// attempt after the configured deadline, but where it asks for a report's parts: that goes on, so that the next caller profits.
-    pub async fn fetch_in_turn(&self, request: &ReportRequest, turn: Turn) -> Fetched {
+    /// Every cell of `request`, either brought or within a failure, for sites in the zones that `directory` says. It splits, resolves
+    /// and tries again as needed. It begins no attempt after the configured deadline, but where it asks for a report's parts: that goes
+    /// on, so that the next caller profits.
+    pub async fn fetch_in_turn(
+        &self,
+        request: &ReportRequest,
+        directory: &Arc<SiteDirectory>,
+        turn: Turn,
+    ) -> Fetched {
         if request.sites.is_empty() || request.metrics.is_empty() {
             return Fetched::default();
         }
         let customer = self.learned.customer(request.customer);
         let since = customer.known().purges();
-        let job = self.reporter.job(request, turn, since);
+        let job = self.reporter.job(request, directory, turn, since);
         let asker = Asker {
             reporter: &self.reporter,
             limits: &self.limits,
@@ -83,6 +76,11 @@ impl Upstream {
         telemetry::cells(fetched.cells.len());
         fetched.calls = job.calls();
         fetched
+    }
+
+    /// Lets the fetches that begin from now on take that long.
+    pub fn set_deadline(&self, deadline: Duration) {
+        self.reporter.set_deadline(deadline);
     }
 
     /// Obtains tokens where there are none, so that they are there before the first caller, and credentials that the vendor refuses are

@@ -163,7 +163,7 @@ impl<'a> WorkList<'a> {
             request.sites.iter().any(|site| known.is_in_parts(*site))
         };
         let needs_weights = lacks_weights(request.metrics)
-            && (is_in_parts() || self.asker.reporter.has_repeated_hours(&request));
+            && (is_in_parts() || self.asker.job.has_repeated_hours(&request));
         if needs_weights {
             with_weights(request)
         } else {

@@ -1,4 +1,7 @@
 mod threads;
+mod zones;
+
+use std::time::Duration;
 
 use jiff::civil::date;
 
@@ -13,7 +16,7 @@ use crate::domain::site::{CustomerId, SiteId};
 type Store = Arc<CellStore<(), ()>>;
 
 fn store() -> Store {
-    Arc::new(CellStore::new(64 << 20, Duration::from_hours(1)))
+    Arc::new(CellStore::new(64 << 20))
 }
 
 fn report(sites: impl IntoIterator<Item = u64>, from: Date, to: Date) -> ReportRequest {
@@ -39,14 +42,17 @@ fn at(second: i64) -> Cell {
     Cell::new(Figures::none(24), fetched_at, None)
 }
 
+/// What a query knows that looks now.
+fn looked_up(store: &Store) -> LookedUp {
+    LookedUp {
+        completions: store.completions(),
+        shape: store.shape(),
+    }
+}
+
 /// Claims all of a report's cells for a query that has just looked.
 fn claim(store: &Store, request: &ReportRequest) -> Claim<(), ()> {
-    let claim = store.claim(
-        request.cells(),
-        store.completions(),
-        (),
-        |_| Ok::<_, ()>(()),
-    );
+    let claim = store.claim(request.cells(), looked_up(store), (), |_| Ok::<_, ()>(()));
     claim.unwrap()
 }
 
@@ -72,8 +78,8 @@ fn what_was_refreshed_while_a_query_looked_is_not_refreshed_again() {
     let request = report([1], date(2026, 1, 1), date(2026, 1, 1));
     let stale: Vec<CellKey> = request.cells().collect();
     let now = Timestamp::UNIX_EPOCH;
-    let refresh = |looked_up_at, good| {
-        let mine = store.claim_refresh(&stale, (looked_up_at, now), (), |_| true);
+    let refresh = |looked_up, good| {
+        let mine = store.claim_refresh(&stale, (looked_up, now), (), |_| true);
         let mine = mine.unwrap();
         let found = mine.look_again(|_, _| good);
         mine.split(&found, |missing| {
@@ -81,16 +87,16 @@ fn what_was_refreshed_while_a_query_looked_is_not_refreshed_again() {
             vec![(request.clone(), ())]
         })
     };
-    let looked_up_at = store.completions();
+    let before = looked_up(&store);
 
-    for (claimed, _) in refresh(looked_up_at, false) {
+    for (claimed, _) in refresh(before, false) {
         complete(claimed, 0);
     }
 
-    assert!(refresh(looked_up_at, true).is_empty());
-    assert_eq!(refresh(looked_up_at, false).len(), 1, "past its TTL again");
+    assert!(refresh(before, true).is_empty());
+    assert_eq!(refresh(before, false).len(), 1, "past its TTL again");
     assert_eq!(
-        refresh(store.completions(), true).len(),
+        refresh(looked_up(&store), true).len(),
         1,
         "seen to be stale since"
     );
@@ -255,15 +261,36 @@ fn nothing_is_claimed_of_what_is_not_admitted() {
     let held = report([1], date(2026, 1, 5), date(2026, 1, 6));
     let _held = claim(&store, &held).mine.unwrap();
 
-    let refused = store.claim(request.cells(), 0, (), |cells| {
+    let refused = store.claim(request.cells(), looked_up(&store), (), |cells| {
         assert_eq!(cells, 60);
         Err(())
     });
 
     assert!(refused.is_err());
-    let admitted = store.claim(request.cells(), 0, (), |cells| {
+    let admitted = store.claim(request.cells(), looked_up(&store), (), |cells| {
         assert_eq!(cells, 60);
         Ok::<_, ()>(())
     });
     assert_eq!(admitted.unwrap().joined.len(), 1);
+}
+
+#[test]
+fn what_serves_for_nothing_any_more_is_freed_and_nothing_else() {
+    let store = store();
+    let fill = |site, day, second| {
+        let request = report([site], date(2026, 1, day), date(2026, 1, day));
+        for (claimed, _) in split(claim(&store, &request).mine.unwrap(), &request) {
+            complete(claimed, second);
+        }
+        request.cells().next().unwrap()
+    };
+    let (first, second, later) = (fill(1, 1, 10), fill(2, 1, 10), fill(2, 2, 20));
+
+    store.drop_older_than(Timestamp::from_second(15).unwrap());
+
+    assert!(store.get(&first).is_none());
+    assert!(store.get(&second).is_some(), "a month is freed as a whole");
+    assert!(store.get(&later).is_some());
+    store.drop_older_than(Timestamp::from_second(21).unwrap());
+    assert_eq!(store.cells(), 0);
 }

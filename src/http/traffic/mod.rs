@@ -189,14 +189,7 @@ async fn answer(
     // Without authentication, all callers are one client.
     let client = caller.name.clone().unwrap_or_default();
     let answer = service
-        .answer(
-            key.query(),
-            &snapshot.directory,
-            &client,
-            *partial,
-            patience,
-            progress,
-        )
+        .answer(key.query(), &client, *partial, patience, progress)
         .await?;
     let delivery = Delivery::of(
         key.query(),

@@ -1,14 +1,16 @@
 //! One fetch and one report, and what they have cost so far.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::domain::cell::ReportRequest;
+use crate::domain::directory::SiteDirectory;
 use crate::upstream::places::{Interest, Place};
+use crate::upstream::wire::ReportShape;
 
 /// The contract's promise: calls for one report, however it is split.
 const MOST_CALLS: u32 = 32;
@@ -23,6 +25,8 @@ pub(in crate::upstream) struct Job {
     pub(super) succeeded: AtomicBool,
     /// All that is fetched.
     pub(in crate::upstream) request: ReportRequest,
+    /// The zones of its sites, as of when its cells were claimed.
+    pub(super) directory: Arc<SiteDirectory>,
     /// How many purges there had been when it began: what they forgot is not learned from it.
     pub(in crate::upstream) since: u64,
     /// Whether any of the smallest parts of the fetch is answered, where nothing larger was.
@@ -75,7 +79,13 @@ impl Cost {
 
 impl Job {
     /// A fetch of `request` that begins with its `turn`, after that many purges.
-    pub(super) fn new(request: &ReportRequest, turn: Turn, since: u64, deadline: Instant) -> Self {
+    pub(super) fn new(
+        request: &ReportRequest,
+        directory: &Arc<SiteDirectory>,
+        turn: Turn,
+        since: u64,
+        deadline: Instant,
+    ) -> Self {
         turn.interest.works_until(deadline);
         Self {
             deadline: Mutex::new(deadline),
@@ -84,9 +94,15 @@ impl Job {
             calls: AtomicU32::new(0),
             succeeded: AtomicBool::new(false),
             request: request.clone(),
+            directory: Arc::clone(directory),
             since,
             canaries: OnceCell::new(),
         }
+    }
+
+    /// Whether the clock of any of these sites shows something twice on any of these days.
+    pub(in crate::upstream) fn has_repeated_hours(&self, request: &ReportRequest) -> bool {
+        ReportShape::new(request, &self.directory).has_repeated_slots()
     }
 
     /// The place that it began with, once.

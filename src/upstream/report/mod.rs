@@ -17,7 +17,7 @@ pub use job::Turn;
 pub(super) use job::{Cost, Job};
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -61,7 +61,8 @@ pub(super) struct Reporter {
     throttle: Throttle,
     budget: TpsBudget,
     places: Places,
-    directory: Arc<SiteDirectory>,
+    /// How long a fetch may take, in nanoseconds.
+    deadline: AtomicU64,
     clock: Clock,
 }
 
@@ -82,13 +83,13 @@ pub(super) enum Attempts {
     Once,
 }
 
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).expect("ten years at most")
+}
+
 impl Reporter {
     /// A reporter as `settings` say.
-    pub(super) fn new(
-        settings: Settings,
-        directory: Arc<SiteDirectory>,
-        clock: Clock,
-    ) -> Result<Self, StartError> {
+    pub(super) fn new(settings: Settings, clock: Clock) -> Result<Self, StartError> {
         if settings.base_url.cannot_be_a_base() {
             return Err(StartError::BaseUrl);
         }
@@ -100,8 +101,8 @@ impl Reporter {
             throttle: Throttle::default(),
             budget: TpsBudget::new(BUDGET_WINDOW, BUDGET_FLOOR_PER_SECOND, BUDGET_SHARE),
             places: Places::new(settings.max_concurrency, settings.max_warming),
+            deadline: AtomicU64::new(nanoseconds(settings.deadline)),
             settings,
-            directory,
             clock,
         })
     }
@@ -114,6 +115,16 @@ impl Reporter {
     /// How many reports for warming may be in flight at once.
     pub(super) fn max_warming(&self) -> usize {
         self.settings.max_warming.max(1)
+    }
+
+    /// Lets the fetches that begin from now on take that long.
+    pub(super) fn set_deadline(&self, deadline: Duration) {
+        self.deadline
+            .store(nanoseconds(deadline), Ordering::Relaxed);
+    }
+
+    fn deadline(&self) -> Duration {
+        Duration::from_nanos(self.deadline.load(Ordering::Relaxed))
     }
 
     /// Reports in flight at once, at most: at least 1.
@@ -129,7 +140,7 @@ impl Reporter {
                 break None;
             }
             if let Some(wait) = self.throttle.remaining(Instant::now()) {
-                if !affords(self.settings.deadline, wait) {
+                if !affords(self.deadline(), wait) {
                     break None;
                 }
                 tokio::time::sleep(wait).await;
@@ -145,12 +156,19 @@ impl Reporter {
     }
 
     /// A fetch of `request` that begins now, after that many purges.
-    pub(super) fn job(&self, request: &ReportRequest, turn: Turn, since: u64) -> Job {
+    pub(super) fn job(
+        &self,
+        request: &ReportRequest,
+        directory: &Arc<SiteDirectory>,
+        turn: Turn,
+        since: u64,
+    ) -> Job {
         Job::new(
             request,
+            directory,
             turn,
             since,
-            Instant::now() + self.settings.deadline,
+            Instant::now() + self.deadline(),
         )
     }
 
@@ -193,11 +211,6 @@ impl Reporter {
         timeout_at(job.deadline(), place).await.ok()
     }
 
-    /// Whether the clock of any of these sites shows something twice on any of these days.
-    pub(in crate::upstream) fn has_repeated_hours(&self, request: &ReportRequest) -> bool {
-        ReportShape::new(request, &self.directory).has_repeated_slots()
-    }
-
     /// The answer to `request`, after as many attempts as it takes and may take.
     pub(super) async fn report(
         &self,
@@ -206,7 +219,7 @@ impl Reporter {
         request: &ReportRequest,
         attempts: Attempts,
     ) -> Result<Report, Failure> {
-        let layout = Arc::new(ReportShape::new(request, &self.directory));
+        let layout = Arc::new(ReportShape::new(request, &job.directory));
         let body: Bytes = wire::body(request)
             .map_err(|_| UpstreamError::Internal("no report request".to_owned()))
             .map_err(Failure::general)?

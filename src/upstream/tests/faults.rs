@@ -389,7 +389,7 @@ async fn once_the_vendor_answers_more_again_it_is_asked_for_more_by_the_hour() {
     let clock = Clock::from_fn(move || {
         clock().now() + jiff::SignedDuration::from_hours(passed.load(Ordering::Relaxed))
     });
-    let client = Upstream::new(settings(&vendor), directory(), clock).unwrap();
+    let client = Upstream::new(settings(&vendor), clock).unwrap();
     vendor.inject(Fault::new(FaultKind::Truncate { above: Some(700) }));
     let request = request(750..800, 1);
     let first = client.fetch(&request).await;

@@ -128,7 +128,7 @@ async fn zeros_for_the_rest_of_the_day_are_no_figures() {
     let vendor = Simulator::start(settings_of_vendor, clock.clone())
         .await
         .unwrap();
-    let client = Upstream::new(settings(&vendor), directory(), clock).unwrap();
+    let client = Upstream::new(settings(&vendor), clock).unwrap();
 
     let fetched = client.fetch(&request([750], 1)).await;
 
@@ -243,7 +243,7 @@ async fn a_renamed_site_is_asked_for_alone_once() {
 #[tokio::test]
 async fn cells_know_when_they_were_computed() {
     let vendor = vendor(Quirks::default()).await;
-    let past = Upstream::new(settings(&vendor), directory(), Clock::system()).unwrap();
+    let past = Upstream::new(settings(&vendor), Clock::system()).unwrap();
 
     let fetched = past.fetch(&request([750], 1)).await;
 

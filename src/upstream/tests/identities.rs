@@ -21,7 +21,7 @@ pub(super) async fn client_of(answer: Answer) -> (Upstream, Arc<AtomicI64>, Arc<
         let noon: Timestamp = NOON.parse().unwrap();
         noon + SignedDuration::from_mins(shown.load(Ordering::SeqCst))
     });
-    let client = Upstream::new(settings, directory(), clock).unwrap();
+    let client = Upstream::new(settings, clock).unwrap();
     (client, minutes, calls)
 }
 

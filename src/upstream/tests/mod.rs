@@ -20,7 +20,7 @@ use std::time::Duration;
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
 
-use super::{Fetched, Settings, Upstream, UpstreamError};
+use super::{Class, Fetched, Interest, Settings, Stake, Upstream, UpstreamError};
 use crate::clock::Clock;
 use crate::domain::bucket::VendorBucket;
 use crate::domain::cell::{CellKey, ReportRequest};
@@ -89,8 +89,24 @@ fn directory() -> Arc<SiteDirectory> {
     Arc::new(directory)
 }
 
+/// Fetching at once, for a client that has the vendor to itself.
+trait Fetch {
+    async fn fetch(&self, request: &ReportRequest) -> Fetched;
+}
+
+impl Fetch for Upstream {
+    async fn fetch(&self, request: &ReportRequest) -> Fetched {
+        let stake = Stake {
+            client: "".into(),
+            class: Class::Caller,
+        };
+        let turn = self.turn(Interest::new(stake)).await;
+        self.fetch_in_turn(request, &directory(), turn).await
+    }
+}
+
 fn client(settings: Settings) -> Upstream {
-    Upstream::new(settings, directory(), clock()).unwrap()
+    Upstream::new(settings, clock()).unwrap()
 }
 
 fn request(sites: impl IntoIterator<Item = u64>, days: i32) -> ReportRequest {

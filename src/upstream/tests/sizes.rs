@@ -359,7 +359,7 @@ async fn a_learned_size_doubles_by_the_hour_and_the_vendor_is_asked_for_no_more_
     let clock = Clock::from_fn(move || {
         clock().now() + jiff::SignedDuration::from_hours(passed.load(Ordering::Relaxed))
     });
-    let client = Upstream::new(settings, directory(), clock).unwrap();
+    let client = Upstream::new(settings, clock).unwrap();
     let request = request([1], 31);
     client.fetch(&request).await;
     *vendor.most.lock().unwrap() = ANY;

@@ -24,7 +24,7 @@ async fn the_newest_tokens_survive_a_restart() {
     let request = request([750], 1);
 
     for _ in 0..3 {
-        let client = Upstream::new(settings.clone(), directory(), Clock::system()).unwrap();
+        let client = Upstream::new(settings.clone(), Clock::system()).unwrap();
         assert_true(&vendor, &request, &client.fetch(&request).await);
         vendor.expire_id_tokens();
         assert_true(&vendor, &request, &client.fetch(&request).await);

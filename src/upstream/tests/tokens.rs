@@ -201,7 +201,7 @@ async fn without_a_refresh_token_the_id_token_serves_until_it_is_refused() {
             refresh_token: None,
             ..settings(&vendor)
         };
-        let client = Upstream::new(settings, directory(), skewed(skew)).unwrap();
+        let client = Upstream::new(settings, skewed(skew)).unwrap();
         let request = request([750], 1);
 
         assert_true(&vendor, &request, &client.fetch(&request).await);
@@ -278,7 +278,7 @@ async fn short_lived_tokens_serve_many_callers_for_several_rounds() {
         ..TokenSettings::default()
     })
     .await;
-    let client = Upstream::new(settings(&vendor), directory(), Clock::system()).unwrap();
+    let client = Upstream::new(settings(&vendor), Clock::system()).unwrap();
     let request = request([750], 1);
 
     while vendor.refresh_count() < 3 {
@@ -310,7 +310,7 @@ async fn clocks_that_differ_by_five_minutes_cost_no_refused_call_and_one_renewal
                 id_token: None,
                 ..settings(&vendor)
             };
-            let client = Upstream::new(settings, directory(), skewed(skew)).unwrap();
+            let client = Upstream::new(settings, skewed(skew)).unwrap();
             let request = request([750], 1);
 
             for _ in 0..5 {
@@ -335,9 +335,9 @@ async fn a_configured_id_token_that_has_expired_is_not_tried() {
     };
     let request = request([750], 1);
 
-    let hopeless = Upstream::new(not_renewable, directory(), clock.clone()).unwrap();
+    let hopeless = Upstream::new(not_renewable, clock.clone()).unwrap();
     let refused = hopeless.fetch(&request).await;
-    let renewed = Upstream::new(renewable, directory(), clock).unwrap();
+    let renewed = Upstream::new(renewable, clock).unwrap();
     let fetched = renewed.fetch(&request).await;
 
     assert!(matches!(

@@ -46,7 +46,7 @@ fn bring(
     fetch: impl Fn(ClaimedFetch<(), ()>),
 ) -> HashMap<CellKey, Cell> {
     let mut brought = HashMap::new();
-    let looked_up_at = store.completions();
+    let looked_up = looked_up(store);
     let look = |key| {
         store
             .get(&key)
@@ -58,7 +58,7 @@ fn bring(
         .cells()
         .filter(|key| !brought.contains_key(key))
         .collect();
-    let claim = store.claim(missing, looked_up_at, (), |_| Ok::<_, ()>(()));
+    let claim = store.claim(missing, looked_up, (), |_| Ok::<_, ()>(()));
     let Claim { joined, mine } = claim.unwrap();
     let mut waiting = joined;
     if let Some(mine) = mine {
