@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
 use super::value::Raw;
@@ -20,7 +21,7 @@ const SHARED: [&str; 2] = [RUST_LOG, OTLP_ENDPOINT];
 
 /// The variables of one process that concern Pitaya: those that begin with `PITAYA_`, and a few that
 /// other programs know too. Empty ones count as unset.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, OsString>);
 
 impl Environment {
@@ -54,6 +55,13 @@ impl Environment {
                 !SHARED.contains(&name.as_str()) && !is_service_link(name, value)
             })
             .map(|(name, _)| name.as_str())
+    }
+}
+
+/// The names alone: a value may be a secret.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 

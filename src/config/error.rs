@@ -19,6 +19,15 @@ impl fmt::Display for ConfigErrors {
     }
 }
 
+impl ConfigErrors {
+    /// What each fault is of (a key, a variable, or the file), and its line.
+    pub fn faults(&self) -> impl Iterator<Item = (String, String)> {
+        self.0
+            .iter()
+            .map(|error| (error.subject(), error.to_string()))
+    }
+}
+
 /// One thing that is wrong with a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ConfigError {
@@ -54,6 +63,16 @@ pub(super) enum ConfigError {
 }
 
 impl ConfigError {
+    fn subject(&self) -> String {
+        match self {
+            Self::Unreadable { file, .. } | Self::Syntax { file, .. } => file.display().to_string(),
+            Self::Value { key, .. } | Self::UnknownKey { key, .. } => key.clone(),
+            Self::Variable { variable, .. } | Self::UnknownVariable { variable, .. } => {
+                variable.clone()
+            }
+        }
+    }
+
     /// Whether something that was written in the environment is wrong, whatever the file says.
     pub(super) fn is_of_environment(&self) -> bool {
         match self {

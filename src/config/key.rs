@@ -33,7 +33,8 @@ impl<T> Key<T> {
 }
 
 /// Declares keys, and a list of their names in the same order. Each is a constant: its type, its name, its default (if it has one),
-/// how it is read, and how it is shown.
+/// how it is read, and how it is shown. Where a second list is named, it gets the keys marked `live`: a reload takes them up, while
+/// the others need a restart.
 macro_rules! keys {
     ($names:ident: $($(#[$doc:meta])* $key:ident: $type:ty = $name:literal $(or $default:literal)?, $parse:expr, $show:expr;)*) => {
         $($(#[$doc])* pub(super) const $key: Key<$type> = Key {
@@ -44,5 +45,10 @@ macro_rules! keys {
         };)*
         pub(super) const $names: &[&str] = &[$($name),*];
     };
+    ($names:ident, $live:ident: $($(#[$doc:meta])* $key:ident: $type:ty = $name:literal $(or $default:literal)?, $parse:expr, $show:expr $(, $mark:ident)?;)*) => {
+        keys! { $names: $($(#[$doc])* $key: $type = $name $(or $default)?, $parse, $show;)* }
+        pub(super) const $live: &[&str] = &[$($(keys!(@$mark $name),)?)*];
+    };
+    (@live $name:literal) => { $name };
 }
 pub(super) use keys;

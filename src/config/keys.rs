@@ -1,6 +1,6 @@
 //! The table of keys: everything that can be set outside the lists of clients and sites, in the order in which it is shown.
 //!
-//! `check-config` prints from it, and the tests hold `pitaya.example.toml` and the README's table against it.
+//! What is marked `live` is taken up by a reload; all else needs a restart. `check-config` prints from it, and the tests hold `pitaya.example.toml` and the README's table against it.
 //!
 //! A small typed reader (on `toml`) reads them, since serde stops at the first error and operators want all of them.
 
@@ -21,17 +21,17 @@ use crate::domain::bucket::VendorBucket;
 use crate::domain::site::CustomerId;
 use crate::telemetry::{Filter, Format};
 
-keys! { ALL:
+keys! { ALL, LIVE:
     LISTEN: SocketAddr = "listen" or "\"127.0.0.1:8080\"", value::address, show::text;
     ADMIN_LISTEN: SocketAddr = "admin_listen", value::address, show::text;
-    TIMEZONE: TimeZone = "timezone", value::zone, show::zone;
-    DWELL_TIME_UNIT: Arc<str> = "dwell_time_unit", value::word, show::text;
+    TIMEZONE: TimeZone = "timezone", value::zone, show::zone, live;
+    DWELL_TIME_UNIT: Arc<str> = "dwell_time_unit", value::word, show::text, live;
     /// Whether callers need a key. A demo is open unless it is said otherwise.
-    AUTH: bool = "auth" or "\"required\"", value::required, show::required;
+    AUTH: bool = "auth" or "\"required\"", value::required, show::required, live;
 
     BASE_URL: Url = "upstream.base_url" or "\"https://api-external.dragonfruit.ai\"", value::vendor_base_url, show::url;
     TOKEN_URL: Url = "upstream.token_url" or "\"https://df-services.dragonfruit.ai/get_new_tokens\"", value::vendor_url, show::url;
-    CUSTOMER_IDS: BTreeSet<CustomerId> = "upstream.customer_ids", value::customer_ids, show::ids;
+    CUSTOMER_IDS: BTreeSet<CustomerId> = "upstream.customer_ids", value::customer_ids, show::ids, live;
     REFRESH_TOKEN: SecretString = "upstream.refresh_token", token::written, show::redacted;
     REFRESH_TOKEN_FILE: SecretString = "upstream.refresh_token_file", token::in_file, show::redacted;
     ID_TOKEN: SecretString = "upstream.id_token", token::written, show::redacted;
@@ -49,34 +49,34 @@ keys! { ALL:
     BASE_BUCKET: VendorBucket = "upstream.base_bucket" or "\"15m\"", value::vendor_bucket, show::vendor_bucket;
 
     CACHE_MAX_BYTES: u64 = "cache.max_bytes" or "\"512MiB\"", value::size, show::size;
-    OPEN_TTL: Duration = "cache.open_ttl" or "\"60s\"", value::duration, show::duration;
-    SETTLING_TTL: Duration = "cache.settling_ttl" or "\"15m\"", value::duration, show::duration;
-    SETTLE_AFTER: Duration = "cache.settle_after" or "\"48h\"", value::duration, show::duration;
-    FINAL_TTL: Duration = "cache.final_ttl" or "\"30d\"", value::duration, show::duration;
-    STALE_WHILE_REVALIDATE: Duration = "cache.stale_while_revalidate" or "\"5m\"", value::duration, show::duration;
-    STALE_IF_ERROR: Duration = "cache.stale_if_error" or "\"24h\"", value::duration, show::duration;
-    HTTP_MAX_AGE: Duration = "cache.http_max_age" or "\"60s\"", value::duration, show::duration;
+    OPEN_TTL: Duration = "cache.open_ttl" or "\"60s\"", value::duration, show::duration, live;
+    SETTLING_TTL: Duration = "cache.settling_ttl" or "\"15m\"", value::duration, show::duration, live;
+    SETTLE_AFTER: Duration = "cache.settle_after" or "\"48h\"", value::duration, show::duration, live;
+    FINAL_TTL: Duration = "cache.final_ttl" or "\"30d\"", value::duration, show::duration, live;
+    STALE_WHILE_REVALIDATE: Duration = "cache.stale_while_revalidate" or "\"5m\"", value::duration, show::duration, live;
+    STALE_IF_ERROR: Duration = "cache.stale_if_error" or "\"24h\"", value::duration, show::duration, live;
+    HTTP_MAX_AGE: Duration = "cache.http_max_age" or "\"60s\"", value::duration, show::duration, live;
 
     /// Only in the file: query strings contain commas.
-    WARM_QUERIES: Vec<String> = "warm.queries" or "[]", value::query_strings, show::texts;
+    WARM_QUERIES: Vec<String> = "warm.queries" or "[]", value::query_strings, show::texts, live;
     WARM_SHARE: f64 = "warm.share" or "0.25", value::share, show::fraction;
 
-    MAX_SITES: usize = "limits.max_sites" or "200", value::count(100_000), show::number;
-    MAX_DAYS: usize = "limits.max_days" or "366", value::count(36_600), show::number;
-    MAX_ROWS: usize = "limits.max_rows" or "200000", value::count(100_000_000), show::number;
-    REQUEST_TIMEOUT: Duration = "limits.request_timeout" or "\"60s\"", value::timeout, show::duration;
-    MAX_IN_FLIGHT: usize = "limits.max_in_flight" or "1024", value::count(1_000_000), show::number;
-    MAX_QUEUED_CELLS: usize = "limits.max_queued_cells" or "500000", value::count(100_000_000), show::number;
+    MAX_SITES: usize = "limits.max_sites" or "200", value::count(100_000), show::number, live;
+    MAX_DAYS: usize = "limits.max_days" or "366", value::count(36_600), show::number, live;
+    MAX_ROWS: usize = "limits.max_rows" or "200000", value::count(100_000_000), show::number, live;
+    REQUEST_TIMEOUT: Duration = "limits.request_timeout" or "\"60s\"", value::timeout, show::duration, live;
+    MAX_IN_FLIGHT: usize = "limits.max_in_flight" or "1024", value::count(1_000_000), show::number, live;
+    MAX_QUEUED_CELLS: usize = "limits.max_queued_cells" or "500000", value::count(100_000_000), show::number, live;
 
-    ALLOWED_ORIGINS: Vec<HeaderValue> = "cors.allowed_origins" or "[]", origin::origins, origin::show;
+    ALLOWED_ORIGINS: Vec<HeaderValue> = "cors.allowed_origins" or "[]", origin::origins, origin::show, live;
 
     /// Unset: pretty on a terminal, else JSON.
     LOG_FORMAT: Format = "log.format", value::log_format, show::text;
     /// Unset: what the standard variable says.
-    LOG_FILTER: Filter = "log.filter" or "\"info\"", value::log_filter, show::text;
+    LOG_FILTER: Filter = "log.filter" or "\"info\"", value::log_filter, show::text, live;
     /// Unset: what the standard variable says.
     OTLP_ENDPOINT: Url = "telemetry.otlp_endpoint", value::collector, show::url;
 }
 
-/// The lists of tables, whose entries have keys of their own: [`super::access::CLIENT`] and [`super::sites::SITE`].
+/// The lists of tables, which are live, and whose entries have keys of their own: [`super::access::CLIENT`] and [`super::sites::SITE`].
 pub(super) const LISTS: [&str; 2] = ["clients", "sites"];

@@ -31,6 +31,7 @@ mod tests;
 pub use environment::Environment;
 pub use error::ConfigErrors;
 pub use purpose::Purpose;
+pub use resolved::Changes;
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -48,6 +49,7 @@ use self::show::Shown;
 use crate::domain::bucket::VendorBucket;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::freshness::Policy;
+use crate::domain::site::CustomerId;
 use crate::telemetry::{self, Format};
 use crate::{http, upstream as vendor};
 
@@ -76,6 +78,17 @@ pub struct Config {
     pub log: telemetry::Settings,
     /// What the keys came to.
     resolved: Resolved,
+    /// Where all of it was read.
+    source: Source,
+}
+
+/// Where a configuration was read.
+#[derive(Clone, Debug, Default)]
+struct Source {
+    path: Option<PathBuf>,
+    environment: Environment,
+    /// The customers of a demo.
+    demo: Option<Vec<CustomerId>>,
 }
 
 impl Config {
@@ -98,7 +111,54 @@ impl Config {
             return Err(ConfigErrors(errors));
         }
         config.resolved.keys = shown;
+        config.source = Source {
+            path: path.map(Path::to_owned),
+            environment: environment.clone(),
+            demo: match purpose {
+                Purpose::Serve => None,
+                Purpose::Demo { customers } => Some(customers.to_vec()),
+            },
+        };
         Ok(config)
+    }
+
+    /// What is in force once all has been read again, and how that differs from this: what needs a restart stays as it is here. The
+    /// files are read anew, also those that hold secrets; the variables of a process do not change while it runs.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong by now, as when it is loaded for the first time.
+    pub fn reloaded(&self) -> Result<(Self, Changes), ConfigErrors> {
+        let Source {
+            path,
+            environment,
+            demo,
+        } = &self.source;
+        let purpose = demo
+            .as_ref()
+            .map_or(Purpose::Serve, |customers| Purpose::Demo { customers });
+        let newer = Self::load(path.as_deref(), environment, purpose)?;
+        let (resolved, changes) = self.resolved.reloaded(&newer.resolved);
+        let in_force = Self {
+            freshness: newer.freshness,
+            max_queued_cells: newer.max_queued_cells,
+            directory: newer.directory,
+            http: http::Settings {
+                separate_admin: self.http.separate_admin,
+                ..newer.http
+            },
+            log: telemetry::Settings {
+                filter: newer.log.filter,
+                ..self.log.clone()
+            },
+            upstream: vendor::Settings {
+                deadline: newer.upstream.deadline,
+                ..self.upstream.clone()
+            },
+            resolved,
+            ..self.clone()
+        };
+        Ok((in_force, changes))
     }
 
     /// Where a running service answers for its health, as seen from its own machine. Reads the two addresses alone, so that it works
@@ -216,10 +276,11 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Config {
         directory: Arc::new(directory),
         log: log(reader),
         resolved: Resolved {
-            keys: Shown::new(),
+            keys: Shown::default(),
             clients,
             sites,
         },
+        source: Source::default(),
     }
 }
 

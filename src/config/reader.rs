@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use secrecy::SecretString;
 use toml::{Table, Value};
 
 use super::environment::{CONFIG_FILE, Environment, variable};
@@ -50,7 +51,7 @@ impl<'a> Reader<'a> {
             table,
             scope,
             known,
-            shown: Shown::new(),
+            shown: Shown::default(),
             errors: Vec::new(),
         }
     }
@@ -108,6 +109,12 @@ impl<'a> Reader<'a> {
     /// Shows `value` as what `key` has come to.
     pub(super) fn show<T>(&mut self, key: &Key<T>, value: &T) {
         self.shown.insert(key.name, (key.show)(value));
+    }
+
+    /// Shows that `key` has come to a secret, and not to which.
+    pub(super) fn show_secret(&mut self, key: &Key<SecretString>, secret: &SecretString) {
+        self.show(key, secret);
+        self.shown.insert_digest(key.name, secret);
     }
 
     /// Lets `read` read each entry of the list of tables `list`, whose keys are `known`, and takes over what is wrong with it. What each

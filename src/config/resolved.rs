@@ -6,7 +6,7 @@ use super::show::Shown;
 use super::{access, keys, sites};
 
 /// What the whole configuration came to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Resolved {
     pub(super) keys: Shown,
     pub(super) clients: Vec<Shown>,
@@ -41,4 +41,50 @@ impl fmt::Display for Resolved {
         }
         Ok(())
     }
+}
+
+/// What differs between a configuration in force and one that was loaded after it: each key once, a list of tables as one key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The keys that are taken up.
+    pub changed: Vec<&'static str>,
+    /// The keys that stay as they were until the process is started again.
+    pub needs_restart: Vec<&'static str>,
+}
+
+impl Resolved {
+    /// What is in force once `newer` has been loaded, and how it differs from this.
+    pub(super) fn reloaded(&self, newer: &Self) -> (Self, Changes) {
+        let mut in_force = Self {
+            keys: self.keys.clone(),
+            clients: newer.clients.clone(),
+            sites: newer.sites.clone(),
+        };
+        let mut changes = Changes::default();
+        for name in keys::ALL {
+            if self.keys.agrees(&newer.keys, name) {
+                continue;
+            }
+            if keys::LIVE.contains(name) {
+                in_force.keys.take(&newer.keys, name);
+                changes.changed.push(name);
+            } else {
+                changes.needs_restart.push(name);
+            }
+        }
+        let lists = [(&self.clients, &newer.clients), (&self.sites, &newer.sites)];
+        for (name, (before, after)) in keys::LISTS.into_iter().zip(lists) {
+            if sorted(before) != sorted(after) {
+                changes.changed.push(name);
+            }
+        }
+        (in_force, changes)
+    }
+}
+
+/// The entries of a list, whose order says nothing, in one of their own.
+fn sorted(entries: &[Shown]) -> Vec<String> {
+    let mut texts: Vec<String> = entries.iter().map(|entry| format!("{entry:?}")).collect();
+    texts.sort_unstable();
+    texts
 }

@@ -37,7 +37,7 @@ pub(super) fn read(
     };
     match secret {
         Ok(secret) => {
-            reader.show(key, &secret);
+            reader.show_secret(key, &secret);
             Some(secret)
         }
         Err(problems) => {

@@ -10,13 +10,62 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
 use toml::Value;
 
 use crate::domain::bucket::VendorBucket;
 
 /// What keys came to, by their names, each as an operator would write it.
-pub(super) type Shown = BTreeMap<&'static str, Value>;
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Shown {
+    values: BTreeMap<&'static str, Value>,
+    /// The digests of secrets, which are shown alike.
+    digests: BTreeMap<&'static str, [u8; 32]>,
+}
+
+impl Shown {
+    /// Shows `value` as what the key `name` has come to.
+    pub(super) fn insert(&mut self, name: &'static str, value: Value) {
+        self.values.insert(name, value);
+    }
+
+    /// Tells the secret of the key `name` from others.
+    pub(super) fn insert_digest(&mut self, name: &'static str, secret: &SecretString) {
+        let digest = Sha256::digest(secret.expose_secret());
+        self.digests.insert(name, digest.into());
+    }
+
+    /// What the key `name` has come to.
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.values.get(name)
+    }
+
+    /// The names of the keys that have come to something.
+    #[cfg(test)]
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.values.keys().copied()
+    }
+
+    /// Whether the key `name` has come to the same there.
+    pub(super) fn agrees(&self, other: &Self, name: &str) -> bool {
+        self.values.get(name) == other.values.get(name)
+            && self.digests.get(name) == other.digests.get(name)
+    }
+
+    /// Takes over what the key `name` has come to there.
+    pub(super) fn take(&mut self, other: &Self, name: &'static str) {
+        replace(&mut self.values, name, other.values.get(name).cloned());
+        replace(&mut self.digests, name, other.digests.get(name).copied());
+    }
+}
+
+fn replace<V>(map: &mut BTreeMap<&'static str, V>, name: &'static str, value: Option<V>) {
+    match value {
+        Some(value) => map.insert(name, value),
+        None => map.remove(name),
+    };
+}
 
 pub(super) fn text(value: &impl fmt::Display) -> Value {
     Value::String(value.to_string())

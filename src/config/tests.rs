@@ -1,5 +1,7 @@
 //! The configuration as a whole: layers, defaults, and every fault at once.
 
+mod reload;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +10,6 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
 use super::*;
-use crate::domain::site::CustomerId;
 
 const KEY: &str = "dffd6021bb2bd5b0af676290809ec3a53191dd81c7f70a4b28688a362182986f";
 const MINIMAL: [(&str, &str); 3] = [
@@ -145,7 +146,7 @@ fn every_key_is_read_and_shown_but_those_without_a_value() {
     let store = config.folder.path().join("tokens").display().to_string();
     let config = config.set("PITAYA_UPSTREAM__TOKEN_STORE", &store).config();
 
-    let shown: BTreeSet<_> = config.resolved.keys.keys().copied().collect();
+    let shown: BTreeSet<_> = config.resolved.keys.names().collect();
 
     let all = keys::ALL.iter().copied();
     // A secret is shown once, in whichever form it was given.

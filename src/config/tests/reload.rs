@@ -1,0 +1,271 @@
+//! What a reload finds changed, and what becomes of it.
+
+use super::*;
+
+/// Every key outside the lists with two values, neither of which is the default; without the twins of secrets.
+const VALUES: [(&str, [&str; 2]); 46] = [
+    ("listen", ["\"127.0.0.1:1\"", "\"127.0.0.1:2\""]),
+    ("admin_listen", ["\"127.0.0.1:3\"", "\"127.0.0.1:4\""]),
+    ("timezone", ["\"UTC\"", "\"America/Chicago\""]),
+    ("dwell_time_unit", ["\"seconds\"", "\"minutes\""]),
+    ("auth", ["\"disabled\"", "\"disabled\""]),
+    (
+        "upstream.base_url",
+        ["\"https://a.example\"", "\"https://b.example\""],
+    ),
+    (
+        "upstream.token_url",
+        ["\"https://a.example/t\"", "\"https://b.example/t\""],
+    ),
+    ("upstream.customer_ids", ["[123]", "[123, 456]"]),
+    ("upstream.refresh_token", ["\"hush\"", "\"quiet\""]),
+    ("upstream.id_token", ["\"hush\"", "\"quiet\""]),
+    ("upstream.token_store", ["\"FOLDER/a\"", "\"FOLDER/b\""]),
+    ("upstream.send_token_on_refresh", ["true", "true"]),
+    ("upstream.token_lifetime", ["\"1m\"", "\"2m\""]),
+    ("upstream.timeout", ["\"1s\"", "\"2s\""]),
+    ("upstream.connect_timeout", ["\"1s\"", "\"2s\""]),
+    ("upstream.max_attempts", ["1", "2"]),
+    ("upstream.max_concurrency", ["1", "2"]),
+    ("upstream.max_sites_per_request", ["1", "2"]),
+    ("upstream.max_days_per_request", ["1", "2"]),
+    ("upstream.max_response_bytes", ["\"1MiB\"", "\"2MiB\""]),
+    ("upstream.base_bucket", ["\"5m\"", "\"60m\""]),
+    ("cache.max_bytes", ["\"1MiB\"", "\"2MiB\""]),
+    ("cache.open_ttl", ["\"1s\"", "\"2s\""]),
+    ("cache.settling_ttl", ["\"1s\"", "\"2s\""]),
+    ("cache.settle_after", ["\"1s\"", "\"2s\""]),
+    ("cache.final_ttl", ["\"1s\"", "\"2s\""]),
+    ("cache.stale_while_revalidate", ["\"1s\"", "\"2s\""]),
+    ("cache.stale_if_error", ["\"1s\"", "\"2s\""]),
+    ("cache.http_max_age", ["\"1s\"", "\"2s\""]),
+    (
+        "warm.queries",
+        [
+            "[\"sites=9&dates=yesterday&metric=entrances&bucket=total&customer=123\"]",
+            "[\"sites=9&dates=today&metric=entrances&bucket=total&customer=123\"]",
+        ],
+    ),
+    ("warm.share", ["0.5", "1"]),
+    ("limits.max_sites", ["1", "2"]),
+    ("limits.max_days", ["1", "2"]),
+    ("limits.max_rows", ["1", "2"]),
+    ("limits.request_timeout", ["\"1s\"", "\"2s\""]),
+    ("limits.max_in_flight", ["1", "2"]),
+    ("limits.max_queued_cells", ["1", "2"]),
+    (
+        "cors.allowed_origins",
+        ["[\"https://a.example\"]", "[\"https://b.example\"]"],
+    ),
+    ("log.format", ["\"json\"", "\"pretty\""]),
+    ("log.filter", ["\"warn\"", "\"error\""]),
+    (
+        "telemetry.otlp_endpoint",
+        ["\"http://a.example\"", "\"http://b.example\""],
+    ),
+    // Entries of the lists; their order says nothing.
+    ("clients", ["a", "b"]),
+    ("clients", ["c", "d"]),
+    ("sites", ["1", "2"]),
+    ("sites", ["3", "4"]),
+    ("sites", ["5", "6"]),
+];
+
+/// Which value each of [`VALUES`] has, if any.
+type Choice = Vec<Option<usize>>;
+
+fn value(choice: &Choice, place: usize) -> Option<&'static str> {
+    let (name, values) = VALUES[place];
+    let needed = ["upstream.customer_ids", "upstream.refresh_token"];
+    // Where nothing is chosen, what is needed, or hangs on the terminal, has a value too.
+    let chosen = choice[place].or((needed.contains(&name) || name == "log.format").then_some(0));
+    chosen.map(|chosen| values[chosen])
+}
+
+/// The entries that the list `name` has.
+fn entries(choice: &Choice, name: &str) -> BTreeSet<&'static str> {
+    let places = (0..VALUES.len()).filter(|place| VALUES[*place].0 == name);
+    let mut chosen: BTreeSet<_> = places.filter_map(|place| value(choice, place)).collect();
+    match name {
+        "clients" => chosen.insert("z"),
+        // The warmed query needs it, where there is a directory.
+        _ => !chosen.is_empty() && chosen.insert("9"),
+    };
+    chosen
+}
+
+/// The file that says all of that, its lists forwards or backwards.
+fn toml(choice: &Choice, folder: &std::path::Path, backwards: bool) -> String {
+    let keys = (0..VALUES.len()).filter(|place| !keys::LISTS.contains(&VALUES[*place].0));
+    let mut text: String = keys
+        .filter_map(|place| Some(format!("{} = {}\n", VALUES[place].0, value(choice, place)?)))
+        .collect();
+    text = text.replace("FOLDER", folder.to_str().unwrap());
+    for list in keys::LISTS {
+        let mut entries: Vec<_> = entries(choice, list).into_iter().collect();
+        if backwards {
+            entries.reverse();
+        }
+        for entry in entries {
+            text += &match list {
+                "clients" => {
+                    let hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(entry));
+                    format!("[[clients]]\nname = {entry:?}\nkey_sha256 = {hash:?}\n")
+                }
+                _ => format!("[[sites]]\nid = {entry}\ncustomer_id = 123\n"),
+            };
+        }
+    }
+    text
+}
+
+/// The keys that differ, by what was chosen.
+fn differing(before: &Choice, after: &Choice) -> BTreeSet<&'static str> {
+    let is_open = |choice: &Choice| {
+        let auth = VALUES.iter().position(|(name, _)| *name == "auth");
+        value(choice, auth.unwrap()).is_some()
+    };
+    let names: BTreeSet<_> = VALUES.iter().map(|(name, _)| *name).collect();
+    let differs = |name: &&str| match *name {
+        // Without authentication there are none.
+        "clients" => {
+            let clients = |choice| (!is_open(choice)).then(|| entries(choice, "clients"));
+            clients(before) != clients(after)
+        }
+        "sites" => entries(before, "sites") != entries(after, "sites"),
+        name => {
+            let place = VALUES.iter().position(|(other, _)| *other == name).unwrap();
+            value(before, place) != value(after, place)
+        }
+    };
+    names.into_iter().filter(differs).collect()
+}
+
+fn choice() -> impl Strategy<Value = Choice> {
+    let one = prop_oneof![3 => Just(None), 1 => Just(Some(0)), 1 => Just(Some(1))];
+    prop::collection::vec(one, VALUES.len())
+}
+
+/// All that is in force, but for what is only shown and where it was read.
+fn in_force(config: &Config) -> String {
+    let config = Config {
+        resolved: Resolved::default(),
+        source: Source::default(),
+        ..config.clone()
+    };
+    format!("{config:?}")
+}
+
+#[test]
+fn every_key_has_two_values_here() {
+    let named: BTreeSet<_> = VALUES.iter().map(|(name, _)| *name).collect();
+
+    let all = keys::ALL.iter().filter(|key| !key.ends_with("_token_file"));
+    assert_eq!(named, all.copied().chain(keys::LISTS).collect());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_reload_names_each_key_that_differs_once_and_takes_up_those_that_are_live(
+        before in choice(),
+        after in choice(),
+        backwards in any::<bool>(),
+    ) {
+        let setup = Setup::new();
+        let folder = setup.folder.path().to_owned();
+        let setup = setup.file(&toml(&before, &folder, false));
+        let config = setup.config();
+        setup.write("pitaya.toml", &toml(&after, &folder, backwards));
+        let fresh = setup.config();
+
+        let (reloaded, changes) = config.reloaded().unwrap();
+
+        let named: Vec<_> = changes.changed.iter().chain(&changes.needs_restart).copied().collect();
+        prop_assert_eq!(named.len(), named.iter().collect::<BTreeSet<_>>().len());
+        prop_assert_eq!(named.into_iter().collect::<BTreeSet<_>>(), differing(&before, &after));
+        let is_live = |name: &&&str| keys::LIVE.contains(*name) || keys::LISTS.contains(*name);
+        prop_assert!(changes.changed.iter().all(|name| is_live(&name)));
+        prop_assert!(!changes.needs_restart.iter().any(|name| is_live(&name)));
+        if changes.needs_restart.is_empty() {
+            prop_assert_eq!(in_force(&reloaded), in_force(&fresh));
+        }
+        // What needs a restart is named until there is one, and what was taken up is not.
+        let (again, still) = reloaded.reloaded().unwrap();
+        prop_assert_eq!(still, Changes { changed: Vec::new(), needs_restart: changes.needs_restart });
+        prop_assert_eq!(in_force(&again), in_force(&reloaded));
+        // Back to what it was.
+        setup.write("pitaya.toml", &toml(&before, &folder, backwards));
+        let (back, undone) = reloaded.reloaded().unwrap();
+        prop_assert_eq!(undone, Changes { changed: changes.changed, needs_restart: Vec::new() });
+        prop_assert_eq!(&back.resolved.keys, &config.resolved.keys);
+    }
+}
+
+#[test]
+fn a_key_that_needs_a_restart_alone_changes_nothing_that_is_in_force_and_a_live_one_does() {
+    let nothing: Choice = vec![None; VALUES.len()];
+    for place in 0..VALUES.len() {
+        let mut other = nothing.clone();
+        other[place] = Some(1);
+        let name = VALUES[place].0;
+        let setup = Setup::new();
+        let folder = setup.folder.path().to_owned();
+        let setup = setup.file(&toml(&nothing, &folder, false));
+        let config = setup.config();
+        setup.write("pitaya.toml", &toml(&other, &folder, false));
+
+        let (reloaded, changes) = config.reloaded().unwrap();
+
+        let is_live = keys::LIVE.contains(&name) || keys::LISTS.contains(&name);
+        assert_eq!(changes.changed.contains(&name), is_live, "{name}");
+        assert_eq!(changes.needs_restart.contains(&name), !is_live, "{name}");
+        assert_eq!(in_force(&reloaded) != in_force(&config), is_live, "{name}");
+    }
+}
+
+#[test]
+fn a_secret_that_is_another_one_is_named_and_shown_nowhere() {
+    let setup = Setup::minimal();
+    let path = setup.write("token", "hush-1");
+    let setup = Setup {
+        variables: setup
+            .variables
+            .iter()
+            .filter(|(name, _)| !name.contains("REFRESH_TOKEN"))
+            .cloned()
+            .collect(),
+        ..setup
+    };
+    let setup = setup.set(
+        "PITAYA_UPSTREAM__REFRESH_TOKEN_FILE",
+        path.to_str().unwrap(),
+    );
+    let config = setup.config();
+    assert_eq!(config.reloaded().unwrap().1, Changes::default());
+    setup.write("token", "hush-2");
+
+    let (reloaded, changes) = config.reloaded().unwrap();
+
+    assert_eq!(changes.needs_restart, ["upstream.refresh_token"]);
+    let token = reloaded.upstream.refresh_token.as_ref().unwrap();
+    assert_eq!(token.expose_secret(), "hush-1");
+    assert!(!format!("{reloaded:?}{reloaded}{changes:?}").contains("hush"));
+}
+
+#[test]
+fn what_is_wrong_by_now_is_told_at_once_and_changes_nothing() {
+    let setup = Setup::minimal().file("[cache]\nopen_ttl = \"5s\"");
+    let config = setup.config();
+    let wrong = "[cache]\nopen_ttl = \"5\"\n[limits]\nmax_days = 0\nmax_dayz = 1";
+    setup.write("pitaya.toml", wrong);
+
+    let errors = config.reloaded().unwrap_err();
+
+    let faults: Vec<_> = errors.faults().collect();
+    let of: BTreeSet<_> = faults.iter().map(|(of, _)| of.as_str()).collect();
+    let expected = ["cache.open_ttl", "limits.max_days", "limits.max_dayz"];
+    assert_eq!(of, expected.into());
+    assert!(faults.iter().all(|(_, line)| !line.contains('\n')));
+}
