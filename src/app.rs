@@ -1,7 +1,7 @@
 //! The composition root: from a configuration to a running service.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -12,7 +12,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::batch::Bounds;
 use crate::domain::query::{Partial, Query};
-use crate::http::{self, AppState, Parts, StartupFact};
+use crate::http::{
+    self, AppState, ParameterFault, Parts, ReadAgain, Reloaded, Reloading, StartupFact,
+};
 use crate::server::{self, Limits};
 use crate::service::{self, Progress, Rules, TrafficService, Unanswered};
 use crate::telemetry;
@@ -35,7 +37,7 @@ pub struct App {
 impl App {
     /// Builds the service that `config` describes; `clock` provides the time.
     pub fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
-        let startup_facts = startup_facts(&config);
+        let facts = facts(&config);
         let rules = rules(&config);
         let directory = Arc::clone(&rules.directory);
         let settings = service::Settings {
@@ -51,7 +53,7 @@ impl App {
         server::describe_metrics();
         crate::upstream::describe_metrics();
         service::describe_metrics();
-        let upstream = Upstream::new(config.upstream, clock.clone())?;
+        let upstream = Upstream::new(config.upstream.clone(), clock.clone())?;
         let service = Arc::new(TrafficService::new(
             settings,
             rules,
@@ -64,7 +66,7 @@ impl App {
         let request_timeout = config.http.request_timeout;
         let state = AppState::new(Parts {
             service: Arc::clone(&service),
-            settings: config.http,
+            settings: config.http.clone(),
             directory,
             max_answer_bytes: service::bytes_for_answers(config.cache_max_bytes),
             clock,
@@ -73,7 +75,8 @@ impl App {
                 metrics.render()
             }),
             shutting_down: shutting_down.clone(),
-            startup_facts,
+            facts,
+            read_again: read_again(config, Arc::clone(&service)),
         });
         Ok(Self {
             service,
@@ -97,6 +100,12 @@ impl App {
             )
             .await
             .map(|_| ())
+    }
+
+    /// Reads the configuration again, and lets all but what needs a restart go by it.
+    #[must_use]
+    pub fn reloading(&self) -> Reloading {
+        self.state.reloading()
     }
 
     /// The routes for callers, without a listener.
@@ -172,7 +181,31 @@ fn rules(config: &Config) -> Rules {
     }
 }
 
-fn startup_facts(config: &Config) -> Vec<StartupFact> {
+/// What reads the configuration again where `running` was read, and lets `service` and the log go by it.
+fn read_again(running: Config, service: Arc<TrafficService>) -> ReadAgain {
+    let running = Mutex::new(running);
+    Box::new(move || {
+        let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+        let (newer, changes) = running.reloaded().map_err(|errors| {
+            let faults = errors.faults();
+            faults
+                .map(|(parameter, detail)| ParameterFault { parameter, detail })
+                .collect::<Vec<_>>()
+        })?;
+        // From here on nothing can fail.
+        telemetry::set_filter(&newer.log.filter);
+        service.replace(rules(&newer));
+        *running = newer;
+        Ok(Reloaded {
+            settings: running.http.clone(),
+            directory: Arc::clone(&running.directory),
+            facts: facts(&running),
+            changes,
+        })
+    })
+}
+
+fn facts(config: &Config) -> Vec<StartupFact> {
     let mut facts = Vec::new();
     for (name, detail) in config.warnings() {
         tracing::warn!(check = name, "{detail}");

@@ -34,6 +34,7 @@ pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {
 
 async fn demo(mut config: Config, customer: CustomerId) -> Result<(), CommandError> {
     let stop = process::stop_signal()?;
+    let hangups = process::hangups()?;
     let vendor = Simulator::start(
         Settings {
             customers: vec![customer],
@@ -59,6 +60,7 @@ async fn demo(mut config: Config, customer: CustomerId) -> Result<(), CommandErr
             .map_err(|error| Box::from(error.to_string()))?;
     }
     announce(listener.local_addr()?, admin_listen)?;
+    tokio::spawn(process::reload_at(hangups, app.reloading()));
     app.serve(listener, admin, stop, Limits::default()).await?;
     vendor.shutdown().await;
     Ok(())

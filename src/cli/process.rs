@@ -14,9 +14,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::command::CommandError;
+use pitaya::http::Reloading;
 use pitaya::server;
 
 /// Time limit, when the process ends, for fetches without a waiting caller.
@@ -53,6 +54,19 @@ pub(super) async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener
     TcpListener::bind(address).await.map_err(|error| {
         CommandError::Failed(format!("can't listen on {key} = {address}: {error}").into())
     })
+}
+
+/// The signals to reload, SIGHUP. From the call on they end the process no more, whether or not anybody heeds them.
+pub(super) fn hangups() -> Result<Signal, CommandError> {
+    Ok(signal(SignalKind::hangup())?)
+}
+
+/// Reads the configuration again at each of the signals. What comes of it is logged.
+pub(super) async fn reload_at(mut hangups: Signal, reloading: Reloading) {
+    while hangups.recv().await.is_some() {
+        // It has been logged, and there is no caller to tell.
+        let _ = reloading.reload("SIGHUP").await;
+    }
 }
 
 #[cfg(test)]

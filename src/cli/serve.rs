@@ -19,6 +19,7 @@ pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {
 
 async fn serve(config: Config) -> Result<(), CommandError> {
     let stop = process::stop_signal()?;
+    let hangups = process::hangups()?;
     let (listen, admin_listen) = (config.listen, config.admin_listen);
     let app = App::build(config, Clock::system()).map_err(Box::from)?;
     let listener = process::listen(listen, "listen").await?;
@@ -32,6 +33,7 @@ async fn serve(config: Config) -> Result<(), CommandError> {
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );
+    tokio::spawn(process::reload_at(hangups, app.reloading()));
     app.serve(listener, admin, stop, Limits::default()).await?;
     tracing::info!("ended");
     Ok(())

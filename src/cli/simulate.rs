@@ -40,6 +40,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
 
 async fn simulate(settings: Settings) -> Result<(), CommandError> {
     let stop = process::stop_signal()?;
+    // It has no configuration to read again.
+    let _hangups = process::hangups()?;
     let vendor = Simulator::start(settings, Clock::system()).await?;
     announce(&vendor)?;
     stop.await;

@@ -31,7 +31,6 @@ mod tests;
 pub use environment::Environment;
 pub use error::ConfigErrors;
 pub use purpose::Purpose;
-pub use resolved::Changes;
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -128,7 +127,7 @@ impl Config {
     /// # Errors
     ///
     /// Everything that is wrong by now, as when it is loaded for the first time.
-    pub fn reloaded(&self) -> Result<(Self, Changes), ConfigErrors> {
+    pub fn reloaded(&self) -> Result<(Self, http::Changes), ConfigErrors> {
         let Source {
             path,
             environment,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::show::Shown;
 use super::{access, keys, sites};
+use crate::http::Changes;
 
 /// What the whole configuration came to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,15 +42,6 @@ impl fmt::Display for Resolved {
         }
         Ok(())
     }
-}
-
-/// What differs between a configuration in force and one that was loaded after it: each key once, a list of tables as one key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// The keys that are taken up.
-    pub changed: Vec<&'static str>,
-    /// The keys that stay as they were until the process is started again.
-    pub needs_restart: Vec<&'static str>,
 }
 
 impl Resolved {

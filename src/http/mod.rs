@@ -19,6 +19,8 @@ mod warm;
 
 pub use edge::observe::REQUEST_DURATION;
 pub use operations::RenderMetrics;
+pub use operations::reload::{Changes, ReadAgain, Reloaded, Reloading};
+pub use params::ParameterFault;
 pub use problem::{ApiError, KeyFault, ProblemKind, public_detail};
 pub use router::state::{AppState, Parts};
 pub use router::{Routes, public, refused};
@@ -28,5 +30,6 @@ pub use warm::faults_of_query;
 /// Describes the metrics of the HTTP side. Call this after installing the recorder.
 pub fn describe_metrics() {
     edge::observe::describe_metrics();
+    operations::reload::describe_metrics();
     warm::describe_metrics();
 }

@@ -57,6 +57,7 @@ pub(super) static TRAFFIC: Route = Route::closed("/v1/traffic");
 pub(super) static SITES: Route = Route::closed("/v1/sites");
 pub(super) static PROGRESS: Route = Route::closed("/v1/progress/{request_id}");
 pub(super) static CACHE: Route = Route::closed("/v1/cache");
+pub(super) static RELOAD: Route = Route::closed("/v1/reload");
 pub(super) static PROBLEM: Route = Route::open("/problems/{slug}");
 pub(super) static EXPLORER: Route = Route::open("/");
 pub(super) static EXPLORER_FILES: Route = Route::asset("/explorer/{*file}");
@@ -70,11 +71,12 @@ pub(super) static READY: Route = Route::probe("/readyz");
 pub(super) static METRICS: Route = Route::probe("/metrics");
 
 /// All of them.
-pub(super) static ALL: [&Route; 15] = [
+pub(super) static ALL: [&Route; 16] = [
     &TRAFFIC,
     &SITES,
     &PROGRESS,
     &CACHE,
+    &RELOAD,
     &PROBLEM,
     &EXPLORER,
     &EXPLORER_FILES,

@@ -44,7 +44,8 @@ pub(super) fn state(settings: Settings) -> AppState {
         clock: Clock::from_fn(|| Timestamp::UNIX_EPOCH),
         render_metrics: Arc::new(|| "pitaya_up 1\n".to_owned()),
         shutting_down: CancellationToken::new(),
-        startup_facts: Vec::new(),
+        facts: Vec::new(),
+        read_again: Box::new(|| panic!("there is no configuration")),
     })
 }
 

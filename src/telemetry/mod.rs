@@ -17,7 +17,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{FilterExt, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 use url::Url;
 
 use self::json::JsonLines;
@@ -33,6 +33,9 @@ const SECONDS: [f64; 17] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 15.0, 60.0,
 ];
+
+/// Filter of this process's log.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// Interval of metrics upkeep; histograms grow in between.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -120,8 +123,8 @@ pub fn init(settings: &Settings) -> Result<Guard, InitError> {
             .with_ansi(std::io::stderr().is_terminal())
             .boxed(),
     };
-    let filter = EnvFilter::new(&settings.filter.0).and(cap());
-    let mut layers = vec![lines.with_filter(filter).boxed()];
+    let (filter, handle) = reload::Layer::new(EnvFilter::new(&settings.filter.0));
+    let mut layers = vec![lines.with_filter(filter.and(cap())).boxed()];
     let mut exporting = None;
     if let Some(endpoint) = &settings.otlp_endpoint {
         let (layer, exporter) = traces::layer(endpoint).map_err(InitError::Exporter)?;
@@ -132,6 +135,8 @@ pub fn init(settings: &Settings) -> Result<Guard, InitError> {
         .with(layers)
         .try_init()
         .map_err(|_| InitError::AlreadyLogging)?;
+    // The process logs once, so that this is the first one.
+    let _ = FILTER.set(handle);
     Ok(Guard {
         _exporting: exporting,
         _lines: flush,
@@ -158,6 +163,14 @@ pub enum InitError {
     /// The exporter of traces cannot be created.
     #[error("traces can't be sent: {0}")]
     Exporter(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Filters the log by other directives from now on, if the process logs.
+pub fn set_filter(filter: &Filter) {
+    if let Some(handle) = FILTER.get() {
+        let replaced = handle.reload(EnvFilter::new(&filter.0));
+        replaced.expect("the process logs until it ends");
+    }
 }
 
 /// A filter beside the operator's own, rather than more directives in it: there, `hyper::proto=trace` would win over `hyper=info`.

@@ -36,6 +36,7 @@ struct Stage {
     busy: TestApp,
     failing: TestApp,
     slow: TestApp,
+    misconfigured: TestApp,
     /// Guards that keep `busy` busy and `slow` slow.
     _holds: [Hold; 2],
 }
@@ -56,6 +57,8 @@ impl Stage {
             .start()
             .await;
         let busy = setup().with("LIMITS__MAX_IN_FLIGHT", "1").start().await;
+        let misconfigured = setup().start().await;
+        misconfigured.write_file("nothing = 1");
         let holds = [slow.vendor.hold_reports(), busy.vendor.hold_reports()];
         tokio::spawn(busy.get(TRAFFIC).bearer_auth("key").send());
         busy.vendor.wait_for_reports(1).await;
@@ -64,6 +67,7 @@ impl Stage {
             busy,
             failing,
             slow,
+            misconfigured,
             _holds: holds,
         }
     }
@@ -74,6 +78,7 @@ impl Stage {
             502 => &self.failing,
             503 => &self.busy,
             504 => &self.slow,
+            422 if path == "/v1/reload" => &self.misconfigured,
             _ => &self.ready,
         };
         let path = path.replace(
@@ -100,7 +105,7 @@ impl Stage {
             401 => "wrong",
             403 => "scoped",
             429 => "used-up",
-            _ if path.starts_with("/v1/cache") => "operator",
+            _ if path.starts_with("/v1/cache") || path == "/v1/reload" => "operator",
             _ => "key",
         };
         let request = app
@@ -267,6 +272,7 @@ async fn every_documented_status_occurs_with_the_documented_answer() {
         "GET /v1/progress/{request_id} 200",
         "GET /v1/progress/{request_id} 500",
         "DELETE /v1/cache 500",
+        "POST /v1/reload 500",
         "GET /readyz 503",
     ];
     assert_eq!(unmet, expected.map(str::to_owned).into(), "{met} were met");

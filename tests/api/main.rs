@@ -21,6 +21,7 @@ mod parameters;
 mod process;
 mod progress;
 mod rates;
+mod reload;
 mod repeats;
 mod rollup;
 mod rooms;

@@ -295,6 +295,28 @@ async fn a_reader_of_only_the_first_line_does_not_end_the_process() {
 }
 
 #[tokio::test]
+async fn a_hangup_ends_neither_the_demo_nor_the_simulated_vendor() {
+    let listen = &[("PITAYA_LISTEN", "127.0.0.1:0")];
+    let simulate = &["simulate", "--listen", "127.0.0.1:0"];
+    let (demo, demo_lines) = started(&["demo"], listen, "/metrics").await;
+    let (vendor, vendor_lines) = started(simulate, &[], "CUSTOMER_IDS=123").await;
+    let sites = demo_lines.iter().find(|line| line.ends_with("/v1/sites"));
+    let base = vendor_lines[0].strip_prefix("PITAYA_UPSTREAM__BASE_URL=");
+    let state = format!("{}_simulator/state", base.unwrap());
+
+    for child in [&demo, &vendor] {
+        let pid = child.id().to_string();
+        Command::new("kill").args(["-HUP", &pid]).status().unwrap();
+    }
+
+    for url in [sites.unwrap(), &state] {
+        assert_eq!(reqwest::get(url).await.unwrap().status(), 200, "{url}");
+    }
+    assert_eq!(terminated(demo).await, Some(0));
+    assert_eq!(terminated(vendor).await, Some(0));
+}
+
+#[tokio::test]
 async fn the_simulated_vendor_starts_with_its_faults_and_prints_its_settings() {
     let arguments = &[
         "simulate",

@@ -25,10 +25,14 @@ use pitaya::server::Limits;
 use pitaya::simulator::{self, Simulator};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+/// Name of the configuration file.
+const FILE: &str = "pitaya.toml";
 
 /// Time of most tests: long after their dates, so that these are final.
 pub const NOW: &str = "2026-06-01T12:00:00Z";
@@ -157,7 +161,8 @@ impl Setup {
             .await
             .unwrap();
         let clock = self.clock.clock();
-        (App::build(self.configured(&vendor), clock).unwrap(), vendor)
+        let (config, _) = self.configured(&vendor);
+        (App::build(config, clock).unwrap(), vendor)
     }
 
     pub async fn start(self) -> TestApp {
@@ -177,7 +182,7 @@ impl Setup {
     /// The same, but returns as soon as the app listens.
     pub async fn listen_before(self, vendor: Simulator) -> TestApp {
         let clock = self.clock.clone();
-        let config = self.configured(&vendor);
+        let (config, folder) = self.configured(&vendor);
         let admin = match config.admin_listen {
             Some(address) => Some(TcpListener::bind(address).await.unwrap()),
             None => None,
@@ -195,11 +200,13 @@ impl Setup {
             vendor,
             clock,
             client: client(),
+            folder,
             stop,
         }
     }
 
-    fn configured(mut self, vendor: &Simulator) -> Config {
+    /// The configuration, and the folder that its file is in.
+    fn configured(mut self, vendor: &Simulator) -> (Config, TempDir) {
         for (key, value) in [
             ("UPSTREAM__BASE_URL", vendor.base_url().to_string()),
             ("UPSTREAM__TOKEN_URL", vendor.token_url().to_string()),
@@ -210,14 +217,12 @@ impl Setup {
                 .or_insert(value);
         }
         let folder = tempfile::tempdir().unwrap();
-        let path = self.file.map(|toml| {
-            let path = folder.path().join("pitaya.toml");
-            std::fs::write(&path, toml).unwrap();
-            path
-        });
+        let path = folder.path().join(FILE);
+        std::fs::write(&path, self.file.unwrap_or_default()).unwrap();
         let environment: Environment = self.variables.into_iter().collect();
-        let loaded = Config::load(path.as_deref(), &environment, Purpose::Serve);
-        loaded.unwrap_or_else(|errors| panic!("{errors}"))
+        let loaded = Config::load(Some(&path), &environment, Purpose::Serve);
+        let config = loaded.unwrap_or_else(|errors| panic!("{errors}"));
+        (config, folder)
     }
 }
 
@@ -251,6 +256,7 @@ pub struct TestApp {
     pub vendor: Simulator,
     pub clock: TestClock,
     pub client: Client,
+    folder: TempDir,
     stop: CancellationToken,
 }
 
@@ -267,6 +273,18 @@ impl TestApp {
 
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// Writes another configuration file, which nobody reads until the next reload.
+    pub fn write_file(&self, toml: &str) {
+        std::fs::write(self.folder.path().join(FILE), toml).unwrap();
+    }
+
+    /// Reloads a configuration that must be right, without a key; returns what changed and what needs a restart.
+    pub async fn reload(&self, toml: &str) -> (Vec<String>, Vec<String>) {
+        self.write_file(toml);
+        let response = self.client.post(self.url("/v1/reload")).send().await;
+        reloaded(response.unwrap()).await
     }
 
     pub fn get(&self, path: &str) -> RequestBuilder {
@@ -306,6 +324,16 @@ impl TestApp {
     pub async fn problem(&self, query: &str) -> (u16, String, Value) {
         problem(self.traffic(query).await).await
     }
+}
+
+/// Answer to a reload that must succeed: what changed and what needs a restart.
+pub async fn reloaded(response: Response) -> (Vec<String>, Vec<String>) {
+    let status = response.status();
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(body.as_object().unwrap().len(), 2, "{body}");
+    let keys = |name: &str| serde_json::from_value(body[name].clone()).unwrap();
+    (keys("changed"), keys("needs_restart"))
 }
 
 /// Status, slug and body of a problem answer.

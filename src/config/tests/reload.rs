@@ -1,6 +1,7 @@
 //! What a reload finds changed, and what becomes of it.
 
 use super::*;
+use crate::http::Changes;
 
 /// Every key outside the lists with two values, neither of which is the default; without the twins of secrets.
 const VALUES: [(&str, [&str; 2]); 46] = [
@@ -268,4 +269,30 @@ fn what_is_wrong_by_now_is_told_at_once_and_changes_nothing() {
     let expected = ["cache.open_ttl", "limits.max_days", "limits.max_dayz"];
     assert_eq!(of, expected.into());
     assert!(faults.iter().all(|(_, line)| !line.contains('\n')));
+}
+
+#[test]
+fn the_readme_names_the_keys_that_need_a_restart() {
+    let sentence = README
+        .lines()
+        .find_map(|line| line.strip_prefix("A restart is needed for "));
+    let (sentence, _) = sentence.unwrap().split_once(':').unwrap();
+    let (all, but) = sentence.split_once(" except ").unwrap();
+    let quoted = |text: &str| -> Vec<String> {
+        let parts = text.split('`').skip(1).step_by(2);
+        parts.map(str::to_owned).collect()
+    };
+    let (but, others) = but.split_once(',').unwrap();
+    let named = [quoted(all), quoted(others)].concat();
+    let is_named = |key: &str| {
+        let matches = |name: &String| match name.strip_suffix('*') {
+            Some(table) => key.starts_with(table),
+            None => key == name,
+        };
+        named.iter().any(matches) && !quoted(but).contains(&key.to_owned())
+    };
+
+    for key in keys::ALL {
+        assert_eq!(is_named(key), !keys::LIVE.contains(key), "{key}");
+    }
 }

@@ -10,6 +10,7 @@ use foldhash::{HashMap, HashMapExt};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use super::rate_limit::{ClientLimit, Standing};
 use super::single::{Several, single};
@@ -29,6 +30,7 @@ pub(in crate::http) struct Caller {
     sites: Option<BTreeSet<SiteId>>,
     admin: bool,
     limit: Option<Arc<ClientLimit>>,
+    revoked: CancellationToken,
 }
 
 impl Caller {
@@ -38,6 +40,11 @@ impl Caller {
             customers: &self.customers,
             sites: self.sites.as_ref(),
         }
+    }
+
+    /// Cancelled once the caller's key is not valid any more.
+    pub(in crate::http) fn revoked(&self) -> &CancellationToken {
+        &self.revoked
     }
 
     /// Counts a request against the caller's rate limit; `None` if it has no limit.
@@ -76,6 +83,9 @@ impl Authenticator {
                     sites: None,
                     admin: false,
                     limit: None,
+                    revoked: before
+                        .and_then(|before| before.anybody.as_ref())
+                        .map_or_else(CancellationToken::new, |known| known.revoked.clone()),
                 };
                 return Self {
                     keys: HashMap::new(),
@@ -89,22 +99,41 @@ impl Authenticator {
                 of_client.is_none_or(|customers| customers.contains(customer))
             };
             let customers = settings.customers.iter().copied().filter(visible);
-            let caller = Arc::new(Caller {
-                name: Some(client.name.as_str().into()),
-                customers: customers.collect(),
-                sites: client.site_ids.clone(),
-                admin: client.admin,
-                limit: client.rate_limit.map(|limit| {
-                    let kept = before.and_then(|before| before.limit_of(&client.name, limit));
-                    kept.unwrap_or_else(|| Arc::new(ClientLimit::new(limit)))
-                }),
+            let customers: Vec<_> = customers.collect();
+            let limit = client.rate_limit.map(|limit| {
+                let kept = before.and_then(|before| before.limit_of(&client.name, limit));
+                kept.unwrap_or_else(|| Arc::new(ClientLimit::new(limit)))
             });
-            let digests = client.key_sha256.iter();
-            digests.map(move |digest| (*digest, Arc::clone(&caller)))
+            let name: Arc<str> = client.name.as_str().into();
+            client.key_sha256.iter().map(move |digest| {
+                let known = before.and_then(|before| before.keys.get(digest));
+                let caller = Caller {
+                    name: Some(Arc::clone(&name)),
+                    customers: customers.clone(),
+                    sites: client.site_ids.clone(),
+                    admin: client.admin,
+                    limit: limit.clone(),
+                    revoked: known
+                        .map_or_else(CancellationToken::new, |known| known.revoked.clone()),
+                };
+                (*digest, Arc::new(caller))
+            })
         });
         Self {
             keys: keys.collect(),
             anybody: None,
+        }
+    }
+
+    /// Ends what is being sent to callers whose keys `now` does not have, unless it lets everybody in.
+    pub(super) fn end_all_but(&self, now: &Self) {
+        if now.anybody.is_some() {
+            return;
+        }
+        let keys = self.keys.iter();
+        let gone = keys.filter(|(digest, _)| !now.keys.contains_key(*digest));
+        for caller in gone.map(|(_, caller)| caller).chain(&self.anybody) {
+            caller.revoked.cancel();
         }
     }
 

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use super::auth::Authenticator;
 use crate::domain::directory::SiteDirectory;
 use crate::http::present::LongestAge;
-use crate::http::settings::Settings;
+use crate::http::settings::{Settings, StartupFact};
 
 /// Clients, sites, limits and origins at one moment: a request reads one snapshot from its beginning to its end.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(in crate::http) struct Snapshot {
     pub(in crate::http) generation: u64,
     pub(in crate::http) settings: Settings,
     pub(in crate::http) directory: Arc<SiteDirectory>,
+    /// Findings that follow from the configuration, for `/readyz`.
+    pub(in crate::http) facts: Vec<StartupFact>,
     pub(in crate::http) longest_age: LongestAge,
     pub(super) authenticator: Authenticator,
 }
@@ -29,13 +31,18 @@ pub(in crate::http) struct Snapshot {
 pub(in crate::http) struct Snapshots(Arc<ArcSwap<Snapshot>>);
 
 impl Snapshots {
-    pub(in crate::http) fn new(settings: Settings, directory: Arc<SiteDirectory>) -> Self {
+    pub(in crate::http) fn new(
+        settings: Settings,
+        directory: Arc<SiteDirectory>,
+        facts: Vec<StartupFact>,
+    ) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(Snapshot {
             generation: 0,
             longest_age: LongestAge::new(settings.http_max_age),
             authenticator: Authenticator::new(&settings, None),
             settings,
             directory,
+            facts,
         })))
     }
 
@@ -44,13 +51,21 @@ impl Snapshots {
     }
 
     /// Replaces the snapshot for requests that arrive from now on. A client with the same name and rate limit keeps its use of the limit.
-    pub(in crate::http) fn replace(&self, settings: &Settings, directory: &Arc<SiteDirectory>) {
-        self.0.rcu(|before| Snapshot {
+    /// What is being sent to callers whose keys are not valid any more ends.
+    pub(in crate::http) fn replace(
+        &self,
+        settings: &Settings,
+        directory: &Arc<SiteDirectory>,
+        facts: &[StartupFact],
+    ) {
+        let before = self.0.rcu(|before| Snapshot {
             generation: before.generation + 1,
             longest_age: LongestAge::new(settings.http_max_age),
             authenticator: Authenticator::new(settings, Some(&before.authenticator)),
             settings: settings.clone(),
             directory: Arc::clone(directory),
+            facts: facts.to_vec(),
         });
+        before.authenticator.end_all_but(&self.now().authenticator);
     }
 }

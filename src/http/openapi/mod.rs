@@ -28,6 +28,7 @@ use crate::domain::query::{Fill, Partial};
         sites::list,
         traffic::progress::show,
         operations::purge,
+        operations::reload::reload,
         pages::problems::explain,
         operations::health::live,
         operations::health::ready,

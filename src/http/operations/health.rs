@@ -90,7 +90,7 @@ pub(in crate::http) async fn ready(State(state): State<Operations>) -> Response 
     let readiness = Readiness::of(
         state.shutting_down.is_cancelled(),
         state.service.upstream_status(),
-        &state.startup_facts,
+        &state.snapshots.now().facts,
     );
     let status = match readiness.status {
         Status::Pass | Status::Warn => StatusCode::OK,

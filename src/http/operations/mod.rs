@@ -1,6 +1,7 @@
 //! What operators do and read: the cache's administration and the metrics.
 
 pub(super) mod health;
+pub(super) mod reload;
 
 use std::sync::Arc;
 
@@ -18,10 +19,10 @@ use crate::cores;
 use crate::http::edge::handler_context::Administrator;
 use crate::http::edge::in_flight::InFlight;
 use crate::http::edge::observe::show_in_flight;
+use crate::http::edge::snapshot::Snapshots;
 use crate::http::params::CacheParams;
 use crate::http::problem::{ApiError, Refused};
 use crate::http::routes;
-use crate::http::settings::StartupFact;
 use crate::http::traffic::kept::KeptAnswers;
 use crate::service::TrafficService;
 
@@ -37,7 +38,7 @@ pub(super) struct Operations {
     pub(super) in_flight: InFlight,
     pub(super) render_metrics: RenderMetrics,
     pub(super) shutting_down: CancellationToken,
-    pub(super) startup_facts: Arc<[StartupFact]>,
+    pub(super) snapshots: Snapshots,
 }
 
 /// Result of a purge.

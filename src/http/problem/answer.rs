@@ -45,6 +45,7 @@ impl ApiError {
                 faults => format!("{} faults were found; each is listed in errors.", faults.len()).into(),
             },
             Self::QueryTooLarge(too_large) => too_large.to_string().into(),
+            Self::InvalidConfiguration(faults) => format!("The configuration has {} errors, each listed in errors; the previous configuration stays in force.", faults.len()).into(),
             Self::Unauthenticated(fault) => match fault {
                 KeyFault::Missing => "No API key was given: send Authorization: Bearer <key> or X-API-Key: <key>.".into(),
                 KeyFault::Malformed => "The API key must be given once, as Authorization: Bearer <key> or X-API-Key: <key>.".into(),
@@ -67,7 +68,7 @@ impl ApiError {
     pub(in crate::http) fn render(&self, request_id: &str) -> Response {
         let kind = self.kind();
         let errors: &[ParameterFault] = match self {
-            Self::InvalidParameters(faults) => faults,
+            Self::InvalidParameters(faults) | Self::InvalidConfiguration(faults) => faults,
             Self::QueryTooLarge(too_large) => &too_large.faults,
             _ => &[],
         };

@@ -28,6 +28,9 @@ pub enum ApiError {
     /// The query exceeds a limit.
     #[error(transparent)]
     QueryTooLarge(#[from] TooLarge),
+    /// The configuration, read again, is wrong. Names every error; `parameter` is a key.
+    #[error("{} errors in the configuration", .0.len())]
+    InvalidConfiguration(Vec<ParameterFault>),
     /// No valid key.
     #[error("unauthenticated: {0}")]
     Unauthenticated(KeyFault),
@@ -90,6 +93,7 @@ impl ApiError {
             Self::MalformedRequest | Self::InvalidHost => ProblemKind::MalformedRequest,
             Self::InvalidParameters(_) => ProblemKind::InvalidParameter,
             Self::QueryTooLarge(_) => ProblemKind::QueryTooLarge,
+            Self::InvalidConfiguration(_) => ProblemKind::InvalidConfiguration,
             Self::Unauthenticated(_) => ProblemKind::Unauthenticated,
             Self::Forbidden => ProblemKind::Forbidden,
             Self::NotFound => ProblemKind::NotFound,
@@ -128,6 +132,7 @@ impl ApiError {
             | Self::InvalidHost
             | Self::InvalidParameters(_)
             | Self::QueryTooLarge(_)
+            | Self::InvalidConfiguration(_)
             | Self::Unauthenticated(_)
             | Self::Forbidden
             | Self::NotFound

@@ -18,6 +18,8 @@ pub enum ProblemKind {
     InvalidParameter,
     /// The query is well-formed but exceeds a limit.
     QueryTooLarge,
+    /// The configuration, read again, is wrong.
+    InvalidConfiguration,
     /// No valid key.
     Unauthenticated,
     /// Outside the caller's scope.
@@ -50,10 +52,11 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::MalformedRequest,
         Self::InvalidParameter,
         Self::QueryTooLarge,
+        Self::InvalidConfiguration,
         Self::Unauthenticated,
         Self::Forbidden,
         Self::NotFound,
@@ -110,6 +113,7 @@ impl ProblemKind {
             Self::MalformedRequest => "/problems/malformed-request",
             Self::InvalidParameter => "/problems/invalid-parameter",
             Self::QueryTooLarge => "/problems/query-too-large",
+            Self::InvalidConfiguration => "/problems/invalid-configuration",
             Self::Unauthenticated => "/problems/unauthenticated",
             Self::Forbidden => "/problems/forbidden",
             Self::NotFound => "/problems/not-found",
@@ -132,7 +136,7 @@ impl ProblemKind {
     pub const fn status(self) -> StatusCode {
         match self {
             Self::MalformedRequest | Self::InvalidParameter => StatusCode::BAD_REQUEST,
-            Self::QueryTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::QueryTooLarge | Self::InvalidConfiguration => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -157,6 +161,7 @@ impl ProblemKind {
             Self::MalformedRequest => "The request is not valid HTTP",
             Self::InvalidParameter => "A parameter is not valid",
             Self::QueryTooLarge => "The query is over a limit",
+            Self::InvalidConfiguration => "The configuration is not valid",
             Self::Unauthenticated => "A valid API key is needed",
             Self::Forbidden => "Not allowed",
             Self::NotFound => "Nothing is here",
@@ -183,6 +188,9 @@ impl ProblemKind {
             }
             Self::InvalidParameter => {
                 "At least one query parameter is malformed, unknown, repeated or missing. The list `errors` names each such parameter, describes the fault and gives a valid example. Correct them and try again."
+            }
+            Self::InvalidConfiguration => {
+                "Pitaya read its configuration again and found errors, so it keeps the configuration that it had. The list `errors` has all of them: each names the key, the variable or the file at fault. `pitaya check-config` reports the same. Correct them and reload again."
             }
             Self::QueryTooLarge => {
                 "The query is well-formed, but it asks for more sites, days or rows than one query may. `detail` names the limit, its value, the requested amount, and a smaller query that would pass; `errors` names the parameters to change. If there are too many rows, coarser buckets also help."

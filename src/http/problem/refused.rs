@@ -13,7 +13,7 @@ use super::answer::Problem;
 type Shared = (u16, &'static str, &'static str);
 
 /// Of the two that 503 can mean, the first is the wider one, and says both.
-const SHARED: [Shared; 14] = [
+const SHARED: [Shared; 15] = [
     (
         400,
         "InvalidParameter",
@@ -37,6 +37,11 @@ const SHARED: [Shared; 14] = [
         "QueryTooLarge",
         "The query is well-formed, but exceeds a limit. `detail` names the limit, its value and the largest query that would pass; `errors` names the parameters to change.",
     ),
+    (
+        422,
+        "InvalidConfiguration",
+        "The configuration has errors, all listed in `errors`; the previous one stays in force.",
+    ),
     (429, "RateLimited", "The client has used up its own limit."),
     (
         431,
@@ -57,6 +62,15 @@ const SHARED: [Shared; 14] = [
     (503, "Overloaded", "Pitaya is overloaded."),
     (504, "UpstreamTimeout", "The vendor did not answer in time."),
 ];
+
+/// That an operation can refuse because of the configuration that it reads.
+pub(in crate::http) struct Misconfigured;
+
+impl IntoResponses for Misconfigured {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        refusals(&["InvalidConfiguration"]).collect()
+    }
+}
 
 /// That an operation can refuse with this status, beside those with which every operation of its kind can.
 pub(in crate::http) struct Refused<const STATUS: u16>;

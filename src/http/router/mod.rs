@@ -15,7 +15,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, post};
 use futures_util::FutureExt;
 use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
@@ -114,6 +114,7 @@ fn admin(state: AppState) -> Router {
 fn administration() -> Router<AppState> {
     Router::new()
         .route(routes::CACHE.path, delete(operations::purge))
+        .route(routes::RELOAD.path, post(operations::reload::reload))
         .route(routes::LIVE.path, get(health::live))
         .route(routes::READY.path, get(health::ready))
         .route(routes::METRICS.path, get(operations::metrics))

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::domain::directory::SiteDirectory;
 use crate::http::edge::Edge;
 use crate::http::edge::snapshot::Snapshots;
+use crate::http::operations::reload::{ReadAgain, Reloading};
 use crate::http::operations::{Operations, RenderMetrics};
 use crate::http::settings::{Settings, StartupFact};
 use crate::http::traffic::Traffic;
@@ -23,6 +24,7 @@ pub struct AppState {
     pub(super) edge: Edge,
     pub(super) traffic: Traffic,
     pub(super) operations: Operations,
+    pub(super) reloading: Reloading,
     pub(super) service: Arc<TrafficService>,
 }
 
@@ -42,17 +44,25 @@ pub struct Parts {
     pub render_metrics: RenderMetrics,
     /// Cancelled when the process begins to shut down.
     pub shutting_down: CancellationToken,
-    /// Findings from startup, for `/readyz`.
-    pub startup_facts: Vec<StartupFact>,
+    /// Findings that follow from the configuration, for `/readyz`.
+    pub facts: Vec<StartupFact>,
+    /// Reads the configuration again.
+    pub read_again: ReadAgain,
 }
 
 impl AppState {
     /// Builds the state from those parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let edge = Edge::new(Snapshots::new(parts.settings, parts.directory));
+        let edge = Edge::new(Snapshots::new(parts.settings, parts.directory, parts.facts));
         let service = Arc::clone(&parts.service);
         let traffic = Traffic::new(service, parts.clock.clone(), parts.max_answer_bytes);
+        let reloading = Reloading::new(
+            parts.read_again,
+            edge.snapshots.clone(),
+            traffic.clone(),
+            parts.clock.clone(),
+        );
         Self {
             operations: Operations {
                 service: Arc::clone(&parts.service),
@@ -61,8 +71,9 @@ impl AppState {
                 in_flight: edge.in_flight.clone(),
                 render_metrics: parts.render_metrics,
                 shutting_down: parts.shutting_down,
-                startup_facts: parts.startup_facts.into(),
+                snapshots: edge.snapshots.clone(),
             },
+            reloading,
             service: parts.service,
             edge,
             traffic,
@@ -84,10 +95,10 @@ impl AppState {
         self.traffic.watch_the_clock().await;
     }
 
-    /// Replaces clients, sites, limits and origins, all at once, for requests that arrive from now on.
-    pub fn replace(&self, settings: &Settings, directory: &Arc<SiteDirectory>) {
-        self.edge.snapshots.replace(settings, directory);
-        self.traffic.forget();
+    /// Reads the configuration again, so that requests that arrive from then on go by it.
+    #[must_use]
+    pub fn reloading(&self) -> Reloading {
+        self.reloading.clone()
     }
 }
 
@@ -100,6 +111,12 @@ impl FromRef<AppState> for Traffic {
 impl FromRef<AppState> for Operations {
     fn from_ref(state: &AppState) -> Self {
         state.operations.clone()
+    }
+}
+
+impl FromRef<AppState> for Reloading {
+    fn from_ref(state: &AppState) -> Self {
+        state.reloading.clone()
     }
 }
 

@@ -429,6 +429,12 @@ fn changed(settings: &Settings, change: impl FnMut(&mut Client)) -> Settings {
     settings
 }
 
+/// Lets requests that arrive from now on see those settings, as a reload does.
+fn replace(state: &AppState, settings: &Settings) {
+    state.edge.snapshots.replace(settings, &Arc::default(), &[]);
+    state.traffic.forget();
+}
+
 async fn sites(router: &Router, key: &'static str) -> (u16, Option<HeaderValue>) {
     let mut request = request(Method::GET, "/v1/sites");
     let key = HeaderValue::from_static(key);
@@ -448,7 +454,7 @@ async fn other_settings_hold_from_the_next_request_on() {
         client.key_sha256 = vec![Sha256::digest("new").into()];
     });
     after.allowed_origins = Vec::new();
-    state.replace(&after, &Arc::default());
+    replace(&state, &after);
 
     assert_eq!(sites(&router, "secret").await.0, 401);
     let (status, rest) = sites(&router, "new").await;
@@ -468,7 +474,7 @@ async fn other_settings_hold_from_the_next_request_on() {
             ..limit
         });
     });
-    state.replace(&more, &Arc::default());
+    replace(&state, &more);
     assert_eq!(sites(&router, "new").await.0, 200);
 }
 
@@ -490,7 +496,7 @@ async fn a_query_is_parsed_again_under_other_settings() {
         max_sites: 1,
         ..before
     };
-    state.replace(&after, &Arc::default());
+    replace(&state, &after);
 
     assert!(matches!(begin(), Err(ApiError::QueryTooLarge(_))));
 }

@@ -14,7 +14,7 @@ use super::parsed_queries::Question;
 use crate::cores;
 use crate::domain::query::Query;
 use crate::http::edge::fields::{Field, Fields};
-use crate::http::edge::in_flight::Admitted;
+use crate::http::edge::handler_context::HandlerContext;
 use crate::http::edge::reply::Reply;
 use crate::http::present::{
     self, Coding, Format, LongestAge, RenderedBody, Rendering, SiteProblem,
@@ -121,7 +121,7 @@ impl Delivery {
         question: &Question,
         headers: &HeaderMap,
         shown: Showing<'_>,
-        admitted: Option<&Arc<Admitted>>,
+        context: &HandlerContext,
     ) -> Result<Reply, ApiError> {
         if let Some(reply) = self.respond_at_once(question, headers, shown)? {
             return Ok(reply);
@@ -136,7 +136,9 @@ impl Delivery {
                 Body::from(bytes)
             }
             RenderedBody::Large(large) => {
-                Body::new(LargeBody::new(Arc::clone(large), coding, admitted.cloned()))
+                let large = Arc::clone(large);
+                let (admitted, revoked) = (context.admitted.clone(), context.caller.revoked());
+                Body::new(LargeBody::new(large, coding, admitted, revoked))
             }
         };
         Ok(self.with_body(body, question.format, coding, shown))

@@ -2,7 +2,8 @@
 //!
 //! A peer of HTTP/2 that opens no window blocks its stream and not its socket, so that no deadline of the connection goes off, and
 //! nothing polls the body. A body that has not been asked for a piece for 30 s lets go of its table and its room; whoever asks
-//! later gets an error. On any connection, 64 KiB in 30 s are enough to go on.
+//! later gets an error. On any connection, 64 KiB in 30 s are enough to go on. It also lets go, and the answer ends unfinished, once
+//! the caller's key is not valid any more.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::http::edge::in_flight::Admitted;
@@ -32,8 +34,8 @@ pub(super) struct LargeBody {
 
 /// What a body is written from.
 struct Source {
-    /// `None` once nobody has asked for any of it for too long.
-    written: Option<Written>,
+    /// What is left to write, or why the rest is not.
+    written: Result<Written, Ended>,
     asked_at: Instant,
 }
 
@@ -42,23 +44,38 @@ struct Written {
     _admitted: Option<Arc<Admitted>>,
 }
 
-/// The caller has taken nothing for too long.
-#[derive(Debug, thiserror::Error)]
-#[error("the caller takes nothing of its answer")]
-pub(super) struct Stalled;
+/// Why a body ends unfinished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Ended {
+    /// The caller has taken nothing for too long.
+    #[error("the caller takes nothing of its answer")]
+    Stalled,
+    /// The caller's key is not valid any more.
+    #[error("the caller's key was removed")]
+    Revoked,
+}
 
 impl LargeBody {
-    /// The body of a `large` answer in a coding, whose request is `admitted` until it is sent.
-    pub(super) fn new(large: Arc<Large>, coding: Coding, admitted: Option<Arc<Admitted>>) -> Self {
+    /// The body of a `large` answer in a coding, whose request is `admitted` until it is sent, or until the caller's key is `revoked`.
+    pub(super) fn new(
+        large: Arc<Large>,
+        coding: Coding,
+        admitted: Option<Arc<Admitted>>,
+        revoked: &CancellationToken,
+    ) -> Self {
         let length = u64::try_from(large.length()).ok();
         let source = Arc::new(Mutex::new(Source {
-            written: Some(Written {
-                pieces: large.pieces(coding),
-                _admitted: admitted,
-            }),
+            written: if revoked.is_cancelled() {
+                Err(Ended::Revoked)
+            } else {
+                Ok(Written {
+                    pieces: large.pieces(coding),
+                    _admitted: admitted,
+                })
+            },
             asked_at: Instant::now(),
         }));
-        let watch = tokio::spawn(watch(Arc::downgrade(&source)));
+        let watch = tokio::spawn(watch(Arc::downgrade(&source), revoked.clone()));
         Self {
             source,
             left: length.filter(|_| coding == Coding::Identity),
@@ -68,18 +85,21 @@ impl LargeBody {
     }
 }
 
-/// Lets go of what a body is written from, once nobody has asked for any of it for too long.
-async fn watch(source: Weak<Mutex<Source>>) {
+/// Lets go of what a body is written from, once nobody has asked for any of it for too long, or its caller may not have it any more.
+async fn watch(source: Weak<Mutex<Source>>, revoked: CancellationToken) {
     let mut until = Instant::now() + WRITE_STALL;
     loop {
-        sleep_until(until).await;
+        let ended = tokio::select! {
+            () = sleep_until(until) => Ended::Stalled,
+            () = revoked.cancelled() => Ended::Revoked,
+        };
         let Some(source) = source.upgrade() else {
             return;
         };
         let mut source = lock(&source);
         until = source.asked_at + WRITE_STALL;
-        if until <= Instant::now() {
-            source.written = None;
+        if ended == Ended::Revoked || until <= Instant::now() {
+            source.written = Err(ended);
             return;
         }
     }
@@ -91,12 +111,12 @@ fn lock(source: &Mutex<Source>) -> MutexGuard<'_, Source> {
 
 impl Body for LargeBody {
     type Data = Bytes;
-    type Error = Stalled;
+    type Error = Ended;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Stalled>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Ended>>> {
         let Self {
             source,
             left,
@@ -105,8 +125,9 @@ impl Body for LargeBody {
         } = self.get_mut();
         let mut source = lock(source);
         source.asked_at = Instant::now();
-        let Some(written) = &mut source.written else {
-            return Poll::Ready(Some(Err(Stalled)));
+        let written = match &mut source.written {
+            Ok(written) => written,
+            Err(ended) => return Poll::Ready(Some(Err(*ended))),
         };
         loop {
             if let Some(pause) = pause {
@@ -130,7 +151,7 @@ impl Body for LargeBody {
     fn is_end_stream(&self) -> bool {
         let source = lock(&self.source);
         let written = source.written.as_ref();
-        written.is_some_and(|written| written.pieces.ended())
+        written.is_ok_and(|written| written.pieces.ended())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -153,7 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn other_tasks_get_their_turn_between_two_pieces() {
-        let mut body = LargeBody::new(large(10), Coding::Identity, None);
+        let mut body = LargeBody::new(large(10), Coding::Identity, None, &CancellationToken::new());
         let turns = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&turns);
         tokio::spawn(async move {
@@ -180,8 +201,8 @@ mod tests {
     #[tokio::test]
     async fn the_length_is_told_unless_a_coding_hides_it() {
         let length = large(5).length() as u64;
-        let mut plain = LargeBody::new(large(5), Coding::Identity, None);
-        let coded = LargeBody::new(large(5), Coding::Gzip, None);
+        let mut plain = LargeBody::new(large(5), Coding::Identity, None, &CancellationToken::new());
+        let coded = LargeBody::new(large(5), Coding::Gzip, None, &CancellationToken::new());
         assert_eq!(plain.size_hint().exact(), Some(length));
         assert_eq!(coded.size_hint().exact(), None);
 
@@ -199,12 +220,29 @@ mod tests {
     async fn a_caller_who_leaves_in_the_middle_leaves_nothing_behind() {
         let large = large(5);
         let held = Arc::downgrade(&large);
-        let mut body = LargeBody::new(large, Coding::Zstd, None);
+        let mut body = LargeBody::new(large, Coding::Zstd, None, &CancellationToken::new());
         body.frame().await.unwrap().unwrap();
 
         drop(body);
 
         assert!(held.upgrade().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_caller_whose_key_is_removed_gets_no_more() {
+        let (large, revoked) = (large(5), CancellationToken::new());
+        let held = Arc::downgrade(&large);
+        let mut body = LargeBody::new(large, Coding::Identity, None, &revoked);
+        body.frame().await.unwrap().unwrap();
+
+        revoked.cancel();
+        while held.upgrade().is_some() {
+            yield_now().await;
+        }
+
+        assert_eq!(body.frame().await.unwrap().unwrap_err(), Ended::Revoked);
+        let mut late = LargeBody::new(self::large(5), Coding::Identity, None, &revoked);
+        assert_eq!(late.frame().await.unwrap().unwrap_err(), Ended::Revoked);
     }
 
     /// Longer than nobody may ask for anything.
@@ -214,7 +252,12 @@ mod tests {
     async fn who_takes_nothing_for_too_long_gets_no_more_and_holds_nothing() {
         let (large, in_flight) = (large(5), InFlight::default());
         let held = Arc::downgrade(&large);
-        let mut body = LargeBody::new(large, Coding::Identity, in_flight.admit(1).map(Arc::new));
+        let mut body = LargeBody::new(
+            large,
+            Coding::Identity,
+            in_flight.admit(1).map(Arc::new),
+            &CancellationToken::new(),
+        );
         body.frame().await.unwrap().unwrap();
         assert_eq!(in_flight.now(), 1);
 
@@ -228,7 +271,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_takes_a_little_now_and_then_gets_everything() {
-        let mut body = LargeBody::new(large(5), Coding::Identity, None);
+        let mut body = LargeBody::new(large(5), Coding::Identity, None, &CancellationToken::new());
         let mut pieces = 0;
 
         while let Some(piece) = body.frame().await {
@@ -242,7 +285,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_watches_a_body_that_is_gone() {
-        let body = LargeBody::new(large(5), Coding::Identity, None);
+        let body = LargeBody::new(large(5), Coding::Identity, None, &CancellationToken::new());
         let tasks = || {
             tokio::runtime::Handle::current()
                 .metrics()

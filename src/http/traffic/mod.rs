@@ -28,7 +28,7 @@ use crate::http::params::TrafficParams;
 use crate::http::present::{
     CSV_EXAMPLE, Codings, Format, Traffic as TrafficAnswer, json_example, ndjson_example,
 };
-use crate::http::problem::{ApiError, Refused};
+use crate::http::problem::{ApiError, KeyFault, Refused};
 use crate::http::routes;
 use crate::service::TrafficService;
 
@@ -156,7 +156,12 @@ pub(in crate::http) async fn finish(
     let Pending { question, kept } = pending;
     let delivery = match kept {
         Some(kept) => kept,
-        None => answer(traffic, context, &question).await?,
+        None => tokio::select! {
+            answer = answer(traffic, context, &question) => answer?,
+            () = context.caller.revoked().cancelled() => {
+                return Err(ApiError::Unauthenticated(KeyFault::Unknown));
+            }
+        },
     };
     delivery
         .respond(
@@ -164,7 +169,7 @@ pub(in crate::http) async fn finish(
             &question,
             &request.headers,
             traffic.showing(&context.snapshot),
-            context.admitted.as_ref(),
+            context,
         )
         .await
 }

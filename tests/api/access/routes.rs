@@ -15,6 +15,7 @@ async fn every_route_and_method_requires_the_right_key() {
         (traffic.as_str(), "GET"),
         ("/v1/sites", "GET"),
         ("/v1/cache", "DELETE"),
+        ("/v1/reload", "POST"),
         ("/v1/nothing", ""),
         ("/v1/", ""),
     ];
@@ -48,7 +49,7 @@ async fn every_route_and_method_requires_the_right_key() {
                     204
                 } else if !offered {
                     405
-                } else if path == "/v1/cache" && key == Some("tyler") {
+                } else if ["/v1/cache", "/v1/reload"].contains(&path) && key == Some("tyler") {
                     403
                 } else if path == traffic && key == Some("operator") {
                     // This key's scope has both customers, and the query names neither.
@@ -77,6 +78,6 @@ async fn every_route_and_method_requires_the_right_key() {
             }
         }
     }
-    assert_eq!(walked, (5 + 11 + 2) * 9 * 4);
+    assert_eq!(walked, (6 + 11 + 2) * 9 * 4);
     assert_eq!(app.vendor.report_count(), 1);
 }
