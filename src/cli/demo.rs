@@ -15,12 +15,14 @@ use pitaya::server::Limits;
 use pitaya::simulator::{DEMO_CUSTOMER, DEMO_SITES, Settings, Simulator};
 use pitaya::telemetry;
 use secrecy::SecretString;
+use tokio::signal::unix::Signal;
 
 use super::command::{CommandError, ConfigFile};
-use super::process;
+use super::process::{self, Process};
 
 /// Serves in front of an embedded simulator until a signal arrives.
 pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {
+    let process = Process::start()?;
     let environment = Environment::of_process();
     let customer =
         CustomerId::new(DEMO_CUSTOMER).ok_or_else(|| CommandError::Usage("no demo".to_owned()))?;
@@ -29,12 +31,15 @@ pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {
     };
     let config = Config::load(file.config.as_deref(), &environment, purpose)?;
     let _flushed_at_the_end = telemetry::init(&config.log).map_err(Box::from)?;
-    process::block_on(demo(config, customer))
+    process.run(|hangups| demo(config, customer, hangups))
 }
 
-async fn demo(mut config: Config, customer: CustomerId) -> Result<(), CommandError> {
+async fn demo(
+    mut config: Config,
+    customer: CustomerId,
+    hangups: Signal,
+) -> Result<(), CommandError> {
     let stop = process::stop_signal()?;
-    let hangups = process::hangups()?;
     let vendor = Simulator::start(
         Settings {
             customers: vec![customer],

@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::command::CommandError;
@@ -23,17 +24,35 @@ use pitaya::server;
 /// Time limit, when the process ends, for fetches without a waiting caller.
 const LAST_FETCHES: Duration = Duration::from_secs(1);
 
-/// Runs `work` to its end on all cores.
-pub(super) fn block_on<T>(
-    work: impl Future<Output = Result<T, CommandError>>,
-) -> Result<T, CommandError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .on_thread_park(server::thread_rests)
-        .build()?;
-    let outcome = runtime.block_on(work);
-    runtime.shutdown_timeout(LAST_FETCHES);
-    outcome
+/// A long-running command. From its start on, SIGHUP does not end it, whether or not it has anything to reload.
+pub(super) struct Process {
+    runtime: Runtime,
+    hangups: Signal,
+}
+
+impl Process {
+    /// Prepares to run on all cores.
+    pub(super) fn start() -> Result<Self, CommandError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .on_thread_park(server::thread_rests)
+            .build()?;
+        let hangups = {
+            let _entered = runtime.enter();
+            signal(SignalKind::hangup())?
+        };
+        Ok(Self { runtime, hangups })
+    }
+
+    /// Runs `work`, which gets the signals to reload, to its end.
+    pub(super) fn run<T, F: Future<Output = Result<T, CommandError>>>(
+        self,
+        work: impl FnOnce(Signal) -> F,
+    ) -> Result<T, CommandError> {
+        let outcome = self.runtime.block_on(work(self.hangups));
+        self.runtime.shutdown_timeout(LAST_FETCHES);
+        outcome
+    }
 }
 
 /// Completes on SIGTERM or SIGINT. Both signals are handled from the call on, not from the first poll.
@@ -56,15 +75,10 @@ pub(super) async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener
     })
 }
 
-/// The signals to reload, SIGHUP. From the call on they end the process no more, whether or not anybody heeds them.
-pub(super) fn hangups() -> Result<Signal, CommandError> {
-    Ok(signal(SignalKind::hangup())?)
-}
-
-/// Reads the configuration again at each of the signals. What comes of it is logged.
+/// Reads the configuration again at each of the signals, and logs the outcome.
 pub(super) async fn reload_at(mut hangups: Signal, reloading: Reloading) {
     while hangups.recv().await.is_some() {
-        // It has been logged, and there is no caller to tell.
+        // The outcome is logged, and there is no caller to tell.
         let _ = reloading.reload("SIGHUP").await;
     }
 }

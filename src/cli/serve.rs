@@ -5,21 +5,22 @@ use pitaya::clock::Clock;
 use pitaya::config::{Config, Environment, Purpose};
 use pitaya::server::Limits;
 use pitaya::telemetry;
+use tokio::signal::unix::Signal;
 
 use super::command::{CommandError, ConfigFile};
-use super::process;
+use super::process::{self, Process};
 
 /// Serves until a signal arrives.
 pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {
+    let process = Process::start()?;
     let environment = Environment::of_process();
     let config = Config::load(file.config.as_deref(), &environment, Purpose::Serve)?;
     let _flushed_at_the_end = telemetry::init(&config.log).map_err(Box::from)?;
-    process::block_on(serve(config))
+    process.run(|hangups| serve(config, hangups))
 }
 
-async fn serve(config: Config) -> Result<(), CommandError> {
+async fn serve(config: Config, hangups: Signal) -> Result<(), CommandError> {
     let stop = process::stop_signal()?;
-    let hangups = process::hangups()?;
     let (listen, admin_listen) = (config.listen, config.admin_listen);
     let app = App::build(config, Clock::system()).map_err(Box::from)?;
     let listener = process::listen(listen, "listen").await?;

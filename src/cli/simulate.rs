@@ -8,7 +8,7 @@ use pitaya::clock::Clock;
 use pitaya::simulator::{DEMO_CUSTOMER, Faults, Settings, Simulator};
 
 use super::command::CommandError;
-use super::process;
+use super::process::{self, Process};
 
 /// Arguments of the simulated vendor.
 #[derive(Debug, Args)]
@@ -35,13 +35,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
         faults,
         ..Settings::default()
     };
-    process::block_on(simulate(settings))
+    // It has no configuration to read again.
+    Process::start()?.run(|_hangups| simulate(settings))
 }
 
 async fn simulate(settings: Settings) -> Result<(), CommandError> {
     let stop = process::stop_signal()?;
-    // It has no configuration to read again.
-    let _hangups = process::hangups()?;
     let vendor = Simulator::start(settings, Clock::system()).await?;
     announce(&vendor)?;
     stop.await;

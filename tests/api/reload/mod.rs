@@ -181,7 +181,7 @@ async fn keys_scopes_and_rates_hold_from_the_next_request_on() {
 async fn begin_large(app: &TestApp, key: &str) -> TcpStream {
     let sites: Vec<_> = (750..850).map(|site| site.to_string()).collect();
     let query = format!(
-        "sites={}&dates=2026-01-01..2026-01-30&metric=entrances,walk_bys,transactions,occupancy&bucket=hour",
+        "sites={}&dates=2026-01-01..2026-01-30&metric=occupancy&bucket=hour",
         sites.join(",")
     );
     let mut stream = TcpStream::connect(app.address).await.unwrap();
