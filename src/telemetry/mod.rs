@@ -166,6 +166,10 @@ pub enum InitError {
 }
 
 /// Filters the log by other directives from now on, if the process logs.
+///
+/// # Panics
+///
+/// Never: the process logs until it ends.
 pub fn set_filter(filter: &Filter) {
     if let Some(handle) = FILTER.get() {
         let replaced = handle.reload(EnvFilter::new(&filter.0));

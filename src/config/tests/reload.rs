@@ -1,5 +1,9 @@
 //! What a reload finds changed, and what becomes of it.
 
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+
 use super::*;
 use crate::http::Changes;
 
@@ -108,13 +112,15 @@ fn toml(choice: &Choice, folder: &std::path::Path, backwards: bool) -> String {
             entries.reverse();
         }
         for entry in entries {
-            text += &match list {
-                "clients" => {
-                    let hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(entry));
-                    format!("[[clients]]\nname = {entry:?}\nkey_sha256 = {hash:?}\n")
-                }
-                _ => format!("[[sites]]\nid = {entry}\ncustomer_id = 123\n"),
+            let hash = hex::encode(Sha256::digest(entry));
+            let written = match list {
+                "clients" => write!(
+                    text,
+                    "[[clients]]\nname = {entry:?}\nkey_sha256 = {hash:?}\n"
+                ),
+                _ => write!(text, "[[sites]]\nid = {entry}\ncustomer_id = 123\n"),
             };
+            written.unwrap();
         }
     }
     text

@@ -154,14 +154,15 @@ pub(in crate::http) async fn finish(
     pending: Pending,
 ) -> Result<Reply, ApiError> {
     let Pending { question, kept } = pending;
-    let delivery = match kept {
-        Some(kept) => kept,
-        None => tokio::select! {
+    let delivery = if let Some(kept) = kept {
+        kept
+    } else {
+        tokio::select! {
             answer = answer(traffic, context, &question) => answer?,
             () = context.caller.revoked().cancelled() => {
                 return Err(ApiError::Unauthenticated(KeyFault::Unknown));
             }
-        },
+        }
     };
     delivery
         .respond(
