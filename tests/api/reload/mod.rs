@@ -347,6 +347,24 @@ async fn a_site_in_another_zone_gets_figures_of_that_zone_and_its_neighbour_keep
 }
 
 #[tokio::test]
+async fn sites_without_a_zone_of_their_own_follow_the_default_one() {
+    let own = site(750, "Tyler", "America/Chicago") + "[[sites]]\nid = 751\n";
+    let toml = |zone| format!("timezone = {zone:?}\n{own}");
+    let query = "sites=750,751&dates=2026-02-18&metric=entrances&bucket=day";
+    let app = Setup::default().file(&toml("UTC")).start().await;
+    app.rows(query).await;
+
+    let (changed, _) = app.reload(&toml("Asia/Tokyo")).await;
+    let moved = app.traffic(query).await;
+
+    assert_eq!(changed, ["timezone"]);
+    assert!(cache_status(&moved).starts_with("pitaya; fwd=partial"));
+    let body: Value = moved.json().await.unwrap();
+    assert_eq!(body["meta"]["sites"][0]["timezone"], "America/Chicago");
+    assert_eq!(body["meta"]["sites"][1]["timezone"], "Asia/Tokyo");
+}
+
+#[tokio::test]
 async fn a_fetch_for_the_old_zone_answers_its_caller_alone() {
     let app = Setup::default()
         .file(&site(750, "Moving", "America/Chicago"))
