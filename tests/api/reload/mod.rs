@@ -423,6 +423,18 @@ async fn another_ttl_judges_what_is_held_anew() {
 }
 
 #[tokio::test]
+async fn other_queries_are_warmed_without_a_caller() {
+    let app = Setup::default().start().await;
+
+    let (changed, _) = app.reload(&format!("[warm]\nqueries = [{TYLER:?}]")).await;
+    app.vendor.wait_for_reports(1).await;
+
+    assert_eq!(changed, ["warm.queries"]);
+    app.rows(TYLER).await;
+    assert_eq!(app.vendor.report_count(), 1);
+}
+
+#[tokio::test]
 async fn other_limits_bound_what_is_queued_and_how_long_it_is_waited_for() {
     let app = Setup::default().start().await;
     let limits = |cells, timeout| {
