@@ -24,6 +24,7 @@ fn settings(customers: &[CustomerId]) -> Settings {
         max_in_flight: 1024,
         dwell_time_unit: None,
         separate_admin: false,
+        warm_queries: Vec::new(),
     }
 }
 
