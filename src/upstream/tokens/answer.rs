@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::jwt::{Claims, positive};
 
-/// Names of the ID token, likeliest first: an access token serves only where there is no ID token.
+/// Names of the ID token, most likely first: an access token serves only if there is no ID token.
 const ID_TOKEN: [&str; 7] = [
     "idToken",
     "id_token",
@@ -22,29 +22,29 @@ const REFRESH_TOKEN: [&str; 3] = ["refreshToken", "refresh_token", "RefreshToken
 const EXPIRES_IN: [&str; 3] = ["expiresIn", "expires_in", "ExpiresIn"];
 const CONTAINERS: [&str; 4] = ["data", "tokens", "result", "AuthenticationResult"];
 
-/// A fresh set of tokens: one of the two at least.
+/// Fresh tokens: at least one of the two.
 #[derive(Clone, Debug)]
 pub(super) struct Fresh {
     /// The new ID token.
     pub(super) id: Option<SecretString>,
-    /// The new refresh token, where the vendor rotates it.
+    /// The new refresh token, if the vendor rotates it.
     pub(super) refresh: Option<SecretString>,
-    /// How long the ID token lives from its receipt.
+    /// Lifetime of the ID token from its receipt.
     pub(super) lifetime: Duration,
 }
 
-/// What a token answer can be beside fresh tokens.
+/// Why a token answer has no tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoTokens {
     /// It says `success: false`.
     Refused,
-    /// It is not JSON, or has neither an ID token that a header can carry nor a refresh token.
+    /// It is not JSON, or has neither an ID token that fits in a header nor a refresh token.
     Garbage,
 }
 
 /// Reads the answer `body`, sent at `date` by the vendor's clock and received at `now` by ours.
 ///
-/// It is small (the caller sees to that), so that a tree of values does no harm here.
+/// The caller bounds its size, so a tree of values does no harm here.
 pub(super) fn read(
     body: &[u8],
     date: Option<Timestamp>,
@@ -85,7 +85,7 @@ pub(super) fn read(
     })
 }
 
-/// The root, and the containers in it and in those.
+/// The root, and two levels of containers below it.
 fn levels(root: &Value) -> Vec<&Value> {
     let mut levels = vec![root];
     let mut done = 0;
@@ -100,8 +100,7 @@ fn levels(root: &Value) -> Vec<&Value> {
     levels
 }
 
-/// A token that a header can carry: one word of visible ASCII, without the `Bearer` that it may come with, since we put that before it
-/// ourselves.
+/// Returns a token that fits in a header: one word of visible ASCII, without a leading `Bearer`, since we add that ourselves.
 fn id_token(value: &Value) -> Option<&str> {
     let mut token = value.as_str()?.trim();
     // The scheme's case does not matter (RFC 9110, section 11.1).
@@ -114,7 +113,7 @@ fn id_token(value: &Value) -> Option<&str> {
     (is_word && !token.eq_ignore_ascii_case("bearer")).then_some(token)
 }
 
-/// A token that goes back to the vendor in a body, as it came.
+/// Returns a token to send back to the vendor in a body, unchanged.
 fn refresh_token(value: &Value) -> Option<&str> {
     let token = value.as_str()?.trim();
     (!token.is_empty()).then_some(token)
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_and_place_of_a_token_is_known() {
+    fn a_token_is_found_under_every_known_name_and_place() {
         for name in ID_TOKEN {
             for (before, after) in [
                 ("", ""),
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_token_goes_before_an_access_token_wherever_it_stands() {
+    fn an_id_token_takes_precedence_over_an_access_token_at_any_level() {
         let body =
             r#"{"access_token":"a","AuthenticationResult":{"IdToken":"i","ExpiresIn":"60"}}"#;
 
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_tokens_is_told_from_a_refusal() {
+    fn an_answer_without_tokens_differs_from_a_refusal() {
         assert_eq!(read(r#"{"success":false}"#), Err(NoTokens::Refused));
         for garbage in [
             "",
@@ -204,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_token_comes_with_or_without_the_scheme_and_blanks_around() {
+    fn an_id_token_may_have_the_scheme_and_blanks_around_it() {
         for text in [
             "abc",
             " abc\\n",
@@ -226,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_token_counts_also_where_the_id_token_is_of_no_use() {
+    fn a_refresh_token_counts_even_if_the_id_token_is_useless() {
         let body = r#"{"idToken":"two words","refreshToken":"next"}"#;
 
         assert_eq!(

@@ -16,13 +16,13 @@ use crate::upstream::telemetry;
 use crate::upstream::throttle;
 use crate::upstream::transport::{Reply, Transport};
 
-/// How long the answer to an exchange is waited for. It may come late, and its refresh token may be the only one that works by then;
-/// sending the old one again before might make the vendor revoke both.
+/// How long we wait for the answer to an exchange. A late answer may contain the only refresh token that still works; sending the old one
+/// again before that might make the vendor revoke both.
 const LISTENING: Duration = Duration::from_mins(1);
-/// A token answer is far smaller.
+/// Size limit of a token answer; real ones are far smaller.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Where tokens are renewed.
+/// The vendor's token endpoint.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     url: Url,
@@ -31,12 +31,12 @@ pub(super) struct Endpoint {
     clock: Clock,
 }
 
-/// Why no new tokens came.
+/// Why an exchange brought no new tokens.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The vendor refuses this refresh token: another attempt with it is of no use.
+    /// The vendor refuses this refresh token: another attempt with it is useless.
     Refused(UpstreamError),
-    /// Something that passes, and how long to wait at least.
+    /// A temporary failure, and the minimum pause after it.
     Passing(UpstreamError, Duration),
 }
 
@@ -47,7 +47,7 @@ struct Body<'a> {
 }
 
 impl Endpoint {
-    /// The endpoint that `settings` name; an ID token that does not say how long it lives is taken to live for `token_lifetime`.
+    /// The endpoint of `settings`; an ID token without an expiry is assumed to live for `token_lifetime`.
     pub(super) fn new(settings: &Settings, clock: Clock) -> Self {
         Self {
             url: settings.token_url.clone(),
@@ -57,7 +57,7 @@ impl Endpoint {
         }
     }
 
-    /// Exchanges `refresh` for fresh tokens; `bearer` goes along where the vendor's setup wants it.
+    /// Exchanges `refresh` for fresh tokens, with `bearer` in the header if the vendor's setup requires it.
     pub(super) async fn exchange(
         &self,
         transport: &Transport,
@@ -129,7 +129,7 @@ impl Endpoint {
     }
 }
 
-/// What is wrong with an answer without tokens.
+/// The error for an answer without tokens.
 pub(super) fn no_id_token() -> UpstreamError {
     UpstreamError::Untrusted(
         "the token endpoint's answer has no ID token that a header can carry".to_owned(),

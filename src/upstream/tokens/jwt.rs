@@ -1,4 +1,4 @@
-//! The two claims of a JWT that tell how long it lives, read without judging its signature: that is the vendor's business.
+//! The two claims of a JWT that give its lifetime. Its signature is not checked: that is up to the vendor.
 
 use std::time::Duration;
 
@@ -7,10 +7,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-/// A token that lives longer is renewed after this nevertheless; it also keeps clock arithmetic from overflowing.
+/// Longest lifetime that we believe: a longer-lived token is renewed after this time. The limit also prevents overflow in clock
+/// arithmetic.
 const LONGEST: f64 = 365.0 * 24.0 * 3600.0;
 
-/// When a JWT was issued and when it expires: Unix seconds.
+/// Issue and expiry of a JWT in Unix seconds.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
 pub(super) struct Claims {
     exp: Option<f64>,
@@ -18,7 +19,7 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// The claims of `token`; none where it is no JWT (RFC 7519).
+    /// Reads the claims of `token`; none if it is not a JWT (RFC 7519).
     pub(super) fn of(token: &str) -> Self {
         let payload = token.split('.').nth(1).unwrap_or_default();
         URL_SAFE_NO_PAD
@@ -28,23 +29,23 @@ impl Claims {
             .unwrap_or_default()
     }
 
-    /// How long it lives from its issue, told by the issuer's clock alone.
+    /// Its lifetime from issue, by the issuer's clock alone.
     pub(super) fn lifetime(self) -> Option<Duration> {
         positive(self.exp? - self.iat?)
     }
 
-    /// How long it still lives at `now`; `None` where it has expired, or never says when.
+    /// Its remaining lifetime at `now`; `None` if it has expired or has no expiry.
     pub(super) fn remaining(self, now: Timestamp) -> Option<Duration> {
         positive(self.exp? - now.as_duration().as_secs_f64())
     }
 
-    /// Whether it says when it expires.
+    /// Whether it has an expiry.
     pub(super) const fn expires(self) -> bool {
         self.exp.is_some()
     }
 }
 
-/// A positive number of seconds, bounded.
+/// Converts a positive number of seconds, bounded by [`LONGEST`].
 pub(super) fn positive(seconds: f64) -> Option<Duration> {
     (seconds > 0.0).then(|| Duration::from_secs_f64(seconds.min(LONGEST)))
 }
@@ -58,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn lifetimes_are_told_by_the_issuers_clock_where_it_says_both_times() {
+    fn a_token_with_both_times_takes_its_lifetime_from_the_issuers_clock() {
         let now: Timestamp = "2026-02-18T09:00:00Z".parse().unwrap();
         let at = now.as_second();
         let claims = Claims::of(&token(&format!(r#"{{"exp":{},"iat":{at}}}"#, at + 3600)));
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_jwt_claims_nothing() {
+    fn other_text_than_a_jwt_has_no_claims() {
         for text in [
             String::new(),
             "opaque".into(),

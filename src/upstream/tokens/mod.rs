@@ -1,25 +1,27 @@
-//! The vendor's tokens: held for everybody, renewed once for everybody, and never lost.
+//! The vendor's tokens. All calls share them, one renewal at a time serves all calls, and no token gets lost.
 //!
-//! | state | what it means | what ends it |
+//! | state | meaning | ends with |
 //! |---|---|---|
-//! | `Pending` | no ID token yet; the first is being obtained behind the start | the vendor's answer |
-//! | `Valid` | the ID token has not expired | a fifth of its life is left and somebody calls: renewed behind; a 401: renewed |
-//! | `Unused` | it expired while nobody called | the next call renews it |
-//! | `RenewalFailing` | the last renewal failed for a reason that passes | the next renewal, after a pause of up to 5 s |
-//! | | or the vendor has not answered within `timeout` | its answer, which is awaited for a minute before the refresh token is sent again |
-//! | `Refused` | the vendor refuses the refresh token, or ID tokens that are fresh | a call that is answered, or a renewal for one, after a pause of up to a minute |
-//! | `NotRenewable` | an ID token is all there is | it expires, or is refused |
-//! | `Expired` | it has, and nothing can renew it | new credentials |
+//! | `Pending` | no ID token yet; the client is obtaining the first in the background of the start | the vendor's answer |
+//! | `Valid` | the ID token has not expired | a call when a fifth of its life is left, which renews it in the background; a 401, which renews it |
+//! | `Unused` | it expired while there were no calls | the next call, which renews it |
+//! | `RenewalFailing` | the last renewal failed for a temporary reason | the next renewal, after a pause of up to 5 s |
+//! | | or the vendor has not answered within `timeout` | its answer; we wait a minute for it before we send the refresh token again |
+//! | `Refused` | the vendor refuses the refresh token, or fresh ID tokens | a successful call, or a renewal for one, after a pause of up to a minute |
+//! | `NotRenewable` | there is only an ID token | its expiry or refusal |
+//! | `Expired` | it has expired, and nothing can renew it | new credentials |
 //!
-//! Whatever the state, one renewal runs at a time ([`Shared::renewing`], and the store's lock for all processes that share it), and who
-//! comes while it runs takes its token, or gives up at its own deadline. A renewal asks, writes the tokens down, and only then lets anybody have them. Tokens that could
-//! not be written down are used nevertheless; `State::unstored` holds them until they are on disk, tried again and again and once more
-//! at the end of the process.
+//! In every state, one renewal runs at a time ([`Shared::renewing`], and the store's lock across all processes that share it). Calls that
+//! arrive meanwhile take its token, or give up at their own deadline. A renewal calls the vendor, writes the tokens to disk, and only
+//! then releases them. If the write fails, the tokens are used nevertheless; `State::unstored` keeps them until a retry, or the last
+//! attempt at the end of the process, writes them.
 //!
-//! Lifetimes are relative (`exp − iat`, else against the answer's `Date`), so that a clock that is minutes off does no harm. A
-//! renewal is detached from its caller, asks once for everybody, and writes the refresh token down before the ID token is used; on
-//! a shared token store it holds a file lock and takes over what another process has written. A 401 may concern one site alone, so
-//! a refusal is judged by whether the renewal has helped the call that was refused: where it has not, renewals for refusals pause
+//! Lifetimes are relative (`exp − iat`, else against the answer's `Date`), so a clock that is minutes off does no harm. A renewal is
+//! detached from its caller, calls the vendor once for all callers, and writes the refresh token down before it uses the ID token; with a
+//! shared token store it holds a file lock and adopts the tokens that another process has written. A 401 may concern a single site, so we
+//! judge a refusal by whether the renewal has helped the refused call: if not, renewals after refusals pause ever longer, up to a minute,
+//! even if other calls succeed meanwhile. One gap remains: a process that is killed between the vendor's answer and the write to disk
+//! loses a token that the vendor has already rotated.
 //! ever longer, up to a minute, whatever other calls succeed meanwhile. What cannot be had: between the vendor's answer and the
 //! disk there is a moment in which a killed process loses a token that the vendor has already rotated.
 
@@ -53,7 +55,7 @@ use super::status::{TokenState, TokenStoreState};
 use super::transport::Transport;
 use crate::clock::Clock;
 
-/// How wrong the clocks may be that an ID token without a refresh token is judged by.
+/// Clock error that we tolerate when we judge an ID token without a refresh token.
 const CLOCK_SKEW: Duration = Duration::from_mins(5);
 
 /// The tokens; clones share them.
@@ -61,10 +63,10 @@ const CLOCK_SKEW: Duration = Duration::from_mins(5);
 pub(super) struct Tokens(Arc<Shared>);
 
 impl Tokens {
-    /// The tokens that `settings` give, or newer ones from the token store.
+    /// Starts from the tokens in `settings`, or from newer ones in the token store.
     ///
-    /// Stored tokens win unless they descend from another refresh token than the one that is configured now: then the operator
-    /// has put in new credentials.
+    /// Stored tokens take precedence unless they descend from another refresh token than the configured one: then the operator has
+    /// configured new credentials.
     pub(super) fn new(settings: &Settings, transport: Arc<Transport>, clock: Clock) -> Self {
         let store = settings.token_store.clone().map(Store::new);
         let stored = store.as_ref().and_then(Store::load);
@@ -83,7 +85,7 @@ impl Tokens {
         }
         if state.refresh.is_none() {
             tracing::warn!(
-                "there is no refresh token: the vendor can be asked only until the ID token expires"
+                "there is no refresh token: calls to the vendor end when the ID token expires"
             );
         }
         let tokens = Self(Arc::new(Shared {
@@ -101,8 +103,8 @@ impl Tokens {
         tokens
     }
 
-    /// Obtains tokens, where there is a refresh token and no ID token that has not expired; tries again while that fails for a reason that
-    /// passes. Dropping this future interrupts no renewal.
+    /// Obtains tokens if there is a refresh token and no unexpired ID token; retries after temporary failures. Dropping this future
+    /// interrupts no renewal.
     pub(super) async fn obtain(&self) {
         loop {
             let wanted = self.0.state().wanted(Instant::now());
@@ -111,18 +113,18 @@ impl Tokens {
             };
             sleep_until(not_before).await;
             if self.renew(generation).await.is_err() {
-                // It has panicked, which is told elsewhere; the next caller starts another.
+                // The renewal panicked, which is reported elsewhere; the next caller starts another.
                 return;
             }
         }
     }
 
-    /// An ID token that has not expired; waits for its renewal where there is none, until `deadline` at most.
+    /// Returns an unexpired ID token; waits for a renewal if there is none, until `deadline` at most.
     pub(super) async fn current(&self, deadline: Instant) -> Result<Token, UpstreamError> {
         let served = self.0.state().serve(Instant::now());
         match served {
             Serve::Token { token, due } => {
-                // One that is under way may take a minute; nobody needs to queue behind it.
+                // A running renewal may take a minute; no further one needs to queue behind it.
                 if due && self.0.renewing.try_lock().is_ok() {
                     self.renew(token.generation);
                 }
@@ -132,19 +134,19 @@ impl Tokens {
         }
     }
 
-    /// Notes that the vendor refused the ID token of `generation`, `again` where the same call had been refused an older one.
+    /// Records that the vendor refused the ID token of `generation`; `again`: it had already refused the same call an older one.
     pub(super) fn refused(&self, generation: u64, again: bool) {
         self.0.state().refused(generation, again, Instant::now());
         self.0.publish();
     }
 
-    /// Notes that the vendor took the ID token of `generation`.
+    /// Records that the vendor accepted the ID token of `generation`.
     pub(super) fn accepted(&self, generation: u64) {
         self.0.state().accepted(generation);
         self.0.publish();
     }
 
-    /// An ID token newer than `generation`: the one that somebody else has got meanwhile, else a fresh one.
+    /// Returns an ID token newer than `generation`: one that another caller has obtained meanwhile, else a fresh one.
     pub(super) async fn newer_than(
         &self,
         generation: u64,
@@ -153,23 +155,23 @@ impl Tokens {
         timeout_at(deadline, self.renew(generation))
             .await
             .map_err(|_| UpstreamError::Timeout)?
-            .map_err(|_| UpstreamError::Internal("the renewal of the tokens died".to_owned()))?
+            .map_err(|_| UpstreamError::Internal("the token renewal panicked".to_owned()))?
     }
 
-    /// Waits for the renewal under way, if any, and lets no other begin: what the vendor has issued must be on disk before the process
-    /// ends.
+    /// Waits for the running renewal, if any, and lets no other begin: the tokens that the vendor has issued must be on disk before the
+    /// process ends.
     pub(super) async fn finish_renewal(&self) {
         let last = self.0.renewing.lock().await;
         Renewal::of(&self.0).write_unstored().await;
         std::mem::forget(last);
     }
 
-    /// What readiness and operators are told.
+    /// The state for readiness and operators.
     pub(super) fn state(&self) -> TokenState {
         self.0.state().token_state(Instant::now())
     }
 
-    /// Where the newest tokens are kept.
+    /// Whether the newest tokens are in the token store.
     pub(super) fn store_state(&self) -> TokenStoreState {
         if self.0.store.is_none() {
             TokenStoreState::Unset
@@ -180,7 +182,7 @@ impl Tokens {
         }
     }
 
-    /// Starts a renewal that no leaving caller can interrupt between the vendor's answer and the disk.
+    /// Starts a renewal. Departing callers cannot interrupt it between the vendor's answer and the disk.
     fn renew(&self, generation: u64) -> tokio::task::JoinHandle<Result<Token, UpstreamError>> {
         let shared = Arc::clone(&self.0);
         tokio::spawn(async move {
@@ -191,7 +193,7 @@ impl Tokens {
     }
 }
 
-/// Takes the configured ID token into use, unless it has expired.
+/// Adopts the configured ID token, unless it has expired.
 fn hold_configured(
     state: &mut State,
     id: &SecretString,
@@ -201,7 +203,7 @@ fn hold_configured(
 ) {
     let claims = Claims::of(id.expose_secret());
     let renewable = settings.refresh_token.is_some();
-    // A token that can't be renewed is used as long as it may be good; one that can is not worth a refused call.
+    // We use a token that we cannot renew as long as it may be valid; a renewable one is not worth a refused call.
     let reference = if renewable {
         now
     } else {

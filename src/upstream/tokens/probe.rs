@@ -1,4 +1,4 @@
-//! Whether a token store can keep tokens, found by trying before a token depends on it.
+//! Check of the token store, made before any token depends on it.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use rand::RngCore;
 
 use super::store::{MAX_BYTES, Store, private};
 
-/// What is written to try: more than the tokens of any vendor known, and of a kind that no file system makes smaller.
+/// Bytes of the trial file: more than the tokens of any known vendor, and random, so that no file system can compress them.
 const PROBE_BYTES: usize = 16 << 10;
 const STICKY: u32 = 0o1000;
 
@@ -21,15 +21,14 @@ pub struct UnusableStore {
     reason: String,
 }
 
-/// Finds out whether tokens can be kept in the file at `path`: a file of another name is written, synced and renamed in its folder, and
-/// removed again.
+/// Checks that the file at `path` can keep tokens: writes, syncs, renames and removes a file of another name in its folder.
 ///
-/// Neither an existing store nor the files beside it are touched, so that a process may use them meanwhile. What cannot be tried without
-/// touching them is judged by what they are.
+/// It touches neither an existing store nor the files beside it, so another process may use them meanwhile. What it cannot try without
+/// touching them, it judges by their metadata.
 ///
 /// # Errors
 ///
-/// Why not, in a sentence that names the path.
+/// The reason, in a sentence that names the path.
 pub fn check_token_store(path: &Path) -> Result<(), UnusableStore> {
     check(path).map_err(|reason| UnusableStore {
         path: path.to_owned(),
@@ -50,7 +49,7 @@ fn check(path: &Path) -> Result<(), String> {
     let newer = store.newer();
     if is_there(&newer)? && fs::symlink_metadata(&newer).is_ok_and(|it| it.is_dir()) {
         let newer = quoted(&newer);
-        return Err(format!("{newer}, which is written first, is a folder"));
+        return Err(format!("{newer}, the file to write first, is a folder"));
     }
     let lock = store.lock_file();
     if is_there(&lock)? {
@@ -58,7 +57,7 @@ fn check(path: &Path) -> Result<(), String> {
         if !is_file || OpenOptions::new().write(true).open(&lock).is_err() {
             let lock = quoted(&lock);
             return Err(format!(
-                "{lock}, which processes lock that share it, cannot be opened"
+                "{lock}, the lock of the processes that share it, cannot be opened"
             ));
         }
     }
@@ -69,12 +68,12 @@ fn check(path: &Path) -> Result<(), String> {
     }
 }
 
-/// `path` on one line, whatever is in it.
+/// `path` on one line, even if it contains line breaks.
 fn quoted(path: &Path) -> String {
     format!("{:?}", path.to_string_lossy())
 }
 
-/// Whether anything is at `path`, a link too.
+/// Whether anything is at `path`, including a link.
 fn is_there(path: &Path) -> Result<bool, String> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
@@ -83,7 +82,7 @@ fn is_there(path: &Path) -> Result<bool, String> {
     }
 }
 
-/// What is known of the file at `path`, if there is one; no device or pipe is opened.
+/// Metadata of the file at `path`, if there is one; opens no device or pipe.
 fn readable(path: &Path) -> Result<Option<Metadata>, String> {
     if !is_there(path)? {
         return Ok(None);
@@ -105,7 +104,7 @@ fn readable(path: &Path) -> Result<Option<Metadata>, String> {
     Ok(Some(file))
 }
 
-/// Does with a file of another name all that keeping tokens does with the store's, and leaves nothing behind.
+/// Writes, syncs and renames a file of another name, like a save of the store, and removes it.
 fn written_and_renamed(folder: &Path) -> Result<Metadata, String> {
     let number: u64 = rand::random();
     let first = folder.join(format!(".pitaya-probe-{number:016x}"));
@@ -122,7 +121,7 @@ fn written_and_renamed(folder: &Path) -> Result<Metadata, String> {
             .map_err(fails("created"))?;
         file.write_all(&content).map_err(fails("written"))?;
         file.sync_all().map_err(fails("synced"))?;
-        let probe = file.metadata().map_err(fails("looked at"))?;
+        let probe = file.metadata().map_err(fails("inspected"))?;
         fs::rename(&first, &second).map_err(fails("renamed"))?;
         let folder = File::open(folder).and_then(|folder| folder.sync_all());
         folder.map_err(fails("synced with its folder"))?;
@@ -130,22 +129,26 @@ fn written_and_renamed(folder: &Path) -> Result<Metadata, String> {
     };
     let outcome = tried();
     for left in [first, second] {
-        // One of them is not there, and the other one's removal is no part of what was to be found out.
+        // One of them does not exist, and a failure to remove the other is not part of this check.
         let _ = fs::remove_file(left);
     }
     outcome
 }
 
-/// Whether another file can be renamed over `file`; `probe` is one of our own in the same `folder`.
+/// Checks that another file can be renamed over `file`; `probe` is one of our own in the same `folder`.
 fn replaceable(folder: &Path, file: &Metadata, probe: &Metadata) -> Result<(), String> {
     if file.dev() != probe.dev() {
-        return Err("it is mounted by itself, so that no newer file can be renamed over it; mount its folder".to_owned());
+        return Err(
+            "it is mounted by itself, so no newer file can be renamed over it; mount its folder"
+                .to_owned(),
+        );
     }
     let folder = fs::metadata(folder).map_err(|error| error.to_string())?;
     let own = [0, file.uid(), folder.uid()].contains(&probe.uid());
     if folder.mode() & STICKY != 0 && !own {
         return Err(
-            "it is another user's, in a folder where that user alone may replace it".to_owned(),
+            "it belongs to another user, in a folder where only that user may replace it"
+                .to_owned(),
         );
     }
     Ok(())

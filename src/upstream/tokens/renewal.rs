@@ -1,4 +1,4 @@
-//! One renewal: compare, lock, ask, write down, take into use.
+//! One renewal: compare, lock, call the vendor, write down, adopt.
 
 use std::io;
 use std::pin::pin;
@@ -17,12 +17,12 @@ use crate::backoff::Backoff;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::telemetry;
 
-/// Attempts within one renewal, where the failure passes.
+/// Attempts within one renewal after temporary failures.
 const ATTEMPTS: u32 = 3;
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(400), Duration::from_millis(800));
-/// An endpoint that wants to be left alone for longer than this is not tried again in the same renewal.
+/// If the endpoint requests a longer pause than this, the same renewal does not try again.
 const SOON: Duration = Duration::from_millis(200);
-/// Pauses between attempts to write down tokens that could not be written.
+/// Pause between attempts to write tokens that could not be written before.
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// One renewal of shared tokens.
@@ -31,15 +31,15 @@ pub(super) struct Renewal<'a> {
 }
 
 impl<'a> Renewal<'a> {
-    /// A renewal of `shared`.
+    /// Prepares a renewal of `shared`.
     pub(super) const fn of(shared: &'a Arc<Shared>) -> Self {
         Self { shared }
     }
 
-    /// An ID token newer than `generation`, unless the vendor or a pause after failures denies it.
+    /// Returns an ID token newer than `generation`, unless the vendor or a pause after failures denies it.
     pub(super) async fn run(&self, generation: u64) -> Result<Token, UpstreamError> {
         let _one_at_a_time = self.shared.renewing.lock().await;
-        // After the wait, the work may be done, or may have just failed.
+        // During the wait another renewal may have succeeded, or failed.
         if let Some(token) = self.state().newer_than(generation, Instant::now()) {
             return Ok(token);
         }
@@ -73,7 +73,7 @@ impl<'a> Renewal<'a> {
         error
     }
 
-    /// Takes over what another process wrote down since we last looked.
+    /// Adopts tokens that another process has written since the last look.
     async fn adopt_newer(&self, generation: u64) -> Option<Token> {
         let store = self.shared.store.clone()?;
         let stored = tokio::task::spawn_blocking(move || store.load())
@@ -90,7 +90,7 @@ impl<'a> Renewal<'a> {
         Some(token)
     }
 
-    /// Asks with the newest refresh token and, should that be refused, once with the configured one.
+    /// Sends the newest refresh token and, if the vendor refuses it, once the configured one.
     async fn ask(&self) -> Result<(Fresh, SecretString, Instant), (UpstreamError, Duration)> {
         let (newest, bearer) = {
             let state = self.state();
@@ -113,12 +113,14 @@ impl<'a> Renewal<'a> {
                 let Some(configured) = configured else {
                     return Err((error, Duration::ZERO));
                 };
-                tracing::warn!("the newest refresh token is refused: trying the configured one");
+                tracing::warn!(
+                    "the vendor refuses the newest refresh token: trying the configured one"
+                );
                 match self.exchange(&configured, bearer.as_ref()).await {
                     Ok((fresh, received)) => Ok((fresh, configured, received)),
                     Err(Failure::Passing(error, at_least)) => Err((error, at_least)),
                     Err(Failure::Refused(error)) => {
-                        // Once is enough: using a dead token again and again may revoke those that live.
+                        // Once is enough: repeated use of a dead token may revoke the living ones.
                         self.state().fallback_spent = true;
                         Err((error, Duration::ZERO))
                     }
@@ -127,7 +129,7 @@ impl<'a> Renewal<'a> {
         }
     }
 
-    /// Exchanges one refresh token, with a few attempts where the failure passes.
+    /// Exchanges one refresh token, with a few attempts if the failure is temporary.
     async fn exchange(
         &self,
         refresh: &SecretString,
@@ -135,7 +137,7 @@ impl<'a> Renewal<'a> {
     ) -> Result<(Fresh, Instant), Failure> {
         let mut attempt = 1;
         loop {
-            // Before the call, so that what the call takes is not added to the token's life.
+            // Taken before the call, so the call's duration does not count towards the token's life.
             let received = Instant::now();
             let transport = &self.shared.transport;
             let exchange = self.shared.endpoint.exchange(transport, refresh, bearer);
@@ -153,23 +155,23 @@ impl<'a> Renewal<'a> {
         }
     }
 
-    /// What comes of an exchange, and word of it where that takes long: meanwhile, renewing counts as failing.
+    /// Waits for an exchange. Once it is late, logs a warning and reports renewal as failing until it ends.
     async fn even_if_late<T>(&self, exchange: impl Future<Output = T>) -> T {
         let mut exchange = pin!(exchange);
         if let Ok(result) = timeout(self.shared.timeout, &mut exchange).await {
             return result;
         }
         tracing::warn!(
-            "the token endpoint has not answered in time: the refresh token is not sent again while its answer may still come"
+            "the token endpoint has not answered in time: Pitaya does not send the refresh token again while the answer may still come"
         );
         self.state().renewal_is_late();
         self.shared.publish();
         exchange.await
     }
 
-    /// Writes fresh tokens down, then takes them into use.
+    /// Writes fresh tokens down, then adopts them.
     ///
-    /// An answer without an ID token that serves is a failure, but the refresh token in it may be the only one that works by now.
+    /// An answer without a usable ID token is a failure, but its refresh token may be the only one that still works.
     async fn take(
         &self,
         fresh: Fresh,
@@ -208,7 +210,7 @@ impl<'a> Renewal<'a> {
         match &self.shared.store {
             Some(store) => self.write_down(store, &stored).await,
             None if rotated && self.state().serial == 0 => tracing::warn!(
-                "the vendor rotates refresh tokens and there is no token_store: after a restart the configured one may be dead"
+                "the vendor rotates refresh tokens and there is no token_store: after a restart the configured one may no longer work"
             ),
             None => {}
         }
@@ -231,14 +233,14 @@ impl<'a> Renewal<'a> {
         Ok(state.hold(id, Some(Term::new(received, fresh.lifetime))))
     }
 
-    /// Writes the tokens down before they are relied on.
+    /// Writes the tokens down before anything relies on them.
     ///
-    /// Where that fails they are used nevertheless, since the old ones may be dead already and refusing to work would not
-    /// bring them back; they are then written as soon as it can be done.
+    /// If that fails they are used nevertheless, since the old ones may be dead already and a refusal would not bring them back; a retry
+    /// writes them as soon as possible.
     async fn write_down(&self, store: &Store, stored: &Stored) {
         let failed = save(store, stored).await.err();
         if let Some(kind) = failed {
-            tracing::error!(path = %store.path().display(), %kind, "the newest tokens could not be written to the token store: they are in memory only until it works again");
+            tracing::error!(path = %store.path().display(), %kind, "the newest tokens could not be written to the token store: they are only in memory until it works again");
         }
         let unstored = failed.map(|_| stored.clone());
         let begins = {
@@ -260,7 +262,7 @@ impl<'a> Renewal<'a> {
         }
     }
 
-    /// Writes down the newest tokens, if they could not be before; whether none are left to be. For who holds `renewing`.
+    /// Writes down the newest tokens if that failed before; returns whether none are left to write. The caller must hold `renewing`.
     pub(super) async fn write_unstored(&self) -> bool {
         let unstored = self.state().unstored.clone();
         let (Some(store), Some(stored)) = (&self.shared.store, unstored) else {
@@ -271,7 +273,7 @@ impl<'a> Renewal<'a> {
         };
         let path = store.path().display();
         if self.superseded(store, &stored).await {
-            tracing::warn!(%path, "another process has written other tokens to the token store meanwhile: they stay");
+            tracing::warn!(%path, "another process has written other tokens to the token store meanwhile: Pitaya keeps those");
         } else if let Err(kind) = save(store, &stored).await {
             tracing::debug!(%path, %kind, "the token store still cannot be written");
             return false;
@@ -282,7 +284,7 @@ impl<'a> Renewal<'a> {
         true
     }
 
-    /// Whether the store has got tokens that are not older than `stored` from somebody else.
+    /// Whether another process has stored other tokens that are not older than `stored`.
     async fn superseded(&self, store: &Store, stored: &Stored) -> bool {
         let store = store.clone();
         let kept = tokio::task::spawn_blocking(move || store.newest()).await;

@@ -1,4 +1,4 @@
-//! What all clones of the tokens share.
+//! The state that all clones of the tokens share.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,18 +13,18 @@ use crate::clock::Clock;
 use crate::upstream::telemetry;
 use crate::upstream::transport::Transport;
 
-/// The tokens, and what they are renewed with.
+/// The tokens, and everything that a renewal needs.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) state: Mutex<State>,
-    /// Held by the one renewal that is under way.
+    /// Held by the running renewal.
     pub(super) renewing: tokio::sync::Mutex<()>,
     pub(super) configured: Option<SecretString>,
     pub(super) store: Option<Store>,
     pub(super) endpoint: Endpoint,
     pub(super) transport: Arc<Transport>,
     pub(super) send_token_on_refresh: bool,
-    /// When an exchange is late, though its answer may still come.
+    /// How long until an exchange counts as late; its answer may still come.
     pub(super) timeout: Duration,
     pub(super) clock: Clock,
 }
@@ -39,7 +39,7 @@ impl Shared {
     }
 }
 
-/// Takes stored tokens into use.
+/// Adopts stored tokens.
 pub(super) fn adopt(state: &mut State, stored: Stored, now: jiff::Timestamp, instant: Instant) {
     state.serial = stored.serial;
     state.lineage = stored.lineage;

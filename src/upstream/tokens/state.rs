@@ -1,4 +1,4 @@
-//! What is known of our tokens at a moment, and whether they may be renewed.
+//! The state of our tokens, and whether they may be renewed.
 
 use std::time::Duration;
 
@@ -11,34 +11,34 @@ use crate::upstream::error::UpstreamError;
 use crate::upstream::status::TokenState;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// After renewals that are refused, and fresh tokens that are.
+/// After refused renewals, and refused fresh tokens.
 const REFUSED: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_mins(1));
-/// After failures that pass: shorter, so that we are back soon after the vendor is.
+/// After temporary failures: shorter, so that we recover soon after the vendor does.
 const PASSING: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_secs(5));
 
-/// Claims and header fields tell when a token was issued in whole seconds, cut off: it may be that much older than it seems.
+/// Claims and header fields give the time of issue in whole seconds, rounded down: a token may be up to this much older than it seems.
 const ROUNDING: Duration = Duration::from_secs(1);
 
-/// An ID token to send, and which one it is.
+/// An ID token to send, and its generation.
 #[derive(Clone, Debug)]
 pub(in crate::upstream) struct Token {
     /// The token itself.
     pub(in crate::upstream) secret: SecretString,
-    /// Later tokens have higher ones.
+    /// Its generation: higher for later tokens.
     pub(in crate::upstream) generation: u64,
 }
 
-/// How long an ID token serves.
+/// The time in which an ID token serves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Term {
-    /// From here on it is renewed behind.
+    /// From here on it is renewed in the background.
     pub(super) renew_at: Instant,
     /// From here on it no longer serves.
     pub(super) expires_at: Instant,
 }
 
 impl Term {
-    /// The term of a token that was received at `received` and lives for `lifetime`, renewed when a fifth of it is left.
+    /// The term of a token received at `received` with a life of `lifetime`; its renewal is due when a fifth is left.
     pub(super) fn new(received: Instant, lifetime: Duration) -> Self {
         let sure = lifetime.saturating_sub(ROUNDING).max(lifetime / 2);
         Self {
@@ -51,24 +51,24 @@ impl Term {
 #[derive(Clone, Debug)]
 struct HeldToken {
     token: Token,
-    /// `None`: it does not say, and serves until it is refused.
+    /// `None`: it has no expiry, and serves until it is refused.
     term: Option<Term>,
-    /// Whether the vendor has taken it.
+    /// Whether the vendor has accepted it.
     accepted: bool,
     /// Whether the vendor has refused it.
     refused: bool,
-    /// Whether it was got in vain: it was refused to a call for which it was got, or like the one before it.
+    /// Whether it was obtained in vain: the call that caused its renewal was refused again, or it was refused like the one before it.
     in_vain: bool,
 }
 
-/// The tokens, and how renewing them fares.
+/// The tokens, and the outcomes of their renewals.
 ///
-/// A 401 may concern the token or only what was asked for, such as one site. So what is judged is whether a renewal has helped: a token
-/// is got in vain if the call that made us renew is refused again, or if the vendor has refused the token before it and takes this
-/// one from nobody. Tokens got in vain in a row are followed by ever longer pauses, which hold whatever other calls succeed meanwhile;
-/// the row ends with a token that the vendor has taken and that was not in vain. A pause begins when its token is still fresh and is
-/// never longer than a minute, so that a token that is refused after a time of use is renewed at once; and it does not
-/// stop what a token's age calls for, while the vendor takes our tokens.
+/// A 401 may concern the token or only the requested data, such as one site. So the state judges whether a renewal has helped: a token
+/// was obtained in vain if the call that caused the renewal is refused again, or if the vendor has refused the token before it and
+/// accepts this one from no call. A series of tokens obtained in vain causes ever longer pauses, which hold even if other calls succeed
+/// meanwhile; the series ends with a token that the vendor has accepted and that was not in vain. A pause begins while its token is still
+/// fresh and is never longer than a minute, so a token that is refused after some time of use is renewed at once. While the vendor
+/// accepts our tokens, a pause does not stop renewals for age.
 #[derive(Debug, Default)]
 pub(super) struct State {
     held: Option<HeldToken>,
@@ -76,36 +76,36 @@ pub(super) struct State {
     pub(super) refresh: Option<SecretString>,
     /// The fingerprint of the configured refresh token that the newest descends from.
     pub(super) lineage: Option<String>,
-    /// The token store's serial that the newest tokens have.
+    /// Serial of the newest tokens in the token store.
     pub(super) serial: u64,
-    /// Whether the configured refresh token has stood in for a refused one since the last success.
+    /// Whether the configured refresh token has replaced a refused one since the last success.
     pub(super) fallback_spent: bool,
-    /// The newest tokens, where they could not be written to the token store.
+    /// The newest tokens, if they could not be written to the token store.
     pub(super) unstored: Option<Stored>,
     generations: u64,
     trouble: Option<UpstreamError>,
     failures: u32,
-    /// No renewal before this, since the last one failed.
+    /// No renewal before this time, since the last one failed.
     not_before: Option<Instant>,
-    /// Whether the vendor's last word on our ID tokens was a refusal.
+    /// Whether the vendor's last answer to an ID token of ours was a refusal.
     refused: bool,
-    /// Tokens got in vain in a row.
+    /// Number of tokens obtained in vain in a row.
     in_vain: u32,
-    /// No renewal for the sake of a refusal before this, since the last one was in vain.
+    /// No renewal after a refusal before this time, since the last one was in vain.
     not_for_refusals_before: Option<Instant>,
 }
 
 /// The answer to a caller in need of an ID token.
 #[derive(Debug)]
 pub(super) enum Serve {
-    /// One that serves; `due` where it is to be renewed behind.
+    /// A valid token; `due` if a background renewal is due.
     Token { token: Token, due: bool },
-    /// None: one newer than this generation must be had.
+    /// No valid token: the caller needs one newer than this generation.
     Renew(u64),
 }
 
 impl State {
-    /// No tokens yet; the token store is at `serial`.
+    /// No tokens yet, with the token store at `serial`.
     pub(super) fn new(serial: u64) -> Self {
         Self {
             serial,
@@ -113,9 +113,9 @@ impl State {
         }
     }
 
-    /// Takes an ID token into use, as the newest.
+    /// Adopts an ID token as the newest.
     pub(super) fn hold(&mut self, secret: SecretString, term: Option<Term>) -> Token {
-        // Only now is it known that the token before was not in vain: other calls may be served before the one that it was got for.
+        // Only now is it certain that the previous token was not in vain: other calls may succeed before the one that caused its renewal.
         if self
             .held
             .as_ref()
@@ -138,7 +138,7 @@ impl State {
         token
     }
 
-    /// The ID token for a caller at `now`.
+    /// Serves a caller at `now`.
     pub(super) fn serve(&self, now: Instant) -> Serve {
         match self.valid(now) {
             Some(held) => {
@@ -153,15 +153,15 @@ impl State {
         }
     }
 
-    /// The generation to renew from and when, where there is no ID token that has not expired and obtaining one may help: what the vendor
-    /// refuses is not tried again for nobody's sake.
+    /// The generation to renew from and the time of the renewal, if there is no unexpired ID token and a renewal may help: without a
+    /// caller, we do not retry a refused refresh token.
     pub(super) fn wanted(&self, now: Instant) -> Option<(u64, Instant)> {
         let wanted =
             self.refresh.is_some() && self.valid(now).is_none() && !self.renewal_is_refused();
         wanted.then(|| (self.generations, self.not_before.unwrap_or(now)))
     }
 
-    /// The ID token, if it is newer than `generation` and still good.
+    /// The ID token, if it is newer than `generation` and still valid.
     pub(super) fn newer_than(&self, generation: u64, now: Instant) -> Option<Token> {
         self.valid(now)
             .map(|held| held.token.clone())
@@ -173,11 +173,11 @@ impl State {
         self.held.as_ref().map(|held| &held.token.secret)
     }
 
-    /// Whether the tokens may be renewed at `now`: for the sake of a refusal, or because there is no token that has not expired.
+    /// Checks that the tokens may be renewed at `now`, either after a refusal or because there is no unexpired token.
     ///
     /// # Errors
     ///
-    /// Why not.
+    /// The reason against it.
     pub(super) fn may_renew(&self, now: Instant) -> Result<(), UpstreamError> {
         let valid = self.valid(now).is_some();
         if self.refresh.is_none() {
@@ -202,7 +202,7 @@ impl State {
         }
     }
 
-    /// Notes that a renewal succeeded.
+    /// Records that a renewal succeeded.
     pub(super) fn renewed(&mut self) {
         self.trouble = None;
         self.failures = 0;
@@ -210,12 +210,12 @@ impl State {
         self.not_before = None;
     }
 
-    /// Notes that the vendor has not answered a renewal in time, and may still do so.
+    /// Records that the vendor has not answered a renewal in time; its answer may still come.
     pub(super) fn renewal_is_late(&mut self) {
         self.trouble = Some(UpstreamError::Timeout);
     }
 
-    /// Notes that a renewal failed; the next is allowed after a pause of `at_least`.
+    /// Records that a renewal failed; the next is allowed after a pause of at least `at_least`.
     pub(super) fn renewal_failed(
         &mut self,
         error: UpstreamError,
@@ -232,10 +232,10 @@ impl State {
         self.not_before = Some(now + backoff.after(self.failures).max(at_least));
     }
 
-    /// Notes that the vendor refused the ID token of `generation`, `again` where the same call had been refused an older one.
+    /// Records that the vendor refused the ID token of `generation`; `again`: it had already refused the same call an older one.
     ///
-    /// That allows a renewal at once, unless the token turns out to have been got in vain: then renewals are not the cure. A late
-    /// refusal of a token that has been replaced says nothing.
+    /// That allows a renewal at once, unless the token turns out to have been obtained in vain: then renewals are not the cure. A late
+    /// refusal of a replaced token has no effect.
     pub(super) fn refused(&mut self, generation: u64, again: bool, now: Instant) {
         let held = self.held.as_mut();
         let Some(held) = held.filter(|held| held.token.generation == generation) else {
@@ -250,7 +250,7 @@ impl State {
         }
     }
 
-    /// Notes that the vendor took the ID token of `generation`.
+    /// Records that the vendor accepted the ID token of `generation`.
     pub(super) fn accepted(&mut self, generation: u64) {
         let held = self.held.as_mut();
         if let Some(held) = held.filter(|held| held.token.generation == generation) {
@@ -259,7 +259,7 @@ impl State {
         }
     }
 
-    /// What readiness and operators are told.
+    /// The state for readiness and operators.
     pub(super) fn token_state(&self, now: Instant) -> TokenState {
         let valid = self.valid(now).is_some();
         let refused = self.renewal_is_refused() || (self.refused && self.in_vain > 0);
@@ -289,18 +289,18 @@ impl State {
             .filter(|held| held.term.is_none_or(|term| now < term.expires_at))
     }
 
-    /// Whether the last renewal failed since the vendor refuses our refresh token.
+    /// Whether the last renewal failed because the vendor refuses our refresh token.
     const fn renewal_is_refused(&self) -> bool {
         matches!(self.trouble, Some(UpstreamError::Credentials(_)))
     }
 
-    /// Whether a renewal for the sake of a refusal has to wait.
+    /// Whether a renewal after a refusal has to wait.
     fn pauses(&self, now: Instant) -> bool {
         let until = self.not_before.max(self.not_for_refusals_before);
         until.is_some_and(|until| now < until)
     }
 
-    /// Whether a renewal that the token's age calls for has to wait: for what refusals have begun only where the vendor takes no token.
+    /// Whether a renewal for age has to wait. Pauses after refusals count only if the vendor accepts no token.
     fn pauses_for_age(&self, now: Instant) -> bool {
         let taken = !self.refused || self.held.as_ref().is_some_and(|held| held.accepted);
         if taken {
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_renewed_behind_before_it_expires() {
+    fn a_token_is_renewed_in_the_background_before_it_expires() {
         let now = Instant::now();
         let state = state(now);
         let after = |seconds| now + Duration::from_secs(seconds);
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_wanted_while_there_are_none_and_the_vendor_may_still_give_them() {
+    fn tokens_are_wanted_while_there_are_none_and_the_vendor_may_still_issue_them() {
         let now = Instant::now();
         let mut state = State {
             refresh: Some("refresh".into()),
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vendor_that_refuses_fresh_tokens_is_asked_ever_more_rarely() {
+    fn renewals_become_rarer_while_the_vendor_refuses_fresh_tokens() {
         let start = Instant::now();
         let mut state = state(start);
         let mut renewals = Vec::new();
@@ -414,8 +414,8 @@ mod tests {
         assert_eq!(state.token_state(start), TokenState::Valid);
     }
 
-    /// A call is refused with the newest token, and again with the one that is got for it, if one is; whether one is. In between,
-    /// other calls are served.
+    /// Lets a call fail with the newest token, and again with the renewed one, if a renewal is allowed; returns whether it is. Other
+    /// calls succeed in between.
     fn asked_in_vain(state: &mut State, now: Instant) -> bool {
         let newest = state.generations;
         state.accepted(newest);
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn renewals_for_what_is_refused_alone_become_ever_rarer_whatever_else_is_served() {
+    fn renewals_for_one_refused_call_become_rarer_even_if_other_calls_succeed() {
         let start = Instant::now();
         let mut state = state(start);
 
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_refused_after_a_time_of_use_is_renewed_at_once() {
+    fn a_token_refused_after_some_time_of_use_is_renewed_at_once() {
         let start = Instant::now();
         let mut state = state(start);
         for second in 0..300 {
@@ -456,7 +456,7 @@ mod tests {
         state.refused(state.generations, false, later);
         assert_eq!(state.may_renew(later), Ok(()));
 
-        // And as often as it helps.
+        // Again, as often as it helps.
         for _ in 0..3 {
             let fresh = state.hold("fresh".into(), None).generation;
             state.renewed();
@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_the_vendor_takes_is_renewed_for_its_age_whatever_else_is_refused() {
+    fn an_accepted_token_is_renewed_for_age_even_if_other_calls_are_refused() {
         let start = Instant::now();
         let mut state = state(start);
         for second in 0..100 {
@@ -493,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_refusal_of_an_old_token_counts_for_nothing() {
+    fn a_late_refusal_of_an_old_token_has_no_effect() {
         let now = Instant::now();
         let mut state = state(now);
         state.refused(1, false, now);
@@ -509,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_renewal_is_paused_and_the_old_token_serves_on() {
+    fn after_a_failed_renewal_there_is_a_pause_and_the_old_token_still_serves() {
         let now = Instant::now();
         let mut state = state(now);
         let due = now + Duration::from_secs(90);

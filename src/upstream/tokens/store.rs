@@ -1,11 +1,10 @@
-//! The file that keeps the newest tokens, so that a restart does not come with a refresh token that is dead.
+//! The file that keeps the newest tokens, so that a restart does not begin with a dead refresh token.
 //!
-//! The newest tokens go to a file beside the store, which is then synced and renamed over it; the next start reads both, and takes
-//! the newer one that is whole. So a kill loses nothing that has reached us. A token that the vendor has rotated and that is still
-//! on its way can be saved by nobody but the vendor. Whether the store can be written is tried before anything starts, with a file
-//! of another name (`upstream::tokens::probe`), since a running process may be using the store. Where it fails later, the tokens
-//! are used nevertheless, since the old ones may be dead; they are written as soon as that can be done, and once more at the end.
-//! `upstream::tokens` lists the states.
+//! A save writes the newest tokens to a file beside the store, syncs it and renames it over the store; the next start reads both files
+//! and takes the newer one that is complete. So a kill loses nothing that has reached us. Only the vendor can save a rotated token that
+//! is still in transit. Before anything starts, `upstream::tokens::probe` checks that the store is writable, with a file of another name,
+//! since a running process may be using the store. If writing fails later, the tokens are used nevertheless, since the old ones may be
+//! dead; they are written as soon as possible, and once more at the end. `upstream::tokens` lists the states.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -17,24 +16,24 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// How often another process is asked whether it is done with the file.
+/// Interval at which we retry a lock that another process holds.
 const LOCK_POLL: Duration = Duration::from_millis(25);
 
-/// A token answer is at most half as long, so a longer file is no token store.
+/// A token answer is at most half as long, so a longer file is not a token store.
 pub(super) const MAX_BYTES: u64 = 2 << 20;
 
-/// What the file keeps.
+/// The content of the file.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
-    /// Grows with each writing, over all processes that share the file.
+    /// Grows with each save, across all processes that share the file.
     pub(super) serial: u64,
     /// The newest refresh token.
     pub(super) refresh: SecretString,
     /// The ID token that came with it.
     pub(super) id: SecretString,
-    /// When the ID token was received.
+    /// Time at which the ID token was received.
     pub(super) obtained_at: Timestamp,
-    /// When it expires, by the clock of the process that received it.
+    /// Time at which it expires, by the clock of the process that received it.
     pub(super) expires_at: Timestamp,
     /// The [`fingerprint`] of the configured refresh token that these tokens descend from.
     pub(super) lineage: Option<String>,
@@ -50,10 +49,11 @@ struct Content {
     lineage: Option<String>,
 }
 
-/// The file, the newer one that is about to replace it, and the lock beside them that lets several processes share them.
+/// The store's file, the newer file that will replace it, and the lock beside them for sharing among processes.
 ///
-/// Between the vendor's answer and the replaced file the old refresh token is dead, and the new one must not be lost: so the newer
-/// file has a fixed name, is there with one write, and counts from that write on. Syncing and renaming follow, and are for the power.
+/// Between the vendor's answer and the replacement of the file the old refresh token is dead, and the new one must not be lost. So the
+/// newer file has a fixed name, takes one write, and counts from that write on. The sync and the rename that follow protect against power
+/// loss.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     path: PathBuf,
@@ -65,12 +65,12 @@ pub(super) struct Held {
     _file: Option<File>,
 }
 
-/// Tells one configured refresh token from another without keeping it.
+/// Distinguishes one configured refresh token from another without keeping it.
 pub(super) fn fingerprint(token: &SecretString) -> String {
     hex::encode(Sha256::digest(token.expose_secret()))
 }
 
-/// What the file at `path` keeps. Opens regular files only, since a device may be endless and a pipe waits for its writer.
+/// Reads the file at `path`. Opens only regular files, since a device may be endless and a pipe waits for its writer.
 fn read(path: &Path) -> Result<Stored, io::ErrorKind> {
     let kind = |error: io::Error| error.kind();
     if !std::fs::metadata(path).map_err(kind)?.is_file() {
@@ -98,40 +98,39 @@ fn read(path: &Path) -> Result<Stored, io::ErrorKind> {
 }
 
 impl Store {
-    /// The store in the file at `path`, which need not exist yet. Where `path` is a link, the store is the file that it leads to:
-    /// a renaming would replace the link, and leave old tokens behind it.
+    /// The store in the file at `path`, which may not exist yet. If `path` is a link, the store is its target: a rename would replace the
+    /// link, and leave old tokens at its target.
     pub(super) fn new(path: PathBuf) -> Self {
         Self {
             path: std::fs::canonicalize(&path).unwrap_or(path),
         }
     }
 
-    /// Where the file is.
+    /// The path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What [`Self::newest`] says; a file that is there and cannot be read is logged.
+    /// Returns [`Self::newest`]; logs a warning if the file exists and cannot be read.
     pub(super) fn load(&self) -> Option<Stored> {
         if let Err(kind) = read(&self.path)
             && kind != io::ErrorKind::NotFound
         {
-            tracing::warn!(path = %self.path.display(), %kind, "the token store cannot be read; the configured tokens serve");
+            tracing::warn!(path = %self.path.display(), %kind, "the token store cannot be read; Pitaya uses the configured tokens");
         }
         self.newest()
     }
 
-    /// What the file keeps, or the newer one that a process did not live to put in its place; `None` where there is none, or none
-    /// that can be read.
+    /// Reads the store's file, or the newer one that a killed process did not put in its place; `None` if neither exists and is readable.
     pub(super) fn newest(&self) -> Option<Stored> {
-        // One that was not written to its end is as good as none: the vendor's answer was not relied on.
+        // An incomplete file counts as none: nothing has relied on the vendor's answer.
         [read(&self.path), read(&self.newer())]
             .into_iter()
             .flatten()
             .max_by_key(|stored| stored.serial)
     }
 
-    /// Replaces what the file keeps, at once or not at all, and returns when it is on disk.
+    /// Replaces the content of the file atomically, and returns when it is on disk.
     pub(super) fn save(&self, stored: &Stored) -> io::Result<()> {
         let content = serde_json::to_vec_pretty(&Content {
             serial: stored.serial,
@@ -146,18 +145,18 @@ impl Store {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        // Never through a link that somebody has put there, and its owner's alone from the start.
+        // Never through a link that another user has put there, and readable only by its owner from the start.
         let mut file = private(OpenOptions::new().write(true).create_new(true)).open(&newer)?;
         file.write_all(&content)?;
         file.sync_all()?;
         std::fs::rename(&newer, &self.path)?;
-        // The renaming itself is durable only once the folder is.
+        // The rename is durable only after a sync of the folder.
         File::open(self.folder())?.sync_all()
     }
 
     /// Waits until no other process renews the tokens of this file, `patience` at most.
     ///
-    /// Where the file system has no locks, nothing is held, and nobody waits.
+    /// If the file system has no locks, this takes none and does not wait.
     pub(super) async fn lock(&self, patience: Duration) -> io::Result<Held> {
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true);
@@ -185,17 +184,17 @@ impl Store {
         }
     }
 
-    /// The file that replaces the store's with the next renaming.
+    /// The file that the next rename moves over the store's.
     pub(super) fn newer(&self) -> PathBuf {
         self.beside(".new")
     }
 
-    /// The file that processes lock which share the store.
+    /// The file that processes lock to share the store.
     pub(super) fn lock_file(&self) -> PathBuf {
         self.beside(".lock")
     }
 
-    /// The folder that the file is in.
+    /// The folder of the file.
     pub(super) fn folder(&self) -> &Path {
         match self.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -210,7 +209,7 @@ impl Store {
     }
 }
 
-/// What these options create is its owner's alone.
+/// Makes new files accessible only to their owner.
 pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     {
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_saved_is_loaded_and_only_its_owner_may_read_it() {
+    fn saved_tokens_are_loaded_and_only_their_owner_may_read_them() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens.json");
@@ -262,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_read_is_none() {
+    fn an_unreadable_file_counts_as_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens.json");
 
@@ -275,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_a_device_nor_a_file_without_end_is_read() {
+    fn the_store_reads_neither_a_device_nor_an_endless_file() {
         let folder = tempfile::tempdir().unwrap();
         let endless = folder.path().join("endless.json");
         let file = File::create(&endless).unwrap();
@@ -293,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_behind_a_link_is_the_file_that_the_link_leads_to() {
+    fn a_store_behind_a_link_is_the_links_target() {
         let folder = tempfile::tempdir().unwrap();
         let (file, link) = (folder.path().join("real"), folder.path().join("link"));
         Store::new(file.clone()).save(&stored(1)).unwrap();
@@ -306,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_process_wrote_before_it_was_killed_counts_if_it_is_whole() {
+    fn the_file_of_a_killed_process_counts_if_it_is_complete() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens.json");
         let newer = folder.path().join("tokens.json.new");
@@ -326,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn saving_where_nothing_can_be_written_is_an_error() {
+    fn saving_to_a_missing_folder_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path().join("missing").join("tokens.json"));
 
@@ -334,7 +333,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_lock_is_held_by_one_at_a_time() {
+    async fn one_process_at_a_time_holds_the_lock() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path().join("tokens.json"));
 
