@@ -1,4 +1,4 @@
-//! One call of a report, and the judgement of what came back.
+//! One call for a report, and the judgement of its answer.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,24 +22,24 @@ use crate::upstream::tokens::Token;
 use crate::upstream::transport::Reply;
 use crate::upstream::wire::{Answer, Fault, ReportShape};
 
-/// The wait after a 429 that does not say how long.
+/// The pause after a 429 without `Retry-After`.
 const DEFAULT_THROTTLE: Duration = Duration::from_secs(1);
 
-/// What the vendor answered.
+/// The vendor's answer.
 enum Answered {
-    /// 200, with a body that has been read to its end or to its first fault.
+    /// 200, with a body read to its end or to its first fault.
     Ok(Result<Answer, Fault>),
     /// Any other status.
     Status {
         /// The status.
         status: StatusCode,
-        /// What the vendor asks us to wait.
+        /// The pause that the vendor requests.
         retry_after: Option<Duration>,
     },
 }
 
 impl Reporter {
-    /// One call, when the vendor may be called.
+    /// Makes one call, as soon as the vendor may be called.
     pub(super) async fn attempt(
         &self,
         job: &Job,
@@ -55,12 +55,12 @@ impl Reporter {
             self.wait_for_throttle(job).await.map_err(Stop::NotAsked)?;
             let place = self.place(job).await;
             let place = place.ok_or(Stop::NotAsked(UpstreamError::Timeout))?;
-            // Others may have been throttled while this one queued; it must not keep their place while it waits.
+            // Other calls may have been throttled while this one queued; it must not keep its place while it waits.
             if self.throttle.remaining(Instant::now()).is_none() {
                 break place;
             }
         };
-        // Only now, since a short-lived token may expire while its report queues.
+        // Only now, since a short-lived token may expire while its report is in the queue.
         let token = self.tokens.current(job.deadline()).await;
         let token = token.map_err(Stop::NotAsked)?;
         let admission = self.circuit.admit(Instant::now()).map_err(is_open)?;
@@ -99,7 +99,7 @@ impl Reporter {
         result
     }
 
-    /// What the vendor answers to `body`; fails where the whole of it could not be had.
+    /// Posts `body`, and reads the vendor's answer; fails if the answer does not arrive whole.
     async fn call(
         &self,
         layout: &Arc<ReportShape>,
@@ -162,7 +162,7 @@ impl Reporter {
                 if answer.outside > 0 {
                     tracing::warn!(
                         rows = answer.outside,
-                        "rows outside the dates asked for are ignored"
+                        "Pitaya ignores rows outside the requested dates"
                     );
                     telemetry::rows_ignored(answer.outside);
                 }
@@ -190,7 +190,7 @@ impl Reporter {
         }
     }
 
-    /// Waits until the vendor's `Retry-After` is over; a report that cannot afford the wait fails at once.
+    /// Waits until the vendor's `Retry-After` is over; fails at once if the report cannot afford the wait.
     async fn wait_for_throttle(&self, job: &Job) -> Result<(), UpstreamError> {
         while let Some(retry_after) = self.throttle.remaining(Instant::now()) {
             if !job.affords(retry_after) {

@@ -1,4 +1,4 @@
-//! What a failed report says of the vendor and of what was asked for.
+//! Why a report failed, and the party to blame.
 
 use std::time::Duration;
 
@@ -6,25 +6,25 @@ use crate::upstream::error::{Blame, UpstreamError};
 
 /// Why an attempt brought no answer.
 pub(super) enum Stop {
-    /// The vendor was not asked: there is no ID token, no time left, or no call to spend, or it wants to be left alone.
+    /// There was no call: no ID token, no time or no call was left, or the vendor has requested a pause.
     NotAsked(UpstreamError),
-    /// The vendor answered 401 to the ID token of that generation.
+    /// The vendor answered 401 to the ID token of this generation.
     Unauthorized(u64),
-    /// Anything else, and how long the vendor wants us to wait.
+    /// Any other failure, and the pause that the vendor requests.
     Failed(UpstreamError, Duration),
 }
 
 /// Why a report brought no answer.
 #[derive(Clone, Debug)]
 pub(in crate::upstream) struct Failure {
-    /// Why.
+    /// The error.
     pub(in crate::upstream) error: UpstreamError,
-    /// Whose fault it may be.
+    /// The party that may be at fault.
     pub(in crate::upstream) blame: Blame,
 }
 
 impl Failure {
-    /// A failure that asking for less does not mend: it is ours, or the vendor was not asked.
+    /// A failure that a smaller request would not avoid: it is ours, or there was no call.
     pub(super) const fn general(error: UpstreamError) -> Self {
         Self {
             error,

@@ -1,4 +1,4 @@
-//! One fetch and one report, and what they have cost so far.
+//! One fetch and one report, and their cost so far.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,34 +12,34 @@ use crate::domain::directory::SiteDirectory;
 use crate::upstream::places::{Interest, Place};
 use crate::upstream::wire::ReportShape;
 
-/// The contract's promise: calls for one report, however it is split.
+/// Most calls for one report, however it is split: the contract's promise.
 const MOST_CALLS: u32 = 32;
 
-/// What one fetch has cost and found so far, over all its reports.
+/// The cost and the findings of one fetch so far, over all its reports.
 pub(in crate::upstream) struct Job {
     deadline: Mutex<Instant>,
     pub(super) interest: Interest,
-    /// The place that it began with, until its first call takes it.
+    /// The place of its start, until its first call takes it.
     first_place: Mutex<Option<Place>>,
     pub(super) calls: AtomicU32,
     pub(super) succeeded: AtomicBool,
-    /// All that is fetched.
+    /// The whole fetch.
     pub(in crate::upstream) request: ReportRequest,
-    /// The zones of its sites, as of when its cells were claimed.
+    /// The zones of its sites when its cells were claimed.
     pub(super) directory: Arc<SiteDirectory>,
-    /// How many purges there had been when it began: what they forgot is not learned from it.
+    /// The number of purges before its start: a later purge's data must not be learned again from it.
     pub(in crate::upstream) since: u64,
-    /// Whether any of the smallest parts of the fetch is answered, where nothing larger was.
+    /// Whether any of the smallest parts of the fetch was answered, if no larger part was.
     pub(in crate::upstream) canaries: OnceCell<bool>,
 }
 
-/// What one report has cost so far, with the parts that it was split into when it failed.
+/// The cost of one report so far, with the parts that it was split into after a failure.
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct Cost {
     calls: AtomicU32,
-    /// Whether there may be no more than [`MOST_CALLS`].
+    /// Whether [`MOST_CALLS`] applies.
     is_limited: AtomicBool,
-    /// Whether the circuit knows that it failed.
+    /// Whether the circuit has counted its failure.
     counted: AtomicBool,
 }
 
@@ -47,17 +47,17 @@ pub(in crate::upstream) struct Cost {
 #[derive(Debug)]
 pub struct Turn {
     pub(super) interest: Interest,
-    /// None where the vendor must not be called now, and the fetch will fail for that.
+    /// `None` if calls are not allowed now; the fetch will fail for that reason.
     pub(super) place: Option<Place>,
 }
 
 impl Cost {
-    /// Bounds the calls, those that were made included.
+    /// Bounds the calls, earlier ones included.
     pub(in crate::upstream) fn limit(&self) {
         self.is_limited.store(true, Ordering::Relaxed);
     }
 
-    /// Takes leave for one more call, if there may be one.
+    /// Takes permission for one more call, if there is any left.
     pub(super) fn takes_one(&self) -> bool {
         let most = if self.is_limited.load(Ordering::Relaxed) {
             MOST_CALLS
@@ -71,14 +71,14 @@ impl Cost {
         taken.is_ok()
     }
 
-    /// Whether this is the first failure that the circuit learns of.
+    /// Whether this is the first failure to count in the circuit.
     pub(super) fn is_first_failure(&self) -> bool {
         !self.counted.swap(true, Ordering::Relaxed)
     }
 }
 
 impl Job {
-    /// A fetch of `request` that begins with its `turn`, after that many purges.
+    /// A fetch of `request` that starts with its `turn`, after `since` purges.
     pub(super) fn new(
         request: &ReportRequest,
         directory: &Arc<SiteDirectory>,
@@ -100,12 +100,12 @@ impl Job {
         }
     }
 
-    /// Whether the clock of any of these sites shows something twice on any of these days.
+    /// Whether the clock of any of these sites repeats slots on any of these days.
     pub(in crate::upstream) fn has_repeated_hours(&self, request: &ReportRequest) -> bool {
         ReportShape::new(request, &self.directory).has_repeated_slots()
     }
 
-    /// The place that it began with, once.
+    /// Takes the place of its start, once.
     pub(super) fn first_place(&self) -> Option<Place> {
         let mut place = self
             .first_place
@@ -114,7 +114,7 @@ impl Job {
         place.take()
     }
 
-    /// When the last attempt may begin.
+    /// The latest start of an attempt.
     pub(in crate::upstream) fn deadline(&self) -> Instant {
         *self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -126,7 +126,7 @@ impl Job {
         self.interest.works_until(to);
     }
 
-    /// Whether `wait`, which the vendor asks for, leaves enough time for the call that comes after it.
+    /// Whether `wait`, which the vendor requests, leaves enough time for the call after it.
     pub(super) fn affords(&self, wait: Duration) -> bool {
         affords(
             self.deadline().saturating_duration_since(Instant::now()),
@@ -134,19 +134,19 @@ impl Job {
         )
     }
 
-    /// Report calls made so far.
+    /// Number of report calls so far.
     pub(in crate::upstream) fn calls(&self) -> u32 {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// Whether any report was answered.
+    /// Whether the vendor has answered any report.
     pub(in crate::upstream) fn has_succeeded(&self) -> bool {
         self.succeeded.load(Ordering::Relaxed)
     }
 }
 
-/// Whether a wait leaves at least as much of the time that is left for the call after it as it takes itself. A longer one would end
-/// in a call that comes too late.
+/// Whether `wait` takes at most half of the time that is `left`, so the call after it has as much again. A call after a longer wait would
+/// end too late.
 pub(super) fn affords(left: Duration, wait: Duration) -> bool {
     wait <= left / 2
 }

@@ -1,11 +1,11 @@
-//! The answer to a report, read while it arrives.
+//! Reading of a report's answer while it arrives.
 //!
-//! What is held of a long answer is a window of some hundred KiB, and its figures; parts of 256 KiB are read off the async threads,
-//! each while the next is gathered. There is no scanner for the ends of rows, which would read everything twice: serde reads a row
-//! wherever one begins, and where the text ends first, tries again once there is more, twice as much each time. A row has no effect
-//! before its closing brace, and nothing is judged by text that more text may change, so the pieces make no difference (a property
-//! test). Nothing is believed before the envelope has closed. A fault ends the transfer, so a long answer with a fault in its first
-//! part is not heard to its end.
+//! Of a long answer, memory holds a window of some hundred KiB and the figures. Threads outside the async ones read it in parts of 256
+//! KiB, each while the next arrives. There is no scanner for the ends of rows, which would read everything twice: serde reads a row
+//! wherever one begins, and if the text ends first, tries again with twice as much text each time. A row has no effect before its closing
+//! brace, and no judgement uses text that more text may change, so the cuts between pieces make no difference (a property test). Nothing
+//! is believed before the envelope has closed. A fault ends the transfer, so Pitaya does not receive the rest of a long answer after a
+//! fault in its first part.
 
 use std::sync::Arc;
 
@@ -15,18 +15,18 @@ use crate::upstream::telemetry;
 use crate::upstream::transport::Body;
 use crate::upstream::wire::{self, Answer, Fault, Reader, ReportShape};
 
-/// Longer answers are read off the async threads, this much at a time: while one part is read, the next is gathered.
+/// Part size of longer answers, which are read off the async threads: while one part is read, the next arrives.
 const PART: usize = 256 * 1024;
 
 /// Why there is no answer.
 pub(super) enum Unread {
-    /// It did not arrive.
+    /// The transfer failed.
     Transfer(UpstreamError),
-    /// What arrived of it is not believed.
+    /// The text that arrived is not trusted.
     Fault(Fault),
 }
 
-/// Reads `body`. A fault ends the transfer at once, and a transfer that fails ends the reading.
+/// Reads `body`. A fault ends the transfer at once, and a failed transfer ends the reading.
 pub(super) async fn read(mut body: Body, layout: &Arc<ReportShape>) -> Result<Answer, Unread> {
     let result = in_parts(&mut body, layout).await;
     if !matches!(result, Err(Unread::Transfer(_))) {
@@ -55,7 +55,7 @@ async fn next(body: &mut Body, into: Vec<u8>) -> Result<Vec<u8>, Unread> {
     body.next(into, PART).await.map_err(Unread::Transfer)
 }
 
-/// Reads on in `part`, which comes back for the bytes after the next: fresh memory for each part costs a tenth of all the time.
+/// Feeds `part` to the reader, and returns its memory for reuse: fresh memory for each part would cost a tenth of the total time.
 async fn push(mut reader: Reader, part: Vec<u8>) -> Result<(Reader, Vec<u8>), Unread> {
     off_the_async_threads(move || {
         reader.push(&part)?;
@@ -69,6 +69,6 @@ async fn off_the_async_threads<T: Send + 'static>(
 ) -> Result<T, Unread> {
     cores::work(read)
         .await
-        .unwrap_or(Err(Fault::Malformed("the parser died")))
+        .unwrap_or(Err(Fault::Malformed("the parser panicked")))
         .map_err(Unread::Fault)
 }

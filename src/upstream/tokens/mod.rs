@@ -22,8 +22,6 @@
 //! judge a refusal by whether the renewal has helped the refused call: if not, renewals after refusals pause ever longer, up to a minute,
 //! even if other calls succeed meanwhile. One gap remains: a process that is killed between the vendor's answer and the write to disk
 //! loses a token that the vendor has already rotated.
-//! ever longer, up to a minute, whatever other calls succeed meanwhile. What cannot be had: between the vendor's answer and the
-//! disk there is a moment in which a killed process loses a token that the vendor has already rotated.
 
 mod answer;
 mod endpoint;
