@@ -1,4 +1,4 @@
-//! Rows into parts, by what the rows say beside their figures.
+//! Gathering of rows into parts, by their fields other than figures.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,33 +13,33 @@ use super::report_shape::ReportShape;
 use super::value::name_of;
 use crate::domain::metric::VendorMetric;
 
-/// Bytes that any answer may take beside the length of its rows, however odd it is.
+/// Bytes that any answer may take in addition to the length of its rows, however odd it is.
 const FLOOR: usize = 16 << 20;
-/// What a map's entry, a box and a vector's element take, about.
+/// Approximate bytes of a map's entry, a box and a vector's element.
 const OVERHEAD: usize = 96;
 
-/// What a row says.
+/// The content of a row.
 pub(super) struct Row<'de> {
     pub(super) entity: Option<Cow<'de, str>>,
     pub(super) name: Option<Cow<'de, str>>,
-    /// The filter and the regions as they stand in the JSON text: see [`super::meaning`].
+    /// The filter and the regions as JSON text: see [`super::meaning`].
     pub(super) filter: Option<&'de str>,
     pub(super) regions: Option<&'de str>,
     pub(super) values: Values,
 }
 
-/// One way in which rows spell the keys of a part.
+/// One spelling of the keys of a part.
 struct Spelling {
     key: Arc<[u8]>,
     identity: usize,
-    /// Its place among the parts of that identity.
+    /// Its index among the parts of that identity.
     part: usize,
-    /// The spelling of the row that came after the last row of this one: rows mostly come in the same order, bucket after bucket or
-    /// site after site.
+    /// The spelling of the row that followed the last row of this one: rows mostly keep one order, bucket after bucket or site after
+    /// site.
     next: usize,
 }
 
-/// Gathers rows, and sees to it that their memory stays in proportion to the answer's length.
+/// Gathers rows, and keeps their memory in proportion to the answer's length.
 pub(super) struct Accumulator {
     layout: Arc<ReportShape>,
     identities: Vec<Identity>,
@@ -55,7 +55,7 @@ pub(super) struct Accumulator {
 }
 
 impl Accumulator {
-    /// An accumulator for an answer of which nothing has come.
+    /// An accumulator without any rows yet.
     pub(super) fn new(layout: Arc<ReportShape>) -> Self {
         Self {
             layout,
@@ -71,23 +71,23 @@ impl Accumulator {
         }
     }
 
-    /// Makes room in proportion to the rows that have come.
+    /// Adds memory in proportion to a row that has arrived.
     pub(super) fn came(&mut self, bytes: u64) {
         let bytes = usize::try_from(bytes).expect("a row is far shorter than memory");
         self.room = self.room.saturating_add(bytes);
     }
 
-    /// The layout of the report that is read.
+    /// The layout of the report.
     pub(super) fn layout(&self) -> &ReportShape {
         &self.layout
     }
 
-    /// Counts a row outside the dates asked for.
+    /// Counts a row outside the requested dates.
     pub(super) fn ignore(&mut self) {
         self.outside += 1;
     }
 
-    /// Adds a row that is on `date` (its index) and in `slot`.
+    /// Adds a row on `date` (its index) and in `slot`.
     pub(super) fn add(&mut self, row: &Row<'_>, date: usize, slot: usize) -> Result<(), Fault> {
         let spelling = self.spelling(row)?;
         let Spelling { identity, part, .. } = self.spellings[spelling];
@@ -100,7 +100,7 @@ impl Accumulator {
         self.identities[identity].parts[part].push(self.layout.place(date, slot), &row.values)
     }
 
-    /// Everyone whom a row spoke of, and how many rows were outside the dates.
+    /// Returns the identities of the rows, and the number of rows outside the dates.
     pub(super) fn finish(mut self) -> (Vec<Identity>, u64) {
         let metrics = self.layout.request().metrics;
         let lacks_weights =
@@ -115,7 +115,7 @@ impl Accumulator {
         (self.identities, self.outside)
     }
 
-    /// The spelling of the keys of `row`.
+    /// Finds or adds the spelling of the keys of `row`.
     fn spelling(&mut self, row: &Row<'_>) -> Result<usize, Fault> {
         let texts = [
             row.entity.as_deref(),
@@ -186,7 +186,7 @@ impl Accumulator {
         Ok(identity)
     }
 
-    /// The part of `identity` that these keys mean, however they are spelt.
+    /// Finds or adds the part of `identity` that these keys mean in any spelling.
     fn find_or_add_part(
         &mut self,
         identity: usize,
@@ -230,7 +230,7 @@ fn write_key(key: &mut Vec<u8>, text: Option<&str>) {
     }
 }
 
-/// Whether [`write_key`] would write those texts as `key`.
+/// Whether [`write_key`] would write these texts as `key`.
 fn is_key_of(mut key: &[u8], texts: [Option<&str>; 4]) -> bool {
     for text in texts {
         let Some((length, rest)) = key.split_first_chunk() else {
@@ -259,7 +259,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_key_is_of_the_texts_that_it_was_written_of(
+        fn a_key_matches_only_the_texts_that_it_was_written_from(
             texts in prop::array::uniform4(prop::option::of("[ab]{0,2}")),
             others in prop::array::uniform4(prop::option::of("[ab]{0,2}")),
         ) {

@@ -1,4 +1,4 @@
-//! The envelope around the rows: what it must say for the rows to be believed.
+//! The envelope around the rows, and its conditions for trust in the rows.
 
 use std::marker::PhantomData;
 
@@ -13,13 +13,13 @@ use super::paging::Paging;
 use super::row::Rows;
 use super::value::{Name, Reason};
 
-/// Of the values beside the rows, only the mapping of sites is expected to be long.
+/// Among the values beside the rows, only the mapping of sites is expected to be long.
 const MAX_VALUE: Bound = Bound {
     what: "a value beside the rows",
     most: 16 << 20,
 };
 
-/// What the envelope says beside the rows.
+/// The fields of the envelope beside the rows.
 #[derive(Debug, Default)]
 pub(super) struct EnvelopeFacts {
     pub(super) truncated: bool,
@@ -28,16 +28,16 @@ pub(super) struct EnvelopeFacts {
     pub(super) computed_at: Option<f64>,
 }
 
-/// The reading of an answer, as far as it has come.
+/// The state of reading an answer.
 ///
-/// Success must be said by `success` at the root and by `status` beside the rows, and gainsaid by neither key at any level
-/// between. An answer without `is_data_truncated` is taken for whole, unless it has keys of paging: the vendor says it where it cuts.
+/// `success` at the root and `status` beside the rows must report success, and neither key may contradict it at any level between. An
+/// answer without `is_data_truncated` counts as whole, unless it has paging keys: the vendor sets it in truncated answers.
 pub(super) struct Envelope {
     next: Next,
     depth: Depth,
-    /// By [`Depth`]: no level is opened twice.
+    /// By [`Depth`]: each level opens once.
     levels: [Level; 3],
-    /// The name of the field that is read, where it may say something of other pages.
+    /// The name of the current field, if it may be about other pages.
     name: String,
     said: EnvelopeFacts,
 }
@@ -56,7 +56,7 @@ struct Level {
     inner: bool,
 }
 
-/// What must come next.
+/// The next expected token.
 #[derive(Clone, Copy)]
 enum Next {
     Root,
@@ -84,7 +84,7 @@ enum Field {
 }
 
 impl Envelope {
-    /// The reading of an answer of which nothing has arrived.
+    /// Starts before anything has arrived.
     pub(super) fn new() -> Self {
         Self {
             next: Next::Root,
@@ -95,7 +95,7 @@ impl Envelope {
         }
     }
 
-    /// Reads what is in `window` as far as it goes, its rows into `rows`.
+    /// Reads `window` as far as possible, and its rows into `rows`.
     pub(super) fn read(&mut self, window: &mut InputBuffer, rows: &mut Rows) -> Result<(), Fault> {
         loop {
             match self.step(window, rows) {
@@ -106,7 +106,7 @@ impl Envelope {
         }
     }
 
-    /// What the envelope said, once the answer has come to its end.
+    /// Returns the fields of the envelope, if the answer is complete.
     pub(super) fn finish(self) -> Option<EnvelopeFacts> {
         matches!(self.next, Next::Nothing).then_some(self.said)
     }
@@ -199,7 +199,7 @@ impl Envelope {
             }
             Field::Status => {
                 let said = raw(window)?;
-                // Elsewhere than beside the rows it is not known to be there, and a number may be anything.
+                // It is documented only beside the rows, and elsewhere a number may mean anything.
                 let text = said.starts_with('"') || self.depth == Depth::Insight;
                 if text && said != r#""success""# {
                     return Err(malformed("the envelope's status is not success"));
@@ -256,7 +256,7 @@ fn malformed(what: &'static str) -> Stop {
     Stop::Fault(Fault::Malformed(what))
 }
 
-/// Refuses what is not an object or a list where there must be one.
+/// Refuses a value that must be an object or a list.
 fn other_type(byte: u8, window: &InputBuffer) -> Stop {
     window.refuse(match byte {
         b'"' | b'[' | b'{' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {

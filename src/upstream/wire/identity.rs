@@ -1,10 +1,10 @@
-//! Someone whom rows speak of.
+//! An identity that rows name.
 
 use jiff::civil::Date;
 
 use super::part::Part;
 
-/// Someone whom rows speak of, by what the rows say of it: not a site yet.
+/// An identity that rows name by entity and name: not a site yet.
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct Identity {
     /// The vendor's entity, which is not a site id.
@@ -13,8 +13,8 @@ pub(in crate::upstream) struct Identity {
     pub(in crate::upstream) name: Option<Box<str>>,
     /// The date of its newest row.
     pub(in crate::upstream) newest: Option<Date>,
-    /// Whether it has several dwell times for a bucket, of which only entrances can make one: its rows come in parts, or more than once
-    /// with different ones.
+    /// Whether it has several dwell times for a bucket, so that only entrances can combine them: its rows are in parts, or repeat with
+    /// different dwell times.
     pub(in crate::upstream) in_parts: bool,
     /// Its figures.
     pub(in crate::upstream) parts: Vec<Part>,

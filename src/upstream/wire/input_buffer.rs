@@ -1,4 +1,4 @@
-//! What has arrived of the body and was not read yet.
+//! The part of the body that has arrived and is still unread.
 
 use std::str;
 
@@ -10,43 +10,43 @@ use super::value::Reason;
 
 /// Why reading stops.
 pub(super) enum Stop {
-    /// For now: what comes next has not arrived.
+    /// For now: the next text has not arrived.
     More,
     /// For good.
     Fault(Fault),
 }
 
-/// How long a value may be.
+/// The length limit of a value.
 #[derive(Clone, Copy)]
 pub(super) struct Bound {
-    /// What kind of value.
+    /// Kind of value.
     pub(super) what: &'static str,
-    /// Its bytes at most.
+    /// Its largest size in bytes.
     pub(super) most: usize,
 }
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// The text between what was read and what has not arrived: a value at a time is taken from it once it is whole.
+/// The text that has arrived and is still unread. The reader takes a value from it as soon as the value is complete.
 ///
-/// What is made of a body does not depend on where it was cut into pieces: nothing is judged by text that more text may change.
+/// The result does not depend on the cuts between pieces: no judgement uses text that more text may change.
 #[derive(Default)]
 pub(super) struct InputBuffer {
     text: String,
-    /// How much of `text` was read.
+    /// Bytes of `text` already read.
     read: usize,
     /// Bytes of the body before `text`.
     before: u64,
     /// The beginning of a character whose end has not arrived.
     split: Vec<u8>,
-    /// How much must be there before the value that comes next is tried again: twice as much each time, so that a long one that
-    /// comes in many pieces is read in linear time.
+    /// Bytes required before the next attempt to read the value at hand: twice as many each time, so that a long one in many pieces takes
+    /// linear time.
     wanted: usize,
     ended: bool,
 }
 
 impl InputBuffer {
-    /// Adds bytes that arrived; where they are not UTF-8, only those before, and `false`.
+    /// Adds bytes that have arrived. If they are not UTF-8, adds only those before the fault, and returns `false`.
     pub(super) fn push(&mut self, mut bytes: &[u8]) -> bool {
         self.text.drain(..self.read);
         self.before += self.read as u64;
@@ -80,7 +80,7 @@ impl InputBuffer {
         true
     }
 
-    /// Notes that nothing will be added.
+    /// Marks the body as complete.
     pub(super) fn end(&mut self) {
         self.ended = true;
     }
@@ -90,12 +90,12 @@ impl InputBuffer {
         !self.split.is_empty()
     }
 
-    /// How many bytes of the body were read.
+    /// Number of bytes of the body already read.
     pub(super) fn offset(&self) -> u64 {
         self.before + self.read as u64
     }
 
-    /// Reads over a byte order mark, which is allowed at the very beginning (RFC 8259 section 8.1).
+    /// Skips a byte order mark, which is allowed at the very beginning (RFC 8259 section 8.1).
     pub(super) fn skip_byte_order_mark(&mut self) {
         if self.offset() == 0 && self.text.starts_with(BYTE_ORDER_MARK) {
             self.read = BYTE_ORDER_MARK.len_utf8();
@@ -111,13 +111,13 @@ impl InputBuffer {
         rest.get(blanks).copied().ok_or(Stop::More)
     }
 
-    /// Reads the ASCII character that was peeked at.
+    /// Skips the ASCII character that [`Self::peek`] returned.
     pub(super) fn skip(&mut self) {
         self.read += 1;
     }
 
-    /// Reads a value within `bound` into `seed`, which tells by `reason` what it refuses. The seed is tried whenever there
-    /// is hope that the value is whole, so it must have no effect unless it succeeds, and then only on what ends in a bracket.
+    /// Reads a value within `bound` into `seed`, which gives its own refusals through `reason`. The seed runs whenever the value may be
+    /// complete, so it must have no effect unless it succeeds, and then only on a value that ends in a bracket.
     pub(super) fn value<'de, S: DeserializeSeed<'de>>(
         &'de mut self,
         bound: Bound,
@@ -137,7 +137,7 @@ impl InputBuffer {
         };
         let at_end = at >= text.len();
         let open = match &result {
-            // Only what has a sign at its end is known to end there: a number may go on.
+            // Only a value with a closing sign is known to end there: a number may go on.
             Ok(_) => at_end && !text.ends_with(['}', ']', '"']),
             Err(error) => at_end || error.is_eof(),
         };
@@ -156,7 +156,7 @@ impl InputBuffer {
                 Ok(value)
             }
             Err(error) => {
-                // A number at the end of a cut body is not the one that was sent: what is refused in it says nothing.
+                // A number at the end of a cut body is not the one that the vendor sent, so its refusal means nothing.
                 let cut = at_end && !text.trim_end().ends_with('}');
                 Err(match reason.take() {
                     Some(fault) if !cut => Stop::Fault(fault),
@@ -167,16 +167,16 @@ impl InputBuffer {
         }
     }
 
-    /// Refuses the byte that was peeked at.
+    /// Refuses the byte that [`Self::peek`] returned.
     pub(super) fn refuse(&self, what: &'static str) -> Stop {
         self.fault(what, 1)
     }
 
-    /// What an error is that more text would not change; `at_end` says that it is where a cut body ends.
+    /// Classifies an error that more text would not change; `at_end`: it is at the end of a cut body.
     fn judge(&self, error: &serde_json::Error, at: usize, at_end: bool) -> Stop {
         match error.classify() {
             Category::Eof | Category::Io => Stop::More,
-            // A number cut after its point is a syntax error at the end, to serde.
+            // To serde, a number cut after its point is a syntax error at the end.
             Category::Syntax if at_end => Stop::More,
             Category::Syntax => self.fault("not JSON", at),
             Category::Data => self.fault("a value of another type than reports have", at),
@@ -191,7 +191,7 @@ impl InputBuffer {
     }
 }
 
-/// Where in `text` an error is: from 1.
+/// The position of an error in `text`, from 1.
 fn position(text: &str, error: &serde_json::Error) -> usize {
     let lines = text.split_inclusive('\n').map(str::len);
     lines.take(error.line().saturating_sub(1)).sum::<usize>() + error.column()

@@ -1,4 +1,4 @@
-//! `site_mapping`, whose shape is undocumented: claims which entity is which site, read from every shape that makes sense.
+//! `site_mapping`, whose shape is undocumented: claims that entities are sites, read from every shape that makes sense.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -13,45 +13,45 @@ use super::identity::Identity;
 use super::value::{Text, cut, name_of};
 use crate::domain::site::SiteId;
 
-/// Entries of a mapping: more than any customer has sites, and than are worth the memory.
+/// Most entries of a mapping: more than any customer has sites; further ones are not worth the memory.
 const MAX_ENTRIES: usize = 100_000;
 
-/// What an answer's `site_mapping` claims; a claim that can be read in two ways, or that another one contradicts, is none.
+/// The claims of an answer's `site_mapping`; ambiguous or contradicted claims do not count.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::upstream) struct Mapping {
-    /// Sites and the names that they have.
+    /// Sites and their names.
     pub(in crate::upstream) names: Vec<(SiteId, Box<str>)>,
-    /// Entities and the sites that they are.
+    /// Entities and their sites.
     pub(in crate::upstream) entities: Vec<(Box<str>, SiteId)>,
-    /// Sites of which it says what can be read in two ways, or what contradicts itself: nothing that it says of them is proof.
+    /// Sites with ambiguous or contradictory claims: nothing that it claims about them is proof.
     pub(in crate::upstream) contested: BTreeSet<SiteId>,
-    /// Texts that stand for sites in an answer without rows: probably names, but nothing tells.
+    /// Texts that stand for sites in an answer without rows: probably names, but without proof.
     pub(in crate::upstream) presumed: Vec<(SiteId, Box<str>)>,
     tags: Vec<Tag>,
-    /// Sites whose ids are keys: these may be entities too.
+    /// Sites whose ids are keys: the keys may be entities too.
     keys: Vec<SiteId>,
     has_repeated_fields: bool,
 }
 
-/// A text that stands for a site, as an entity or as a name: the rows tell which.
+/// A text that stands for a site, as an entity or as a name: the rows decide which.
 #[derive(Debug, PartialEq, Eq)]
 struct Tag {
     text: Box<str>,
     site: SiteId,
-    /// The other way to read the entry, where both sides of it are numbers.
+    /// The other way to read the entry, if both sides of it are numbers.
     otherwise: Option<(Box<str>, SiteId)>,
-    /// Whether a site was asked for.
+    /// Whether the request includes a site of the entry.
     asked: bool,
     /// Whether the text is the key.
     by_key: bool,
 }
 
-/// What the rows of an answer call a text.
+/// The use of a text in the rows of an answer.
 #[derive(Clone, Copy, Default)]
 struct Seen {
     entity: bool,
     name: bool,
-    /// Whether the rows of that entity are not those of that name.
+    /// Whether the rows with it as entity differ from the rows with it as name.
     apart: bool,
 }
 
@@ -70,11 +70,11 @@ struct Details<'a> {
     entity_id: Text<'a>,
 }
 
-/// An object's entries in their order, repeated keys among them.
+/// An object's entries in their order, including repeated keys.
 struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl Mapping {
-    /// Reads a mapping that came with an answer for the `requested` sites, which tell site ids from other numbers.
+    /// Reads the mapping of an answer for the `requested` sites, which distinguish site ids from other numbers.
     pub(super) fn read(json: &str, requested: &[SiteId]) -> Self {
         let mut mapping = Self::default();
         if let Ok(Entries(entries)) = serde_json::from_str(json) {
@@ -100,24 +100,24 @@ impl Mapping {
             }
         }
         if mapping.has_repeated_fields {
-            // Which of two fields is meant, and so which claims of others it contradicts, nobody can tell.
+            // We cannot know which of two fields is meant, nor which claims about other sites it contradicts.
             return Self::default();
         }
         mapping
     }
 
-    /// Whether it says of `site` what can be read in two ways.
+    /// Whether its claims about `site` are ambiguous or contradictory.
     pub(in crate::upstream) fn is_contested(&self, site: SiteId) -> bool {
         self.contested.contains(&site)
     }
 
-    /// Finds out, by the rows of the same answer, which of the texts that stand for sites are entities and which are names, and which
-    /// claims are none.
+    /// Uses the rows of the same answer to decide which of the texts that stand for sites are entities, which are names, and which claims
+    /// do not count.
     pub(super) fn settle(&mut self, identities: &[Identity]) {
         let seen = seen(identities);
         let of = |text: &str| seen.get(text).copied().unwrap_or_default();
         for site in std::mem::take(&mut self.keys) {
-            // The entry may as well tell the name of that entity.
+            // The entry may instead give the name of that entity.
             if of(&site.to_string()).entity {
                 self.contested.insert(site);
             }
@@ -133,12 +133,12 @@ impl Mapping {
             .any(|it| it.name && !it.entity);
         for (text, site) in tags {
             let seen = of(&text);
-            // Where some are entities and some are names, one that is an entity of the rows may be the name of a site without rows.
+            // If some are entities and some are names, an entity of the rows may be the name of a site without rows.
             if seen.apart || entities && names {
                 self.contested.insert(site);
                 continue;
             }
-            // A text without rows is what the others are.
+            // A text without rows is of the same kind as the others.
             let unseen = !seen.entity && !seen.name;
             let numeric = text.bytes().all(|byte| byte.is_ascii_digit());
             if seen.name || unseen && names {
@@ -153,7 +153,7 @@ impl Mapping {
         self.contest_shared_entities();
     }
 
-    /// The tags in the one way to read each that the sites asked for and the rows leave; where they leave two, both sites are contested.
+    /// Reads each tag in the one way that the requested sites and the rows allow; if they allow two, both sites are contested.
     fn read_in_one_way(&mut self, seen: impl Fn(&str) -> Seen) -> Vec<(Box<str>, SiteId)> {
         let is_seen = |text: &str| seen(text).entity || seen(text).name;
         let (mut read, mut foreign) = (Vec::new(), Vec::new());
@@ -174,7 +174,7 @@ impl Mapping {
             }
             read.push((tag.text, tag.site));
         }
-        // Two numbers that are no requested site are read like those that are one, else as the rows have it.
+        // If neither number is a requested site, read the entry like those with one, else according to the rows.
         for [by_key, by_value] in foreign {
             match (keys_are_texts, values_are_texts) {
                 (true, false) => read.push(by_key),
@@ -189,7 +189,7 @@ impl Mapping {
         read
     }
 
-    /// An entity that is claimed for two sites is neither's, and what else is claimed for these is no better.
+    /// Contests the sites of an entity that is claimed for two: neither owns it, and the other claims about them are no better.
     fn contest_shared_entities(&mut self) {
         let mut sites: HashMap<&str, SiteId> = HashMap::new();
         for (entity, site) in &self.entities {
@@ -200,12 +200,12 @@ impl Mapping {
         }
     }
 
-    /// `"key": value`, where the key may be a site, an entity or a name.
+    /// Reads `"key": value`, where the key may be a site, an entity or a name.
     fn entry(&mut self, entry: &Entry<'_>, requested: &[SiteId]) {
         if entry.repeats.is_empty() {
             return self.claims_of(entry.key, entry.value, requested);
         }
-        // The same key with two values: whatever either says is contested.
+        // The same key has two values, so the claims of both are contested.
         let mut all = Self::default();
         for value in entry.repeats.iter().chain([&entry.value]) {
             all.claims_of(entry.key, value, requested);
@@ -220,7 +220,8 @@ impl Mapping {
             [Some(tag.site), otherwise].into_iter().flatten()
         });
         self.contested.extend(of_tags);
-        // What a site may be called still tells that no other one is meant, and what it may be, that no other one is that for certain.
+        // Its possible names still show that no other site is meant, and its possible entities, that these belong to no other site for
+        // certain.
         self.names.append(&mut all.names);
         self.entities.append(&mut all.entities);
         self.tags.append(&mut all.tags);
@@ -299,7 +300,7 @@ impl Mapping {
         });
     }
 
-    /// An element of a list: it must name its site itself.
+    /// Reads an element of a list, which must name its site itself.
     fn element(&mut self, value: &str, requested: &[SiteId]) -> Option<SiteId> {
         let details = self.details(value)?;
         let site = details.site()?;
@@ -308,7 +309,7 @@ impl Mapping {
     }
 
     fn details<'v>(&mut self, value: &'v str) -> Option<Details<'v>> {
-        // A struct is also read from a list, which has no business here.
+        // serde also reads a struct from a list, which is not a valid element.
         if !value.starts_with('{') {
             return None;
         }
@@ -328,7 +329,7 @@ impl Mapping {
         if let Some(entity) = &details.entity_id.0 {
             self.entities.push((entity.as_ref().into(), site));
         }
-        // Beside a `site_id`, an `id` is another thing's, unless it could be a site that was asked for.
+        // Beside a `site_id`, an `id` belongs to something else, unless it could be a requested site.
         let id = details.id.0.as_ref().and_then(|id| id.parse().ok());
         if let Some(id) = id
             && id != site
@@ -345,14 +346,14 @@ impl Details<'_> {
     }
 }
 
-/// A key with its value, and the other values that it has.
+/// A key with its value, and its other values.
 struct Entry<'a> {
     key: &'a str,
     value: &'a str,
     repeats: Vec<&'a str>,
 }
 
-/// Puts together what is said under the same key; the same said again is said once.
+/// Groups entries by key, without identical repeats.
 fn by_key<'a>(entries: &'a [(Cow<'_, str>, &RawValue)]) -> Vec<Entry<'a>> {
     let mut keys: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
     let mut grouped: Vec<Entry<'_>> = Vec::with_capacity(entries.len());
@@ -372,7 +373,7 @@ fn by_key<'a>(entries: &'a [(Cow<'_, str>, &RawValue)]) -> Vec<Entry<'a>> {
     grouped
 }
 
-/// What the rows call each text.
+/// Collects the use of each text in the rows.
 fn seen(identities: &[Identity]) -> HashMap<&str, Seen> {
     let mut seen: HashMap<&str, Seen> = HashMap::new();
     for identity in identities {
@@ -407,7 +408,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
                 let mut entries = Vec::new();
                 while let Some(entry) = map.next_entry()? {
-                    // One more than are taken tells that there are too many.
+                    // One more than the limit shows that there are too many.
                     if entries.len() <= MAX_ENTRIES {
                         entries.push(entry);
                     }
@@ -508,7 +509,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_shape_makes_it_panic(json in "[\\[\\]{}\":,a0-9 ]{0,40}") {
+        fn no_shape_causes_a_panic(json in "[\\[\\]{}\":,a0-9 ]{0,40}") {
             let _ = Mapping::read(&json, &[site(7)]);
         }
     }

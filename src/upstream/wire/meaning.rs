@@ -1,4 +1,4 @@
-//! What the keys that tell parts apart mean: the same keys may be spelt in several ways.
+//! The meaning of the keys that distinguish parts, since the same keys may have several spellings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,19 +7,19 @@ use serde_json::value::RawValue;
 
 use super::value::Text;
 
-/// The filter that the JSON value `json` names; `None` where it names none.
+/// Reads the filter that the JSON value `json` names, if any.
 pub(super) fn of_filter(json: &str) -> Option<Box<str>> {
     match serde_json::from_str(json) {
         Ok(Text(Some(text))) => of_text(&text).map(Into::into),
         _ => match serde_json::from_str(json) {
             Ok(value) => of_value(&value).map(Into::into),
-            // A text that can't be read is compared as it is written.
+            // An unreadable text is compared as it is written.
             Err(_) => Some(json.into()),
         },
     }
 }
 
-/// The set of regions that `json` lists, or the one that it names: the same text for the same set.
+/// Reads the set of regions that `json` lists, or the single one that it names: the same text for the same set.
 pub(super) fn of_regions(json: &str) -> Option<Box<str>> {
     let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(json) else {
         return of_filter(json).map(|region| written(&BTreeSet::from([region])));
@@ -31,8 +31,8 @@ pub(super) fn of_regions(json: &str) -> Option<Box<str>> {
     (!regions.is_empty()).then(|| written(&regions))
 }
 
-/// A value without what says nothing, the same for all its spellings: the order of a list or an object, repeats in a list, and white
-/// space around a text.
+/// Normalises a value: drops empty elements, and gives all spellings the same text, whatever the order of a list or an object, repeats in
+/// a list, and white space around a text.
 fn of_value(value: &Value) -> Option<String> {
     match value {
         Value::Null | Value::Bool(_) => None,
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn regions_are_a_set_however_they_are_written() {
+    fn regions_are_a_set_in_every_spelling() {
         let both = of_regions(r#"["A","B"]"#);
 
         for same in [
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_is_no_key() {
+    fn an_empty_value_is_no_key() {
         for nothing in ["null", r#""""#, "[]", "{ }"] {
             assert_eq!(of_filter(nothing), None, "{nothing}");
             assert_eq!(of_regions(nothing), None, "{nothing}");

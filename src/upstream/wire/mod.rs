@@ -1,4 +1,4 @@
-//! The report on the wire: what is asked, and what may be believed of the answer.
+//! The report on the wire: our request, and the trustworthy part of the answer.
 
 mod accumulate;
 mod envelope;
@@ -28,24 +28,24 @@ use envelope::Envelope;
 use input_buffer::InputBuffer;
 use row::Rows;
 
-/// How much text is looked at in one go: what a core's caches hold.
+/// Bytes of text per step: small enough for a core's caches.
 const WINDOW: usize = 64 * 1024;
 const NOT_UTF8: Fault = Fault::Malformed("not UTF-8");
 
-/// A whole, well-formed answer: who its rows speak of, and their figures, not yet credited to sites.
+/// A complete, well-formed answer: the identities of its rows and their figures, not yet credited to sites.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// Everyone whom a row speaks of, with the figures of those rows.
+    /// The identities that the rows name, with the figures of those rows.
     pub(super) identities: Vec<Identity>,
-    /// The answer's own claims which entity is which site.
+    /// The answer's own claims about entities and sites.
     pub(super) mapping: Mapping,
-    /// When the vendor says that it computed the answer: Unix seconds, unchecked.
+    /// The vendor's time of computation: Unix seconds, unchecked.
     pub(super) computed_at: Option<f64>,
-    /// How many rows were outside the dates asked for.
+    /// Number of rows outside the requested dates.
     pub(super) outside: u64,
 }
 
-/// Reads an answer while it arrives, in one pass that keeps no row: what it holds is the figures and a small window of the text.
+/// Reads an answer while it arrives, in one pass that keeps no row: it holds only the figures and a small window of the text.
 pub(super) struct Reader {
     window: InputBuffer,
     envelope: Envelope,
@@ -62,7 +62,7 @@ impl Reader {
         }
     }
 
-    /// Reads on in `bytes`, which follow on what has arrived before; after a fault there is nothing more to be read.
+    /// Reads `bytes`, the continuation of the earlier ones. After a fault there is nothing more to read.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         for piece in bytes.chunks(WINDOW) {
             let sound = self.window.push(piece);
@@ -77,7 +77,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The answer, where what has arrived is all of it.
+    /// Returns the answer, if all of it has arrived.
     pub(super) fn finish(mut self) -> Result<Answer, Fault> {
         self.window.end();
         self.envelope.read(&mut self.window, &mut self.rows)?;

@@ -1,8 +1,8 @@
-//! Whether the envelope says that there is more: by paging keys, or by a count of all rows.
+//! Whether the envelope reports more rows, by paging keys or by a count of all rows.
 //!
-//! Pitaya never asks for pages. A key such as `next…`, `has_more`, `page…` or `cursor` at any level of the envelope, or in its
-//! `metadata`, means a truncated answer unless it says that there is no more (`null`, `false`, empty, one page of one); a lone
-//! `page: 1` is not enough. So does a numeric `total_count` above the number of rows.
+//! Pitaya never requests pages. A key such as `next…`, `has_more`, `page…` or `cursor` at any level of the envelope, or in its
+//! `metadata`, means a truncated answer unless it reports that there is no more (`null`, `false`, empty, one page of one); a lone `page:
+//! 1` is not enough for that. A numeric `total_count` above the number of rows also means a truncated answer.
 
 use std::borrow::Cow;
 
@@ -12,55 +12,55 @@ use serde_json::value::RawValue;
 
 use super::value::{Name, text};
 
-/// How deep objects with keys of paging may lie in each other.
+/// How deep objects with paging keys may be nested.
 const MOST_DEEP: usize = 4;
 
-/// What the envelope says of other pages.
+/// The envelope's paging keys.
 ///
-/// A key says that there is more, that there is no more, or only that there are pages, as a lone `page: 1` does. The last alone is not
-/// enough to take an answer for whole. What a key says in another way than those known here is taken to say that there is more.
+/// A key reports that there is more, that there is no more, or only that there are pages, as a lone `page: 1` does. The last alone is not
+/// enough to count an answer as whole. A value of an unknown kind counts as a report that there is more.
 #[derive(Debug, Default)]
 pub(super) struct Paging {
     more: bool,
     no_more: bool,
     paged: bool,
-    /// Rows that there are, as told: the most.
+    /// The largest reported number of all rows.
     total: Option<f64>,
-    /// Rows that a page may have, as told: the least.
+    /// The smallest reported page size in rows.
     size: Option<f64>,
 }
 
-/// What a key of the envelope is about.
+/// The subject of a key of the envelope.
 #[derive(Clone, Copy)]
 enum Key {
-    /// What there is more of: anything but nothing says that there is more.
+    /// The next page: any value but an empty one reports more.
     Next,
     /// Whether there is more.
     HasMore,
-    /// Which page this is, or from which row on.
+    /// The number of this page, or of its first row.
     Page,
-    /// How many pages there are.
+    /// The number of pages.
     Pages,
-    /// How many rows a page has at most.
+    /// The largest number of rows in a page.
     Size,
-    /// How many rows there are.
+    /// The number of all rows.
     Total,
     /// An object of such keys.
     Object,
 }
 
 impl Paging {
-    /// Whether `name` may say something of other pages.
+    /// Whether `name` may be about other pages.
     pub(super) fn concerns(name: &str) -> bool {
         key(name, false).is_some()
     }
 
-    /// Takes note of `"name": json`.
+    /// Reads `"name": json`.
     pub(super) fn read(&mut self, name: &str, json: &RawValue) {
         self.note(name, json, false, MOST_DEEP);
     }
 
-    /// Whether `rows` are not all that there are.
+    /// Whether there are more than `rows`.
     pub(super) fn is_of_more_than(&self, rows: u64) -> bool {
         #[expect(clippy::cast_precision_loss, reason = "no answer has 2^53 rows")]
         let rows = rows as f64;
@@ -111,14 +111,14 @@ impl Paging {
             (Key::Total, Some(total)) => {
                 self.total = Some(self.total.map_or(total, |known| known.max(total)));
             }
-            // A number that no float holds, or a text.
+            // A number too large for a float, or a text.
             (Key::Size, None) => self.paged = true,
             (Key::Total, None) => self.more |= !value.starts_with(['"', '[', 't']),
         }
     }
 }
 
-/// What the key `name` is about, in an object of paging (`within`) or beside the rows.
+/// The subject of the key `name`, in an object of paging (`within`) or beside the rows.
 fn key(name: &str, within: bool) -> Option<Key> {
     let name = normal(name);
     let key = match name.as_str() {
@@ -142,7 +142,7 @@ fn key(name: &str, within: bool) -> Option<Key> {
     Some(key)
 }
 
-/// Whether a key that begins with `next` is about a time, such as that of the next update.
+/// Whether a key that begins with `next` is about a time, such as the next update.
 fn is_of_time(name: &str) -> bool {
     [
         "update", "refresh", "comput", "time", "date", "run", "sync", "schedul", "poll",
@@ -152,7 +152,7 @@ fn is_of_time(name: &str) -> bool {
         || name.ends_with("at")
 }
 
-/// `name` in lower case, without what parts its words.
+/// `name` in lower case, without word separators.
 fn normal(name: &str) -> String {
     name.chars()
         .filter(|character| !matches!(character, '_' | '-' | ' ' | '.'))
@@ -171,11 +171,11 @@ fn says_nothing(json: &RawValue) -> bool {
     }
 }
 
-/// The fields of an object, as far as paging is concerned.
+/// The fields of an object that concern paging.
 struct Fields<'a> {
-    /// Those that may say something of other pages, each as often as it is there.
+    /// Fields that may be about other pages, repeats included.
     of_paging: Vec<(Cow<'a, str>, &'a RawValue)>,
-    /// Whether any field at all says something.
+    /// Whether any field has a value that is not empty.
     said: bool,
 }
 
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_says_that_there_is_more_is_believed() {
+    fn a_key_that_reports_more_is_believed() {
         for fields in [
             r#""next":"https://vendor/next""#,
             r#""next_page":2"#,
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_says_that_there_is_no_more_is_believed() {
+    fn a_key_that_reports_no_more_is_believed() {
         for fields in [
             "",
             r#""next":null"#,

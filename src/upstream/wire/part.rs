@@ -1,9 +1,9 @@
-//! The rows of one part of a site, packed: what is held of them is a fraction of their text.
+//! The rows of one part of a site, packed into a fraction of their text.
 
 use super::fault::Fault;
 use crate::domain::metric::VendorMetric;
 
-/// The figures of a row, by [`VendorMetric`]: NaN where it has none.
+/// The figures of a row, by [`VendorMetric`]: NaN if absent.
 pub(in crate::upstream) type Values = [f64; METRICS];
 
 /// No figure at all.
@@ -11,24 +11,24 @@ pub(in crate::upstream) const NO_VALUES: Values = [f64::NAN; METRICS];
 
 const METRICS: usize = VendorMetric::ALL.len();
 
-/// Rows that differ in nothing but their time and their figures, in the order in which they came.
+/// Rows that differ only in their time and their figures, in the order of arrival.
 ///
-/// Nothing is made of them here: a bucket may come in several rows for several reasons, which only all of a site's rows together
-/// can tell apart.
+/// They stay as they are here: a bucket may have several rows for several reasons, which only all rows of a site together can
+/// distinguish.
 #[derive(Clone, Debug, Default)]
 pub(in crate::upstream) struct Part {
     /// The vendor's filter.
     pub(in crate::upstream) filter: Option<Box<str>>,
-    /// The vendor's regions, in one order whatever theirs.
+    /// The vendor's regions, in an order of our own.
     pub(in crate::upstream) regions: Option<Box<str>>,
-    /// Of each row its place, and a bit for each metric that it has.
+    /// For each row, its place and a bit for each metric that it has.
     heads: Vec<u32>,
     /// The figures of all rows, one after another.
     values: Vec<f64>,
 }
 
 impl Part {
-    /// A part of which no row has come.
+    /// A part without rows.
     pub(super) fn new(filter: Option<Box<str>>, regions: Option<Box<str>>) -> Self {
         Self {
             filter,
@@ -37,7 +37,7 @@ impl Part {
         }
     }
 
-    /// Bytes that a row of `values` takes, with what a vector has to spare.
+    /// Bytes of a row of `values`, including a vector's spare capacity.
     pub(super) fn row_size(values: &Values) -> usize {
         2 * (size_of::<u32>() + present(values).count() * size_of::<f64>())
     }
@@ -96,7 +96,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_comes_out_is_what_went_in(rows in prop::collection::vec((0..100_000_usize, prop::array::uniform5(prop::option::of(0.0..1e15_f64))), 0..50)) {
+        fn packed_rows_come_out_unchanged(rows in prop::collection::vec((0..100_000_usize, prop::array::uniform5(prop::option::of(0.0..1e15_f64))), 0..50)) {
             let mut part = Part::default();
             for (place, values) in &rows {
                 part.push(*place, &values.map(|value| value.unwrap_or(f64::NAN))).unwrap();

@@ -1,4 +1,4 @@
-//! How the figures of one report lie in memory: days, slots, and hours that come twice.
+//! Layout of one report's figures in memory: days, slots, and repeated hours.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ pub(in crate::upstream) struct ReportShape {
     request: ReportRequest,
     slots: usize,
     zones: Vec<Zone>,
-    /// By site of the request: its zone in `zones`.
+    /// For each site of the request, its index in `zones`.
     zone_of: Vec<usize>,
 }
 
@@ -28,16 +28,16 @@ struct Zone {
     changes: Vec<ClockChange>,
 }
 
-/// The slots of a day that the clock shows twice, or never.
+/// The slots of a day that the clock shows twice or never.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::upstream) struct ClockChange {
-    /// Every slot with a minute that comes twice: each has a second occurrence.
+    /// Every slot with a repeated minute: each has a second occurrence.
     pub(in crate::upstream) repeated: Range<usize>,
-    /// Whether all minutes of these come twice, so that both occurrences last equally long.
+    /// Whether all minutes of these slots are repeated, so that both occurrences last equally long.
     pub(in crate::upstream) whole: bool,
     /// The slots none of whose minutes exists.
     pub(in crate::upstream) skipped: Range<usize>,
-    /// The first minute of the day that comes twice.
+    /// The first repeated minute of the day.
     back_to: u16,
 }
 
@@ -49,7 +49,7 @@ static NO_CHANGE: ClockChange = ClockChange {
 };
 
 impl ReportShape {
-    /// The layout of `request`, whose sites are in the zones that `directory` says.
+    /// The layout of `request`, with the zones of its sites from `directory`.
     pub(in crate::upstream) fn new(request: &ReportRequest, directory: &SiteDirectory) -> Self {
         let mut zones: Vec<Zone> = Vec::new();
         let zone_of = request
@@ -74,40 +74,40 @@ impl ReportShape {
         }
     }
 
-    /// The report that is laid out.
+    /// The request of the report.
     pub(in crate::upstream) const fn request(&self) -> &ReportRequest {
         &self.request
     }
 
-    /// Slots of a day on the clock.
+    /// Number of slots of a day on the clock.
     pub(in crate::upstream) const fn slots(&self) -> usize {
         self.slots
     }
 
-    /// The zone of the request's `site`, as far as it is known.
+    /// The zone of the request's `site`, if known.
     pub(in crate::upstream) fn zone(&self, site: SiteId) -> Option<&TimeZone> {
         self.zone_at(site)?.zone.as_ref()
     }
 
-    /// What the clock does at `site` on that day: nothing, where its zone is unknown.
+    /// The clock change at `site` on that day: none if its zone is unknown.
     pub(in crate::upstream) fn change(&self, site: SiteId, date: usize) -> &ClockChange {
         self.zone_at(site)
             .map_or(&NO_CHANGE, |zone| &zone.changes[date])
     }
 
-    /// Whether the clock of any site shows something twice.
+    /// Whether the clock of any site repeats slots.
     pub(in crate::upstream) fn has_repeated_slots(&self) -> bool {
         let mut changes = self.zones.iter().flat_map(|zone| &zone.changes);
         changes.any(|change| !change.repeated.is_empty())
     }
 
-    /// When the bucket of `slot` starts, on the clock.
+    /// Start of the bucket of `slot`, on the clock.
     pub(in crate::upstream) fn start(&self, date: Date, slot: usize) -> DateTime {
         let minute = slot * usize::from(self.request.bucket.minutes());
         on_clock(date, minute)
     }
 
-    /// When the second occurrence of `slot` on the date of that index starts at `site`, on the clock.
+    /// Start of the second occurrence of `slot` at `site` on the date of that index, on the clock.
     pub(in crate::upstream) fn start_again(
         &self,
         site: SiteId,
@@ -125,7 +125,7 @@ impl ReportShape {
         add_days(self.request.dates.from(), days)
     }
 
-    /// Where the bucket of `slot` on that day lies among all buckets of the report.
+    /// The index of the bucket of `slot` on that day among all buckets of the report.
     pub(super) const fn place(&self, date: usize, slot: usize) -> usize {
         date * self.slots + slot
     }

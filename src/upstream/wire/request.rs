@@ -1,4 +1,4 @@
-//! The report's request: what we ask for, in the vendor's form.
+//! Our request for a report, in the vendor's form.
 
 use crate::domain::cell::ReportRequest;
 use crate::domain::metric::VendorMetric;
@@ -7,7 +7,7 @@ use crate::vendor::{
     TimeFacet,
 };
 
-/// The JSON body that asks for `request`: always whole days, so that every window of hours is served from the same cells.
+/// Writes the JSON body that requests `request`: always whole days, so the same cells serve every window of hours.
 pub(in crate::upstream) fn body(request: &ReportRequest) -> serde_json::Result<Vec<u8>> {
     let custom = || "custom".to_owned();
     let (from, to) = (request.dates.from(), request.dates.to());
@@ -55,7 +55,7 @@ mod tests {
     use crate::domain::site::{CustomerId, SiteId};
 
     #[test]
-    fn a_report_is_asked_for_by_whole_days() {
+    fn a_report_request_is_for_whole_days() {
         let request = ReportRequest {
             customer: CustomerId::new(1).unwrap(),
             sites: vec![SiteId::new(750).unwrap()],

@@ -19,22 +19,22 @@ use super::value::{Name, Number, Reason, Text, entity, fail, site_name};
 use crate::domain::dates::parse_date_bytes;
 use crate::domain::metric::VendorMetric;
 
-/// An honest row has some hundreds of bytes, and a name of a megabyte that comes twice is cut rather than refused.
+/// An honest row has a few hundred bytes; the limit leaves space to cut, rather than refuse, a name of a megabyte that comes twice.
 const MAX_ROW: Bound = Bound {
     what: "a row",
     most: 8 << 20,
 };
 
-/// The rows that were read.
+/// The rows read so far.
 pub(super) struct Rows {
     figures: Accumulator,
-    /// The last row's date and its index: rows of one day mostly follow one another.
+    /// The last row's date and its index: rows of one day are mostly consecutive.
     last_date: ([u8; 10], Option<usize>),
     count: u64,
 }
 
 impl Rows {
-    /// No row of the report that `layout` describes.
+    /// Starts without any row of the report that `layout` describes.
     pub(super) fn new(layout: Arc<ReportShape>) -> Self {
         Self {
             figures: Accumulator::new(layout),
@@ -43,12 +43,12 @@ impl Rows {
         }
     }
 
-    /// How many rows have come, those outside the dates included.
+    /// Number of rows read, including those outside the dates.
     pub(super) fn count(&self) -> u64 {
         self.count
     }
 
-    /// The layout of the report that is read.
+    /// The layout of the report.
     pub(super) fn layout(&self) -> &ReportShape {
         self.figures.layout()
     }
@@ -71,7 +71,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Tells operators whose figure is too large: the row that begins in `window`.
+    /// Logs the site of the row that begins in `window`, whose figure is too large.
     fn tell_whose(&self, window: &mut InputBuffer) {
         let row = window.value(MAX_ROW, PhantomData::<Whose<'_>>, &Reason::default());
         let name = row.ok().and_then(|row| row.site_name.and_then(site_name));
@@ -82,17 +82,17 @@ impl Rows {
         tracing::warn!(
             site = site.map(tracing::field::display),
             site_name = name.as_deref(),
-            "a figure is larger than 2^53 - 1: the answer is refused"
+            "a figure is larger than 2^53 - 1: Pitaya refuses the answer"
         );
     }
 
-    /// Everyone whom a row spoke of, and how many rows were outside the dates.
+    /// Returns the identities of the rows, and the number of rows outside the dates.
     pub(super) fn finish(self) -> (Vec<Identity>, u64) {
         self.figures.finish()
     }
 }
 
-/// Of a row that is refused.
+/// The owner of a refused row.
 #[derive(Deserialize)]
 struct Whose<'a> {
     #[serde(borrow, default)]

@@ -1,4 +1,4 @@
-//! What the parser promises, on whole answers.
+//! Tests of the parser with whole answers.
 
 mod pieces;
 
@@ -60,7 +60,7 @@ fn figure(answer: &Answer, layout: &ReportShape, metric: VendorMetric, slot: usi
 }
 
 #[test]
-fn the_vendors_own_example_is_read() {
+fn the_vendors_own_example_is_readable() {
     let layout = layout(&[VendorMetric::Entrances]);
 
     let answer = parse(EXAMPLE.as_bytes(), &layout).unwrap();
@@ -77,7 +77,7 @@ fn the_vendors_own_example_is_read() {
 }
 
 #[test]
-fn an_answer_that_does_not_say_success_at_every_level_is_refused() {
+fn an_answer_without_success_at_every_level_is_refused() {
     let layout = layout(&[VendorMetric::Entrances]);
     let refused = |body: &str| matches!(parse(body.as_bytes(), &layout), Err(Fault::Malformed(_)));
 
@@ -103,7 +103,7 @@ fn an_answer_that_does_not_say_success_at_every_level_is_refused() {
 }
 
 #[test]
-fn truncation_is_told_wherever_it_stands() {
+fn truncation_is_found_wherever_it_is_reported() {
     let layout = layout(&[VendorMetric::Entrances]);
     let late = EXAMPLE.replace(
         r#""is_data_truncated":false"#,
@@ -117,7 +117,7 @@ fn truncation_is_told_wherever_it_stands() {
 }
 
 #[test]
-fn a_cut_body_is_told_from_a_malformed_one() {
+fn a_cut_body_differs_from_a_malformed_one() {
     let layout = layout(&[VendorMetric::Entrances]);
 
     for end in 0..EXAMPLE.len() {
@@ -166,7 +166,7 @@ fn one_bad_row_refuses_the_whole_answer() {
 }
 
 #[test]
-fn null_is_no_rows_and_a_byte_order_mark_is_read_over() {
+fn null_means_no_rows_and_a_byte_order_mark_is_skipped() {
     let layout = layout(&[VendorMetric::Entrances]);
     let null = answer("").replace("[]", "null");
 
@@ -190,7 +190,7 @@ fn null_is_no_rows_and_a_byte_order_mark_is_read_over() {
 }
 
 #[test]
-fn a_name_that_cannot_be_read_is_none() {
+fn an_unreadable_name_counts_as_none() {
     let layout = layout(&[VendorMetric::Entrances]);
     let body = answer(
         r#"{"entity_id":"a","site_name":"T\ud800","time":"2026-02-18 09:00:00","entrances":7},
@@ -207,7 +207,7 @@ fn a_name_that_cannot_be_read_is_none() {
 }
 
 #[test]
-fn an_unknown_field_is_skipped_whatever_its_name_holds() {
+fn an_unknown_field_is_skipped_whatever_its_name() {
     let layout = layout(&[VendorMetric::Entrances]);
     let field = r#""\ud800":{"\udfff":["\ud83d"]},"#;
     let row = format!(r#"{{{field}"time":"2026-02-18 00:00:00","entrances":7}}"#);
@@ -259,7 +259,7 @@ fn names_are_cut_between_characters_and_entities_are_not() {
 }
 
 #[test]
-fn an_answer_that_says_that_there_is_more_is_truncated() {
+fn an_answer_that_reports_more_rows_is_truncated() {
     let layout = layout(&[VendorMetric::Entrances]);
     let with = |at: &str, field: &str| {
         let body = EXAMPLE.replacen(at, &format!("{at}{field},"), 1);
@@ -293,7 +293,7 @@ fn an_answer_that_says_that_there_is_more_is_truncated() {
 }
 
 #[test]
-fn a_figure_that_readers_of_json_cannot_hold_refuses_the_answer() {
+fn a_figure_too_large_for_readers_of_json_refuses_the_answer() {
     let layout = layout(&[VendorMetric::Entrances]);
     let with = |figure: &str| {
         let row =
@@ -341,7 +341,7 @@ fn odd_fields_do_not_matter() {
 }
 
 #[test]
-fn parts_combine_as_their_metric_does_and_a_repeated_row_counts_once() {
+fn parts_combine_like_their_metric_and_a_repeated_row_counts_once() {
     let layout = layout(&[VendorMetric::Entrances, VendorMetric::DwellTime]);
     let body = answer(
         r#"{"time":"2026-02-18 00:00:00","filter_id":"a","region_names":["n"],"entrances":1,"dwell_time":10},
@@ -374,7 +374,7 @@ fn parts_combine_as_their_metric_does_and_a_repeated_row_counts_once() {
 }
 
 #[test]
-fn two_like_rows_in_the_repeated_hour_are_two_hours_where_the_zone_is_known() {
+fn two_equal_rows_in_the_repeated_hour_are_two_hours_if_the_zone_is_known() {
     let autumn = DateRange::day(date(2026, 11, 1)).unwrap();
     let row = |hour: &str, count: u32| {
         format!(r#"{{"time":"2026-11-01 {hour}","entity_id":"e","entrances":{count}}}"#)
@@ -409,7 +409,7 @@ fn two_like_rows_in_the_repeated_hour_are_two_hours_where_the_zone_is_known() {
 }
 
 #[test]
-fn a_hostile_answer_is_given_up_rather_than_kept() {
+fn a_hostile_answer_is_refused_rather_than_kept() {
     let layout = layout(&[VendorMetric::Entrances]);
     let mut rows = String::new();
     for entity in 0..60_000 {
@@ -428,12 +428,12 @@ fn a_hostile_answer_is_given_up_rather_than_kept() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn no_bytes_cause_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = parse(&bytes, &layout(&[VendorMetric::Entrances]));
     }
 
     #[test]
-    fn no_damage_makes_it_panic(at in 0..EXAMPLE.len(), byte in any::<u8>()) {
+    fn no_damage_causes_a_panic(at in 0..EXAMPLE.len(), byte in any::<u8>()) {
         let mut body = EXAMPLE.as_bytes().to_vec();
         body[at] = byte;
 
@@ -468,7 +468,7 @@ proptest! {
 }
 
 #[test]
-fn a_row_may_come_in_pieces() {
+fn a_row_may_arrive_in_pieces() {
     let layout = layout(&[
         VendorMetric::Entrances,
         VendorMetric::DwellTime,
@@ -503,7 +503,7 @@ fn a_row_may_come_in_pieces() {
 }
 
 #[test]
-fn a_part_lends_its_weight_to_no_other() {
+fn a_part_gives_its_weight_to_no_other() {
     let layout = layout(&[VendorMetric::Entrances, VendorMetric::DwellTime]);
     let body = answer(
         r#"{"filter_id":"a","time":"2026-02-18 00:00:00","entrances":5},

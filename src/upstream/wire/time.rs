@@ -2,7 +2,7 @@
 
 use crate::domain::bucket::VendorBucket;
 
-/// The date's ten bytes and the minute of the day, of `2026-02-18 09:15:00` (or with `T`) on the grid of `bucket`.
+/// Splits `2026-02-18 09:15:00` (or with `T`) on the grid of `bucket` into the date's ten bytes and the minute of the day.
 pub(super) fn split(text: &str, bucket: VendorBucket) -> Option<(&[u8; 10], u16)> {
     let text: &[u8; 19] = text.as_bytes().try_into().ok()?;
     let (date, clock) = text.split_first_chunk::<10>()?;
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_on_the_grid_or_it_is_none() {
+    fn a_time_off_the_grid_is_refused() {
         let quarter = VendorBucket::from_minutes(15).unwrap();
 
         assert_eq!(
@@ -53,7 +53,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "\\PC{0,24}") {
+        fn no_text_causes_a_panic(text in "\\PC{0,24}") {
             let _ = split(&text, VendorBucket::HOUR);
         }
     }

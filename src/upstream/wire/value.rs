@@ -1,4 +1,4 @@
-//! The values in a row, and why reading them may stop.
+//! The values in a row, and the reasons to refuse them.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -9,16 +9,16 @@ use serde_json::value::RawValue;
 
 use super::fault::Fault;
 
-/// Why reading stopped, where it was not the JSON text's fault: serde's own messages may quote the body.
+/// Why reading stopped, unless the JSON text is at fault: serde's own messages may quote the body.
 pub(super) type Reason = Cell<Option<Fault>>;
 
-/// Notes why reading stops; the error itself says nothing.
+/// Records why reading stops; the error itself carries no information.
 pub(super) fn fail<E: Error>(reason: &Reason, what: &'static str) -> E {
     reason.set(Some(Fault::Malformed(what)));
     E::custom(what)
 }
 
-/// A text, or a number as the text of it; anything else, or an empty text, says nothing.
+/// A text, or a number as text; anything else, or an empty text, counts as none.
 #[derive(Debug, Default)]
 pub(super) struct Text<'de>(pub(super) Option<Cow<'de, str>>);
 
@@ -51,7 +51,7 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Text<'a> {
             }
 
             fn visit_f64<E: Error>(self, number: f64) -> Result<Text<'de>, E> {
-                // 36655.0 is the same entity as 36655, and that is how floats without a fraction are written here.
+                // 36655.0 is the same entity as 36655, and Rust writes floats without a fraction that way.
                 Ok(Text(Some(Cow::Owned(number.to_string()))))
             }
 
@@ -77,7 +77,7 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Text<'a> {
     }
 }
 
-/// The name of a field. One with half a surrogate pair is no text, and so is none that is known here: it is empty.
+/// The name of a field. A name with half a surrogate pair is not a text and matches no known name: it becomes empty.
 pub(super) struct Name<'de>(pub(super) Cow<'de, str>);
 
 impl<'de: 'a, 'a> serde::Deserialize<'de> for Name<'a> {
@@ -86,12 +86,12 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Name<'a> {
     }
 }
 
-/// Bytes of a site's name; longer ones are cut between characters, and names that are equal then are namesakes.
+/// Most bytes of a site's name; longer ones are cut between characters, and names that are then equal are namesakes.
 const MAX_NAME: usize = 256;
-/// Bytes of an entity at most. One that was cut might be taken for another, so a longer one is refused.
+/// Most bytes of an entity. A cut one could be mistaken for another, so a longer one is refused.
 const MOST_OF_ENTITY: usize = 256;
 
-/// The text or number that `json` is. A text with half a surrogate pair is no text, and so says nothing.
+/// Returns `json` as text if it is a text or a number. A text with half a surrogate pair counts as none.
 pub(super) fn text(json: &RawValue) -> Option<Cow<'_, str>> {
     let json = json.get();
     match json
@@ -103,17 +103,17 @@ pub(super) fn text(json: &RawValue) -> Option<Cow<'_, str>> {
     }
 }
 
-/// `name` as far as names go.
+/// Cuts `name` to [`MAX_NAME`].
 pub(super) fn cut(name: &str) -> &str {
     &name[..name.floor_char_boundary(MAX_NAME)]
 }
 
-/// `name` without the white space around it; nothing where nothing is left.
+/// Cuts and trims `name`; `None` if nothing is left.
 pub(super) fn name_of(name: &str) -> Option<&str> {
     Some(cut(name).trim()).filter(|name| !name.is_empty())
 }
 
-/// A site's name, as far as it is held.
+/// Reads a site's name, cut to [`MAX_NAME`].
 pub(super) fn site_name(json: &RawValue) -> Option<Cow<'_, str>> {
     Some(match text(json)? {
         Cow::Borrowed(text) => Cow::Borrowed(cut(text)),
@@ -121,7 +121,7 @@ pub(super) fn site_name(json: &RawValue) -> Option<Cow<'_, str>> {
     })
 }
 
-/// An entity, or nothing where there is none.
+/// Reads an entity, if there is one.
 pub(super) fn entity<'a, E: Error>(
     json: &'a RawValue,
     reason: &Reason,
@@ -133,7 +133,7 @@ pub(super) fn entity<'a, E: Error>(
     Ok(entity)
 }
 
-/// The largest figure that is believed: beyond it, whole numbers are not exact in what reads JSON (RFC 8259 section 6).
+/// The largest trusted figure: beyond it, readers of JSON do not hold whole numbers exactly (RFC 8259 section 6).
 const MOST: f64 = 9_007_199_254_740_991.0;
 
 /// A figure: finite and not negative, or `null`, which is NaN here.
@@ -174,7 +174,7 @@ impl<'de> Visitor<'de> for Number<'_> {
     fn visit_u64<E: Error>(self, value: u64) -> Result<f64, E> {
         #[expect(
             clippy::cast_precision_loss,
-            reason = "the nearest float is what JSON numbers mean"
+            reason = "a JSON number means the nearest float"
         )]
         let value = value as f64;
         self.within(value)
@@ -189,7 +189,7 @@ impl<'de> Visitor<'de> for Number<'_> {
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<f64, E> {
         if value.is_finite() && value >= 0.0 {
-            // The sign of a negative zero says nothing.
+            // The sign of a negative zero has no meaning.
             self.within(value.abs())
         } else {
             Err(self.refuse())

@@ -1,4 +1,4 @@
-//! What is made of an answer does not depend on the pieces in which it arrives.
+//! The pieces in which an answer arrives do not change its result.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 
 use super::*;
 
-/// What becomes of a body whose pieces are as long as `lengths` say, over and over.
+/// Reads a body in pieces of the given `lengths`, over and over.
 fn in_pieces(
     body: &[u8],
     lengths: impl IntoIterator<Item = usize, IntoIter: Clone>,
@@ -23,12 +23,12 @@ fn in_pieces(
     reader.finish()
 }
 
-/// Everything in a result, so that two can be compared though absent figures are equal to nothing.
+/// Shows everything in a result, so that two can be compared although absent figures are equal to nothing.
 fn shown(result: &Result<Answer, Fault>) -> String {
     format!("{result:?}")
 }
 
-/// What the fuzzer begins with.
+/// The fuzzer's corpus.
 fn corpus() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/answer");
     let mut bodies: Vec<_> = fs::read_dir(folder)
@@ -40,7 +40,7 @@ fn corpus() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn every_known_answer_cut_anywhere_is_the_same_in_any_pieces() {
+fn every_known_answer_is_the_same_in_any_pieces_wherever_it_is_cut() {
     let dates = DateRange::new(date(2026, 10, 31), date(2026, 11, 1)).unwrap();
     let layout = layout_of(&VendorMetric::ALL, Some("America/Chicago"), dates);
     for body in corpus() {
@@ -61,7 +61,7 @@ fn every_known_answer_cut_anywhere_is_the_same_in_any_pieces() {
 }
 
 #[test]
-fn a_long_row_is_read_and_one_without_an_end_is_given_up() {
+fn a_long_row_is_read_and_an_endless_one_is_refused() {
     let layout = layout(&[VendorMetric::Entrances]);
     let row = |len: usize| {
         let filler = "x".repeat(len);
@@ -77,7 +77,7 @@ fn a_long_row_is_read_and_one_without_an_end_is_given_up() {
 }
 
 #[test]
-fn a_long_mapping_is_read_and_one_without_an_end_is_given_up() {
+fn a_long_mapping_is_read_and_an_endless_one_is_refused() {
     let layout = layout(&[VendorMetric::Entrances]);
     let mapping = |len: usize| {
         let mapping = format!(r#""site_mapping":{{"{}":750}}"#, "x".repeat(len));
@@ -93,7 +93,7 @@ fn a_long_mapping_is_read_and_one_without_an_end_is_given_up() {
     );
 }
 
-/// JSON values, their blanks and escapes as odd as they may be.
+/// JSON values with blanks and escapes of every kind.
 fn value() -> impl Strategy<Value = String> {
     let one = prop::sample::select(vec![
         "null",
@@ -160,7 +160,7 @@ fn object(fields: Vec<(String, String)>) -> String {
     format!("{{{}}} ", fields.join(","))
 }
 
-/// An object with those fields, in any order, and now and then another one or one of them twice.
+/// An object with these fields in any order, and sometimes with another field or a repeated one.
 fn object_of(
     fields: Vec<(&'static str, BoxedStrategy<String>)>,
     others: usize,
@@ -201,7 +201,7 @@ fn row() -> BoxedStrategy<String> {
     .boxed()
 }
 
-/// Answers that are trusted, and such as are not quite.
+/// Trusted answers, and some that are nearly so.
 fn any_answer() -> BoxedStrategy<String> {
     let rows = prop::collection::vec(row(), 0..6)
         .prop_map(|rows| format!(" [ {} ]", rows.join(" ,\r\n")))
