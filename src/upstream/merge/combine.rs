@@ -1,4 +1,4 @@
-//! One figure of several, each as its metric combines.
+//! Combination of several figures into one, by the rules of their metric.
 
 use crate::domain::metric::VendorMetric;
 use crate::upstream::wire::{NO_VALUES, Values};
@@ -7,17 +7,17 @@ pub(super) const ENTRANCES: usize = VendorMetric::Entrances as usize;
 pub(super) const DWELL_TIME: usize = VendorMetric::DwellTime as usize;
 pub(super) const OCCUPANCY: usize = VendorMetric::Occupancy as usize;
 
-/// What a part of a site has in one bucket.
+/// The figures of a part of a site in one bucket.
 pub(super) struct Placed {
     pub(super) group: usize,
-    /// Which of two like hours it is of: 0 or 1.
+    /// Its hour of the two repeated ones: 0 or 1.
     pub(super) hour: usize,
-    /// Whether it is known to be of that hour, rather than the other.
+    /// Whether it certainly belongs to that hour, rather than to the other.
     pub(super) in_order: bool,
     pub(super) values: Values,
 }
 
-/// The figures of `parts` together, all at one time.
+/// Combines the figures of `parts`, all at one time.
 pub(super) fn combined<'a>(parts: impl IntoIterator<Item = &'a Placed> + Clone) -> Values {
     let mut all = NO_VALUES;
     for part in parts.clone() {
@@ -35,8 +35,7 @@ pub(super) fn combined<'a>(parts: impl IntoIterator<Item = &'a Placed> + Clone) 
     all
 }
 
-/// Whether some of `parts` were entered but have no dwell time, and others have one: a mean of these would get the weight of all
-/// wherever it is rolled up.
+/// Whether some of `parts` have entrances but no dwell time, and others have one: a rollup would give a mean of these the weight of all.
 pub(super) fn lacks_dwell_time<'a>(parts: impl IntoIterator<Item = &'a Placed> + Clone) -> bool {
     let told = |part: &Placed| !part.values[DWELL_TIME].is_nan();
     parts.clone().into_iter().any(told)
@@ -45,7 +44,7 @@ pub(super) fn lacks_dwell_time<'a>(parts: impl IntoIterator<Item = &'a Placed> +
             .any(|part| !told(part) && part.values[ENTRANCES] > 0.0)
 }
 
-/// The mean of dwell times, weighted by the entrances of the same part; NaN where there is none.
+/// The mean of dwell times, weighted by the entrances of the same part; NaN if there is none.
 pub(super) fn dwell_time(parts: impl Iterator<Item = (f64, f64)>, entrances: f64) -> f64 {
     let (mut shared, mut sum, mut weight) = (None, 0.0, 0.0);
     for (stayed, came) in parts.filter(|(stayed, _)| !stayed.is_nan()) {
@@ -60,9 +59,9 @@ pub(super) fn dwell_time(parts: impl Iterator<Item = (f64, f64)>, entrances: f64
     }
     match shared {
         None => f64::NAN,
-        // None of these parts has a weight, and they must not get that of others.
+        // None of these parts has a weight, and they must not get the weight of others.
         Some(_) if weight == 0.0 && entrances > 0.0 => f64::NAN,
-        // It is their mean whatever their weights.
+        // It is their mean for any weights.
         Some(shared) if !shared.is_nan() => shared,
         Some(_) if weight == 0.0 => f64::NAN,
         Some(_) => sum / weight,
@@ -73,7 +72,7 @@ pub(super) fn differ(one: f64, other: f64) -> bool {
     one.to_bits() != other.to_bits()
 }
 
-/// The order of rows that no order of arrival changes: larger figures first, and absent ones last.
+/// An order of rows that does not depend on their arrival: larger figures first, and absent ones last.
 pub(super) fn by_value(one: &Values, other: &Values) -> std::cmp::Ordering {
     let key = |values: &Values| values.map(|value| if value.is_nan() { -1.0 } else { value });
     key(other)

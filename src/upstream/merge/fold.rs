@@ -1,4 +1,4 @@
-//! The rows of one part in a bucket of an hour that comes twice.
+//! The rows of one part in a bucket of a repeated hour.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,10 @@ use super::combine::{DWELL_TIME, ENTRANCES, by_value, differ};
 use super::groups::Group;
 use crate::upstream::wire::{NO_VALUES, Values};
 
-/// Rows of one bucket and part that are told apart: any more than a few are in doubt.
+/// Most distinct rows of one bucket and part: more than a few are in doubt.
 const MOST_TOLD: usize = 16;
 
-/// What `rows`, in their order of arrival, say of the two hours, or of one that they sum; and whether there is no doubt of it.
+/// Assigns `rows`, in their order of arrival, to the two hours, or to a single sum of both; also returns whether that is certain.
 pub(super) fn hours(mut rows: Vec<Values>, group: &Group<'_>) -> (Vec<Values>, bool) {
     if !group.in_order {
         rows.sort_unstable_by(by_value);
@@ -25,13 +25,13 @@ pub(super) fn hours(mut rows: Vec<Values>, group: &Group<'_>) -> (Vec<Values>, b
     }
 }
 
-/// Which figures a row has, as bits.
+/// The metrics of a row, as bits.
 fn shape(row: &Values) -> u32 {
     let present = row.iter().map(|value| u32::from(!value.is_nan()));
     present.fold(0, |shape, bit| shape << 1 | bit)
 }
 
-/// Each metric in rows of its own: its first figure is of the first hour.
+/// Assigns each metric's own rows: its first figure belongs to the first hour.
 fn of_pieces(rows: &[Values], group: &Group<'_>) -> (Vec<Values>, bool) {
     let mut hours = vec![NO_VALUES; 2];
     let mut certain = true;
@@ -55,25 +55,25 @@ fn of_pieces(rows: &[Values], group: &Group<'_>) -> (Vec<Values>, bool) {
         || alike(DWELL_TIME) && came[ENTRANCES] == 2
         || alike(ENTRANCES) && came[DWELL_TIME] == 2;
     if !paired {
-        // Which entrances weigh which dwell time can't be told.
+        // We cannot know which entrances weight which dwell time.
         for hour in &mut hours {
             hour[DWELL_TIME] = f64::NAN;
         }
         certain = false;
     } else if once && came[DWELL_TIME] == 1 {
-        // Taken for an hour that sums both; but one may be of the first hour, and the other of the second.
+        // Treated as a sum of both hours; but one figure may belong to the first hour, and the other to the second.
         certain = false;
     }
     (hours, certain)
 }
 
-/// Of `values`, copies of which count once, two at most; and whether there is no doubt of it.
+/// Selects at most two of `values`, and counts copies once; also returns whether that is certain.
 fn two_of<T: Clone>(
     values: Vec<T>,
     group: &Group<'_>,
     same: impl Fn(&T, &T) -> bool,
 ) -> (Vec<T>, bool) {
-    // Each value once, and how often it came.
+    // Each value once, with its count.
     let mut each: Vec<(T, usize)> = Vec::new();
     for value in values {
         if let Some((_, count)) = each.iter_mut().find(|(known, _)| same(known, &value)) {
@@ -88,7 +88,7 @@ fn two_of<T: Clone>(
         .flat_map(|(value, count)| std::iter::repeat_n(value.clone(), count.div_ceil(group.times)))
         .collect();
     if hours.len() <= 2 {
-        // Where some of the other rows have a copy and some have none, two like rows may be either.
+        // If some of the other rows have a copy and some have none, two equal rows may be either.
         let as_the_others = each
             .iter()
             .all(|(_, count)| count.is_multiple_of(group.times));

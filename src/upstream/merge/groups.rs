@@ -1,4 +1,4 @@
-//! Which rows of a site are of the same part, by their keys, and where these leave doubt, by their figures.
+//! Grouping of a site's rows into parts, by their keys and, if these leave doubt, by their figures.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,37 +6,37 @@ use super::combine::differ;
 use super::doubt::{Doubt, Doubts};
 use crate::upstream::wire::{ClockChange, Identity, NO_VALUES, Part, ReportShape, Values};
 
-/// Parts of one site that are compared by their figures; no honest site has nearly as many.
+/// Most parts of one site to compare by their figures; no honest site has nearly as many.
 const MOST_COMPARED: usize = 64;
-/// Figures that must say the same before nothing is left in doubt.
+/// Equal figures required for certainty.
 const ENOUGH: u32 = 3;
 
 /// A row of a site.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
-    /// Which bucket: see [`ReportShape::slots`].
+    /// Its bucket: see [`ReportShape::slots`].
     pub(super) place: usize,
-    /// Of which group it is.
+    /// Its group.
     pub(super) group: usize,
-    /// As the how-many-th of its part it came.
+    /// Its position among the rows of its part.
     order: usize,
     /// Its figures.
     pub(super) values: Values,
 }
 
-/// Rows that are of one part of a site.
+/// Rows of one part of a site.
 #[derive(Debug, Default)]
 pub(super) struct Group<'a> {
     names: BTreeSet<&'a str>,
-    /// Earlier groups that its rows may be of as well, as far as their keys tell: some are missing.
+    /// Earlier groups that its rows may also belong to, as far as their keys show: some keys are missing.
     like: Vec<usize>,
-    /// The group that it turned out to be the same as.
+    /// The group that it proved to be the same as.
     same_as: Option<usize>,
-    /// The groups whose rows it has copies of, where these are several.
+    /// The groups whose rows it has copies of, if there are several.
     pub(super) copies_of: Vec<usize>,
-    /// Whether rows of the same keys and time are of different parts, rather than copies.
+    /// Whether rows with the same keys and time belong to different parts, rather than being copies.
     pub(super) repeats_are_parts: bool,
-    /// How often each of its rows came, at least: two where the vendor says everything twice.
+    /// The least number of times that each of its rows came: two if the vendor sends everything twice.
     pub(super) times: usize,
     /// Whether some of its rows came more often than others.
     pub(super) some_twice: bool,
@@ -44,31 +44,31 @@ pub(super) struct Group<'a> {
     pub(super) in_order: bool,
 }
 
-/// The keys of a part. Those with the most keys come first, whatever the order of the rows.
+/// The keys of a part. Those with the most keys come first, in any order of the rows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key<'a> {
     missing: usize,
     entity: Option<&'a str>,
     filter: Option<&'a str>,
     regions: Option<&'a str>,
-    /// A name tells nothing apart where there is an entity.
+    /// The name, only without an entity: with one, it distinguishes nothing.
     name: Option<&'a str>,
 }
 
 /// The groups of one site.
 pub(super) struct Groups<'a>(Vec<Group<'a>>);
 
-/// How many figures of two sets of rows are alike, and how many are not. Two zeros say nothing.
+/// Counts of equal and different figures in two sets of rows. Two zeros are no evidence.
 #[derive(Default)]
 struct Evidence {
     alike: u32,
     unlike: u32,
-    /// Where the first of them is.
+    /// The place of the first of them.
     first: Option<usize>,
 }
 
 impl<'a> Groups<'a> {
-    /// The groups of the rows of `identities`, and these rows, by place and group.
+    /// Groups the rows of `identities`, and returns them by place and group.
     pub(super) fn of(
         layout: &ReportShape,
         changes: &[&ClockChange],
@@ -140,7 +140,7 @@ impl<'a> Groups<'a> {
         &self.0[group]
     }
 
-    /// Finds out which groups whose keys are missing in part are the same as others.
+    /// Finds groups with missing keys that are the same as others.
     fn compare(
         &mut self,
         keys: &[Key<'a>],
@@ -203,7 +203,7 @@ impl<'a> Groups<'a> {
                 || !names.is_disjoint(others))
     }
 
-    /// By group: how its figures compare to those of the groups that it is like.
+    /// Compares the figures of each group to those of the groups that it may be the same as.
     fn evidence(&self, rows: &[Seen], folded: impl Fn(usize) -> bool) -> Vec<Evidence> {
         let mut evidence: Vec<_> = self.0.iter().map(|_| Evidence::default()).collect();
         for rows in rows.chunk_by(|one, other| one.place == other.place) {
@@ -237,8 +237,8 @@ impl<'a> Groups<'a> {
         evidence
     }
 
-    /// Finds out whether the rows that a group has of one bucket are copies, or of parts that nothing tells apart: the other buckets
-    /// say whether they all come twice.
+    /// Decides whether the rows that a group has for one bucket are copies, or belong to parts without distinguishing keys: the other
+    /// buckets show whether all rows come twice.
     fn count_repeats(
         &mut self,
         rows: &[Seen],
@@ -273,7 +273,7 @@ impl<'a> Groups<'a> {
     }
 }
 
-/// How often the rows of one group come in one bucket.
+/// Counts of the rows of one group in each bucket.
 #[derive(Default)]
 struct Repeats {
     evidence: Evidence,
@@ -336,8 +336,7 @@ impl<'a> Key<'a> {
     }
 }
 
-/// Whether the figures of each metric came in order of time, as far as the clock, which goes back once in an hour that comes twice,
-/// can tell.
+/// Whether the figures of each metric are in order of time, as far as the clock shows, which goes back once in a repeated hour.
 fn in_order(part: &Part, slots: usize, folded: impl Fn(usize) -> bool) -> bool {
     let mut last = [None; crate::domain::metric::VendorMetric::ALL.len()];
     part.rows().all(|(place, values)| {
@@ -352,7 +351,7 @@ fn in_order(part: &Part, slots: usize, folded: impl Fn(usize) -> bool) -> bool {
     })
 }
 
-/// Of each metric the largest figure.
+/// The largest figure of each metric.
 fn largest(rows: &[Seen]) -> Values {
     let largest = |all: Values, row: &Seen| std::array::from_fn(|at| all[at].max(row.values[at]));
     rows.iter().fold(NO_VALUES, largest)

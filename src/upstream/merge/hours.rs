@@ -1,12 +1,12 @@
-//! The figures of a bucket that comes twice, from those of its parts.
+//! The figures of a repeated bucket, from those of its parts.
 
 use super::combine::{
     DWELL_TIME, ENTRANCES, OCCUPANCY, Placed, combined, differ, dwell_time, lacks_dwell_time,
 };
 use crate::upstream::wire::Values;
 
-/// The figures of both occurrences, and whether nothing in them hangs on an order of rows that nobody knows. `whole` says whether
-/// both last equally long.
+/// Returns the figures of both occurrences, and whether they are certain, independent of an unknown order of rows. `whole`: both
+/// occurrences last equally long.
 pub(super) fn of(parts: &[Placed], whole: bool) -> ([Values; 2], bool) {
     let mut hours = [0, 1].map(|hour| combined(parts.iter().filter(|part| part.hour == hour)));
     let lacking = [0, 1]
@@ -22,8 +22,8 @@ pub(super) fn of(parts: &[Placed], whole: bool) -> ([Values; 2], bool) {
     (hours, weighed && told)
 }
 
-/// Gives both the mean of their dwell times: the entrances that weigh them may be of another report, in another order. Whether it
-/// could be told.
+/// Gives both the mean of their dwell times, since the entrances that weight them may be of another report, in another order. Returns
+/// whether the mean is certain.
 fn share_dwell_time(hours: &mut [Values; 2]) -> bool {
     if hours.iter().any(|hour| hour[DWELL_TIME].is_nan()) {
         return true;
@@ -36,14 +36,14 @@ fn share_dwell_time(hours: &mut [Values; 2]) -> bool {
     !shared.is_nan() || hours.iter().any(|hour| !hour[ENTRANCES].is_nan())
 }
 
-/// The levels of one part at the two times; NaN where it has none.
+/// The levels of one part at the two times; NaN if absent.
 struct Levels {
     at: [f64; 2],
     in_order: bool,
 }
 
 impl Levels {
-    /// Those of `parts`, which are all of one group.
+    /// The levels of `parts`, all of one group.
     fn of(parts: &[Placed]) -> Self {
         let at = [0, 1].map(|hour| {
             let parts = parts.iter().filter(|part| part.hour == hour);
@@ -55,12 +55,12 @@ impl Levels {
         }
     }
 
-    /// Whether it makes a difference which level was at which time.
+    /// Whether the assignment of levels to times makes a difference.
     fn vary(&self) -> bool {
         differ(self.at[0], self.at[1]) && !self.at.iter().any(|level| level.is_nan())
     }
 
-    /// Whether the only level may be of either time, or of both.
+    /// Whether the only level may belong to either time, or to both.
     fn is_single(&self) -> bool {
         matches!(
             self.at.map(|level| level > 0.0),
@@ -69,7 +69,7 @@ impl Levels {
     }
 }
 
-/// Puts the levels of all parts together, those at one time into one sum; whether it could be told which these are.
+/// Sums the levels of all parts at each time; returns whether it is certain which levels belong together.
 fn add_levels(hours: &mut [Values; 2], parts: &[Placed], whole: bool) -> bool {
     let mut parts: Vec<_> = parts
         .chunk_by(|one, other| one.group == other.group)
@@ -79,7 +79,7 @@ fn add_levels(hours: &mut [Values; 2], parts: &[Placed], whole: bool) -> bool {
     let vary = parts.iter().filter(|part| part.vary()).count();
     let unordered = parts.iter().any(|part| part.vary() && !part.in_order);
     if unordered {
-        // The largest are taken for those at one time, so that what comes of it hangs on nothing else.
+        // Assume that the largest were at one time, so that the result depends on nothing else.
         for part in &mut parts {
             if part.at[0].is_nan() || part.at[0] < part.at[1] {
                 part.at.reverse();
@@ -89,7 +89,7 @@ fn add_levels(hours: &mut [Values; 2], parts: &[Placed], whole: bool) -> bool {
     let mut levels = [0, 1].map(|hour| sum(parts.iter().map(|part| part.at[hour])));
     if !whole {
         if unordered {
-            // The second alone says that no mean can be made of it: nobody knows which level lasted longer.
+            // A second level alone means that there is no mean: we cannot know which level lasted longer.
             levels = [f64::NAN, levels[0].max(levels[1])];
         } else if levels[0].is_nan() {
             levels.reverse();
@@ -102,7 +102,7 @@ fn add_levels(hours: &mut [Values; 2], parts: &[Placed], whole: bool) -> bool {
     together && (vary == 0 || !parts.iter().any(Levels::is_single))
 }
 
-/// The sum of what is there of `values`; NaN where nothing is.
+/// The sum of the present `values`; NaN if there are none.
 fn sum(values: impl Iterator<Item = f64>) -> f64 {
     let values = values.filter(|value| !value.is_nan());
     values.reduce(|one, other| one + other).unwrap_or(f64::NAN)

@@ -1,27 +1,27 @@
-//! From the rows of one site to its figures.
+//! Merging of one site's rows into its figures.
 //!
-//! A bucket may come in several rows for four reasons: parts of the site (one for each region or filter), which combine as the metric
-//! combines; metrics that come in rows of their own; hours that the clock shows twice; and copies of a row, which count once. What
-//! was seen of a bucket is therefore seen for a metric and a part. What came of it does not hang on the order of the rows, with one
-//! exception: in an hour that comes twice, the first row is the first hour, where all rows came in order of time.
+//! A bucket may have several rows for four reasons: parts of the site (one for each region or filter), which combine as the metric
+//! combines; metrics in rows of their own; hours that the clock shows twice; and copies of a row, which count once. So each observation
+//! of a bucket belongs to a metric and a part. The result does not depend on the order of the rows, with one exception: in a repeated
+//! hour, the first row is the first hour if all rows are in order of time.
 //!
-//! Rows are kept, packed in a fraction of their text, until all of a site's are there: only all of them together tell these reasons
-//! apart.
+//! Rows are kept, packed into a fraction of their text, until all rows of a site are there: only all of them together distinguish these
+//! reasons.
 //!
-//! Rows are of one part if entity, filter and regions (as a set) are the same; a name tells parts apart only where there is no
-//! entity. Of rows that lack a key the figures decide: rows that say the same as those of another part are copies, others are a
-//! part. Rows with the same keys are copies, unless nearly all buckets come twice with different figures.
-//! Of copies with different figures one is taken whole, the larger by entrances and then by the other metrics, which no order of
-//! rows changes; a row that contradicts it counts for nothing.
+//! Rows belong to one part if entity, filter and regions (as a set) are the same; a name distinguishes parts only without an entity. If
+//! rows lack a key, the figures decide: rows with the same figures as those of another part are copies, others are a part. Rows with the
+//! same keys are copies, unless nearly all buckets have two rows with different figures. Among copies with different figures the merge
+//! takes one whole row, the larger by entrances and then by the other metrics, so the order of rows has no influence; it ignores a row
+//! that contradicts that one.
 //!
-//! In a repeated hour, as many rows are copies as in the other buckets; the order of two rows is believed where all rows of the part
-//! came in order of time. Every bucket with a repeated minute has two occurrences, also one that is repeated in part (Lord Howe, by
-//! the hour). The two are never shown apart. Both have the mean of their dwell times, so that entrances of another report, in another
-//! order, weigh them rightly; dwell times of a day with a repeated hour are therefore asked for with entrances, like those of sites
-//! in parts. Levels weigh in a mean as long as they last; where a bucket is repeated in part and its rows are out of order, only the
-//! peak is kept. Figures of an hour that the clock skips are ignored.
+//! In a repeated hour, as many rows are copies as in the other buckets; the order of two rows is trusted if all rows of the part are in
+//! order of time. Every bucket with a repeated minute has two occurrences, including a bucket that is repeated in part (Lord Howe, by the
+//! hour). Answers never show the two separately. Both get the mean of their dwell times, so that entrances of another report, in another
+//! order, weight them correctly; reports of dwell times for a day with a repeated hour therefore request entrances too, like those of
+//! sites in parts. The weight of a level in a mean is its duration; if a bucket is repeated in part and its rows are out of order, only
+//! the peak is kept. Figures of an hour that the clock skips are ignored.
 //!
-//! The merge warns of what stays in doubt, with site and date, and counts it in `pitaya_upstream_doubts_total`.
+//! The merge warns about remaining doubts, with site and date, and counts them in `pitaya_upstream_doubts_total`.
 
 mod combine;
 mod doubt;
@@ -38,12 +38,12 @@ use crate::domain::site::SiteId;
 /// The figures of one site on the dates of a report.
 #[derive(Debug)]
 pub(super) struct SiteFigures {
-    /// By date and slot, the second occurrences last; nothing where no row came.
+    /// By date and slot, the second occurrences last; `None` for a date without rows.
     days: Vec<Option<Box<[Values]>>>,
 }
 
 impl SiteFigures {
-    /// What the rows of `identities`, who are all of `site` and nobody else, come to. Warns of what they leave in doubt.
+    /// Merges the rows of `identities`, all of which belong to `site` alone. Warns about doubts.
     pub(super) fn of(layout: &ReportShape, site: SiteId, identities: &[&Identity]) -> Self {
         if let Some(figures) = Self::of_one_part(layout, site, identities) {
             return figures;
@@ -59,7 +59,7 @@ impl SiteFigures {
         self.days[date].as_deref()
     }
 
-    /// Where there is but one part, and none of its figures twice, each figure is what its row says.
+    /// Takes each figure from its row, if there is only one part and no figure comes twice.
     fn of_one_part(layout: &ReportShape, site: SiteId, identities: &[&Identity]) -> Option<Self> {
         let mut parts = identities.iter().flat_map(|identity| &identity.parts);
         let changes = changes(layout, site);
@@ -140,13 +140,13 @@ impl SiteFigures {
     }
 }
 
-/// What the clock of `site` does on each date.
+/// The clock changes of `site` on each date.
 fn changes(layout: &ReportShape, site: SiteId) -> Vec<&ClockChange> {
     let dates = 0..layout.request().dates.len();
     dates.map(|date| layout.change(site, date)).collect()
 }
 
-/// The parts that `rows`, which are all of one bucket, are of.
+/// Merges `rows`, all of one bucket, into parts.
 fn parts_of(
     rows: &[Seen],
     groups: &Groups<'_>,
@@ -162,7 +162,7 @@ fn parts_of(
         if group.repeats_are_parts && group.copies_of.is_empty() {
             values.sort_unstable_by(by_value);
             if folded && values.len() > group.times {
-                // Which of them were at the same time can't be told.
+                // We cannot know which of them were at the same time.
                 for values in &mut values {
                     values[OCCUPANCY] = f64::NAN;
                 }
@@ -177,7 +177,7 @@ fn parts_of(
             }
         } else {
             let copied = merge_copies(&mut values, |doubt| doubts.note(doubt, place));
-            // Of an hour that the clock shows twice, perhaps, where not everything comes twice.
+            // Without a known zone they may belong to a repeated hour, if not every row comes twice.
             if copied && !zone_is_known && group.times == 1 {
                 doubts.note(Doubt::RepeatedHour, place);
             }
@@ -198,11 +198,11 @@ fn parts_of(
     parts
 }
 
-/// Makes one of `rows`, which are copies or pieces of one; whether any figure came more than once.
+/// Merges `rows`, which are copies or pieces of one row; returns whether any figure comes more than once.
 ///
-/// Where they say different things, none is made of the metrics of two: a row that contradicts a larger one counts for nothing.
+/// If rows contradict each other, the result never mixes metrics of two: a row that contradicts a larger one does not count.
 fn merge_copies(rows: &mut Vec<Values>, mut note: impl FnMut(Doubt)) -> bool {
-    // The larger one first, since late data adds to what was there.
+    // The larger one first, since late data adds to earlier data.
     rows.sort_unstable_by(by_value);
     let mut copied = false;
     let mut all = NO_VALUES;
@@ -224,7 +224,7 @@ fn merge_copies(rows: &mut Vec<Values>, mut note: impl FnMut(Doubt)) -> bool {
     copied
 }
 
-/// Takes away of `rows`, which are copies of rows of several other groups, what one of these has.
+/// Removes from `rows`, which are copies of rows of several other groups, each figure that one of these has.
 fn drop_copies(
     rows: &mut [Values],
     parts: &[Placed],

@@ -1,4 +1,4 @@
-//! One figure of a bucket's rows, whatever the reasons for which it comes in several.
+//! One figure from a bucket's rows, for every reason that a bucket has several.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ const LORD_HOWE: Report = Report {
 };
 
 impl Report {
-    /// By slot the figures that `rows` (fields without their time, each with its hour) come to, and what they leave in doubt.
+    /// Merges `rows` (fields without their time, each with its hour) into figures by slot, and doubts.
     fn read(self, rows: &[(u8, String)]) -> (Vec<[Option<f64>; METRICS.len()]>, Vec<Doubt>) {
         let site = SiteId::new(750).unwrap();
         let layout = Arc::new(ReportShape::new(
@@ -85,7 +85,7 @@ impl Report {
         (shown(&figures), doubts.kinds())
     }
 
-    /// What is read of `rows` in every order of up to four of them, and of more as they stand and in reverse.
+    /// Merges `rows` in every order of up to four of them, and more rows forwards and backwards.
     fn read_in_any_order(
         self,
         rows: &[(u8, &str)],
@@ -128,7 +128,7 @@ fn at(figures: &[[Option<f64>; METRICS.len()]], slot: usize, metric: VendorMetri
 }
 
 #[test]
-fn what_was_seen_of_a_bucket_is_seen_for_a_metric_and_a_part() {
+fn each_observation_of_a_bucket_belongs_to_a_metric_and_a_part() {
     for null in ["", r#","transactions":null"#, r#","dwell_time":null"#] {
         let entrances = |region: &str, count: u32| {
             format!(r#""entity_id":"e","region_names":["{region}"],"entrances":{count}{null}"#)
@@ -162,7 +162,7 @@ fn what_was_seen_of_a_bucket_is_seen_for_a_metric_and_a_part() {
 }
 
 #[test]
-fn a_part_that_was_entered_and_has_no_dwell_time_leaves_the_sites_unknown() {
+fn a_part_with_entrances_and_no_dwell_time_leaves_the_sites_dwell_time_unknown() {
     let row = |region: &str, figures: &str| {
         format!(r#""entity_id":"e","region_names":["{region}"],{figures}"#)
     };
@@ -175,7 +175,7 @@ fn a_part_that_was_entered_and_has_no_dwell_time_leaves_the_sites_unknown() {
         (11, &row("B", r#""entrances":0"#)),
     ]);
 
-    // A day made of 100 for A would weigh it with the entrances of B, too.
+    // A day with 100 for A would weight it with the entrances of B, too.
     let dwell_time = [9, 10, 11].map(|slot| at(&figures, slot, VendorMetric::DwellTime));
     assert_eq!(dwell_time, [None, Some(200.0), Some(300.0)]);
     assert_eq!(at(&figures, 9, VendorMetric::Entrances), Some(100.0));
@@ -183,7 +183,7 @@ fn a_part_that_was_entered_and_has_no_dwell_time_leaves_the_sites_unknown() {
 }
 
 #[test]
-fn the_same_row_counts_once_however_its_keys_are_written() {
+fn the_same_row_counts_once_in_every_spelling_of_its_keys() {
     let row = |name: &str, regions: &str| {
         format!(
             r#""entity_id":"36655","filter_id":"f","site_name":{name},"region_names":{regions},"entrances":5"#
@@ -210,7 +210,7 @@ fn the_same_row_counts_once_however_its_keys_are_written() {
 }
 
 #[test]
-fn a_copy_that_lacks_keys_is_told_by_its_figures() {
+fn a_copy_that_lacks_keys_is_recognised_by_its_figures() {
     for lacking in [
         r#""entity_id":"e","filter_id":"f","region_names":null"#,
         r#""entity_id":"e","region_names":["A"]"#,
@@ -259,7 +259,7 @@ fn a_copy_that_lacks_keys_is_told_by_its_figures() {
 }
 
 #[test]
-fn a_copy_without_a_region_is_of_one_of_several() {
+fn a_copy_without_a_region_belongs_to_one_of_several() {
     let row = |hour: u8, region: &str, count: u32| {
         (
             hour,
@@ -291,7 +291,7 @@ fn a_copy_without_a_region_is_of_one_of_several() {
 }
 
 #[test]
-fn the_same_row_with_other_figures_is_in_doubt_and_its_order_is_not_asked() {
+fn the_same_row_with_other_figures_is_in_doubt_and_its_order_does_not_matter() {
     let (figures, doubts) = PLAIN.read_in_any_order(&[
         (9, r#""entity_id":"e","entrances":5"#),
         (9, r#""entity_id":"e","entrances":8"#),
@@ -304,7 +304,7 @@ fn the_same_row_with_other_figures_is_in_doubt_and_its_order_is_not_asked() {
 }
 
 #[test]
-fn no_bucket_is_made_of_the_metrics_of_two_rows_that_contradict_each_other() {
+fn no_bucket_mixes_the_metrics_of_two_contradictory_rows() {
     let read = |rows: &[&str]| {
         let rows: Vec<_> = rows.iter().map(|row| (9, *row)).collect();
         let (figures, doubts) = PLAIN.read_in_any_order(&rows);
@@ -337,7 +337,7 @@ fn no_bucket_is_made_of_the_metrics_of_two_rows_that_contradict_each_other() {
 }
 
 #[test]
-fn rows_that_all_come_twice_with_other_figures_are_parts_that_nothing_tells_apart() {
+fn rows_that_all_come_twice_with_other_figures_are_parts_without_distinguishing_keys() {
     let rows: Vec<_> = (8..14_u8)
         .flat_map(|hour| {
             [1, 2].map(|door| {
@@ -362,7 +362,7 @@ fn rows_that_all_come_twice_with_other_figures_are_parts_that_nothing_tells_apar
     assert_eq!(doubts, [Doubt::PartsOrCopies]);
 }
 
-/// By metric both occurrences of the repeated hour.
+/// Both occurrences of the repeated hour, by metric.
 fn both(
     figures: &[[Option<f64>; METRICS.len()]],
     slots: [usize; 2],
@@ -372,7 +372,7 @@ fn both(
 }
 
 #[test]
-fn half_an_hour_that_comes_twice_is_two_occurrences_of_its_hour() {
+fn a_repeated_half_hour_is_two_occurrences_of_its_hour() {
     let rows = [
         (0, r#""entrances":4,"occupancy":2"#),
         (1, r#""entrances":10,"dwell_time":60,"occupancy":8"#),
@@ -420,7 +420,7 @@ fn half_an_hour_that_comes_twice_is_two_occurrences_of_its_hour() {
 }
 
 #[test]
-fn the_levels_of_parts_are_added_up_at_each_of_the_two_times() {
+fn the_levels_of_parts_add_up_at_each_of_the_two_times() {
     let rows = |levels: &[(&str, u32)]| {
         let row = |(region, level): &(&str, u32)| {
             (
@@ -491,7 +491,7 @@ fn one_figure_of_each_metric_in_the_repeated_hour_is_in_doubt() {
 }
 
 #[test]
-fn rows_of_an_hour_that_was_skipped_are_ignored_and_figures_in_them_are_a_doubt() {
+fn rows_of_a_skipped_hour_are_ignored_and_their_figures_are_a_doubt() {
     for (zone, day, hour) in [
         ("America/Chicago", date(2026, 3, 8), 2),
         ("Asia/Beirut", date(2026, 3, 29), 0),
@@ -532,7 +532,7 @@ fn rows_of_an_hour_that_was_skipped_are_ignored_and_figures_in_them_are_a_doubt(
             }
         }
     }
-    // Half an hour is skipped: at half past two it is there.
+    // The clock skips half an hour: half past two exists.
     let spring = Report {
         day: date(2026, 10, 4),
         ..LORD_HOWE
@@ -550,7 +550,7 @@ fn rows_of_an_hour_that_was_skipped_are_ignored_and_figures_in_them_are_a_doubt(
 }
 
 #[test]
-fn no_hour_is_made_of_the_metrics_of_two() {
+fn no_hour_mixes_the_metrics_of_two() {
     let (figures, doubts) = AUTUMN.read(&[
         (1, r#""entrances":10,"dwell_time":60"#.to_owned()),
         (
@@ -577,7 +577,7 @@ fn no_hour_is_made_of_the_metrics_of_two() {
 }
 
 #[test]
-fn the_repeated_hour_may_come_in_parts_and_a_row_for_each_metric() {
+fn the_repeated_hour_may_have_parts_and_a_row_for_each_metric() {
     let mut rows = Vec::new();
     for (entrances, dwell_time, sold) in [(10, 100, 4), (30, 200, 1)] {
         for region in ["A", "B"] {
@@ -641,7 +641,7 @@ fn the_repeated_hour_may_come_in_parts_and_a_row_for_each_metric() {
 }
 
 #[test]
-fn a_repeated_hour_is_told_from_copies_by_the_other_buckets() {
+fn the_other_buckets_distinguish_a_repeated_hour_from_copies() {
     let row = |hour: u8, count: u32| (hour, format!(r#""entity_id":"e","entrances":{count}"#));
     let sum = |report: Report, rows: &[(u8, String)]| {
         let (figures, doubts) = report.read(rows);
@@ -692,7 +692,7 @@ fn a_repeated_hour_is_told_from_copies_by_the_other_buckets() {
     );
 }
 
-/// A row of each part and hour, with some of its metrics: `None` is not there.
+/// A row of each part and hour, with some of its metrics: `None` is absent.
 type Honest = std::collections::BTreeMap<(u8, u8), [Option<u16>; METRICS.len()]>;
 
 fn honest() -> impl Strategy<Value = Honest> {
@@ -700,7 +700,7 @@ fn honest() -> impl Strategy<Value = Honest> {
     prop::collection::btree_map((0..24_u8, 0..4_u8), figures, 1..40)
 }
 
-/// The text of a part's keys, in the `nth` way of writing them.
+/// The text of a part's keys, in the `nth` spelling.
 fn keys(part: u8, nth: u8) -> String {
     let (filter, regions) = [
         ("f", ["A", "B"]),
@@ -794,7 +794,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_taken_of_contradicting_copies_is_one_row_in_any_order(
+    fn contradictory_copies_give_one_whole_row_in_any_order(
         copies in prop::collection::btree_map(9..14_u8, prop::collection::vec(prop::array::uniform5(prop::option::weighted(0.9, 0..4_u16)), 1..4), 1..5),
         repeats in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
         seed in any::<u64>(),
@@ -816,7 +816,7 @@ proptest! {
             let taken = figures[usize::from(*hour)];
             let fits = |copy: &&[Option<u16>; METRICS.len()]| copy.iter().zip(taken).all(|(figure, taken)| figure.is_none_or(|figure| taken == Some(f64::from(figure))));
             let said: Vec<_> = copies.iter().filter(fits).collect();
-            // Each figure is that of a row of which no figure was left out.
+            // Each figure belongs to a row of which no figure was left out.
             for (metric, taken) in taken.iter().enumerate() {
                 prop_assert_eq!(taken.is_some(), said.iter().any(|copy| copy[metric].is_some()));
             }
