@@ -1,10 +1,9 @@
-//! From an answer to cells: which are certain, what to ask for next, and what to learn. Nothing in here waits, locks or calls.
+//! Turns an answer into certain cells, further requests, and knowledge. Nothing in here waits, locks or calls the vendor.
 //!
-//! A site's dwell time may come in parts (regions), which are weighted by the entrances of the same parts; so a report of
-//! `dwell_time` for a site that is known to come in parts asks for `entrances` too, cached or not. Every answer teaches which sites
-//! these are, and one that shows a site's parts for the first time, without their weights, is not used: the site is asked for
-//! again. Sites in one part, which nearly all are, are never asked for a figure twice; asking for weights always cost 3 to 8 % of
-//! all figures (`--bench replay`).
+//! A site's dwell time may be in parts (regions), whose weights are the entrances of the same parts; so a report of `dwell_time` for a
+//! site known to be in parts requests `entrances` too, cached or not. Every answer shows which sites these are. An answer that shows a
+//! site's parts for the first time, without their weights, is not used: Pitaya requests the site again. It never requests a figure twice
+//! for sites in one part, which nearly all are; always requesting weights would cost 3 to 8 % of all figures (`--bench replay`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,39 +20,39 @@ use crate::upstream::cells::{self, Times};
 use crate::upstream::report::Report;
 use crate::upstream::wire::{Identity, Reader, ReportShape};
 
-/// The sites of an answer that were asked for alone because of it: their cells come from there.
+/// The sites of an answer that were requested alone because of it: their cells come from those answers.
 #[derive(Clone, Debug, Default)]
 pub(in crate::upstream) struct Asked {
     /// All of them.
     pub(in crate::upstream) sites: BTreeSet<SiteId>,
-    /// Those that could not be had.
+    /// Those whose request failed.
     pub(in crate::upstream) failed: BTreeSet<SiteId>,
 }
 
-/// What an answer is worth to the sites that it was asked for.
+/// The usable part of an answer for the sites of its request.
 #[derive(Debug)]
 pub(in crate::upstream) struct Credit<'a> {
     report: &'a Report,
     asked: &'a Asked,
     /// The rows of each site.
     rows: BTreeMap<SiteId, Vec<&'a Identity>>,
-    /// Whether it speaks of nothing but sites that were not asked for, or of one among the rows of another.
+    /// Whether it contains only sites outside the request, or one of them among the rows of another.
     pub(in crate::upstream) is_refused: bool,
-    /// How many of those that its rows speak of are other sites.
+    /// The number of its identities that are other sites.
     pub(in crate::upstream) foreign: usize,
-    /// The sites to ask for alone next, before anything is certain; none where there is no doubt any more.
+    /// The sites to request alone next, before anything is certain; none if there is no doubt left.
     pub(in crate::upstream) alone: BTreeSet<SiteId>,
-    /// The sites that rows in doubt may be of.
+    /// The sites that doubtful rows may belong to.
     pub(in crate::upstream) doubtful: BTreeSet<SiteId>,
-    /// The sites whose rows only earlier answers tell.
+    /// The sites whose rows only earlier answers identify.
     pub(in crate::upstream) learned: BTreeSet<SiteId>,
-    /// The sites to ask for again, with what their parts are weighted by.
+    /// The sites to request again, with the weights of their parts.
     pub(in crate::upstream) unweighted: BTreeSet<SiteId>,
-    /// The sites that rows may still be of after each was asked for alone.
+    /// The sites that rows may still belong to after each was requested alone.
     untold: BTreeSet<SiteId>,
 }
 
-/// Credits the rows of `report` to the sites that it was asked for, some of which have been `asked` for alone because of it.
+/// Credits the rows of `report` to the sites of its request, some of which have been `asked` for alone because of it.
 pub(in crate::upstream) fn credit<'a>(
     report: &'a Report,
     known: &Known,
@@ -94,7 +93,7 @@ pub(in crate::upstream) fn credit<'a>(
     credit
 }
 
-/// Whether `metrics` have dwell times, which a site in parts needs entrances for, and no entrances.
+/// Whether `metrics` include dwell times, which need entrances for a site in parts, but no entrances.
 pub(in crate::upstream) fn lacks_weights(metrics: MetricSet) -> bool {
     metrics.contains(VendorMetric::DwellTime) && !metrics.contains(VendorMetric::Entrances)
 }
@@ -115,7 +114,7 @@ impl Credit<'_> {
                     let open = |site: &&SiteId| !asked.contains(site);
                     let all = tiers.iter().flatten();
                     self.doubtful.extend(all.filter(open));
-                    // Of each, the likeliest that were not asked for yet.
+                    // For each, the likeliest sites that were not requested alone yet.
                     let next = tiers.iter().find(|tier| !tier.is_subset(asked));
                     self.alone.extend(next.into_iter().flatten().filter(open));
                 }
@@ -127,7 +126,7 @@ impl Credit<'_> {
         }
     }
 
-    /// The sites that rows may still be of: those that were seen with the entity, else any.
+    /// The sites that rows may still belong to: those seen with the entity, else any.
     fn untold(&self, verdicts: &[Verdict], known: &Known) -> BTreeSet<SiteId> {
         let mut untold = BTreeSet::new();
         for (identity, verdict) in self.report.answer.identities.iter().zip(verdicts) {
@@ -155,7 +154,7 @@ impl Credit<'_> {
         untold
     }
 
-    /// The sites whose rows the answer does not tell by itself.
+    /// The sites whose rows the answer does not identify by itself.
     pub(in crate::upstream) fn unproven(&self) -> BTreeSet<SiteId> {
         let all = self.doubtful.union(&self.learned);
         all.filter(|site| !self.asked.sites.contains(site))
@@ -163,7 +162,7 @@ impl Credit<'_> {
             .collect()
     }
 
-    /// The cells of the sites that are certain, but those of the sites `without`.
+    /// The cells of the certain sites, except the sites `without`.
     pub(in crate::upstream) fn cells(&self, without: &BTreeSet<SiteId>) -> Vec<(CellKey, Cell)> {
         let left_out = [&self.doubtful, &self.unweighted, &self.asked.sites, without];
         let layout = &self.report.layout;
@@ -178,7 +177,7 @@ impl Credit<'_> {
         cells.collect()
     }
 
-    /// Teaches `known` what the answer has shown to a fetch that began after that many purges.
+    /// Adds the knowledge from the answer to `known`, for a fetch that began after `since` purges.
     pub(in crate::upstream) fn teach(&self, known: &mut Known, since: u64) {
         let (answer, now) = (&self.report.answer, self.report.times.fetched_at);
         let requested = &self.report.layout.request().sites;
@@ -197,15 +196,15 @@ impl Credit<'_> {
     }
 }
 
-/// The sites of an answer of which its mapping contradicts itself.
+/// The sites of an answer with contradictory claims in its mapping.
 pub(in crate::upstream) fn contested(report: &Report) -> BTreeSet<SiteId> {
     let contested = &report.answer.mapping.contested;
     let sites = report.layout.request().sites.iter().copied();
     sites.filter(|site| contested.contains(site)).collect()
 }
 
-/// The cells that a body, which arrives in `pieces`, is trusted for as the answer to `request` by itself; `None` where it is not trusted
-/// at all. The door for the fuzz target and the benches, which have bytes and no vendor.
+/// Returns the trusted cells of a body, which arrives in `pieces`, as the answer to `request` by itself; `None` if the body is not
+/// trusted at all. An entry for the fuzz target and the benches, which have bytes and no vendor.
 #[doc(hidden)]
 #[must_use]
 pub fn credited_cells<'a>(

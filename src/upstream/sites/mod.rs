@@ -1,6 +1,6 @@
-//! Which rows are which site's: never by guess.
+//! Attribution of rows to sites, without guesses.
 //!
-//! `resolve` tells whose each row is, with what was `learned`; `credit` makes cells of what is certain.
+//! `resolve` decides the site of each row, with the help of what Pitaya has `learned`; `credit` turns the certain rows into cells.
 
 pub(super) mod credit;
 pub(super) mod learned;

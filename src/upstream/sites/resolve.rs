@@ -1,4 +1,4 @@
-//! Which site a row speaks of: never by guess.
+//! The site of each row, decided without guesses.
 
 use std::collections::BTreeSet;
 
@@ -9,18 +9,18 @@ use super::learned::Known;
 use crate::domain::site::SiteId;
 use crate::upstream::wire::{Answer, Identity};
 
-/// Which site an identity is.
+/// The site of an identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::upstream) enum Verdict {
-    /// That one of the sites asked for, without doubt.
+    /// This requested site, without doubt.
     Site(SiteId, Grounds),
-    /// A site that was not asked for, without doubt.
+    /// A site outside the request, without doubt.
     Foreign,
-    /// Not known: one of these, likelier ones first. Asking each of them alone ends the doubt.
+    /// Unknown: one of these, likelier ones first. Requesting each of them alone ends the doubt.
     OneOf(Vec<BTreeSet<SiteId>>),
 }
 
-/// What tells which site an identity is.
+/// The proof of an identity's site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::upstream) enum Grounds {
     /// The answer itself.
@@ -29,10 +29,10 @@ pub(in crate::upstream) enum Grounds {
     Learned,
 }
 
-/// The verdict on each identity of an answer for the `requested` sites (ascending).
+/// Returns the verdict on each identity of an answer for the `requested` sites (ascending).
 ///
-/// There are three sources: what was learned of its entity, what the mapping says of its entity, and its name, where every
-/// requested site's name is known and no two share it. They must agree.
+/// There are three sources: knowledge learned about its entity, the mapping's claim about its entity, and its name, if every requested
+/// site's name is known and no two share it. They must agree.
 pub(in crate::upstream) fn verdicts(
     answer: &Answer,
     requested: &[SiteId],
@@ -45,7 +45,7 @@ pub(in crate::upstream) fn verdicts(
         .iter()
         .map(|identity| sources.verdict(identity))
         .collect();
-    // Of an entity that was learned as one site's, rows may be those of a site that nothing is known of.
+    // Rows of an entity that was learned as one site's may belong to a site that we know nothing about.
     let strangers = sources.strangers(&verdicts);
     if !strangers.is_empty() {
         for verdict in &mut verdicts {
@@ -61,17 +61,17 @@ struct Sources<'a> {
     requested: &'a [SiteId],
     known: &'a Known,
     now: Timestamp,
-    /// The entities that the mapping claims, without contradiction, for one site.
+    /// The entities that the mapping claims for one site, without contradiction.
     mapped: HashMap<&'a str, SiteId>,
-    /// The entities that the mapping claims for contested sites: that is no proof, but nothing else proves that they are other sites.
+    /// The entities that the mapping claims for contested sites: no proof, but nothing else proves that they are other sites.
     contested_entities: HashSet<&'a str>,
-    /// The sites that bear a name, by the mapping or by what was learned.
+    /// The sites with a name, by the mapping or by learned knowledge.
     named: HashMap<&'a str, BTreeSet<SiteId>>,
     with_name: HashSet<SiteId>,
-    /// What the mapping alone says of names.
+    /// The names from the mapping alone.
     names_in_mapping: HashSet<(SiteId, &'a str)>,
     with_name_in_mapping: HashSet<SiteId>,
-    /// Sites of which the mapping contradicts itself: it proves nothing of them, but their names may be what it says.
+    /// Sites with contradictory claims in the mapping: it proves nothing about them, but their names in it may be right.
     contested: &'a BTreeSet<SiteId>,
 }
 
@@ -141,7 +141,7 @@ impl<'a> Sources<'a> {
             .filter(|site| {
                 self.is_told_by_name(*site, name) || self.known.is_good(*site, self.now)
             });
-        // The name is that of other sites only, and every requested site is known by another.
+        // The name belongs only to other sites, and every requested site is known by another name.
         let elsewhere = namesakes.filter(|_| all_named && likely.is_empty() && !may_be_contested);
 
         let said: BTreeSet<SiteId> = [learned, mapped, by_name].into_iter().flatten().collect();
@@ -168,7 +168,7 @@ impl<'a> Sources<'a> {
         if elsewhere.is_some_and(|elsewhere| said.is_subset(elsewhere)) {
             return Verdict::Foreign;
         }
-        // Where every name is known, only the namesakes can be meant, unless another source says otherwise, or may.
+        // If every name is known, only the namesakes are possible, unless another source claims otherwise, or may.
         let closed = all_named
             && !likely.is_empty()
             && said.is_subset(&likely)
@@ -188,7 +188,7 @@ impl<'a> Sources<'a> {
         Verdict::OneOf(tiers.into_iter().filter(|tier| !tier.is_empty()).collect())
     }
 
-    /// The requested sites that nothing has ever told of, and this answer has no rows of.
+    /// The requested sites that no answer has ever shown, including this one.
     fn strangers(&self, verdicts: &[Verdict]) -> BTreeSet<SiteId> {
         let learned = |it: &Verdict| matches!(it, Verdict::Site(_, Grounds::Learned));
         if !verdicts.iter().any(learned) {
@@ -207,14 +207,14 @@ impl<'a> Sources<'a> {
             .collect()
     }
 
-    /// Whether the mapping alone tells that `name` is that of `site`, and which names the other requested sites have.
+    /// Whether the mapping alone gives `name` to `site`, and names to all other requested sites.
     fn is_told_by_name(&self, site: SiteId, name: Option<&str>) -> bool {
         name.is_some_and(|name| self.names_in_mapping.contains(&(site, name)))
             && !self.contested.contains(&site)
             && self.all_in(&self.with_name_in_mapping)
     }
 
-    /// Whether a row's name is that of other sites, while `site` is known by another name, or the same mapping gives it to those alone.
+    /// Whether a row's name belongs to other sites, while `site` has another name, or the same mapping gives it only to those sites.
     fn is_anothers(&self, site: SiteId, name: Option<&str>) -> bool {
         let Some((name, namesakes)) = name.and_then(|name| self.named.get_key_value(name)) else {
             return false;
@@ -242,11 +242,11 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// The identities of an answer for `site` alone; `None` where rows of another site are among them and can't be told apart, or where
-/// all rows are another's.
+/// Returns the identities of an answer for `site` alone; `None` if rows of another site are among them and cannot be distinguished, or if
+/// all rows belong to another site.
 ///
-/// What was learned earlier has no say: the vendor was asked for this site, and what it says now is what is learned from. One entity is
-/// one site, whatever its names; and of an answer of one entity, a mapping that contradicts itself proves nothing.
+/// Earlier knowledge does not count: the request was for this site, and its answer is the source of new knowledge. One entity is one
+/// site, whatever its names; and if an answer has only one entity, a mapping that contradicts itself proves nothing.
 pub(in crate::upstream) fn alone(
     answer: &Answer,
     site: SiteId,
@@ -288,7 +288,7 @@ pub(in crate::upstream) fn alone(
     are_namesakes(&others, known).then_some(mine)
 }
 
-/// Whether all rows are of the same entity, or where they have none, of the same name.
+/// Whether all rows have the same entity, or, without entities, the same name.
 fn is_one_entity(identities: &[Identity]) -> bool {
     match identities {
         [] | [_] => true,
@@ -298,7 +298,7 @@ fn is_one_entity(identities: &[Identity]) -> bool {
     }
 }
 
-/// Whether each of the `named` entities has one of the `known` names, or a name that another one of these has.
+/// Whether each of the `named` entities has one of the `known` names, or shares a name with an entity that does.
 fn are_namesakes<'a>(named: &[(Option<&'a str>, &'a str)], known: Vec<&'a str>) -> bool {
     let mut of_name: HashMap<&str, Vec<&str>> = HashMap::new();
     let mut of_entity: HashMap<&str, Vec<&str>> = HashMap::new();

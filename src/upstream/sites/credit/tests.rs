@@ -1,4 +1,4 @@
-//! What an answer is worth, whatever the order of its rows.
+//! Crediting of answers, in any order of their rows.
 
 use jiff::civil::date;
 use jiff::tz::TimeZone;
@@ -51,7 +51,7 @@ fn row(hour: u8, entity: &str, name: &str, fields: &str) -> String {
     )
 }
 
-/// All that is made of a report.
+/// The whole result of crediting a report.
 fn summary(
     report: &Report,
     known: &Known,
@@ -67,7 +67,7 @@ fn summary(
 }
 
 #[test]
-fn sites_that_are_not_told_are_asked_for_alone_and_have_no_cells() {
+fn unidentified_sites_are_requested_alone_and_have_no_cells() {
     let entrances = [VendorMetric::Entrances];
     let rows = [
         row(9, "a", "Same", r#""entrances":1"#),
@@ -98,7 +98,7 @@ fn sites_that_are_not_told_are_asked_for_alone_and_have_no_cells() {
 }
 
 #[test]
-fn a_site_in_parts_without_their_weights_is_asked_for_again() {
+fn a_site_in_parts_without_their_weights_is_requested_again() {
     let stayed = [VendorMetric::DwellTime];
     let rows = [
         row(9, "a", "One", r#""region_names":["x"],"dwell_time":1"#),
@@ -119,7 +119,7 @@ fn a_site_in_parts_without_their_weights_is_asked_for_again() {
 }
 
 proptest! {
-    /// The rows are of any entity and name, learned before or not, and so are the sites that were asked for alone.
+    /// Rows have any entity and name, learned before or not; any sites were requested alone.
     #[test]
     fn the_order_of_rows_changes_nothing(
         rows in prop::collection::vec((0_u8..24, 0_usize..5, 0_usize..4, 0_u32..9), 0..12)

@@ -1,14 +1,14 @@
-//! What has been learned, by customer.
+//! The learned knowledge, by customer.
 
 use std::sync::OnceLock;
 
 use super::Customer;
 use crate::domain::site::CustomerId;
 
-/// Chains of customers: a configuration names few, so that most chains have one.
+/// Number of chains of customers: a configuration names few, so most chains have one.
 const CHAINS: usize = 64;
 
-/// What has been learned, by customer. Customers are never taken out, so that finding one is a load or two, without a lock.
+/// The learned knowledge, by customer. It keeps every customer, so finding one takes a load or two, without a lock.
 #[derive(Debug)]
 pub(in crate::upstream) struct Learned([Chain; CHAINS]);
 
@@ -28,7 +28,7 @@ impl Default for Learned {
 }
 
 impl Learned {
-    /// What is known of that customer's sites.
+    /// Our knowledge of that customer's sites.
     pub(in crate::upstream) fn customer(&self, id: CustomerId) -> &Customer {
         let mut chain =
             &self.0[usize::try_from(id.get() % CHAINS as u64).expect("it is below CHAINS")];

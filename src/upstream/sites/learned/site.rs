@@ -1,4 +1,4 @@
-//! What is known of one site.
+//! Knowledge of one site.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -8,40 +8,40 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::upstream::wire::Identity;
 
-/// How long what was learned is good before it is checked again.
+/// How long learned knowledge counts before the next check.
 const GOOD_FOR: SignedDuration = SignedDuration::from_hours(24);
-/// Entities and names of one site that are remembered; the rest of a site with more is asked for alone.
+/// Most entities and names of one site to remember; Pitaya requests a site with more alone.
 const MOST_SEEN: usize = 256;
-/// Names of one entity that are remembered beside those of its last answer.
+/// Most names of one entity to remember in addition to those of its last answer.
 const MOST_OTHER_NAMES: usize = 4;
-/// Bytes of an entity that is remembered: an honest one is a number.
+/// Most bytes of a remembered entity: an honest one is a number.
 const MAX_ENTITY: usize = 256;
 
-/// What is known of one site.
+/// Our knowledge of one site.
 #[derive(Debug)]
 pub(super) struct Site {
     seen: Vec<Seen>,
-    /// What a mapping called it while its rows had no name.
+    /// Its name in a mapping while its rows had none.
     name_in_mapping: Option<Box<str>>,
     shown: Option<Box<str>>,
-    /// When it was last asked for alone, or an answer for several sites proved which rows are its.
+    /// When it was last requested alone, or an answer for several sites identified its rows.
     pub(super) checked: Timestamp,
-    /// Whether the last answer for several sites did not prove by itself which rows are its.
+    /// Whether the last answer for several sites did not identify its rows by itself.
     pub(super) rests_on_learning: bool,
-    /// When it was found that answers for several sites don't tell its rows, not even with what was learned.
+    /// When answers for several sites proved unable to identify its rows, even with learned knowledge.
     pub(super) untold_since: Option<Timestamp>,
-    /// Whether its figures come in parts, as by region.
+    /// Whether its figures come in parts, such as regions.
     pub(super) in_parts: bool,
 }
 
-/// What rows of the site say of it.
+/// An entity and a name of the site in its rows.
 #[derive(Debug)]
 struct Seen {
     entity: Option<Box<str>>,
     name: Option<Box<str>>,
-    /// The date of the newest row that said so.
+    /// The date of its newest row.
     newest: Option<Date>,
-    /// Whether newer rows give that entity another name. Older days may go on to bear this one, which tells no other site apart.
+    /// Whether newer rows give that entity another name. Older days may still have this one, which distinguishes no other site.
     is_former: bool,
 }
 
@@ -57,7 +57,7 @@ impl Seen {
 }
 
 impl Site {
-    /// A site of which nothing has been seen.
+    /// A site without rows so far.
     pub(super) const fn new(now: Timestamp) -> Self {
         Self {
             seen: Vec::new(),
@@ -70,7 +70,7 @@ impl Site {
         }
     }
 
-    /// Whether any row of it has been seen.
+    /// Whether any row of it has appeared.
     pub(super) const fn has_been_seen(&self) -> bool {
         !self.seen.is_empty()
     }
@@ -80,7 +80,7 @@ impl Site {
         self.shown.as_deref()
     }
 
-    /// The names of its rows; where they have none, the mapping's.
+    /// The names of its rows; if they have none, the mapping's.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let mut of_rows = self.row_names().peekable();
         let nameless = of_rows.peek().is_none();
@@ -93,7 +93,7 @@ impl Site {
         entities.collect()
     }
 
-    /// Whether `entity` was seen with names, and not with `name`.
+    /// Whether `entity` has appeared with names, but not with `name`.
     pub(super) fn is_renamed(&self, entity: &str, name: &str) -> bool {
         let of_entity = self
             .seen
@@ -103,18 +103,18 @@ impl Site {
         names.peek().is_some() && names.all(|known| known != name)
     }
 
-    /// Whether what is known of it is a day old, or of a future that a clock which was put back has shown.
+    /// Whether its last check is a day old, or in the future because a clock was set back.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         now.duration_since(self.checked).abs() >= GOOD_FOR
     }
 
-    /// Whether answers for several sites were found not to tell its rows, within a day.
+    /// Whether answers for several sites proved unable to identify its rows within the last day.
     pub(super) fn is_untold(&self, now: Timestamp) -> bool {
         let within_a_day = |since: Timestamp| now.duration_since(since).abs() < GOOD_FOR;
         self.untold_since.is_some_and(within_a_day)
     }
 
-    /// Learns what one answer's rows say of it, and returns the entities that there was no room for any more.
+    /// Learns the entities and names of one answer's rows, and returns the entities that were dropped for lack of space.
     pub(super) fn learn(&mut self, identities: &[&Identity]) -> Vec<Box<str>> {
         self.in_parts |= are_in_parts(identities);
         let identities = identities.iter().copied().take(MOST_SEEN);
@@ -146,8 +146,8 @@ impl Site {
             .collect()
     }
 
-    /// Learns which names the rows of `entity` have in one answer, and when last: it has the newest, and of as new ones those that came
-    /// last. Rows without an entity have only the names that came last.
+    /// Learns the names of the rows of `entity` in one answer, and their newest dates. The entity has its newest name; of equally new
+    /// ones, those of the last answer. Rows without an entity have only the names of the last answer.
     fn see_names(&mut self, entity: Option<&str>, named: &[(&str, Option<Date>)]) {
         let date_in_answer = |seen: &Seen| {
             let name = seen.name.as_deref();
@@ -182,13 +182,13 @@ impl Site {
         self.seen.extend(others.into_iter().chain(again));
     }
 
-    /// Learns what a mapping calls it.
+    /// Learns its name in a mapping.
     pub(super) fn name_by_mapping(&mut self, name: &str) {
         self.name_in_mapping = Some(name.into());
         self.choose_name();
     }
 
-    /// Forgets that `entity` is this site.
+    /// Forgets that `entity` belongs to this site.
     pub(super) fn drop_entity(&mut self, entity: &str) {
         self.seen
             .retain(|seen| seen.entity.as_deref() != Some(entity));
@@ -200,8 +200,8 @@ impl Site {
         current.filter_map(|seen| seen.name.as_deref())
     }
 
-    /// A name that rows still have stays, so that a site of two names is not called by the one and the other; the rows' own come
-    /// before a mapping's, whose meaning is not documented.
+    /// Keeps the shown name while rows still have it, so that a site with two names does not alternate between them. Names of rows take
+    /// precedence over a mapping's, whose meaning is undocumented.
     fn choose_name(&mut self) {
         let stays = |shown: &str| self.row_names().any(|name| name == shown);
         if self.shown().is_some_and(stays) {
@@ -212,7 +212,7 @@ impl Site {
     }
 }
 
-/// Whether `identities`, which are all of one site, show that its figures come in parts.
+/// Whether `identities`, all of one site, show that its figures come in parts.
 pub(in crate::upstream) fn are_in_parts(identities: &[&Identity]) -> bool {
     identities.len() > 1 || identities.iter().any(|identity| identity.in_parts)
 }

@@ -1,4 +1,4 @@
-//! What is learned, and unlearned.
+//! Tests of learning and unlearning.
 
 use jiff::SignedDuration;
 
@@ -36,7 +36,7 @@ fn owner(known: &Known, entity: &str) -> Option<u64> {
 }
 
 #[test]
-fn entities_that_two_sites_have_exchanged_are_learned_anew() {
+fn entities_exchanged_between_two_sites_are_learned_again() {
     let mut known = Known::default();
     alone(&mut known, 1, &[("a", "Main Street"), ("x", "")], now());
     alone(&mut known, 2, &[("b", "Main Street")], now());
@@ -51,7 +51,7 @@ fn entities_that_two_sites_have_exchanged_are_learned_anew() {
 }
 
 #[test]
-fn an_entity_of_two_sites_is_neithers_for_as_long_as_both_show_it() {
+fn an_entity_of_two_sites_belongs_to_neither_while_both_show_it() {
     let mut known = Known::default();
     for id in [1, 2, 1, 2] {
         alone(&mut known, id, &[("company", "")], now());
@@ -64,7 +64,7 @@ fn an_entity_of_two_sites_is_neithers_for_as_long_as_both_show_it() {
 }
 
 #[test]
-fn a_site_of_two_names_keeps_its_first_and_a_corrected_name_takes_its_place() {
+fn a_site_with_two_names_keeps_its_first_until_it_is_corrected() {
     let mut known = Known::default();
     alone(&mut known, 1, &[("a", "North"), ("b", "South")], now());
     known.show_name(site(1));
@@ -82,7 +82,7 @@ fn a_site_of_two_names_keeps_its_first_and_a_corrected_name_takes_its_place() {
 }
 
 #[test]
-fn only_names_that_were_shown_are_counted_when_they_change() {
+fn only_changes_of_shown_names_are_counted() {
     let mut known = Known::default();
     known.show_name(site(1));
     for name in ["Tyler", "Dallas"] {
@@ -94,7 +94,7 @@ fn only_names_that_were_shown_are_counted_when_they_change() {
 }
 
 #[test]
-fn what_was_asked_before_a_purge_teaches_nothing_of_the_purged_sites() {
+fn a_request_from_before_a_purge_teaches_nothing_about_the_purged_sites() {
     let mut known = Known::default();
     for purged in [Some(BTreeSet::from([site(1)])), None] {
         alone(&mut known, 1, &[("a", "Tyler")], now());
@@ -111,7 +111,7 @@ fn what_was_asked_before_a_purge_teaches_nothing_of_the_purged_sites() {
 }
 
 #[test]
-fn a_vendor_that_invents_entities_and_sites_does_not_grow_what_is_remembered() {
+fn invented_entities_and_sites_do_not_use_more_memory() {
     let mut known = Known::default();
     for n in 0..3 * 256 {
         let entity = format!("e{n}");
@@ -146,7 +146,7 @@ fn a_site_is_due_a_day_after_its_last_check_or_before_it() {
 }
 
 #[test]
-fn a_chain_of_thousands_is_checked_some_at_a_time() {
+fn a_chain_of_thousands_of_sites_is_checked_a_few_at_a_time() {
     let mut known = Known::default();
     let sites: Vec<_> = (1..=200).map(site).collect();
     let all: BTreeSet<_> = sites.iter().copied().collect();

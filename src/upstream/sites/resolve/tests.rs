@@ -72,7 +72,7 @@ fn verdict(
 }
 
 #[test]
-fn a_learned_entity_is_its_site() {
+fn a_learned_entity_identifies_its_site() {
     let mut known = Known::default();
     known.learn_alone(site(1), &[&identity("e1", "Tyler")], 0, now());
 
@@ -95,7 +95,7 @@ fn a_learned_entity_is_its_site() {
 }
 
 #[test]
-fn an_entity_seen_for_two_sites_tells_nothing() {
+fn an_entity_seen_for_two_sites_identifies_neither() {
     let mut known = Known::default();
     known.learn_alone(site(1), &[&identity("e", "")], 0, now());
     known.learn_alone(site(2), &[&identity("e", "")], 0, now());
@@ -107,7 +107,7 @@ fn an_entity_seen_for_two_sites_tells_nothing() {
 }
 
 #[test]
-fn a_name_tells_only_where_all_are_known_and_it_is_the_only_one() {
+fn a_name_identifies_a_site_only_if_all_names_are_known_and_it_is_unique() {
     let nothing = Known::default();
 
     let clear = verdict(
@@ -155,7 +155,7 @@ fn sources_that_disagree_leave_doubt() {
 }
 
 #[test]
-fn the_mapping_tells_rows_of_sites_that_were_not_asked_for() {
+fn the_mapping_identifies_rows_of_sites_outside_the_request() {
     let nothing = Known::default();
 
     let entity = verdict("e9", "", &[1, 2], entities(&[("e9", 9)]), &nothing);
@@ -174,7 +174,7 @@ fn the_mapping_tells_rows_of_sites_that_were_not_asked_for() {
 }
 
 #[test]
-fn an_answer_for_one_site_is_that_sites_unless_two_names_are_in_it() {
+fn an_answer_for_one_site_belongs_to_it_unless_it_has_two_names() {
     let one = answer(
         &[("a", "Tyler"), ("b", "Tyler"), ("c", "")],
         Mapping::default(),
