@@ -1,4 +1,4 @@
-//! One report asked for, and where it fails, what of it can be had.
+//! The request for one report and, if it fails, for its available parts.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::search::Search;
 use crate::domain::cell::ReportRequest;
 use crate::domain::dates::DateRange;
 
-/// Asks for the reports of one fetch.
+/// Requests the reports of one fetch.
 #[derive(Clone, Copy)]
 pub(super) struct Asker<'a> {
     pub(super) reporter: &'a Reporter,
@@ -20,16 +20,16 @@ pub(super) struct Asker<'a> {
     pub(super) job: &'a Job,
 }
 
-/// What came of a report: its answer, or the answers to some of its parts.
+/// The outcome of a report: its answer, or the answers to some of its parts.
 #[derive(Debug, Default)]
 pub(super) struct Answered {
     pub(super) reports: Vec<Report>,
-    /// What could not be had, and why.
+    /// The failed parts, and their errors.
     pub(super) failures: Vec<(ReportRequest, Arc<UpstreamError>)>,
 }
 
 impl Asker<'_> {
-    /// Asks for `request`, and for smaller parts of it where that fails for its size or for one of its sites.
+    /// Requests `request`, and smaller parts of it if it fails because of its size or one of its sites.
     pub(super) async fn ask(self, request: ReportRequest) -> Answered {
         let cost = Cost::default();
         let report = self
@@ -44,8 +44,8 @@ impl Asker<'_> {
         }
     }
 
-    /// Finds out what of a report that failed can be had, by asking for smaller and smaller parts: a vendor that was asked for too much
-    /// says so in many ways, and one site that fails must not take its neighbours along.
+    /// Requests ever smaller parts of a failed report: a vendor reports too large a request in many ways, and one failing site must not
+    /// affect its neighbours.
     async fn search(self, cost: &Cost, request: ReportRequest, failure: Failure) -> Answered {
         let mut search = Search::new(request, failure.error, failure.blame);
         let mut reports = Vec::new();
@@ -94,8 +94,8 @@ impl Asker<'_> {
         report.await
     }
 
-    /// Whether it is of use to ask on, where nothing was answered yet: once for a fetch, some of its smallest parts are asked for, so that
-    /// a vendor that fails everything costs few calls. A few are tried, since one may fail for reasons of its own.
+    /// Whether further requests are useful while the vendor has answered nothing: once for each fetch, requests some of its smallest
+    /// parts, so that a vendor that fails everything costs few calls. It tries a few, since one may fail for reasons of its own.
     async fn has_hope(self, cost: &Cost, search: &Search) -> bool {
         if !search.may_be_of_size() {
             return false;
@@ -115,8 +115,8 @@ impl Asker<'_> {
     }
 }
 
-/// Single sites and days of `request`, four at most, from its whole range of either: up to three sites or days that can't be had
-/// leave one, where there are four of each.
+/// Returns at most four single sites and days of `request`, spread over its sites and dates: if there are four of each, up to three
+/// failing sites or days leave one.
 fn canaries(request: &ReportRequest) -> Vec<ReportRequest> {
     let mut canaries: Vec<_> = (0..4)
         .filter_map(|quarter| {

@@ -1,4 +1,4 @@
-//! From the figures of the entities that are one site to that site's cells.
+//! Turns the figures of a site's entities into that site's cells.
 
 use jiff::civil::{Date, DateTime};
 use jiff::{SignedDuration, Timestamp};
@@ -11,20 +11,20 @@ use crate::domain::metric::VendorMetric;
 use crate::domain::site::SiteId;
 use crate::domain::zone::DaySpan;
 
-/// How much later than our clock the vendor's may be.
+/// How far the vendor's clock may be ahead of ours.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
-/// When an answer's figures were true.
+/// The times of an answer's figures.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
-    /// Taken before the call.
+    /// Our time before the call.
     pub(super) fetched_at: Timestamp,
     /// The vendor's own time.
     pub(super) computed_at: Option<Timestamp>,
 }
 
 impl Times {
-    /// Takes the vendor's `computed_at` (Unix seconds) where it can be: after 1970, and not in our future.
+    /// Accepts the vendor's `computed_at` (Unix seconds) if it is plausible: after 1970, and not in our future.
     pub(super) fn new(fetched_at: Timestamp, computed_at: Option<f64>) -> Self {
         let computed_at = computed_at
             .filter(|seconds| *seconds > 0.0)
@@ -38,7 +38,7 @@ impl Times {
     }
 }
 
-/// The cells of `site`, to which `identities` (and nobody else) belong: one for each metric and date asked for.
+/// Returns the cells of `site`, which owns all of `identities`: one for each requested metric and date.
 pub(super) fn of_site<'a>(
     layout: &'a ReportShape,
     site: SiteId,
@@ -83,7 +83,7 @@ struct Day<'a> {
     date: Date,
     index: usize,
     fetched_at: Timestamp,
-    /// Whether the day is over wherever the site may be.
+    /// Whether the day is over in every timezone.
     over: bool,
 }
 
@@ -101,7 +101,7 @@ impl Day<'_> {
             .zip(of_slots)
             .map(|((slot, second), values)| {
                 let value = Some(values[metric as usize]).filter(|value| !value.is_nan())?;
-                // A zero for a time that has not come is no observation.
+                // A zero for a future time is not an observation.
                 (value > 0.0 || self.over || self.has_begun(slot, second)).then_some(value)
             })
             .collect();
@@ -123,7 +123,7 @@ impl Day<'_> {
     }
 }
 
-/// What the clocks show where they are most ahead: UTC+14.
+/// The local time in the easternmost timezone: UTC+14.
 fn latest_clock_on_earth(now: Timestamp) -> DateTime {
     jiff::tz::Offset::constant(14).to_datetime(now)
 }
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zero_for_a_time_that_has_not_come_is_no_figure() {
+    fn a_zero_for_a_future_time_is_no_figure() {
         let rows = [("08", 0), ("09", 0), ("10", 0), ("11", 3)];
 
         let known = cells(
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_computing_time_that_cannot_be_is_not_taken() {
+    fn an_implausible_computing_time_is_ignored() {
         let now: Timestamp = "2026-02-19T15:03:24Z".parse().unwrap();
 
         let good = Times::new(now, Some(1_771_513_404.5));

@@ -1,4 +1,4 @@
-//! The circuit breaker: it leaves a vendor alone that keeps failing, and sends one probe every few seconds.
+//! The circuit breaker: it stops calls to a vendor that keeps failing, and sends one probe every few seconds.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use super::status::CircuitState;
 use crate::backoff::Backoff;
 
-/// Reports that failed in a row, which open the circuit; each counts once, however often it was tried and however it was split.
+/// Failed reports in a row that open the circuit; each counts once, with all its attempts and parts.
 const THRESHOLD: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Until the next probe: the contract promises one after at most five seconds.
+/// Pause until the next probe: the contract promises one after at most five seconds.
 const BACKOFF: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_secs(5));
 
 /// A circuit breaker over consecutive failures.
@@ -25,7 +25,7 @@ enum State {
     Closed {
         failures: u32,
     },
-    /// `times` is how often it has been opened in a row.
+    /// `times`: how often it has opened in a row.
     Open {
         until: Instant,
         times: u32,
@@ -35,7 +35,7 @@ enum State {
     },
 }
 
-/// Leave to call the vendor; dropped without a verdict, it says nothing of the vendor.
+/// Permission for one call. Dropping it without a verdict leaves the breaker unchanged.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Admission<'a> {
@@ -54,7 +54,7 @@ impl Circuit {
         circuit
     }
 
-    /// Whether the vendor is called.
+    /// The state of the circuit.
     pub(super) fn state(&self) -> CircuitState {
         match *self.lock() {
             State::Closed { .. } => CircuitState::Closed,
@@ -63,7 +63,7 @@ impl Circuit {
         }
     }
 
-    /// How long calls are refused from `now`, if they are.
+    /// The time from `now` for which calls are refused, if they are.
     pub(super) fn refuses(&self, now: Instant) -> Option<Duration> {
         match *self.lock() {
             State::Open { until, .. } if now < until => Some(until - now),
@@ -72,7 +72,7 @@ impl Circuit {
         }
     }
 
-    /// Leave to call now; else how long until the next probe. The first call after a pause is the probe.
+    /// Gives permission to call now, or returns the time until the next probe. The first call after a pause is the probe.
     pub(super) fn admit(&self, now: Instant) -> Result<Admission<'_>, Duration> {
         let mut state = self.lock();
         let probe = match *state {
@@ -112,7 +112,7 @@ impl Circuit {
             }
             State::Closed { .. } => 1,
             State::Probing { times } if probe => times.saturating_add(1),
-            // A call that began before the circuit opened.
+            // The call began before the circuit opened.
             State::Open { .. } | State::Probing { .. } => return,
         };
         let pause = BACKOFF.after(times);
@@ -138,18 +138,18 @@ impl Circuit {
 }
 
 impl Admission<'_> {
-    /// Whether everybody waits for its verdict.
+    /// Whether this call is the probe, whose verdict all others await.
     pub(super) const fn is_probe(&self) -> bool {
         self.probe
     }
 
-    /// The vendor answered something that is no failure of its own.
+    /// Records an answer that is not a failure of the vendor.
     pub(super) fn succeeded(mut self) {
         self.decided = true;
         self.circuit.succeeded();
     }
 
-    /// The vendor failed.
+    /// Records a failure of the vendor.
     pub(super) fn failed(mut self, now: Instant) {
         self.decided = true;
         self.circuit.failed(self.probe, now);
@@ -159,7 +159,7 @@ impl Admission<'_> {
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
         if self.probe && !self.decided {
-            // The probing caller left: the next one probes.
+            // The probe's caller has left: the next call probes.
             let mut state = self.circuit.lock();
             if let State::Probing { times } = *state {
                 *state = State::Open {
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_in_a_row_open_it_and_an_answer_between_starts_the_count_anew() {
+    fn failures_in_a_row_open_it_and_an_answer_restarts_the_count() {
         let (circuit, now) = (Circuit::new(), Instant::now());
         for _ in 0..THRESHOLD - 1 {
             circuit.admit(now).unwrap().failed(now);
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn one_probe_goes_through_after_the_pause_and_closes_it() {
+    fn one_probe_passes_after_the_pause_and_closes_it() {
         let (circuit, now) = (Circuit::new(), Instant::now());
         open(&circuit, now);
         let later = now + FIRST_PAUSE;
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_probes_come_ever_more_rarely_but_at_least_every_five_seconds() {
+    fn failed_probes_become_rarer_but_come_at_least_every_five_seconds() {
         let circuit = Circuit::new();
         let mut now = Instant::now();
         open(&circuit, now);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_is_dropped_lets_the_next_one_probe() {
+    fn after_a_dropped_probe_the_next_call_probes() {
         let (circuit, now) = (Circuit::new(), Instant::now());
         open(&circuit, now);
         let later = now + FIRST_PAUSE;

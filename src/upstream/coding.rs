@@ -1,4 +1,4 @@
-//! The codings of an answer's body (RFC 9110, section 8.4), undone piece by piece.
+//! Decoding of an answer's body (RFC 9110, section 8.4), piece by piece.
 
 use std::io::{self, Write as _};
 
@@ -8,49 +8,49 @@ use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use zstd::stream::raw::{DParameter, Decoder as ZstdDecoder, Operation};
 
-/// The codings that the vendor is offered.
+/// The codings that we offer to the vendor.
 pub(super) const OFFERED: &str = "gzip, zstd";
 
-/// One within another at most; every further one multiplies what a few bytes can become.
+/// At most one within another; every further one multiplies the size that a few bytes can expand to.
 const MOST_CODINGS: usize = 2;
-/// RFC 9659: a window of more than 8 MB is not for HTTP.
+/// RFC 9659: windows of more than 8 MB are not allowed in HTTP.
 const WINDOW_LOG: u32 = 23;
 const ZSTD_PIECE: usize = 64 * 1024;
 
 /// The codings of one body.
 #[derive(Default)]
 pub(super) struct Codings {
-    /// The outermost first.
+    /// From the outermost to the innermost.
     stages: Vec<Stage>,
 }
 
-/// What one step brought.
+/// The result of one step.
 pub(super) enum Step {
     /// Decoded bytes, at least one.
     Piece(Bytes),
-    /// No bytes yet; there is more to do.
+    /// No bytes yet; there is more work to do.
     Nothing,
-    /// No bytes before there is more to decode.
+    /// No bytes until there is more input.
     Hungry,
-    /// The body is whole, and has been decoded to its end.
+    /// The body is complete and decoded to its end.
     End,
 }
 
 /// Why a body can't be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Undecodable {
-    /// It ends within its coding.
+    /// It ends in the middle of its coding.
     Cut,
-    /// It is not what its coding allows.
+    /// It violates its coding.
     Corrupt,
-    /// The coding, or the number of them, was not offered.
+    /// We did not offer the coding, or so many of them.
     Unknown,
-    /// It decodes to more than it may.
+    /// It decodes to more bytes than allowed.
     TooLarge,
 }
 
 impl Codings {
-    /// The codings that `headers` tell of. Their names know no case, `x-gzip` is `gzip`, and the list may be in several lines.
+    /// Reads the codings in `headers`. Their names ignore case, `x-gzip` is `gzip`, and the list may span several lines.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Undecodable> {
         let mut stages = Vec::new();
         for line in headers.get_all(CONTENT_ENCODING) {
@@ -72,19 +72,19 @@ impl Codings {
         Ok(Self { stages })
     }
 
-    /// Whether the body is as it comes.
+    /// Whether the body has no coding.
     pub(super) fn is_identity(&self) -> bool {
         self.stages.is_empty()
     }
 
-    /// Takes what came of the body, once [`Step::Hungry`]; `None` is its end.
+    /// Takes more of the body, after [`Step::Hungry`]; `None` is its end.
     pub(super) fn feed(&mut self, encoded: Option<Bytes>) {
         if let Some(outermost) = self.stages.first_mut() {
             outermost.feed(encoded);
         }
     }
 
-    /// Decodes a little, so that no piece is large and other tasks have their turn. No coding may bring more than `max_bytes`.
+    /// Decodes a little, so that no piece is large and other tasks get their turn. No coding may produce more than `max_bytes`.
     pub(super) fn step(&mut self, max_bytes: u64) -> Result<Step, Undecodable> {
         step(&mut self.stages, max_bytes)
     }
@@ -120,9 +120,9 @@ fn step(stages: &mut [Stage], max_bytes: u64) -> Result<Step, Undecodable> {
 struct Stage {
     coding: Coding,
     input: Bytes,
-    /// Whether there is no more input than that.
+    /// Whether `input` is the last.
     ended: bool,
-    /// Whether the coding has been told so.
+    /// Whether the decoder knows that.
     finished: bool,
     decoded: u64,
 }
@@ -150,7 +150,7 @@ impl Stage {
         }
     }
 
-    /// What comes next of the input; `None` where there is nothing more to be had from it.
+    /// Decodes the next piece of the input; `None` if it yields no more.
     fn step(&mut self) -> Result<Option<Bytes>, Undecodable> {
         let has_more = match &self.coding {
             Coding::Gzip(_) => false,
@@ -173,10 +173,10 @@ impl Stage {
     }
 }
 
-/// A series of members (RFC 1952, section 2.2), behind which zeros may stand, as some writers fill up their blocks.
+/// A series of members (RFC 1952, section 2.2), possibly followed by zeros, with which some writers fill up their blocks.
 #[derive(Default)]
 struct Gzip {
-    /// The member that has begun.
+    /// The current member.
     member: Option<GzDecoder<Vec<u8>>>,
     has_members: bool,
     is_padded: bool,
@@ -206,7 +206,7 @@ impl Gzip {
         Ok(std::mem::take(member.get_mut()).into())
     }
 
-    /// Ends the member, whose length and checksum must be right.
+    /// Ends the member, and checks its length and checksum.
     fn finish(&mut self) -> Result<Bytes, Undecodable> {
         let Some(member) = self.member.take() else {
             return if self.has_members {
@@ -224,7 +224,7 @@ impl Gzip {
 struct Zstd {
     decoder: ZstdDecoder<'static>,
     buffer: Vec<u8>,
-    /// Whether there may be more without more input.
+    /// Whether there may be more output without more input.
     has_more: bool,
     in_a_frame: bool,
     has_frames: bool,

@@ -1,4 +1,4 @@
-//! Connections to the vendor, each of which knows whether it has died since its last answer.
+//! Connections to the vendor that record whether they have died since their last answer.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -17,43 +17,42 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower::Service;
 
-/// A silent connection is asked whether it still lives this often, and is dead once the system has been without an answer for
-/// [`USER_TIMEOUT`].
+/// Interval of keepalive probes on a silent connection, which is dead once the system has waited for [`USER_TIMEOUT`] without an answer.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Connects to the vendor, over TLS where the URL says so.
+/// Connects to the vendor, over TLS if the URL requires it.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
     https: HttpsConnector<HttpConnector>,
-    /// For the connection and its TLS handshake.
+    /// Time limit for the connection and its TLS handshake.
     timeout: Duration,
 }
 
-/// No connection was made within `connect_timeout`.
+/// Error: no connection within `connect_timeout`.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection was not made in time")]
 pub(super) struct ConnectTimeout;
 
-/// What is known of one connection.
+/// The history of one connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Line(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// A whole head has come over it.
+    /// Whether a complete head has arrived over it.
     answered: AtomicBool,
-    /// Nothing has come over it since we wrote to it.
+    /// Whether nothing has arrived over it since our last write.
     silent: AtomicBool,
 }
 
 impl Line {
-    /// Notes that an answer's head has come.
+    /// Records that an answer's head has arrived.
     pub(super) fn has_answered(&self) {
         self.0.answered.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was used before, and failed with no byte of an answer to what was asked last: it died between two calls.
+    /// Whether it was used before, and failed without any byte of an answer to the last request: it died between two calls.
     pub(super) fn died_between_calls(&self) -> bool {
         self.0.answered.load(Ordering::Relaxed) && self.0.silent.load(Ordering::Relaxed)
     }
@@ -69,8 +68,8 @@ impl Connector {
         http.set_keepalive_interval(Some(KEEPALIVE));
         #[cfg(target_os = "linux")]
         http.set_tcp_user_timeout(Some(USER_TIMEOUT));
-        // HTTP/1.1 alone: a vendor could make hyper's HTTP/2 hold informational heads without end, and a pooled connection that dies
-        // would take all calls on it along.
+        // HTTP/1.1 only: a vendor could make hyper's HTTP/2 hold endless informational heads, and a pooled connection that dies would
+        // take all its calls down.
         let https = HttpsConnectorBuilder::new()
             .try_with_platform_verifier()
             .map_err(io::Error::other)?
@@ -103,14 +102,14 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// A connection's bytes, which [`Line`] takes note of.
+/// A connection whose traffic [`Line`] records.
 pub(super) struct Watched {
     stream: TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>,
     line: Line,
 }
 
 impl Watched {
-    /// Notes that a request begins to be written: even where that fails, nothing has come back yet.
+    /// Records the start of a write: even if it fails, nothing has come back yet.
     fn writes(&self) {
         self.line.0.silent.store(true, Ordering::Relaxed);
     }

@@ -1,17 +1,17 @@
-//! Why the vendor could not be had.
+//! The reasons why a report of the vendor fails.
 
 use std::time::Duration;
 
-/// Why a report failed. `Display` is for logs; it never holds a token or a piece of the vendor's body.
+/// Why a report failed. `Display` is for logs; it never contains a token or a piece of the vendor's body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
-    /// No whole answer within the attempt's timeout, or no time left for another attempt.
+    /// No complete answer within the attempt's timeout, or no time left for another attempt.
     #[error("the vendor did not answer in time")]
     Timeout,
-    /// No connection within the configured time for one.
+    /// No connection within `connect_timeout`.
     #[error("the connection to the vendor was not made in time")]
     ConnectTimeout,
-    /// The caller's time was up before the fetch was done, which goes on for a second at least.
+    /// The caller's time was up before the fetch was done, which continues for at least a second.
     #[error("the fetch takes longer than the caller may wait")]
     StillFetching,
     /// The connection could not be made, was reset, or ended within the body.
@@ -20,28 +20,28 @@ pub enum UpstreamError {
     /// The vendor answered 429.
     #[error("the vendor throttles; again after {} s", retry_after.as_secs())]
     Throttled {
-        /// When to try again: what the vendor said, 60 s at most.
+        /// When to try again: the vendor's `Retry-After`, 60 s at most.
         retry_after: Duration,
     },
-    /// The circuit is open: the vendor kept failing, and is left alone for a while.
+    /// The circuit is open: the vendor kept failing, and calls pause for a while.
     #[error("the circuit is open for another {} ms", retry_after.as_millis())]
     CircuitOpen {
-        /// Until the next probe.
+        /// Time until the next probe.
         retry_after: Duration,
     },
     /// The vendor answered with another status than 200.
     #[error("the vendor answered {0}")]
     Status(u16),
-    /// The answer can't be trusted.
+    /// We cannot trust the answer.
     #[error("the vendor's answer can't be trusted: {0}")]
     Untrusted(String),
-    /// The answer's body can't be decoded.
+    /// We cannot decode the answer's body.
     #[error("the vendor's answer can't be decoded: {0}")]
     Undecodable(&'static str),
-    /// The answer was incomplete, and the request can't be made smaller.
+    /// The answer was incomplete, and the request cannot be made smaller.
     #[error("the vendor truncated the answer for a single site and day")]
     Truncated,
-    /// The answer was larger than `max_response_bytes`, and the request can't be made smaller.
+    /// The answer was larger than `max_response_bytes`, and the request cannot be made smaller.
     #[error("the vendor's answer is larger than {limit} bytes")]
     TooLarge {
         /// The configured limit, in decoded bytes.
@@ -50,32 +50,32 @@ pub enum UpstreamError {
     /// The vendor refuses our tokens.
     #[error("the vendor refuses our tokens: {0}")]
     Credentials(String),
-    /// The task that fetched it died: a bug.
+    /// The task of the fetch panicked: a bug.
     #[error("the fetch died: {0}")]
     Internal(String),
 }
 
-/// Whose fault a failed report may be, and so what may mend it.
+/// The party that may be at fault for a failed report, which determines a possible remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blame {
-    /// Its size: less may be answered where this much was not.
+    /// Its size: a smaller report may succeed.
     Size,
     /// Its size, one of its sites or days, or the vendor as a whole.
     Anything,
     /// One of its sites.
     Site,
-    /// None of what was asked for: asking for less mends nothing.
+    /// No part of the request: a smaller one does not help.
     Vendor,
 }
 
 impl UpstreamError {
-    /// Whose fault a report that failed with it may be.
+    /// The party that may be at fault for a report with this error.
     pub(super) const fn blame(&self) -> Blame {
         match self {
             Self::Truncated | Self::TooLarge { .. } | Self::Status(413) => Blame::Size,
             Self::Timeout | Self::Status(500..) => Blame::Anything,
             Self::Status(..300 | 400..) | Self::Untrusted(_) | Self::Undecodable(_) => Blame::Site,
-            // A redirect is a matter of the URL, and that is the same for all.
+            // A redirect concerns the URL, which is the same for all.
             Self::Status(300..400)
             | Self::ConnectTimeout
             | Self::StillFetching
@@ -87,7 +87,7 @@ impl UpstreamError {
         }
     }
 
-    /// Whether another attempt may fare better: never after a 4xx, a redirect, or an answer that can't be trusted.
+    /// Whether another attempt may succeed: never after a 4xx, a redirect, or an untrusted answer.
     pub(super) const fn may_pass(&self) -> bool {
         match self {
             Self::Timeout
@@ -107,7 +107,7 @@ impl UpstreamError {
         }
     }
 
-    /// How badly somebody must act: 0 is the worst.
+    /// The urgency for operators: 0 is the most urgent.
     #[must_use]
     pub const fn rank(&self) -> u8 {
         match self {
@@ -126,7 +126,7 @@ impl UpstreamError {
         }
     }
 
-    /// Whether it says that the vendor is down, which is what the circuit counts.
+    /// Whether it means that the vendor is down, which the circuit counts.
     pub(super) const fn is_outage(&self) -> bool {
         matches!(
             self,
@@ -134,19 +134,19 @@ impl UpstreamError {
         )
     }
 
-    /// Whether it says nothing of the one site that was asked for, so that asking for another fares no better.
+    /// Whether it is unrelated to the one requested site, so that a request for another would fail too.
     pub(super) const fn is_of_no_site(&self) -> bool {
         matches!(self.blame(), Blame::Vendor) || matches!(self, Self::Timeout)
     }
 }
 
-/// Why the vendor's client could not be made.
+/// Why the vendor's client could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The HTTP client could not be built, as where no certificate authorities are to be found.
+    /// The HTTP client could not be built, for example because there are no certificate authorities.
     #[error("the HTTP client could not be built: {0}")]
     Client(#[source] std::io::Error),
-    /// The base URL takes no path.
-    #[error("the vendor's base URL takes no path")]
+    /// The base URL cannot have a path.
+    #[error("the vendor's base URL cannot have a path")]
     BaseUrl,
 }

@@ -1,8 +1,9 @@
-//! The vendor, and nobody else knows it: its protocol, tokens, quirks and limits.
+//! The client of the vendor. Only this room knows the vendor's protocol, tokens, quirks and limits.
 //!
-//! A fetch is a `worklist` of reports within `limits`: `ask` asks for each, and for what of a failed one can be had as `search` says;
-//! `report` makes the attempts, past `throttle`, `circuit`, `places` and `tokens`, over `transport`; `wire` reads the answers; `sites`
-//! credits their rows, and says what to ask for next; `merge` makes one figure of the rows of a bucket, and `cells` makes cells of these.
+//! A fetch is a `worklist` of reports within `limits`: `ask` requests each, and the available parts of a failed one by `search`; `report`
+//! makes the attempts, past `throttle`, `circuit`, `places` and `tokens`, over `transport`; `wire` reads the answers; `sites` credits
+//! their rows, and determines the next requests; `merge` combines the rows of a bucket into one figure, and `cells` turns the figures
+//! into cells.
 
 mod ask;
 mod cells;
@@ -40,14 +41,14 @@ use std::sync::Arc;
 
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
 
-/// What came of one report: each cell of the request is either in `cells` or in one of `failures`.
+/// The outcome of one report: each cell of the request is either in `cells` or in one of `failures`.
 #[derive(Debug, Default)]
 pub struct Fetched {
-    /// The cells that could be had; a cell that the vendor had no rows for has no figures.
+    /// The fetched cells; a cell without rows from the vendor has no figures.
     pub cells: Vec<(CellKey, Cell)>,
-    /// The parts of the request that could not be had, and why.
+    /// The failed parts of the request, and their errors.
     pub failures: Vec<(ReportRequest, Arc<UpstreamError>)>,
-    /// Report calls made, each attempt counted.
+    /// Number of report calls, including each attempt.
     pub calls: u32,
 }
 

@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-/// The name of a client, as far as turns are concerned; callers without authentication share one.
+/// The name of a client for the order of turns; callers without authentication share one.
 pub type Client = Arc<str>;
 
-/// Why a report is asked for.
+/// The reason for a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// A caller waits for it.
@@ -28,13 +28,13 @@ pub enum Class {
 /// One client's reason to have a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stake {
-    /// Whose.
+    /// The client.
     pub client: Client,
-    /// Why.
+    /// Its reason.
     pub class: Class,
 }
 
-/// Everybody's reasons to have a report. They may become more while it waits for its turn; cloning shares them.
+/// All clients' reasons to have a report. More may join while it waits for its turn; clones share them.
 #[derive(Clone, Debug)]
 pub struct Interest(Arc<Stakes>);
 
@@ -42,11 +42,11 @@ pub struct Interest(Arc<Stakes>);
 struct Stakes {
     all: Mutex<Vec<Stake>>,
     grown: Notify,
-    /// Until when the report may be worked at; `None` before it has begun.
+    /// The end of the work on the report; `None` before its start.
     until: Mutex<Option<Instant>>,
 }
 
-/// A report that may be worked at for less than this will end as its callers give up.
+/// A report with less time left than this will end about when its callers give up.
 const WORTH_TELLING: Duration = Duration::from_secs(1);
 
 impl Interest {
@@ -60,13 +60,13 @@ impl Interest {
         }))
     }
 
-    /// Notes that the report may be worked at until `until`.
+    /// Records that the work on the report may continue until `until`.
     pub(super) fn works_until(&self, until: Instant) {
         let mut known = self.0.until.lock().unwrap_or_else(PoisonError::into_inner);
         *known = known.max(Some(until));
     }
 
-    /// Whether the report has time left at `now`, so that a caller who asks again soon may find its figures.
+    /// Whether the report has time left at `now`, so that a caller that retries soon may find its figures.
     #[must_use]
     pub fn has_time_left(&self, now: Instant) -> bool {
         let until = *self.0.until.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,11 +98,11 @@ impl Interest {
 pub(super) enum Entry {
     /// At the end.
     New,
-    /// Before those that have not begun.
+    /// Before the reports that have not begun.
     Begun,
 }
 
-/// The places at the vendor. Cloning shares them.
+/// The places at the vendor. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Places(Arc<Mutex<Lines>>);
 
@@ -132,16 +132,16 @@ type Ticket = Arc<Mutex<Option<Call>>>;
 #[derive(Debug, Default)]
 struct Lines {
     free: usize,
-    /// How many places warming uses, and how many it may use.
+    /// The number of places that warming uses, and its limit.
     warming: usize,
     most_warming: usize,
     callers: Line,
     refreshes: Line,
     warm: Line,
-    /// When each client was given a place last, as a count of all places given. Clients are configured, and so they are few.
+    /// The last time each client got a place, as a count of all places given. Clients are configured, so there are few.
     served: HashMap<Client, u64>,
     given: u64,
-    /// Tickets of reports that have stopped waiting since the last sweep, at least.
+    /// The least number of tickets whose reports have stopped waiting since the last sweep.
     left: usize,
 }
 
@@ -149,11 +149,11 @@ struct Lines {
 #[derive(Debug, Default)]
 struct Line(BTreeMap<Client, VecDeque<Ticket>>);
 
-/// How many tickets may outlive their reports before they are swept out.
+/// Most tickets that may outlive their reports before a sweep.
 const MANY_LEFT: usize = 256;
 
 impl Places {
-    /// `places` places, of which warming may use `warming`; at least one of each.
+    /// Creates `places` places, of which warming may use `warming`; at least one of each.
     pub(super) fn new(places: usize, warming: usize) -> Self {
         Self(Arc::new(Mutex::new(Lines {
             free: places.max(1),
@@ -162,7 +162,7 @@ impl Places {
         })))
     }
 
-    /// Waits for a place, in the turns of everybody in `interest`, also those who join while it waits.
+    /// Waits for a place, in the turns of all clients in `interest`, including those that join meanwhile.
     pub(super) async fn acquire(&self, interest: &Interest, entry: Entry) -> Place {
         let (call, called) = oneshot::channel();
         let ticket: Ticket = Arc::new(Mutex::new(Some(call)));
@@ -172,7 +172,7 @@ impl Places {
         };
         let mut stakes = 0;
         loop {
-            // Made before the stakes are read, so that none is missed.
+            // Created before the stakes are read, so that no addition is missed.
             let grown = interest.0.grown.notified();
             {
                 let mut lines = self.lock();
@@ -182,7 +182,7 @@ impl Places {
                 } else {
                     Purpose::Needed
                 };
-                // A report that was just called has no ticket left, and takes the place that it was called to.
+                // A report that has just been called has no ticket left, and takes the place of its call.
                 if lines.has_room_for(purpose) && lock(&ticket).take().is_some() {
                     lines.free -= 1;
                     lines.give(&all[0].client, purpose);
@@ -203,7 +203,7 @@ impl Places {
         }
     }
 
-    /// Gives a place back, or to the report whose turn it is.
+    /// Gives a place back, or passes it to the report whose turn it is.
     fn release(&self, mut was: Purpose) {
         loop {
             let mut lines = self.lock();
@@ -343,7 +343,7 @@ impl Line {
         self.0.values().map(VecDeque::len).sum()
     }
 
-    /// Drops the tickets of reports that do not wait any more.
+    /// Drops the tickets of reports that no longer wait.
     fn sweep(&mut self) {
         self.0.retain(|_, queue| {
             queue.retain(waits);
@@ -353,7 +353,7 @@ impl Line {
     }
 }
 
-/// The way to call a waiting report; `None` if it does not wait any more.
+/// Takes the call of a waiting report; `None` if it no longer waits.
 fn take(ticket: &Ticket) -> Option<Call> {
     let call = lock(ticket).take()?;
     (!call.is_closed()).then_some(call)
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_comes_just_when_a_report_gives_up_goes_to_the_next() {
+    fn a_place_for_a_report_that_has_just_given_up_goes_to_the_next() {
         let places = Places::new(1, 1);
         let [one, two, three] = [1, 2, 3].map(|client| interest(client, Class::Caller));
         let place = places.acquire(&one, Entry::New).now_or_never().unwrap();
@@ -421,14 +421,14 @@ mod tests {
         prop::collection::vec(step, 0..80)
     }
 
-    /// Something of a list, if it has anything.
+    /// Takes an element of a list, unless it is empty.
     fn pick<T>(list: &mut Vec<T>, at: usize) -> Option<T> {
         (!list.is_empty()).then(|| list.swap_remove(at % list.len()))
     }
 
     proptest! {
         #[test]
-        fn no_place_is_lost_or_given_twice_and_each_class_goes_in_its_turn(all in 1..4_usize, most_warming in 1..3_usize, steps in steps()) {
+        fn no_place_is_lost_or_given_twice_and_each_class_gets_its_turn(all in 1..4_usize, most_warming in 1..3_usize, steps in steps()) {
             let places = Places::new(all, most_warming);
             let mut waiting: Vec<(Interest, BoxFuture<'_, Place>)> = Vec::new();
             let mut held: Vec<Place> = Vec::new();

@@ -1,16 +1,15 @@
-//! The search for what can be had of a report that failed: what to ask for next, and what its failures and answers tell.
+//! Search for the available parts of a failed report: the next requests, and the conclusions from their failures and answers.
 //!
-//! A report of several sites or days that fails by 413, 5xx or time may have been too large, may hold a site that fails, or may
-//! have met a vendor that is down; so it is asked for in parts before its failure is believed, by sites and then days. 413 and time
-//! are split at once, 5xx after `max_attempts`. While nothing at all has been answered there are four parts, the site (or day) at
-//! each end and the halves of the rest, and if all fail, up to four single sites and days: if these fail too, everybody shares the
-//! error. So a vendor that fails everything costs at most eleven calls a report, retries among them, and up to three failing sites,
-//! wherever they are, leave the others served. After that the smallest part that failed is asked for in ever smaller pieces side by
-//! side (of 31 days: 16, 8, 4, 2 and 1), since a timeout takes long: one round finds the size that is answered. Once that is
-//! learned, all that is missing is asked for in reports of this size. A report makes 32 calls at most, which count as one for the
-//! circuit. What these did not suffice for fails, with the failure of the whole, and the next try begins with what was learned. The
-//! search goes on behind its callers' deadline, for six timeouts, so that "try again soon" is true. A truncated answer leaves no
-//! doubt: its search has no such bounds.
+//! A report of several sites or days that fails by 413, 5xx or timeout may have been too large, may include a failing site, or may have
+//! met a vendor that is down; so its parts are requested before the failure is believed, by sites and then by days. 413 and timeouts lead
+//! to a split at once, 5xx after `max_attempts`. While the vendor has answered nothing at all there are four parts, the site (or day) at
+//! each end and the halves of the rest, and if all fail, up to four single sites and days: if these fail too, all parts share the error.
+//! So a vendor that fails everything costs at most eleven calls a report, retries included, and up to three failing sites, wherever they
+//! are, do not affect the others. After that the search requests the smallest failed part in ever smaller pieces in parallel (of 31 days:
+//! 16, 8, 4, 2 and 1), since a timeout takes long: one round finds a size that the vendor answers. Once that is learned, everything
+//! missing is requested in reports of this size. A report makes 32 calls at most, which count as one for the circuit. Parts beyond these
+//! calls fail with the failure of the whole, and the next try begins with the learned size. The search continues after its callers'
+//! deadline, for six timeouts, so that "try again soon" is true. A truncated answer leaves no doubt: its search has no such bounds.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -21,20 +20,20 @@ use crate::domain::batch::{self, Bounds};
 use crate::domain::cell::{CellKey, ReportRequest};
 use crate::domain::dates::{DateRange, add_days};
 
-/// Parts of one report, asked for in rounds.
+/// Parts of one report, requested in rounds.
 #[derive(Debug)]
 pub(super) struct Search {
     whole: ReportRequest,
     error: Arc<UpstreamError>,
     blame: Blame,
-    /// What failed and is to be asked for in smaller parts.
+    /// Failed parts to request in smaller parts.
     rest: Vec<Failed>,
-    /// What failed and is not asked for again.
+    /// Failed parts that are not requested again.
     lost: Vec<Failed>,
     answered: Vec<ReportRequest>,
-    /// What failed and may have been too large; if all of it is had in parts, it was.
+    /// Failed parts that may have been too large; if all their parts are answered, they were.
     suspects: Vec<ReportRequest>,
-    /// Whether the vendor is not to be asked any more.
+    /// Whether there must be no further calls.
     is_over: bool,
 }
 
@@ -46,7 +45,7 @@ struct Failed {
 }
 
 impl Search {
-    /// The search in `whole`, which failed with `error`.
+    /// Starts the search in `whole`, which failed with `error`.
     pub(super) fn new(whole: ReportRequest, error: UpstreamError, blame: Blame) -> Self {
         let mut search = Self {
             whole: whole.clone(),
@@ -62,18 +61,18 @@ impl Search {
         search
     }
 
-    /// Whether the vendor may have meant something else than the size, so that the search must not cost much.
+    /// Whether the failure may have another reason than size, so that the search must not cost much.
     pub(super) fn is_bounded(&self) -> bool {
         self.blame == Blame::Anything || *self.error == UpstreamError::Status(413)
     }
 
-    /// Whether smaller parts than those that failed may be answered, because they are smaller.
+    /// Whether smaller parts than the failed ones may succeed because of their size.
     pub(super) fn may_be_of_size(&self) -> bool {
         !self.is_over && self.rest.iter().any(|failed| failed.blame != Blame::Site)
     }
 
-    /// What to ask for first. While nothing at all has been answered, that is four parts, two of them small: up to three sites may fail,
-    /// wherever they are, and one part is still answered.
+    /// Returns the first parts to request. While the vendor has answered nothing at all, these are four parts, two of them small: up to
+    /// three sites may fail, wherever they are, and one part still succeeds.
     pub(super) fn begin(&mut self, something_was_answered: bool) -> Vec<ReportRequest> {
         match self.rest.pop() {
             Some(failed) if something_was_answered => self.divided(&failed.request),
@@ -82,12 +81,12 @@ impl Search {
         }
     }
 
-    /// Notes that the vendor answered `part`.
+    /// Records that the vendor answered `part`.
     pub(super) fn was_answered(&mut self, part: ReportRequest) {
         self.answered.push(part);
     }
 
-    /// Notes that `part` failed.
+    /// Records that `part` failed.
     pub(super) fn has_failed(&mut self, part: ReportRequest, error: UpstreamError, blame: Blame) {
         let may_be_split = match blame {
             Blame::Size | Blame::Anything => !is_minimal(&part),
@@ -112,12 +111,12 @@ impl Search {
         }
     }
 
-    /// What was answered.
+    /// The answered parts.
     pub(super) fn answered(&self) -> &[ReportRequest] {
         &self.answered
     }
 
-    /// What failed though all its parts were had since, the smallest first. Each is told once.
+    /// Returns the failed requests whose parts have all been answered since, the smallest first, and each once.
     pub(super) fn too_large(&mut self) -> Vec<ReportRequest> {
         let missing: Vec<_> = self.rest.iter().chain(&self.lost).collect();
         let is_had = |suspect: &mut ReportRequest| {
@@ -129,25 +128,25 @@ impl Search {
         had
     }
 
-    /// What to ask for next; nothing where the search is at its end.
+    /// Returns the next parts to request; none at the end of the search.
     pub(super) fn next(&mut self, limits: &Limits, now: jiff::Timestamp) -> Vec<ReportRequest> {
         if self.is_over || self.rest.is_empty() {
             return Vec::new();
         }
         if !self.rest.iter().any(|it| limits.admit(&it.request, now)) {
-            // What has been learned is enough to ask for all of it.
+            // The learned size allows a request for all of it.
             let rest = std::mem::take(&mut self.rest);
             let parts = limits.split(&self.whole, now).into_iter();
             return parts.flat_map(|part| missing(&rest, part)).collect();
         }
-        // One after the other, the smallest first: what it teaches spares the others the same failures.
+        // One after the other, the smallest first: its result spares the others the same failures.
         self.rest
             .sort_by_key(|failed| Reverse(size(&failed.request)));
         let smallest = self.rest.pop();
         smallest.map_or_else(Vec::new, |failed| self.divided(&failed.request))
     }
 
-    /// The parts that could not be had. A failure is that of the whole report, unless it can only be a part's own.
+    /// Returns the failed parts. Each has the failure of the whole report, unless the failure can only be the part's own.
     pub(super) fn into_failures(self) -> Vec<(ReportRequest, Arc<UpstreamError>)> {
         let told = self.is_bounded().then_some(self.error);
         let failed = self.rest.into_iter().chain(self.lost);
@@ -156,8 +155,8 @@ impl Search {
             .collect()
     }
 
-    /// `request` in halves where about half as much was answered, else in ever smaller parts, which are asked for at the same time:
-    /// where a failure takes long, one round finds the size that is answered.
+    /// Divides `request` into halves if about half as much was answered, else into ever smaller parts to request in parallel: if a
+    /// failure takes long, one round finds a size that the vendor answers.
     fn divided(&self, request: &ReportRequest) -> Vec<ReportRequest> {
         let refused = size(request);
         let is_close = |it: &ReportRequest| size(it) < refused && size(it) * 2 >= refused;
@@ -175,14 +174,14 @@ impl Search {
             }
         }
         parts.push(rest);
-        // The smallest first, should the calls not suffice for all.
+        // The smallest first, in case the calls do not suffice for all.
         parts.sort_by_key(size);
         parts
     }
 }
 
-/// `request` in four parts, fewer where there are fewer sites: the site at each end, and the halves of the rest. Of a single site, its
-/// days.
+/// Divides `request` into four parts, or fewer if there are fewer sites: the site at each end, and the halves of the rest. A single site
+/// is divided by days.
 fn ends_and_halves(request: &ReportRequest) -> Vec<ReportRequest> {
     if request.sites.len() == 1 {
         return in_four(request.dates.len())
@@ -200,7 +199,7 @@ fn ends_and_halves(request: &ReportRequest) -> Vec<ReportRequest> {
         .collect()
 }
 
-/// The ranges of the first, the halves of those between, and the last of `len`: none of them empty.
+/// The ranges of the first, of the halves between, and of the last of `len`: none of them empty.
 fn in_four(len: usize) -> Vec<(usize, usize)> {
     let (first, last) = (1.min(len), len.saturating_sub(1).max(1));
     let middle = usize::midpoint(first, last);
@@ -210,7 +209,7 @@ fn in_four(len: usize) -> Vec<(usize, usize)> {
         .collect()
 }
 
-/// What `part` and the `failed` requests have in common, in few reports.
+/// The intersection of `part` and the `failed` requests, in few reports.
 fn missing(failed: &[Failed], part: ReportRequest) -> Vec<ReportRequest> {
     let is_missing = |key: &CellKey| {
         let mut failed = failed.iter();

@@ -1,4 +1,4 @@
-//! What the vendor's client is told by the configuration.
+//! The configuration of the vendor's client.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use url::Url;
 /// Settings of the vendor's client; the configuration's `[upstream]` table documents each.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where reports are asked for.
+    /// Base URL of reports.
     pub base_url: Url,
-    /// Where tokens are renewed.
+    /// URL of token renewals.
     pub token_url: Url,
     /// The configured refresh token.
     pub refresh_token: Option<SecretString>,
@@ -19,26 +19,26 @@ pub struct Settings {
     pub id_token: Option<SecretString>,
     /// The file that keeps the newest tokens.
     pub token_store: Option<PathBuf>,
-    /// Whether `Authorization` is sent to `token_url` too.
+    /// Whether requests to `token_url` have an `Authorization` header too.
     pub send_token_on_refresh: bool,
-    /// How long an ID token is taken to live that does not say it.
+    /// Assumed lifetime of an ID token without an expiry.
     pub token_lifetime: Duration,
-    /// For one attempt, from connecting to the last byte.
+    /// Time limit for one attempt, from connecting to the last byte.
     pub timeout: Duration,
-    /// For one connection.
+    /// Time limit for one connection.
     pub connect_timeout: Duration,
-    /// Attempts for one report: at least 1.
+    /// Most attempts for one report: at least 1.
     pub max_attempts: u32,
-    /// Reports in flight at once, for the whole process: at least 1.
+    /// Most reports in flight at once, for the whole process: at least 1.
     pub max_concurrency: usize,
-    /// How many of these may be reports for warming; at least one.
+    /// Most of these that may be reports for warming; at least one.
     pub max_warming: usize,
-    /// Sites of one report: at least 1.
+    /// Most sites of one report: at least 1.
     pub max_sites_per_request: usize,
-    /// Days of one report: at least 1.
+    /// Most days of one report: at least 1.
     pub max_days_per_request: usize,
-    /// Decoded bytes of one answer.
+    /// Most decoded bytes of one answer.
     pub max_response_bytes: u64,
-    /// How long after a fetch began another attempt may still begin: the caller's `request_timeout`.
+    /// Time after the start of a fetch in which another attempt may start: the caller's `request_timeout`.
     pub deadline: Duration,
 }

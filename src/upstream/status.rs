@@ -1,11 +1,11 @@
-//! The state of the vendor and of our tokens, for readiness and operators.
+//! The state of the vendor and our tokens, for readiness and operators.
 
 /// The state of the vendor and of our tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpstreamStatus {
-    /// Whether the vendor is called.
+    /// The state of the circuit to the vendor.
     pub circuit: CircuitState,
-    /// Whether it takes our tokens.
+    /// Whether the vendor accepts our tokens.
     pub tokens: TokenState,
     /// Whether the newest tokens would outlive the process.
     pub token_store: TokenStoreState,
@@ -14,24 +14,24 @@ pub struct UpstreamStatus {
 /// Whether the vendor is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CircuitState {
-    /// It is.
+    /// Calls go to the vendor.
     Closed,
-    /// It kept failing, and is left alone.
+    /// The vendor kept failing, and there are no calls.
     Open,
-    /// One call probes whether it is well again.
+    /// One call probes whether the vendor has recovered.
     HalfOpen,
 }
 
-/// Whether the vendor takes our tokens.
+/// Whether the vendor accepts our tokens, in detail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenState {
     /// There is no ID token yet: the first one is being obtained.
     Pending,
-    /// The ID token expired while nobody needed it: the next call renews it.
+    /// The ID token expired while there were no calls: the next call renews it.
     Unused,
-    /// We hold an ID token that has not expired.
+    /// We have an ID token that has not expired.
     Valid,
-    /// We hold an ID token, but nothing to renew it with.
+    /// We have an ID token, but nothing to renew it with.
     NotRenewable,
     /// Renewing fails for now (5xx, timeout, garbage).
     RenewalFailing,
@@ -44,10 +44,10 @@ pub enum TokenState {
 /// Whether the newest tokens would outlive the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenStoreState {
-    /// There is no token store: they are in memory only.
+    /// There is no token store: the tokens are only in memory.
     Unset,
-    /// The token store has them.
+    /// The token store has the newest tokens.
     Kept,
-    /// The token store could not be written, and is tried again.
+    /// The last write to the token store failed; retries follow.
     Failing,
 }

@@ -1,4 +1,4 @@
-//! What the vendor's client tells operators in metrics.
+//! Metrics of the vendor's client.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const REFRESHES: &str = "pitaya_upstream_token_refreshes_total";
 const TOKENS: &str = "pitaya_upstream_token_state";
 const STORE_FAILURES: &str = "pitaya_upstream_token_store_failures_total";
 
-/// Describes the metrics of this room to the recorder that is installed.
+/// Describes the metrics of this room to the installed recorder.
 pub fn describe_metrics() {
     describe_counter!(
         REPORTS,
@@ -30,31 +30,31 @@ pub fn describe_metrics() {
     describe_histogram!(
         REPORT_DURATION,
         Unit::Seconds,
-        "How long one report call took, from sending to the last byte."
+        "Duration of one report call, from sending to the last byte."
     );
     describe_counter!(
         RESPONSE_BYTES,
         Unit::Bytes,
         "Decoded bytes of the vendor's answers."
     );
-    describe_counter!(CELLS, "Cells (site, day, metric) brought by reports.");
-    describe_counter!(RETRIES, "Report calls that were tried again.");
-    describe_counter!(ROWS_IGNORED, "Rows outside the dates that were asked for.");
+    describe_counter!(CELLS, "Cells (site, day, metric) fetched by reports.");
+    describe_counter!(RETRIES, "Report calls that were repeated.");
+    describe_counter!(ROWS_IGNORED, "Rows outside the requested dates.");
     describe_counter!(
         DOUBTS,
-        "Doubts that change a figure, or would have if decided by guess, by kind."
+        "Doubts that change a figure, or would have changed one by a guess, by kind."
     );
     describe_gauge!(
         CIRCUIT,
         "The circuit to the vendor: 0 closed, 1 half open, 2 open."
     );
     describe_counter!(REFRESHES, "Calls for new tokens, by outcome.");
-    describe_gauge!(TOKENS, "1 for the state that the tokens are in, by state.");
+    describe_gauge!(TOKENS, "1 for the current state of the tokens, by state.");
     describe_counter!(
         STORE_FAILURES,
-        "Attempts to write new tokens to the token store that failed."
+        "Failed attempts to write new tokens to the token store."
     );
-    // There from the start, so that an alert sees the first failure as a rise.
+    // Present from the start, so that an alert sees the first failure as an increase.
     counter!(STORE_FAILURES).increment(0);
 }
 
@@ -84,31 +84,31 @@ pub(super) fn retry() {
     counter!(RETRIES).increment(1);
 }
 
-/// Counts rows outside the dates asked for.
+/// Counts rows outside the requested dates.
 pub(super) fn rows_ignored(rows: u64) {
     counter!(ROWS_IGNORED).increment(rows);
 }
 
-/// What was in doubt about an answer.
+/// A kind of doubt about an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Doubt {
-    /// The mapping of sites can be read in two ways, or contradicts itself.
+    /// The mapping of sites is ambiguous or contradictory.
     Mapping,
-    /// Rows could not be credited to a site, so that sites were asked for alone.
+    /// Rows could not be credited to a site, so that sites were requested alone.
     Rows,
-    /// An entity that was known as one site's is another's.
+    /// An entity known as one site's belongs to another.
     Moved,
-    /// An answer for one site speaks of another, or of two.
+    /// An answer for one site has rows of another, or of two.
     Stranger,
     /// The same row came with different figures.
     FiguresDiffer,
-    /// Rows may be of parts of a site, or copies.
+    /// Rows may belong to parts of a site, or be copies.
     PartsOrCopies,
-    /// Rows may be of an hour that the clock showed twice, or copies.
+    /// Rows may belong to an hour that the clock showed twice, or be copies.
     RepeatedHour,
     /// Rows have figures of an hour that the clock has skipped.
     SkippedHour,
-    /// A part that was entered has no dwell time, and another part has one.
+    /// A part with entrances has no dwell time, and another part has one.
     PartialDwellTime,
 }
 
@@ -128,12 +128,12 @@ pub(super) fn doubt(doubt: Doubt) {
     counter!(DOUBTS, "kind" => kind).increment(1);
 }
 
-/// Counts an attempt to write new tokens down that failed.
+/// Counts a failed attempt to write new tokens down.
 pub(super) fn store_failure() {
     counter!(STORE_FAILURES).increment(1);
 }
 
-/// Shows the circuit's state.
+/// Publishes the circuit's state.
 pub(super) fn circuit_state(state: CircuitState) {
     gauge!(CIRCUIT).set(match state {
         CircuitState::Closed => 0.0,
@@ -142,7 +142,7 @@ pub(super) fn circuit_state(state: CircuitState) {
     });
 }
 
-/// Shows the tokens' state.
+/// Publishes the tokens' state.
 pub(super) fn token_state(state: TokenState) {
     for (each, name) in [
         (TokenState::Pending, "pending"),

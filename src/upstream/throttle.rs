@@ -1,4 +1,4 @@
-//! The vendor's `Retry-After`: read, bounded, and obeyed by every report alike.
+//! The vendor's `Retry-After`: read, bounded, and respected by every report.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,15 +8,15 @@ use http::header::{DATE, RETRY_AFTER};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// `Retry-After` is never obeyed beyond this.
+/// Longest pause that we accept from `Retry-After`.
 pub(super) const LONGEST: Duration = Duration::from_mins(1);
 
-/// When the vendor, having throttled us, may be asked again.
+/// When we may call the vendor again after it has throttled us.
 #[derive(Debug, Default)]
 pub(super) struct Throttle(Mutex<Option<Instant>>);
 
 impl Throttle {
-    /// How long the vendor must not be asked, from `now`.
+    /// The time from `now` in which calls are not allowed.
     pub(super) fn remaining(&self, now: Instant) -> Option<Duration> {
         let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         until
@@ -24,7 +24,7 @@ impl Throttle {
             .filter(|wait| !wait.is_zero())
     }
 
-    /// Keeps every report from the vendor for `wait` from `now`, [`LONGEST`] at most.
+    /// Holds all reports back for `wait` from `now`, [`LONGEST`] at most.
     pub(super) fn hold(&self, now: Instant, wait: Duration) {
         let until = now + wait.min(LONGEST);
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -32,13 +32,13 @@ impl Throttle {
     }
 }
 
-/// The wait that `headers` ask for, in seconds or as a date (RFC 9110, section 10.2.3), [`LONGEST`] at most.
+/// The pause that `headers` request, in seconds or as a date (RFC 9110, section 10.2.3), [`LONGEST`] at most.
 ///
-/// A date is told by the vendor's own clock where the answer has one, so that a wrong clock on either side does not matter.
+/// A date is relative to the vendor's own clock if the answer has it, so that a wrong clock on either side does not matter.
 pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit are a very long time.
+        // A number with too many digits is a very long time.
         return Some(
             text.parse()
                 .map_or(LONGEST, Duration::from_secs)
@@ -49,7 +49,7 @@ pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
     Some(Duration::try_from(wait).unwrap_or_default().min(LONGEST))
 }
 
-/// When the vendor's own clock says that it answered.
+/// The time of the answer by the vendor's own clock.
 pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
     http_date(headers.get(DATE)?.to_str().ok()?)
 }

@@ -1,12 +1,11 @@
 //! One HTTP call to the vendor: bounded in time, in decoded bytes and in informational heads.
 //!
-//! Our own HTTP client on hyper-util's pool: reqwest does not tell whether a connection was used before, nor whether a byte of the
-//! answer came. A connection notes both (`upstream::connection`), so that a pooled one that died between two calls costs no
-//! attempt: the call is made again, once, on a new connection. The call for new tokens always has a new one, since it must not
-//! arrive twice.
-//! Bodies are decoded here (`upstream::coding`), piece by piece and each coding within the bound of decoded bytes, so that a body
-//! that can't be decoded is not taken for a failed connection. Informational heads (1xx), which hyper hears without end, are
-//! counted. HTTP/1.1 alone: over HTTP/2 such heads pile up in memory, and a connection that dies takes all calls on it along.
+//! This is our own HTTP client on hyper-util's pool: reqwest reports neither whether a connection was used before, nor whether a byte of
+//! the answer came. A connection records both (`upstream::connection`), so a pooled one that died between two calls costs no attempt: the
+//! client repeats the call, once, on a new connection. A call for new tokens always uses a new connection, since it must not arrive
+//! twice. Bodies are decoded here (`upstream::coding`), piece by piece and each coding within the bound of decoded bytes, so an
+//! undecodable body does not count as a failed connection. Informational heads (1xx), which hyper accepts without limit, are counted.
+//! HTTP/1.1 only: over HTTP/2 such heads pile up in memory, and a connection that dies takes all its calls down.
 
 use std::error::Error;
 use std::io;
@@ -37,9 +36,9 @@ use super::settings::Settings;
 use super::throttle;
 use crate::clock::Clock;
 
-/// Shorter than what servers and balancers between allow an idle connection, so that we seldom write to a dead one.
+/// Shorter than the idle timeout of servers and load balancers on the way, so that we seldom write to a dead connection.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
-/// Informational heads (1xx) before an answer; a vendor that sends them without end would keep a core busy until the timeout.
+/// Most informational heads (1xx) before an answer; an endless series would keep a core busy until the timeout.
 const MOST_INFORMATIONAL: u32 = 64;
 const ENDED_EARLY: &str = "it ended early";
 
@@ -53,7 +52,7 @@ pub(super) struct Transport {
     clock: Clock,
 }
 
-/// What came back.
+/// The vendor's reply.
 pub(super) enum Reply {
     /// A 2xx, whose body is still to come.
     Body(Box<Body>),
@@ -61,7 +60,7 @@ pub(super) enum Reply {
     Status {
         /// The status.
         status: StatusCode,
-        /// What the vendor asks us to wait.
+        /// The pause that the vendor requests.
         retry_after: Option<Duration>,
     },
 }
@@ -71,13 +70,13 @@ pub(super) struct Body {
     status: StatusCode,
     incoming: Incoming,
     codings: Codings,
-    /// Whether the end of what is sent is told, so that it can't be mistaken for a broken connection.
+    /// Whether the body's end is marked, so that it differs from a broken connection.
     end_is_told: bool,
-    /// Bytes to come, as far as the head tells it of what is decoded.
+    /// Decoded bytes to expect, as far as the head shows.
     told: usize,
-    /// What has come and was not taken.
+    /// Received bytes that nobody has taken yet.
     chunk: Bytes,
-    /// When the vendor's own clock says that it answered.
+    /// The time of the answer by the vendor's own clock.
     pub(super) date: Option<Timestamp>,
     encoded: u64,
     received: u64,
@@ -93,7 +92,7 @@ enum Unanswered {
 }
 
 impl Transport {
-    /// A client as `settings` say.
+    /// A client with these `settings`.
     pub(super) fn new(settings: &Settings, clock: Clock) -> Result<Self, StartError> {
         let connector = Connector::new(settings.connect_timeout).map_err(StartError::Client)?;
         let client = |max_idle| {
@@ -112,10 +111,10 @@ impl Transport {
     }
 
     /// Posts `body` as JSON; every failure is [`UpstreamError::Timeout`], [`UpstreamError::ConnectTimeout`],
-    /// [`UpstreamError::Connection`], [`UpstreamError::Undecodable`], [`UpstreamError::Untrusted`], [`UpstreamError::TooLarge`] with a
+    /// [`UpstreamError::Connection`], [`UpstreamError::Undecodable`], [`UpstreamError::Untrusted`], [`UpstreamError::TooLarge`] for a
     /// body of more than `max_bytes`, or the client's own fault.
     ///
-    /// Where a pooled connection turns out to have died, the call is made again, on a new one: so it may reach the vendor twice.
+    /// If a pooled connection turns out to be dead, the client repeats the call on a new one: so it may reach the vendor twice.
     pub(super) async fn post(
         &self,
         url: &Url,
@@ -132,7 +131,7 @@ impl Transport {
         self.reply(response, max_bytes, deadline)
     }
 
-    /// Does the same as [`Transport::post`], but never reaches the vendor twice, and waits for the answer until `deadline`.
+    /// Posts like [`Transport::post`], but never reaches the vendor twice, and waits for the answer until `deadline`.
     pub(super) async fn post_once(
         &self,
         url: &Url,
@@ -187,18 +186,18 @@ impl Transport {
 }
 
 impl Body {
-    /// The status it came with.
+    /// The status of the answer.
     pub(super) const fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// Decoded bytes that came so far.
+    /// Decoded bytes received so far.
     pub(super) const fn received(&self) -> u64 {
         self.received
     }
 
-    /// What comes next, decoded, in the place of what was in `into`: `enough` bytes, and fewer only where the body ends with them.
-    /// Fails as [`Transport::post`] does, whose timeout is for the body too.
+    /// Replaces the content of `into` with the next decoded bytes: `enough` bytes, or fewer only at the end of the body. Fails like
+    /// [`Transport::post`], whose timeout includes the body.
     pub(super) async fn next(
         &mut self,
         mut into: Vec<u8>,
@@ -234,7 +233,7 @@ impl Body {
         Ok(true)
     }
 
-    /// The next decoded bytes, at least one; `None` where the body ends.
+    /// Returns the next decoded bytes, at least one; `None` at the end of the body.
     async fn decoded(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         if self.codings.is_identity() {
             return self.sent().await;
@@ -243,7 +242,7 @@ impl Body {
             match self.codings.step(self.max_bytes) {
                 Ok(Step::Piece(piece)) => return Ok(Some(piece)),
                 Ok(Step::End) => return Ok(None),
-                // Decoding may take long and bring nothing; the deadline must be seen meanwhile.
+                // Decoding may take long without a result; the deadline must take effect meanwhile.
                 Ok(Step::Nothing) => tokio::task::consume_budget().await,
                 Ok(Step::Hungry) => {
                     let sent = self.sent().await?;
@@ -255,7 +254,7 @@ impl Body {
         }
     }
 
-    /// The next bytes as they are sent, at least one; `None` where the body ends.
+    /// Returns the next bytes as sent, at least one; `None` at the end of the body.
     async fn sent(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         while let Some(frame) = self.incoming.frame().await {
             let frame = frame.map_err(|error| failure(&error, ENDED_EARLY))?;
@@ -297,7 +296,7 @@ fn request(
     request.body(Full::new(body)).map_err(|_| unbuilt())
 }
 
-/// The head of the answer to `request`.
+/// Sends `request`, and returns the head of the answer.
 async fn send(
     client: &Client<Connector, Full<Bytes>>,
     mut request: Request<Full<Bytes>>,
@@ -361,7 +360,7 @@ fn ended_early() -> UpstreamError {
     UpstreamError::Connection(ENDED_EARLY.to_owned())
 }
 
-/// Names the failure without quoting it: the error's own text may hold the URL or a piece of the body.
+/// Describes the failure without quoting it: the error's own text may contain the URL or a piece of the body.
 fn failure(error: &(dyn Error + 'static), otherwise: &str) -> UpstreamError {
     let mut cause = Some(error);
     while let Some(inner) = cause {

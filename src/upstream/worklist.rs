@@ -1,7 +1,7 @@
-//! One fetch as one list of work: what to ask for, what is being asked for, and what waits for what another fetch learns.
+//! One fetch as one list of work: reports to request, reports in flight, and answers that wait for another fetch's knowledge.
 //!
-//! An answer is credited when it comes, and crediting says what to ask for next: sites alone, whose rows can't be told, or again, with
-//! the weights of their parts.
+//! An answer is credited on arrival, and crediting determines the next requests: single sites whose rows are uncertain, or sites again
+//! with the weights of their parts.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -25,9 +25,9 @@ use crate::domain::site::SiteId;
 pub(super) struct WorkList<'a> {
     asker: Asker<'a>,
     customer: &'a Customer,
-    /// What to ask for, the first first.
+    /// Reports to request, in order.
     queue: VecDeque<Errand>,
-    /// What is being asked for, or waits.
+    /// Reports in flight, and waiting answers.
     under_way: FuturesUnordered<BoxFuture<'a, Event>>,
     asking: usize,
     rounds: BTreeMap<usize, Round<'a>>,
@@ -35,38 +35,38 @@ pub(super) struct WorkList<'a> {
     fetched: Fetched,
 }
 
-/// A report to ask for; of a round, it is for one site.
+/// A report to request; in a round, it is for one site.
 struct Errand {
     request: ReportRequest,
     round: Option<usize>,
 }
 
-/// An answer, until all of it is credited.
+/// An answer that is not yet fully credited.
 struct Batch {
     report: Report,
     asked: Asked,
     round: Option<usize>,
 }
 
-/// Sites that are asked for alone, side by side.
+/// Sites requested alone, in parallel.
 struct Round<'a> {
     claim: Claim<'a>,
     left: usize,
     failed: BTreeSet<SiteId>,
-    /// A failure that says nothing of the site: asking for another fares no better.
+    /// A failure that is unrelated to the site: a request for another would fail too.
     hopeless: Option<Arc<UpstreamError>>,
-    /// What to credit again once none is left.
+    /// The answer to credit again once no site is left.
     batch: Option<Box<Batch>>,
 }
 
 enum Event {
     Answered(Answered, Option<usize>),
-    /// Nothing that the batch rests on is being learned any more, or its time is up before.
+    /// The batch waits for no more knowledge, or its time is up before.
     Learned(Box<Batch>, Option<Arc<UpstreamError>>),
 }
 
 impl<'a> WorkList<'a> {
-    /// A list of nothing, for a fetch of `customer`'s figures.
+    /// An empty list, for a fetch of `customer`'s figures.
     pub(super) fn new(asker: Asker<'a>, customer: &'a Customer) -> Self {
         Self {
             asker,
@@ -80,14 +80,14 @@ impl<'a> WorkList<'a> {
         }
     }
 
-    /// Fetches `request`, and all that it takes.
+    /// Fetches `request`, with every further request that it needs.
     pub(super) async fn fetch(mut self, request: ReportRequest) -> Fetched {
         self.queue.push_back(Errand {
             request,
             round: None,
         });
         loop {
-            // No more at once than may be in flight: what the first ones teach is for those that wait.
+            // No more at once than may be in flight: the queued ones benefit from the knowledge of the first ones.
             while self.asking < self.asker.reporter.max_concurrency()
                 && let Some(errand) = self.queue.pop_front()
             {
@@ -102,7 +102,7 @@ impl<'a> WorkList<'a> {
                     for report in answered.reports {
                         let contested = credit::contested(&report);
                         if !contested.is_empty() {
-                            let what = "the mapping can be read in two ways: what it says of these sites is not believed";
+                            let what = "the mapping is ambiguous: Pitaya does not trust its claims about these sites";
                             tell(Doubt::Mapping, report.layout.request(), &contested, what);
                         }
                         let batch = Batch {
@@ -120,8 +120,8 @@ impl<'a> WorkList<'a> {
         }
     }
 
-    /// Asks for one report within the bounds, or puts what to ask for instead at the head of the queue: its parts, or its sites that are
-    /// to be asked for alone.
+    /// Requests one report within the bounds, or puts its replacement at the head of the queue: its parts, or the sites that must be
+    /// requested alone.
     fn start(&mut self, Errand { request, round }: Errand) {
         let mut request = self.weighted(request);
         let now = self.asker.reporter.now();
@@ -155,8 +155,7 @@ impl<'a> WorkList<'a> {
         self.under_way.push(ask.boxed());
     }
 
-    /// `request` with entrances too, where these are known to be needed to put dwell times together: those of a site's parts, and those
-    /// of an hour that comes twice.
+    /// Adds entrances to `request` if they are needed to combine dwell times: those of a site's parts, or of a repeated hour.
     fn weighted(&self, request: ReportRequest) -> ReportRequest {
         let is_in_parts = || {
             let known = self.customer.known();
@@ -171,7 +170,7 @@ impl<'a> WorkList<'a> {
         }
     }
 
-    /// Takes what is certain of `batch`, and asks for the rest; where it is `lost`, the rest fails with that.
+    /// Takes the certain cells of `batch`, and requests the rest; if the batch is `lost`, the rest fails with that error.
     fn credit(&mut self, batch: Batch, lost: Option<Arc<UpstreamError>>) {
         let mut known = self.customer.known();
         let credit = credit::credit(&batch.report, &known, &batch.asked);
@@ -189,15 +188,15 @@ impl<'a> WorkList<'a> {
             drop(known);
             let rest = without(request, |site| batch.asked.sites.contains(site));
             let sites = rest.sites.iter().copied().collect();
-            let what = "an answer has rows of sites that were not asked for";
+            let what = "an answer has rows of sites outside the request";
             tell(Doubt::Stranger, &rest, &sites, what);
-            let error = "rows of another site are among them".to_owned();
+            let error = "it has rows of another site".to_owned();
             return self.fail(rest, Arc::new(UpstreamError::Untrusted(error)), batch.round);
         }
         if lost.is_none() && !credit.alone.is_empty() {
             let claim = self.customer.claim(&mut known, credit.alone);
             drop(known);
-            let what = "rows can't be credited without doubt: asking for single sites";
+            let what = "rows cannot be credited without doubt: Pitaya requests single sites";
             tell(Doubt::Rows, request, &claim.sites, what);
             let request = request.clone();
             return self.each_alone(&request, claim, Some(Box::new(batch)));
@@ -206,7 +205,7 @@ impl<'a> WorkList<'a> {
         if credit.foreign > 0 {
             tracing::warn!(
                 entities = credit.foreign,
-                "rows of sites that were not asked for are ignored"
+                "Pitaya ignores rows of sites outside the request"
             );
         }
         self.fetched.cells.extend(credit.cells(&claimed));
@@ -222,7 +221,7 @@ impl<'a> WorkList<'a> {
         }
     }
 
-    /// Credits `batch` again once none of `sites` is being asked for alone by another report.
+    /// Credits `batch` again once no other report requests any of `sites` alone.
     fn wait(&mut self, batch: Batch, sites: BTreeSet<SiteId>) {
         let (customer, deadline) = (self.customer, self.asker.job.deadline());
         let wait = async move {
@@ -233,7 +232,7 @@ impl<'a> WorkList<'a> {
         self.under_way.push(wait.boxed());
     }
 
-    /// Asks for each site of `claim` alone, and credits `batch` again after that.
+    /// Requests each site of `claim` alone, then credits `batch` again.
     fn each_alone(&mut self, request: &ReportRequest, claim: Claim<'a>, batch: Option<Box<Batch>>) {
         let id = self.next_round;
         self.next_round += 1;
@@ -281,18 +280,18 @@ impl<'a> WorkList<'a> {
             return;
         }
         let round = id.and_then(|id| self.rounds.remove(&id));
-        let round = round.expect("it is there");
+        let round = round.expect("the round exists");
         if let Some(mut batch) = round.batch {
             batch.asked.sites.extend(&round.claim.sites);
             batch.asked.failed.extend(round.failed);
             self.credit(*batch, round.hopeless);
         }
-        // Only now, so that the others find what has been learned.
+        // Only now, so that the others find the new knowledge.
         drop(round.claim);
     }
 }
 
-/// A report of each of `sites` alone.
+/// One report for each of `sites`.
 fn alone<'a>(
     request: &ReportRequest,
     sites: impl IntoIterator<Item = &'a SiteId>,
@@ -316,7 +315,7 @@ fn with_weights(request: ReportRequest) -> ReportRequest {
     }
 }
 
-/// Tells operators of a doubt about `sites`.
+/// Reports a doubt about `sites` to operators.
 fn tell(doubt: Doubt, request: &ReportRequest, sites: &BTreeSet<SiteId>, what: &'static str) {
     telemetry::doubt(doubt);
     let sites: Vec<_> = sites.iter().map(ToString::to_string).collect();
