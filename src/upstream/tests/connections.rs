@@ -1,4 +1,4 @@
-//! Connections that die, bodies in codings, and heads without end: from vendors that speak bytes.
+//! Dying connections, coded bodies, and endless heads, from vendors that send raw bytes.
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +12,7 @@ use crate::upstream::CircuitState;
 
 const EMPTY: &str = r#"{"success":true,"data":{"InsightResponse":{"data":[],"status":"success"}}}"#;
 
-/// Reads one request; whether there was one.
+/// Reads one request; returns whether there was one.
 async fn read_request(socket: &mut TcpStream) -> bool {
     let mut request = Vec::new();
     loop {
@@ -68,7 +68,7 @@ fn settings_for(address: std::net::SocketAddr) -> Settings {
     }
 }
 
-/// What a vendor does with a connection that is used again.
+/// What a vendor does with a reused connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Again {
     Reset,
@@ -79,8 +79,8 @@ enum Again {
 
 const POOL: usize = 8;
 
-/// A vendor that answers its first eight calls together, each on a connection of its own, and everything else, but nothing twice on
-/// one connection.
+/// A vendor that answers its first eight calls together, each on its own connection, and all later calls too, but never two on one
+/// connection.
 async fn forgetful_vendor(again: Again) -> (Settings, Arc<AtomicU32>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let settings = settings_for(listener.local_addr().unwrap());
@@ -113,7 +113,7 @@ async fn forgetful_vendor(again: Again) -> (Settings, Arc<AtomicU32>) {
     (settings, answered)
 }
 
-/// Fetches eight sites at once, so that there are eight connections in the pool.
+/// Fetches eight sites in parallel, so that the pool has eight connections.
 async fn fill_the_pool(client: &Upstream) {
     let sites = (1..=8).map(|site| async move {
         let fetched = client.fetch(&request([site], 1)).await;
@@ -123,7 +123,7 @@ async fn fill_the_pool(client: &Upstream) {
 }
 
 #[tokio::test]
-async fn pooled_connections_that_died_cost_no_attempt() {
+async fn dead_pooled_connections_cost_no_attempt() {
     for again in [Again::Reset, Again::Close] {
         let (settings, answered) = forgetful_vendor(again).await;
         let client = client(settings);
@@ -181,7 +181,7 @@ async fn a_new_connection_that_fails_is_an_attempt() {
     assert_eq!((fetched.calls, calls.load(Ordering::Relaxed)), (2, 2));
 }
 
-/// A client of a vendor that answers every call with `head` and `body`, and closes.
+/// A client of a vendor that answers every call with `head` and `body`, and then closes the connection.
 async fn answered_with(head: String, body: Vec<u8>) -> Upstream {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let settings = settings_for(listener.local_addr().unwrap());
@@ -192,7 +192,7 @@ async fn answered_with(head: String, body: Vec<u8>) -> Upstream {
             tokio::spawn(async move {
                 read_request(&mut socket).await;
                 socket.write_all(head.as_bytes()).await.unwrap();
-                // Whoever has heard enough does not listen to the rest.
+                // The caller does not read the rest once it has seen enough.
                 let _ = socket.write_all(&body).await;
             });
         }
@@ -217,7 +217,7 @@ fn zstd(text: &[u8]) -> Vec<u8> {
     zstd::encode_all(text, 1).unwrap()
 }
 
-/// A member with every field that RFC 1952 knows, its own checksum among them.
+/// A member with every field of RFC 1952, including its own checksum.
 fn gzip_with_all_fields(text: &[u8]) -> Vec<u8> {
     let mut header = vec![0x1f, 0x8b, 8, 0b0001_1111, 1, 2, 3, 4, 0, 3];
     header.extend(b"\x05\x00extra");
@@ -269,7 +269,7 @@ async fn a_body_is_decoded_by_all_the_rules_of_its_codings() {
 }
 
 #[tokio::test]
-async fn a_body_that_can_not_be_decoded_is_told_as_such_and_not_asked_for_again() {
+async fn an_undecodable_body_is_reported_as_such_and_not_requested_again() {
     let text = EMPTY.as_bytes();
     let whole = gzip(text);
     let cut = |left_out| whole[..whole.len() - left_out].to_vec();
@@ -317,7 +317,7 @@ async fn a_body_that_can_not_be_decoded_is_told_as_such_and_not_asked_for_again(
 }
 
 #[tokio::test]
-async fn bodies_that_can_not_be_decoded_say_nothing_of_the_circuit() {
+async fn undecodable_bodies_do_not_affect_the_circuit() {
     let head = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n";
     for (length, body) in [
         ("content-length: 4\r\n\r\n", "nope"),
@@ -339,7 +339,7 @@ async fn bodies_that_can_not_be_decoded_say_nothing_of_the_circuit() {
 }
 
 #[tokio::test]
-async fn a_coded_body_whose_end_is_not_told_is_cut_where_its_coding_is() {
+async fn a_coded_body_without_a_marked_end_is_cut_if_its_coding_is() {
     let whole = gzip(EMPTY.as_bytes());
     let head = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n";
     let client = answered_with(head.to_owned(), whole[..whole.len() / 2].to_vec()).await;
@@ -358,7 +358,7 @@ async fn a_bomb_within_a_bomb_is_too_large() {
         ("content-encoding: gzip\r\n", gzip(&zeros)),
         ("content-encoding: zstd\r\n", zstd(&zeros)),
         ("content-encoding: gzip, gzip\r\n", gzip(&gzip(&zeros))),
-        // Which is nothing in the end, and much in between.
+        // Empty in the end, and large in between.
         ("content-encoding: gzip, gzip\r\n", gzip(&many_members)),
     ] {
         let fetched = fetched(codings, &body).await;
@@ -371,13 +371,13 @@ async fn a_bomb_within_a_bomb_is_too_large() {
     }
 }
 
-/// Every informational head that there may be.
+/// A series of `count` informational heads.
 fn early_hints(count: usize) -> String {
     "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(count)
 }
 
 #[tokio::test]
-async fn a_few_informational_heads_are_no_matter() {
+async fn a_few_informational_heads_do_no_harm() {
     let client = answered_with(early_hints(20) + &plain(EMPTY), Vec::new()).await;
 
     let fetched = client.fetch(&request([1], 1)).await;
@@ -386,7 +386,7 @@ async fn a_few_informational_heads_are_no_matter() {
 }
 
 #[tokio::test]
-async fn informational_heads_without_end_are_heard_for_a_moment_only() {
+async fn endless_informational_heads_are_read_only_for_a_moment() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let settings = settings_for(listener.local_addr().unwrap());
     let sent = tokio::spawn(async move {
@@ -405,7 +405,7 @@ async fn informational_heads_without_end_are_heard_for_a_moment_only() {
     let error = only_error(&fetched);
     assert!(matches!(error, UpstreamError::Untrusted(_)), "{error:?}");
     assert_eq!(fetched.calls, 1);
-    // What the system's buffers hold of it, and not twenty seconds' worth.
+    // As many as the system's buffers hold, and not twenty seconds' worth.
     let sent = sent.await.unwrap();
     assert!(sent < 2_000_000, "{sent} heads");
 }

@@ -10,7 +10,7 @@ use crate::simulator::{Fault, FaultKind, Quirks, RetryAfter, RowFault};
 use crate::upstream::CircuitState;
 
 #[tokio::test]
-async fn each_fault_is_told_for_what_it_is_and_asked_again_only_where_that_may_help() {
+async fn each_fault_is_reported_correctly_and_retried_only_if_that_may_help() {
     let untrusted = |error: &UpstreamError| matches!(error, UpstreamError::Untrusted(_));
     let connection = |error: &UpstreamError| matches!(error, UpstreamError::Connection(_));
     let row = FaultKind::Row;
@@ -41,7 +41,7 @@ async fn each_fault_is_told_for_what_it_is_and_asked_again_only_where_that_may_h
         (Fault::new(FaultKind::Unsuccessful), 1, untrusted),
         (Fault::new(FaultKind::ErrorStatus), 1, untrusted),
         (Fault::new(FaultKind::Html), 1, untrusted),
-        // Half a JSON text: it may have been cut on the way.
+        // Half a JSON text, which may have been cut in transit.
         (Fault::new(FaultKind::Garbage), 3, connection),
         (Fault::new(row(RowFault::Negative)), 1, untrusted),
         (Fault::new(row(RowFault::Nan)), 1, untrusted),
@@ -56,7 +56,7 @@ async fn each_fault_is_told_for_what_it_is_and_asked_again_only_where_that_may_h
             matches!(it, UpstreamError::TooLarge { .. })
         }),
     ];
-    // At once, since some pause before they ask again.
+    // In parallel, since some pause before they retry.
     let all = cases.map(|(fault, calls, expected)| async move {
         let vendor = vendor(Quirks::default()).await;
         let client = client(settings(&vendor));
@@ -76,7 +76,7 @@ async fn each_fault_is_told_for_what_it_is_and_asked_again_only_where_that_may_h
 }
 
 #[tokio::test]
-async fn a_fault_that_passes_is_not_seen_by_the_caller() {
+async fn the_caller_does_not_see_a_temporary_fault() {
     for fault in [
         Fault::status(503),
         Fault::status(500),
@@ -116,12 +116,15 @@ async fn a_vendor_that_hangs_or_drips_is_a_timeout() {
         let fetched = client.fetch(&request([750, 751], 1)).await;
 
         assert_eq!(only_error(&fetched), &UpstreamError::Timeout);
-        assert_eq!(fetched.calls, 3, "it may be too much, or one site's fault");
+        assert_eq!(
+            fetched.calls, 3,
+            "the request may be too large, or one site at fault"
+        );
     }
 }
 
 #[tokio::test]
-async fn nobody_listening_is_a_connection_error() {
+async fn a_refused_connection_is_a_connection_error() {
     let vendor = vendor(Quirks::default()).await;
     let client = client(settings(&vendor));
     vendor.shutdown().await;
@@ -133,7 +136,7 @@ async fn nobody_listening_is_a_connection_error() {
 }
 
 #[tokio::test]
-async fn a_dead_vendor_is_left_alone() {
+async fn a_dead_vendor_gets_no_more_calls() {
     let vendor = vendor(Quirks::default()).await;
     let client = client(settings(&vendor));
     vendor.inject(Fault::status(503));
@@ -152,7 +155,7 @@ async fn a_dead_vendor_is_left_alone() {
 }
 
 #[tokio::test]
-async fn whoever_cannot_wait_for_a_throttling_vendor_is_told_at_once_and_so_are_the_others() {
+async fn fetches_that_cannot_wait_for_a_throttling_vendor_fail_at_once() {
     for retry_after in [RetryAfter::Seconds(3600), RetryAfter::Date(3600)] {
         let vendor = vendor(Quirks::default()).await;
         let client = client(settings(&vendor));
@@ -179,7 +182,7 @@ fn failed_sites(fetched: &Fetched) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn whoever_would_have_less_time_for_the_call_than_for_the_wait_is_told_at_once() {
+async fn a_fetch_with_less_time_for_the_call_than_for_the_wait_fails_at_once() {
     for fault in [
         Fault::throttled(RetryAfter::Seconds(20)),
         Fault::throttled(RetryAfter::Date(20)),
@@ -206,7 +209,7 @@ async fn whoever_would_have_less_time_for_the_call_than_for_the_wait_is_told_at_
 }
 
 #[tokio::test]
-async fn a_vendor_that_fails_and_wants_to_be_left_alone_is_not_asked_for_the_parts_of_a_report() {
+async fn a_failing_vendor_that_requests_a_pause_gets_no_requests_for_parts_of_a_report() {
     let vendor = vendor(Quirks::default()).await;
     let client = client(settings(&vendor));
     vendor.inject(Fault::new(FaultKind::Status {
@@ -222,7 +225,7 @@ async fn a_vendor_that_fails_and_wants_to_be_left_alone_is_not_asked_for_the_par
 }
 
 #[tokio::test]
-async fn a_failing_site_does_not_fail_its_neighbours() {
+async fn a_failing_site_does_not_affect_its_neighbours() {
     for fault in [
         Fault::status(500),
         Fault::status(400),
@@ -243,7 +246,7 @@ async fn a_failing_site_does_not_fail_its_neighbours() {
 }
 
 #[tokio::test]
-async fn up_to_three_failing_sites_leave_the_others_served_wherever_they_are() {
+async fn up_to_three_failing_sites_do_not_affect_the_others_wherever_they_are() {
     let sets: [&[u64]; 9] = [
         &[5],
         &[1, 10],
@@ -263,7 +266,7 @@ async fn up_to_three_failing_sites_leave_the_others_served_wherever_they_are() {
     let failing = sets
         .into_iter()
         .flat_map(|failing| faults.map(|fault| (failing, fault)));
-    // At once, since some pause before they ask again.
+    // In parallel, since some pause before they retry.
     join_all(failing.map(|(failing, fault)| async move {
         let vendor = vendor(Quirks::default()).await;
         let client = client(settings(&vendor));
@@ -281,7 +284,7 @@ async fn up_to_three_failing_sites_leave_the_others_served_wherever_they_are() {
 }
 
 #[tokio::test]
-async fn what_the_vendor_truncates_is_asked_for_in_parts_and_later_reports_stay_below() {
+async fn truncated_answers_are_requested_in_parts_and_later_reports_stay_below() {
     let vendor = vendor(Quirks::default()).await;
     let client = client(settings(&vendor));
     vendor.inject(Fault::new(FaultKind::Truncate { above: Some(2500) }));
@@ -311,7 +314,7 @@ async fn what_the_vendor_truncates_is_asked_for_in_parts_and_later_reports_stay_
 }
 
 #[tokio::test]
-async fn an_answer_too_large_to_hold_is_asked_for_in_parts() {
+async fn an_answer_too_large_to_hold_is_requested_in_parts() {
     let vendor = vendor(Quirks::default()).await;
     let client = client(Settings {
         max_response_bytes: 200_000,
@@ -326,7 +329,7 @@ async fn an_answer_too_large_to_hold_is_asked_for_in_parts() {
 }
 
 #[tokio::test]
-async fn no_more_reports_than_allowed_are_in_flight() {
+async fn the_number_of_reports_in_flight_is_limited() {
     let vendor = vendor(Quirks::default()).await;
     let client = client(Settings {
         max_concurrency: 3,
@@ -344,7 +347,7 @@ async fn no_more_reports_than_allowed_are_in_flight() {
 }
 
 #[tokio::test]
-async fn sites_that_are_always_truncated_fail_alone() {
+async fn always_truncated_sites_fail_alone() {
     let sets: [&[u64]; 5] = [&[1], &[5], &[10], &[1, 2], &[1, 6, 10]];
     for (failing, days) in sets.into_iter().flat_map(|set| [(set, 1), (set, 3)]) {
         let vendor = vendor(Quirks::default()).await;
@@ -366,7 +369,7 @@ async fn sites_that_are_always_truncated_fail_alone() {
 }
 
 #[tokio::test]
-async fn a_site_that_is_always_truncated_says_nothing_of_the_size_of_reports() {
+async fn an_always_truncated_site_does_not_limit_the_size_of_reports() {
     let vendor = vendor(Quirks::default()).await;
     let client = client(settings(&vendor));
     let fault = Fault::new(FaultKind::Truncate { above: None });
@@ -382,7 +385,7 @@ async fn a_site_that_is_always_truncated_says_nothing_of_the_size_of_reports() {
 }
 
 #[tokio::test]
-async fn once_the_vendor_answers_more_again_it_is_asked_for_more_by_the_hour() {
+async fn once_the_vendor_answers_larger_reports_again_they_grow_by_the_hour() {
     let vendor = vendor(Quirks::default()).await;
     let hours = Arc::new(AtomicI64::new(0));
     let passed = Arc::clone(&hours);

@@ -1,4 +1,4 @@
-//! Right figures, whatever the vendor's habits.
+//! Correct figures, whatever the vendor's habits.
 
 use futures_util::future::join_all;
 
@@ -8,7 +8,7 @@ use crate::simulator::{
 };
 
 #[tokio::test]
-async fn the_vendors_own_example_is_right() {
+async fn the_vendors_own_example_gives_correct_figures() {
     let vendor = vendor(Quirks {
         figures: FigureSource::Example,
         mapping: Mapping::Empty,
@@ -41,7 +41,7 @@ async fn the_vendors_own_example_is_right() {
 }
 
 #[tokio::test]
-async fn every_metric_of_every_site_is_right_whatever_the_vendors_habits() {
+async fn every_metric_of_every_site_is_correct_whatever_the_vendors_habits() {
     let plain = Quirks::default();
     for quirks in [
         plain.clone(),
@@ -90,7 +90,7 @@ async fn every_metric_of_every_site_is_right_whatever_the_vendors_habits() {
 }
 
 #[tokio::test]
-async fn the_repeated_and_the_missing_hour_are_right_where_the_zone_is_known() {
+async fn the_repeated_and_the_missing_hour_are_correct_if_the_zone_is_known() {
     for repeated_hour in [RepeatedHour::TwoRows, RepeatedHour::Summed] {
         let vendor = vendor(Quirks {
             repeated_hour,
@@ -151,7 +151,7 @@ async fn forty_sites_and_a_month_are_one_report() {
 }
 
 #[tokio::test]
-async fn without_a_mapping_each_site_is_asked_for_alone_once_and_then_one_report_does() {
+async fn without_a_mapping_each_site_is_requested_alone_once_and_then_one_report_suffices() {
     let vendor = vendor(Quirks {
         mapping: Mapping::Empty,
         ..Quirks::default()
@@ -172,7 +172,7 @@ async fn without_a_mapping_each_site_is_asked_for_alone_once_and_then_one_report
 }
 
 #[tokio::test]
-async fn batches_that_meet_the_same_riddle_at_once_solve_it_once() {
+async fn concurrent_batches_with_the_same_doubt_resolve_it_once() {
     let vendor = vendor(Quirks {
         mapping: Mapping::Empty,
         ..Quirks::default()
@@ -194,7 +194,7 @@ async fn batches_that_meet_the_same_riddle_at_once_solve_it_once() {
 }
 
 #[tokio::test]
-async fn sites_of_one_name_are_never_mixed_and_then_one_report_does() {
+async fn sites_of_one_name_are_never_mixed_and_then_one_report_suffices() {
     for mapping in [Mapping::Names, Mapping::Entities, Mapping::Empty] {
         let vendor = vendor(Quirks {
             mapping,
@@ -218,7 +218,7 @@ async fn sites_of_one_name_are_never_mixed_and_then_one_report_does() {
 }
 
 #[tokio::test]
-async fn a_renamed_site_is_asked_for_alone_once() {
+async fn a_renamed_site_is_requested_alone_once() {
     let vendor = vendor(Quirks {
         mapping: Mapping::Empty,
         ..Quirks::default()
@@ -241,7 +241,7 @@ async fn a_renamed_site_is_asked_for_alone_once() {
 }
 
 #[tokio::test]
-async fn cells_know_when_they_were_computed() {
+async fn cells_have_their_time_of_computation() {
     let vendor = vendor(Quirks::default()).await;
     let past = Upstream::new(settings(&vendor), Clock::system()).unwrap();
 
@@ -252,7 +252,7 @@ async fn cells_know_when_they_were_computed() {
 }
 
 #[tokio::test]
-async fn the_parts_of_dwell_times_are_weighted_though_only_those_are_asked_for() {
+async fn parts_of_dwell_times_are_weighted_even_if_only_dwell_times_are_requested() {
     for region_entities in [false, true] {
         let vendor = vendor(Quirks {
             regions: 3,
@@ -267,7 +267,7 @@ async fn the_parts_of_dwell_times_are_weighted_though_only_those_are_asked_for()
             request
         };
 
-        // At first nobody knows of parts: the sites that turn out to have some are asked for again.
+        // At first the parts are unknown: the client requests the sites that prove to have some again.
         for (sites, calls) in [(750..751, 2), (751..756, 2), (750..756, 1)] {
             let request = dwell(sites);
 

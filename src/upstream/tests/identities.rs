@@ -1,4 +1,4 @@
-//! Vendors whose mappings contradict themselves, and whose sites' identities change.
+//! Vendors with contradictory mappings, and with sites whose identities change.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
@@ -12,7 +12,7 @@ use crate::upstream::credited_cells;
 
 pub(super) const NOON: &str = "2026-11-20T12:00:00Z";
 
-/// A client whose time is advanced by the minutes in there, and the vendor's count of calls.
+/// A client whose time advances by the returned minutes, and the vendor's count of calls.
 pub(super) async fn client_of(answer: Answer) -> (Upstream, Arc<AtomicI64>, Arc<AtomicU32>) {
     let (settings, calls) = odd_vendor(answer).await;
     let minutes = Arc::new(AtomicI64::new(0));
@@ -34,7 +34,7 @@ pub(super) fn identity(entity: &str, name: &str) -> String {
     format!(r#""entity_id":"{entity}","site_name":"{name}","#)
 }
 
-/// Asserts that each site's figure is its own id, and returns how many calls that took.
+/// Asserts that each site's figure is its own id; returns the number of calls.
 async fn calls_for(client: &Upstream, sites: std::ops::Range<u64>) -> u32 {
     let fetched = client.fetch(&request(sites.clone(), 1)).await;
     let truth: Vec<_> = sites.map(|site| (site, Some(figure(site)))).collect();
@@ -52,7 +52,7 @@ fn plain_rows(sites: &[u64]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_mapping_that_contradicts_itself_swaps_nothing_and_costs_single_sites_once() {
+async fn a_contradictory_mapping_swaps_nothing_and_costs_single_sites_once() {
     let cases: [Answer; 5] = [
         |sites, _| report(&plain_rows(sites), r#"{"E1":1,"E2":2,"E1":2,"E2":1}"#),
         |sites, _| report(&plain_rows(sites), r#"{"N1":2,"N2":1,"N1":1,"N2":2}"#),
@@ -79,8 +79,8 @@ async fn a_mapping_that_contradicts_itself_swaps_nothing_and_costs_single_sites_
 }
 
 #[tokio::test]
-async fn an_entity_that_a_contested_site_may_have_is_not_its_namesakes() {
-    // Both are called "Same", but of the first one's names the mapping says nothing that could be believed.
+async fn a_possible_entity_of_a_contested_site_is_not_its_namesakes() {
+    // Both are called "Same", but the mapping contains nothing trustworthy about the first one's names.
     let (client, _, _) = client_of(|sites, _| {
         let rows: Vec<_> = sites
             .iter()
@@ -96,12 +96,12 @@ async fn an_entity_that_a_contested_site_may_have_is_not_its_namesakes() {
     let first = calls_for(&client, 1..3).await;
     let second = calls_for(&client, 1..3).await;
 
-    // The mapping goes on to call the first one otherwise than its rows do.
+    // The mapping still gives the first one another name than its rows do.
     assert_eq!((first, second), (3, 2));
 }
 
 #[tokio::test]
-async fn ids_that_are_sites_and_entities_are_read_in_neither_way() {
+async fn ids_of_both_sites_and_entities_are_read_in_neither_way() {
     let cases: [Answer; 3] = [
         // Each site's entity is its own id.
         |sites, _| {
@@ -122,7 +122,7 @@ async fn ids_that_are_sites_and_entities_are_read_in_neither_way() {
                 .collect();
             report(&rows, r#"{"750":"N751","751":"N750"}"#)
         },
-        // One site's entity is what another one is called.
+        // One site's entity is another one's name.
         |sites, _| {
             let rows: Vec<_> = sites
                 .iter()
@@ -145,7 +145,7 @@ async fn ids_that_are_sites_and_entities_are_read_in_neither_way() {
 }
 
 #[tokio::test]
-async fn entities_as_texts_under_the_sites_are_proof_and_no_names() {
+async fn entities_as_texts_under_the_sites_are_proof_and_not_names() {
     let (client, minutes, _) = client_of(|sites, _| {
         let rows: Vec<_> = sites
             .iter()
@@ -176,7 +176,7 @@ async fn entities_as_texts_under_the_sites_are_proof_and_no_names() {
 }
 
 #[tokio::test]
-async fn a_mapping_in_another_language_than_the_rows_is_no_rename() {
+async fn a_mapping_in_another_language_than_the_rows_renames_nothing() {
     let (client, _, _) = client_of(|sites, _| {
         report(
             &plain_rows(sites),
@@ -193,7 +193,7 @@ async fn a_mapping_in_another_language_than_the_rows_is_no_rename() {
 }
 
 #[tokio::test]
-async fn namesakes_whose_sensors_are_exchanged_are_found_within_a_day_and_load_stays() {
+async fn namesakes_with_exchanged_sensors_are_found_within_a_day_without_more_load() {
     static EXCHANGED: AtomicBool = AtomicBool::new(false);
     let (client, minutes, _) = client_of(|sites, _| {
         let entity = |site: u64| match site {
@@ -220,7 +220,7 @@ async fn namesakes_whose_sensors_are_exchanged_are_found_within_a_day_and_load_s
     assert_eq!(calls_for(&client, 1..4).await, 1);
     EXCHANGED.store(true, Ordering::SeqCst);
     minutes.store(24 * 60, Ordering::SeqCst);
-    // Each is asked for once: no batch beside these.
+    // Each is requested once, without any batch in addition.
     assert_eq!(calls_for(&client, 1..4).await, 3);
     for hour in 25..47 {
         minutes.store(hour * 60, Ordering::SeqCst);
@@ -232,7 +232,7 @@ async fn namesakes_whose_sensors_are_exchanged_are_found_within_a_day_and_load_s
 }
 
 #[tokio::test]
-async fn reports_that_meet_a_check_under_way_wait_for_what_it_teaches() {
+async fn reports_that_meet_a_check_in_progress_wait_for_its_knowledge() {
     static EXCHANGED: AtomicBool = AtomicBool::new(false);
     let (client, minutes, _) = client_of(|sites, dates| {
         let entity = |site: u64| {
@@ -257,7 +257,7 @@ async fn reports_that_meet_a_check_under_way_wait_for_what_it_teaches() {
     EXCHANGED.store(true, Ordering::SeqCst);
     minutes.store(25 * 60, Ordering::SeqCst);
 
-    // Three reports of 31 days each, side by side.
+    // Three reports of 31 days each, in parallel.
     let fetched = client.fetch(&request(1..3, 93)).await;
 
     assert!(fetched.failures.is_empty(), "{:?}", fetched.failures);
@@ -276,12 +276,12 @@ async fn reports_that_meet_a_check_under_way_wait_for_what_it_teaches() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_report_asked_for_while_its_sites_are_checked_waits_for_what_that_teaches() {
+async fn a_report_requested_during_a_check_of_its_sites_waits_for_its_knowledge() {
     static EXCHANGED: AtomicBool = AtomicBool::new(false);
     static GO: AtomicBool = AtomicBool::new(true);
     let (client, minutes, calls) = client_of(|sites, _| {
         if let [_] = sites {
-            // Beside the runtime, whose timers and sockets this thread may be the one to watch.
+            // Outside the runtime, since this thread may be the one that drives its timers and sockets.
             tokio::task::block_in_place(|| {
                 while !GO.load(Ordering::SeqCst) {
                     std::thread::sleep(Duration::from_millis(1));
@@ -325,7 +325,7 @@ async fn a_report_asked_for_while_its_sites_are_checked_waits_for_what_that_teac
 }
 
 #[tokio::test]
-async fn a_purge_forgets_what_was_learned_at_once() {
+async fn a_purge_forgets_learned_knowledge_at_once() {
     static EXCHANGED: AtomicBool = AtomicBool::new(false);
     let (client, _, _) = client_of(|sites, _| {
         let entity = |site: u64| {
@@ -360,7 +360,7 @@ async fn a_fetch_that_a_purge_overtakes_teaches_nothing() {
     static GO: AtomicBool = AtomicBool::new(false);
     let (client, _, _) = client_of(|sites, _| {
         ASKED.store(true, Ordering::SeqCst);
-        // Beside the runtime, whose timers and sockets this thread may be the one to watch.
+        // Outside the runtime, since this thread may be the one that drives its timers and sockets.
         tokio::task::block_in_place(|| {
             while !GO.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(1));
@@ -385,7 +385,7 @@ async fn a_fetch_that_a_purge_overtakes_teaches_nothing() {
 }
 
 #[tokio::test]
-async fn names_are_counted_by_customer_and_only_where_they_were_shown() {
+async fn names_are_counted_by_customer_and_only_if_they_were_shown() {
     static CORRECTED: AtomicBool = AtomicBool::new(false);
     let (client, _, _) = client_of(|_, _| {
         let name = if CORRECTED.load(Ordering::SeqCst) {
@@ -423,7 +423,7 @@ async fn names_are_counted_by_customer_and_only_where_they_were_shown() {
 }
 
 #[tokio::test]
-async fn sites_that_no_batch_can_tell_are_asked_for_alone_for_a_day() {
+async fn sites_that_no_batch_can_identify_are_requested_alone_for_a_day() {
     let (client, minutes, _) = client_of(|sites, _| {
         let rows: Vec<_> = sites
             .iter()
@@ -448,7 +448,7 @@ async fn sites_that_no_batch_can_tell_are_asked_for_alone_for_a_day() {
 }
 
 #[tokio::test]
-async fn an_entity_learned_alone_is_not_taken_for_one_of_a_site_never_seen() {
+async fn an_entity_learned_alone_is_not_mistaken_for_that_of_an_unseen_site() {
     let (client, _, _) = client_of(|sites, _| {
         let rows: Vec<_> = sites
             .iter()
@@ -463,11 +463,11 @@ async fn an_entity_learned_alone_is_not_taken_for_one_of_a_site_never_seen() {
 }
 
 #[tokio::test]
-async fn an_answer_for_one_site_whose_rows_are_all_anothers_is_refused() {
+async fn an_answer_for_one_site_with_only_rows_of_another_is_refused() {
     let cases: [Answer; 3] = [
         |_, _| report(&[row(&identity("E2", "N2"), 2)], r#"{"E2":2}"#),
         |_, _| report(&[row(&identity("E2", "N2"), 2)], r#"{"1":"N1","2":"N2"}"#),
-        // Of two entities one is mapped, and the other one has another name.
+        // One of two entities is mapped, and the other has another name.
         |_, _| {
             let rows = [row(&identity("E1", "N1"), 1), row(&identity("E2", "N2"), 2)];
             report(&rows, r#"{"E1":1}"#)
@@ -482,7 +482,7 @@ async fn an_answer_for_one_site_whose_rows_are_all_anothers_is_refused() {
     }
 }
 
-/// What a mapping may say of a site, and whether truly or not is told by its arguments.
+/// A statement of a mapping about a site, true or false depending on its arguments.
 fn statement(shape: u8, site: u64, entity: &str, name: &str) -> Option<(String, String)> {
     let text = |text: &str| format!("\"{text}\"");
     Some(match shape {
@@ -502,8 +502,8 @@ fn statement(shape: u8, site: u64, entity: &str, name: &str) -> Option<(String, 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// The entities and names are those of other sites, site ids and one another; the mapping says what is true, of some sites, and
-    /// under the same keys also what is not.
+    /// The entities and names equal those of other sites, site ids and one another; the mapping contains the truth about some sites, and
+    /// lies under the same keys.
     #[test]
     fn no_figure_reaches_another_site_whatever_the_mapping_repeats(
         entities in Just(["1", "2", "3", "4", "36655", "36656", "A", "e"]).prop_shuffle(),
@@ -513,7 +513,7 @@ proptest! {
         silent in prop::option::of(0_usize..4),
         shuffle in any::<prop::sample::Index>(),
     ) {
-        // Of a site without rows, nothing tells that what it is called is not what another one's entity is called.
+        // For a site without rows, nothing shows that its name is not another one's entity.
         let untellable = |site: usize| {
             (0..4).any(|other| entities[other] == names[site] || names[other] == entities[site])
         };
@@ -552,7 +552,7 @@ proptest! {
 
         let cells = credited_cells([body.as_bytes()], &request(1..5, 1), &directory(), NOON.parse().unwrap());
 
-        // One of rows that are all said to be other sites' is refused.
+        // An answer whose rows all belong to other sites, by their own account, is refused.
         for (key, cell) in cells.into_iter().flatten() {
             let own = key.site.get();
             let has_rows = silent.is_none_or(|silent| own != silent as u64 + 1);

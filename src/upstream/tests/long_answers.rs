@@ -1,4 +1,4 @@
-//! Answers that are read while they arrive, from a vendor that sends them oddly.
+//! Answers read while they arrive, from a vendor that sends them oddly.
 
 use std::fmt::Write as _;
 
@@ -14,12 +14,12 @@ fn many_sites() -> ReportRequest {
     request(1..31, 2)
 }
 
-/// Of which there is no part that could be asked for alone, as a report that can't be trusted is.
+/// A request without smaller parts that the client could try if it does not trust the answer.
 fn one_site() -> ReportRequest {
     request([7], 31)
 }
 
-/// More than is read in one part.
+/// An answer longer than one part.
 fn answer(request: &ReportRequest) -> String {
     let mut text = String::from(r#"{"success":true,"data":{"InsightResponse":{"data":["#);
     for key in request.cells() {
@@ -65,18 +65,18 @@ async fn read_request(socket: &mut TcpStream) {
     }
 }
 
-/// How a vendor goes on after the text that it has.
+/// How a vendor continues after its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     /// It ends the body.
     End,
     /// It closes the connection within the body.
     Close,
-    /// It sends nothing, for as long as we listen.
+    /// It sends nothing more while we listen.
     Hang,
 }
 
-/// A vendor that answers one call with `text` in chunks of odd sizes. It ends once the caller is gone.
+/// A vendor that answers one call with `text` in chunks of odd sizes. It ends once the caller has left.
 async fn odd_vendor(text: String, then: Then) -> (url::Url, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -93,7 +93,7 @@ async fn odd_vendor(text: String, then: Then) -> (url::Url, tokio::task::JoinHan
             let mut framed = format!("{:x}\r\n", chunk.len()).into_bytes();
             framed.extend_from_slice(chunk);
             framed.extend_from_slice(b"\r\n");
-            // Whoever has heard enough does not listen to the rest.
+            // The caller does not read the rest once it has seen enough.
             if socket.write_all(&framed).await.is_err() {
                 return;
             }
@@ -109,7 +109,7 @@ async fn odd_vendor(text: String, then: Then) -> (url::Url, tokio::task::JoinHan
     (url.parse().unwrap(), served)
 }
 
-/// What comes of a fetch from an odd vendor, once it has seen its caller go.
+/// The outcome of a fetch from an odd vendor, after the vendor has seen its caller leave.
 async fn fetched_from(
     request: &ReportRequest,
     text: String,
@@ -133,7 +133,7 @@ async fn fetched_from(
 }
 
 #[tokio::test]
-async fn a_long_answer_in_odd_pieces_is_read_whole() {
+async fn a_long_answer_in_odd_pieces_is_read_completely() {
     let request = many_sites();
 
     let fetched = fetched_from(&request, answer(&request), Then::End, LONG).await;
@@ -176,7 +176,7 @@ async fn a_fault_in_a_long_answer_ends_the_transfer() {
 }
 
 #[tokio::test]
-async fn a_long_answer_that_does_not_end_is_a_timeout() {
+async fn an_endless_long_answer_is_a_timeout() {
     let request = many_sites();
     let mut answer = answer(&request);
     answer.truncate(answer.floor_char_boundary(300_000));

@@ -1,4 +1,4 @@
-//! Mappings of every shape, which contradict themselves.
+//! Contradictory mappings of every shape.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ use super::*;
 use crate::upstream::credited_cells;
 
 #[tokio::test]
-async fn a_site_asked_for_alone_is_served_whatever_a_mapping_that_contradicts_itself_says() {
+async fn a_site_requested_alone_is_served_whatever_a_contradictory_mapping_claims() {
     fn answer(sites: &[u64], mapping: &str) -> String {
         let rows: Vec<_> = sites
             .iter()
@@ -51,7 +51,7 @@ async fn a_site_asked_for_alone_is_served_whatever_a_mapping_that_contradicts_it
     }
 }
 
-/// What a mapping says: in which shape, of which site, by whose entity and name.
+/// A claim of a mapping: its shape, its site, and the index of the entity and name.
 type Claim = (u8, u64, usize);
 
 const ENTITIES: [&str; 5] = ["36750", "36751", "36752", "e", "750"];
@@ -102,16 +102,16 @@ fn mapping(texts: &[String], is_list: bool) -> String {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
-    /// Of one entity, by one name or two, in one part or two.
+    /// One entity with one name or two, in one part or two.
     #[test]
-    fn a_site_asked_for_alone_is_served_unless_a_mapping_gives_its_rows_to_another_without_contradiction(
+    fn a_site_requested_alone_is_served_unless_an_uncontradicted_mapping_gives_its_rows_to_another(
         claims in prop::collection::vec(claim(), 0..6),
         own in prop::sample::select(vec![0_u8, 1, 2, 4, 6, 7, 8]), at in any::<prop::sample::Index>(),
         is_list: bool,
         of in 0_usize..5,
         shuffled in Just([0, 1]).prop_shuffle(),
     ) {
-        // `"750":{"id":750}` says nothing of the entity.
+        // `"750":{"id":750}` does not contain the entity.
         prop_assume!(is_list || (own, ENTITIES[of]) != (6, "750"));
         let mut claims = claims;
         claims.insert(at.index(claims.len() + 1), (own, 750, of));
@@ -128,9 +128,9 @@ proptest! {
         prop_assert_eq!(cells, Some(vec![Some(750.0)]), "{}", body);
     }
 
-    /// The mapping says of each site that it lies about, in one shape or another, also what is true.
+    /// For each site that the mapping lies about, it also contains the truth in some shape.
     #[test]
-    fn no_figure_reaches_another_site_whatever_a_mapping_of_any_shape_says_beside_the_truth(
+    fn no_figure_reaches_another_site_whatever_a_mapping_of_any_shape_claims_beside_the_truth(
         entities in Just(["1", "2", "36655", "36656", "e", "3"]).prop_shuffle(),
         names in Just(["A", "B", "C", "D", "36656", "2"]).prop_shuffle(),
         claims in prop::collection::vec((0_u8..12, 0_usize..4, prop::option::of((0_u8..12, 0_usize..4))), 0..6),
@@ -149,7 +149,7 @@ proptest! {
 
         let cells = credited_cells([body.as_bytes()], &request(1..5, 1), &directory(), NOON.parse().unwrap());
 
-        // One of rows that are all said to be other sites' is refused.
+        // An answer whose rows all belong to other sites, by their own account, is refused.
         for (key, cell) in cells.into_iter().flatten() {
             let own = f64::from(u32::try_from(key.site.get()).unwrap());
             prop_assert_eq!(cell.figures().get(36), Some(own), "{}", body);

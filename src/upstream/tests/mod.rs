@@ -1,4 +1,4 @@
-//! What the client promises, shown against the simulated vendor over real sockets.
+//! Tests of the client's promises against the simulated vendor over real sockets.
 
 mod connections;
 mod faults;
@@ -30,7 +30,7 @@ use crate::domain::metric::{MetricSet, VendorMetric};
 use crate::domain::site::{CustomerId, SiteId};
 use crate::simulator::{self, Simulator};
 
-/// What an error should be.
+/// A check of an error.
 type Check = fn(&UpstreamError) -> bool;
 
 const DAY: Date = date(2026, 2, 18);
@@ -119,7 +119,7 @@ fn request(sites: impl IntoIterator<Item = u64>, days: i32) -> ReportRequest {
     }
 }
 
-/// Asserts that every cell of the request came, and is what the vendor has.
+/// Asserts that every cell of the request arrived with the vendor's figures.
 fn assert_true(vendor: &Simulator, request: &ReportRequest, fetched: &Fetched) {
     assert!(fetched.failures.is_empty(), "{:?}", fetched.failures);
     let cells: BTreeMap<CellKey, Vec<Option<f64>>> = fetched
@@ -147,7 +147,7 @@ fn assert_true(vendor: &Simulator, request: &ReportRequest, fetched: &Fetched) {
     }
 }
 
-/// The one error that the whole fetch failed with.
+/// The one error with which the whole fetch failed.
 fn only_error(fetched: &Fetched) -> &UpstreamError {
     assert!(fetched.cells.is_empty());
     let (_, first) = fetched.failures.first().unwrap();

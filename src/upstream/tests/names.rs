@@ -1,10 +1,10 @@
-//! Sites whose names are corrected while their entities stay.
+//! Sites whose names change while their entities stay.
 
 use super::identities::{client_of, identity};
 use super::odd_vendors::{Answer, at_nine, report, row};
 use super::*;
 
-/// The rows of each site and date: those before the second day bear the first name.
+/// The rows of each site and date: those before the second day have the first name.
 fn rows(sites: &[u64], dates: DateRange, names: impl Fn(u64) -> [String; 2]) -> Vec<String> {
     let of = |site: u64, date: Date| {
         let [old, new] = names(site);
@@ -19,7 +19,7 @@ fn rows(sites: &[u64], dates: DateRange, names: impl Fn(u64) -> [String; 2]) -> 
         .collect()
 }
 
-/// Asserts that every cell of these sites has its site's id at nine, and returns how many calls that took.
+/// Asserts that every cell of these sites has its site's id at nine; returns the number of calls.
 async fn calls_for(client: &Upstream, sites: std::ops::Range<u64>, days: i32) -> u32 {
     let request = request(sites, days);
     let fetched = client.fetch(&request).await;
@@ -40,7 +40,7 @@ fn corrected(site: u64) -> [String; 2] {
 }
 
 #[tokio::test]
-async fn a_name_that_is_corrected_within_the_range_is_served_and_the_newest_rows_name_is_shown() {
+async fn a_name_corrected_within_the_range_is_served_and_the_newest_rows_name_is_shown() {
     let cases: [Answer; 3] = [
         |sites, dates| report(&rows(sites, dates, corrected), "{}"),
         |sites, dates| report(&rows(sites, dates, corrected), r#"{"750":"Tyler 750"}"#),
@@ -78,13 +78,13 @@ async fn a_corrected_name_costs_single_sites_once_and_old_days_do_not_bring_the_
 }
 
 #[tokio::test]
-async fn names_that_differ_in_white_space_are_one() {
+async fn names_that_differ_only_in_white_space_are_one() {
     let cases: [Answer; 2] = [
         |sites, dates| {
             let spaced = |site| [format!("S{site}"), format!(" S{site}\u{a0} ")];
             report(&rows(sites, dates, spaced), "{}")
         },
-        // Without entities, names are all there is.
+        // Without entities, there are only names.
         |sites, dates| {
             let rows: Vec<_> = sites
                 .iter()
@@ -111,7 +111,7 @@ async fn names_that_differ_in_white_space_are_one() {
 }
 
 #[tokio::test]
-async fn rows_of_one_entity_of_which_the_mapping_gives_some_to_another_site_are_refused() {
+async fn rows_of_one_entity_are_refused_if_the_mapping_gives_some_to_another_site() {
     let (client, _, _) = client_of(|_, _| {
         let rows = [row(&identity("E1", "N1"), 1), row(&identity("E1", "N2"), 2)];
         report(&rows, r#"{"1":"N1","2":"N2"}"#)

@@ -1,4 +1,4 @@
-//! Vendors that are odder than the simulated one.
+//! Vendors odder than the simulated one.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +10,7 @@ use axum::routing::post;
 use super::*;
 use crate::upstream::TokenState;
 
-/// What an odd vendor answers, by the sites and the dates that it is asked for.
+/// An odd vendor's answer to a request for these sites and dates.
 pub(super) type Answer = fn(&[u64], DateRange) -> String;
 
 #[derive(Clone)]
@@ -74,7 +74,7 @@ pub(super) fn row(fields: &str, entrances: u64) -> String {
     format!(r#"{{"time":"2026-02-18 09:00:00",{fields}"entrances":{entrances}}}"#)
 }
 
-/// Entrances at 09:00 by site; `None` where the site failed.
+/// Entrances at 09:00 by site; `None` if the site failed.
 pub(super) fn at_nine(fetched: &Fetched) -> Vec<(u64, Option<f64>)> {
     let mut figures: Vec<_> = fetched
         .cells
@@ -86,10 +86,10 @@ pub(super) fn at_nine(fetched: &Fetched) -> Vec<(u64, Option<f64>)> {
 }
 
 #[tokio::test]
-async fn rows_that_name_nobody_are_credited_to_a_site_asked_for_alone_only() {
+async fn rows_without_entity_and_name_are_credited_only_to_a_site_requested_alone() {
     let (settings, calls) = odd_vendor(|sites, _| {
         let rows: Vec<_> = sites.iter().map(|site| row("", *site)).collect();
-        // Like rows count once, so a batch of these is hopeless.
+        // Equal rows count once, so a batch of these is hopeless.
         report(&rows, "{}")
     })
     .await;
@@ -150,7 +150,7 @@ async fn an_entity_that_two_sites_share_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn a_vendor_that_answers_for_sites_it_was_not_asked_for_is_not_believed() {
+async fn a_vendor_that_answers_for_sites_outside_the_request_is_not_trusted() {
     let (settings, _) = odd_vendor(|_, _| {
         report(
             &[
@@ -191,7 +191,7 @@ async fn odd_texts_around_the_rows_leave_the_figures() {
 }
 
 #[tokio::test]
-async fn an_answer_of_which_there_is_more_is_asked_for_in_parts() {
+async fn an_answer_that_reports_more_rows_is_requested_in_parts() {
     let more: [Answer; 2] = [
         |sites, _| {
             let rows: Vec<_> = sites.iter().map(|site| row("", *site)).collect();
@@ -220,7 +220,7 @@ async fn an_answer_of_which_there_is_more_is_asked_for_in_parts() {
 }
 
 #[tokio::test]
-async fn a_figure_that_readers_of_json_cannot_hold_fails_its_site_alone() {
+async fn a_figure_too_large_for_readers_of_json_fails_only_its_site() {
     let (settings, _) = odd_vendor(|sites, _| {
         let rows: Vec<_> = sites
             .iter()
@@ -245,7 +245,7 @@ async fn a_figure_that_readers_of_json_cannot_hold_fails_its_site_alone() {
 }
 
 #[tokio::test]
-async fn sites_that_are_asked_for_again_may_be_in_doubt_again() {
+async fn sites_requested_again_may_be_in_doubt_again() {
     let (settings, _) = odd_vendor(|sites, _| {
         let row = |entity: &str, part: &str, site: u64| {
             format!(
@@ -255,7 +255,7 @@ async fn sites_that_are_asked_for_again_may_be_in_doubt_again() {
         let of = |site: &u64| row(&format!("e{site}"), "a", *site);
         let mut rows: Vec<_> = sites.iter().map(of).collect();
         if let [1, 2, ..] = sites {
-            // In parts, which nobody knew.
+            // In parts, which the client does not know yet.
             rows.extend([row("e1", "b", 1), row("e2", "b", 2)]);
         }
         if sites == [1, 2] {
@@ -308,7 +308,7 @@ async fn rows_that_the_mapping_gives_to_other_sites_are_ignored() {
 }
 
 #[tokio::test]
-async fn a_mapping_that_contradicts_what_was_learned_is_settled_by_asking() {
+async fn a_mapping_that_contradicts_learned_knowledge_leads_to_requests_for_single_sites() {
     let (settings, calls) = odd_vendor(|sites, _| {
         let rows: Vec<_> = sites
             .iter()
@@ -339,7 +339,7 @@ fn empty(truncated: bool) -> String {
 }
 
 #[tokio::test]
-async fn a_day_that_is_always_truncated_fails_alone() {
+async fn an_always_truncated_day_fails_alone() {
     let cases: [(Answer, usize); 2] = [
         (
             |sites, dates| empty(sites.contains(&1) && dates.contains(DAY)),
@@ -365,7 +365,7 @@ async fn a_day_that_is_always_truncated_fails_alone() {
 }
 
 #[tokio::test]
-async fn a_vendor_that_truncates_what_has_many_days_is_soon_asked_for_few() {
+async fn a_vendor_that_truncates_many_days_soon_gets_requests_for_few() {
     let (settings, calls) = odd_vendor(|_, dates| empty(dates.len() > 7)).await;
     let client = client(settings);
     let month = request(1..51, 31);
@@ -385,7 +385,7 @@ async fn a_vendor_that_truncates_what_has_many_days_is_soon_asked_for_few() {
     assert_eq!(calls.load(Ordering::Relaxed), counted);
 }
 
-/// Tells what it is called with, and answers a call for tokens with `tokens`.
+/// A vendor that records its calls, and answers calls for tokens with `tokens`.
 async fn telling_vendor(tokens: &'static str) -> (Settings, Arc<Mutex<Vec<String>>>) {
     let (settings, _) = odd_vendor(|_, _| report(&[row("", 5)], "{}")).await;
     let told = Arc::new(Mutex::new(Vec::new()));
@@ -417,7 +417,7 @@ async fn telling_vendor(tokens: &'static str) -> (Settings, Arc<Mutex<Vec<String
 }
 
 #[tokio::test]
-async fn a_token_that_comes_with_its_scheme_is_sent_with_one() {
+async fn a_token_received_with_its_scheme_is_sent_with_only_one() {
     let (settings, told) =
         telling_vendor(r#"{"idToken":"BEARER  abc\n","refreshToken":"next"}"#).await;
     let client = client(settings);
@@ -430,7 +430,7 @@ async fn a_token_that_comes_with_its_scheme_is_sent_with_one() {
 }
 
 #[tokio::test]
-async fn a_rotated_refresh_token_is_kept_also_where_its_id_token_is_of_no_use() {
+async fn a_rotated_refresh_token_is_kept_even_if_its_id_token_is_useless() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens.json");
     let (settings, told) =
@@ -445,6 +445,10 @@ async fn a_rotated_refresh_token_is_kept_also_where_its_id_token_is_of_no_use() 
 
     assert!(matches!(only_error(&fetched), UpstreamError::Untrusted(_)));
     assert_eq!(client.status().tokens, TokenState::RenewalFailing);
-    assert_eq!(told.lock().unwrap().len(), 1, "it is asked for no report");
+    assert_eq!(
+        told.lock().unwrap().len(),
+        1,
+        "there is no request for a report"
+    );
     assert!(std::fs::read_to_string(path).unwrap().contains("second"));
 }

@@ -1,4 +1,4 @@
-//! No token and no body of the vendor's is ever logged, at any level.
+//! No token and no body of the vendor's is logged, at any level.
 
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
@@ -29,8 +29,8 @@ async fn no_token_and_no_text_of_the_vendor_is_logged_at_any_level() {
         .with_max_level(tracing::Level::TRACE)
         .with_writer(move || writer.clone())
         .finish();
-    // Where there is but one subscriber, a place that first logs on another thread asks only that thread's, which is none, and is off
-    // for all. So there are two.
+    // With a single subscriber, a call site that first logs on another thread sees only that thread's subscriber, which does not exist,
+    // and is then off everywhere. So there are two.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _guard = tracing::subscriber::set_default(subscriber);
     let folder = tempfile::tempdir().unwrap();
@@ -71,7 +71,7 @@ async fn no_token_and_no_text_of_the_vendor_is_logged_at_any_level() {
 }
 
 #[tokio::test]
-async fn a_doubt_is_told_with_its_site_and_date_and_a_figure_too_large_with_the_sites_name() {
+async fn a_doubt_is_logged_with_its_site_and_date_and_too_large_a_figure_with_the_sites_name() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()

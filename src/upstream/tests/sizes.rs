@@ -1,4 +1,4 @@
-//! Vendors that are asked for too much, and tell it in other ways than by truncation.
+//! Vendors that receive too large requests, and report it in other ways than by truncation.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,7 +17,7 @@ use crate::upstream::CircuitState;
 /// The contract's bound of calls for one report.
 const MOST_CALLS: usize = 32;
 
-/// How a vendor tells that it was asked for too much.
+/// How a vendor reports that a request was too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Truncated,
@@ -46,7 +46,7 @@ struct Call {
     answered: bool,
 }
 
-/// A vendor whose every figure is that of its site.
+/// A vendor whose every figure is its site's id.
 struct Limited {
     most: Mutex<Most>,
     way: Way,
@@ -174,7 +174,8 @@ fn assert_whole(request: &ReportRequest, fetched: &Fetched) {
 }
 
 #[tokio::test]
-async fn what_is_too_much_is_had_in_parts_however_the_vendor_tells_and_later_reports_stay_below() {
+async fn too_large_a_request_is_answered_in_parts_however_the_vendor_reports_it_and_later_reports_stay_below()
+ {
     let cases = [
         (1, 31, Most { days: 7, ..ANY }),
         (1, 2, Most { days: 1, ..ANY }),
@@ -184,7 +185,7 @@ async fn what_is_too_much_is_had_in_parts_however_the_vendor_tells_and_later_rep
         (50, 31, Most { sites: 10, ..ANY }),
         (50, 1, Most { sites: 7, ..ANY }),
     ];
-    // At once, since they pause before they ask again.
+    // In parallel, since they pause before they retry.
     let ways = [
         Way::Truncated,
         Way::Status(413),
@@ -230,7 +231,7 @@ async fn in_parts(way: Way, sites: u64, days: i32, most: Most) {
 }
 
 #[tokio::test]
-async fn a_search_goes_on_behind_its_callers_deadline_so_that_the_next_try_succeeds() {
+async fn a_search_continues_after_its_callers_deadline_so_that_the_next_try_succeeds() {
     let (vendor, settings) = limited(Most { days: 7, ..ANY }, Way::Hangs).await;
     let client = client(Settings {
         deadline: Duration::from_millis(300),
@@ -253,7 +254,7 @@ async fn a_search_goes_on_behind_its_callers_deadline_so_that_the_next_try_succe
 }
 
 #[tokio::test]
-async fn a_vendor_that_fails_everything_costs_few_calls_and_its_first_failure_is_told() {
+async fn a_vendor_that_fails_everything_costs_few_calls_and_its_first_failure_is_reported() {
     for (way, error, most) in [
         (Way::Status(400), UpstreamError::Status(400), 5),
         (Way::Status(413), UpstreamError::Status(413), 9),
@@ -298,7 +299,7 @@ async fn a_report_counts_once_for_the_circuit_and_ten_that_fail_open_it() {
 }
 
 #[tokio::test]
-async fn a_site_that_always_fails_says_nothing_of_the_size_of_reports() {
+async fn a_site_that_always_fails_does_not_limit_the_size_of_reports() {
     for way in [
         Way::Status(500),
         Way::Status(413),
@@ -333,7 +334,7 @@ async fn a_site_that_always_fails_says_nothing_of_the_size_of_reports() {
 }
 
 #[tokio::test]
-async fn what_the_calls_of_one_report_did_not_suffice_for_is_had_by_the_next_tries() {
+async fn the_next_tries_fetch_the_rest_when_the_calls_of_one_report_did_not_suffice() {
     let (vendor, settings) = limited(Most { cells: 5, ..ANY }, Way::Status(500)).await;
     let client = client(settings);
     let request = request(1..=50, 31);
@@ -352,7 +353,7 @@ async fn what_the_calls_of_one_report_did_not_suffice_for_is_had_by_the_next_tri
 }
 
 #[tokio::test]
-async fn a_learned_size_doubles_by_the_hour_and_the_vendor_is_asked_for_no_more_until_then() {
+async fn a_learned_size_doubles_by_the_hour_and_requests_stay_within_it_until_then() {
     let (vendor, settings) = limited(Most { days: 7, ..ANY }, Way::Status(500)).await;
     let hours = Arc::new(AtomicI64::new(0));
     let passed = Arc::clone(&hours);
@@ -385,7 +386,7 @@ async fn a_learned_size_doubles_by_the_hour_and_the_vendor_is_asked_for_no_more_
 }
 
 fn ways() -> impl Strategy<Value = Way> {
-    // A hanging vendor takes its time; it is the table's, above.
+    // A hanging vendor is slow; the table above covers it.
     prop::sample::select(vec![
         Way::Truncated,
         Way::Status(413),
@@ -411,7 +412,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 20, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_the_vendors_size_everything_is_had_in_the_end_and_reports_stay_below_what_was_learned(
+    fn whatever_the_vendors_limit_everything_is_fetched_in_the_end_and_reports_stay_within_the_learned_size(
         way in ways(), most in mosts(), sites in 1..16_u64, days in 1..20_i32,
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -425,7 +426,7 @@ proptest! {
             if way != Way::Truncated {
                 assert!(calls.len() <= MOST_CALLS, "{calls:?}");
             }
-            // Of a vendor that counts several things, each refusal teaches one.
+            // If a vendor limits several things, each refusal teaches one.
             let mut tries = 0..5;
             loop {
                 let fetched = client.fetch(&request).await;

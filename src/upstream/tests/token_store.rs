@@ -1,4 +1,4 @@
-//! The token store: the newest tokens survive restarts, and are shared by processes.
+//! The token store: the newest tokens survive restarts, and processes share them.
 
 use std::path::Path;
 
@@ -36,7 +36,7 @@ async fn the_newest_tokens_survive_a_restart() {
 }
 
 #[tokio::test]
-async fn stored_tokens_that_are_refused_give_way_to_the_configured_one() {
+async fn refused_stored_tokens_give_way_to_the_configured_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens.json");
     let vendor = vendor_with(TokenSettings {
@@ -59,7 +59,7 @@ async fn stored_tokens_that_are_refused_give_way_to_the_configured_one() {
 }
 
 #[tokio::test]
-async fn new_credentials_in_the_configuration_win_over_stored_ones() {
+async fn new_configured_credentials_take_precedence_over_stored_ones() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens.json");
     let vendor = vendor(Quirks::default()).await;
@@ -80,7 +80,7 @@ async fn new_credentials_in_the_configuration_win_over_stored_ones() {
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_be_read_or_written_does_not_stop_us() {
+async fn an_unreadable_or_unwritable_store_does_not_stop_the_client() {
     let folder = tempfile::tempdir().unwrap();
     let garbage = folder.path().join("garbage.json");
     std::fs::write(&garbage, "not json").unwrap();
@@ -98,7 +98,7 @@ async fn a_store_that_cannot_be_read_or_written_does_not_stop_us() {
     }
 }
 
-/// A folder that is in the way of what the store writes first, and cannot be removed by that.
+/// A folder in the place of the file that the store writes first; the store cannot remove it.
 fn block(path: &Path) -> std::path::PathBuf {
     let in_the_way = path.with_extension("json.new");
     std::fs::create_dir(&in_the_way).unwrap();
@@ -106,7 +106,7 @@ fn block(path: &Path) -> std::path::PathBuf {
 }
 
 #[tokio::test]
-async fn tokens_that_could_not_be_stored_are_stored_at_the_latest_when_the_process_ends() {
+async fn tokens_that_could_not_be_stored_are_stored_by_the_end_of_the_process() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens.json");
     let vendor = vendor(Quirks::default()).await;
@@ -127,7 +127,7 @@ async fn tokens_that_could_not_be_stored_are_stored_at_the_latest_when_the_proce
 }
 
 #[tokio::test]
-async fn tokens_that_another_process_has_stored_meanwhile_stay() {
+async fn tokens_stored_meanwhile_by_another_process_stay() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens.json");
     let vendor = vendor_with(TokenSettings {

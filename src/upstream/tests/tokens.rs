@@ -1,4 +1,4 @@
-//! Tokens: renewed once for everybody, never lost, never used when dead.
+//! Tokens: renewed once for all callers, never lost, never used when dead.
 
 use futures_util::future::join_all;
 
@@ -15,7 +15,7 @@ pub(super) async fn vendor_with(tokens: TokenSettings) -> Simulator {
 }
 
 #[tokio::test]
-async fn an_expired_token_is_renewed_once_for_everybody() {
+async fn an_expired_token_is_renewed_once_for_all_callers() {
     let vendor = vendor(Quirks::default()).await;
     let client = client(settings(&vendor));
     vendor.expire_id_tokens();
@@ -31,7 +31,7 @@ async fn an_expired_token_is_renewed_once_for_everybody() {
 }
 
 #[tokio::test]
-async fn without_an_id_token_the_first_ones_share_one_renewal() {
+async fn without_an_id_token_the_first_calls_share_one_renewal() {
     let vendor = vendor(Quirks::default()).await;
     let client = client(Settings {
         id_token: None,
@@ -47,7 +47,7 @@ async fn without_an_id_token_the_first_ones_share_one_renewal() {
 }
 
 #[tokio::test]
-async fn a_caller_that_leaves_does_not_interrupt_a_renewal() {
+async fn a_departing_caller_does_not_interrupt_a_renewal() {
     let vendor = vendor(Quirks::default()).await;
     let client = client(Settings {
         id_token: None,
@@ -68,7 +68,7 @@ async fn a_caller_that_leaves_does_not_interrupt_a_renewal() {
 }
 
 #[tokio::test]
-async fn a_late_answer_is_waited_for_and_no_refresh_token_is_sent_twice() {
+async fn a_renewal_waits_for_a_late_answer_and_sends_no_refresh_token_twice() {
     let vendor = vendor(Quirks::default()).await;
     let client = client(Settings {
         id_token: None,
@@ -151,7 +151,7 @@ async fn a_401_for_everybody_at_once_costs_few_tokens() {
 }
 
 #[tokio::test]
-async fn a_refused_refresh_token_is_told_from_a_failing_endpoint() {
+async fn a_refused_refresh_token_differs_from_a_failing_endpoint() {
     let refused = |error: &UpstreamError| matches!(error, UpstreamError::Credentials(_));
     let garbage = |error: &UpstreamError| matches!(error, UpstreamError::Untrusted(_));
     let cases: [(Fault, TokenState, Check); 6] = [
@@ -291,7 +291,7 @@ async fn short_lived_tokens_serve_many_callers_for_several_rounds() {
     assert_eq!(vendor.reused_tokens(), 0);
 }
 
-/// A clock that is that many seconds off.
+/// A clock that is `seconds` off.
 fn skewed(seconds: i64) -> Clock {
     Clock::from_fn(move || jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds))
 }
