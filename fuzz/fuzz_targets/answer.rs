@@ -1,5 +1,4 @@
-//! Whatever the vendor answers, in whatever pieces, is refused, or trusted for cells of what was asked for, each with figures that
-//! can be.
+//! The client either refuses an answer, in any pieces, or trusts it for requested cells with possible figures.
 #![no_main]
 
 use std::collections::BTreeSet;
@@ -18,7 +17,7 @@ use pitaya::upstream::credited_cells;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// Where clocks are put back in the night of the example's second day.
+/// A zone whose clocks go back in the night of the example's second day.
 static DIRECTORY: LazyLock<SiteDirectory> =
     LazyLock::new(|| SiteDirectory::new(Some(TimeZone::get("America/Chicago").unwrap())));
 
@@ -32,11 +31,11 @@ fn request(sites: &[u64], minutes: u16) -> ReportRequest {
     }
 }
 
-/// An answer that was trusted says what such an answer must say, to a reader who takes his time.
+/// Checks with a slow and simple reader that a trusted answer has a valid envelope.
 fn check_envelope(body: &[u8]) {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let Ok(answer) = serde_json::from_slice::<Value>(body) else {
-        // A number beyond what a float can hold, or half a surrogate pair, in a place that nobody reads.
+        // A number too large for a float, or half a surrogate pair, in a place that the client does not read.
         assert!(serde_json::from_slice::<IgnoredAny>(body).is_ok());
         return;
     };

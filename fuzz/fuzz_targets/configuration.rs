@@ -1,4 +1,4 @@
-//! Whatever an operator writes is a configuration that prints as one, or errors of a line each.
+//! Any text is either a configuration that prints as one, or errors of one line each.
 #![no_main]
 
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use pitaya::config::{Config, ConfigErrors, Environment, Purpose};
 
-/// What parts the file from the variables, which follow as `NAME=value`, a line each.
+/// Separates the file from the variables, which follow as `NAME=value`, one a line.
 const VARIABLES: &str = "\n# variables\n";
 const SECRET: &str = "a secret that is nowhere shown";
 
@@ -18,7 +18,7 @@ fn load(toml: &str, variables: &str) -> Result<Config, ConfigErrors> {
     let path: &Path = &FILE;
     std::fs::write(path, toml).unwrap();
     let variables = variables.lines().filter_map(|line| line.split_once('='));
-    // A file that a variable names is not ours to read.
+    // The target must not read a file that a variable names.
     let variables = variables.filter(|(name, _)| !name.ends_with("_FILE") && !name.contains('\0'));
     let secret = ("PITAYA_UPSTREAM__REFRESH_TOKEN", SECRET);
     let environment: Environment = variables.chain([secret]).collect();
@@ -26,7 +26,7 @@ fn load(toml: &str, variables: &str) -> Result<Config, ConfigErrors> {
 }
 
 fuzz_target!(|text: &str| {
-    // A token store is tried by writing into its folder, which is not ours either.
+    // The check of a token store writes to its folder, which the target must not do either.
     if text.contains("_file") || text.to_lowercase().contains("token_store") {
         return;
     }

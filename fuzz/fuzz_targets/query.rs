@@ -1,4 +1,4 @@
-//! Whatever a caller writes into a query string is a query within the limits, or faults that say what is wrong.
+//! Any query string is either a query within the limits, or faults with explanations.
 #![no_main]
 
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn settings(customers: &[CustomerId]) -> Settings {
     }
 }
 
-/// There are some, few and short enough to be an answer, and none could break a line of a log.
+/// Checks that there are faults, few and short enough for an answer, without characters that could break a line of a log.
 fn check_faults(faults: &[ParameterFault]) {
     assert!((1..=100).contains(&faults.len()));
     for fault in faults {
