@@ -141,7 +141,7 @@ struct Lines {
     /// The last time each client got a place, as a count of all places given. Clients are configured, so there are few.
     served: HashMap<Client, u64>,
     given: u64,
-    /// The least number of tickets whose reports have stopped waiting since the last sweep.
+    /// Lower bound of the tickets whose reports have stopped waiting since the last sweep.
     left: usize,
 }
 
@@ -196,7 +196,7 @@ impl Places {
             tokio::select! {
                 biased;
                 purpose = &mut waiting.called => {
-                    return waiting.succeed(purpose.expect("a report that waits is called"));
+                    return waiting.succeed(purpose.expect("a waiting report is called"));
                 }
                 () = grown => {}
             }

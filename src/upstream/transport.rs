@@ -74,7 +74,7 @@ pub(super) struct Body {
     end_is_told: bool,
     /// Decoded bytes to expect, as far as the head shows.
     told: usize,
-    /// Received bytes that nobody has taken yet.
+    /// Received bytes that no caller has taken yet.
     chunk: Bytes,
     /// The time of the answer by the vendor's own clock.
     pub(super) date: Option<Timestamp>,

@@ -61,7 +61,7 @@ struct Round<'a> {
 
 enum Event {
     Answered(Answered, Option<usize>),
-    /// The batch waits for no more knowledge, or its time is up before.
+    /// The batch waits for no more knowledge, or its time ran out first.
     Learned(Box<Batch>, Option<Arc<UpstreamError>>),
 }
 

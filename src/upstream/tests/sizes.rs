@@ -174,8 +174,7 @@ fn assert_whole(request: &ReportRequest, fetched: &Fetched) {
 }
 
 #[tokio::test]
-async fn too_large_a_request_is_answered_in_parts_however_the_vendor_reports_it_and_later_reports_stay_below()
- {
+async fn every_too_large_request_is_answered_in_parts_and_later_reports_stay_below() {
     let cases = [
         (1, 31, Most { days: 7, ..ANY }),
         (1, 2, Most { days: 1, ..ANY }),

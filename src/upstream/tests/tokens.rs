@@ -96,7 +96,7 @@ async fn a_renewal_waits_for_a_late_answer_and_sends_no_refresh_token_twice() {
 }
 
 #[tokio::test]
-async fn a_vendor_that_always_says_401_is_asked_for_few_tokens() {
+async fn a_vendor_that_always_answers_401_issues_few_tokens() {
     let vendor = vendor(Quirks::default()).await;
     let client = client(settings(&vendor));
     vendor.inject(Fault::status(401));
@@ -139,7 +139,7 @@ async fn a_401_that_concerns_one_site_costs_few_tokens_and_its_neighbours_nothin
 }
 
 #[tokio::test]
-async fn a_401_for_everybody_at_once_costs_few_tokens() {
+async fn a_401_for_all_calls_at_once_costs_few_tokens() {
     let vendor = vendor(Quirks::default()).await;
     let client = client(settings(&vendor));
     vendor.inject(Fault::status(401));

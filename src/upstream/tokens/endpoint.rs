@@ -103,7 +103,7 @@ impl Endpoint {
                 retry_after,
             } => Err(match status.as_u16() {
                 400 | 401 | 403 => Failure::Refused(UpstreamError::Credentials(format!(
-                    "the refresh token is refused with status {}",
+                    "the vendor refuses the refresh token with status {}",
                     status.as_u16()
                 ))),
                 429 => {
@@ -122,7 +122,7 @@ impl Endpoint {
         answer::read(body, date, self.clock.now(), self.default_lifetime).map_err(|none| match none
         {
             NoTokens::Refused => Failure::Refused(UpstreamError::Credentials(
-                "the refresh token is refused with success: false".to_owned(),
+                "the vendor refuses the refresh token with success: false".to_owned(),
             )),
             NoTokens::Garbage => Failure::Passing(no_id_token(), Duration::ZERO),
         })
@@ -132,6 +132,6 @@ impl Endpoint {
 /// The error for an answer without tokens.
 pub(super) fn no_id_token() -> UpstreamError {
     UpstreamError::Untrusted(
-        "the token endpoint's answer has no ID token that a header can carry".to_owned(),
+        "the token endpoint's answer has no ID token that fits in a header".to_owned(),
     )
 }

@@ -93,11 +93,11 @@ fn readable(path: &Path) -> Result<Option<Metadata>, String> {
         return Err("it is a folder; name a file in it".to_owned());
     }
     if !file.is_file() {
-        return Err("it is no regular file".to_owned());
+        return Err("it is not a regular file".to_owned());
     }
     if file.len() > MAX_BYTES {
         return Err(format!(
-            "it is longer than {MAX_BYTES} bytes, and so no token store"
+            "it is longer than {MAX_BYTES} bytes, so it is not a token store"
         ));
     }
     File::open(path).map_err(unreadable)?;

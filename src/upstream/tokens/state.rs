@@ -182,7 +182,7 @@ impl State {
         let valid = self.valid(now).is_some();
         if self.refresh.is_none() {
             let why = if valid {
-                "the ID token is refused, and there is no refresh token"
+                "the vendor refuses the ID token, and there is no refresh token"
             } else {
                 "the ID token has expired, and there is no refresh token"
             };
@@ -195,7 +195,7 @@ impl State {
         };
         if pauses {
             Err(self.trouble.clone().unwrap_or_else(|| {
-                UpstreamError::Credentials("fresh ID tokens are refused".to_owned())
+                UpstreamError::Credentials("the vendor refuses fresh ID tokens".to_owned())
             }))
         } else {
             Ok(())

@@ -260,7 +260,7 @@ fn malformed(what: &'static str) -> Stop {
 fn other_type(byte: u8, window: &InputBuffer) -> Stop {
     window.refuse(match byte {
         b'"' | b'[' | b'{' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
-            "a value of another type than reports have"
+            "a value of an unexpected type"
         }
         _ => "not JSON",
     })

@@ -179,7 +179,7 @@ impl InputBuffer {
             // To serde, a number cut after its point is a syntax error at the end.
             Category::Syntax if at_end => Stop::More,
             Category::Syntax => self.fault("not JSON", at),
-            Category::Data => self.fault("a value of another type than reports have", at),
+            Category::Data => self.fault("a value of an unexpected type", at),
         }
     }
 

@@ -489,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_can_be_read_in_two_ways_is_none() {
+    fn an_ambiguous_claim_does_not_count() {
         for json in [
             r#"{"750":"751"}"#,
             r#"{"750":751}"#,

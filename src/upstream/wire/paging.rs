@@ -1,8 +1,8 @@
 //! Whether the envelope reports more rows, by paging keys or by a count of all rows.
 //!
 //! Pitaya never requests pages. A key such as `next…`, `has_more`, `page…` or `cursor` at any level of the envelope, or in its
-//! `metadata`, means a truncated answer unless it reports that there is no more (`null`, `false`, empty, one page of one); a lone `page:
-//! 1` is not enough for that. A numeric `total_count` above the number of rows also means a truncated answer.
+//! `metadata`, means a truncated answer unless it reports that there is no more (`null`, `false`, empty, one page of one). A lone first
+//! page is not enough for that. A numeric `total_count` above the number of rows also means a truncated answer.
 
 use std::borrow::Cow;
 

@@ -149,10 +149,7 @@ impl Number<'_> {
     }
 
     fn refuse<E: Error>(&self) -> E {
-        fail(
-            self.0,
-            "a figure is not a finite number that is not negative",
-        )
+        fail(self.0, "a figure is not a finite, non-negative number")
     }
 }
 

@@ -93,7 +93,7 @@ fn unidentified_sites_are_requested_alone_and_have_no_cells() {
     assert_eq!(
         second.untold,
         sites(&[1]),
-        "of the other one nothing is known"
+        "nothing is known about the other one"
     );
 }
 
@@ -168,7 +168,7 @@ proptest! {
         prop_assert_eq!(
             summary(&in_order, &known, &asked),
             summary(&in_order, &other, &asked),
-            "what was learned is the same"
+            "the learned knowledge is the same"
         );
     }
 }
