@@ -25,10 +25,10 @@ keys! { CLIENT:
     ADMIN: bool = "admin" or "false", value::boolean, show::boolean;
 }
 
-/// SHA-256 of nothing: what a script makes of an unset variable.
+/// SHA-256 of the empty string: a script's result for an unset variable.
 const SHA256_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// The callers that are let in, and what their entries came to; a demo is open unless it is said otherwise.
+/// Reads the allowed callers, and their entries as shown; a demo needs no keys by default.
 pub(super) fn auth(
     reader: &mut Reader<'_>,
     purpose: Purpose<'_>,
@@ -43,7 +43,7 @@ pub(super) fn auth(
         return (Auth::Disabled, Vec::new());
     }
     if required == Some(true) && !reader.is_set("clients") {
-        // Of what is not there, it can't be said where it was written; a file that can't be read may hold it.
+        // A missing list has no place; an unreadable file may contain it.
         reader.fault_in(
             "auth",
             Problem::new(
@@ -55,11 +55,11 @@ pub(super) fn auth(
     (Auth::Required(clients), shown)
 }
 
-/// What no two clients may share: noted of each client, whatever else is wrong with it.
+/// Names and keys in use, since no two clients may share them; collected from all clients, even those with other faults.
 #[derive(Default)]
 struct Taken {
     names: BTreeSet<String>,
-    /// The keys, and which client holds each.
+    /// The keys, each with the index of its client.
     keys: BTreeMap<[u8; 32], usize>,
 }
 
@@ -106,7 +106,7 @@ fn client(
     let customer_ids = entry.read_as(&CUSTOMER_IDS, |raw| {
         value::ids(raw, |number| {
             let id = value::id(number, CustomerId::new)?;
-            // Where the customers themselves are wrong, that is said once.
+            // A fault in the customers themselves is reported only once.
             if customers.is_empty() || customers.contains(&id) {
                 Ok(id)
             } else {
@@ -143,9 +143,9 @@ pub(super) fn client_name(text: &str) -> Result<&str, Problem> {
     Ok(text)
 }
 
-/// The hashes of a client's keys, each of which `check` takes.
+/// Reads the hashes of a client's keys, and passes each to `check`.
 ///
-/// The text is never repeated in a message: it may be a key that was not hashed.
+/// The message never repeats the text: it may be a key instead of a hash.
 fn hashes(
     raw: Raw<'_>,
     mut check: impl FnMut([u8; 32]) -> Result<[u8; 32], Problem>,

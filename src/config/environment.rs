@@ -1,4 +1,4 @@
-//! The variables that the configuration may look at.
+//! The environment variables that the configuration may read.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -7,20 +7,20 @@ use std::path::PathBuf;
 
 use super::value::Raw;
 
-/// What every variable of ours begins with.
+/// The prefix of all our variables.
 const PREFIX: &str = "PITAYA_";
 /// The variable that names the configuration file.
 pub(super) const CONFIG_FILE: &str = "PITAYA_CONFIG";
-/// The variable that the whole `tracing` world takes its filter from.
+/// The standard variable of `tracing` for its filter.
 pub(super) const RUST_LOG: &str = "RUST_LOG";
 
-/// The variable that the whole OpenTelemetry world takes its collector from ("OpenTelemetry Protocol Exporter", endpoint options).
+/// The standard variable of OpenTelemetry for the collector ("OpenTelemetry Protocol Exporter", endpoint options).
 pub(super) const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-/// The variables that are not of ours alone.
+/// The variables that other programs use too.
 const SHARED: [&str; 2] = [RUST_LOG, OTLP_ENDPOINT];
 
-/// The variables of one process that concern Pitaya: those that begin with `PITAYA_`, and a few that
-/// other programs know too. Empty ones count as unset.
+/// The variables of one process that concern Pitaya: those that begin with `PITAYA_`, and a few that other programs use too.
+/// Empty ones count as unset.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, OsString>);
 
@@ -29,10 +29,10 @@ impl Environment {
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
-        reason = "the one place where the process environment is read"
+        reason = "only this function reads the process environment"
     )]
     pub fn of_process() -> Self {
-        // `vars` would panic at a foreign variable that is not UTF-8.
+        // `vars` would panic at any variable that is not UTF-8.
         std::env::vars_os().collect()
     }
 
@@ -47,7 +47,7 @@ impl Environment {
         self.0.get(CONFIG_FILE).map(PathBuf::from)
     }
 
-    /// The names that begin with `PITAYA_` and were not put there by Kubernetes or Docker for a service of our name.
+    /// The names that begin with `PITAYA_`, except those that Kubernetes or Docker injects for a service called `pitaya`.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.0
             .iter()
@@ -58,7 +58,7 @@ impl Environment {
     }
 }
 
-/// The names alone: a value may be a secret.
+/// Only the names: a value may be a secret.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
@@ -76,14 +76,14 @@ impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment 
     }
 }
 
-/// The variable that sets `key`: `upstream.base_url` is set by `PITAYA_UPSTREAM__BASE_URL`.
+/// The variable that sets `key`: `PITAYA_UPSTREAM__BASE_URL` sets `upstream.base_url`.
 pub(super) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"))
 }
 
 /// Whether a container platform injects this variable for a service called `pitaya` or `pitaya-…`: `PITAYA_SERVICE_HOST`,
 /// `PITAYA_SERVICE_PORT…`, `PITAYA_PORT_8080_TCP…`, and `PITAYA_PORT` with an address like `tcp://10.0.0.1:8080`
-/// (Kubernetes, "Services: discovering services"). A `PITAYA_PORT` of another form is somebody's mistake, and stays an error.
+/// (Kubernetes, "Services: discovering services"). A `PITAYA_PORT` of another form is an operator's mistake, and stays an error.
 fn is_service_link(name: &str, value: &OsString) -> bool {
     let name = name.strip_prefix("PITAYA").unwrap_or(name);
     let numbered_port = |rest: &str| rest.starts_with(|first: char| first.is_ascii_digit());
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_kubernetes_injects_for_a_service_of_our_name_is_not_ours() {
+    fn variables_that_kubernetes_injects_for_our_service_are_ignored() {
         let environment = Environment::from_iter([
             ("PITAYA_SERVICE_HOST", "10.0.0.1"),
             ("PITAYA_SERVICE_PORT", "8080"),
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_set_by_hand_is_not_taken_for_a_service_link() {
+    fn a_port_set_by_hand_is_not_a_service_link() {
         let environment = Environment::from_iter([("PITAYA_PORT", "9000")]);
 
         assert_eq!(environment.names().collect::<Vec<_>>(), ["PITAYA_PORT"]);

@@ -1,9 +1,9 @@
-//! What is wrong with a configuration: every fault, one line each, never with a secret in it.
+//! The faults of a configuration: one line each, without secrets.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Everything that is wrong with a configuration; never empty. `Display` gives one line for each fault.
+/// All faults of a configuration; never empty. `Display` writes one line for each fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigErrors(pub(super) Vec<ConfigError>);
 
@@ -20,7 +20,7 @@ impl fmt::Display for ConfigErrors {
 }
 
 impl ConfigErrors {
-    /// What each fault is of (a key, a variable, or the file), and its line.
+    /// The subject of each fault (a key, a variable, or the file), and its line.
     pub fn faults(&self) -> impl Iterator<Item = (String, String)> {
         self.0
             .iter()
@@ -28,7 +28,7 @@ impl ConfigErrors {
     }
 }
 
-/// One thing that is wrong with a configuration.
+/// One fault of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ConfigError {
     #[error("{}: the configuration file (--config or PITAYA_CONFIG) cannot be read: {reason}", file.display())]
@@ -73,7 +73,7 @@ impl ConfigError {
         }
     }
 
-    /// Whether something that was written in the environment is wrong, whatever the file says.
+    /// Whether this is a fault of the environment, independent of the file.
     pub(super) fn is_of_environment(&self) -> bool {
         match self {
             Self::Variable { .. } | Self::UnknownVariable { .. } => true,
@@ -85,7 +85,7 @@ impl ConfigError {
     }
 }
 
-/// What is wrong with one value, and what would be right.
+/// A fault of one value, with the expected form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem(String);
 
@@ -94,28 +94,28 @@ impl Problem {
         Self(text.into())
     }
 
-    /// The same of one item of a list, which is counted from 1.
+    /// The same problem, located at one item of a list, counted from 1.
     pub(super) fn of_item(self, number: usize) -> Self {
         Self(format!("{self} (item {number})"))
     }
 
-    /// Says that `value` is not what it should be. Not for values that may hold a secret.
+    /// The problem that `value` is not the expected one. Not for values that may contain a secret.
     pub(super) fn echo(value: impl fmt::Display, expected: &str) -> Self {
         const LONGEST: usize = 60;
         let value = value.to_string();
         let shown: String = value.chars().take(LONGEST).collect();
         let more = if shown.len() < value.len() { "…" } else { "" };
-        // The debug form keeps whatever was written on one line.
+        // The debug form keeps any text on one line.
         Self(format!("{shown:?}{more} is not {expected}"))
     }
 }
 
-/// What is wrong with one value that holds several; never empty.
+/// All faults of one value; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// `value`, if nothing is wrong with it.
+    /// `value` if there are no problems, else the problems.
     pub(super) fn or<T>(problems: Vec<Problem>, value: T) -> Result<T, Self> {
         if problems.is_empty() {
             Ok(value)
@@ -146,7 +146,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Where a value was written.
+/// The place that sets a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     Nowhere,

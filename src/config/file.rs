@@ -1,4 +1,4 @@
-//! The configuration file, from its path to a table.
+//! Reads the configuration file into a table.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use toml::Table;
 
 use super::error::ConfigError;
 
-/// The table that the file at `path` holds.
+/// Reads the file at `path`.
 pub(super) fn read(path: &Path) -> Result<Table, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
         file: path.to_owned(),
@@ -18,13 +18,13 @@ pub(super) fn read(path: &Path) -> Result<Table, ConfigError> {
             file: path.to_owned(),
             line,
             column,
-            // Only the message: toml's own `Display` shows the line, which may hold a secret.
+            // Only the message: toml's own `Display` shows the line, which may contain a secret.
             reason: error.message().replace('\n', "; "),
         }
     })
 }
 
-/// The line and column, both from 1, of the byte at `offset`.
+/// The line and column, both counted from 1, of the byte at `offset`.
 fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_syntax_error_is_one_line_that_says_where_and_shows_no_secret() {
+    fn a_syntax_error_is_one_line_with_its_place_and_without_secrets() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pitaya.toml");
         std::fs::write(&path, "[upstream]\nrefresh_token = \"hush\" hush\n").unwrap();

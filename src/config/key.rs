@@ -1,28 +1,28 @@
-//! One key: what it is called, what it comes to where nobody sets it, how it is read, and how it is shown.
+//! One key: its name, its default, how Pitaya reads it, and how Pitaya shows it.
 
 use toml::{Table, Value};
 
 use super::error::Problems;
 use super::value::Raw;
 
-/// A key that holds a `T`.
+/// A key whose value is a `T`.
 pub(super) struct Key<T> {
-    /// Its dotted path, such as `cache.open_ttl`; in an entry of a list, its name alone.
+    /// Its dotted path, such as `cache.open_ttl`; in an entry of a list, only its name.
     pub(super) name: &'static str,
-    /// What it comes to where it is not set, in TOML; `None` where nothing stands for it.
+    /// Its default in TOML; `None` if it has no default.
     pub(super) default: Option<&'static str>,
-    /// Reads and checks what was written.
+    /// Reads and checks the written value.
     pub(super) parse: fn(Raw<'_>) -> Result<T, Problems>,
-    /// Writes a value as an operator would.
+    /// Writes a value as an operator would write it.
     pub(super) show: fn(&T) -> Value,
 }
 
 impl<T> Key<T> {
-    /// What the key comes to where nobody sets it.
+    /// The default of the key.
     ///
     /// # Panics
     ///
-    /// Where the key has no default, or one that it would not take: a mistake in the table, which a test of the defaults meets.
+    /// If the key has no default or an invalid one: a mistake in the table, which a test of the defaults catches.
     pub(super) fn default_value(&self) -> T {
         let default = self.default.expect("this key has a default");
         let document: Table = format!("value = {default}")
@@ -32,9 +32,9 @@ impl<T> Key<T> {
     }
 }
 
-/// Declares keys, and a list of their names in the same order. Each is a constant: its type, its name, its default (if it has one),
-/// how it is read, and how it is shown. Where a second list is named, it gets the keys marked `live`: a reload takes them up, while
-/// the others need a restart.
+/// Declares keys, and a list of their names in the same order. Each key is a constant with its type, its name, its default (if
+/// any), its reader and its writer. An optional second list contains the keys marked `live`: a reload applies these, while the
+/// others need a restart.
 macro_rules! keys {
     ($names:ident: $($(#[$doc:meta])* $key:ident: $type:ty = $name:literal $(or $default:literal)?, $parse:expr, $show:expr;)*) => {
         $($(#[$doc])* pub(super) const $key: Key<$type> = Key {

@@ -7,7 +7,7 @@ use url::Url;
 use super::error::{Problem, Problems};
 use super::value::{self, Raw};
 
-/// The origins that browsers may call from, exactly as they send them (RFC 6454, section 6.2).
+/// Origins from which browsers may call, exactly as browsers send them (RFC 6454, section 6.2).
 pub(super) fn origins(raw: Raw<'_>) -> Result<Vec<HeaderValue>, Problems> {
     value::every(raw, origin)
 }
@@ -30,7 +30,7 @@ fn origin(raw: Raw<'_>) -> Result<HeaderValue, Problem> {
         Some(canonical) if canonical == text => {
             HeaderValue::from_str(text).map_err(|_| Problem::echo(text, FORM))
         }
-        // What was written is not repeated: it may hold a password.
+        // The message does not repeat the text: it may contain a password.
         Some(canonical) => Err(Problem::new(format!(
             "must be {FORM}; a browser sends {canonical}, without path, password or default port"
         ))),

@@ -1,16 +1,16 @@
-//! What a configuration is loaded for.
+//! The purpose of a configuration.
 
 use crate::domain::site::CustomerId;
 
-/// What a configuration is loaded for.
+/// The purpose of a configuration.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose<'a> {
     /// The service in front of the vendor.
     Serve,
-    /// The service in front of the simulator: `auth` is disabled unless it is said otherwise, and whatever is configured of the
-    /// vendor's place and credentials is set aside (URLs, tokens, `token_store`, `customer_ids`).
+    /// The service in front of the simulator: `auth` is disabled by default, and the configured URLs and credentials of the vendor
+    /// have no effect (URLs, tokens, `token_store`, `customer_ids`).
     Demo {
-        /// The simulator's customers. Its URLs and token are put into `Config::upstream` once it listens.
+        /// The simulator's customers. `Config::upstream` gets its URLs and token once it listens.
         customers: &'a [CustomerId],
     },
 }

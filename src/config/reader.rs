@@ -1,4 +1,4 @@
-//! Takes the values out of the two layers one by one, by key, and gathers what is wrong with them.
+//! Reads the values of both layers key by key, and collects their faults.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use super::show::Shown;
 use super::suggest::nearest;
 use super::value::{self, Raw};
 
-/// Reads one table by the keys that it may hold: the configuration itself, or an entry of a list in it.
+/// Reads one table by its known keys: the configuration itself, or an entry of a list in it.
 pub(super) struct Reader<'a> {
     table: &'a Table,
     scope: Scope<'a>,
@@ -22,12 +22,12 @@ pub(super) struct Reader<'a> {
 }
 
 enum Scope<'a> {
-    /// The whole configuration: keys are dotted paths, and variables beat the file.
+    /// The whole configuration: keys are dotted paths, and variables override the file.
     Root {
         file: Option<&'a Path>,
         environment: &'a Environment,
     },
-    /// One table of a list, which was written as a whole in one place.
+    /// One entry of a list of tables, all written in one place.
     Entry {
         list: &'static str,
         index: usize,
@@ -36,7 +36,7 @@ enum Scope<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of the whole configuration, which holds the keys `known`; `file` is where `table` comes from.
+    /// Creates a reader of the whole configuration with the keys `known`; `table` comes from `file`.
     pub(super) fn new(
         table: &'a Table,
         file: Option<&'a Path>,
@@ -56,18 +56,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The value of `key`, or its default where it is not set (or wrong, which is noted).
+    /// The value of `key`, or its default if it is unset or invalid; notes an invalid value.
     pub(super) fn value<T>(&mut self, key: &Key<T>) -> T {
         self.right_or(key, || key.default_value())
             .unwrap_or_else(|| key.default_value())
     }
 
-    /// The value of `key`, if it is set and right.
+    /// The value of `key`, if it is set and valid.
     pub(super) fn optional<T>(&mut self, key: &Key<T>) -> Option<T> {
         self.read_as(key, key.parse)
     }
 
-    /// The value of `key` as `parse` reads it, which knows more than the key does, if it is set and right.
+    /// The value of `key` as `parse` reads it, if it is set and valid; `parse` has more context than the key's own reader.
     pub(super) fn read_as<T>(
         &mut self,
         key: &Key<T>,
@@ -88,8 +88,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The value of `key`, or `default` where it is not set; `None` where it is wrong, which is noted. For values that others are
-    /// compared with: a default that nobody chose would make a second fault of the first.
+    /// The value of `key`, or `default` if it is unset; notes an invalid value and returns `None`. For values that others are
+    /// compared with: a default in place of an invalid value could cause a second, misleading fault.
     pub(super) fn right_or<T>(&mut self, key: &Key<T>, default: impl FnOnce() -> T) -> Option<T> {
         if self.is_set(key.name) {
             return self.optional(key);
@@ -99,26 +99,26 @@ impl<'a> Reader<'a> {
         Some(default)
     }
 
-    /// Notes that `key` has to be set, as `missing` says, where it is not.
+    /// Notes the fault `missing` if `key` is unset.
     pub(super) fn require<T>(&mut self, key: &Key<T>, missing: &str) {
         if !self.is_set(key.name) {
             self.fault_in(key.name, Problem::new(missing), Origin::Nowhere);
         }
     }
 
-    /// Shows `value` as what `key` has come to.
+    /// Shows `value` as the value of `key`.
     pub(super) fn show<T>(&mut self, key: &Key<T>, value: &T) {
         self.shown.insert(key.name, (key.show)(value));
     }
 
-    /// Shows that `key` has come to a secret, and not to which.
+    /// Shows that `key` has a secret value, without the secret.
     pub(super) fn show_secret(&mut self, key: &Key<SecretString>, secret: &SecretString) {
         self.show(key, secret);
         self.shown.insert_digest(key.name, secret);
     }
 
-    /// Lets `read` read each entry of the list of tables `list`, whose keys are `known`, and takes over what is wrong with it. What each
-    /// has come to, if the list is set and is one.
+    /// Calls `read` for each entry of the list of tables `list`, whose keys are `known`, and adopts its faults. Returns the entries as
+    /// shown, if `list` is set and is a list of tables.
     pub(super) fn entries(
         &mut self,
         list: &'static str,
@@ -155,23 +155,23 @@ impl<'a> Reader<'a> {
         Some(shown)
     }
 
-    /// Whether `key` is written anywhere.
+    /// Whether `key` is set anywhere.
     pub(super) fn is_set(&self, key: &str) -> bool {
         self.written(key).is_some()
     }
 
-    /// What was written of `key`: a variable beats the file.
+    /// The written value of `key`: a variable overrides the file.
     fn written(&self, key: &str) -> Option<Raw<'a>> {
         self.in_environment(key).or_else(|| self.in_table(key))
     }
 
-    /// Notes that `key` is wrong for a reason that lies in more than its own value.
+    /// Notes a fault of `key` that involves more than its own value.
     pub(super) fn fault(&mut self, key: &str, problem: impl Into<String>) {
         let origin = self.origin_of(key);
         self.fault_in(key, Problem::new(problem), origin);
     }
 
-    /// The value of `key`, else of the variable `name`, which other programs know too, if it is set and right.
+    /// The value of `key`, else of the variable `name`, which other programs use too, if it is set and valid.
     pub(super) fn or_standard<T>(&mut self, key: &Key<T>, name: &str) -> Option<T> {
         if self.is_set(key.name) {
             return self.optional(key);
@@ -200,12 +200,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What is wrong with the values read so far.
+    /// The faults of the values read so far.
     pub(super) fn into_errors(self) -> Vec<ConfigError> {
         self.errors
     }
 
-    /// What the keys have come to, and everything that is wrong, unknown keys and variables included.
+    /// The keys as shown, and all faults, including unknown keys and variables.
     pub(super) fn finish(mut self) -> (Shown, Vec<ConfigError>) {
         self.unknown_keys("", self.table);
         if let Scope::Root { environment, .. } = self.scope {
@@ -222,7 +222,7 @@ impl<'a> Reader<'a> {
         (self.shown, self.errors)
     }
 
-    /// The keys, and the tables that they stand in.
+    /// The known keys, and the tables that contain them.
     fn known_paths(&self) -> Vec<String> {
         let tables = self.known.iter().flat_map(|key| {
             let ends = key.match_indices('.').map(|(end, _)| end);
@@ -234,7 +234,7 @@ impl<'a> Reader<'a> {
 
     fn unknown_keys(&mut self, prefix: &str, table: &Table) {
         for (key, value) in table {
-            // A quoted key may hold anything, line breaks too.
+            // A quoted key may contain anything, even line breaks.
             let path = format!("{prefix}{}", key.escape_debug());
             let section = format!("{path}.");
             if self.known.contains(&path.as_str()) {
@@ -256,12 +256,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What the environment says of `key`.
+    /// The value of `key` in the environment.
     pub(super) fn in_environment(&self, key: &str) -> Option<Raw<'a>> {
         self.variable(&variable(key))
     }
 
-    /// What the file says of `key`, a dotted path.
+    /// The value of `key`, a dotted path, in the file.
     pub(super) fn in_table(&self, key: &str) -> Option<Raw<'a>> {
         let mut parts = key.split('.');
         let first = self.table.get(parts.next()?)?;
@@ -270,7 +270,7 @@ impl<'a> Reader<'a> {
             .map(Raw::Toml)
     }
 
-    /// Notes what is wrong with `key`.
+    /// Notes a fault of `key`.
     pub(super) fn fault_in(&mut self, key: &str, problem: Problem, origin: Origin) {
         self.errors.push(ConfigError::Value {
             key: self.full(key),
@@ -283,13 +283,13 @@ impl<'a> Reader<'a> {
         });
     }
 
-    /// Where the value of `key` was written.
+    /// The place that sets `key`.
     fn origin_of(&self, key: &str) -> Origin {
         self.written(key)
             .map_or(Origin::Nowhere, |raw| self.origin(raw))
     }
 
-    /// Where `raw` was written.
+    /// The place that contains `raw`.
     pub(super) fn origin(&self, raw: Raw<'_>) -> Origin {
         match (&self.scope, raw) {
             (Scope::Entry { origin, .. }, _) => (*origin).clone(),
@@ -300,7 +300,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `key` as it is called from outside.
+    /// The full path of `key`.
     fn full(&self, key: &str) -> String {
         match self.scope {
             Scope::Root { .. } => key.to_owned(),

@@ -1,4 +1,4 @@
-//! The resolved configuration as TOML, for `check-config`: itself a valid configuration, secrets aside.
+//! The resolved configuration as TOML, for `check-config`: itself a valid configuration, except for the secrets.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use super::show::Shown;
 use super::{access, keys, sites};
 use crate::http::Changes;
 
-/// What the whole configuration came to.
+/// The whole resolved configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Resolved {
     pub(super) keys: Shown,
@@ -45,7 +45,7 @@ impl fmt::Display for Resolved {
 }
 
 impl Resolved {
-    /// What is in force once `newer` has been loaded, and how it differs from this.
+    /// The configuration in effect after a reload of `newer`, and the changes.
     pub(super) fn reloaded(&self, newer: &Self) -> (Self, Changes) {
         let mut in_force = Self {
             keys: self.keys.clone(),
@@ -74,7 +74,7 @@ impl Resolved {
     }
 }
 
-/// The entries of a list, whose order says nothing, in one of their own.
+/// The entries of a list, sorted, since their order does not matter.
 fn sorted(entries: &[Shown]) -> Vec<String> {
     let mut texts: Vec<String> = entries.iter().map(|entry| format!("{entry:?}")).collect();
     texts.sort_unstable();

@@ -1,4 +1,4 @@
-//! Secrets: given as a value, or as the name of a file that holds it.
+//! Secrets: written directly, or in a named file.
 
 use secrecy::SecretString;
 
@@ -6,9 +6,9 @@ use super::error::Problem;
 use super::key::Key;
 use super::reader::Reader;
 
-/// The secret `key`, or what the file holds that `file` names. Variables beat the file as a whole: a variable of either form
-/// sets aside what the configuration file says in either form. No message ever repeats what was written, not even as a path,
-/// since a secret may have been put in the wrong place.
+/// Reads the secret from `key`, or from the file that `file` names. Variables override the configuration file as a whole: a variable
+/// of either form replaces both forms in the file. No message ever repeats the written text, not even a path, since an operator may
+/// have put a secret in the wrong place.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     key: &Key<SecretString>,

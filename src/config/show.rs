@@ -1,7 +1,7 @@
-//! From what a value means to how an operator would write it.
+//! Writes values as an operator would write them.
 #![expect(
     clippy::trivially_copy_pass_by_ref,
-    reason = "every key is shown through a pointer to a function that takes a reference"
+    reason = "the writer of a key is a function pointer that takes a reference"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,44 +16,44 @@ use toml::Value;
 
 use crate::domain::bucket::VendorBucket;
 
-/// What keys came to, by their names, each as an operator would write it.
+/// The resolved values of keys, by name, each as an operator would write it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Shown {
     values: BTreeMap<&'static str, Value>,
-    /// The digests of secrets, which are shown alike.
+    /// The digests of secrets, to tell secrets apart that look the same when shown.
     digests: BTreeMap<&'static str, [u8; 32]>,
 }
 
 impl Shown {
-    /// Shows `value` as what the key `name` has come to.
+    /// Shows `value` as the value of the key `name`.
     pub(super) fn insert(&mut self, name: &'static str, value: Value) {
         self.values.insert(name, value);
     }
 
-    /// Tells the secret of the key `name` from others.
+    /// Adds the digest of the secret value of the key `name`.
     pub(super) fn insert_digest(&mut self, name: &'static str, secret: &SecretString) {
         let digest = Sha256::digest(secret.expose_secret());
         self.digests.insert(name, digest.into());
     }
 
-    /// What the key `name` has come to.
+    /// The value of the key `name`.
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
         self.values.get(name)
     }
 
-    /// The names of the keys that have come to something.
+    /// The names of the keys that have a value.
     #[cfg(test)]
     pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.values.keys().copied()
     }
 
-    /// Whether the key `name` has come to the same there.
+    /// Whether the key `name` has the same value in `other`.
     pub(super) fn agrees(&self, other: &Self, name: &str) -> bool {
         self.values.get(name) == other.values.get(name)
             && self.digests.get(name) == other.digests.get(name)
     }
 
-    /// Takes over what the key `name` has come to there.
+    /// Takes over the value of the key `name` from `other`.
     pub(super) fn take(&mut self, other: &Self, name: &'static str) {
         replace(&mut self.values, name, other.values.get(name).cloned());
         replace(&mut self.digests, name, other.digests.get(name).copied());
@@ -71,7 +71,7 @@ pub(super) fn text(value: &impl fmt::Display) -> Value {
     Value::String(value.to_string())
 }
 
-/// What stands in the place of a secret.
+/// The placeholder for a secret.
 pub(super) fn redacted(_: &SecretString) -> Value {
     text(&"[redacted]")
 }
@@ -121,7 +121,7 @@ pub(super) fn vendor_bucket(bucket: &VendorBucket) -> Value {
     text(&format_args!("{}m", bucket.minutes()))
 }
 
-/// A bare host goes without the slash that parsing adds.
+/// A URL, for a bare host without the slash that parsing adds.
 pub(super) fn url(url: &url::Url) -> Value {
     let written = url.as_str();
     text(&match (url.path(), url.query()) {
@@ -130,7 +130,7 @@ pub(super) fn url(url: &url::Url) -> Value {
     })
 }
 
-/// A duration in one unit where that is exact: `60s` rather than `1m`, `48h` rather than `2d`, as people write them.
+/// A duration in one unit if that is exact: `60s` rather than `1m`, `48h` rather than `2d`, as people write them.
 pub(super) fn duration(duration: &Duration) -> Value {
     let seconds = duration.as_secs();
     if duration.subsec_nanos() != 0 {
@@ -144,7 +144,7 @@ pub(super) fn duration(duration: &Duration) -> Value {
     text(&format_args!("{}{letter}", seconds / unit))
 }
 
-/// A number of bytes in the largest unit in which it is whole.
+/// A number of bytes in the largest unit that gives a whole number.
 pub(super) fn size(bytes: &u64) -> Value {
     let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB"), (0, "B")];
     let whole = units

@@ -17,7 +17,7 @@ keys! { SITE:
     CUSTOMER: CustomerId = "customer_id", customer, show::id;
 }
 
-/// What the configuration says of sites, and what the entries came to.
+/// The configured site directory, and its entries as shown.
 pub(super) fn directory(
     reader: &mut Reader<'_>,
     customers: &[CustomerId],
@@ -52,7 +52,7 @@ fn site(
     }
     let own = entry.read_as(&CUSTOMER, |raw| {
         let customer = customer(raw)?;
-        // Where the customers themselves are wrong, that is said once.
+        // A fault in the customers themselves is reported only once.
         if customers.is_empty() || customers.contains(&customer) {
             Ok(customer)
         } else {

@@ -1,8 +1,8 @@
-//! "Did you mean": the known name that is nearest to an unknown one.
+//! "Did you mean": the known name that is most similar to an unknown one.
 
-/// The nearest of `known` to `name`, where one is near enough to be what was meant.
+/// The member of `known` that is most similar to `name`, if it is similar enough.
 pub(super) fn nearest(name: &str, known: &[String]) -> Option<String> {
-    // A quarter of the letters wrong is a slip; more is another word.
+    // Up to a quarter of wrong letters is a typo; more is another word.
     let slips = (name.len() / 4).max(2);
     let by_slip = known
         .iter()
@@ -21,7 +21,7 @@ pub(super) fn nearest(name: &str, known: &[String]) -> Option<String> {
         .cloned()
 }
 
-/// The last part of a path: a right key in the wrong table has that much right.
+/// The last part of a path, which is correct for a key in the wrong table.
 fn last(name: &str) -> &str {
     name.rsplit(['.']).next().unwrap_or(name)
 }
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_and_right_keys_in_the_wrong_table_are_recognised_and_other_words_are_not() {
+    fn only_typos_and_keys_in_the_wrong_table_get_a_suggestion() {
         let known = ["listen", "upstream.base_url", "cache.open_ttl"].map(str::to_owned);
         let nearest = |name| nearest(name, &known);
 

@@ -68,14 +68,14 @@ impl Setup {
         self.load_for(Purpose::Serve).unwrap()
     }
 
-    /// The lines that say what is wrong.
+    /// The lines of the faults.
     fn errors(&self) -> Vec<String> {
         let errors = self.load_for(Purpose::Serve).unwrap_err();
         errors.to_string().lines().map(str::to_owned).collect()
     }
 }
 
-/// What is wrong with a minimal configuration and `toml`; one line.
+/// The only fault of a minimal configuration with `toml` as its file.
 fn error_in(toml: &str) -> String {
     let errors = Setup::minimal().file(toml).errors();
     assert_eq!(errors.len(), 1, "{toml}: {errors:#?}");
@@ -90,7 +90,7 @@ fn the_defaults_are_those_of_the_contract() {
 }
 
 #[test]
-fn the_example_holds_every_key_with_its_default() {
+fn the_example_contains_every_key_with_its_default() {
     let uncommented: String = EXAMPLE
         .lines()
         .map(|line| match line.strip_prefix('#') {
@@ -136,7 +136,7 @@ fn example_has(start: &str) -> bool {
 }
 
 #[test]
-fn every_key_is_read_and_shown_but_those_without_a_value() {
+fn every_key_with_a_value_is_shown() {
     let config = Setup::minimal()
         .set("PITAYA_ADMIN_LISTEN", "127.0.0.1:1")
         .set("PITAYA_TIMEZONE", "UTC")
@@ -149,13 +149,13 @@ fn every_key_is_read_and_shown_but_those_without_a_value() {
     let shown: BTreeSet<_> = config.resolved.keys.names().collect();
 
     let all = keys::ALL.iter().copied();
-    // A secret is shown once, in whichever form it was given.
+    // A secret appears once, whether written directly or in a file.
     let expected: BTreeSet<_> = all.filter(|key| !key.ends_with("_token_file")).collect();
     assert_eq!(shown, expected);
 }
 
 #[test]
-fn the_readme_tells_every_key_and_its_default() {
+fn the_readme_lists_every_key_and_its_default() {
     let defaults = Setup::minimal().config().resolved.keys;
     let no_default = [
         "auth",
@@ -196,7 +196,7 @@ fn the_readme_tells_every_key_and_its_default() {
 }
 
 #[test]
-fn a_variable_beats_the_file() {
+fn a_variable_overrides_the_file() {
     let setup = Setup::minimal()
         .file("listen = \"127.0.0.1:1\"\n[cache]\nopen_ttl = \"5s\"\nfinal_ttl = \"7d\"")
         .set("PITAYA_LISTEN", "127.0.0.1:2")
@@ -253,7 +253,7 @@ fn lists_and_tables_can_be_given_in_variables() {
 }
 
 #[test]
-fn a_secret_stays_the_text_it_is_and_is_never_shown() {
+fn a_secret_is_never_shown_and_keeps_its_text() {
     let setup = Setup::minimal();
 
     let config = setup.config();
@@ -269,7 +269,7 @@ fn a_secret_stays_the_text_it_is_and_is_never_shown() {
 }
 
 #[test]
-fn a_secret_can_lie_in_a_file_of_its_own() {
+fn a_secret_can_be_in_its_own_file() {
     let setup = Setup::minimal();
     let token = setup.write("token", "from-a-file\r\n");
     let token = token.display();
@@ -289,7 +289,7 @@ fn a_secret_can_lie_in_a_file_of_its_own() {
 }
 
 #[test]
-fn a_secret_that_cannot_be_had_is_named_by_key_and_variable_and_not_repeated() {
+fn the_fault_of_a_secret_names_its_key_and_variable_without_its_text() {
     let setup = Setup::minimal().set("PITAYA_UPSTREAM__REFRESH_TOKEN", "");
     let empty = setup.write("empty", "\n").display().to_string();
     for (name, value, expected) in [
@@ -323,7 +323,7 @@ fn a_secret_given_twice_in_one_layer_is_refused() {
 }
 
 #[test]
-fn every_fault_is_told_at_once_a_line_each() {
+fn all_faults_are_reported_at_once_one_a_line() {
     let setup = Setup::new()
         .file("lisen = 1\n[cache]\nopen_ttl = 60\nmax_bytes = \"many\"\n[upstream]\nbase_url = \"http://example.com\"")
         .set("PITAYA_CACHE__FINAL_TTL", "30")
@@ -354,7 +354,7 @@ fn every_fault_is_told_at_once_a_line_each() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_told_beside_the_faults_of_the_variables() {
+fn an_unreadable_file_is_reported_with_the_faults_of_the_variables() {
     let mut setup = Setup::new().set("PITAYA_LISTEN", "here");
     setup.file = Some(setup.folder.path().join("missing.toml"));
 
@@ -366,7 +366,7 @@ fn a_file_that_cannot_be_read_is_told_beside_the_faults_of_the_variables() {
 }
 
 #[test]
-fn each_wrong_value_is_refused_with_what_would_be_right() {
+fn the_fault_of_each_wrong_value_describes_a_valid_one() {
     let client = |rest: &str| format!("[[clients]]\nname = \"web\"\n{rest}");
     let second = format!("[[clients]]\nname = \"b\"\nkey_sha256 = \"{KEY}\"");
     let site = "[[sites]]\nid = 750\n";
@@ -457,7 +457,7 @@ fn each_wrong_value_is_refused_with_what_would_be_right() {
 }
 
 #[test]
-fn an_unknown_key_gets_the_one_that_was_meant_wherever_it_stands() {
+fn an_unknown_key_gets_a_suggestion_in_every_table() {
     for (toml, unknown, meant) in [
         ("[limit]\nmax_sites = 5", "limit", "limits"),
         ("[CACHE]\nopen_ttl = \"5s\"", "CACHE", "cache"),
@@ -499,7 +499,7 @@ fn an_unknown_key_gets_the_one_that_was_meant_wherever_it_stands() {
     }
 }
 
-/// What is wrong with `setup` is told in these lines and no others, in this order.
+/// Checks that the faults of `setup` are exactly these lines, in this order.
 #[track_caller]
 fn assert_errors(setup: &Setup, expected: &[&str]) {
     let errors = setup.errors();
@@ -511,7 +511,7 @@ fn assert_errors(setup: &Setup, expected: &[&str]) {
 }
 
 #[test]
-fn every_faulty_item_of_a_list_is_told_with_its_place() {
+fn every_faulty_item_of_a_list_is_reported_with_its_place() {
     let file = Setup::minimal().file(&format!(
         "sites = [1, {{ id = 0 }}, \"x\"]\n[cors]\nallowed_origins = [\"*\", \"https://a.b\", \"nope\"]\n\
          [[clients]]\nname = \"web\"\nkey_sha256 = [\"zz\", \"{KEY}\", \"{KEY}\", 7]\ncustomer_ids = [9, \"x\"]\nsite_ids = [1, 0, 1]"
@@ -545,7 +545,7 @@ fn every_faulty_item_of_a_list_is_told_with_its_place() {
 }
 
 #[test]
-fn every_fault_of_a_url_is_told() {
+fn every_fault_of_a_url_is_reported() {
     let setup = Setup::minimal()
         .set(
             "PITAYA_UPSTREAM__BASE_URL",
@@ -570,7 +570,7 @@ fn every_fault_of_a_url_is_told() {
 }
 
 #[test]
-fn what_clients_share_is_told_whatever_else_is_wrong_with_them() {
+fn duplicate_names_and_keys_are_reported_beside_other_faults_of_the_clients() {
     let setup = Setup::minimal().file(&format!(
         "[[clients]]\nname = \"web\"\nkey_sha256 = [\"zz\"]\n\
          [[clients]]\nname = \"\"\nkey_sha256 = \"{KEY}\"\n\
@@ -590,7 +590,7 @@ fn what_clients_share_is_told_whatever_else_is_wrong_with_them() {
 }
 
 #[test]
-fn a_wrong_value_is_not_told_a_second_time_by_what_its_default_would_have_meant() {
+fn the_default_of_a_wrong_value_causes_no_second_fault() {
     let site = Setup::minimal().file("[[sites]]\nid = 2\n[[sites]]\nid = 2\ncustomer_id = 9");
     let auth = Setup::minimal().set("PITAYA_AUTH", "Disabled");
     let listen = Setup::minimal()
@@ -615,7 +615,7 @@ fn a_wrong_value_is_not_told_a_second_time_by_what_its_default_would_have_meant(
 }
 
 #[test]
-fn plain_http_is_for_loopback_hosts() {
+fn plain_http_is_valid_for_loopback_hosts() {
     for url in [
         "http://localhost:1",
         "http://127.8.0.1/a/prefix",
@@ -631,7 +631,7 @@ fn plain_http_is_for_loopback_hosts() {
 }
 
 #[test]
-fn what_check_config_prints_is_a_configuration_that_comes_to_the_same() {
+fn the_output_of_check_config_is_an_equivalent_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let quoted = folder.path().join("a \"b\"");
     std::fs::create_dir(&quoted).unwrap();
@@ -652,7 +652,7 @@ fn what_check_config_prints_is_a_configuration_that_comes_to_the_same() {
 }
 
 #[test]
-fn a_demo_needs_no_configuration_and_sets_the_real_vendor_aside() {
+fn a_demo_needs_no_configuration_and_ignores_the_real_vendor() {
     let customers = [CustomerId::new(7).unwrap()];
     let purpose = Purpose::Demo {
         customers: &customers,
@@ -671,7 +671,7 @@ fn a_demo_needs_no_configuration_and_sets_the_real_vendor_aside() {
 }
 
 #[test]
-fn a_demo_asks_for_keys_where_it_is_told_to() {
+fn a_demo_requires_keys_if_so_configured() {
     let setup = Setup::new().set("PITAYA_AUTH", "required");
 
     let errors = setup
@@ -682,7 +682,7 @@ fn a_demo_asks_for_keys_where_it_is_told_to() {
 }
 
 #[test]
-fn health_is_asked_on_loopback_and_needs_no_secret() {
+fn the_health_check_uses_loopback_and_needs_no_secret() {
     let address = |variables: &[(&str, &str)]| {
         let environment = variables.iter().copied().collect();
         Config::health_address(None, &environment).map(|address| address.to_string())
@@ -701,7 +701,7 @@ fn health_is_asked_on_loopback_and_needs_no_secret() {
 }
 
 #[test]
-fn what_is_risky_but_allowed_is_warned_of() {
+fn risky_settings_cause_warnings() {
     let safe = Setup::minimal().config();
     let risky = Setup::minimal()
         .set("PITAYA_LISTEN", "0.0.0.0:8080")
@@ -740,7 +740,7 @@ proptest! {
 }
 
 #[test]
-fn the_collector_of_traces_is_the_configured_one_else_that_of_the_standard_variable() {
+fn the_standard_variable_sets_the_collector_if_none_is_configured() {
     let collector = |setup: Setup| setup.config().log.otlp_endpoint.map(String::from);
     let standard = || Setup::minimal().set("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
 
@@ -754,7 +754,7 @@ fn the_collector_of_traces_is_the_configured_one_else_that_of_the_standard_varia
 }
 
 #[test]
-fn what_is_logged_is_the_configured_filter_else_that_of_the_standard_variable() {
+fn the_standard_variable_sets_the_log_filter_if_none_is_configured() {
     let filter = |setup: Setup| setup.config().log.filter.to_string();
     let standard = || Setup::minimal().set("RUST_LOG", "warn");
 
@@ -768,7 +768,7 @@ fn what_is_logged_is_the_configured_filter_else_that_of_the_standard_variable() 
 }
 
 #[test]
-fn a_collector_that_is_no_url_is_an_error_of_the_place_that_names_it() {
+fn the_fault_of_an_invalid_collector_names_its_key_or_variable() {
     let errors = Setup::minimal()
         .set("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318")
         .errors();
@@ -790,7 +790,7 @@ fn a_collector_that_is_no_url_is_an_error_of_the_place_that_names_it() {
 }
 
 #[test]
-fn warm_queries_are_checked_as_queries_of_callers() {
+fn warm_queries_are_checked_like_callers_queries() {
     let faulty = Setup::minimal().file(
         "[limits]\nmax_days = 300\n[warm]\nqueries = [\"sites=750&dates=last_7_days&metric=entrance\", \
          \"sites=750&dates=2026-01-01..2026-12-31&metric=entrances\", 7]\nshare = 0",

@@ -1,4 +1,4 @@
-//! The table `[upstream]`: where the vendor is, how it is paid, and how hard it may be asked.
+//! The table `[upstream]`: the vendor's address, our credentials, and the limits on calls.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::{keys, secret, warm};
 use crate::domain::site::CustomerId;
 use crate::upstream::{Settings, check_token_store};
 
-/// The client's settings. `deadline` is the callers' own.
+/// Reads the client's settings. `deadline` is the deadline of our callers.
 pub(super) fn settings(
     reader: &mut Reader<'_>,
     purpose: Purpose<'_>,
@@ -46,8 +46,8 @@ pub(super) fn settings(
     }
 }
 
-/// A file that tokens can be kept in, which is found by trying: it must not be found once the vendor has rotated a token. A demo, which
-/// keeps none, leaves the file alone.
+/// Reads the path of the token store, and tries whether it can hold tokens: a fault must not surface only after the vendor has
+/// rotated a token. A demo does not store tokens, so it leaves the file alone.
 fn token_store(raw: Raw<'_>, purpose: Purpose<'_>) -> Result<PathBuf, Problems> {
     let path = value::path(raw)?;
     if let Purpose::Serve = purpose {

@@ -1,4 +1,4 @@
-//! From what was written to what it means, one value at a time.
+//! Reads written values, one at a time.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -17,12 +17,12 @@ use crate::domain::bucket::{Bucket, VendorBucket};
 use crate::domain::site::CustomerId;
 use crate::telemetry::{Filter, Format};
 
-/// Longer than any span that makes sense here, and short enough that no arithmetic on times overflows.
+/// A limit above any sensible duration, and low enough that no arithmetic on times overflows.
 const LONGEST: Duration = Duration::from_hours(24 * 3650);
-/// More memory than one machine has.
+/// A limit above the memory of any machine.
 const LARGEST: ByteSize = ByteSize::pib(1);
 
-/// A value as it was written.
+/// A value as the operator wrote it.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Raw<'a> {
     /// In a variable.
@@ -47,7 +47,7 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// The whole number, not negative.
+    /// The whole number, zero or more.
     pub(super) fn number(self) -> Result<u64, Problem> {
         match self {
             Self::Toml(Value::Integer(number)) => u64::try_from(*number)
@@ -63,7 +63,7 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// The items of a list: of an array, or comma-separated in a variable. A single value is a list of one.
+    /// The items of a list: those of an array, or comma-separated ones in a variable. A single value is a list of one.
     pub(super) fn items(self) -> Vec<Self> {
         match self {
             Self::Text(text) => text
@@ -75,7 +75,7 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// The items of the list of tables `key`, whatever they are; a variable holds it as a TOML array of inline tables.
+    /// The items of the list of tables `key`, of any type; a variable contains it as a TOML array of inline tables.
     pub(super) fn array(self, key: &str) -> Result<Vec<Value>, Problem> {
         let wrong = || no_tables(key);
         match self {
@@ -92,7 +92,7 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// Says that `key` is no list of tables.
+/// The problem of a `key` that is not a list of tables.
 pub(super) fn no_tables(key: &str) -> Problem {
     Problem::new(format!(
         "must be a list of tables: [[{key}]] in the file, or [{{ … }}, {{ … }}] in the variable"
@@ -141,7 +141,7 @@ pub(super) fn duration(raw: Raw<'_>) -> Result<Duration, Problem> {
     let text = raw.text()?;
     let duration = humantime::parse_duration(text)
         .ok()
-        // humantime takes a bare 0.
+        // humantime accepts a bare 0.
         .filter(|_| text.contains(char::is_alphabetic))
         .ok_or_else(|| Problem::echo(text, FORM))?;
     if duration > LONGEST {
@@ -150,7 +150,7 @@ pub(super) fn duration(raw: Raw<'_>) -> Result<Duration, Problem> {
     Ok(duration)
 }
 
-/// A [`duration`] that is longer than nothing.
+/// A [`duration`] longer than zero.
 pub(super) fn timeout(raw: Raw<'_>) -> Result<Duration, Problem> {
     let duration = duration(raw)?;
     if duration.is_zero() {
@@ -187,7 +187,7 @@ pub(super) fn address(raw: Raw<'_>) -> Result<SocketAddr, Problem> {
     })
 }
 
-/// A path that is not empty.
+/// A non-empty path.
 pub(super) fn path(raw: Raw<'_>) -> Result<PathBuf, Problem> {
     match raw.text()? {
         "" => Err(Problem::new("is empty; name a file, or leave the key out")),
@@ -195,7 +195,7 @@ pub(super) fn path(raw: Raw<'_>) -> Result<PathBuf, Problem> {
     }
 }
 
-/// The form of log lines.
+/// The format of log lines.
 pub(super) fn log_format(raw: Raw<'_>) -> Result<Format, Problem> {
     match raw.text()? {
         "json" => Ok(Format::Json),
@@ -204,7 +204,7 @@ pub(super) fn log_format(raw: Raw<'_>) -> Result<Format, Problem> {
     }
 }
 
-/// What is logged.
+/// The filter of the log.
 pub(super) fn log_filter(raw: Raw<'_>) -> Result<Filter, Problem> {
     let text = raw.text()?;
     text.parse()
@@ -220,7 +220,7 @@ pub(super) fn required(raw: Raw<'_>) -> Result<bool, Problem> {
     }
 }
 
-/// A short word that callers are shown.
+/// A short word for callers to read.
 pub(super) fn word(raw: Raw<'_>) -> Result<Arc<str>, Problem> {
     let text = raw.text()?;
     let fit = !text.is_empty() && text.len() <= 64 && text.trim() == text;
@@ -247,7 +247,7 @@ pub(super) fn zone(raw: Raw<'_>) -> Result<TimeZone, Problem> {
         })
 }
 
-/// A vendor bucket, in any form that the API takes a bucket in.
+/// A vendor bucket, in any form that the API accepts for a bucket.
 pub(super) fn vendor_bucket(raw: Raw<'_>) -> Result<VendorBucket, Problem> {
     let text = raw.text()?;
     match Bucket::from_str(text) {
@@ -257,15 +257,15 @@ pub(super) fn vendor_bucket(raw: Raw<'_>) -> Result<VendorBucket, Problem> {
     .ok_or_else(|| Problem::echo(text, "a bucket of the vendor: 5m, 10m, 15m, 30m or 60m"))
 }
 
-/// A URL of the vendor: `https`, or `http` on a loopback host, so that no token crosses a network in the clear.
+/// A URL of the vendor: `https`, or `http` on a loopback host, so that no token crosses a network unencrypted.
 ///
-/// The text is never repeated in the message, since it may hold a password.
+/// The message never repeats the text, since the text may contain a password.
 pub(super) fn vendor_url(raw: Raw<'_>) -> Result<Url, Problems> {
     let (url, problems) = vendor(raw)?;
     Problems::or(problems, url)
 }
 
-/// A [`vendor_url`] that paths are put behind.
+/// A [`vendor_url`] to which Pitaya appends paths.
 pub(super) fn vendor_base_url(raw: Raw<'_>) -> Result<Url, Problems> {
     let (url, mut problems) = vendor(raw)?;
     if url.query().is_some() {
@@ -274,7 +274,7 @@ pub(super) fn vendor_base_url(raw: Raw<'_>) -> Result<Url, Problems> {
     Problems::or(problems, url)
 }
 
-/// A URL, and what keeps it from being the vendor's.
+/// A URL, and the reasons why it can't be the vendor's.
 fn vendor(raw: Raw<'_>) -> Result<(Url, Vec<Problem>), Problem> {
     let url = Url::parse(raw.text()?)
         .map_err(|_| Problem::new("is not a URL, such as https://api.example.com"))?;
@@ -307,7 +307,7 @@ fn vendor(raw: Raw<'_>) -> Result<(Url, Vec<Problem>), Problem> {
     Ok((url, problems))
 }
 
-/// The base URL of a collector of traces. Unlike the vendor's, it gets no secret of ours, so it may be plain http.
+/// The base URL of a collector of traces. Unlike the vendor's, it receives none of our secrets, so it may be plain http.
 pub(super) fn collector(raw: Raw<'_>) -> Result<Url, Problems> {
     let url = Url::parse(raw.text()?)
         .ok()
@@ -323,7 +323,7 @@ pub(super) fn collector(raw: Raw<'_>) -> Result<Url, Problems> {
     Problems::or(problems, url)
 }
 
-/// Every item of a list, or what is wrong with each that is wrong.
+/// All items of a list, or the problems of all invalid ones.
 pub(super) fn every<T>(
     raw: Raw<'_>,
     mut parse: impl FnMut(Raw<'_>) -> Result<T, Problem>,
@@ -342,7 +342,7 @@ pub(super) fn every<T>(
     Problems::or(problems, values)
 }
 
-/// A list of ids, each once, at least one.
+/// A list of at least one id, without repeats.
 pub(super) fn ids<T: Ord + Copy>(
     raw: Raw<'_>,
     id: impl Fn(u64) -> Result<T, Problem>,
@@ -364,17 +364,17 @@ pub(super) fn ids<T: Ord + Copy>(
     Ok(ids)
 }
 
-/// The id `number`, as `id` takes it.
+/// The id `number`, if `id` accepts it.
 pub(super) fn id<T>(number: u64, id: impl Fn(u64) -> Option<T>) -> Result<T, Problem> {
     id(number).ok_or_else(|| Problem::echo(number, "an id, a whole number from 1 to 2^53 - 1"))
 }
 
-/// A list of customer ids, each once, at least one.
+/// A list of at least one customer id, without repeats.
 pub(super) fn customer_ids(raw: Raw<'_>) -> Result<BTreeSet<CustomerId>, Problems> {
     ids(raw, |number| id(number, CustomerId::new))
 }
 
-/// Query strings, which are allowed only in the file.
+/// Query strings, which only the file may contain.
 pub(super) fn query_strings(raw: Raw<'_>) -> Result<Vec<String>, Problems> {
     match raw {
         Raw::Text(_) | Raw::NotText => Err(Problem::new(

@@ -7,7 +7,7 @@ use super::value;
 use crate::domain::directory::SiteDirectory;
 use crate::http;
 
-/// The queries, each of which a caller could send under these settings.
+/// Reads the queries. Each must be valid for a caller under these settings.
 pub(super) fn queries(
     reader: &mut Reader<'_>,
     settings: &http::Settings,
@@ -36,12 +36,12 @@ pub(super) fn queries(
     })
 }
 
-/// The number of places at the vendor that make up `share` of `all`: at least one.
+/// The number of vendor places that `share` of `all` comes to: at least one.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "places are few, and a share of them is between none and all"
+    reason = "places are few, and a share of them is between zero and all"
 )]
 pub(super) fn places(share: f64, all: usize) -> usize {
     ((all as f64 * share) as usize).max(1)

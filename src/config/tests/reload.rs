@@ -1,4 +1,4 @@
-//! What a reload finds changed, and what becomes of it.
+//! The changes that a reload finds, and their effect.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::*;
 use crate::http::Changes;
 
-/// Every key outside the lists with two values, neither of which is the default; without the twins of secrets.
+/// All keys outside the lists, each with two values other than its default; without the file forms of secrets.
 const VALUES: [(&str, [&str; 2]); 46] = [
     ("listen", ["\"127.0.0.1:1\"", "\"127.0.0.1:2\""]),
     ("admin_listen", ["\"127.0.0.1:3\"", "\"127.0.0.1:4\""]),
@@ -68,7 +68,7 @@ const VALUES: [(&str, [&str; 2]); 46] = [
         "telemetry.otlp_endpoint",
         ["\"http://a.example\"", "\"http://b.example\""],
     ),
-    // Entries of the lists; their order says nothing.
+    // Entries of the lists; their order does not matter.
     ("clients", ["a", "b"]),
     ("clients", ["c", "d"]),
     ("sites", ["1", "2"]),
@@ -76,30 +76,30 @@ const VALUES: [(&str, [&str; 2]); 46] = [
     ("sites", ["5", "6"]),
 ];
 
-/// Which value each of [`VALUES`] has, if any.
+/// The chosen value of each of [`VALUES`], if any.
 type Choice = Vec<Option<usize>>;
 
 fn value(choice: &Choice, place: usize) -> Option<&'static str> {
     let (name, values) = VALUES[place];
     let needed = ["upstream.customer_ids", "upstream.refresh_token"];
-    // Where nothing is chosen, what is needed, or hangs on the terminal, has a value too.
+    // Required keys, and the one whose default depends on the terminal, always get a value.
     let chosen = choice[place].or((needed.contains(&name) || name == "log.format").then_some(0));
     chosen.map(|chosen| values[chosen])
 }
 
-/// The entries that the list `name` has.
+/// The entries of the list `name`.
 fn entries(choice: &Choice, name: &str) -> BTreeSet<&'static str> {
     let places = (0..VALUES.len()).filter(|place| VALUES[*place].0 == name);
     let mut chosen: BTreeSet<_> = places.filter_map(|place| value(choice, place)).collect();
     match name {
         "clients" => chosen.insert("z"),
-        // The warmed query needs it, where there is a directory.
+        // If there is a directory, the warmed query needs this site.
         _ => !chosen.is_empty() && chosen.insert("9"),
     };
     chosen
 }
 
-/// The file that says all of that, its lists forwards or backwards.
+/// The configuration file for `choice`, with its lists forwards or backwards.
 fn toml(choice: &Choice, folder: &std::path::Path, backwards: bool) -> String {
     let keys = (0..VALUES.len()).filter(|place| !keys::LISTS.contains(&VALUES[*place].0));
     let mut text: String = keys
@@ -126,7 +126,7 @@ fn toml(choice: &Choice, folder: &std::path::Path, backwards: bool) -> String {
     text
 }
 
-/// The keys that differ, by what was chosen.
+/// The keys whose values differ between the choices.
 fn differing(before: &Choice, after: &Choice) -> BTreeSet<&'static str> {
     let is_open = |choice: &Choice| {
         let auth = VALUES.iter().position(|(name, _)| *name == "auth");
@@ -134,7 +134,7 @@ fn differing(before: &Choice, after: &Choice) -> BTreeSet<&'static str> {
     };
     let names: BTreeSet<_> = VALUES.iter().map(|(name, _)| *name).collect();
     let differs = |name: &&str| match *name {
-        // Without authentication there are none.
+        // Without authentication there are no clients.
         "clients" => {
             let clients = |choice| (!is_open(choice)).then(|| entries(choice, "clients"));
             clients(before) != clients(after)
@@ -153,7 +153,7 @@ fn choice() -> impl Strategy<Value = Choice> {
     prop::collection::vec(one, VALUES.len())
 }
 
-/// All that is in force, but for what is only shown and where it was read.
+/// The effective configuration, without the values for display and the source.
 fn in_force(config: &Config) -> String {
     let config = Config {
         resolved: Resolved::default(),
@@ -175,7 +175,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_reload_names_each_key_that_differs_once_and_takes_up_those_that_are_live(
+    fn a_reload_reports_each_changed_key_once_and_applies_the_live_ones(
         before in choice(),
         after in choice(),
         backwards in any::<bool>(),
@@ -198,11 +198,11 @@ proptest! {
         if changes.needs_restart.is_empty() {
             prop_assert_eq!(in_force(&reloaded), in_force(&fresh));
         }
-        // What needs a restart is named until there is one, and what was taken up is not.
+        // A second reload reports the keys that need a restart again, but not the applied ones.
         let (again, still) = reloaded.reloaded().unwrap();
         prop_assert_eq!(still, Changes { changed: Vec::new(), needs_restart: changes.needs_restart });
         prop_assert_eq!(in_force(&again), in_force(&reloaded));
-        // Back to what it was.
+        // Restore the first file.
         setup.write("pitaya.toml", &toml(&before, &folder, backwards));
         let (back, undone) = reloaded.reloaded().unwrap();
         prop_assert_eq!(undone, Changes { changed: changes.changed, needs_restart: Vec::new() });
@@ -211,7 +211,7 @@ proptest! {
 }
 
 #[test]
-fn a_key_that_needs_a_restart_alone_changes_nothing_that_is_in_force_and_a_live_one_does() {
+fn only_a_live_key_changes_the_effective_configuration() {
     let nothing: Choice = vec![None; VALUES.len()];
     for place in 0..VALUES.len() {
         let mut other = nothing.clone();
@@ -233,7 +233,7 @@ fn a_key_that_needs_a_restart_alone_changes_nothing_that_is_in_force_and_a_live_
 }
 
 #[test]
-fn a_secret_that_is_another_one_is_named_and_shown_nowhere() {
+fn a_reload_names_a_changed_secret_and_never_shows_it() {
     let setup = Setup::minimal();
     let path = setup.write("token", "hush-1");
     let setup = Setup {
@@ -262,7 +262,7 @@ fn a_secret_that_is_another_one_is_named_and_shown_nowhere() {
 }
 
 #[test]
-fn what_is_wrong_by_now_is_told_at_once_and_changes_nothing() {
+fn a_reload_of_a_faulty_file_reports_every_fault_and_changes_nothing() {
     let setup = Setup::minimal().file("[cache]\nopen_ttl = \"5s\"");
     let config = setup.config();
     let wrong = "[cache]\nopen_ttl = \"5\"\n[limits]\nmax_days = 0\nmax_dayz = 1";
