@@ -1,4 +1,4 @@
-//! An answer on its way to one caller: in the form, the coding and the freshness that it is given.
+//! Delivers an answer to one caller: in the caller's format and coding, with its freshness.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,22 +23,22 @@ use crate::http::problem::{ApiError, ProblemKind, public_detail};
 use crate::service::{Answer, CacheOutcome, Timings};
 use crate::upstream::UpstreamError;
 
-/// Rendering more rows than this takes milliseconds, in which the other connections of the thread would wait.
+/// Rendering more rows than this takes milliseconds, during which the thread's other connections would wait.
 const MANY_ROWS: usize = 5_000;
-/// The same for encoding bytes.
+/// The same limit for encoding bytes.
 const MANY_BYTES: usize = 256 * 1024;
 
-/// A rendered answer on its way to one caller, and how it came about.
+/// A rendered answer for one caller, and its origin.
 pub(super) struct Delivery {
     rendering: Arc<Rendering>,
     outcome: CacheOutcome,
     timings: Timings,
     rendered_in: Duration,
-    /// How many sites are missing from it, in whole or in part.
+    /// Number of sites that are partly or wholly missing from it.
     errors: usize,
 }
 
-/// When an answer is shown, and for how long it may be kept at most.
+/// The time at which an answer is shown, and its maximum age.
 #[derive(Clone, Copy)]
 pub(super) struct Showing<'a> {
     pub(super) now: Timestamp,
@@ -46,7 +46,7 @@ pub(super) struct Showing<'a> {
 }
 
 impl Delivery {
-    /// An answer that was found rendered.
+    /// An answer that the store already contains.
     pub(super) fn kept(rendering: Arc<Rendering>) -> Self {
         Self {
             rendering,
@@ -57,7 +57,7 @@ impl Delivery {
         }
     }
 
-    /// The answer to `query`, rendered.
+    /// Renders the answer to `query`.
     pub(super) async fn of(
         query: &Query,
         answer: Answer,
@@ -97,24 +97,24 @@ impl Delivery {
         }
     }
 
-    /// Whether nothing is missing from it.
+    /// Whether the answer is complete.
     fn whole(&self) -> bool {
         self.errors == 0
     }
 
-    /// Whether it may be shown to others, as long as its figures are good.
+    /// Whether other callers may get it too, while its figures are within their TTL.
     fn fit_to_keep(&self) -> bool {
         self.whole() && self.outcome.stale.is_none()
     }
 
-    /// What of it others may be shown.
+    /// The rendering to keep for other callers, if any.
     pub(super) fn to_keep(&self) -> Option<&Arc<Rendering>> {
         let is_whole = matches!(self.rendering.body, RenderedBody::Whole(_));
         (is_whole && self.fit_to_keep()).then_some(&self.rendering)
     }
 
-    /// The reply that shows it to a caller of those header fields. What is encoded for it is kept beside the plain bytes; what is too
-    /// large for that counts as `admitted` until it is sent.
+    /// Builds the reply to a caller with these header fields. Keeps the encoded bytes beside the plain ones; an answer too large for
+    /// that keeps its request `admitted` until the connection has sent it.
     pub(super) async fn respond(
         self,
         kept: &KeptAnswers,
@@ -144,7 +144,7 @@ impl Delivery {
         Ok(self.with_body(body, question.format, coding, shown))
     }
 
-    /// The same, if nothing has to be encoded for it.
+    /// Builds the same reply, if that requires no encoding.
     pub(super) fn respond_at_once(
         &self,
         question: &Question,
@@ -191,7 +191,7 @@ impl Delivery {
         }
     }
 
-    /// The fields that say where its answer came from, what its figures are worth, and how long it is good.
+    /// The header fields about the answer's source, quality and freshness.
     fn fields(&self, shown: Showing<'_>) -> Fields {
         let left = present::seconds_left(self.rendering.expires_at, shown.now);
         let whole = self.whole();
@@ -228,7 +228,7 @@ async fn encoded(plain: &Bytes, coding: Coding) -> Result<Bytes, ApiError> {
     off_thread(move || present::encode(coding, &plain)).await
 }
 
-/// Does what takes milliseconds where no other connection has to wait for it.
+/// Runs work of several milliseconds on another thread, so that no other connection waits for it.
 async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
@@ -237,7 +237,7 @@ async fn off_thread<T: Send + 'static>(
     done.map_err(|error| ApiError::Internal(error.to_string()))
 }
 
-/// A site's failure in the words of the problem that it would be by itself.
+/// Describes a site's failure like the problem that it would be by itself.
 fn describe(error: &UpstreamError) -> SiteProblem {
     SiteProblem {
         slug: ProblemKind::of_upstream(error).slug(),

@@ -1,7 +1,7 @@
-//! Rendered answers, so that a repeated question costs a look-up and a write.
+//! Keeps rendered answers, so that a repeated query costs only a look-up and a write.
 //!
-//! Rendered answers are in `quick_cache`, cells in moka. A look-up there costs a fraction of moka's, and rendered answers need no TTL
-//! of the map's: each knows how long it is good. Cells need moka's exact least-recently-used order and its TTL.
+//! `quick_cache` holds rendered answers, and moka holds cells. A look-up in `quick_cache` costs a fraction of one in moka, and
+//! rendered answers need no TTL from the map: each knows its own expiry. Cells need moka's exact least-recently-used order and TTL.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
@@ -18,22 +18,22 @@ use crate::domain::site::CustomerId;
 use crate::http::present::Rendering;
 use crate::service::TrafficService;
 
-/// Which answer: the normalised question, and the form it was asked for in (a media type).
+/// The key of an answer: the normalised query, and the requested format (a media type).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct AnswerKey {
     query: Query,
     form: &'static str,
-    /// Of which settings: answers of others are not shown.
+    /// The generation of the settings: answers under other settings are never shown.
     generation: u64,
-    /// The hash of the others: a key is made once, and looked up again and again.
+    /// The hash of the other fields, since a key is made once and looked up many times.
     hash: u64,
 }
 
-/// Seeded anew in each process, so that nobody can prepare questions that collide.
+/// Each process uses a new seed, so that nobody can prepare queries that collide.
 static HASHER: LazyLock<foldhash::quality::RandomState> = LazyLock::new(Default::default);
 
 impl AnswerKey {
-    /// The key of the answer to `query`, shown as that media type under the settings of that generation.
+    /// The key of the answer to `query` with that media type, under the settings of that generation.
     pub(super) fn new(query: Query, form: &'static str, generation: u64) -> Self {
         let hash = HASHER.hash_one((&query, form, generation));
         Self {
@@ -44,7 +44,7 @@ impl AnswerKey {
         }
     }
 
-    /// The question.
+    /// The query.
     pub(super) const fn query(&self) -> &Query {
         &self.query
     }
@@ -56,7 +56,7 @@ impl Hash for AnswerKey {
     }
 }
 
-/// The rendered answers that are kept for as long as their figures are good.
+/// Keeps rendered answers while their figures are within their TTL.
 #[derive(Debug)]
 pub(in crate::http) struct KeptAnswers {
     store: AnswerStore,
@@ -72,7 +72,7 @@ impl KeptAnswers {
         }
     }
 
-    /// The answer to a question, if one is kept and all its figures are within their TTL at `now`.
+    /// The kept answer for `key`, if there is one and all its figures are within their TTL at `now`.
     pub(super) fn find(&self, key: &AnswerKey, now: Timestamp) -> Option<Arc<Rendering>> {
         if self.service.mind_the_clock(now) {
             self.drop_outdated();
@@ -83,17 +83,17 @@ impl KeptAnswers {
         Some(answer)
     }
 
-    /// Keeps an answer. Not for answers that lack something or are stale.
+    /// Keeps an answer. Not for incomplete or stale answers.
     pub(super) fn keep(&self, key: &Arc<AnswerKey>, answer: Arc<Rendering>) {
         let epoch = answer.epoch;
         self.store.put(Arc::clone(key), answer);
-        // Looked at only now: a purge from now on finds it, and one before shows here.
+        // This check must come after `put`: a later purge finds the answer, and an earlier one has changed the epoch.
         if epoch != self.service.epoch(key.query.customer) {
             self.store.forget(key, epoch);
         }
     }
 
-    /// Keeps `bytes` beside `answer`, as the same in another content coding.
+    /// Keeps `bytes` beside `answer`, as its body in another content coding.
     pub(super) fn keep_coding(
         &self,
         key: &Arc<AnswerKey>,
@@ -104,7 +104,7 @@ impl KeptAnswers {
         self.store.put_coding(key, answer, coding, bytes);
     }
 
-    /// Frees what is not shown any more, after a purge or where the clock was set back.
+    /// Frees answers that are no longer valid, after a purge or after the clock was set back.
     pub(in crate::http) fn drop_outdated(&self) {
         self.store.retain(|customer| self.service.epoch(customer));
     }
@@ -114,7 +114,7 @@ impl KeptAnswers {
         self.store.0.clear();
     }
 
-    /// Brings the gauge of what is held up to date.
+    /// Updates the gauge of the memory in use.
     pub(in crate::http) fn measure(&self) {
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
         let bytes = self.store.bytes() as f64;
@@ -128,10 +128,10 @@ type Answers =
 /// Rendered answers in memory.
 struct AnswerStore(Answers);
 
-/// An answer that is larger than its shard is not kept, so that shards must not be too small.
+/// The least memory of a shard. A shard must not be too small, since it never keeps an answer larger than itself.
 const SHARD_BYTES: u64 = 8 << 20;
 const MAX_SHARDS: u64 = 64;
-/// What the map reckons its first size with; it grows where answers are smaller.
+/// Assumed size of an answer, for the initial capacity of the map; the map grows if answers are smaller.
 const TYPICAL_BYTES: u64 = 16 << 10;
 
 impl AnswerStore {
@@ -166,7 +166,7 @@ impl AnswerStore {
         None
     }
 
-    /// Keeps an answer, instead of what was kept for `key` before.
+    /// Keeps an answer, and replaces the previous one for `key`.
     fn put(&self, key: Arc<AnswerKey>, answer: Arc<Rendering>) {
         self.0.insert(key, answer);
     }
@@ -179,7 +179,7 @@ impl AnswerStore {
         coding: &'static str,
         bytes: Bytes,
     ) {
-        // What is kept may have got other codings meanwhile.
+        // The kept answer may have other codings by now.
         let kept = self.0.get(key);
         let kept = kept.as_ref().unwrap_or(answer);
         if kept.is(answer) && kept.coded(coding).is_none() {
@@ -188,18 +188,18 @@ impl AnswerStore {
         }
     }
 
-    /// Drops the answers of every other epoch than their customer's is by now.
+    /// Drops the answers whose epoch is not the current one of their customer.
     fn retain(&self, epoch: impl Fn(CustomerId) -> u64) {
         self.0
             .retain(|key, answer| answer.epoch == epoch(key.query.customer));
     }
 
-    /// Drops the answer to `key`, if it is of `epoch`.
+    /// Drops the answer for `key`, if it belongs to `epoch`.
     fn forget(&self, key: &AnswerKey, epoch: u64) {
         self.0.remove_if(key, |answer| answer.epoch == epoch);
     }
 
-    /// How many bytes are held.
+    /// Number of bytes in use.
     fn bytes(&self) -> u64 {
         self.0.weight()
     }
@@ -213,11 +213,11 @@ impl fmt::Debug for AnswerStore {
     }
 }
 
-/// Weighs an answer by the bytes that it and its key hold.
+/// Weighs an answer by its memory and that of its key.
 #[derive(Clone, Debug)]
 struct Bytewise;
 
-/// What the map itself costs for each entry: its slot, its place in the queues, two reference counts.
+/// The map's own memory for each entry: its slot, its place in the queues, two reference counts.
 const ENTRY_OVERHEAD: usize = 100;
 
 impl Weighter<Arc<AnswerKey>, Arc<Rendering>> for Bytewise {
@@ -227,7 +227,7 @@ impl Weighter<Arc<AnswerKey>, Arc<Rendering>> for Bytewise {
     }
 }
 
-/// Counts what had to go for want of room, and frees it when the map is no longer locked.
+/// Counts evictions for lack of room, and frees an evicted answer only after the map is unlocked.
 #[derive(Clone)]
 struct CountEvictions(Counter);
 
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_coding_is_kept_beside_its_answer_and_never_instead_of_a_newer_one() {
+    fn a_coding_is_kept_beside_its_answer_and_never_replaces_a_newer_one() {
         let store = AnswerStore::new(1 << 20);
         let now: Timestamp = "2026-02-19T12:00:00Z".parse().unwrap();
         let (old, new) = (

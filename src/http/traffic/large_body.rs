@@ -1,9 +1,9 @@
-//! The body of an answer that is written as it is sent.
+//! Writes the body of a large answer while the connection sends it.
 //!
-//! A peer of HTTP/2 that opens no window blocks its stream and not its socket, so that no deadline of the connection goes off, and
-//! nothing polls the body. A body that has not been asked for a piece for 30 s lets go of its table and its room; whoever asks
-//! later gets an error. On any connection, 64 KiB in 30 s are enough to go on. It also lets go, and the answer ends unfinished, once
-//! the caller's key is not valid any more.
+//! An HTTP/2 peer that opens no window blocks its stream but not its socket, so no deadline of the connection fires, and nothing
+//! polls the body. If the connection requests no piece for 30 s, the body frees its table and its room; a later request for a piece
+//! gets an error. On any connection, 64 KiB in 30 s are enough to continue. The body also frees both, and the answer ends unfinished,
+//! once the caller's key is no longer valid.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -20,21 +20,21 @@ use crate::http::edge::in_flight::Admitted;
 use crate::http::present::{Coding, Large, Pieces};
 use crate::server::WRITE_STALL;
 
-/// Writes a piece whenever the connection has room for one, and lets the thread's other connections go between two.
+/// A body that writes a piece whenever the connection has room for one, and yields to the thread's other connections in between.
 ///
-/// A caller of HTTP/2 that takes nothing holds up its own stream and nothing else, so that no deadline of its connection's goes off,
-/// and nobody polls this. What the body is written from is large, and is therefore let go of by a task of its own.
+/// An HTTP/2 caller that reads nothing blocks only its own stream: no deadline of its connection fires, and nothing polls this body.
+/// The source of the body is large, so a separate task frees it.
 pub(super) struct LargeBody {
     source: Arc<Mutex<Source>>,
-    /// How many bytes are left, where a coding does not hide it.
+    /// Number of bytes left, unless a coding hides it.
     left: Option<u64>,
     pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     _watch: AbortOnDropHandle<()>,
 }
 
-/// What a body is written from.
+/// The source of a body.
 struct Source {
-    /// What is left to write, or why the rest is not.
+    /// The rest to write, or the reason why the body ended early.
     written: Result<Written, Ended>,
     asked_at: Instant,
 }
@@ -44,19 +44,19 @@ struct Written {
     _admitted: Option<Arc<Admitted>>,
 }
 
-/// Why a body ends unfinished.
+/// The reason why a body ends unfinished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Ended {
-    /// The caller has taken nothing for too long.
-    #[error("the caller takes nothing of its answer")]
+    /// The caller has read nothing for too long.
+    #[error("the caller does not read its answer")]
     Stalled,
-    /// The caller's key is not valid any more.
+    /// The caller's key is no longer valid.
     #[error("the caller's key was removed")]
     Revoked,
 }
 
 impl LargeBody {
-    /// The body of a `large` answer in a coding, whose request is `admitted` until it is sent, or until the caller's key is `revoked`.
+    /// Creates the body of a `large` answer in a coding. Its request stays `admitted` until the body is sent, or the key is `revoked`.
     pub(super) fn new(
         large: Arc<Large>,
         coding: Coding,
@@ -85,7 +85,7 @@ impl LargeBody {
     }
 }
 
-/// Lets go of what a body is written from, once nobody has asked for any of it for too long, or its caller may not have it any more.
+/// Frees the source of a body once nothing has requested a piece for too long, or the caller's key is no longer valid.
 async fn watch(source: Weak<Mutex<Source>>, revoked: CancellationToken) {
     let mut until = Instant::now() + WRITE_STALL;
     loop {
@@ -133,7 +133,7 @@ impl Body for LargeBody {
             if let Some(pause) = pause {
                 ready!(pause.as_mut().poll(cx));
             }
-            // A task that merely wakes itself would be run again before anything new is read from the network.
+            // The runtime would run a task that merely wakes itself again before it reads from the network.
             *pause = Some(Box::pin(yield_now()));
             let Some(piece) = written.pieces.next() else {
                 return Poll::Ready(None);
@@ -173,7 +173,7 @@ mod tests {
     use crate::http::present::testing::large;
 
     #[tokio::test]
-    async fn other_tasks_get_their_turn_between_two_pieces() {
+    async fn other_tasks_run_between_two_pieces() {
         let mut body = LargeBody::new(large(10), Coding::Identity, None, &CancellationToken::new());
         let turns = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&turns);
@@ -194,12 +194,12 @@ mod tests {
         let seen = reader.await.unwrap();
 
         assert_eq!(seen.len(), 10);
-        // Which of two waiting tasks is run first, the runtime says anew each time.
+        // The runtime decides anew each time which of two waiting tasks runs first.
         assert!(seen.windows(3).all(|turns| turns[0] < turns[2]), "{seen:?}");
     }
 
     #[tokio::test]
-    async fn the_length_is_told_unless_a_coding_hides_it() {
+    async fn the_length_is_known_unless_a_coding_hides_it() {
         let length = large(5).length() as u64;
         let mut plain = LargeBody::new(large(5), Coding::Identity, None, &CancellationToken::new());
         let coded = LargeBody::new(large(5), Coding::Gzip, None, &CancellationToken::new());
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_caller_who_leaves_in_the_middle_leaves_nothing_behind() {
+    async fn a_dropped_body_frees_its_answer() {
         let large = large(5);
         let held = Arc::downgrade(&large);
         let mut body = LargeBody::new(large, Coding::Zstd, None, &CancellationToken::new());
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_caller_whose_key_is_removed_gets_no_more() {
+    async fn a_caller_with_a_removed_key_gets_no_more() {
         let (large, revoked) = (large(5), CancellationToken::new());
         let held = Arc::downgrade(&large);
         let mut body = LargeBody::new(large, Coding::Identity, None, &revoked);
@@ -245,11 +245,11 @@ mod tests {
         assert_eq!(late.frame().await.unwrap().unwrap_err(), Ended::Revoked);
     }
 
-    /// Longer than nobody may ask for anything.
+    /// Longer than a body may wait for a request.
     const TOO_LONG: Duration = Duration::from_secs(31);
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_nothing_for_too_long_gets_no_more_and_holds_nothing() {
+    async fn a_stalled_caller_gets_no_more_and_holds_no_memory() {
         let (large, in_flight) = (large(5), InFlight::default());
         let held = Arc::downgrade(&large);
         let mut body = LargeBody::new(
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_a_little_now_and_then_gets_everything() {
+    async fn a_slow_caller_gets_everything() {
         let mut body = LargeBody::new(large(5), Coding::Identity, None, &CancellationToken::new());
         let mut pieces = 0;
 
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_watches_a_body_that_is_gone() {
+    async fn the_watch_of_a_dropped_body_ends() {
         let body = LargeBody::new(large(5), Coding::Identity, None, &CancellationToken::new());
         let tasks = || {
             tokio::runtime::Handle::current()

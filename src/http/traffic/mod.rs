@@ -1,4 +1,4 @@
-//! `GET /v1/traffic`: parse, ask the service, present.
+//! `GET /v1/traffic`: parses the query, calls the service, presents the answer.
 
 mod delivery;
 pub(super) mod kept;
@@ -32,7 +32,7 @@ use crate::http::problem::{ApiError, KeyFault, Refused};
 use crate::http::routes;
 use crate::service::TrafficService;
 
-/// What the handler of traffic needs. Cloning shares it.
+/// The shared state of the traffic handler. Cloning shares it.
 #[derive(Clone, Debug)]
 pub(super) struct Traffic {
     service: Arc<TrafficService>,
@@ -43,7 +43,7 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    /// Answers queries by `service`, of which rendered answers are kept in at most `max_bytes`.
+    /// Answers queries through `service`, and keeps rendered answers in at most `max_bytes`.
     pub(super) fn new(service: Arc<TrafficService>, clock: Clock, max_bytes: u64) -> Self {
         Self {
             kept: Arc::new(KeptAnswers::new(max_bytes, Arc::clone(&service))),
@@ -54,13 +54,13 @@ impl Traffic {
         }
     }
 
-    /// Frees what was made under settings that have been replaced: none of it is found any more.
+    /// Frees everything made under replaced settings, which no look-up finds any more.
     pub(super) fn forget(&self) {
         self.kept.clear();
         self.parsed_queries.clear();
     }
 
-    /// Looks at the clock every second, for as long as it is polled: whether it was set back must be noticed before it has caught up.
+    /// Checks the clock every second while polled: Pitaya must notice that the clock was set back before it has caught up.
     pub(super) async fn watch_the_clock(&self) {
         let mut timer = interval(Duration::from_secs(1));
         loop {
@@ -71,7 +71,7 @@ impl Traffic {
         }
     }
 
-    /// An answer that is shown now.
+    /// The context of an answer that is shown now.
     fn showing<'a>(&self, snapshot: &'a Snapshot) -> Showing<'a> {
         Showing {
             now: self.clock.now(),
@@ -80,22 +80,22 @@ impl Traffic {
     }
 }
 
-/// How far a query came without waiting for anything.
+/// The state of a query after the steps that do not wait.
 pub(in crate::http) enum Begun {
-    /// Its answer was there.
+    /// The answer was available.
     Answered(Reply),
-    /// Not so far.
+    /// The query still needs its answer.
     Pending(Pending),
 }
 
-/// A query whose answer has to be made.
+/// A query that still needs its answer.
 pub(in crate::http) struct Pending {
     question: Arc<Question>,
     /// The answer, if it only lacks the coding that the caller wants.
     kept: Option<Delivery>,
 }
 
-/// Answers a query that came through the router.
+/// Answers a query from the router.
 #[utoipa::path(
     get,
     path = routes::TRAFFIC.path,
@@ -127,7 +127,7 @@ pub(in crate::http) async fn traffic(
     }
 }
 
-/// Answers a query from what is rendered, if it can be.
+/// Answers a query from the rendered answers, if possible.
 pub(in crate::http) fn begin(
     traffic: &Traffic,
     snapshot: &Snapshot,
@@ -146,7 +146,7 @@ pub(in crate::http) fn begin(
     Ok(Begun::Pending(Pending { question, kept }))
 }
 
-/// Makes the answer that [`begin`] did not find.
+/// Makes the answer if [`begin`] did not find one.
 pub(in crate::http) async fn finish(
     traffic: &Traffic,
     context: &HandlerContext,
@@ -210,7 +210,7 @@ async fn answer(
     Ok(delivery)
 }
 
-/// The question that a request asks, which most have asked before.
+/// Finds the question of a request, which earlier requests have usually asked before.
 fn understand(
     traffic: &Traffic,
     snapshot: &Snapshot,

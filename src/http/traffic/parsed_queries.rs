@@ -1,8 +1,8 @@
-//! What the texts of traffic requests mean, remembered: dashboards ask the same to the letter, again and again.
+//! Remembers parsed traffic requests, since dashboards repeat the same request to the letter.
 //!
-//! What a text means is remembered: the query string, `Accept`, `Accept-Encoding` and the client together mean one question and one
-//! way to answer it, until the end of the day where it names its dates in words. It is read again once the settings are replaced.
-//! Only well-formed questions are remembered, in 8 MiB at most.
+//! The query string, `Accept`, `Accept-Encoding` and the client together determine one question and one way to answer it, until the
+//! end of the day if the query names its dates in words. Pitaya parses a text again after a change of settings, and remembers only
+//! well-formed questions, in at most 8 MiB.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::http::edge::auth::Caller;
 use crate::http::edge::single::single;
 use crate::http::present::{Codings, Format};
 
-/// A checked question, and how its answer is to be given: in which form, and in which coding.
+/// A checked question, and the format and coding of its answer.
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) key: Arc<AnswerKey>,
@@ -28,10 +28,10 @@ pub(super) struct Question {
     pub(super) codings: Codings,
 }
 
-/// Everything that a question is read from but the time of day: who asks, what, and what it takes for an answer.
+/// The raw text of a question, without the time of day: the client, the query, and the accepted answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct RawQuery<'a> {
-    /// Of which snapshot of the settings: another one may give the same text another meaning.
+    /// The snapshot of the settings: another one may give the same text another meaning.
     generation: u64,
     client: Option<&'a str>,
     accept: Option<&'a [u8]>,
@@ -39,7 +39,7 @@ pub(super) struct RawQuery<'a> {
     query: &'a str,
 }
 
-/// A [`RawQuery`] that is kept.
+/// A [`RawQuery`] in memory.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct KeptRawQuery {
     generation: u64,
@@ -49,7 +49,7 @@ struct KeptRawQuery {
     query: Box<str>,
 }
 
-/// The question that a text means, and as of when until when: `today` is another day tomorrow.
+/// The question of a text, and the period in which it is valid: `today` is another day tomorrow.
 #[derive(Clone)]
 struct Parsed {
     question: Arc<Question>,
@@ -59,16 +59,16 @@ struct Parsed {
 
 type Memory = Cache<KeptRawQuery, Parsed, Bytewise, foldhash::quality::RandomState>;
 
-/// The meanings of the texts that were asked most.
+/// The parsed questions of the most frequent texts.
 pub(super) struct ParsedQueries(Memory);
 
-/// Texts and their meanings take no more than this.
+/// The most memory that texts and their questions may use.
 const MAX_BYTES: u64 = 8 << 20;
 const TYPICAL_BYTES: u64 = 512;
 const SHARDS: usize = 16;
 
 impl<'a> RawQuery<'a> {
-    /// The text that `caller` sent; `None` where it is put together from several header lines, as hardly anybody does.
+    /// The text that `caller` sent; `None` in the rare case that a field has several header lines.
     pub(super) fn new(
         generation: u64,
         caller: &'a Caller,
@@ -114,7 +114,7 @@ impl Default for ParsedQueries {
 }
 
 impl ParsedQueries {
-    /// What `text` means at `now`, if it is known.
+    /// The question of `text` at `now`, if it is known.
     pub(super) fn get(&self, text: &RawQuery<'_>, now: Timestamp) -> Option<Arc<Question>> {
         let parsed = self.0.get(text)?;
         (parsed.since <= now && now < parsed.until).then_some(parsed.question)
@@ -125,7 +125,7 @@ impl ParsedQueries {
         self.0.clear();
     }
 
-    /// Remembers what `text` means from `since` to `until`.
+    /// Remembers the question of `text` from `since` to `until`.
     pub(super) fn put(
         &self,
         text: &RawQuery<'_>,
@@ -157,11 +157,11 @@ impl fmt::Debug for ParsedQueries {
     }
 }
 
-/// Weighs a text and its parsed by the bytes that they hold.
+/// Weighs a text and its parsed question by their memory.
 #[derive(Clone, Debug)]
 struct Bytewise;
 
-/// What the map itself costs for each entry.
+/// The map's own memory for each entry.
 const ENTRY_OVERHEAD: usize = 64;
 
 impl Weighter<KeptRawQuery, Parsed> for Bytewise {

@@ -1,4 +1,4 @@
-//! `GET /v1/progress/{request_id}`: how far the reports are that a query under way waits for.
+//! `GET /v1/progress/{request_id}`: progress of the reports that a running query waits for.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,18 +20,18 @@ use crate::http::problem::{ApiError, Refused};
 use crate::http::routes;
 use crate::service::Progress;
 
-/// The queries under way. There are no more of them than requests that may be in flight, and each leaves when it ends.
+/// The running queries. They are never more than the requests in flight, and each is removed when it ends.
 #[derive(Debug, Default)]
 pub(in crate::http) struct Queries(Mutex<HashMap<Key, Arc<Progress>>>);
 
-/// Whose query, and its request id: callers choose ids as they like, and one caller's are no business of another's.
+/// The caller and request id of a query: callers choose ids freely, and must not see each other's queries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     client: Option<Arc<str>>,
     request_id: String,
 }
 
-/// A query under way; it is over when this is dropped, as happens too when its caller leaves.
+/// A running query; dropping this ends it, for example when its caller leaves.
 #[derive(Debug)]
 pub(in crate::http) struct UnderWay<'a> {
     queries: &'a Queries,
@@ -51,7 +51,7 @@ struct Reports {
 }
 
 impl Queries {
-    /// Shows `progress` to the caller under that id from now on. Of two queries of one id, the later one is shown.
+    /// Shows `progress` to the caller under that id from now on. If two queries have the same id, only the later one is visible.
     pub(in crate::http) fn begin(
         &self,
         caller: &Caller,
@@ -67,7 +67,7 @@ impl Queries {
         }
     }
 
-    /// How far a query of that caller is, if it waits for any reports.
+    /// Progress of a query of that caller, if it waits for any reports.
     fn reports(&self, caller: &Caller, request_id: &str) -> Option<Reports> {
         let progress = self.lock().get(&Key::new(caller, request_id)).cloned()?;
         let reports_total = progress.total();
@@ -94,7 +94,7 @@ impl Key {
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         let mut queries = self.queries.lock();
-        // A later query of the same id may have taken the place.
+        // A later query with the same id may have replaced this one.
         let still_ours = |shown: &Arc<Progress>| Arc::ptr_eq(shown, &self.progress);
         if queries.get(&self.key).is_some_and(still_ours) {
             queries.remove(&self.key);
@@ -102,7 +102,7 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// Tells how far a query of the same caller is; a query that has ended, waits for nothing or is another's is not found.
+/// Shows the progress of a query of the same caller. The answer is 404 if the query has ended, waits for no report, or is another's.
 #[utoipa::path(
     get,
     path = routes::PROGRESS.path,
