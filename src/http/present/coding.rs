@@ -1,4 +1,4 @@
-//! Content codings: which one a caller wants, and the bytes in it.
+//! Content codings: the choice of one for a caller, and the encoders.
 
 use std::io::Write;
 
@@ -16,18 +16,18 @@ pub enum Coding {
     Brotli,
     /// gzip (RFC 1952).
     Gzip,
-    /// The bytes as they are.
+    /// Unchanged bytes.
     Identity,
 }
 
-/// Shorter bodies fit a packet as they are, so coding them is work for nothing.
+/// Minimum length of a body to encode; a shorter one fits into a packet anyway.
 const MIN_LENGTH: usize = 860;
 
 impl Coding {
     /// Every coding, the preferred one first.
     pub const ALL: [Self; 4] = [Self::Zstd, Self::Brotli, Self::Gzip, Self::Identity];
 
-    /// The value of `Content-Encoding`; `None` for bytes as they are.
+    /// The value of `Content-Encoding`; `None` for unchanged bytes.
     #[must_use]
     pub const fn name(self) -> Option<&'static str> {
         match self {
@@ -53,15 +53,15 @@ impl Coding {
     }
 }
 
-/// The codings that a caller takes (RFC 9110, section 12.5.3).
+/// The codings that a caller accepts (RFC 9110, section 12.5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Codings {
-    /// By [`Coding`].
+    /// Weights by [`Coding`].
     weights: [Weight; Coding::ALL.len()],
 }
 
 impl Codings {
-    /// What `Accept-Encoding` says.
+    /// Reads `Accept-Encoding`.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         let mut said: [Option<Weight>; Coding::ALL.len()] = Default::default();
@@ -73,7 +73,7 @@ impl Codings {
                 None => {}
             }
         }
-        // Plain bytes are welcome unless refused, though anything asked for by name is more so.
+        // Plain bytes are acceptable unless refused, but any named coding takes precedence.
         let unsaid = |coding| Weight::from(coding == Coding::Identity);
         let weight = |coding| said[coding as usize].or(others).unwrap_or(unsaid(coding));
         Self {
@@ -81,14 +81,14 @@ impl Codings {
         }
     }
 
-    /// The coding for a body of `length` bytes; `None` where all of ours are refused.
+    /// The coding for a body of `length` bytes; `None` if the caller refuses all of ours.
     #[must_use]
     pub fn choose(self, length: usize) -> Option<Coding> {
         let weight = |coding: Coding| self.weights[coding as usize];
         if length < MIN_LENGTH && weight(Coding::Identity) > 0 {
             return Some(Coding::Identity);
         }
-        // The later of two equals wins a maximum.
+        // `max_by_key` returns the last of several equal members.
         let best = Coding::ALL
             .into_iter()
             .rev()
@@ -98,35 +98,35 @@ impl Codings {
 }
 
 const ZSTD_LEVEL: i32 = 3;
-/// Higher ones cost ten times as much for a few per cent.
+/// Higher qualities cost ten times as much for a few per cent.
 const BROTLI_QUALITY: i32 = 4;
-/// 256 KiB. Of rows, larger ones hold nothing that helps, and what an encoder holds, and holds back, grows with its window.
+/// 256 KiB. Larger windows do not compress rows better, and the encoder's memory and delay grow with its window.
 const BROTLI_WINDOW: i32 = 18;
 const GZIP_LEVEL: u32 = 5;
 
-/// The `plain` bytes in a coding.
+/// Encodes the `plain` bytes.
 #[must_use]
 pub fn encode(coding: Coding, plain: &Bytes) -> Bytes {
     let Some(mut encoder) = Encoder::new(coding, plain.len()) else {
         return plain.clone();
     };
     encoder.write(plain);
-    // What is kept is weighed by its length, so it must not hold room to grow.
+    // The cache weighs a body by its length, so it must not have spare capacity.
     encoder.finish().into_boxed_slice().into()
 }
 
-/// A body on its way into a coding.
+/// An encoder of a body.
 pub(super) enum Encoder {
     Zstd(zstd::Encoder<'static, Vec<u8>>),
     Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
     Gzip(flate2::write::GzEncoder<Vec<u8>>),
 }
 
-/// Nothing but memory is read and written.
+/// The reason why no encoder fails: it reads and writes only memory.
 const IN_MEMORY: &str = "compressing from memory to memory cannot fail";
 
 impl Encoder {
-    /// An encoder of a body that will be exactly `length` bytes long; `None` where it is to stay as it is.
+    /// Creates an encoder for a body of exactly `length` bytes; `None` if the coding leaves bytes unchanged.
     pub(super) fn new(coding: Coding, length: usize) -> Option<Self> {
         Some(match coding {
             Coding::Identity => return None,
@@ -148,7 +148,7 @@ impl Encoder {
         })
     }
 
-    /// Takes in more of the plain bytes.
+    /// Encodes more of the plain bytes.
     pub(super) fn write(&mut self, plain: &[u8]) {
         let writer: &mut dyn Write = match self {
             Self::Zstd(encoder) => encoder,
@@ -158,7 +158,7 @@ impl Encoder {
         writer.write_all(plain).expect(IN_MEMORY);
     }
 
-    /// The bytes that have come out and have not been taken yet.
+    /// The encoded bytes that the caller has not taken yet.
     pub(super) fn ready(&mut self) -> &mut Vec<u8> {
         match self {
             Self::Zstd(encoder) => encoder.get_mut(),
@@ -167,7 +167,7 @@ impl Encoder {
         }
     }
 
-    /// Ends the body: what is left to be taken.
+    /// Ends the body, and returns the remaining bytes.
     pub(super) fn finish(self) -> Vec<u8> {
         let rest = match self {
             Self::Zstd(encoder) => encoder.finish(),
@@ -180,7 +180,7 @@ impl Encoder {
 
 fn zstd_encoder(length: usize) -> std::io::Result<zstd::Encoder<'static, Vec<u8>>> {
     let mut encoder = zstd::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
-    // It also goes into the frame's head, for decoders that want to know how much memory they need.
+    // The encoder also writes the length into the frame's header, for decoders that want to know their memory in advance.
     encoder.set_pledged_src_size(u64::try_from(length).ok())?;
     Ok(encoder)
 }
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_coding_of_the_callers_is_chosen() {
+    fn the_coding_that_the_caller_prefers_is_chosen() {
         for (accept, expected) in [
             ("gzip, deflate, br, zstd", Some(Coding::Zstd)),
             ("gzip, deflate, br", Some(Coding::Brotli)),
@@ -227,13 +227,13 @@ mod tests {
     }
 
     #[test]
-    fn short_bodies_stay_plain_unless_that_is_refused() {
+    fn short_bodies_stay_plain_unless_the_caller_refuses_plain() {
         assert_eq!(chosen("gzip", 100), Some(Coding::Identity));
         assert_eq!(chosen("gzip, identity;q=0", 100), Some(Coding::Gzip));
     }
 
     #[test]
-    fn every_coding_gives_the_bytes_back() {
+    fn every_coding_decodes_to_the_same_bytes() {
         let plain = Bytes::from("{\"site_id\":750,\"entrances\":77},".repeat(1000));
 
         for coding in Coding::ALL {
@@ -244,8 +244,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_holds_no_more_than_its_length() {
-        // Hardly compressible, so that it takes several pieces of memory on the way.
+    fn encoded_bytes_have_no_spare_capacity() {
+        // Hardly compressible, so that the encoder grows its buffer several times.
         let figures = (0..20_000_u64).map(|row| row.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let plain: Bytes = figures.flat_map(u64::to_le_bytes).collect();
 

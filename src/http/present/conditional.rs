@@ -3,7 +3,7 @@
 use headers::{ETag, HeaderMapExt, IfNoneMatch};
 use http::HeaderMap;
 
-/// Whether the caller holds what `etag` names, so that 304 tells it all.
+/// Whether the caller already has the answer of `etag`, so that Pitaya can reply 304.
 #[must_use]
 pub fn not_modified(headers: &HeaderMap, etag: &ETag) -> bool {
     headers

@@ -1,4 +1,4 @@
-//! Rows as CSV (RFC 4180), safe to open in a spreadsheet.
+//! Rows as CSV (RFC 4180), safe for spreadsheets.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ const MARKS: Marks = Marks {
     closing: b"",
 };
 
-/// A header row and the rows, each ended by CRLF.
+/// A header row and the rows; each ends with CRLF.
 pub(super) fn document(answer: &Answer) -> Layout {
     let table = &answer.table;
     let by_site = table.groups().iter().any(Option::is_some);
@@ -38,7 +38,7 @@ pub(super) fn document(answer: &Answer) -> Layout {
     Layout::new(answer, MARKS, opening, heads, |_| b",".to_vec())
 }
 
-/// What every row of a series begins with, as far as its time. Only this can need quotes: times and figures never do.
+/// The start of every row of a series, before its time. Only this part may need quotes: times and figures never do.
 fn head(group: Option<SiteId>, sites: &[SiteInfo]) -> Vec<u8> {
     let Some(site) = group else {
         return Vec::new();
@@ -49,7 +49,7 @@ fn head(group: Option<SiteId>, sites: &[SiteInfo]) -> Vec<u8> {
     head
 }
 
-/// The cells of a row, quoted where they must be, without the line's end.
+/// The cells of a row, quoted if necessary, without the end of the line.
 fn record(cells: &[&str]) -> Vec<u8> {
     let mut writer = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
@@ -63,7 +63,7 @@ fn record(cells: &[&str]) -> Vec<u8> {
     bytes
 }
 
-/// A text that no spreadsheet takes for a formula (OWASP, CSV injection).
+/// Changes a text that a spreadsheet might treat as a formula (OWASP, CSV injection).
 fn harmless(text: &str) -> Cow<'_, str> {
     if is_formula(text) {
         Cow::Owned(format!("'{text}"))
@@ -72,8 +72,8 @@ fn harmless(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether a program may take `text` for a formula. Some skip blank characters at its beginning, or take full-width operators for
-/// plain ones; a tab or a carriage return may end the cell, so that the next one begins behind it.
+/// Whether a program may treat `text` as a formula. Some skip blank characters at its start, or read full-width operators as plain
+/// ones; a tab or a carriage return may end the cell, so that the next one begins after it.
 fn is_formula(text: &str) -> bool {
     const OPENING: [char; 10] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r'];
     let mut chars = text
@@ -82,7 +82,7 @@ fn is_formula(text: &str) -> bool {
     chars.next().is_some_and(|first| OPENING.contains(&first))
 }
 
-/// Whether nothing is seen of `c`: white space, controls, and what Unicode has as default-ignorable.
+/// Whether `c` is invisible: white space, a control, or default-ignorable in Unicode.
 fn is_blank(c: char) -> bool {
     c.is_whitespace()
         || c.is_control()
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_ended_by_crlf_and_missing_figures_are_empty() {
+    fn rows_end_with_crlf_and_missing_figures_are_empty() {
         let metrics = vec![Metric::Entrances, Metric::DwellTime];
         let mut answer = answer(&[(750, Some("Tyler")), (751, None)], 1, metrics);
         answer.table.row_mut(0, 0).copy_from_slice(&[77.0, 12.25]);
@@ -170,7 +170,7 @@ mod tests {
         }
     }
 
-    /// The name of the only site as a reader of CSV gets it.
+    /// The name of the only site, as a CSV reader reads it.
     fn read_back(name: &str) -> String {
         let answer = answer(&[(750, Some(name))], 1, vec![Metric::Entrances]);
         let text = text(&answer);
@@ -193,7 +193,7 @@ mod tests {
         }
 
         #[test]
-        fn a_name_that_is_no_formula_stays_as_it_is(blank in " {0,3}", name in "[a-zé中0-9'\"(#&,;][^\\p{Cc}]{0,8}") {
+        fn a_name_other_than_a_formula_is_unchanged(blank in " {0,3}", name in "[a-zé中0-9'\"(#&,;][^\\p{Cc}]{0,8}") {
             let name = format!("{blank}{name}");
 
             prop_assert_eq!(read_back(&name), name);

@@ -1,15 +1,15 @@
-//! Figures as text: counts as integers, everything else to four decimals in the shortest form.
+//! Writes figures as text: counts as integers, all others with up to four decimals in the shortest form.
 
 use std::io::Write;
 
 use crate::domain::metric::Metric;
 
-/// How the figures of a column are written.
+/// The text style of a column's figures.
 #[derive(Clone, Copy)]
 pub(super) enum Style {
     /// As an integer.
     Count,
-    /// To four decimals.
+    /// With up to four decimals.
     Decimal,
 }
 
@@ -24,14 +24,14 @@ impl Style {
 }
 
 const DECIMALS: f64 = 10_000.0;
-/// Below this, a figure times [`DECIMALS`] is off by less than [`NEAR`].
+/// Below this limit, the error of a figure times [`DECIMALS`] is less than [`NEAR`].
 const SMALL: f64 = 500_000.0;
-/// How near to the middle of two decimals the product cannot tell to which a figure must be rounded.
+/// This close to the middle between two decimals, the product cannot decide the rounding.
 const NEAR: f64 = 1e-6;
-/// Up to this, a whole float is exact as an integer.
+/// Up to this limit, a whole float is exact as an integer.
 const WHOLE: f64 = 9_007_199_254_740_992.0;
 
-/// Appends a figure that is finite and not negative.
+/// Appends a finite figure that is zero or more.
 pub(super) fn push(out: &mut Vec<u8>, style: Style, value: f64) {
     if let Some(whole) = as_whole(value) {
         push_whole(out, whole);
@@ -46,7 +46,7 @@ pub(super) fn push(out: &mut Vec<u8>, style: Style, value: f64) {
 
 #[expect(
     clippy::float_cmp,
-    reason = "only a whole number comes back from the integers as it went"
+    reason = "only a whole number survives the way to an integer and back"
 )]
 fn as_whole(value: f64) -> Option<i64> {
     let whole = (value <= WHOLE).then(|| truncated(value))?;
@@ -86,7 +86,7 @@ fn push_small_decimal(out: &mut Vec<u8>, value: f64) {
     }
 }
 
-/// Most figures are short: their numbers of digits, and their digits from the left.
+/// Number of digits and digits from the left, for each short figure, since most figures are short.
 static SHORT: [[u8; 4]; 1000] = short();
 
 const fn short() -> [[u8; 4]; 1000] {
@@ -113,14 +113,14 @@ const fn short() -> [[u8; 4]; 1000] {
     short
 }
 
-/// Appends the first `length` of `bytes`: copying a fixed number of bytes is cheaper than copying just some.
+/// Appends the first `length` of `bytes`: copying a fixed number of bytes is cheaper than copying a variable number.
 fn push_start<const N: usize>(out: &mut Vec<u8>, bytes: [u8; N], length: usize) {
     let end = out.len() + length;
     out.extend_from_slice(&bytes);
     out.truncate(end);
 }
 
-/// The slow way, exact for every float: as many digits as it has, then no zeros at the end.
+/// Writes any float exactly, but slowly: all its digits, without zeros at the end.
 fn push_rounded(out: &mut Vec<u8>, value: f64, decimals: usize) {
     let value = if decimals == 0 { value.round() } else { value };
     // Writing into a vector cannot fail.
@@ -137,16 +137,13 @@ fn push_rounded(out: &mut Vec<u8>, value: f64, decimals: usize) {
 
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "callers pass what is not negative and at most 2^53"
+    reason = "callers pass values from 0 to 2^53"
 )]
 fn truncated(value: f64) -> i64 {
     value as i64
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "callers pass what is at most 2^53"
-)]
+#[expect(clippy::cast_precision_loss, reason = "callers pass values up to 2^53")]
 fn float(value: i64) -> f64 {
     value as f64
 }
@@ -169,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_integers_however_large() {
+    fn even_large_counts_are_integers() {
         assert_eq!(text(Style::Count, 0.0), "0");
         assert_eq!(text(Style::Count, 77.0), "77");
         assert_eq!(text(Style::Count, 2.5), "3");
@@ -195,20 +192,20 @@ mod tests {
     }
 
     #[test]
-    fn the_float_and_not_its_product_is_rounded() {
-        // As a float it is just below the middle, while ten thousand times it is just the middle.
+    fn rounding_uses_the_float_and_not_its_product() {
+        // As a float it is just below the middle, while its product with ten thousand is exactly the middle.
         assert_eq!(text(Style::Decimal, 1.000_05), format!("{:.4}", 1.000_05));
         assert_eq!(text(Style::Decimal, 5.015_35), format!("{:.4}", 5.015_35));
     }
 
     proptest! {
         #[test]
-        fn every_decimal_is_as_the_standard_library_rounds(value in prop_oneof![0.0..2.0, 0.0..1e7, 0.0..f64::MAX]) {
+        fn decimals_are_rounded_like_the_standard_library(value in prop_oneof![0.0..2.0, 0.0..1e7, 0.0..f64::MAX]) {
             prop_assert_eq!(text(Style::Decimal, value), trimmed(value));
         }
 
         #[test]
-        fn ties_are_as_the_standard_library_rounds(steps in 0_u32..2_000_000) {
+        fn ties_are_rounded_like_the_standard_library(steps in 0_u32..2_000_000) {
             let value = f64::from(steps) / 20_000.0;
 
             prop_assert_eq!(text(Style::Decimal, value), trimmed(value));

@@ -1,4 +1,4 @@
-//! The forms of an answer, and which one a caller wants.
+//! The formats of an answer, and the choice of one for a caller.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -10,19 +10,19 @@ use utoipa::{PartialSchema, ToSchema};
 use super::quality::members;
 use crate::http::schemas::one_of;
 
-/// A form of an answer.
+/// A format of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     /// An object of `meta` and `data`.
     Json,
     /// RFC 4180, with a header row.
     Csv,
-    /// One object for each row, a line each.
+    /// One object on its own line for each row.
     Ndjson,
 }
 
 impl Format {
-    /// Every form, the preferred one first.
+    /// Every format, the preferred one first.
     pub const ALL: [Self; 3] = [Self::Json, Self::Csv, Self::Ndjson];
 
     /// The name in the `format` parameter.
@@ -35,7 +35,7 @@ impl Format {
         }
     }
 
-    /// The media type, as matched against `Accept`.
+    /// The media type, which `Accept` must match.
     #[must_use]
     pub const fn media_type(self) -> &'static str {
         match self {
@@ -45,7 +45,7 @@ impl Format {
         }
     }
 
-    /// The value of `Content-Type`: CSV says its charset and header row (RFC 4180, section 3).
+    /// The value of `Content-Type`: that of CSV contains its charset and header row (RFC 4180, section 3).
     #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {
@@ -68,7 +68,7 @@ impl ToSchema for Format {
     }
 }
 
-/// How exactly a media range names a type: `*/*`, `text/*`, `text/csv`.
+/// The exactness of a media range: `*/*`, `text/*`, `text/csv`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Exactness {
     Any,
@@ -77,9 +77,9 @@ enum Exactness {
 }
 
 impl Format {
-    /// The form that `Accept` asks for; `None` where it admits none of ours (RFC 9110, section 12.5.1).
+    /// The format that `Accept` requests; `None` if it accepts none of ours (RFC 9110, section 12.5.1).
     ///
-    /// Of two equally welcome ones the more exactly named wins, then the one named first.
+    /// Of two formats with the same weight, the more exact range wins, then the earlier one.
     #[must_use]
     pub fn negotiate(headers: &HeaderMap) -> Option<Self> {
         if !headers.contains_key(ACCEPT) {
@@ -88,7 +88,7 @@ impl Format {
         let mut best = None;
         let mut any_member = false;
         for format in Self::ALL {
-            // The most exact range that matches a type gives its weight, even if a vaguer one is heavier.
+            // The most exact range that matches a type determines its weight, even if a vaguer range has more.
             let mut welcome = None;
             for (place, (range, weight)) in members(headers, ACCEPT).enumerate() {
                 any_member = true;
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_most_welcome_form_is_chosen() {
+    fn the_format_with_the_highest_weight_is_chosen() {
         for (accept, expected) in [
             ("*/*", Some(Format::Json)),
             ("", Some(Format::Json)),

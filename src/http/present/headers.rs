@@ -1,4 +1,4 @@
-//! The headers that say where an answer came from and how long it is good.
+//! The header fields about an answer's source and freshness.
 
 use std::time::Duration;
 
@@ -8,26 +8,26 @@ use jiff::civil::Date;
 
 use crate::service::{CacheOutcome, Forward, Stale, Timings};
 
-/// The value of `Vary`: an answer depends on its form, its coding, and who asks from where.
+/// The value of `Vary`: an answer depends on its format, its coding, the caller and the origin.
 pub const VARY: HeaderValue =
     HeaderValue::from_static("Accept, Accept-Encoding, Authorization, Origin");
 
-/// The value of `Server-Timing` where a rendered answer was found: no step was taken.
+/// The value of `Server-Timing` for an already rendered answer, which takes no steps.
 const NO_TIME: HeaderValue = HeaderValue::from_static(
     "plan;dur=0.000, vendor;dur=0.000, rollup;dur=0.000, render;dur=0.000",
 );
 
-/// Whole seconds until `expires_at`, rounded down: negative once it is past.
+/// Whole seconds until `expires_at`, rounded down: negative after it.
 #[must_use]
 pub fn seconds_left(expires_at: Timestamp, now: Timestamp) -> i64 {
     (expires_at.as_millisecond() - now.as_millisecond()).div_euclid(1000)
 }
 
-/// The most that `Cache-Control: max-age` says.
+/// The largest `max-age` of `Cache-Control`.
 #[derive(Clone, Debug)]
 pub struct LongestAge {
     seconds: u64,
-    /// The field of an answer that is good for longer, as most are.
+    /// The value for answers that expire later than this, as most do.
     told: HeaderValue,
 }
 
@@ -43,7 +43,7 @@ impl LongestAge {
     }
 }
 
-/// The value of `Cache-Control` of an answer that is good for `seconds_left`; one that is not `whole` is kept nowhere.
+/// The value of `Cache-Control` of an answer that expires in `seconds_left`; nobody may store one that is not `whole`.
 #[must_use]
 pub fn cache_control(whole: bool, seconds_left: i64, longest: &LongestAge) -> HeaderValue {
     if !whole {
@@ -71,10 +71,10 @@ pub(super) fn provisional_from(date: Date) -> HeaderValue {
     value(format!("\"{date}\""))
 }
 
-/// The value of `Pitaya-Stale`, which only answers with figures past their TTL have: a boolean of RFC 9651.
+/// The value of `Pitaya-Stale`, only for answers with figures past their TTL: a boolean of RFC 9651.
 pub const STALE: HeaderValue = HeaderValue::from_static("?1");
 
-/// The value of `Cache-Status` (RFC 9211) of an answer that is good for `seconds_left`; what failed is stored nowhere.
+/// The value of `Cache-Status` (RFC 9211) of an answer that expires in `seconds_left`; Pitaya never stores failures.
 #[must_use]
 pub fn cache_status(outcome: CacheOutcome, whole: bool, seconds_left: i64) -> HeaderValue {
     let detail = match outcome.stale {
@@ -121,7 +121,7 @@ pub fn server_timing(timings: &Timings, render: Duration) -> HeaderValue {
     ))
 }
 
-/// `text` as a value. Where it fills its memory exactly, as what `concat` makes does, the value takes it over as it is.
+/// Converts `text` to a value, without a copy if it fills its memory exactly, as the result of `concat` does.
 fn value(text: String) -> HeaderValue {
     HeaderValue::try_from(text).expect("plain ASCII is a valid header value")
 }
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn cache_status_says_where_figures_came_from() {
+    fn cache_status_shows_the_source_of_figures() {
         assert_eq!(status(Forward::Hit, None, true, 42), "pitaya; hit; ttl=42");
         assert_eq!(
             status(Forward::Hit, Some(Stale::WhileRevalidate), true, -7),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_rounded_down() {
+    fn the_remaining_seconds_are_rounded_down() {
         let now: Timestamp = "2026-02-19T15:00:00.5Z".parse().unwrap();
         let left = |at: &str| seconds_left(at.parse().unwrap(), now);
 
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn cache_control_is_private_never_negative_and_never_longer_than_allowed() {
+    fn cache_control_is_private_and_its_age_within_bounds() {
         let longest = LongestAge::new(Duration::from_mins(1));
         let cache_control = |whole, left| cache_control(whole, left, &longest);
 
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_of_the_figures_is_a_structured_field() {
+    fn the_fields_about_figures_are_structured_fields() {
         let item = |value: HeaderValue| -> sfv::BareItem {
             let item: sfv::Item = Parser::new(value.as_bytes()).parse().unwrap();
             item.bare_item
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_was_not_taken_took_no_time() {
+    fn a_skipped_step_takes_no_time() {
         let took = |render| server_timing(&Timings::default(), render);
 
         assert_eq!(took(Duration::ZERO), took(Duration::from_nanos(1)));

@@ -1,4 +1,4 @@
-//! Rows as JSON objects: within a document, or a line each.
+//! Rows as JSON objects: in a document, or one per line.
 
 use std::io::Write;
 
@@ -31,7 +31,7 @@ pub(super) fn document(meta: &Meta<'_>, answer: &Answer) -> Layout {
     objects(answer, DOCUMENT, opening)
 }
 
-/// A row on each line (NDJSON), and nothing else.
+/// One row per line (NDJSON), and nothing else.
 pub(super) fn lines(answer: &Answer) -> Layout {
     objects(answer, LINES, Vec::new())
 }
@@ -43,7 +43,7 @@ fn objects(answer: &Answer, marks: Marks, opening: Vec<u8>) -> Layout {
     Layout::new(answer, marks, opening, heads, key)
 }
 
-/// What every row of a series begins with, as far as the opening quote of its time.
+/// The start of every row of a series, up to the opening quote of its time.
 fn head(group: Option<SiteId>, sites: &[SiteInfo]) -> Vec<u8> {
     let mut head = b"{".to_vec();
     if let Some(site) = group {
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_document_is_the_documented_one() {
+    fn the_document_matches_its_documentation() {
         let mut answer = answer(&[(750, Some("Tyler"))], 1, vec![Metric::Entrances]);
         answer.table.row_mut(0, 0)[0] = 77.0;
 
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_escaped_and_unknown_ones_null() {
+    fn names_are_escaped_and_unknown_names_are_null() {
         let sites = [(750, Some("a\"b\\\n\u{1}é")), (751, None)];
         let answer = answer(&sites, 1, vec![Metric::Entrances]);
 
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_rows_is_still_a_document() {
+    fn an_answer_without_rows_is_a_valid_document() {
         let answer = answer(&[(750, Some("Tyler"))], 0, vec![Metric::Entrances]);
 
         assert!(text(&answer).ends_with(r#""data":[]}"#));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_had_is_named_by_site() {
+    fn failures_are_listed_by_site() {
         let mut answer = answer(&[(750, Some("Tyler"))], 1, vec![Metric::Entrances]);
         answer.errors.push(SiteError {
             site: SiteId::new(750).unwrap(),

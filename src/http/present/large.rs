@@ -1,12 +1,12 @@
-//! Bodies that are written as they are sent, so that no more of them than a piece is ever in memory.
+//! Writes large bodies while the connection sends them, so that memory never contains more than a piece.
 //!
-//! 200,000 rows are 43 MB of JSON. Every body is written in pieces of 64 KiB into its entity tag, which also tells its length; one
-//! of up to 1 MiB is held meanwhile, and kept. A longer one is written again as its connection takes it, from the same rows by the
-//! same writer (`http::present::layout`), so that tag and bytes do not depend on the way; the thread's other connections have their
-//! turn after each piece. Memory follows the table of figures, not the text: the peak of the largest answer is 14 MB above the
-//! rest, in every form, of which the table is 12.6 (18 MB in Brotli, with its window at 256 KiB: at 4 MiB the encoder alone would
-//! hold 20, for the same ratio). The price is that a repeated question is rolled up and written anew, about 5 ms for each MiB of
-//! JSON.
+//! 200,000 rows are 43 MB of JSON. Rendering writes every body in pieces of 64 KiB into its entity tag, which also determines its
+//! length; it collects a body of up to 1 MiB meanwhile, and keeps it. It writes a longer one again as its connection takes it, from
+//! the same rows with the same writer (`http::present::layout`), so tag and bytes do not depend on the way. The thread's other
+//! connections run after each piece. Memory depends on the table of figures, not on the text: the peak of the largest answer is
+//! 14 MB above the rest in every format, of which the table is 12.6 (18 MB in Brotli with a window of 256 KiB; with 4 MiB the encoder
+//! alone would use 20, for the same ratio). The price: Pitaya rolls up and writes a repeated query anew, in about 5 ms for each MiB
+//! of JSON.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::coding::{Coding, Encoder};
 use super::layout::Layout;
 use crate::service::Answer;
 
-/// A body that is too large to be held: its answer, and how to write it.
+/// A body too large to keep: its answer and its layout.
 pub struct Large {
     answer: Answer,
     layout: Layout,
@@ -34,13 +34,13 @@ impl Large {
         }
     }
 
-    /// How many bytes it has before any content coding.
+    /// Number of bytes before any content coding.
     #[must_use]
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// Its bytes in a coding. Each is made when it is asked for.
+    /// Its bytes in a coding, made piece by piece on request.
     #[must_use]
     pub fn pieces(self: Arc<Self>, coding: Coding) -> Pieces {
         let encoder = Encoder::new(coding, self.length);
@@ -55,23 +55,23 @@ impl Large {
 
 /// The bytes of a [`Large`] body, in order.
 ///
-/// A piece takes a bounded time to make, and is empty where a coding has taken it in and given nothing yet.
+/// Each piece takes a bounded time to make. It is empty if the coding has consumed the bytes without output so far.
 pub struct Pieces {
     large: Arc<Large>,
-    /// The place of the next row to write; `None` once there is no more.
+    /// The place of the next row to write; `None` after the last one.
     next: Option<usize>,
-    /// Plain bytes that have not been given out yet.
+    /// Plain bytes that are not part of a piece yet.
     plain: Vec<u8>,
     encoder: Option<Encoder>,
 }
 
-/// A piece is as long as it should be, and then as the rest of its last row.
+/// Room for the end of a piece's last row, which may exceed the length of a piece.
 const ROOM_FOR_A_ROW: usize = 1024;
-/// Fewer bytes than this of a coding wait for more of them.
+/// Least number of encoded bytes for a piece; fewer bytes wait for more.
 const WORTH_SENDING: usize = 16 * 1024;
 
 impl Pieces {
-    /// Whether there are no more.
+    /// Whether there are no more pieces.
     #[must_use]
     pub fn ended(&self) -> bool {
         self.next.is_none()
@@ -124,7 +124,7 @@ mod tests {
 
     const METRICS: [Metric; 3] = [Metric::Entrances, Metric::DwellTime, Metric::CaptureRate];
 
-    /// Answers for one to three sites or all of them combined; of their rows, none to all are shown.
+    /// Answers for one to three sites, or for all of them combined, with any subset of their rows shown.
     fn answers() -> impl Strategy<Value = Answer> {
         let figure = prop_oneof![
             2 => Just(f64::NAN),
@@ -162,7 +162,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_body_and_its_tag_are_the_same_however_it_is_cut(
+        fn a_body_and_its_tag_do_not_depend_on_the_pieces(
             answer in answers(),
             format in select(&Format::ALL[..]),
             coding in select(&Coding::ALL[..]),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_is_as_long_as_asked_for_and_the_rest_of_a_row() {
+    fn a_piece_has_the_requested_length_and_the_rest_of_a_row() {
         let mut answer = answer(&[(750, Some("Tyler"))], 0, vec![Metric::Entrances]);
         let first = date(2026, 2, 18).at(0, 0, 0, 0);
         let times = first

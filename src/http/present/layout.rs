@@ -1,4 +1,4 @@
-//! Where everything stands in a body: the texts around an answer's figures, and the one writer of its rows.
+//! The layout of a body: the texts around an answer's figures, and the one writer of its rows.
 
 use super::figure::{self, Style};
 use super::times::Times;
@@ -7,42 +7,42 @@ use crate::domain::site::SiteId;
 use crate::domain::table::Table;
 use crate::service::{Answer, SiteInfo};
 
-/// A form's texts around the figures of one answer, each made once however many rows it stands in.
+/// The texts of a format around the figures of one answer, each made only once for all rows.
 pub(super) struct Layout {
-    /// Before the rows.
+    /// Text before the rows.
     pub(super) opening: Vec<u8>,
-    /// By group: what each of its rows begins with, as far as its time.
+    /// Start of each row before its time, by group.
     heads: Vec<Vec<u8>>,
     times: Times,
     columns: Vec<Column>,
     marks: Marks,
-    /// The place after that of the last row shown.
+    /// The place after the last visible row.
     end: usize,
 }
 
 struct Column {
-    /// What stands before its figure.
+    /// Text before its figure.
     before: Vec<u8>,
     style: Style,
 }
 
-/// What is the same in every answer of a form.
+/// Texts that are the same in every answer of a format.
 #[derive(Clone, Copy)]
 pub(super) struct Marks {
-    /// Follows a row's time.
+    /// Text after a row's time.
     pub(super) after_time: &'static [u8],
-    /// Stands for a figure that is missing.
+    /// Text in place of a missing figure.
     pub(super) missing: &'static [u8],
-    /// Ends a row.
+    /// Text at the end of a row.
     pub(super) row_end: &'static [u8],
-    /// Stands between two rows.
+    /// Text between two rows.
     pub(super) between: &'static [u8],
-    /// Follows the last row.
+    /// Text after the last row.
     pub(super) closing: &'static [u8],
 }
 
 impl Layout {
-    /// Rows that begin with `heads`, one for each series, and whose figures are introduced by `before`.
+    /// Creates the layout of rows that begin with `heads`, one for each series, with the text `before` each figure.
     pub(super) fn new(
         answer: &Answer,
         marks: Marks,
@@ -65,8 +65,8 @@ impl Layout {
         }
     }
 
-    /// Appends the rows from a place on, until `out` is `enough` long, or all of them and the closing text.
-    /// Gives the place to go on from, if any is left.
+    /// Appends rows, starting at a place, until `out` has the length `enough`, or all rows and the closing text.
+    /// Returns the next place, if any rows are left.
     pub(super) fn write_rows(
         &self,
         table: &Table,
@@ -99,7 +99,7 @@ impl Layout {
     }
 }
 
-/// The name of `site` among `sites`, which are ascending.
+/// The name of `site` in `sites`, which are ascending.
 pub(super) fn name_of(site: SiteId, sites: &[SiteInfo]) -> Option<&str> {
     let index = sites.binary_search_by_key(&site, |info| info.site).ok()?;
     sites[index].name.as_deref()

@@ -1,4 +1,4 @@
-//! What an answer says about itself.
+//! The description of an answer in its `meta` object.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,12 +11,12 @@ use crate::domain::site::{CustomerId, SiteId};
 use crate::service::Answer;
 use crate::upstream::UpstreamError;
 
-/// What callers are told about a site that could not be had.
+/// The public description of a site's failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteProblem {
     /// The last segment of the problem's type.
     pub slug: &'static str,
-    /// What happened, in words fit for callers.
+    /// An explanation for callers.
     pub detail: String,
 }
 
@@ -165,7 +165,7 @@ impl<'a> Meta<'a> {
         }
     }
 
-    /// The same without `as_of` and `stale`.
+    /// The same description without `as_of` and `stale`.
     pub(super) fn timeless(&self) -> Self {
         Self {
             as_of: None,
@@ -179,7 +179,7 @@ impl<'a> Meta<'a> {
     }
 }
 
-/// RFC 3339, in UTC, without the fraction.
+/// The time in RFC 3339, in UTC, without a fraction.
 fn to_the_second(time: Timestamp) -> String {
     Timestamp::from_second(time.as_second())
         .unwrap_or(time)

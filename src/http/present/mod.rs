@@ -1,6 +1,6 @@
-//! From an answer to bytes and headers, in separate pure steps: render, compare, encode.
+//! Turns an answer into bytes and headers in separate pure steps: render, compare, encode.
 //!
-//! What a step gives depends on its arguments alone, so that a cache of rendered answers can stand between any two.
+//! The result of a step depends only on its arguments, so a cache of rendered answers can sit between any two steps.
 
 mod coding;
 mod conditional;

@@ -1,13 +1,13 @@
 //! Weighted preferences, as in `Accept` and `Accept-Encoding` (RFC 9110, section 12.4.2).
 //!
-//! Quality values are one small parser; the crates that do it are young or do half of it.
+//! A small parser of our own reads the weights; crates for them are young or incomplete.
 
 use http::header::{AsHeaderName, HeaderMap};
 
 /// A weight in thousandths.
 pub(in crate::http) type Weight = u16;
 
-/// The members of a header with their weights, in their order; what is malformed is left out.
+/// The well-formed members of a header with their weights, in order.
 pub(in crate::http) fn members(
     headers: &HeaderMap,
     name: impl AsHeaderName,
@@ -27,7 +27,7 @@ fn member(text: &str) -> Option<(&str, Weight)> {
     Some((value, weight.map_or(Some(1000), parse_weight)?))
 }
 
-/// `0`, `1`, or either with up to three decimals, 1 at most.
+/// Reads `0` or `1` with up to three decimals; at most 1.
 fn parse_weight(text: &str) -> Option<Weight> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     let digits = decimals.len() <= 3 && decimals.bytes().all(|byte| byte.is_ascii_digit());
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn weights_are_read_and_malformed_members_left_out() {
+    fn weights_are_parsed_and_malformed_members_are_skipped() {
         let mut headers = HeaderMap::new();
         headers.append(
             ACCEPT,

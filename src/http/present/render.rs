@@ -1,4 +1,4 @@
-//! From an answer to its rendering.
+//! Renders an answer.
 
 use std::sync::Arc;
 
@@ -15,20 +15,20 @@ use crate::domain::query::Query;
 use crate::service::Answer;
 use crate::upstream::UpstreamError;
 
-/// How much of a body is written at once, and how long it may be to be kept in one piece, both in bytes.
+/// The length of a piece, and the most that a body in one piece may have, both in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
     pub(super) piece: usize,
     pub(super) whole: usize,
 }
 
-/// Asked again, a body that was not kept costs some 5 ms for each MiB; kept, it would cost its length in memory.
+/// For a repeated query, a body that was not kept costs about 5 ms for each MiB; a kept one costs its length in memory.
 const SIZES: Sizes = Sizes {
     piece: 64 * 1024,
     whole: 1024 * 1024,
 };
 
-/// Writes the answer to `query` in one of its forms, with the unit of `dwell_time` if it is known; `describe` gives an error's public face.
+/// Writes the answer to `query` in a format, with the unit of `dwell_time` if known; `describe` makes an error's public description.
 #[must_use]
 pub fn render(
     query: &Query,
@@ -40,7 +40,7 @@ pub fn render(
     render_in(SIZES, query, answer, format, dwell_time_unit, describe)
 }
 
-/// The body is written once, for its entity tag and length, and held for as long as it is not too large for that.
+/// Writes the body once, for its entity tag and length, and collects it unless it is too large.
 pub(super) fn render_in(
     sizes: Sizes,
     query: &Query,
@@ -52,7 +52,7 @@ pub(super) fn render_in(
     let mut hasher = Hasher::new();
     let meta = Meta::new(query, &answer, dwell_time_unit, describe);
     hasher.update(format.name().as_bytes());
-    // What says how old the figures are changes with every fetch, also where it brought the same figures.
+    // The age of the figures changes with every fetch, even if the figures are the same.
     hasher.update(&meta.timeless().to_json());
     let layout = match format {
         Format::Json => json::document(&meta, &answer),
@@ -83,7 +83,7 @@ pub(super) fn render_in(
         expires_at: answer.expires_at,
         epoch: answer.epoch,
         body: if dropped == 0 {
-            // What is kept is weighed by its length, so it must not hold room to grow.
+            // The cache weighs a body by its length, so it must not have spare capacity.
             RenderedBody::Whole(body.into_boxed_slice().into())
         } else {
             RenderedBody::Large(Arc::new(Large::new(answer, layout, dropped, sizes.piece)))
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_etag_is_of_everything_but_the_age_of_the_figures() {
+    fn the_etag_covers_everything_except_the_age_of_the_figures() {
         let base = answer(&[(750, Some("Tyler"))], 1, vec![Metric::Entrances]);
         let mut older = base.clone();
         older.as_of = "2026-02-19T15:00:00Z".parse().unwrap();

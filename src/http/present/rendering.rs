@@ -1,4 +1,4 @@
-//! A rendered answer: what can be kept of it, and shown again.
+//! A rendered answer, which Pitaya can keep and send again.
 
 use std::sync::Arc;
 
@@ -9,22 +9,22 @@ use jiff::Timestamp;
 
 use super::large::Large;
 
-/// An answer in one of its forms, plain and in the content codings that have been asked for.
+/// An answer in one format, plain and in the content codings that callers have requested.
 #[derive(Clone)]
 pub struct Rendering {
     /// Its plain body.
     pub body: RenderedBody,
     /// Its body in other content codings, by the name of the coding.
     pub coded: Vec<(&'static str, Bytes)>,
-    /// Weak, of everything in the answer but `as_of` and `stale`; the same for every content coding.
+    /// Weak entity tag of everything in the answer except `as_of` and `stale`; the same for every content coding.
     pub etag: ETag,
     /// The value of `Pitaya-As-Of`.
     pub as_of: HeaderValue,
     /// The value of `Pitaya-Provisional-From`, if there is one.
     pub provisional_from: Option<HeaderValue>,
-    /// When the first cell used goes past its TTL.
+    /// Time at which the first cell used exceeds its TTL.
     pub expires_at: Timestamp,
-    /// How many changes there had been that no answer outlives, such as purges.
+    /// The epoch: the number of earlier changes that invalidate all answers, such as purges.
     pub epoch: u64,
 }
 
@@ -33,15 +33,15 @@ pub struct Rendering {
 pub enum RenderedBody {
     /// In one piece.
     Whole(Bytes),
-    /// Too large to be held: written again, piece by piece, as it is sent.
+    /// Too large to keep: written again, piece by piece, while the connection sends it.
     Large(Arc<Large>),
 }
 
-/// What an entity tag of ours and the values of two other header fields hold on the heap.
+/// Heap memory of an entity tag of ours and the values of two other header fields.
 const FIELD_BYTES: usize = 160;
 
 impl Rendering {
-    /// How many bytes its plain body has.
+    /// Number of bytes of its plain body.
     #[must_use]
     pub fn length(&self) -> usize {
         match &self.body {
@@ -50,14 +50,14 @@ impl Rendering {
         }
     }
 
-    /// The body in that content coding, if it has been asked for before.
+    /// The body in that content coding, if a caller has requested it before.
     #[must_use]
     pub fn coded(&self, coding: &str) -> Option<&Bytes> {
         let (_, bytes) = self.coded.iter().find(|(known, _)| *known == coding)?;
         Some(bytes)
     }
 
-    /// The same with its body in one more coding.
+    /// The same answer with its body in one more coding.
     #[must_use]
     pub fn with_coding(&self, coding: &'static str, bytes: Bytes) -> Self {
         let mut more = self.clone();
@@ -65,14 +65,14 @@ impl Rendering {
         more
     }
 
-    /// Whether it is the same answer, in whatever codings.
+    /// Whether both are the same answer, regardless of their codings.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         let identity = |rendering: &Self| (rendering.expires_at, rendering.epoch);
         identity(self) == identity(other) && self.etag == other.etag
     }
 
-    /// How many bytes it holds.
+    /// Number of bytes in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let coded: usize = self

@@ -1,4 +1,4 @@
-//! How the document shows an answer, whose rows are written by hand.
+//! The schema of an answer for the API's document, since its rows are not derived from types.
 
 use serde_json::{Value, json};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
@@ -10,14 +10,17 @@ use crate::domain::metric::Metric;
 
 /// Figures and their description.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "it only shows what is written without it")]
+#[expect(
+    dead_code,
+    reason = "it only describes the answers, which other code writes"
+)]
 pub(in crate::http) struct Traffic {
     meta: Meta<'static>,
     /// By `site_id`, then `time`.
     data: Vec<Row>,
 }
 
-/// A row has a field for each metric asked for, so none of them is always there.
+/// A row with a field for each requested metric, so no metric is always present.
 struct Row;
 
 impl ToSchema for Row {}
@@ -109,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_examples_are_what_is_really_sent() {
+    fn the_examples_match_real_answers() {
         let mut answer = testing::answer(&[(750, Some("Tyler"))], 1, vec![Metric::Entrances]);
         answer.table.row_mut(0, 0)[0] = 77.0;
         let sent = |format| {

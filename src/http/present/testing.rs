@@ -1,4 +1,4 @@
-//! Answers for the tests of what presents them.
+//! Answers for the tests of presentation.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(in crate::http) fn query() -> Query {
     }
 }
 
-/// One series for each named site, with a row for each hour from nine, and no figures.
+/// An answer with one series for each named site, a row for each hour from nine, and no figures.
 pub(in crate::http) fn answer(
     sites: &[(u64, Option<&str>)],
     hours: i8,
@@ -77,7 +77,7 @@ pub(in crate::http) fn describe(_: &UpstreamError) -> SiteProblem {
     }
 }
 
-/// The whole body of an answer that is laid out so.
+/// The whole body of an answer with that layout.
 pub(super) fn written(layout: &Layout, answer: &Answer) -> String {
     let mut out = layout.opening.clone();
     let left = layout.write_rows(&answer.table, 0, &mut out, usize::MAX);
@@ -85,7 +85,7 @@ pub(super) fn written(layout: &Layout, answer: &Answer) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// A body of that many rows, which is written in that many pieces.
+/// A body of that many rows and as many pieces.
 pub(in crate::http) fn large(rows: i8) -> Arc<Large> {
     let answer = answer(&[(750, Some("Tyler"))], rows, vec![Metric::Entrances]);
     let sizes = Sizes { piece: 1, whole: 0 };
@@ -95,7 +95,7 @@ pub(in crate::http) fn large(rows: i8) -> Arc<Large> {
     }
 }
 
-/// The plain bytes of `encoded` ones.
+/// Decodes the bytes of `encoded`.
 pub(super) fn decoded(coding: Coding, mut encoded: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     match coding {

@@ -1,4 +1,4 @@
-//! The times of an answer's rows, as text, written once for all its series.
+//! The text of the times of an answer's rows, written once for all its series.
 
 use jiff::civil::DateTime;
 
@@ -7,12 +7,12 @@ const LENGTH: usize = "2026-02-18T09:00:00".len();
 /// Times in one piece of memory.
 pub(super) struct Times {
     text: Vec<u8>,
-    /// Of one time and what follows it.
+    /// The length of one time and the text after it.
     length: usize,
 }
 
 impl Times {
-    /// The `times`, each with what follows it in every row.
+    /// Writes the `times`, each with the text `after` it in every row.
     pub(super) fn new(times: &[DateTime], after: &[u8]) -> Self {
         let length = LENGTH + after.len();
         let mut text = Vec::with_capacity(times.len() * length);
@@ -35,7 +35,7 @@ impl Times {
         Self { text, length }
     }
 
-    /// The text of the time at `index`, and what follows it.
+    /// The text of the time at `index`, and the text after it.
     pub(super) fn get(&self, index: usize) -> &[u8] {
         &self.text[index * self.length..(index + 1) * self.length]
     }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_as_iso_8601_writes_them() {
+    fn times_follow_iso_8601() {
         let times = [
             date(1970, 1, 1).at(0, 0, 0, 0),
             date(2026, 12, 31).at(23, 55, 0, 0),
