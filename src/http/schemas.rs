@@ -1,4 +1,4 @@
-//! How the document shows the types of the domain: words and ids, whose lists and bounds the domain has.
+//! Schemas of domain types for the API's document: words and ids, with the lists and bounds from the domain.
 
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
@@ -27,7 +27,7 @@ fn id(description: &str) -> RefOr<Schema> {
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
         .description(Some(description))
         .minimum(Some(1))
-        // At most 2^53 − 1, which no machine's word cuts.
+        // At most 2^53 − 1, which fits a 64-bit `usize`.
         .maximum(Some(usize::try_from(MAX_ID).unwrap_or(usize::MAX)))
         .into()
 }

@@ -1,5 +1,5 @@
-//! Warming: fetches the figures of configured queries at start, and again whenever their relative dates change, which is after local
-//! midnight.
+//! Warming: fetches the figures of configured queries at startup, and again whenever their relative dates change, which is after
+//! local midnight.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(super) struct Warmer {
     pub(super) clock: Clock,
 }
 
-/// When a query was warmed, and until when that holds.
+/// Time at which a query was warmed, and the end of its validity.
 #[derive(Clone, Copy, Debug)]
 struct Brought {
     at: Timestamp,
@@ -67,7 +67,7 @@ impl Warmer {
         }
     }
 
-    /// Warms the query as of `now`, and returns until when that holds.
+    /// Warms the query as of `now`, and returns the time at which it is due again.
     async fn bring(&self, text: &str, snapshot: &Snapshot, now: Timestamp) -> Timestamp {
         let again = now.saturating_add(RETRY).unwrap_or(Timestamp::MAX);
         let (query, until) = match understand(text, &snapshot.settings, &snapshot.directory, now) {
@@ -95,7 +95,7 @@ impl Warmer {
                 query = text,
                 cells = warmed.brought,
                 failed = warmed.failed,
-                "could not warm a query of warm.queries completely; it will be tried again"
+                "could not warm a query of warm.queries completely; it will be retried"
             );
             "incomplete"
         };
@@ -108,7 +108,7 @@ impl Warmer {
     }
 }
 
-/// The query as of `now` for a caller without restrictions, and until when its dates stay the same.
+/// The query as of `now` for a caller without restrictions, and the time at which its dates change.
 fn understand(
     text: &str,
     settings: &Settings,
@@ -125,14 +125,14 @@ fn understand(
     Ok((query, until))
 }
 
-/// The faults of `text` as a query under these settings, on any day: a sentence for each.
+/// The faults of `text` as a query under these settings, on any day: one sentence each.
 ///
 /// # Panics
 ///
-/// Never: the day that it assumes is a valid one.
+/// Never: the assumed day is valid.
 #[must_use]
 pub fn faults_of_query(text: &str, settings: &Settings, directory: &SiteDirectory) -> Vec<String> {
-    // The last day of a leap year and of a long month, so that relative dates mean as many days as they ever do.
+    // The last day of a leap year and of a long month, so that relative dates cover as many days as they ever do.
     let now: Timestamp = "2024-12-31T12:00:00Z".parse().expect("it is a time");
     understand(text, settings, directory, now).map_or_else(faults_of, |_| Vec::new())
 }
@@ -154,7 +154,7 @@ fn faults_of(rejection: Rejection) -> Vec<String> {
     }
 }
 
-/// Describes the metrics of warming, and begins them at zero.
+/// Describes the metrics of warming, and starts them at zero.
 pub(super) fn describe_metrics() {
     metrics::describe_counter!(
         QUERIES,
@@ -162,7 +162,7 @@ pub(super) fn describe_metrics() {
     );
     metrics::describe_counter!(
         CELLS,
-        "Cells that warming asked the vendor for, by outcome: brought or failed."
+        "Cells that warming requested from the vendor, by outcome: brought or failed."
     );
     for outcome in ["whole", "incomplete", "refused"] {
         metrics::counter!(QUERIES, "outcome" => outcome).absolute(0);

@@ -42,7 +42,7 @@ impl Caller {
         }
     }
 
-    /// Cancelled once the caller's key is not valid any more.
+    /// Cancelled once the caller's key is no longer valid.
     pub(in crate::http) fn revoked(&self) -> &CancellationToken {
         &self.revoked
     }
@@ -72,7 +72,7 @@ pub(super) struct Authenticator {
 }
 
 impl Authenticator {
-    /// Clients with the same name and rate limit as in `before` keep their use of that limit.
+    /// Creates the authenticator of `settings`. Clients with the same name and rate limit as in `before` keep their use of that limit.
     pub(super) fn new(settings: &Settings, before: Option<&Self>) -> Self {
         let clients = match &settings.auth {
             Auth::Required(clients) => clients,
@@ -125,7 +125,7 @@ impl Authenticator {
         }
     }
 
-    /// Ends what is being sent to callers whose keys `now` does not have, unless it lets everybody in.
+    /// Ends transfers to callers whose keys `now` no longer contains, unless `now` admits everybody.
     pub(super) fn end_all_but(&self, now: &Self) {
         if now.anybody.is_some() {
             return;
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_taken_from_either_field_and_while_it_is_rotated() {
+    fn either_field_carries_any_of_the_clients_keys() {
         assert_eq!(name(&[("authorization", "Bearer old")]).unwrap(), "rotated");
         assert_eq!(name(&[("authorization", "bearer new")]).unwrap(), "rotated");
         assert_eq!(name(&[("x-api-key", "scoped-key")]).unwrap(), "scoped");
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn no_key_a_wrong_key_and_two_keys_are_refused() {
+    fn missing_wrong_and_conflicting_keys_are_refused() {
         assert_eq!(name(&[]), Err(KeyFault::Missing));
         assert_eq!(name(&[("x-api-key", "nobody's")]), Err(KeyFault::Unknown));
         for malformed in [
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_sees_only_customers_that_are_its_own_and_configured() {
+    fn a_client_sees_only_its_own_configured_customers() {
         let authenticator = authenticator();
         let mut headers = HeaderMap::new();
         headers.insert(X_API_KEY, HeaderValue::from_static("scoped-key"));
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_without_the_right_may_not_administrate_from_anywhere() {
+    fn a_client_without_the_right_may_not_administrate_even_from_this_machine() {
         let authenticator = authenticator();
         let mut headers = HeaderMap::new();
         headers.insert(X_API_KEY, HeaderValue::from_static("old"));

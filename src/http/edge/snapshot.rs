@@ -51,7 +51,7 @@ impl Snapshots {
     }
 
     /// Replaces the snapshot for requests that arrive from now on. A client with the same name and rate limit keeps its use of the limit.
-    /// What is being sent to callers whose keys are not valid any more ends.
+    /// Transfers to callers whose keys are no longer valid end.
     pub(in crate::http) fn replace(
         &self,
         settings: &Settings,

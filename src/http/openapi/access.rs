@@ -1,4 +1,4 @@
-//! Authentication of callers.
+//! The security schemes of callers.
 
 use utoipa::openapi::RefOr;
 use utoipa::openapi::security::{
@@ -8,7 +8,7 @@ use utoipa::openapi::security::{
 const BEARER: &str = "bearer";
 const API_KEY: &str = "apiKey";
 
-/// The two ways to give a key.
+/// The two forms of a key.
 pub(super) fn schemes() -> [(String, RefOr<SecurityScheme>); 2] {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
@@ -24,14 +24,14 @@ pub(super) fn schemes() -> [(String, RefOr<SecurityScheme>); 2] {
     ]
 }
 
-/// A key, given in either way.
+/// A key in either form.
 pub(super) fn either_key() -> Vec<SecurityRequirement> {
     [BEARER, API_KEY]
         .map(|scheme| SecurityRequirement::new(scheme, [] as [&str; 0]))
         .into()
 }
 
-/// No key at all.
+/// No key.
 pub(super) fn no_key() -> Vec<SecurityRequirement> {
     vec![SecurityRequirement::default()]
 }

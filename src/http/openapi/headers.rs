@@ -5,9 +5,9 @@ use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{Ref, RefOr};
 
-/// The fields of every answer to a client that has a limit.
+/// The fields of every answer to a client with a limit.
 pub(super) const LIMITS: [&str; 3] = ["X-Request-Id", "RateLimit", "RateLimit-Policy"];
-/// The fields that say what an answer of figures is worth.
+/// The fields about the quality of an answer's figures.
 pub(super) const FIGURES: [&str; 9] = [
     "Cache-Status",
     "Cache-Control",
@@ -20,7 +20,7 @@ pub(super) const FIGURES: [&str; 9] = [
     "Pitaya-Errors",
 ];
 
-/// Every header field that is documented, by name.
+/// Every documented header field, by name.
 pub(super) fn all() -> impl Iterator<Item = (String, RefOr<Header>)> {
     let text = [
         (

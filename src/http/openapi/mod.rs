@@ -1,4 +1,5 @@
-//! The `OpenAPI` 3.1 document. Each operation is described beside its handler and each schema beside its type; here is what they share.
+//! The `OpenAPI` 3.1 document. Each operation's description is beside its handler and each schema beside its type; this module
+//! contains their common parts.
 
 mod access;
 mod headers;
@@ -38,12 +39,12 @@ use crate::domain::query::{Fill, Partial};
         pages::docs,
         pages::explorer,
     ),
-    // What no body refers to.
+    // Types that no body refers to.
     components(schemas(Fill, Partial, Format, Problem, ProblemKind)),
 )]
 struct Described;
 
-/// The refusals that every operation which needs a key can meet.
+/// The refusals of every operation that needs a key.
 const CLOSED: [&str; 7] = [
     "InvalidParameter",
     "Unauthenticated",
@@ -53,12 +54,12 @@ const CLOSED: [&str; 7] = [
     "Internal",
     "Overloaded",
 ];
-/// The refusals that every page can meet.
+/// The refusals of every page.
 const OPEN: [&str; 3] = ["UriTooLong", "HeadersTooLarge", "Overloaded"];
-/// The refusals that every probe can meet.
+/// The refusals of every probe.
 const PROBE: [&str; 2] = ["UriTooLong", "HeadersTooLarge"];
 
-/// The document.
+/// Builds the document.
 #[must_use]
 pub fn openapi() -> OpenApi {
     let mut document = Described::openapi();
@@ -81,7 +82,7 @@ pub fn openapi() -> OpenApi {
     document
 }
 
-/// Adds what all operations of a route's kind have in common: who may call them, their refusals and their header fields.
+/// Adds the common parts of a route's kind to an operation: its callers, refusals and header fields.
 fn complete(operation: &mut Operation, route: &Route) {
     if route.is_open {
         operation.security = Some(access::no_key());
@@ -114,7 +115,7 @@ fn complete(operation: &mut Operation, route: &Route) {
     }
 }
 
-/// `HEAD`: as `GET`, with every body left out.
+/// The operation `HEAD`: like `GET`, without any body.
 fn headers_alone(mut operation: Operation) -> Operation {
     operation.operation_id = Some("headTraffic".to_owned());
     operation.summary = Some("Get the header fields of figures".to_owned());
@@ -131,11 +132,11 @@ fn headers_alone(mut operation: Operation) -> Operation {
     }
     operation
 }
-/// The document as JSON, as it is committed and served.
+/// The document as JSON, exactly as committed and served.
 ///
 /// # Panics
 ///
-/// Never: the document is made of strings, numbers and lists alone.
+/// Never: the document consists only of strings, numbers and lists.
 #[must_use]
 pub fn to_json() -> String {
     let mut text = openapi()
@@ -145,11 +146,11 @@ pub fn to_json() -> String {
     text
 }
 
-/// The document as YAML, as it is committed and served.
+/// The document as YAML, exactly as committed and served.
 ///
 /// # Panics
 ///
-/// Never: the document is made of strings, numbers and lists alone.
+/// Never: the document consists only of strings, numbers and lists.
 #[must_use]
 pub fn to_yaml() -> String {
     openapi().to_yaml().expect("the document is plain data")
@@ -180,8 +181,8 @@ mod tests {
     }
 
     #[test]
-    fn the_committed_documents_are_those_of_the_code() {
-        let again = "it has changed: write it anew with `pitaya openapi --format json|yaml`";
+    fn the_committed_documents_match_the_code() {
+        let again = "it has changed: regenerate it with `pitaya openapi --format json|yaml`";
 
         assert!(
             committed("openapi.json") == to_json(),
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn every_path_is_documented_but_for_the_files_of_pages() {
+    fn every_path_except_the_files_of_pages_is_documented() {
         let document = openapi();
 
         for Route { path, .. } in routes::ALL {
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reference_leads_somewhere() {
+    fn every_reference_has_a_target() {
         let document = serde_json::to_value(openapi()).unwrap();
         let text = document.to_string();
 

@@ -1,8 +1,8 @@
-//! `POST /v1/reload`, and the reload that SIGHUP asks for: the configuration is read again, all or nothing.
+//! Reloads the configuration at `POST /v1/reload` and at SIGHUP, all or nothing.
 //!
-//! The order matters. The service goes by the new rules before a request sees the new snapshot: what such a request is answered
-//! with is never made by the old ones. Rendered answers name the generation of their snapshot, so none outlives it. The keys that
-//! are gone end last, when no new request can be let in by them.
+//! The order matters. The service adopts the new rules before a request sees the new snapshot, so the old rules never make an answer
+//! for such a request. Rendered answers carry the generation of their snapshot, so none outlives it. Transfers to removed keys end
+//! last, when these keys can no longer start new requests.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,20 +29,20 @@ use crate::http::traffic::Traffic;
 const SUCCESS: &str = "pitaya_config_last_reload_success";
 const SUCCESS_TIME: &str = "pitaya_config_last_reload_success_timestamp_seconds";
 
-/// Reads the configuration again, and lets all that is not of the HTTP side go by it; or says everything that is wrong with it, and
-/// leaves all as it was. It blocks its thread.
+/// Reads the configuration again, and applies everything outside the HTTP side; or returns all its faults, and changes nothing. It
+/// blocks its thread.
 pub type ReadAgain = Box<dyn Fn() -> Result<Reloaded, Vec<ParameterFault>> + Send + Sync>;
 
-/// What the HTTP side takes up of a configuration that was read again.
+/// The part of a reloaded configuration that the HTTP side applies.
 #[derive(Debug)]
 pub struct Reloaded {
-    /// What the configuration says by now.
+    /// The new settings.
     pub settings: Settings,
-    /// What it says of sites.
+    /// The new site directory.
     pub directory: Arc<SiteDirectory>,
-    /// What is allowed now, but should be known.
+    /// Findings that operators should know, though they are no faults.
     pub facts: Vec<StartupFact>,
-    /// How it differs from what was in force.
+    /// The differences from the configuration in force.
     pub changes: Changes,
 }
 
@@ -55,12 +55,12 @@ pub struct Changes {
     pub needs_restart: Vec<&'static str>,
 }
 
-/// Takes up another configuration while the process runs. Cloning shares it.
+/// Applies another configuration while the process runs. Cloning shares it.
 #[derive(Clone)]
 pub struct Reloading(Arc<Parts>);
 
 struct Parts {
-    /// Locked for a whole reload: there is one at a time.
+    /// Locked for a whole reload, so that only one runs at a time.
     read_again: Mutex<ReadAgain>,
     snapshots: Snapshots,
     traffic: Traffic,
@@ -84,14 +84,14 @@ impl Reloading {
         Self(Arc::new(parts))
     }
 
-    /// Reads the configuration again and takes it up, and logs what came of it. `asked_by` names the client, or the signal.
+    /// Reads the configuration again, applies it, and logs the outcome. `asked_by` names the client, or the signal.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with it; all stays as it was then. Also where the process is about to end.
+    /// All faults of the new configuration; then nothing changes. Also if the process is about to end.
     pub async fn reload(&self, asked_by: &str) -> Result<Changes, ApiError> {
         let parts = Arc::clone(&self.0);
-        // It reads files, and looks through all that is held.
+        // A reload reads files, and visits every cell and answer in memory.
         let reloaded = tokio::task::spawn_blocking(move || parts.reload()).await;
         let outcome = reloaded.map_err(|error| ApiError::Internal(error.to_string()))?;
         match &outcome {
@@ -182,15 +182,15 @@ pub(in crate::http) async fn reload(
     Ok(([no_store], Json(changes)).into_response())
 }
 
-/// Describes the metrics of reloads; to be called once the recorder is installed.
+/// Describes the metrics of reloads. Call it after the installation of the recorder.
 pub(in crate::http) fn describe_metrics() {
     describe_gauge!(
         SUCCESS,
-        "Whether the configuration was read without an error when it was last read: 1 or 0."
+        "Whether the last read of the configuration succeeded: 1 or 0."
     );
     describe_gauge!(
         SUCCESS_TIME,
         metrics::Unit::Seconds,
-        "When the configuration was last read without an error, in seconds since 1970."
+        "Time of the last read of the configuration without an error, in seconds since 1970."
     );
 }

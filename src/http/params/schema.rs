@@ -1,4 +1,4 @@
-//! How the document shows the query parameters: by the names and examples that they are read by.
+//! Schemas of the query parameters for the API's document, with the names and examples that the parser uses.
 
 use serde_json::{Value, json};
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn, ParameterStyle};
@@ -70,7 +70,7 @@ impl IntoParams for TrafficParams {
                 "The format of the answer; takes precedence over `Accept`.",
                 "json",
             ),
-            // Without an example, since pages fill it in for callers who need no customer, and whose it is not.
+            // Without an example: pages would fill it in for callers that need no customer or may not see this one.
             query(
                 &CUSTOMER,
                 "The customer of the sites; needed only if the caller may see several customers.",
@@ -115,7 +115,7 @@ fn query(known: &Known, description: &str, schema: impl Into<RefOr<Schema>>) -> 
         .example(Some(Value::from(known.example)))
 }
 
-/// One of the words of a named schema.
+/// A parameter with one of the words of a named schema.
 fn choice<T: ToSchema>(known: &Known, description: &str, default: &str) -> Parameter {
     let schema = RefBuilder::new()
         .ref_location_from_schema_name(T::name())
@@ -123,7 +123,7 @@ fn choice<T: ToSchema>(known: &Known, description: &str, default: &str) -> Param
     query(known, description, schema).build()
 }
 
-/// Items between commas.
+/// A comma-separated list.
 fn list(known: &Known, description: &str, item: impl Into<RefOr<Schema>>) -> ParameterBuilder {
     let items = ArrayBuilder::new().items(item.into()).min_items(Some(1));
     query(known, description, items)
@@ -131,7 +131,7 @@ fn list(known: &Known, description: &str, item: impl Into<RefOr<Schema>>) -> Par
         .explode(Some(false))
 }
 
-/// Text with a format of our own, for what no pattern says: that a range does not run backwards, that a date exists.
+/// Text with a format of our own, for rules beyond the pattern: a range must not run backwards, and a date must exist.
 fn text(pattern: &str, format: &str) -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::String)
