@@ -1,4 +1,4 @@
-//! What the service answers: rows, and everything that is known about them.
+//! The service's answers: rows, and facts about them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,85 +18,85 @@ pub struct Answer {
     pub table: Table,
     /// The query's sites, ascending.
     pub sites: Vec<SiteInfo>,
-    /// When the oldest figure used was computed; now, where no figure was used.
+    /// Time at which the oldest figure used was computed; now, if the answer uses no figure.
     pub as_of: Timestamp,
     /// The first local date whose figures may still change.
     pub provisional_from: Option<Date>,
-    /// When the first figure used goes past its TTL, or a day of the query begins.
+    /// Time at which the first figure used exceeds its TTL, or a day of the query begins.
     pub expires_at: Timestamp,
-    /// What could not be had, by site; empty unless the query allows a partial answer.
+    /// Failures by site; empty unless the query allows a partial answer.
     pub errors: Vec<SiteError>,
-    /// What it has of the memory for answers under way.
+    /// Its share of the memory for in-flight answers.
     pub memory: MemoryPermit,
-    /// Where the figures came from.
+    /// The source of the figures.
     pub outcome: CacheOutcome,
-    /// The cache's epoch when the question was asked, and how many names had been learned when its names were read: after a purge or
-    /// another name it is not shown again.
+    /// The cache's epoch at the time of the query, plus the number of learned names when the answer read its names: after a purge or a
+    /// new name, this answer is never shown again.
     pub epoch: u64,
-    /// How long each step took.
+    /// Duration of each step.
     pub timings: Timings,
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Unanswered {
-    /// The answers under way take all the memory that there is for them, or the queue for the vendor is full.
+    /// In-flight answers use all their memory, or the queue for the vendor is full.
     #[error("no room for the answer")]
     NoRoom,
-    /// The query lacks more cells than may ever be queued.
+    /// More cells are missing than the queue can ever hold.
     #[error("{} cells are missing, and {} may be queued", .0.cells, .0.allowed)]
     TooManyMissing(TooManyMissing),
-    /// The vendor could not be had.
+    /// The vendor failed.
     #[error(transparent)]
     Upstream(#[from] Arc<UpstreamError>),
 }
 
-/// A query that lacks more cells than may ever be queued for the vendor.
+/// A query with more missing cells than the queue for the vendor can ever hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyMissing {
-    /// How many cells it lacks.
+    /// Number of missing cells.
     pub cells: usize,
-    /// How many may be queued.
+    /// Maximum number of queued cells.
     pub allowed: usize,
-    /// How many sites it asks for.
+    /// Number of its sites.
     pub sites: usize,
-    /// How many cells it needs of each site and day: at least 1.
+    /// Number of cells that it needs for each site and day: at least 1.
     pub cells_of_a_day: usize,
 }
 
-/// What is known of a site.
+/// The known facts about a site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteInfo {
     /// Its id.
     pub site: SiteId,
-    /// Its configured name, else the vendor's, where one has been seen.
+    /// Its configured name, else the vendor's, if an answer contained one.
     pub name: Option<String>,
-    /// The IANA name of its zone, where it is known.
+    /// The IANA name of its zone, if known.
     pub timezone: Option<String>,
 }
 
-/// A site of which not everything could be had.
+/// A site with missing figures.
 #[derive(Clone, Debug)]
 pub struct SiteError {
-    /// Where.
+    /// The site.
     pub site: SiteId,
-    /// Why.
+    /// The cause.
     pub error: Arc<UpstreamError>,
 }
 
-/// Where the figures of an answer came from, for `Cache-Status` (RFC 9211).
+/// The source of an answer's figures, for `Cache-Status` (RFC 9211).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheOutcome {
-    /// Whether and why the vendor was asked.
+    /// Whether and why the vendor was called.
     pub forward: Forward,
-    /// Whether another query's fetch was shared.
+    /// Whether the query shared another query's fetch.
     pub collapsed: bool,
-    /// Whether figures past their TTL were used.
+    /// Whether the answer uses figures past their TTL.
     pub stale: Option<Stale>,
 }
 
 impl CacheOutcome {
-    /// Everything came from the cache, and all of it was within its TTL.
+    /// All figures came from the cache, within their TTL.
     pub const HIT: Self = Self {
         forward: Forward::Hit,
         collapsed: false,
@@ -104,30 +104,30 @@ impl CacheOutcome {
     };
 }
 
-/// Whether and why the vendor was asked.
+/// Whether and why the vendor was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forward {
-    /// Not at all: everything came from the cache.
+    /// No call: all figures came from the cache.
     Hit,
     /// Nothing was cached.
     Miss,
-    /// Some was cached.
+    /// Some cells were cached.
     Partial,
 }
 
-/// Why figures past their TTL were used.
+/// The reason why the answer uses figures past their TTL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stale {
-    /// They are being refreshed behind the answer.
+    /// A refresh runs behind the answer.
     WhileRevalidate,
     /// The vendor failed.
     IfError,
 }
 
-/// How long each step took.
+/// Duration of each step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timings {
-    /// Finding out which cells are needed, and looking them up.
+    /// Planning the necessary cells, and looking them up.
     pub plan: Duration,
     /// Waiting for the vendor.
     pub upstream: Duration,

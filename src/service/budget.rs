@@ -1,16 +1,16 @@
 //! Bounds the memory of all in-flight answers together.
 //!
-//! A slow reader holds its answer's table for as long as it reads, and one connection of HTTP/2 may have a hundred of them;
-//! `limits.max_in_flight` alone would let them have gigabytes. So they share a quarter of `cache.max_bytes`, beside the cache.
+//! A slow reader holds its answer's table while it reads, and one HTTP/2 connection may have a hundred such readers;
+//! `limits.max_in_flight` alone would let them use gigabytes. So they share a quarter of `cache.max_bytes`, beside the cache.
 //!
-//! A query reserves what it needs (cells × 40 bytes; rows × figures × 8, and 48 beside them; 4 MiB for a coding's state and the
-//! pieces, where there are many rows) before it looks anything up, since its grid of cells may be larger than its table. Once rolled
-//! up, it gives back what the cells had. A query larger than the whole budget reserves all of it, so every allowed query can
-//! eventually run. Queries queue in order (tokio's `Semaphore`); one that waits longer than `limits.request_timeout` gets 503
-//! `overloaded`. Queries that need less than 128 KiB reserve nothing, and therefore wait for nobody: `limits.max_in_flight` bounds
-//! them, and a body that is written as it is sent counts as in flight until it is sent.
+//! A query reserves its memory (cells × 40 bytes; rows × figures × 8, and 48 beside them; for many rows, 4 MiB for a coding's state
+//! and the pieces) before it looks anything up, since its grid of cells may be larger than its table. After the rollup, it returns
+//! the memory of the cells. A query larger than the whole budget reserves all of it, so every allowed query can eventually run.
+//! Queries queue in order (tokio's `Semaphore`); one that waits longer than `limits.request_timeout` gets 503 `overloaded`. Queries
+//! that need less than 128 KiB reserve nothing, and therefore never wait: `limits.max_in_flight` bounds them, and a body that is
+//! written in pieces counts as in flight until it is sent.
 //!
-//! The price: a large query that finds the budget exhausted begins no fetch, and one that waits for the vendor keeps its reservation.
+//! The price: a large query that finds the budget exhausted starts no fetch, and one that waits for the vendor keeps its reservation.
 
 use std::sync::Arc;
 
@@ -24,14 +24,14 @@ use crate::domain::timeline::row_count;
 
 /// The budget counts memory in units of this many bytes.
 const UNIT: usize = 1024;
-/// Queries that need less reserve nothing: `limits.max_in_flight` bounds how many of them there are.
+/// Queries that need less reserve nothing: `limits.max_in_flight` bounds their number.
 const MODEST: usize = 128 * 1024;
-/// Bytes of a missing cell: 28 while its query claims and plans it (measured as 68 by `benches/queue.rs`, with the 40 of its place in
-/// the grid), and 64 for its outcome on the way to the query.
+/// Bytes of a missing cell: 28 while its query claims and plans it (`benches/queue.rs` measured 68, with the 40 of its place in the
+/// grid), and 64 for its outcome on the way to the query.
 const MISSING_CELL: usize = 96;
-/// What stands beside the figures of a row: whether it is shown, and its time, as such and as text.
+/// Bytes of a row besides its figures: its visibility, and its time, both as a value and as text.
 const BESIDE_FIGURES: usize = 48;
-/// The state of a content coding and the pieces on their way, of an answer that may be written as it is sent.
+/// Bytes of a coding's state and of the pieces in transit, for an answer that may be written in pieces.
 const CODING: usize = 4 * 1024 * 1024;
 
 /// Memory for in-flight answers.
@@ -41,18 +41,18 @@ pub(super) struct Budget {
     all: u32,
 }
 
-/// What a query needs, in bytes, while it is answered.
+/// The memory of a query, in bytes, until its answer is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MemoryNeed {
-    /// For bringing those of its cells that are missing: all of them, as long as nobody has looked.
+    /// For fetching its missing cells: all cells, until the first look-up.
     missing: usize,
-    /// For the cells that it is rolled up from.
+    /// For the cells of its rollup.
     cells: usize,
-    /// For its rows, until they are sent.
+    /// For its rows until they are sent.
     rows: usize,
 }
 
-/// A query's part of the budget while its rows are not made yet.
+/// A query's share of the budget before its rows exist.
 #[derive(Debug)]
 pub(super) struct Reservation {
     missing: Option<OwnedSemaphorePermit>,
@@ -60,10 +60,10 @@ pub(super) struct Reservation {
     rows: MemoryPermit,
 }
 
-/// An answer's part of the budget. The last clone that is dropped gives it back.
+/// An answer's share of the budget. Dropping the last clone returns it.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryPermit(
-    #[expect(dead_code, reason = "it is held")] Option<Arc<OwnedSemaphorePermit>>,
+    #[expect(dead_code, reason = "only its drop matters")] Option<Arc<OwnedSemaphorePermit>>,
 );
 
 impl MemoryNeed {
@@ -90,11 +90,11 @@ impl Budget {
         }
     }
 
-    /// Waits until there is room, in the order of asking; `None` if there is none at the `deadline`.
+    /// Waits for room, in order of arrival; `None` if there is none by the `deadline`.
     ///
-    /// What needs more than there is at all takes all of it, so that nothing is too large to be answered alone.
+    /// A query larger than the whole budget reserves all of it, so every query can run alone.
     pub(super) async fn take(&self, needs: MemoryNeed, deadline: Instant) -> Option<Reservation> {
-        // What many small queries miss is bounded by the queue for the vendor.
+        // The queue for the vendor bounds the missing cells of many small queries.
         if needs.cells.saturating_add(needs.rows) <= MODEST {
             return Some(Reservation {
                 missing: None,
@@ -120,7 +120,7 @@ impl Budget {
 }
 
 impl Reservation {
-    /// Gives back the memory that `cells` missing cells do not need: most queries lack few.
+    /// Returns the memory that `cells` missing cells do not need: most queries lack few cells.
     pub(super) fn shrink_to_missing(&mut self, cells: usize) {
         let Some(permit) = &mut self.missing else {
             return;
@@ -130,12 +130,12 @@ impl Reservation {
         drop(permit.split(spare));
     }
 
-    /// Gives back what bringing the missing cells took.
+    /// Returns the memory for fetching missing cells.
     pub(super) fn gathered(&mut self) {
         self.missing = None;
     }
 
-    /// Gives back what the cells had, which are not needed any more.
+    /// Returns the memory of the cells, which are no longer necessary.
     pub(super) fn without_cells(self) -> MemoryPermit {
         drop((self.missing, self.cells));
         self.rows
@@ -174,7 +174,7 @@ mod tests {
         MemoryNeed::of(&query, &Plan::new(&query, VendorBucket::HOUR))
     }
 
-    /// What needs half of the budget of these tests, most of it for its cells.
+    /// Half of the budget of these tests, most of it for cells.
     const HALF: MemoryNeed = MemoryNeed {
         missing: MIB,
         cells: 2 * MIB,
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_finds_no_room_waits_for_it_in_turn_and_not_for_ever() {
+    async fn queries_wait_for_room_in_order_and_only_until_their_deadline() {
         let budget = budget();
         let first = take(&budget, HALF).await.unwrap();
         let second = take(&budget, HALF).await.unwrap();
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_small_waits_for_nobody() {
+    async fn a_small_query_never_waits() {
         let budget = budget();
         let _all = take(
             &budget,
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_too_large_to_be_answered_alone() {
+    async fn even_the_largest_query_can_run_alone() {
         for bytes in [0, MIB as u64] {
             let budget = Budget::new(bytes);
             let largest = MemoryNeed {
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn cells_give_their_room_back_once_the_rows_are_made() {
+    async fn cells_return_their_memory_once_the_rows_exist() {
         let budget = budget();
         let shares = [
             take(&budget, HALF).await.unwrap().without_cells(),

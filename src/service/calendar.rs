@@ -1,4 +1,4 @@
-//! The query's dates at each of its sites: when each day is, and what shape it has.
+//! The query's dates at each of its sites: the time and shape of each day.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::domain::freshness::{Phase, Policy};
 use crate::domain::query::Query;
 use crate::domain::zone::{DaySpan, LocalDays};
 
-/// When the dates of a query are, for each of its sites. Sites of one zone share their days.
+/// The days of a query's dates at each of its sites. Sites in one zone share their days.
 #[derive(Debug)]
 pub(super) struct Calendar {
     zones: Vec<ZoneDays>,
-    /// Which of `zones` each site is in, in the order of the query.
+    /// Index into `zones` of each site, in the order of the query.
     of_site: Vec<usize>,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Calendar {
 struct ZoneDays {
     zone: Option<TimeZone>,
     days: Arc<LocalDays>,
-    /// How many of the dates, from the first, have begun.
+    /// Number of dates, from the first, that have begun.
     begun: usize,
 }
 
@@ -47,27 +47,27 @@ impl Calendar {
         Self { zones, of_site }
     }
 
-    /// When the date at `date` (from 0) is at the site at `site` (from 0).
+    /// The span of the date at index `date` at the site at index `site`, both from 0.
     pub(super) fn span(&self, site: usize, date: usize) -> DaySpan {
         self.zones[self.of_site[site]].days.spans()[date]
     }
 
-    /// Which of the zones (from 0) the site at `site` is in; sites of one zone have the same spans.
+    /// The index of the zone of the site at index `site`; sites in one zone have the same spans.
     pub(super) fn zone(&self, site: usize) -> usize {
         self.of_site[site]
     }
 
-    /// How many zones the sites are in.
+    /// Number of zones of the sites.
     pub(super) fn zones(&self) -> usize {
         self.zones.len()
     }
 
-    /// How many of the dates, from the first, have begun at that site.
+    /// Number of dates, from the first, that have begun at that site.
     pub(super) fn begun(&self, site: usize) -> usize {
         self.zones[self.of_site[site]].begun
     }
 
-    /// The first instant after now at which another of the dates begins somewhere.
+    /// The next time at which another of the dates begins at any site.
     pub(super) fn next_beginning(&self) -> Option<Timestamp> {
         self.zones
             .iter()
@@ -75,7 +75,7 @@ impl Calendar {
             .min()
     }
 
-    /// The first date (from 0) whose day is not final at some site at `now`.
+    /// The index of the first date whose day is not final at some site at `now`.
     pub(super) fn first_provisional(&self, policy: &Policy, now: Timestamp) -> Option<usize> {
         self.zones
             .iter()

@@ -1,4 +1,4 @@
-//! A query whose cells are all there, on its way to its rows.
+//! Rolls up a query once all its cells are present.
 
 use std::sync::Arc;
 
@@ -15,23 +15,23 @@ use crate::domain::rollup::{CellGrid, roll_up};
 use crate::domain::table::Table;
 use crate::upstream::UpstreamError;
 
-/// A query and everything that its answer is made of.
+/// A query with all the data for its answer.
 pub(super) struct Complete {
     pub(super) query: Query,
     pub(super) plan: Plan,
     pub(super) calendar: Calendar,
     pub(super) policy: Policy,
     pub(super) grid: CellGrid,
-    /// Its part of the memory, which it keeps until its answer is sent, even if its caller leaves.
+    /// Its share of the memory, until its answer is sent, even if its caller leaves.
     pub(super) room: Reservation,
-    /// When its days were judged.
+    /// Time at which its days were classified.
     pub(super) now: Timestamp,
-    /// When all of its cells were there.
+    /// Time at which all its cells were present.
     pub(super) gathered_at: Timestamp,
 }
 
 impl Complete {
-    /// Rolls the query up, on a thread of its own if that takes long.
+    /// Rolls the query up, on another thread if that takes long.
     pub(super) async fn rolled_up(
         self,
         takes_long: bool,

@@ -1,4 +1,4 @@
-//! How long cells are good, found out once for the cells of one date and one report.
+//! The expiry of cells, computed once for the cells of one date and one report.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -7,28 +7,28 @@ use super::calendar::Calendar;
 use crate::domain::cell::{Age, Cell};
 use crate::domain::freshness::{Phase, Policy};
 
-/// How long a cell is good.
+/// The expiry of a cell.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expiry {
     age: Age,
-    /// When it was asked for.
+    /// Time of the request to the vendor.
     pub(super) fetched_at: Timestamp,
-    /// When the vendor computed it.
+    /// Time at which the vendor computed it.
     pub(super) as_of: Timestamp,
-    /// When it goes past its TTL.
+    /// Time at which it exceeds its TTL.
     pub(super) expires_at: Timestamp,
-    /// Whether its day was final when it was asked for.
+    /// Whether its day was final at the time of the request.
     pub(super) is_final: bool,
 }
 
-/// The expiries of a query's cells. Most sites get a date's cells from the same report, so that what was found for the last one
-/// that was looked at holds for the next.
+/// Computes the expiries of a query's cells. Most sites get a date's cells from the same report, so the last result usually applies
+/// to the next cell.
 #[derive(Debug)]
 pub(super) struct ExpiryMemo<'a> {
     calendar: &'a Calendar,
     policy: &'a Policy,
     dates: usize,
-    /// By zone, then date.
+    /// The last results by zone, then date.
     last: Vec<Option<Expiry>>,
 }
 
@@ -42,7 +42,7 @@ impl<'a> ExpiryMemo<'a> {
         }
     }
 
-    /// The expiry of a cell of the site at `site` and of `date`, which stands at `date_index` among the query's.
+    /// The expiry of a cell of the site at index `site` and of `date`, which is at `date_index` in the query.
     pub(super) fn of(&mut self, cell: &Cell, site: usize, date_index: usize, date: Date) -> Expiry {
         let last = &mut self.last[self.calendar.zone(site) * self.dates + date_index];
         match last {

@@ -1,4 +1,4 @@
-//! What the cache has of a query: what can be used, what must be fetched, what should be refreshed.
+//! The state of a query's cells in the cache: usable, missing, or due for a refresh.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,30 +18,30 @@ use crate::domain::query::Query;
 use crate::domain::rollup::CellGrid;
 use crate::upstream::{Interest, UpstreamError};
 
-/// The cells held in memory; waiters share the vendor's errors.
+/// The cells in memory; waiters share the vendor's errors.
 pub(super) type Cells = CellStore<Arc<UpstreamError>, Interest>;
 
-/// The state of a query's cells after the first look into the cache. Cells are known by their places in the grid.
+/// The state of a query's cells after the first look into the cache. Their places in the grid identify cells.
 #[derive(Debug)]
 pub(super) struct Inventory {
     pub(super) grid: CellGrid,
     pub(super) missing: Missing,
-    /// Cells that are in the grid though past their TTL, to be refreshed behind the answer.
+    /// Cells of the grid that are past their TTL, for a refresh behind the answer.
     pub(super) stale: Vec<CellKey>,
-    /// How many cells the query needs: those of days that have begun.
+    /// Number of cells that the query needs: those of days that have begun.
     pub(super) needed: usize,
 }
 
-/// The cells that have to be waited for. There may be hundreds of thousands, so that each is a bit.
+/// The cells that the query must wait for. There may be hundreds of thousands, so each takes one bit.
 #[derive(Debug)]
 pub(super) struct Missing {
-    /// By place in the grid.
+    /// Missing cells by place in the grid.
     cells: FixedBitSet,
-    /// What may serve instead if the vendor fails, by place in the grid.
+    /// Stale cells to use if the vendor fails, by place in the grid.
     fallbacks: HashMap<usize, Cell, foldhash::fast::RandomState>,
 }
 
-/// Which cell belongs where in a query's grid.
+/// Maps the cells of a query to places in its grid, and back.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Places<'a> {
     query: &'a Query,
@@ -70,12 +70,12 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// Which of the query's sites a place is of.
+    /// The index of a place's site in the query.
     pub(super) fn site(&self, place: usize) -> usize {
         place / self.query.dates.len() % self.query.sites.len()
     }
 
-    /// The place of a cell; `None` for one that the query does not need.
+    /// The place of a cell; `None` if the query does not need the cell.
     pub(super) fn of(&self, key: &CellKey) -> Option<usize> {
         let series = Series {
             metric: key.metric,
@@ -94,7 +94,7 @@ impl<'a> Places<'a> {
 }
 
 impl Missing {
-    /// How many cells.
+    /// Number of missing cells.
     pub(super) fn len(&self) -> usize {
         self.cells.count_ones(..)
     }
@@ -109,7 +109,7 @@ impl Missing {
         self.cells.contains(place)
     }
 
-    /// Whether a place is still missing, which from now on it is not.
+    /// Marks a place as present, and returns whether it was missing.
     pub(super) fn take(&mut self, place: usize) -> bool {
         let was = self.cells.contains(place);
         self.cells.remove(place);
@@ -121,7 +121,7 @@ impl Missing {
         self.fallbacks.keys().copied().collect()
     }
 
-    /// What may serve at a place instead of what could not be had.
+    /// Takes the fallback of a place, for use if its fetch failed.
     pub(super) fn fallback(&mut self, place: usize) -> Option<Cell> {
         self.fallbacks.remove(&place)
     }
@@ -168,7 +168,7 @@ impl Inventory {
                             expires_at,
                             ..
                         } = expiry;
-                        // Another query may have had it fetched since `now`; what is later than the clock itself is from the future.
+                        // Another query may have fetched the cell since `now`; only a cell later than the clock itself is from the future.
                         let now = if now < fetched_at { clock.now() } else { now };
                         (policy.standing(fetched_at, expires_at, now), cell)
                     });
@@ -208,7 +208,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_place_has_one_cell_and_each_cell_one_place(sites in 1..9_u64, days in 1..40_i32) {
+        fn cells_and_places_correspond_one_to_one(sites in 1..9_u64, days in 1..40_i32) {
             let from = jiff::civil::date(2026, 1, 20);
             let range = format!("{from}..{}", add_days(from, days - 1));
             let DateExpression::Range(dates) = range.parse().unwrap() else { panic!("{range}") };

@@ -1,10 +1,10 @@
-//! How far the reports that a query waits for have come.
+//! Progress of the reports that a query waits for.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Counts the reports that one query caused or waits for, and those of them that are done. Everybody may look while it waits.
+/// Counts the reports that one query started or waits for, and the finished ones among them. Anyone may read it meanwhile.
 ///
-/// A report that the vendor truncates is split and asked again in parts; it counts as one all the same.
+/// If the vendor truncates a report, Pitaya splits it and requests its parts; it still counts as one.
 #[derive(Debug, Default)]
 pub struct Progress {
     done: AtomicU32,
@@ -12,13 +12,13 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Reports that are done, well or not.
+    /// Number of finished reports, successful or not.
     #[must_use]
     pub fn done(&self) -> u32 {
         self.done.load(Ordering::Relaxed)
     }
 
-    /// Reports altogether; 0 as long as it is not known whether there are any.
+    /// Number of all reports; 0 while it is unknown whether there are any.
     #[must_use]
     pub fn total(&self) -> u32 {
         self.total.load(Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! The cells that have been claimed and not yet asked for, counted by client.
+//! Counts, by client, the cells that are claimed and not yet requested from the vendor.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::upstream::Client;
 
-/// Bytes of a queued cell: its part of a claim, of its report and of the task that waits for the report's turn. Measured as 6 by
-/// `benches/queue.rs` for reports of 50 sites and 31 days. A claim is by month, so that a single day costs as much as a month.
+/// Bytes of a queued cell: its share of a claim, of its report and of the task that waits for the report's turn. `benches/queue.rs`
+/// measured 6 for reports of 50 sites and 31 days. A claim covers a month, so a single day costs as much as a month.
 pub(super) const CELL_BYTES: usize = 8;
 
-/// Bounds the cells that are queued for the vendor.
+/// Bounds the cells in the queue for the vendor.
 #[derive(Debug)]
 pub(super) struct Queue {
     max: AtomicUsize,
@@ -23,12 +23,12 @@ struct Counts {
     by_client: HashMap<Client, usize>,
 }
 
-/// Why cells may not be queued.
+/// The reason why cells may not enter the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// There are more of them than may ever be queued.
+    /// The query has more cells than the queue can ever hold.
     TooMany,
-    /// Too many others are queued.
+    /// Other cells fill the queue.
     Full,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Queued {
 }
 
 impl Queue {
-    /// A queue of at most `max` cells.
+    /// Creates a queue of at most `max` cells.
     pub(super) fn new(max: usize) -> Self {
         Self {
             max: AtomicUsize::new(max),
@@ -49,23 +49,22 @@ impl Queue {
         }
     }
 
-    /// How many cells may be queued.
+    /// Maximum number of queued cells.
     pub(super) fn max(&self) -> usize {
         self.max.load(Ordering::Relaxed)
     }
 
-    /// Takes at most `max` cells from now on; those that are queued stay.
+    /// Admits at most `max` cells from now on; queued cells stay.
     pub(super) fn set_max(&self, max: usize) {
         self.max.store(max, Ordering::Relaxed);
     }
 
-    /// How many cells are queued.
+    /// Number of queued cells.
     pub(super) fn cells(&self) -> usize {
         self.lock().total
     }
 
-    /// Queues the cells of one query. No client may have more than half of the queue, unless the query is the only one that it has
-    /// there.
+    /// Queues the cells of one query. No client may have more than half of the queue, unless this is its only query in the queue.
     pub(super) fn admit(
         self: &Arc<Self>,
         client: &Client,
@@ -95,7 +94,7 @@ impl Queue {
 }
 
 impl Queued {
-    /// Takes `cells` of these, to be given back by themselves.
+    /// Splits off `cells` of these cells, which leave the queue separately.
     pub(super) fn split(&mut self, cells: usize) -> Self {
         self.cells = self
             .cells
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn one_query_may_fill_the_queue_and_a_second_of_its_client_half_of_it() {
+    fn one_query_may_fill_the_queue_but_several_of_a_client_only_half_of_it() {
         let queue = queue();
         let (a, b): (Client, Client) = ("a".into(), "b".into());
 
@@ -157,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_given_back_by_itself() {
+    fn a_part_leaves_the_queue_separately() {
         let queue = queue();
         let mut all = queue.admit(&"a".into(), 30).unwrap();
 

@@ -1,9 +1,9 @@
-//! What may change while the service runs.
+//! The rules that may change while the service runs.
 //!
-//! A cell's slots and phases follow its site's zone, so a cell that was fetched for one zone must never answer for another. The
-//! store counts the changes of zones: with each, it forgets the cells of the sites that it concerns, and the claims to them. A
-//! query reads the rules once, and claims and keeps only what was there under the same count; where the count has moved before
-//! its cells are claimed, it begins again by the rules of now. A fetch takes the directory along by which its cells were claimed.
+//! A cell's slots and phases depend on its site's zone, so a cell fetched for one zone must never answer for another. The store
+//! counts the changes of zones. With each change, it forgets the cells of the affected sites, and the claims to them. A query reads
+//! the rules once, and claims and keeps only cells under the same count; if the count changes before it claims its cells, it starts
+//! again with the current rules. A fetch carries the directory under which its cells were claimed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,16 +15,16 @@ use crate::domain::directory::SiteDirectory;
 use crate::domain::freshness::{Policy, Standing};
 use crate::domain::zone::DaySpan;
 
-/// How long figures are good, where sites are, and how much may be asked for, all as of one time.
+/// The TTLs of figures, the zones of sites, and the limits on fetches, all as of one time.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// How long figures are good.
+    /// The TTLs of figures.
     pub policy: Policy,
-    /// What the configuration says of sites.
+    /// The configured sites.
     pub directory: Arc<SiteDirectory>,
-    /// How many cells may be claimed and not yet asked for.
+    /// Maximum number of cells that are claimed and not yet requested from the vendor.
     pub max_queued_cells: usize,
-    /// How long a fetch may take: the callers' `request_timeout`.
+    /// Maximum duration of a fetch: the callers' `request_timeout`.
     pub deadline: Duration,
 }
 
@@ -42,6 +42,6 @@ impl Rules {
 #[derive(Debug)]
 pub(super) struct InForce {
     pub(super) rules: Rules,
-    /// How often zones had changed by then: see [`CellStore::reshape`](crate::cache::CellStore::reshape).
+    /// Number of earlier changes of zones: see [`CellStore::reshape`](crate::cache::CellStore::reshape).
     pub(super) shape: u64,
 }

@@ -1,4 +1,4 @@
-//! What is known of an answer as a whole: how old it is, how long it is good, and what of it may still change.
+//! Facts about an answer as a whole: its age, its expiry, and its first date with provisional figures.
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
@@ -13,16 +13,16 @@ use crate::domain::rollup::CellGrid;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Summary {
-    /// When the oldest figure used was computed; `None` where none was used.
+    /// Time at which the oldest figure used was computed; `None` if the answer uses none.
     pub(super) as_of: Option<Timestamp>,
-    /// When the first cell used goes past its TTL, or another day of the query begins.
+    /// Time at which the first cell used exceeds its TTL, or another day of the query begins.
     pub(super) expires_at: Timestamp,
     /// The first date whose figures may still change.
     pub(super) provisional_from: Option<Date>,
 }
 
 impl Summary {
-    /// What is known of the answer that `grid` makes. The days were judged at `now`, and all cells were there at `gathered_at`.
+    /// Summarises the answer from `grid`. Its days were classified at `now`, and all cells were present at `gathered_at`.
     pub(super) fn of(
         query: &Query,
         plan: &Plan,
@@ -43,7 +43,7 @@ impl Summary {
                         continue;
                     };
                     let expiry = expiries.of(cell, site, date_index, date);
-                    // Where the clock was set back while it was fetched, nobody knows how long it is good.
+                    // If the clock was set back during the fetch, the expiry is unknown.
                     let from_the_future = gathered_at < expiry.fetched_at;
                     let good_until = if from_the_future {
                         gathered_at
@@ -53,7 +53,7 @@ impl Summary {
                     expires_at = Some(expires_at.map_or(good_until, |first| first.min(good_until)));
                     let computed = expiry.as_of;
                     as_of = Some(as_of.map_or(computed, |oldest| oldest.min(computed)));
-                    // The day may be final by now; figures that were fetched before are not.
+                    // The day may be final by now, but figures from an earlier fetch are not.
                     if !expiry.is_final || from_the_future {
                         provisional =
                             Some(provisional.map_or(date_index, |first| first.min(date_index)));
@@ -67,7 +67,7 @@ impl Summary {
                 i32::try_from(index).expect("a few years"),
             )
         });
-        // Without a single cell nothing is known that could expire: ask again soon.
+        // Without any cell there is no known expiry, so try again soon.
         let soon = now
             .saturating_add(SignedDuration::from_secs(1))
             .unwrap_or(now);

@@ -1,4 +1,4 @@
-//! The service's metrics: of the cache, of fetches and of the queue.
+//! The service's metrics: those of the cache, of fetches and of the queue.
 
 use metrics::{Counter, Unit, counter, describe_counter, describe_gauge, gauge};
 
@@ -13,39 +13,39 @@ const QUEUED_CELLS: &str = "pitaya_cache_queued_cells";
 const CELLS: &str = "pitaya_cache_cells";
 const BYTES: &str = "pitaya_cache_bytes";
 
-/// Describes the metrics of this room to the installed recorder.
+/// Describes these metrics to the installed recorder.
 pub fn describe_metrics() {
     describe_counter!(
         QUERIES,
-        "Queries answered, by what the cache had: all (hit), some (partial) or nothing (miss)."
+        "Queries answered, by the share of cached figures: all (hit), some (partial) or none (miss)."
     );
     describe_counter!(
         STALE,
-        "Queries answered with figures past their TTL, by why."
+        "Queries answered with figures past their TTL, by reason."
     );
     describe_counter!(COLLAPSED, "Queries that shared another query's fetch.");
     describe_counter!(REFRESHES, "Reports fetched behind an answer, by outcome.");
     describe_counter!(
         REPORTS_DROPPED,
-        "Queued reports that were dropped, since nobody waited for them any more."
+        "Queued reports that were dropped because no query waited for them any longer."
     );
     describe_gauge!(
         QUEUED_CELLS,
-        "Cells that are claimed and not yet asked for."
+        "Cells that are claimed and not yet requested from the vendor."
     );
     describe_counter!(
         "pitaya_cache_evictions_total",
-        "Entries evicted for want of room: months of cells, or rendered answers."
+        "Entries evicted for lack of room: months of cells, or rendered answers."
     );
     describe_counter!(
         "pitaya_clock_set_back_total",
-        "How often the clock was set back, which ends what was held of later than now."
+        "Number of times the clock was set back, which drops everything in memory from later than now."
     );
-    describe_gauge!(CELLS, "Cells held.");
-    describe_gauge!(BYTES, Unit::Bytes, "Bytes held, by kind.");
+    describe_gauge!(CELLS, "Cells in memory.");
+    describe_gauge!(BYTES, Unit::Bytes, "Bytes in memory, by kind.");
 }
 
-/// The counter of hits. Its owner keeps it, since a look-up for each rendered answer would be slow.
+/// The counter of hits. The caller keeps it, since a look-up for each rendered answer would be slow.
 pub(super) fn hits() -> Counter {
     counter!(QUERIES, "outcome" => "hit")
 }
@@ -79,7 +79,7 @@ pub(super) fn report_dropped() {
     counter!(REPORTS_DROPPED).increment(1);
 }
 
-/// Sets the gauges of the cells held.
+/// Sets the gauges of the cells in memory.
 pub(super) fn held(cells: u64, bytes: u64) {
     gauge!(CELLS).set(float(cells));
     gauge!(BYTES, "kind" => "cells").set(float(bytes));
