@@ -1,8 +1,8 @@
-//! Ever longer pauses between attempts at something that fails.
+//! Increasing pauses between attempts at a failing operation.
 
 use std::time::Duration;
 
-/// Pauses that double with each failure in a row. Counting failures and reading the clock is up to the owner.
+/// Pauses that double with each consecutive failure. The owner counts the failures and reads the clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Backoff {
     first: Duration,
@@ -10,13 +10,13 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Pauses from `first` up to `longest`.
+    /// Creates pauses from `first` up to `longest`.
     #[must_use]
     pub(crate) const fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest }
     }
 
-    /// The pause after a number of failures in a row; zero after none.
+    /// The pause after a number of consecutive failures; zero after none.
     #[must_use]
     pub(crate) fn after(self, failures: u32) -> Duration {
         let Some(doublings) = failures.checked_sub(1) else {
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jittered_pause_is_no_longer() {
+    fn a_jittered_pause_never_exceeds_the_plain_one() {
         let backoff = Backoff::new(Duration::from_millis(3), Duration::from_millis(9));
 
         for failures in (0..8).cycle().take(800) {

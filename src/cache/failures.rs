@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::backoff::Backoff;
 use crate::domain::cell::CellKey;
 
-/// How long cells whose refresh failed are left alone. This only decides when a refresh is tried again, so it can have a lock of its
-/// own: it does no harm if a completing fetch records a cell just after a purge.
+/// The pauses of cells whose refresh failed. They only delay the next refresh, so they can have their own lock: it does no harm if a
+/// completing fetch records a cell just after a purge.
 #[derive(Debug, Default)]
 pub(super) struct Failures(HashMap<CellKey, Failing, foldhash::fast::RandomState>);
 
@@ -23,7 +23,7 @@ struct Failing {
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
 
 impl Failures {
-    /// Whether the cell is left alone because its last fetch failed.
+    /// Whether the cell is in a pause because its last fetch failed.
     pub(super) fn backing_off(&self, cell: &CellKey, now: Timestamp) -> bool {
         self.0.get(cell).is_some_and(|failing| now < failing.until)
     }
@@ -48,7 +48,7 @@ impl Failures {
         self.0.retain(|cell, _| !forget(cell));
     }
 
-    /// Drops failures that are long past, if there are many.
+    /// Drops failures whose pause is over, if there are many.
     pub(super) fn tidy(&mut self, now: Timestamp) {
         const MANY: usize = 10_000;
         if self.0.len() > MANY {

@@ -1,4 +1,4 @@
-//! The state that a store shares with the claims on it.
+//! The state that a store shares with its claims.
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,12 +16,12 @@ pub(super) struct Shared<E, I> {
     pub(super) completions: AtomicU64,
     /// See [`CellStore::shape`](super::CellStore::shape).
     pub(super) shape: AtomicU64,
-    /// The latest time at which anything held was made, in microseconds.
+    /// The latest creation time of anything in memory, in microseconds.
     pub(super) latest: AtomicI64,
 }
 
 impl<E, I> Shared<E, I> {
-    /// No flights and no failures yet.
+    /// Creates the state without flights and failures.
     pub(super) fn new(pages: Pages) -> Self {
         Self {
             pages,
@@ -45,19 +45,19 @@ impl<E, I> Shared<E, I> {
     }
 }
 
-/// What a query knew of the store before it looked for its cells.
+/// A query's knowledge of the store before it looked up its cells.
 #[derive(Clone, Copy, Debug)]
 pub struct LookedUp {
     /// The number of [`completions`](super::CellStore::completions).
     pub completions: u64,
-    /// The [`shape`](super::CellStore::shape) that goes with the zones of the query's sites.
+    /// The [`shape`](super::CellStore::shape) that belongs to the zones of the query's sites.
     pub shape: u64,
 }
 
-/// Why nothing is claimed. `R` is the reason not to fetch the cells.
+/// The reason why nothing is claimed. `R` is the reason not to fetch the cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unclaimed<R> {
-    /// A site's zone has changed since the query looked.
+    /// A site's zone has changed since the query's look-up.
     Reshaped,
     /// The cells are not admitted.
     Refused(R),
