@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use super::command::{CommandError, ConfigFile};
 
-/// A service that takes longer to answer counts as unhealthy.
+/// Time limit for the answer; a slower service counts as unhealthy.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Prints in one line whether the running service is ready. Exits with 0 if it is, and with 1 if it is not or cannot be reached, since

@@ -55,7 +55,7 @@ impl Process {
     }
 }
 
-/// Completes on SIGTERM or SIGINT. Both signals are handled from the call on, not from the first poll.
+/// Completes on SIGTERM or SIGINT. It handles both signals from the call on, not from the first poll.
 pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, CommandError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -78,7 +78,7 @@ pub(super) async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener
 /// Reads the configuration again at each of the signals, and logs the outcome.
 pub(super) async fn reload_at(mut hangups: Signal, reloading: Reloading) {
     while hangups.recv().await.is_some() {
-        // The outcome is logged, and there is no caller to tell.
+        // `reload` logs the outcome, and no caller waits for it.
         let _ = reloading.reload("SIGHUP").await;
     }
 }
@@ -90,7 +90,7 @@ mod tests {
     use pitaya::telemetry::LAST_WORDS;
 
     #[test]
-    fn the_stages_of_the_end_add_up_to_less_than_the_thirty_seconds_promised() {
+    fn the_stages_of_the_shutdown_take_less_than_the_promised_thirty_seconds() {
         let limits = server::Limits::default();
         let served = limits.linger + limits.drain;
 

@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
         faults,
         ..Settings::default()
     };
-    // It has no configuration to read again.
+    // The simulator has no configuration to reload.
     Process::start()?.run(|_hangups| simulate(settings))
 }
 
