@@ -1,6 +1,6 @@
 import { byId } from './dom.js';
 
-/** Has a screen reader say `text` when it next pauses. */
+/** Makes a screen reader read `text` at its next pause. */
 export function announce(text) {
   byId('announcer').textContent = text;
 }

@@ -4,7 +4,7 @@ import { byId, make } from './dom.js';
 import { answerSubtitle, answerTitle } from './format.js';
 import { showTable } from './table.js';
 
-/** Shows an answer: its title, notices, charts, what the cache did, and its rows. */
+/** Shows an answer: its title, notices, charts, cache outcome and rows. */
 export function showAnswer(result, charts) {
   const { answer } = result;
   const { meta, data } = answer;
@@ -14,30 +14,30 @@ export function showAnswer(result, charts) {
   document.title = `${answerTitle(meta)} · Pitaya explorer`;
   showNotices(meta);
   const sentence = showCache(result);
-  if (empty) showEmpty('No rows', 'The query was answered, but no bucket has any data. Try other dates, or let buckets without data be shown.');
+  if (empty) showEmpty('No rows', 'The query succeeded, but no bucket has any data. Try other dates, or show buckets without data.');
 
   const section = byId('answer');
   section.classList.remove('is-old');
   section.classList.toggle('is-empty', empty);
   section.hidden = false;
-  // The charts measure their frame, so it has to be visible before they are drawn.
+  // The charts measure their frame, so it must be visible before they are drawn.
   charts.show(answer);
   showTable(answer);
   announce(`${byId('row-count').textContent}. ${sentence}`);
 }
 
-/** Dims the answer: another query is under way. */
+/** Dims the answer while another query runs. */
 export function dimAnswer() {
   byId('empty').hidden = true;
   byId('answer').classList.add('is-old');
 }
 
-/** Takes the answer away. */
+/** Hides the answer. */
 export function hideAnswer() {
   byId('answer').hidden = true;
 }
 
-/** Shows words where there is nothing else to show. */
+/** Shows a message in place of an answer. */
 export function showEmpty(title, text) {
   byId('empty-title').textContent = title;
   byId('empty-text').textContent = text;
@@ -46,10 +46,10 @@ export function showEmpty(title, text) {
 
 function showNotices({ stale, errors }) {
   const notices = [];
-  if (stale) notices.push(make('p', { className: 'notice', textContent: 'Some of these figures are past their time.' }));
+  if (stale) notices.push(make('p', { className: 'notice', textContent: 'Some of these figures are stale.' }));
   if (errors.length) {
     const items = errors.map(({ site_id: id, detail }) => make('li', { textContent: `Site ${id}: ${detail}` }));
-    notices.push(make('div', { className: 'notice' }, make('p', { textContent: 'Not everything could be had:' }), make('ul', {}, ...items)));
+    notices.push(make('div', { className: 'notice' }, make('p', { textContent: 'Some figures are missing:' }), make('ul', {}, ...items)));
   }
   byId('notices').replaceChildren(...notices);
 }

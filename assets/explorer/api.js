@@ -3,7 +3,7 @@ import { readKey } from './key.js';
 const KEPT_ANSWERS = 16;
 const kept = new Map();
 
-/** An answer that is not the one hoped for: the server's problem document (RFC 9457), or one of the page's own. */
+/** A failed request: the server's problem document (RFC 9457), or one of the page's own. */
 export class Problem extends Error {
   constructor(document, retryAfter = null) {
     super(document.detail ?? document.title);
@@ -12,7 +12,7 @@ export class Problem extends Error {
   }
 }
 
-/** Asks for figures: `{answer, headers, status, milliseconds}`; status 304 means that the answer kept here still stands. */
+/** Requests figures: `{answer, headers, status, milliseconds}`; status 304 means that the answer kept here is still valid. */
 export async function askTraffic(path, { signal, requestId }) {
   const name = `${readKey()}\n${path}`;
   const earlier = kept.get(name);
@@ -45,13 +45,13 @@ export async function askSites() {
   return (await readJson(response)).data ?? [];
 }
 
-/** How far a running query is, or `null` where the server does not tell. */
+/** Progress of a running query, or `null` if the server does not report it. */
 export async function askProgress(requestId, signal) {
   const response = await send(`/v1/progress/${requestId}`, { signal });
   return response.ok ? readJson(response) : null;
 }
 
-/** A fresh request id; `crypto.randomUUID` exists only on secure origins, and Pitaya may be met on a plain one. */
+/** A new request id; `crypto.randomUUID` exists only on secure origins, and Pitaya may run on an insecure one. */
 export function newRequestId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
@@ -61,7 +61,7 @@ async function send(path, { signal, headers = {} }) {
   const key = readKey();
   const authorization = key === '' ? {} : { Authorization: `Bearer ${key}` };
   try {
-    // The browser's own cache is left out: it would show an earlier answer's headers as this one's.
+    // Without the browser's own cache, which would show the headers of an earlier answer.
     return await fetch(path, { signal, cache: 'no-store', headers: { ...authorization, ...headers } });
   } catch (error) {
     if (signal?.aborted) throw error;

@@ -1,4 +1,4 @@
-// The page's composition: what happens when it opens, when a query is run, and when one fails.
+// Composes the page: its opening, its queries, and their failures.
 
 import { announce } from './announce.js';
 import { dimAnswer, hideAnswer, showAnswer, showEmpty } from './answer.js';
@@ -31,7 +31,7 @@ attachKey(() => {
   open();
 });
 byId('cancel').addEventListener('click', () => running?.abort());
-// The fragment is the chart's, and a link to it would change the chart.
+// The fragment belongs to the chart, and following a link to `#results` would change the chart.
 byId('skip').addEventListener('click', (event) => {
   event.preventDefault();
   byId('results').focus();
@@ -43,7 +43,7 @@ addEventListener('popstate', () => {
 });
 open();
 
-/** Opens the query of the URL, or a first one where the URL has none. */
+/** Opens the query of the URL, or a default one if the URL has none. */
 async function open() {
   if (location.search.length > 1) {
     form.values = readQuery(location.search);
@@ -57,7 +57,7 @@ async function open() {
   if (!known || location.search !== '') return;
   const sites = form.sites.first(FIRST_SITES);
   if (sites === '') {
-    showEmpty('Ask a first question', 'Type the id of a site, choose dates and metrics, and run the query.');
+    showEmpty('Run a first query', 'Type the id of a site, choose dates and metrics, and run the query.');
     return;
   }
   form.values = { ...FIRST_QUERY, sites };
@@ -65,13 +65,13 @@ async function open() {
   run();
 }
 
-/** Learns the sites to choose from; whether the server told them. */
+/** Loads the sites to choose from; returns whether the server listed them. */
 async function learnSites() {
   try {
     form.sites.learn(await askSites());
     return true;
   } catch (error) {
-    // A query under way, or just answered, tells by itself what is wrong.
+    // A query in progress, or just answered, shows its own fault.
     const alone = running === null && shown === null && byId('banner').hidden;
     if (alone) fail(error, open);
     return false;
@@ -84,7 +84,7 @@ function submit() {
   run({ asked: true });
 }
 
-/** Runs the query of the URL; `asked`: somebody has just pressed the button, so the focus may be moved. */
+/** Runs the query of the URL; `asked`: the user has just pressed the button, so the focus may move. */
 async function run({ asked = false } = {}) {
   running?.abort();
   running?.endProgress();
@@ -107,7 +107,7 @@ async function run({ asked = false } = {}) {
   } catch (error) {
     show = () => fail(error, () => run({ asked: true }), asked);
   }
-  // A later run has taken over the page.
+  // A later run has replaced this one.
   if (running !== attempt) return;
   running = null;
   attempt.endProgress();
@@ -127,7 +127,7 @@ function fail(error, retry, asked = false) {
   hideAnswer();
   announce('');
   if (error.name === 'AbortError') {
-    showEmpty('Cancelled', 'Run the query again whenever you like. What was fetched meanwhile is not lost: it is cached.');
+    showEmpty('Cancelled', 'Run the query again whenever you like. Pitaya caches the figures that it has fetched meanwhile.');
     return;
   }
   const problem = error instanceof Problem ? error : new Problem({ title: 'The page failed', detail: String(error) });
@@ -139,7 +139,7 @@ function fail(error, retry, asked = false) {
   }
 }
 
-// On a narrow page the results stand below the form, out of sight.
+// On a narrow page the results are below the form, out of sight.
 function revealResults() {
   const results = byId('results');
   if (results.getBoundingClientRect().top > innerHeight / 2) results.scrollIntoView();

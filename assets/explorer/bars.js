@@ -1,7 +1,7 @@
 const FILLED = 0.8;
 const SCALE_VALUE = 1;
 
-/** Path builders for bars that stand beside each other: one for each of `count` series, in buckets `step` seconds wide. */
+/** Path builders for bars side by side: one for each of `count` series, in buckets `step` seconds wide. */
 export function groupedBars(count, step) {
   const width = (step * FILLED) / count;
   const first = -(step * FILLED) / 2;

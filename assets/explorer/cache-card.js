@@ -3,7 +3,7 @@ import { byId, make } from './dom.js';
 
 const VERDICTS = { hit: 'Hit', miss: 'Miss', partial: 'Partial', stale: 'Stale', unchanged: 'Unchanged', unknown: 'Unknown' };
 
-/** Shows what the cache did for this answer; the sentence is returned for the announcer. */
+/** Shows the cache outcome of this answer, and returns its sentence for the announcer. */
 export function showCache({ headers, status, milliseconds, answer }) {
   const raw = headers.get('Cache-Status');
   const { verdict, sentence } = cacheWords(raw, status);
@@ -34,7 +34,7 @@ function timings(steps, roundTrip) {
       make('td', { 'aria-hidden': 'true' }, make('meter', { max: longest, value: milliseconds })),
     ),
   );
-  return make('table', { className: 'timings' }, make('caption', { className: 'unseen', textContent: 'Where the time went' }), make('tbody', {}, ...rows));
+  return make('table', { className: 'timings' }, make('caption', { className: 'unseen', textContent: 'Duration of each step' }), make('tbody', {}, ...rows));
 }
 
 function facts(entries) {

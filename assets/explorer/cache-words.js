@@ -1,6 +1,6 @@
 const STEPS = { plan: 'Planning', vendor: 'Waiting for the vendor', rollup: 'Rolling up', render: 'Rendering' };
 
-/** The one member of a `Cache-Status` field (RFC 9211) as a map of its parameters. */
+/** The only member of a `Cache-Status` field (RFC 9211) as a map of its parameters. */
 export function parseCacheStatus(field) {
   const [, ...parts] = (field ?? '').split(';');
   return new Map(
@@ -20,13 +20,13 @@ export function parseServerTiming(field) {
     .map(([, name, duration]) => ({ label: STEPS[name] ?? name, milliseconds: Number(duration) }));
 }
 
-/** What the cache did, in a word and a sentence: `{verdict, sentence}`. */
+/** The cache outcome in a word and a sentence: `{verdict, sentence}`. */
 export function cacheWords(field, status) {
   const facts = parseCacheStatus(field);
   const { verdict, sentence } = outcome(facts);
-  const shared = facts.has('collapsed') ? ' Another query was already fetching it: its fetch was shared.' : '';
+  const shared = facts.has('collapsed') ? ' Another query was already fetching the same figures, and shared its fetch.' : '';
   if (status === 304) {
-    return { verdict: 'unchanged', sentence: `Nothing has changed since this page last asked (304): no figures were sent again. ${sentence}${shared}` };
+    return { verdict: 'unchanged', sentence: `Nothing has changed since the last request of this page (304), so the server did not send the figures again. ${sentence}${shared}` };
   }
   return { verdict, sentence: sentence + shared };
 }
@@ -36,22 +36,22 @@ function outcome(facts) {
   const detail = facts.get('detail');
   if (facts.has('hit')) {
     if (detail === 'stale-if-error') {
-      return { verdict: 'stale', sentence: `The vendor failed just now, so these are older figures, ${span(-ttl)} past their time.` };
+      return { verdict: 'stale', sentence: `The vendor has just failed, so these are older figures, ${span(-ttl)} past their TTL.` };
     }
     if (ttl < 0 || detail === 'stale-while-revalidate') {
-      return { verdict: 'stale', sentence: `Answered from the cache at once, ${span(-ttl)} past its time; it is being refreshed behind.` };
+      return { verdict: 'stale', sentence: `Answered from the cache at once, ${span(-ttl)} past the TTL; a refresh runs in the background.` };
     }
     return { verdict: 'hit', sentence: `Answered from the cache: the vendor was not asked. Fresh for another ${span(ttl)}.` };
   }
-  const stored = facts.has('stored') ? ' It is kept for the next query.' : ' It was not kept.';
-  if (facts.get('fwd') === 'miss') return { verdict: 'miss', sentence: `Nothing of it was cached: it was fetched from the vendor.${stored}` };
+  const stored = facts.has('stored') ? ' Pitaya keeps the figures for the next query.' : ' Pitaya does not keep the figures.';
+  if (facts.get('fwd') === 'miss') return { verdict: 'miss', sentence: `No figures were cached: Pitaya fetched all of them from the vendor.${stored}` };
   if (facts.get('fwd') === 'partial') {
-    return { verdict: 'partial', sentence: `Some of it was cached; only the rest was fetched from the vendor.${stored}` };
+    return { verdict: 'partial', sentence: `Some figures were cached; Pitaya fetched only the rest from the vendor.${stored}` };
   }
-  return { verdict: 'unknown', sentence: 'The server did not say what its cache did.' };
+  return { verdict: 'unknown', sentence: 'The server did not report its cache outcome.' };
 }
 
-/** A length of time in words, from seconds. */
+/** A duration in words, from seconds. */
 export function span(seconds) {
   const units = [[86400, 'day'], [3600, 'hour'], [60, 'minute']];
   for (const [size, unit] of units) {

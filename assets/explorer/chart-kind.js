@@ -1,6 +1,6 @@
 const BARS = '#bar';
 
-/** Makes the choice between lines and bars work; the URL's fragment keeps it, since it is none of the API's parameters. */
+/** Handles the choice between lines and bars; the URL's fragment keeps it, since it is not a parameter of the API. */
 export function attachChartKind(charts) {
   const radios = document.querySelectorAll('input[name=chart]');
   const show = () => {

@@ -42,7 +42,7 @@ export function drawChart(frame, { figures, times, groups, kind, provisionalFrom
   return plot;
 }
 
-/** The height that suits a frame's width, in pixels. */
+/** The height in pixels for a frame's width. */
 export function heightFor(frame) {
   return frame.clientWidth < 520 ? 220 : 280;
 }
@@ -59,7 +59,7 @@ function series({ name }, at, paths, points) {
   };
 }
 
-// A figure between two gaps has no line to either side: without a point it would not be seen.
+// A figure between two gaps has no line to either side, so only a point makes it visible.
 function lonely(plot, which) {
   const figures = plot.data[which];
   return figures.flatMap((value, at) => (value !== null && figures[at - 1] == null && figures[at + 1] == null ? [at] : []));
@@ -79,7 +79,7 @@ function timeAxis(step) {
 function figureAxis() {
   return {
     ...axisColours(),
-    // One width for all metrics, so that the same moment is at the same place in each chart.
+    // One width for all metrics, so that each moment is at the same position in all charts.
     size: 58,
     values: (_plot, values) => {
       const notation = values.at(-1) >= 10_000 ? 'compact' : 'standard';

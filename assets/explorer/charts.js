@@ -7,7 +7,7 @@ import { isProvisional, seconds, toSeries } from './series.js';
 
 const READ_OUT = 12;
 
-/** The charts of an answer, one below the other for each metric, and the legend that they share. */
+/** The charts of an answer, one below the other for each metric, and their common legend. */
 export class Charts {
   #plots = [];
   #answer = null;
@@ -29,7 +29,7 @@ export class Charts {
     this.redraw();
   }
 
-  /** Draws again: the colours or the kind are others. */
+  /** Redraws the charts after a change of the colours or the kind. */
   redraw() {
     this.#plots.forEach((plot) => plot.destroy());
     this.#plots = [];
@@ -41,7 +41,7 @@ export class Charts {
     const items = series.groups.map((group, at) => this.#legendItem(group, at));
     byId('legend').replaceChildren(...items.map((item) => item.element));
     const provisionalFrom = this.#showProvisional();
-    // A line has nowhere to go from a single moment.
+    // A single moment does not make a line.
     byId('chart-kind').hidden = series.times.length === 1;
     for (const [metric, figures] of series.figures) this.#draw(metric, figures, series, provisionalFrom);
   }

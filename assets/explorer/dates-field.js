@@ -16,7 +16,7 @@ const RANGE_FORM = /^(\d{4}-\d\d-\d\d)(?:\.\.(\d{4}-\d\d-\d\d))?$/;
 
 /** The field of the dates: a word, or two dates. */
 export class DatesField {
-  /** `changed` is called when the choice is another. */
+  /** Calls `changed` after each change of the choice. */
   constructor(changed) {
     fillOptions(byId('dates-word'), WORDS);
     byId('dates-word').addEventListener('change', () => {
@@ -26,7 +26,7 @@ export class DatesField {
     for (const end of ['dates-from', 'dates-to']) byId(end).addEventListener('change', changed);
   }
 
-  /** The choice as the API takes it. */
+  /** The choice in the form that the API accepts. */
   get value() {
     if (byId('dates-word').value !== RANGE) return byId('dates-word').value;
     const from = byId('dates-from').value || byId('dates-to').value;
@@ -38,7 +38,7 @@ export class DatesField {
     const range = RANGE_FORM.exec(text);
     const ends = range ? [range[1], range[2] ?? range[1]] : ['', ''];
     [byId('dates-from').value, byId('dates-to').value] = ends;
-    // A date picker refuses a date that does not exist; such a text is shown as it is.
+    // A date picker refuses a nonexistent date, so the field shows such a text unchanged.
     const shown = range && byId('dates-from').value === ends[0] && byId('dates-to').value === ends[1];
     select(byId('dates-word'), shown ? RANGE : text);
     this.#showRange();

@@ -1,9 +1,9 @@
-/** The element of that id, which the page is known to have. */
+/** The element with that id, which the page always contains. */
 export function byId(id) {
   return document.getElementById(id);
 }
 
-/** A new element; `properties` are set as DOM properties, or as attributes where their name has a dash or is `role`. */
+/** Creates an element; `properties` become DOM properties, or attributes if their name has a dash or is `role`. */
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -14,7 +14,7 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** Selects `value`, which becomes an option of its own where it is none: the server says what is wrong with it. */
+/** Selects `value`, and adds an unknown one as an option, so that the server reports its fault. */
 export function select(control, value) {
   for (const option of control.querySelectorAll('[data-foreign]')) option.remove();
   if (![...control.options].some((option) => option.value === value)) {

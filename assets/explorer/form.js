@@ -18,13 +18,13 @@ const CHOICES = {
 };
 const TEXTS = ['hours', 'customer'];
 
-/** The form: it shows a query's values, and has the values of the next one. */
+/** The form: shows the values of a query, and provides those of the next one. */
 export class Form {
   #sites;
   #dates;
   #metrics;
 
-  /** `submitted` is called when the query is to be run, `changed` when a field is another. */
+  /** Calls `submitted` to run the query, and `changed` after each change of a field. */
   constructor(submitted, changed) {
     this.#sites = new SitesField(changed);
     this.#dates = new DatesField(changed);
@@ -54,7 +54,7 @@ export class Form {
     return values;
   }
 
-  /** Whether the form asks what the query string `search` asks. */
+  /** Whether the form matches the query string `search`. */
   isAt(search) {
     return writeQuery(this.values) === writeQuery(readQuery(search));
   }

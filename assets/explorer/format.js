@@ -5,7 +5,7 @@ const WEEKDAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 const BUCKETS = { hour: 'hour', day: 'day', week: 'week', month: 'month' };
 
-/** A figure in groups of three digits; the groups are a matter of looks, so that a copied figure stays a number. */
+/** A figure in groups of three digits; only the style separates the groups, so that a copied figure is still a number. */
 export function figure(value) {
   if (value === null) return make('span', { className: 'none', title: 'no data', textContent: '–' });
   const [whole, fraction] = String(value).split('.');
@@ -19,7 +19,7 @@ export function figureText(value) {
   return value === null || value === undefined ? '–' : String(value);
 }
 
-/** A bucket's start as text: only what the bucket leaves open. */
+/** A bucket's start as text, without the parts that the bucket implies. */
 export function bucketText(time, bucket) {
   const [date, clock] = time.split('T');
   if (bucket === 'month') return date.slice(0, 7);
@@ -37,14 +37,14 @@ export function axisText(moment, step, isFirst) {
   return isFirst || clock === '00:00' ? `${clock}\n${day}` : clock;
 }
 
-/** The title of an answer: what is counted, and how. */
+/** The title of an answer: its metrics and bucket. */
 export function answerTitle({ metrics, bucket }) {
   const names = metrics.map(({ name }) => metricLabel(name));
   const list = names.length > 3 ? `${names.length} metrics` : names.join(', ');
   return bucket === 'total' ? `${list} in total` : `${list} by ${BUCKETS[bucket] ?? bucket}`;
 }
 
-/** The line below the title: where and when. */
+/** The line below the title: sites and dates. */
 export function answerSubtitle({ sites, group_by: groupBy, from, to, hours }) {
   const [only] = sites;
   const many = groupBy === 'none' ? `${sites.length} sites combined` : `${sites.length} sites`;

@@ -8,7 +8,7 @@ export function readKey() {
   return held;
 }
 
-/** Makes the key's form work; calls `changed` when another key is to be used. */
+/** Handles the key's form; calls `changed` after each change of the key. */
 export function attachKey(changed) {
   const field = byId('key');
 
@@ -33,14 +33,14 @@ export function attachKey(changed) {
   showState();
 }
 
-/** Opens the key's field and says why. */
+/** Opens the key's field and shows the reason. */
 export function askForKey(reason) {
   byId('key-details').open = true;
   showFault(reason);
   byId('key').focus();
 }
 
-/** Closes the key's field: the key did. */
+/** Closes the key's field after the server accepted the key. */
 export function acceptKey() {
   hideFault();
   byId('key-details').open = false;
@@ -77,6 +77,6 @@ function keep(key) {
     if (key === '') sessionStorage.removeItem(NAME);
     else sessionStorage.setItem(NAME, key);
   } catch {
-    // Storage is refused: the key lasts as long as the page.
+    // The browser refuses storage: the key lasts as long as the page.
   }
 }

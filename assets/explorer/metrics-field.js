@@ -2,18 +2,18 @@ import { byId, make } from './dom.js';
 import { splitList } from './query.js';
 import { METRICS, metricLabel } from './metrics.js';
 
-/** The field of the metrics; it keeps the order in which they were asked for, since the columns follow it. */
+/** The field of the metrics; it keeps their requested order, since the columns follow it. */
 export class MetricsField {
   #chosen = [];
   #changed;
 
-  /** `changed` is called when the choice is another. */
+  /** Calls `changed` after each change of the choice. */
   constructor(changed) {
     this.#changed = changed;
     this.#show();
   }
 
-  /** The choice as the API takes it. */
+  /** The choice in the form that the API accepts. */
   get value() {
     return this.#chosen.join(',');
   }

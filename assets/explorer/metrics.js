@@ -1,4 +1,4 @@
-/** The metrics by name: what people call them. */
+/** The labels of the metrics, by name. */
 export const METRICS = new Map([
   ['entrances', 'Entrances'],
   ['walk_bys', 'Walk-bys'],
@@ -10,7 +10,7 @@ export const METRICS = new Map([
   ['capture_rate', 'Capture rate'],
 ]);
 
-/** What people call the metric; its own name where that is unknown. */
+/** The label of the metric; its name if it is unknown. */
 export function metricLabel(name) {
   return METRICS.get(name) ?? name;
 }

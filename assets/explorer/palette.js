@@ -1,7 +1,7 @@
 const COLOURS = 8;
 const DASHES = [undefined, [7, 4], [2, 3]];
 
-/** A colour of the theme as the canvas needs it: resolved. */
+/** A colour of the theme, resolved for the canvas. */
 export function themeColour(name) {
   const probe = document.createElement('span');
   probe.style.color = `var(--${name})`;
@@ -11,12 +11,12 @@ export function themeColour(name) {
   return colour;
 }
 
-/** Which of the theme's series colours the series at place `at` has. */
+/** The class of the theme's series colour for the series at place `at`. */
 export function colourName(at) {
   return `series-${(at % COLOURS) + 1}`;
 }
 
-/** How the line at place `at` is dashed: colours come again after a while, dashes tell such lines apart. */
+/** The dashes of the line at place `at`: colours repeat after a while, and dashes distinguish the lines of one colour. */
 export function dashOf(at) {
   return DASHES[Math.floor(at / COLOURS) % DASHES.length];
 }

@@ -1,6 +1,6 @@
 import { byId, make } from './dom.js';
 
-/** Shows a problem: its faults at the fields they name, everything else in the banner; `retry` asks once more. */
+/** Shows a problem: its faults at the named fields, and everything else in the banner; `retry` runs the query again. */
 export function showProblem({ document: problem, retryAfter }, retry) {
   clearProblem();
   const faults = problem.errors ?? [];
@@ -9,14 +9,14 @@ export function showProblem({ document: problem, retryAfter }, retry) {
 
   banner.append(make('h2', { textContent: problem.title ?? 'The query failed' }));
   if (problem.detail) banner.append(make('p', { textContent: problem.detail }));
-  if (homeless.length < faults.length) banner.append(make('p', { textContent: 'The fields concerned are marked in the form.' }));
+  if (homeless.length < faults.length) banner.append(make('p', { textContent: 'The form marks the fields with faults.' }));
   if (homeless.length) banner.append(make('ul', {}, ...homeless.map(line)));
-  if (retryAfter !== null) banner.append(make('p', { textContent: `Worth another try in ${retryAfter} s.` }));
+  if (retryAfter !== null) banner.append(make('p', { textContent: `Try again in ${retryAfter} s.` }));
   banner.append(footer(problem, retry));
   banner.hidden = false;
 }
 
-/** Takes away what `showProblem` showed. */
+/** Removes the output of `showProblem`. */
 export function clearProblem() {
   byId('banner').replaceChildren();
   byId('banner').hidden = true;
@@ -27,7 +27,7 @@ export function clearProblem() {
   }
 }
 
-/** Moves the focus to the first field with a fault; whether there is one. */
+/** Moves the focus to the first field with a fault; returns whether there is one. */
 export function focusFault() {
   const control = document.querySelector('#query [aria-invalid]');
   control?.focus();
@@ -56,7 +56,7 @@ function line({ parameter, detail }) {
 
 function footer(problem, retry) {
   const parts = [make('button', { type: 'button', textContent: 'Try again', onclick: retry })];
-  if (problem.type?.startsWith('/problems/')) parts.push(make('a', { href: problem.type, textContent: 'What this means' }));
+  if (problem.type?.startsWith('/problems/')) parts.push(make('a', { href: problem.type, textContent: 'Explanation' }));
   if (problem.status) parts.push(make('span', { textContent: `Status ${problem.status}` }));
   if (problem.request_id) parts.push(make('span', {}, 'Request ', make('code', { textContent: problem.request_id })));
   return make('div', { className: 'banner-foot' }, ...parts);

@@ -6,7 +6,7 @@ const UNSEEN_FOR = 200;
 const PATIENCE = 700;
 const PERIOD = 500;
 
-/** Shows that a query is running, for how long, and how many reports are done; the returned function ends it. A quick answer shows nothing. */
+/** Shows a running query with its elapsed time and number of finished reports; the returned function ends it. A quick answer shows nothing. */
 export function showProgress(requestId) {
   const began = performance.now();
   const polling = new AbortController();
@@ -25,7 +25,7 @@ export function showProgress(requestId) {
 
   async function poll() {
     const progress = await askProgress(requestId, polling.signal).catch(() => null);
-    // A server that does not tell now is not asked again: the elapsed time has to do.
+    // Without progress from the server, the page shows only the elapsed time and sends no more requests.
     if (progress === null || polling.signal.aborted) return;
     showReports(progress);
     waiting = setTimeout(poll, PERIOD);

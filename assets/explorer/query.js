@@ -1,9 +1,9 @@
-// The page's query string is the API's: it is handed over as it is, so that the server, not the page, judges it.
+// The page's query string is that of the API: the page passes it on unchanged, so that the server checks it.
 
 const DEFAULTS = { hours: '', group_by: 'site', fill: 'null', partial: 'deny', customer: '' };
 const NAMES = ['sites', 'dates', 'metric', 'bucket', 'hours', 'group_by', 'fill', 'partial', 'customer'];
 
-/** Every parameter of `search` that the form has a field for, as text; absent ones have their default. */
+/** Every parameter of `search` with a field in the form, as text; absent ones have their default. */
 export function readQuery(search) {
   const given = new URLSearchParams(search);
   const values = { sites: '', dates: '', metric: '', bucket: 'hour', ...DEFAULTS };
@@ -19,7 +19,7 @@ export function writeQuery(values) {
   return parts.length ? `?${parts.join('&')}` : '';
 }
 
-/** Where `search` is answered, in `format`; a format that `search` names itself would not suit the page. */
+/** The path of the answer to `search`, in `format`; it omits a format in `search`, which would not suit the page. */
 export function apiPath(search, format) {
   const parts = search
     .replace(/^\?/, '')
@@ -29,7 +29,7 @@ export function apiPath(search, format) {
   return `/v1/traffic${parts.length ? '?' : ''}${parts.join('&')}`;
 }
 
-/** The parts of a comma-separated text, empty ones left out. */
+/** The non-empty parts of a comma-separated text. */
 export function splitList(text) {
   return text.split(',').map((part) => part.trim()).filter((part) => part !== '');
 }

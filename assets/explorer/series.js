@@ -1,4 +1,4 @@
-// From rows to what a chart needs. Times are local to the site and have no offset: they are put on the axis as if they were UTC.
+// Turns rows into chart data. Times are local to the site and have no offset: the axis treats them as UTC.
 
 const DAY = 86_400;
 
@@ -23,20 +23,20 @@ export function toSeries({ meta, data }) {
   return { times, groups, figures };
 }
 
-/** The distance between neighbouring buckets, in seconds; a day where there is but one. */
+/** The distance between neighbouring buckets, in seconds; a day if there is only one. */
 export function stepOf(times) {
   let step = Infinity;
   for (let at = 1; at < times.length; at += 1) step = Math.min(step, times[at] - times[at - 1]);
   return step === Infinity ? DAY : step;
 }
 
-/** The same columns with an empty bucket wherever time is skipped, so that no line is drawn across a night or a row left out. */
+/** The same columns with an empty bucket wherever time is skipped, so that no line crosses a night or a missing row. */
 export function breakAtSkips(times, columns) {
   const step = stepOf(times);
   const brokenTimes = [];
   const broken = columns.map(() => []);
   times.forEach((time, at) => {
-    // Months are 28 to 31 days apart and are no skip.
+    // Months are 28 to 31 days apart, which is not a skip.
     if (at > 0 && time - times[at - 1] > 1.5 * step) {
       brokenTimes.push(times[at - 1] + step);
       broken.forEach((column) => column.push(null));
@@ -47,7 +47,7 @@ export function breakAtSkips(times, columns) {
   return { times: brokenTimes, columns: broken };
 }
 
-/** Whether the bucket that starts at `time` may still change: it holds a day from `provisional_from` on. */
+/** Whether the bucket that starts at `time` may still change: it contains a day from `provisional_from` on. */
 export function isProvisional(time, { bucket, to, provisional_from: from }) {
   return from !== null && from !== undefined && lastDate(time, bucket, to) >= from;
 }

@@ -3,13 +3,13 @@ import { askCsv } from './api.js';
 import { readKey } from './key.js';
 import { make } from './dom.js';
 
-/** The command that asks for the same figures; it names a variable for the key, so that no key is copied about. */
+/** The command that requests the same figures; it names a variable for the key, so that nobody copies the key itself. */
 export function curlCommand(search) {
   const key = readKey() === '' ? '' : `-H "Authorization: Bearer $PITAYA_KEY" `;
   return `curl ${key}'${location.origin}${apiPath(search).replaceAll("'", '%27')}'`;
 }
 
-/** Copies `text`; whether that worked. */
+/** Copies `text`; returns whether that worked. */
 export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
@@ -27,13 +27,13 @@ export async function downloadCsv(search, meta) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-/** What the file is called: what is counted, when, and how. */
+/** The name of the file: its metrics, dates and bucket. */
 export function fileName({ metrics, from, to, bucket }) {
   const names = metrics.map(({ name }) => name).join('-');
   return ['pitaya', names, from, ...(to === from ? [] : [to]), bucket].join('_') + '.csv';
 }
 
-// The clipboard of `navigator` exists only on secure origins, and Pitaya may be met on a plain one.
+// `navigator.clipboard` exists only on secure origins, and Pitaya may run on an insecure one.
 function copyBySelection(text) {
   const field = make('textarea', { value: text, className: 'unseen' });
   document.body.append(field);

@@ -3,14 +3,14 @@ import { splitList } from './query.js';
 
 const SHOWN = 100;
 
-/** The field of the sites: a list of boxes that can be narrowed, and ids typed in. */
+/** The field of the sites: a list of boxes with a filter, which also accepts ids. */
 export class SitesField {
   #known = new Map();
   #chosen = [];
   #pinned = new Set();
   #changed;
 
-  /** `changed` is called when the choice is another. */
+  /** Calls `changed` after each change of the choice. */
   constructor(changed) {
     this.#changed = changed;
     const filter = byId('sites-filter');
@@ -24,19 +24,19 @@ export class SitesField {
     byId('sites-none').addEventListener('click', () => this.#choose([]));
   }
 
-  /** The choice as the API takes it. */
+  /** The choice in the form that the API accepts. */
   get value() {
     return this.#chosen.join(',');
   }
 
-  // What a query has chosen stands first in the list; what is chosen by hand stays where it is.
+  // The sites of a query are first in the list; a choice by hand does not move them.
   set value(text) {
     this.#pinned = new Set(splitList(text));
     this.#chosen = [...this.#pinned];
     this.#show();
   }
 
-  /** The first `count` sites that are known, by id. */
+  /** The first `count` known sites, by id. */
   first(count) {
     return [...this.#known.keys()].sort((a, b) => a - b).slice(0, count).join(',');
   }
@@ -55,7 +55,7 @@ export class SitesField {
     this.#show();
   }
 
-  /** Adds what is typed to the choice: the one site of that name, or ids. */
+  /** Adds the typed text to the choice: the only site of that name, or ids. */
   takeTyped() {
     const filter = byId('sites-filter');
     const typed = filter.value.trim();
@@ -103,7 +103,7 @@ export class SitesField {
     return make('li', {}, remove);
   }
 
-  // Boxes are kept where they are, so that the keyboard's focus survives a choice.
+  // Boxes keep their places, so that the keyboard focus survives a choice.
   #showList() {
     const list = byId('sites-list');
     const matches = this.#matches();

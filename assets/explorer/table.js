@@ -5,7 +5,7 @@ import { isProvisional } from './series.js';
 
 const ROWS_AT_ONCE = 1000;
 
-/** Shows the rows of `answer`, the first thousand at once and the others on demand. */
+/** Shows the rows of `answer`: the first thousand at once, the others on demand. */
 export function showTable({ meta, data }) {
   const bySite = meta.group_by !== 'none';
   const body = make('tbody');

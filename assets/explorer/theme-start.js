@@ -1,7 +1,7 @@
-// Runs before the first paint, so that a remembered choice does not flash the other theme.
+// Runs before the first paint, so that the other theme does not flash before a remembered one.
 try {
   const theme = localStorage.getItem('pitaya-theme');
   if (theme === 'light' || theme === 'dark') document.documentElement.dataset.theme = theme;
 } catch {
-  // Storage is refused: the system's theme stands.
+  // The browser refuses storage: the system's theme applies.
 }

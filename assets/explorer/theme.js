@@ -1,7 +1,7 @@
 const NEXT = { system: 'light', light: 'dark', dark: 'system' };
 const WORDS = { system: 'Theme: system', light: 'Theme: light', dark: 'Theme: dark' };
 
-/** Makes `button` go through the themes; calls `changed` whenever the colours are others. */
+/** Lets `button` cycle through the themes; calls `changed` after each change of the colours. */
 export function attachTheme(button, changed) {
   const root = document.documentElement;
   const current = () => root.dataset.theme ?? 'system';
@@ -25,6 +25,6 @@ function remember(theme) {
   try {
     localStorage.setItem('pitaya-theme', theme);
   } catch {
-    // Storage is refused: the choice lasts as long as the page.
+    // The browser refuses storage: the choice lasts as long as the page.
   }
 }

@@ -5,7 +5,7 @@ import { copy, curlCommand, downloadCsv } from './share.js';
 
 const CONFIRMED_FOR = 1600;
 
-/** Makes the buttons work that take the query elsewhere; `shown` gives the answer's `{search, meta}`. */
+/** Handles the buttons that export the query; `shown` returns the answer's `{search, meta}`. */
 export function attachTools(shown) {
   const texts = { 'copy-url': () => location.href, 'copy-curl': () => curlCommand(shown().search) };
   for (const [id, text] of Object.entries(texts)) {
