@@ -1,37 +1,37 @@
-# What CI runs: every step, each of which is a recipe below.
+# Runs every step of CI, each of which is a recipe below.
 ci *steps:
     .ci/run {{steps}}
 
-# The service in front of a simulated vendor: no configuration, no account.
+# Runs the service in front of a simulated vendor, without configuration or account.
 demo *arguments:
     cargo run --release -- demo {{arguments}}
 
 test: (ci "tests")
 
-# Minutes of all faults under load, and then every cached figure compared with the truth.
+# Runs all faults under load for minutes, and then compares every cached figure with the truth.
 soak:
     cargo test --test api -- --ignored --nocapture soak
 
 lint: (ci "format" "lint" "fuzz_targets" "docs")
 
-# Whether the committed document is the one that the code describes.
+# Checks that the committed document matches the code.
 openapi: (ci "openapi")
 
-# Writes the document anew.
+# Regenerates the document.
 openapi-write:
     cargo run --quiet -- openapi --format json > openapi/openapi.json
     cargo run --quiet -- openapi --format yaml > openapi/openapi.yaml
 
-# Licences, sources and bans of the dependencies.
+# Checks licences, sources and bans of the dependencies.
 deny: (ci "deny")
 
-# What other people's tools make of the API.
+# Tests the API with other people's tools.
 contract: (ci "contract")
 
-# What people see in a browser.
+# Tests the pages in a browser.
 browser: (ci "browser")
 
-# Whether the files for operators are sound.
+# Checks the files for operators.
 deploy: (ci "deploy")
 
 format:
@@ -40,14 +40,14 @@ format:
 image:
     docker build --tag pitaya .
 
-# Hits beside nginx, HAProxy, Varnish and a bare server before the same bytes.
+# Compares cache hits with nginx, HAProxy, Varnish and a bare server in front of the same bytes.
 compare:
     benches/compare/run
 
-# What one long answer of the vendor costs: CPU beside the pure parse, and peak memory.
+# Measures one long answer of the vendor: CPU compared with the pure parse, and peak memory.
 miss:
     cargo run --release --example miss
 
-# One of the targets in fuzz/, for some minutes (`just ci fuzz`: each for 20 seconds); it needs a nightly toolchain and cargo-fuzz.
+# Fuzzes one of the targets in fuzz/ for some minutes (`just ci fuzz`: each for 20 seconds); needs a nightly toolchain and cargo-fuzz.
 fuzz target seconds="300":
     cargo +nightly fuzz run {{target}} -- -dict=fuzz/{{target}}.dict -max_total_time={{seconds}}
