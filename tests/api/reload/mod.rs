@@ -1,4 +1,4 @@
-//! A configuration that changes while the process runs.
+//! Tests of reloading the configuration while the process runs.
 
 mod signals;
 
@@ -35,7 +35,7 @@ fn names(keys: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_is_live_is_taken_up_and_what_needs_a_restart_is_named_and_left() {
+async fn a_reload_applies_live_keys_and_only_names_those_that_need_a_restart() {
     let app = Setup::default().start().await;
     app.rows(TYLER).await;
     let toml = "[limits]\nmax_days = 1\n[cache]\nhttp_max_age = \"7s\"\nmax_bytes = \"1MiB\"\n\
@@ -75,7 +75,7 @@ async fn what_is_live_is_taken_up_and_what_needs_a_restart_is_named_and_left() {
 }
 
 #[tokio::test]
-async fn a_wrong_configuration_is_refused_with_every_error_and_changes_nothing() {
+async fn a_reload_of_a_wrong_configuration_lists_every_fault_and_changes_nothing() {
     let good = client("operator", &["operator"], "admin = true");
     let app = guarded(&good).start().await;
     app.write_file(&format!(
@@ -116,7 +116,7 @@ async fn a_wrong_configuration_is_refused_with_every_error_and_changes_nothing()
 }
 
 #[tokio::test]
-async fn only_an_operator_reloads_and_without_keys_only_this_machine() {
+async fn only_an_administrator_may_reload_or_this_machine_without_authentication() {
     let clients =
         client("operator", &["operator"], "admin = true") + &client("caller", &["caller"], "");
     let app = guarded(&clients).start().await;
@@ -145,7 +145,7 @@ async fn only_an_operator_reloads_and_without_keys_only_this_machine() {
 }
 
 #[tokio::test]
-async fn keys_scopes_and_rates_hold_from_the_next_request_on() {
+async fn keys_scopes_and_rates_apply_from_the_next_request_on() {
     let operator = client("operator", &["operator"], "admin = true");
     let app = guarded(&format!(
         "{operator}{}",
@@ -177,7 +177,7 @@ async fn keys_scopes_and_rates_hold_from_the_next_request_on() {
     assert_eq!(ask(&app, "new", &other).await.status(), 200);
 }
 
-/// A large answer is being sent to `key`, of which only the beginning has been read.
+/// Requests a large answer with `key`, and reads only its beginning.
 async fn begin_large(app: &TestApp, key: &str) -> TcpStream {
     let sites: Vec<_> = (750..850).map(|site| site.to_string()).collect();
     let query = format!(
@@ -195,10 +195,10 @@ async fn begin_large(app: &TestApp, key: &str) -> TcpStream {
     stream
 }
 
-/// How many bytes still come, and how many the head has told.
+/// Reads the rest, and returns its number of bytes and the announced one.
 async fn rest(mut stream: TcpStream) -> (usize, usize) {
     let mut rest = Vec::new();
-    // A connection that ends unfinished may be reset.
+    // The server may reset a connection that ends unfinished.
     let _ = stream.read_to_end(&mut rest).await;
     let text = String::from_utf8_lossy(&rest);
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -209,7 +209,7 @@ async fn rest(mut stream: TcpStream) -> (usize, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_removed_key_gets_no_more_of_what_is_being_sent_and_other_keys_get_all() {
+async fn a_removed_key_gets_no_more_of_its_answer_and_other_keys_get_all() {
     let operator = client("operator", &["operator"], "admin = true");
     let stays = client("b", &["stays"], "");
     let app = guarded(&format!(
@@ -239,7 +239,7 @@ async fn a_removed_key_gets_no_more_of_what_is_being_sent_and_other_keys_get_all
 }
 
 #[tokio::test]
-async fn a_caller_that_waits_with_a_removed_key_is_told_at_once() {
+async fn a_waiting_caller_with_a_removed_key_gets_401_at_once() {
     let operator = client("operator", &["operator"], "admin = true");
     let app = guarded(&format!("{operator}{}", client("a", &["goes"], "")))
         .start()
@@ -259,7 +259,7 @@ async fn a_caller_that_waits_with_a_removed_key_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn authentication_can_be_switched_on_and_readiness_says_so() {
+async fn authentication_can_be_switched_on_and_readiness_shows_it() {
     let app = Setup::default()
         .with("LISTEN", "0.0.0.0:0")
         .with("AUTH", "")
@@ -292,7 +292,7 @@ fn site(id: u64, name: &str, zone: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_site_of_another_name_is_shown_by_it_and_its_figures_stay() {
+async fn a_renamed_site_keeps_its_figures() {
     let app = Setup::default()
         .file(&site(750, "Old", "America/Chicago"))
         .start()
@@ -311,9 +311,9 @@ async fn a_site_of_another_name_is_shown_by_it_and_its_figures_stay() {
 }
 
 #[tokio::test]
-async fn a_site_in_another_zone_gets_figures_of_that_zone_and_its_neighbour_keeps_its_own() {
+async fn a_site_with_a_new_zone_gets_new_figures_and_its_neighbour_keeps_the_old() {
     let sites = |zone| site(750, "Moving", zone) + &site(751, "Staying", "America/Chicago");
-    // The clock goes back on that day, where summer ends: at 2 in Chicago, and not in Phoenix.
+    // Summer time ends on that day in Chicago, where the clock goes back at 2, but not in Phoenix.
     let query = "sites=750,751&dates=2025-11-02&metric=entrances&bucket=day";
     let app = Setup::default()
         .file(&sites("America/Chicago"))
@@ -347,7 +347,7 @@ async fn a_site_in_another_zone_gets_figures_of_that_zone_and_its_neighbour_keep
 }
 
 #[tokio::test]
-async fn sites_without_a_zone_of_their_own_follow_the_default_one() {
+async fn sites_without_a_zone_follow_the_default_zone() {
     let own = site(750, "Tyler", "America/Chicago") + "[[sites]]\nid = 751\n";
     let toml = |zone| format!("timezone = {zone:?}\n{own}");
     let query = "sites=750,751&dates=2026-02-18&metric=entrances&bucket=day";
@@ -365,7 +365,7 @@ async fn sites_without_a_zone_of_their_own_follow_the_default_one() {
 }
 
 #[tokio::test]
-async fn a_fetch_for_the_old_zone_answers_its_caller_alone() {
+async fn a_fetch_for_the_old_zone_answers_only_its_caller() {
     let app = Setup::default()
         .file(&site(750, "Moving", "America/Chicago"))
         .start()
@@ -398,7 +398,7 @@ async fn a_fetch_for_the_old_zone_answers_its_caller_alone() {
 }
 
 #[tokio::test]
-async fn another_ttl_judges_what_is_held_anew() {
+async fn a_new_ttl_applies_to_cached_figures() {
     let ttl = |final_ttl| {
         format!(
             "[cache]\nfinal_ttl = {final_ttl:?}\nstale_while_revalidate = \"0s\"\nstale_if_error = \"0s\""
@@ -423,7 +423,7 @@ async fn another_ttl_judges_what_is_held_anew() {
 }
 
 #[tokio::test]
-async fn other_queries_are_warmed_without_a_caller() {
+async fn new_warm_queries_are_fetched_without_a_caller() {
     let app = Setup::default().start().await;
 
     let (changed, _) = app.reload(&format!("[warm]\nqueries = [{TYLER:?}]")).await;
@@ -435,7 +435,7 @@ async fn other_queries_are_warmed_without_a_caller() {
 }
 
 #[tokio::test]
-async fn other_limits_bound_what_is_queued_and_how_long_it_is_waited_for() {
+async fn new_limits_apply_to_the_queue_and_the_waiting_time() {
     let app = Setup::default().start().await;
     let limits = |cells, timeout| {
         format!("[limits]\nmax_queued_cells = {cells}\nrequest_timeout = {timeout:?}")
@@ -453,7 +453,7 @@ async fn other_limits_bound_what_is_queued_and_how_long_it_is_waited_for() {
     hold.release();
 }
 
-/// Asks in turn until `stop`, and gives back everything but 200.
+/// Sends one request after another until `stop`, and returns the failures.
 async fn load(client: Client, url: String, stop: Arc<AtomicBool>) -> Vec<String> {
     let mut failures = Vec::new();
     while !stop.load(Ordering::Relaxed) {
@@ -469,7 +469,7 @@ async fn load(client: Client, url: String, stop: Arc<AtomicBool>) -> Vec<String>
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_request_fails_while_the_configuration_is_reloaded_again_and_again() {
+async fn no_request_fails_during_many_reloads() {
     let zones = ["America/Chicago", "America/Phoenix", "Asia/Tokyo"];
     let toml = |round: usize| {
         client("operator", &["operator"], "admin = true")

@@ -1,4 +1,4 @@
-//! The real process, which reloads at SIGHUP.
+//! Tests of reloading the real process with SIGHUP.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +15,7 @@ async fn vendor() -> Simulator {
         .unwrap()
 }
 
-/// Asks with a key until that status is answered.
+/// Sends requests with a key until the answer has that status.
 async fn until_answered(pitaya: &Binary, key: &str, status: u16) {
     let url = pitaya.url(&format!("/v1/traffic?{TYLER}"));
     let ask = async {
@@ -31,7 +31,7 @@ async fn until_answered(pitaya: &Binary, key: &str, status: u16) {
     answered.unwrap_or_else(|_| panic!("{key} is never answered with {status}"));
 }
 
-/// The value of the gauge of reloads, once it is `wanted`.
+/// Waits until the gauge of reloads is `wanted`.
 async fn until_success_is(pitaya: &Binary, wanted: &str) {
     let line = format!("pitaya_config_last_reload_success {wanted}");
     let shown = async {
@@ -50,7 +50,7 @@ fn write(path: &Path, key: &str, filter: &str, rest: &str) {
 }
 
 #[tokio::test]
-async fn a_hangup_reloads_and_ends_nothing_and_its_outcome_is_logged() {
+async fn a_hangup_reloads_without_ending_anything_and_logs_the_outcome() {
     let vendor = vendor().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pitaya.toml");
