@@ -6,7 +6,7 @@ const UNSEEN_FOR = 200;
 const PATIENCE = 700;
 const PERIOD = 500;
 
-/** Shows a running query with its elapsed time and number of finished reports; the returned function ends it. A quick answer shows nothing. */
+/** Shows a running query with its elapsed time and finished reports; the returned function ends it. A quick answer shows nothing. */
 export function showProgress(requestId) {
   const began = performance.now();
   const polling = new AbortController();

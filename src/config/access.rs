@@ -43,7 +43,7 @@ pub(super) fn auth(
         return (Auth::Disabled, Vec::new());
     }
     if required == Some(true) && !reader.is_set("clients") {
-        // A missing list has no place; an unreadable file may contain it.
+        // A missing list has no origin, and an unreadable file may contain it.
         reader.fault_in(
             "auth",
             Problem::new(

@@ -46,7 +46,7 @@ pub(super) fn settings(
     }
 }
 
-/// Reads the path of the token store, and tries whether it can hold tokens: a fault must not surface only after the vendor has
+/// Reads the path of the token store, and checks on disk that it can hold tokens: a fault must not surface only after the vendor has
 /// rotated a token. A demo does not store tokens, so it leaves the file alone.
 fn token_store(raw: Raw<'_>, purpose: Purpose<'_>) -> Result<PathBuf, Problems> {
     let path = value::path(raw)?;

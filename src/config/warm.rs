@@ -36,7 +36,7 @@ pub(super) fn queries(
     })
 }
 
-/// The number of vendor places that `share` of `all` comes to: at least one.
+/// The number of places at the vendor in `share` of `all`: at least one.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,

@@ -21,7 +21,7 @@ use crate::upstream::{Interest, UpstreamError};
 /// The cells in memory; waiters share the vendor's errors.
 pub(super) type Cells = CellStore<Arc<UpstreamError>, Interest>;
 
-/// The state of a query's cells after the first look into the cache. Their places in the grid identify cells.
+/// The state of a query's cells after the first look into the cache. A cell's place in the grid identifies it.
 #[derive(Debug)]
 pub(super) struct Inventory {
     pub(super) grid: CellGrid,

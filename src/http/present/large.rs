@@ -5,7 +5,7 @@
 //! the same rows with the same writer (`http::present::layout`), so tag and bytes do not depend on the way. The thread's other
 //! connections run after each piece. Memory depends on the table of figures, not on the text: the peak of the largest answer is
 //! 14 MB above the rest in every format, of which the table is 12.6 (18 MB in Brotli with a window of 256 KiB; with 4 MiB the encoder
-//! alone would use 20, for the same ratio). The price: Pitaya rolls up and writes a repeated query anew, in about 5 ms for each MiB
+//! alone would use 20, for the same ratio). The price: Pitaya rolls up and writes a repeated query again, in about 5 ms for each MiB
 //! of JSON.
 
 use std::sync::Arc;

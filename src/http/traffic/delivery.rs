@@ -28,7 +28,7 @@ const MANY_ROWS: usize = 5_000;
 /// The same limit for encoding bytes.
 const MANY_BYTES: usize = 256 * 1024;
 
-/// A rendered answer for one caller, and its origin.
+/// A rendered answer for one caller, with its source and timings.
 pub(super) struct Delivery {
     rendering: Arc<Rendering>,
     outcome: CacheOutcome,

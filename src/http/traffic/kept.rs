@@ -25,7 +25,7 @@ pub(super) struct AnswerKey {
     form: &'static str,
     /// The generation of the settings: answers under other settings are never shown.
     generation: u64,
-    /// The hash of the other fields, since a key is made once and looked up many times.
+    /// The hash of the other fields, computed once because look-ups reuse the key many times.
     hash: u64,
 }
 
@@ -109,7 +109,7 @@ impl KeptAnswers {
         self.store.retain(|customer| self.service.epoch(customer));
     }
 
-    /// Frees all of them.
+    /// Frees all answers.
     pub(super) fn clear(&self) {
         self.store.0.clear();
     }
@@ -135,7 +135,7 @@ const MAX_SHARDS: u64 = 64;
 const TYPICAL_BYTES: u64 = 16 << 10;
 
 impl AnswerStore {
-    /// A store of at most `max_bytes`.
+    /// Creates a store of at most `max_bytes`.
     fn new(max_bytes: u64) -> Self {
         let shards = (max_bytes / SHARD_BYTES).clamp(1, MAX_SHARDS);
         let items = usize::try_from(max_bytes / TYPICAL_BYTES).unwrap_or(0);
@@ -171,7 +171,7 @@ impl AnswerStore {
         self.0.insert(key, answer);
     }
 
-    /// Keeps `bytes` as `answer` in another content coding, unless something newer is kept for `key` by now.
+    /// Keeps `bytes` as `answer` in another content coding, unless the store has a newer answer for `key` by now.
     fn put_coding(
         &self,
         key: &Arc<AnswerKey>,

@@ -54,7 +54,7 @@ impl Traffic {
         }
     }
 
-    /// Frees everything made under replaced settings, which no look-up finds any more.
+    /// Frees everything made under replaced settings, which no look-up can find now.
     pub(super) fn forget(&self) {
         self.kept.clear();
         self.parsed_queries.clear();
@@ -210,7 +210,7 @@ async fn answer(
     Ok(delivery)
 }
 
-/// Finds the question of a request, which earlier requests have usually asked before.
+/// Finds the question of a request: usually an earlier request has asked the same one.
 fn understand(
     traffic: &Traffic,
     snapshot: &Snapshot,

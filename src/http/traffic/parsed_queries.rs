@@ -120,7 +120,7 @@ impl ParsedQueries {
         (parsed.since <= now && now < parsed.until).then_some(parsed.question)
     }
 
-    /// Forgets all of them.
+    /// Forgets all texts.
     pub(super) fn clear(&self) {
         self.0.clear();
     }
