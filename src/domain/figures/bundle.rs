@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Figures;
-use super::view::TAIL;
+use super::view::{TAIL, is_encoded};
 
 /// The figures of several cells, which share one allocation and its overheads.
 #[derive(Clone, Debug, Default)]
@@ -20,11 +20,23 @@ impl Bundle {
     /// Never: a cell is far smaller than a megabyte, and a page has at most 31 of them.
     #[must_use]
     pub fn new(figures: &[&Figures]) -> Self {
-        let len: usize = figures.iter().map(|figures| figures.encoded().len()).sum();
+        let encoded: Vec<&[u8]> = figures.iter().map(|figures| figures.encoded()).collect();
+        Self::of_bytes(&encoded)
+    }
+
+    /// The figures that have these bytes, as [`Figures::encoded`] gives them; `None` where some are bytes that no figures have.
+    #[must_use]
+    pub fn from_encoded(encoded: &[&[u8]]) -> Option<Self> {
+        let all = encoded.iter().all(|bytes| is_encoded(bytes));
+        all.then(|| Self::of_bytes(encoded))
+    }
+
+    fn of_bytes(encoded: &[&[u8]]) -> Self {
+        let len: usize = encoded.iter().map(|bytes| bytes.len()).sum();
         let mut bytes = Vec::with_capacity(len + TAIL);
-        let starts = figures.iter().map(|figures| {
+        let starts = encoded.iter().map(|encoded| {
             let start = u32::try_from(bytes.len()).expect("far below 4 GiB");
-            bytes.extend_from_slice(figures.encoded());
+            bytes.extend_from_slice(encoded);
             start
         });
         let starts = starts.collect();

@@ -14,7 +14,7 @@ pub(super) use self::view::View;
 use std::ops::Range;
 use std::sync::Arc;
 
-use self::view::{FLOAT, HEAD, Shape, TAIL, word_at};
+use self::view::{FLOAT, HEAD, Shape, TAIL, is_encoded, is_whole, whole_number, word_at};
 
 /// The figures of one day's buckets, in order; an absent figure differs from a zero.
 ///
@@ -29,9 +29,6 @@ pub struct Figures {
     bytes: Arc<[u8]>,
     start: u32,
 }
-
-/// Whole numbers up to this are exact in an `f64`.
-const MAX_WHOLE: f64 = 9_007_199_254_740_991.0;
 
 impl Figures {
     /// Packs the figures. Values that are not finite or negative become absent.
@@ -108,6 +105,17 @@ impl Figures {
         }
     }
 
+    /// The figures that [`encoded`](Self::encoded) gave as these bytes; `None` for bytes that no figures have.
+    #[must_use]
+    pub fn from_encoded(bytes: &[u8]) -> Option<Self> {
+        let mut bytes = is_encoded(bytes).then(|| bytes.to_vec())?;
+        bytes.extend_from_slice(&[0; TAIL]);
+        Some(Self {
+            bytes: bytes.into(),
+            start: 0,
+        })
+    }
+
     /// Number of buckets in the day, including those without a figure.
     #[must_use]
     pub fn slots(&self) -> usize {
@@ -147,8 +155,9 @@ impl Figures {
         &self.bytes[self.start as usize..]
     }
 
-    /// The cell's own bytes.
-    fn encoded(&self) -> &[u8] {
+    /// The cell's own bytes, in the layout described above.
+    #[must_use]
+    pub fn encoded(&self) -> &[u8] {
         let bytes = self.onward();
         &bytes[..Shape::read(bytes).encoded_len()]
     }
@@ -162,25 +171,6 @@ impl PartialEq for Figures {
 
 impl Eq for Figures {}
 
-/// Whether `value` is a whole number that an `f64` distinguishes from its neighbours. (Computing the fraction is a call on x86-64.)
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::float_cmp,
-    reason = "at most 2^53, and only the same number counts"
-)]
-fn is_whole(value: f64) -> bool {
-    value <= MAX_WHOLE && whole_number(value) as f64 == value
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "callers discard the result for fractions and for values beyond 2^53"
-)]
-fn whole_number(value: f64) -> u64 {
-    value as u64
-}
-
 #[cfg(test)]
 #[expect(
     clippy::cast_precision_loss,
@@ -189,6 +179,7 @@ fn whole_number(value: f64) -> u64 {
 mod tests {
     use proptest::prelude::*;
 
+    use super::view::MAX_WHOLE;
     use super::*;
 
     fn figure() -> impl Strategy<Value = Option<f64>> {
@@ -214,6 +205,47 @@ mod tests {
             let mut seen = vec![None; values.len()];
             figures.for_each(0..values.len() + 9, |slot, value| seen[slot] = Some(value));
             prop_assert_eq!(&seen, &values);
+        }
+
+        #[test]
+        fn figures_come_back_from_their_bytes(values in prop::collection::vec(figure(), 0..400)) {
+            let figures = Figures::pack(&values);
+
+            let back = Figures::from_encoded(figures.encoded());
+
+            prop_assert_eq!(back, Some(figures));
+        }
+
+        /// Bytes near those of figures, and any others.
+        #[test]
+        fn bytes_that_are_taken_for_figures_can_be_read_as_figures(
+            values in prop_oneof![
+                prop::collection::vec(figure(), 0..30),
+                prop::collection::vec(prop::option::of((0_u32..9).prop_map(f64::from)), 0..30),
+            ],
+            changes in prop::collection::vec((0_usize..300, any::<u8>()), 0..4),
+            len in prop::option::weighted(0.2, 0_usize..300),
+        ) {
+            let mut bytes = Figures::pack(&values).encoded().to_vec();
+            bytes.resize(len.unwrap_or(bytes.len()), 0);
+            for (at, byte) in changes {
+                if let Some(there) = bytes.get_mut(at) {
+                    *there = byte;
+                }
+            }
+
+            if let Some(figures) = Figures::from_encoded(&bytes) {
+                prop_assert_eq!(figures.encoded(), bytes);
+                let values: Vec<_> = figures.iter().collect();
+                prop_assert_eq!(values.len(), figures.slots());
+                prop_assert!(values.iter().flatten().all(|value| value.is_finite() && *value >= 0.0));
+                // What was packed anew may be narrower, and means the same.
+                let packed = Figures::pack(&values);
+                prop_assert_eq!(packed.iter().collect::<Vec<_>>(), values.clone());
+                for from in 0..values.len() {
+                    prop_assert_eq!(figures.sum(from..values.len()), packed.sum(from..values.len()));
+                }
+            }
         }
 
         #[test]

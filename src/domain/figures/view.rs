@@ -9,6 +9,10 @@ pub(super) const HEAD: usize = 7;
 const ALL_PRESENT: u8 = 0x80;
 /// Width of values that are not whole.
 pub(super) const FLOAT: u8 = 64;
+/// Whole numbers up to this are exact in an `f64`.
+pub(super) const MAX_WHOLE: f64 = 9_007_199_254_740_991.0;
+/// Whole numbers of more bits are not exact in a float.
+const WIDEST_WHOLE: u8 = 53;
 /// Each value is read as one unaligned word, so the bytes extend a word past the last value.
 pub(super) const TAIL: usize = 8;
 
@@ -55,6 +59,45 @@ impl Shape {
     pub(super) fn encoded_len(self) -> usize {
         HEAD + self.map_len() + (usize::from(self.len) * usize::from(self.width)).div_ceil(8)
     }
+
+    /// Whether packed figures may have it: the widths that there are, and a span within the day.
+    fn can_be(self) -> bool {
+        let width = self.width <= WIDEST_WHOLE || self.width == FLOAT;
+        let span = usize::from(self.first) + usize::from(self.len) <= usize::from(self.slots);
+        let empty = self.len > 0 || (self.first == 0 && self.width == 0 && self.all);
+        width && span && empty
+    }
+}
+
+/// Whether `bytes` are the packed figures of a day and nothing else, all of which can be read.
+///
+/// Nothing is unpacked where the bytes tell by themselves that all is well: whole numbers without a gap.
+pub(super) fn is_encoded(bytes: &[u8]) -> bool {
+    if bytes.len() < HEAD {
+        return false;
+    }
+    let shape = Shape::read(bytes);
+    if !shape.can_be() || bytes.len() != shape.encoded_len() {
+        return false;
+    }
+    let values = usize::from(shape.len);
+    let (map, data) = bytes[HEAD..].split_at(shape.map_len());
+    let bits = values * usize::from(shape.width);
+    if !(ends_in_zeros(map, values) && ends_in_zeros(data, bits)) {
+        return false;
+    }
+    if shape.all && shape.width != FLOAT {
+        return true;
+    }
+    // Values are read a word at a time, which reaches beyond the last.
+    let mut bytes = bytes.to_vec();
+    bytes.extend_from_slice(&[0; TAIL]);
+    View::new(&bytes).can_be()
+}
+
+/// Whether the bits of `bytes` from the one at `bits` on, which are less than a byte of them, are zeros.
+fn ends_in_zeros(bytes: &[u8], bits: usize) -> bool {
+    bits.is_multiple_of(8) || bytes.last().is_none_or(|last| last >> (bits % 8) == 0)
 }
 
 /// Packed figures with a decoded head.
@@ -181,6 +224,33 @@ impl<'a> View<'a> {
         slots.start.saturating_sub(first)..slots.end.saturating_sub(first).min(len)
     }
 
+    /// Whether the span begins and ends with a figure, what is absent is stored as zeros, and floats are figures that need to be.
+    fn can_be(&self) -> bool {
+        let len = usize::from(self.shape.len);
+        let float = self.shape.width == FLOAT;
+        let figure = |nth| {
+            let value = self.value(nth);
+            !float || (value.is_finite() && value >= 0.0)
+        };
+        let absent = |nth| {
+            if float {
+                word_at(self.data, nth * 8) == 0
+            } else {
+                self.whole(nth) == 0
+            }
+        };
+        let ends = len == 0 || (self.present(0) && self.present(len - 1));
+        let needed = !float || (0..len).any(|nth| !is_whole(self.value(nth)));
+        ends && needed
+            && (0..len).all(|nth| {
+                if self.present(nth) {
+                    figure(nth)
+                } else {
+                    absent(nth)
+                }
+            })
+    }
+
     fn present(&self, nth: usize) -> bool {
         self.shape.all || self.map[nth / 8] & (1 << (nth % 8)) != 0
     }
@@ -211,4 +281,23 @@ pub(super) fn word_at(bytes: &[u8], at: usize) -> u64 {
     let mut word = [0; 8];
     word.copy_from_slice(&bytes[at..at + 8]);
     u64::from_le_bytes(word)
+}
+
+/// Whether it is a whole number that an `f64` tells from its neighbours. (Asking for the fraction is a call on x86-64.)
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "at most 2^53, and nothing but the same number will do"
+)]
+pub(super) fn is_whole(value: f64) -> bool {
+    value <= MAX_WHOLE && whole_number(value) as f64 == value
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what is not whole, or beyond 2^53, is not kept as the number that this is"
+)]
+pub(super) fn whole_number(value: f64) -> u64 {
+    value as u64
 }
