@@ -1,6 +1,6 @@
 //! Pitaya: a caching and aggregating proxy for Dragonfruit's Traffic Analysis Metrics API.
 //!
-//! `ARCHITECTURE.md` is the map. The rooms in reading order: [`domain`], [`cache`], [`upstream`], [`service`], [`server`], [`http`]; then
+//! `ARCHITECTURE.md` is the map. The rooms in reading order: [`domain`], [`cache`], [`tier`], [`upstream`], [`service`], [`server`], [`http`]; then
 //! the surrounding ones: [`config`], [`telemetry`], [`simulator`], [`app`]. `vendor` holds the wire format that client and simulator share.
 
 pub mod app;
@@ -15,5 +15,6 @@ pub mod server;
 pub mod service;
 pub mod simulator;
 pub mod telemetry;
+pub mod tier;
 pub mod upstream;
 mod vendor;

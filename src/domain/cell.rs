@@ -56,14 +56,24 @@ impl Age {
         }
     }
 
-    /// When it was asked for, to the microsecond.
+    /// Time of the request, to the microsecond.
     ///
     /// # Panics
     ///
-    /// Never: it was made of a timestamp.
+    /// Never: the value comes from a timestamp.
     #[must_use]
     pub fn fetched_at(self) -> Timestamp {
-        Timestamp::from_microsecond(self.fetched_at).expect("made of a timestamp")
+        Timestamp::from_microsecond(self.fetched_at).expect("made from a timestamp")
+    }
+
+    /// Time at which the vendor computed the cell, or else the time of the request; to the microsecond.
+    ///
+    /// # Panics
+    ///
+    /// Never: the value comes from a timestamp.
+    #[must_use]
+    pub fn computed_at(self) -> Timestamp {
+        Timestamp::from_microsecond(self.computed_at).expect("made from a timestamp")
     }
 }
 
@@ -88,23 +98,15 @@ impl Cell {
     }
 
     /// Time of the request, to the microsecond.
-    ///
-    /// # Panics
-    ///
-    /// Never: the value comes from a timestamp.
     #[must_use]
     pub fn fetched_at(&self) -> Timestamp {
         self.age.fetched_at()
     }
 
     /// Time at which the vendor computed the cell, or else the time of the request; to the microsecond.
-    ///
-    /// # Panics
-    ///
-    /// Never: the value comes from a timestamp.
     #[must_use]
     pub fn as_of(&self) -> Timestamp {
-        Timestamp::from_microsecond(self.age.computed_at).expect("made of a timestamp")
+        self.age.computed_at()
     }
 
     /// The figures.

@@ -1,0 +1,151 @@
+//! The unit in which cells are stored: one series at one site in one calendar month.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::bucket::VendorBucket;
+use super::cell::CellKey;
+use super::metric::VendorMetric;
+use super::site::{CustomerId, SiteId};
+use super::zone::DaySpan;
+
+/// Which cells are stored together: all of one series at one site in one calendar month.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeriesMonth {
+    /// Whose site.
+    pub customer: CustomerId,
+    /// Where.
+    pub site: SiteId,
+    /// What.
+    pub metric: VendorMetric,
+    /// At which granularity.
+    pub bucket: VendorBucket,
+    /// Of which year.
+    pub year: i16,
+    /// The month, from 1 to 12.
+    pub month: i8,
+}
+
+impl SeriesMonth {
+    /// The month that a cell is stored in.
+    #[must_use]
+    pub fn of(cell: &CellKey) -> Self {
+        Self {
+            customer: cell.customer,
+            site: cell.site,
+            metric: cell.metric,
+            bucket: cell.bucket,
+            year: cell.date.year(),
+            month: cell.date.month(),
+        }
+    }
+
+    /// The date of a day of the month; `None` where the month has no such day.
+    #[must_use]
+    pub fn date(&self, day: i8) -> Option<Date> {
+        Date::new(self.year, self.month, day).ok()
+    }
+
+    /// The cell of that date.
+    #[must_use]
+    pub const fn cell(&self, date: Date) -> CellKey {
+        CellKey {
+            customer: self.customer,
+            site: self.site,
+            metric: self.metric,
+            bucket: self.bucket,
+            date,
+        }
+    }
+
+    /// What gives the cells of this month their shape while the site is in `zone`.
+    ///
+    /// # Panics
+    ///
+    /// Outside the dates that may be asked for.
+    #[must_use]
+    pub fn shape(&self, zone: Option<&TimeZone>) -> MonthShape {
+        let mut hasher = blake3::Hasher::new();
+        if let Some(zone) = zone {
+            let name = zone.iana_name().unwrap_or("unnamed");
+            hasher.update(name.as_bytes());
+            let first = self.date(1).expect("every month has a first day");
+            let span = |date| DaySpan::of(date, Some(zone));
+            let (from, until) = (span(first).begins, span(first.last_of_month()).ends);
+            let mut tell = |at: Timestamp, seconds: i32| {
+                hasher.update(&at.as_second().to_le_bytes());
+                hasher.update(&seconds.to_le_bytes());
+            };
+            tell(from, zone.to_offset(from).seconds());
+            // The rules of a zone change with its data base, too.
+            for change in zone.following(from) {
+                if change.timestamp() >= until {
+                    break;
+                }
+                tell(change.timestamp(), change.offset().seconds());
+            }
+        }
+        let hash = hasher.finalize();
+        let first = hash.as_bytes().first_chunk().expect("it has 32 bytes");
+        MonthShape(u32::from_le_bytes(*first))
+    }
+}
+
+/// Tells the figures of one clock from those of another: where a site's zone is configured anew, its days have other buckets, and
+/// are over at another time. Cells of another shape are not this site's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MonthShape(pub u32);
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    fn month(year: i16, month: i8) -> SeriesMonth {
+        SeriesMonth::of(&CellKey {
+            customer: CustomerId::new(1).unwrap(),
+            site: SiteId::new(2).unwrap(),
+            metric: VendorMetric::Entrances,
+            bucket: VendorBucket::HOUR,
+            date: date(year, month, 1),
+        })
+    }
+
+    #[test]
+    fn each_zone_has_shapes_of_its_own_and_keeps_them() {
+        let zones = [
+            "America/Chicago",
+            "America/New_York",
+            "America/Winnipeg",
+            "UTC",
+        ];
+        let zones = zones.map(|name| TimeZone::get(name).unwrap());
+        for (year, number) in [(2026, 2), (2026, 3), (2026, 11), (1970, 1), (9998, 12)] {
+            let month = month(year, number);
+
+            let shapes: Vec<_> = std::iter::once(None)
+                .chain(zones.iter().map(Some))
+                .map(|zone| month.shape(zone))
+                .collect();
+
+            let distinct: std::collections::HashSet<_> = shapes.iter().collect();
+            assert_eq!(distinct.len(), shapes.len(), "{year}-{number}");
+            assert_eq!(shapes[1], month.shape(Some(&zones[0])));
+        }
+    }
+
+    #[test]
+    fn a_rule_that_changes_a_months_clock_changes_its_shape() {
+        let posix = |rule| TimeZone::posix(rule).unwrap();
+        let (with, without) = (posix("CST6CDT,M3.2.0,M11.1.0"), posix("CST6"));
+
+        let same = |number| {
+            let month = month(2026, number);
+            month.shape(Some(&with)) == month.shape(Some(&without))
+        };
+
+        assert!(same(2) && !same(3) && !same(7) && !same(11) && same(12));
+    }
+}

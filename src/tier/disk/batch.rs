@@ -1,0 +1,101 @@
+//! What is written in one go: cells by page, the newer ones of each day.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use jiff::civil::Date;
+use tokio::sync::oneshot;
+
+use super::generation::Generation;
+use super::queue::{Job, weight};
+use crate::domain::cell::Cell;
+use crate::domain::month::{MonthShape, SeriesMonth};
+use crate::domain::purge::Purge;
+use crate::tier::{Away, Landed};
+
+/// What is queued, in the form in which it is written.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// The cells to put in, those of earlier purges left out.
+    pub(super) pages: BTreeMap<SeriesMonth, Fresh>,
+    /// The pages to be written to the young generation.
+    pub(super) promoted: Vec<String>,
+    /// Whom to tell of purges.
+    pub(super) told: Vec<oneshot::Sender<Result<(), Away>>>,
+    /// What turned out to be broken.
+    pub(super) broken: Vec<(Arc<Generation>, String)>,
+    /// What the cells weighed in the queue.
+    pub(super) bytes: usize,
+}
+
+/// The cells that are to be put into one page.
+#[derive(Clone, Debug)]
+pub(super) struct Fresh {
+    pub(super) shape: MonthShape,
+    pub(super) cells: BTreeMap<Date, Cell>,
+}
+
+impl Batch {
+    /// What comes of these jobs in their order.
+    pub(super) fn of(jobs: VecDeque<Job>) -> Self {
+        let mut batch = Self::default();
+        for job in jobs {
+            match job {
+                Job::Put(landed) => {
+                    batch.bytes += weight(&landed);
+                    batch.put(landed);
+                }
+                Job::Purge(purge, told) => {
+                    batch.purge(&purge);
+                    batch.told.push(told);
+                }
+                Job::Promote(names) => batch.promoted.extend(names),
+                Job::Broken(generation, why) => batch.broken.push((generation, why)),
+            }
+        }
+        batch
+    }
+
+    fn put(&mut self, landed: Landed) {
+        for (key, cell) in landed.cells {
+            let month = SeriesMonth::of(&key);
+            let Some(shape) = landed.shapes.get(&month).copied() else {
+                continue;
+            };
+            let fresh = Fresh {
+                shape,
+                cells: BTreeMap::new(),
+            };
+            let page = self.pages.entry(month).or_insert_with(|| fresh.clone());
+            if page.shape != shape {
+                *page = fresh;
+            }
+            newer(&mut page.cells, key.date, cell);
+        }
+    }
+
+    fn purge(&mut self, purge: &Purge) {
+        self.pages.retain(|month, page| {
+            if purge.covers(month.customer, month.site) {
+                page.cells.retain(|date, _| !purge.covers_date(*date));
+            }
+            !page.cells.is_empty()
+        });
+    }
+}
+
+impl Fresh {
+    /// About what the cells take in their page.
+    pub(super) fn bytes(&self) -> usize {
+        let figures = self.cells.values().map(|cell| cell.figures().encoded());
+        figures.map(<[u8]>::len).sum()
+    }
+}
+
+/// Puts a cell in, unless the one that is there is newer.
+pub(super) fn newer(cells: &mut BTreeMap<Date, Cell>, date: Date, cell: Cell) {
+    let known = cells.get(&date).map(Cell::fetched_at);
+    if known.is_none_or(|known| known <= cell.fetched_at()) {
+        cells.insert(date, cell);
+    }
+}

@@ -1,0 +1,167 @@
+//! The folder: two generations, of which the older one goes when the young one is full.
+//!
+//! Pages are written to the young one and read from both, and one that is read in the old one is written to the young one again: so
+//! what nobody reads goes first, without anything that looks for it. A file that is broken, or not ours, is renamed and not read.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::fault::Fault;
+use super::generation::{Entries, Generation};
+
+/// The two files, in no order.
+const NAMES: [&str; 2] = ["cells.a", "cells.b"];
+/// Where the last broken file is kept, for a look at it.
+const BROKEN: &str = "cells.broken";
+/// What is locked while a process has the folder.
+const LOCK: &str = "lock";
+
+/// The generations that are read and written.
+#[derive(Clone, Debug)]
+pub(super) struct Generations {
+    /// Where pages are written to.
+    pub(super) young: Arc<Generation>,
+    /// Where they are read from, too.
+    pub(super) old: Option<Arc<Generation>>,
+}
+
+impl Generations {
+    /// Both, the old one first.
+    pub(super) fn all(&self) -> impl DoubleEndedIterator<Item = &Arc<Generation>> {
+        self.old.iter().chain([&self.young])
+    }
+
+    /// The bytes that they take on the disk.
+    pub(super) fn bytes(&self) -> u64 {
+        self.all().map(|generation| generation.bytes()).sum()
+    }
+}
+
+/// The folder, while this process has it.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Takes the folder at `path` for this process, and makes it where there is none.
+    pub(super) fn take(path: &Path) -> Result<Self, Fault> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)?;
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).mode(0o600);
+        let lock = options.truncate(false).open(path.join(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
+            Err(TryLockError::WouldBlock) => Err(Fault::Locked),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+
+    /// Opens what is there, or makes a first generation.
+    pub(super) fn open(&self) -> Result<Generations, Fault> {
+        let mut found: Vec<Generation> = Vec::new();
+        for name in NAMES {
+            let path = self.path.join(name);
+            if !path.try_exists()? {
+                continue;
+            }
+            match Generation::open(&path) {
+                Ok(generation) => found.push(generation),
+                Err(Fault::Broken { path, why }) => self.set_aside(&path, &why)?,
+                // We have the folder: this is a handle of our own that is still being read, or no process of ours.
+                Err(Fault::Locked) => {
+                    return Err(Fault::Failed("a file of it is in use".to_owned()));
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        found.sort_by_key(|generation| generation.number);
+        let young = match found.pop() {
+            Some(young) => young,
+            None => self.create(&self.path.join(NAMES[0]), 1, &Entries::new())?,
+        };
+        Ok(Generations {
+            young: Arc::new(young),
+            old: found.pop().map(Arc::new),
+        })
+    }
+
+    /// Begins a new generation: the young one becomes the old one, which goes.
+    pub(super) fn rotate(&self, generations: &Generations) -> Result<Generations, Fault> {
+        let young = &generations.young;
+        let known = young.known()?;
+        let other = NAMES.map(|name| self.path.join(name));
+        let other = other.iter().find(|path| *path != young.path());
+        let other = other.expect("one of two names is not the young one's");
+        match fs::remove_file(other) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        let number = young.number + 1;
+        Ok(Generations {
+            young: Arc::new(self.create(other, number, &known)?),
+            old: Some(Arc::clone(young)),
+        })
+    }
+
+    /// Goes on without a generation that turned out to be broken.
+    pub(super) fn without(
+        &self,
+        generations: &Generations,
+        broken: &Path,
+        why: &str,
+    ) -> Result<Generations, Fault> {
+        self.set_aside(broken, why)?;
+        let mut others = generations.all().filter(|it| it.path() != broken);
+        let young = if let Some(other) = others.next_back() {
+            Arc::clone(other)
+        } else {
+            let number = generations.young.number + 1;
+            Arc::new(self.create(broken, number, &Entries::new())?)
+        };
+        Ok(Generations { young, old: None })
+    }
+
+    /// Renames a broken file, so that it is not read again; the one before it goes.
+    fn set_aside(&self, path: &Path, why: &str) -> Result<(), Fault> {
+        tracing::error!(
+            path = %path.display(),
+            why,
+            "a file of the cache on disk is broken: it is renamed, and what it held is fetched again"
+        );
+        fs::rename(path, self.path.join(BROKEN))?;
+        self.sync()
+    }
+
+    /// Removes both generations, durably.
+    pub(super) fn erase(&self) -> Result<(), Fault> {
+        for name in NAMES {
+            match fs::remove_file(self.path.join(name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error.into());
+                }
+                _ => {}
+            }
+        }
+        self.sync()
+    }
+
+    fn create(&self, path: &Path, number: u64, known: &Entries) -> Result<Generation, Fault> {
+        let generation = Generation::create(path, number, known)?;
+        self.sync()?;
+        Ok(generation)
+    }
+
+    fn sync(&self) -> Result<(), Fault> {
+        Ok(File::open(&self.path)?.sync_all()?)
+    }
+}

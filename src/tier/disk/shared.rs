@@ -1,0 +1,174 @@
+//! What readers and the writing thread share.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::fault::Fault;
+use super::folder::Generations;
+use super::queue::{Job, Queue};
+use super::telemetry::{self, Outcome};
+use crate::domain::month::{MonthShape, SeriesMonth};
+use crate::tier::codec::{Codec, Decoded};
+use crate::tier::{Kept, TierState};
+
+/// What the disk is told by the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The folder. It is made where there is none; its parents too.
+    pub path: PathBuf,
+    /// The bytes that the files may take together.
+    pub max_bytes: u64,
+}
+
+/// How long things take; tests are in more of a hurry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Between two commits of cells.
+    pub(super) commit: Duration,
+    /// Before a folder that failed is tried again, at first and at most; one that is locked is tried again after the first.
+    pub(super) retry: (Duration, Duration),
+    /// What a read may take.
+    pub(super) read: Duration,
+    /// What a purge may take.
+    pub(super) purge: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            commit: Duration::from_secs(1),
+            retry: (Duration::from_secs(1), Duration::from_mins(1)),
+            read: Duration::from_secs(1),
+            purge: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What readers and the writing thread share.
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    pub(super) codec: Codec,
+    pub(super) pace: Pace,
+    queue: Mutex<Queue>,
+    pub(super) wake: Condvar,
+    open: Mutex<Option<Generations>>,
+    state: AtomicU8,
+    /// Whether the last read took too long.
+    pub(super) slow: AtomicBool,
+}
+
+impl Shared {
+    /// A folder that is not open yet.
+    pub(super) fn new(settings: Settings, codec: Codec, pace: Pace) -> Self {
+        Self {
+            settings,
+            codec,
+            pace,
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            open: Mutex::default(),
+            state: AtomicU8::new(TierState::Away as u8),
+            slow: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What can be read and written, if anything.
+    pub(super) fn generations(&self) -> Option<Generations> {
+        let open = self.open.lock();
+        open.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn show(&self, open: Option<Generations>, state: TierState) {
+        let there = self.open.lock();
+        *there.unwrap_or_else(PoisonError::into_inner) = open;
+        self.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    pub(super) fn state(&self) -> TierState {
+        let state = self.state.load(Ordering::Relaxed);
+        let state = TierState::ALL.into_iter().find(|it| *it as u8 == state);
+        match state {
+            Some(TierState::Open) if self.slow.load(Ordering::Relaxed) => TierState::Slow,
+            state => state.unwrap_or(TierState::Away),
+        }
+    }
+
+    pub(super) fn end(&self) {
+        self.queue().closing = true;
+        self.wake.notify_one();
+    }
+
+    /// What is kept of these months: in the young generation, or else in the old one.
+    pub(super) fn read(
+        &self,
+        open: &Generations,
+        months: &[(SeriesMonth, MonthShape)],
+    ) -> Vec<Kept> {
+        let names: Vec<String> = months
+            .iter()
+            .map(|(month, _)| self.codec.page_name(month))
+            .collect();
+        let mut pages: Vec<Option<Vec<u8>>> = vec![None; names.len()];
+        let mut promoted = Vec::new();
+        for generation in [Some(&open.young), open.old.as_ref()].into_iter().flatten() {
+            let missing: Vec<usize> = (0..names.len())
+                .filter(|nth| pages[*nth].is_none())
+                .collect();
+            if missing.is_empty() {
+                continue;
+            }
+            let found = generation.pages(missing.iter().map(|nth| &*names[*nth]));
+            match found {
+                Ok(found) => {
+                    for (nth, page) in missing.into_iter().zip(found) {
+                        if page.is_some() && !Arc::ptr_eq(generation, &open.young) {
+                            promoted.push(names[nth].clone());
+                        }
+                        pages[nth] = page;
+                    }
+                }
+                Err(Fault::Broken { why, .. }) => {
+                    let broken = Job::Broken(Arc::clone(generation), why);
+                    self.queue().note(broken);
+                    self.wake.notify_one();
+                }
+                Err(fault) => tracing::warn!(%fault, "the cache on disk cannot be read"),
+            }
+        }
+        if !promoted.is_empty() {
+            self.queue().note(Job::Promote(promoted));
+            self.wake.notify_one();
+        }
+        let decoded = months.iter().zip(&names).zip(pages);
+        decoded
+            .map(|(((month, shape), name), page)| self.decode(month, *shape, name, page))
+            .collect()
+    }
+
+    fn decode(
+        &self,
+        month: &SeriesMonth,
+        shape: MonthShape,
+        name: &str,
+        page: Option<Vec<u8>>,
+    ) -> Kept {
+        let Some(page) = page else {
+            telemetry::read(Outcome::Miss, 1);
+            return Kept::new();
+        };
+        telemetry::bytes("read", page.len());
+        let (outcome, kept) = match self.codec.decode(month, name, shape, &page) {
+            Decoded::Page(kept) => (Outcome::Hit, kept),
+            Decoded::OtherShape => (Outcome::Shape, Kept::new()),
+            Decoded::Corrupt => (Outcome::Corrupt, Kept::new()),
+        };
+        telemetry::read(outcome, 1);
+        kept
+    }
+}

@@ -1,0 +1,118 @@
+//! Where cells outlive memory or the process: read when memory lacks them, written behind when they have come.
+//!
+//! A tier is below single flight: only the fetch that holds a claim looks into it, so that hits, rendered or not, do not know that
+//! there is one. Nothing here is an error to a caller: what cannot be had in time, or cannot be trusted, is not there.
+
+mod codec;
+pub mod disk;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use codec::{Codec, FIGURES_VERSION};
+pub use disk::Disk;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use jiff::civil::Date;
+
+use crate::domain::cell::{Cell, CellKey};
+use crate::domain::month::{MonthShape, SeriesMonth};
+use crate::domain::purge::Purge;
+
+/// The shape that the cells of each month have or must have.
+pub type Shapes = HashMap<SeriesMonth, MonthShape, foldhash::fast::RandomState>;
+
+/// Where cells outlive memory or the process.
+///
+/// Invariants: what was purged is not read again from the moment at which [`purge`](Self::purge) is called, and what was put before
+/// that call does not come back; a newer cell is never replaced by an older one; a cell is read only by the shape that it has.
+pub trait Tier: Send + Sync + fmt::Debug {
+    /// What is kept of these months, in their order; cells of another shape are not.
+    fn read(&self, months: Vec<(SeriesMonth, MonthShape)>) -> BoxFuture<'_, Vec<Kept>>;
+
+    /// Keeps cells that came, which nobody waits for. The order of calls is that in which puts and purges are applied.
+    fn put(&self, landed: Landed);
+
+    /// Forgets figures. They are gone for readers when this returns; the future tells when they are gone for good.
+    fn purge(&self, purge: Purge) -> BoxFuture<'static, Result<(), Away>>;
+
+    /// How it is, for `/readyz`.
+    fn state(&self) -> TierState;
+
+    /// Brings its gauges up to date.
+    fn measure(&self);
+
+    /// Writes what is still to be written, and ends.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// The cells that are kept of a month, by date.
+pub type Kept = Vec<(Date, Cell)>;
+
+/// Cells that came, and the shapes of their months.
+#[derive(Clone, Debug)]
+pub struct Landed {
+    /// The cells.
+    pub cells: Vec<(CellKey, Cell)>,
+    /// The shape of each month that has one of these cells.
+    pub shapes: Arc<Shapes>,
+}
+
+/// What is learned beside cells, and kept with them: it is asked for with every commit, so that what the figures rest on is there
+/// whenever they are.
+pub trait Knowledge: Send + Sync {
+    /// The parts of it that are at another revision than `known` says; a part that `known` lacks is told.
+    fn changed(&self, known: &HashMap<String, u64>) -> Vec<Part>;
+
+    /// Takes back what was kept of a part, where nothing newer is known; false for bytes that it does not understand.
+    fn restore(&self, name: &str, content: &[u8]) -> bool;
+}
+
+/// A part of what was learned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Tells it from other parts.
+    pub name: String,
+    /// Is another one whenever the content is.
+    pub revision: u64,
+    /// The content, in a form that its owner knows.
+    pub content: Vec<u8>,
+}
+
+/// Figures are forgotten here, and could not be forgotten for good: that is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the purge is done here, and is waiting for the cache on disk")]
+pub struct Away;
+
+/// How a tier is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum TierState {
+    /// It is read and written.
+    Open,
+    /// Another process has it; it is tried each second.
+    WaitingForLock,
+    /// It failed, and is tried again ever more rarely.
+    Away,
+    /// A read has taken too long, and no other one has come back since: it is not read.
+    Slow,
+}
+
+impl TierState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Open, Self::WaitingForLock, Self::Away, Self::Slow];
+
+    /// Its name in `/readyz` and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::WaitingForLock => "waiting_for_lock",
+            Self::Away => "away",
+            Self::Slow => "slow",
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Cells to try tiers with, and a tier to try others with.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+use jiff::Timestamp;
+use jiff::civil::{Date, date};
+
+use super::{Away, Codec, Kept, Knowledge, Landed, Part, Shapes, Tier, TierState};
+use crate::domain::bucket::VendorBucket;
+use crate::domain::cell::{Cell, CellKey};
+use crate::domain::dates::{DateRange, add_days};
+use crate::domain::figures::Figures;
+use crate::domain::metric::VendorMetric;
+use crate::domain::month::{MonthShape, SeriesMonth};
+use crate::domain::purge::Purge;
+use crate::domain::site::{CustomerId, SiteId};
+
+pub(super) const SHAPE: MonthShape = MonthShape(7);
+
+pub(super) fn codec() -> Codec {
+    Codec::new("https://vendor.example/", b"")
+}
+
+/// A cell of a site, some days after the first of February.
+pub(super) fn key(site: u64, day: i32) -> CellKey {
+    CellKey {
+        customer: CustomerId::new(123).unwrap(),
+        site: SiteId::new(site).unwrap(),
+        metric: VendorMetric::Entrances,
+        bucket: VendorBucket::HOUR,
+        date: day_of(day),
+    }
+}
+
+pub(super) fn day_of(day: i32) -> Date {
+    add_days(date(2026, 2, 1), day)
+}
+
+/// A cell of one figure, fetched at that second.
+pub(super) fn cell(figure: u32, second: i64) -> Cell {
+    let mut figures = vec![None; 24];
+    figures[9] = Some(f64::from(figure));
+    let fetched_at = Timestamp::from_second(1_770_000_000 + second).unwrap();
+    Cell::new(Figures::pack(&figures), fetched_at, None)
+}
+
+pub(super) fn landed(cells: impl IntoIterator<Item = (CellKey, Cell)>) -> Landed {
+    let cells: Vec<_> = cells.into_iter().collect();
+    let months = cells.iter().map(|(key, _)| (SeriesMonth::of(key), SHAPE));
+    Landed {
+        shapes: Arc::new(months.collect::<Shapes>()),
+        cells,
+    }
+}
+
+pub(super) fn purge(site: Option<u64>, days: Option<(i32, i32)>) -> Purge {
+    Purge {
+        customers: BTreeSet::from([CustomerId::new(123).unwrap()]),
+        sites: site.map(|site| BTreeSet::from([SiteId::new(site).unwrap()])),
+        dates: days.and_then(|(from, to)| DateRange::new(day_of(from), day_of(to))),
+    }
+}
+
+/// Knows nothing.
+#[derive(Debug)]
+pub(super) struct Ignorance;
+
+impl Knowledge for Ignorance {
+    fn changed(&self, _: &HashMap<String, u64>) -> Vec<Part> {
+        Vec::new()
+    }
+
+    fn restore(&self, _: &str, _: &[u8]) -> bool {
+        false
+    }
+}
+
+type Pages = HashMap<SeriesMonth, (MonthShape, BTreeMap<Date, Cell>)>;
+
+/// A tier that outlives no process.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    pages: Mutex<Pages>,
+}
+
+impl Memory {
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap()
+    }
+}
+
+impl Tier for Memory {
+    fn read(&self, months: Vec<(SeriesMonth, MonthShape)>) -> BoxFuture<'_, Vec<Kept>> {
+        let pages = self.pages();
+        let kept = months.iter().map(|(month, shape)| {
+            let page = pages.get(month).filter(|(found, _)| found == shape);
+            let cells = page.into_iter().flat_map(|(_, cells)| cells);
+            cells.map(|(date, cell)| (*date, cell.clone())).collect()
+        });
+        ready(kept.collect()).boxed()
+    }
+
+    fn put(&self, landed: Landed) {
+        let mut pages = self.pages();
+        for (key, cell) in landed.cells {
+            let month = SeriesMonth::of(&key);
+            let shape = landed.shapes[&month];
+            let page = pages.entry(month).or_insert((shape, BTreeMap::new()));
+            if page.0 != shape {
+                *page = (shape, BTreeMap::new());
+            }
+            let known = page.1.get(&key.date).map(Cell::fetched_at);
+            if known.is_none_or(|known| known <= cell.fetched_at()) {
+                page.1.insert(key.date, cell);
+            }
+        }
+    }
+
+    fn purge(&self, purge: Purge) -> BoxFuture<'static, Result<(), Away>> {
+        for (month, (_, cells)) in self.pages().iter_mut() {
+            if purge.covers(month.customer, month.site) {
+                cells.retain(|date, _| !purge.covers_date(*date));
+            }
+        }
+        ready(Ok(())).boxed()
+    }
+
+    fn state(&self) -> TierState {
+        TierState::Open
+    }
+
+    fn measure(&self) {}
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        ready(()).boxed()
+    }
+}
