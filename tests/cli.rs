@@ -250,6 +250,39 @@ fn a_broken_token_store_is_found_before_a_token_is_spent() {
     assert_eq!(content(folder.path()), before);
 }
 
+#[test]
+fn a_folder_that_cannot_keep_the_cache_is_found_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("file"), "{}").unwrap();
+    std::os::unix::fs::symlink(at("nowhere"), at("dangling")).unwrap();
+    std::fs::create_dir_all(at("blocked/cells.a")).unwrap();
+    let inside = ["file", "file/below", "dangling", "blocked"];
+    let mut paths: Vec<String> = inside
+        .iter()
+        .map(|name| at(name).display().to_string())
+        .collect();
+    paths.push("/proc/cache".to_owned());
+    let before = content(folder.path());
+
+    for path in &paths {
+        for command in ["check-config", "serve"] {
+            let mut variables = MINIMAL.to_vec();
+            variables.push(("PITAYA_CACHE__DISK__PATH", path));
+            let output = pitaya(&[command], &variables);
+
+            let text = stderr(&output);
+            assert_eq!(output.status.code(), Some(2), "{command} {path}: {text}");
+            let told =
+                format!("error: cache.disk.path (PITAYA_CACHE__DISK__PATH): {path:?} cannot");
+            assert!(text.starts_with(&told), "{command} {path}: {text}");
+            assert_eq!(text.lines().count(), 1, "{text}");
+        }
+    }
+
+    assert_eq!(content(folder.path()), before);
+}
+
 /// Runs `check-config` with a token store in `folder`, after the commands in `before`, in a shell that may have a file system of its own;
 /// `None` if the machine does not allow that.
 fn checked_after(before: &str, folder: &Path) -> Option<Output> {

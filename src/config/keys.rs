@@ -56,6 +56,8 @@ keys! { ALL, LIVE:
     STALE_WHILE_REVALIDATE: Duration = "cache.stale_while_revalidate" or "\"5m\"", value::duration, show::duration, live;
     STALE_IF_ERROR: Duration = "cache.stale_if_error" or "\"24h\"", value::duration, show::duration, live;
     HTTP_MAX_AGE: Duration = "cache.http_max_age" or "\"60s\"", value::duration, show::duration, live;
+    DISK_PATH: PathBuf = "cache.disk.path", value::path, show::path;
+    DISK_MAX_BYTES: u64 = "cache.disk.max_bytes" or "\"4GiB\"", value::size, show::size;
 
     /// Only in the file: query strings contain commas.
     WARM_QUERIES: Vec<String> = "warm.queries" or "[]", value::query_strings, show::texts, live;

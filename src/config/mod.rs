@@ -7,6 +7,7 @@
 //! Every key stands in one table, `keys`, with its default: it is read by that, and shown by `check-config`.
 
 mod access;
+mod disk;
 mod environment;
 mod error;
 mod file;
@@ -50,7 +51,7 @@ use crate::domain::directory::SiteDirectory;
 use crate::domain::freshness::Policy;
 use crate::domain::site::CustomerId;
 use crate::telemetry::{self, Format};
-use crate::{http, upstream as vendor};
+use crate::{http, tier, upstream as vendor};
 
 /// The whole configuration, checked: what each part is told.
 #[derive(Clone, Debug)]
@@ -63,6 +64,8 @@ pub struct Config {
     pub base_bucket: VendorBucket,
     /// Bytes of figures and rendered answers together.
     pub cache_max_bytes: u64,
+    /// The folder in which figures outlive the process, if any.
+    pub disk: Option<tier::disk::Settings>,
     /// How many cells may be claimed and not yet asked for.
     pub max_queued_cells: usize,
     /// How long figures are good.
@@ -269,6 +272,7 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Config {
         max_queued_cells: reader.value(&keys::MAX_QUEUED_CELLS),
         base_bucket: reader.value(&keys::BASE_BUCKET),
         cache_max_bytes: reader.value(&keys::CACHE_MAX_BYTES),
+        disk: disk::settings(reader, purpose),
         freshness: freshness(reader),
         upstream,
         http,

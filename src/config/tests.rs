@@ -144,7 +144,11 @@ fn every_key_with_a_value_is_shown() {
         .set("PITAYA_UPSTREAM__ID_TOKEN", "x")
         .set("PITAYA_TELEMETRY__OTLP_ENDPOINT", "http://localhost:4318");
     let store = config.folder.path().join("tokens").display().to_string();
-    let config = config.set("PITAYA_UPSTREAM__TOKEN_STORE", &store).config();
+    let cache = config.folder.path().join("cache").display().to_string();
+    let config = config
+        .set("PITAYA_UPSTREAM__TOKEN_STORE", &store)
+        .set("PITAYA_CACHE__DISK__PATH", &cache)
+        .config();
 
     let shown: BTreeSet<_> = config.resolved.keys.names().collect();
 
@@ -659,7 +663,8 @@ fn a_demo_needs_no_configuration_and_ignores_the_real_vendor() {
     };
     let configured = Setup::minimal()
         .set("PITAYA_AUTH", "")
-        .set("PITAYA_UPSTREAM__TOKEN_STORE", "/nowhere/tokens");
+        .set("PITAYA_UPSTREAM__TOKEN_STORE", "/nowhere/tokens")
+        .set("PITAYA_CACHE__DISK__PATH", "/proc/nowhere");
 
     for setup in [Setup::new(), configured] {
         let config = setup.load_for(purpose).unwrap();
@@ -667,6 +672,7 @@ fn a_demo_needs_no_configuration_and_ignores_the_real_vendor() {
         assert!(matches!(config.http.auth, http::Auth::Disabled));
         assert_eq!(config.http.customers, customers);
         assert!(config.upstream.refresh_token.is_none() && config.upstream.token_store.is_none());
+        assert!(config.disk.is_none());
     }
 }
 

@@ -9,7 +9,7 @@ pub mod disk;
 pub(crate) mod testing;
 
 pub use codec::{Codec, FIGURES_VERSION};
-pub use disk::Disk;
+pub use disk::{Disk, UnusableFolder, check_folder};
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,6 +1,6 @@
 //! The vendor's client: from a rectangle of cells to few reports, and from their answers to cells.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,10 @@ use crate::clock::Clock;
 use crate::domain::cell::ReportRequest;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::site::{CustomerId, SiteId};
+
+/// The name of what was learned of the sizes of reports, and what the names of what was learned of customers' sites begin with.
+const SIZES: &str = "sizes";
+const SITES: &str = "sites.";
 
 /// The vendor's client; share it in an `Arc`.
 pub struct Upstream {
@@ -135,6 +139,41 @@ impl Upstream {
     /// Forgets what was learned of these sites (`None`: of all), also where a fetch that began earlier would teach it.
     pub fn forget(&self, customer: CustomerId, sites: Option<&BTreeSet<SiteId>>) {
         self.learned.customer(customer).known().forget(sites);
+    }
+
+    /// The parts of what was learned, to outlive the process, that are at another revision than `known` says: each with its name and
+    /// its revision.
+    #[must_use]
+    pub fn learned(&self, known: &HashMap<String, u64>) -> Vec<(String, u64, Vec<u8>)> {
+        let is_known = |name: &str, revision| known.get(name) == Some(&revision);
+        let mut parts = Vec::new();
+        // The revision is read before the content, and so is never newer.
+        let revision = self.limits.revision();
+        if !is_known(SIZES, revision) {
+            parts.push((SIZES.to_owned(), revision, self.limits.kept()));
+        }
+        for (id, customer) in self.learned.customers() {
+            let name = format!("{SITES}{id}");
+            let known = customer.known();
+            let revision = known.revision();
+            if !is_known(&name, revision) {
+                let kept = known.kept();
+                drop(known);
+                parts.push((name, revision, kept.text()));
+            }
+        }
+        parts
+    }
+
+    /// Takes back a part of what an earlier process had [`learned`](Self::learned), where this one knows nothing newer; false for
+    /// bytes that are not understood.
+    #[must_use]
+    pub fn restore(&self, name: &str, content: &[u8]) -> bool {
+        if name == SIZES {
+            return self.limits.restore(content);
+        }
+        let customer = name.strip_prefix(SITES).and_then(|id| id.parse().ok());
+        customer.is_some_and(|id: CustomerId| self.learned.customer(id).known().restore(content))
     }
 }
 

@@ -6,9 +6,11 @@
 //! too many; what was learned of figures is then forgotten, to be learned again if it is figures after all. A bound doubles after
 //! an hour: the vendor may answer more again.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::domain::cell::ReportRequest;
 use crate::domain::dates::DateRange;
@@ -22,10 +24,13 @@ pub(super) struct Limits {
     max_sites: usize,
     max_days: usize,
     learned: Mutex<Learned>,
+    /// Counts what may have changed of `learned`.
+    revision: AtomicU64,
 }
 
 /// What was learned. Nobody tells us what a vendor counts, so each measure has its bound.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 struct Learned {
     figures: Bound,
     sites: Bound,
@@ -33,7 +38,8 @@ struct Learned {
 }
 
 /// A learned bound of one measure.
-#[derive(Debug)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
 struct Bound {
     size: u64,
     since: Timestamp,
@@ -65,6 +71,10 @@ impl Learned {
         size(request) <= self.figures.size
             && sites(request) <= self.sites.size
             && days(request) <= self.days.size
+    }
+
+    const fn sizes(&self) -> [u64; 3] {
+        [self.figures.size, self.sites.size, self.days.size]
     }
 
     fn grow(&mut self, now: Timestamp) {
@@ -109,6 +119,7 @@ impl Limits {
             max_sites: max_sites.max(1),
             max_days: max_days.max(1),
             learned: Mutex::default(),
+            revision: AtomicU64::new(0),
         }
     }
 
@@ -167,6 +178,7 @@ impl Limits {
             (&mut learned.figures, below(size))
         };
         *bound = Bound { size, since: now };
+        self.revision.fetch_add(1, Ordering::Release);
         if request.sites.len() == 1 || request.dates.len() == 1 {
             learned.figures.size = u64::MAX;
         }
@@ -182,8 +194,34 @@ impl Limits {
 
     fn lock(&self, now: Timestamp) -> MutexGuard<'_, Learned> {
         let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = learned.sizes();
         learned.grow(now);
+        if learned.sizes() != before {
+            self.revision.fetch_add(1, Ordering::Release);
+        }
         learned
+    }
+
+    /// Changes whenever what was learned has changed.
+    pub(super) fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    /// What was learned, to outlive the process: read by [`restore`](Self::restore).
+    pub(super) fn kept(&self) -> Vec<u8> {
+        let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        serde_json::to_vec(&*learned).expect("numbers and times can be written")
+    }
+
+    /// Takes back what an earlier process had learned, unless this one has learned more; false for any other bytes.
+    pub(super) fn restore(&self, kept: &[u8]) -> bool {
+        let Ok(kept) = serde_json::from_slice(kept) else {
+            return false;
+        };
+        if self.revision() == 0 {
+            *self.learned.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+        }
+        true
     }
 }
 
@@ -327,6 +365,23 @@ mod tests {
         refuse(11, 7, 1);
         assert_eq!((longest(1), longest(2)), (7, 11));
         assert_eq!((longest(3), longest(4)), (16, 31), "two of at most 28");
+    }
+
+    #[test]
+    fn what_was_learned_comes_back_where_nothing_newer_is_known() {
+        let longest = |limits: &Limits, at| limits.split(&request(1, 31), hours(at))[0].dates.len();
+        let limits = Limits::new(50, 31);
+        limits.was_too_large(&request(1, 31), &[request(1, 7)], NOW);
+        let kept = limits.kept();
+
+        let again = Limits::new(50, 31);
+        assert!(again.restore(&kept));
+        assert_eq!((longest(&again, 0), longest(&again, 1)), (7, 11));
+        let newer = Limits::new(50, 31);
+        newer.was_too_large(&request(1, 31), &[request(1, 5)], NOW);
+        assert!(newer.restore(&kept));
+        assert_eq!(longest(&newer, 0), 5);
+        assert!(!Limits::new(50, 31).restore(b"{}"));
     }
 
     #[test]

@@ -18,6 +18,12 @@ const BROKEN: &str = "cells.broken";
 /// What is locked while a process has the folder.
 const LOCK: &str = "lock";
 
+/// The files of a folder that are ours to read and write.
+pub(super) fn files(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let names = NAMES.iter().chain([&LOCK]);
+    names.map(|name| folder.join(name))
+}
+
 /// The generations that are read and written.
 #[derive(Clone, Debug)]
 pub(super) struct Generations {

@@ -11,6 +11,7 @@ mod batch;
 mod fault;
 mod folder;
 mod generation;
+mod probe;
 mod queue;
 mod shared;
 mod telemetry;
@@ -19,6 +20,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use probe::{UnusableFolder, check_folder};
 pub use shared::Settings;
 pub use telemetry::describe_metrics;
 

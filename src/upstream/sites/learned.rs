@@ -10,6 +10,7 @@
 //! a day.
 
 mod customers;
+mod kept;
 mod site;
 
 pub(in crate::upstream) use customers::Learned;
@@ -65,6 +66,8 @@ pub(in crate::upstream) struct Known {
     purges: u64,
     purged: BTreeMap<SiteId, u64>,
     all_purged: u64,
+    /// Counts what may have changed of `sites`.
+    revision: u64,
     /// The minute, and how many checks began in it.
     checks: (i64, usize),
     /// Sites that are being asked for alone, each within one [`Claim`].
@@ -234,6 +237,7 @@ impl Known {
 
     /// Notes that `sites` are checked at `now`, whatever comes of it: once a day is enough.
     pub(in crate::upstream) fn checked(&mut self, sites: &[SiteId], now: Timestamp) {
+        self.revision += 1;
         let left = self.checks_left(now);
         self.checks = (minute(now), CHECKS_A_MINUTE - left + sites.len());
         for site in sites {
@@ -251,6 +255,7 @@ impl Known {
         since: u64,
         now: Timestamp,
     ) {
+        self.revision += 1;
         for id in asked.union(untold) {
             if self.may_learn(*id, since) {
                 let site = self.site(*id, now);
@@ -273,6 +278,7 @@ impl Known {
 
     /// Forgets what was learned of these sites (`None`: of all).
     pub(in crate::upstream) fn forget(&mut self, sites: Option<&BTreeSet<SiteId>>) {
+        self.revision += 1;
         self.purges += 1;
         match sites {
             Some(sites) if self.purged.len() + sites.len() <= MOST => {
@@ -303,6 +309,7 @@ impl Known {
         since: u64,
         now: Timestamp,
     ) {
+        self.revision += 1;
         for (site, identities) in credited {
             if !self.may_learn(*site, since) {
                 continue;
@@ -326,6 +333,7 @@ impl Known {
         since: u64,
         now: Timestamp,
     ) {
+        self.revision += 1;
         if !self.may_learn(site, since) {
             return;
         }
@@ -380,6 +388,7 @@ impl Known {
         since: u64,
         now: Timestamp,
     ) {
+        self.revision += 1;
         let mut names: BTreeMap<SiteId, Option<&str>> = BTreeMap::new();
         for (site, name) in mapping.names.iter().chain(&mapping.presumed) {
             names

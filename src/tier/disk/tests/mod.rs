@@ -1,5 +1,6 @@
 mod faults;
 mod model;
+mod probe;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

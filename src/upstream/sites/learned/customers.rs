@@ -46,4 +46,13 @@ impl Learned {
             chain = &link.next;
         }
     }
+
+    /// The customers of whom anything may have been learned.
+    pub(in crate::upstream) fn customers(&self) -> impl Iterator<Item = (CustomerId, &Customer)> {
+        let first = self.0.iter().filter_map(OnceLock::get);
+        first.flat_map(|link| {
+            let links = std::iter::successors(Some(link), |link| link.next.get());
+            links.map(|link| (link.id, &link.customer))
+        })
+    }
 }

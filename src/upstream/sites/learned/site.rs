@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::upstream::wire::Identity;
 
@@ -18,7 +19,8 @@ const MOST_OTHER_NAMES: usize = 4;
 const MAX_ENTITY: usize = 256;
 
 /// Our knowledge of one site.
-#[derive(Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Site {
     seen: Vec<Seen>,
     /// Its name in a mapping while its rows had none.
@@ -35,7 +37,8 @@ pub(super) struct Site {
 }
 
 /// An entity and a name of the site in its rows.
-#[derive(Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 struct Seen {
     entity: Option<Box<str>>,
     name: Option<Box<str>>,

@@ -1,0 +1,134 @@
+//! Whether cells can be kept in a folder, found by trying before anything starts.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::folder::files;
+
+/// What is written to try: of a kind that no file system makes smaller.
+const PROBE_BYTES: usize = 16 << 10;
+
+/// Why cells cannot be kept in a folder.
+#[derive(Debug, thiserror::Error)]
+#[error("{path:?} cannot keep the cache: {reason}")]
+pub struct UnusableFolder {
+    path: PathBuf,
+    reason: String,
+}
+
+/// Finds out whether cells can be kept in the folder at `path`: a file is written, synced and renamed in it, and removed again. A folder
+/// that is missing is made, and removed again. The files that are there are not touched, so that a process may use them meanwhile.
+///
+/// # Errors
+///
+/// Why not, in a sentence that names the path.
+pub fn check_folder(path: &Path) -> Result<(), UnusableFolder> {
+    check(path).map_err(|reason| UnusableFolder {
+        path: path.to_owned(),
+        reason,
+    })
+}
+
+/// What failed, and how.
+struct Failed(String, io::Error);
+
+fn check(path: &Path) -> Result<(), String> {
+    match tried(path) {
+        // There may be room again, while the files that fill the disk may be our own.
+        Err(Failed(_, error)) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+        Err(Failed(what, error)) => Err(format!("{what}: {error}")),
+        Ok(()) => Ok(()),
+    }
+}
+
+fn tried(path: &Path) -> Result<(), Failed> {
+    let made = make(path)?;
+    let tried = usable(path).and_then(|()| written_and_renamed(path));
+    for folder in made {
+        // Another process may have begun to use it: then it is not empty.
+        let _ = fs::remove_dir(folder);
+    }
+    tried
+}
+
+/// Makes the folder and those that lead to it; returns those that were missing, the innermost first.
+fn make(path: &Path) -> Result<Vec<&Path>, Failed> {
+    let missing = path.ancestors();
+    let missing = missing.take_while(|path| {
+        !path.as_os_str().is_empty()
+            && fs::symlink_metadata(path).is_err_and(|it| it.kind() == io::ErrorKind::NotFound)
+    });
+    let missing: Vec<&Path> = missing.collect();
+    for (nth, folder) in missing.iter().enumerate().rev() {
+        let made = fs::create_dir(folder);
+        if let Err(error) = made
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            for made in &missing[nth + 1..] {
+                let _ = fs::remove_dir(made);
+            }
+            return Err(Failed("it is missing and cannot be made".to_owned(), error));
+        }
+    }
+    match fs::metadata(path) {
+        Ok(folder) if folder.is_dir() => Ok(missing),
+        Ok(_) => Err(Failed(
+            "it cannot be used".to_owned(),
+            io::Error::other("no folder"),
+        )),
+        Err(error) => Err(Failed("it cannot be reached".to_owned(), error)),
+    }
+}
+
+/// Whether what is there of our names can be read and written.
+fn usable(path: &Path) -> Result<(), Failed> {
+    for file in files(path) {
+        let fails = |what: &'static str| {
+            let file = file.to_string_lossy().into_owned();
+            move |error| Failed(format!("{file:?}, which is in it, {what}"), error)
+        };
+        match fs::metadata(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(fails("cannot be reached")(error)),
+            // No device or pipe is opened.
+            Ok(it) if !it.is_file() => {
+                return Err(fails("cannot be opened")(io::Error::other(
+                    "no regular file",
+                )));
+            }
+            Ok(_) => {}
+        }
+        let mut options = OpenOptions::new();
+        let opened = options.read(true).write(true).open(&file);
+        opened.map_err(fails("cannot be opened"))?;
+    }
+    Ok(())
+}
+
+fn written_and_renamed(folder: &Path) -> Result<(), Failed> {
+    let number: u64 = rand::random();
+    let first = folder.join(format!(".pitaya-probe-{number:016x}"));
+    let second = folder.join(format!(".pitaya-probe-{number:016x}-renamed"));
+    let fails =
+        |what: &'static str| move |error| Failed(format!("a file in it cannot be {what}"), error);
+    let tried = || {
+        let content: Vec<u8> = (0..PROBE_BYTES / 8)
+            .flat_map(|_| rand::random::<u64>().to_le_bytes())
+            .collect();
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create_new(true).open(&first);
+        let mut file = file.map_err(fails("created"))?;
+        file.write_all(&content).map_err(fails("written"))?;
+        file.sync_all().map_err(fails("synced"))?;
+        fs::rename(&first, &second).map_err(fails("renamed"))?;
+        let folder = File::open(folder).and_then(|folder| folder.sync_all());
+        folder.map_err(fails("synced with its folder"))
+    };
+    let outcome = tried();
+    for left in [first, second] {
+        // One of them is not there, and the other one's removal is no part of what was to be found out.
+        let _ = fs::remove_file(left);
+    }
+    outcome
+}

@@ -1,0 +1,158 @@
+//! What was learned of sites as text, to outlive the process.
+//!
+//! Without it, figures that outlive the process would have no names, which come with the vendor's answers alone, and the first
+//! report of several sites would ask for each of them anew.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use super::site::Site;
+use super::{Known, MOST};
+use crate::domain::site::SiteId;
+
+/// The sites of one customer, as learned.
+pub(in crate::upstream) struct Kept(BTreeMap<u64, Site>);
+
+impl Known {
+    /// Changes whenever what is [`kept`](Self::kept) may have changed.
+    pub(in crate::upstream) const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The sites, to be written without the lock.
+    pub(in crate::upstream) fn kept(&self) -> Kept {
+        let sites = self.sites.iter();
+        Kept(sites.map(|(id, site)| (id.get(), site.clone())).collect())
+    }
+
+    /// Takes back the sites of a [`Kept::text`] of which nothing is known yet; none where sites have been forgotten since this process began.
+    /// False if it is no such text.
+    pub(in crate::upstream) fn restore(&mut self, text: &[u8]) -> bool {
+        let Ok(sites) = serde_json::from_slice::<BTreeMap<u64, Site>>(text) else {
+            return false;
+        };
+        if self.purges > 0 {
+            return true;
+        }
+        for (id, site) in sites {
+            let Some(id) = SiteId::new(id) else {
+                return false;
+            };
+            if self.sites.len() + self.entities.len() >= MOST || self.sites.contains_key(&id) {
+                continue;
+            }
+            for entity in site.entities() {
+                self.entities.entry(entity).or_default().insert(id);
+            }
+            let shown = self.shown.contains(&id) && site.shown().is_some();
+            self.sites.insert(id, site);
+            if shown {
+                self.shown.remove(&id);
+                self.names_changed.fetch_add(1, Ordering::Release);
+            }
+        }
+        self.revision += 1;
+        true
+    }
+}
+
+impl Kept {
+    /// What [`Known::restore`] reads.
+    pub(in crate::upstream) fn text(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.0).expect("texts, times and flags can be written")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::upstream::wire::Identity;
+
+    const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+
+    fn site(id: u64) -> SiteId {
+        SiteId::new(id).unwrap()
+    }
+
+    fn identity(entity: &str, name: &str) -> Identity {
+        Identity {
+            entity: Some(entity.into()),
+            name: Some(name.into()),
+            ..Identity::default()
+        }
+    }
+
+    fn taught() -> Known {
+        let mut known = Known::default();
+        for (id, entity, name) in [(1, "a", "Tyler"), (2, "b", "Waco"), (3, "b", "Waco")] {
+            known.learn_alone(site(id), &[&identity(entity, name)], 0, NOW);
+        }
+        known.asked_for(
+            &BTreeSet::from([site(2)]),
+            &BTreeSet::from([site(3)]),
+            0,
+            NOW,
+        );
+        known
+    }
+
+    #[test]
+    fn what_was_learned_comes_back() {
+        let known = taught();
+
+        let mut again = Known::default();
+        let restored = again.restore(&known.kept().text());
+
+        assert!(restored);
+        assert_eq!(again.sites(), known.sites());
+        assert_eq!(again.site_of("a", NOW), Some(site(1)));
+        assert_eq!(again.site_of("b", NOW), None, "it was seen for two sites");
+        let all = [site(1), site(2), site(3)];
+        assert_eq!(again.apart(&all, NOW), known.apart(&all, NOW));
+        assert_eq!(again.kept().text(), known.kept().text());
+        assert_eq!(again.show_name(site(2)).as_deref(), Some("Waco"));
+    }
+
+    #[test]
+    fn what_is_known_by_now_or_was_forgotten_is_not_overwritten() {
+        let text = taught().kept().text();
+
+        let mut known = Known::default();
+        known.learn_alone(site(1), &[&identity("c", "Austin")], 0, NOW);
+        assert!(known.restore(&text));
+        assert_eq!(known.show_name(site(1)).as_deref(), Some("Austin"));
+
+        let mut forgotten = Known::default();
+        forgotten.forget(None);
+        assert!(forgotten.restore(&text));
+        assert_eq!(forgotten.sites(), []);
+    }
+
+    #[test]
+    fn a_name_that_comes_back_ends_what_was_shown_without_it() {
+        let mut known = Known::default();
+        assert_eq!(known.show_name(site(1)), None);
+        let before = known.names_changed.load(Ordering::Acquire);
+
+        assert!(known.restore(&taught().kept().text()));
+
+        assert_ne!(known.names_changed.load(Ordering::Acquire), before);
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for text in [
+            "",
+            "{",
+            "[]",
+            r#"{"0":{}}"#,
+            r#"{"1":{"seen":[],"more":1}}"#,
+        ] {
+            assert!(!Known::default().restore(text.as_bytes()), "{text}");
+        }
+    }
+}
