@@ -91,7 +91,7 @@ async fn service(zone: Option<TimeZone>) -> (TrafficService, Simulator) {
         deadline: PATIENCE,
     };
     let upstream = Upstream::new(config.upstream, clock()).unwrap();
-    let service = TrafficService::new(settings, rules, upstream, clock());
+    let service = TrafficService::new(settings, rules, Arc::new(upstream), None, clock());
     (service, vendor)
 }
 

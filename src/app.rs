@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -18,11 +19,15 @@ use crate::http::{
 use crate::server::{self, Limits};
 use crate::service::{self, Progress, Rules, TrafficService, Unanswered};
 use crate::telemetry;
+use crate::tier::{self, Codec, Disk, Tier};
 use crate::upstream::{Client, StartError, Upstream};
 
 /// Time after the signal for which the shutdown waits for a token renewal, nearly all of the promised 30 s: a vendor that rotates refresh
 /// tokens issues each only once.
 pub const LAST_RENEWAL: Duration = Duration::from_secs(26);
+
+/// How long after the signal to end what is still to be written to disk is waited for.
+const LAST_WRITE: Duration = Duration::from_secs(29);
 
 /// A service ready to be served.
 #[derive(Debug)]
@@ -53,13 +58,14 @@ impl App {
         server::describe_metrics();
         crate::upstream::describe_metrics();
         service::describe_metrics();
+        tier::disk::describe_metrics();
         let upstream = Upstream::new(config.upstream.clone(), clock.clone())?;
-        let service = Arc::new(TrafficService::new(
-            settings,
-            rules,
-            upstream,
-            clock.clone(),
-        ));
+        let upstream = Arc::new(upstream);
+        let base_url = &config.upstream.base_url;
+        let disk = config.disk.clone();
+        let tier = disk.map(|disk| open_disk(disk, base_url, &upstream, &clock));
+        let service = TrafficService::new(settings, rules, upstream, tier, clock.clone());
+        let service = Arc::new(service);
         let measured = Arc::clone(&service);
         let shutting_down = CancellationToken::new();
         let separate_admin = config.http.separate_admin;
@@ -168,8 +174,27 @@ impl App {
         if renewed.is_err() {
             tracing::warn!("the process ends while the tokens are being renewed");
         }
+        if timeout_at(signalled + LAST_WRITE, self.service.close_tier())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the process ends while the cache on disk is being written");
+        }
         Ok(())
     }
+}
+
+/// Opens the folder in which figures outlive the process. Only the vendor's own figures are found there.
+fn open_disk(
+    settings: tier::disk::Settings,
+    base_url: &Url,
+    upstream: &Arc<Upstream>,
+    clock: &Clock,
+) -> Arc<dyn Tier> {
+    // Who may write to the folder may as well write to the process's memory: the key only tells torn pages.
+    let codec = Codec::new(base_url.as_str(), b"disk");
+    let learned = Arc::new(service::Learned(Arc::clone(upstream)));
+    Arc::new(Disk::open(settings, codec, learned, clock.clone()))
 }
 
 fn rules(config: &Config) -> Rules {

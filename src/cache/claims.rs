@@ -8,10 +8,11 @@ use std::sync::atomic::Ordering;
 use jiff::Timestamp;
 
 use super::months::{Month, months_of_report};
-use super::page::{PageKey, bit_of};
+use super::page::bit_of;
 use super::shared::{LookedUp, Shared};
 use super::single_flight::{Fetch, FetchOutcome, FetchUnderWay, SingleFlight};
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
+use crate::domain::month::SeriesMonth;
 
 /// The right to fetch cells, and the duty to [`split`](ClaimedCells::split) them into reports. Dropping it instead frees its cells, and
 /// lets the queries that have joined it see that it died.
@@ -23,6 +24,8 @@ pub struct ClaimedCells<E, I> {
     outdated: bool,
     /// The store's shape at the claim.
     shape: u64,
+    /// Those of the cells that were found past their TTL.
+    stale: Vec<CellKey>,
 }
 
 /// A fetch for the caller to start: [`begin`](ClaimedFetch::begin), request its report, then [`complete`](ClaimedFetch::complete).
@@ -77,11 +80,43 @@ impl<E, I> Mine<E, I> {
             months: self.months,
             outdated,
             shape: looked_up.shape,
+            stale: Vec::new(),
         }
     }
 }
 
 impl<E: Clone, I: Clone> ClaimedCells<E, I> {
+    /// The months of the cells, and the days of each: bit `d` is set for day `d`.
+    pub fn months(&self) -> impl Iterator<Item = (SeriesMonth, u32)> {
+        self.months.iter().map(|month| (month.key, month.days))
+    }
+
+    /// One more waiter, which is led on to the reports.
+    #[must_use]
+    pub fn waiter(&self) -> Fetch<E, I> {
+        self.fetch.waiter()
+    }
+
+    /// Fills the cache with cells that were kept elsewhere, those of a month one after another; waiters are told which of these are
+    /// `stale`. Purges may have ended the claim to some of them: these do not enter it.
+    pub fn fill(&mut self, kept: &[(CellKey, Cell)], stale: Vec<CellKey>) {
+        if kept.is_empty() {
+            return;
+        }
+        self.stale = stale;
+        let month_of = |cell: &(CellKey, _)| SeriesMonth::of(&cell.0);
+        for cells in kept.chunk_by(|one, next| month_of(one) == month_of(next)) {
+            let key = month_of(&cells[0]);
+            self.shared.pages.put(key, || {
+                let held = self.shared.flights().held(self.fetch.id, &key);
+                let cells = cells.iter();
+                let held = cells.filter(|(key, _)| held & bit_of(key.date) != 0);
+                held.map(|(key, cell)| (key.date, cell.clone())).collect()
+            });
+        }
+        self.shared.completions.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// The cells that are `good` by now: another fetch may have brought them between the caller's look-up and the claim. None, if a
     /// site's zone has changed since the claim.
     #[must_use]
@@ -108,7 +143,7 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
     /// reports must contain the cells that `plan` gets, each once. If there are none, `plan` does not run.
     #[must_use]
     pub fn split(
-        self,
+        mut self,
         found: &[(CellKey, Cell)],
         plan: impl FnOnce(&[CellKey]) -> Vec<(ReportRequest, I)>,
     ) -> Vec<(ClaimedFetch<E, I>, Fetch<E, I>)> {
@@ -133,6 +168,8 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
             let found = found.iter().map(|(key, cell)| (*key, Ok(cell.clone())));
             self.fetch.tell(FetchOutcome {
                 outcomes: found.collect(),
+                found: true,
+                stale: std::mem::take(&mut self.stale),
                 onward: onward.collect(),
             });
         }
@@ -196,6 +233,12 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
         &self.request
     }
 
+    /// The days of a month to which it still holds the claim: bit `d` is set for day `d`.
+    #[must_use]
+    pub fn held(&self, month: &SeriesMonth) -> u32 {
+        self.shared.flights().held(self.fetch.id, month)
+    }
+
     /// The attachment of the store's owner.
     #[must_use]
     pub fn interest(&self) -> &I {
@@ -229,7 +272,7 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
 
     /// Fills the cache with the fetched cells, and notifies the waiters. A claimed cell without an outcome counts as lost.
     pub fn complete(self, outcomes: Vec<(CellKey, Result<Cell, E>)>, now: Timestamp) {
-        let month_of = |outcome: &(CellKey, _)| PageKey::of(&outcome.0);
+        let month_of = |outcome: &(CellKey, _)| SeriesMonth::of(&outcome.0);
         let (mut came, mut failed) = (Vec::new(), Vec::new());
         for outcomes in outcomes.chunk_by(|one, next| month_of(one) == month_of(next)) {
             let key = month_of(&outcomes[0]);
@@ -260,6 +303,8 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
         self.give_up();
         self.fetch.tell(FetchOutcome {
             outcomes,
+            found: false,
+            stale: Vec::new(),
             onward: Vec::new(),
         });
     }

@@ -2,15 +2,16 @@
 
 use jiff::civil::Date;
 
-use super::page::{PageKey, bit_of};
+use super::page::bit_of;
 use crate::domain::cell::{CellKey, ReportRequest};
 use crate::domain::dates::DateRange;
+use crate::domain::month::SeriesMonth;
 
 /// Some days of a series' month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Month {
     /// The month and its series.
-    pub(super) key: PageKey,
+    pub(super) key: SeriesMonth,
     /// Bit `d` is set for day `d`.
     pub(super) days: u32,
 }
@@ -18,24 +19,10 @@ pub(super) struct Month {
 impl Month {
     /// Its cells, ascending by date.
     pub(super) fn cells(self) -> impl Iterator<Item = CellKey> {
-        let PageKey {
-            customer,
-            site,
-            metric,
-            bucket,
-            year,
-            month,
-        } = self.key;
         (1..=31)
             .filter(move |day| self.days & (1 << day) != 0)
-            .filter_map(move |day| Date::new(year, month, day).ok())
-            .map(move |date| CellKey {
-                customer,
-                site,
-                metric,
-                bucket,
-                date,
-            })
+            .filter_map(move |day| self.key.date(day))
+            .map(move |date| self.key.cell(date))
     }
 }
 
@@ -43,7 +30,7 @@ impl Month {
 pub(super) fn months(cells: impl IntoIterator<Item = CellKey>) -> Vec<Month> {
     let mut months: Vec<Month> = Vec::new();
     for cell in cells {
-        let (key, bit) = (PageKey::of(&cell), bit_of(cell.date));
+        let (key, bit) = (SeriesMonth::of(&cell), bit_of(cell.date));
         match months.last_mut() {
             Some(last) if last.key == key => last.days |= bit,
             _ => months.push(Month { key, days: bit }),
@@ -67,7 +54,7 @@ pub(super) fn months_of_report(report: &ReportRequest) -> impl Iterator<Item = M
                     date: first,
                 };
                 Month {
-                    key: PageKey::of(&first),
+                    key: SeriesMonth::of(&first),
                     days,
                 }
             })
@@ -87,14 +74,6 @@ fn stretches(dates: DateRange) -> Vec<(Date, u32)> {
         }
     }
     stretches
-}
-
-/// The days of a month that are in `dates`.
-pub(super) fn days_within(key: &PageKey, dates: DateRange) -> u32 {
-    (1..=31)
-        .filter_map(|day| Date::new(key.year, key.month, day).ok())
-        .filter(|date| dates.contains(*date))
-        .fold(0, |days, date| days | bit_of(date))
 }
 
 #[cfg(test)]
@@ -126,7 +105,7 @@ mod tests {
             prop_assert_eq!(months_of_report(&report).collect::<Vec<_>>(), by_cell.clone());
             prop_assert_eq!(by_cell.iter().flat_map(|month| month.cells()).collect::<Vec<_>>(), cells);
             for month in by_cell {
-                prop_assert_eq!(days_within(&month.key, report.dates), month.days);
+                prop_assert_eq!(month.key.days_within(report.dates), month.days);
             }
         }
     }

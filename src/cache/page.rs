@@ -9,37 +9,8 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use crate::domain::bucket::VendorBucket;
-use crate::domain::cell::{Age, Cell, CellKey};
+use crate::domain::cell::{Age, Cell};
 use crate::domain::figures::{Bundle, Figures};
-use crate::domain::metric::VendorMetric;
-use crate::domain::site::{CustomerId, SiteId};
-
-/// Which cells a page holds: all of one series at one site in one calendar month.
-///
-/// A look-up in the map costs more than reading a cell, so that months are stored together: a year of a site's metric is twelve look-ups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct PageKey {
-    pub(super) customer: CustomerId,
-    pub(super) site: SiteId,
-    pub(super) metric: VendorMetric,
-    pub(super) bucket: VendorBucket,
-    pub(super) year: i16,
-    pub(super) month: i8,
-}
-
-impl PageKey {
-    pub(super) fn of(cell: &CellKey) -> Self {
-        Self {
-            customer: cell.customer,
-            site: cell.site,
-            metric: cell.metric,
-            bucket: cell.bucket,
-            year: cell.date.year(),
-            month: cell.date.month(),
-        }
-    }
-}
 
 /// The cells of a page, by day of the month.
 #[derive(Debug, Default)]

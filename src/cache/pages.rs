@@ -11,9 +11,10 @@ use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use super::page::{Page, PageKey};
+use super::page::Page;
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::dates::DateRange;
+use crate::domain::month::SeriesMonth;
 
 /// Bytes of an entry beside its key and page: the map's nodes, its places in the queues of eviction and expiry, and the allocator's
 /// rounding. Measured by `benches/cells.rs` as resident memory minus the weight of the pages (moka 0.12, glibc).
@@ -21,15 +22,15 @@ const ENTRY_OVERHEAD: usize = 400;
 
 /// Cells in memory, by month.
 #[derive(Debug)]
-pub(super) struct Pages(Cache<PageKey, Arc<Page>, foldhash::fast::RandomState>);
+pub(super) struct Pages(Cache<SeriesMonth, Arc<Page>, foldhash::fast::RandomState>);
 
 impl Pages {
     /// At most `max_bytes` of pages.
     pub(super) fn new(max_bytes: u64) -> Self {
         let pages = Cache::builder()
             .max_capacity(max_bytes)
-            .weigher(|_: &PageKey, page: &Arc<Page>| {
-                u32::try_from(page.bytes() + size_of::<PageKey>() + ENTRY_OVERHEAD)
+            .weigher(|_: &SeriesMonth, page: &Arc<Page>| {
+                u32::try_from(page.bytes() + size_of::<SeriesMonth>() + ENTRY_OVERHEAD)
                     .unwrap_or(u32::MAX)
             })
             .eviction_policy(EvictionPolicy::lru())
@@ -57,20 +58,20 @@ impl Pages {
             let this_month = (date.year(), date.month());
             if month != Some(this_month) {
                 month = Some(this_month);
-                page = self.get(&PageKey::of(&CellKey { date, ..first }));
+                page = self.get(&SeriesMonth::of(&CellKey { date, ..first }));
             }
             visit(index, date, page.as_ref().and_then(|page| page.get(date)));
         }
     }
 
     /// The page of `key`.
-    pub(super) fn get(&self, key: &PageKey) -> Option<Arc<Page>> {
+    pub(super) fn get(&self, key: &SeriesMonth) -> Option<Arc<Page>> {
         self.0.get(key)
     }
 
     /// Puts in the cells that `choose` returns, unless the page has newer ones. `choose` runs under the page's lock, so no
     /// [`forget`](Self::forget) of this page can come between it and the change.
-    pub(super) fn put(&self, key: PageKey, choose: impl FnOnce() -> Vec<(Date, Cell)>) {
+    pub(super) fn put(&self, key: SeriesMonth, choose: impl FnOnce() -> Vec<(Date, Cell)>) {
         self.0.entry(key).and_compute_with(|old| {
             let cells = choose();
             if cells.is_empty() {
@@ -85,7 +86,7 @@ impl Pages {
     }
 
     /// Forgets the cells of the days that `pick` returns (bit `d`: day `d`), and returns their number.
-    pub(super) fn forget(&self, key: PageKey, pick: impl FnOnce(&Page) -> u32) -> u64 {
+    pub(super) fn forget(&self, key: SeriesMonth, pick: impl FnOnce(&Page) -> u32) -> u64 {
         let mut forgotten = 0;
         self.0.entry(key).and_compute_with(|page| {
             let Some(page) = page else { return Op::Nop };
@@ -113,7 +114,7 @@ impl Pages {
     }
 
     /// All pages, except that it may miss one that another thread puts in meanwhile.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (PageKey, Arc<Page>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SeriesMonth, Arc<Page>)> {
         self.0.iter().map(|(key, page)| (*key, page))
     }
 

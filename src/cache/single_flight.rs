@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
 use super::months::Month;
-use super::page::PageKey;
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
+use crate::domain::month::SeriesMonth;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -23,6 +23,8 @@ type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 #[derive(Debug)]
 pub struct FetchOutcome<E, I> {
     pub(super) outcomes: Vec<(CellKey, Result<Cell, E>)>,
+    pub(super) found: bool,
+    pub(super) stale: Vec<CellKey>,
     pub(super) onward: Vec<(ReportRequest, Fetch<E, I>)>,
 }
 
@@ -30,6 +32,18 @@ impl<E, I> FetchOutcome<E, I> {
     /// The outcome of each requested cell.
     pub fn outcomes(&self) -> &[(CellKey, Result<Cell, E>)] {
         &self.outcomes
+    }
+
+    /// Whether the cells were found, so that nobody was asked for them.
+    #[must_use]
+    pub const fn is_found(&self) -> bool {
+        self.found
+    }
+
+    /// Those of the cells that are past their TTL.
+    #[must_use]
+    pub fn stale(&self) -> &[CellKey] {
+        &self.stale
     }
 
     /// The fetches that bring the other cells, if the waiter joined a claim before it was split into reports. A waiter clones the ones
@@ -94,7 +108,7 @@ impl<E, I> Fetch<E, I> {
 pub(super) struct SingleFlight<E, I> {
     next_id: u64,
     /// The claimed days of each month, by flight. No two flights claim the same day.
-    by_month: Map<PageKey, Vec<Held>>,
+    by_month: Map<SeriesMonth, Vec<Held>>,
     by_id: Map<u64, Arc<FetchUnderWay<E, I>>>,
 }
 
@@ -212,7 +226,7 @@ impl<E, I> SingleFlight<E, I> {
     }
 
     /// The days of that month to which flight `id` still holds a claim.
-    pub(super) fn held(&self, id: u64, key: &PageKey) -> u32 {
+    pub(super) fn held(&self, id: u64, key: &SeriesMonth) -> u32 {
         let claims = self.by_month.get(key).into_iter().flatten();
         let own = claims.filter(|held| held.id == id);
         own.fold(0, |days, held| days | held.days)
@@ -273,7 +287,7 @@ impl<E, I> SingleFlight<E, I> {
     }
 
     /// Ends every claim to the days that `forget` returns for a month, so the next query fetches them anew. Returns the months affected.
-    pub(super) fn disown(&mut self, forget: impl Fn(&PageKey) -> u32) -> Vec<PageKey> {
+    pub(super) fn disown(&mut self, forget: impl Fn(&SeriesMonth) -> u32) -> Vec<SeriesMonth> {
         let mut disowned = Vec::new();
         self.by_month.retain(|key, claims| {
             let forgotten = forget(key);

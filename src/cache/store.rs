@@ -26,13 +26,13 @@ use jiff::civil::Date;
 
 use super::claims::{ClaimedCells, Mine};
 use super::months::months;
-use super::page::PageKey;
 use super::pages::Pages;
-use super::purge::Purge;
 use super::shared::{LookedUp, Shared, Unclaimed};
 use super::single_flight::Fetch;
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::dates::DateRange;
+use crate::domain::month::SeriesMonth;
+use crate::domain::purge::Purge;
 use crate::domain::site::{CustomerId, SiteId};
 
 /// Cells in memory. `E` is the reason for a missing cell, which all waiters share. `I` is the owner's attachment to each fetch.
@@ -42,6 +42,7 @@ use crate::domain::site::{CustomerId, SiteId};
 pub struct CellStore<E, I> {
     shared: Arc<Shared<E, I>>,
     epoch: AtomicU64,
+    set_backs: AtomicU64,
 }
 
 /// A query's share in the fetches of the cells that it lacks.
@@ -60,6 +61,7 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         Self {
             shared: Arc::new(Shared::new(Pages::new(max_bytes))),
             epoch: AtomicU64::new(0),
+            set_backs: AtomicU64::new(0),
         }
     }
 
@@ -77,7 +79,7 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
     /// The cell of `key`.
     #[must_use]
     pub fn get(&self, key: &CellKey) -> Option<Cell> {
-        self.shared.pages.get(&PageKey::of(key))?.get(key.date)
+        self.shared.pages.get(&SeriesMonth::of(key))?.get(key.date)
     }
 
     /// Claims the distinct `wanted` cells. The caller joins the fetches of cells that others are fetching; the rest becomes its own once
@@ -157,14 +159,16 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
     pub fn purge(&self, purge: &Purge) -> u64 {
         // First: fetches that complete from now on do not put these figures in.
         let disowned = self.shared.flights().disown(|month| purge.days_of(month));
-        self.shared.failures().forget(|cell| purge.covers(cell));
+        self.shared
+            .failures()
+            .forget(|cell| purge.covers_cell(cell));
         self.forget(disowned, |month| purge.days_of(month))
     }
 
     /// Forgets all figures of the sites that are `elsewhere` by now, including those of fetches in progress. Returns the
     /// [`shape`](Self::shape) from then on, and the number of cells held of them.
     pub fn reshape(&self, elsewhere: impl Fn(CustomerId, SiteId) -> bool) -> (u64, u64) {
-        let days_of = |month: &PageKey| {
+        let days_of = |month: &SeriesMonth| {
             if elsewhere(month.customer, month.site) {
                 u32::MAX
             } else {
@@ -197,7 +201,7 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
 
     /// Forgets those days of all months, once no claim to them is left, and returns the number of cells held of them. `disowned` has had
     /// claims.
-    fn forget(&self, disowned: Vec<PageKey>, days_of: impl Fn(&PageKey) -> u32) -> u64 {
+    fn forget(&self, disowned: Vec<SeriesMonth>, days_of: impl Fn(&SeriesMonth) -> u32) -> u64 {
         let held = self.shared.pages.iter().map(|(key, _)| key);
         // Includes the pages being put in at this moment, which iterating may miss.
         let purged = held
@@ -244,6 +248,7 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
                 .is_ok();
             if first {
                 let forgotten = self.forget_later_than(now);
+                self.set_backs.fetch_add(1, Ordering::Release);
                 metrics::counter!("pitaya_clock_set_back_total").increment(1);
                 let seconds = (latest - micros) / 1_000_000;
                 tracing::warn!(
@@ -254,6 +259,12 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
                 return now;
             }
         }
+    }
+
+    /// Counts settings back of the clock.
+    #[must_use]
+    pub fn set_backs(&self) -> u64 {
+        self.set_backs.load(Ordering::Acquire)
     }
 
     /// The latest time at which anything held was made.

@@ -6,11 +6,14 @@ use jiff::tz::TimeZone;
 
 use super::bucket::VendorBucket;
 use super::cell::CellKey;
+use super::dates::DateRange;
 use super::metric::VendorMetric;
 use super::site::{CustomerId, SiteId};
 use super::zone::DaySpan;
 
 /// Which cells are stored together: all of one series at one site in one calendar month.
+///
+/// A look-up in the map costs more than reading a cell, so that months are stored together: a year of a site's metric is twelve look-ups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesMonth {
     /// Whose site.
@@ -45,6 +48,14 @@ impl SeriesMonth {
     #[must_use]
     pub fn date(&self, day: i8) -> Option<Date> {
         Date::new(self.year, self.month, day).ok()
+    }
+
+    /// The days of the month that are in `dates`: bit `d` is set for day `d`.
+    #[must_use]
+    pub fn days_within(&self, dates: DateRange) -> u32 {
+        (1..=31)
+            .filter(|day| self.date(*day).is_some_and(|date| dates.contains(date)))
+            .fold(0, |days, day| days | 1 << day)
     }
 
     /// The cell of that date.

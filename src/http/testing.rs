@@ -95,5 +95,5 @@ fn idle_service(settings: &Settings) -> TrafficService {
         max_bytes: 1 << 20,
     };
     let upstream = Upstream::new(upstream, clock.clone()).unwrap();
-    TrafficService::new(service, rules, upstream, clock)
+    TrafficService::new(service, rules, Arc::new(upstream), None, clock)
 }

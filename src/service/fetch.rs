@@ -1,7 +1,7 @@
 //! Fetching what the cache lacks: each cell once, by tasks that no caller can stop once they have begun.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -13,29 +13,39 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use super::inventory::{Cells, Missing, Places};
+use super::judge::Judge;
 use super::progress::Progress;
 use super::queue::{Queue, Queued, Refusal};
 use super::telemetry;
-use crate::cache::{ClaimedFetch, Fetch, FetchOutcome, LookedUp, Unclaimed};
+use crate::cache::{ClaimedCells, ClaimedFetch, Fetch, FetchOutcome, LookedUp, Unclaimed};
 use crate::clock::Clock;
 use crate::domain::batch::{Bounds, reports};
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
-use crate::domain::directory::SiteDirectory;
+use crate::domain::freshness::Standing;
+use crate::domain::month::SeriesMonth;
 use crate::domain::rollup::CellGrid;
+use crate::tier::{Landed, Tier};
 use crate::upstream::{Class, Client, Fetched, Interest, Stake, Upstream, UpstreamError};
 
+type Mine = ClaimedCells<Arc<UpstreamError>, Interest>;
 type Claimed = ClaimedFetch<Arc<UpstreamError>, Interest>;
 type Waiter = Fetch<Arc<UpstreamError>, Interest>;
+type CellOutcome = (CellKey, Result<Cell, Arc<UpstreamError>>);
 type Outcome = FetchOutcome<Arc<UpstreamError>, Interest>;
 
 /// The client that warming counts as. No configured client's name has a control character.
 const WARMER: &str = "\0warm";
 
+/// Work on more cells than this takes milliseconds, in which the other connections of the thread would wait.
+pub(super) const MANY_CELLS: usize = 5_000;
+
 /// The cache and the vendor behind it.
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) cells: Arc<Cells>,
-    pub(super) upstream: Upstream,
+    pub(super) upstream: Arc<Upstream>,
+    /// Where cells outlive the process, if anywhere.
+    pub(super) tier: Option<Arc<dyn Tier>>,
     pub(super) bounds: Bounds,
     pub(super) queue: Arc<Queue>,
     pub(super) clock: Clock,
@@ -46,10 +56,14 @@ pub(super) struct Engine {
 pub(super) struct Gathered {
     /// How many cells were waited for.
     pub(super) cells: usize,
-    /// How many of these came, from the vendor or from another query's fetch.
+    /// How many of these were found on the way, so that nobody was asked for them.
+    pub(super) found: usize,
+    /// How many of the others came, from the vendor or from another query's fetch.
     pub(super) brought: usize,
     /// Whether another query's fetch was shared.
     pub(super) collapsed: bool,
+    /// Whether some that were found are past their TTL, and refreshed behind.
+    pub(super) revalidating: bool,
     /// Whether cells past their TTL serve because the vendor failed.
     pub(super) fell_back: bool,
     /// Where cells could not be had, and the worst reason for each site (its place in the query).
@@ -62,6 +76,8 @@ struct Gathering<'a> {
     grid: &'a mut CellGrid,
     missing: Missing,
     gathered: Gathered,
+    /// Where a fallback may have come to meanwhile, and what judges it.
+    below: Option<(&'a Cells, &'a Judge)>,
 }
 
 /// What [`Engine::gather`] is told of the query that it works for.
@@ -70,8 +86,8 @@ pub(super) struct Wish<'a> {
     pub(super) planning: Option<SemaphorePermit<'a>>,
     /// Who asks.
     pub(super) client: &'a Client,
-    /// The zones of its sites.
-    pub(super) directory: &'a Arc<SiteDirectory>,
+    /// What tells how long cells are good.
+    pub(super) judge: &'a Judge,
     /// When it looked for its cells.
     pub(super) looked_up: LookedUp,
     /// How long the query may wait.
@@ -91,7 +107,6 @@ impl Engine {
         missing: Missing,
         places: Places<'_>,
         grid: &mut CellGrid,
-        good: impl Fn(&CellKey, &Cell) -> bool,
         wish: Wish<'_>,
     ) -> Result<Gathered, Unclaimed<Refusal>> {
         let mut gathering = Gathering {
@@ -99,6 +114,7 @@ impl Engine {
             grid,
             missing,
             gathered: Gathered::default(),
+            below: self.tier.as_ref().map(|_| (&*self.cells, wish.judge)),
         };
         self.spare_failing(&mut gathering);
         let cells = gathering.missing.len();
@@ -128,16 +144,23 @@ impl Engine {
         for flight in &flights {
             flight.interest().add(&stake);
         }
-        if let (Some(mine), Some(queued)) = (claim.mine, queued) {
-            let (found, fetches) = aside(heavy, || {
-                let found = mine.look_again(good);
-                let fetches = mine.split(&found, |missing| self.plan(missing, &stake));
-                (found, fetches)
-            });
-            for (key, cell) in found {
-                gathering.settle(&key, Ok(cell));
+        match (claim.mine, queued, &self.tier) {
+            (Some(mine), Some(queued), Some(tier)) => {
+                flights.push(mine.waiter());
+                self.scout(mine, queued, tier, wish.judge, (&stake, wish.looked_up));
             }
-            flights.extend(self.launch_all(fetches, queued, wish.directory, Class::Caller));
+            (Some(mine), Some(queued), None) => {
+                let (found, fetches) = aside(heavy, || {
+                    let found = mine.look_again(|key, cell| wish.judge.is_fresh(key, cell));
+                    let fetches = mine.split(&found, |missing| self.plan(missing, &stake));
+                    (found, fetches)
+                });
+                for (key, cell) in found {
+                    gathering.settle(&key, Ok(cell));
+                }
+                flights.extend(self.launch_all(fetches, queued, wish.judge, Class::Caller));
+            }
+            _ => {}
         }
         drop(wish.planning);
         let span = tracing::info_span!(target: "pitaya::span", "vendor", reports = flights.len());
@@ -149,27 +172,70 @@ impl Engine {
         Ok(gathering.gathered)
     }
 
-    /// Fetches the `stale` cells behind the answer, where the queue takes them. `good`: whether a cell is within its TTL.
+    /// Looks for claimed cells in the tier, in a task that no caller can stop, and has the vendor asked for the rest. What is found is
+    /// in the cache from then on, also what only serves if the vendor fails.
+    fn scout(
+        self: &Arc<Self>,
+        mut mine: Mine,
+        queued: Queued,
+        tier: &Arc<dyn Tier>,
+        judge: &Judge,
+        (stake, looked_up): (&Stake, LookedUp),
+    ) {
+        let (engine, tier) = (Arc::clone(self), Arc::clone(tier));
+        let (judge, stake) = (judge.clone(), stake.clone());
+        tokio::spawn(async move {
+            let months: Vec<(SeriesMonth, u32)> = mine.months().collect();
+            let days = months.iter().map(|(_, days)| days.count_ones() as usize);
+            let heavy = days.sum::<usize>() > MANY_CELLS;
+            let shapes = judge.shapes(months.iter().map(|(month, _)| *month));
+            let wanted = months.iter().map(|(month, _)| (*month, shapes[month]));
+            let kept = tier.read(wanted.collect()).await;
+            let (fetches, to_refresh) = aside(heavy, || {
+                let mut found = mine.look_again(|key, cell| judge.is_fresh(key, cell));
+                let mut below = judge.judge(&months, kept);
+                if stake.class == Class::Warm {
+                    // Nobody waits: what is past its TTL is fetched in its turn.
+                    let past: HashSet<CellKey> = below.stale.drain(..).collect();
+                    below.found.retain(|(key, _)| !past.contains(key));
+                }
+                mine.fill(&below.usable, below.stale.clone());
+                found.extend(below.found);
+                let fetches = mine.split(&found, |missing| engine.plan(missing, &stake));
+                (fetches, below.stale)
+            });
+            engine.launch_all(fetches, queued, &judge, stake.class);
+            let looked_up = LookedUp {
+                completions: engine.cells.completions(),
+                ..looked_up
+            };
+            engine.refresh(&to_refresh, &stake.client, looked_up, &judge);
+        });
+    }
+
+    /// Fetches the `stale` cells behind the answer to that client, where the queue takes them. The tier is not looked
+    /// into: what is in memory is what the tier has, or newer.
     pub(super) fn refresh(
         self: &Arc<Self>,
         stale: &[CellKey],
-        wish: &Wish<'_>,
-        good: impl Fn(&CellKey, &Cell) -> bool,
+        client: &Client,
+        looked_up: LookedUp,
+        judge: &Judge,
     ) {
         if stale.is_empty() {
             return;
         }
         let refresh = Stake {
-            client: Arc::clone(wish.client),
+            client: Arc::clone(client),
             class: Class::Refresh,
         };
         let mut queued = None;
         let claimed = self.cells.claim_refresh(
             stale,
-            (wish.looked_up, self.clock.now()),
+            (looked_up, self.clock.now()),
             Interest::new(refresh.clone()),
             |cells| {
-                queued = self.queue.admit(wish.client, cells).ok();
+                queued = self.queue.admit(client, cells).ok();
                 if queued.is_none() {
                     telemetry::refresh("skipped");
                 }
@@ -177,14 +243,14 @@ impl Engine {
             },
         );
         if let (Some(mine), Some(queued)) = (claimed, queued) {
-            let found = mine.look_again(good);
+            let found = mine.look_again(|key, cell| judge.is_fresh(key, cell));
             let fetches = mine.split(&found, |missing| self.plan(missing, &refresh));
             // Nobody waits for them.
-            self.launch_all(fetches, queued, wish.directory, Class::Refresh);
+            self.launch_all(fetches, queued, judge, Class::Refresh);
         }
     }
 
-    /// Fetches at the lowest class those of the `wanted` cells that no other query is fetching. `good`: whether a cell is within its TTL.
+    /// Fetches at the lowest class those of the `wanted` cells that no other query is fetching.
     ///
     /// # Errors
     ///
@@ -192,9 +258,8 @@ impl Engine {
     pub(super) fn warm(
         self: &Arc<Self>,
         wanted: &[CellKey],
-        directory: &Arc<SiteDirectory>,
         looked_up: LookedUp,
-        good: impl Fn(&CellKey, &Cell) -> bool,
+        judge: &Judge,
     ) -> Result<Vec<Waiter>, Unclaimed<Refusal>> {
         let stake = Stake {
             client: WARMER.into(),
@@ -210,9 +275,14 @@ impl Engine {
         let (Some(mine), Some(queued)) = (claim.mine, queued) else {
             return Ok(Vec::new());
         };
-        let found = mine.look_again(good);
+        if let Some(tier) = &self.tier {
+            let waiter = mine.waiter();
+            self.scout(mine, queued, tier, judge, (&stake, looked_up));
+            return Ok(vec![waiter]);
+        }
+        let found = mine.look_again(|key, cell| judge.is_fresh(key, cell));
         let fetches = mine.split(&found, |missing| self.plan(missing, &stake));
-        Ok(self.launch_all(fetches, queued, directory, Class::Warm))
+        Ok(self.launch_all(fetches, queued, judge, Class::Warm))
     }
 
     fn plan(&self, missing: &[CellKey], stake: &Stake) -> Vec<(ReportRequest, Interest)> {
@@ -245,26 +315,20 @@ impl Engine {
         self: &Arc<Self>,
         fetches: Vec<(Claimed, Waiter)>,
         mut queued: Queued,
-        directory: &Arc<SiteDirectory>,
+        judge: &Judge,
         class: Class,
     ) -> Vec<Waiter> {
         let launched = fetches.into_iter().map(|(claimed, waiter)| {
             let cells = claimed.request().cells().count();
-            self.launch(claimed, queued.split(cells), directory, class);
+            self.launch(claimed, queued.split(cells), judge, class);
             waiter
         });
         launched.collect()
     }
 
     /// Fetches a report in a task of its own when its turn comes, unless nobody waits for it any more.
-    fn launch(
-        self: &Arc<Self>,
-        claimed: Claimed,
-        queued: Queued,
-        directory: &Arc<SiteDirectory>,
-        class: Class,
-    ) {
-        let (engine, directory) = (Arc::clone(self), Arc::clone(directory));
+    fn launch(self: &Arc<Self>, claimed: Claimed, queued: Queued, judge: &Judge, class: Class) {
+        let (engine, judge) = (Arc::clone(self), judge.clone());
         tokio::spawn(async move {
             let turn = tokio::select! {
                 turn = engine.upstream.turn(claimed.interest().clone()) => turn,
@@ -277,7 +341,7 @@ impl Engine {
             // Boxed, so that a task is small while it queues.
             let fetch = Box::pin(engine.upstream.fetch_in_turn(
                 claimed.request(),
-                &directory,
+                &judge.directory,
                 turn,
             ));
             let fetched = fetch.await;
@@ -288,12 +352,45 @@ impl Engine {
                     "failure"
                 });
             }
-            claimed.complete(outcomes(fetched), engine.clock.now());
+            let outcomes = outcomes(fetched);
+            engine.keep(&claimed, &outcomes, &judge);
+            claimed.complete(outcomes, engine.clock.now());
         });
+    }
+
+    /// Has the tier keep the cells that came, while their claim is held.
+    fn keep(&self, claimed: &Claimed, outcomes: &[CellOutcome], judge: &Judge) {
+        let Some(tier) = &self.tier else { return };
+        let now = self.clock.now();
+        let came = outcomes.iter().filter_map(|(key, outcome)| {
+            let cell = outcome.as_ref().ok()?;
+            // The clock was set back meanwhile: nobody knows how long it is good.
+            (cell.fetched_at() <= now).then(|| (*key, cell.clone()))
+        });
+        let cells: Vec<(CellKey, Cell)> = came.collect();
+        let mut months: Vec<_> = cells.iter().map(|(key, _)| SeriesMonth::of(key)).collect();
+        months.dedup();
+        let shapes = Arc::new(judge.shapes(months.into_iter()));
+        tier.put(Landed { cells, shapes }, &|month| claimed.held(month));
     }
 }
 
 impl Gathering<'_> {
+    /// Puts what came of a fetch where it belongs.
+    fn settle_all(&mut self, outcome: &Outcome) {
+        let mut past = outcome.stale().iter().filter_map(|key| self.places.of(key));
+        let any_past = past.any(|place| self.missing.has(place));
+        self.gathered.revalidating |= any_past;
+        let before = self.gathered.brought;
+        for (key, outcome) in outcome.outcomes() {
+            self.settle(key, outcome.clone());
+        }
+        if outcome.is_found() {
+            self.gathered.found += self.gathered.brought - before;
+            self.gathered.brought = before;
+        }
+    }
+
     /// Puts what came of a cell where it belongs.
     fn settle(&mut self, key: &CellKey, outcome: Result<Cell, Arc<UpstreamError>>) {
         let Some(place) = self.places.of(key) else {
@@ -326,7 +423,8 @@ impl Gathering<'_> {
 
     /// Serves what is past its TTL, where there is something.
     fn fall_back(&mut self, place: usize) -> bool {
-        let Some(cell) = self.missing.fallback(place) else {
+        let kept = self.missing.fallback(place);
+        let Some(cell) = kept.or_else(|| self.fallback_of_tier(place)) else {
             return false;
         };
         let missing = self.missing.take(place);
@@ -335,6 +433,14 @@ impl Gathering<'_> {
             self.gathered.fell_back = true;
         }
         missing
+    }
+
+    /// What has come from the tier meanwhile, and only serves if the vendor fails.
+    fn fallback_of_tier(&self, place: usize) -> Option<Cell> {
+        let (cells, judge) = self.below?;
+        let key = self.places.key(place);
+        let cell = cells.get(&key)?;
+        (judge.standing(&key, &cell) < Standing::Expired).then_some(cell)
     }
 
     /// Ends the wait for whatever has not come.
@@ -374,20 +480,18 @@ impl Gathering<'_> {
                 }
                 Ok(Some((id, Some(outcome)))) => {
                     flights.remove(&id);
-                    for (key, outcome) in outcome.outcomes() {
-                        self.settle(key, outcome.clone());
-                    }
+                    self.settle_all(&outcome);
                     let onward = self.onward(&outcome, &flights);
                     for flight in &onward {
                         flight.interest().add(stake);
                         waiting.push(ended(flight.clone()));
                     }
-                    if outcome.onward().is_empty() {
-                        progress.one_is_done();
-                    } else {
-                        // What was joined as one claim has become these reports.
+                    if outcome.is_found() {
+                        // What was waited for as one claim has become these reports, or none.
                         reports = reports + onward.len() - 1;
                         progress.wait_for(reports);
+                    } else {
+                        progress.one_is_done();
                     }
                     flights.extend(onward.into_iter().map(|flight| (flight.id(), flight)));
                 }
@@ -428,7 +532,7 @@ async fn ended(mut flight: Waiter) -> (u64, Option<Arc<Outcome>>) {
     (flight.id(), outcome)
 }
 
-fn outcomes(fetched: Fetched) -> Vec<(CellKey, Result<Cell, Arc<UpstreamError>>)> {
+fn outcomes(fetched: Fetched) -> Vec<CellOutcome> {
     let cells = fetched.cells.into_iter().map(|(key, cell)| (key, Ok(cell)));
     let failures = fetched.failures.iter().flat_map(|(request, error)| {
         request

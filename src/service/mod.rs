@@ -7,6 +7,8 @@ mod complete;
 mod expiry;
 mod fetch;
 mod inventory;
+mod judge;
+mod knowledge;
 mod progress;
 mod queue;
 mod rules;
@@ -14,10 +16,12 @@ mod summary;
 mod telemetry;
 mod warm;
 
+pub use crate::tier::{Away, TierState};
 pub use answer::{
     Answer, CacheOutcome, Forward, SiteError, SiteInfo, Stale, Timings, TooManyMissing, Unanswered,
 };
 pub use budget::MemoryPermit;
+pub use knowledge::Learned;
 pub use progress::Progress;
 pub use rules::Rules;
 pub use telemetry::describe_metrics;
@@ -26,9 +30,12 @@ pub use warm::Warmed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use metrics::Counter;
@@ -38,22 +45,24 @@ use tokio::time::{Instant, timeout_at};
 use self::budget::{Budget, MemoryNeed};
 use self::calendar::Calendar;
 use self::complete::Complete;
-use self::fetch::{Engine, Gathered, Wish, aside};
+use self::fetch::{Engine, Gathered, MANY_CELLS, Wish, aside};
 use self::inventory::{Inventory, Places};
+use self::judge::Judge;
 use self::queue::{CELL_BYTES, Queue, Refusal};
 use self::rules::InForce;
-use crate::cache::{CellStore, LookedUp, Purge, Unclaimed};
+use crate::cache::{CellStore, LookedUp, Unclaimed};
 use crate::clock::Clock;
 use crate::cores;
 use crate::domain::batch::Bounds;
 use crate::domain::bucket::VendorBucket;
-use crate::domain::cell::{Cell, CellKey};
 use crate::domain::dates::DateRange;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::freshness::Policy;
 use crate::domain::plan::Plan;
+use crate::domain::purge::Purge;
 use crate::domain::query::{Partial, Query};
 use crate::domain::site::{CustomerId, SiteId};
+use crate::tier::Tier;
 use crate::upstream::{Client, Upstream, UpstreamError, UpstreamStatus};
 
 /// What the service is told by the configuration, and what does not change while it runs.
@@ -79,11 +88,16 @@ pub const fn bytes_for_answers(max_bytes: u64) -> u64 {
 /// In-flight answers may use another quarter of `max_bytes`, on top of the cache: a few of the largest, or many large ones.
 const UNDER_WAY_SHARE: u64 = 4;
 
-/// Rolling up more cells than this takes milliseconds, in which the other connections of the thread would wait.
-const MANY_CELLS: usize = 5_000;
-
 /// How often the cells that serve for nothing any more are looked for.
 const TIDYING: Duration = Duration::from_mins(1);
+
+/// What came of a purge.
+pub struct Purged {
+    /// How many cells were held in memory.
+    pub cells: u64,
+    /// Tells when the figures are gone for good, also for the next process.
+    pub lasting: BoxFuture<'static, Result<(), Away>>,
+}
 
 /// Answers queries from the cache and the vendor.
 pub struct TrafficService {
@@ -95,6 +109,8 @@ pub struct TrafficService {
     base_bucket: VendorBucket,
     clock: Clock,
     hits: Counter,
+    /// How often the clock had been set back when the tier was told last.
+    set_backs: AtomicU64,
 }
 
 /// What a caller asks for, and how long it waits.
@@ -108,9 +124,16 @@ struct Asked<'a> {
 }
 
 impl TrafficService {
-    /// A service with an empty cache, which goes by `rules` until they are replaced.
+    /// A service with nothing in memory, which goes by `rules` until they are replaced; `tier` is where its cells outlive the process, if
+    /// anywhere.
     #[must_use]
-    pub fn new(settings: Settings, rules: Rules, upstream: Upstream, clock: Clock) -> Self {
+    pub fn new(
+        settings: Settings,
+        rules: Rules,
+        upstream: Arc<Upstream>,
+        tier: Option<Arc<dyn Tier>>,
+        clock: Clock,
+    ) -> Self {
         let cells = CellStore::new(settings.max_bytes - bytes_for_answers(settings.max_bytes));
         let cells = Arc::new(cells);
         upstream.set_deadline(rules.deadline);
@@ -120,6 +143,7 @@ impl TrafficService {
             engine: Arc::new(Engine {
                 cells,
                 upstream,
+                tier,
                 bounds: settings.bounds,
                 queue: Arc::new(Queue::new(rules.max_queued_cells)),
                 clock: clock.clone(),
@@ -128,6 +152,7 @@ impl TrafficService {
             base_bucket: settings.base_bucket,
             clock,
             hits: telemetry::hits(),
+            set_backs: AtomicU64::new(0),
         }
     }
 
@@ -208,7 +233,7 @@ impl TrafficService {
         let planning = self.turn_to_plan(query, &plan, deadline).await?;
         let began = Instant::now();
         let epoch = self.engine.cells.epoch();
-        let now = self.engine.cells.begin_at(|| self.clock.now());
+        let now = self.begin_at();
         let calendar = Calendar::new(query, directory, now);
         let looked_up = LookedUp {
             completions: self.engine.cells.completions(),
@@ -226,26 +251,22 @@ impl TrafficService {
         if self.engine.cells.shape() != in_force.shape {
             return Ok(None);
         }
-        let rules = &in_force.rules;
-        let good = |key: &CellKey, cell: &Cell| rules.is_fresh(key, cell, self.clock.now());
+        let judge = self.judge(&in_force.rules);
         room.shrink_to_missing(missing.len());
         let lacks = missing.len();
         let wish = Wish {
             planning,
             client,
-            directory,
+            judge: &judge,
             looked_up,
             deadline,
             progress,
         };
-        self.engine.refresh(&stale, &wish, good);
+        self.engine.refresh(&stale, client, looked_up, &judge);
         let planned = Instant::now();
 
         let places = Places::new(query, &plan);
-        let gathered = self
-            .engine
-            .gather(missing, places, &mut grid, good, wish)
-            .await;
+        let gathered = self.engine.gather(missing, places, &mut grid, wish).await;
         let gathered = match gathered {
             Err(Unclaimed::Reshaped) => return Ok(None),
             Err(Unclaimed::Refused(refusal)) => {
@@ -270,7 +291,8 @@ impl TrafficService {
             gathered_at,
         };
         let (table, summary, memory) = complete.rolled_up(needed > MANY_CELLS).await?;
-        let outcome = outcome(&gathered, needed, !stale.is_empty());
+        let revalidating = gathered.revalidating || !stale.is_empty();
+        let outcome = outcome(&gathered, needed, revalidating);
         telemetry::query(outcome);
         // Counted before they are read: a name that comes in between makes the answer one of before.
         let names = self.engine.upstream.names_changed(query.customer);
@@ -304,6 +326,36 @@ impl TrafficService {
         let span = tracing::info_span!(target: "pitaya::span", "plan");
         let (cells, clock) = (&self.engine.cells, &self.clock);
         span.in_scope(|| Inventory::take(query, plan, calendar, policy, cells, clock, now))
+    }
+
+    /// The time now, at which something begins to be made that may be held. What is from the future ends, also where it outlives the
+    /// process: once the clock has caught up, nobody could tell how old it is.
+    fn begin_at(&self) -> Timestamp {
+        let now = self.engine.cells.begin_at(|| self.clock.now());
+        self.end_the_future(now);
+        now
+    }
+
+    fn end_the_future(&self, now: Timestamp) {
+        let Some(tier) = &self.engine.tier else {
+            return;
+        };
+        let set_backs = self.engine.cells.set_backs();
+        // The look at each query must be cheap.
+        if self.set_backs.load(Ordering::Acquire) != set_backs
+            && self.set_backs.swap(set_backs, Ordering::AcqRel) != set_backs
+        {
+            tier.forget_later_than(now);
+        }
+    }
+
+    /// What tells by these rules how long cells are good.
+    fn judge(&self, rules: &Rules) -> Judge {
+        Judge {
+            policy: rules.policy,
+            directory: Arc::clone(&rules.directory),
+            clock: self.clock.clone(),
+        }
     }
 
     /// Why a query that lacks that number of cells is not answered.
@@ -348,7 +400,8 @@ impl TrafficService {
             return false;
         }
         let before = cells.epoch();
-        cells.check_clock(|| self.clock.now());
+        let now = cells.check_clock(|| self.clock.now());
+        self.end_the_future(now);
         cells.epoch() != before
     }
 
@@ -385,24 +438,49 @@ impl TrafficService {
             .collect()
     }
 
-    /// Forgets the figures of these sites and dates (`None`: of all), and what was learned of these sites; returns how many cells these
-    /// were.
+    /// Forgets the figures of these sites and dates (`None`: of all), and what was learned of these sites. Nothing of them is shown from
+    /// then on.
     #[must_use]
     pub fn purge(
         &self,
         customers: &[CustomerId],
         sites: Option<&BTreeSet<SiteId>>,
         dates: Option<DateRange>,
-    ) -> u64 {
+    ) -> Purged {
         // First: answers that still show a name end with the figures.
         for customer in customers {
             self.engine.upstream.forget(*customer, sites);
         }
-        self.engine.cells.purge(&Purge {
+        let purge = Purge {
             customers: customers.iter().copied().collect(),
             sites: sites.cloned(),
             dates,
-        })
+        };
+        let Some(tier) = &self.engine.tier else {
+            return Purged {
+                cells: self.engine.cells.purge(&purge),
+                lasting: ready(Ok(())).boxed(),
+            };
+        };
+        // What is begun here is not read from the tier any more; what claims of before have put there comes before it is finished.
+        let purge = tier.begin_purge(purge);
+        Purged {
+            cells: self.engine.cells.purge(&purge),
+            lasting: tier.finish_purge(purge),
+        }
+    }
+
+    /// The state of the tier, where there is one.
+    #[must_use]
+    pub fn tier_state(&self) -> Option<TierState> {
+        self.engine.tier.as_ref().map(|tier| tier.state())
+    }
+
+    /// Writes what the tier has not written yet, and ends it.
+    pub async fn close_tier(&self) {
+        if let Some(tier) = &self.engine.tier {
+            tier.close().await;
+        }
     }
 
     /// The state of the vendor and of our tokens.
@@ -448,6 +526,9 @@ impl TrafficService {
         telemetry::held(cells.cells(), cells.bytes());
         let queued = queue.cells();
         telemetry::queued(queued as u64, (queued * CELL_BYTES) as u64);
+        if let Some(tier) = &self.engine.tier {
+            tier.measure();
+        }
     }
 
     fn site_infos(&self, query: &Query, directory: &SiteDirectory) -> Vec<SiteInfo> {
@@ -498,7 +579,7 @@ fn worst(gathered: &Gathered) -> Option<Arc<UpstreamError>> {
 }
 
 fn outcome(gathered: &Gathered, needed: usize, revalidating: bool) -> CacheOutcome {
-    let forward = match gathered.cells {
+    let forward = match gathered.cells - gathered.found {
         0 => Forward::Hit,
         // What only a failing vendor left us with came from the cache after all.
         _ if gathered.brought == 0 && gathered.fell_back => Forward::Hit,
@@ -512,7 +593,7 @@ fn outcome(gathered: &Gathered, needed: usize, revalidating: bool) -> CacheOutco
     };
     CacheOutcome {
         forward,
-        collapsed: gathered.collapsed,
+        collapsed: gathered.collapsed && gathered.cells > gathered.found,
         stale,
     }
 }

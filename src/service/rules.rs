@@ -8,12 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
-use crate::domain::cell::{Cell, CellKey};
 use crate::domain::directory::SiteDirectory;
-use crate::domain::freshness::{Policy, Standing};
-use crate::domain::zone::DaySpan;
+use crate::domain::freshness::Policy;
 
 /// The TTLs of figures, the zones of sites, and the limits on fetches, all as of one time.
 #[derive(Clone, Debug)]
@@ -26,16 +22,6 @@ pub struct Rules {
     pub max_queued_cells: usize,
     /// Maximum duration of a fetch: the callers' `request_timeout`.
     pub deadline: Duration,
-}
-
-impl Rules {
-    /// Whether a cell is within its TTL at `now`.
-    pub(super) fn is_fresh(&self, key: &CellKey, cell: &Cell, now: Timestamp) -> bool {
-        let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
-        let fetched_at = cell.fetched_at();
-        let expires_at = self.policy.expires_at(key.date, day, fetched_at);
-        self.policy.standing(fetched_at, expires_at, now) == Standing::Fresh
-    }
 }
 
 /// The rules in force.

@@ -13,7 +13,7 @@ use super::calendar::Calendar;
 use super::inventory::{Inventory, Places};
 use super::queue::Refusal;
 use crate::cache::{LookedUp, Unclaimed};
-use crate::domain::cell::{Cell, CellKey};
+use crate::domain::cell::CellKey;
 use crate::domain::dates::{DateRange, add_days};
 use crate::domain::plan::Plan;
 use crate::domain::query::Query;
@@ -55,7 +55,7 @@ impl TrafficService {
             }
             let in_force = self.rules.load_full();
             let rules = &in_force.rules;
-            let now = cells.begin_at(|| self.clock.now());
+            let now = self.begin_at();
             let calendar = Calendar::new(&piece, &rules.directory, now);
             let looked_up = LookedUp {
                 completions: cells.completions(),
@@ -76,8 +76,8 @@ impl TrafficService {
             let lacking = wanted.len();
             let mut failing = cells.backing_off(&wanted, now).into_iter();
             wanted.retain(|_| failing.next() == Some(false));
-            let good = |key: &CellKey, cell: &Cell| rules.is_fresh(key, cell, self.clock.now());
-            let flights = match self.engine.warm(&wanted, &rules.directory, looked_up, good) {
+            let judge = self.judge(rules);
+            let flights = match self.engine.warm(&wanted, looked_up, &judge) {
                 Ok(flights) => flights,
                 // Its cells are others by now.
                 Err(Unclaimed::Reshaped) => continue,
@@ -97,11 +97,16 @@ impl TrafficService {
                 brought: 0,
                 failed: lacking - wanted.len(),
             };
-            for mut flight in flights {
+            let mut flights = flights;
+            while let Some(mut flight) = flights.pop() {
                 // A fetch that died has logged it.
                 let Some(outcome) = flight.wait().await else {
                     continue;
                 };
+                flights.extend(outcome.onward().iter().map(|(_, onward)| onward.clone()));
+                if outcome.is_found() {
+                    continue;
+                }
                 for (_, outcome) in outcome.outcomes() {
                     match outcome {
                         Ok(_) => warmed.brought += 1,

@@ -129,19 +129,37 @@ impl Codec {
         }
     }
 
-    /// The page of that name without the cells of the dates that `forget` picks: `None` where nothing is left, or it is no page of ours.
+    /// Whether a page has cells that were asked for later than `time`, as it says itself: its tag is not looked at.
+    pub(super) fn is_later(page: &[u8], time: Timestamp) -> bool {
+        let Some((ages, mut rest)) = page.get(4..).and_then(<[u8]>::split_first) else {
+            return false;
+        };
+        for _ in 0..*ages {
+            let Some((age, after)) = rest.split_first_chunk::<20>() else {
+                return false;
+            };
+            let fetched_at = age[4..].first_chunk().expect("an age has 20 bytes");
+            if i64::from_le_bytes(*fetched_at) > time.as_microsecond() {
+                return true;
+            }
+            rest = after;
+        }
+        false
+    }
+
+    /// The page of that name without the cells that `forget` picks: `None` where nothing is left, or it is no page of ours.
     pub(super) fn without(
         &self,
         name: &str,
         bytes: &[u8],
-        forget: impl Fn(Date) -> bool,
+        forget: impl Fn(Date, &Cell) -> bool,
     ) -> Option<Vec<u8>> {
         let (year, month) = month_of(name)?;
         let content = self.open(name, bytes)?;
         let (shape, rest) = content.split_first_chunk()?;
         let date = |day| Date::new(year, month, day).ok();
         let mut cells = cells(date, &(0..=usize::MAX), rest)?;
-        cells.retain(|(date, _)| !forget(*date));
+        cells.retain(|(date, cell)| !forget(*date, cell));
         let shape = MonthShape(u32::from_le_bytes(*shape));
         (!cells.is_empty()).then(|| self.encode(name, shape, &cells))
     }

@@ -16,6 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::domain::cell::{Cell, CellKey};
@@ -27,17 +28,28 @@ pub type Shapes = HashMap<SeriesMonth, MonthShape, foldhash::fast::RandomState>;
 
 /// Where cells outlive memory or the process.
 ///
-/// Invariants: what was purged is not read again from the moment at which [`purge`](Self::purge) is called, and what was put before
-/// that call does not come back; a newer cell is never replaced by an older one; a cell is read only by the shape that it has.
+/// Invariants: what was purged is not read again from the moment at which its purge is begun, and what was put before the purge is
+/// finished does not come back; a newer cell is never replaced by an older one; a cell is read only by the shape that it has, and
+/// not before the time at which it was asked for.
+///
+/// A purge has two steps, between which the owner ends all claims to the figures: from the first on nobody reads them, and the second
+/// comes after all that was put by claims of before.
 pub trait Tier: Send + Sync + fmt::Debug {
     /// What is kept of these months, in their order; cells of another shape are not.
     fn read(&self, months: Vec<(SeriesMonth, MonthShape)>) -> BoxFuture<'_, Vec<Kept>>;
 
-    /// Keeps cells that came, which nobody waits for. The order of calls is that in which puts and purges are applied.
-    fn put(&self, landed: Landed);
+    /// Keeps cells that came, which nobody waits for. `held` says which days of a month its caller still holds a claim to (bit `d`: day
+    /// `d`); it is asked in the order in which purges are finished.
+    fn put(&self, landed: Landed, held: &dyn Fn(&SeriesMonth) -> u32);
 
-    /// Forgets figures. They are gone for readers when this returns; the future tells when they are gone for good.
-    fn purge(&self, purge: Purge) -> BoxFuture<'static, Result<(), Away>>;
+    /// Begins to forget figures: from now on nobody reads them here.
+    fn begin_purge(&self, purge: Purge) -> Arc<Purge>;
+
+    /// Forgets what has been put so far of the figures of a purge that was begun; the future tells when that outlives the process.
+    fn finish_purge(&self, purge: Arc<Purge>) -> BoxFuture<'static, Result<(), Away>>;
+
+    /// Forgets what was asked for later than `time`, since the clock that told so was wrong: nobody reads it from now on.
+    fn forget_later_than(&self, time: Timestamp);
 
     /// How it is, for `/readyz`.
     fn state(&self) -> TierState;

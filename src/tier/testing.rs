@@ -103,10 +103,13 @@ impl Tier for Memory {
         ready(kept.collect()).boxed()
     }
 
-    fn put(&self, landed: Landed) {
+    fn put(&self, landed: Landed, held: &dyn Fn(&SeriesMonth) -> u32) {
         let mut pages = self.pages();
         for (key, cell) in landed.cells {
             let month = SeriesMonth::of(&key);
+            if held(&month) & 1 << key.date.day() == 0 {
+                continue;
+            }
             let shape = landed.shapes[&month];
             let page = pages.entry(month).or_insert((shape, BTreeMap::new()));
             if page.0 != shape {
@@ -119,13 +122,23 @@ impl Tier for Memory {
         }
     }
 
-    fn purge(&self, purge: Purge) -> BoxFuture<'static, Result<(), Away>> {
+    fn begin_purge(&self, purge: Purge) -> Arc<Purge> {
+        Arc::new(purge)
+    }
+
+    fn finish_purge(&self, purge: Arc<Purge>) -> BoxFuture<'static, Result<(), Away>> {
         for (month, (_, cells)) in self.pages().iter_mut() {
             if purge.covers(month.customer, month.site) {
                 cells.retain(|date, _| !purge.covers_date(*date));
             }
         }
         ready(Ok(())).boxed()
+    }
+
+    fn forget_later_than(&self, time: Timestamp) {
+        for (_, cells) in self.pages().values_mut() {
+            cells.retain(|_, cell| cell.fetched_at() <= time);
+        }
     }
 
     fn state(&self) -> TierState {
@@ -137,4 +150,14 @@ impl Tier for Memory {
     fn close(&self) -> BoxFuture<'_, ()> {
         ready(()).boxed()
     }
+}
+
+/// Puts cells in whose claims are held.
+pub(super) fn put(tier: &dyn Tier, landed: Landed) {
+    tier.put(landed, &|_| u32::MAX);
+}
+
+/// Purges in both steps.
+pub(super) fn forget(tier: &dyn Tier, purge: Purge) -> BoxFuture<'static, Result<(), Away>> {
+    tier.finish_purge(tier.begin_purge(purge))
 }

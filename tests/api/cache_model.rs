@@ -386,8 +386,20 @@ fn text(query: Query) -> String {
     )
 }
 
-async fn run(odd: Odd, steps: Vec<Step>, stale_while_revalidate: i64) -> Result<(), TestCaseError> {
+async fn run(
+    odd: Odd,
+    steps: Vec<Step>,
+    stale_while_revalidate: i64,
+    on_disk: bool,
+) -> Result<(), TestCaseError> {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = if on_disk {
+        folder.path().to_str().unwrap()
+    } else {
+        ""
+    };
     let app = Setup::default()
+        .with("CACHE__DISK__PATH", disk)
         .with("TIMEZONE", "UTC")
         .with("CACHE__FINAL_TTL", "2h")
         .with("CACHE__STALE_IF_ERROR", "1h")
@@ -447,10 +459,10 @@ fn check_interleavings(stale_while_revalidate: i64) {
         max_shrink_iters: 200,
         ..ProptestConfig::default()
     });
-    let steps = (odd(), prop::collection::vec(step(), 1..30));
+    let steps = prop::collection::vec(step(), 1..30);
     runner
-        .run(&steps, |(odd, steps)| {
-            runtime.block_on(run(odd, steps, stale_while_revalidate))
+        .run(&(odd(), steps, any::<bool>()), |(odd, steps, on_disk)| {
+            runtime.block_on(run(odd, steps, stale_while_revalidate, on_disk))
         })
         .unwrap();
 }

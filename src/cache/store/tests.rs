@@ -237,7 +237,7 @@ fn a_purge_comes_after_a_fetch_that_is_putting_its_page_in() {
     let _fetches = split(claim(&store, &request).mine.unwrap(), &request);
 
     let mut purging = None;
-    store.shared.pages.put(PageKey::of(&key), || {
+    store.shared.pages.put(SeriesMonth::of(&key), || {
         let (epoch, purged) = (store.epoch(), Arc::clone(&store));
         purging = Some(std::thread::spawn(move || purged.purge(&everything())));
         // A purge that missed this page would be over soon.

@@ -8,7 +8,7 @@ use super::*;
 use crate::http::Changes;
 
 /// All keys outside the lists, each with two values other than its default; without the file forms of secrets.
-const VALUES: [(&str, [&str; 2]); 46] = [
+const VALUES: [(&str, [&str; 2]); 48] = [
     ("listen", ["\"127.0.0.1:1\"", "\"127.0.0.1:2\""]),
     ("admin_listen", ["\"127.0.0.1:3\"", "\"127.0.0.1:4\""]),
     ("timezone", ["\"UTC\"", "\"America/Chicago\""]),
@@ -44,6 +44,8 @@ const VALUES: [(&str, [&str; 2]); 46] = [
     ("cache.stale_while_revalidate", ["\"1s\"", "\"2s\""]),
     ("cache.stale_if_error", ["\"1s\"", "\"2s\""]),
     ("cache.http_max_age", ["\"1s\"", "\"2s\""]),
+    ("cache.disk.path", ["\"FOLDER/c\"", "\"FOLDER/d\""]),
+    ("cache.disk.max_bytes", ["\"1MiB\"", "\"2MiB\""]),
     (
         "warm.queries",
         [

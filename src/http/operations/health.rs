@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::Operations;
 use crate::http::routes;
 use crate::http::settings::StartupFact;
+use crate::service::TierState;
 use crate::upstream::{CircuitState, TokenState, TokenStoreState, UpstreamStatus};
 
 /// Whether all is well.
@@ -90,6 +91,7 @@ pub(in crate::http) async fn ready(State(state): State<Operations>) -> Response 
     let readiness = Readiness::of(
         state.shutting_down.is_cancelled(),
         state.service.upstream_status(),
+        state.service.tier_state(),
         &state.snapshots.now().facts,
     );
     let status = match readiness.status {
@@ -105,7 +107,12 @@ fn uncached(status: StatusCode, body: impl IntoResponse) -> Response {
 }
 
 impl Readiness {
-    fn of(shutting_down: bool, upstream: UpstreamStatus, facts: &[StartupFact]) -> Self {
+    fn of(
+        shutting_down: bool,
+        upstream: UpstreamStatus,
+        tier: Option<TierState>,
+        facts: &[StartupFact],
+    ) -> Self {
         let process = if shutting_down {
             Check::new(
                 Status::Fail,
@@ -121,6 +128,7 @@ impl Readiness {
             ("upstream_tokens", tokens(upstream.tokens)),
             ("upstream_token_store", token_store(upstream.token_store)),
         ]);
+        checks.extend(tier.map(|tier| ("cache_tier", cache_tier(tier))));
         for fact in facts {
             let check = Check {
                 status: if fact.warning {
@@ -221,6 +229,28 @@ fn token_store(state: TokenStoreState) -> Check {
     }
 }
 
+fn cache_tier(state: TierState) -> Check {
+    let (status, detail) = match state {
+        TierState::Open => (
+            Status::Pass,
+            "Figures are kept on disk, and outlive the process.",
+        ),
+        TierState::WaitingForLock => (
+            Status::Warn,
+            "Another process uses the folder of cache.disk.path: this one keeps nothing there until that ends.",
+        ),
+        TierState::Away => (
+            Status::Warn,
+            "The cache on disk failed, and is tried again: until then figures are in memory only.",
+        ),
+        TierState::Slow => (
+            Status::Warn,
+            "The cache on disk does not answer in time, and is not read for now.",
+        ),
+    };
+    Check::new(status, state.name(), detail)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,19 +269,24 @@ mod tests {
             token_store: TokenStoreState::Failing,
         };
 
-        let readiness = Readiness::of(false, failing, &[]);
+        let readiness = Readiness::of(false, failing, Some(TierState::Away), &[]);
 
         assert_eq!(readiness.status, Status::Warn);
         assert_eq!(readiness.checks["upstream_circuit"].state, Some("open"));
         assert_eq!(readiness.checks["upstream_tokens"].state, Some("refused"));
         let store = &readiness.checks["upstream_token_store"];
         assert_eq!((store.status, store.state), (Status::Warn, Some("failing")));
+        let tier = &readiness.checks["cache_tier"];
+        assert_eq!((tier.status, tier.state), (Status::Warn, Some("away")));
     }
 
     #[test]
     fn shutting_down_makes_pitaya_unready() {
-        assert_eq!(Readiness::of(false, WELL, &[]).status, Status::Pass);
-        assert_eq!(Readiness::of(true, WELL, &[]).status, Status::Fail);
+        assert_eq!(
+            Readiness::of(false, WELL, Some(TierState::Open), &[]).status,
+            Status::Pass
+        );
+        assert_eq!(Readiness::of(true, WELL, None, &[]).status, Status::Fail);
     }
 
     #[test]
@@ -262,7 +297,7 @@ mod tests {
             detail: "Tokens are kept in memory only.".into(),
         };
 
-        let readiness = serde_json::to_value(Readiness::of(false, WELL, &[fact])).unwrap();
+        let readiness = serde_json::to_value(Readiness::of(false, WELL, None, &[fact])).unwrap();
 
         assert_eq!(readiness["status"], "warn");
         assert_eq!(

@@ -21,7 +21,7 @@ use crate::http::edge::in_flight::InFlight;
 use crate::http::edge::observe::show_in_flight;
 use crate::http::edge::snapshot::Snapshots;
 use crate::http::params::CacheParams;
-use crate::http::problem::{ApiError, Refused};
+use crate::http::problem::{ApiError, Refused, WithoutStore};
 use crate::http::routes;
 use crate::http::traffic::kept::KeptAnswers;
 use crate::service::TrafficService;
@@ -56,12 +56,13 @@ struct Purged {
     tag = "Cache",
     summary = "Forget figures",
     description = "Forgets the cached figures of these sites and dates (all by default), including those of fetches in progress. \
-                   Also forgets the names and the entities that Pitaya has learned for these sites. Needs the key of an \
+                   Also forgets the names and the entities that Pitaya has learned for these sites. With `cache.disk.path`, Pitaya \
+                   also removes them from the disk before it answers. Needs the key of an \
                    administrator. If authentication is disabled, only callers on the same machine may do this: from a loopback \
                    address, not through a proxy (`X-Forwarded-For`, `Forwarded`), with `localhost` or an IP address as `Host`, \
                    and the same host as `Origin`, if any.",
     params(CacheParams),
-    responses((status = 200, description = "Pitaya has forgotten them.", body = Purged), Refused<403>),
+    responses((status = 200, description = "Pitaya has forgotten them.", body = Purged), Refused<403>, WithoutStore),
 )]
 pub(in crate::http) async fn purge(
     State(state): State<Operations>,
@@ -79,14 +80,16 @@ pub(in crate::http) async fn purge(
         kept.drop_outdated();
         purged
     });
-    let purged = purging
+    let purge = purging
         .await
         .map_err(|error| ApiError::Internal(error.to_string()))?;
+    let purged = purge.cells;
     tracing::info!(
         purged,
         client = caller.name.as_deref(),
         "figures were purged"
     );
+    purge.lasting.await?;
     let no_store = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(([no_store], Json(Purged { purged })).into_response())
 }

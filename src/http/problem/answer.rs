@@ -59,6 +59,7 @@ impl ApiError {
             Self::HeadersTooLarge { bytes, fields } => format!("A request may have at most {fields} header fields, of at most {bytes} bytes in total.").into(),
             Self::RateLimited(_) => "This client's request limit is exhausted for now.".into(),
             Self::Overloaded => "Pitaya is at its limit of concurrent work.".into(),
+            Self::StoreUnavailable(_) => "The figures are forgotten here, and could not be removed from the cache on disk yet; Pitaya goes on trying.".into(),
             Self::Upstream(error) => public_detail(error).into(),
             Self::Internal(_) => "An internal error occurred in Pitaya; the request_id helps its operator to find the cause.".into(),
         }
@@ -114,6 +115,9 @@ impl ApiError {
             }
             Self::Upstream(error) => {
                 tracing::warn!(request_id, %error, "the vendor failed a request");
+            }
+            Self::StoreUnavailable(error) => {
+                tracing::warn!(request_id, %error, "a purge is not complete");
             }
             Self::Internal(detail) => {
                 tracing::error!(request_id, detail, "a request failed inside");

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use super::ProblemKind;
 use crate::http::params::{ParameterFault, Rejection, TooLarge};
-use crate::service::Unanswered;
+use crate::service::{Away, Unanswered};
 use crate::upstream::UpstreamError;
 
 /// Retry delay for callers when Pitaya is overloaded: load spikes are short.
 const OVERLOADED_RETRY: Duration = Duration::from_secs(1);
+/// Retry delay for callers when a purge is not complete: the store is tried each second at first.
+const STORE_RETRY: Duration = Duration::from_secs(5);
 /// Retry delay for callers when the credentials fail: an operator has to act.
 const CREDENTIALS_RETRY: Duration = Duration::from_mins(1);
 
@@ -63,6 +65,9 @@ pub enum ApiError {
     /// The maximum number of requests is in flight, or there is no memory for another large answer.
     #[error("overloaded")]
     Overloaded,
+    /// A purge is not complete in the store that outlives the process.
+    #[error(transparent)]
+    StoreUnavailable(#[from] Away),
     /// The vendor failed.
     #[error(transparent)]
     Upstream(#[from] Arc<UpstreamError>),
@@ -103,6 +108,7 @@ impl ApiError {
             Self::HeadersTooLarge { .. } => ProblemKind::HeadersTooLarge,
             Self::RateLimited(_) => ProblemKind::RateLimited,
             Self::Overloaded => ProblemKind::Overloaded,
+            Self::StoreUnavailable(_) => ProblemKind::StoreUnavailable,
             Self::Upstream(error) => ProblemKind::of_upstream(error),
             Self::Internal(_) => ProblemKind::Internal,
         }
@@ -113,6 +119,7 @@ impl ApiError {
         match self {
             Self::RateLimited(wait) => Some(*wait),
             Self::Overloaded => Some(OVERLOADED_RETRY),
+            Self::StoreUnavailable(_) => Some(STORE_RETRY),
             Self::Upstream(error) => match &**error {
                 UpstreamError::Throttled { retry_after }
                 | UpstreamError::CircuitOpen { retry_after } => Some(*retry_after),

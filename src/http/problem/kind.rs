@@ -38,6 +38,8 @@ pub enum ProblemKind {
     RateLimited,
     /// Pitaya has reached one of its own limits.
     Overloaded,
+    /// A purge is done in memory and not yet in the store that outlives the process.
+    StoreUnavailable,
     /// The vendor throttles, or the circuit is open.
     UpstreamUnavailable,
     /// The vendor failed, or its answer is not trustworthy.
@@ -52,7 +54,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::MalformedRequest,
         Self::InvalidParameter,
         Self::QueryTooLarge,
@@ -66,6 +68,7 @@ impl ProblemKind {
         Self::HeadersTooLarge,
         Self::RateLimited,
         Self::Overloaded,
+        Self::StoreUnavailable,
         Self::UpstreamUnavailable,
         Self::UpstreamError,
         Self::UpstreamCredentials,
@@ -123,6 +126,7 @@ impl ProblemKind {
             Self::HeadersTooLarge => "/problems/headers-too-large",
             Self::RateLimited => "/problems/rate-limited",
             Self::Overloaded => "/problems/overloaded",
+            Self::StoreUnavailable => "/problems/store-unavailable",
             Self::UpstreamUnavailable => "/problems/upstream-unavailable",
             Self::UpstreamError => "/problems/upstream-error",
             Self::UpstreamCredentials => "/problems/upstream-credentials",
@@ -145,9 +149,10 @@ impl ProblemKind {
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::Overloaded | Self::UpstreamUnavailable | Self::UpstreamCredentials => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Overloaded
+            | Self::StoreUnavailable
+            | Self::UpstreamUnavailable
+            | Self::UpstreamCredentials => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamError => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -171,6 +176,7 @@ impl ProblemKind {
             Self::HeadersTooLarge => "The header fields are too large",
             Self::RateLimited => "Too many requests",
             Self::Overloaded => "Pitaya is overloaded",
+            Self::StoreUnavailable => "The purge is not complete yet",
             Self::UpstreamUnavailable => "The vendor is not available for now",
             Self::UpstreamError => "The vendor failed",
             Self::UpstreamCredentials => "The vendor refuses Pitaya's credentials",
@@ -221,6 +227,9 @@ impl ProblemKind {
             }
             Self::Overloaded => {
                 "Pitaya is at one of its own limits: requests being answered, memory for large answers, or cells waiting for the vendor. Try again after the seconds in `Retry-After`."
+            }
+            Self::StoreUnavailable => {
+                "Pitaya has forgotten the figures and no longer shows them, but it could not remove them from the cache on disk, so a restart now might bring them back. Pitaya goes on trying to remove them. Repeat the purge after the seconds in `Retry-After` to learn whether it is complete."
             }
             Self::UpstreamUnavailable => {
                 "The vendor throttles Pitaya, or kept failing, so Pitaya pauses its calls for a moment. Pitaya still answers cached figures. Try again after the seconds in `Retry-After`."

@@ -9,4 +9,4 @@ pub(super) use answer::Problem;
 pub(super) use error::of_panic;
 pub use error::{ApiError, KeyFault, public_detail};
 pub use kind::ProblemKind;
-pub(super) use refused::{Misconfigured, Refused, refusals, shared};
+pub(super) use refused::{Misconfigured, Refused, WithoutStore, refusals, shared};

@@ -12,8 +12,8 @@ use super::answer::Problem;
 /// The status of a shared response, its name in the document, and what it means.
 type Shared = (u16, &'static str, &'static str);
 
-/// Of the two that 503 can mean, the first is the wider one, and says both.
-const SHARED: [Shared; 15] = [
+/// Of those that 503 can mean, all but the shortest say more than one thing.
+const SHARED: [Shared; 16] = [
     (
         400,
         "InvalidParameter",
@@ -59,6 +59,11 @@ const SHARED: [Shared; 15] = [
         "Unavailable",
         "Pitaya is overloaded; or the vendor throttles Pitaya, is in a pause after failures, or refuses Pitaya's tokens.",
     ),
+    (
+        503,
+        "StoreUnavailable",
+        "Pitaya is overloaded; or it has forgotten the figures, and could not remove them from the cache on disk yet (`store-unavailable`).",
+    ),
     (503, "Overloaded", "Pitaya is overloaded."),
     (504, "UpstreamTimeout", "The vendor did not answer in time."),
 ];
@@ -79,6 +84,15 @@ impl<const STATUS: u16> IntoResponses for Refused<STATUS> {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let shared = SHARED.iter().find(|(status, ..)| *status == STATUS);
         shared.map(reference).into_iter().collect()
+    }
+}
+
+/// That an operation can refuse because the store that outlives the process is not available.
+pub(in crate::http) struct WithoutStore;
+
+impl IntoResponses for WithoutStore {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        refusals(&["StoreUnavailable"]).collect()
     }
 }
 

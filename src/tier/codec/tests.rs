@@ -71,12 +71,15 @@ fn a_page_without_some_days_keeps_the_others() {
     let name = codec().page_name(&month);
     let bytes = codec().encode(&name, SHAPE, &cells);
 
-    let rest = codec().without(&name, &bytes, |day| day == date(2026, 2, 2));
+    let rest = codec().without(&name, &bytes, |day, _| day == date(2026, 2, 2));
 
     cells.remove(1);
     let decoded = codec().decode(&month, &name, SHAPE, &rest.unwrap());
     assert_eq!(decoded, Decoded::Page(cells));
-    assert_eq!(codec().without(&name, &bytes, |_| true), None);
+    assert_eq!(codec().without(&name, &bytes, |_, _| true), None);
+    let newest = cell(0, 9).fetched_at();
+    assert!(!Codec::is_later(&bytes, newest));
+    assert!(Codec::is_later(&bytes, cell(0, 8).fetched_at()));
 }
 
 proptest! {

@@ -10,7 +10,6 @@ use super::generation::Generation;
 use super::queue::{Job, weight};
 use crate::domain::cell::Cell;
 use crate::domain::month::{MonthShape, SeriesMonth};
-use crate::domain::purge::Purge;
 use crate::tier::{Away, Landed};
 
 /// What is queued, in the form in which it is written.
@@ -46,9 +45,12 @@ impl Batch {
                     batch.put(landed);
                 }
                 Job::Purge(purge, told) => {
-                    batch.purge(&purge);
+                    batch.forget(|month, date, _| {
+                        purge.covers(month.customer, month.site) && purge.covers_date(date)
+                    });
                     batch.told.push(told);
                 }
+                Job::Later(time) => batch.forget(|_, _, cell| time < cell.fetched_at()),
                 Job::Promote(names) => batch.promoted.extend(names),
                 Job::Broken(generation, why) => batch.broken.push((generation, why)),
             }
@@ -74,11 +76,9 @@ impl Batch {
         }
     }
 
-    fn purge(&mut self, purge: &Purge) {
+    fn forget(&mut self, forget: impl Fn(&SeriesMonth, Date, &Cell) -> bool) {
         self.pages.retain(|month, page| {
-            if purge.covers(month.customer, month.site) {
-                page.cells.retain(|date, _| !purge.covers_date(*date));
-            }
+            page.cells.retain(|date, cell| !forget(month, *date, cell));
             !page.cells.is_empty()
         });
     }

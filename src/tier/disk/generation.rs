@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use redb::backends::FileBackend;
 use redb::{
     Builder, Database, Error, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition,
@@ -13,6 +14,7 @@ use redb::{
 };
 
 use super::fault::{Fault, guarded};
+use crate::domain::cell::Cell;
 use crate::domain::purge::Purge;
 use crate::tier::codec::{Codec, customer_prefix, month_of, site_prefix};
 
@@ -137,10 +139,41 @@ impl Generation {
     }
 
     /// Forgets what the `purges` cover, in one durable step.
-    pub(super) fn forget(&self, purges: &[&Purge], codec: &Codec) -> Result<(), Fault> {
+    /// Unless it stays, all that was learned goes, too.
+    pub(super) fn forget(
+        &self,
+        purges: &[&Purge],
+        codec: &Codec,
+        learned_stays: bool,
+    ) -> Result<(), Fault> {
         self.change(|transaction| {
+            if !learned_stays {
+                transaction.open_table(KNOWN)?.retain(|_, _| false)?;
+            }
             for purge in purges {
                 forget(transaction, purge, codec)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Forgets what was asked for later than `time`, in one durable step.
+    pub(super) fn forget_later_than(&self, time: Timestamp, codec: &Codec) -> Result<(), Fault> {
+        self.change(|transaction| {
+            let mut table = transaction.open_table(PAGES)?;
+            let mut changed = Entries::new();
+            table.retain(|name, page| {
+                if !Codec::is_later(page, time) {
+                    return true;
+                }
+                let later = |_, cell: &Cell| time < cell.fetched_at();
+                let rest = codec.without(name, page, later);
+                let stays = rest.is_some();
+                changed.extend(rest.map(|rest| (name.to_owned(), rest)));
+                stays
+            })?;
+            for (name, page) in changed {
+                table.insert(&*name, &*page)?;
             }
             Ok(())
         })
@@ -214,7 +247,7 @@ fn without<'a>(name: &str, page: &'a [u8], purge: &Purge, codec: &Codec) -> Opti
     let dates = purge.dates?;
     let months = [dates.from(), dates.to()].map(|date| (date.year(), date.month()));
     if (months[0]..=months[1]).contains(&month_of(name)?) {
-        let rest = codec.without(name, page, |date| purge.covers_date(date));
+        let rest = codec.without(name, page, |date, _| purge.covers_date(date));
         rest.map(Cow::Owned)
     } else {
         Some(Cow::Borrowed(page))

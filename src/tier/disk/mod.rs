@@ -8,6 +8,7 @@
 //! million pages in two milliseconds after a kill, and refuses a file that was cut. `fault` says what is done about which fault.
 
 mod batch;
+mod commit;
 mod fault;
 mod folder;
 mod generation;
@@ -25,7 +26,7 @@ pub use shared::Settings;
 pub use telemetry::describe_metrics;
 
 use std::fmt;
-use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -33,6 +34,7 @@ use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -41,6 +43,7 @@ use self::shared::{Pace, Shared};
 use self::telemetry::Outcome;
 use self::writer::Writer;
 use super::{Away, Codec, Kept, Knowledge, Landed, Tier, TierState};
+use crate::clock::Clock;
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::domain::purge::Purge;
 
@@ -56,34 +59,49 @@ pub struct Disk {
 impl Disk {
     /// The tier in a folder, and the thread that writes it. What was learned is restored before this returns, where the folder can be
     /// opened.
-    ///
-    /// # Errors
-    ///
-    /// If there can be no more threads.
+    #[must_use]
     pub fn open(
         settings: Settings,
         codec: Codec,
         knowledge: Arc<dyn Knowledge>,
-    ) -> io::Result<Self> {
-        Self::at_pace(settings, codec, knowledge, Pace::default())
+        clock: Clock,
+    ) -> Self {
+        Self::at_pace(settings, codec, knowledge, clock, Pace::default())
     }
 
     fn at_pace(
         settings: Settings,
         codec: Codec,
         knowledge: Arc<dyn Knowledge>,
+        clock: Clock,
         pace: Pace,
-    ) -> io::Result<Self> {
-        let shared = Arc::new(Shared::new(settings, codec, pace));
+    ) -> Self {
+        let shared = Arc::new(Shared::new(settings, codec, clock, pace));
         let mut writer = Writer::new(Arc::clone(&shared), knowledge);
         writer.try_to_open();
         let thread = std::thread::Builder::new()
             .name("pitaya-disk".to_owned())
-            .spawn(move || writer.run())?;
-        Ok(Self {
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || {
+                    if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
+                        tracing::error!(
+                            "the thread of the cache on disk died: nothing is kept there"
+                        );
+                        shared.show(None, TierState::Away);
+                        shared.end();
+                    }
+                }
+            });
+        if let Err(error) = &thread {
+            tracing::error!(%error, "the cache on disk has no thread: nothing is kept there");
+            shared.show(None, TierState::Away);
+            shared.end();
+        }
+        Self {
             shared,
-            thread: Mutex::new(Some(thread)),
-        })
+            thread: Mutex::new(thread.ok()),
+        }
     }
 }
 
@@ -94,7 +112,10 @@ impl Tier for Disk {
             let asked = months.len();
             let shared = &self.shared;
             // In this order: a purge that is not seen as pending has been written to what is read, or is called after this.
-            let purges = shared.queue().purges();
+            let (purges, later) = {
+                let queue = shared.queue();
+                (queue.purges(), queue.later())
+            };
             let open = shared.generations();
             let Some(open) = open.filter(|_| !shared.slow.load(Ordering::Relaxed)) else {
                 telemetry::read(Outcome::Skipped, asked);
@@ -130,30 +151,42 @@ impl Tier for Disk {
                 while let Some(purge) = purges.find(of_site) {
                     kept.retain(|(date, _)| !purge.covers_date(*date));
                 }
+                if let Some(later) = later {
+                    kept.retain(|(_, cell)| cell.fetched_at() <= later);
+                }
             }
             telemetry::took("read", began.elapsed());
             kept
         })
     }
 
-    fn put(&self, landed: Landed) {
-        if landed.cells.is_empty() {
-            return;
-        }
-        let refused = self.shared.queue().put(landed);
+    fn put(&self, landed: Landed, held: &dyn Fn(&SeriesMonth) -> u32) {
+        let refused = self.shared.queue().put(landed, held);
         match refused {
             Ok(()) => self.shared.wake.notify_one(),
             Err(landed) => telemetry::dropped(landed.shapes.len()),
         }
     }
 
-    fn purge(&self, purge: Purge) -> BoxFuture<'static, Result<(), Away>> {
+    fn begin_purge(&self, purge: Purge) -> Arc<Purge> {
+        self.shared.queue().begin_purge(purge)
+    }
+
+    fn finish_purge(&self, purge: Arc<Purge>) -> BoxFuture<'static, Result<(), Away>> {
         let (tell, told) = oneshot::channel();
-        self.shared.queue().purge(purge, tell);
+        self.shared.queue().finish_purge(purge, tell);
         self.shared.wake.notify_one();
-        let told = timeout(self.shared.pace.purge, told);
-        told.map(|told| told.map_or(Err(Away), |told| told.unwrap_or(Err(Away))))
-            .boxed()
+        let patience = self.shared.pace.purge;
+        async move {
+            let told = timeout(patience, told).await;
+            told.map_or(Err(Away), |told| told.unwrap_or(Err(Away)))
+        }
+        .boxed()
+    }
+
+    fn forget_later_than(&self, time: Timestamp) {
+        self.shared.queue().forget_later_than(time);
+        self.shared.wake.notify_one();
     }
 
     fn state(&self) -> TierState {

@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::generation::Generation;
+use crate::domain::month::SeriesMonth;
 use crate::domain::purge::Purge;
 use crate::tier::{Away, Landed};
 
@@ -22,9 +24,19 @@ pub(super) struct Queue {
     /// What the cells of `jobs` weigh, and those that are being written.
     bytes: usize,
     /// The purges that are not yet done: what they cover is not read.
-    purges: Vec<Arc<Purge>>,
+    purges: Vec<Pending>,
+    /// What was asked for later than this is not read, and is to be forgotten.
+    later: Option<Timestamp>,
     /// Whether the thread is to end.
     pub(super) closing: bool,
+}
+
+/// A purge that is not yet done.
+#[derive(Debug)]
+struct Pending {
+    purge: Arc<Purge>,
+    /// Whether it is to be done.
+    is_finished: bool,
 }
 
 /// One thing to be done.
@@ -34,6 +46,8 @@ pub(super) enum Job {
     Put(Landed),
     /// Figures to forget, and whom to tell.
     Purge(Arc<Purge>, oneshot::Sender<Result<(), Away>>),
+    /// What was asked for later is to be forgotten.
+    Later(Timestamp),
     /// Pages that were read in the old generation.
     Promote(Vec<String>),
     /// A generation that turned out to be broken while it was read, and how.
@@ -41,8 +55,21 @@ pub(super) enum Job {
 }
 
 impl Queue {
-    /// Adds cells to keep; gives them back where there is no room.
-    pub(super) fn put(&mut self, landed: Landed) -> Result<(), Landed> {
+    /// Adds those of the cells to keep whose claim is still `held`; gives them back where there is no room.
+    pub(super) fn put(
+        &mut self,
+        mut landed: Landed,
+        held: &dyn Fn(&SeriesMonth) -> u32,
+    ) -> Result<(), Landed> {
+        let mut known: Option<(SeriesMonth, u32)> = None;
+        landed.cells.retain(|(key, _)| {
+            let month = SeriesMonth::of(key);
+            let days = match known {
+                Some((known, days)) if known == month => days,
+                _ => known.insert((month, held(&month))).1,
+            };
+            days & 1 << key.date.day() != 0
+        });
         let weight = weight(&landed);
         if self.closing || self.bytes + weight > MAX_BYTES {
             return Err(landed);
@@ -52,21 +79,61 @@ impl Queue {
         Ok(())
     }
 
-    /// Adds figures to forget, which are not read from now on.
-    pub(super) fn purge(&mut self, purge: Purge, told: oneshot::Sender<Result<(), Away>>) {
-        let mut purge = Arc::new(purge);
-        if self.purges.len() >= MAX_PURGES {
-            let all = self.purges.drain(..).chain([purge]);
-            let customers = all.flat_map(|purge| purge.customers.clone()).collect();
-            let (sites, dates) = (None, None);
-            purge = Arc::new(Purge {
-                customers,
-                sites,
-                dates,
-            });
+    /// Adds figures that are not read from now on.
+    pub(super) fn begin_purge(&mut self, purge: Purge) -> Arc<Purge> {
+        let purge = Arc::new(purge);
+        self.purges.push(Pending {
+            purge: Arc::clone(&purge),
+            is_finished: false,
+        });
+        purge
+    }
+
+    /// Adds figures to forget: all that has been put of them so far.
+    pub(super) fn finish_purge(
+        &mut self,
+        purge: Arc<Purge>,
+        told: oneshot::Sender<Result<(), Away>>,
+    ) {
+        for pending in &mut self.purges {
+            pending.is_finished |= Arc::ptr_eq(&pending.purge, &purge);
         }
-        self.purges.push(Arc::clone(&purge));
+        if self.purges.len() > MAX_PURGES {
+            self.take_together();
+        }
         self.jobs.push_back(Job::Purge(purge, told));
+    }
+
+    /// Makes one purge, of all their customers' figures, of those that are to be done.
+    fn take_together(&mut self) {
+        let finished = self.purges.extract_if(.., |pending| pending.is_finished);
+        let customers = finished.flat_map(|pending| pending.purge.customers.clone());
+        let purge = Purge {
+            customers: customers.collect(),
+            sites: None,
+            dates: None,
+        };
+        self.purges.push(Pending {
+            purge: Arc::new(purge),
+            is_finished: true,
+        });
+    }
+
+    /// Adds what was asked for later than `time` to what is to be forgotten.
+    pub(super) fn forget_later_than(&mut self, time: Timestamp) {
+        self.later = Some(self.later.map_or(time, |known| known.min(time)));
+        self.jobs.push_back(Job::Later(time));
+    }
+
+    /// What was asked for later than this is to be forgotten.
+    pub(super) const fn later(&self) -> Option<Timestamp> {
+        self.later
+    }
+
+    /// What was asked for later than `time` is forgotten.
+    pub(super) fn forgot_later_than(&mut self, time: Timestamp) {
+        // The clock may have been set back again.
+        self.later = self.later.filter(|later| *later < time);
     }
 
     /// Adds what only saves time later: dropped where much is to be done.
@@ -79,7 +146,13 @@ impl Queue {
 
     /// The purges that are not yet done.
     pub(super) fn purges(&self) -> Vec<Arc<Purge>> {
-        self.purges.clone()
+        self.purges.iter().map(|it| Arc::clone(&it.purge)).collect()
+    }
+
+    /// The purges that are to be done.
+    pub(super) fn finished_purges(&self) -> Vec<Arc<Purge>> {
+        let finished = self.purges.iter().filter(|it| it.is_finished);
+        finished.map(|it| Arc::clone(&it.purge)).collect()
     }
 
     /// All that is to be done; what it weighs goes on to count until [`wrote`](Self::wrote).
@@ -90,7 +163,7 @@ impl Queue {
     /// These purges are done.
     pub(super) fn purged(&mut self, done: &[Arc<Purge>]) {
         self.purges
-            .retain(|purge| !done.iter().any(|done| Arc::ptr_eq(done, purge)));
+            .retain(|pending| !done.iter().any(|done| Arc::ptr_eq(done, &pending.purge)));
     }
 
     /// These cells are written, or given up.
@@ -112,7 +185,7 @@ impl Queue {
     pub(super) fn is_urgent(&self) -> bool {
         self.jobs
             .iter()
-            .any(|job| matches!(job, Job::Purge(..) | Job::Broken(..)))
+            .any(|job| matches!(job, Job::Purge(..) | Job::Broken(..) | Job::Later(_)))
     }
 }
 

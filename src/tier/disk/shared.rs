@@ -9,6 +9,7 @@ use super::fault::Fault;
 use super::folder::Generations;
 use super::queue::{Job, Queue};
 use super::telemetry::{self, Outcome};
+use crate::clock::Clock;
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::tier::codec::{Codec, Decoded};
 use crate::tier::{Kept, TierState};
@@ -50,6 +51,7 @@ impl Default for Pace {
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) codec: Codec,
+    pub(super) clock: Clock,
     pub(super) pace: Pace,
     queue: Mutex<Queue>,
     pub(super) wake: Condvar,
@@ -61,10 +63,11 @@ pub(super) struct Shared {
 
 impl Shared {
     /// A folder that is not open yet.
-    pub(super) fn new(settings: Settings, codec: Codec, pace: Pace) -> Self {
+    pub(super) fn new(settings: Settings, codec: Codec, clock: Clock, pace: Pace) -> Self {
         Self {
             settings,
             codec,
+            clock,
             pace,
             queue: Mutex::default(),
             wake: Condvar::new(),

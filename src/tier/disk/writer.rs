@@ -1,37 +1,32 @@
 //! The thread that writes.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::batch::{Batch, Fresh, newer};
+use jiff::Timestamp;
+
+use super::batch::Batch;
 use super::fault::Fault;
 use super::folder::{Folder, Generations};
-use super::generation::{Entries, Generation};
+use super::generation::Generation;
 use super::queue::Job;
 use super::shared::Shared;
 use super::telemetry;
-use crate::domain::month::SeriesMonth;
 use crate::domain::purge::Purge;
-use crate::tier::codec::Decoded;
-use crate::tier::{Away, Knowledge, Part, TierState};
-
-/// Bytes that are written in one step, at most.
-const STEP: usize = 8 << 20;
-/// Pages that are written to the young generation in one step, at most.
-const PROMOTED: usize = 300;
+use crate::tier::{Away, Knowledge, TierState};
 
 /// Writes what is queued, and brings back a folder that failed.
 pub(super) struct Writer {
-    shared: Arc<Shared>,
-    knowledge: Arc<dyn Knowledge>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) knowledge: Arc<dyn Knowledge>,
     /// The revisions that are written of the parts of what was learned.
-    written: HashMap<String, u64>,
+    pub(super) written: HashMap<String, u64>,
     /// Whether what was learned before this process has been restored, or is not to be.
     restored: bool,
     /// Dropped before the folder: another process may take that at once.
-    open: Option<Generations>,
-    folder: Option<Folder>,
+    pub(super) open: Option<Generations>,
+    pub(super) folder: Option<Folder>,
     /// When a folder that is not open is tried again, and how long it is left alone if that fails, too.
     retry: (Instant, Duration),
     committed: Option<Instant>,
@@ -40,8 +35,10 @@ pub(super) struct Writer {
 /// What there is to do now.
 struct Todo {
     jobs: VecDeque<Job>,
-    /// The purges that are not yet done; some may be of before.
+    /// The purges that are to be done; some may be of before.
     purges: Vec<Arc<Purge>>,
+    /// What was asked for later is to be forgotten.
+    later: Option<Timestamp>,
     closing: bool,
 }
 
@@ -89,7 +86,8 @@ impl Writer {
             if queue.closing || queue.is_urgent() || due.is_some_and(|due| due <= now) {
                 return Todo {
                     jobs: queue.take(),
-                    purges: queue.purges(),
+                    purges: queue.finished_purges(),
+                    later: queue.later(),
                     closing: queue.closing,
                 };
             }
@@ -117,16 +115,22 @@ impl Writer {
         if forgotten {
             self.shared.queue().purged(&todo.purges);
         }
+        if let Some(time) = todo.later {
+            self.forget_later_than(time);
+        }
         let of_purge = !batch.told.is_empty();
+        let mut lasting = forgotten;
         if of_purge || todo.closing || !batch.pages.is_empty() || !batch.promoted.is_empty() {
-            self.keep(batch.pages, &batch.promoted);
+            let kept = self.keep(batch.pages, &batch.promoted);
+            // What was learned of these figures must not be there, either.
+            lasting = forgotten && (kept || !of_purge || self.erase());
             telemetry::took("commit", began.elapsed());
             self.committed = Some(Instant::now());
         }
         self.shared.queue().wrote(batch.bytes);
         for told in batch.told {
             // The one who asked may have left.
-            let _ = told.send(if forgotten { Ok(()) } else { Err(Away) });
+            let _ = told.send(if lasting { Ok(()) } else { Err(Away) });
         }
     }
 
@@ -136,6 +140,8 @@ impl Writer {
             Ok(open) => {
                 self.retry.1 = self.shared.pace.retry.0;
                 self.restore(&open);
+                // The files may be others than before.
+                self.written.clear();
                 self.show(open);
             }
             Err(fault) => self.fail(&fault),
@@ -150,13 +156,13 @@ impl Writer {
         self.folder.insert(folder).open()
     }
 
-    fn show(&mut self, open: Generations) {
+    pub(super) fn show(&mut self, open: Generations) {
         self.shared.show(Some(open.clone()), TierState::Open);
         self.open = Some(open);
     }
 
     /// Closes what failed, to be opened again later.
-    fn fail(&mut self, fault: &Fault) {
+    pub(super) fn fail(&mut self, fault: &Fault) {
         let (first, most) = self.shared.pace.retry;
         let (state, wait) = match fault {
             Fault::Locked => (TierState::WaitingForLock, first),
@@ -172,14 +178,17 @@ impl Writer {
     }
 
     /// Goes on after a fault of something that was open.
-    fn recover(&mut self, fault: &Fault) {
+    pub(super) fn recover(&mut self, fault: &Fault) {
         let (Fault::Broken { path, why }, Some(folder), Some(open)) =
             (fault, &self.folder, &self.open)
         else {
             return self.fail(fault);
         };
         match folder.without(open, path, why) {
-            Ok(open) => self.show(open),
+            Ok(open) => {
+                self.written.clear();
+                self.show(open);
+            }
             Err(fault) => self.fail(&fault),
         }
     }
@@ -218,186 +227,4 @@ impl Writer {
             }
         }
     }
-
-    /// Forgets what these purges cover, for good; whether that is done. If the files can't be changed, they go.
-    fn forget(&mut self, purges: &[Arc<Purge>]) -> bool {
-        if purges.is_empty() {
-            return true;
-        }
-        let purges: Vec<&Purge> = purges.iter().map(AsRef::as_ref).collect();
-        while let Some(open) = &self.open {
-            let codec = &self.shared.codec;
-            let forgotten = open
-                .all()
-                .try_for_each(|generation| generation.forget(&purges, codec));
-            match forgotten {
-                Ok(()) => return true,
-                // Each broken file goes, and of what failed nothing is left open.
-                Err(fault) => self.recover(&fault),
-            }
-        }
-        let Some(folder) = &self.folder else {
-            return false;
-        };
-        if self.shared.state() == TierState::WaitingForLock {
-            return false;
-        }
-        if let Err(fault) = folder.erase() {
-            self.fail(&fault);
-            return false;
-        }
-        tracing::warn!(
-            "a purge could not be written to the cache on disk, which is emptied for it"
-        );
-        self.try_to_open();
-        true
-    }
-
-    /// Writes cells, and what was learned with them; gives up what cannot be written.
-    fn keep(&mut self, pages: BTreeMap<SeriesMonth, Fresh>, promoted: &[String]) {
-        if self.open.is_none() {
-            return telemetry::dropped(pages.len());
-        }
-        let parts = self.knowledge.changed(&self.written);
-        let mut known: Entries = parts.iter().map(|part| self.sealed(part)).collect();
-        let half = self.shared.settings.max_bytes / 2;
-        let most = STEP.min(usize::try_from(half / 8).unwrap_or(STEP));
-        let mut left = pages.len();
-        let mut pages = pages.into_iter().peekable();
-        loop {
-            let mut step = Vec::new();
-            let mut bytes = 0;
-            while let Some((_, page)) = pages.peek()
-                && (bytes == 0 || bytes + page.bytes() <= most)
-            {
-                bytes += page.bytes();
-                step.extend(pages.next());
-            }
-            if step.is_empty() && known.is_empty() {
-                break;
-            }
-            // The first step has what was learned: the figures of all rest on it.
-            if let Err(fault) = self.step(&step, &std::mem::take(&mut known), bytes) {
-                telemetry::dropped(left);
-                return self.recover(&fault);
-            }
-            left -= step.len();
-        }
-        let parts = parts.into_iter();
-        self.written
-            .extend(parts.map(|part| (part.name, part.revision)));
-        for names in promoted.chunks(PROMOTED) {
-            if let Err(fault) = self.promote(names) {
-                return self.recover(&fault);
-            }
-        }
-    }
-
-    fn sealed(&self, part: &Part) -> (String, Vec<u8>) {
-        let name = self.shared.codec.known_name(&part.name);
-        let sealed = self.shared.codec.seal(&name, part.content.clone());
-        (name, sealed)
-    }
-
-    /// Writes some pages, merged with what is there.
-    fn step(
-        &mut self,
-        step: &[(SeriesMonth, Fresh)],
-        known: &Entries,
-        bytes: usize,
-    ) -> Result<(), Fault> {
-        self.make_room(bytes)?;
-        let Some(open) = &self.open else {
-            return Ok(());
-        };
-        let codec = &self.shared.codec;
-        let names: Vec<String> = step
-            .iter()
-            .map(|(month, _)| codec.page_name(month))
-            .collect();
-        let there = newest(open, &names)?;
-        let mut entries = Entries::with_capacity(step.len());
-        let mut written = 0;
-        for (((month, fresh), name), there) in step.iter().zip(names).zip(&there) {
-            let mut cells = fresh.cells.clone();
-            let there = there
-                .as_ref()
-                .map(|page| codec.decode(month, &name, fresh.shape, page));
-            let merged = matches!(there, Some(Decoded::Page(_)));
-            if let Some(Decoded::Page(kept)) = there {
-                let mut all = kept.into_iter().collect();
-                std::mem::swap(&mut cells, &mut all);
-                for (date, cell) in all {
-                    newer(&mut cells, date, cell);
-                }
-            }
-            telemetry::stored(merged);
-            let cells: Vec<_> = cells.into_iter().collect();
-            let page = codec.encode(&name, fresh.shape, &cells);
-            written += page.len();
-            entries.push((name, page));
-        }
-        open.young.put(&entries, known)?;
-        telemetry::bytes("write", written);
-        Ok(())
-    }
-
-    /// Writes pages of the old generation to the young one.
-    fn promote(&mut self, names: &[String]) -> Result<(), Fault> {
-        let Some(open) = &self.open else {
-            return Ok(());
-        };
-        let Some(old) = &open.old else {
-            return Ok(());
-        };
-        let young = open.young.pages(names.iter().map(|name| &**name))?;
-        let names = names.iter().zip(young);
-        let names: Vec<&String> = names
-            .filter_map(|(name, page)| page.is_none().then_some(name))
-            .collect();
-        let pages = old.pages(names.iter().map(|name| &***name))?;
-        let pages = names.into_iter().zip(pages);
-        let entries: Entries = pages
-            .filter_map(|(name, page)| Some((name.clone(), page?)))
-            .collect();
-        let bytes = entries.iter().map(|(_, page)| page.len()).sum();
-        if entries.is_empty() {
-            return Ok(());
-        }
-        self.make_room(bytes)?;
-        if let Some(open) = &self.open {
-            open.young.put(&entries, &Entries::new())?;
-            telemetry::bytes("write", bytes);
-        }
-        Ok(())
-    }
-
-    /// Begins a new generation where these bytes might make the young one too large.
-    fn make_room(&mut self, bytes: usize) -> Result<(), Fault> {
-        let (Some(folder), Some(open)) = (&self.folder, &self.open) else {
-            return Ok(());
-        };
-        // A page is written anew beside what it was before.
-        let needed = 2 * bytes as u64;
-        if open.young.bytes() + needed > self.shared.settings.max_bytes / 2 {
-            let rotated = folder.rotate(open)?;
-            self.show(rotated);
-        }
-        Ok(())
-    }
-}
-
-/// What stands under each of the `names`: in the young generation, or else in the old one.
-fn newest(open: &Generations, names: &[String]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
-    let mut pages = open.young.pages(names.iter().map(|name| &**name))?;
-    if let Some(old) = &open.old {
-        let missing: Vec<usize> = (0..names.len())
-            .filter(|nth| pages[*nth].is_none())
-            .collect();
-        let found = old.pages(missing.iter().map(|nth| &*names[*nth]))?;
-        for (nth, page) in missing.into_iter().zip(found) {
-            pages[nth] = page;
-        }
-    }
-    Ok(pages)
 }

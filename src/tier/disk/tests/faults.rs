@@ -37,7 +37,7 @@ async fn right(disk: &Disk) -> usize {
 
 async fn full(folder: &Path) -> usize {
     let disk = open(folder);
-    disk.put(landed(cells()));
+    put(&disk, landed(cells()));
     written(&disk).await;
     let all = right(&disk).await;
     disk.close().await;
@@ -51,9 +51,9 @@ async fn goes_on(folder: &Path) -> usize {
     let found = right(&disk).await;
     // What was broken may turn out so only now.
     reaches(&disk, TierState::Open).await;
-    disk.put(landed([(key(500, 0), cell(5, 0))]));
+    put(&disk, landed([(key(500, 0), cell(5, 0))]));
     written(&disk).await;
-    disk.put(landed([(key(501, 0), cell(6, 0))]));
+    put(&disk, landed([(key(501, 0), cell(6, 0))]));
     written(&disk).await;
     assert_eq!(get(&disk, key(501, 0)).await, Some(cell(6, 0)));
     disk.close().await;
@@ -109,7 +109,7 @@ async fn a_copy_taken_while_it_is_written_has_no_wrong_cell() {
     let disk = open(folder.path());
     let all: Vec<_> = cells().collect();
     for part in all.chunks(all.len() / 16) {
-        disk.put(landed(part.iter().cloned()));
+        put(&disk, landed(part.iter().cloned()));
         let copied = copy(folder.path());
         goes_on(copied.path()).await;
     }
@@ -119,15 +119,15 @@ async fn a_copy_taken_while_it_is_written_has_no_wrong_cell() {
 async fn a_second_process_runs_without_until_the_first_one_ends() {
     let folder = tempfile::tempdir().unwrap();
     let first = open(folder.path());
-    first.put(landed([(key(1, 0), cell(1, 0))]));
+    put(&first, landed([(key(1, 0), cell(1, 0))]));
     written(&first).await;
 
     let second = open(folder.path());
     assert_eq!(second.state(), TierState::WaitingForLock);
     assert_eq!(get(&second, key(1, 0)).await, None);
-    second.put(landed([(key(1, 0), cell(2, 5))]));
-    assert_eq!(second.purge(purge(Some(2), None)).await, Err(Away));
-    first.put(landed([(key(2, 0), cell(3, 0))]));
+    put(&second, landed([(key(1, 0), cell(2, 5))]));
+    assert_eq!(forget(&second, purge(Some(2), None)).await, Err(Away));
+    put(&first, landed([(key(2, 0), cell(3, 0))]));
     first.close().await;
     reaches(&second, TierState::Open).await;
     written(&second).await;
@@ -144,14 +144,20 @@ async fn a_second_process_runs_without_until_the_first_one_ends() {
 async fn what_was_learned_does_not_come_back_after_a_purge_that_had_to_wait() {
     let folder = tempfile::tempdir().unwrap();
     let lesson = Arc::new(Lesson::default());
-    let first = Disk::at_pace(settings(folder.path(), 1 << 30), codec(), lesson, HASTE).unwrap();
-    first.put(landed([(key(1, 0), cell(1, 0))]));
+    let first = Disk::at_pace(
+        settings(folder.path(), 1 << 30),
+        codec(),
+        lesson,
+        clock(),
+        HASTE,
+    );
+    put(&first, landed([(key(1, 0), cell(1, 0))]));
     written(&first).await;
     let lesson = Arc::new(Lesson::default());
     let second = settings(folder.path(), 1 << 30);
-    let second = Disk::at_pace(second, codec(), lesson.clone(), HASTE).unwrap();
+    let second = Disk::at_pace(second, codec(), lesson.clone(), clock(), HASTE);
 
-    second.purge(purge(Some(1), None)).await.unwrap_err();
+    forget(&second, purge(Some(1), None)).await.unwrap_err();
     first.close().await;
     reaches(&second, TierState::Open).await;
 
@@ -194,21 +200,24 @@ fn a_full_disk_stops_nothing_and_is_used_again_when_there_is_room() {
 #[ignore = "needs a small file system as its folder"]
 async fn full_disk() {
     let disk = open(Path::new("cache"));
-    disk.put(landed([(key(1, 0), cell(1, 0)), (key(2, 0), cell(2, 0))]));
+    put(
+        &disk,
+        landed([(key(1, 0), cell(1, 0)), (key(2, 0), cell(2, 0))]),
+    );
     written(&disk).await;
     fill("rest");
 
     let sites = 1000..1200;
     let cells = sites.flat_map(|site| (0..28).map(move |day| (key(site, day), cell(7, 0))));
-    disk.put(landed(cells));
+    put(&disk, landed(cells));
     reaches(&disk, TierState::Away).await;
     // It is emptied for the purge, which the system can always do.
-    disk.purge(purge(Some(1), None)).await.unwrap();
+    forget(&disk, purge(Some(1), None)).await.unwrap();
     assert_eq!(get(&disk, key(1, 0)).await, None);
 
     fs::remove_file("rest").unwrap();
     reaches(&disk, TierState::Open).await;
-    disk.put(landed([(key(2, 1), cell(3, 0))]));
+    put(&disk, landed([(key(2, 1), cell(3, 0))]));
     written(&disk).await;
     assert_eq!(get(&disk, key(2, 1)).await, Some(cell(3, 0)));
     assert_eq!(get(&disk, key(1, 0)).await, None);
@@ -236,8 +245,8 @@ async fn read_only() {
     let disk = open(Path::new("cache"));
 
     assert_eq!(disk.state(), TierState::Away);
-    disk.put(landed([(key(1, 0), cell(1, 0))]));
+    put(&disk, landed([(key(1, 0), cell(1, 0))]));
     assert_eq!(get(&disk, key(1, 0)).await, None);
-    assert_eq!(disk.purge(purge(None, None)).await, Err(Away));
+    assert_eq!(forget(&disk, purge(None, None)).await, Err(Away));
     disk.close().await;
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use super::queue::weight;
 use super::*;
 use crate::domain::cell::{Cell, CellKey};
-use crate::tier::testing::{Ignorance, SHAPE, cell, codec, day_of, key, landed, purge};
+use crate::tier::testing::{
+    Ignorance, SHAPE, cell, codec, day_of, forget, key, landed, purge, put,
+};
 use crate::tier::{Part, Shapes};
 
 const HASTE: Pace = Pace {
@@ -27,8 +29,20 @@ fn settings(path: &Path, max_bytes: u64) -> Settings {
     }
 }
 
+/// A minute after all that is put.
+fn clock() -> Clock {
+    let now = cell(0, 60).fetched_at();
+    Clock::from_fn(move || now)
+}
+
 fn open(path: &Path) -> Disk {
-    Disk::at_pace(settings(path, 1 << 30), codec(), Arc::new(Ignorance), HASTE).unwrap()
+    Disk::at_pace(
+        settings(path, 1 << 30),
+        codec(),
+        Arc::new(Ignorance),
+        clock(),
+        HASTE,
+    )
 }
 
 /// Waits until what was put so far is written.
@@ -42,7 +56,7 @@ async fn written(disk: &Disk) {
         sites: None,
         dates: None,
     };
-    disk.purge(nothing).await.unwrap();
+    forget(disk, nothing).await.unwrap();
 }
 
 async fn get(disk: &Disk, key: CellKey) -> Option<Cell> {
@@ -66,10 +80,16 @@ async fn the_newest_cell_of_each_day_outlives_the_process() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("made/by/us");
     let disk = open(&path);
-    disk.put(landed([(key(1, 0), cell(1, 10)), (key(1, 1), cell(2, 10))]));
+    put(
+        &disk,
+        landed([(key(1, 0), cell(1, 10)), (key(1, 1), cell(2, 10))]),
+    );
     written(&disk).await;
-    disk.put(landed([(key(1, 1), cell(3, 9)), (key(1, 0), cell(4, 11))]));
-    disk.put(landed([(key(2, 0), cell(5, 0))]));
+    put(
+        &disk,
+        landed([(key(1, 1), cell(3, 9)), (key(1, 0), cell(4, 11))]),
+    );
+    put(&disk, landed([(key(2, 0), cell(5, 0))]));
     disk.close().await;
     drop(disk);
 
@@ -90,7 +110,7 @@ async fn the_newest_cell_of_each_day_outlives_the_process() {
 async fn cells_of_another_clock_or_vendor_are_not_there() {
     let folder = tempfile::tempdir().unwrap();
     let disk = open(folder.path());
-    disk.put(landed([(key(1, 0), cell(1, 0))]));
+    put(&disk, landed([(key(1, 0), cell(1, 0))]));
     written(&disk).await;
 
     let other = disk.read(vec![(SeriesMonth::of(&key(1, 0)), MonthShape(8))]);
@@ -98,11 +118,11 @@ async fn cells_of_another_clock_or_vendor_are_not_there() {
     disk.close().await;
     let elsewhere = Codec::new("https://elsewhere.example/", b"");
     let settings = settings(folder.path(), 1 << 30);
-    let disk = Disk::at_pace(settings, elsewhere, Arc::new(Ignorance), HASTE).unwrap();
+    let disk = Disk::at_pace(settings, elsewhere, Arc::new(Ignorance), clock(), HASTE);
     assert_eq!(get(&disk, key(1, 0)).await, None);
 
     // A purge is of all that there is of a site, by whatever program and vendor.
-    disk.purge(purge(Some(1), None)).await.unwrap();
+    forget(&disk, purge(Some(1), None)).await.unwrap();
     disk.close().await;
     assert_eq!(get(&open(folder.path()), key(1, 0)).await, None);
 }
@@ -111,16 +131,22 @@ async fn cells_of_another_clock_or_vendor_are_not_there() {
 async fn cells_of_another_clock_are_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let disk = open(folder.path());
-    disk.put(landed([(key(1, 0), cell(1, 10)), (key(1, 1), cell(2, 10))]));
+    put(
+        &disk,
+        landed([(key(1, 0), cell(1, 10)), (key(1, 1), cell(2, 10))]),
+    );
     written(&disk).await;
 
     let shapes: Shapes = [(SeriesMonth::of(&key(1, 0)), MonthShape(8))]
         .into_iter()
         .collect();
-    disk.put(Landed {
-        cells: vec![(key(1, 0), cell(3, 5))],
-        shapes: Arc::new(shapes),
-    });
+    put(
+        &disk,
+        Landed {
+            cells: vec![(key(1, 0), cell(3, 5))],
+            shapes: Arc::new(shapes),
+        },
+    );
     written(&disk).await;
 
     assert_eq!(get(&disk, key(1, 0)).await, None);
@@ -134,15 +160,21 @@ async fn a_purge_is_for_good_when_it_is_told_and_for_readers_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let disk = open(folder.path());
     let days = 0..60;
-    disk.put(landed(days.clone().map(|day| (key(1, day), cell(1, 0)))));
-    disk.put(landed(days.clone().map(|day| (key(12, day), cell(2, 0)))));
+    put(
+        &disk,
+        landed(days.clone().map(|day| (key(1, day), cell(1, 0)))),
+    );
+    put(
+        &disk,
+        landed(days.clone().map(|day| (key(12, day), cell(2, 0)))),
+    );
     written(&disk).await;
     // Put before the purge, and written after it.
-    disk.put(landed([(key(1, 20), cell(3, 1))]));
+    put(&disk, landed([(key(1, 20), cell(3, 1))]));
 
-    let purging = disk.purge(purge(Some(1), Some((5, 40))));
+    let purging = forget(&disk, purge(Some(1), Some((5, 40))));
     let at_once = get(&disk, key(1, 20)).await;
-    disk.put(landed([(key(1, 30), cell(4, 2))]));
+    put(&disk, landed([(key(1, 30), cell(4, 2))]));
     purging.await.unwrap();
     let copied = copy(folder.path());
 
@@ -177,17 +209,20 @@ async fn the_files_stay_below_their_bound_and_what_is_read_stays() {
         settings(folder.path(), MAX),
         codec(),
         Arc::new(Ignorance),
+        clock(),
         HASTE,
     );
-    let disk = disk.unwrap();
-    disk.put(landed([(key(1, 0), cell(1, 0)), (key(2, 0), cell(2, 0))]));
+    put(
+        &disk,
+        landed([(key(1, 0), cell(1, 0)), (key(2, 0), cell(2, 0))]),
+    );
     written(&disk).await;
 
     let mut largest = 0;
     for round in 0..40 {
         let sites = 1000 * (round + 1)..1000 * (round + 1) + 400;
         let cells = sites.flat_map(|site| (0..20).map(move |day| (key(site, day), cell(7, 0))));
-        disk.put(landed(cells));
+        put(&disk, landed(cells));
         written(&disk).await;
         assert_eq!(get(&disk, key(1, 0)).await, Some(cell(1, 0)), "{round}");
         written(&disk).await;
@@ -212,16 +247,19 @@ async fn what_does_not_fit_into_the_queue_is_dropped() {
         settings(folder.path(), 1 << 30),
         codec(),
         Arc::new(Ignorance),
+        clock(),
         pace,
     );
-    let disk = disk.unwrap();
-    disk.put(landed([(key(1, 0), cell(1, 0))]));
+    put(&disk, landed([(key(1, 0), cell(1, 0))]));
     written(&disk).await;
     let much = landed((0..1).map(|_| (key(2, 0), cell(2, 0))));
     let fit = queue::MAX_BYTES / weight(&much) + 1;
 
-    disk.put(landed(std::iter::repeat_n((key(2, 0), cell(2, 0)), fit)));
-    disk.put(landed([(key(3, 0), cell(3, 0))]));
+    put(
+        &disk,
+        landed(std::iter::repeat_n((key(2, 0), cell(2, 0)), fit)),
+    );
+    put(&disk, landed([(key(3, 0), cell(3, 0))]));
     disk.close().await;
 
     let disk = open(folder.path());
@@ -266,20 +304,26 @@ async fn what_was_learned_is_there_whenever_the_cells_are() {
     const MAX: u64 = 1 << 20;
     let folder = tempfile::tempdir().unwrap();
     let lesson = Arc::new(Lesson::default());
-    let disk = Disk::at_pace(settings(folder.path(), MAX), codec(), lesson.clone(), HASTE).unwrap();
+    let disk = Disk::at_pace(
+        settings(folder.path(), MAX),
+        codec(),
+        lesson.clone(),
+        clock(),
+        HASTE,
+    );
     assert_eq!(*lesson.restored.lock().unwrap(), []);
 
     for site in 1..=30_u32 {
         lesson.learn();
         let cells = (0..400).map(|day| (key(site.into(), day), cell(1, 0)));
-        disk.put(landed(cells));
+        put(&disk, landed(cells));
         written(&disk).await;
 
         if site % 10 == 0 {
             let copied = copy(folder.path());
             let again = Arc::new(Lesson::default());
             let settings = settings(copied.path(), MAX);
-            Disk::at_pace(settings, codec(), again.clone(), HASTE).unwrap();
+            Disk::at_pace(settings, codec(), again.clone(), clock(), HASTE);
             let restored = again.restored.lock().unwrap();
             assert_eq!(
                 *restored,

@@ -19,6 +19,10 @@ enum Step {
         site: Option<u64>,
         days: Option<(i32, i32)>,
     },
+    /// Forgets what was asked for later than that second.
+    SetBack {
+        second: i64,
+    },
     Reopen,
     /// Goes on with what a kill would have left.
     Kill,
@@ -30,6 +34,7 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (1..3_u64, 0..40_i32, 0..9_u32, 0..4_i64)
             .prop_map(|(site, day, figure, second)| Step::Put { site, day, figure, second }),
         3 => (prop::option::of(1..3_u64), days).prop_map(|(site, days)| Step::Purge { site, days }),
+        1 => (0..4_i64).prop_map(|second| Step::SetBack { second }),
         1 => Just(Step::Reopen),
         1 => Just(Step::Kill),
     ]
@@ -64,14 +69,21 @@ proptest! {
                 match step {
                     Step::Put { site, day, figure, second } => {
                         let landed = landed([(key(site, day), cell(figure, second))]);
-                        disk.put(landed.clone());
-                        model.put(landed);
+                        put(&disk, landed.clone());
+                        put(&model, landed);
                     }
                     Step::Purge { site, days } => {
-                        let _done = model.purge(purge(site, days)).await;
-                        prop_assert_eq!(disk.purge(purge(site, days)).await, Ok(()));
+                        let _done = forget(&model, purge(site, days)).await;
+                        prop_assert_eq!(forget(&disk, purge(site, days)).await, Ok(()));
                         // What comes next is put after the commit, and is not there yet.
                         prop_assert_eq!(all(&disk).await, all(&model).await);
+                    }
+                    Step::SetBack { second } => {
+                        // Else a cell of the future goes before it has replaced an older one, which then stays.
+                        written(&disk).await;
+                        let time = cell(0, second).fetched_at();
+                        disk.forget_later_than(time);
+                        model.forget_later_than(time);
                     }
                     Step::Reopen => {
                         disk.close().await;

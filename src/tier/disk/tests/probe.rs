@@ -20,7 +20,7 @@ async fn a_folder_that_a_process_uses_can_be_used() {
 
     check_folder(folder.path()).unwrap();
 
-    disk.put(landed([(key(1, 0), cell(1, 0))]));
+    put(&disk, landed([(key(1, 0), cell(1, 0))]));
     written(&disk).await;
     assert_eq!(get(&disk, key(1, 0)).await, Some(cell(1, 0)));
 }

@@ -1,0 +1,120 @@
+//! What a cell may be used for, and what shape it must have, by the policy and the zones of one query.
+
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::clock::Clock;
+use crate::domain::cell::{Age, Cell, CellKey};
+use crate::domain::directory::SiteDirectory;
+use crate::domain::freshness::{Policy, Standing};
+use crate::domain::month::{MonthShape, SeriesMonth};
+use crate::domain::zone::DaySpan;
+use crate::tier::{Kept, Shapes};
+
+/// Judges cells. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub(super) struct Judge {
+    pub(super) policy: Policy,
+    pub(super) directory: Arc<SiteDirectory>,
+    pub(super) clock: Clock,
+}
+
+/// What was kept of a claim's cells, and what it may be used for.
+#[derive(Debug, Default)]
+pub(super) struct Below {
+    /// All that serves for anything.
+    pub(super) usable: Vec<(CellKey, Cell)>,
+    /// What is served at once.
+    pub(super) found: Vec<(CellKey, Cell)>,
+    /// Those of `found` that are past their TTL, and are refreshed behind.
+    pub(super) stale: Vec<CellKey>,
+}
+
+impl Judge {
+    /// What `cell` may be used for now.
+    pub(super) fn standing(&self, key: &CellKey, cell: &Cell) -> Standing {
+        let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
+        let fetched_at = cell.fetched_at();
+        let expires_at = self.policy.expires_at(key.date, day, fetched_at);
+        let now = self.clock.now();
+        self.policy.standing(fetched_at, expires_at, now)
+    }
+
+    /// Whether `cell` is within its TTL.
+    pub(super) fn is_fresh(&self, key: &CellKey, cell: &Cell) -> bool {
+        self.standing(key, cell) == Standing::Fresh
+    }
+
+    /// The shape that the cells of each month must have.
+    pub(super) fn shapes(&self, months: impl Iterator<Item = SeriesMonth>) -> Shapes {
+        let mut zones = Zones::default();
+        let mut known: HashMap<(usize, i16, i8), MonthShape> = HashMap::new();
+        let shapes = months.map(|month| {
+            let (number, zone) = zones.of(&self.directory, &month);
+            let shape = known.entry((number, month.year, month.month));
+            (month, *shape.or_insert_with(|| month.shape(zone)))
+        });
+        shapes.collect()
+    }
+
+    /// Judges what was `kept` of those days of the months that were claimed.
+    pub(super) fn judge(&self, months: &[(SeriesMonth, u32)], kept: Vec<Kept>) -> Below {
+        let now = self.clock.now();
+        let mut below = Below::default();
+        let mut zones = Zones::default();
+        // Most sites have a date's cells from the same report.
+        let mut known: HashMap<(usize, Date), (Age, Standing)> = HashMap::new();
+        for ((month, days), kept) in months.iter().zip(kept) {
+            let (number, zone) = zones.of(&self.directory, month);
+            let claimed = kept
+                .into_iter()
+                .filter(|(date, _)| days & 1 << date.day() != 0);
+            for (date, cell) in claimed {
+                let standing = match known.get(&(number, date)) {
+                    Some((age, standing)) if *age == cell.age() => *standing,
+                    _ => {
+                        let (day, fetched_at) = (DaySpan::of(date, zone), cell.fetched_at());
+                        let expires_at = self.policy.expires_at(date, day, fetched_at);
+                        let standing = self.policy.standing(fetched_at, expires_at, now);
+                        known.insert((number, date), (cell.age(), standing));
+                        standing
+                    }
+                };
+                let key = month.cell(date);
+                if standing == Standing::Revalidate {
+                    below.stale.push(key);
+                }
+                if standing < Standing::IfError {
+                    below.found.push((key, cell.clone()));
+                }
+                if standing < Standing::Expired {
+                    below.usable.push((key, cell));
+                }
+            }
+        }
+        below
+    }
+}
+
+/// The zones of sites, numbered.
+#[derive(Default)]
+struct Zones<'a>(Vec<Option<&'a TimeZone>>);
+
+impl<'a> Zones<'a> {
+    fn of(
+        &mut self,
+        directory: &'a SiteDirectory,
+        month: &SeriesMonth,
+    ) -> (usize, Option<&'a TimeZone>) {
+        let zone = directory.zone(month.customer, month.site);
+        let number = self.0.iter().position(|known| *known == zone);
+        let number = number.unwrap_or_else(|| {
+            self.0.push(zone);
+            self.0.len() - 1
+        });
+        (number, zone)
+    }
+}

@@ -1,0 +1,240 @@
+//! What the writing thread does to the files: forgetting, and writing cells with what was learned.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::batch::{Fresh, newer};
+use super::fault::Fault;
+use super::folder::Generations;
+use super::generation::Entries;
+use super::telemetry;
+use super::writer::Writer;
+use crate::domain::month::SeriesMonth;
+use crate::domain::purge::Purge;
+use crate::tier::codec::Decoded;
+use crate::tier::{Part, TierState};
+
+/// Bytes that are written in one step, at most.
+const STEP: usize = 8 << 20;
+/// Pages that are written to the young generation in one step, at most.
+const PROMOTED: usize = 300;
+
+impl Writer {
+    /// Forgets what was asked for later than `time`; if that fails, it stays hidden, and is tried with what comes next.
+    pub(super) fn forget_later_than(&mut self, time: Timestamp) {
+        let Some(open) = &self.open else { return };
+        let codec = &self.shared.codec;
+        let forgotten = open
+            .all()
+            .try_for_each(|generation| generation.forget_later_than(time, codec));
+        match forgotten {
+            Ok(()) => self.shared.queue().forgot_later_than(time),
+            Err(fault) => self.recover(&fault),
+        }
+    }
+
+    /// Forgets what these purges cover, for good; whether that is done. If the files can't be changed, they go.
+    pub(super) fn forget(&mut self, purges: &[Arc<Purge>]) -> bool {
+        if purges.is_empty() {
+            return true;
+        }
+        let purges: Vec<&Purge> = purges.iter().map(AsRef::as_ref).collect();
+        while let Some(open) = &self.open {
+            let codec = &self.shared.codec;
+            let forgotten = open.all().try_for_each(|generation| {
+                // The next step writes to the young one what is still known; the old one serves if that breaks.
+                let is_young = Arc::ptr_eq(generation, &open.young);
+                generation.forget(&purges, codec, is_young)
+            });
+            match forgotten {
+                Ok(()) => return true,
+                // Each broken file goes, and of what failed nothing is left open.
+                Err(fault) => self.recover(&fault),
+            }
+        }
+        self.erase()
+    }
+
+    /// Removes the files, for a purge that could not be written to them; whether that is done.
+    pub(super) fn erase(&mut self) -> bool {
+        let Some(folder) = &self.folder else {
+            return false;
+        };
+        if self.shared.state() == TierState::WaitingForLock {
+            return false;
+        }
+        self.open = None;
+        if let Err(fault) = folder.erase() {
+            self.fail(&fault);
+            return false;
+        }
+        tracing::warn!(
+            "a purge could not be written to the cache on disk, which is emptied for it"
+        );
+        self.try_to_open();
+        true
+    }
+
+    /// Writes cells, and what was learned with them; gives up what cannot be written, and
+    /// returns whether that was nothing.
+    pub(super) fn keep(
+        &mut self,
+        pages: BTreeMap<SeriesMonth, Fresh>,
+        promoted: &[String],
+    ) -> bool {
+        if self.open.is_none() {
+            telemetry::dropped(pages.len());
+            return false;
+        }
+        let parts = self.knowledge.changed(&self.written);
+        let mut known: Entries = parts.iter().map(|part| self.sealed(part)).collect();
+        let half = self.shared.settings.max_bytes / 2;
+        let most = STEP.min(usize::try_from(half / 8).unwrap_or(STEP));
+        let mut left = pages.len();
+        let mut pages = pages.into_iter().peekable();
+        loop {
+            let mut step = Vec::new();
+            let mut bytes = 0;
+            while let Some((_, page)) = pages.peek()
+                && (bytes == 0 || bytes + page.bytes() <= most)
+            {
+                bytes += page.bytes();
+                step.extend(pages.next());
+            }
+            if step.is_empty() && known.is_empty() {
+                break;
+            }
+            // The first step has what was learned: the figures of all rest on it.
+            if let Err(fault) = self.step(&step, &std::mem::take(&mut known), bytes) {
+                telemetry::dropped(left);
+                self.recover(&fault);
+                return false;
+            }
+            left -= step.len();
+        }
+        let parts = parts.into_iter();
+        self.written
+            .extend(parts.map(|part| (part.name, part.revision)));
+        for names in promoted.chunks(PROMOTED) {
+            if let Err(fault) = self.promote(names) {
+                self.recover(&fault);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn sealed(&self, part: &Part) -> (String, Vec<u8>) {
+        let name = self.shared.codec.known_name(&part.name);
+        let sealed = self.shared.codec.seal(&name, part.content.clone());
+        (name, sealed)
+    }
+
+    /// Writes some pages, merged with what is there.
+    fn step(
+        &mut self,
+        step: &[(SeriesMonth, Fresh)],
+        known: &Entries,
+        bytes: usize,
+    ) -> Result<(), Fault> {
+        self.make_room(bytes)?;
+        let Some(open) = &self.open else {
+            return Ok(());
+        };
+        let (codec, now) = (&self.shared.codec, self.shared.clock.now());
+        let names: Vec<String> = step
+            .iter()
+            .map(|(month, _)| codec.page_name(month))
+            .collect();
+        let there = newest(open, &names)?;
+        let mut entries = Entries::with_capacity(step.len());
+        let mut written = 0;
+        for (((month, fresh), name), there) in step.iter().zip(names).zip(&there) {
+            let mut cells = fresh.cells.clone();
+            let there = there
+                .as_ref()
+                .map(|page| codec.decode(month, &name, fresh.shape, page));
+            let merged = matches!(there, Some(Decoded::Page(_)));
+            if let Some(Decoded::Page(kept)) = there {
+                // What is of the future gives way to what is not: its age is not known any more.
+                let known = kept
+                    .into_iter()
+                    .filter(|(_, cell)| cell.fetched_at() <= now);
+                let mut all = known.collect();
+                std::mem::swap(&mut cells, &mut all);
+                for (date, cell) in all {
+                    newer(&mut cells, date, cell);
+                }
+            }
+            telemetry::stored(merged);
+            let cells: Vec<_> = cells.into_iter().collect();
+            let page = codec.encode(&name, fresh.shape, &cells);
+            written += page.len();
+            entries.push((name, page));
+        }
+        open.young.put(&entries, known)?;
+        telemetry::bytes("write", written);
+        Ok(())
+    }
+
+    /// Writes pages of the old generation to the young one.
+    fn promote(&mut self, names: &[String]) -> Result<(), Fault> {
+        let Some(open) = &self.open else {
+            return Ok(());
+        };
+        let Some(old) = &open.old else {
+            return Ok(());
+        };
+        let young = open.young.pages(names.iter().map(|name| &**name))?;
+        let names = names.iter().zip(young);
+        let names: Vec<&String> = names
+            .filter_map(|(name, page)| page.is_none().then_some(name))
+            .collect();
+        let pages = old.pages(names.iter().map(|name| &***name))?;
+        let pages = names.into_iter().zip(pages);
+        let entries: Entries = pages
+            .filter_map(|(name, page)| Some((name.clone(), page?)))
+            .collect();
+        let bytes = entries.iter().map(|(_, page)| page.len()).sum();
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.make_room(bytes)?;
+        if let Some(open) = &self.open {
+            open.young.put(&entries, &Entries::new())?;
+            telemetry::bytes("write", bytes);
+        }
+        Ok(())
+    }
+
+    /// Begins a new generation where these bytes might make the young one too large.
+    fn make_room(&mut self, bytes: usize) -> Result<(), Fault> {
+        let (Some(folder), Some(open)) = (&self.folder, &self.open) else {
+            return Ok(());
+        };
+        // A page is written anew beside what it was before.
+        let needed = 2 * bytes as u64;
+        if open.young.bytes() + needed > self.shared.settings.max_bytes / 2 {
+            let rotated = folder.rotate(open)?;
+            self.show(rotated);
+        }
+        Ok(())
+    }
+}
+
+/// What stands under each of the `names`: in the young generation, or else in the old one.
+fn newest(open: &Generations, names: &[String]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+    let mut pages = open.young.pages(names.iter().map(|name| &**name))?;
+    if let Some(old) = &open.old {
+        let missing: Vec<usize> = (0..names.len())
+            .filter(|nth| pages[*nth].is_none())
+            .collect();
+        let found = old.pages(missing.iter().map(|nth| &*names[*nth]))?;
+        for (nth, page) in missing.into_iter().zip(found) {
+            pages[nth] = page;
+        }
+    }
+    Ok(pages)
+}
