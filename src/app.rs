@@ -191,7 +191,7 @@ fn open_disk(
     upstream: &Arc<Upstream>,
     clock: &Clock,
 ) -> Arc<dyn Tier> {
-    // Who may write to the folder may as well write to the process's memory: the key only tells torn pages.
+    // The key only detects torn pages: a process that may write to the folder could replace the program as well.
     let codec = Codec::new(base_url.as_str(), b"disk");
     let learned = Arc::new(service::Learned(Arc::clone(upstream)));
     Arc::new(Disk::open(settings, codec, learned, clock.clone()))
@@ -206,7 +206,7 @@ fn rules(config: &Config) -> Rules {
     }
 }
 
-/// What reads the configuration again where `running` was read, and lets `service` and the log go by it.
+/// A function that reads the configuration again from where `running` was read, and applies it to `service` and the log.
 fn read_again(running: Config, service: Arc<TrafficService>) -> ReadAgain {
     let running = Mutex::new(running);
     Box::new(move || {

@@ -1,4 +1,4 @@
-//! What has been fetched, kept in memory: cells, and single flight.
+//! Fetched cells in memory, and single flight.
 
 mod claims;
 mod failures;

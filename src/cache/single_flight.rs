@@ -70,7 +70,7 @@ impl<E, I> Fetch<E, I> {
         self.id
     }
 
-    /// What the store's owner attached to it.
+    /// The attachment of the store's owner.
     #[must_use]
     pub const fn interest(&self) -> &I {
         &self.interest

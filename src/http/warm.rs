@@ -162,7 +162,7 @@ pub(super) fn describe_metrics() {
     );
     metrics::describe_counter!(
         CELLS,
-        "Cells that warming requested from the vendor, by outcome: brought or failed."
+        "Cells that warming waited for, by outcome: brought or failed."
     );
     for outcome in ["whole", "incomplete", "refused"] {
         metrics::counter!(QUERIES, "outcome" => outcome).absolute(0);

@@ -51,7 +51,7 @@ pub(super) struct Engine {
     pub(super) clock: Clock,
 }
 
-/// What came of waiting for a query's missing cells.
+/// Result of waiting for a query's missing cells.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     /// How many cells were waited for.
@@ -80,13 +80,13 @@ struct Gathering<'a> {
     below: Option<(&'a Cells, &'a Judge)>,
 }
 
-/// What [`Engine::gather`] is told of the query that it works for.
+/// The query that [`Engine::gather`] works for.
 pub(super) struct Wish<'a> {
     /// The turn of a large query to be planned, until its cells are claimed.
     pub(super) planning: Option<SemaphorePermit<'a>>,
-    /// Who asks.
+    /// The client that sent it.
     pub(super) client: &'a Client,
-    /// What tells how long cells are good.
+    /// Judges how long cells are good.
     pub(super) judge: &'a Judge,
     /// When it looked for its cells.
     pub(super) looked_up: LookedUp,
@@ -250,7 +250,7 @@ impl Engine {
         }
     }
 
-    /// Fetches at the lowest class those of the `wanted` cells that no other query is fetching.
+    /// Fetches at the lowest class those of the `wanted` cells that no other query is fetching, and joins the fetches of the others.
     ///
     /// # Errors
     ///
@@ -272,17 +272,19 @@ impl Engine {
             queued = Some(self.queue.admit(&stake.client, cells)?);
             Ok(())
         })?;
+        let mut flights = claim.joined;
         let (Some(mine), Some(queued)) = (claim.mine, queued) else {
-            return Ok(Vec::new());
+            return Ok(flights);
         };
         if let Some(tier) = &self.tier {
-            let waiter = mine.waiter();
+            flights.push(mine.waiter());
             self.scout(mine, queued, tier, judge, (&stake, looked_up));
-            return Ok(vec![waiter]);
+            return Ok(flights);
         }
         let found = mine.look_again(|key, cell| judge.is_fresh(key, cell));
         let fetches = mine.split(&found, |missing| self.plan(missing, &stake));
-        Ok(self.launch_all(fetches, queued, judge, Class::Warm))
+        flights.extend(self.launch_all(fetches, queued, judge, Class::Warm));
+        Ok(flights)
     }
 
     fn plan(&self, missing: &[CellKey], stake: &Stake) -> Vec<(ReportRequest, Interest)> {
@@ -526,7 +528,7 @@ impl Gathering<'_> {
     }
 }
 
-/// What came of a flight, once it is complete, and which one it is.
+/// The id of a flight and its outcome, once it is complete.
 async fn ended(mut flight: Waiter) -> (u64, Option<Arc<Outcome>>) {
     let outcome = flight.wait().await;
     (flight.id(), outcome)

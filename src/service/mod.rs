@@ -65,7 +65,7 @@ use crate::domain::site::{CustomerId, SiteId};
 use crate::tier::Tier;
 use crate::upstream::{Client, Upstream, UpstreamError, UpstreamStatus};
 
-/// What the service is told by the configuration, and what does not change while it runs.
+/// Settings of the service that do not change while it runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// The coarsest bucket that counts and peaks are fetched at.
@@ -91,7 +91,7 @@ const UNDER_WAY_SHARE: u64 = 4;
 /// How often the cells that serve for nothing any more are looked for.
 const TIDYING: Duration = Duration::from_mins(1);
 
-/// What came of a purge.
+/// Result of a purge.
 pub struct Purged {
     /// How many cells were held in memory.
     pub cells: u64,
@@ -113,7 +113,7 @@ pub struct TrafficService {
     set_backs: AtomicU64,
 }
 
-/// What a caller asks for, and how long it waits.
+/// A caller's query, and how long the caller waits.
 #[derive(Clone, Copy)]
 struct Asked<'a> {
     query: &'a Query,

@@ -3,6 +3,7 @@
 //! The service fetches a query in pieces of one report's size, so that warming never queues more than its share of the vendor's places.
 //! A piece waits while the circuit is open, or while callers fill the queue.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
@@ -14,7 +15,6 @@ use super::inventory::{Inventory, Places};
 use super::queue::Refusal;
 use crate::cache::{LookedUp, Unclaimed};
 use crate::domain::cell::CellKey;
-use crate::domain::dates::{DateRange, add_days};
 use crate::domain::plan::Plan;
 use crate::domain::query::Query;
 
@@ -24,15 +24,15 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Result of warming a query, in cells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Warmed {
-    /// Cells fetched.
+    /// Cells that arrived, also by other queries' fetches.
     pub brought: usize,
     /// Cells that could not be fetched.
     pub failed: usize,
 }
 
 impl TrafficService {
-    /// Fetches the cells of `query` that are missing or past their TTL, and that no other query is fetching. The future may be dropped at
-    /// any time.
+    /// Fetches the cells of `query` that are missing or past their TTL, and waits for those that another query is fetching. The future
+    /// may be dropped at any time.
     pub async fn warm(&self, query: &Query) -> Warmed {
         let mut pieces = stream::iter(self.pieces(query))
             .map(|piece| self.warm_piece(piece))
@@ -77,9 +77,9 @@ impl TrafficService {
             let mut failing = cells.backing_off(&wanted, now).into_iter();
             wanted.retain(|_| failing.next() == Some(false));
             let judge = self.judge(rules);
-            let flights = match self.engine.warm(&wanted, looked_up, &judge) {
+            let mut flights = match self.engine.warm(&wanted, looked_up, &judge) {
                 Ok(flights) => flights,
-                // Its cells are others by now.
+                // A zone has changed, and the cells with it.
                 Err(Unclaimed::Reshaped) => continue,
                 Err(Unclaimed::Refused(Refusal::Full)) => {
                     sleep(LOOK_AGAIN).await;
@@ -97,22 +97,32 @@ impl TrafficService {
                 brought: 0,
                 failed: lacking - wanted.len(),
             };
-            let mut flights = flights;
+            let wanted: HashSet<CellKey> = wanted.into_iter().collect();
+            let (mut seen, mut died) = (HashSet::new(), false);
             while let Some(mut flight) = flights.pop() {
-                // A fetch that died has logged it.
+                if !seen.insert(flight.id()) {
+                    continue;
+                }
                 let Some(outcome) = flight.wait().await else {
+                    died = true;
                     continue;
                 };
                 flights.extend(outcome.onward().iter().map(|(_, onward)| onward.clone()));
                 if outcome.is_found() {
                     continue;
                 }
-                for (_, outcome) in outcome.outcomes() {
+                // A joined fetch may bring other cells, too.
+                let outcomes = outcome.outcomes().iter();
+                for (_, outcome) in outcomes.filter(|(key, _)| wanted.contains(key)) {
                     match outcome {
                         Ok(_) => warmed.brought += 1,
                         Err(_) => warmed.failed += 1,
                     }
                 }
+            }
+            if died {
+                // It cannot say which of the cells it did not bring.
+                warmed.failed = warmed.failed.max(1);
             }
             return warmed;
         }
@@ -121,12 +131,7 @@ impl TrafficService {
     /// Splits `query` into queries of one report's size, without overlap.
     fn pieces(&self, query: &Query) -> Vec<Query> {
         let bounds = self.engine.bounds;
-        let days = i32::try_from(bounds.max_days).unwrap_or(i32::MAX);
-        let starts = query.dates.iter().step_by(bounds.max_days.max(1));
-        let ranges = starts.filter_map(|from| {
-            let to = add_days(from, days - 1).min(query.dates.to());
-            DateRange::new(from, to)
-        });
+        let ranges = query.dates.split(bounds.max_days).into_iter();
         ranges
             .flat_map(|dates| {
                 let sites = query.sites.chunks(bounds.max_sites.max(1));

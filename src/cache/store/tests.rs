@@ -42,7 +42,7 @@ fn at(second: i64) -> Cell {
     Cell::new(Figures::none(24), fetched_at, None)
 }
 
-/// What a query knows that looks now.
+/// The knowledge of a query that looks up its cells now.
 fn looked_up(store: &Store) -> LookedUp {
     LookedUp {
         completions: store.completions(),

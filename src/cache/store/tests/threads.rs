@@ -27,7 +27,7 @@ fn some(random: &mut StdRng) -> ReportRequest {
     report(sites, on(day), on(last))
 }
 
-/// What is true of each cell by now, kept beside the store.
+/// The current truth about each cell, kept beside the store.
 struct Truth<T>(HashMap<CellKey, T>);
 
 impl<T: Default> Truth<T> {
