@@ -6,12 +6,12 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use pitaya::domain::batch::{Bounds, reports};
-use pitaya::domain::bucket::{Hours, VendorBucket};
+use pitaya::domain::bucket::VendorBucket;
 use pitaya::domain::cell::CellKey;
 use pitaya::domain::dates::DateRange;
 use pitaya::domain::metric::Metric;
 use pitaya::domain::plan::Plan;
-use pitaya::domain::query::{Fill, GroupBy, Query};
+use pitaya::domain::query::Query;
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::domain::timeline::Timeline;
 
@@ -22,14 +22,13 @@ const BOUNDS: Bounds = Bounds {
 
 fn query(sites: u64, from: &str, to: &str, metrics: &[Metric], bucket: &str) -> Query {
     Query {
-        customer: CustomerId::new(123).unwrap(),
-        sites: (1..=sites).filter_map(SiteId::new).collect(),
-        dates: DateRange::new(from.parse().unwrap(), to.parse().unwrap()).unwrap(),
-        metrics: metrics.to_vec(),
         bucket: bucket.parse().unwrap(),
-        hours: Hours::ALL_DAY,
-        group_by: GroupBy::Site,
-        fill: Fill::Null,
+        ..Query::new(
+            CustomerId::new(123).unwrap(),
+            (1..=sites).filter_map(SiteId::new).collect(),
+            DateRange::new(from.parse().unwrap(), to.parse().unwrap()).unwrap(),
+            metrics.to_vec(),
+        )
     }
 }
 

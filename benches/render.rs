@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use jiff::civil::{Date, date};
-use pitaya::domain::bucket::{Bucket, Hours};
 use pitaya::domain::dates::DateRange;
 use pitaya::domain::metric::Metric;
-use pitaya::domain::query::{Fill, GroupBy, Query};
+use pitaya::domain::query::Query;
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::domain::table::Table;
 use pitaya::http::present::{Coding, Format, RenderedBody, SiteProblem, encode, render};
@@ -46,16 +45,12 @@ fn question(sites: u64, days: i32, metrics: &[Metric]) -> (Query, Answer) {
             }
         }
     }
-    let query = Query {
-        customer: CustomerId::new(123).unwrap(),
-        sites: ids.clone(),
-        dates: DateRange::new(first, *dates.last().unwrap()).unwrap(),
-        metrics: metrics.to_vec(),
-        bucket: Bucket::HOUR,
-        hours: "00:00-24:00".parse::<Hours>().unwrap(),
-        group_by: GroupBy::Site,
-        fill: Fill::Null,
-    };
+    let query = Query::new(
+        CustomerId::new(123).unwrap(),
+        ids.clone(),
+        DateRange::new(first, *dates.last().unwrap()).unwrap(),
+        metrics.to_vec(),
+    );
     let info = |site| SiteInfo {
         site,
         name: Some(format!("Store {site}, North")),

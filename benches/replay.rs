@@ -18,12 +18,12 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use pitaya::app::App;
 use pitaya::clock::Clock;
-use pitaya::domain::bucket::{Bucket, Hours, VendorBucket};
+use pitaya::domain::bucket::{Bucket, VendorBucket};
 use pitaya::domain::cell::CellKey;
 use pitaya::domain::freshness::Policy;
 use pitaya::domain::metric::Metric;
 use pitaya::domain::plan::Plan;
-use pitaya::domain::query::{DateExpression, Fill, GroupBy, Query};
+use pitaya::domain::query::{DateExpression, GroupBy, Query};
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::domain::zone::DaySpan;
 use pitaya::simulator::{Settings, Simulator};
@@ -75,20 +75,20 @@ impl Dashboard {
         let sites = first..=(first + rng.random_range(0..12)).min(SITES);
         let dates = words[rng.random_range(0..words.len())].parse().unwrap();
         let query = Query {
-            customer: CustomerId::new(123).unwrap(),
-            sites: sites.filter_map(SiteId::new).collect(),
-            dates: DateExpression::Today
-                .resolve(jiff::civil::date(2026, 3, 18))
-                .unwrap(),
-            metrics: METRICS[rng.random_range(0..METRICS.len())].to_vec(),
             bucket: BUCKETS[rng.random_range(0..BUCKETS.len())],
-            hours: Hours::ALL_DAY,
             group_by: if rng.random_bool(0.7) {
                 GroupBy::Site
             } else {
                 GroupBy::None
             },
-            fill: Fill::Null,
+            ..Query::new(
+                CustomerId::new(123).unwrap(),
+                sites.filter_map(SiteId::new).collect(),
+                DateExpression::Today
+                    .resolve(jiff::civil::date(2026, 3, 18))
+                    .unwrap(),
+                METRICS[rng.random_range(0..METRICS.len())].to_vec(),
+            )
         };
         Self { query, dates }
     }

@@ -13,12 +13,12 @@ use jiff::tz::TimeZone;
 use pitaya::clock::Clock;
 use pitaya::config::{Config, Environment, Purpose};
 use pitaya::domain::batch::Bounds;
-use pitaya::domain::bucket::{Hours, VendorBucket};
+use pitaya::domain::bucket::VendorBucket;
 use pitaya::domain::dates::DateRange;
 use pitaya::domain::directory::SiteDirectory;
 use pitaya::domain::metric::Metric;
 use pitaya::domain::plan::Plan;
-use pitaya::domain::query::{Fill, GroupBy, Partial, Query};
+use pitaya::domain::query::{GroupBy, Partial, Query};
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::service::{Answer, CacheOutcome, Progress, Rules, Settings, TrafficService};
 use pitaya::simulator::{self, EmptyBuckets, Simulator};
@@ -42,14 +42,14 @@ fn query(
     group_by: GroupBy,
 ) -> Query {
     Query {
-        customer: CustomerId::new(CUSTOMER).unwrap(),
-        sites: (1..=sites).filter_map(SiteId::new).collect(),
-        dates: DateRange::new(dates.0.parse().unwrap(), dates.1.parse().unwrap()).unwrap(),
-        metrics: vec![metric],
         bucket: bucket.parse().unwrap(),
-        hours: Hours::ALL_DAY,
         group_by,
-        fill: Fill::Null,
+        ..Query::new(
+            CustomerId::new(CUSTOMER).unwrap(),
+            (1..=sites).filter_map(SiteId::new).collect(),
+            DateRange::new(dates.0.parse().unwrap(), dates.1.parse().unwrap()).unwrap(),
+            vec![metric],
+        )
     }
 }
 

@@ -7,9 +7,9 @@ use jiff::tz::TimeZone;
 use pitaya::app::App;
 use pitaya::clock::Clock;
 use pitaya::config::{Config, Environment, Purpose};
-use pitaya::domain::bucket::{Bucket, Hours};
+use pitaya::domain::bucket::Bucket;
 use pitaya::domain::metric::Metric;
-use pitaya::domain::query::{DateExpression, Fill, GroupBy, Query};
+use pitaya::domain::query::{DateExpression, Query};
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::server::Limits;
 use pitaya::simulator::{DEMO_CUSTOMER, DEMO_SITES, Settings, Simulator};
@@ -76,17 +76,16 @@ fn demo_query(customer: CustomerId) -> Option<Query> {
     let yesterday = DateExpression::Yesterday
         .resolve(TimeZone::UTC.to_datetime(Clock::system().now()).date())?;
     Some(Query {
-        customer,
-        sites: DEMO_SITES
-            .iter()
-            .filter_map(|site| SiteId::new(site.id))
-            .collect(),
-        dates: yesterday,
-        metrics: vec![Metric::Entrances],
         bucket: Bucket::Day,
-        hours: Hours::ALL_DAY,
-        group_by: GroupBy::Site,
-        fill: Fill::Null,
+        ..Query::new(
+            customer,
+            DEMO_SITES
+                .iter()
+                .filter_map(|site| SiteId::new(site.id))
+                .collect(),
+            yesterday,
+            vec![Metric::Entrances],
+        )
     })
 }
 

@@ -30,6 +30,28 @@ pub struct Query {
     pub fill: Fill,
 }
 
+impl Query {
+    /// The query that names nothing else: rows of whole hours, a series for each site, and `null` for a missing figure.
+    #[must_use]
+    pub const fn new(
+        customer: CustomerId,
+        sites: Vec<SiteId>,
+        dates: DateRange,
+        metrics: Vec<Metric>,
+    ) -> Self {
+        Self {
+            customer,
+            sites,
+            dates,
+            metrics,
+            bucket: Bucket::HOUR,
+            hours: Hours::ALL_DAY,
+            group_by: GroupBy::Site,
+            fill: Fill::Null,
+        }
+    }
+}
+
 /// Grouping of the rows into series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum GroupBy {

@@ -150,20 +150,20 @@ mod tests {
     use super::*;
     use crate::domain::dates::DateRange;
     use crate::domain::metric::Metric;
-    use crate::domain::query::Fill;
+
     use crate::domain::site::{CustomerId, SiteId};
 
     fn query(sites: u64, from: i32, days: i32, bucket: &str, hours: &str) -> Query {
         let from = add_days(date(2026, 1, 1), from);
         Query {
-            customer: CustomerId::new(1).unwrap(),
-            sites: (1..=sites).map(|id| SiteId::new(id).unwrap()).collect(),
-            dates: DateRange::new(from, add_days(from, days - 1)).unwrap(),
-            metrics: vec![Metric::Entrances],
             bucket: bucket.parse().unwrap(),
             hours: hours.parse().unwrap(),
-            group_by: GroupBy::Site,
-            fill: Fill::Null,
+            ..Query::new(
+                CustomerId::new(1).unwrap(),
+                (1..=sites).map(|id| SiteId::new(id).unwrap()).collect(),
+                DateRange::new(from, add_days(from, days - 1)).unwrap(),
+                vec![Metric::Entrances],
+            )
         }
     }
 

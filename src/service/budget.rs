@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use crate::domain::bucket::{Bucket, VendorBucket};
     use crate::domain::metric::Metric;
-    use crate::domain::query::{DateExpression, Fill, GroupBy};
+    use crate::domain::query::DateExpression;
     use crate::domain::site::{CustomerId, SiteId};
 
     const MINUTE: Duration = Duration::from_mins(1);
@@ -162,14 +162,13 @@ mod tests {
             panic!("{dates}")
         };
         let query = Query {
-            customer: CustomerId::new(1).unwrap(),
-            sites: (1..=sites).filter_map(SiteId::new).collect(),
-            dates,
-            metrics: vec![Metric::Entrances, Metric::WalkBys],
             bucket,
-            hours: "00:00-24:00".parse().unwrap(),
-            group_by: GroupBy::Site,
-            fill: Fill::Null,
+            ..Query::new(
+                CustomerId::new(1).unwrap(),
+                (1..=sites).filter_map(SiteId::new).collect(),
+                dates,
+                vec![Metric::Entrances, Metric::WalkBys],
+            )
         };
         MemoryNeed::of(&query, &Plan::new(&query, VendorBucket::HOUR))
     }

@@ -203,7 +203,7 @@ mod tests {
     use super::*;
     use crate::domain::bucket::{Bucket, VendorBucket};
     use crate::domain::metric::Metric;
-    use crate::domain::query::{DateExpression, Fill, GroupBy};
+    use crate::domain::query::DateExpression;
     use crate::domain::site::{CustomerId, SiteId};
 
     proptest! {
@@ -212,16 +212,10 @@ mod tests {
             let from = jiff::civil::date(2026, 1, 20);
             let range = format!("{from}..{}", add_days(from, days - 1));
             let DateExpression::Range(dates) = range.parse().unwrap() else { panic!("{range}") };
-            let query = Query {
-                customer: CustomerId::new(1).unwrap(),
-                sites: (1..=sites).filter_map(|id| SiteId::new(id * id)).collect(),
-                dates,
-                metrics: vec![Metric::Entrances, Metric::Occupancy, Metric::CaptureRate],
-                bucket: Bucket::Day,
-                hours: "00:00-24:00".parse().unwrap(),
-                group_by: GroupBy::Site,
-                fill: Fill::Null,
-            };
+            let customer = CustomerId::new(1).unwrap();
+            let sites = (1..=sites).filter_map(|id| SiteId::new(id * id)).collect();
+            let metrics = vec![Metric::Entrances, Metric::Occupancy, Metric::CaptureRate];
+            let query = Query { bucket: Bucket::Day, ..Query::new(customer, sites, dates, metrics) };
             let plan = Plan::new(&query, VendorBucket::HOUR);
             let grid = CellGrid::new(plan.series().len(), query.sites.len(), query.dates.len());
             let places = Places::new(&query, &plan);

@@ -15,7 +15,7 @@ use pitaya::domain::dates::DateRange;
 use pitaya::domain::figures::Figures;
 use pitaya::domain::metric::{Metric, VendorMetric};
 use pitaya::domain::plan::Plan;
-use pitaya::domain::query::{Fill, GroupBy, Query};
+use pitaya::domain::query::{GroupBy, Query};
 use pitaya::domain::rollup::{CellGrid, roll_up};
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::domain::zone::LocalDays;
@@ -393,15 +393,17 @@ proptest! {
     ) {
         let zone = TimeZone::get("America/Chicago").unwrap();
         let world = World { seed, run };
+        let dates = DateRange::new(first, first.saturating_add(jiff::Span::new().days(days - 1))).unwrap();
         let query = Query {
-            customer: CustomerId::new(1).unwrap(),
-            sites: (1..=sites).filter_map(SiteId::new).collect(),
-            dates: DateRange::new(first, first.saturating_add(jiff::Span::new().days(days - 1))).unwrap(),
-            metrics: vec![Metric::ConversionRate, Metric::CaptureRate],
             bucket: bucket.parse().unwrap(),
             hours: hours.parse().unwrap(),
             group_by,
-            fill: Fill::Null,
+            ..Query::new(
+                CustomerId::new(1).unwrap(),
+                (1..=sites).filter_map(SiteId::new).collect(),
+                dates,
+                vec![Metric::ConversionRate, Metric::CaptureRate],
+            )
         };
         let asked_at = midnight(first, &zone) + jiff::SignedDuration::from_mins(asked);
         let plan = Plan::new(&query, VendorBucket::from_minutes(base).unwrap());

@@ -378,17 +378,19 @@ fn query() -> impl Strategy<Value = Query> {
                 let to = from.saturating_add(jiff::Span::new().days(days));
                 let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
                 Query {
-                    customer: CustomerId::new(1).unwrap(),
-                    sites: sites
-                        .into_iter()
-                        .map(|site| SiteId::new(site).unwrap())
-                        .collect(),
-                    dates: DateRange::new(from, to).unwrap(),
-                    metrics,
                     bucket: bucket.parse().unwrap(),
                     hours: format!("{}-{}", clock(start), clock(end)).parse().unwrap(),
                     group_by,
                     fill,
+                    ..Query::new(
+                        CustomerId::new(1).unwrap(),
+                        sites
+                            .into_iter()
+                            .map(|site| SiteId::new(site).unwrap())
+                            .collect(),
+                        DateRange::new(from, to).unwrap(),
+                        metrics,
+                    )
                 }
             },
         )
@@ -448,14 +450,13 @@ fn the_repeated_hour_counts_twice_and_the_skipped_hour_is_not_expected() {
     let zone = jiff::tz::TimeZone::get("America/Chicago").unwrap();
     let day = |date: Date, bucket: &str| {
         let query = Query {
-            customer: CustomerId::new(1).unwrap(),
-            sites: vec![SiteId::new(1).unwrap()],
-            dates: DateRange::day(date).unwrap(),
-            metrics: vec![Metric::Entrances, Metric::Occupancy, Metric::PeakOccupancy],
             bucket: bucket.parse().unwrap(),
-            hours: Hours::ALL_DAY,
-            group_by: GroupBy::Site,
-            fill: Fill::Null,
+            ..Query::new(
+                CustomerId::new(1).unwrap(),
+                vec![SiteId::new(1).unwrap()],
+                DateRange::day(date).unwrap(),
+                vec![Metric::Entrances, Metric::Occupancy, Metric::PeakOccupancy],
+            )
         };
         let shape = DayShape::of(date, Some(&zone));
         let days = LocalDays::new(query.dates, Some(&zone));
@@ -490,14 +491,14 @@ fn the_repeated_hour_counts_twice_and_the_skipped_hour_is_not_expected() {
 fn mean_level(zone: &str, date: Date, (hour, level): (usize, f64), sites: u64) -> Option<f64> {
     let zone = jiff::tz::TimeZone::get(zone).unwrap();
     let query = Query {
-        customer: CustomerId::new(1).unwrap(),
-        sites: (1..=sites).filter_map(SiteId::new).collect(),
-        dates: DateRange::day(date).unwrap(),
-        metrics: vec![Metric::Occupancy],
         bucket: Bucket::Day,
-        hours: Hours::ALL_DAY,
         group_by: GroupBy::None,
-        fill: Fill::Null,
+        ..Query::new(
+            CustomerId::new(1).unwrap(),
+            (1..=sites).filter_map(SiteId::new).collect(),
+            DateRange::day(date).unwrap(),
+            vec![Metric::Occupancy],
+        )
     };
     let days = Arc::new(LocalDays::new(query.dates, Some(&zone)));
     let days = vec![days; query.sites.len()];

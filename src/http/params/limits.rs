@@ -218,23 +218,22 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
-    use crate::domain::bucket::Hours;
+
     use crate::domain::dates::{DateRange, add_days};
     use crate::domain::metric::Metric;
-    use crate::domain::query::{Fill, GroupBy};
+    use crate::domain::query::GroupBy;
     use crate::domain::site::{CustomerId, SiteId};
     use crate::http::testing;
 
     fn query(sites: u64, days: usize, bucket: &str) -> Query {
         Query {
-            customer: CustomerId::new(1).unwrap(),
-            sites: (1..=sites).map(|id| SiteId::new(id).unwrap()).collect(),
-            dates: days_from(0, days),
-            metrics: vec![Metric::Entrances],
             bucket: bucket.parse().unwrap(),
-            hours: Hours::ALL_DAY,
-            group_by: GroupBy::Site,
-            fill: Fill::Null,
+            ..Query::new(
+                CustomerId::new(1).unwrap(),
+                (1..=sites).map(|id| SiteId::new(id).unwrap()).collect(),
+                days_from(0, days),
+                vec![Metric::Entrances],
+            )
         }
     }
 

@@ -12,10 +12,10 @@ use super::layout::Layout;
 use super::meta::SiteProblem;
 use super::render::{Sizes, render_in};
 use super::rendering::RenderedBody;
-use crate::domain::bucket::{Bucket, Hours};
+use crate::domain::bucket::Hours;
 use crate::domain::dates::DateRange;
 use crate::domain::metric::Metric;
-use crate::domain::query::{Fill, GroupBy, Query};
+use crate::domain::query::Query;
 use crate::domain::site::{CustomerId, SiteId};
 use crate::domain::table::Table;
 use crate::service::{Answer, CacheOutcome, Forward, MemoryPermit, SiteInfo, Timings};
@@ -23,14 +23,13 @@ use crate::upstream::UpstreamError;
 
 pub(in crate::http) fn query() -> Query {
     Query {
-        customer: CustomerId::new(123).unwrap(),
-        sites: vec![SiteId::new(750).unwrap()],
-        dates: DateRange::day(date(2026, 2, 18)).unwrap(),
-        metrics: vec![Metric::Entrances],
-        bucket: Bucket::HOUR,
         hours: "09:00-10:00".parse::<Hours>().unwrap(),
-        group_by: GroupBy::Site,
-        fill: Fill::Null,
+        ..Query::new(
+            CustomerId::new(123).unwrap(),
+            vec![SiteId::new(750).unwrap()],
+            DateRange::day(date(2026, 2, 18)).unwrap(),
+            vec![Metric::Entrances],
+        )
     }
 }
 

@@ -252,24 +252,23 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::domain::bucket::{Bucket, Hours};
+    use crate::domain::bucket::Bucket;
     use crate::domain::dates::DateRange;
     use crate::domain::metric::Metric;
-    use crate::domain::query::{Fill, GroupBy};
+
     use crate::domain::site::{CustomerId, SiteId};
     use crate::http::present::RenderedBody;
 
     fn key(site: u64) -> Arc<AnswerKey> {
         Arc::new(AnswerKey::new(
             Query {
-                customer: CustomerId::new(1).unwrap(),
-                sites: vec![SiteId::new(site).unwrap()],
-                dates: DateRange::day(jiff::civil::date(2026, 2, 18)).unwrap(),
-                metrics: vec![Metric::Entrances],
                 bucket: Bucket::Day,
-                hours: Hours::ALL_DAY,
-                group_by: GroupBy::Site,
-                fill: Fill::Null,
+                ..Query::new(
+                    CustomerId::new(1).unwrap(),
+                    vec![SiteId::new(site).unwrap()],
+                    DateRange::day(jiff::civil::date(2026, 2, 18)).unwrap(),
+                    vec![Metric::Entrances],
+                )
             },
             "application/json",
             0,
