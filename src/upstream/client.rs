@@ -21,8 +21,9 @@ use crate::domain::cell::ReportRequest;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::site::{CustomerId, SiteId};
 
-/// The name of what was learned of the sizes of reports, and what the names of what was learned of customers' sites begin with.
+/// Name of the part that holds the learned sizes of reports.
 const SIZES: &str = "sizes";
+/// Prefix of the parts that hold what the vendor's answers taught about a customer's sites; the customer's id follows.
 const SITES: &str = "sites.";
 
 /// The vendor's client; share it in an `Arc`.
@@ -33,11 +34,11 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// A client as `settings` say; it reads the token store, and calls nobody until it is asked for something.
+    /// Makes a client. It reads the token store, and makes no call before the first request.
     ///
     /// # Errors
     ///
-    /// Where no HTTP client can be made of them.
+    /// If no HTTP client can be made from `settings`.
     pub fn new(settings: Settings, clock: Clock) -> Result<Self, StartError> {
         Ok(Self {
             limits: Limits::new(
@@ -49,15 +50,15 @@ impl Upstream {
         })
     }
 
-    /// Waits until it is the turn of a report that has not been asked for; dropping the future gives the turn up. Nothing but the
-    /// interest in it decides how long that takes.
+    /// Waits for the turn of a report that has not begun. Only `interest` decides how long that takes; dropping the future gives up
+    /// the turn.
     pub async fn turn(&self, interest: Interest) -> Turn {
         self.reporter.turn(interest).await
     }
 
-    /// Every cell of `request`, either brought or within a failure, for sites in the zones that `directory` says. It splits, resolves
-    /// and tries again as needed. It begins no attempt after the configured deadline, but where it asks for a report's parts: that goes
-    /// on, so that the next caller profits.
+    /// Fetches every cell of `request`, for sites in the zones of `directory`. Each cell is in the result, as figures or as part of a
+    /// failure. It splits, resolves and retries as needed. It begins no attempt after the configured deadline, except that it
+    /// continues to split a report it has begun to split, for the benefit of the next caller.
     pub async fn fetch_in_turn(
         &self,
         request: &ReportRequest,
@@ -82,72 +83,72 @@ impl Upstream {
         fetched
     }
 
-    /// Lets the fetches that begin from now on take that long.
+    /// Sets the deadline of fetches that begin from now on.
     pub fn set_deadline(&self, deadline: Duration) {
         self.reporter.set_deadline(deadline);
     }
 
-    /// Obtains tokens where there are none, so that they are there before the first caller, and credentials that the vendor refuses are
-    /// seen before then. It may be dropped at any time.
+    /// Obtains tokens if there are none. The first caller then need not wait for them, and operators see refused credentials before
+    /// any caller does. The future may be dropped at any time.
     pub async fn obtain_tokens(&self) {
         self.reporter.obtain_tokens().await;
     }
 
-    /// Waits until no renewal of the tokens is under way, and lets no other begin: to be called before the process ends, since a
-    /// refresh token that the vendor has just issued is the only one that works.
+    /// Waits for a renewal in progress, and prevents any other. Call it before the process ends: a refresh token that the vendor has
+    /// just issued is the only one that works, and must reach the token store.
     pub async fn finish_renewal(&self) {
         self.reporter.finish_renewal().await;
     }
 
-    /// The state of the vendor and of our tokens.
+    /// State of the vendor and of our tokens.
     #[must_use]
     pub fn status(&self) -> UpstreamStatus {
         self.reporter.status()
     }
 
-    /// Whether the circuit lets a call made now through to the vendor.
+    /// Whether the circuit would let a call through now.
     #[must_use]
     pub fn is_callable(&self) -> bool {
         self.reporter.is_callable()
     }
 
-    /// How many reports for warming may be in flight at once.
+    /// Maximum number of warming reports in flight.
     #[must_use]
     pub fn max_warming(&self) -> usize {
         self.reporter.max_warming()
     }
 
-    /// The sites of `customer` that the vendor's answers have shown, ascending, with their names there.
+    /// The sites of `customer` seen in the vendor's answers, in ascending order, with the names they have there.
     #[must_use]
     pub fn known_sites(&self, customer: CustomerId) -> Vec<(SiteId, Option<String>)> {
         self.learned.customer(customer).known().sites()
     }
 
-    /// Counts the changes of names that [`Self::site_name`] has told of: what was shown of the customer's names before another one is
-    /// not true any more.
+    /// Number of changes to names that [`Self::site_name`] had returned before. Each change makes earlier answers of this customer
+    /// outdated.
     #[must_use]
     pub fn names_changed(&self, customer: CustomerId) -> u64 {
         self.learned.customer(customer).names_changed()
     }
 
-    /// The name that the vendor gives to `site`, to be shown.
+    /// The name to show for `site`, as the vendor gives it.
     #[must_use]
     pub fn site_name(&self, customer: CustomerId, site: SiteId) -> Option<String> {
         self.learned.customer(customer).known().show_name(site)
     }
 
-    /// Forgets what was learned of these sites (`None`: of all), also where a fetch that began earlier would teach it.
+    /// Forgets everything learned about these sites (`None`: all sites), including what a fetch already in progress would teach.
     pub fn forget(&self, customer: CustomerId, sites: Option<&BTreeSet<SiteId>>) {
         self.learned.customer(customer).known().forget(sites);
     }
 
-    /// The parts of what was learned, to outlive the process, that are at another revision than `known` says: each with its name and
-    /// its revision.
+    /// The parts of the learned facts whose revision differs from that in `known`: name, revision and content of each. They are to
+    /// outlive the process.
     #[must_use]
     pub fn learned(&self, known: &HashMap<String, u64>) -> Vec<(String, u64, Vec<u8>)> {
         let is_known = |name: &str, revision| known.get(name) == Some(&revision);
         let mut parts = Vec::new();
-        // The revision is read before the content, and so is never newer.
+        // Read before the content, so the revision is never newer than the content.
         let revision = self.limits.revision();
         if !is_known(SIZES, revision) {
             parts.push((SIZES.to_owned(), revision, self.limits.kept()));
@@ -165,8 +166,8 @@ impl Upstream {
         parts
     }
 
-    /// Takes back a part of what an earlier process had [`learned`](Self::learned), where this one knows nothing newer; false for
-    /// bytes that are not understood.
+    /// Restores a part that an earlier process had [`learned`](Self::learned), unless this process knows something newer. Returns
+    /// false if it cannot read `content`.
     #[must_use]
     pub fn restore(&self, name: &str, content: &[u8]) -> bool {
         if name == SIZES {

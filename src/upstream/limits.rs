@@ -1,10 +1,12 @@
-//! How large a report may be: what is configured, and what the vendor's refusals have taught.
+//! How large a report may be: the configured bounds, and bounds learned from the vendor's refusals.
 //!
-//! A report that failed for what may be its size, and all of whose parts were had, was too large: later ones stay below, at the
-//! most that was answered. One that holds a site which always fails says nothing of the size. There are three bounds, of figures,
-//! of sites and of days. Where a single site has too many days, days are taken to be what counts, and sites where a single day has
-//! too many; what was learned of figures is then forgotten, to be learned again if it is figures after all. A bound doubles after
-//! an hour: the vendor may answer more again.
+//! If a report fails, possibly because of its size, and the vendor then answers all its parts, the report was too large. Later
+//! reports stay at the size of the largest part answered. A report with a site that always fails teaches nothing about sizes.
+//!
+//! There are three learned bounds: figures, sites and days. If a report of a single site has too many days, the vendor presumably
+//! counts days; if a report of a single day has too many sites, it presumably counts sites. Either case resets the bound on figures,
+//! which later reports lower again if the vendor counts figures after all. Each bound doubles after an hour, since the vendor may
+//! accept larger reports again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::cell::ReportRequest;
 use crate::domain::dates::DateRange;
 
-/// How long a learned bound holds before it doubles.
+/// Time for which a learned bound holds before it doubles.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 
 /// The bounds of one report.
@@ -24,11 +26,11 @@ pub(super) struct Limits {
     max_sites: usize,
     max_days: usize,
     learned: Mutex<Learned>,
-    /// Counts what may have changed of `learned`.
+    /// Number of possible changes to `learned`.
     revision: AtomicU64,
 }
 
-/// What was learned. Nobody tells us what a vendor counts, so each measure has its bound.
+/// The learned bounds. The vendor does not say what it counts, so each measure has a bound of its own.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Learned {
@@ -55,9 +57,9 @@ impl Default for Bound {
 }
 
 impl Bound {
-    /// Doubles it where it has held for an hour at `now`.
+    /// Doubles the bound if it has held for an hour.
     fn grow(&mut self, now: Timestamp) {
-        // A clock that was set back begins the wait anew.
+        // If the clock was set back, the wait starts over.
         self.since = self.since.min(now);
         if now.duration_since(self.since) >= PATIENCE {
             (self.size, self.since) = (self.size.saturating_mul(2), now);
@@ -66,7 +68,7 @@ impl Bound {
 }
 
 impl Learned {
-    /// Whether `request` is within what was learned.
+    /// Whether `request` is within the learned bounds.
     fn admits(&self, request: &ReportRequest) -> bool {
         size(request) <= self.figures.size
             && sites(request) <= self.sites.size
@@ -84,7 +86,7 @@ impl Learned {
     }
 }
 
-/// How many figures `request` asks for.
+/// Number of figures in `request`.
 pub(super) fn size(request: &ReportRequest) -> u64 {
     day_size(request)
         .saturating_mul(sites(request))
@@ -99,20 +101,20 @@ fn days(request: &ReportRequest) -> u64 {
     request.dates.len() as u64
 }
 
-/// How many figures one of its sites has on one of its days: at least 1.
+/// Number of figures of one site on one day, at least 1.
 fn day_size(request: &ReportRequest) -> u64 {
     (request.metrics.len() as u64)
         .saturating_mul(u64::from(request.bucket.slots_per_day()))
         .max(1)
 }
 
-/// Whether `request` is for one site and day.
+/// Whether `request` is for a single site and day.
 pub(super) fn is_minimal(request: &ReportRequest) -> bool {
     request.sites.len() == 1 && request.dates.len() == 1
 }
 
 impl Limits {
-    /// Bounds of at most `max_sites` and `max_days`, and no more learned yet.
+    /// The configured bounds, with nothing learned yet.
     pub(super) fn new(max_sites: usize, max_days: usize) -> Self {
         Self {
             max_sites: max_sites.max(1),
@@ -122,7 +124,7 @@ impl Limits {
         }
     }
 
-    /// The parts of `request` that are within the bounds: sites are split first, then days.
+    /// Splits `request` into parts within the bounds: first by sites, then by days.
     pub(super) fn split(&self, request: &ReportRequest, now: Timestamp) -> Vec<ReportRequest> {
         let learned = self.lock(now);
         let at_most = |learned: u64, most: usize| {
@@ -143,15 +145,12 @@ impl Limits {
         parts
     }
 
-    /// Whether `request` is within what was learned: what was split off waits for its turn, and a bound may have been lowered meanwhile.
+    /// Whether `request` is within the learned bounds. A part waits for its turn, and a bound may have been lowered meanwhile.
     pub(super) fn admit(&self, request: &ReportRequest, now: Timestamp) -> bool {
         is_minimal(request) || self.lock(now).admits(request)
     }
 
-    /// Learns that the vendor could not answer `request` whole, though it answered all its parts, those of `answered` among them.
-    ///
-    /// Where a single site has too many days, days are taken to be what counts, and where a single day has too many sites, sites; what
-    /// was learned of figures is then forgotten. If it is figures after all, the next reports tell.
+    /// Learns that the vendor could not answer `request` as a whole, though it answered all its parts, including `answered`.
     pub(super) fn was_too_large(
         &self,
         request: &ReportRequest,
@@ -160,10 +159,10 @@ impl Limits {
     ) {
         let mut learned = self.lock(now);
         if !learned.admits(request) {
-            // Asked before a bound was lowered: it teaches nothing new.
+            // The report began before a bound was lowered, so it teaches nothing new.
             return;
         }
-        // The most that was answered, below what was not; else half of that.
+        // The largest size answered that is below the refused one; otherwise half the refused size.
         let below = |measure: fn(&ReportRequest) -> u64| {
             let refused = measure(request);
             let answered = answered.iter().map(measure).filter(|it| *it < refused);
@@ -201,18 +200,18 @@ impl Limits {
         learned
     }
 
-    /// Changes whenever what was learned has changed.
+    /// Changes whenever a learned bound changes.
     pub(super) fn revision(&self) -> u64 {
         self.revision.load(Ordering::Acquire)
     }
 
-    /// What was learned, to outlive the process: read by [`restore`](Self::restore).
+    /// The learned bounds in a form that outlives the process, for [`restore`](Self::restore).
     pub(super) fn kept(&self) -> Vec<u8> {
         let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
         serde_json::to_vec(&*learned).expect("numbers and times can be written")
     }
 
-    /// Takes back what an earlier process had learned, unless this one has learned more; false for any other bytes.
+    /// Restores the bounds of an earlier process, unless this process has learned some itself. Returns false if it cannot read `kept`.
     pub(super) fn restore(&self, kept: &[u8]) -> bool {
         let Ok(kept) = serde_json::from_slice(kept) else {
             return false;
@@ -224,7 +223,7 @@ impl Limits {
     }
 }
 
-/// The two halves of a report: by sites, else by days; `None` for a single site and day.
+/// The two halves of a report: split by sites if there are several, otherwise by days. `None` for a single site and day.
 pub(super) fn halves(request: &ReportRequest) -> Option<[ReportRequest; 2]> {
     let [first, second] = if request.sites.len() > 1 {
         let (left, right) = request.sites.split_at(request.sites.len() / 2);
@@ -237,7 +236,7 @@ pub(super) fn halves(request: &ReportRequest) -> Option<[ReportRequest; 2]> {
     Some([first, second])
 }
 
-/// Consecutive parts of about equal length, `max` at most.
+/// Consecutive parts of about equal length, at most `max` each.
 fn even_chunks<T: Copy>(all: &[T], max: usize) -> Vec<Vec<T>> {
     let parts = all.len().div_ceil(max).max(1);
     let (size, longer) = (all.len() / parts, all.len() % parts);

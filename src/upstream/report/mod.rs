@@ -1,11 +1,12 @@
 //! One report: its attempts, and everything that stands between a report and the vendor.
 //!
-//! Attempts come with full jitter, within a budget of a fifth of the calls and two a second (tower's `TpsBudget`), inside
-//! the callers' deadline. A `Retry-After` is waited for by every report, but only where at least as much time is left for the call
-//! as the wait takes: whoever has less is told at once that the vendor throttles, or served what is stale. The circuit is our own
-//! 120 lines, because its state is a gauge and a readiness check. It counts reports whose calls say that the vendor is *down*:
-//! failed connections, timeouts, 5xx. Answers that can't be trusted or decoded, 4xx and 429 do not open it: they are told as what
-//! they are.
+//! Retries pause with full jitter, stay within the callers' deadline, and have a budget (tower's `TpsBudget`): a fifth of the calls,
+//! plus two per second. Every report obeys the vendor's `Retry-After`, but only if at least as much time remains for the call as the
+//! wait takes. Otherwise the report fails at once because the vendor throttles, and its callers get stale figures or that error.
+//!
+//! The circuit breaker is our own, because its state is a gauge and a readiness check. It counts reports whose calls indicate that
+//! the vendor is *down*: failed connections, timeouts, 5xx. It ignores untrustworthy or undecodable answers, 4xx and 429, which
+//! reach callers as the errors they are.
 
 mod attempt;
 mod failure;
@@ -48,11 +49,11 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from
 const BUDGET_WINDOW: Duration = Duration::from_secs(10);
 const BUDGET_FLOOR_PER_SECOND: u32 = 2;
 const BUDGET_SHARE: f32 = 0.2;
-/// How long a report that is split may go on, in attempts' timeouts: each round of parts may take one. Its callers have been told to
-/// try again soon, and that must come true.
+/// Maximum duration of a report that is being split, in timeouts of an attempt: each round of parts may take one. Its callers' 504
+/// told them to try again soon, so the split continues after it.
 const SPLITTING: u32 = 6;
 
-/// Asks for reports.
+/// Makes report calls.
 pub(super) struct Reporter {
     settings: Settings,
     transport: Arc<Transport>,
@@ -61,12 +62,12 @@ pub(super) struct Reporter {
     throttle: Throttle,
     budget: TpsBudget,
     places: Places,
-    /// How long a fetch may take, in nanoseconds.
+    /// Maximum duration of a fetch in nanoseconds.
     deadline: AtomicU64,
     clock: Clock,
 }
 
-/// A whole, well-formed answer, and when it was true.
+/// A complete, well-formed answer, and the times it refers to.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) answer: Answer,
@@ -74,12 +75,12 @@ pub(super) struct Report {
     pub(super) times: Times,
 }
 
-/// How often a report may be tried.
+/// Maximum number of attempts for a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attempts {
-    /// As configured.
+    /// The configured number.
     Full,
-    /// A part of a report that failed as often as it may: its own 5xx or timeout is believed at once, or the calls would multiply.
+    /// One, for a part of a report that has used up its own attempts. Retries of every part would multiply the calls.
     Once,
 }
 
@@ -88,7 +89,7 @@ fn nanoseconds(duration: Duration) -> u64 {
 }
 
 impl Reporter {
-    /// A reporter as `settings` say.
+    /// Makes a reporter.
     pub(super) fn new(settings: Settings, clock: Clock) -> Result<Self, StartError> {
         if settings.base_url.cannot_be_a_base() {
             return Err(StartError::BaseUrl);
@@ -107,17 +108,17 @@ impl Reporter {
         })
     }
 
-    /// Whether the circuit lets a call made now through to the vendor.
+    /// Whether the circuit would let a call through now.
     pub(super) fn is_callable(&self) -> bool {
         self.circuit.refuses(Instant::now()).is_none()
     }
 
-    /// How many reports for warming may be in flight at once.
+    /// Maximum number of warming reports in flight.
     pub(super) fn max_warming(&self) -> usize {
         self.settings.max_warming.max(1)
     }
 
-    /// Lets the fetches that begin from now on take that long.
+    /// Sets the deadline of fetches that begin from now on.
     pub(super) fn set_deadline(&self, deadline: Duration) {
         self.deadline
             .store(nanoseconds(deadline), Ordering::Relaxed);
@@ -127,13 +128,13 @@ impl Reporter {
         Duration::from_nanos(self.deadline.load(Ordering::Relaxed))
     }
 
-    /// Reports in flight at once, at most: at least 1.
+    /// Maximum number of reports in flight: at least 1.
     pub(super) fn max_concurrency(&self) -> usize {
         self.settings.max_concurrency.max(1)
     }
 
-    /// Waits for the turn of a fetch that has not begun: until the vendor's throttle ends, and then for a place. If the vendor
-    /// must not be called for so long that the fetch will fail for it, its turn is now.
+    /// Waits for the turn of a fetch that has not begun: first until the vendor's throttle ends, then for a place. If the circuit is
+    /// open, or the throttle lasts too long for the fetch to succeed, its turn is now, so that it fails at once.
     pub(super) async fn turn(&self, interest: Interest) -> Turn {
         let place = loop {
             if self.circuit.refuses(Instant::now()).is_some() {
@@ -147,7 +148,7 @@ impl Reporter {
                 continue;
             }
             let place = self.places.acquire(&interest, Entry::New).await;
-            // Others may have been throttled meanwhile.
+            // The vendor may have throttled another report meanwhile.
             if self.throttle.remaining(Instant::now()).is_none() {
                 break Some(place);
             }
@@ -155,7 +156,7 @@ impl Reporter {
         Turn { interest, place }
     }
 
-    /// A fetch of `request` that begins now, after that many purges.
+    /// A fetch of `request` that begins now; `since` is the number of purges before it.
     pub(super) fn job(
         &self,
         request: &ReportRequest,
@@ -172,27 +173,27 @@ impl Reporter {
         )
     }
 
-    /// Gives `job` the time to split a report, whatever its callers' deadline.
+    /// Gives `job` time to split a report, regardless of its callers' deadline.
     pub(super) fn extend(&self, job: &Job) {
         job.extend(Instant::now() + self.settings.timeout * SPLITTING);
     }
 
-    /// The time of day.
+    /// The current time.
     pub(super) fn now(&self) -> jiff::Timestamp {
         self.clock.now()
     }
 
-    /// Obtains tokens before anybody needs them.
+    /// Obtains tokens before any call needs them.
     pub(super) async fn obtain_tokens(&self) {
         self.tokens.obtain().await;
     }
 
-    /// Waits for a renewal of the tokens that is under way, and lets no other begin.
+    /// Waits for a renewal of the tokens in progress, and prevents any other.
     pub(super) async fn finish_renewal(&self) {
         self.tokens.finish_renewal().await;
     }
 
-    /// The state of the vendor and of our tokens.
+    /// State of the vendor and of our tokens.
     pub(super) fn status(&self) -> UpstreamStatus {
         UpstreamStatus {
             circuit: self.circuit.state(),
@@ -201,7 +202,7 @@ impl Reporter {
         }
     }
 
-    /// A place for the next call of `job`, which has one already if it is its first; `None` at its deadline.
+    /// A place for the next call of `job`, or `None` once its deadline passes. For its first call it already has one.
     async fn place(&self, job: &Job) -> Option<Place> {
         let first = job.first_place();
         if first.is_some() {
@@ -211,7 +212,7 @@ impl Reporter {
         timeout_at(job.deadline(), place).await.ok()
     }
 
-    /// The answer to `request`, after as many attempts as it takes and may take.
+    /// The answer to `request`, within the allowed number of attempts.
     pub(super) async fn report(
         &self,
         job: &Job,
@@ -254,7 +255,7 @@ impl Reporter {
                 Err(Stop::Failed(error, wait)) => (error, wait),
             };
             failed += 1;
-            // What may be a matter of size is asked for in parts instead: a timeout at once, and whatever fails a part.
+            // If size may be the cause, a split comes instead of a retry: at once after a timeout, and after any failure of a part.
             let is_believed = error.blame() == Blame::Anything
                 && match attempts {
                     Attempts::Full => error == UpstreamError::Timeout && !is_minimal(request),
@@ -265,7 +266,7 @@ impl Reporter {
             let is_last = failed == max_attempts || is_believed;
             if is_last || !error.may_pass() || !in_time || !self.budget.withdraw() {
                 if error.blame() == Blame::Anything && !is_minimal(request) {
-                    // Its parts are asked for no sooner than the vendor wants to be asked again.
+                    // Its parts obey the vendor's `Retry-After` too.
                     if !job.affords(wait) {
                         return Err(Failure::general(error));
                     }

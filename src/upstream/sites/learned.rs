@@ -1,13 +1,15 @@
-//! What the vendor's answers have taught about which entity and which name is which site, and how it is unlearned.
+//! Which entity and which name belongs to which site, as learned from the vendor's answers, and how Pitaya unlearns it.
 //!
-//! A site's identity rests on learning where the last report of several sites did not prove by itself which rows are the site's.
-//! Once what was learned is a day old, the next report that has such a site asks for it alone and for the others without it, so
-//! that no figure is fetched twice. While sites are asked for alone they are claimed: the answer to another report whose rows for
-//! these sites are in doubt, or rest on learning, waits for what is learned. A claim is taken at once or not at all, and by nobody
-//! who waits, so that no two reports wait for each other. At most 64 sites of a customer begin a
-//! check in any minute, so that a chain of thousands does not stop for it. An answer for one site is certain: an entity that was
-//! known as another site's ends what was known of both. Sites that stay in doubt even after single answers are asked for alone for
-//! a day.
+//! A site's identity *rests on learning* if the last report of several sites did not itself prove which rows belong to the site.
+//! Once the learned facts are a day old, the next report with such a site requests it alone, and the other sites without it, so no
+//! figure is fetched twice. An answer for one site is certain: if it shows an entity known as another site's, Pitaya discards what
+//! it knew of both. If a site's rows stay in doubt even so, Pitaya requests it alone for a day.
+//!
+//! A report claims the sites that it requests alone. The answer to another report, if its rows for these sites are in doubt or rest
+//! on learning, waits until the claim ends. A report takes a claim at once or not at all, and never while it waits for another, so no
+//! two reports wait for each other.
+//!
+//! At most 64 sites of a customer begin a check in any minute, so a chain of thousands of sites keeps answering.
 
 mod customers;
 mod kept;
@@ -29,57 +31,58 @@ use crate::domain::site::SiteId;
 use crate::upstream::telemetry::{self, Doubt};
 use crate::upstream::wire::{Identity, Mapping};
 
-/// Sites, entities and names remembered for one customer; beyond it they are learned anew.
+/// Maximum number of sites, entities and names remembered for one customer. Beyond it, Pitaya learns them again.
 const MOST: usize = 50_000;
-/// Sites of one customer that are checked in any minute at most, so that a chain of thousands does not stop for its checks.
+/// Maximum number of sites of one customer whose checks begin in the same minute.
 const CHECKS_A_MINUTE: usize = 64;
 
-/// One customer's sites, as learned.
+/// The learned facts about one customer's sites.
 #[derive(Debug)]
 pub(in crate::upstream) struct Customer {
     known: Mutex<Known>,
-    /// Those of `known`, to be read without its lock.
+    /// The counter in `known`, readable without its lock.
     names_changed: Arc<AtomicU64>,
-    /// Told when a claim ends.
+    /// Notified when a claim ends.
     ended: Notify,
 }
 
-/// Sites that one report asks for alone, so that others wait for what that teaches; it ends when it is dropped.
+/// The sites that one report requests alone, while other reports wait for the result. Dropping it ends it.
 #[derive(Debug)]
 pub(in crate::upstream) struct Claim<'a> {
     customer: &'a Customer,
-    /// All of them.
+    /// The claimed sites.
     pub(in crate::upstream) sites: BTreeSet<SiteId>,
 }
 
-/// Which entity and name is which site.
+/// Which entity and name belongs to which site.
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct Known {
     sites: BTreeMap<SiteId, Site>,
-    /// The sites that each entity was seen for; while they are several, it tells nothing.
+    /// The sites that each entity was seen for. An entity of several sites identifies none.
     entities: HashMap<Box<str>, BTreeSet<SiteId>>,
-    /// Sites whose names, or that they have none, have been shown.
+    /// Sites whose names, or lack of a name, callers have been shown.
     shown: BTreeSet<SiteId>,
-    /// How often a name that had been shown of a site has changed.
+    /// Number of changes to names that callers had been shown.
     names_changed: Arc<AtomicU64>,
-    /// Purges so far, and by site the last one: what was asked before it teaches nothing of the site.
+    /// Number of purges so far, and at which of them each site was purged last. A report that began before a site's purge teaches
+    /// nothing about that site.
     purges: u64,
     purged: BTreeMap<SiteId, u64>,
     all_purged: u64,
-    /// Counts what may have changed of `sites`.
+    /// Number of possible changes to `sites`.
     revision: u64,
-    /// The minute, and how many checks began in it.
+    /// The latest minute with a check, and the number of checks that began in it.
     checks: (i64, usize),
-    /// Sites that are being asked for alone, each within one [`Claim`].
+    /// Sites that reports are requesting alone, each in one [`Claim`].
     claimed: BTreeSet<SiteId>,
 }
 
-/// Which sites of a request are to be asked for alone, though nothing is known to be in doubt.
+/// The sites of a request that must be requested alone, before any answer raises a doubt.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::upstream) struct Apart {
-    /// Batches can't tell their rows.
+    /// Sites whose rows a batch cannot tell apart.
     pub(in crate::upstream) untold: Vec<SiteId>,
-    /// What was learned of them is a day old, and nobody is checking it.
+    /// Sites whose learned facts are a day old, while no other report checks them.
     pub(in crate::upstream) unchecked: Vec<SiteId>,
 }
 
@@ -95,17 +98,17 @@ impl Default for Customer {
 }
 
 impl Customer {
-    /// The knowledge itself; held for moments only.
+    /// Locks the facts; hold the lock only briefly.
     pub(in crate::upstream) fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How often a name that was shown of one of its sites has changed.
+    /// Number of changes to names of its sites that callers had been shown.
     pub(in crate::upstream) fn names_changed(&self) -> u64 {
         self.names_changed.load(Ordering::Acquire)
     }
 
-    /// Claims `sites`, none of which is claimed, in `known`, which is this customer's.
+    /// Claims `sites`, none of which may be claimed yet. `known` must be this customer's.
     pub(in crate::upstream) fn claim(
         &self,
         known: &mut Known,
@@ -118,10 +121,10 @@ impl Customer {
         }
     }
 
-    /// Waits until none of `sites` is claimed.
+    /// Waits until no claim holds any of `sites`.
     pub(in crate::upstream) async fn unclaimed(&self, sites: &BTreeSet<SiteId>) {
         loop {
-            // Made before the look, so that no end is missed.
+            // Created before the check, so that no notification is missed.
             let ended = self.ended.notified();
             if self.known().claimed_of(sites).is_empty() {
                 return;
@@ -141,7 +144,7 @@ impl Drop for Claim<'_> {
 }
 
 impl Known {
-    /// The site that `entity` is, if it has been seen for that site alone, and not so long ago that it may have moved unnoticed.
+    /// The site that `entity` belongs to, if it was seen for that site alone, and recently enough that it cannot have moved unnoticed.
     pub(in crate::upstream) fn site_of(&self, entity: &str, now: Timestamp) -> Option<SiteId> {
         let owners = self.entities.get(entity)?;
         let only = owners.first().filter(|_| owners.len() == 1)?;
@@ -153,46 +156,46 @@ impl Known {
         self.entities.get(entity).into_iter().flatten().copied()
     }
 
-    /// The names that the rows of `site` have had, or its mapping's name where they had none.
+    /// The names in the rows of `site`, or its name in the mapping if its rows had none.
     pub(in crate::upstream) fn names_of(&self, site: SiteId) -> impl Iterator<Item = &str> {
         self.sites.get(&site).into_iter().flat_map(Site::names)
     }
 
-    /// Whether `entity` of `site` was seen with names, and not with `name`.
+    /// Whether `entity` of `site` was seen with names other than `name`, and never with `name`.
     pub(in crate::upstream) fn is_renamed(&self, site: SiteId, entity: &str, name: &str) -> bool {
         self.sites
             .get(&site)
             .is_some_and(|site| site.is_renamed(entity, name))
     }
 
-    /// Whether rows of `site` have been seen.
+    /// Whether any row of `site` was seen.
     pub(in crate::upstream) fn has_been_seen(&self, site: SiteId) -> bool {
         self.sites.get(&site).is_some_and(Site::has_been_seen)
     }
 
-    /// Whether `site` has been asked for alone, or rows been credited to it.
+    /// Whether a report has requested `site` alone, or credited rows to it.
     pub(in crate::upstream) fn is_acquainted(&self, site: SiteId) -> bool {
         self.sites.contains_key(&site)
     }
 
-    /// Whether what was learned of `site` may still be relied on: it was checked within a day, or is going to be.
+    /// Whether the facts about `site` are still reliable: a report has checked them within a day, or the next one will.
     pub(in crate::upstream) fn is_good(&self, site: SiteId, now: Timestamp) -> bool {
         self.sites
             .get(&site)
             .is_some_and(|site| site.rests_on_learning || !site.is_due(now))
     }
 
-    /// Whether the figures of `site` come in parts.
+    /// Whether the figures of `site` come in parts, such as regions.
     pub(in crate::upstream) fn is_in_parts(&self, site: SiteId) -> bool {
         self.sites.get(&site).is_some_and(|site| site.in_parts)
     }
 
-    /// Those of `sites` that are being asked for alone.
+    /// The sites among `sites` that a report has claimed.
     pub(in crate::upstream) fn claimed_of(&self, sites: &BTreeSet<SiteId>) -> BTreeSet<SiteId> {
         &self.claimed & sites
     }
 
-    /// Every site that has been seen or named, ascending, with its name.
+    /// Every site that was seen or named, in ascending order, with its name.
     pub(in crate::upstream) fn sites(&self) -> Vec<(SiteId, Option<String>)> {
         let told = |site: &Site| site.has_been_seen() || site.shown().is_some();
         self.sites
@@ -202,10 +205,10 @@ impl Known {
             .collect()
     }
 
-    /// The name to show of `site`.
+    /// The name to show for `site`.
     pub(in crate::upstream) fn show_name(&mut self, site: SiteId) -> Option<String> {
         if self.shown.len() >= MOST && !self.shown.contains(&site) {
-            // Which names answers show is not known any more, so that none of these is good.
+            // From here on Pitaya no longer knows which names earlier answers show, so it invalidates all of them.
             self.shown.clear();
             self.names_changed.fetch_add(1, Ordering::Release);
         }
@@ -214,7 +217,7 @@ impl Known {
         name.map(ToOwned::to_owned)
     }
 
-    /// Which of the `requested` sites are to be asked for alone at `now`.
+    /// The sites among `requested` that must be requested alone.
     pub(in crate::upstream) fn apart(&self, requested: &[SiteId], now: Timestamp) -> Apart {
         let mut apart = Apart::default();
         for id in requested {
@@ -235,7 +238,7 @@ impl Known {
         apart
     }
 
-    /// Notes that `sites` are checked at `now`, whatever comes of it: once a day is enough.
+    /// Records a check of `sites`, regardless of its result: one check a day is enough.
     pub(in crate::upstream) fn checked(&mut self, sites: &[SiteId], now: Timestamp) {
         self.revision += 1;
         let left = self.checks_left(now);
@@ -247,7 +250,8 @@ impl Known {
         }
     }
 
-    /// Notes that these sites had to be `asked` for alone, after which rows of several sites may still be those of the `untold` ones.
+    /// Records that a report had to request the `asked` sites alone. The rows of the `untold` ones still cannot be told apart in a
+    /// batch.
     pub(in crate::upstream) fn asked_for(
         &mut self,
         asked: &BTreeSet<SiteId>,
@@ -271,12 +275,12 @@ impl Known {
         CHECKS_A_MINUTE.saturating_sub(checks)
     }
 
-    /// How many purges there have been: a fetch that began before one teaches nothing of the sites that it forgot.
+    /// Number of purges so far. A fetch that began before a purge teaches nothing about the purged sites.
     pub(in crate::upstream) const fn purges(&self) -> u64 {
         self.purges
     }
 
-    /// Forgets what was learned of these sites (`None`: of all).
+    /// Forgets everything learned about these sites (`None`: all sites).
     pub(in crate::upstream) fn forget(&mut self, sites: Option<&BTreeSet<SiteId>>) {
         self.revision += 1;
         self.purges += 1;
@@ -301,7 +305,7 @@ impl Known {
         }
     }
 
-    /// Learns what an answer for several sites has shown; for the `learned` ones it was not the answer itself that told.
+    /// Learns from an answer for several sites. For the sites in `learned`, earlier learning identified the rows, not the answer itself.
     pub(in crate::upstream) fn learn_batch(
         &mut self,
         credited: &BTreeMap<SiteId, Vec<&Identity>>,
@@ -325,7 +329,7 @@ impl Known {
         }
     }
 
-    /// Learns what an answer for `site` alone has shown, which is certain: what was known otherwise is unlearned.
+    /// Learns from an answer for `site` alone. Such an answer is certain, so Pitaya discards any facts that contradict it.
     pub(in crate::upstream) fn learn_alone(
         &mut self,
         site: SiteId,
@@ -353,7 +357,7 @@ impl Known {
             tracing::warn!(
                 %site,
                 others = others.len(),
-                "an entity that was known as another site's is this one's: both are learned anew"
+                "an entity known as another site's belongs to this one: Pitaya learns both sites again"
             );
             for other in &others {
                 let other = self.site(*other, now);
@@ -361,8 +365,8 @@ impl Known {
             }
         }
         if !shown.is_empty() {
-            // What another site was seen with too is this one's only while its own answers show it; where something has moved,
-            // so may have everything.
+            // An entity that another site shares is this site's only while this site's own answers show it. If one entity has moved,
+            // any of them may have.
             let kept = |entities: &HashMap<Box<str>, BTreeSet<SiteId>>, entity: &str| {
                 let shared = entities.get(entity).is_some_and(|owners| owners.len() > 1);
                 shown.contains(entity) || others.is_empty() && !shared
@@ -380,7 +384,8 @@ impl Known {
         self.site(site, now).checked = now;
     }
 
-    /// Learns what the mapping calls those of the `requested` sites that it gives one name, for as long as no row tells their names.
+    /// Learns names from the mapping, for those of the `requested` sites to which it gives exactly one name. They hold until a row
+    /// shows a name.
     pub(in crate::upstream) fn learn_names(
         &mut self,
         mapping: &Mapping,
@@ -408,7 +413,7 @@ impl Known {
 
     fn learn(&mut self, site: SiteId, identities: &[&Identity], now: Timestamp) {
         if self.sites.len() + self.entities.len() >= MOST {
-            tracing::warn!("too much was learned of a customer's sites: it is learned anew");
+            tracing::warn!("too many learned facts about a customer's sites: Pitaya discards them and learns them again");
             self.entities.clear();
             self.sites.clear();
             self.names_changed.fetch_add(1, Ordering::Release);
@@ -423,7 +428,7 @@ impl Known {
         }
     }
 
-    /// Changes `site`, and counts it where that changes the name that has been shown of it.
+    /// Changes `site`, and counts the change if it alters a name that callers had been shown.
     fn change<T>(&mut self, id: SiteId, now: Timestamp, change: impl FnOnce(&mut Site) -> T) -> T {
         let site = self.site(id, now);
         let before = site.shown().map(ToOwned::to_owned);
