@@ -65,21 +65,21 @@ use crate::domain::site::{CustomerId, SiteId};
 use crate::tier::Tier;
 use crate::upstream::{Client, Upstream, UpstreamError, UpstreamStatus};
 
-/// Settings of the service that do not change while it runs.
+/// Settings that stay the same while the service runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// The coarsest bucket that counts and peaks are fetched at.
+    /// The coarsest bucket at which counts and peaks are fetched.
     pub base_bucket: VendorBucket,
-    /// How large one report may be.
+    /// Maximum size of a report.
     pub bounds: Bounds,
-    /// How many bytes of figures and rendered answers may be held together.
+    /// Maximum number of bytes of figures and rendered answers together.
     pub max_bytes: u64,
 }
 
 /// Rendered answers get this fraction of the memory, figures the rest: an answer can be made again without the vendor.
 const ANSWERS_SHARE: u64 = 4;
 
-/// How many of `max_bytes` rendered answers may take.
+/// The part of `max_bytes` for rendered answers.
 #[must_use]
 pub const fn bytes_for_answers(max_bytes: u64) -> u64 {
     max_bytes / ANSWERS_SHARE
@@ -88,14 +88,14 @@ pub const fn bytes_for_answers(max_bytes: u64) -> u64 {
 /// In-flight answers may use another quarter of `max_bytes`, on top of the cache: a few of the largest, or many large ones.
 const UNDER_WAY_SHARE: u64 = 4;
 
-/// How often the cells that serve for nothing any more are looked for.
+/// Interval between searches for cells that are too old for any use.
 const TIDYING: Duration = Duration::from_mins(1);
 
 /// Result of a purge.
 pub struct Purged {
-    /// How many cells were held in memory.
+    /// Number of purged cells in memory.
     pub cells: u64,
-    /// Tells when the figures are gone for good, also for the next process.
+    /// Completes once the purge outlives the process.
     pub lasting: BoxFuture<'static, Result<(), Away>>,
 }
 
@@ -103,17 +103,17 @@ pub struct Purged {
 pub struct TrafficService {
     engine: Arc<Engine>,
     budget: Budget,
-    /// Large queries are looked up and claimed one at a time: that takes tens of milliseconds of a processor.
+    /// Lets one large query at a time look up and claim its cells, which takes tens of milliseconds of CPU.
     planning: Semaphore,
     rules: ArcSwap<InForce>,
     base_bucket: VendorBucket,
     clock: Clock,
     hits: Counter,
-    /// How often the clock had been set back when the tier was told last.
+    /// Number of times the clock had been set back when the tier last heard of it.
     set_backs: AtomicU64,
 }
 
-/// A caller's query, and how long the caller waits.
+/// A caller's query, and the time for which the caller waits.
 #[derive(Clone, Copy)]
 struct Asked<'a> {
     query: &'a Query,
@@ -124,8 +124,8 @@ struct Asked<'a> {
 }
 
 impl TrafficService {
-    /// A service with nothing in memory, which goes by `rules` until they are replaced; `tier` is where its cells outlive the process, if
-    /// anywhere.
+    /// Makes a service with nothing in memory. It applies `rules` until [`replace`](Self::replace) replaces them. With a `tier`, its
+    /// cells outlive the process.
     #[must_use]
     pub fn new(
         settings: Settings,
@@ -156,8 +156,8 @@ impl TrafficService {
         }
     }
 
-    /// Goes by other rules from the next query on. What was fetched for a zone that a site is not in any more is forgotten, also where
-    /// its fetch is still under way; all else is kept, and is good for as long as the new rules say. One replacement at a time.
+    /// Applies `rules` from the next query on. If a site's zone has changed, this forgets the figures fetched for the old zone,
+    /// including those of fetches in progress. All other figures stay, with the TTLs of the new rules. Do not call it concurrently.
     pub fn replace(&self, rules: Rules) {
         let before = self.rules.load_full();
         self.engine.queue.set_max(rules.max_queued_cells);
@@ -177,13 +177,13 @@ impl TrafficService {
         self.rules.store(Arc::new(InForce { rules, shape }));
     }
 
-    /// The answer to a `query` of `client`, after `patience` at the latest; fetches go on behind it. `progress` tells meanwhile how far
-    /// they are.
+    /// Answers a `query` of `client` within `patience`. Fetches continue in the background after that; `progress` shows how far they
+    /// are.
     ///
     /// # Errors
     ///
-    /// [`Unanswered::NoRoom`] if so much else is being answered or fetched that there is no memory for it,
-    /// [`Unanswered::TooManyMissing`] if there never is, else why a figure could not be had, where `partial` denies an answer without it.
+    /// [`Unanswered::NoRoom`] if other answers and fetches leave no memory for the query; [`Unanswered::TooManyMissing`] if there
+    /// could never be enough. Otherwise, the reason for a missing figure if `partial` denies an incomplete answer.
     pub async fn answer(
         &self,
         query: &Query,
@@ -207,7 +207,7 @@ impl TrafficService {
         }
     }
 
-    /// The answer by those rules; `None` if a site's zone has changed before its cells were claimed.
+    /// Answers under the given rules; `None` if a site's zone changed before the query claimed its cells.
     async fn answer_by(
         &self,
         in_force: &InForce,
@@ -224,7 +224,7 @@ impl TrafficService {
             policy, directory, ..
         } = &in_force.rules;
         let plan = Plan::new(query, self.base_bucket);
-        // A query that waits here has claimed nothing yet: no fetch waits for it, and no other query except for memory.
+        // A query that waits here has claimed nothing yet, so no fetch waits for it; other queries wait for it only if they need memory.
         let room = self
             .budget
             .take(MemoryNeed::of(query, &plan), deadline)
@@ -247,7 +247,7 @@ impl TrafficService {
         } = aside(planning.is_some(), || {
             self.look_up(query, &plan, &calendar, policy, now)
         });
-        // Only now: what was found is of that shape if there is no other one yet.
+        // Compared after the look-up: if the shape is still the same, the cells found are of that shape.
         if self.engine.cells.shape() != in_force.shape {
             return Ok(None);
         }
@@ -294,7 +294,7 @@ impl TrafficService {
         let revalidating = gathered.revalidating || !stale.is_empty();
         let outcome = outcome(&gathered, needed, revalidating);
         telemetry::query(outcome);
-        // Counted before they are read: a name that comes in between makes the answer one of before.
+        // Counted before the names are read: if a name changes in between, the answer counts as outdated.
         let names = self.engine.upstream.names_changed(query.customer);
         Ok(Some(Answer {
             table,
@@ -314,7 +314,7 @@ impl TrafficService {
         }))
     }
 
-    /// What the cache has of a query.
+    /// Looks up the cells of a query.
     fn look_up(
         &self,
         query: &Query,
@@ -328,8 +328,8 @@ impl TrafficService {
         span.in_scope(|| Inventory::take(query, plan, calendar, policy, cells, clock, now))
     }
 
-    /// The time now, at which something begins to be made that may be held. What is from the future ends, also where it outlives the
-    /// process: once the clock has caught up, nobody could tell how old it is.
+    /// The current time, for an answer that may be kept. If the clock was set back, this discards everything from the future, in
+    /// memory and in the tier: its age would be unknown once the clock has caught up.
     fn begin_at(&self) -> Timestamp {
         let now = self.engine.cells.begin_at(|| self.clock.now());
         self.end_the_future(now);
@@ -341,7 +341,7 @@ impl TrafficService {
             return;
         };
         let set_backs = self.engine.cells.set_backs();
-        // The look at each query must be cheap.
+        // Every query comes here, so the check without a change must be cheap.
         if self.set_backs.load(Ordering::Acquire) != set_backs
             && self.set_backs.swap(set_backs, Ordering::AcqRel) != set_backs
         {
@@ -349,7 +349,7 @@ impl TrafficService {
         }
     }
 
-    /// What tells by these rules how long cells are good.
+    /// Judges the freshness of cells under these rules.
     fn judge(&self, rules: &Rules) -> Judge {
         Judge {
             policy: rules.policy,
@@ -358,7 +358,7 @@ impl TrafficService {
         }
     }
 
-    /// Why a query that lacks that number of cells is not answered.
+    /// The error for a query that lacks that number of cells.
     fn refused(&self, refusal: Refusal, lacks: usize, query: &Query, plan: &Plan) -> Unanswered {
         match refusal {
             Refusal::Full => Unanswered::NoRoom,
@@ -371,7 +371,7 @@ impl TrafficService {
         }
     }
 
-    /// Waits for the turn of a large query to be planned; small ones have none.
+    /// Waits for the turn of a large query to look up and claim its cells; `None` for a small query, which needs no turn.
     async fn turn_to_plan(
         &self,
         query: &Query,
@@ -387,15 +387,15 @@ impl TrafficService {
         Ok(Some(turn))
     }
 
-    /// Counts a query that was answered without [`answer`](Self::answer).
+    /// Counts a query answered without a call of [`answer`](Self::answer).
     pub fn count_hit(&self) {
         self.hits.increment(1);
     }
 
-    /// Forgets what the clock said of times that are yet to come, where `now` shows that it was set back; whether anything was forgotten.
+    /// If `now` shows that the clock was set back, discards everything from the future; returns whether there was anything.
     pub fn mind_the_clock(&self, now: Timestamp) -> bool {
         let cells = &self.engine.cells;
-        // Mostly another thread has just looked at the clock a little later.
+        // Usually another thread has read the clock slightly later.
         if now >= cells.latest() {
             return false;
         }
@@ -405,13 +405,13 @@ impl TrafficService {
         cells.epoch() != before
     }
 
-    /// Counts the changes that no rendered answer of `customer` outlives: purges, and changes of the names that are shown.
+    /// Number of changes that invalidate every rendered answer of `customer`: purges, and changes to the names shown.
     #[must_use]
     pub fn epoch(&self, customer: CustomerId) -> u64 {
         self.engine.cells.epoch() + self.engine.upstream.names_changed(customer)
     }
 
-    /// The sites of `customer`: those of its directory, else those learned from the vendor; ascending.
+    /// The sites of `customer` in ascending order: those of its directory, or if there is none, those learned from the vendor.
     #[must_use]
     pub fn sites(&self, customer: CustomerId, directory: &SiteDirectory) -> Vec<SiteInfo> {
         let learned = self.engine.upstream.known_sites(customer).into_iter();
@@ -438,8 +438,8 @@ impl TrafficService {
             .collect()
     }
 
-    /// Forgets the figures of these sites and dates (`None`: of all), and what was learned of these sites. Nothing of them is shown from
-    /// then on.
+    /// Forgets the figures of these sites and dates (`None`: all), and everything learned about these sites. From its return on, no
+    /// answer shows them.
     #[must_use]
     pub fn purge(
         &self,
@@ -447,7 +447,7 @@ impl TrafficService {
         sites: Option<&BTreeSet<SiteId>>,
         dates: Option<DateRange>,
     ) -> Purged {
-        // First: answers that still show a name end with the figures.
+        // Before the figures, so that the purge of the figures also ends answers that still show a name.
         for customer in customers {
             self.engine.upstream.forget(*customer, sites);
         }
@@ -462,7 +462,7 @@ impl TrafficService {
                 lasting: ready(Ok(())).boxed(),
             };
         };
-        // What is begun here is not read from the tier any more; what claims of before have put there comes before it is finished.
+        // The first step hides the figures in the tier. The second comes after everything that earlier claims have put there.
         let purge = tier.begin_purge(purge);
         Purged {
             cells: self.engine.cells.purge(&purge),
@@ -470,36 +470,36 @@ impl TrafficService {
         }
     }
 
-    /// The state of the tier, where there is one.
+    /// State of the tier, if there is one.
     #[must_use]
     pub fn tier_state(&self) -> Option<TierState> {
         self.engine.tier.as_ref().map(|tier| tier.state())
     }
 
-    /// Writes what the tier has not written yet, and ends it.
+    /// Lets the tier write everything it still holds, and ends it.
     pub async fn close_tier(&self) {
         if let Some(tier) = &self.engine.tier {
             tier.close().await;
         }
     }
 
-    /// The state of the vendor and of our tokens.
+    /// State of the vendor and of our tokens.
     #[must_use]
     pub fn upstream_status(&self) -> UpstreamStatus {
         self.engine.upstream.status()
     }
 
-    /// Obtains the vendor's tokens before anybody needs them: see [`Upstream::obtain_tokens`].
+    /// Obtains the vendor's tokens before any call needs them: see [`Upstream::obtain_tokens`].
     pub async fn obtain_tokens(&self) {
         self.engine.upstream.obtain_tokens().await;
     }
 
-    /// Waits until the process may end without losing what the vendor has issued: see [`Upstream::finish_renewal`].
+    /// Waits until the process may end without losing a token that the vendor has issued: see [`Upstream::finish_renewal`].
     pub async fn finish_renewal(&self) {
         self.engine.upstream.finish_renewal().await;
     }
 
-    /// Frees cells that serve for nothing any more, for as long as it is polled.
+    /// Frees cells that are too old for any use, for as long as it is polled.
     ///
     /// # Panics
     ///
@@ -514,13 +514,13 @@ impl TrafficService {
                 let cells = Arc::clone(&self.engine.cells);
                 let dropped = cores::work(move || cells.drop_older_than(before)).await;
                 if let Err(error) = dropped {
-                    tracing::error!(%error, "cells that serve for nothing any more are not freed");
+                    tracing::error!(%error, "cells that are too old for any use were not freed");
                 }
             }
         }
     }
 
-    /// Brings the gauges of what is held up to date.
+    /// Updates the gauges of memory and queue.
     pub fn measure(&self) {
         let Engine { cells, queue, .. } = &*self.engine;
         telemetry::held(cells.cells(), cells.bytes());
@@ -561,7 +561,7 @@ fn zone_name(zone: Option<&TimeZone>) -> Option<String> {
     zone.and_then(TimeZone::iana_name).map(str::to_owned)
 }
 
-/// One error for each site that failed, ascending.
+/// One error for each failed site, in ascending order.
 fn site_errors(query: &Query, failures: BTreeMap<usize, Arc<UpstreamError>>) -> Vec<SiteError> {
     failures
         .into_iter()
@@ -572,7 +572,7 @@ fn site_errors(query: &Query, failures: BTreeMap<usize, Arc<UpstreamError>>) -> 
         .collect()
 }
 
-/// The failure to tell the caller of, where there are several.
+/// The failure to report to the caller if there are several.
 fn worst(gathered: &Gathered) -> Option<Arc<UpstreamError>> {
     let errors = gathered.failures.values();
     errors.min_by_key(|error| error.rank()).cloned()
@@ -581,7 +581,7 @@ fn worst(gathered: &Gathered) -> Option<Arc<UpstreamError>> {
 fn outcome(gathered: &Gathered, needed: usize, revalidating: bool) -> CacheOutcome {
     let forward = match gathered.cells - gathered.found {
         0 => Forward::Hit,
-        // What only a failing vendor left us with came from the cache after all.
+        // All missing cells fell back to the cache because the vendor failed.
         _ if gathered.brought == 0 && gathered.fell_back => Forward::Hit,
         cells if cells == needed => Forward::Miss,
         _ => Forward::Partial,
