@@ -1,8 +1,9 @@
-//! The table of keys: everything that can be set outside the lists of clients and sites, in the order in which it is shown.
+//! The table of keys: every setting outside the lists of tables, in the order in which `check-config` prints them.
 //!
-//! What is marked `live` is taken up by a reload; all else needs a restart. `check-config` prints from it, and the tests hold `pitaya.example.toml` and the README's table against it.
+//! A reload applies the keys marked `live`; all others need a restart. The tests compare `pitaya.example.toml` and the README's table
+//! with this table.
 //!
-//! A small typed reader (on `toml`) reads them, since serde stops at the first error and operators want all of them.
+//! A small typed reader (on `toml`) reads the keys, since serde stops at the first error and operators want all of them.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -26,7 +27,7 @@ keys! { ALL, LIVE:
     ADMIN_LISTEN: SocketAddr = "admin_listen", value::address, show::text;
     TIMEZONE: TimeZone = "timezone", value::zone, show::zone, live;
     DWELL_TIME_UNIT: Arc<str> = "dwell_time_unit", value::word, show::text, live;
-    /// Whether callers need a key. A demo is open unless it is said otherwise.
+    /// Whether callers need a key. A demo needs none unless configured otherwise.
     AUTH: bool = "auth" or "\"required\"", value::required, show::required, live;
 
     BASE_URL: Url = "upstream.base_url" or "\"https://api-external.dragonfruit.ai\"", value::vendor_base_url, show::url;

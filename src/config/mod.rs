@@ -1,10 +1,10 @@
 //! The only reader of files and environment: everything that an operator can set, checked before anything starts.
 //!
-//! A TOML file is overridden by variables: `PITAYA_` and the path in upper case, with `__` between levels. The layers are read by
-//! key with a small typed reader over [`toml`], because a user with three mistakes should see three lines at once; the
-//! configuration crates stop at the first one, and turn the text of a secret like `007` into a number on its way.
+//! Variables override a TOML file: `PITAYA_` and the path in upper case, with `__` between levels. A small typed reader over [`toml`]
+//! reads both layers by key, because a user with three mistakes should see three lines at once. The configuration crates stop at the
+//! first mistake, and turn a secret like `007` into a number.
 //!
-//! Every key stands in one table, `keys`, with its default: it is read by that, and shown by `check-config`.
+//! The table `keys` has every key with its default: the reader reads by it, and `check-config` prints from it.
 
 mod access;
 mod disk;
@@ -53,22 +53,22 @@ use crate::domain::site::CustomerId;
 use crate::telemetry::{self, Format};
 use crate::{http, tier, upstream as vendor};
 
-/// The whole configuration, checked: what each part is told.
+/// The whole configuration, checked: the settings of each part.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the API, docs and explorer listen.
+    /// Address of the API, docs and explorer.
     pub listen: SocketAddr,
-    /// Where health, metrics and cache administration listen, if not on `listen`.
+    /// Address of health, metrics and cache administration, if other than `listen`.
     pub admin_listen: Option<SocketAddr>,
-    /// The coarsest vendor bucket that additive metrics are fetched at.
+    /// The coarsest vendor bucket at which additive metrics are fetched.
     pub base_bucket: VendorBucket,
-    /// Bytes of figures and rendered answers together.
+    /// Maximum number of bytes of figures and rendered answers together.
     pub cache_max_bytes: u64,
     /// The folder in which figures outlive the process, if any.
     pub disk: Option<tier::disk::Settings>,
-    /// How many cells may be claimed and not yet asked for.
+    /// Maximum number of cells that are claimed and not yet requested.
     pub max_queued_cells: usize,
-    /// How long figures are good.
+    /// TTLs of figures.
     pub freshness: Policy,
     /// The vendor's client.
     pub upstream: vendor::Settings,
@@ -78,13 +78,13 @@ pub struct Config {
     pub directory: Arc<SiteDirectory>,
     /// Logs and traces.
     pub log: telemetry::Settings,
-    /// What the keys came to.
+    /// The resolved value of each key.
     resolved: Resolved,
-    /// Where all of it was read.
+    /// The source of the configuration.
     source: Source,
 }
 
-/// Where a configuration was read.
+/// The source of a configuration.
 #[derive(Clone, Debug, Default)]
 struct Source {
     path: Option<PathBuf>,
@@ -94,7 +94,7 @@ struct Source {
 }
 
 impl Config {
-    /// The configuration in the file at `path`, else in the one that `PITAYA_CONFIG` names, else in none, overridden by `environment`.
+    /// Reads the file at `path`, otherwise the file that `PITAYA_CONFIG` names, otherwise none; `environment` overrides it.
     pub fn load(
         path: Option<&Path>,
         environment: &Environment,
@@ -124,12 +124,13 @@ impl Config {
         Ok(config)
     }
 
-    /// What is in force once all has been read again, and how that differs from this: what needs a restart stays as it is here. The
-    /// files are read anew, also those that hold secrets; the variables of a process do not change while it runs.
+    /// Reads everything again, and returns the configuration that is then in force, with its differences from this one. Values that
+    /// need a restart stay as they are here. It reads all files again, including those with secrets; the variables of a process do not
+    /// change while it runs.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong by now, as when it is loaded for the first time.
+    /// All faults of the new configuration, as at the first load.
     pub fn reloaded(&self) -> Result<(Self, http::Changes), ConfigErrors> {
         let Source {
             path,
@@ -163,8 +164,8 @@ impl Config {
         Ok((in_force, changes))
     }
 
-    /// Where a running service answers for its health, as seen from its own machine. Reads the two addresses alone, so that it works
-    /// where the secrets are out of reach.
+    /// Address of a running service's health checks, as seen from its own machine. It reads only the two addresses, so it also works
+    /// without access to the secrets.
     pub fn health_address(
         path: Option<&Path>,
         environment: &Environment,
@@ -183,7 +184,7 @@ impl Config {
         }
     }
 
-    /// What is allowed, but should be known: the part that it is about, and a sentence.
+    /// Findings that operators should know, though they are no faults: the part concerned, and a sentence.
     #[must_use]
     pub fn warnings(&self) -> Vec<(&'static str, &'static str)> {
         let open = matches!(self.http.auth, http::Auth::Disabled);
@@ -211,16 +212,16 @@ impl fmt::Display for Config {
     }
 }
 
-/// `name`, if it may be a client's.
+/// Checks the name of a client.
 ///
 /// # Errors
 ///
-/// A sentence that says what is wrong with it.
+/// A sentence that explains the fault.
 pub fn check_client_name(name: &str) -> Result<&str, String> {
     access::client_name(name).map_err(|problem| problem.to_string())
 }
 
-/// Which file there is, what it holds, and why it could not be read.
+/// The file, its content, and the reason if it could not be read.
 fn layers(
     path: Option<&Path>,
     environment: &Environment,
