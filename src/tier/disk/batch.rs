@@ -1,4 +1,4 @@
-//! What is written in one go: cells by page, the newer ones of each day.
+//! Cells to be written together: by page, the newest of each day.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -12,22 +12,22 @@ use crate::domain::cell::Cell;
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::tier::{Away, Landed};
 
-/// What is queued, in the form in which it is written.
+/// The queued jobs, in the form for writing.
 #[derive(Default)]
 pub(super) struct Batch {
-    /// The cells to put in, those of earlier purges left out.
+    /// The cells to put in, without those of earlier purges.
     pub(super) pages: BTreeMap<SeriesMonth, Fresh>,
-    /// The pages to be written to the young generation.
+    /// The pages to promote to the young generation.
     pub(super) promoted: Vec<String>,
-    /// Whom to tell of purges.
+    /// Channels for the results of purges.
     pub(super) told: Vec<oneshot::Sender<Result<(), Away>>>,
-    /// What turned out to be broken.
+    /// The generations found to be broken.
     pub(super) broken: Vec<(Arc<Generation>, String)>,
-    /// What the cells weighed in the queue.
+    /// Bytes of the cells in the queue.
     pub(super) bytes: usize,
 }
 
-/// The cells that are to be put into one page.
+/// The cells to put into one page.
 #[derive(Clone, Debug)]
 pub(super) struct Fresh {
     pub(super) shape: MonthShape,
@@ -35,7 +35,7 @@ pub(super) struct Fresh {
 }
 
 impl Batch {
-    /// What comes of these jobs in their order.
+    /// The result of these jobs in their order.
     pub(super) fn of(jobs: VecDeque<Job>) -> Self {
         let mut batch = Self::default();
         for job in jobs {
@@ -85,14 +85,14 @@ impl Batch {
 }
 
 impl Fresh {
-    /// About what the cells take in their page.
+    /// Approximate number of bytes of the cells in their page.
     pub(super) fn bytes(&self) -> usize {
         let figures = self.cells.values().map(|cell| cell.figures().encoded());
         figures.map(<[u8]>::len).sum()
     }
 }
 
-/// Puts a cell in, unless the one that is there is newer.
+/// Puts a cell in unless the existing one is newer.
 pub(super) fn newer(cells: &mut BTreeMap<Date, Cell>, date: Date, cell: Cell) {
     let known = cells.get(&date).map(Cell::fetched_at);
     if known.is_none_or(|known| known <= cell.fetched_at()) {

@@ -1,4 +1,4 @@
-//! What the writing thread does to the files: forgetting, and writing cells with what was learned.
+//! The writing thread's changes to the files: forgetting, and writing cells with the learned facts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use crate::domain::purge::Purge;
 use crate::tier::codec::Decoded;
 use crate::tier::{Part, TierState};
 
-/// Bytes that are written in one step, at most.
+/// Maximum number of bytes written in one step.
 const STEP: usize = 8 << 20;
-/// Pages that are written to the young generation in one step, at most.
+/// Maximum number of pages promoted to the young generation in one step.
 const PROMOTED: usize = 300;
 
 impl Writer {
-    /// Forgets what was asked for later than `time`; if that fails, it stays hidden, and is tried with what comes next.
+    /// Forgets cells requested later than `time`. If that fails, they stay hidden, and the next job tries again.
     pub(super) fn forget_later_than(&mut self, time: Timestamp) {
         let Some(open) = &self.open else { return };
         let codec = &self.shared.codec;
@@ -35,7 +35,7 @@ impl Writer {
         }
     }
 
-    /// Forgets what these purges cover, for good; whether that is done. If the files can't be changed, they go.
+    /// Forgets the figures of these purges for good, and removes the files if they cannot be changed. Returns whether that succeeded.
     pub(super) fn forget(&mut self, purges: &[Arc<Purge>]) -> bool {
         if purges.is_empty() {
             return true;
@@ -44,20 +44,20 @@ impl Writer {
         while let Some(open) = &self.open {
             let codec = &self.shared.codec;
             let forgotten = open.all().try_for_each(|generation| {
-                // The next step writes to the young one what is still known; the old one serves if that breaks.
+                // The next step writes the remaining facts to the young generation; the old one serves if that breaks.
                 let is_young = Arc::ptr_eq(generation, &open.young);
                 generation.forget(&purges, codec, is_young)
             });
             match forgotten {
                 Ok(()) => return true,
-                // Each broken file goes, and of what failed nothing is left open.
+                // Each broken file goes; nothing that failed stays open.
                 Err(fault) => self.recover(&fault),
             }
         }
         self.erase()
     }
 
-    /// Removes the files, for a purge that could not be written to them; whether that is done.
+    /// Removes the files after a failure to write a purge. Returns whether that succeeded.
     pub(super) fn erase(&mut self) -> bool {
         let Some(folder) = &self.folder else {
             return false;
@@ -77,8 +77,7 @@ impl Writer {
         true
     }
 
-    /// Writes cells, and what was learned with them; gives up what cannot be written, and
-    /// returns whether that was nothing.
+    /// Writes cells together with the learned facts, and gives up what cannot be written. Returns whether it wrote everything.
     pub(super) fn keep(
         &mut self,
         pages: BTreeMap<SeriesMonth, Fresh>,
@@ -106,7 +105,7 @@ impl Writer {
             if step.is_empty() && known.is_empty() {
                 break;
             }
-            // The first step has what was learned: the figures of all rest on it.
+            // The learned facts come with the first step, since all figures rest on them.
             if let Err(fault) = self.step(&step, &std::mem::take(&mut known), bytes) {
                 telemetry::dropped(left);
                 self.recover(&fault);
@@ -132,7 +131,7 @@ impl Writer {
         (name, sealed)
     }
 
-    /// Writes some pages, merged with what is there.
+    /// Writes some pages, merged with their content on disk.
     fn step(
         &mut self,
         step: &[(SeriesMonth, Fresh)],
@@ -158,7 +157,7 @@ impl Writer {
                 .map(|page| codec.decode(month, &name, fresh.shape, page));
             let merged = matches!(there, Some(Decoded::Page(_)));
             if let Some(Decoded::Page(kept)) = there {
-                // What is of the future gives way to what is not: its age is not known any more.
+                // A cell from the future gives way to any other, since its age is unknown.
                 let known = kept
                     .into_iter()
                     .filter(|(_, cell)| cell.fetched_at() <= now);
@@ -179,7 +178,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes pages of the old generation to the young one.
+    /// Promotes pages of the old generation to the young one.
     fn promote(&mut self, names: &[String]) -> Result<(), Fault> {
         let Some(open) = &self.open else {
             return Ok(());
@@ -209,12 +208,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Begins a new generation where these bytes might make the young one too large.
+    /// Begins a new generation if these bytes might make the young one too large.
     fn make_room(&mut self, bytes: usize) -> Result<(), Fault> {
         let (Some(folder), Some(open)) = (&self.folder, &self.open) else {
             return Ok(());
         };
-        // A page is written anew beside what it was before.
+        // The engine writes a changed page beside its earlier version.
         let needed = 2 * bytes as u64;
         if open.young.bytes() + needed > self.shared.settings.max_bytes / 2 {
             let rotated = folder.rotate(open)?;
@@ -224,7 +223,7 @@ impl Writer {
     }
 }
 
-/// What stands under each of the `names`: in the young generation, or else in the old one.
+/// The content of each of the `names`, in the young generation or otherwise the old one.
 fn newest(open: &Generations, names: &[String]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
     let mut pages = open.young.pages(names.iter().map(|name| &**name))?;
     if let Some(old) = &open.old {

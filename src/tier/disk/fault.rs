@@ -1,30 +1,30 @@
-//! What can be wrong with a file of the disk tier, and what to do about it.
+//! Possible faults of a file of the disk tier, and the reaction to each.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-/// Why a file could not be used.
+/// Reason why a file could not be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
-    /// Another process has it.
+    /// Another process holds it.
     #[error("another process has it")]
     Locked,
-    /// It is no file of ours, or not what it was when we wrote it: it is set aside.
+    /// It is not our file, or differs from what we wrote: Pitaya sets it aside.
     #[error("{} is broken: {why}", path.display())]
     Broken {
         /// The file.
         path: PathBuf,
-        /// What was found.
+        /// The finding.
         why: String,
     },
-    /// The system could not do what it was asked for: it is closed, and tried again.
+    /// A system call failed: Pitaya closes the file, and tries again later.
     #[error("{0}")]
     Failed(String),
 }
 
 impl Fault {
-    /// What the engine says of the file at `path`.
+    /// The fault of the file at `path`, according to the engine.
     fn of(error: &redb::Error, path: &Path) -> Self {
         use io::ErrorKind::{InvalidData, UnexpectedEof};
         match error {
@@ -40,7 +40,7 @@ impl Fault {
         }
     }
 
-    /// The file at `path` is no file of ours.
+    /// The fault of a foreign file at `path`.
     pub(super) fn broken(path: &Path, why: impl Into<String>) -> Self {
         Self::Broken {
             path: path.to_owned(),
@@ -55,7 +55,7 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// Does `work` on the file at `path`. A file that was altered may make the engine panic, which is a fault of the file.
+/// Does `work` on the file at `path`. An altered file may make the engine panic, which counts as a fault of the file.
 pub(super) fn guarded<T>(
     path: &Path,
     work: impl FnOnce() -> Result<T, redb::Error>,

@@ -1,7 +1,7 @@
-//! The folder: two generations, of which the older one goes when the young one is full.
+//! The folder: two generations. When the young one is full, the old one goes.
 //!
-//! Pages are written to the young one and read from both, and one that is read in the old one is written to the young one again: so
-//! what nobody reads goes first, without anything that looks for it. A file that is broken, or not ours, is renamed and not read.
+//! Pages are written to the young generation and read from both. A page read from the old one is written to the young one again, so
+//! unread pages go first without a search for them. Pitaya renames a broken or foreign file, and does not read it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -11,25 +11,25 @@ use std::sync::Arc;
 use super::fault::Fault;
 use super::generation::{Entries, Generation};
 
-/// The two files, in no order.
+/// Names of the two files, in no order.
 const NAMES: [&str; 2] = ["cells.a", "cells.b"];
-/// Where the last broken file is kept, for a look at it.
+/// Name of the last broken file, kept for inspection.
 const BROKEN: &str = "cells.broken";
-/// What is locked while a process has the folder.
+/// Name of the file that a process locks while it holds the folder.
 const LOCK: &str = "lock";
 
-/// The files of a folder that are ours to read and write.
+/// All our file names in a folder.
 pub(super) fn files(folder: &Path) -> impl Iterator<Item = PathBuf> {
     let names = NAMES.iter().chain([&LOCK]);
     names.map(|name| folder.join(name))
 }
 
-/// The generations that are read and written.
+/// The open generations.
 #[derive(Clone, Debug)]
 pub(super) struct Generations {
-    /// Where pages are written to.
+    /// The generation for reads and writes.
     pub(super) young: Arc<Generation>,
-    /// Where they are read from, too.
+    /// The generation for reads only.
     pub(super) old: Option<Arc<Generation>>,
 }
 
@@ -39,13 +39,13 @@ impl Generations {
         self.old.iter().chain([&self.young])
     }
 
-    /// The bytes that they take on the disk.
+    /// Bytes that they take on disk.
     pub(super) fn bytes(&self) -> u64 {
         self.all().map(|generation| generation.bytes()).sum()
     }
 }
 
-/// The folder, while this process has it.
+/// The folder, while this process holds it.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
@@ -53,7 +53,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Takes the folder at `path` for this process, and makes it where there is none.
+    /// Takes the folder at `path` for this process, and makes it if it is missing.
     pub(super) fn take(path: &Path) -> Result<Self, Fault> {
         fs::DirBuilder::new()
             .recursive(true)
@@ -72,7 +72,7 @@ impl Folder {
         }
     }
 
-    /// Opens what is there, or makes a first generation.
+    /// Opens the existing generations, or makes a first one.
     pub(super) fn open(&self) -> Result<Generations, Fault> {
         let mut found: Vec<Generation> = Vec::new();
         for name in NAMES {
@@ -83,7 +83,7 @@ impl Folder {
             match Generation::open(&path) {
                 Ok(generation) => found.push(generation),
                 Err(Fault::Broken { path, why }) => self.set_aside(&path, &why)?,
-                // We have the folder: this is a handle of our own that is still being read, or no process of ours.
+                // We hold the folder, so the file is locked by a read of our own in progress, or by a foreign process.
                 Err(Fault::Locked) => {
                     return Err(Fault::Failed("a file of it is in use".to_owned()));
                 }
@@ -119,7 +119,7 @@ impl Folder {
         })
     }
 
-    /// Goes on without a generation that turned out to be broken.
+    /// Continues without a broken generation.
     pub(super) fn without(
         &self,
         generations: &Generations,
@@ -137,7 +137,7 @@ impl Folder {
         Ok(Generations { young, old: None })
     }
 
-    /// Renames a broken file, so that it is not read again; the one before it goes.
+    /// Renames a broken file so that it is not read again, and removes the one renamed before.
     fn set_aside(&self, path: &Path, why: &str) -> Result<(), Fault> {
         tracing::error!(
             path = %path.display(),

@@ -1,4 +1,4 @@
-//! One file of pages: a generation.
+//! A generation: one file of pages.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,35 +20,35 @@ use crate::tier::codec::{Codec, customer_prefix, month_of, site_prefix};
 
 /// Pages, by name.
 const PAGES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("pages");
-/// What was learned, by name.
+/// Learned facts, by name.
 const KNOWN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("known");
-/// The number of the generation: the file with the higher one is the young one.
+/// The number of the generation; the young one has the higher number.
 const FACTS: TableDefinition<'_, &str, u64> = TableDefinition::new("facts");
 const NUMBER: &str = "generation";
 
-/// What the engine may hold of one file in memory; the system keeps more.
+/// Bytes of one file that the engine may cache in memory. The system's page cache holds more.
 const CACHE_BYTES: usize = 16 << 20;
 
 /// One file of pages.
 pub(super) struct Generation {
     database: Database,
     path: PathBuf,
-    /// Tells generations of a folder apart: the young one has the higher.
+    /// Distinguishes the generations of a folder; the young one has the higher number.
     pub(super) number: u64,
 }
 
-/// Names and what is to stand there.
+/// Names with their new content.
 pub(super) type Entries = Vec<(String, Vec<u8>)>;
 
 impl Generation {
-    /// Opens the file at `path`, which may have been left in any state.
+    /// Opens the file at `path`, whatever its state.
     pub(super) fn open(path: &Path) -> Result<Self, Fault> {
         let file = private(OpenOptions::new().read(true).write(true)).open(path)?;
         let database = database(file, path)?;
         let number = guarded(path, || {
             let transaction = database.begin_read()?;
             let number = transaction.open_table(FACTS)?.get(NUMBER)?;
-            // All are made with the number.
+            // All tables are made together with the number.
             transaction.open_table(PAGES)?;
             transaction.open_table(KNOWN)?;
             Ok(number.map(|number| number.value()))
@@ -60,13 +60,13 @@ impl Generation {
         })
     }
 
-    /// Makes the file at `path`, where there is none, with what was learned.
+    /// Makes the file at `path`, which must not exist, with the learned facts.
     pub(super) fn create(path: &Path, number: u64, known: &Entries) -> Result<Self, Fault> {
         let mut options = OpenOptions::new();
         let file = private(options.read(true).write(true).create_new(true)).open(path)?;
         let made = Self::begin(file, path, number, known);
         if made.is_err() {
-            // A file without its number would be taken for a broken one. If it cannot go, it will be.
+            // A file without its number counts as broken: it goes now, or at the next start if it cannot be removed.
             let _ = std::fs::remove_file(path);
         }
         made
@@ -90,19 +90,19 @@ impl Generation {
         Ok(generation)
     }
 
-    /// Where it is.
+    /// Path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The bytes that it takes on the disk.
+    /// Bytes that it takes on disk.
     pub(super) fn bytes(&self) -> u64 {
-        // What a file system keeps for a file is told in blocks of this size, whatever its own are.
+        // The system counts in blocks of this size, regardless of the file system's own block size.
         const BLOCK: u64 = 512;
         std::fs::metadata(&self.path).map_or(0, |file| file.blocks() * BLOCK)
     }
 
-    /// What stands under each of the `names`.
+    /// The content of each of the `names`.
     pub(super) fn pages<'a>(
         &self,
         names: impl Iterator<Item = &'a str>,
@@ -114,7 +114,7 @@ impl Generation {
         })
     }
 
-    /// All that was learned.
+    /// All learned facts.
     pub(super) fn known(&self) -> Result<Entries, Fault> {
         self.look(KNOWN, |table| {
             let entries = table.iter()?.map(|entry| {
@@ -125,7 +125,7 @@ impl Generation {
         })
     }
 
-    /// Puts pages and what was learned there, in one durable step.
+    /// Writes pages and learned facts in one durable step.
     pub(super) fn put(&self, pages: &Entries, known: &Entries) -> Result<(), Fault> {
         self.change(|transaction| {
             for (definition, entries) in [(PAGES, pages), (KNOWN, known)] {
@@ -138,8 +138,7 @@ impl Generation {
         })
     }
 
-    /// Forgets what the `purges` cover, in one durable step.
-    /// Unless it stays, all that was learned goes, too.
+    /// Forgets the figures of the `purges` in one durable step, and all learned facts unless they are to stay.
     pub(super) fn forget(
         &self,
         purges: &[&Purge],
@@ -157,7 +156,7 @@ impl Generation {
         })
     }
 
-    /// Forgets what was asked for later than `time`, in one durable step.
+    /// Forgets cells requested later than `time`, in one durable step.
     pub(super) fn forget_later_than(&self, time: Timestamp, codec: &Codec) -> Result<(), Fault> {
         self.change(|transaction| {
             let mut table = transaction.open_table(PAGES)?;
@@ -195,7 +194,7 @@ impl Generation {
     ) -> Result<(), Fault> {
         guarded(&self.path, || {
             let mut transaction = self.database.begin_write()?;
-            // A file of a million pages opens in two milliseconds after a kill, instead of a third of a second.
+            // After a kill, a file of a million pages then opens in two milliseconds instead of a third of a second.
             transaction.set_quick_repair(true);
             change(&transaction)?;
             Ok(transaction.commit()?)
@@ -242,7 +241,7 @@ fn forget(transaction: &WriteTransaction, purge: &Purge, codec: &Codec) -> Resul
     Ok(())
 }
 
-/// What is left of a page after a purge that covers its site.
+/// The rest of a page after a purge that covers its site.
 fn without<'a>(name: &str, page: &'a [u8], purge: &Purge, codec: &Codec) -> Option<Cow<'a, [u8]>> {
     let dates = purge.dates?;
     let months = [dates.from(), dates.to()].map(|date| (date.year(), date.month()));
@@ -254,7 +253,7 @@ fn without<'a>(name: &str, page: &'a [u8], purge: &Purge, codec: &Codec) -> Opti
     }
 }
 
-/// The first text after all that begin with `prefix`, which ends in a sign of ASCII.
+/// The first text after all those that begin with `prefix`, which must end in an ASCII character.
 fn after(prefix: &str) -> String {
     let mut after = prefix.to_owned();
     let last = after.pop().expect("no prefix is empty");
@@ -262,7 +261,7 @@ fn after(prefix: &str) -> String {
     after
 }
 
-/// A file that nobody else may read, where it is made.
+/// Opens a file; a new one is readable by its owner only.
 fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options.mode(0o600)
 }

@@ -1,11 +1,11 @@
-//! The tier on a disk: files of the embedded engine `redb`, which are read through and written behind.
+//! The tier on disk: files of the embedded engine `redb`. Reads go through to them; writes follow behind.
 //!
-//! One thread writes, with at most one durable commit a second, so that a kill costs what came in the last second and nothing else:
-//! it is fetched again. A purge is written at once, and is answered when it is durable; where that fails, the files go, since too
-//! much forgotten costs a fetch, and too little a wrong figure. Nothing is loaded at start.
+//! One thread writes, with at most one durable commit a second. A kill therefore loses only the cells of the last second, which are
+//! fetched again. A purge is written at once, and answered once it is durable. If that fails, the thread removes the files: forgetting
+//! too much costs a fetch, forgetting too little shows a wrong figure. Nothing is loaded at start.
 //!
-//! The engine and the number of commits were chosen by measurement: redb is safe Rust, reads 2,400 pages in a millisecond, opens a
-//! million pages in two milliseconds after a kill, and refuses a file that was cut. `fault` says what is done about which fault.
+//! Measurements decided the engine and the rate of commits: redb is safe Rust, reads 2,400 pages in a millisecond, opens a million
+//! pages in two milliseconds after a kill, and refuses a truncated file. `fault` says what happens after each fault.
 
 mod batch;
 mod commit;
@@ -47,18 +47,18 @@ use crate::clock::Clock;
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::domain::purge::Purge;
 
-/// Pages that are read in one go: more of them are read on several threads.
+/// Number of pages that one thread reads; several threads read more.
 const PIECE: usize = 300;
 
-/// Cells in a folder. While another process has the folder, or it fails, nothing is kept and nothing found.
+/// Cells in a folder. While another process holds the folder, or the folder fails, this keeps nothing and finds nothing.
 pub struct Disk {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Disk {
-    /// The tier in a folder, and the thread that writes it. What was learned is restored before this returns, where the folder can be
-    /// opened.
+    /// Starts the tier in a folder, with its writing thread. If the folder can be opened, this restores the learned facts before it
+    /// returns.
     #[must_use]
     pub fn open(
         settings: Settings,
@@ -111,7 +111,7 @@ impl Tier for Disk {
             let began = Instant::now();
             let asked = months.len();
             let shared = &self.shared;
-            // In this order: a purge that is not seen as pending has been written to what is read, or is called after this.
+            // In this order: a purge that is not pending here was written to the files before the read, or begins after it.
             let (purges, later) = {
                 let queue = shared.queue();
                 (queue.purges(), queue.later())
@@ -131,7 +131,7 @@ impl Tier for Disk {
                 })
             });
             let Ok(pieces) = timeout(shared.pace.read, join_all(pieces)).await else {
-                // Threads that hang are not joined by others: the next read that comes back ends this.
+                // No further threads join those that hang; the next read that returns ends this state.
                 shared.slow.store(true, Ordering::Relaxed);
                 telemetry::read(Outcome::Timeout, asked);
                 tracing::warn!("the cache on disk does not answer in time: it is not read for now");

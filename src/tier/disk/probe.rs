@@ -1,4 +1,4 @@
-//! Whether cells can be kept in a folder, found by trying before anything starts.
+//! Checks that a folder can keep cells, by trying before the start.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::folder::files;
 
-/// What is written to try: of a kind that no file system makes smaller.
+/// Number of bytes written as a trial, of incompressible content.
 const PROBE_BYTES: usize = 16 << 10;
 
-/// Why cells cannot be kept in a folder.
+/// Reason why a folder cannot keep cells.
 #[derive(Debug, thiserror::Error)]
 #[error("{path:?} cannot keep the cache: {reason}")]
 pub struct UnusableFolder {
@@ -17,12 +17,12 @@ pub struct UnusableFolder {
     reason: String,
 }
 
-/// Finds out whether cells can be kept in the folder at `path`: a file is written, synced and renamed in it, and removed again. A folder
-/// that is missing is made, and removed again. The files that are there are not touched, so that a process may use them meanwhile.
+/// Checks that the folder at `path` can keep cells: it writes, syncs, renames and removes a file there. It makes a missing folder and
+/// removes it again. It leaves existing files alone, since another process may use them.
 ///
 /// # Errors
 ///
-/// Why not, in a sentence that names the path.
+/// The reason, in a sentence that names the path.
 pub fn check_folder(path: &Path) -> Result<(), UnusableFolder> {
     check(path).map_err(|reason| UnusableFolder {
         path: path.to_owned(),
@@ -30,12 +30,12 @@ pub fn check_folder(path: &Path) -> Result<(), UnusableFolder> {
     })
 }
 
-/// What failed, and how.
+/// The failed step, and the error.
 struct Failed(String, io::Error);
 
 fn check(path: &Path) -> Result<(), String> {
     match tried(path) {
-        // There may be room again, while the files that fill the disk may be our own.
+        // A full disk is no fault: there may be room again later, and the files that fill it may be our own.
         Err(Failed(_, error)) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
         Err(Failed(what, error)) => Err(format!("{what}: {error}")),
         Ok(()) => Ok(()),
@@ -46,13 +46,13 @@ fn tried(path: &Path) -> Result<(), Failed> {
     let made = make(path)?;
     let tried = usable(path).and_then(|()| written_and_renamed(path));
     for folder in made {
-        // Another process may have begun to use it: then it is not empty.
+        // If another process has begun to use it, it is not empty.
         let _ = fs::remove_dir(folder);
     }
     tried
 }
 
-/// Makes the folder and those that lead to it; returns those that were missing, the innermost first.
+/// Makes the folder and its parents; returns those that were missing, innermost first.
 fn make(path: &Path) -> Result<Vec<&Path>, Failed> {
     let missing = path.ancestors();
     let missing = missing.take_while(|path| {
@@ -81,7 +81,7 @@ fn make(path: &Path) -> Result<Vec<&Path>, Failed> {
     }
 }
 
-/// Whether what is there of our names can be read and written.
+/// Whether existing files with our names can be read and written.
 fn usable(path: &Path) -> Result<(), Failed> {
     for file in files(path) {
         let fails = |what: &'static str| {
@@ -91,7 +91,7 @@ fn usable(path: &Path) -> Result<(), Failed> {
         match fs::metadata(&file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(fails("cannot be reached")(error)),
-            // No device or pipe is opened.
+            // This never opens a device or pipe.
             Ok(it) if !it.is_file() => {
                 return Err(fails("cannot be opened")(io::Error::other(
                     "no regular file",
@@ -127,7 +127,7 @@ fn written_and_renamed(folder: &Path) -> Result<(), Failed> {
     };
     let outcome = tried();
     for left in [first, second] {
-        // One of them is not there, and the other one's removal is no part of what was to be found out.
+        // One of the two names does not exist, and the result of removing the other does not matter.
         let _ = fs::remove_file(left);
     }
     outcome

@@ -1,4 +1,4 @@
-//! What is to be done on the disk, in order.
+//! The jobs of the writing thread, in order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,51 +11,51 @@ use crate::domain::month::SeriesMonth;
 use crate::domain::purge::Purge;
 use crate::tier::{Away, Landed};
 
-/// What may wait to be written; what comes then is dropped, since it can be fetched again.
+/// Maximum number of bytes that wait to be written. Beyond it, cells are dropped, since they can be fetched again.
 pub(super) const MAX_BYTES: usize = 64 << 20;
 
-/// More purges than this are taken together for all of their customers' figures.
+/// Maximum number of separate purges. Beyond it, they merge into one purge of all figures of their customers.
 const MAX_PURGES: usize = 256;
 
-/// What is to be done, in order.
+/// The jobs, in order.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     jobs: VecDeque<Job>,
-    /// What the cells of `jobs` weigh, and those that are being written.
+    /// Bytes of the cells in `jobs`, and of those being written.
     bytes: usize,
-    /// The purges that are not yet done: what they cover is not read.
+    /// The purges not yet done, whose figures must not be read.
     purges: Vec<Pending>,
-    /// What was asked for later than this is not read, and is to be forgotten.
+    /// Cells requested later than this must not be read, and are to be forgotten.
     later: Option<Timestamp>,
-    /// Whether the thread is to end.
+    /// Whether the thread must end.
     pub(super) closing: bool,
 }
 
-/// A purge that is not yet done.
+/// A purge not yet done.
 #[derive(Debug)]
 struct Pending {
     purge: Arc<Purge>,
-    /// Whether it is to be done.
+    /// Whether the thread must do it, rather than only hide its figures.
     is_finished: bool,
 }
 
-/// One thing to be done.
+/// One job.
 #[derive(Debug)]
 pub(super) enum Job {
-    /// Cells that came.
+    /// Fetched cells to keep.
     Put(Landed),
-    /// Figures to forget, and whom to tell.
+    /// Figures to forget, and the channel for the result.
     Purge(Arc<Purge>, oneshot::Sender<Result<(), Away>>),
-    /// What was asked for later is to be forgotten.
+    /// Cells requested too late are to be forgotten.
     Later(Timestamp),
-    /// Pages that were read in the old generation.
+    /// Pages read from the old generation, to be promoted.
     Promote(Vec<String>),
-    /// A generation that turned out to be broken while it was read, and how.
+    /// A generation that a read found to be broken, and how.
     Broken(Arc<Generation>, String),
 }
 
 impl Queue {
-    /// Adds those of the cells to keep whose claim is still `held`; gives them back where there is no room.
+    /// Queues the cells whose claim is still `held`; returns them if there is no room.
     pub(super) fn put(
         &mut self,
         mut landed: Landed,
@@ -79,7 +79,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Adds figures that are not read from now on.
+    /// Hides figures from readers from now on.
     pub(super) fn begin_purge(&mut self, purge: Purge) -> Arc<Purge> {
         let purge = Arc::new(purge);
         self.purges.push(Pending {
@@ -89,7 +89,7 @@ impl Queue {
         purge
     }
 
-    /// Adds figures to forget: all that has been put of them so far.
+    /// Queues figures to forget: everything put so far.
     pub(super) fn finish_purge(
         &mut self,
         purge: Arc<Purge>,
@@ -104,7 +104,7 @@ impl Queue {
         self.jobs.push_back(Job::Purge(purge, told));
     }
 
-    /// Makes one purge, of all their customers' figures, of those that are to be done.
+    /// Merges the purges to do into one of all figures of their customers.
     fn take_together(&mut self) {
         let finished = self.purges.extract_if(.., |pending| pending.is_finished);
         let customers = finished.flat_map(|pending| pending.purge.customers.clone());
@@ -119,24 +119,24 @@ impl Queue {
         });
     }
 
-    /// Adds what was asked for later than `time` to what is to be forgotten.
+    /// Queues cells requested later than `time` to be forgotten.
     pub(super) fn forget_later_than(&mut self, time: Timestamp) {
         self.later = Some(self.later.map_or(time, |known| known.min(time)));
         self.jobs.push_back(Job::Later(time));
     }
 
-    /// What was asked for later than this is to be forgotten.
+    /// Cells requested later than this are to be forgotten.
     pub(super) const fn later(&self) -> Option<Timestamp> {
         self.later
     }
 
-    /// What was asked for later than `time` is forgotten.
+    /// Records that the cells requested later than `time` are forgotten.
     pub(super) fn forgot_later_than(&mut self, time: Timestamp) {
-        // The clock may have been set back again.
+        // The clock may have been set back again meanwhile.
         self.later = self.later.filter(|later| *later < time);
     }
 
-    /// Adds what only saves time later: dropped where much is to be done.
+    /// Queues a job that only saves time later, unless many jobs wait.
     pub(super) fn note(&mut self, job: Job) {
         const MANY: usize = 10_000;
         if !self.closing && self.jobs.len() < MANY {
@@ -144,44 +144,44 @@ impl Queue {
         }
     }
 
-    /// The purges that are not yet done.
+    /// The purges not yet done.
     pub(super) fn purges(&self) -> Vec<Arc<Purge>> {
         self.purges.iter().map(|it| Arc::clone(&it.purge)).collect()
     }
 
-    /// The purges that are to be done.
+    /// The purges to do.
     pub(super) fn finished_purges(&self) -> Vec<Arc<Purge>> {
         let finished = self.purges.iter().filter(|it| it.is_finished);
         finished.map(|it| Arc::clone(&it.purge)).collect()
     }
 
-    /// All that is to be done; what it weighs goes on to count until [`wrote`](Self::wrote).
+    /// Takes all jobs. Their bytes count until [`wrote`](Self::wrote).
     pub(super) fn take(&mut self) -> VecDeque<Job> {
         std::mem::take(&mut self.jobs)
     }
 
-    /// These purges are done.
+    /// Records that these purges are done.
     pub(super) fn purged(&mut self, done: &[Arc<Purge>]) {
         self.purges
             .retain(|pending| !done.iter().any(|done| Arc::ptr_eq(done, &pending.purge)));
     }
 
-    /// These cells are written, or given up.
+    /// Records that cells of that weight are written or given up.
     pub(super) fn wrote(&mut self, bytes: usize) {
         self.bytes -= bytes;
     }
 
-    /// What is to be done and weighs, in bytes.
+    /// Bytes of the waiting cells.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether there is anything to do.
+    /// Whether there is any job.
     pub(super) fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
 
-    /// Whether anybody waits for a purge.
+    /// Whether a caller waits for a purge.
     pub(super) fn is_urgent(&self) -> bool {
         self.jobs
             .iter()
@@ -189,7 +189,7 @@ impl Queue {
     }
 }
 
-/// What cells weigh in the queue.
+/// Bytes of cells in the queue.
 pub(super) fn weight(landed: &Landed) -> usize {
     const CELL: usize = 128;
     let figures = landed.cells.iter();

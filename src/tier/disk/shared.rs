@@ -1,4 +1,4 @@
-//! What readers and the writing thread share.
+//! State shared by readers and the writing thread.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -14,25 +14,25 @@ use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::tier::codec::{Codec, Decoded};
 use crate::tier::{Kept, TierState};
 
-/// What the disk is told by the configuration.
+/// Settings of the tier on disk.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The folder. It is made where there is none; its parents too.
+    /// The folder. If it is missing, Pitaya makes it with its parents.
     pub path: PathBuf,
-    /// The bytes that the files may take together.
+    /// Maximum number of bytes of all files together.
     pub max_bytes: u64,
 }
 
-/// How long things take; tests are in more of a hurry.
+/// Pauses and time limits; tests use shorter ones.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// Between two commits of cells.
+    /// Interval between commits of cells.
     pub(super) commit: Duration,
-    /// Before a folder that failed is tried again, at first and at most; one that is locked is tried again after the first.
+    /// First and longest pause before another attempt to open a failed folder. A locked folder always gets the first.
     pub(super) retry: (Duration, Duration),
-    /// What a read may take.
+    /// Time limit of a read.
     pub(super) read: Duration,
-    /// What a purge may take.
+    /// Time limit of a purge.
     pub(super) purge: Duration,
 }
 
@@ -47,7 +47,7 @@ impl Default for Pace {
     }
 }
 
-/// What readers and the writing thread share.
+/// State shared by readers and the writing thread.
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) codec: Codec,
@@ -57,12 +57,12 @@ pub(super) struct Shared {
     pub(super) wake: Condvar,
     open: Mutex<Option<Generations>>,
     state: AtomicU8,
-    /// Whether the last read took too long.
+    /// Whether the last read exceeded its limit.
     pub(super) slow: AtomicBool,
 }
 
 impl Shared {
-    /// A folder that is not open yet.
+    /// The state before the folder is open.
     pub(super) fn new(settings: Settings, codec: Codec, clock: Clock, pace: Pace) -> Self {
         Self {
             settings,
@@ -81,7 +81,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What can be read and written, if anything.
+    /// The open generations, if any.
     pub(super) fn generations(&self) -> Option<Generations> {
         let open = self.open.lock();
         open.unwrap_or_else(PoisonError::into_inner).clone()
@@ -107,7 +107,7 @@ impl Shared {
         self.wake.notify_one();
     }
 
-    /// What is kept of these months: in the young generation, or else in the old one.
+    /// The kept cells of these months, in the young generation or otherwise the old one.
     pub(super) fn read(
         &self,
         open: &Generations,

@@ -1,4 +1,4 @@
-//! What is counted of the disk tier.
+//! Metrics of the disk tier.
 
 use std::time::Duration;
 
@@ -16,20 +16,20 @@ const STATE: &str = "pitaya_tier_state";
 const DISK_BYTES: &str = "pitaya_tier_disk_bytes";
 const QUEUE_BYTES: &str = "pitaya_tier_queue_bytes";
 
-/// What became of the look-up of a month.
+/// Outcome of the look-up of a month.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Outcome {
-    /// It was there.
+    /// Found.
     Hit,
-    /// It was not there.
+    /// Not found.
     Miss,
-    /// It was there of another zone.
+    /// Found with another zone.
     Shape,
-    /// Something else was there.
+    /// Found, but damaged or forged.
     Corrupt,
-    /// It took too long.
+    /// The read exceeded its limit.
     Timeout,
-    /// The disk is not open.
+    /// The folder is not open.
     Skipped,
 }
 
@@ -84,7 +84,7 @@ pub(super) fn measure(state: TierState, disk: u64, queued: usize) {
     gauge!(QUEUE_BYTES).set(queued as f64);
 }
 
-/// Describes the metrics of the disk tier, and begins its counters at zero; to be called once the recorder is installed.
+/// Describes the metrics of the disk tier, and starts its counters at zero. Call it after the installation of the recorder.
 pub fn describe_metrics() {
     describe_counter!(
         READS,

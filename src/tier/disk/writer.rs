@@ -1,4 +1,4 @@
-//! The thread that writes.
+//! The writing thread.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError};
@@ -16,28 +16,28 @@ use super::telemetry;
 use crate::domain::purge::Purge;
 use crate::tier::{Away, Knowledge, TierState};
 
-/// Writes what is queued, and brings back a folder that failed.
+/// Writes the queued jobs, and reopens a folder that failed.
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) knowledge: Arc<dyn Knowledge>,
-    /// The revisions that are written of the parts of what was learned.
+    /// The written revision of each part of the learned facts.
     pub(super) written: HashMap<String, u64>,
-    /// Whether what was learned before this process has been restored, or is not to be.
+    /// Whether the facts learned before this process are restored, or must not be.
     restored: bool,
-    /// Dropped before the folder: another process may take that at once.
+    /// Dropped before the folder, which another process may take at once.
     pub(super) open: Option<Generations>,
     pub(super) folder: Option<Folder>,
-    /// When a folder that is not open is tried again, and how long it is left alone if that fails, too.
+    /// Time of the next attempt to open the folder, and the pause after another failure.
     retry: (Instant, Duration),
     committed: Option<Instant>,
 }
 
-/// What there is to do now.
+/// The jobs to do now.
 struct Todo {
     jobs: VecDeque<Job>,
-    /// The purges that are to be done; some may be of before.
+    /// The purges to do, including earlier ones that failed.
     purges: Vec<Arc<Purge>>,
-    /// What was asked for later is to be forgotten.
+    /// Cells requested later than this must be forgotten.
     later: Option<Timestamp>,
     closing: bool,
 }
@@ -68,7 +68,7 @@ impl Writer {
         }
     }
 
-    /// Waits until there is something to do.
+    /// Waits for jobs.
     fn wait(&self) -> Todo {
         let mut queue = self.shared.queue();
         loop {
@@ -80,7 +80,7 @@ impl Writer {
                     Some(committed.unwrap_or(now))
                 }
                 (None, true) => Some(self.retry.0),
-                // What can't be written is not held.
+                // Cells that cannot be written do not wait in memory.
                 (None, false) => Some(now),
             };
             if queue.closing || queue.is_urgent() || due.is_some_and(|due| due <= now) {
@@ -122,25 +122,25 @@ impl Writer {
         let mut lasting = forgotten;
         if of_purge || todo.closing || !batch.pages.is_empty() || !batch.promoted.is_empty() {
             let kept = self.keep(batch.pages, &batch.promoted);
-            // What was learned of these figures must not be there, either.
+            // The facts learned from these figures must go as well.
             lasting = forgotten && (kept || !of_purge || self.erase());
             telemetry::took("commit", began.elapsed());
             self.committed = Some(Instant::now());
         }
         self.shared.queue().wrote(batch.bytes);
         for told in batch.told {
-            // The one who asked may have left.
+            // The caller may have left.
             let _ = told.send(if lasting { Ok(()) } else { Err(Away) });
         }
     }
 
-    /// Opens the folder, if that is possible now.
+    /// Opens the folder if possible.
     pub(super) fn try_to_open(&mut self) {
         match self.opened() {
             Ok(open) => {
                 self.retry.1 = self.shared.pace.retry.0;
                 self.restore(&open);
-                // The files may be others than before.
+                // These may be other files than before.
                 self.written.clear();
                 self.show(open);
             }
@@ -161,7 +161,7 @@ impl Writer {
         self.open = Some(open);
     }
 
-    /// Closes what failed, to be opened again later.
+    /// Closes a failed folder, to open it again later.
     pub(super) fn fail(&mut self, fault: &Fault) {
         let (first, most) = self.shared.pace.retry;
         let (state, wait) = match fault {
@@ -177,7 +177,7 @@ impl Writer {
         self.retry = (Instant::now() + wait, (wait * 2).min(most));
     }
 
-    /// Goes on after a fault of something that was open.
+    /// Continues after a fault of an open file.
     pub(super) fn recover(&mut self, fault: &Fault) {
         let (Fault::Broken { path, why }, Some(folder), Some(open)) =
             (fault, &self.folder, &self.open)
@@ -200,7 +200,7 @@ impl Writer {
         }
     }
 
-    /// Restores what was learned before this process, once, and not after a purge: it would bring back what was unlearned meanwhile.
+    /// Restores the facts learned before this process: once, and never after a purge, since that would bring back unlearned facts.
     fn restore(&mut self, open: &Generations) {
         let purged = !self.shared.queue().purges().is_empty();
         if std::mem::replace(&mut self.restored, true) || purged {
@@ -222,7 +222,7 @@ impl Writer {
             if !content.is_some_and(|content| self.knowledge.restore(part, content)) {
                 tracing::warn!(
                     part,
-                    "what was learned is not understood: it is learned anew"
+                    "the kept facts about sites cannot be read: Pitaya learns them again"
                 );
             }
         }
