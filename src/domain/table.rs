@@ -15,6 +15,66 @@ pub struct Table {
     values: Vec<f64>,
     /// By group, then time: whether the row is shown.
     shown: Vec<bool>,
+    extras: Vec<Extra>,
+}
+
+/// A column after the metrics.
+#[derive(Clone, Debug)]
+pub struct Extra {
+    /// Name of the object in a row that holds it, next to its neighbours of the same object; `None`: the row itself.
+    pub within: Option<&'static str>,
+    /// Its name there.
+    pub name: &'static str,
+    /// Its values.
+    pub values: Values,
+}
+
+/// The values of an [`Extra`] column.
+#[derive(Clone, Debug)]
+pub enum Values {
+    /// Whole numbers by row; NaN where there is none.
+    Counts(Vec<f64>),
+    /// Numbers by row, shown with up to four decimals; NaN where there is none.
+    Decimals(Vec<f64>),
+    /// Words by row, without any character that a format would escape.
+    Words(Vec<Option<&'static str>>),
+    /// Flags by row.
+    Flags(Vec<bool>),
+    /// Whole numbers by time, the same in each group; NaN where there is none.
+    CountsByTime(Vec<f64>),
+    /// Local times by time, the same in each group.
+    TimesByTime(Vec<Option<DateTime>>),
+}
+
+/// One value of an [`Extra`] column.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// A whole number.
+    Count(f64),
+    /// A number with up to four decimals.
+    Decimal(f64),
+    /// A word.
+    Word(&'static str),
+    /// A flag.
+    Flag(bool),
+    /// A local time.
+    Time(DateTime),
+}
+
+impl Extra {
+    /// The value in `row`, if there is one.
+    #[must_use]
+    pub fn value(&self, row: &Row<'_>) -> Option<Value> {
+        let number = |number: f64| (!number.is_nan()).then_some(number);
+        match &self.values {
+            Values::Counts(values) => number(values[row.place]).map(Value::Count),
+            Values::Decimals(values) => number(values[row.place]).map(Value::Decimal),
+            Values::Words(values) => values[row.place].map(Value::Word),
+            Values::Flags(values) => Some(Value::Flag(values[row.place])),
+            Values::CountsByTime(values) => number(values[row.time]).map(Value::Count),
+            Values::TimesByTime(values) => values[row.time].map(Value::Time),
+        }
+    }
 }
 
 /// One row of a [`Table`].
@@ -50,7 +110,19 @@ impl Table {
             metrics,
             values,
             shown: vec![true; rows],
+            extras: Vec::new(),
         }
+    }
+
+    /// The columns after the metrics; those of one object are next to each other.
+    #[must_use]
+    pub fn extras(&self) -> &[Extra] {
+        &self.extras
+    }
+
+    /// Adds a column after the others.
+    pub fn push_extra(&mut self, extra: Extra) {
+        self.extras.push(extra);
     }
 
     /// The series: one site each, or a single `None` for all sites combined.

@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 
-use super::layout::{Layout, Marks, name_of};
+use super::layout::{Layout, Marks, flat_name, name_of};
 use crate::domain::site::SiteId;
 use crate::service::{Answer, SiteInfo};
 
 const MARKS: Marks = Marks {
     after_time: b"",
     missing: b"",
+    quote: b"",
+    object_end: b"",
     row_end: b"\r\n",
     between: b"",
     closing: b"",
@@ -24,11 +26,13 @@ pub(super) fn document(answer: &Answer) -> Layout {
         &[]
     };
     let names = table.metrics().iter().map(|metric| metric.name());
-    let header: Vec<_> = site_columns
+    let header: Vec<Cow<'_, str>> = site_columns
         .iter()
         .copied()
         .chain(["time"])
         .chain(names)
+        .map(Cow::Borrowed)
+        .chain(table.extras().iter().map(flat_name))
         .collect();
     let mut opening = record(&header);
     opening.extend_from_slice(b"\r\n");
@@ -44,17 +48,17 @@ fn head(group: Option<SiteId>, sites: &[SiteInfo]) -> Vec<u8> {
         return Vec::new();
     };
     let name = harmless(name_of(site, sites).unwrap_or_default());
-    let mut head = record(&[&site.to_string(), &name]);
+    let mut head = record(&[site.to_string().as_str(), &name]);
     head.push(b',');
     head
 }
 
 /// The cells of a row, quoted if necessary, without the end of the line.
-fn record(cells: &[&str]) -> Vec<u8> {
+fn record<T: AsRef<str>>(cells: &[T]) -> Vec<u8> {
     let mut writer = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
         .from_writer(Vec::new());
-    let written = writer.write_record(cells);
+    let written = writer.write_record(cells.iter().map(|cell| cell.as_ref().as_bytes()));
     let mut bytes = written
         .ok()
         .and_then(|()| writer.into_inner().ok())
@@ -100,7 +104,7 @@ fn is_blank(c: char) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::{answer, written};
+    use super::super::testing::{answer, with_extras, written};
     use super::*;
     use crate::domain::metric::Metric;
     use crate::domain::table::Table;
@@ -130,6 +134,18 @@ mod tests {
         answer.table = Table::new(vec![None], times, vec![Metric::Entrances]);
 
         assert_eq!(text(&answer), "time,entrances\r\n2026-02-18T09:00:00,\r\n");
+    }
+
+    #[test]
+    fn extra_columns_have_flat_names() {
+        let answer = with_extras();
+
+        assert_eq!(
+            text(&answer),
+            "site_id,site_name,time,entrances,days,previous_time,entrances_previous,entrances_change,state,clipped\r\n\
+             750,Tyler,2026-02-18T09:00:00,77,4,2026-02-11T09:00:00,80,-0.0375,final,true\r\n\
+             750,Tyler,2026-02-18T10:00:00,,5,,,,,false\r\n"
+        );
     }
 
     #[test]

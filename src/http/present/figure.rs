@@ -44,6 +44,18 @@ pub(super) fn push(out: &mut Vec<u8>, style: Style, value: f64) {
     }
 }
 
+/// Appends a finite number of either sign, with up to four decimals; never a negative zero.
+pub(super) fn push_signed(out: &mut Vec<u8>, value: f64) {
+    let start = out.len();
+    if value.is_sign_negative() {
+        out.push(b'-');
+    }
+    push(out, Style::Decimal, value.abs());
+    if &out[start..] == b"-0" {
+        out.remove(start);
+    }
+}
+
 #[expect(
     clippy::float_cmp,
     reason = "only a whole number survives the way to an integer and back"
@@ -189,6 +201,20 @@ mod tests {
         assert_eq!(text(Style::Decimal, f64::MIN_POSITIVE), "0");
         assert_eq!(text(Style::Decimal, 1_234_567.891_23), "1234567.8912");
         assert_eq!(text(Style::Decimal, 1e300).len(), 301);
+    }
+
+    #[test]
+    fn numbers_of_either_sign_have_no_negative_zero() {
+        let text = |value| {
+            let mut out = b"x".to_vec();
+            push_signed(&mut out, value);
+            String::from_utf8(out).unwrap()
+        };
+
+        assert_eq!(text(-0.3750), "x-0.375");
+        assert_eq!(text(12.0), "x12");
+        assert_eq!(text(-0.000_01), "x0");
+        assert_eq!(text(-0.0), "x0");
     }
 
     #[test]

@@ -2,15 +2,16 @@
 
 use std::io::Write;
 
-use super::layout::{Layout, Marks, name_of};
+use super::layout::{Layout, Marks, Place, name_of};
 use super::meta::Meta;
-use crate::domain::metric::Metric;
 use crate::domain::site::SiteId;
 use crate::service::{Answer, SiteInfo};
 
 const DOCUMENT: Marks = Marks {
     after_time: b"\"",
     missing: b"null",
+    quote: b"\"",
+    object_end: b"}",
     row_end: b"}",
     between: b",",
     closing: b"]}",
@@ -39,8 +40,17 @@ pub(super) fn lines(answer: &Answer) -> Layout {
 fn objects(answer: &Answer, marks: Marks, opening: Vec<u8>) -> Layout {
     let groups = answer.table.groups().iter();
     let heads = groups.map(|group| head(*group, &answer.sites)).collect();
-    let key = |metric: Metric| format!(",\"{}\":", metric.name()).into_bytes();
     Layout::new(answer, marks, opening, heads, key)
+}
+
+/// The text from the end of the value before to a value.
+fn key(place: Place) -> Vec<u8> {
+    let name = place.name;
+    let text = match place.object {
+        Some(object) if place.is_first => format!(",\"{object}\":{{\"{name}\":"),
+        _ => format!(",\"{name}\":"),
+    };
+    text.into_bytes()
 }
 
 /// The start of every row of a series, up to the opening quote of its time.
@@ -61,7 +71,7 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::super::testing::{answer, describe, query, written};
+    use super::super::testing::{answer, describe, query, with_extras, written};
     use super::*;
     use crate::domain::metric::Metric;
     use crate::domain::table::Table;
@@ -114,6 +124,25 @@ mod tests {
         assert_eq!(
             lines,
             "{\"time\":\"2026-02-18T09:00:00\",\"entrances\":null}\n"
+        );
+    }
+
+    #[test]
+    fn extra_columns_follow_the_metrics_and_share_their_objects() {
+        let answer = with_extras();
+
+        assert_eq!(
+            written(&lines(&answer), &answer),
+            concat!(
+                r#"{"site_id":750,"site_name":"Tyler","time":"2026-02-18T09:00:00","entrances":77,"days":4,"#,
+                r#""previous":{"time":"2026-02-11T09:00:00","entrances":80},"change":{"entrances":-0.0375},"#,
+                r#""state":"final","clipped":true}"#,
+                "\n",
+                r#"{"site_id":750,"site_name":"Tyler","time":"2026-02-18T10:00:00","entrances":null,"days":5,"#,
+                r#""previous":{"time":null,"entrances":null},"change":{"entrances":null},"#,
+                r#""state":null,"clipped":false}"#,
+                "\n",
+            )
         );
     }
 

@@ -1,10 +1,11 @@
 //! The layout of a body: the texts around an answer's figures, and the one writer of its rows.
 
+use std::borrow::Cow;
+
 use super::figure::{self, Style};
 use super::times::Times;
-use crate::domain::metric::Metric;
 use crate::domain::site::SiteId;
-use crate::domain::table::Table;
+use crate::domain::table::{Extra, Table, Value};
 use crate::service::{Answer, SiteInfo};
 
 /// The texts of a format around the figures of one answer, each made only once for all rows.
@@ -15,7 +16,11 @@ pub(super) struct Layout {
     heads: Vec<Vec<u8>>,
     times: Times,
     columns: Vec<Column>,
+    /// Text before the value of each extra column.
+    extras: Vec<Vec<u8>>,
     marks: Marks,
+    /// Text at the end of a row.
+    row_end: Vec<u8>,
     /// The place after the last visible row.
     end: usize,
 }
@@ -33,6 +38,10 @@ pub(super) struct Marks {
     pub(super) after_time: &'static [u8],
     /// Text in place of a missing figure.
     pub(super) missing: &'static [u8],
+    /// Text on both sides of a word or a time.
+    pub(super) quote: &'static [u8],
+    /// Text at the end of an object within a row.
+    pub(super) object_end: &'static [u8],
     /// Text at the end of a row.
     pub(super) row_end: &'static [u8],
     /// Text between two rows.
@@ -42,25 +51,49 @@ pub(super) struct Marks {
 }
 
 impl Layout {
-    /// Creates the layout of rows that begin with `heads`, one for each series, with the text `before` each figure.
+    /// Creates the layout of rows that begin with `heads`, one for each series, with the text `before` each value of an object in the
+    /// row, or of the row itself. The text begins an object with its first value.
     pub(super) fn new(
         answer: &Answer,
         marks: Marks,
         opening: Vec<u8>,
         heads: Vec<Vec<u8>>,
-        before: impl Fn(Metric) -> Vec<u8>,
+        before: impl Fn(Place) -> Vec<u8>,
     ) -> Self {
         let table = &answer.table;
         let columns = table.metrics().iter().map(|metric| Column {
-            before: before(*metric),
+            before: before(Place {
+                object: None,
+                is_first: false,
+                name: metric.name(),
+            }),
             style: Style::of(*metric),
         });
+        let mut object = None;
+        let end_of = |object: Option<&str>| object.map_or(&b""[..], |_| marks.object_end);
+        let extras = table.extras().iter().map(|extra| {
+            let is_first = extra.within != object;
+            let mut text = Vec::new();
+            if is_first {
+                text.extend_from_slice(end_of(object));
+            }
+            object = extra.within;
+            text.extend(before(Place {
+                object,
+                is_first,
+                name: extra.name,
+            }));
+            text
+        });
+        let extras = extras.collect();
         Self {
             opening,
             heads,
             times: Times::new(table.times(), marks.after_time),
             columns: columns.collect(),
+            extras,
             marks,
+            row_end: [end_of(object), marks.row_end].concat(),
             end: table.rows().next_back().map_or(0, |last| last.place + 1),
         }
     }
@@ -84,7 +117,11 @@ impl Layout {
                     None => out.extend_from_slice(self.marks.missing),
                 }
             }
-            out.extend_from_slice(self.marks.row_end);
+            for (before, extra) in self.extras.iter().zip(table.extras()) {
+                out.extend_from_slice(before);
+                self.write_extra(extra.value(&row), out);
+            }
+            out.extend_from_slice(&self.row_end);
             let next = row.place + 1;
             if next == self.end {
                 break;
@@ -96,6 +133,43 @@ impl Layout {
         }
         out.extend_from_slice(self.marks.closing);
         None
+    }
+
+    fn write_extra(&self, value: Option<Value>, out: &mut Vec<u8>) {
+        let quoted = |text: &[u8], out: &mut Vec<u8>| {
+            out.extend_from_slice(self.marks.quote);
+            out.extend_from_slice(text);
+            out.extend_from_slice(self.marks.quote);
+        };
+        match value {
+            None => out.extend_from_slice(self.marks.missing),
+            Some(Value::Count(count)) => figure::push(out, Style::Count, count),
+            Some(Value::Decimal(number)) => figure::push_signed(out, number),
+            Some(Value::Word(word)) => quoted(word.as_bytes(), out),
+            Some(Value::Flag(true)) => out.extend_from_slice(b"true"),
+            Some(Value::Flag(false)) => out.extend_from_slice(b"false"),
+            Some(Value::Time(time)) => quoted(Times::new(&[time], b"").get(0), out),
+        }
+    }
+}
+
+/// The place of a value in a row.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// Name of the object that holds it; `None`: the row itself.
+    pub(super) object: Option<&'static str>,
+    /// Whether it is the first value of the object.
+    pub(super) is_first: bool,
+    /// Its name there.
+    pub(super) name: &'static str,
+}
+
+/// Name of an extra column in formats without objects: `previous_time`, `entrances_previous`.
+pub(super) fn flat_name(extra: &Extra) -> Cow<'static, str> {
+    match (extra.within, extra.name) {
+        (None, name) => name.into(),
+        (Some(object), "time") => format!("{object}_time").into(),
+        (Some(object), name) => format!("{name}_{object}").into(),
     }
 }
 

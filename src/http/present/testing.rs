@@ -17,7 +17,7 @@ use crate::domain::dates::DateRange;
 use crate::domain::metric::Metric;
 use crate::domain::query::Query;
 use crate::domain::site::{CustomerId, SiteId};
-use crate::domain::table::Table;
+use crate::domain::table::{Extra, Table, Values};
 use crate::service::{Answer, CacheOutcome, Forward, MemoryPermit, SiteInfo, Timings};
 use crate::upstream::UpstreamError;
 
@@ -67,6 +67,37 @@ pub(in crate::http) fn answer(
         },
         timings: Timings::default(),
     }
+}
+
+/// Two hours at a site with one of each kind of extra column.
+pub(super) fn with_extras() -> Answer {
+    let mut answer = answer(&[(750, Some("Tyler"))], 2, vec![Metric::Entrances]);
+    answer.table.row_mut(0, 0)[0] = 77.0;
+    let before = date(2026, 2, 11).at(9, 0, 0, 0);
+    let (previous, change) = (Some("previous"), Some("change"));
+    for (within, name, values) in [
+        (None, "days", Values::CountsByTime(vec![4.0, 5.0])),
+        (
+            previous,
+            "time",
+            Values::TimesByTime(vec![Some(before), None]),
+        ),
+        (previous, "entrances", Values::Counts(vec![80.0, f64::NAN])),
+        (
+            change,
+            "entrances",
+            Values::Decimals(vec![-0.0375, f64::NAN]),
+        ),
+        (None, "state", Values::Words(vec![Some("final"), None])),
+        (None, "clipped", Values::Flags(vec![true, false])),
+    ] {
+        answer.table.push_extra(Extra {
+            within,
+            name,
+            values,
+        });
+    }
+    answer
 }
 
 pub(in crate::http) fn describe(_: &UpstreamError) -> SiteProblem {
