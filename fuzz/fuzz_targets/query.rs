@@ -16,6 +16,7 @@ fn settings(customers: &[CustomerId]) -> Settings {
         auth: Auth::Disabled,
         customers: customers.to_vec(),
         allowed_origins: Vec::new(),
+        trusted_proxies: Vec::new(),
         http_max_age: Duration::from_mins(1),
         max_sites: 200,
         max_days: 366,

@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
+use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use url::Url;
 
 use super::key::{Key, keys};
-use super::{origin, show, token, value};
+use super::{origin, proxies, show, token, value};
 use crate::domain::bucket::VendorBucket;
 use crate::domain::site::CustomerId;
 use crate::telemetry::{Filter, Format};
@@ -29,6 +30,7 @@ keys! { ALL, LIVE:
     DWELL_TIME_UNIT: Arc<str> = "dwell_time_unit", value::word, show::text, live;
     /// Whether callers need a key. A demo needs none unless configured otherwise.
     AUTH: bool = "auth" or "\"required\"", value::required, show::required, live;
+    TRUSTED_PROXIES: Vec<IpNet> = "trusted_proxies" or "[]", proxies::networks, proxies::show, live;
 
     BASE_URL: Url = "upstream.base_url" or "\"https://api-external.dragonfruit.ai\"", value::vendor_base_url, show::url;
     TOKEN_URL: Url = "upstream.token_url" or "\"https://df-services.dragonfruit.ai/get_new_tokens\"", value::vendor_url, show::url;

@@ -14,6 +14,7 @@ mod file;
 mod key;
 mod keys;
 mod origin;
+mod proxies;
 mod purpose;
 mod reader;
 mod resolved;
@@ -252,6 +253,7 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Config {
         auth,
         customers,
         allowed_origins: reader.value(&keys::ALLOWED_ORIGINS),
+        trusted_proxies: reader.value(&keys::TRUSTED_PROXIES),
         http_max_age: reader.value(&keys::HTTP_MAX_AGE),
         max_sites: reader.value(&keys::MAX_SITES),
         max_days: reader.value(&keys::MAX_DAYS),

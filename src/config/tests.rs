@@ -405,6 +405,18 @@ fn the_fault_of_each_wrong_value_describes_a_valid_one() {
             "cors.allowed_origins = \"https://a.b:443\"".into(),
             "sends https://a.b,",
         ),
+        (
+            "trusted_proxies = [\"10.0.0.1/8\"]".into(),
+            "write the network as 10.0.0.0/8",
+        ),
+        (
+            "trusted_proxies = [\"10.0.0.0/8\", \"proxy.local\"]".into(),
+            "an IP address or a network",
+        ),
+        (
+            "trusted_proxies = \"::ffff:10.0.0.1\"".into(),
+            "write it as IPv4",
+        ),
         ("log.format = \"xml\"".into(), "\"json\" or \"pretty\""),
         ("clients = 1".into(), "[[clients]]"),
         (

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
+use ipnet::IpNet;
 
 use crate::domain::site::{CustomerId, SiteId};
 
@@ -18,6 +19,8 @@ pub struct Settings {
     pub customers: Vec<CustomerId>,
     /// Exact origins from which browsers may call.
     pub allowed_origins: Vec<HeaderValue>,
+    /// Networks of the proxies whose `X-Forwarded-For` Pitaya believes, in the access log.
+    pub trusted_proxies: Vec<IpNet>,
     /// Maximum `max-age` in `Cache-Control`.
     pub http_max_age: Duration,
     /// Maximum number of sites in one query.

@@ -22,6 +22,7 @@ pub(super) fn settings() -> Settings {
         auth: Auth::Disabled,
         customers: CustomerId::new(1).into_iter().collect(),
         allowed_origins: Vec::new(),
+        trusted_proxies: Vec::new(),
         http_max_age: Duration::from_mins(1),
         max_sites: 200,
         max_days: 366,

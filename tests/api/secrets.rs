@@ -160,6 +160,40 @@ async fn the_log_records_departed_callers_and_hides_the_values_of_unknown_parame
 }
 
 #[tokio::test]
+async fn the_log_tells_who_sent_a_request_and_believes_only_trusted_proxies() {
+    for (trusted, expected) in [
+        ("127.0.0.0/8", ["127.0.0.1", "203.0.113.9", "203.0.113.9"]),
+        ("192.0.2.0/24,::1", ["127.0.0.1"; 3]),
+    ] {
+        let vendor = Simulator::start(Settings::default(), Clock::system())
+            .await
+            .unwrap();
+        let pitaya = Binary::listen(&vendor, &[("TRUSTED_PROXIES", trusted)]).await;
+        let get = |path: &str| {
+            let request = pitaya.client.get(pitaya.url(path));
+            request.header("user-agent", "check/1")
+        };
+        let forged = "198.51.100.1, 203.0.113.9, 127.0.0.2";
+        let traffic = "/v1/traffic?sites=x";
+
+        get(traffic).send().await.unwrap();
+        let through_proxies = get(traffic).header("x-forwarded-for", forged);
+        through_proxies.send().await.unwrap();
+        let elsewhere = get("/v1/sites").header("x-forwarded-for", forged);
+        elsewhere.send().await.unwrap();
+
+        pitaya.signal("TERM");
+        let log = pitaya.ended().await.log;
+        let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+        let answered: Vec<Value> = lines
+            .filter(|line: &Value| line["user_agent"] == "check/1")
+            .collect();
+        let told: Vec<_> = answered.iter().map(|line| &line["address"]).collect();
+        assert_eq!(told, expected, "{trusted}: {log}");
+    }
+}
+
+#[tokio::test]
 async fn the_log_names_the_problem_of_an_answer() {
     let vendor = Simulator::start(Settings::default(), Clock::system())
         .await

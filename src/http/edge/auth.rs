@@ -3,9 +3,12 @@
 //! A map from digests finds the keys: a SHA-256 reveals nothing about its key, so the duration of a look-up may be visible, and more
 //! clients cost no more.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, Engine, GeneralPurpose, GeneralPurposeConfig};
 use foldhash::{HashMap, HashMapExt};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
@@ -162,27 +165,47 @@ impl From<Several> for KeyFault {
     }
 }
 
-/// The single key in a request.
-fn key(headers: &HeaderMap) -> Result<&[u8], KeyFault> {
-    let bearer = match single(headers, &AUTHORIZATION)? {
-        Some(value) => Some(bearer(value).ok_or(KeyFault::Malformed)?),
-        None => None,
+/// The key in a request: that of `X-API-Key`, if the request has this field, otherwise that of `Authorization`.
+fn key(headers: &HeaderMap) -> Result<Cow<'_, [u8]>, KeyFault> {
+    let key = if let Some(key) = single(headers, &X_API_KEY)? {
+        Cow::Borrowed(key)
+    } else {
+        let value = single(headers, &AUTHORIZATION)?.ok_or(KeyFault::Missing)?;
+        credentials(value).ok_or(KeyFault::Malformed)?
     };
-    match (bearer, single(headers, &X_API_KEY)?) {
-        (None, None) => Err(KeyFault::Missing),
-        (Some(key), None) | (None, Some(key)) if !key.is_empty() => Ok(key),
-        (Some(one), Some(other)) if one == other && !one.is_empty() => Ok(one),
-        _ => Err(KeyFault::Malformed),
+    if key.is_empty() {
+        return Err(KeyFault::Malformed);
+    }
+    Ok(key)
+}
+
+/// The key after the scheme, which matches in any case (RFC 9110, section 11.1): the whole text after `Bearer`, or the password after
+/// `Basic`.
+fn credentials(value: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let at = value.iter().position(|byte| *byte == b' ')?;
+    let (scheme, rest) = value.split_at(at);
+    let rest = rest.trim_ascii();
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        Some(Cow::Borrowed(rest))
+    } else if scheme.eq_ignore_ascii_case(b"basic") {
+        password(rest).map(Cow::Owned)
+    } else {
+        None
     }
 }
 
-/// Text after the scheme `Bearer`, which matches in any case (RFC 9110 section 11.1).
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    const SCHEME: &[u8] = b"bearer ";
-    let (scheme, key) = value.split_at_checked(SCHEME.len())?;
-    scheme
-        .eq_ignore_ascii_case(SCHEME)
-        .then(|| key.trim_ascii())
+/// The password in the credentials of the scheme `Basic` (RFC 7617). The user may have any name, and no name contains a colon.
+///
+/// Spreadsheets and reporting tools can send a password, and often no other header field. No answer asks for the scheme, because a
+/// browser would then ask its user for a password in place of the explorer.
+fn password(encoded: &[u8]) -> Option<Vec<u8>> {
+    const BASE64: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    let mut decoded = BASE64.decode(encoded).ok()?;
+    let colon = decoded.iter().position(|byte| *byte == b':')?;
+    Some(decoded.split_off(colon + 1))
 }
 
 #[cfg(test)]
@@ -235,20 +258,53 @@ mod tests {
         assert_eq!(name(&[("authorization", "Bearer old")]).unwrap(), "rotated");
         assert_eq!(name(&[("authorization", "bearer new")]).unwrap(), "rotated");
         assert_eq!(name(&[("x-api-key", "scoped-key")]).unwrap(), "scoped");
-        assert_eq!(
-            name(&[("authorization", "Bearer old"), ("x-api-key", "old")]).unwrap(),
-            "rotated"
-        );
+        for basic in [
+            "Basic YW55Ym9keTpvbGQ=",
+            "basic  YW55Ym9keTpvbGQ",
+            "BASIC Om5ldw==",
+        ] {
+            assert_eq!(name(&[("authorization", basic)]).unwrap(), "rotated");
+        }
     }
 
     #[test]
-    fn missing_wrong_and_conflicting_keys_are_refused() {
+    fn a_password_is_all_that_follows_the_first_colon() {
+        for (encoded, key) in [
+            ("dTprOmV5", Some(&b"k:ey"[..])),
+            ("dTo=", Some(b"")),
+            ("dXNlcg==", None),
+            ("dTpr!", None),
+            ("", None),
+        ] {
+            assert_eq!(password(encoded.as_bytes()).as_deref(), key, "{encoded}");
+        }
+    }
+
+    #[test]
+    fn the_field_for_keys_decides_if_it_is_there() {
+        for other in [
+            &[("authorization", "Bearer new")][..],
+            &[("authorization", "Bearer nobody's")],
+            &[("authorization", "Basic x")],
+            &[("authorization", "Bearer 1"), ("authorization", "Bearer 2")],
+        ] {
+            let both = |key| [&[("x-api-key", key)], other].concat();
+
+            assert_eq!(name(&both("scoped-key")).unwrap(), "scoped", "{other:?}");
+            assert_eq!(name(&both("nobody's")), Err(KeyFault::Unknown));
+            assert_eq!(name(&both("")), Err(KeyFault::Malformed));
+        }
+    }
+
+    #[test]
+    fn missing_wrong_and_repeated_keys_are_refused() {
         assert_eq!(name(&[]), Err(KeyFault::Missing));
         assert_eq!(name(&[("x-api-key", "nobody's")]), Err(KeyFault::Unknown));
         for malformed in [
-            &[("authorization", "Bearer old"), ("x-api-key", "new")][..],
-            &[("x-api-key", "old"), ("x-api-key", "old")],
-            &[("authorization", "Basic b2xkOm9sZA==")],
+            &[("x-api-key", "old"), ("x-api-key", "old")][..],
+            &[("authorization", "Basic b2xk")],
+            &[("authorization", "Basic b2xkOg==")],
+            &[("authorization", "Digest old")],
             &[("authorization", "old")],
             &[("authorization", "Bearer ")],
             &[("x-api-key", "")],

@@ -15,14 +15,16 @@ pub(super) mod observe;
 pub(super) mod rate_limit;
 pub(super) mod reply;
 pub(super) mod request_id;
+mod sender;
 pub(super) mod single;
 pub(super) mod snapshot;
 mod trace;
 
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -40,6 +42,7 @@ use self::observe::{Instruments, Observation, Outcome};
 use self::rate_limit::Standing;
 use self::reply::Reply;
 use self::request_id::{RequestId, X_REQUEST_ID};
+use self::sender::Sender;
 use self::snapshot::{Snapshot, Snapshots};
 use self::trace::request_span;
 use crate::http::present;
@@ -98,7 +101,9 @@ pub(in crate::http) async fn middleware(
     next: Next,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let mut context = RequestContext::new(&edge, &head, route_of(&head));
+    let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map(|peer| peer.0);
+    let mut context = RequestContext::new(&edge, &head, peer, route_of(&head));
     let is_preflight = cors::is_preflight(&head.method, &head.headers);
     let admitted = host::check(&head).and_then(|()| {
         if is_preflight {
@@ -124,12 +129,18 @@ pub(in crate::http) async fn middleware(
 }
 
 impl RequestContext {
-    pub(super) fn new(edge: &Edge, head: &Parts, route: &'static Route) -> Self {
-        let observation = Observation::begin(head, route);
+    pub(super) fn new(
+        edge: &Edge,
+        head: &Parts,
+        peer: Option<SocketAddr>,
+        route: &'static Route,
+    ) -> Self {
         let id = RequestId::of(&head.headers);
         let span = request_span(head, route.label, &id);
         let snapshot = edge.snapshots.now();
         let settings = &snapshot.settings;
+        let sender = Sender::of(peer, &head.headers, &settings.trusted_proxies);
+        let observation = Observation::begin(head, route, sender);
         Self {
             observation,
             id,
@@ -173,7 +184,7 @@ impl RequestContext {
     /// The caller of a request that passes every check.
     #[cfg(test)]
     pub(super) fn admitted(edge: &Edge, head: &Parts) -> Arc<Caller> {
-        let mut context = Self::new(edge, head, &crate::http::routes::TRAFFIC);
+        let mut context = Self::new(edge, head, None, &crate::http::routes::TRAFFIC);
         context.admit(head).unwrap();
         context.caller.take().unwrap()
     }

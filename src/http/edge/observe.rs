@@ -19,6 +19,7 @@ use tracing::Span;
 
 use super::auth::Caller;
 use super::request_id::RequestId;
+use super::sender::Sender;
 use crate::http::params::shown;
 use crate::http::routes::{Route, TRAFFIC, method_label};
 use crate::service::Progress;
@@ -130,6 +131,7 @@ pub(in crate::http) struct Observation {
     method: Method,
     uri: Uri,
     route: &'static Route,
+    sender: Sender,
     /// `None` while there is nothing to wait for.
     wait: Option<Wait>,
 }
@@ -146,12 +148,13 @@ struct Wait {
 const LEFT: u16 = 499;
 
 impl Observation {
-    pub(in crate::http) fn begin(request: &Parts, route: &'static Route) -> Self {
+    pub(super) fn begin(request: &Parts, route: &'static Route, sender: Sender) -> Self {
         Self {
             began: Instant::now(),
             method: request.method.clone(),
             uri: request.uri.clone(),
             route,
+            sender,
             wait: None,
         }
     }
@@ -223,6 +226,8 @@ impl Observation {
             duration_ms = milliseconds(elapsed),
             bytes,
             client,
+            address = self.sender.address.map(tracing::field::display),
+            user_agent = self.sender.user_agent().as_deref(),
             problem,
             cache,
             reports,

@@ -64,7 +64,7 @@ const PROBE: [&str; 2] = ["UriTooLong", "HeadersTooLarge"];
 pub fn openapi() -> OpenApi {
     let mut document = Described::openapi();
     document.info = info();
-    document.security = Some(access::either_key());
+    document.security = Some(access::any_key());
     let components = document.components.get_or_insert_default();
     components.headers = headers::all().collect();
     components.responses = shared();

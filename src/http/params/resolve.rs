@@ -156,6 +156,7 @@ mod tests {
             auth: Auth::Disabled,
             customers: vec![customer(1)],
             allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
             http_max_age: Duration::from_mins(1),
             max_sites: 2,
             max_days: 31,

@@ -48,7 +48,7 @@ impl ApiError {
             Self::InvalidConfiguration(faults) => format!("The configuration has {} errors, each listed in errors; the previous configuration stays in force.", faults.len()).into(),
             Self::Unauthenticated(fault) => match fault {
                 KeyFault::Missing => "No API key was given: send Authorization: Bearer <key> or X-API-Key: <key>.".into(),
-                KeyFault::Malformed => "The API key must be given once, as Authorization: Bearer <key> or X-API-Key: <key>.".into(),
+                KeyFault::Malformed => "The API key must be given once, as Authorization: Bearer <key>, as X-API-Key: <key>, or as the password of Authorization: Basic.".into(),
                 KeyFault::Unknown => "The API key is not valid.".into(),
             },
             Self::Forbidden => "This API key does not permit this.".into(),

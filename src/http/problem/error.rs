@@ -82,8 +82,10 @@ pub enum KeyFault {
     /// The request has no key.
     #[error("no API key was given")]
     Missing,
-    /// The key is malformed, or the request has several different keys.
-    #[error("the API key must be given once, as Authorization: Bearer <key> or X-API-Key: <key>")]
+    /// The key is malformed, or repeated.
+    #[error(
+        "the API key must be given once, as Authorization: Bearer <key>, as X-API-Key: <key>, or as the password of Authorization: Basic"
+    )]
     Malformed,
     /// The key is unknown.
     #[error("the API key is not known")]

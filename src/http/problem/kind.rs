@@ -202,7 +202,7 @@ impl ProblemKind {
                 "The query is well-formed, but it asks for more sites, days or rows than one query may. `detail` names the limit, its value, the requested amount, and a smaller query that would pass; `errors` names the parameters to change. If there are too many rows, coarser buckets also help."
             }
             Self::Unauthenticated => {
-                "Every path under /v1 needs an API key, as `Authorization: Bearer <key>` or `X-API-Key: <key>`. The request had no key, an unknown key, or two different keys."
+                "Every path under /v1 needs an API key, as `Authorization: Bearer <key>`, as `X-API-Key: <key>`, or as the password of `Authorization: Basic`. The request had no key, an unknown or malformed one, or the same field twice. If the request has `X-API-Key`, Pitaya reads only that."
             }
             Self::Forbidden => {
                 "The key is valid, but not for this customer, this site or this operation. The answer is the same whether the site exists or not."

@@ -70,7 +70,7 @@ impl Application for Routes {
         {
             // Pitaya does not read request bodies.
             let (head, _) = request.into_parts();
-            return match answer_now(state, &head) {
+            return match answer_now(state, &head, peer) {
                 Started::Answered(response) => Answering::Done(response),
                 Started::Waiting(waiting) => Answering::Waiting(Box::pin(waiting.answer(head))),
             };

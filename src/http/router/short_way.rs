@@ -5,6 +5,7 @@
 //! the router passes requests on, are a large part of the remaining cost of a hit. `HEAD` and every other request go through the router, to
 //! the same middleware and the same handler.
 
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use axum::response::Response;
@@ -34,8 +35,8 @@ pub(super) struct Waiting {
 }
 
 /// Runs the middleware for a `GET` of traffic, and answers at once if the answer is available.
-pub(super) fn answer_now(state: &AppState, head: &Parts) -> Started {
-    let mut context = RequestContext::new(&state.edge, head, &TRAFFIC);
+pub(super) fn answer_now(state: &AppState, head: &Parts, peer: SocketAddr) -> Started {
+    let mut context = RequestContext::new(&state.edge, head, Some(peer), &TRAFFIC);
     let try_it = || {
         host::check(head)?;
         context.admit(head)?;

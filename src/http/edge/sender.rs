@@ -1,0 +1,130 @@
+//! The sender of a request, for the access log: its address, and the program that it says it is.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue, USER_AGENT};
+use ipnet::IpNet;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// Longest part of a user agent that is logged, in bytes.
+const MAX_USER_AGENT: usize = 256;
+
+/// Where a request came from.
+#[derive(Clone, Debug)]
+pub(super) struct Sender {
+    /// Address of the connection, or the one that a trusted proxy vouches for; `None` in tests without a connection.
+    pub(super) address: Option<IpAddr>,
+    user_agent: Option<HeaderValue>,
+}
+
+impl Sender {
+    /// The sender of a request with those fields, on a connection from `peer`.
+    pub(super) fn of(peer: Option<SocketAddr>, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
+        Self {
+            address: peer.map(|peer| origin(peer.ip().to_canonical(), headers, trusted)),
+            user_agent: headers.get(USER_AGENT).cloned(),
+        }
+    }
+
+    /// The start of the user agent, as text.
+    pub(super) fn user_agent(&self) -> Option<Cow<'_, str>> {
+        let bytes = self.user_agent.as_ref()?.as_bytes();
+        let start = &bytes[..bytes.len().min(MAX_USER_AGENT)];
+        Some(String::from_utf8_lossy(start))
+    }
+}
+
+/// The nearest address that no trusted proxy has.
+///
+/// Each proxy appends the address of its own peer to `X-Forwarded-For`, so the last address is only as good as the proxy that the
+/// connection comes from, and each address before it only as good as the one after it.
+fn origin(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let mut nearest = peer;
+    if trusted.is_empty() {
+        return nearest;
+    }
+    let fields: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
+    let claims = fields.iter().rev();
+    let mut claims = claims.flat_map(|field| field.as_bytes().rsplit(|byte| *byte == b','));
+    while trusted.iter().any(|network| network.contains(&nearest)) {
+        match claims.next().and_then(address) {
+            Some(before) => nearest = before,
+            None => break,
+        }
+    }
+    nearest
+}
+
+/// An address, which some proxies write with the port of the connection.
+fn address(claim: &[u8]) -> Option<IpAddr> {
+    let claim = str::from_utf8(claim).ok()?.trim();
+    let bracketed = || claim.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    let plain = claim.parse().ok();
+    let with_port = || claim.parse().ok().map(|address: SocketAddr| address.ip());
+    let address: IpAddr = plain.or_else(with_port).or_else(bracketed)?;
+    Some(address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(peer: &str, trusted: &[&str], claims: &[&str]) -> String {
+        let trusted: Vec<_> = trusted.iter().map(|net| net.parse().unwrap()).collect();
+        let mut headers = HeaderMap::new();
+        for claim in claims {
+            headers.append(X_FORWARDED_FOR, claim.parse().unwrap());
+        }
+        let peer = SocketAddr::new(peer.parse().unwrap(), 1);
+        let sender = Sender::of(Some(peer), &headers, &trusted);
+        sender.address.unwrap().to_string()
+    }
+
+    #[test]
+    fn only_trusted_proxies_speak_for_others() {
+        let trusted = &["10.0.0.0/8", "fd00::/8"][..];
+        for (peer, claims, origin) in [
+            ("192.0.2.1", &["203.0.113.9"][..], "192.0.2.1"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["203.0.113.9"], "203.0.113.9"),
+            ("::ffff:10.0.0.1", &["::ffff:203.0.113.9"], "203.0.113.9"),
+            ("fd00::1", &["2001:db8::7"], "2001:db8::7"),
+            // A caller can write anything before what the proxy appends.
+            ("10.0.0.1", &["198.51.100.1, 203.0.113.9"], "203.0.113.9"),
+            ("10.0.0.1", &["198.51.100.1", "203.0.113.9"], "203.0.113.9"),
+            ("10.0.0.1", &["203.0.113.9, 10.0.0.2"], "203.0.113.9"),
+            (
+                "10.0.0.1",
+                &["203.0.113.9", "10.0.0.3,10.0.0.2"],
+                "203.0.113.9",
+            ),
+            ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+            ("10.0.0.1", &["203.0.113.9:4711"], "203.0.113.9"),
+            ("10.0.0.1", &["[2001:db8::7]:4711"], "2001:db8::7"),
+            ("10.0.0.1", &["[2001:db8::7]"], "2001:db8::7"),
+            ("10.0.0.1", &["unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["203.0.113.9, "], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.1, what, 10.0.0.2"], "10.0.0.2"),
+        ] {
+            assert_eq!(from(peer, trusted, claims), origin, "{peer} {claims:?}");
+        }
+        assert_eq!(from("10.0.0.1", &[], &["203.0.113.9"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_long_or_foreign_user_agent_is_shown_in_part() {
+        let agent = |bytes: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(USER_AGENT, HeaderValue::from_bytes(bytes).unwrap());
+            let sender = Sender::of(None, &headers, &[]);
+            sender.user_agent().unwrap().into_owned()
+        };
+
+        assert_eq!(agent(b"curl/8"), "curl/8");
+        assert_eq!(agent(&[b'a'; 1000]), "a".repeat(MAX_USER_AGENT));
+        assert_eq!(agent(b"a\xffb"), "a\u{fffd}b");
+        assert_eq!(Sender::of(None, &HeaderMap::new(), &[]).user_agent(), None);
+    }
+}
