@@ -20,9 +20,10 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::activity::Activity;
 use super::application::{Answering, Application};
 use super::connections::Place;
-use super::deadline::{Activity, Deadlines};
+use super::deadline::Deadlines;
 use super::limits::Limits;
 use super::refusal::{Refusals, Refused};
 use super::sending;

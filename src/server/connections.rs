@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::deadline::{Activity, micros_after};
+use super::activity::{Activity, micros_after};
 
 const DISPLACED: &str = "pitaya_http_connections_displaced_total";
 

@@ -10,6 +10,7 @@
 //! requests in progress 25 s, and waits for a token renewal until 26 s after the signal. Remaining fetches, traces and log lines get 3 s
 //! more, so the process always ends within 30 s (`cli::process` adds up the stages, and a test checks the sum).
 
+mod activity;
 mod application;
 mod connection;
 mod connections;

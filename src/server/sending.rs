@@ -10,7 +10,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
-use super::deadline::{Begun, Sending};
+use super::activity::{Begun, Sending};
 
 /// A size that every peer's window holds, unless the peer intends to take nothing.
 const SMALL: u64 = 16 << 10;

@@ -1,20 +1,17 @@
 //! `site_mapping`, whose shape is undocumented: claims that entities are sites, read from every shape that makes sense.
 
-use std::borrow::Cow;
+mod entries;
+
 use std::collections::BTreeSet;
-use std::fmt;
 
 use foldhash::{HashMap, HashMapExt};
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use self::entries::{Entries, Entry, MAX_ENTRIES, by_key};
 use super::identity::Identity;
 use super::value::{Text, cut, name_of};
 use crate::domain::site::SiteId;
-
-/// Most entries of a mapping: more than any customer has sites; further ones are not worth the memory.
-const MAX_ENTRIES: usize = 100_000;
 
 /// The claims of an answer's `site_mapping`; ambiguous or contradicted claims do not count.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -69,9 +66,6 @@ struct Details<'a> {
     #[serde(borrow)]
     entity_id: Text<'a>,
 }
-
-/// An object's entries in their order, including repeated keys.
-struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl Mapping {
     /// Reads the mapping of an answer for the `requested` sites, which distinguish site ids from other numbers.
@@ -346,33 +340,6 @@ impl Details<'_> {
     }
 }
 
-/// A key with its value, and its other values.
-struct Entry<'a> {
-    key: &'a str,
-    value: &'a str,
-    repeats: Vec<&'a str>,
-}
-
-/// Groups entries by key, without identical repeats.
-fn by_key<'a>(entries: &'a [(Cow<'_, str>, &RawValue)]) -> Vec<Entry<'a>> {
-    let mut keys: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
-    let mut grouped: Vec<Entry<'_>> = Vec::with_capacity(entries.len());
-    for (key, value) in entries {
-        let (key, value) = (key.as_ref(), value.get());
-        let entry = *keys.entry(key).or_insert(grouped.len());
-        match grouped.get_mut(entry) {
-            None => grouped.push(Entry {
-                key,
-                value,
-                repeats: Vec::new(),
-            }),
-            Some(entry) if entry.value != value => entry.repeats.push(value),
-            Some(_) => {}
-        }
-    }
-    grouped
-}
-
 /// Collects the use of each text in the rows.
 fn seen(identities: &[Identity]) -> HashMap<&str, Seen> {
     let mut seen: HashMap<&str, Seen> = HashMap::new();
@@ -395,122 +362,5 @@ fn seen(identities: &[Identity]) -> HashMap<&str, Seen> {
     seen
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Entries<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    // One more than the limit shows that there are too many.
-                    if entries.len() <= MAX_ENTRIES {
-                        entries.push(entry);
-                    }
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn site(id: u64) -> SiteId {
-        SiteId::new(id).unwrap()
-    }
-
-    type Names = Vec<(u64, String)>;
-    type Entities = Vec<(String, u64)>;
-
-    fn read(json: &str) -> (Names, Entities) {
-        let mut mapping = Mapping::read(json, &[site(750), site(751)]);
-        mapping.settle(&[Identity {
-            entity: Some("36655".into()),
-            name: Some("Tyler".into()),
-            ..Identity::default()
-        }]);
-        let names = mapping
-            .names
-            .iter()
-            .map(|(site, name)| (site.get(), name.to_string()));
-        let entities = mapping
-            .entities
-            .iter()
-            .map(|(entity, site)| (entity.to_string(), site.get()));
-        (names.collect(), entities.collect())
-    }
-
-    #[test]
-    fn names_are_read_from_every_shape_that_gives_them() {
-        for json in [
-            r#"{"750":"Tyler"}"#,
-            r#"{"750":{"name":"Tyler"}}"#,
-            r#"{"750":{"site_name":"Tyler","x":[1]}}"#,
-            r#"{"Tyler":750}"#,
-            r#"{"Tyler":"750"}"#,
-            r#"{"Tyler":{"id":750}}"#,
-            r#"[{"site_id":750,"name":"Tyler"}]"#,
-            r#"[{"id":"750","site_name":"Tyler"},7,null]"#,
-        ] {
-            let (names, entities) = read(json);
-
-            assert_eq!(names, [(750, "Tyler".to_owned())], "{json}");
-            assert!(entities.is_empty(), "{json}");
-        }
-    }
-
-    #[test]
-    fn entities_are_read_from_every_shape_that_gives_them() {
-        for json in [
-            r#"{"36655":750}"#,
-            r#"{"36655":"750"}"#,
-            r#"{"750":{"entity_id":36655}}"#,
-            r#"{"36655":{"id":750}}"#,
-            r#"{"750":"36655"}"#,
-            r#"{"750":36655}"#,
-            r#"[{"site_id":750,"entity_id":"36655"}]"#,
-        ] {
-            let (names, entities) = read(json);
-
-            assert!(names.is_empty(), "{json}");
-            assert_eq!(entities, [("36655".to_owned(), 750)], "{json}");
-        }
-    }
-
-    #[test]
-    fn an_ambiguous_claim_does_not_count() {
-        for json in [
-            r#"{"750":"751"}"#,
-            r#"{"750":751}"#,
-            r#"{"750":{"id":751}}"#,
-            r#"{"36655":{"entity_id":"36655","name":"Tyler"}}"#,
-            r#"{"36655":[750]}"#,
-            r#"{"a":"b"}"#,
-            "{}",
-            "[]",
-            "null",
-            "\"750\"",
-            "[[750,\"Tyler\"]]",
-        ] {
-            assert_eq!(read(json), (vec![], vec![]), "{json}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_shape_causes_a_panic(json in "[\\[\\]{}\":,a0-9 ]{0,40}") {
-            let _ = Mapping::read(&json, &[site(7)]);
-        }
-    }
-}
+mod tests;
