@@ -1,7 +1,8 @@
 //! Pitaya: a caching and aggregating proxy for Dragonfruit's Traffic Analysis Metrics API.
 //!
 //! `ARCHITECTURE.md` is the map. The rooms in reading order: [`domain`], [`cache`], [`tier`], [`upstream`], [`service`], [`server`], [`http`]; then
-//! the surrounding ones: [`config`], [`telemetry`], [`simulator`], [`app`]. `vendor` holds the wire format that client and simulator share.
+//! the surrounding ones: [`config`], [`telemetry`], [`simulator`], [`app`]. [`store`] is the link to what
+//! replicas share; `vendor` holds the wire format that client and simulator share.
 
 pub mod app;
 mod backoff;
@@ -14,6 +15,7 @@ pub mod http;
 pub mod server;
 pub mod service;
 pub mod simulator;
+pub mod store;
 pub mod telemetry;
 pub mod tier;
 pub mod upstream;

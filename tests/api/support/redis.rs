@@ -1,0 +1,105 @@
+//! A real server of Redis, which a test starts for itself.
+
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A server of its own, with a folder of its own. It ends with this value.
+#[derive(Debug)]
+pub struct Redis {
+    child: Option<Child>,
+    folder: TempDir,
+    pub port: u16,
+    more: Vec<String>,
+}
+
+impl Redis {
+    /// A server on a free port of the loopback, that writes nothing to disk.
+    ///
+    /// Without the program there is none, which is told so that nobody takes the test for passed.
+    pub fn start(more: &[&str]) -> Option<Self> {
+        let there = Command::new("redis-server")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status();
+        if there.is_err() {
+            let name = std::thread::current().name().unwrap_or("a test").to_owned();
+            // Not `eprintln!`, which the harness keeps to itself.
+            let told = format!("\nIGNORED: {name} needs redis-server, which is not installed\n");
+            std::io::stderr().write_all(told.as_bytes()).unwrap();
+            return None;
+        }
+        let mut redis = Self {
+            child: None,
+            folder: tempfile::tempdir().unwrap(),
+            port: free_port(),
+            more: more.iter().map(|&word| word.to_owned()).collect(),
+        };
+        redis.run();
+        Some(redis)
+    }
+
+    /// Starts the server again, empty, after [`kill`](Self::kill).
+    pub fn run(&mut self) {
+        let port = self.port.to_string();
+        let child = Command::new("redis-server")
+            .args(["--port", &port, "--bind", "127.0.0.1", "--save", ""])
+            .args(["--appendonly", "no", "--dir"])
+            .arg(self.folder.path())
+            .args(&self.more)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.child = Some(child);
+        let until = Instant::now() + Duration::from_mins(1);
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(Instant::now() < until, "redis-server does not listen");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Ends it at once, with all that it had.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Sends it a signal: `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.as_ref().unwrap().id().to_string();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &id])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// The output of a command.
+    pub fn command(&self, words: &[&str]) -> String {
+        let output = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string()])
+            .args(words)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
