@@ -9,7 +9,9 @@ import { byId } from './dom.js';
 import { Form } from './form.js';
 import { acceptKey, askForKey, attachKey, readKey } from './key.js';
 import { clearProblem, focusFault, showProblem } from './problems.js';
+import { dateOf } from './series.js';
 import { showProgress } from './progress.js';
+import { attachRefresh, offerRefresh } from './refresh.js';
 import { apiPath, readQuery, writeQuery } from './query.js';
 import { attachTheme } from './theme.js';
 import { attachTools } from './tools.js';
@@ -18,7 +20,7 @@ const FIRST_SITES = 4;
 const FIRST_QUERY = { ...readQuery(''), dates: 'last_7_days', metric: 'entrances', bucket: 'day' };
 
 const form = new Form(submit, showChanged);
-const charts = new Charts();
+const charts = new Charts(zoom);
 let running = null;
 let shown = null;
 let latest = null;
@@ -26,6 +28,9 @@ let latest = null;
 attachTheme(byId('theme'), () => charts.redraw());
 attachChartKind(charts);
 attachTools(() => shown);
+attachRefresh(() => {
+  if (running === null && shown !== null) run();
+});
 attachKey(() => {
   form.sites.forget();
   open();
@@ -57,6 +62,7 @@ async function open() {
   if (!known || location.search !== '') return;
   const sites = form.sites.first(FIRST_SITES);
   if (sites === '') {
+    clearProblem();
     showEmpty('Run a first query', 'Type the id of a site, choose dates and metrics, and run the query.');
     return;
   }
@@ -82,6 +88,15 @@ function submit() {
   const search = writeQuery(form.values);
   if (search !== location.search) history.pushState(null, '', (search || '/') + location.hash);
   run({ asked: true });
+}
+
+/** Runs the query for the dates between two moments of a chart. */
+function zoom(first, last) {
+  const [from, to] = [first, last].map(dateOf);
+  const { from: earliest, to: latestDate } = shown.meta;
+  const ends = [from < earliest ? earliest : from, to > latestDate ? latestDate : to];
+  form.values = { ...form.values, dates: ends[0] === ends[1] ? ends[0] : ends.join('..') };
+  submit();
 }
 
 /** Runs the query of the URL; `asked`: the user has just pressed the button, so the focus may move. */
@@ -120,6 +135,7 @@ function succeed(result, search) {
   if (readKey() !== '') acceptKey();
   form.sites.learn(result.answer.meta.sites);
   showAnswer(result, charts);
+  offerRefresh(result.answer.meta);
 }
 
 function fail(error, retry, asked = false) {

@@ -1,5 +1,6 @@
 import { cacheWords, parseServerTiming } from './cache-words.js';
 import { byId, make } from './dom.js';
+import { momentText } from './format.js';
 
 const VERDICTS = { hit: 'Hit', miss: 'Miss', partial: 'Partial', stale: 'Stale', unchanged: 'Unchanged', unknown: 'Unknown' };
 
@@ -13,7 +14,7 @@ export function showCache({ headers, status, milliseconds, answer }) {
     make('p', {}, make('span', { className: `badge badge-${verdict}`, textContent: VERDICTS[verdict] }), ` ${sentence}`),
     timings(steps, milliseconds),
     facts({
-      'Figures as of': make('time', { dateTime: answer.meta.as_of, textContent: new Date(answer.meta.as_of).toLocaleString() }),
+      'Figures as of': make('time', { dateTime: answer.meta.as_of, textContent: momentText(answer.meta.as_of) }),
       'Cache-Status': raw,
       'Cache-Control': headers.get('Cache-Control'),
       Age: headers.get('Age'),

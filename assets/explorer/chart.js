@@ -1,14 +1,18 @@
 import { groupedBars } from './bars.js';
-import { axisText } from './format.js';
+import { axisFigureText, axisText } from './format.js';
 import { colourName, dashOf, themeColour } from './palette.js';
 import { breakAtSkips, stepOf } from './series.js';
 
 const DAY = 86_400;
+const WEEK = 7 * DAY;
 const MONTH = 30 * DAY;
 const POINTS_UP_TO = 62;
 
-/** A chart of one metric: `{figures, times, groups, kind, provisionalFrom, label, moved}`; lines or grouped bars. */
-export function drawChart(frame, { figures, times, groups, kind, provisionalFrom, label, moved }) {
+/**
+ * A chart of one metric, of lines or grouped bars. It calls `moved` as the cursor moves, and `selected` with the first and last moment
+ * of a range that the user drags.
+ */
+export function drawChart(frame, { metric, figures, times, groups, kind, provisionalFrom, label, moved, selected }) {
   const bars = kind === 'bar';
   const step = stepOf(times);
   const data = bars ? { times, columns: figures } : breakAtSkips(times, figures);
@@ -21,15 +25,16 @@ export function drawChart(frame, { figures, times, groups, kind, provisionalFrom
       height: heightFor(frame),
       tzDate: (moment) => uPlot.tzDate(new Date(moment * 1000), 'Etc/UTC'),
       legend: { show: false },
-      cursor: { sync: { key: 'pitaya' }, drag: { x: false, y: false }, points: { show: !bars } },
+      cursor: { sync: { key: 'pitaya' }, drag: { x: times.length > 1, y: false, setScale: false }, points: { show: !bars } },
       scales: {
         x: { time: true, range: () => [times[0] - margin, times.at(-1) + margin] },
         y: { range: (_, _low, high) => uPlot.rangeNum(0, high || 1, 0.1, true) },
       },
-      axes: [timeAxis(step), figureAxis()],
+      axes: [timeAxis(step, times), figureAxis(metric)],
       series: [{}, ...groups.map((group, at) => series(group, at, bars ? paths[at] : undefined, times.length))],
       hooks: {
         drawClear: provisionalFrom === null ? [] : [(drawn) => shade(drawn, provisionalFrom - step / 2)],
+        setSelect: [(drawn) => select(drawn, selected)],
         setCursor: [(drawn) => moved(drawn.cursor.idx ?? null, drawn.data)],
       },
     },
@@ -65,26 +70,37 @@ function lonely(plot, which) {
   return figures.flatMap((value, at) => (value !== null && figures[at - 1] == null && figures[at + 1] == null ? [at] : []));
 }
 
-function timeAxis(step) {
+function select(plot, selected) {
+  const { left, width } = plot.select;
+  if (width === 0) return;
+  plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+  selected(plot.posToVal(left, 'x'), plot.posToVal(left + width, 'x'));
+}
+
+function timeAxis(step, times) {
   const wide = step >= DAY;
   return {
     ...axisColours(),
     ...(wide ? { incrs: [1, 2, 3, 4, 7, 14].map((days) => days * DAY).concat([1, 2, 3, 4, 6, 12].map((months) => months * MONTH)) } : {}),
+    // Weeks begin on days that no regular step hits.
+    ...(step === WEEK ? { splits: (plot) => atMost(times, Math.max(plot.width / 64, 1)) } : {}),
     space: 64,
     size: 44,
-    values: (_plot, moments, _axis, _space, increment) => moments.map((moment, at) => axisText(moment, increment, at === 0)),
+    values: (_plot, moments, _axis, _space, increment) => moments.map((moment, at) => axisText(moment, step === WEEK ? step : increment, at === 0)),
   };
 }
 
-function figureAxis() {
+function atMost(times, count) {
+  const every = Math.ceil(times.length / count);
+  return times.filter((_, at) => at % every === 0);
+}
+
+function figureAxis(metric) {
   return {
     ...axisColours(),
     // One width for all metrics, so that each moment is at the same position in all charts.
     size: 58,
-    values: (_plot, values) => {
-      const notation = values.at(-1) >= 10_000 ? 'compact' : 'standard';
-      return values.map((value) => value.toLocaleString('en', { notation, maximumFractionDigits: 4 }));
-    },
+    values: (_plot, values) => values.map((value) => axisFigureText(value, metric, values.at(-1))),
   };
 }
 

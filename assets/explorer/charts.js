@@ -12,8 +12,11 @@ export class Charts {
   #plots = [];
   #answer = null;
   #kind = 'line';
+  #zoomed;
 
-  constructor() {
+  /** Calls `zoomed` with the first and last moment, in seconds on the axis, of a range that the user drags. */
+  constructor(zoomed) {
+    this.#zoomed = zoomed;
     new ResizeObserver(() => this.#resize()).observe(byId('charts'));
   }
 
@@ -54,15 +57,16 @@ export class Charts {
     const { from, to } = this.#answer.meta;
     this.#plots.push(
       drawChart(frame, {
-        figures, times, groups, provisionalFrom,
+        metric, figures, times, groups, provisionalFrom,
         kind: times.length === 1 ? 'bar' : this.#kind,
         label: `${metricLabel(metric)} from ${from} to ${to}, ${groups.length} series. The table below has the figures.`,
-        moved: (at, data) => this.#read(readout, at, data, groups),
+        moved: (at, data) => this.#read(readout, at, data, groups, metric),
+        selected: (first, last) => this.#zoomed(first, last),
       }),
     );
   }
 
-  #read(readout, at, data, groups) {
+  #read(readout, at, data, groups, metric) {
     if (at === null) {
       readout.replaceChildren();
       return;
@@ -70,7 +74,7 @@ export class Charts {
     const time = new Date(data[0][at] * 1000).toISOString().slice(0, 19);
     const plot = this.#plots[0];
     const shown = groups.flatMap((group, which) =>
-      plot?.series[which + 1].show === false ? [] : [make('span', { className: `key ${colourName(which)}`, textContent: `${group.name} ${figureText(data[which + 1][at])}` })],
+      plot?.series[which + 1].show === false ? [] : [make('span', { className: `key ${colourName(which)}`, textContent: `${group.name} ${figureText(data[which + 1][at], metric)}` })],
     );
     const others = shown.length > READ_OUT ? [`and ${shown.length - READ_OUT} others`] : [];
     readout.replaceChildren(make('time', { textContent: bucketText(time, this.#answer.meta.bucket) }), ...shown.slice(0, READ_OUT), ...others);

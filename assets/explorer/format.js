@@ -1,22 +1,35 @@
 import { make } from './dom.js';
-import { metricLabel } from './metrics.js';
+import { isMean, isRate, metricLabel } from './metrics.js';
 
 const WEEKDAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+const GROUP_GAP = '\u202f';
 const BUCKETS = { hour: 'hour', day: 'day', week: 'week', month: 'month' };
 
-/** A figure in groups of three digits; only the style separates the groups, so that a copied figure is still a number. */
-export function figure(value) {
+/** A figure for the table; only the style separates groups of three digits, so that a copied count is still a number. */
+export function figure(value, metric) {
   if (value === null) return make('span', { className: 'none', title: 'no data', textContent: '–' });
-  const [whole, fraction] = String(value).split('.');
-  if (!/^\d{4,}$/.test(whole)) return make('span', { textContent: String(value) });
-  const groups = whole.match(/\d{1,3}(?=(\d{3})*$)/g).map((group) => make('span', { className: 'thousand', textContent: group }));
-  return make('span', {}, ...groups, fraction === undefined ? '' : `.${fraction}`);
+  const groups = figureText(value, metric).split(GROUP_GAP);
+  return make('span', {}, ...groups.map((group) => make('span', { className: 'thousand', textContent: group })));
 }
 
-/** A figure as plain text. */
-export function figureText(value) {
-  return value === null || value === undefined ? '–' : String(value);
+/** A figure as text: rates in percent, means with four decimals, whole numbers in groups of three digits. */
+export function figureText(value, metric) {
+  if (value === null || value === undefined) return '–';
+  if (isRate(metric)) return `${(100 * value).toFixed(2)} %`;
+  const decimals = isMean(metric) || !Number.isInteger(value) ? 4 : 0;
+  return grouped(value, { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+}
+
+/** The text of a value on the axis of a metric; `largest` is the axis's largest value. */
+export function axisFigureText(value, metric, largest) {
+  if (isRate(metric)) return `${grouped(100 * value, { maximumFractionDigits: 1 })} %`;
+  return grouped(value, { notation: largest >= 100_000 ? 'compact' : 'standard', maximumFractionDigits: 4 });
+}
+
+/** The moment of an answer in UTC, to the second. */
+export function momentText(moment) {
+  return new Date(moment).toISOString().replace('T', ' ').replace(/\..*$/, ' UTC');
 }
 
 /** A bucket's start as text, without the parts that the bucket implies. */
@@ -52,6 +65,10 @@ export function answerSubtitle({ sites, group_by: groupBy, from, to, hours }) {
   const when = from === to ? from : `${from} to ${to}`;
   const whole = hours.from === '00:00' && hours.to === '24:00';
   return [where, when, whole ? '' : `${hours.from}–${hours.to}`, 'local time'].filter((part) => part !== '').join(' · ');
+}
+
+function grouped(value, options) {
+  return value.toLocaleString('en', options).replaceAll(',', GROUP_GAP);
 }
 
 function weekday(date) {

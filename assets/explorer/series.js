@@ -7,6 +7,11 @@ export function seconds(time) {
   return Date.parse(`${time}Z`) / 1000;
 }
 
+/** The date of a moment on the axis. */
+export function dateOf(moment) {
+  return new Date(moment * 1000).toISOString().slice(0, 10);
+}
+
 /** The series of an answer: `{times, groups: [{id, name}], figures: metric → group → [figure or null by time]}`. */
 export function toSeries({ meta, data }) {
   const times = [...new Set(data.map((row) => seconds(row.time)))].sort((a, b) => a - b);

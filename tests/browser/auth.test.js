@@ -68,6 +68,20 @@ describe('with authentication', () => {
     await close();
   });
 
+  look('a taken key ends the question for one, also where no site is known', async () => {
+    const { page, close } = await openPage(browser, pitaya.base, { expected: [401] });
+    await page.goto(pitaya.base);
+    await page.locator('#banner', { hasText: 'Status 401' }).waitFor();
+    await page.route('**/v1/sites', (route) => route.fulfill({ json: { data: [] } }));
+
+    await page.fill('#key', KEY);
+    await page.keyboard.press('Enter');
+    await page.getByText('Run a first query').waitFor();
+
+    assert.ok(!(await page.locator('#banner').isVisible()));
+    await close();
+  });
+
   look('the explorer downloads CSV with the key', async () => {
     const { page, close } = await openPage(browser, pitaya.base, { expected: [401] });
     await page.goto(pitaya.base + QUERY);

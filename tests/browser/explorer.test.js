@@ -222,6 +222,51 @@ describe('the explorer', () => {
     });
   }
 
+  look('a click on a column sorts the rows', async () => {
+    const { page, close } = await open('?sites=750,751&dates=2026-02-16..2026-02-18&metric=entrances&bucket=day');
+    await page.locator('table.figures').waitFor();
+    const figures = async () => (await tableRows(page)).map((row) => row.entrances);
+    const unsorted = await figures();
+
+    await page.getByRole('button', { name: 'Entrances' }).click();
+    const descending = await figures();
+    await page.getByRole('button', { name: 'Entrances' }).click();
+
+    assert.deepEqual(descending, [...unsorted].sort((a, b) => b - a));
+    assert.deepEqual(await figures(), [...descending].reverse());
+    assert.equal(await page.getAttribute('thead [data-metric=entrances]', 'aria-sort'), 'ascending');
+    await close();
+  });
+
+  look('a drag across a chart asks for the dates in between', async () => {
+    const { page, faults, close } = await open('?sites=750&dates=2026-02-02..2026-02-28&metric=entrances&bucket=day');
+    await page.locator('table.figures').waitFor();
+    const box = await page.locator('#charts .u-over').boundingBox();
+
+    await page.mouse.move(box.x + box.width * 0.25, box.y + 20);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width * 0.6, box.y + 60, { steps: 5 });
+    await page.mouse.up();
+
+    await page.waitForURL((url) => !url.search.includes('dates=2026-02-02..'));
+    const [, from, to] = /dates=(\d{4}-\d\d-\d\d)\.\.(\d{4}-\d\d-\d\d)/.exec(page.url());
+    assert.ok('2026-02-06' <= from && from < to && to <= '2026-02-20', `${from} to ${to}`);
+    assert.deepEqual(faults, []);
+    await close();
+  });
+
+  look('only figures that may still change can be refreshed each minute', async () => {
+    const { page, close } = await open('?sites=750&dates=today&metric=entrances&bucket=hour');
+    await page.locator('table.figures').waitFor();
+    const offered = await page.locator('#refresh').isVisible();
+    await page.goto(`${pitaya.base}/?sites=750&dates=2026-02-18&metric=entrances&bucket=hour`);
+    await page.locator('table.figures').waitFor();
+
+    assert.ok(offered);
+    assert.ok(!(await page.locator('#refresh').isVisible()));
+    await close();
+  });
+
   look('a chosen theme is remembered', async () => {
     const { page, close } = await open('', { colorScheme: 'light' });
 

@@ -4,10 +4,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { cacheWords, parseCacheStatus, parseServerTiming, span } from '../../assets/explorer/cache-words.js';
-import { axisText, bucketText } from '../../assets/explorer/format.js';
+import { axisFigureText, axisText, bucketText, figureText, momentText } from '../../assets/explorer/format.js';
 import { apiPath, readQuery, writeQuery } from '../../assets/explorer/query.js';
 import { breakAtSkips, isProvisional, toSeries } from '../../assets/explorer/series.js';
 import { fileName } from '../../assets/explorer/share.js';
+import { sorted } from '../../assets/explorer/table.js';
 
 test('a query survives a round trip', () => {
   const search = '?sites=750,751&dates=2026-02-18..2026-02-19&metric=entrances&bucket=hour&hours=09:00-17:00&group_by=none';
@@ -101,4 +102,24 @@ test('a file name describes its content', () => {
   const meta = { metrics: [{ name: 'entrances' }], from: '2026-02-18', to: '2026-02-18', bucket: 'day' };
 
   assert.equal(fileName(meta), 'pitaya_entrances_2026-02-18_day.csv');
+});
+
+test('figures have one format in table, chart and axis', () => {
+  assert.equal(figureText(1029, 'entrances'), '1\u202f029');
+  assert.equal(figureText(0, 'entrances'), '0');
+  assert.equal(figureText(33.921, 'dwell_time'), '33.9210');
+  assert.equal(figureText(0.2777, 'conversion_rate'), '27.77 %');
+  assert.equal(figureText(null, 'entrances'), '–');
+  assert.equal(axisFigureText(1200, 'entrances', 2000), '1\u202f200');
+  assert.equal(axisFigureText(120_000, 'entrances', 120_000), '120K');
+  assert.equal(axisFigureText(0.25, 'capture_rate', 1), '25 %');
+  assert.equal(momentText('2026-02-19T15:03:24.5Z'), '2026-02-19 15:03:24 UTC');
+});
+
+test('rows are sorted by a column, and missing figures come last in both directions', () => {
+  const rows = [{ at: 1, n: 5 }, { at: 2, n: null }, { at: 3, n: 7 }, { at: 4, n: 5 }];
+  const order = (direction) => sorted(rows, 'n', direction).map(({ at }) => at);
+
+  assert.deepEqual(order('ascending'), [1, 4, 3, 2]);
+  assert.deepEqual(order('descending'), [3, 1, 4, 2]);
 });
