@@ -28,6 +28,12 @@ pub struct Query {
     pub group_by: GroupBy,
     /// Value of a row or bucket without a figure.
     pub fill: Fill,
+    /// Additions to the rows.
+    pub include: Include,
+    /// Order of the series; `None`: that of the sites.
+    pub sort: Option<Sort>,
+    /// Most series that are shown: at least 1.
+    pub limit: Option<usize>,
 }
 
 impl Query {
@@ -48,9 +54,62 @@ impl Query {
             hours: Hours::ALL_DAY,
             group_by: GroupBy::Site,
             fill: Fill::Null,
+            include: Include::NOTHING,
+            sort: None,
+            limit: None,
         }
     }
 }
+
+/// Additions to the rows of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Include {
+    /// The total of each series, and of all series.
+    pub totals: bool,
+}
+
+impl Include {
+    /// No addition.
+    pub const NOTHING: Self = Self { totals: false };
+    /// The words that stand for additions in a query.
+    pub const WORDS: [&'static str; 1] = ["totals"];
+
+    /// Adds the addition that `word` stands for, if it stands for one.
+    #[must_use]
+    pub fn with(self, word: &str) -> Option<Self> {
+        match word {
+            "totals" => Some(Self { totals: true }),
+            _ => None,
+        }
+    }
+}
+
+/// Order of the series by their totals. Series without a total come last; equal ones keep the order of the sites.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sort {
+    /// Metric, one of the query's.
+    pub metric: Metric,
+    /// Whether the largest total comes first.
+    pub descending: bool,
+}
+
+impl FromStr for Sort {
+    type Err = InvalidSort;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSort> {
+        let (name, descending) = match text.strip_prefix('-') {
+            Some(name) => (name, true),
+            None => (text, false),
+        };
+        let metric = Metric::from_name(name).ok_or(InvalidSort)?;
+        Ok(Self { metric, descending })
+    }
+}
+
+/// The text is not an order of series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an order is a metric, with - before it for the largest first")]
+pub struct InvalidSort;
 
 /// Grouping of the rows into series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -150,6 +150,19 @@ impl Table {
         &mut self.values[row * columns..(row + 1) * columns]
     }
 
+    /// The figures of the row of `group` and `time`; NaN where there is none.
+    #[must_use]
+    pub fn row(&self, group: usize, time: usize) -> &[f64] {
+        let columns = self.metrics.len();
+        let row = group * self.times.len() + time;
+        &self.values[row * columns..(row + 1) * columns]
+    }
+
+    /// Shows every row.
+    pub fn show_all(&mut self) {
+        self.shown.fill(true);
+    }
+
     /// Hides the row of `group` and `time`.
     pub fn hide(&mut self, group: usize, time: usize) {
         self.shown[group * self.times.len() + time] = false;

@@ -102,7 +102,10 @@ pub fn most_rows(query: &Query, sites: usize, days: usize) -> usize {
 
 fn rows(query: &Query, sites: usize, buckets: usize) -> usize {
     match query.group_by {
-        GroupBy::Site => sites.saturating_mul(buckets),
+        GroupBy::Site => {
+            let series = sites.min(query.limit.unwrap_or(usize::MAX));
+            series.saturating_mul(buckets)
+        }
         GroupBy::None => buckets,
     }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::budget::MemoryPermit;
+use crate::domain::rollup::Totals;
 use crate::domain::site::SiteId;
 use crate::domain::table::Table;
 use crate::upstream::UpstreamError;
@@ -16,6 +17,8 @@ use crate::upstream::UpstreamError;
 pub struct Answer {
     /// The rows.
     pub table: Table,
+    /// The totals of the rows, if the query includes them.
+    pub totals: Option<Totals>,
     /// The query's sites, ascending.
     pub sites: Vec<SiteInfo>,
     /// Time at which the oldest figure used was computed; now, if the answer uses no figure.

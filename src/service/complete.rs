@@ -11,8 +11,7 @@ use crate::cores;
 use crate::domain::freshness::Policy;
 use crate::domain::plan::Plan;
 use crate::domain::query::Query;
-use crate::domain::rollup::{CellGrid, roll_up};
-use crate::domain::table::Table;
+use crate::domain::rollup::{CellGrid, Rolled, roll_up_with_totals};
 use crate::upstream::UpstreamError;
 
 /// A query with all the data for its answer.
@@ -35,7 +34,7 @@ impl Complete {
     pub(super) async fn rolled_up(
         self,
         takes_long: bool,
-    ) -> Result<(Table, Summary, MemoryPermit), Arc<UpstreamError>> {
+    ) -> Result<(Rolled, Summary, MemoryPermit), Arc<UpstreamError>> {
         let span = tracing::info_span!(target: "pitaya::span", "rollup");
         let roll = move || {
             let _span = span.entered();
@@ -49,10 +48,10 @@ impl Complete {
                 now,
                 gathered_at,
             } = self;
-            let table = roll_up(&query, &plan, &grid, &calendar.days(), now);
+            let rolled = roll_up_with_totals(&query, &plan, &grid, &calendar.days(), now);
             let summary = Summary::of(&query, &plan, &calendar, &policy, &grid, now, gathered_at);
             drop(grid);
-            (table, summary, room.without_cells())
+            (rolled, summary, room.without_cells())
         };
         if !takes_long {
             return Ok(roll());

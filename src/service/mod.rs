@@ -290,14 +290,15 @@ impl TrafficService {
             now,
             gathered_at,
         };
-        let (table, summary, memory) = complete.rolled_up(needed > MANY_CELLS).await?;
+        let (rolled, summary, memory) = complete.rolled_up(needed > MANY_CELLS).await?;
         let revalidating = gathered.revalidating || !stale.is_empty();
         let outcome = outcome(&gathered, needed, revalidating);
         telemetry::query(outcome);
         // Counted before the names are read: if a name changes in between, the answer counts as outdated.
         let names = self.engine.upstream.names_changed(query.customer);
         Ok(Some(Answer {
-            table,
+            table: rolled.table,
+            totals: rolled.totals,
             sites: self.site_infos(query, directory),
             as_of: summary.as_of.unwrap_or(now),
             provisional_from: summary.provisional_from,

@@ -34,6 +34,7 @@ mod steps;
 mod streaming;
 mod support;
 mod tokens;
+mod totals;
 mod traffic;
 mod warm;
 mod worth;

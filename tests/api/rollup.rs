@@ -12,8 +12,8 @@ use pitaya::domain::dates::DateRange;
 use pitaya::domain::figures::Figures;
 use pitaya::domain::metric::{Metric, VendorMetric};
 use pitaya::domain::plan::Plan;
-use pitaya::domain::query::{Fill, GroupBy, Query};
-use pitaya::domain::rollup::{CellGrid, roll_up};
+use pitaya::domain::query::{Fill, GroupBy, Include, Query, Sort};
+use pitaya::domain::rollup::{CellGrid, roll_up, roll_up_with_totals};
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::domain::timeline::row_count;
 use pitaya::domain::zone::{DayShape, LocalDays};
@@ -256,6 +256,11 @@ fn silent(seed: u64, site: u64, day: Date, metric: VendorMetric, bucket: u16) ->
 }
 
 fn naive(query: &Query, base: u16, seed: u64) -> Vec<Row> {
+    naive_from(query, query.bucket, base, seed)
+}
+
+/// The rows of `query`, made of the vendor's buckets that a query of `bucket` needs.
+fn naive_from(query: &Query, bucket: Bucket, base: u16, seed: u64) -> Vec<Row> {
     let sites: Vec<u64> = query.sites.iter().map(|site| site.get()).collect();
     let groups: Vec<(Option<u64>, Vec<u64>)> = match query.group_by {
         GroupBy::Site => sites
@@ -265,7 +270,7 @@ fn naive(query: &Query, base: u16, seed: u64) -> Vec<Row> {
         GroupBy::None => vec![(None, sites)],
     };
     let [fine, coarse] = [base, 60].map(|limit| {
-        let minutes = coarsest(limit, query.bucket, query.hours);
+        let minutes = coarsest(limit, bucket, query.hours);
         (minutes, times(query, minutes))
     });
     let mut rows = Vec::new();
@@ -297,6 +302,12 @@ fn naive(query: &Query, base: u16, seed: u64) -> Vec<Row> {
 }
 
 fn real(query: &Query, base: u16, seed: u64) -> Vec<Row> {
+    let (plan, grid, days) = world(query, base, seed);
+    rows(&roll_up(query, &plan, &grid, &days, later()))
+}
+
+/// The plan of `query`, and all cells and days that it needs.
+fn world(query: &Query, base: u16, seed: u64) -> (Plan, CellGrid, Vec<Arc<LocalDays>>) {
     let plan = Plan::new(query, VendorBucket::from_minutes(base).unwrap());
     let mut grid = CellGrid::new(plan.series().len(), query.sites.len(), query.dates.len());
     for (series_index, series) in plan.series().iter().enumerate() {
@@ -313,8 +324,8 @@ fn real(query: &Query, base: u16, seed: u64) -> Vec<Row> {
         }
     }
     let days = Arc::new(LocalDays::new(query.dates, None));
-    let days: Vec<_> = query.sites.iter().map(|_| Arc::clone(&days)).collect();
-    rows(&roll_up(query, &plan, &grid, &days, later()))
+    let days = query.sites.iter().map(|_| Arc::clone(&days)).collect();
+    (plan, grid, days)
 }
 
 /// A time long after all requested dates.
@@ -427,6 +438,51 @@ proptest! {
         for bucket in ["month", "week", "day", "12h", "hour", "20m", "15m", "5m"] {
             prop_assert_eq!(&sums(bucket), &total, "{}", bucket);
         }
+    }
+
+    #[test]
+    fn totals_and_the_order_of_series_agree_with_naive_ones(
+        query in query(),
+        base in prop::sample::select(vec![5_u16, 15, 60]),
+        (nth, descending, limit) in (0_usize..8, any::<bool>(), 1_usize..5),
+        seed in 0_u64..1000,
+    ) {
+        let sort = Sort { metric: query.metrics[nth % query.metrics.len()], descending };
+        let query = Query { include: Include { totals: true }, sort: Some(sort), limit: Some(limit), ..query };
+        let (plan, grid, days) = world(&query, base, seed);
+
+        let rolled = roll_up_with_totals(&query, &plan, &grid, &days, later());
+
+        let fill = if query.fill == Fill::None { Fill::Null } else { query.fill };
+        let of = |group_by| naive_from(&Query { bucket: Bucket::Total, group_by, fill, ..query.clone() }, query.bucket, base, seed);
+        let totals = rolled.totals.unwrap();
+        assert_same(&rows(&totals.grand), &of(GroupBy::None))?;
+        let (all, shown) = (of(query.group_by), rows(&totals.series));
+        prop_assert_eq!(shown.len(), all.len().min(limit));
+        let place = |row: &Row| all.iter().position(|(group, _, _)| *group == row.0).unwrap();
+        for row in &shown {
+            assert_same(std::slice::from_ref(row), std::slice::from_ref(&all[place(row)]))?;
+        }
+        // No series that comes later has a total that belongs before.
+        let figure = |row: &Row| row.2[nth % query.metrics.len()];
+        let belongs_before = |one: &Row, other: &Row| match (figure(one), figure(other)) {
+            (Some(one), Some(other)) if descending => one > other + 1e-6,
+            (Some(one), Some(other)) => one + 1e-6 < other,
+            (one, other) => one.is_some() && other.is_none(),
+        };
+        let hidden = all.iter().filter(|row| shown.iter().all(|other| other.0 != row.0));
+        let order: Vec<&Row> = shown.iter().chain(hidden).collect();
+        for (nth, row) in shown.iter().enumerate() {
+            for later in &order[nth + 1..] {
+                prop_assert!(!belongs_before(later, row));
+                let tied = figure(later) == figure(row);
+                prop_assert!(!tied || place(row) < place(later));
+            }
+        }
+        let every = naive(&query, base, seed);
+        let of_group = |group: Option<u64>| every.iter().filter(move |row| row.0 == group).cloned();
+        let expected: Vec<Row> = shown.iter().flat_map(|row| of_group(row.0)).collect();
+        assert_same(&rows(&rolled.table), &expected)?;
     }
 
     #[test]

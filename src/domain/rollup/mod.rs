@@ -4,6 +4,7 @@ mod grid;
 mod group;
 mod slots;
 mod tally;
+mod totals;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 
 pub use self::grid::CellGrid;
 use self::group::GroupRoll;
+pub use self::totals::{Rolled, Totals, roll_up_with_totals};
 use super::plan::Plan;
 use super::query::{GroupBy, Query};
 use super::table::Table;
@@ -26,13 +28,35 @@ pub fn roll_up(
     days: &[Arc<LocalDays>],
     now: Timestamp,
 ) -> Table {
+    let groups: Vec<_> = (0..series_count(query)).collect();
+    roll_up_groups(query, plan, grid, days, now, &groups)
+}
+
+/// Number of series of `query` before any limit.
+fn series_count(query: &Query) -> usize {
+    match query.group_by {
+        GroupBy::Site => query.sites.len(),
+        GroupBy::None => 1,
+    }
+}
+
+/// The same for some of the series, in that order.
+fn roll_up_groups(
+    query: &Query,
+    plan: &Plan,
+    grid: &CellGrid,
+    days: &[Arc<LocalDays>],
+    now: Timestamp,
+    groups: &[usize],
+) -> Table {
     let timeline = Timeline::new(query);
-    let groups: Vec<_> = match query.group_by {
-        GroupBy::Site => query.sites.iter().copied().map(Some).collect(),
-        GroupBy::None => vec![None],
-    };
-    let mut table = Table::new(groups, timeline.starts().to_vec(), query.metrics.clone());
-    for group in 0..table.groups().len() {
+    let keys = groups.iter().map(|group| match query.group_by {
+        GroupBy::Site => Some(query.sites[*group]),
+        GroupBy::None => None,
+    });
+    let starts = timeline.starts().to_vec();
+    let mut table = Table::new(keys.collect(), starts, query.metrics.clone());
+    for (place, group) in groups.iter().copied().enumerate() {
         let sites = match query.group_by {
             GroupBy::Site => group..group + 1,
             GroupBy::None => 0..query.sites.len(),
@@ -46,7 +70,7 @@ pub fn roll_up(
             timeline: &timeline,
             sites,
         };
-        roll.write(&mut table, group);
+        roll.write(&mut table, place);
     }
     table
 }

@@ -3,6 +3,7 @@
 mod cache;
 mod decode;
 mod faults;
+mod form;
 mod limits;
 mod resolve;
 mod schema;
@@ -15,6 +16,7 @@ pub(super) use shown::shown;
 
 pub use cache::{CacheParams, PurgeTarget};
 pub use faults::ParameterFault;
+pub use form::check_form;
 pub use limits::TooLarge;
 pub use resolve::Rejection;
 pub use scope::Scope;

@@ -58,6 +58,9 @@ impl TrafficParams {
             hours: self.hours,
             group_by: self.group_by,
             fill: self.fill,
+            include: self.include,
+            sort: self.sort,
+            limit: self.limit,
         };
         limits::check(&query, settings)?;
         Ok(query)

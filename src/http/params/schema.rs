@@ -10,13 +10,15 @@ use super::cache::CacheParams;
 use super::decode::Parameter as Known;
 use super::traffic::TrafficParams;
 use super::values::{
-    BUCKET, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, METRIC, PARTIAL, SITES,
+    BUCKET, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT, METRIC, PARTIAL, SITES,
+    SORT,
 };
 use crate::domain::bucket::Bucket;
 use crate::domain::metric::Metric;
-use crate::domain::query::{DateExpression, Fill, GroupBy, Partial};
+use crate::domain::query::{DateExpression, Fill, GroupBy, Include, Partial};
 use crate::domain::site::{CustomerId, SiteId};
 use crate::http::present::Format;
+use crate::http::schemas::one_of;
 
 impl IntoParams for TrafficParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
@@ -59,6 +61,30 @@ impl IntoParams for TrafficParams {
                  figure.",
                 "null",
             ),
+            list(
+                &INCLUDE,
+                "Additions to the answer: `totals` (JSON alone) adds `totals`, a row without `time` for each series, and \
+                 `grand_total`, over all series; both are rolled up over all `dates`.",
+                one_of("An addition.", Include::WORDS),
+            )
+            .example(Some(json!(["totals"])))
+            .build(),
+            query(
+                &SORT,
+                "Order of the series by their totals over all `dates`: one of the metrics asked for, with `-` before it for the \
+                 largest first. Series without a total come last. By default the series are in the order of `site_id`.",
+                text(&format!("^-?({})$", Metric::ALL.map(Metric::name).join("|")), "order"),
+            )
+            .build(),
+            query(
+                &LIMIT,
+                "The most series that are shown, from the first in their order.",
+                ObjectBuilder::new()
+                    .schema_type(Type::Integer)
+                    .minimum(Some(1)),
+            )
+            .example(Some(json!(10)))
+            .build(),
             choice::<Partial>(
                 &PARTIAL,
                 "Whether an unavailable figure fails the whole answer (`deny`), or the answer contains the available figures \

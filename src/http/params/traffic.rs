@@ -4,12 +4,13 @@ use super::decode::{Parameter, split};
 use super::faults::{Faults, ParameterFault};
 use super::scope::Scope;
 use super::values::{
-    BUCKET, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, METRIC, PARTIAL, SITES, choice,
-    parse_bucket, parse_customer, parse_dates, parse_metrics, parse_sites, parsed, required,
+    BUCKET, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT, METRIC, PARTIAL, SITES,
+    SORT, choice, parse_bucket, parse_customer, parse_dates, parse_include, parse_limit,
+    parse_metrics, parse_sites, parse_sort, parsed, required,
 };
 use crate::domain::bucket::{Bucket, Hours};
 use crate::domain::metric::Metric;
-use crate::domain::query::{DateExpression, Fill, GroupBy, Partial};
+use crate::domain::query::{DateExpression, Fill, GroupBy, Include, Partial, Sort};
 use crate::domain::site::{CustomerId, SiteId};
 use crate::http::present::Format;
 
@@ -30,6 +31,12 @@ pub struct TrafficParams {
     pub group_by: GroupBy,
     /// Value of a row or bucket without a figure.
     pub fill: Fill,
+    /// Additions to the rows.
+    pub include: Include,
+    /// Order of the series.
+    pub sort: Option<Sort>,
+    /// Most series that are shown.
+    pub limit: Option<usize>,
     /// Whether the answer may omit data that is unavailable.
     pub partial: Partial,
     /// Format of the answer, if requested by name.
@@ -39,8 +46,9 @@ pub struct TrafficParams {
 }
 
 /// Every parameter of a traffic query.
-pub(super) const KNOWN: [Parameter; 10] = [
-    SITES, DATES, METRIC, BUCKET, HOURS, GROUP_BY, FILL, PARTIAL, FORMAT, CUSTOMER,
+pub(super) const KNOWN: [Parameter; 13] = [
+    SITES, DATES, METRIC, BUCKET, HOURS, GROUP_BY, FILL, INCLUDE, SORT, LIMIT, PARTIAL, FORMAT,
+    CUSTOMER,
 ];
 
 impl TrafficParams {
@@ -59,6 +67,9 @@ impl TrafficParams {
             hours,
             group_by,
             fill,
+            include,
+            sort,
+            limit,
             partial,
             format,
             customer,
@@ -74,6 +85,9 @@ impl TrafficParams {
         let hours = parsed(&hours, &HOURS, &mut faults).unwrap_or(Hours::ALL_DAY);
         let group_by = choice(&group_by, &GROUP_BY, &GroupBy::WORDS, &mut faults);
         let fill = choice(&fill, &FILL, &Fill::WORDS, &mut faults);
+        let include = parse_include(&include, &mut faults);
+        let sort = parse_sort(&sort, metrics.as_deref(), &mut faults);
+        let limit = parse_limit(&limit, &mut faults);
         let partial = choice(&partial, &PARTIAL, &Partial::WORDS, &mut faults);
         let format = choice(
             &format,
@@ -94,6 +108,9 @@ impl TrafficParams {
             hours,
             group_by: group_by.unwrap_or_default(),
             fill: fill.unwrap_or_default(),
+            include: include.unwrap_or_default(),
+            sort,
+            limit,
             partial: partial.unwrap_or_default(),
             format,
             customer,
@@ -140,6 +157,9 @@ mod tests {
                 hours: Hours::ALL_DAY,
                 group_by: GroupBy::Site,
                 fill: Fill::Null,
+                include: Include::NOTHING,
+                sort: None,
+                limit: None,
                 partial: Partial::Deny,
                 format: None,
                 customer: CustomerId::new(123),
@@ -196,6 +216,12 @@ mod tests {
             ),
             ("group_by", "|sites|Site|all|null"),
             ("fill", "|0|NULL|zeros"),
+            ("include", "|total|totals,|Totals"),
+            (
+                "sort",
+                "|people|entrances,dwell_time|--entrances|+entrances|-|dwell_time",
+            ),
+            ("limit", "|0|-1|1.5|ten|01|99999999999999999999999|%2B1"),
             ("partial", "|true|Allow"),
             ("format", "|xml|JSON|jsonl|text/csv"),
             ("customer", "|0|abc|1,2|-1"),

@@ -7,7 +7,7 @@ use super::faults::{Faults, nearest, quoted};
 use super::scope::Scope;
 use crate::domain::bucket::Bucket;
 use crate::domain::metric::Metric;
-use crate::domain::query::DateExpression;
+use crate::domain::query::{DateExpression, Include, Sort};
 use crate::domain::site::{CustomerId, InvalidId, SiteId};
 
 pub(in crate::http) const SITES: Parameter = Parameter {
@@ -45,6 +45,18 @@ pub(in crate::http) const PARTIAL: Parameter = Parameter {
 pub(in crate::http) const FORMAT: Parameter = Parameter {
     name: "format",
     example: "json",
+};
+pub(in crate::http) const INCLUDE: Parameter = Parameter {
+    name: "include",
+    example: "totals",
+};
+pub(in crate::http) const SORT: Parameter = Parameter {
+    name: "sort",
+    example: "-entrances",
+};
+pub(in crate::http) const LIMIT: Parameter = Parameter {
+    name: "limit",
+    example: "10",
 };
 pub(in crate::http) const CUSTOMER: Parameter = Parameter {
     name: "customer",
@@ -245,6 +257,78 @@ fn unknown_metric(item: &str) -> String {
             METRIC.hint()
         )
     }
+}
+
+/// Additions to the rows.
+pub(super) fn parse_include(given: &Given<'_>, faults: &mut Faults) -> Option<Include> {
+    let Given::Text(text) = given else {
+        return None;
+    };
+    let mut include = Include::NOTHING;
+    for item in items(text, &INCLUDE, faults) {
+        match include.with(item) {
+            Some(more) => include = more,
+            None => faults.push(
+                INCLUDE.name,
+                format!(
+                    "{} is not one of {}; write it {}{}",
+                    quoted(item),
+                    Include::WORDS.join(", "),
+                    INCLUDE.hint(),
+                    did_you_mean(nearest(item, Include::WORDS.into_iter()))
+                ),
+            ),
+        }
+    }
+    Some(include)
+}
+
+/// An order of the series by one of `metrics`.
+pub(super) fn parse_sort(
+    given: &Given<'_>,
+    metrics: Option<&[Metric]>,
+    faults: &mut Faults,
+) -> Option<Sort> {
+    let sort: Sort = parsed_or(given, &SORT, meant_metric, faults)?;
+    let known = metrics.is_none_or(|metrics| metrics.contains(&sort.metric));
+    if !known {
+        faults.push(
+            SORT.name,
+            format!(
+                "sorts by {}, which is not one of the metrics asked for; add it to metric",
+                sort.metric
+            ),
+        );
+    }
+    known.then_some(sort)
+}
+
+/// The metric that the text of an order is near to.
+fn meant_metric(text: &str) -> Option<&'static str> {
+    nearest(
+        text.trim_start_matches('-'),
+        Metric::ALL.into_iter().map(Metric::name),
+    )
+}
+
+/// A number of series.
+pub(super) fn parse_limit(given: &Given<'_>, faults: &mut Faults) -> Option<usize> {
+    let Given::Text(text) = given else {
+        return None;
+    };
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    let limit = text.parse().ok().filter(|_| is_number);
+    if limit.is_none() {
+        faults.push(
+            LIMIT.name,
+            format!(
+                "{} is not valid: a limit is a number of series, at least 1, {}",
+                quoted(text),
+                LIMIT.hint()
+            ),
+        );
+    }
+    limit
 }
 
 pub(super) fn parse_customer(

@@ -2,18 +2,17 @@
 
 use std::borrow::Cow;
 
-use super::layout::{Layout, Marks, flat_name, name_of};
+use super::layout::{Layout, Marks, Place, flat_name, name_of};
+use super::times::Times;
 use crate::domain::site::SiteId;
 use crate::service::{Answer, SiteInfo};
 
 const MARKS: Marks = Marks {
-    after_time: b"",
     missing: b"",
     quote: b"",
     object_end: b"",
     row_end: b"\r\n",
     between: b"",
-    closing: b"",
 };
 
 /// A header row and the rows; each ends with CRLF.
@@ -39,7 +38,12 @@ pub(super) fn document(answer: &Answer) -> Layout {
 
     let groups = table.groups().iter();
     let heads = groups.map(|group| head(*group, &answer.sites)).collect();
-    Layout::new(answer, MARKS, opening, heads, |_| b",".to_vec())
+    let times = Times::new(table.times(), b"", b",");
+    let separator = |place: Place| match place.object {
+        None if place.is_first => Vec::new(),
+        _ => b",".to_vec(),
+    };
+    Layout::new(table, MARKS, heads, times, separator).between(opening, Vec::new())
 }
 
 /// The start of every row of a series, before its time. Only this part may need quotes: times and figures never do.

@@ -4,43 +4,60 @@ use std::io::Write;
 
 use super::layout::{Layout, Marks, Place, name_of};
 use super::meta::Meta;
+use super::times::Times;
 use crate::domain::site::SiteId;
+use crate::domain::table::Table;
 use crate::service::{Answer, SiteInfo};
 
 const DOCUMENT: Marks = Marks {
-    after_time: b"\"",
     missing: b"null",
     quote: b"\"",
     object_end: b"}",
     row_end: b"}",
     between: b",",
-    closing: b"]}",
 };
 
 const LINES: Marks = Marks {
     row_end: b"}\n",
     between: b"",
-    closing: b"",
     ..DOCUMENT
 };
 
-/// `{"meta": …, "data": [rows]}`.
+/// `{"meta": …, "data": [rows]}`, with the totals behind the rows.
 pub(super) fn document(meta: &Meta<'_>, answer: &Answer) -> Layout {
     let mut opening = b"{\"meta\":".to_vec();
     opening.extend_from_slice(&meta.to_json());
     opening.extend_from_slice(b",\"data\":[");
-    objects(answer, DOCUMENT, opening)
+    let mut closing = b"]".to_vec();
+    if let Some(totals) = &answer.totals {
+        let mut push = |before: &[u8], table: &Table, after: &[u8]| {
+            closing.extend_from_slice(before);
+            let rows = objects(table, &answer.sites, DOCUMENT, Times::none());
+            rows.write_rows(table, 0, &mut closing, usize::MAX);
+            closing.extend_from_slice(after);
+        };
+        push(b",\"totals\":[", &totals.series, b"]");
+        push(b",\"grand_total\":", &totals.grand, b"");
+    }
+    closing.push(b'}');
+    let times = times(&answer.table);
+    objects(&answer.table, &answer.sites, DOCUMENT, times).between(opening, closing)
 }
 
 /// One row per line (NDJSON), and nothing else.
 pub(super) fn lines(answer: &Answer) -> Layout {
-    objects(answer, LINES, Vec::new())
+    let times = times(&answer.table);
+    objects(&answer.table, &answer.sites, LINES, times)
 }
 
-fn objects(answer: &Answer, marks: Marks, opening: Vec<u8>) -> Layout {
-    let groups = answer.table.groups().iter();
-    let heads = groups.map(|group| head(*group, &answer.sites)).collect();
-    Layout::new(answer, marks, opening, heads, key)
+fn times(table: &Table) -> Times {
+    Times::new(table.times(), b"\"time\":\"", b"\",")
+}
+
+fn objects(table: &Table, sites: &[SiteInfo], marks: Marks, times: Times) -> Layout {
+    let groups = table.groups().iter();
+    let heads = groups.map(|group| head(*group, sites)).collect();
+    Layout::new(table, marks, heads, times, key)
 }
 
 /// The text from the end of the value before to a value.
@@ -48,12 +65,13 @@ fn key(place: Place) -> Vec<u8> {
     let name = place.name;
     let text = match place.object {
         Some(object) if place.is_first => format!(",\"{object}\":{{\"{name}\":"),
+        None if place.is_first => format!("\"{name}\":"),
         _ => format!(",\"{name}\":"),
     };
     text.into_bytes()
 }
 
-/// The start of every row of a series, up to the opening quote of its time.
+/// The start of every row of a series, up to its time.
 fn head(group: Option<SiteId>, sites: &[SiteInfo]) -> Vec<u8> {
     let mut head = b"{".to_vec();
     if let Some(site) = group {
@@ -61,7 +79,6 @@ fn head(group: Option<SiteId>, sites: &[SiteInfo]) -> Vec<u8> {
         // Writing into a vector cannot fail.
         let _ = write!(head, "\"site_id\":{site},\"site_name\":{name},");
     }
-    head.extend_from_slice(b"\"time\":\"");
     head
 }
 
@@ -74,7 +91,7 @@ mod tests {
     use super::super::testing::{answer, describe, query, with_extras, written};
     use super::*;
     use crate::domain::metric::Metric;
-    use crate::domain::table::Table;
+    use crate::domain::rollup::Totals;
     use crate::service::SiteError;
     use crate::upstream::UpstreamError;
 
@@ -124,6 +141,37 @@ mod tests {
         assert_eq!(
             lines,
             "{\"time\":\"2026-02-18T09:00:00\",\"entrances\":null}\n"
+        );
+    }
+
+    #[test]
+    fn totals_stand_behind_the_rows_without_a_time() {
+        let metrics = vec![Metric::Entrances, Metric::DwellTime];
+        let mut answer = answer(&[(750, Some("Tyler")), (751, None)], 1, metrics.clone());
+        let table = |groups: Vec<_>, figures: &[[f64; 2]]| {
+            let start = answer.table.times()[0];
+            let mut table = Table::new(groups, vec![start], metrics.clone());
+            for (group, figures) in figures.iter().enumerate() {
+                table.row_mut(group, 0).copy_from_slice(figures);
+            }
+            table
+        };
+        let sites = answer.table.groups().to_vec();
+        answer.totals = Some(Totals {
+            series: table(sites, &[[77.0, 3.5], [f64::NAN, f64::NAN]]),
+            grand: table(vec![None], &[[77.0, 3.5]]),
+        });
+
+        let text = text(&answer);
+
+        let (_, totals) = text.split_once("],\"totals\":").unwrap();
+        assert_eq!(
+            totals,
+            concat!(
+                r#"[{"site_id":750,"site_name":"Tyler","entrances":77,"dwell_time":3.5},"#,
+                r#"{"site_id":751,"site_name":null,"entrances":null,"dwell_time":null}],"#,
+                r#""grand_total":{"entrances":77,"dwell_time":3.5}}"#,
+            )
         );
     }
 

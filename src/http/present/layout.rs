@@ -3,22 +3,24 @@
 use std::borrow::Cow;
 
 use super::figure::{self, Style};
-use super::times::Times;
+use super::times::{self, Times};
 use crate::domain::site::SiteId;
 use crate::domain::table::{Extra, Table, Value};
-use crate::service::{Answer, SiteInfo};
+use crate::service::SiteInfo;
 
 /// The texts of a format around the figures of one answer, each made only once for all rows.
 pub(super) struct Layout {
     /// Text before the rows.
     pub(super) opening: Vec<u8>,
-    /// Start of each row before its time, by group.
+    /// Start of each row before the text of its time, by group.
     heads: Vec<Vec<u8>>,
     times: Times,
     columns: Vec<Column>,
     /// Text before the value of each extra column.
     extras: Vec<Vec<u8>>,
     marks: Marks,
+    /// Text after the last row.
+    closing: Vec<u8>,
     /// Text at the end of a row.
     row_end: Vec<u8>,
     /// The place after the last visible row.
@@ -34,8 +36,6 @@ struct Column {
 /// Texts that are the same in every answer of a format.
 #[derive(Clone, Copy)]
 pub(super) struct Marks {
-    /// Text after a row's time.
-    pub(super) after_time: &'static [u8],
     /// Text in place of a missing figure.
     pub(super) missing: &'static [u8],
     /// Text on both sides of a word or a time.
@@ -46,25 +46,23 @@ pub(super) struct Marks {
     pub(super) row_end: &'static [u8],
     /// Text between two rows.
     pub(super) between: &'static [u8],
-    /// Text after the last row.
-    pub(super) closing: &'static [u8],
 }
 
 impl Layout {
-    /// Creates the layout of rows that begin with `heads`, one for each series, with the text `before` each value of an object in the
-    /// row, or of the row itself. The text begins an object with its first value.
+    /// Creates the layout of the rows of `table`, which begin with `heads`, one for each series, and the text of their `times`. It has the
+    /// text `before` each value.
     pub(super) fn new(
-        answer: &Answer,
+        table: &Table,
         marks: Marks,
-        opening: Vec<u8>,
         heads: Vec<Vec<u8>>,
+        times: Times,
         before: impl Fn(Place) -> Vec<u8>,
     ) -> Self {
-        let table = &answer.table;
-        let columns = table.metrics().iter().map(|metric| Column {
+        let columns = table.metrics().iter().enumerate();
+        let columns = columns.map(|(nth, metric)| Column {
             before: before(Place {
                 object: None,
-                is_first: false,
+                is_first: nth == 0,
                 name: metric.name(),
             }),
             style: Style::of(*metric),
@@ -72,9 +70,9 @@ impl Layout {
         let mut object = None;
         let end_of = |object: Option<&str>| object.map_or(&b""[..], |_| marks.object_end);
         let extras = table.extras().iter().map(|extra| {
-            let is_first = extra.within != object;
+            let is_first = extra.within.is_some() && extra.within != object;
             let mut text = Vec::new();
-            if is_first {
+            if extra.within != object {
                 text.extend_from_slice(end_of(object));
             }
             object = extra.within;
@@ -87,15 +85,23 @@ impl Layout {
         });
         let extras = extras.collect();
         Self {
-            opening,
+            opening: Vec::new(),
+            closing: Vec::new(),
             heads,
-            times: Times::new(table.times(), marks.after_time),
+            times,
             columns: columns.collect(),
             extras,
             marks,
             row_end: [end_of(object), marks.row_end].concat(),
             end: table.rows().next_back().map_or(0, |last| last.place + 1),
         }
+    }
+
+    /// The same layout with a text before the first and after the last row.
+    pub(super) fn between(mut self, opening: Vec<u8>, closing: Vec<u8>) -> Self {
+        self.opening = opening;
+        self.closing = closing;
+        self
     }
 
     /// Appends rows, starting at a place, until `out` has the length `enough`, or all rows and the closing text.
@@ -131,7 +137,7 @@ impl Layout {
                 return Some(next);
             }
         }
-        out.extend_from_slice(self.marks.closing);
+        out.extend_from_slice(&self.closing);
         None
     }
 
@@ -148,7 +154,7 @@ impl Layout {
             Some(Value::Word(word)) => quoted(word.as_bytes(), out),
             Some(Value::Flag(true)) => out.extend_from_slice(b"true"),
             Some(Value::Flag(false)) => out.extend_from_slice(b"false"),
-            Some(Value::Time(time)) => quoted(Times::new(&[time], b"").get(0), out),
+            Some(Value::Time(time)) => quoted(&times::text(time), out),
         }
     }
 }
@@ -158,7 +164,7 @@ impl Layout {
 pub(super) struct Place {
     /// Name of the object that holds it; `None`: the row itself.
     pub(super) object: Option<&'static str>,
-    /// Whether it is the first value of the object.
+    /// Whether it is the first figure of the row or the first value of the object.
     pub(super) is_first: bool,
     /// Its name there.
     pub(super) name: &'static str,

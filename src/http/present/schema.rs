@@ -16,8 +16,14 @@ use crate::domain::metric::Metric;
 )]
 pub(in crate::http) struct Traffic {
     meta: Meta<'static>,
-    /// By `site_id`, then `time`.
+    /// By series, then `time`.
     data: Vec<Row>,
+    /// A row without `time` for each series of `data`, over all dates; with `include=totals`.
+    #[schema(nullable = false)]
+    totals: Option<Vec<Row>>,
+    /// A row without `time` over all series, shown or not; with `include=totals`.
+    #[schema(value_type = Option<Row>, nullable = false)]
+    grand_total: Option<Row>,
 }
 
 /// A row with a field for each requested metric, so no metric is always present.
@@ -36,12 +42,11 @@ impl PartialSchema for Row {
         let row = ObjectBuilder::new()
             .description(Some(
                 "The figures of one bucket: a field for each requested metric, `null` if it has no figure. Rows of all sites \
-                 combined have no `site_id` and no `site_name`.",
+                 combined have no `site_id` and no `site_name`, and totals no `time`.",
             ))
             .property("site_id", Ref::from_schema_name("SiteId"))
             .property("site_name", name)
-            .property("time", time)
-            .required("time");
+            .property("time", time);
         let figure = |metric: Metric| {
             let (number, description) = if metric.is_count() {
                 (Type::Integer, "A count.")

@@ -53,6 +53,7 @@ pub(in crate::http) fn answer(
         .collect();
     Answer {
         table: Table::new(groups, times, metrics),
+        totals: None,
         sites: infos,
         as_of: "2026-02-19T15:03:24.811Z".parse().unwrap(),
         provisional_from: None,

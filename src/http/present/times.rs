@@ -4,40 +4,60 @@ use jiff::civil::DateTime;
 
 const LENGTH: usize = "2026-02-18T09:00:00".len();
 
-/// Times in one piece of memory.
+/// The texts of rows about their times, in one piece of memory.
 pub(super) struct Times {
     text: Vec<u8>,
-    /// The length of one time and the text after it.
+    /// The length of one text.
     length: usize,
 }
 
 impl Times {
-    /// Writes the `times`, each with the text `after` it in every row.
-    pub(super) fn new(times: &[DateTime], after: &[u8]) -> Self {
-        let length = LENGTH + after.len();
+    /// Writes the `times`, each with the texts `before` and `after` it.
+    pub(super) fn new(times: &[DateTime], before: &[u8], after: &[u8]) -> Self {
+        let length = before.len() + LENGTH + after.len();
         let mut text = Vec::with_capacity(times.len() * length);
         for time in times {
-            let year = time.year().unsigned_abs();
-            pair(&mut text, year / 100);
-            pair(&mut text, year % 100);
-            for (separator, part) in [
-                (b'-', time.month()),
-                (b'-', time.day()),
-                (b'T', time.hour()),
-                (b':', time.minute()),
-                (b':', time.second()),
-            ] {
-                text.push(separator);
-                pair(&mut text, part.unsigned_abs().into());
-            }
+            text.extend_from_slice(before);
+            push(&mut text, *time);
             text.extend_from_slice(after);
         }
         Self { text, length }
     }
 
-    /// The text of the time at `index`, and the text after it.
+    /// Rows without a time.
+    pub(super) fn none() -> Self {
+        Self {
+            text: Vec::new(),
+            length: 0,
+        }
+    }
+
+    /// The text for the time at `index`.
     pub(super) fn get(&self, index: usize) -> &[u8] {
         &self.text[index * self.length..(index + 1) * self.length]
+    }
+}
+
+/// The text of one time.
+pub(super) fn text(time: DateTime) -> Vec<u8> {
+    let mut text = Vec::with_capacity(LENGTH);
+    push(&mut text, time);
+    text
+}
+
+fn push(text: &mut Vec<u8>, time: DateTime) {
+    let year = time.year().unsigned_abs();
+    pair(text, year / 100);
+    pair(text, year % 100);
+    for (separator, part) in [
+        (b'-', time.month()),
+        (b'-', time.day()),
+        (b'T', time.hour()),
+        (b':', time.minute()),
+        (b':', time.second()),
+    ] {
+        text.push(separator);
+        pair(text, part.unsigned_abs().into());
     }
 }
 
@@ -59,9 +79,9 @@ mod tests {
             date(2026, 12, 31).at(23, 55, 0, 0),
         ];
 
-        let text = Times::new(&times, b"\"");
+        let text = Times::new(&times, b"\"", b"\",");
 
-        assert_eq!(text.get(0), b"1970-01-01T00:00:00\"");
-        assert_eq!(text.get(1), b"2026-12-31T23:55:00\"");
+        assert_eq!(text.get(0), b"\"1970-01-01T00:00:00\",");
+        assert_eq!(text.get(1), b"\"2026-12-31T23:55:00\",");
     }
 }

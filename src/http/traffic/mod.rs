@@ -24,7 +24,7 @@ use crate::http::edge::auth::Caller;
 use crate::http::edge::handler_context::HandlerContext;
 use crate::http::edge::reply::Reply;
 use crate::http::edge::snapshot::Snapshot;
-use crate::http::params::TrafficParams;
+use crate::http::params::{TrafficParams, check_form};
 use crate::http::present::{
     CSV_EXAMPLE, Codings, Format, Traffic as TrafficAnswer, json_example, ndjson_example,
 };
@@ -102,7 +102,7 @@ pub(in crate::http) struct Pending {
     operation_id = "getTraffic",
     tag = "Traffic",
     summary = "Get figures",
-    description = "Answers from the cache, and asks the vendor only for missing figures. Rows are in the order of `site_id`, then \
+    description = "Answers from the cache, and asks the vendor only for missing figures. Rows are in the order of `site_id` (or `sort`), then \
                    `time`; a bucket contains only figures inside `dates` and `hours`.",
     params(TrafficParams),
     responses(
@@ -233,6 +233,7 @@ fn understand(
     let format = format
         .or_else(|| Format::negotiate(&request.headers))
         .ok_or(ApiError::NotAcceptable)?;
+    check_form(&query, format)?;
     let question = Arc::new(Question {
         key: Arc::new(AnswerKey::new(
             query,

@@ -1,0 +1,100 @@
+//! Totals of series, and the order and number of the series that follow from them.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::grid::CellGrid;
+use super::{roll_up, roll_up_groups, series_count};
+use crate::domain::bucket::Bucket;
+use crate::domain::plan::Plan;
+use crate::domain::query::{Fill, GroupBy, Query, Sort};
+use crate::domain::table::Table;
+use crate::domain::zone::LocalDays;
+
+/// The rows of a query and their totals.
+#[derive(Clone, Debug)]
+pub struct Rolled {
+    /// The rows of the shown series, in the query's order.
+    pub table: Table,
+    /// The totals, if the query includes them.
+    pub totals: Option<Totals>,
+}
+
+/// Totals over all dates of a query, each rolled up from the cells.
+#[derive(Clone, Debug)]
+pub struct Totals {
+    /// One row for each shown series, in the order of the rows.
+    pub series: Table,
+    /// One row over all series, shown or not.
+    pub grand: Table,
+}
+
+/// Rolls `grid` up into the rows of `query` and their totals, as of `now`; `days` holds the query's dates at each of its sites.
+#[must_use]
+pub fn roll_up_with_totals(
+    query: &Query,
+    plan: &Plan,
+    grid: &CellGrid,
+    days: &[Arc<LocalDays>],
+    now: Timestamp,
+) -> Rolled {
+    let totals = total_of(query, query.group_by);
+    let all = query.sort.map(|sort| {
+        let table = roll_up(&totals, plan, grid, days, now);
+        by_total(&table, sort)
+    });
+    let mut shown = all.unwrap_or_else(|| (0..series_count(query)).collect());
+    shown.truncate(query.limit.unwrap_or(usize::MAX));
+    let table = roll_up_groups(query, plan, grid, days, now, &shown);
+    let totals = query.include.totals.then(|| {
+        let grand = total_of(query, GroupBy::None);
+        Totals {
+            series: with_all_rows(roll_up_groups(&totals, plan, grid, days, now, &shown)),
+            grand: with_all_rows(roll_up(&grand, plan, grid, days, now)),
+        }
+    });
+    Rolled { table, totals }
+}
+
+/// The query for the totals of `query`.
+fn total_of(query: &Query, group_by: GroupBy) -> Query {
+    Query {
+        bucket: Bucket::Total,
+        group_by,
+        fill: match query.fill {
+            // Each series has its total.
+            Fill::None => Fill::Null,
+            fill => fill,
+        },
+        ..query.clone()
+    }
+}
+
+fn with_all_rows(mut table: Table) -> Table {
+    table.show_all();
+    table
+}
+
+/// The series in the order of their totals.
+fn by_total(totals: &Table, sort: Sort) -> Vec<usize> {
+    let column = totals.metrics().iter().position(|it| *it == sort.metric);
+    let column = column.expect("a query is sorted by one of its metrics");
+    let figures: Vec<f64> = (0..totals.groups().len())
+        .map(|group| totals.row(group, 0)[column])
+        .collect();
+    let mut order: Vec<usize> = (0..figures.len()).collect();
+    // The sort is stable, so equal series stay in the order of the sites.
+    order.sort_by(|one, other| {
+        let (one, other) = (figures[*one], figures[*other]);
+        match (one.is_nan(), other.is_nan()) {
+            (false, false) if sort.descending => other.total_cmp(&one),
+            (false, false) => one.total_cmp(&other),
+            (false, true) => Ordering::Less,
+            (true, false) => Ordering::Greater,
+            (true, true) => Ordering::Equal,
+        }
+    });
+    order
+}
