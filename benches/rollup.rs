@@ -20,7 +20,9 @@ use pitaya::domain::metric::Metric;
 use pitaya::domain::plan::Plan;
 use pitaya::domain::query::{GroupBy, Partial, Query};
 use pitaya::domain::site::{CustomerId, SiteId};
-use pitaya::service::{Answer, CacheOutcome, Progress, Rules, Settings, TrafficService};
+use pitaya::service::{
+    Answer, CacheOutcome, Learned, Progress, Revisions, Rules, Settings, TrafficService,
+};
 use pitaya::simulator::{self, EmptyBuckets, Simulator};
 use pitaya::upstream::{Client, Upstream};
 use tokio::runtime::Runtime;
@@ -90,8 +92,11 @@ async fn service(zone: Option<TimeZone>) -> (TrafficService, Simulator) {
         max_queued_cells: config.max_queued_cells,
         deadline: PATIENCE,
     };
-    let upstream = Upstream::new(config.upstream, clock()).unwrap();
-    let service = TrafficService::new(settings, rules, Arc::new(upstream), None, clock());
+    let learned = Learned {
+        upstream: Arc::new(Upstream::new(config.upstream, clock()).unwrap()),
+        revisions: Arc::new(Revisions::new(clock().now())),
+    };
+    let service = TrafficService::new(settings, rules, learned, None, clock());
     (service, vendor)
 }
 

@@ -17,7 +17,7 @@ use crate::http::{
     self, AppState, ParameterFault, Parts, ReadAgain, Reloaded, Reloading, StartupFact,
 };
 use crate::server::{self, Limits};
-use crate::service::{self, Progress, Rules, TrafficService, Unanswered};
+use crate::service::{self, Progress, Revisions, Rules, TrafficService, Unanswered};
 use crate::telemetry;
 use crate::tier::{self, Codec, Disk, Tier};
 use crate::upstream::{Client, StartError, Upstream};
@@ -60,11 +60,14 @@ impl App {
         service::describe_metrics();
         tier::disk::describe_metrics();
         let upstream = Upstream::new(config.upstream.clone(), clock.clone())?;
-        let upstream = Arc::new(upstream);
+        let learned = service::Learned {
+            upstream: Arc::new(upstream),
+            revisions: Arc::new(Revisions::new(clock.now())),
+        };
         let base_url = &config.upstream.base_url;
         let disk = config.disk.clone();
-        let tier = disk.map(|disk| open_disk(disk, base_url, &upstream, &clock));
-        let service = TrafficService::new(settings, rules, upstream, tier, clock.clone());
+        let tier = disk.map(|disk| open_disk(disk, base_url, &learned, &clock));
+        let service = TrafficService::new(settings, rules, learned, tier, clock.clone());
         let service = Arc::new(service);
         let measured = Arc::clone(&service);
         let shutting_down = CancellationToken::new();
@@ -188,12 +191,12 @@ impl App {
 fn open_disk(
     settings: tier::disk::Settings,
     base_url: &Url,
-    upstream: &Arc<Upstream>,
+    learned: &service::Learned,
     clock: &Clock,
 ) -> Arc<dyn Tier> {
     // The key only detects torn pages: a process that may write to the folder could replace the program as well.
     let codec = Codec::new(base_url.as_str(), b"disk");
-    let learned = Arc::new(service::Learned(Arc::clone(upstream)));
+    let learned = Arc::new(learned.clone());
     Arc::new(Disk::open(settings, codec, learned, clock.clone()))
 }
 

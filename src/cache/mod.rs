@@ -10,6 +10,7 @@ mod single_flight;
 mod store;
 
 pub use claims::{ClaimedCells, ClaimedFetch};
+pub use pages::LastKnown;
 pub use shared::{LookedUp, Unclaimed};
 pub use single_flight::{Fetch, FetchOutcome};
 pub use store::{CellStore, Claim};

@@ -65,6 +65,15 @@ impl Page {
         Self::from_days(&days)
     }
 
+    /// The newer cell of each day of two pages of one month.
+    pub(super) fn newest_of(&self, other: &Self) -> Self {
+        let mut days = self.by_day();
+        for (day, cell) in days.iter_mut().zip(other.by_day()) {
+            *day = newer(day.take(), cell);
+        }
+        Self::from_days(&days)
+    }
+
     /// The page without the cells of `days` (bit `d`: day `d`), and how many these were.
     pub(super) fn without(&self, days: u32) -> (Self, u64) {
         let forgotten = self.days & days;
@@ -120,6 +129,14 @@ impl Page {
     /// The bytes that it holds, itself included.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>() + size_of_val(&*self.ages) + self.figures.heap_bytes()
+    }
+}
+
+/// The newer one of two cells of one day.
+pub(super) fn newer(one: Option<Cell>, other: Option<Cell>) -> Option<Cell> {
+    match (one, other) {
+        (Some(one), Some(other)) if other.fetched_at() < one.fetched_at() => Some(one),
+        (one, other) => other.or(one),
     }
 }
 

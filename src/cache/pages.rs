@@ -2,6 +2,9 @@
 //!
 //! The least recently used page goes first: frequency-based admission would turn away pages that have just been fetched, again and
 //! again.
+//!
+//! A page that is dropped leaves its figures for comparison: they answer no query any more, but tell what the vendor has changed when
+//! it is asked again. They have a small share of the memory of their own.
 
 use std::sync::Arc;
 
@@ -11,7 +14,7 @@ use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use super::page::Page;
+use super::page::{Page, newer};
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::dates::DateRange;
 use crate::domain::month::SeriesMonth;
@@ -20,28 +23,59 @@ use crate::domain::month::SeriesMonth;
 /// rounding. Measured by `benches/cells.rs` as resident memory minus the weight of the pages (moka 0.12, glibc).
 const ENTRY_OVERHEAD: usize = 400;
 
+/// Dropped pages may take this fraction of the memory.
+const DROPPED_SHARE: u64 = 32;
+
+type Map = Cache<SeriesMonth, Arc<Page>, foldhash::fast::RandomState>;
+
 /// Cells in memory, by month.
 #[derive(Debug)]
-pub(super) struct Pages(Cache<SeriesMonth, Arc<Page>, foldhash::fast::RandomState>);
+pub(super) struct Pages {
+    held: Map,
+    /// Those that were dropped.
+    dropped: Map,
+}
+
+/// The cells of a month that are held, or were held and not forgotten.
+#[derive(Debug)]
+pub struct LastKnown([Option<Arc<Page>>; 2]);
+
+impl LastKnown {
+    /// The newest cell of that date; the caller knows that its month is this one.
+    #[must_use]
+    pub fn get(&self, date: Date) -> Option<Cell> {
+        let [dropped, held] = &self.0;
+        let of_date = |page: &Option<Arc<Page>>| page.as_ref()?.get(date);
+        newer(of_date(dropped), of_date(held))
+    }
+}
 
 impl Pages {
     /// At most `max_bytes` of pages.
     pub(super) fn new(max_bytes: u64) -> Self {
-        let pages = Cache::builder()
-            .max_capacity(max_bytes)
-            .weigher(|_: &SeriesMonth, page: &Arc<Page>| {
-                u32::try_from(page.bytes() + size_of::<SeriesMonth>() + ENTRY_OVERHEAD)
-                    .unwrap_or(u32::MAX)
-            })
-            .eviction_policy(EvictionPolicy::lru())
-            .eviction_listener(|_, _, cause| {
+        let map = |max_bytes| {
+            Cache::builder()
+                .max_capacity(max_bytes)
+                .weigher(|_: &SeriesMonth, page: &Arc<Page>| {
+                    u32::try_from(page.bytes() + size_of::<SeriesMonth>() + ENTRY_OVERHEAD)
+                        .unwrap_or(u32::MAX)
+                })
+                .eviction_policy(EvictionPolicy::lru())
+        };
+        let hasher = foldhash::fast::RandomState::default;
+        let share = max_bytes / DROPPED_SHARE;
+        let dropped = map(share).build_with_hasher(hasher());
+        let heir = dropped.clone();
+        let held = map(max_bytes - share)
+            .eviction_listener(move |key: Arc<SeriesMonth>, page, cause| {
                 if cause.was_evicted() {
+                    drop_into(&heir, *key, page);
                     metrics::counter!("pitaya_cache_evictions_total", "kind" => "cells")
                         .increment(1);
                 }
             })
-            .build_with_hasher(foldhash::fast::RandomState::default());
-        Self(pages)
+            .build_with_hasher(hasher());
+        Self { held, dropped }
     }
 
     /// Calls `visit` with each of `dates`, ascending and counted from 0, and its cell in the series of `first`. The date of `first` does
@@ -66,13 +100,18 @@ impl Pages {
 
     /// The page of `key`.
     pub(super) fn get(&self, key: &SeriesMonth) -> Option<Arc<Page>> {
-        self.0.get(key)
+        self.held.get(key)
+    }
+
+    /// The cells of that month that are held, or were dropped.
+    pub(super) fn last_known(&self, key: &SeriesMonth) -> LastKnown {
+        LastKnown([&self.dropped, &self.held].map(|pages| pages.get(key)))
     }
 
     /// Puts in the cells that `choose` returns, unless the page has newer ones. `choose` runs under the page's lock, so no
     /// [`forget`](Self::forget) of this page can come between it and the change.
     pub(super) fn put(&self, key: SeriesMonth, choose: impl FnOnce() -> Vec<(Date, Cell)>) {
-        self.0.entry(key).and_compute_with(|old| {
+        self.held.entry(key).and_compute_with(|old| {
             let cells = choose();
             if cells.is_empty() {
                 return Op::Nop;
@@ -85,20 +124,12 @@ impl Pages {
         });
     }
 
-    /// Forgets the cells of the days that `pick` returns (bit `d`: day `d`), and returns their number.
-    pub(super) fn forget(&self, key: SeriesMonth, pick: impl FnOnce(&Page) -> u32) -> u64 {
-        let mut forgotten = 0;
-        self.0.entry(key).and_compute_with(|page| {
-            let Some(page) = page else { return Op::Nop };
-            let page = page.value();
-            let (rest, count) = page.without(pick(page));
-            forgotten = count;
-            match (rest.len(), count) {
-                (0, _) => Op::Remove,
-                (_, 0) => Op::Nop,
-                _ => Op::Put(Arc::new(rest)),
-            }
-        });
+    /// Forgets the cells of the days that `pick` returns (bit `d`: day `d`), also where they were dropped before; returns the number of
+    /// those that were held.
+    pub(super) fn forget(&self, key: SeriesMonth, pick: impl Fn(&Page) -> u32) -> u64 {
+        let forgotten = forget(&self.held, key, &pick);
+        // In this order: a page that is dropped meanwhile is found there.
+        forget(&self.dropped, key, &pick);
         forgotten
     }
 
@@ -106,8 +137,11 @@ impl Pages {
     pub(super) fn drop_older_than(&self, before: Timestamp) {
         let is_old = |page: &Page| page.newest().is_none_or(|newest| newest < before);
         for (key, _) in self.iter().filter(|(_, page)| is_old(page)) {
-            self.0.entry(key).and_compute_with(|page| match page {
-                Some(page) if is_old(page.value()) => Op::Remove,
+            self.held.entry(key).and_compute_with(|page| match page {
+                Some(page) if is_old(page.value()) => {
+                    drop_into(&self.dropped, key, Arc::clone(page.value()));
+                    Op::Remove
+                }
                 _ => Op::Nop,
             });
         }
@@ -115,22 +149,55 @@ impl Pages {
 
     /// All pages, except that it may miss one that another thread puts in meanwhile.
     pub(super) fn iter(&self) -> impl Iterator<Item = (SeriesMonth, Arc<Page>)> {
-        self.0.iter().map(|(key, page)| (*key, page))
+        self.held.iter().map(|(key, page)| (*key, page))
+    }
+
+    /// The months of which cells were dropped.
+    pub(super) fn dropped(&self) -> impl Iterator<Item = (SeriesMonth, Arc<Page>)> {
+        self.dropped.iter().map(|(key, page)| (*key, page))
     }
 
     /// The approximate number of pages.
     pub(super) fn len(&self) -> u64 {
-        self.0.entry_count()
+        self.held.entry_count()
     }
 
     /// The bytes of all pages, overheads included.
     pub(super) fn bytes(&self) -> u64 {
         self.free();
-        self.0.weighted_size()
+        self.held.weighted_size() + self.dropped.weighted_size()
     }
 
     /// Frees forgotten pages now, rather than during the next look-ups.
     pub(super) fn free(&self) {
-        self.0.run_pending_tasks();
+        self.held.run_pending_tasks();
+        self.dropped.run_pending_tasks();
     }
+}
+
+/// Keeps a page that is dropped, with what was dropped of its month before.
+fn drop_into(dropped: &Map, key: SeriesMonth, page: Arc<Page>) {
+    dropped.entry(key).and_compute_with(|before| {
+        let page = match before {
+            Some(before) => Arc::new(before.value().newest_of(&page)),
+            None => page,
+        };
+        Op::Put(page)
+    });
+}
+
+fn forget(pages: &Map, key: SeriesMonth, pick: impl FnOnce(&Page) -> u32) -> u64 {
+    let mut forgotten = 0;
+    pages.entry(key).and_compute_with(|page| {
+        let Some(page) = page else { return Op::Nop };
+        let page = page.value();
+        let (rest, count) = page.without(pick(page));
+        forgotten = count;
+        match (rest.len(), count) {
+            (0, _) => Op::Remove,
+            (_, 0) => Op::Nop,
+            _ => Op::Put(Arc::new(rest)),
+        }
+    });
+    forgotten
 }

@@ -26,7 +26,7 @@ use jiff::civil::Date;
 
 use super::claims::{ClaimedCells, Mine};
 use super::months::months;
-use super::pages::Pages;
+use super::pages::{LastKnown, Pages};
 use super::shared::{LookedUp, Shared, Unclaimed};
 use super::single_flight::Fetch;
 use crate::domain::cell::{Cell, CellKey};
@@ -80,6 +80,12 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
     #[must_use]
     pub fn get(&self, key: &CellKey) -> Option<Cell> {
         self.shared.pages.get(&SeriesMonth::of(key))?.get(key.date)
+    }
+
+    /// The last cells of a month that were ever held and not forgotten, as far as there is memory for those that answer no query any more.
+    #[must_use]
+    pub fn last_known(&self, month: &SeriesMonth) -> LastKnown {
+        self.shared.pages.last_known(month)
     }
 
     /// Claims the distinct `wanted` cells. The caller joins the fetches of cells that others are fetching; the rest becomes its own once
@@ -211,6 +217,12 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
                 days => self.shared.pages.forget(key, |_| days),
             })
             .sum();
+        for (key, _) in self.shared.pages.dropped() {
+            let days = days_of(&key);
+            if days != 0 {
+                self.shared.pages.forget(key, |_| days);
+            }
+        }
         // Only now: a query during the purge may still find some of the figures, so its answer counts as one of before.
         self.epoch.fetch_add(1, Ordering::Release);
         self.shared.pages.free();
@@ -276,11 +288,12 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
 
     fn forget_later_than(&self, now: Timestamp) -> u64 {
         self.shared.failures().forget(|_| true);
-        self.shared
-            .pages
+        let pages = &self.shared.pages;
+        pages
             .iter()
+            .chain(pages.dropped())
             .filter(|(_, page)| page.later_than(now) != 0)
-            .map(|(key, _)| self.shared.pages.forget(key, |page| page.later_than(now)))
+            .map(|(key, _)| pages.forget(key, |page| page.later_than(now)))
             .sum()
     }
 

@@ -45,6 +45,12 @@ impl VendorMetric {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|metric| metric.name() == name)
     }
+
+    /// Whether the metric counts events.
+    #[must_use]
+    pub const fn is_count(self) -> bool {
+        matches!(self, Self::Entrances | Self::Transactions | Self::WalkBys)
+    }
 }
 
 impl fmt::Display for VendorMetric {

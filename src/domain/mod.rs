@@ -13,6 +13,7 @@ pub mod month;
 pub mod plan;
 pub mod purge;
 pub mod query;
+pub mod revision;
 pub mod rollup;
 pub mod site;
 pub mod table;

@@ -7,6 +7,7 @@ mod pages;
 pub mod params;
 pub mod present;
 mod problem;
+mod revisions;
 mod router;
 mod routes;
 mod schemas;

@@ -55,6 +55,7 @@ impl Route {
 
 pub(super) static TRAFFIC: Route = Route::closed("/v1/traffic");
 pub(super) static SITES: Route = Route::closed("/v1/sites");
+pub(super) static REVISIONS: Route = Route::closed("/v1/revisions");
 pub(super) static PROGRESS: Route = Route::closed("/v1/progress/{request_id}");
 pub(super) static CACHE: Route = Route::closed("/v1/cache");
 pub(super) static RELOAD: Route = Route::closed("/v1/reload");
@@ -71,9 +72,10 @@ pub(super) static READY: Route = Route::probe("/readyz");
 pub(super) static METRICS: Route = Route::probe("/metrics");
 
 /// All of them.
-pub(super) static ALL: [&Route; 16] = [
+pub(super) static ALL: [&Route; 17] = [
     &TRAFFIC,
     &SITES,
+    &REVISIONS,
     &PROGRESS,
     &CACHE,
     &RELOAD,

@@ -7,6 +7,7 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::domain::bucket::Bucket;
 use crate::domain::metric::{Combine, Metric};
 use crate::domain::query::{Fill, GroupBy, Partial};
+use crate::domain::revision::RevisionKind;
 use crate::domain::site::{CustomerId, MAX_ID, SiteId};
 
 /// One of a few words.
@@ -55,6 +56,7 @@ schemas! {
     Metric, "Metric": one_of("A metric.", Metric::ALL.map(Metric::name));
     Combine, "Combine": one_of("How figures combine.", Combine::ALL.map(Combine::name));
     Bucket, "Bucket": one_of("Length of a bucket.", Bucket::FORMS);
+    RevisionKind, "RevisionKind": one_of("What the vendor changed.", RevisionKind::ALL.map(RevisionKind::name));
     GroupBy, "GroupBy": one_of("How sites form series.", GroupBy::WORDS.map(|(word, _)| word));
     Fill, "Fill": one_of("Value of a row or bucket without a figure.", Fill::WORDS.map(|(word, _)| word));
     Partial, "PartialAnswers": one_of(

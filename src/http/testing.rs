@@ -13,7 +13,7 @@ use crate::domain::bucket::VendorBucket;
 use crate::domain::freshness::Policy;
 use crate::domain::site::CustomerId;
 use crate::http::router::state::{AppState, Parts};
-use crate::service::{self, Rules, TrafficService};
+use crate::service::{self, Learned, Revisions, Rules, TrafficService};
 use crate::upstream::{self, Upstream};
 
 /// Settings with customer 1, generous limits and no authentication.
@@ -95,6 +95,9 @@ fn idle_service(settings: &Settings) -> TrafficService {
         },
         max_bytes: 1 << 20,
     };
-    let upstream = Upstream::new(upstream, clock.clone()).unwrap();
-    TrafficService::new(service, rules, Arc::new(upstream), None, clock)
+    let learned = Learned {
+        upstream: Arc::new(Upstream::new(upstream, clock.clone()).unwrap()),
+        revisions: Arc::new(Revisions::new(clock.now())),
+    };
+    TrafficService::new(service, rules, learned, None, clock)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use jiff::civil::Date;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::SemaphorePermit;
 use tokio::task::block_in_place;
@@ -16,6 +17,7 @@ use super::inventory::{Cells, Missing, Places};
 use super::judge::Judge;
 use super::progress::Progress;
 use super::queue::{Queue, Queued, Refusal};
+use super::revisions::{Landing, Revisions};
 use super::telemetry;
 use crate::cache::{ClaimedCells, ClaimedFetch, Fetch, FetchOutcome, LookedUp, Unclaimed};
 use crate::clock::Clock;
@@ -24,7 +26,7 @@ use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::freshness::Standing;
 use crate::domain::month::SeriesMonth;
 use crate::domain::rollup::CellGrid;
-use crate::tier::{Landed, Tier};
+use crate::tier::{Landed, Tier, TierState};
 use crate::upstream::{Class, Client, Fetched, Interest, Stake, Upstream, UpstreamError};
 
 type Mine = ClaimedCells<Arc<UpstreamError>, Interest>;
@@ -48,7 +50,28 @@ pub(super) struct Engine {
     pub(super) tier: Option<Arc<dyn Tier>>,
     pub(super) bounds: Bounds,
     pub(super) queue: Arc<Queue>,
+    pub(super) revisions: Arc<Revisions>,
     pub(super) clock: Clock,
+}
+
+/// What the fetches of a claim have in common.
+#[derive(Clone)]
+struct Launch {
+    judge: Judge,
+    class: Class,
+    /// The months of which the tier has cells that serve for nothing but comparison.
+    outdated: Arc<HashSet<SeriesMonth>>,
+}
+
+impl Launch {
+    /// Of a claim that the tier was not asked about: what it may have had is in memory.
+    fn of_memory(judge: &Judge, class: Class) -> Self {
+        Self {
+            judge: judge.clone(),
+            class,
+            outdated: Arc::default(),
+        }
+    }
 }
 
 /// Result of waiting for a query's missing cells.
@@ -158,7 +181,8 @@ impl Engine {
                 for (key, cell) in found {
                     gathering.settle(&key, Ok(cell));
                 }
-                flights.extend(self.launch_all(fetches, queued, wish.judge, Class::Caller));
+                let launch = Launch::of_memory(wish.judge, Class::Caller);
+                flights.extend(self.launch_all(fetches, queued, &launch));
             }
             _ => {}
         }
@@ -191,7 +215,7 @@ impl Engine {
             let shapes = judge.shapes(months.iter().map(|(month, _)| *month));
             let wanted = months.iter().map(|(month, _)| (*month, shapes[month]));
             let kept = tier.read(wanted.collect()).await;
-            let (fetches, to_refresh) = aside(heavy, || {
+            let (fetches, to_refresh, outdated) = aside(heavy, || {
                 let mut found = mine.look_again(|key, cell| judge.is_fresh(key, cell));
                 let mut below = judge.judge(&months, kept);
                 if stake.class == Class::Warm {
@@ -202,9 +226,14 @@ impl Engine {
                 mine.fill(&below.usable, below.stale.clone());
                 found.extend(below.found);
                 let fetches = mine.split(&found, |missing| engine.plan(missing, &stake));
-                (fetches, below.stale)
+                (fetches, below.stale, below.outdated)
             });
-            engine.launch_all(fetches, queued, &judge, stake.class);
+            let launch = Launch {
+                judge: judge.clone(),
+                class: stake.class,
+                outdated: Arc::new(outdated),
+            };
+            engine.launch_all(fetches, queued, &launch);
             let looked_up = LookedUp {
                 completions: engine.cells.completions(),
                 ..looked_up
@@ -246,7 +275,7 @@ impl Engine {
             let found = mine.look_again(|key, cell| judge.is_fresh(key, cell));
             let fetches = mine.split(&found, |missing| self.plan(missing, &refresh));
             // Nobody waits for them.
-            self.launch_all(fetches, queued, judge, Class::Refresh);
+            self.launch_all(fetches, queued, &Launch::of_memory(judge, Class::Refresh));
         }
     }
 
@@ -283,7 +312,8 @@ impl Engine {
         }
         let found = mine.look_again(|key, cell| judge.is_fresh(key, cell));
         let fetches = mine.split(&found, |missing| self.plan(missing, &stake));
-        flights.extend(self.launch_all(fetches, queued, judge, Class::Warm));
+        let launch = Launch::of_memory(judge, Class::Warm);
+        flights.extend(self.launch_all(fetches, queued, &launch));
         Ok(flights)
     }
 
@@ -317,20 +347,19 @@ impl Engine {
         self: &Arc<Self>,
         fetches: Vec<(Claimed, Waiter)>,
         mut queued: Queued,
-        judge: &Judge,
-        class: Class,
+        launch: &Launch,
     ) -> Vec<Waiter> {
         let launched = fetches.into_iter().map(|(claimed, waiter)| {
             let cells = claimed.request().cells().count();
-            self.launch(claimed, queued.split(cells), judge, class);
+            self.launch(claimed, queued.split(cells), launch.clone());
             waiter
         });
         launched.collect()
     }
 
     /// Fetches a report in a task of its own when its turn comes, unless nobody waits for it any more.
-    fn launch(self: &Arc<Self>, claimed: Claimed, queued: Queued, judge: &Judge, class: Class) {
-        let (engine, judge) = (Arc::clone(self), judge.clone());
+    fn launch(self: &Arc<Self>, claimed: Claimed, queued: Queued, launch: Launch) {
+        let engine = Arc::clone(self);
         tokio::spawn(async move {
             let turn = tokio::select! {
                 turn = engine.upstream.turn(claimed.interest().clone()) => turn,
@@ -343,11 +372,11 @@ impl Engine {
             // Boxed, so that a task is small while it queues.
             let fetch = Box::pin(engine.upstream.fetch_in_turn(
                 claimed.request(),
-                &judge.directory,
+                &launch.judge.directory,
                 turn,
             ));
             let fetched = fetch.await;
-            if class == Class::Refresh {
+            if launch.class == Class::Refresh {
                 telemetry::refresh(if fetched.failures.is_empty() {
                     "success"
                 } else {
@@ -355,21 +384,74 @@ impl Engine {
                 });
             }
             let outcomes = outcomes(fetched);
-            engine.keep(&claimed, &outcomes, &judge);
+            let came = engine.came(&outcomes);
+            engine.record_revisions(&claimed, &came, &launch).await;
+            engine.keep(&claimed, came, &launch.judge);
             claimed.complete(outcomes, engine.clock.now());
         });
     }
 
-    /// Has the tier keep the cells that came, while their claim is held.
-    fn keep(&self, claimed: &Claimed, outcomes: &[CellOutcome], judge: &Judge) {
-        let Some(tier) = &self.tier else { return };
+    /// The cells that came, unless the clock was set back meanwhile: then nobody knows how long they are good.
+    fn came(&self, outcomes: &[CellOutcome]) -> Vec<(CellKey, Cell)> {
         let now = self.clock.now();
         let came = outcomes.iter().filter_map(|(key, outcome)| {
             let cell = outcome.as_ref().ok()?;
-            // The clock was set back meanwhile: nobody knows how long it is good.
             (cell.fetched_at() <= now).then(|| (*key, cell.clone()))
         });
-        let cells: Vec<(CellKey, Cell)> = came.collect();
+        came.collect()
+    }
+
+    /// Compares the cells that came with the last ones known, and adds the differences to the feed of revisions: before the cells are kept
+    /// anywhere, and only while their claim is held.
+    async fn record_revisions(
+        &self,
+        claimed: &Claimed,
+        came: &[(CellKey, Cell)],
+        Launch {
+            judge, outdated, ..
+        }: &Launch,
+    ) {
+        let mut months: Vec<SeriesMonth> = came.iter().map(|it| SeriesMonth::of(&it.0)).collect();
+        months.dedup();
+        months.retain(|month| outdated.contains(month));
+        let mut below: HashMap<CellKey, Cell> = HashMap::new();
+        if let Some(tier) = self.tier.as_ref().filter(|_| !months.is_empty()) {
+            let shapes = judge.shapes(months.iter().copied());
+            let wanted = months.iter().map(|month| (*month, shapes[month]));
+            let kept = tier.read(wanted.collect()).await;
+            for (month, kept) in months.iter().zip(kept) {
+                below.extend(
+                    kept.into_iter()
+                        .map(|(date, cell)| (month.cell(date), cell)),
+                );
+            }
+        }
+        let landing = Landing {
+            directory: &judge.directory,
+            cells: came,
+            last_known: |month: &SeriesMonth| {
+                let (month, held) = (*month, claimed.held(month));
+                let (above, below) = (self.cells.last_known(&month), &below);
+                move |date: Date| {
+                    let is_held = held & 1 << date.day() != 0;
+                    let known = above
+                        .get(date)
+                        .or_else(|| below.get(&month.cell(date)).cloned());
+                    known.filter(|_| is_held)
+                }
+            },
+        };
+        let found = landing.compare();
+        if !found.is_empty() {
+            let is_open = |tier: &Arc<dyn Tier>| tier.state() == TierState::Open;
+            let is_kept = self.tier.as_ref().is_some_and(is_open);
+            self.revisions.record(found, is_kept);
+        }
+    }
+
+    /// Has the tier keep the cells that came, while their claim is held.
+    fn keep(&self, claimed: &Claimed, cells: Vec<(CellKey, Cell)>, judge: &Judge) {
+        let Some(tier) = &self.tier else { return };
         let mut months: Vec<_> = cells.iter().map(|(key, _)| SeriesMonth::of(key)).collect();
         months.dedup();
         let shapes = Arc::new(judge.shapes(months.into_iter()));

@@ -1,5 +1,6 @@
 //! What a cell may be used for, and what shape it must have, by the policy and the zones of one query.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
@@ -31,6 +32,8 @@ pub(super) struct Below {
     pub(super) found: Vec<(CellKey, Cell)>,
     /// Those of `found` that are past their TTL, and are refreshed behind.
     pub(super) stale: Vec<CellKey>,
+    /// The months with cells that serve for nothing but comparison.
+    pub(super) outdated: HashSet<SeriesMonth>,
 }
 
 impl Judge {
@@ -83,6 +86,9 @@ impl Judge {
                         standing
                     }
                 };
+                if standing == Standing::Expired {
+                    below.outdated.insert(*month);
+                }
                 let key = month.cell(date);
                 if standing == Standing::Revalidate {
                     below.stale.push(key);

@@ -1,27 +1,43 @@
-//! What the vendor's client has learned, told to the tier that keeps it.
+//! What the vendor's client has learned, and the revisions that were seen, told to the tier that keeps them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::revisions::Revisions;
 use crate::tier::{Knowledge, Part};
 use crate::upstream::Upstream;
 
-/// What the vendor's client has learned.
-#[derive(Debug)]
-pub struct Learned(pub Arc<Upstream>);
+/// What was learned beside cells.
+#[derive(Clone, Debug)]
+pub struct Learned {
+    /// The vendor's client.
+    pub upstream: Arc<Upstream>,
+    /// The feed of revisions.
+    pub revisions: Arc<Revisions>,
+}
 
 impl Knowledge for Learned {
     fn changed(&self, known: &HashMap<String, u64>) -> Vec<Part> {
-        let parts = self.0.learned(known).into_iter();
+        let parts = self.upstream.learned(known).into_iter();
         let parts = parts.map(|(name, revision, content)| Part {
             name,
             revision,
             content,
         });
-        parts.collect()
+        parts.chain(self.revisions.changed(known)).collect()
+    }
+
+    fn written(&self, part: &Part) {
+        if Revisions::is_name(&part.name) {
+            self.revisions.written(part.revision);
+        }
     }
 
     fn restore(&self, name: &str, content: &[u8]) -> bool {
-        self.0.restore(name, content)
+        if Revisions::is_name(name) {
+            self.revisions.restore(content)
+        } else {
+            self.upstream.restore(name, content)
+        }
     }
 }

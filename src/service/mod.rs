@@ -11,6 +11,7 @@ mod judge;
 mod knowledge;
 mod progress;
 mod queue;
+mod revisions;
 mod rules;
 mod summary;
 mod telemetry;
@@ -23,6 +24,9 @@ pub use answer::{
 pub use budget::MemoryPermit;
 pub use knowledge::Learned;
 pub use progress::Progress;
+pub use revisions::{
+    Cursor, Expired, InvalidCursor, Revision, RevisionPage, Revisions, Since, Subject,
+};
 pub use rules::Rules;
 pub use telemetry::describe_metrics;
 pub use warm::Warmed;
@@ -63,7 +67,7 @@ use crate::domain::purge::Purge;
 use crate::domain::query::{Partial, Query};
 use crate::domain::site::{CustomerId, SiteId};
 use crate::tier::Tier;
-use crate::upstream::{Client, Upstream, UpstreamError, UpstreamStatus};
+use crate::upstream::{Client, UpstreamError, UpstreamStatus};
 
 /// Settings that stay the same while the service runs.
 #[derive(Clone, Copy, Debug)]
@@ -125,12 +129,15 @@ struct Asked<'a> {
 
 impl TrafficService {
     /// Makes a service with nothing in memory. It applies `rules` until [`replace`](Self::replace) replaces them. With a `tier`, its
-    /// cells outlive the process.
+    /// cells outlive the process, and so does what it has learned.
     #[must_use]
     pub fn new(
         settings: Settings,
         rules: Rules,
-        upstream: Arc<Upstream>,
+        Learned {
+            upstream,
+            revisions,
+        }: Learned,
         tier: Option<Arc<dyn Tier>>,
         clock: Clock,
     ) -> Self {
@@ -146,6 +153,7 @@ impl TrafficService {
                 tier,
                 bounds: settings.bounds,
                 queue: Arc::new(Queue::new(rules.max_queued_cells)),
+                revisions,
                 clock: clock.clone(),
             }),
             rules: ArcSwap::from_pointee(InForce { rules, shape: 0 }),
@@ -469,6 +477,20 @@ impl TrafficService {
             cells: self.engine.cells.purge(&purge),
             lasting: tier.finish_purge(purge),
         }
+    }
+
+    /// The feed of revisions, with all that may be shown by now.
+    #[must_use]
+    pub fn revisions(&self) -> &Revisions {
+        let revisions = &self.engine.revisions;
+        // A tier that is not open writes nothing, so nothing can wait for it.
+        if self
+            .tier_state()
+            .is_some_and(|state| state != TierState::Open)
+        {
+            revisions.show_all();
+        }
+        revisions
     }
 
     /// State of the tier, if there is one.

@@ -3,6 +3,7 @@
 use metrics::{Counter, Unit, counter, describe_counter, describe_gauge, gauge};
 
 use super::answer::{CacheOutcome, Forward, Stale};
+use crate::domain::revision::RevisionKind;
 
 const QUERIES: &str = "pitaya_cache_queries_total";
 const STALE: &str = "pitaya_cache_stale_total";
@@ -12,6 +13,7 @@ const REPORTS_DROPPED: &str = "pitaya_cache_reports_dropped_total";
 const QUEUED_CELLS: &str = "pitaya_cache_queued_cells";
 const CELLS: &str = "pitaya_cache_cells";
 const BYTES: &str = "pitaya_cache_bytes";
+const REVISIONS: &str = "pitaya_revisions_total";
 
 /// Describes these metrics to the installed recorder.
 pub fn describe_metrics() {
@@ -43,6 +45,13 @@ pub fn describe_metrics() {
     );
     describe_gauge!(CELLS, "Cells in memory.");
     describe_gauge!(BYTES, Unit::Bytes, "Bytes in memory, by kind.");
+    describe_counter!(
+        REVISIONS,
+        "Days whose figures the vendor changed after they were over, by kind."
+    );
+    for kind in RevisionKind::ALL {
+        counter!(REVISIONS, "kind" => kind.name()).increment(0);
+    }
 }
 
 /// The counter of hits. The caller keeps it, since a look-up for each rendered answer would be slow.
@@ -72,6 +81,11 @@ pub(super) fn query(outcome: CacheOutcome) {
 /// Counts a refresh behind an answer.
 pub(super) fn refresh(outcome: &'static str) {
     counter!(REFRESHES, "outcome" => outcome).increment(1);
+}
+
+/// Counts a revision.
+pub(super) fn revision(kind: RevisionKind) {
+    counter!(REVISIONS, "kind" => kind.name()).increment(1);
 }
 
 /// Counts a queued report that was dropped.

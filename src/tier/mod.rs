@@ -79,6 +79,9 @@ pub trait Knowledge: Send + Sync {
     /// The parts of it that are at another revision than `known` says; a part that `known` lacks is told.
     fn changed(&self, known: &HashMap<String, u64>) -> Vec<Part>;
 
+    /// Tells that a part is kept for good, with all the parts that were told beside it.
+    fn written(&self, part: &Part);
+
     /// Takes back what was kept of a part, where nothing newer is known; false for bytes that it does not understand.
     fn restore(&self, name: &str, content: &[u8]) -> bool;
 }

@@ -73,6 +73,8 @@ impl Knowledge for Ignorance {
         Vec::new()
     }
 
+    fn written(&self, _: &Part) {}
+
     fn restore(&self, _: &str, _: &[u8]) -> bool {
         false
     }

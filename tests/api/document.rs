@@ -94,6 +94,9 @@ impl Stage {
                 "/v1/traffic?sites=750&dates=2000-01-01..2026-01-01&metric=entrances"
             }
             ("/v1/traffic", 200 | 304 | 401 | 403 | 406 | 429 | 502 | 503 | 504) => TRAFFIC,
+            ("/v1/revisions", 403) => "/v1/revisions?sites=750",
+            // A cursor of another log.
+            ("/v1/revisions", 410) => "/v1/revisions?since=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
             (path, _) => path,
         };
         let target = match status {
@@ -269,6 +272,7 @@ async fn every_documented_status_occurs_with_the_documented_answer() {
         "GET /v1/traffic 500",
         "HEAD /v1/traffic 500",
         "GET /v1/sites 500",
+        "GET /v1/revisions 500",
         "GET /v1/progress/{request_id} 200",
         "GET /v1/progress/{request_id} 500",
         "DELETE /v1/cache 500",

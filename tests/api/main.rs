@@ -24,6 +24,7 @@ mod progress;
 mod rates;
 mod reload;
 mod repeats;
+mod revisions;
 mod rollup;
 mod rooms;
 mod secrets;

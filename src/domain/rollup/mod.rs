@@ -1,5 +1,6 @@
 //! Rolls up cells into rows, and implements the table of how metrics combine to the letter.
 
+mod day;
 mod grid;
 mod group;
 mod slots;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+pub use self::day::day_figure;
 pub use self::grid::CellGrid;
 use self::group::GroupRoll;
 pub use self::totals::{Rolled, Totals, roll_up_with_totals};

@@ -10,8 +10,9 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, DELETE");
-const REQUEST_HEADERS: HeaderValue =
-    HeaderValue::from_static("Authorization, X-API-Key, If-None-Match, X-Request-Id");
+const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
+    "Authorization, X-API-Key, If-None-Match, X-Request-Id, Last-Event-ID",
+);
 /// Our own fields that pages of other origins may read.
 pub(in crate::http) const EXPOSED: HeaderValue = HeaderValue::from_static(
     "ETag, Cache-Status, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, Server-Timing, Pitaya-As-Of, Pitaya-Stale, Pitaya-Provisional-From, Pitaya-Errors",

@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use http::HeaderMap;
 
-use super::auth::Authenticator;
+use super::auth::{Authenticator, Caller};
 use crate::domain::directory::SiteDirectory;
 use crate::http::present::LongestAge;
 use crate::http::settings::{Settings, StartupFact};
@@ -24,6 +25,13 @@ pub(in crate::http) struct Snapshot {
     pub(in crate::http) facts: Vec<StartupFact>,
     pub(in crate::http) longest_age: LongestAge,
     pub(super) authenticator: Authenticator,
+}
+
+impl Snapshot {
+    /// Caller of a request with those header fields; `None` without a valid key.
+    pub(in crate::http) fn caller(&self, headers: &HeaderMap) -> Option<Arc<Caller>> {
+        self.authenticator.caller(headers).ok().cloned()
+    }
 }
 
 /// Current snapshot for new requests. Clones share it.

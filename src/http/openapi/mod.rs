@@ -12,7 +12,7 @@ use utoipa::openapi::{OpenApi, RefOr, Response};
 use super::present::Format;
 use super::problem::{Problem, ProblemKind, refusals, shared};
 use super::routes::{self, Route};
-use super::{operations, pages, sites, traffic};
+use super::{operations, pages, revisions, sites, traffic};
 use crate::domain::query::{Fill, Partial};
 
 #[derive(utoipa::OpenApi)]
@@ -27,6 +27,7 @@ use crate::domain::query::{Fill, Partial};
     paths(
         traffic::traffic,
         sites::list,
+        revisions::list,
         traffic::progress::show,
         operations::purge,
         operations::reload::reload,

@@ -6,6 +6,7 @@ mod faults;
 mod form;
 mod limits;
 mod resolve;
+mod revisions;
 mod schema;
 mod scope;
 mod shown;
@@ -19,6 +20,7 @@ pub use faults::ParameterFault;
 pub use form::check_form;
 pub use limits::TooLarge;
 pub use resolve::Rejection;
+pub use revisions::{RevisionFilter, RevisionParams, last_event_id};
 pub use scope::Scope;
 pub use traffic::TrafficParams;
 

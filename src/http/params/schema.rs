@@ -8,6 +8,7 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::cache::CacheParams;
 use super::decode::Parameter as Known;
+use super::revisions::{EVENTS, MAX_LIMIT, RevisionParams, SINCE};
 use super::traffic::TrafficParams;
 use super::values::{
     BUCKET, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT, METRIC, PARTIAL, SITES,
@@ -111,6 +112,37 @@ impl IntoParams for TrafficParams {
 impl IntoParams for CacheParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         vec![sites().build(), dates().build()]
+    }
+}
+
+impl IntoParams for RevisionParams {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let limit = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(1))
+            .maximum(Some(MAX_LIMIT));
+        let metrics = list(
+            &METRIC,
+            "Only these metrics. One that is made of others stands for those: `conversion_rate` for `transactions` and `entrances`.",
+            Ref::from_schema_name(<Metric as ToSchema>::name()),
+        );
+        vec![
+            query(
+                &SINCE,
+                "A cursor, to go on after it; or a time with a zone, to begin with what was seen then or later.",
+                ObjectBuilder::new().schema_type(Type::String),
+            )
+            .build(),
+            sites().build(),
+            metrics.example(Some(json!(["entrances"]))).build(),
+            query(
+                &EVENTS,
+                "Most events of an answer, 1000 unless given. A stream ends after so many, if given.",
+                limit,
+            )
+            .example(Some(json!(1000)))
+            .build(),
+        ]
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use serde_json::value::RawValue;
+
 use crate::domain::metric::Metric;
 
 /// The text style of a column's figures.
@@ -54,6 +56,19 @@ pub(super) fn push_signed(out: &mut Vec<u8>, value: f64) {
     if &out[start..] == b"-0" {
         out.remove(start);
     }
+}
+
+/// A figure as a number in JSON: a count as an integer.
+pub(in crate::http) fn number(is_count: bool, value: f64) -> Box<RawValue> {
+    let style = if is_count {
+        Style::Count
+    } else {
+        Style::Decimal
+    };
+    let mut text = Vec::new();
+    push(&mut text, style, value);
+    let text = String::from_utf8(text).expect("digits, and perhaps a point");
+    RawValue::from_string(text).expect("a figure is a number")
 }
 
 #[expect(

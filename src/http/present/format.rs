@@ -1,13 +1,12 @@
 //! The formats of an answer, and the choice of one for a caller.
 
 use std::borrow::Cow;
-use std::cmp::Reverse;
 
-use http::header::{ACCEPT, HeaderMap};
+use http::header::HeaderMap;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::quality::members;
+use super::quality::accepted;
 use crate::http::schemas::one_of;
 
 /// A format of an answer.
@@ -68,69 +67,18 @@ impl ToSchema for Format {
     }
 }
 
-/// The exactness of a media range: `*/*`, `text/*`, `text/csv`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Exactness {
-    Any,
-    Type,
-    Subtype,
-}
-
 impl Format {
     /// The format that `Accept` requests; `None` if it accepts none of ours (RFC 9110, section 12.5.1).
-    ///
-    /// Of two formats with the same weight, the more exact range wins, then the earlier one.
     #[must_use]
     pub fn negotiate(headers: &HeaderMap) -> Option<Self> {
-        if !headers.contains_key(ACCEPT) {
-            return Some(Self::Json);
-        }
-        let mut best = None;
-        let mut any_member = false;
-        for format in Self::ALL {
-            // The most exact range that matches a type determines its weight, even if a vaguer range has more.
-            let mut welcome = None;
-            for (place, (range, weight)) in members(headers, ACCEPT).enumerate() {
-                any_member = true;
-                let Some(exactness) = format.matched_by(range) else {
-                    continue;
-                };
-                if welcome.is_none_or(|(known, _, _)| exactness > known) {
-                    welcome = Some((exactness, weight, Reverse(place)));
-                }
-            }
-            let Some((exactness, weight, place)) = welcome.filter(|(_, weight, _)| *weight > 0)
-            else {
-                continue;
-            };
-            let rank = (weight, exactness, place);
-            if best.is_none_or(|(known, _)| rank > known) {
-                best = Some((rank, format));
-            }
-        }
-        if !any_member {
-            return Some(Self::Json);
-        }
-        best.map(|(_, format)| format)
-    }
-
-    fn matched_by(self, range: &str) -> Option<Exactness> {
-        if range == "*/*" {
-            return Some(Exactness::Any);
-        }
-        if range.eq_ignore_ascii_case(self.media_type()) {
-            return Some(Exactness::Subtype);
-        }
-        let kind = range.strip_suffix("/*")?;
-        let (own_kind, _) = self.media_type().split_once('/')?;
-        kind.eq_ignore_ascii_case(own_kind)
-            .then_some(Exactness::Type)
+        accepted(headers, &Self::ALL.map(Self::media_type)).map(|index| Self::ALL[index])
     }
 }
 
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use http::header::ACCEPT;
 
     use super::*;
 

@@ -180,7 +180,7 @@ impl<'a> Meta<'a> {
 }
 
 /// The time in RFC 3339, in UTC, without a fraction.
-fn to_the_second(time: Timestamp) -> String {
+pub(in crate::http) fn to_the_second(time: Timestamp) -> String {
     Timestamp::from_second(time.as_second())
         .unwrap_or(time)
         .to_string()

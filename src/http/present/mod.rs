@@ -31,5 +31,7 @@ pub use meta::SiteProblem;
 pub use render::render;
 pub use rendering::{RenderedBody, Rendering};
 
-pub(super) use quality::members;
+pub(super) use figure::number;
+pub(super) use meta::to_the_second;
+pub(super) use quality::{accepted, members};
 pub(super) use schema::{CSV_EXAMPLE, Traffic, json_example, ndjson_example};

@@ -2,7 +2,9 @@
 //!
 //! A small parser of our own reads the weights; crates for them are young or incomplete.
 
-use http::header::{AsHeaderName, HeaderMap};
+use std::cmp::Reverse;
+
+use http::header::{ACCEPT, AsHeaderName, HeaderMap};
 
 /// A weight in thousandths.
 pub(in crate::http) type Weight = u16;
@@ -38,10 +40,66 @@ fn parse_weight(text: &str) -> Option<Weight> {
     (thousandths <= 1000).then_some(thousandths)
 }
 
+/// The exactness of a media range: `*/*`, `text/*`, `text/csv`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Exactness {
+    Any,
+    Type,
+    Subtype,
+}
+
+/// The index of the media type that `Accept` requests of ours, the preferred one first; `None` if it accepts none (RFC 9110, section
+/// 12.5.1).
+///
+/// Of two types with the same weight, the more exact range wins, then the earlier one.
+pub(in crate::http) fn accepted(headers: &HeaderMap, media_types: &[&str]) -> Option<usize> {
+    if !headers.contains_key(ACCEPT) {
+        return Some(0);
+    }
+    let mut best = None;
+    let mut any_member = false;
+    for (index, media_type) in media_types.iter().enumerate() {
+        // The most exact range that matches a type determines its weight, even if a vaguer range has more.
+        let mut welcome = None;
+        for (place, (range, weight)) in members(headers, ACCEPT).enumerate() {
+            any_member = true;
+            let Some(exactness) = matched(media_type, range) else {
+                continue;
+            };
+            if welcome.is_none_or(|(known, _, _)| exactness > known) {
+                welcome = Some((exactness, weight, Reverse(place)));
+            }
+        }
+        let Some((exactness, weight, place)) = welcome.filter(|(_, weight, _)| *weight > 0) else {
+            continue;
+        };
+        let rank = (weight, exactness, place);
+        if best.is_none_or(|(known, _)| rank > known) {
+            best = Some((rank, index));
+        }
+    }
+    if !any_member {
+        return Some(0);
+    }
+    best.map(|(_, index)| index)
+}
+
+fn matched(media_type: &str, range: &str) -> Option<Exactness> {
+    if range == "*/*" {
+        return Some(Exactness::Any);
+    }
+    if range.eq_ignore_ascii_case(media_type) {
+        return Some(Exactness::Subtype);
+    }
+    let kind = range.strip_suffix("/*")?;
+    let (own_kind, _) = media_type.split_once('/')?;
+    kind.eq_ignore_ascii_case(own_kind)
+        .then_some(Exactness::Type)
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use http::header::ACCEPT;
 
     use super::*;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::ProblemKind;
 use crate::http::params::{ParameterFault, Rejection, TooLarge};
-use crate::service::{Away, Unanswered};
+use crate::service::{Away, Expired, Unanswered};
 use crate::upstream::UpstreamError;
 
 /// Retry delay for callers when Pitaya is overloaded: load spikes are short.
@@ -68,6 +68,9 @@ pub enum ApiError {
     /// A purge is not complete in the store that outlives the process.
     #[error(transparent)]
     StoreUnavailable(#[from] Away),
+    /// The feed of revisions does not reach back to the cursor.
+    #[error(transparent)]
+    CursorExpired(#[from] Expired),
     /// The vendor failed.
     #[error(transparent)]
     Upstream(#[from] Arc<UpstreamError>),
@@ -111,6 +114,7 @@ impl ApiError {
             Self::RateLimited(_) => ProblemKind::RateLimited,
             Self::Overloaded => ProblemKind::Overloaded,
             Self::StoreUnavailable(_) => ProblemKind::StoreUnavailable,
+            Self::CursorExpired(_) => ProblemKind::CursorExpired,
             Self::Upstream(error) => ProblemKind::of_upstream(error),
             Self::Internal(_) => ProblemKind::Internal,
         }
@@ -149,6 +153,7 @@ impl ApiError {
             | Self::NotAcceptable
             | Self::UriTooLong(_)
             | Self::HeadersTooLarge { .. }
+            | Self::CursorExpired(_)
             | Self::Internal(_) => None,
         }
     }

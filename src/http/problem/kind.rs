@@ -40,6 +40,8 @@ pub enum ProblemKind {
     Overloaded,
     /// A purge is done in memory and not yet in the store that outlives the process.
     StoreUnavailable,
+    /// The feed of revisions does not reach back to the cursor.
+    CursorExpired,
     /// The vendor throttles, or the circuit is open.
     UpstreamUnavailable,
     /// The vendor failed, or its answer is not trustworthy.
@@ -54,7 +56,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::MalformedRequest,
         Self::InvalidParameter,
         Self::QueryTooLarge,
@@ -69,6 +71,7 @@ impl ProblemKind {
         Self::RateLimited,
         Self::Overloaded,
         Self::StoreUnavailable,
+        Self::CursorExpired,
         Self::UpstreamUnavailable,
         Self::UpstreamError,
         Self::UpstreamCredentials,
@@ -127,6 +130,7 @@ impl ProblemKind {
             Self::RateLimited => "/problems/rate-limited",
             Self::Overloaded => "/problems/overloaded",
             Self::StoreUnavailable => "/problems/store-unavailable",
+            Self::CursorExpired => "/problems/cursor-expired",
             Self::UpstreamUnavailable => "/problems/upstream-unavailable",
             Self::UpstreamError => "/problems/upstream-error",
             Self::UpstreamCredentials => "/problems/upstream-credentials",
@@ -148,6 +152,7 @@ impl ProblemKind {
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::CursorExpired => StatusCode::GONE,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Overloaded
             | Self::StoreUnavailable
@@ -177,6 +182,7 @@ impl ProblemKind {
             Self::RateLimited => "Too many requests",
             Self::Overloaded => "Pitaya is overloaded",
             Self::StoreUnavailable => "The purge is not complete yet",
+            Self::CursorExpired => "The feed does not reach back so far",
             Self::UpstreamUnavailable => "The vendor is not available for now",
             Self::UpstreamError => "The vendor failed",
             Self::UpstreamCredentials => "The vendor refuses Pitaya's credentials",
@@ -230,6 +236,9 @@ impl ProblemKind {
             }
             Self::StoreUnavailable => {
                 "Pitaya has forgotten the figures and no longer shows them, but it could not remove them from the cache on disk, so a restart now might bring them back. Pitaya goes on trying to remove them. Repeat the purge after the seconds in `Retry-After` to learn whether it is complete."
+            }
+            Self::CursorExpired => {
+                "The cursor or time in `since`, or the one in `Last-Event-ID`, is from before the revisions that Pitaya keeps, or the cursor is of another process that kept none on disk. So revisions may be missing in between. Read the figures of the dates of interest again, and then follow the feed from the cursor that `/v1/revisions` gives without `since`."
             }
             Self::UpstreamUnavailable => {
                 "The vendor throttles Pitaya, or kept failing, so Pitaya pauses its calls for a moment. Pitaya still answers cached figures. Try again after the seconds in `Retry-After`."

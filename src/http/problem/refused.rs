@@ -13,7 +13,7 @@ use super::answer::Problem;
 type Shared = (u16, &'static str, &'static str);
 
 /// Of those that 503 can mean, all but the shortest say more than one thing.
-const SHARED: [Shared; 16] = [
+const SHARED: [Shared; 17] = [
     (
         400,
         "InvalidParameter",
@@ -30,6 +30,11 @@ const SHARED: [Shared; 16] = [
         406,
         "NotAcceptable",
         "`Accept` or `Accept-Encoding` excludes every format of the answer.",
+    ),
+    (
+        410,
+        "CursorExpired",
+        "The feed does not reach back to that cursor or time.",
     ),
     (414, "UriTooLong", "Path and query are longer than 16 KiB."),
     (

@@ -29,7 +29,7 @@ use super::edge;
 use super::operations::health;
 use super::problem::ApiError;
 use super::traffic::progress;
-use super::{operations, pages, routes, sites, traffic};
+use super::{operations, pages, revisions, routes, sites, traffic};
 use crate::server::{Answering, Application};
 
 /// The entry points of connections: a router, and beside it a short way to the one route that callers use all day.
@@ -88,6 +88,7 @@ impl Application for Routes {
 pub fn public(state: AppState) -> Router {
     let mut router = Router::new()
         .route(routes::SITES.path, get(sites::list))
+        .route(routes::REVISIONS.path, get(revisions::list))
         .route(routes::PROGRESS.path, get(progress::show))
         .route(routes::OPENAPI_JSON.path, get(pages::openapi_json))
         .route(routes::OPENAPI_YAML.path, get(pages::openapi_yaml))

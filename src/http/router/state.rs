@@ -9,9 +9,11 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::domain::directory::SiteDirectory;
 use crate::http::edge::Edge;
+use crate::http::edge::in_flight::InFlight;
 use crate::http::edge::snapshot::Snapshots;
 use crate::http::operations::reload::{ReadAgain, Reloading};
 use crate::http::operations::{Operations, RenderMetrics};
+use crate::http::revisions::Feed;
 use crate::http::settings::{Settings, StartupFact};
 use crate::http::traffic::Traffic;
 use crate::http::traffic::progress::Queries;
@@ -25,6 +27,7 @@ pub struct AppState {
     pub(super) traffic: Traffic,
     pub(super) operations: Operations,
     pub(super) reloading: Reloading,
+    pub(super) feed: Feed,
     pub(super) service: Arc<TrafficService>,
 }
 
@@ -64,6 +67,12 @@ impl AppState {
             parts.clock.clone(),
         );
         Self {
+            feed: Feed {
+                service: Arc::clone(&parts.service),
+                snapshots: edge.snapshots.clone(),
+                shutting_down: parts.shutting_down.clone(),
+                streams: InFlight::default(),
+            },
             operations: Operations {
                 service: Arc::clone(&parts.service),
                 clock: parts.clock,
@@ -111,6 +120,12 @@ impl FromRef<AppState> for Traffic {
 impl FromRef<AppState> for Operations {
     fn from_ref(state: &AppState) -> Self {
         state.operations.clone()
+    }
+}
+
+impl FromRef<AppState> for Feed {
+    fn from_ref(state: &AppState) -> Self {
+        state.feed.clone()
     }
 }
 

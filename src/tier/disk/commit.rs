@@ -113,9 +113,10 @@ impl Writer {
             }
             left -= step.len();
         }
-        let parts = parts.into_iter();
-        self.written
-            .extend(parts.map(|part| (part.name, part.revision)));
+        for part in parts {
+            self.knowledge.written(&part);
+            self.written.insert(part.name, part.revision);
+        }
         for names in promoted.chunks(PROMOTED) {
             if let Err(fault) = self.promote(names) {
                 self.recover(&fault);

@@ -292,6 +292,8 @@ impl Knowledge for Lesson {
         changed.then_some(part).into_iter().collect()
     }
 
+    fn written(&self, _: &Part) {}
+
     fn restore(&self, name: &str, content: &[u8]) -> bool {
         let mut restored = self.restored.lock().unwrap();
         restored.push((name.to_owned(), content.to_owned()));

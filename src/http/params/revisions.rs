@@ -1,0 +1,238 @@
+//! The parameters of the feed of revisions.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+
+use super::decode::{Parameter, split};
+use super::faults::{Faults, ParameterFault};
+use super::resolve::Rejection;
+use super::scope::Scope;
+use super::values::{METRIC, SITES, parse_metrics, parse_sites, parsed};
+use crate::domain::directory::SiteDirectory;
+use crate::domain::metric::{Metric, MetricSet, VendorMetric};
+use crate::domain::site::SiteId;
+use crate::service::{Cursor, Since, Subject};
+
+pub(super) const SINCE: Parameter = Parameter {
+    name: "since",
+    example: "2026-02-18T00:00:00Z",
+};
+pub(super) const EVENTS: Parameter = Parameter {
+    name: "limit",
+    example: "1000",
+};
+
+/// Events of an answer, unless the caller says otherwise.
+const DEFAULT_LIMIT: usize = 1000;
+/// Most events of an answer.
+pub(super) const MAX_LIMIT: usize = 10_000;
+
+/// Parameters of a read of the feed, each well-formed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevisionParams {
+    /// Where to begin.
+    pub since: Since,
+    /// Sites; `None`: all.
+    pub sites: Option<Vec<SiteId>>,
+    /// The vendor's metrics; `None`: all.
+    pub metrics: Option<MetricSet>,
+    /// Most events; `None`: the default of an answer, and no end of a stream.
+    pub limit: Option<usize>,
+}
+
+/// The events that a caller wants, whatever it may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevisionFilter {
+    sites: Option<BTreeSet<SiteId>>,
+    metrics: Option<MetricSet>,
+}
+
+impl RevisionParams {
+    /// Parses a raw query string.
+    ///
+    /// # Errors
+    ///
+    /// All faults (up to a hundred).
+    pub fn parse(query: Option<&str>) -> Result<Self, Vec<ParameterFault>> {
+        let mut faults = Faults::default();
+        let known = [SINCE, SITES, METRIC, EVENTS];
+        let [since, sites, metrics, limit] = split(query, &known, &mut faults);
+        let since: Option<Place> = parsed(&since, &SINCE, &mut faults);
+        let sites = parse_sites(&sites, &mut faults);
+        let metrics = parse_metrics(&metrics, &mut faults);
+        let limit: Option<Limit> = parsed(&limit, &EVENTS, &mut faults);
+        faults.or_ok(Self {
+            since: since.map_or(Since::Beginning, |place| place.0),
+            sites,
+            metrics: metrics.map(|metrics| {
+                let parts = metrics.into_iter().flat_map(made_of);
+                parts.copied().collect()
+            }),
+            limit: limit.map(|limit| limit.0),
+        })
+    }
+
+    /// Most events of an answer.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit.unwrap_or(DEFAULT_LIMIT)
+    }
+
+    /// What a caller with that `scope` wants.
+    ///
+    /// # Errors
+    ///
+    /// `Forbidden` for a site that no customer in the caller's scope allows.
+    pub fn filter(
+        &self,
+        scope: &Scope<'_>,
+        directory: &SiteDirectory,
+    ) -> Result<RevisionFilter, Rejection> {
+        let visible = |site: &SiteId| {
+            let mut customers = scope.customers.iter();
+            customers.any(|customer| scope.allows(directory, *customer, *site))
+        };
+        if !self.sites.iter().flatten().all(visible) {
+            return Err(Rejection::Forbidden);
+        }
+        Ok(RevisionFilter {
+            sites: self
+                .sites
+                .as_ref()
+                .map(|sites| sites.iter().copied().collect()),
+            metrics: self.metrics,
+        })
+    }
+}
+
+impl RevisionFilter {
+    /// Whether it wants the events of that subject.
+    #[must_use]
+    pub fn wants(&self, subject: &Subject) -> bool {
+        let sites = self.sites.as_ref();
+        sites.is_none_or(|sites| sites.contains(&subject.site))
+            && self
+                .metrics
+                .is_none_or(|metrics| metrics.contains(subject.metric))
+    }
+}
+
+/// The value of `Last-Event-ID`: a cursor.
+///
+/// # Errors
+///
+/// That it is none.
+pub fn last_event_id(text: &str) -> Result<Since, Vec<ParameterFault>> {
+    text.parse().map(Since::Cursor).map_err(|error| {
+        vec![ParameterFault {
+            parameter: "Last-Event-ID".to_owned(),
+            detail: format!("is a header field that is not valid: {error}"),
+        }]
+    })
+}
+
+/// The vendor's metrics that a metric is made of.
+const fn made_of(metric: Metric) -> &'static [VendorMetric] {
+    match metric {
+        Metric::Entrances => &[VendorMetric::Entrances],
+        Metric::WalkBys => &[VendorMetric::WalkBys],
+        Metric::Transactions => &[VendorMetric::Transactions],
+        Metric::DwellTime => &[VendorMetric::DwellTime],
+        Metric::Occupancy | Metric::PeakOccupancy => &[VendorMetric::Occupancy],
+        Metric::ConversionRate => &[VendorMetric::Transactions, VendorMetric::Entrances],
+        Metric::CaptureRate => &[VendorMetric::Entrances, VendorMetric::WalkBys],
+    }
+}
+
+/// A place in the feed, as callers write it.
+struct Place(Since);
+
+/// The text is no place in the feed.
+#[derive(Debug, thiserror::Error)]
+#[error("it is neither a cursor of this feed nor a time with a zone")]
+struct InvalidPlace;
+
+impl FromStr for Place {
+    type Err = InvalidPlace;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPlace> {
+        if let Ok(time) = text.parse::<Timestamp>() {
+            return Ok(Self(Since::Time(time)));
+        }
+        let cursor: Cursor = text.parse().map_err(|_| InvalidPlace)?;
+        Ok(Self(Since::Cursor(cursor)))
+    }
+}
+
+/// A number of events.
+struct Limit(usize);
+
+/// The text is no number of events.
+#[derive(Debug, thiserror::Error)]
+#[error("it is a whole number from 1 to {MAX_LIMIT}")]
+struct InvalidLimit;
+
+impl FromStr for Limit {
+    type Err = InvalidLimit;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLimit> {
+        let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok().filter(|_| plain);
+        number
+            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+            .map(Self)
+            .ok_or(InvalidLimit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &str) -> RevisionParams {
+        RevisionParams::parse(Some(query)).unwrap()
+    }
+
+    #[test]
+    fn a_rate_stands_for_the_metrics_that_it_is_made_of() {
+        let all = RevisionParams::parse(None).unwrap();
+        let rate = parse("metric=conversion_rate,peak_occupancy");
+
+        assert_eq!((all.metrics, all.since), (None, Since::Beginning));
+        assert_eq!(
+            rate.metrics.unwrap().iter().collect::<Vec<_>>(),
+            [
+                VendorMetric::Entrances,
+                VendorMetric::Transactions,
+                VendorMetric::Occupancy
+            ]
+        );
+    }
+
+    #[test]
+    fn a_time_has_a_zone_and_a_limit_its_bounds() {
+        let time = |text: &str| parse(&format!("since={text}")).since;
+
+        let noon = Since::Time("2026-02-18T12:00:00Z".parse().unwrap());
+        assert_eq!(time("2026-02-18T12:00:00Z"), noon);
+        assert_eq!(time("2026-02-18T13:00:00%2B01:00"), noon);
+        assert_eq!(parse("limit=10000").limit(), 10_000);
+        for wrong in [
+            "since=2026-02-18",
+            "since=2026-02-18T12:00:00",
+            "since=yesterday",
+            "since=AAAA",
+            "limit=0",
+            "limit=10001",
+            "limit=-1",
+            "limit=%2B1",
+            "limit=99999999999999999999999",
+            "customer=1",
+        ] {
+            let faults = RevisionParams::parse(Some(wrong)).unwrap_err();
+            assert_eq!(faults.len(), 1, "{wrong}");
+        }
+    }
+}
