@@ -7,8 +7,9 @@ use std::cell::RefCell;
 
 use headers::Header;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_ENCODING,
-    CONTENT_TYPE, ETAG, HeaderName, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL,
+    CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, REFERRER_POLICY, VARY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue};
 
@@ -43,9 +44,11 @@ pub(in crate::http) enum Field {
     ExposeHeaders,
     RateLimit,
     RateLimitPolicy,
+    AcceptRanges,
+    ContentRange,
 }
 
-const COUNT: usize = 18;
+const COUNT: usize = 20;
 
 const NAMES: [HeaderName; COUNT] = [
     ETAG,
@@ -66,6 +69,8 @@ const NAMES: [HeaderName; COUNT] = [
     ACCESS_CONTROL_EXPOSE_HEADERS,
     RATELIMIT,
     RATELIMIT_POLICY,
+    ACCEPT_RANGES,
+    CONTENT_RANGE,
 ];
 
 /// Set of fields: a bit for each.
@@ -182,6 +187,8 @@ mod tests {
             (Field::ExposeHeaders, "access-control-expose-headers"),
             (Field::RateLimit, "ratelimit"),
             (Field::RateLimitPolicy, "ratelimit-policy"),
+            (Field::AcceptRanges, "accept-ranges"),
+            (Field::ContentRange, "content-range"),
         ] {
             assert_eq!(NAMES[field as usize], name);
         }

@@ -81,6 +81,12 @@ impl Codings {
         }
     }
 
+    /// Whether the caller takes unchanged bytes.
+    #[must_use]
+    pub fn admit_identity(self) -> bool {
+        self.weights[Coding::Identity as usize] > 0
+    }
+
     /// The coding for a body of `length` bytes; `None` if the caller refuses all of ours.
     #[must_use]
     pub fn choose(self, length: usize) -> Option<Coding> {
@@ -230,6 +236,22 @@ mod tests {
     fn short_bodies_stay_plain_unless_the_caller_refuses_plain() {
         assert_eq!(chosen("gzip", 100), Some(Coding::Identity));
         assert_eq!(chosen("gzip, identity;q=0", 100), Some(Coding::Gzip));
+    }
+
+    #[test]
+    fn unchanged_bytes_are_admitted_unless_refused() {
+        for (accept, expected) in [
+            ("", true),
+            ("gzip", true),
+            ("identity;q=0.1", true),
+            ("gzip, identity;q=0", false),
+            ("*;q=0", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(accept));
+
+            assert_eq!(Codings::of(&headers).admit_identity(), expected, "{accept}");
+        }
     }
 
     #[test]

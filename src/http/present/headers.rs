@@ -122,7 +122,7 @@ pub fn server_timing(timings: &Timings, render: Duration) -> HeaderValue {
 }
 
 /// Converts `text` to a value, without a copy if it fills its memory exactly, as the result of `concat` does.
-fn value(text: String) -> HeaderValue {
+pub(super) fn value(text: String) -> HeaderValue {
     HeaderValue::try_from(text).expect("plain ASCII is a valid header value")
 }
 

@@ -13,6 +13,7 @@ mod large;
 mod layout;
 mod meta;
 mod quality;
+mod range;
 mod render;
 mod rendering;
 mod schema;
@@ -28,6 +29,7 @@ pub use headers::{
 };
 pub use large::{Large, Pieces};
 pub use meta::SiteProblem;
+pub use range::{ACCEPT_RANGES, Wanted, content_range, wanted};
 pub use render::render;
 pub use rendering::{RenderedBody, Rendering};
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -56,6 +58,7 @@ impl ApiError {
             Self::MethodNotAllowed => "This path does not have this method; see the header field Allow.".into(),
             Self::NotAcceptable => "Accept admits no format that this path has; the documentation at /docs lists them.".into(),
             Self::UriTooLong(limit) => format!("The path and query may have at most {limit} bytes.").into(),
+            Self::RangeNotSatisfiable(length) => format!("The answer has {length} bytes, none of which is in the range of the header field Range.").into(),
             Self::HeadersTooLarge { bytes, fields } => format!("A request may have at most {fields} header fields, of at most {bytes} bytes in total.").into(),
             Self::RateLimited(_) => "This client's request limit is exhausted for now.".into(),
             Self::Overloaded => "Pitaya is at its limit of concurrent work.".into(),
@@ -95,6 +98,13 @@ impl ApiError {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(wait) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+        }
+        if let Self::RangeNotSatisfiable(length) = self {
+            let told = HeaderValue::try_from(format!("bytes */{length}"));
+            headers.insert(
+                CONTENT_RANGE,
+                told.expect("plain ASCII is a valid header value"),
+            );
         }
         if let Self::Unauthenticated(fault) = self {
             // RFC 6750 section 3.1: no error code if the request had no key at all.

@@ -51,6 +51,9 @@ pub enum ApiError {
     /// The request's target is longer than that many bytes.
     #[error("the URI is longer than {0} bytes")]
     UriTooLong(usize),
+    /// The answer has that many bytes, and none of those of the requested range.
+    #[error("no byte of the range is among the answer's {0}")]
+    RangeNotSatisfiable(usize),
     /// The request's header fields exceed their bound in bytes or in number.
     #[error("the header fields are larger than {bytes} bytes, or more than {fields}")]
     HeadersTooLarge {
@@ -110,6 +113,7 @@ impl ApiError {
             Self::MethodNotAllowed => ProblemKind::MethodNotAllowed,
             Self::NotAcceptable => ProblemKind::NotAcceptable,
             Self::UriTooLong(_) => ProblemKind::UriTooLong,
+            Self::RangeNotSatisfiable(_) => ProblemKind::RangeNotSatisfiable,
             Self::HeadersTooLarge { .. } => ProblemKind::HeadersTooLarge,
             Self::RateLimited(_) => ProblemKind::RateLimited,
             Self::Overloaded => ProblemKind::Overloaded,
@@ -152,6 +156,7 @@ impl ApiError {
             | Self::MethodNotAllowed
             | Self::NotAcceptable
             | Self::UriTooLong(_)
+            | Self::RangeNotSatisfiable(_)
             | Self::HeadersTooLarge { .. }
             | Self::CursorExpired(_)
             | Self::Internal(_) => None,

@@ -32,6 +32,8 @@ pub enum ProblemKind {
     NotAcceptable,
     /// The request's target exceeds Pitaya's limit.
     UriTooLong,
+    /// The answer has none of the bytes of the requested range.
+    RangeNotSatisfiable,
     /// The request's header fields exceed Pitaya's limit.
     HeadersTooLarge,
     /// The client has reached its own limit.
@@ -67,6 +69,7 @@ impl ProblemKind {
         Self::MethodNotAllowed,
         Self::NotAcceptable,
         Self::UriTooLong,
+        Self::RangeNotSatisfiable,
         Self::HeadersTooLarge,
         Self::RateLimited,
         Self::Overloaded,
@@ -126,6 +129,7 @@ impl ProblemKind {
             Self::MethodNotAllowed => "/problems/method-not-allowed",
             Self::NotAcceptable => "/problems/not-acceptable",
             Self::UriTooLong => "/problems/uri-too-long",
+            Self::RangeNotSatisfiable => "/problems/range-not-satisfiable",
             Self::HeadersTooLarge => "/problems/headers-too-large",
             Self::RateLimited => "/problems/rate-limited",
             Self::Overloaded => "/problems/overloaded",
@@ -151,6 +155,7 @@ impl ProblemKind {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::CursorExpired => StatusCode::GONE,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
@@ -178,6 +183,7 @@ impl ProblemKind {
             Self::MethodNotAllowed => "The method is not allowed here",
             Self::NotAcceptable => "No acceptable form of the answer",
             Self::UriTooLong => "The URI is too long",
+            Self::RangeNotSatisfiable => "The answer does not have these bytes",
             Self::HeadersTooLarge => "The header fields are too large",
             Self::RateLimited => "Too many requests",
             Self::Overloaded => "Pitaya is overloaded",
@@ -224,6 +230,9 @@ impl ProblemKind {
             }
             Self::UriTooLong => {
                 "The path and query together are longer than Pitaya reads. Ask for fewer sites at a time."
+            }
+            Self::RangeNotSatisfiable => {
+                "The range of bytes in the header field `Range` begins after the last byte of the answer. `Content-Range` gives the answer's length. The answer may have become shorter: request it again, without `Range`."
             }
             Self::HeadersTooLarge => {
                 "The header fields of the request are larger than Pitaya reads. Browsers sometimes send large cookies; Pitaya needs none."

@@ -38,6 +38,11 @@ const SHARED: [Shared; 17] = [
     ),
     (414, "UriTooLong", "Path and query are longer than 16 KiB."),
     (
+        416,
+        "RangeNotSatisfiable",
+        "The answer has no byte of the range in `Range`.",
+    ),
+    (
         422,
         "QueryTooLarge",
         "The query is well-formed, but exceeds a limit. `detail` names the limit, its value and the largest query that would pass; `errors` names the parameters to change.",

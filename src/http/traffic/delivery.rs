@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
 
 use super::kept::KeptAnswers;
@@ -17,7 +18,7 @@ use crate::http::edge::fields::{Field, Fields};
 use crate::http::edge::handler_context::HandlerContext;
 use crate::http::edge::reply::Reply;
 use crate::http::present::{
-    self, Coding, Format, LongestAge, RenderedBody, Rendering, SiteProblem,
+    self, Coding, Format, LongestAge, RenderedBody, Rendering, SiteProblem, Wanted,
 };
 use crate::http::problem::{ApiError, ProblemKind, public_detail};
 use crate::service::{Answer, CacheOutcome, Timings};
@@ -113,17 +114,17 @@ impl Delivery {
         (is_whole && self.fit_to_keep()).then_some(&self.rendering)
     }
 
-    /// Builds the reply to a caller with these header fields. Keeps the encoded bytes beside the plain ones; an answer too large for
+    /// Builds the reply to a request. Keeps the encoded bytes beside the plain ones; an answer too large for
     /// that keeps its request `admitted` until the connection has sent it.
     pub(super) async fn respond(
         self,
         kept: &KeptAnswers,
         question: &Question,
-        headers: &HeaderMap,
+        request: &Parts,
         shown: Showing<'_>,
         context: &HandlerContext,
     ) -> Result<Reply, ApiError> {
-        if let Some(reply) = self.respond_at_once(question, headers, shown)? {
+        if let Some(reply) = self.respond_at_once(question, request, shown)? {
             return Ok(reply);
         }
         let coding = self.coding(question)?;
@@ -148,10 +149,10 @@ impl Delivery {
     pub(super) fn respond_at_once(
         &self,
         question: &Question,
-        headers: &HeaderMap,
+        request: &Parts,
         shown: Showing<'_>,
     ) -> Result<Option<Reply>, ApiError> {
-        if present::not_modified(headers, &self.rendering.etag) {
+        if present::not_modified(&request.headers, &self.rendering.etag) {
             return Ok(Some(Reply {
                 status: StatusCode::NOT_MODIFIED,
                 fields: self.fields(shown),
@@ -162,6 +163,9 @@ impl Delivery {
         let RenderedBody::Whole(plain) = &self.rendering.body else {
             return Ok(None);
         };
+        if let Some(part) = self.part(plain, question, request, shown)? {
+            return Ok(Some(part));
+        }
         let bytes = match coding.name() {
             None => Some(plain),
             Some(name) => self.rendering.coded(name),
@@ -170,6 +174,30 @@ impl Delivery {
             let body = Body::from(bytes.clone());
             self.with_body(body, question.format, coding, shown)
         }))
+    }
+
+    /// Builds the reply with the range of the `plain` bytes that the request wants; `None` if it gets all of them.
+    fn part(
+        &self,
+        plain: &Bytes,
+        question: &Question,
+        request: &Parts,
+        shown: Showing<'_>,
+    ) -> Result<Option<Reply>, ApiError> {
+        let changes = self.rendering.provisional_from.is_some() || self.outcome.stale.is_some();
+        let length = plain.len();
+        let part = match present::wanted(request, length, changes) {
+            Wanted::All => return Ok(None),
+            _ if !self.whole() || !question.codings.admit_identity() => return Ok(None),
+            Wanted::Nothing => return Err(ApiError::RangeNotSatisfiable(length)),
+            Wanted::Part(part) => part,
+        };
+        let body = Body::from(plain.slice(part.clone()));
+        let mut reply = self.with_body(body, question.format, Coding::Identity, shown);
+        reply.status = StatusCode::PARTIAL_CONTENT;
+        let range = present::content_range(&part, length);
+        reply.fields.set(Field::ContentRange, range);
+        Ok(Some(reply))
     }
 
     fn coding(&self, question: &Question) -> Result<Coding, ApiError> {
@@ -181,6 +209,9 @@ impl Delivery {
         let mut fields = self.fields(shown);
         let content_type = HeaderValue::from_static(format.content_type());
         fields.set(Field::ContentType, content_type);
+        if self.whole() && matches!(self.rendering.body, RenderedBody::Whole(_)) {
+            fields.set(Field::AcceptRanges, present::ACCEPT_RANGES);
+        }
         if let Some(coding) = coding.name() {
             fields.set(Field::ContentEncoding, HeaderValue::from_static(coding));
         }

@@ -103,7 +103,8 @@ pub(in crate::http) struct Pending {
     tag = "Traffic",
     summary = "Get figures",
     description = "Answers from the cache, and asks the vendor only for missing figures. Rows are in the order of `site_id` (or `sort`), then \
-                   `time`; a bucket contains only figures inside `dates` and `hours`.",
+                   `time`; a bucket contains only figures inside `dates` and `hours`. `Range: bytes=…` gets 206 from answers of up to 1 MiB whose \
+                   figures no longer change (`meta.provisional_from`); from others only as a range of all bytes, or of the first four.",
     params(TrafficParams),
     responses(
         (status = 200, description = "The figures.", content(
@@ -112,7 +113,7 @@ pub(in crate::http) struct Pending {
             (String = "application/x-ndjson", example = json!(ndjson_example())),
         )),
         (status = 304, description = "The caller already has this answer (`If-None-Match`)."),
-        Refused<403>, Refused<406>, Refused<422>, Refused<502>, Refused<503>, Refused<504>,
+        Refused<403>, Refused<406>, Refused<416>, Refused<422>, Refused<502>, Refused<503>, Refused<504>,
     ),
 )]
 pub(in crate::http) async fn traffic(
@@ -139,7 +140,7 @@ pub(in crate::http) fn begin(
     let kept = traffic.kept.find(&question.key, shown.now);
     let kept = kept.map(Delivery::kept);
     if let Some(kept) = &kept
-        && let Some(reply) = kept.respond_at_once(&question, &request.headers, shown)?
+        && let Some(reply) = kept.respond_at_once(&question, request, shown)?
     {
         return Ok(Begun::Answered(reply));
     }
@@ -168,7 +169,7 @@ pub(in crate::http) async fn finish(
         .respond(
             &traffic.kept,
             &question,
-            &request.headers,
+            request,
             traffic.showing(&context.snapshot),
             context,
         )

@@ -2,6 +2,7 @@
 
 mod answers;
 mod cors;
+mod ranges;
 mod requests;
 
 use serde_json::Value;
