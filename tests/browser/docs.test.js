@@ -28,4 +28,38 @@ describe('the docs', () => {
     assert.deepEqual(faults, []);
     await close();
   });
+
+  for (const colorScheme of ['light', 'dark']) {
+    look(`fit a phone and follow the ${colorScheme} scheme`, async () => {
+      const { page, faults, close } = await openPage(browser, pitaya.base, { viewport: { width: 360, height: 740 }, colorScheme });
+
+      await page.goto(`${pitaya.base}/docs#/Traffic/getTraffic`);
+      await page.locator('button.execute').click();
+      await page.locator('.live-responses-table .response').first().waitFor();
+
+      const seen = await page.evaluate(() => ({
+        width: document.documentElement.scrollWidth,
+        html: getComputedStyle(document.documentElement).backgroundColor,
+        scheme: getComputedStyle(document.documentElement).colorScheme,
+      }));
+      assert.equal(seen.width, 360);
+      assert.equal(seen.scheme, colorScheme);
+      assert.equal(seen.html === 'rgb(28, 32, 34)', colorScheme === 'dark', JSON.stringify(seen));
+      assert.deepEqual(faults, []);
+      await close();
+    });
+  }
+
+  look('follow the theme that was chosen on the explorer', async () => {
+    const { page, close } = await openPage(browser, pitaya.base, { colorScheme: 'light' });
+
+    await page.goto(pitaya.base);
+    await page.evaluate(() => localStorage.setItem('pitaya-theme', 'dark'));
+    await page.goto(`${pitaya.base}/docs`);
+
+    assert.ok(await page.evaluate(() => document.documentElement.classList.contains('dark-mode')));
+    await page.getByRole('link', { name: 'Explorer' }).click();
+    await page.waitForURL(`${pitaya.base}/`);
+    await close();
+  });
 });

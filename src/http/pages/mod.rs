@@ -39,6 +39,11 @@ const VIEWER: Field = (
 #[folder = "assets/explorer"]
 struct Explorer;
 
+/// Additions to the viewer.
+#[derive(RustEmbed)]
+#[folder = "assets/docs"]
+struct ViewerAdditions;
+
 /// `GET /`: the explorer.
 #[utoipa::path(
     get,
@@ -83,19 +88,44 @@ fn explorer_file(file: &str, headers: &HeaderMap) -> Result<Response, ApiError> 
 )]
 pub(in crate::http) async fn docs(headers: HeaderMap) -> Result<Response, ApiError> {
     let page = viewer_file("index.html")?;
-    let text = String::from_utf8_lossy(&page.bytes);
-    let text = text.replacen("<head>", "<head><base href=\"/docs/\">", 1);
+    let mut text = String::from_utf8_lossy(&page.bytes).into_owned();
+    for (place, added) in ADDED {
+        text = text.replacen(place, added, 1);
+    }
     let bytes = Cow::Owned(text.into_bytes());
     Ok(embedded(bytes, &page.content_type, VIEWER, &headers))
 }
 
-/// `GET /docs/{file}`: a file of the viewer.
+/// Places in the viewer's page, and their replacements: our theme and styles, and the way back to the explorer.
+const ADDED: [(&str, &str); 4] = [
+    (
+        "<head>",
+        "<head><base href=\"/docs/\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><script src=\"theme.js\"></script>",
+    ),
+    ("<title>Swagger UI</title>", "<title>Pitaya: API</title>"),
+    (
+        "</head>",
+        "<link rel=\"stylesheet\" href=\"docs.css\"></head>",
+    ),
+    (
+        "<body>",
+        "<body><nav class=\"pitaya-bar\"><a href=\"/\">Explorer</a></nav>",
+    ),
+];
+
+/// `GET /docs/{file}`: a file of the viewer, or of our additions.
 pub(in crate::http) async fn docs_asset(
     Path(file): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let asset = viewer_file(&file)?;
-    Ok(embedded(asset.bytes, &asset.content_type, VIEWER, &headers))
+    let (bytes, content_type) = if let Some(own) = ViewerAdditions::get(&file) {
+        let content_type = own.metadata.mimetype().to_owned();
+        (own.data, content_type)
+    } else {
+        let asset = viewer_file(&file)?;
+        (asset.bytes, asset.content_type)
+    };
+    Ok(embedded(bytes, &content_type, VIEWER, &headers))
 }
 
 fn viewer_file(file: &str) -> Result<SwaggerFile<'static>, ApiError> {
@@ -219,6 +249,19 @@ mod tests {
             initializer.contains(r#""validatorUrl": "none""#),
             "{initializer}"
         );
+    }
+
+    #[tokio::test]
+    async fn the_viewer_has_our_theme_our_styles_and_a_way_back() {
+        let page = text(docs(HeaderMap::new()).await.unwrap()).await;
+
+        for (_, added) in ADDED {
+            assert!(page.contains(added), "{added} is not in {page}");
+        }
+        for file in ["theme.js", "docs.css"] {
+            let file = Path(file.to_owned());
+            assert!(docs_asset(file, HeaderMap::new()).await.is_ok());
+        }
     }
 
     #[tokio::test]
