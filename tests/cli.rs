@@ -169,7 +169,13 @@ fn a_healthcheck_of_an_unready_or_absent_service_fails_in_one_line() {
 fn a_wrong_argument_is_status_2() {
     assert_eq!(pitaya(&["serve", "--nothing"], &[]).status.code(), Some(2));
     assert_eq!(pitaya(&[], &[]).status.code(), Some(2));
-    assert_eq!(pitaya(&["--version"], &[]).status.code(), Some(0));
+    let version = pitaya(&["--version"], &[]);
+    assert_eq!(version.status.code(), Some(0));
+    let expected = match option_env!("BUILD_COMMIT") {
+        None | Some("") => concat!("pitaya ", env!("CARGO_PKG_VERSION"), "\n").to_owned(),
+        Some(commit) => format!("pitaya {} ({commit})\n", env!("CARGO_PKG_VERSION")),
+    };
+    assert_eq!(stdout(&version), expected);
 }
 
 /// A service with its token store at `path`.

@@ -7,6 +7,7 @@ use pitaya::server::Limits;
 use pitaya::telemetry;
 use tokio::signal::unix::Signal;
 
+use super::VERSION;
 use super::command::{CommandError, ConfigFile};
 use super::process::{self, Process};
 
@@ -31,7 +32,7 @@ async fn serve(config: Config, hangups: Signal) -> Result<(), CommandError> {
     tracing::info!(
         listen = %listener.local_addr()?,
         admin_listen = admin_listen.map(tracing::field::display),
-        version = env!("CARGO_PKG_VERSION"),
+        version = VERSION.as_str(),
         "serving"
     );
     tokio::spawn(process::reload_at(hangups, app.reloading()));
