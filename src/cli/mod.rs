@@ -9,23 +9,14 @@ mod openapi;
 mod process;
 mod serve;
 mod simulate;
+mod version;
 
 use std::process::ExitCode;
-use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
 
 use self::command::ConfigFile;
-
-/// The package's version, and the commit that the build was told in `BUILD_COMMIT`, if any. The build asks no repository and no clock,
-/// so that the same sources give the same program.
-static VERSION: LazyLock<String> = LazyLock::new(|| {
-    let version = env!("CARGO_PKG_VERSION");
-    match option_env!("BUILD_COMMIT") {
-        None | Some("") => version.to_owned(),
-        Some(commit) => format!("{version} ({commit})"),
-    }
-});
+use self::version::VERSION;
 
 /// A caching and aggregating proxy for Dragonfruit's Traffic Analysis Metrics API.
 #[derive(Debug, Parser)]

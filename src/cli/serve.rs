@@ -7,9 +7,9 @@ use pitaya::server::Limits;
 use pitaya::telemetry;
 use tokio::signal::unix::Signal;
 
-use super::VERSION;
 use super::command::{CommandError, ConfigFile};
 use super::process::{self, Process};
+use super::version::VERSION;
 
 /// Serves until a signal arrives.
 pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {

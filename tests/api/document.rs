@@ -93,7 +93,7 @@ impl Stage {
             ("/v1/traffic", 422) => {
                 "/v1/traffic?sites=750&dates=2000-01-01..2026-01-01&metric=entrances"
             }
-            ("/v1/traffic", 200 | 304 | 401 | 403 | 406 | 429 | 502 | 503 | 504) => TRAFFIC,
+            ("/v1/traffic", 200 | 304 | 401 | 403 | 406 | 416 | 429 | 502 | 503 | 504) => TRAFFIC,
             ("/v1/revisions", 403) => "/v1/revisions?sites=750",
             // A cursor of another log.
             ("/v1/revisions", 410) => "/v1/revisions?since=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
@@ -117,6 +117,7 @@ impl Stage {
             .bearer_auth(key);
         let request = match status {
             304 => request.header("if-none-match", "*"),
+            416 => request.header("range", "bytes=1000000-"),
             406 => request.header("accept", "image/png"),
             431 => request.header("cookie", "c".repeat(40_000)),
             _ => request,

@@ -121,6 +121,8 @@ fn headers_alone(mut operation: Operation) -> Operation {
     operation.operation_id = Some("headTraffic".to_owned());
     operation.summary = Some("Get the header fields of figures".to_owned());
     operation.description = Some("As `GET`, without the body.".to_owned());
+    // A range is of a body.
+    operation.responses.responses.remove("416");
     let shared = shared();
     for response in operation.responses.responses.values_mut() {
         if let RefOr::Ref(reference) = response {
