@@ -1,4 +1,10 @@
-FROM rust:1.95-slim-bookworm AS build
+# Tags move. A release names what it is built from: `--build-arg BUILD_BASE=rust:1.95-slim-bookworm@sha256:…`, likewise RUN_BASE, with
+# the digests that `docker buildx imagetools inspect` shows on the day of the release.
+ARG BUILD_BASE=rust:1.95-slim-bookworm
+# Of the same Debian as the build image, for its glibc; brings CA certificates and no shell.
+ARG RUN_BASE=gcr.io/distroless/cc-debian12:nonroot
+
+FROM ${BUILD_BASE} AS build
 WORKDIR /build
 
 # The dependencies first, against an empty crate: this layer is built again only where the manifests change. rust-toolchain.toml
@@ -8,18 +14,27 @@ COPY Cargo.toml Cargo.lock ./
 RUN mkdir src benches \
     && echo '//! Empty.' > src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
-    && touch $(sed -n '/^\[\[bench\]\]$/{n;s|^name = "\(.*\)"$|benches/\1.rs|p}' Cargo.toml) \
+    && sed -n '/^\[\[bench\]\]$/{n;s|^name = "\(.*\)"$|benches/\1.rs|p}' Cargo.toml > /tmp/benches \
+    && xargs touch < /tmp/benches \
     && cargo build --release --locked \
     && rm -r src benches
 
 # The files come with their own times, which may be older than the empty crate's: touched, or cargo would take them for built.
 COPY . .
+# `pitaya --version` shows it: `--build-arg BUILD_COMMIT=$(git rev-parse --short=12 HEAD)`.
+ARG BUILD_COMMIT=""
 RUN touch src/lib.rs src/main.rs \
     && cargo build --release --locked \
     && mkdir /state
 
-# Of the same Debian as the build image, for its glibc; brings CA certificates and no shell.
-FROM gcr.io/distroless/cc-debian12:nonroot
+FROM ${RUN_BASE}
+ARG BUILD_COMMIT=""
+ARG VERSION=""
+LABEL org.opencontainers.image.title="Pitaya" \
+    org.opencontainers.image.description="A caching and aggregating proxy for Dragonfruit's Traffic Analysis Metrics API" \
+    org.opencontainers.image.licenses="MIT" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${BUILD_COMMIT}"
 COPY --from=build /build/target/release/pitaya /usr/local/bin/pitaya
 # A place for `token_store` that the user may write to: mount a volume here.
 COPY --from=build --chown=nonroot:nonroot /state /var/lib/pitaya
