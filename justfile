@@ -31,14 +31,24 @@ contract: (ci "contract")
 # Tests the pages in a browser.
 browser: (ci "browser")
 
+# Runs the snippets of the guide.
+guide: (ci "guide")
+
 # Checks the files for operators.
 deploy: (ci "deploy")
+
+# Builds the Debian package around the binary of the tests, and checks its content.
+package: (ci "package")
+
+# Builds a release into target/dist: the Debian package, the list of its crates, checksums.
+release:
+    deploy/package/build
 
 format:
     cargo fmt
 
 image:
-    docker build --tag pitaya .
+    docker build --tag pitaya --build-arg BUILD_COMMIT=`git rev-parse --short=12 HEAD` .
 
 # Compares cache hits with nginx, HAProxy, Varnish and a bare server in front of the same bytes.
 compare:
