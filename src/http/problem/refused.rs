@@ -13,7 +13,7 @@ use super::answer::Problem;
 type Shared = (u16, &'static str, &'static str);
 
 /// Of those that 503 can mean, all but the shortest say more than one thing.
-const SHARED: [Shared; 17] = [
+const SHARED: [Shared; 18] = [
     (
         400,
         "InvalidParameter",
