@@ -59,6 +59,7 @@ fn question(sites: u64, days: i32, metrics: &[Metric]) -> (Query, Answer) {
     let answer = Answer {
         table,
         totals: None,
+        cuts: Vec::new(),
         sites: ids.into_iter().map(info).collect(),
         as_of: "2026-02-19T15:03:24Z".parse().unwrap(),
         provisional_from: None,

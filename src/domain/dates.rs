@@ -110,6 +110,15 @@ impl DateRange {
             .then(|| usize::try_from(days_between(self.from, date)).expect("not before it"))
     }
 
+    /// The smallest range that contains both.
+    #[must_use]
+    pub fn hull(self, other: Self) -> Self {
+        Self {
+            from: self.from.min(other.from),
+            to: self.to.max(other.to),
+        }
+    }
+
     /// The dates, ascending.
     pub fn iter(self) -> impl Iterator<Item = Date> {
         let mut next = Some(self.from);

@@ -3,7 +3,9 @@
 pub mod batch;
 pub mod bucket;
 pub mod cell;
+pub mod comparison;
 pub mod dates;
+pub mod days;
 pub mod directory;
 pub mod figures;
 pub mod freshness;

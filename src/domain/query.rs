@@ -5,7 +5,9 @@ use std::str::FromStr;
 use jiff::civil::{Date, Weekday};
 
 use super::bucket::{Bucket, Hours};
+use super::comparison::Comparison;
 use super::dates::{DateRange, add_days, parse_date};
+use super::days::Days;
 use super::metric::Metric;
 use super::site::{CustomerId, SiteId};
 
@@ -28,6 +30,8 @@ pub struct Query {
     pub group_by: GroupBy,
     /// Value of a row or bucket without a figure.
     pub fill: Fill,
+    /// The other side that the rows are compared with.
+    pub compare: Option<Comparison>,
     /// Additions to the rows.
     pub include: Include,
     /// Order of the series; `None`: that of the sites.
@@ -54,10 +58,18 @@ impl Query {
             hours: Hours::ALL_DAY,
             group_by: GroupBy::Site,
             fill: Fill::Null,
+            compare: None,
             include: Include::NOTHING,
             sort: None,
             limit: None,
         }
+    }
+
+    /// The dates whose cells it needs: its own, and those that they are compared with.
+    #[must_use]
+    pub fn cell_days(&self) -> Days {
+        let others = self.compare.iter().flat_map(Comparison::ranges);
+        Days::of(others.chain([self.dates]))
     }
 }
 

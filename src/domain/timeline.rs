@@ -59,6 +59,12 @@ impl Timeline {
         &self.windows
     }
 
+    /// The buckets that the windows of the date at index `date` fall in.
+    pub(super) fn buckets(&self, date: usize) -> Range<usize> {
+        let first = self.first_bucket[date];
+        first..first + self.windows.len()
+    }
+
     /// Index of the bucket that covers the first of the [`windows`](Self::windows) of the date at `date_index`; later windows follow in
     /// order.
     pub(super) fn first_bucket(&self, date_index: usize) -> usize {

@@ -7,7 +7,10 @@ use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
 use super::bucket::{DAY_MINUTES, VendorBucket};
-use super::dates::DateRange;
+use super::cell::Cell;
+use super::dates::{DateRange, EARLIEST};
+use super::days::Days;
+use super::figures::Figures;
 
 /// Begin and end of a local day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +93,105 @@ impl LocalDays {
             spans,
             zone_known: zone.is_some(),
         }
+    }
+
+    /// The days of all of `dates` in `zone`.
+    ///
+    /// # Panics
+    ///
+    /// Never: there is at least one date.
+    #[must_use]
+    pub fn of(dates: &Days, zone: Option<&TimeZone>) -> Self {
+        let mut parts = dates.ranges().map(|(_, range)| Self::new(range, zone));
+        let mut all = parts.next().expect("there is a range of dates");
+        for part in parts {
+            let own = all.spans.len();
+            if !(all.shapes.is_empty() && part.shapes.is_empty()) {
+                all.shapes.resize_with(own, DayShape::default);
+                all.shapes.extend(part.shapes);
+                all.shapes
+                    .resize_with(own + part.spans.len(), DayShape::default);
+            }
+            all.spans.extend(part.spans);
+        }
+        all
+    }
+
+    /// The days at those indices, in that order; a day of 1970 where there is none.
+    pub(super) fn pick(&self, dates: &[Option<usize>]) -> Self {
+        let spans = dates.iter().map(|date| match date {
+            Some(date) => self.spans[*date],
+            None => DaySpan::of(EARLIEST, None),
+        });
+        let shapes = dates.iter().map(|date| match date {
+            Some(date) => self.shape(*date).clone(),
+            None => DayShape::default(),
+        });
+        Self {
+            spans: spans.collect(),
+            shapes: if self.all_ordinary() {
+                Vec::new()
+            } else {
+                shapes.collect()
+            },
+            zone_known: self.zone_known,
+        }
+    }
+
+    /// Midnight of the date at index `date`; in UTC if the zone is unknown.
+    fn midnight(&self, date: usize) -> Timestamp {
+        let begins = self.spans[date].begins;
+        if self.zone_known {
+            begins
+        } else {
+            begins + SignedDuration::from_hours(14)
+        }
+    }
+
+    /// Minutes that the clock shows at `at` on the date at index `date`: 0 before it, and all of a day after it. If the zone is unknown, the
+    /// clock is UTC's, as for words that stand for dates.
+    pub(super) fn clock_at(&self, date: usize, at: Timestamp) -> u16 {
+        let minutes = at.duration_since(self.midnight(date)).as_mins();
+        let end = if self.zone_known {
+            self.spans[date].ends
+        } else {
+            self.midnight(date) + SignedDuration::from_hours(24)
+        };
+        if at >= end {
+            return DAY_MINUTES;
+        }
+        let minutes = u16::try_from(minutes.clamp(0, 2 * i64::from(DAY_MINUTES)));
+        let minutes = minutes.expect("clamped to two days");
+        self.shape(date).clock_after(minutes).min(DAY_MINUTES)
+    }
+
+    /// The `cell` of the date at index `date`, in that bucket, as the vendor would have answered when the clock first showed `minute`, a
+    /// multiple of the bucket; `None` at midnight.
+    pub(super) fn until(
+        &self,
+        date: usize,
+        cell: &Cell,
+        bucket: VendorBucket,
+        minute: u16,
+    ) -> Option<Cell> {
+        if minute == 0 {
+            return None;
+        }
+        if minute == DAY_MINUTES {
+            return Some(cell.clone());
+        }
+        let (own, shape) = (usize::from(bucket.slots_per_day()), self.shape(date));
+        // Before the clock has passed its repeated hour twice, no second occurrence has begun.
+        let folded = shape.fold.as_ref().is_some_and(|fold| fold.end <= minute);
+        let over = usize::from(minute / bucket.minutes());
+        let values: Vec<Option<f64>> = cell
+            .figures()
+            .iter()
+            .enumerate()
+            .map(|(slot, figure)| figure.filter(|_| slot < over || (slot >= own && folded)))
+            .collect();
+        let at = self.midnight(date) + SignedDuration::from_mins(shape.minutes_before(minute));
+        Some(Cell::new(Figures::pack(&values), at, None))
     }
 
     /// Span of each date, in order.
@@ -232,6 +334,15 @@ impl DayShape {
         self.gap
             .as_ref()
             .is_some_and(|gap| gap.start <= from && to <= gap.end)
+    }
+
+    /// What the clock shows, in minutes, that many `minutes` after midnight.
+    fn clock_after(&self, minutes: u16) -> u16 {
+        match (&self.gap, &self.fold) {
+            (Some(gap), _) if minutes >= gap.start => minutes + (gap.end - gap.start),
+            (_, Some(fold)) if minutes >= fold.end => minutes - (fold.end - fold.start),
+            _ => minutes,
+        }
     }
 
     /// Minutes that pass from midnight until the clock first shows `minute`, or skips it.

@@ -19,6 +19,8 @@ pub struct Answer {
     pub table: Table,
     /// The totals of the rows, if the query includes them.
     pub totals: Option<Totals>,
+    /// By site: the local time, in minutes, up to which a day that is not over is compared; empty without a comparison.
+    pub cuts: Vec<Option<u16>>,
     /// The query's sites, ascending.
     pub sites: Vec<SiteInfo>,
     /// Time at which the oldest figure used was computed; now, if the answer uses no figure.

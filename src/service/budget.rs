@@ -68,12 +68,17 @@ pub struct MemoryPermit(
 
 impl MemoryNeed {
     pub(super) fn of(query: &Query, plan: &Plan) -> Self {
-        let cells = plan.series().len() * query.sites.len() * query.dates.len();
-        let figures = size_of::<f64>() * query.metrics.len();
+        // Each side of a comparison has its own grid as well, and its own columns.
+        let (grids, columns) = match query.compare {
+            Some(_) => (3, 3),
+            None => (1, 1),
+        };
+        let cells = plan.series().len() * query.sites.len() * query.cell_days().len();
+        let figures = columns * size_of::<f64>() * query.metrics.len();
         let rows = row_count(query).saturating_mul(figures + BESIDE_FIGURES);
         Self {
             missing: cells.saturating_mul(MISSING_CELL),
-            cells: cells.saturating_mul(size_of::<Option<Cell>>()),
+            cells: cells.saturating_mul(grids * size_of::<Option<Cell>>()),
             rows: if rows > MODEST { rows + CODING } else { rows },
         }
     }

@@ -1,17 +1,17 @@
-//! The query's dates at each of its sites: the time and shape of each day.
+//! The dates of a query's cells at each of its sites: the time and shape of each day.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::domain::dates::DateRange;
+use crate::domain::days::Days;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::freshness::{Phase, Policy};
 use crate::domain::query::Query;
 use crate::domain::zone::{DaySpan, LocalDays};
 
-/// The days of a query's dates at each of its sites. Sites in one zone share their days.
+/// The days of a query's cells at each of its sites. Sites in one zone share their days.
 #[derive(Debug)]
 pub(super) struct Calendar {
     zones: Vec<ZoneDays>,
@@ -29,6 +29,7 @@ struct ZoneDays {
 
 impl Calendar {
     pub(super) fn new(query: &Query, directory: &SiteDirectory, now: Timestamp) -> Self {
+        let dates = query.cell_days();
         let mut zones: Vec<ZoneDays> = Vec::new();
         let of_site = query
             .sites
@@ -39,7 +40,7 @@ impl Calendar {
                     .iter()
                     .position(|known| known.zone.as_ref() == zone)
                     .unwrap_or_else(|| {
-                        zones.push(ZoneDays::new(query.dates, zone.cloned(), now));
+                        zones.push(ZoneDays::new(&dates, zone.cloned(), now));
                         zones.len() - 1
                     })
             })
@@ -98,8 +99,8 @@ impl Calendar {
 }
 
 impl ZoneDays {
-    fn new(dates: DateRange, zone: Option<TimeZone>, now: Timestamp) -> Self {
-        let days = LocalDays::new(dates, zone.as_ref());
+    fn new(dates: &Days, zone: Option<TimeZone>, now: Timestamp) -> Self {
+        let days = LocalDays::of(dates, zone.as_ref());
         let begun = days.spans().partition_point(|span| span.begins <= now);
         Self {
             zone,

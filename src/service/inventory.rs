@@ -11,7 +11,7 @@ use super::expiry::{Expiry, ExpiryMemo};
 use crate::cache::CellStore;
 use crate::clock::Clock;
 use crate::domain::cell::{Cell, CellKey};
-use crate::domain::dates::add_days;
+use crate::domain::days::Days;
 use crate::domain::freshness::{Policy, Standing};
 use crate::domain::plan::{Plan, Series};
 use crate::domain::query::Query;
@@ -45,34 +45,36 @@ pub(super) struct Missing {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Places<'a> {
     query: &'a Query,
+    days: &'a Days,
     series: &'a [Series],
 }
 
 impl<'a> Places<'a> {
-    pub(super) fn new(query: &'a Query, plan: &'a Plan) -> Self {
+    /// `days` are those of the query's cells.
+    pub(super) fn new(query: &'a Query, days: &'a Days, plan: &'a Plan) -> Self {
         Self {
             query,
+            days,
             series: plan.series(),
         }
     }
 
     /// The cell at a place.
     pub(super) fn key(&self, place: usize) -> CellKey {
-        let (sites, dates) = (self.query.sites.len(), self.query.dates.len());
+        let (sites, dates) = (self.query.sites.len(), self.days.len());
         let (series, date) = (self.series[place / dates / sites], place % dates);
-        let days = i32::try_from(date).expect("a query's days are few");
         CellKey {
             customer: self.query.customer,
             site: self.query.sites[self.site(place)],
             metric: series.metric,
             bucket: series.bucket,
-            date: add_days(self.query.dates.from(), days),
+            date: self.days.at(date),
         }
     }
 
     /// The index of a place's site in the query.
     pub(super) fn site(&self, place: usize) -> usize {
-        place / self.query.dates.len() % self.query.sites.len()
+        place / self.days.len() % self.query.sites.len()
     }
 
     /// The place of a cell; `None` if the query does not need the cell.
@@ -83,13 +85,11 @@ impl<'a> Places<'a> {
         };
         let series = self.series.iter().position(|known| *known == series)?;
         let site = self.query.sites.binary_search(&key.site).ok()?;
-        let dates = self.query.dates;
-        if key.customer != self.query.customer || !dates.contains(key.date) {
+        if key.customer != self.query.customer {
             return None;
         }
-        let days = key.date.since(dates.from()).ok()?.get_days();
-        let date = usize::try_from(days).ok()?;
-        Some((series * self.query.sites.len() + site) * dates.len() + date)
+        let date = self.days.index_of(key.date)?;
+        Some((series * self.query.sites.len() + site) * self.days.len() + date)
     }
 }
 
@@ -137,54 +137,58 @@ impl Inventory {
         clock: &Clock,
         now: Timestamp,
     ) -> Self {
-        let size = plan.series().len() * query.sites.len() * query.dates.len();
-        let mut grid = CellGrid::new(plan.series().len(), query.sites.len(), query.dates.len());
+        let days = query.cell_days();
+        let size = plan.series().len() * query.sites.len() * days.len();
+        let mut grid = CellGrid::new(plan.series().len(), query.sites.len(), days.len());
         let mut missing = Missing {
             cells: FixedBitSet::with_capacity(size),
             fallbacks: HashMap::default(),
         };
-        let mut expiries = ExpiryMemo::new(calendar, policy, query.dates.len());
+        let mut expiries = ExpiryMemo::new(calendar, policy, days.len());
         let (mut stale, mut needed) = (Vec::new(), 0);
         for (series_index, series) in plan.series().iter().enumerate() {
             for (site_index, site) in query.sites.iter().enumerate() {
                 let begun = calendar.begun(site_index);
                 needed += begun;
-                let first = CellKey {
-                    customer: query.customer,
-                    site: *site,
-                    metric: series.metric,
-                    bucket: series.bucket,
-                    date: query.dates.from(),
-                };
-                cells.look_up(first, query.dates, |date_index, date, cell| {
-                    if date_index >= begun {
-                        return;
-                    }
-                    let index = grid.index(series_index, site_index, date_index);
-                    let known = cell.map(|cell| {
-                        let expiry = expiries.of(&cell, site_index, date_index, date);
-                        let Expiry {
-                            fetched_at,
-                            expires_at,
-                            ..
-                        } = expiry;
-                        // Another query may have fetched the cell since `now`; only a cell later than the clock itself is from the future.
-                        let now = if now < fetched_at { clock.now() } else { now };
-                        (policy.standing(fetched_at, expires_at, now), cell)
+                for (offset, range) in days.ranges() {
+                    let first = CellKey {
+                        customer: query.customer,
+                        site: *site,
+                        metric: series.metric,
+                        bucket: series.bucket,
+                        date: range.from(),
+                    };
+                    cells.look_up(first, range, |nth, date, cell| {
+                        let date_index = offset + nth;
+                        if date_index >= begun {
+                            return;
+                        }
+                        let index = grid.index(series_index, site_index, date_index);
+                        let known = cell.map(|cell| {
+                            let expiry = expiries.of(&cell, site_index, date_index, date);
+                            let Expiry {
+                                fetched_at,
+                                expires_at,
+                                ..
+                            } = expiry;
+                            // Another query may have fetched the cell since `now`; only a cell later than the clock itself is from the future.
+                            let now = if now < fetched_at { clock.now() } else { now };
+                            (policy.standing(fetched_at, expires_at, now), cell)
+                        });
+                        match known {
+                            Some((Standing::Fresh, cell)) => return grid.set(index, cell),
+                            Some((Standing::Revalidate, cell)) => {
+                                stale.push(CellKey { date, ..first });
+                                return grid.set(index, cell);
+                            }
+                            Some((Standing::IfError, cell)) => {
+                                missing.fallbacks.insert(index, cell);
+                            }
+                            Some((Standing::Expired, _)) | None => {}
+                        }
+                        missing.cells.insert(index);
                     });
-                    match known {
-                        Some((Standing::Fresh, cell)) => return grid.set(index, cell),
-                        Some((Standing::Revalidate, cell)) => {
-                            stale.push(CellKey { date, ..first });
-                            return grid.set(index, cell);
-                        }
-                        Some((Standing::IfError, cell)) => {
-                            missing.fallbacks.insert(index, cell);
-                        }
-                        Some((Standing::Expired, _)) | None => {}
-                    }
-                    missing.cells.insert(index);
-                });
+                }
             }
         }
         Self {
@@ -202,6 +206,7 @@ mod tests {
 
     use super::*;
     use crate::domain::bucket::{Bucket, VendorBucket};
+    use crate::domain::dates::add_days;
     use crate::domain::metric::Metric;
     use crate::domain::query::DateExpression;
     use crate::domain::site::{CustomerId, SiteId};
@@ -218,7 +223,8 @@ mod tests {
             let query = Query { bucket: Bucket::Day, ..Query::new(customer, sites, dates, metrics) };
             let plan = Plan::new(&query, VendorBucket::HOUR);
             let grid = CellGrid::new(plan.series().len(), query.sites.len(), query.dates.len());
-            let places = Places::new(&query, &plan);
+            let needed = query.cell_days();
+            let places = Places::new(&query, &needed, &plan);
 
             for series in 0..plan.series().len() {
                 for site in 0..query.sites.len() {

@@ -273,7 +273,8 @@ impl TrafficService {
         self.engine.refresh(&stale, client, looked_up, &judge);
         let planned = Instant::now();
 
-        let places = Places::new(query, &plan);
+        let days = query.cell_days();
+        let places = Places::new(query, &days, &plan);
         let gathered = self.engine.gather(missing, places, &mut grid, wish).await;
         let gathered = match gathered {
             Err(Unclaimed::Reshaped) => return Ok(None),
@@ -307,6 +308,7 @@ impl TrafficService {
         Ok(Some(Answer {
             table: rolled.table,
             totals: rolled.totals,
+            cuts: rolled.cuts,
             sites: self.site_infos(query, directory),
             as_of: summary.as_of.unwrap_or(now),
             provisional_from: summary.provisional_from,
@@ -387,7 +389,7 @@ impl TrafficService {
         plan: &Plan,
         deadline: Instant,
     ) -> Result<Option<SemaphorePermit<'_>>, Unanswered> {
-        if plan.series().len() * query.sites.len() * query.dates.len() <= MANY_CELLS {
+        if plan.series().len() * query.sites.len() * query.cell_days().len() <= MANY_CELLS {
             return Ok(None);
         }
         let turn = timeout_at(deadline, self.planning.acquire()).await;

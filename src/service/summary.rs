@@ -5,7 +5,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::calendar::Calendar;
 use super::expiry::ExpiryMemo;
-use crate::domain::dates::add_days;
 use crate::domain::freshness::Policy;
 use crate::domain::plan::Plan;
 use crate::domain::query::Query;
@@ -35,10 +34,11 @@ impl Summary {
         let mut as_of: Option<Timestamp> = None;
         let mut expires_at = calendar.next_beginning();
         let mut provisional = calendar.first_provisional(policy, now);
-        let mut expiries = ExpiryMemo::new(calendar, policy, query.dates.len());
+        let days = query.cell_days();
+        let mut expiries = ExpiryMemo::new(calendar, policy, days.len());
         for series in 0..plan.series().len() {
             for site in 0..query.sites.len() {
-                for (date_index, date) in query.dates.iter().enumerate() {
+                for (date_index, date) in days.iter().enumerate() {
                     let Some(cell) = grid.get(grid.index(series, site, date_index)) else {
                         continue;
                     };
@@ -61,12 +61,7 @@ impl Summary {
                 }
             }
         }
-        let provisional_from = provisional.map(|index| {
-            add_days(
-                query.dates.from(),
-                i32::try_from(index).expect("a few years"),
-            )
-        });
+        let provisional_from = provisional.map(|index| days.at(index));
         // Without any cell there is no known expiry, so try again soon.
         let soon = now
             .saturating_add(SignedDuration::from_secs(1))

@@ -70,7 +70,8 @@ impl TrafficService {
                 &self.clock,
                 now,
             );
-            let places = Places::new(&piece, &plan);
+            let days = piece.cell_days();
+            let places = Places::new(&piece, &days, &plan);
             let missing = missing.places().map(|place| places.key(place));
             let mut wanted: Vec<CellKey> = missing.chain(stale).collect();
             let lacking = wanted.len();
@@ -131,13 +132,16 @@ impl TrafficService {
     /// Splits `query` into queries of one report's size, without overlap.
     fn pieces(&self, query: &Query) -> Vec<Query> {
         let bounds = self.engine.bounds;
-        let ranges = query.dates.split(bounds.max_days).into_iter();
+        let days = query.cell_days();
+        let ranges = days.ranges().map(|(_, range)| range);
         ranges
+            .flat_map(|range| range.split(bounds.max_days))
             .flat_map(|dates| {
                 let sites = query.sites.chunks(bounds.max_sites.max(1));
                 sites.map(move |sites| Query {
                     sites: sites.to_vec(),
                     dates,
+                    compare: None,
                     ..query.clone()
                 })
             })

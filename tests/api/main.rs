@@ -10,6 +10,7 @@ mod access;
 mod cache;
 mod cache_model;
 mod clock;
+mod compare;
 mod disk;
 mod document;
 mod edges;

@@ -58,7 +58,7 @@ fn observe(
     }
 }
 
-fn coarsest(limit: u16, bucket: Bucket, hours: Hours) -> u16 {
+pub(super) fn coarsest(limit: u16, bucket: Bucket, hours: Hours) -> u16 {
     let length = match bucket {
         Bucket::Minutes(minutes) => minutes,
         _ => 1440,
@@ -74,7 +74,7 @@ fn coarsest(limit: u16, bucket: Bucket, hours: Hours) -> u16 {
         .unwrap()
 }
 
-fn bucket_start(query: &Query, mut day: Date, minute: u16) -> DateTime {
+pub(super) fn bucket_start(query: &Query, mut day: Date, minute: u16) -> DateTime {
     match query.bucket {
         Bucket::Minutes(length) => {
             let start = minute - minute % length;
@@ -100,7 +100,7 @@ fn bucket_start(query: &Query, mut day: Date, minute: u16) -> DateTime {
 type Seen = BTreeMap<(Date, u16), BTreeMap<u64, f64>>;
 
 /// The times at which the vendor's buckets of `bucket` minutes begin, by the beginning of the row's bucket that they belong to.
-fn times(query: &Query, bucket: u16) -> BTreeMap<DateTime, Vec<(Date, u16)>> {
+pub(super) fn times(query: &Query, bucket: u16) -> BTreeMap<DateTime, Vec<(Date, u16)>> {
     let mut times = BTreeMap::<_, Vec<_>>::new();
     for day in query.dates.iter() {
         for minute in (query.hours.from()..query.hours.to()).step_by(usize::from(bucket)) {
@@ -136,13 +136,13 @@ fn sum(seen: &Seen) -> Option<f64> {
 
 /// The vendor's buckets of one row: how long they are in minutes, and when they begin.
 #[derive(Clone, Copy)]
-struct Parts<'a> {
-    minutes: u16,
-    times: &'a [(Date, u16)],
+pub(super) struct Parts<'a> {
+    pub(super) minutes: u16,
+    pub(super) times: &'a [(Date, u16)],
 }
 
 /// The figure of one row, from its `fine` parts or, for means, from its `coarse` ones.
-fn naive_value(
+pub(super) fn naive_value(
     seed: u64,
     sites: &[u64],
     metric: Metric,
@@ -307,12 +307,13 @@ fn real(query: &Query, base: u16, seed: u64) -> Vec<Row> {
 }
 
 /// The plan of `query`, and all cells and days that it needs.
-fn world(query: &Query, base: u16, seed: u64) -> (Plan, CellGrid, Vec<Arc<LocalDays>>) {
+pub(super) fn world(query: &Query, base: u16, seed: u64) -> (Plan, CellGrid, Vec<Arc<LocalDays>>) {
     let plan = Plan::new(query, VendorBucket::from_minutes(base).unwrap());
-    let mut grid = CellGrid::new(plan.series().len(), query.sites.len(), query.dates.len());
+    let dates = query.cell_days();
+    let mut grid = CellGrid::new(plan.series().len(), query.sites.len(), dates.len());
     for (series_index, series) in plan.series().iter().enumerate() {
         for (site_index, site) in query.sites.iter().enumerate() {
-            for (date_index, day) in query.dates.iter().enumerate() {
+            for (date_index, day) in dates.iter().enumerate() {
                 let minutes = series.bucket.minutes();
                 let figures: Vec<_> = (0..1440)
                     .step_by(usize::from(minutes))
@@ -323,13 +324,13 @@ fn world(query: &Query, base: u16, seed: u64) -> (Plan, CellGrid, Vec<Arc<LocalD
             }
         }
     }
-    let days = Arc::new(LocalDays::new(query.dates, None));
+    let days = Arc::new(LocalDays::of(&dates, None));
     let days = query.sites.iter().map(|_| Arc::clone(&days)).collect();
     (plan, grid, days)
 }
 
 /// A time long after all requested dates.
-fn later() -> Timestamp {
+pub(super) fn later() -> Timestamp {
     "2027-01-01T00:00:00Z".parse().unwrap()
 }
 
@@ -362,7 +363,7 @@ fn assert_same(real: &[Row], naive: &[Row]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn query() -> impl Strategy<Value = Query> {
+pub(super) fn query() -> impl Strategy<Value = Query> {
     let bucket = prop::sample::select(vec![
         "5m", "10m", "15m", "20m", "30m", "hour", "2h", "3h", "4h", "6h", "8h", "12h", "day",
         "week", "month", "total",

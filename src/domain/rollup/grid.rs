@@ -32,6 +32,26 @@ impl CellGrid {
         self.cells[index] = Some(cell);
     }
 
+    /// Puts a cell at an [`index`](Self::index), or none.
+    pub(super) fn replace(&mut self, index: usize, cell: Option<Cell>) {
+        self.cells[index] = cell;
+    }
+
+    /// The grid of the same cells by other dates: for each of them the index of its date here, if it has any cells.
+    pub(super) fn pick(&self, dates: &[Option<usize>]) -> Self {
+        let lines = self.cells.chunks(self.dates);
+        let cells = lines.flat_map(|line| {
+            dates
+                .iter()
+                .map(|date| date.and_then(|date| line[date].clone()))
+        });
+        Self {
+            sites: self.sites,
+            dates: dates.len(),
+            cells: cells.collect(),
+        }
+    }
+
     /// The cell at an [`index`](Self::index).
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&Cell> {

@@ -3,6 +3,7 @@
 mod day;
 mod grid;
 mod group;
+mod previous;
 mod slots;
 mod tally;
 mod totals;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::grid::CellGrid;
+use super::previous::Sides;
 use super::{roll_up, roll_up_groups, series_count};
 use crate::domain::bucket::Bucket;
 use crate::domain::plan::Plan;
@@ -20,6 +21,8 @@ pub struct Rolled {
     pub table: Table,
     /// The totals, if the query includes them.
     pub totals: Option<Totals>,
+    /// By site of the query: the local time, in minutes, up to which a day that is not over is compared; empty without a comparison.
+    pub cuts: Vec<Option<u16>>,
 }
 
 /// Totals over all dates of a query, each rolled up from the cells.
@@ -31,7 +34,7 @@ pub struct Totals {
     pub grand: Table,
 }
 
-/// Rolls `grid` up into the rows of `query` and their totals, as of `now`; `days` holds the query's dates at each of its sites.
+/// Rolls `grid` up into the rows of `query` and their totals, as of `now`; `days` holds the dates of the query's cells at each of its sites.
 #[must_use]
 pub fn roll_up_with_totals(
     query: &Query,
@@ -40,22 +43,36 @@ pub fn roll_up_with_totals(
     days: &[Arc<LocalDays>],
     now: Timestamp,
 ) -> Rolled {
+    let sides = query
+        .compare
+        .as_ref()
+        .map(|comparison| Sides::new(query, comparison, plan, grid, days, now));
+    let (own_grid, own_days) = match &sides {
+        Some(sides) => (&sides.current.grid, &*sides.current.days),
+        None => (grid, days),
+    };
+    let roll = |query: &Query, groups: &[usize], with_times: bool| match &sides {
+        Some(sides) => sides.roll_up(query, plan, groups, with_times),
+        None => roll_up_groups(query, plan, grid, days, now, groups),
+    };
     let totals = total_of(query, query.group_by);
     let all = query.sort.map(|sort| {
-        let table = roll_up(&totals, plan, grid, days, now);
+        let table = roll_up(&totals, plan, own_grid, own_days, now);
         by_total(&table, sort)
     });
     let mut shown = all.unwrap_or_else(|| (0..series_count(query)).collect());
     shown.truncate(query.limit.unwrap_or(usize::MAX));
-    let table = roll_up_groups(query, plan, grid, days, now, &shown);
-    let totals = query.include.totals.then(|| {
-        let grand = total_of(query, GroupBy::None);
-        Totals {
-            series: with_all_rows(roll_up_groups(&totals, plan, grid, days, now, &shown)),
-            grand: with_all_rows(roll_up(&grand, plan, grid, days, now)),
-        }
+    let table = roll(query, &shown, true);
+    let totals = query.include.totals.then(|| Totals {
+        series: with_all_rows(roll(&totals, &shown, false)),
+        grand: with_all_rows(roll(&total_of(query, GroupBy::None), &[0], false)),
     });
-    Rolled { table, totals }
+    let cuts = sides.map(|sides| sides.cuts).unwrap_or_default();
+    Rolled {
+        table,
+        totals,
+        cuts,
+    }
 }
 
 /// The query for the totals of `query`.

@@ -75,7 +75,8 @@ impl TooLarge {
 /// Checks `query` against the limits of one query.
 pub(super) fn check(query: &Query, settings: &Settings) -> Result<(), TooLarge> {
     let sites = || query.sites.len();
-    let days = || query.dates.len();
+    // Both sides of a comparison count.
+    let days = || days_of(query, query.dates.len());
     // Evaluated only after the days pass their limit, because counting the buckets of very many days takes long.
     let rows = || row_count(query);
     let limits: [(_, _, _, &dyn Fn() -> usize); 3] = [
@@ -106,6 +107,14 @@ pub(super) fn check(query: &Query, settings: &Settings) -> Result<(), TooLarge> 
     Ok(())
 }
 
+/// Number of days of a query for `dates` of its dates.
+fn days_of(query: &Query, dates: usize) -> usize {
+    match query.compare {
+        Some(_) => 2 * dates,
+        None => dates,
+    }
+}
+
 /// The part of a query that every limit allows. The rest of the query stays unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Less {
@@ -124,7 +133,8 @@ impl Less {
     fn than(query: &Query, settings: &Settings) -> Self {
         let (all_sites, all_days) = (query.sites.len(), query.dates.len());
         let sites = all_sites.min(settings.max_sites);
-        let days = all_days.min(settings.max_days);
+        let days = all_days.min(settings.max_days / days_of(query, 1));
+        let days = days.max(1);
         let fits = |rows: usize| rows <= settings.max_rows;
         let bucket = (!fits(most_rows(query, 1, 1))).then_some(Bucket::Day);
         let query = Query {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::compare;
 use super::faults::ParameterFault;
 use super::limits::{self, TooLarge};
 use super::scope::Scope;
@@ -49,6 +50,11 @@ impl TrafficParams {
         }
         let places = self.sites.iter().map(|site| (customer, *site));
         let dates = resolve_dates(self.dates, places, directory, now)?;
+        let compare = self
+            .compare
+            .map(|compare| compare::resolve(compare, self.dates, dates))
+            .transpose()
+            .map_err(|fault| Rejection::Faults(vec![fault]))?;
         let query = Query {
             customer,
             sites: self.sites,
@@ -58,6 +64,7 @@ impl TrafficParams {
             hours: self.hours,
             group_by: self.group_by,
             fill: self.fill,
+            compare,
             include: self.include,
             sort: self.sort,
             limit: self.limit,

@@ -11,10 +11,11 @@ use super::decode::Parameter as Known;
 use super::revisions::{EVENTS, MAX_LIMIT, RevisionParams, SINCE};
 use super::traffic::TrafficParams;
 use super::values::{
-    BUCKET, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT, METRIC, PARTIAL, SITES,
-    SORT,
+    BUCKET, COMPARE, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT, METRIC,
+    PARTIAL, SITES, SORT,
 };
 use crate::domain::bucket::Bucket;
+use crate::domain::comparison::Mode;
 use crate::domain::metric::Metric;
 use crate::domain::query::{DateExpression, Fill, GroupBy, Include, Partial};
 use crate::domain::site::{CustomerId, SiteId};
@@ -62,6 +63,23 @@ impl IntoParams for TrafficParams {
                  figure.",
                 "null",
             ),
+            query(
+                &COMPARE,
+                "What each row is compared with: `previous_period` (as many days, ending the day before; for `this_week`, \
+                 `this_month` and the like the same elapsed days of the one before), `previous_week`, `previous_year`, \
+                 `previous_year_weekday` (364 days earlier), or a range of as many days. Rows get `previous` and `change`; days \
+                 pair in their order, and a day without a counterpart has `null`. If a day is not over, the other side ends at \
+                 the same local time.",
+                text(
+                    &format!(
+                        r"^({date}(\.\.{date})?|{})$",
+                        Mode::WORDS.map(|(word, _)| word).join("|"),
+                        date = DATE
+                    ),
+                    "comparison",
+                ),
+            )
+            .build(),
             list(
                 &INCLUDE,
                 "Additions to the answer: `totals` (JSON alone) adds `totals`, a row without `time` for each series, and \
@@ -151,9 +169,12 @@ fn sites() -> ParameterBuilder {
     list(&SITES, description, SiteId::schema()).example(Some(json!([750, 751])))
 }
 
+/// The pattern of a date.
+const DATE: &str = r"(19[7-9]\d|[2-9]\d{3})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])";
+
 fn dates() -> ParameterBuilder {
     let words = DateExpression::WORDS.join("|");
-    let date = r"(19[7-9]\d|[2-9]\d{3})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])";
+    let date = DATE;
     query(
         &DATES,
         "Local dates (1970 to 9998): one, a range that includes both ends, or a word. `last_7_days` \

@@ -4,9 +4,9 @@ use super::decode::{Parameter, split};
 use super::faults::{Faults, ParameterFault};
 use super::scope::Scope;
 use super::values::{
-    BUCKET, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT, METRIC, PARTIAL, SITES,
-    SORT, choice, parse_bucket, parse_customer, parse_dates, parse_include, parse_limit,
-    parse_metrics, parse_sites, parse_sort, parsed, required,
+    BUCKET, COMPARE, CUSTOMER, CompareWith, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT,
+    METRIC, PARTIAL, SITES, SORT, choice, parse_bucket, parse_compare, parse_customer, parse_dates,
+    parse_include, parse_limit, parse_metrics, parse_sites, parse_sort, parsed, required,
 };
 use crate::domain::bucket::{Bucket, Hours};
 use crate::domain::metric::Metric;
@@ -31,6 +31,8 @@ pub struct TrafficParams {
     pub group_by: GroupBy,
     /// Value of a row or bucket without a figure.
     pub fill: Fill,
+    /// What the rows are compared with.
+    pub compare: Option<CompareWith>,
     /// Additions to the rows.
     pub include: Include,
     /// Order of the series.
@@ -46,9 +48,9 @@ pub struct TrafficParams {
 }
 
 /// Every parameter of a traffic query.
-pub(super) const KNOWN: [Parameter; 13] = [
-    SITES, DATES, METRIC, BUCKET, HOURS, GROUP_BY, FILL, INCLUDE, SORT, LIMIT, PARTIAL, FORMAT,
-    CUSTOMER,
+pub(super) const KNOWN: [Parameter; 14] = [
+    SITES, DATES, METRIC, BUCKET, HOURS, GROUP_BY, FILL, COMPARE, INCLUDE, SORT, LIMIT, PARTIAL,
+    FORMAT, CUSTOMER,
 ];
 
 impl TrafficParams {
@@ -67,6 +69,7 @@ impl TrafficParams {
             hours,
             group_by,
             fill,
+            compare,
             include,
             sort,
             limit,
@@ -85,6 +88,7 @@ impl TrafficParams {
         let hours = parsed(&hours, &HOURS, &mut faults).unwrap_or(Hours::ALL_DAY);
         let group_by = choice(&group_by, &GROUP_BY, &GroupBy::WORDS, &mut faults);
         let fill = choice(&fill, &FILL, &Fill::WORDS, &mut faults);
+        let compare = parse_compare(&compare, &mut faults);
         let include = parse_include(&include, &mut faults);
         let sort = parse_sort(&sort, metrics.as_deref(), &mut faults);
         let limit = parse_limit(&limit, &mut faults);
@@ -108,6 +112,7 @@ impl TrafficParams {
             hours,
             group_by: group_by.unwrap_or_default(),
             fill: fill.unwrap_or_default(),
+            compare,
             include: include.unwrap_or_default(),
             sort,
             limit,
@@ -157,6 +162,7 @@ mod tests {
                 hours: Hours::ALL_DAY,
                 group_by: GroupBy::Site,
                 fill: Fill::Null,
+                compare: None,
                 include: Include::NOTHING,
                 sort: None,
                 limit: None,
@@ -216,6 +222,10 @@ mod tests {
             ),
             ("group_by", "|sites|Site|all|null"),
             ("fill", "|0|NULL|zeros"),
+            (
+                "compare",
+                "|previous|last_week|previous_month|2026-02-10..2026-02-09|2026-02-30|today|..today|none",
+            ),
             ("include", "|total|totals,|Totals"),
             (
                 "sort",

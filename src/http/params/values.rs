@@ -6,6 +6,8 @@ use super::decode::{Given, Parameter};
 use super::faults::{Faults, nearest, quoted};
 use super::scope::Scope;
 use crate::domain::bucket::Bucket;
+use crate::domain::comparison::Mode;
+use crate::domain::dates::DateRange;
 use crate::domain::metric::Metric;
 use crate::domain::query::{DateExpression, Include, Sort};
 use crate::domain::site::{CustomerId, InvalidId, SiteId};
@@ -45,6 +47,10 @@ pub(in crate::http) const PARTIAL: Parameter = Parameter {
 pub(in crate::http) const FORMAT: Parameter = Parameter {
     name: "format",
     example: "json",
+};
+pub(in crate::http) const COMPARE: Parameter = Parameter {
+    name: "compare",
+    example: "previous_week",
 };
 pub(in crate::http) const INCLUDE: Parameter = Parameter {
     name: "include",
@@ -257,6 +263,40 @@ fn unknown_metric(item: &str) -> String {
             METRIC.hint()
         )
     }
+}
+
+/// What the rows are compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompareWith {
+    /// Dates that follow from the query's.
+    Mode(Mode),
+    /// Given dates.
+    Dates(DateRange),
+}
+
+/// The other side of a comparison.
+pub(super) fn parse_compare(given: &Given<'_>, faults: &mut Faults) -> Option<CompareWith> {
+    let Given::Text(text) = given else {
+        return None;
+    };
+    if let Some((_, mode)) = Mode::WORDS.iter().find(|(word, _)| word == text) {
+        return Some(CompareWith::Mode(*mode));
+    }
+    if let Ok(DateExpression::Range(dates)) = text.parse() {
+        return Some(CompareWith::Dates(dates));
+    }
+    let words = || Mode::WORDS.into_iter().map(|(word, _)| word);
+    faults.push(
+        COMPARE.name,
+        format!(
+            "{} is neither one of {} nor a range of dates like 2026-02-09..2026-02-15, {}{}",
+            quoted(text),
+            words().collect::<Vec<_>>().join(", "),
+            COMPARE.hint(),
+            did_you_mean(nearest(text, words()))
+        ),
+    );
+    None
 }
 
 /// Additions to the rows.

@@ -1,10 +1,13 @@
 //! The description of an answer in its `meta` object.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::bucket::{Bucket, ClockTime};
+use crate::domain::comparison::Comparison;
 use crate::domain::metric::{Combine, Metric};
 use crate::domain::query::{GroupBy, Query};
 use crate::domain::site::{CustomerId, SiteId};
@@ -39,6 +42,10 @@ pub(super) struct Meta<'a> {
     /// How sites form series.
     #[schema(value_type = GroupBy)]
     group_by: &'static str,
+    /// The other side of a comparison; with `compare`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    comparison: Option<Compared>,
     /// The metrics of the query, in its order.
     metrics: Vec<Column<'a>>,
     /// The sites of the query, ascending.
@@ -64,6 +71,57 @@ struct Window {
     from: String,
     /// `HH:MM`, excluded; up to `24:00`.
     to: String,
+}
+
+/// The other side of a comparison.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(as = Comparison)]
+struct Compared {
+    /// The first date; `null` if no day has a counterpart.
+    #[schema(required, format = Date)]
+    from: Option<String>,
+    /// The last date, included.
+    #[schema(required, format = Date)]
+    to: Option<String>,
+    /// How it follows from the query's dates: a word of `compare`, or `range`.
+    mode: &'static str,
+    /// The local time up to which a day that is not over is compared, by time zone; the earliest of the zone's sites, and UTC for an
+    /// unknown zone.
+    cut_at: BTreeMap<String, String>,
+    /// Sites that are not compared, and why.
+    left_out: Vec<LeftOut>,
+}
+
+/// A site that is not compared.
+#[derive(Clone, Serialize, ToSchema)]
+struct LeftOut {
+    #[schema(value_type = SiteId)]
+    site_id: u64,
+    reason: String,
+}
+
+impl Compared {
+    fn new(comparison: &Comparison, answer: &Answer) -> Self {
+        let span = comparison.span();
+        let mut cuts: BTreeMap<String, u16> = BTreeMap::new();
+        for (info, cut) in answer.sites.iter().zip(&answer.cuts) {
+            if let Some(cut) = *cut {
+                let zone = info.timezone.as_deref().unwrap_or("UTC").to_owned();
+                let known = cuts.entry(zone).or_insert(cut);
+                *known = cut.min(*known);
+            }
+        }
+        let cuts = cuts.into_iter();
+        Self {
+            from: span.map(|span| span.from().to_string()),
+            to: span.map(|span| span.to().to_string()),
+            mode: comparison.mode().name(),
+            cut_at: cuts
+                .map(|(zone, cut)| (zone, ClockTime(cut).to_string()))
+                .collect(),
+            left_out: Vec::new(),
+        }
+    }
 }
 
 /// A metric, and how its figures combine.
@@ -156,6 +214,10 @@ impl<'a> Meta<'a> {
                 GroupBy::Site => "site",
                 GroupBy::None => "none",
             },
+            comparison: query
+                .compare
+                .as_ref()
+                .map(|comparison| Compared::new(comparison, answer)),
             metrics: columns.collect(),
             sites: sites.collect(),
             as_of: Some(to_the_second(answer.as_of)),

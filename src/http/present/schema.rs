@@ -58,11 +58,31 @@ impl PartialSchema for Row {
                 .description(Some(description))
                 .minimum(Some(0))
         };
-        let metrics = Metric::ALL.into_iter();
-        metrics
-            .fold(row, |row, metric| {
-                row.property(metric.name(), figure(metric))
-            })
+        let metrics = || Metric::ALL.into_iter();
+        let row = metrics().fold(row, |row, metric| {
+            row.property(metric.name(), figure(metric))
+        });
+        let previous = ObjectBuilder::new()
+            .description(Some(
+                "The other side of a comparison: the start of the bucket there, and its figures.",
+            ))
+            .property(
+                "time",
+                ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::String, Type::Null])),
+            );
+        let previous = metrics().fold(previous, |previous, metric| {
+            previous.property(metric.name(), figure(metric))
+        });
+        let change = ObjectBuilder::new().description(Some(
+            "The change since the other side: (a − b) / b, for rates the difference; `null` without a base.",
+        ));
+        let change = metrics().fold(change, |change, metric| {
+            let number =
+                ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::Number, Type::Null]));
+            change.property(metric.name(), number)
+        });
+        row.property("previous", previous)
+            .property("change", change)
             .into()
     }
 }

@@ -54,6 +54,7 @@ pub(in crate::http) fn answer(
     Answer {
         table: Table::new(groups, times, metrics),
         totals: None,
+        cuts: Vec::new(),
         sites: infos,
         as_of: "2026-02-19T15:03:24.811Z".parse().unwrap(),
         provisional_from: None,

@@ -1,0 +1,199 @@
+//! The other side of a comparison: which earlier (or later) date each date of a query is compared with.
+
+use jiff::civil::Date;
+
+use super::dates::{DateRange, add_days};
+
+/// How the other side of a comparison follows from the query's dates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// As many days, ending the day before; the period before, if the dates are a period that is not over.
+    PreviousPeriod,
+    /// The same days a week earlier.
+    PreviousWeek,
+    /// The same dates a year earlier.
+    PreviousYear,
+    /// The same weekdays 364 days earlier.
+    PreviousYearWeekday,
+    /// Given dates.
+    Range,
+}
+
+impl Mode {
+    /// The modes that have a word, each with it.
+    pub const WORDS: [(&'static str, Self); 4] = [
+        ("previous_period", Self::PreviousPeriod),
+        ("previous_week", Self::PreviousWeek),
+        ("previous_year", Self::PreviousYear),
+        ("previous_year_weekday", Self::PreviousYearWeekday),
+    ];
+
+    /// Its name in answers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PreviousPeriod => "previous_period",
+            Self::PreviousWeek => "previous_week",
+            Self::PreviousYear => "previous_year",
+            Self::PreviousYearWeekday => "previous_year_weekday",
+            Self::Range => "range",
+        }
+    }
+}
+
+/// The way from a date to its counterpart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shift {
+    /// That many days later; earlier if negative.
+    Days(i32),
+    /// The same date of the year before, if there is one.
+    YearBefore,
+}
+
+impl Shift {
+    /// The counterpart of `date`.
+    #[must_use]
+    pub fn of(self, date: Date) -> Option<Date> {
+        match self {
+            Self::Days(days) => Some(add_days(date, days)),
+            Self::YearBefore => Date::new(date.year() - 1, date.month(), date.day()).ok(),
+        }
+    }
+}
+
+/// The other side of a comparison.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Comparison {
+    mode: Mode,
+    shift: Shift,
+    /// Consecutive dates with consecutive counterparts, ascending.
+    runs: Vec<Run>,
+}
+
+/// Consecutive dates of a query, and their counterparts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Run {
+    /// Index of the first date.
+    first: usize,
+    counterparts: DateRange,
+}
+
+impl Comparison {
+    /// Compares `dates` with those that `shift` leads to, up to and including `last`; `None` if one of them is no date that callers may
+    /// request.
+    #[must_use]
+    pub fn new(mode: Mode, dates: DateRange, shift: Shift, last: Option<Date>) -> Option<Self> {
+        let mut runs: Vec<Run> = Vec::new();
+        for (index, date) in dates.iter().enumerate() {
+            let other = shift.of(date);
+            let Some(other) = other.filter(|other| last.is_none_or(|last| *other <= last)) else {
+                continue;
+            };
+            let one = DateRange::day(other)?;
+            match runs.last_mut() {
+                Some(run)
+                    if run.first + run.counterparts.len() == index
+                        && add_days(run.counterparts.to(), 1) == other =>
+                {
+                    run.counterparts = run.counterparts.hull(one);
+                }
+                _ => runs.push(Run {
+                    first: index,
+                    counterparts: one,
+                }),
+            }
+        }
+        Some(Self { mode, shift, runs })
+    }
+
+    /// How the other side follows from the query's dates.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The counterpart of the date at `index` in the query.
+    ///
+    /// # Panics
+    ///
+    /// Never: a query's days are few.
+    #[must_use]
+    pub fn counterpart(&self, index: usize) -> Option<Date> {
+        let run = self.runs.iter().rev().find(|run| run.first <= index)?;
+        let days = index - run.first;
+        (days < run.counterparts.len()).then(|| {
+            add_days(
+                run.counterparts.from(),
+                i32::try_from(days).expect("a query's days are few"),
+            )
+        })
+    }
+
+    /// Where a bucket that begins on `date` begins on the other side.
+    #[must_use]
+    pub fn moved(&self, date: Date) -> Option<Date> {
+        self.shift.of(date)
+    }
+
+    /// The counterparts, ascending.
+    pub fn ranges(&self) -> impl Iterator<Item = DateRange> {
+        self.runs.iter().map(|run| run.counterparts)
+    }
+
+    /// The first and the last counterpart, if there is any.
+    #[must_use]
+    pub fn span(&self) -> Option<DateRange> {
+        self.ranges().reduce(DateRange::hull)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    fn pairs(from: Date, to: Date, shift: Shift, last: Option<Date>) -> Vec<Option<Date>> {
+        let dates = DateRange::new(from, to).unwrap();
+        let comparison = Comparison::new(Mode::Range, dates, shift, last).unwrap();
+        (0..dates.len())
+            .map(|index| comparison.counterpart(index))
+            .collect()
+    }
+
+    #[test]
+    fn the_29th_of_february_has_no_counterpart_and_is_none() {
+        assert_eq!(
+            pairs(date(2024, 2, 28), date(2024, 3, 1), Shift::YearBefore, None),
+            [Some(date(2023, 2, 28)), None, Some(date(2023, 3, 1))]
+        );
+        assert_eq!(
+            pairs(date(2025, 2, 28), date(2025, 3, 1), Shift::YearBefore, None),
+            [Some(date(2024, 2, 28)), Some(date(2024, 3, 1))]
+        );
+        let day = DateRange::day(date(2024, 2, 29)).unwrap();
+        let none = Comparison::new(Mode::PreviousYear, day, Shift::YearBefore, None).unwrap();
+        assert_eq!((none.span(), none.counterpart(0)), (None, None));
+    }
+
+    #[test]
+    fn days_after_the_last_counterpart_have_none() {
+        let last = Some(date(2026, 2, 28));
+
+        let pairs = pairs(date(2026, 3, 27), date(2026, 3, 30), Shift::Days(-28), last);
+
+        assert_eq!(
+            pairs,
+            [Some(date(2026, 2, 27)), Some(date(2026, 2, 28)), None, None]
+        );
+    }
+
+    #[test]
+    fn counterparts_that_nobody_may_ask_for_make_no_comparison() {
+        let dates = DateRange::day(date(1970, 1, 3)).unwrap();
+
+        let before = Comparison::new(Mode::PreviousWeek, dates, Shift::Days(-7), None);
+
+        assert_eq!(before, None);
+    }
+}

@@ -1,0 +1,106 @@
+//! The dates whose cells a query needs.
+
+use jiff::civil::Date;
+
+use super::dates::{DateRange, add_days};
+
+/// Dates in ascending order, without repeats, as ranges with a date between each two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Days {
+    ranges: Vec<DateRange>,
+    len: usize,
+}
+
+impl Days {
+    /// All dates of `ranges`, which may overlap.
+    #[must_use]
+    pub fn of(ranges: impl IntoIterator<Item = DateRange>) -> Self {
+        let mut sorted: Vec<_> = ranges.into_iter().collect();
+        sorted.sort_unstable();
+        let mut ranges: Vec<DateRange> = Vec::with_capacity(sorted.len());
+        for range in sorted {
+            match ranges.last_mut() {
+                Some(last) if range.from() <= add_days(last.to(), 1) => *last = last.hull(range),
+                _ => ranges.push(range),
+            }
+        }
+        let len = ranges.iter().map(|range| range.len()).sum();
+        Self { ranges, len }
+    }
+
+    /// Number of dates.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a query has dates")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The ranges, ascending, each with the index of its first date.
+    pub fn ranges(&self) -> impl Iterator<Item = (usize, DateRange)> {
+        self.ranges.iter().scan(0, |next, range| {
+            let first = *next;
+            *next += range.len();
+            Some((first, *range))
+        })
+    }
+
+    /// The dates, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = Date> {
+        self.ranges.iter().flat_map(|range| range.iter())
+    }
+
+    /// The date at `index`.
+    ///
+    /// # Panics
+    ///
+    /// If there are no more than `index` dates.
+    #[must_use]
+    pub fn at(&self, index: usize) -> Date {
+        let (first, range) = self
+            .ranges()
+            .take_while(|(first, _)| *first <= index)
+            .last()
+            .expect("the first range begins at 0");
+        add_days(
+            range.from(),
+            i32::try_from(index - first).expect("a query's days are few"),
+        )
+    }
+
+    /// The index of `date`, if it is one of them.
+    #[must_use]
+    pub fn index_of(&self, date: Date) -> Option<usize> {
+        self.ranges()
+            .find_map(|(first, range)| Some(first + range.index_of(date)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use jiff::civil::date;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn dates_and_indices_correspond_one_to_one(ranges in prop::collection::vec((0_i32..60, 0_i32..20), 1..4)) {
+            let day = |days| add_days(date(2026, 2, 1), days);
+            let ranges: Vec<_> = ranges.into_iter().map(|(from, days)| DateRange::new(day(from), day(from + days)).unwrap()).collect();
+            let expected: BTreeSet<Date> = ranges.iter().flat_map(|range| range.iter()).collect();
+
+            let days = Days::of(ranges);
+
+            prop_assert_eq!(days.iter().collect::<Vec<_>>(), expected.iter().copied().collect::<Vec<_>>());
+            prop_assert_eq!(days.len(), expected.len());
+            for (index, date) in expected.iter().enumerate() {
+                prop_assert_eq!((days.at(index), days.index_of(*date)), (*date, Some(index)));
+            }
+            prop_assert_eq!(days.index_of(day(90)), None);
+            let ranges: Vec<_> = days.ranges().collect();
+            prop_assert!(ranges.windows(2).all(|pair| add_days(pair[0].1.to(), 1) < pair[1].1.from()));
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The other side of a comparison, next to the rows of a query.
+//!
+//! Both sides are rolled up in the same way, from grids with the same places: on the other side, each date has the cells and the clock of
+//! its counterpart. A day that is not over is compared with its counterpart as the vendor would have answered at the same local time.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+
+use super::grid::CellGrid;
+use super::roll_up_groups;
+use crate::domain::bucket::DAY_MINUTES;
+use crate::domain::comparison::Comparison;
+use crate::domain::days::Days;
+use crate::domain::metric::Metric;
+use crate::domain::plan::Plan;
+use crate::domain::query::{Fill, Query};
+use crate::domain::table::{Extra, Table, Values};
+use crate::domain::timeline::Timeline;
+use crate::domain::zone::LocalDays;
+
+/// The cells of one side, and the days of each site, by the dates of the query.
+pub(super) struct Side {
+    pub(super) grid: CellGrid,
+    pub(super) days: Vec<Arc<LocalDays>>,
+}
+
+/// Both sides of a comparison.
+pub(super) struct Sides<'a> {
+    comparison: &'a Comparison,
+    pub(super) current: Side,
+    previous: Side,
+    now: Timestamp,
+    /// By site: the local time up to which its open day is compared, in minutes.
+    pub(super) cuts: Vec<Option<u16>>,
+}
+
+impl<'a> Sides<'a> {
+    /// Takes both sides from the cells and the days of all dates that the query needs.
+    pub(super) fn new(
+        query: &Query,
+        comparison: &'a Comparison,
+        plan: &Plan,
+        grid: &CellGrid,
+        days: &[Arc<LocalDays>],
+        now: Timestamp,
+    ) -> Self {
+        let needed: Days = query.cell_days();
+        let own: Vec<_> = query
+            .dates
+            .iter()
+            .map(|date| needed.index_of(date))
+            .collect();
+        let others = (0..query.dates.len()).map(|index| comparison.counterpart(index));
+        let others: Vec<_> = others
+            .map(|date| date.and_then(|date| needed.index_of(date)))
+            .collect();
+        let current = Side::of(grid, days, &own);
+        let previous = Side::of(grid, days, &others);
+        let mut sides = Self {
+            comparison,
+            current,
+            previous,
+            now,
+            cuts: vec![None; query.sites.len()],
+        };
+        for site in 0..query.sites.len() {
+            for date in 0..query.dates.len() {
+                sides.cut(plan, site, date);
+            }
+        }
+        sides
+    }
+
+    /// Cuts the other side of a site's day that is not over.
+    fn cut(&mut self, plan: &Plan, site: usize, date: usize) {
+        let days = Arc::clone(&self.current.days[site]);
+        let span = days.spans()[date];
+        let series = 0..plan.series().len();
+        let ages = series.filter_map(|series| {
+            let cell = self
+                .current
+                .grid
+                .get(self.current.grid.index(series, site, date))?;
+            Some((cell.fetched_at(), cell.as_of()))
+        });
+        let ages: Vec<_> = ages.collect();
+        // A figure from before the end of its day lacks the rest of the day, even if the day is over by now.
+        let open = ages.iter().any(|(fetched_at, _)| *fetched_at < span.ends);
+        if !open && (self.now >= span.ends || !ages.is_empty()) {
+            return;
+        }
+        let as_of = ages
+            .iter()
+            .map(|(_, as_of)| *as_of)
+            .min()
+            .unwrap_or(self.now);
+        let base = plan
+            .series()
+            .iter()
+            .map(|series| series.bucket.minutes())
+            .min();
+        let base = base.expect("a plan has a series");
+        let cut = days.clock_at(date, as_of) / base * base;
+        if span.begins <= self.now && cut < DAY_MINUTES {
+            self.cuts[site] = Some(cut);
+        }
+        for (series, known) in plan.series().iter().enumerate() {
+            let index = self.previous.grid.index(series, site, date);
+            let minutes = known.bucket.minutes();
+            let cut = cut / minutes * minutes;
+            if let Some(cell) = self.previous.grid.get(index) {
+                let cell = self.previous.days[site].until(date, cell, known.bucket, cut);
+                self.previous.grid.replace(index, cell);
+            }
+        }
+    }
+
+    /// Rolls up some of the series, and adds the other side to their rows, with its times if the rows have any.
+    pub(super) fn roll_up(
+        &self,
+        query: &Query,
+        plan: &Plan,
+        groups: &[usize],
+        with_times: bool,
+    ) -> Table {
+        let unfilled = Query {
+            fill: match query.fill {
+                Fill::None => Fill::Null,
+                fill => fill,
+            },
+            ..query.clone()
+        };
+        let roll = |query: &Query, side: &Side| {
+            roll_up_groups(query, plan, &side.grid, &side.days, self.now, groups)
+        };
+        let mut table = roll(&unfilled, &self.current);
+        let mut other = roll(
+            &Query {
+                fill: Fill::Null,
+                ..unfilled
+            },
+            &self.previous,
+        );
+        let timeline = Timeline::new(query);
+        let begun = self.begun(query, &timeline);
+        for group in 0..table.groups().len() {
+            for (time, begun) in begun.iter().enumerate() {
+                let (row, before) = (table.row(group, time), other.row_mut(group, time));
+                if query.fill == Fill::Zero && *begun {
+                    zero_like(row, before, &query.metrics);
+                }
+                let nothing = |row: &[f64]| row.iter().all(|figure| figure.is_nan());
+                if query.fill == Fill::None && nothing(row) && nothing(before) {
+                    table.hide(group, time);
+                }
+            }
+        }
+        if with_times {
+            let times = self.times(query, &timeline);
+            table.push_extra(Extra {
+                within: Some(PREVIOUS),
+                name: "time",
+                values: Values::TimesByTime(times),
+            });
+        }
+        add_figures(&mut table, &other);
+        table
+    }
+
+    /// Marks the buckets that have a counterpart which has begun at one site or more.
+    fn begun(&self, query: &Query, timeline: &Timeline) -> Vec<bool> {
+        let mut begun = vec![false; timeline.starts().len()];
+        for date in 0..query.dates.len() {
+            let has_begun = |days: &Arc<LocalDays>| days.spans()[date].begins <= self.now;
+            if self.comparison.counterpart(date).is_some()
+                && self.previous.days.iter().any(has_begun)
+            {
+                begun[timeline.buckets(date)].fill(true);
+            }
+        }
+        begun
+    }
+
+    /// The start of each bucket on the other side.
+    fn times(&self, query: &Query, timeline: &Timeline) -> Vec<Option<DateTime>> {
+        let mut first = vec![None; timeline.starts().len()];
+        for date in 0..query.dates.len() {
+            if let Some(other) = self.comparison.counterpart(date) {
+                for first in &mut first[timeline.buckets(date)] {
+                    first.get_or_insert(other);
+                }
+            }
+        }
+        let starts = timeline.starts().iter().zip(first);
+        starts
+            .map(|(start, first)| {
+                let first = first?;
+                let date = self.comparison.moved(start.date()).unwrap_or(first);
+                Some(date.to_datetime(start.time()))
+            })
+            .collect()
+    }
+}
+
+impl Side {
+    /// The side whose dates are at those indices of the cells' dates.
+    fn of(grid: &CellGrid, days: &[Arc<LocalDays>], dates: &[Option<usize>]) -> Self {
+        let mut picked: Vec<(&Arc<LocalDays>, Arc<LocalDays>)> = Vec::new();
+        let days = days.iter().map(|days| {
+            // Sites in one zone share their days.
+            let known = picked.iter().find(|(known, _)| Arc::ptr_eq(known, days));
+            if let Some((_, known)) = known {
+                return Arc::clone(known);
+            }
+            let own = Arc::new(days.pick(dates));
+            picked.push((days, Arc::clone(&own)));
+            own
+        });
+        Self {
+            days: days.collect(),
+            grid: grid.pick(dates),
+        }
+    }
+}
+
+/// Makes each missing count of `before` 0 where the row has a count.
+fn zero_like(row: &[f64], before: &mut [f64], metrics: &[Metric]) {
+    for ((figure, before), metric) in row.iter().zip(before).zip(metrics) {
+        if metric.is_count() && before.is_nan() && !figure.is_nan() {
+            *before = 0.0;
+        }
+    }
+}
+
+/// Name of the object with the other side's figures.
+const PREVIOUS: &str = "previous";
+/// Name of the object with the changes.
+const CHANGE: &str = "change";
+
+/// Adds the figures of the `other` side to the rows of `table`, and the changes since then.
+fn add_figures(table: &mut Table, other: &Table) {
+    let metrics = table.metrics().to_vec();
+    let (groups, times) = (table.groups().len(), table.times().len());
+    let places = || (0..groups).flat_map(|group| (0..times).map(move |time| (group, time)));
+    let before = |column: usize| places().map(move |(group, time)| other.row(group, time)[column]);
+    let mut extras = Vec::with_capacity(2 * metrics.len());
+    for (column, metric) in metrics.iter().enumerate() {
+        let figures = before(column).collect();
+        extras.push(Extra {
+            within: Some(PREVIOUS),
+            name: metric.name(),
+            values: if metric.is_count() {
+                Values::Counts(figures)
+            } else {
+                Values::Decimals(figures)
+            },
+        });
+    }
+    for (column, metric) in metrics.iter().enumerate() {
+        let figures = places().map(|(group, time)| table.row(group, time)[column]);
+        let changes = figures.zip(before(column));
+        extras.push(Extra {
+            within: Some(CHANGE),
+            name: metric.name(),
+            values: Values::Decimals(
+                changes
+                    .map(|(now, then)| change(*metric, now, then))
+                    .collect(),
+            ),
+        });
+    }
+    for extra in extras {
+        table.push_extra(extra);
+    }
+}
+
+/// The change of a figure: relative, and for rates the difference. NaN if either is NaN, or if a relative one has no base.
+fn change(metric: Metric, now: f64, then: f64) -> f64 {
+    if metric.is_paired() {
+        return now - then;
+    }
+    let change = (now - then) / then;
+    if change.is_finite() { change } else { f64::NAN }
+}

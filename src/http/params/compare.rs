@@ -1,0 +1,124 @@
+//! Resolves the other side of a comparison from the dates of a query.
+
+use super::faults::ParameterFault;
+use super::values::{COMPARE, CompareWith};
+use crate::domain::comparison::{Comparison, Mode, Shift};
+use crate::domain::dates::{DateRange, add_days, days_between};
+use crate::domain::query::DateExpression;
+
+/// The comparison of `dates`, which `expression` stood for.
+///
+/// # Errors
+///
+/// A fault where the other side has another number of days, or dates that nobody may ask for.
+pub(super) fn resolve(
+    compare: CompareWith,
+    expression: DateExpression,
+    dates: DateRange,
+) -> Result<Comparison, ParameterFault> {
+    let fault = |detail: String| ParameterFault {
+        parameter: COMPARE.name.to_owned(),
+        detail: format!("{detail}, {}", COMPARE.hint()),
+    };
+    let (mode, shift, last) = match compare {
+        CompareWith::Dates(others) if others.len() != dates.len() => {
+            return Err(fault(format!(
+                "{others} has {} days, but dates has {}; give a range of as many days, or a word",
+                others.len(),
+                dates.len()
+            )));
+        }
+        CompareWith::Dates(others) => {
+            let days = days_between(dates.from(), others.from());
+            (Mode::Range, Shift::Days(days), None)
+        }
+        CompareWith::Mode(mode) => {
+            let (shift, last) = shift(mode, expression, dates);
+            (mode, shift, last)
+        }
+    };
+    Comparison::new(mode, dates, shift, last).ok_or_else(|| {
+        fault(format!(
+            "{} of {dates} lies outside of 1970 to 9998",
+            mode.name()
+        ))
+    })
+}
+
+/// The way to the other side, and the last date there.
+fn shift(
+    mode: Mode,
+    expression: DateExpression,
+    dates: DateRange,
+) -> (Shift, Option<jiff::civil::Date>) {
+    match (mode, expression) {
+        (Mode::PreviousWeek, _) | (Mode::PreviousPeriod, DateExpression::ThisWeek) => {
+            (Shift::Days(-7), None)
+        }
+        (Mode::PreviousYearWeekday, _) => (Shift::Days(-364), None),
+        (Mode::PreviousYear, _) => (Shift::YearBefore, None),
+        // The same elapsed days of the month before, which may have fewer.
+        (Mode::PreviousPeriod, DateExpression::ThisMonth) => {
+            let last = add_days(dates.from(), -1);
+            let days = days_between(dates.from(), last.first_of_month());
+            (Shift::Days(days), Some(last))
+        }
+        (Mode::PreviousPeriod | Mode::Range, _) => {
+            let days = i32::try_from(dates.len()).expect("a calendar has a few million days");
+            (Shift::Days(-days), None)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    fn span(compare: CompareWith, expression: &str) -> String {
+        let expression: DateExpression = expression.parse().unwrap();
+        let dates = expression.resolve(date(2026, 3, 31)).unwrap();
+        let comparison = resolve(compare, expression, dates).unwrap();
+        comparison.span().unwrap().to_string()
+    }
+
+    #[test]
+    fn words_mean_dates_seen_from_the_dates_of_the_query() {
+        let of = |word: &str, dates| {
+            let mode = Mode::WORDS.into_iter().find(|(name, _)| *name == word);
+            span(CompareWith::Mode(mode.unwrap().1), dates)
+        };
+        let week = "2026-02-16..2026-02-22";
+
+        assert_eq!(of("previous_period", week), "2026-02-09..2026-02-15");
+        assert_eq!(of("previous_week", week), "2026-02-09..2026-02-15");
+        assert_eq!(of("previous_year", week), "2025-02-16..2025-02-22");
+        assert_eq!(of("previous_year_weekday", week), "2025-02-17..2025-02-23");
+        assert_eq!(of("previous_period", "yesterday"), "2026-03-29");
+        // The 31st is a Tuesday.
+        assert_eq!(of("previous_period", "this_week"), "2026-03-23..2026-03-24");
+        assert_eq!(
+            of("previous_period", "this_month"),
+            "2026-02-01..2026-02-28"
+        );
+        assert_eq!(of("previous_period", "last_week"), "2026-03-16..2026-03-22");
+    }
+
+    #[test]
+    fn a_range_has_as_many_days_as_the_dates() {
+        let given = |from, to| CompareWith::Dates(DateRange::new(from, to).unwrap());
+        let (from, to) = (date(2025, 11, 24), date(2025, 11, 30));
+        assert_eq!(
+            span(given(from, to), "2026-02-16..2026-02-22"),
+            "2025-11-24..2025-11-30"
+        );
+        let expression: DateExpression = "2026-02-16..2026-02-21".parse().unwrap();
+        let dates = expression.resolve(date(2026, 3, 31)).unwrap();
+
+        let fault = resolve(given(from, to), expression, dates).unwrap_err();
+
+        assert_eq!(fault.parameter, "compare");
+        assert!(fault.detail.contains("has 7 days, but dates has 6"));
+    }
+}
