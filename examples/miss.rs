@@ -109,6 +109,7 @@ fn fetch(base_url: Url) {
             refresh_token: None,
             id_token: Some("token".into()),
             token_store: None,
+            token_sharing: None,
             send_token_on_refresh: false,
             token_lifetime: Duration::from_hours(1),
             timeout: Duration::from_mins(1),

@@ -172,11 +172,12 @@ impl App {
         tidying.abort();
         watch.abort();
         warm.abort();
-        obtaining.abort();
         let renewed = timeout_at(signalled + LAST_RENEWAL, self.service.finish_renewal()).await;
         if renewed.is_err() {
             tracing::warn!("the process ends while the tokens are being renewed");
         }
+        // Until now, it has told other replicas of that renewal.
+        obtaining.abort();
         if timeout_at(signalled + LAST_WRITE, self.service.close_tier())
             .await
             .is_err()

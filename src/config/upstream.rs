@@ -24,6 +24,7 @@ pub(super) fn settings(
         refresh_token: None,
         id_token: None,
         token_store: reader.read_as(&keys::TOKEN_STORE, |raw| token_store(raw, purpose)),
+        token_sharing: None,
         send_token_on_refresh: reader.value(&keys::SEND_TOKEN_ON_REFRESH),
         token_lifetime: reader.value(&keys::TOKEN_LIFETIME),
         timeout: reader.value(&keys::TIMEOUT),

@@ -61,6 +61,7 @@ fn idle_service(settings: &Settings) -> TrafficService {
         refresh_token: Some("none".to_owned().into()),
         id_token: None,
         token_store: None,
+        token_sharing: None,
         send_token_on_refresh: false,
         token_lifetime: minute,
         timeout: minute,

@@ -89,7 +89,8 @@ impl Upstream {
     }
 
     /// Obtains tokens if there are none. The first caller then need not wait for them, and operators see refused credentials before
-    /// any caller does. The future may be dropped at any time.
+    /// any caller does. If replicas share the tokens, this goes on for ever, and adopts and puts back tokens. The future may be dropped at any
+    /// time.
     pub async fn obtain_tokens(&self) {
         self.reporter.obtain_tokens().await;
     }

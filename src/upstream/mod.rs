@@ -22,6 +22,7 @@ mod sites;
 mod status;
 mod telemetry;
 mod throttle;
+mod token_register;
 mod tokens;
 mod transport;
 mod wire;
@@ -33,8 +34,9 @@ pub use places::{Class, Client, Interest, Stake};
 pub use report::Turn;
 pub use settings::Settings;
 pub use sites::credit::credited_cells;
-pub use status::{CircuitState, TokenState, TokenStoreState, UpstreamStatus};
+pub use status::{CircuitState, TokenSharingState, TokenState, TokenStoreState, UpstreamStatus};
 pub use telemetry::describe_metrics;
+pub use token_register::{Away, Seen, Swapped, TokenRegister, TokenSharing};
 pub use tokens::{UnusableStore, check_token_store};
 
 use std::sync::Arc;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::token_register::TokenSharing;
+
 /// Settings of the vendor's client; the configuration's `[upstream]` table documents each.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -19,6 +21,8 @@ pub struct Settings {
     pub id_token: Option<SecretString>,
     /// The file that keeps the newest tokens.
     pub token_store: Option<PathBuf>,
+    /// Where replicas share the newest tokens; `None`: this process is the only one with these tokens.
+    pub token_sharing: Option<TokenSharing>,
     /// Whether requests to `token_url` have an `Authorization` header too.
     pub send_token_on_refresh: bool,
     /// Assumed lifetime of an ID token without an expiry.

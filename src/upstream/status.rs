@@ -9,6 +9,8 @@ pub struct UpstreamStatus {
     pub tokens: TokenState,
     /// Whether the newest tokens would outlive the process.
     pub token_store: TokenStoreState,
+    /// Whether the replicas agree on the tokens.
+    pub token_sharing: TokenSharingState,
 }
 
 /// Whether the vendor is called.
@@ -50,4 +52,25 @@ pub enum TokenStoreState {
     Kept,
     /// The last write to the token store failed; retries follow.
     Failing,
+}
+
+/// Whether the replicas agree on the tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenSharingState {
+    /// Tokens are not shared.
+    Unset,
+    /// The shared store has the newest tokens.
+    Shared,
+    /// There is no unexpired ID token here, and another replica is renewing.
+    Waiting,
+    /// The shared store may have lost writes a moment ago: no replica renews for some seconds, so that others can put back newer tokens.
+    Quarantine,
+    /// The shared store lacks the newest tokens, which this replica puts back.
+    PuttingBack,
+    /// A replica disappeared while it used the refresh token, which may be dead: no replica uses it again.
+    InDoubt,
+    /// The shared store is away; the ID token is still fresh enough.
+    Away,
+    /// The shared store is away, a renewal is due, and this replica must not renew alone, since the vendor rotates refresh tokens.
+    Alone,
 }

@@ -7,7 +7,7 @@ use metrics::{
 };
 
 use super::UpstreamError;
-use super::status::{CircuitState, TokenState};
+use super::status::{CircuitState, TokenSharingState, TokenState};
 
 const REPORTS: &str = "pitaya_upstream_reports_total";
 const REPORT_DURATION: &str = "pitaya_upstream_report_duration_seconds";
@@ -19,6 +19,11 @@ const DOUBTS: &str = "pitaya_upstream_doubts_total";
 const CIRCUIT: &str = "pitaya_upstream_circuit_state";
 const REFRESHES: &str = "pitaya_upstream_token_refreshes_total";
 const TOKENS: &str = "pitaya_upstream_token_state";
+const SHARING: &str = "pitaya_upstream_token_sharing_state";
+const PUT_BACK: &str = "pitaya_upstream_tokens_put_back_total";
+const UNREADABLE: &str = "pitaya_upstream_tokens_unreadable_total";
+const DENIED: &str = "pitaya_upstream_token_renewals_denied_total";
+const REASONS: [&str; 6] = ["busy", "paused", "in_doubt", "quarantine", "away", "alone"];
 const STORE_FAILURES: &str = "pitaya_upstream_token_store_failures_total";
 
 /// Describes the metrics of this room to the installed recorder.
@@ -54,6 +59,27 @@ pub fn describe_metrics() {
         STORE_FAILURES,
         "Failed attempts to write new tokens to the token store."
     );
+    describe_gauge!(
+        SHARING,
+        "1 for the current state of sharing the tokens with other replicas, by state."
+    );
+    describe_counter!(
+        PUT_BACK,
+        "How often this replica put the newest tokens back into a shared store that had lost them."
+    );
+    describe_counter!(
+        UNREADABLE,
+        "How often the shared store held something undecryptable in the place of the tokens."
+    );
+    describe_counter!(
+        DENIED,
+        "Renewals that this replica had to leave or delay, since the tokens are shared, by reason."
+    );
+    counter!(PUT_BACK).increment(0);
+    counter!(UNREADABLE).increment(0);
+    for reason in REASONS {
+        counter!(DENIED, "reason" => reason).increment(0);
+    }
     // Present from the start, so that an alert sees the first failure as an increase.
     counter!(STORE_FAILURES).increment(0);
 }
@@ -155,6 +181,37 @@ pub(super) fn token_state(state: TokenState) {
     ] {
         gauge!(TOKENS, "state" => name).set(if each == state { 1.0 } else { 0.0 });
     }
+}
+
+/// Publishes whether the replicas agree on the tokens.
+pub(super) fn token_sharing_state(state: TokenSharingState) {
+    for (each, name) in [
+        (TokenSharingState::Unset, "unset"),
+        (TokenSharingState::Shared, "shared"),
+        (TokenSharingState::Waiting, "waiting"),
+        (TokenSharingState::Quarantine, "quarantine"),
+        (TokenSharingState::PuttingBack, "putting_back"),
+        (TokenSharingState::InDoubt, "in_doubt"),
+        (TokenSharingState::Away, "away"),
+        (TokenSharingState::Alone, "alone"),
+    ] {
+        gauge!(SHARING, "state" => name).set(if each == state { 1.0 } else { 0.0 });
+    }
+}
+
+/// Counts tokens put back into a store that had lost them.
+pub(super) fn tokens_put_back() {
+    counter!(PUT_BACK).increment(1);
+}
+
+/// Counts a look at something that is not our record.
+pub(super) fn tokens_unreadable() {
+    counter!(UNREADABLE).increment(1);
+}
+
+/// Counts a renewal that this replica left or delayed, by reason.
+pub(super) fn renewal_denied(reason: &'static str) {
+    counter!(DENIED, "reason" => reason).increment(1);
 }
 
 fn outcome(error: &UpstreamError) -> &'static str {

@@ -14,7 +14,9 @@ use super::Operations;
 use crate::http::routes;
 use crate::http::settings::StartupFact;
 use crate::service::TierState;
-use crate::upstream::{CircuitState, TokenState, TokenStoreState, UpstreamStatus};
+use crate::upstream::{
+    CircuitState, TokenSharingState, TokenState, TokenStoreState, UpstreamStatus,
+};
 
 /// Whether all is well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
@@ -128,6 +130,8 @@ impl Readiness {
             ("upstream_tokens", tokens(upstream.tokens)),
             ("upstream_token_store", token_store(upstream.token_store)),
         ]);
+        let sharing = token_sharing(upstream.token_sharing);
+        checks.extend(sharing.map(|check| ("upstream_token_sharing", check)));
         checks.extend(tier.map(|tier| ("cache_tier", cache_tier(tier))));
         for fact in facts {
             let check = Check {
@@ -229,6 +233,47 @@ fn token_store(state: TokenStoreState) -> Check {
     }
 }
 
+fn token_sharing(state: TokenSharingState) -> Option<Check> {
+    Some(match state {
+        TokenSharingState::Unset => return None,
+        TokenSharingState::Shared => Check::new(
+            Status::Pass,
+            "shared",
+            "The shared store has the newest tokens of all replicas.",
+        ),
+        TokenSharingState::Waiting => Check::new(
+            Status::Warn,
+            "waiting",
+            "There is no valid ID token here yet: another replica is renewing.",
+        ),
+        TokenSharingState::Quarantine => Check::new(
+            Status::Warn,
+            "quarantine",
+            "The shared store is new or may have lost writes: no replica renews for some seconds, so that others can put back newer tokens.",
+        ),
+        TokenSharingState::PuttingBack => Check::new(
+            Status::Warn,
+            "putting_back",
+            "The shared store lacks the newest tokens: this replica puts them back.",
+        ),
+        TokenSharingState::InDoubt => Check::new(
+            Status::Warn,
+            "in_doubt",
+            "A replica disappeared while it renewed the tokens, so the refresh token may be dead: it is not used again. Start that replica again with its token_store, or configure new credentials.",
+        ),
+        TokenSharingState::Away => Check::new(
+            Status::Warn,
+            "away",
+            "The shared store is away: this replica uses the tokens that it has.",
+        ),
+        TokenSharingState::Alone => Check::new(
+            Status::Warn,
+            "alone",
+            "The shared store is away and the tokens are due to be renewed: this replica does not renew them alone, since that could revoke them.",
+        ),
+    })
+}
+
 fn cache_tier(state: TierState) -> Check {
     let (status, detail) = match state {
         TierState::Open => (
@@ -259,6 +304,7 @@ mod tests {
         circuit: CircuitState::Closed,
         tokens: TokenState::Valid,
         token_store: TokenStoreState::Kept,
+        token_sharing: TokenSharingState::Unset,
     };
 
     #[test]
@@ -267,6 +313,7 @@ mod tests {
             circuit: CircuitState::Open,
             tokens: TokenState::Refused,
             token_store: TokenStoreState::Failing,
+            token_sharing: TokenSharingState::Alone,
         };
 
         let readiness = Readiness::of(false, failing, Some(TierState::Away), &[]);
@@ -276,6 +323,11 @@ mod tests {
         assert_eq!(readiness.checks["upstream_tokens"].state, Some("refused"));
         let store = &readiness.checks["upstream_token_store"];
         assert_eq!((store.status, store.state), (Status::Warn, Some("failing")));
+        let sharing = &readiness.checks["upstream_token_sharing"];
+        assert_eq!(
+            (sharing.status, sharing.state),
+            (Status::Warn, Some("alone"))
+        );
         let tier = &readiness.checks["cache_tier"];
         assert_eq!((tier.status, tier.state), (Status::Warn, Some("away")));
     }

@@ -199,6 +199,7 @@ impl Reporter {
             circuit: self.circuit.state(),
             tokens: self.tokens.state(),
             token_store: self.tokens.store_state(),
+            token_sharing: self.tokens.sharing_state(),
         }
     }
 

@@ -54,6 +54,7 @@ fn settings_for(address: std::net::SocketAddr) -> Settings {
         refresh_token: None,
         id_token: Some("opaque".into()),
         token_store: None,
+        token_sharing: None,
         send_token_on_refresh: false,
         token_lifetime: Duration::from_mins(15),
         timeout: Duration::from_secs(20),

@@ -10,6 +10,7 @@ mod names;
 mod odd_vendors;
 mod secrets;
 mod sizes;
+mod token_sharing;
 mod token_store;
 mod tokens;
 
@@ -62,6 +63,7 @@ fn settings(vendor: &Simulator) -> Settings {
         refresh_token: Some(vendor.refresh_token().into()),
         id_token: Some(vendor.id_token().into()),
         token_store: None,
+        token_sharing: None,
         send_token_on_refresh: false,
         token_lifetime: Duration::from_mins(15),
         timeout: Duration::from_secs(20),

@@ -48,6 +48,7 @@ pub(super) async fn odd_vendor(answer: Answer) -> (Settings, Arc<AtomicU32>) {
         refresh_token: None,
         id_token: Some("opaque".into()),
         token_store: None,
+        token_sharing: None,
         send_token_on_refresh: false,
         token_lifetime: Duration::from_mins(15),
         timeout: Duration::from_secs(10),

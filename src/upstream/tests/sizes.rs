@@ -140,6 +140,7 @@ async fn start(vendor: Limited) -> (Arc<Limited>, Settings) {
         refresh_token: None,
         id_token: Some("opaque".into()),
         token_store: None,
+        token_sharing: None,
         send_token_on_refresh: false,
         token_lifetime: Duration::from_mins(15),
         timeout: match vendor.way {

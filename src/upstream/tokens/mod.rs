@@ -3,7 +3,7 @@
 //! | state | meaning | ends with |
 //! |---|---|---|
 //! | `Pending` | no ID token yet; the client is obtaining the first in the background of the start | the vendor's answer |
-//! | `Valid` | the ID token has not expired | a call when a fifth of its life is left, which renews it in the background; a 401, which renews it |
+//! | `Valid` | the ID token has not expired | a call when a fifth of its life is left (half, if replicas share the tokens), which renews it in the background; a 401, which renews it |
 //! | `Unused` | it expired while there were no calls | the next call, which renews it |
 //! | `RenewalFailing` | the last renewal failed for a temporary reason | the next renewal, after a pause of up to 5 s |
 //! | | or the vendor has not answered within `timeout` | its answer; we wait a minute for it before we send the refresh token again |
@@ -20,7 +20,22 @@
 //! detached from its caller, calls the vendor once for all callers, and writes the refresh token down before it uses the ID token; with a
 //! shared token store it holds a file lock and adopts the tokens that another process has written. A 401 may concern a single site, so we
 //! judge a refusal by whether the renewal has helped the refused call: if not, renewals after refusals pause ever longer, up to a minute,
-//! even if other calls succeed meanwhile. One gap remains: a process that is killed between the vendor's answer and the write to disk
+//! even if other calls succeed meanwhile.
+//!
+//! Replicas on several machines share their tokens in a store (`sharing` explains how, and what happens if the store fails). Each is in one
+//! of the states above, and in one of these:
+//!
+//! | state | meaning | ends with |
+//! |---|---|---|
+//! | `Shared` | the store has the newest tokens | any of the following |
+//! | `Waiting` | there is no valid ID token here, and another replica is renewing | its tokens, which are adopted |
+//! | `Quarantine` | the store may have lost writes, so no replica renews | 3 s of its life |
+//! | `PuttingBack` | the store lacks the newest tokens | a successful write, which is tried four times a second |
+//! | `Away` | the store does not answer | its answer |
+//! | `Alone` | nor does it, and a renewal is due that this replica must not do alone | its answer |
+//! | `InDoubt` | a replica disappeared during a renewal; its refresh token may be dead | that replica's return, or new credentials |
+//!
+//! One gap remains: a process that is killed between the vendor's answer and the write to disk
 //! loses a token that the vendor has already rotated.
 
 mod answer;
@@ -29,27 +44,32 @@ mod jwt;
 mod probe;
 mod renewal;
 mod shared;
+mod sharing;
 mod state;
 mod store;
 
 pub use probe::{UnusableStore, check_token_store};
+#[cfg(test)]
+pub(super) use sharing::tests::memory;
 pub(super) use state::Token;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use self::endpoint::Endpoint;
 use self::jwt::Claims;
-use self::renewal::Renewal;
+use self::renewal::{Renewal, Wish};
 use self::shared::{Shared, adopt};
+use self::sharing::{PULSE, Sharing};
 use self::state::{Serve, State, Term};
-use self::store::{Store, fingerprint};
+use self::store::{Store, Stored, fingerprint};
 use super::error::UpstreamError;
 use super::settings::Settings;
-use super::status::{TokenState, TokenStoreState};
+use super::status::{TokenSharingState, TokenState, TokenStoreState};
 use super::transport::Transport;
 use crate::clock::Clock;
 
@@ -72,6 +92,8 @@ impl Tokens {
         let own = settings.refresh_token.as_ref().map(fingerprint);
         let mut state = State::new(stored.as_ref().map_or(0, |stored| stored.serial));
         let stored = stored.filter(|stored| own.is_none() || stored.lineage == own);
+        let sharing = sharing(settings, stored.as_ref());
+        state.shared = sharing.is_some();
         if let Some(stored) = stored {
             adopt(&mut state, stored, now, instant);
         } else {
@@ -89,8 +111,10 @@ impl Tokens {
         let tokens = Self(Arc::new(Shared {
             state: Mutex::new(state),
             renewing: tokio::sync::Mutex::new(()),
+            ending: AtomicBool::new(false),
             configured: settings.refresh_token.clone(),
             store,
+            sharing,
             endpoint: Endpoint::new(settings, clock.clone()),
             transport,
             send_token_on_refresh: settings.send_token_on_refresh,
@@ -101,16 +125,19 @@ impl Tokens {
         tokens
     }
 
-    /// Obtains tokens if there is a refresh token and no unexpired ID token; retries after temporary failures. Dropping this future
-    /// interrupts no renewal.
+    /// Obtains tokens if there is a refresh token and no unexpired ID token; retries after temporary failures. If replicas share the
+    /// tokens, this goes on for ever, adopts those of the others, and renews them at half life. Dropping this future interrupts no renewal.
     pub(super) async fn obtain(&self) {
+        if let Some(sharing) = &self.0.sharing {
+            return self.keep_sharing(sharing).await;
+        }
         loop {
             let wanted = self.0.state().wanted(Instant::now());
             let Some((generation, not_before)) = wanted else {
                 return;
             };
             sleep_until(not_before).await;
-            if self.renew(generation).await.is_err() {
+            if self.renew(generation, Wish::Needed).await.is_err() {
                 // The renewal panicked, which is reported elsewhere; the next caller starts another.
                 return;
             }
@@ -124,7 +151,7 @@ impl Tokens {
             Serve::Token { token, due } => {
                 // A running renewal may take a minute; no further one needs to queue behind it.
                 if due && self.0.renewing.try_lock().is_ok() {
-                    self.renew(token.generation);
+                    self.renew(token.generation, Wish::Ahead);
                 }
                 Ok(token)
             }
@@ -150,7 +177,7 @@ impl Tokens {
         generation: u64,
         deadline: Instant,
     ) -> Result<Token, UpstreamError> {
-        timeout_at(deadline, self.renew(generation))
+        timeout_at(deadline, self.renew(generation, Wish::Needed))
             .await
             .map_err(|_| UpstreamError::Timeout)?
             .map_err(|_| UpstreamError::Internal("the token renewal panicked".to_owned()))?
@@ -159,8 +186,12 @@ impl Tokens {
     /// Waits for the running renewal, if any, and lets no other begin: the tokens that the vendor has issued must be on disk before the
     /// process ends.
     pub(super) async fn finish_renewal(&self) {
+        self.0.ending.store(true, Ordering::Relaxed);
         let last = self.0.renewing.lock().await;
         Renewal::of(&self.0).write_unstored().await;
+        if let Some(sharing) = &self.0.sharing {
+            sharing.pulse(true).await;
+        }
         std::mem::forget(last);
     }
 
@@ -180,15 +211,54 @@ impl Tokens {
         }
     }
 
+    /// Whether the replicas agree on the tokens.
+    pub(super) fn sharing_state(&self) -> TokenSharingState {
+        self.0.sharing_state()
+    }
+
+    /// Keeps in touch with the store that replicas share, for ever.
+    async fn keep_sharing(&self, sharing: &Sharing) {
+        loop {
+            sharing.pulse(self.0.renewing.try_lock().is_err()).await;
+            if let Ok(_one_at_a_time) = self.0.renewing.try_lock() {
+                Renewal::of(&self.0).adopt_shared(sharing).await;
+            }
+            self.0.publish();
+            let served = self.0.state().serve(Instant::now());
+            let from = match served {
+                Serve::Token { token, due } => due.then_some(token.generation),
+                Serve::Renew(_) => self.0.state().wanted_now(Instant::now()),
+            };
+            if let Some(generation) = from.filter(|_| self.0.renewing.try_lock().is_ok()) {
+                self.renew(generation, Wish::Ahead);
+            }
+            sleep(PULSE).await;
+        }
+    }
+
     /// Starts a renewal. Departing callers cannot interrupt it between the vendor's answer and the disk.
-    fn renew(&self, generation: u64) -> tokio::task::JoinHandle<Result<Token, UpstreamError>> {
+    fn renew(
+        &self,
+        generation: u64,
+        wish: Wish,
+    ) -> tokio::task::JoinHandle<Result<Token, UpstreamError>> {
         let shared = Arc::clone(&self.0);
         tokio::spawn(async move {
-            let token = Renewal::of(&shared).run(generation).await;
+            let token = Renewal::of(&shared).run(generation, wish).await;
             shared.publish();
             token
         })
     }
+}
+
+/// This process's part in sharing the tokens, if they are shared. Without a configured refresh token there is nothing to share: the ID
+/// token is each replica's own.
+fn sharing(settings: &Settings, stored: Option<&Stored>) -> Option<Sharing> {
+    let sharing = settings.token_sharing.as_ref()?;
+    let configured = settings.refresh_token.as_ref()?;
+    let rotated =
+        stored.is_some_and(|stored| stored.refresh.expose_secret() != configured.expose_secret());
+    Some(Sharing::new(sharing, configured, stored, rotated))
 }
 
 /// Adopts the configured ID token, unless it has expired.

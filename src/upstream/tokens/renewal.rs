@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -11,6 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::answer::Fresh;
 use super::endpoint::{self, Failure};
 use super::shared::{Shared, adopt};
+use super::sharing::{Claimed, Denied, Sharing};
 use super::state::{State, Term, Token};
 use super::store::{Store, Stored, fingerprint};
 use crate::backoff::Backoff;
@@ -25,6 +27,18 @@ const SOON: Duration = Duration::from_millis(200);
 /// Pause between attempts to write tokens that could not be written before.
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
 
+/// How often a renewal asks again for the right to go on, while others have it.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How much a renewal is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// The ID token still serves: if another replica renews, its tokens arrive in time.
+    Ahead,
+    /// Calls wait for it.
+    Needed,
+}
+
 /// One renewal of shared tokens.
 pub(super) struct Renewal<'a> {
     shared: &'a Arc<Shared>,
@@ -37,14 +51,83 @@ impl<'a> Renewal<'a> {
     }
 
     /// Returns an ID token newer than `generation`, unless the vendor or a pause after failures denies it.
-    pub(super) async fn run(&self, generation: u64) -> Result<Token, UpstreamError> {
+    pub(super) async fn run(&self, generation: u64, wish: Wish) -> Result<Token, UpstreamError> {
         let _one_at_a_time = self.shared.renewing.lock().await;
         // During the wait another renewal may have succeeded, or failed.
         if let Some(token) = self.state().newer_than(generation, Instant::now()) {
             return Ok(token);
         }
         self.state().may_renew(Instant::now())?;
-        self.renew_or_adopt(generation).await
+        match &self.shared.sharing {
+            None => self.renew_or_adopt(generation).await,
+            Some(sharing) => self.renew_or_share(sharing, generation, wish).await,
+        }
+    }
+
+    /// Renews the tokens, unless another replica has.
+    async fn renew_or_share(
+        &self,
+        sharing: &Sharing,
+        generation: u64,
+        wish: Wish,
+    ) -> Result<Token, UpstreamError> {
+        loop {
+            let pressing = wish == Wish::Needed || self.state().is_pressing(Instant::now());
+            match sharing.claim(pressing).await {
+                Ok(Claimed::Ask) => break,
+                Ok(Claimed::Newer) => {
+                    self.adopt_shared(sharing).await;
+                    if let Some(token) = self.state().newer_than(generation, Instant::now()) {
+                        return Ok(token);
+                    }
+                }
+                Err(denied) => {
+                    let passes = matches!(denied, Denied::Busy | Denied::Quarantine | Denied::Away);
+                    let ending = self.shared.ending.load(Ordering::Relaxed);
+                    if wish == Wish::Ahead || !passes || ending {
+                        return Err(denied_error(denied));
+                    }
+                    self.shared.publish();
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+            }
+        }
+        let asked = match self.ask().await {
+            Ok((fresh, used, received)) => self.take(fresh, used, received).await,
+            Err((error, at_least)) => Err(self.failed(error, at_least)),
+        };
+        if asked.is_err() {
+            let (pause, refused) = {
+                let state = self.state();
+                (state.pause(Instant::now()), state.renewal_is_refused())
+            };
+            sharing.failed(pause, refused).await;
+        }
+        asked
+    }
+
+    /// Adopts the tokens that another replica has obtained, if they are newer; the caller must hold `renewing`.
+    pub(super) async fn adopt_shared(&self, sharing: &Sharing) {
+        let now = self.shared.clock.now();
+        let (Some(theirs), Some(own)) = (sharing.to_adopt(now), &self.shared.configured) else {
+            return;
+        };
+        let stored = theirs.stored(self.state().serial + 1, fingerprint(own), now);
+        if let Some(store) = &self.shared.store {
+            self.write_down_alone(store, &stored).await;
+        }
+        let mut state = self.state();
+        state.serial = stored.serial;
+        state.lineage = stored.lineage;
+        state.refresh = Some(theirs.refresh);
+        if let Some(id) = theirs.id.filter(|_| theirs.age < theirs.lifetime) {
+            let now = Instant::now();
+            let received = now.checked_sub(theirs.age).unwrap_or(now);
+            state.hold(id, Some(Term::new(received, theirs.lifetime)));
+        }
+        state.renewed();
+        sharing.adopted(theirs.serial.serial);
+        tracing::info!("another replica has renewed the tokens");
     }
 
     async fn renew_or_adopt(&self, generation: u64) -> Result<Token, UpstreamError> {
@@ -109,6 +192,8 @@ impl<'a> Renewal<'a> {
                 let configured = self.shared.configured.clone().filter(|configured| {
                     configured.expose_secret() != newest.expose_secret()
                         && !self.state().fallback_spent
+                        // Other replicas' tokens may depend on it that a dead one is not used again.
+                        && !self.shared.sharing.as_ref().is_some_and(Sharing::rotates)
                 });
                 let Some(configured) = configured else {
                     return Err((error, Duration::ZERO));
@@ -188,10 +273,13 @@ impl<'a> Renewal<'a> {
         let now = self.shared.clock.now();
         let lifetime = jiff::SignedDuration::try_from(fresh.lifetime).unwrap_or_default();
         let configured = self.shared.configured.as_ref();
+        let sharing = self.shared.sharing.as_ref();
+        let shared = sharing.map(|sharing| sharing.next_serial(rotated));
         let stored = {
             let state = self.state();
             Stored {
-                serial: state.serial + 1,
+                serial: (state.serial + 1).max(shared.map_or(0, |it| it.serial)),
+                shared,
                 id: fresh.id.clone().unwrap_or_default(),
                 obtained_at: now,
                 expires_at: match fresh.id {
@@ -204,15 +292,22 @@ impl<'a> Renewal<'a> {
                     }
                     _ => state.lineage.clone(),
                 },
-                refresh: fresh.refresh.unwrap_or(used),
+                refresh: fresh.refresh.clone().unwrap_or(used),
             }
         };
         match &self.shared.store {
+            Some(store) if sharing.is_some() => self.write_down_alone(store, &stored).await,
             Some(store) => self.write_down(store, &stored).await,
-            None if rotated && self.state().serial == 0 => tracing::warn!(
+            None if rotated && self.state().serial == 0 && sharing.is_none() => tracing::warn!(
                 "the vendor rotates refresh tokens and there is no token_store: after a restart the configured one may no longer work"
             ),
             None => {}
+        }
+        if let Some(sharing) = sharing {
+            let refresh = &stored.refresh;
+            sharing
+                .renewed(&fresh, refresh, rotated, received, now)
+                .await;
         }
         {
             let mut state = self.state();
@@ -231,6 +326,13 @@ impl<'a> Renewal<'a> {
             "the tokens are renewed"
         );
         Ok(state.hold(id, Some(Term::new(received, fresh.lifetime))))
+    }
+
+    /// [`Self::write_down`], while no other process writes to the same file.
+    async fn write_down_alone(&self, store: &Store, stored: &Stored) {
+        // A process that holds the lock for so long hangs, and must not keep the tokens from the disk.
+        let _alone = store.lock(self.shared.timeout).await;
+        self.write_down(store, stored).await;
     }
 
     /// Writes the tokens down before anything relies on them.
@@ -297,6 +399,32 @@ impl<'a> Renewal<'a> {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.shared.state()
     }
+}
+
+/// The error for callers that cannot get new tokens because they are shared.
+fn denied_error(denied: Denied) -> UpstreamError {
+    UpstreamError::Credentials(
+        match denied {
+            Denied::Busy | Denied::Quarantine | Denied::Away => {
+                "a renewal has to wait for other replicas"
+            }
+            Denied::Paused { refused: false } => {
+                return UpstreamError::Connection(
+                    "another replica could not renew the tokens".to_owned(),
+                );
+            }
+            Denied::Paused { refused: true } => {
+                "the vendor refuses the refresh token to another replica"
+            }
+            Denied::InDoubt => {
+                "another replica disappeared while it used the refresh token, which may be dead"
+            }
+            Denied::Alone => {
+                "the shared store is away, and renewing without it might revoke all tokens"
+            }
+        }
+        .to_owned(),
+    )
 }
 
 async fn save(store: &Store, stored: &Stored) -> Result<(), io::ErrorKind> {

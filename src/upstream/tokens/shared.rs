@@ -1,5 +1,6 @@
 //! The state that all clones of the tokens share.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -7,9 +8,11 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
+use super::sharing::Sharing;
 use super::state::{State, Term};
 use super::store::{Store, Stored};
 use crate::clock::Clock;
+use crate::upstream::status::TokenSharingState;
 use crate::upstream::telemetry;
 use crate::upstream::transport::Transport;
 
@@ -19,8 +22,12 @@ pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     /// Held by the running renewal.
     pub(super) renewing: tokio::sync::Mutex<()>,
+    /// Whether the process ends: then no renewal waits for other replicas.
+    pub(super) ending: AtomicBool,
     pub(super) configured: Option<SecretString>,
     pub(super) store: Option<Store>,
+    /// Where other replicas have the same tokens.
+    pub(super) sharing: Option<Sharing>,
     pub(super) endpoint: Endpoint,
     pub(super) transport: Arc<Transport>,
     pub(super) send_token_on_refresh: bool,
@@ -36,6 +43,14 @@ impl Shared {
 
     pub(super) fn publish(&self) {
         telemetry::token_state(self.state().token_state(Instant::now()));
+        telemetry::token_sharing_state(self.sharing_state());
+    }
+
+    pub(super) fn sharing_state(&self) -> TokenSharingState {
+        let (has_token, due) = self.state().outlook(Instant::now());
+        self.sharing
+            .as_ref()
+            .map_or(TokenSharingState::Unset, |it| it.state(has_token, due))
     }
 }
 

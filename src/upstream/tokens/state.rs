@@ -16,6 +16,11 @@ const REFUSED: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_mins(1));
 /// After temporary failures: shorter, so that we recover soon after the vendor does.
 const PASSING: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_secs(5));
 
+/// The part of an ID token's life after which it is renewed, ahead of its expiry.
+const AHEAD: f64 = 0.8;
+/// The same if replicas share the tokens: the other half is there to wait for the store in which they agree.
+const AHEAD_IF_SHARED: f64 = 0.5;
+
 /// Claims and header fields give the time of issue in whole seconds, rounded down: a token may be up to this much older than it seems.
 const ROUNDING: Duration = Duration::from_secs(1);
 
@@ -31,20 +36,27 @@ pub(in crate::upstream) struct Token {
 /// The time in which an ID token serves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Term {
-    /// From here on it is renewed in the background.
-    pub(super) renew_at: Instant,
-    /// From here on it no longer serves.
-    pub(super) expires_at: Instant,
+    received: Instant,
+    life: Duration,
 }
 
 impl Term {
-    /// The term of a token received at `received` with a life of `lifetime`; its renewal is due when a fifth is left.
+    /// The term of a token received at `received` with a life of `lifetime`.
     pub(super) fn new(received: Instant, lifetime: Duration) -> Self {
-        let sure = lifetime.saturating_sub(ROUNDING).max(lifetime / 2);
         Self {
-            renew_at: received + sure.mul_f64(0.8),
-            expires_at: received + sure,
+            received,
+            life: lifetime.saturating_sub(ROUNDING).max(lifetime / 2),
         }
+    }
+
+    /// Whether this part of its life is over.
+    fn is_past(&self, part: f64, now: Instant) -> bool {
+        now >= self.received + self.life.mul_f64(part)
+    }
+
+    /// From here on it no longer serves.
+    fn expires_at(&self) -> Instant {
+        self.received + self.life
     }
 }
 
@@ -80,6 +92,8 @@ pub(super) struct State {
     pub(super) serial: u64,
     /// Whether the configured refresh token has replaced a refused one since the last success.
     pub(super) fallback_spent: bool,
+    /// Whether replicas share the tokens.
+    pub(super) shared: bool,
     /// The newest tokens, if they could not be written to the token store.
     pub(super) unstored: Option<Stored>,
     generations: u64,
@@ -142,7 +156,7 @@ impl State {
     pub(super) fn serve(&self, now: Instant) -> Serve {
         match self.valid(now) {
             Some(held) => {
-                let due = held.term.is_some_and(|term| term.renew_at <= now);
+                let due = self.is_due(held, now);
                 let allowed = self.refresh.is_some() && !self.pauses_for_age(now);
                 Serve::Token {
                     token: held.token.clone(),
@@ -153,12 +167,44 @@ impl State {
         }
     }
 
+    /// Whether there is no ID token to send at `now`, or only one that is about to expire.
+    pub(super) fn is_pressing(&self, now: Instant) -> bool {
+        self.valid(now)
+            .is_none_or(|held| held.term.is_some_and(|term| term.is_past(AHEAD, now)))
+    }
+
+    /// Whether there is an unexpired ID token, and whether the tokens are due to be renewed.
+    pub(super) fn outlook(&self, now: Instant) -> (bool, bool) {
+        match self.valid(now) {
+            Some(held) => (true, self.is_due(held, now)),
+            None => (false, true),
+        }
+    }
+
+    fn is_due(&self, held: &HeldToken, now: Instant) -> bool {
+        let ahead = if self.shared { AHEAD_IF_SHARED } else { AHEAD };
+        held.term.is_some_and(|term| term.is_past(ahead, now))
+    }
+
+    /// The pause until the next renewal, after a failed one.
+    pub(super) fn pause(&self, now: Instant) -> Duration {
+        self.not_before
+            .map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+    }
+
     /// The generation to renew from and the time of the renewal, if there is no unexpired ID token and a renewal may help: without a
     /// caller, we do not retry a refused refresh token.
     pub(super) fn wanted(&self, now: Instant) -> Option<(u64, Instant)> {
         let wanted =
             self.refresh.is_some() && self.valid(now).is_none() && !self.renewal_is_refused();
         wanted.then(|| (self.generations, self.not_before.unwrap_or(now)))
+    }
+
+    /// The generation to renew from, if [`wanted`](Self::wanted) at once.
+    pub(super) fn wanted_now(&self, now: Instant) -> Option<u64> {
+        self.wanted(now)
+            .filter(|(_, not_before)| *not_before <= now)
+            .map(|(generation, _)| generation)
     }
 
     /// The ID token, if it is newer than `generation` and still valid.
@@ -286,11 +332,11 @@ impl State {
     fn valid(&self, now: Instant) -> Option<&HeldToken> {
         self.held
             .as_ref()
-            .filter(|held| held.term.is_none_or(|term| now < term.expires_at))
+            .filter(|held| held.term.is_none_or(|term| now < term.expires_at()))
     }
 
     /// Whether the last renewal failed because the vendor refuses our refresh token.
-    const fn renewal_is_refused(&self) -> bool {
+    pub(super) const fn renewal_is_refused(&self) -> bool {
         matches!(self.trouble, Some(UpstreamError::Credentials(_)))
     }
 
@@ -347,6 +393,23 @@ mod tests {
     }
 
     #[test]
+    fn a_shared_token_is_renewed_at_half_life_and_pressing_later() {
+        let now = Instant::now();
+        let mut state = state(now);
+        state.shared = true;
+        let after = |seconds| now + Duration::from_secs(seconds);
+
+        assert_eq!(served(&state, after(49)), Some((1, false)));
+        assert_eq!(served(&state, after(50)), Some((1, true)));
+        assert!(!state.is_pressing(after(79)));
+        assert!(state.is_pressing(after(80)));
+        assert!(state.is_pressing(after(100)));
+        assert_eq!(state.outlook(after(49)), (true, false));
+        assert_eq!(state.outlook(after(50)), (true, true));
+        assert_eq!(state.outlook(after(100)), (false, true));
+    }
+
+    #[test]
     fn tokens_are_wanted_while_there_are_none_and_the_vendor_may_still_issue_them() {
         let now = Instant::now();
         let mut state = State {
@@ -376,7 +439,7 @@ mod tests {
     #[test]
     fn a_token_may_be_a_second_older_than_it_seems() {
         let now = Instant::now();
-        let serves = |seconds| Term::new(now, Duration::from_secs(seconds)).expires_at - now;
+        let serves = |seconds| Term::new(now, Duration::from_secs(seconds)).expires_at() - now;
 
         assert_eq!(serves(3600), Duration::from_secs(3599));
         assert_eq!(serves(3), Duration::from_secs(2));

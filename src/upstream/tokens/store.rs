@@ -37,6 +37,24 @@ pub(super) struct Stored {
     pub(super) expires_at: Timestamp,
     /// The [`fingerprint`] of the configured refresh token that these tokens descend from.
     pub(super) lineage: Option<String>,
+    /// The tokens' place among those that replicas share; `None`: they were not shared.
+    pub(super) shared: Option<SharedSerial>,
+}
+
+/// The place of tokens among those that replicas share.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub(super) struct SharedSerial {
+    /// Counts the renewals of all replicas.
+    pub(super) serial: u64,
+    /// Whether the vendor rotates refresh tokens; `None`: not known.
+    pub(super) rotates: Option<bool>,
+}
+
+impl Stored {
+    /// Whether there is an ID token: an answer may have had only a refresh token.
+    pub(super) fn has_id(&self) -> bool {
+        !self.id.expose_secret().is_empty()
+    }
 }
 
 #[derive(Deserialize, Serialize)]
@@ -47,6 +65,8 @@ struct Content {
     obtained_at: Timestamp,
     expires_at: Timestamp,
     lineage: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shared: Option<SharedSerial>,
 }
 
 /// The store's file, the newer file that will replace it, and the lock beside them for sharing among processes.
@@ -94,6 +114,7 @@ fn read(path: &Path) -> Result<Stored, io::ErrorKind> {
         obtained_at: content.obtained_at,
         expires_at: content.expires_at,
         lineage: content.lineage,
+        shared: content.shared,
     })
 }
 
@@ -139,6 +160,7 @@ impl Store {
             obtained_at: stored.obtained_at,
             expires_at: stored.expires_at,
             lineage: stored.lineage.clone(),
+            shared: stored.shared,
         })?;
         let newer = self.newer();
         match std::fs::remove_file(&newer) {
@@ -231,6 +253,10 @@ mod tests {
             obtained_at: "2026-02-18T09:00:00Z".parse().unwrap(),
             expires_at: "2026-02-18T10:00:00Z".parse().unwrap(),
             lineage: Some(fingerprint(&"configured".into())),
+            shared: Some(SharedSerial {
+                serial: 7,
+                rotates: Some(true),
+            }),
         }
     }
 
@@ -251,6 +277,7 @@ mod tests {
         assert_eq!(loaded.id.expose_secret(), "id-2");
         assert_eq!(loaded.expires_at, stored(2).expires_at);
         assert_eq!(loaded.lineage, stored(2).lineage);
+        assert_eq!(loaded.shared, stored(2).shared);
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(

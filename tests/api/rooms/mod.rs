@@ -38,11 +38,12 @@ fn table(architecture: &str) -> Vec<Row<'_>> {
 }
 
 /// The `upstream` types that `http` may use.
-const UPSTREAM_TYPES_FOR_HTTP: [&str; 5] = [
+const UPSTREAM_TYPES_FOR_HTTP: [&str; 6] = [
     "UpstreamError",
     "UpstreamStatus",
     "CircuitState",
     "TokenState",
+    "TokenSharingState",
     "TokenStoreState",
 ];
 

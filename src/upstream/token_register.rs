@@ -1,0 +1,59 @@
+//! Where replicas share their tokens: one value in a store that may be away, slow, emptied, or set back.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+/// How replicas share the vendor's tokens.
+#[derive(Clone, Debug)]
+pub struct TokenSharing {
+    /// The store that all replicas see.
+    pub register: Arc<dyn TokenRegister>,
+    /// Whether this replica renews the tokens of a vendor that rotates them even without the store's consent: at most one replica may.
+    pub renew_alone: bool,
+}
+
+/// One value under each name, which all replicas see.
+///
+/// A call ends within a fraction of a second: a store that does not answer in time is away.
+pub trait TokenRegister: Send + Sync + fmt::Debug {
+    /// What is under `name`.
+    fn look<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Seen, Away>>;
+
+    /// Replaces what is under `name` by `new`, in one step, if it is still `expected`, and this [`life`](Seen::life) of the store has
+    /// lasted for `min_life`.
+    fn swap<'a>(
+        &'a self,
+        name: &'a str,
+        expected: Option<&'a [u8]>,
+        new: &'a [u8],
+        min_life: Duration,
+    ) -> BoxFuture<'a, Result<Swapped, Away>>;
+}
+
+/// What a store holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The value; `None` if there is none.
+    pub value: Option<Vec<u8>>,
+    /// The store's time of day, in milliseconds since the epoch.
+    pub now_ms: i64,
+    /// The time since the store may last have lost writes: since it was first used after a start, a failover, or a flush.
+    pub life: Duration,
+}
+
+/// The outcome of a swap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Swapped {
+    /// Whether the value was replaced.
+    pub done: bool,
+    /// What the store holds now.
+    pub seen: Seen,
+}
+
+/// The store cannot be reached, does not answer in time, or refuses. A swap may have happened nevertheless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the shared store is away")]
+pub struct Away;

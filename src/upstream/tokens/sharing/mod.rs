@@ -1,0 +1,407 @@
+//! Tokens over replicas: one record of them in a shared store, which no replica trusts to keep it.
+//!
+//! The record (`record`) has a rank that only grows: the number of renewals, then the number of steps since. Before a replica asks the
+//! vendor, it replaces the record by one that says so, and the store lets only one replica do that. So no two replicas use one
+//! refresh token, although no lock is held: a store that comes back without a lock would let the next replica in. The rest is for what
+//! can happen to the store or to a replica (`fleet` decides, without I/O):
+//!
+//! | happens | each replica |
+//! |---|---|
+//! | the store was emptied, set back, or failed over | puts back the newest record that it knows, also one that says that a token is being used |
+//! | | does not renew for [`QUARANTINE`], in which others put back theirs; the store's own clock and identity tell (`TokenRegister`) |
+//! | the store is away, or refuses writes | renews at half life, so it has the other half to wait for the store |
+//! | | then asks the vendor alone if the vendor is known not to rotate, or if `renew_alone` is set |
+//! | a replica dies while it uses a token | uses the token after a silence if no renewal has shown yet that the vendor rotates |
+//! | | else leaves the token alone, since it may be dead: the dead replica returns with its `token_store`, or the operator decides |
+//! | clocks differ | counts a token's age by the store's clock |
+//! | another hand writes to the store | takes what it cannot decrypt for nothing, and puts back the newest record |
+
+mod fleet;
+mod record;
+
+#[cfg(test)]
+pub(in crate::upstream) mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+pub(super) use self::fleet::Denied;
+use self::fleet::Fleet;
+use self::record::{Record, Seal};
+use super::answer::Fresh;
+use super::store::{SharedSerial, Stored};
+use crate::upstream::status::TokenSharingState;
+use crate::upstream::telemetry;
+use crate::upstream::token_register::{Away, Seen, Swapped, TokenRegister, TokenSharing};
+
+/// How long a replica does not renew after the store may have lost writes: time for the others to reconnect and put back what it lost.
+const QUARANTINE: Duration = Duration::from_secs(3);
+/// How often a replica looks into the store.
+pub(super) const PULSE: Duration = Duration::from_millis(250);
+/// How often a replica retries a write that another's has overtaken.
+const ROUNDS: usize = 4;
+
+/// This replica's part in sharing the tokens.
+#[derive(Debug)]
+pub(super) struct Sharing {
+    register: Arc<dyn TokenRegister>,
+    seal: Seal,
+    fleet: Mutex<Fleet>,
+    view: Mutex<View>,
+}
+
+/// The right to ask the vendor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claimed {
+    /// The store has taken note that this replica uses the refresh token, or this replica may ask without it.
+    Ask,
+    /// There are newer tokens to adopt, so there is no need to.
+    Newer,
+}
+
+/// Tokens to adopt from another replica.
+#[derive(Debug)]
+pub(super) struct Theirs {
+    pub(super) refresh: SecretString,
+    pub(super) id: Option<SecretString>,
+    pub(super) serial: SharedSerial,
+    /// Time since the vendor's answer.
+    pub(super) age: Duration,
+    /// Lifetime of the ID token from the vendor's answer on.
+    pub(super) lifetime: Duration,
+}
+
+/// What the last contact with the store has shown.
+#[derive(Debug, Default)]
+struct View {
+    away: bool,
+    /// Whether the store is new, and may lack records of others.
+    young: bool,
+    /// Whether the store lacks the newest record.
+    behind: bool,
+    /// The store's time of day in milliseconds, and when it was that.
+    clock: Option<(i64, Instant)>,
+    denied: Option<Denied>,
+    /// The value that the store held, and the record in it.
+    opened: Option<(Vec<u8>, Option<Record>)>,
+}
+
+impl Sharing {
+    /// Begins with the tokens of `stored`, which descend from the configured refresh token, or with that token alone.
+    pub(super) fn new(
+        settings: &TokenSharing,
+        configured: &SecretString,
+        stored: Option<&Stored>,
+        rotated: bool,
+    ) -> Self {
+        let record = stored.map_or(Record::FIRST, |stored| {
+            let lifetime = stored.expires_at.duration_since(stored.obtained_at);
+            let serial = stored.shared.unwrap_or(SharedSerial {
+                // A file from before the tokens were shared: it has the newest of this lineage.
+                serial: stored.serial.max(1),
+                rotates: rotated.then_some(true),
+            });
+            Record {
+                serial: serial.serial,
+                rotates: serial.rotates,
+                tokens: Some(record::Tokens {
+                    refresh: stored.refresh.clone(),
+                    id: stored.has_id().then(|| stored.id.clone()),
+                    received_ms: stored.obtained_at.as_millisecond(),
+                    lifetime: Duration::try_from(lifetime).unwrap_or_default(),
+                }),
+                ..Record::FIRST
+            }
+        });
+        let owner = rand::random();
+        Self {
+            register: Arc::clone(&settings.register),
+            seal: Seal::new(configured),
+            fleet: Mutex::new(Fleet::new(
+                owner,
+                settings.renew_alone,
+                record,
+                Instant::now(),
+            )),
+            view: Mutex::default(),
+        }
+    }
+
+    /// Looks into the store: learns what is newer there, puts back what it lacks, and tells that this replica still asks the vendor;
+    /// `renewing`: a renewal is under way here.
+    pub(super) async fn pulse(&self, renewing: bool) {
+        // A store that is away is tried again with the next pulse; `view` has it.
+        let _ = self.agree(renewing).await;
+    }
+
+    async fn agree(&self, renewing: bool) -> Result<Seen, Away> {
+        let agreed = self.try_to_agree(renewing).await;
+        if agreed.is_err() {
+            self.view().away = true;
+        }
+        agreed
+    }
+
+    async fn try_to_agree(&self, renewing: bool) -> Result<Seen, Away> {
+        let mut seen = self.register.look(self.seal.name()).await?;
+        for _ in 0..ROUNDS {
+            let stored = self.open(&seen);
+            let now = Instant::now();
+            let (behind, lost, record) = {
+                let mut fleet = self.fleet();
+                let behind = fleet.learn(stored, now);
+                let record = if behind {
+                    Some(fleet.newest().clone())
+                } else {
+                    fleet.upkeep(renewing, now)
+                };
+                (behind, behind && fleet.was_kept(), record)
+            };
+            self.saw(&seen, behind);
+            let Some(record) = record else {
+                return Ok(seen);
+            };
+            let swapped = self.write(&seen, &record, Duration::ZERO).await?;
+            if swapped.done && lost {
+                tracing::warn!("the shared store had lost the newest tokens: they are back in it");
+                telemetry::tokens_put_back();
+            }
+            let done = swapped.done;
+            seen = swapped.seen;
+            if done {
+                self.saw(&seen, false);
+                return Ok(seen);
+            }
+        }
+        // Others write all the time, which must end.
+        Err(Away)
+    }
+
+    /// Decrypts what the store holds. What does not open counts as nothing, and is replaced in time.
+    fn open(&self, seen: &Seen) -> Option<Record> {
+        let value = seen.value.as_deref()?;
+        if let Some((before, record)) = &self.view().opened
+            && before == value
+        {
+            return record.clone();
+        }
+        let record = self.seal.open(value);
+        self.view().opened = Some((value.to_owned(), record.clone()));
+        if record.is_none() {
+            tracing::warn!("the shared store holds something else in the place of the tokens");
+            telemetry::tokens_unreadable();
+        }
+        record
+    }
+
+    async fn write(
+        &self,
+        seen: &Seen,
+        record: &Record,
+        min_life: Duration,
+    ) -> Result<Swapped, Away> {
+        let sealed = self.seal.close(record);
+        let expected = seen.value.as_deref();
+        let swapped = self
+            .register
+            .swap(self.seal.name(), expected, &sealed, min_life)
+            .await?;
+        if swapped.done {
+            self.fleet().wrote(record.clone(), Instant::now());
+        }
+        Ok(swapped)
+    }
+
+    fn saw(&self, seen: &Seen, behind: bool) {
+        let mut view = self.view();
+        view.away = false;
+        view.young = seen.life < QUARANTINE;
+        view.behind = behind;
+        view.clock = Some((seen.now_ms, Instant::now()));
+    }
+
+    /// Asks for the right to use the newest refresh token. `pressing`: without new tokens, calls to the vendor soon fail.
+    ///
+    /// # Errors
+    ///
+    /// The reason against it.
+    pub(super) async fn claim(&self, pressing: bool) -> Result<Claimed, Denied> {
+        let claimed = self.try_to_claim(pressing).await;
+        let denied = claimed.err();
+        let before = std::mem::replace(&mut self.view().denied, denied);
+        if let Some(denied) = denied.filter(|_| denied != before) {
+            telemetry::renewal_denied(denied.name());
+        }
+        if claimed == Ok(Claimed::Ask) {
+            self.fleet().asks(Instant::now());
+        }
+        claimed
+    }
+
+    async fn try_to_claim(&self, pressing: bool) -> Result<Claimed, Denied> {
+        for _ in 0..ROUNDS {
+            let Ok(seen) = self.agree(true).await else {
+                return self.claim_alone(pressing);
+            };
+            let (mark, min_life) = {
+                let fleet = self.fleet();
+                if fleet.to_adopt().is_some() {
+                    return Ok(Claimed::Newer);
+                }
+                let harmless = fleet.newest().rotates == Some(false);
+                let min_life = if harmless { Duration::ZERO } else { QUARANTINE };
+                (fleet.claim(Instant::now())?, min_life)
+            };
+            if seen.life < min_life {
+                return Err(Denied::Quarantine);
+            }
+            match self.write(&seen, &mark, min_life).await {
+                Ok(swapped) if swapped.done => return Ok(Claimed::Ask),
+                Ok(_) => {}
+                Err(Away) => return self.claim_alone(pressing),
+            }
+        }
+        Err(Denied::Busy)
+    }
+
+    fn claim_alone(&self, pressing: bool) -> Result<Claimed, Denied> {
+        let decided = self.fleet().claim_alone(Instant::now());
+        if decided.is_ok() && !pressing {
+            return Err(Denied::Away);
+        }
+        decided.map(|()| {
+            tracing::warn!("the shared store is away: this replica renews the tokens alone");
+            Claimed::Ask
+        })
+    }
+
+    /// Tells the others of the tokens that the vendor has issued to this replica at `received`, and of a rotation.
+    pub(super) async fn renewed(
+        &self,
+        fresh: &Fresh,
+        refresh: &SecretString,
+        rotated: bool,
+        received: Instant,
+        now: Timestamp,
+    ) {
+        let tokens = record::Tokens {
+            refresh: refresh.clone(),
+            id: fresh.id.clone(),
+            received_ms: self.time_at(received, now),
+            lifetime: fresh.lifetime,
+        };
+        self.fleet().renewed(tokens, rotated, Instant::now());
+        self.pulse(true).await;
+    }
+
+    /// Tells the others that the vendor has issued no tokens to this replica, and when to try again.
+    pub(super) async fn failed(&self, pause: Duration, refused: bool) {
+        self.fleet().failed(pause, refused, Instant::now());
+        self.pulse(true).await;
+    }
+
+    /// The serial of the next tokens that this replica obtains.
+    pub(super) fn next_serial(&self, rotated: bool) -> SharedSerial {
+        let fleet = self.fleet();
+        SharedSerial {
+            serial: fleet.newest().serial + 1,
+            rotates: Some(rotated || fleet.rotates()),
+        }
+    }
+
+    /// Another replica's tokens, if they are newer than this one's.
+    pub(super) fn to_adopt(&self, now: Timestamp) -> Option<Theirs> {
+        let today = self.time_at(Instant::now(), now);
+        let fleet = self.fleet();
+        let record = fleet.to_adopt()?;
+        let tokens = record.tokens.as_ref()?;
+        let age = u64::try_from(today.saturating_sub(tokens.received_ms)).unwrap_or(0);
+        Some(Theirs {
+            refresh: tokens.refresh.clone(),
+            id: tokens.id.clone(),
+            serial: SharedSerial {
+                serial: record.serial,
+                rotates: record.rotates,
+            },
+            age: Duration::from_millis(age),
+            lifetime: tokens.lifetime,
+        })
+    }
+
+    /// Records that this replica uses the tokens of `serial`.
+    pub(super) fn adopted(&self, serial: u64) {
+        self.fleet().adopted(serial);
+    }
+
+    /// Whether the vendor is known to rotate refresh tokens: then the configured one is dead after the first renewal.
+    pub(super) fn rotates(&self) -> bool {
+        self.fleet().rotates()
+    }
+
+    /// The state for readiness and operators; `has_token` and `due`: whether this replica has an unexpired ID token, and whether its
+    /// renewal is due.
+    pub(super) fn state(&self, has_token: bool, due: bool) -> TokenSharingState {
+        let hindrance = {
+            let fleet = self.fleet();
+            (fleet.is_free(Instant::now()).err(), fleet.needs_the_store())
+        };
+        let view = self.view();
+        match hindrance {
+            (_, true) if view.away && due => TokenSharingState::Alone,
+            _ if view.away => TokenSharingState::Away,
+            (Some(Denied::InDoubt), _) => TokenSharingState::InDoubt,
+            _ if view.behind => TokenSharingState::PuttingBack,
+            _ if view.young => TokenSharingState::Quarantine,
+            (Some(Denied::Busy), _) if !has_token => TokenSharingState::Waiting,
+            _ => TokenSharingState::Shared,
+        }
+    }
+
+    /// The store's time of day at `instant`, in milliseconds; our own if the store has never answered.
+    fn time_at(&self, instant: Instant, now: Timestamp) -> i64 {
+        let (then_ms, then) = self
+            .view()
+            .clock
+            .unwrap_or_else(|| (now.as_millisecond(), Instant::now()));
+        let between = |later: Instant, earlier: Instant| {
+            i64::try_from(later.duration_since(earlier).as_millis()).unwrap_or(i64::MAX)
+        };
+        if instant >= then {
+            then_ms.saturating_add(between(instant, then))
+        } else {
+            then_ms.saturating_sub(between(then, instant))
+        }
+    }
+
+    fn fleet(&self) -> MutexGuard<'_, Fleet> {
+        self.fleet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn view(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Theirs {
+    /// The tokens as the local file keeps them, at `serial`.
+    pub(super) fn stored(&self, serial: u64, lineage: String, now: Timestamp) -> Stored {
+        let before = SignedDuration::try_from(self.age).unwrap_or_default();
+        let left = SignedDuration::try_from(self.lifetime.saturating_sub(self.age));
+        Stored {
+            serial: serial.max(self.serial.serial),
+            refresh: self.refresh.clone(),
+            id: self.id.clone().unwrap_or_default(),
+            obtained_at: now.saturating_sub(before).unwrap_or(now),
+            expires_at: match self.id {
+                Some(_) => now.saturating_add(left.unwrap_or_default()).unwrap_or(now),
+                None => Timestamp::UNIX_EPOCH,
+            },
+            lineage: Some(lineage),
+            shared: Some(self.serial),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests of all replicas together.
+
+pub(in crate::upstream) mod memory;
+mod model;
