@@ -24,6 +24,7 @@ mod telemetry;
 mod throttle;
 mod token_register;
 mod tokens;
+mod tokens_in_store;
 mod transport;
 mod wire;
 mod worklist;
@@ -38,6 +39,7 @@ pub use status::{CircuitState, TokenSharingState, TokenState, TokenStoreState, U
 pub use telemetry::describe_metrics;
 pub use token_register::{Away, Seen, Swapped, TokenRegister, TokenSharing};
 pub use tokens::{UnusableStore, check_token_store};
+pub use tokens_in_store::TokensInStore;
 
 use std::sync::Arc;
 

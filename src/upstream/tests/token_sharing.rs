@@ -1,5 +1,7 @@
 //! Tokens over replicas: each client stands for one, and all share a store in memory.
 
+mod redis;
+
 use std::path::Path;
 
 use futures_util::future::join_all;
