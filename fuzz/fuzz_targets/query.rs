@@ -9,7 +9,7 @@ use pitaya::domain::directory::SiteDirectory;
 use pitaya::domain::query::Query;
 use pitaya::domain::site::CustomerId;
 use pitaya::http::params::{self, CacheParams, ParameterFault, Rejection, Scope, TrafficParams};
-use pitaya::http::{Auth, Settings};
+use pitaya::http::{Auth, DropIn, Settings};
 
 fn settings(customers: &[CustomerId]) -> Settings {
     Settings {
@@ -24,6 +24,7 @@ fn settings(customers: &[CustomerId]) -> Settings {
         request_timeout: Duration::from_secs(60),
         max_in_flight: 1024,
         dwell_time_unit: None,
+        drop_in: DropIn::default(),
         separate_admin: false,
         warm_queries: Vec::new(),
     }

@@ -21,6 +21,7 @@ use super::key::{Key, keys};
 use super::{origin, proxies, show, token, value};
 use crate::domain::bucket::VendorBucket;
 use crate::domain::site::CustomerId;
+use crate::http::UnknownConfig;
 use crate::telemetry::{Filter, Format};
 
 keys! { ALL, LIVE:
@@ -74,6 +75,9 @@ keys! { ALL, LIVE:
     MAX_QUEUED_CELLS: usize = "limits.max_queued_cells" or "500000", value::count(100_000_000), show::number, live;
 
     ALLOWED_ORIGINS: Vec<HeaderValue> = "cors.allowed_origins" or "[]", origin::origins, origin::show, live;
+
+    DROP_IN_ENABLED: bool = "drop_in.enabled" or "false", value::boolean, show::boolean, live;
+    DROP_IN_UNKNOWN: UnknownConfig = "drop_in.unknown" or "\"reject\"", value::unknown_config, show::unknown_config, live;
 
     /// Unset: pretty on a terminal, else JSON.
     LOG_FORMAT: Format = "log.format", value::log_format, show::text;

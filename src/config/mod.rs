@@ -261,6 +261,10 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Config {
         request_timeout,
         max_in_flight: reader.value(&keys::MAX_IN_FLIGHT),
         dwell_time_unit: reader.optional(&keys::DWELL_TIME_UNIT),
+        drop_in: http::DropIn {
+            enabled: reader.value(&keys::DROP_IN_ENABLED),
+            unknown: reader.value(&keys::DROP_IN_UNKNOWN),
+        },
         separate_admin: admin_listen.is_some(),
         warm_queries: Vec::new(),
     };

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use toml::Value;
 
 use crate::domain::bucket::VendorBucket;
+use crate::http::UnknownConfig;
 
 /// The resolved values of keys, by name, each as an operator would write it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -79,6 +80,14 @@ pub(super) fn redacted(_: &SecretString) -> Value {
 /// Whether callers need a key.
 pub(super) fn required(required: &bool) -> Value {
     text(&if *required { "required" } else { "disabled" })
+}
+
+/// What happens to a config that cells cannot answer.
+pub(super) fn unknown_config(unknown: &UnknownConfig) -> Value {
+    text(&match unknown {
+        UnknownConfig::Reject => "reject",
+        UnknownConfig::Pass => "pass",
+    })
 }
 
 pub(super) fn boolean(value: &bool) -> Value {

@@ -15,6 +15,7 @@ use url::{Host, Url};
 use super::error::{Problem, Problems};
 use crate::domain::bucket::{Bucket, VendorBucket};
 use crate::domain::site::CustomerId;
+use crate::http::UnknownConfig;
 use crate::telemetry::{Filter, Format};
 
 /// A limit above any sensible duration, and low enough that no arithmetic on times overflows.
@@ -209,6 +210,15 @@ pub(super) fn log_filter(raw: Raw<'_>) -> Result<Filter, Problem> {
     let text = raw.text()?;
     text.parse()
         .map_err(|_| Problem::echo(text, "a filter, such as info or pitaya=debug,warn"))
+}
+
+/// What happens to a config that cells cannot answer.
+pub(super) fn unknown_config(raw: Raw<'_>) -> Result<UnknownConfig, Problem> {
+    match raw.text()? {
+        "reject" => Ok(UnknownConfig::Reject),
+        "pass" => Ok(UnknownConfig::Pass),
+        text => Err(Problem::echo(text, "\"reject\" or \"pass\"")),
+    }
 }
 
 /// Whether callers need a key.

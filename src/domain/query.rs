@@ -38,6 +38,8 @@ pub struct Query {
     pub sort: Option<Sort>,
     /// Most series that are shown: at least 1.
     pub limit: Option<usize>,
+    /// Whether a row that is a single bucket of the vendor has the vendor's own mean there, even without a weight.
+    pub vendor_means: bool,
 }
 
 impl Query {
@@ -62,6 +64,7 @@ impl Query {
             include: Include::NOTHING,
             sort: None,
             limit: None,
+            vendor_means: false,
         }
     }
 

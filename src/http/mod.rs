@@ -1,5 +1,6 @@
 //! The outside: routes, parameters, presentations, problems.
 
+mod drop_in;
 mod edge;
 pub mod openapi;
 mod operations;
@@ -25,11 +26,12 @@ pub use params::ParameterFault;
 pub use problem::{ApiError, KeyFault, ProblemKind, public_detail};
 pub use router::state::{AppState, Parts};
 pub use router::{Routes, public, refused};
-pub use settings::{Auth, Client, RateLimit, Settings, StartupFact};
+pub use settings::{Auth, Client, DropIn, RateLimit, Settings, StartupFact, UnknownConfig};
 pub use warm::faults_of_query;
 
 /// Describes the metrics of the HTTP side. Call this after installing the recorder.
 pub fn describe_metrics() {
+    drop_in::describe_metrics();
     edge::observe::describe_metrics();
     operations::reload::describe_metrics();
     warm::describe_metrics();

@@ -15,6 +15,8 @@ pub(super) struct Route {
     pub(super) is_open: bool,
     /// Whether Pitaya answers regardless of its load: probes and scrapes matter most under load.
     pub(super) is_always_admitted: bool,
+    /// Whether the path is one of the vendor's: it is there only if the configuration enables it, and refuses in the vendor's envelope.
+    pub(super) is_vendors: bool,
 }
 
 impl Route {
@@ -25,6 +27,15 @@ impl Route {
             label: path,
             is_open: false,
             is_always_admitted: false,
+            is_vendors: false,
+        }
+    }
+
+    /// A path of the vendor.
+    const fn vendors(path: &'static str) -> Self {
+        Self {
+            is_vendors: true,
+            ..Self::closed(path)
         }
     }
 
@@ -59,6 +70,14 @@ pub(super) static REVISIONS: Route = Route::closed("/v1/revisions");
 pub(super) static PROGRESS: Route = Route::closed("/v1/progress/{request_id}");
 pub(super) static CACHE: Route = Route::closed("/v1/cache");
 pub(super) static RELOAD: Route = Route::closed("/v1/reload");
+pub(super) static VENDOR_REPORT: Route =
+    Route::vendors("/customer/{customer_id}/insights/generate_traffic_report");
+/// Its handler takes the key from the body.
+pub(super) static VENDOR_TOKENS: Route = Route {
+    is_open: true,
+    ..Route::vendors("/get_new_tokens")
+};
+pub(super) static VENDOR_IMPORT: Route = Route::vendors("/customer/{customer_id}/sites/import");
 pub(super) static PROBLEM: Route = Route::open("/problems/{slug}");
 pub(super) static EXPLORER: Route = Route::open("/");
 pub(super) static EXPLORER_FILES: Route = Route::asset("/explorer/{*file}");
@@ -72,13 +91,16 @@ pub(super) static READY: Route = Route::probe("/readyz");
 pub(super) static METRICS: Route = Route::probe("/metrics");
 
 /// All of them.
-pub(super) static ALL: [&Route; 17] = [
+pub(super) static ALL: [&Route; 20] = [
     &TRAFFIC,
     &SITES,
     &REVISIONS,
     &PROGRESS,
     &CACHE,
     &RELOAD,
+    &VENDOR_REPORT,
+    &VENDOR_TOKENS,
+    &VENDOR_IMPORT,
     &PROBLEM,
     &EXPLORER,
     &EXPLORER_FILES,
@@ -145,7 +167,9 @@ mod tests {
     use super::*;
 
     /// The paths that need no key according to the contract: docs, explorer page, problems, health and metrics.
-    const OPEN: [&str; 11] = [
+    const OPEN: [&str; 12] = [
+        // Its key is in the body.
+        "/get_new_tokens",
         "/problems/{slug}",
         "/",
         "/explorer/{*file}",

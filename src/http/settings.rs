@@ -35,10 +35,31 @@ pub struct Settings {
     pub max_in_flight: usize,
     /// Unit of the vendor's `dwell_time`, if the operator knows it.
     pub dwell_time_unit: Option<Arc<str>>,
+    /// The vendor's own paths.
+    pub drop_in: DropIn,
     /// Whether health, metrics and cache administration have a separate listener.
     pub separate_admin: bool,
     /// Query strings whose figures are fetched before a caller requests them.
     pub warm_queries: Vec<String>,
+}
+
+/// Settings of the vendor's own paths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DropIn {
+    /// Whether they exist.
+    pub enabled: bool,
+    /// What happens to a config that cells cannot answer.
+    pub unknown: UnknownConfig,
+}
+
+/// What happens to a config that cells cannot answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownConfig {
+    /// It is refused.
+    #[default]
+    Reject,
+    /// It goes to the vendor as it is.
+    Pass,
 }
 
 /// Admitted callers.

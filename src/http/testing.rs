@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::settings::{Auth, Settings};
+use super::settings::{Auth, DropIn, Settings};
 use crate::clock::Clock;
 use crate::domain::batch::Bounds;
 use crate::domain::bucket::VendorBucket;
@@ -30,6 +30,7 @@ pub(super) fn settings() -> Settings {
         request_timeout: Duration::from_mins(1),
         max_in_flight: 1024,
         dwell_time_unit: None,
+        drop_in: DropIn::default(),
         separate_admin: false,
         warm_queries: Vec::new(),
     }

@@ -35,6 +35,8 @@ pub struct Answer {
     pub memory: MemoryPermit,
     /// The source of the figures.
     pub outcome: CacheOutcome,
+    /// Number of cells that the query needed, and of those that had to come from the vendor.
+    pub cells: CellCounts,
     /// The cache's epoch at the time of the query, plus the number of learned names when the answer read its names: after a purge or a
     /// new name, this answer is never shown again.
     pub epoch: u64,
@@ -107,6 +109,30 @@ impl CacheOutcome {
         collapsed: false,
         stale: None,
     };
+}
+
+/// Number of cells of a query.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CellCounts {
+    /// Cells that it needed.
+    pub needed: usize,
+    /// Cells among them that the cache did not have.
+    pub missing: usize,
+}
+
+impl CellCounts {
+    /// Share of the cells that the cache had: from 0 to 1.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "there are fewer than 2^53 cells"
+    )]
+    pub fn cached_ratio(self) -> f64 {
+        if self.needed == 0 {
+            return 1.0;
+        }
+        self.needed.saturating_sub(self.missing) as f64 / self.needed as f64
+    }
 }
 
 /// Whether and why the vendor was called.

@@ -13,6 +13,7 @@ use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
+use super::answer::CellCounts;
 use super::inventory::{Cells, Missing, Places};
 use super::judge::Judge;
 use super::progress::Progress;
@@ -91,6 +92,14 @@ pub(super) struct Gathered {
     pub(super) fell_back: bool,
     /// Where cells could not be had, and the worst reason for each site (its place in the query).
     pub(super) failures: BTreeMap<usize, Arc<UpstreamError>>,
+}
+
+impl Gathered {
+    /// Counts of a query that needed so many cells.
+    pub(super) fn counts(&self, needed: usize) -> CellCounts {
+        let missing = self.cells - self.found;
+        CellCounts { needed, missing }
+    }
 }
 
 /// A query's grid while its missing cells come in.

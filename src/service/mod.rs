@@ -9,6 +9,7 @@ mod fetch;
 mod inventory;
 mod judge;
 mod knowledge;
+mod pass;
 mod progress;
 mod queue;
 mod revisions;
@@ -18,8 +19,10 @@ mod telemetry;
 mod warm;
 
 pub use crate::tier::{Away, TierState};
+pub use crate::upstream::{Passed, PassedBody, VendorSite};
 pub use answer::{
-    Answer, CacheOutcome, Forward, SiteError, SiteInfo, Stale, Timings, TooManyMissing, Unanswered,
+    Answer, CacheOutcome, CellCounts, Forward, SiteError, SiteInfo, Stale, Timings, TooManyMissing,
+    Unanswered,
 };
 pub use budget::MemoryPermit;
 pub use knowledge::Learned;
@@ -313,6 +316,7 @@ impl TrafficService {
             as_of: summary.as_of.unwrap_or(now),
             provisional_from: summary.provisional_from,
             expires_at: summary.expires_at,
+            cells: gathered.counts(needed),
             errors: site_errors(query, gathered.failures),
             memory,
             outcome,
@@ -493,6 +497,12 @@ impl TrafficService {
             revisions.show_all();
         }
         revisions
+    }
+
+    /// What the vendor calls `site`, as learned.
+    #[must_use]
+    pub fn vendor_site(&self, customer: CustomerId, site: SiteId) -> VendorSite {
+        self.engine.upstream.vendor_site(customer, site)
     }
 
     /// State of the tier, if there is one.

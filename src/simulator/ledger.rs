@@ -35,6 +35,10 @@ pub struct Counts {
     pub refreshes: u64,
     /// Token calls with a dead token.
     pub reused_tokens: u64,
+    /// Imports of sites received, including refused ones.
+    pub imports: u64,
+    /// Bytes of their bodies.
+    pub imported_bytes: u64,
 }
 
 /// Calls so far.
@@ -96,6 +100,14 @@ impl Ledger {
         self.counts.send_modify(|counts| {
             counts.refreshes += 1;
             counts.reused_tokens += u64::from(reused);
+        });
+    }
+
+    /// Records an import of sites, and the length of its body.
+    pub(super) fn imported(&self, bytes: usize) {
+        self.counts.send_modify(|counts| {
+            counts.imports += 1;
+            counts.imported_bytes += bytes as u64;
         });
     }
 

@@ -1,4 +1,4 @@
-//! The vendor's two endpoints and their connections.
+//! The vendor's endpoints and their connections.
 
 use std::fmt::Display;
 use std::io;
@@ -27,6 +27,9 @@ use super::request::Call;
 use super::view::View;
 use super::world::World;
 use crate::domain::site::CustomerId;
+
+/// Largest body that it reads: an import of sites.
+const MAX_BODY: usize = 16 << 20;
 
 /// The connection of a request, which the request may end.
 #[derive(Clone, Debug, Default)]
@@ -101,12 +104,13 @@ fn router(world: Arc<World>) -> Router {
             post(generate_traffic_report),
         )
         .route("/get_new_tokens", post(get_new_tokens))
+        .route("/customer/{customer}/sites/import", post(import_sites))
         .merge(control::routes())
         .fallback(async || answer::error(StatusCode::NOT_FOUND, "no such path"))
         .method_not_allowed_fallback(async || {
             answer::error(StatusCode::METHOD_NOT_ALLOWED, "no such method")
         })
-        .layer(DefaultBodyLimit::max(1 << 20))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(world)
 }
 
@@ -176,6 +180,33 @@ async fn answer_report(
         Ok(response) => (Outcome::Answer(response), whole),
         Err(error) => (refuse(StatusCode::INTERNAL_SERVER_ERROR, &error), false),
     }
+}
+
+/// Takes any form with files, and imports nothing: its answer lists one error of a row, as the vendor's page shows.
+async fn import_sites(
+    State(world): State<Arc<World>>,
+    Extension(line): Extension<Line>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    world.ledger.imported(body.len());
+    let refusal = if let Err(reason) = world.tokens().check(bearer(&headers), world.now()) {
+        Some(refuse(StatusCode::UNAUTHORIZED, &reason))
+    } else if essence(&headers).as_deref() != Some("multipart/form-data") {
+        let why = "the body must be multipart/form-data";
+        Some(refuse(StatusCode::BAD_REQUEST, &why))
+    } else {
+        None
+    };
+    let outcome = refusal.unwrap_or_else(|| {
+        let answer = serde_json::json!({
+            "success": true,
+            "data": {"errors": [{"row": 2, "message": "the site is known already"}]},
+        });
+        let delivery = delivery(&[], false);
+        Outcome::Answer(answer::ok(answer.to_string().into_bytes(), delivery))
+    });
+    conclude(outcome, &line).await
 }
 
 #[derive(Deserialize)]
@@ -280,11 +311,14 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let essence = value.and_then(|value| value.split(';').next());
-    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+    essence(headers).as_deref() == Some("application/json")
+}
+
+/// The media type of the body, without parameters.
+fn essence(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let essence = value.split(';').next()?;
+    Some(essence.trim().to_ascii_lowercase())
 }
 
 fn accepts_gzip(headers: &HeaderMap) -> bool {

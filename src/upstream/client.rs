@@ -5,16 +5,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::HeaderValue;
+use tokio::time::Instant;
+
 use super::Fetched;
 use super::ask::Asker;
-use super::error::StartError;
+use super::error::{StartError, UpstreamError};
 use super::limits::Limits;
-use super::places::Interest;
+use super::pass::Passed;
+use super::places::{Client, Interest};
 use super::report::{Reporter, Turn};
 use super::settings::Settings;
-use super::sites::learned::Learned;
+use super::sites::learned::{Learned, VendorSite};
 use super::status::UpstreamStatus;
 use super::telemetry;
+use super::transport::PassedBody;
 use super::worklist::WorkList;
 use crate::clock::Clock;
 use crate::domain::cell::ReportRequest;
@@ -136,6 +142,38 @@ impl Upstream {
     #[must_use]
     pub fn site_name(&self, customer: CustomerId, site: SiteId) -> Option<String> {
         self.learned.customer(customer).known().show_name(site)
+    }
+
+    /// What the vendor calls `site`, as learned.
+    #[must_use]
+    pub fn vendor_site(&self, customer: CustomerId, site: SiteId) -> VendorSite {
+        self.learned.customer(customer).known().vendor_site(site)
+    }
+
+    /// Passes the body of a call for a report on to the vendor, once, in the client's turn: within `patience` it has its turn.
+    pub async fn pass_report(
+        &self,
+        customer: CustomerId,
+        client: Client,
+        body: Bytes,
+        patience: Duration,
+    ) -> Result<Passed, UpstreamError> {
+        let deadline = Instant::now() + patience;
+        let passed = self.reporter.pass_report(customer, client, body, deadline);
+        passed.await
+    }
+
+    /// Passes an import of sites on to the vendor, once, while its body arrives: within `patience`.
+    pub async fn import_sites(
+        &self,
+        customer: CustomerId,
+        content_type: HeaderValue,
+        body: PassedBody,
+        patience: Duration,
+    ) -> Result<Passed, UpstreamError> {
+        let reporter = &self.reporter;
+        let imported = reporter.import_sites(customer, content_type, body, patience);
+        imported.await
     }
 
     /// Forgets everything learned about these sites (`None`: all sites), including what a fetch already in progress would teach.

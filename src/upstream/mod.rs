@@ -14,6 +14,7 @@ mod connection;
 mod error;
 mod limits;
 mod merge;
+mod pass;
 mod places;
 mod report;
 mod search;
@@ -31,15 +32,18 @@ mod worklist;
 
 pub use client::Upstream;
 pub use error::{StartError, UpstreamError};
+pub use pass::Passed;
 pub use places::{Class, Client, Interest, Stake};
 pub use report::Turn;
 pub use settings::Settings;
 pub use sites::credit::credited_cells;
+pub use sites::learned::VendorSite;
 pub use status::{CircuitState, TokenSharingState, TokenState, TokenStoreState, UpstreamStatus};
 pub use telemetry::describe_metrics;
 pub use token_register::{Away, Seen, Swapped, TokenRegister, TokenSharing};
 pub use tokens::{UnusableStore, check_token_store};
 pub use tokens_in_store::TokensInStore;
+pub use transport::PassedBody;
 
 use std::sync::Arc;
 

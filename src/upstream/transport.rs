@@ -18,7 +18,9 @@ use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING,
     USER_AGENT,
 };
+use http::response::Parts;
 use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{self, Client};
@@ -40,7 +42,11 @@ use crate::clock::Clock;
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Most informational heads (1xx) before an answer; an endless series would keep a core busy until the timeout.
 const MOST_INFORMATIONAL: u32 = 64;
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const ENDED_EARLY: &str = "it ended early";
+
+/// A body that is passed on while it arrives.
+pub type PassedBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
 /// The HTTP client of reports and tokens. It follows no redirect, since that would send the token elsewhere, and uses no proxy.
 #[derive(Debug)]
@@ -48,6 +54,8 @@ pub(super) struct Transport {
     pooled: Client<Connector, Full<Bytes>>,
     /// A new connection for each call.
     fresh: Client<Connector, Full<Bytes>>,
+    /// A new connection for each body that is passed on while it arrives.
+    passing: Client<Connector, PassedBody>,
     timeout: Duration,
     clock: Clock,
 }
@@ -84,6 +92,12 @@ pub(super) struct Body {
     deadline: Instant,
 }
 
+/// The vendor's answer to a body that was passed on.
+pub(super) struct Forwarded {
+    pub(super) head: Parts,
+    pub(super) body: Body,
+}
+
 /// Why a call brought no head.
 enum Unanswered {
     /// The pooled connection had died before the call.
@@ -95,16 +109,18 @@ impl Transport {
     /// A client with these `settings`.
     pub(super) fn new(settings: &Settings, clock: Clock) -> Result<Self, StartError> {
         let connector = Connector::new(settings.connect_timeout).map_err(StartError::Client)?;
-        let client = |max_idle| {
-            Client::builder(TokioExecutor::new())
+        let builder = |max_idle| {
+            let mut builder = Client::builder(TokioExecutor::new());
+            builder
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-                .pool_max_idle_per_host(max_idle)
-                .build(connector.clone())
+                .pool_max_idle_per_host(max_idle);
+            builder
         };
         Ok(Self {
-            pooled: client(usize::MAX),
-            fresh: client(0),
+            pooled: builder(usize::MAX).build(connector.clone()),
+            fresh: builder(0).build(connector.clone()),
+            passing: builder(0).build(connector.clone()),
             timeout: settings.timeout,
             clock,
         })
@@ -123,7 +139,7 @@ impl Transport {
         max_bytes: u64,
     ) -> Result<Reply, UpstreamError> {
         let deadline = Instant::now() + self.timeout;
-        let request = || request(url, bearer, body.clone());
+        let request = || request(url, bearer, JSON, Full::new(body.clone()));
         let response = match send(&self.pooled, request()?, deadline).await {
             Err(Unanswered::DeadConnection) => send(&self.fresh, request()?, deadline).await,
             answered => answered,
@@ -140,8 +156,30 @@ impl Transport {
         max_bytes: u64,
         deadline: Instant,
     ) -> Result<Reply, UpstreamError> {
-        let response = send(&self.fresh, request(url, bearer, body)?, deadline).await;
+        let response = send(
+            &self.fresh,
+            request(url, bearer, JSON, Full::new(body))?,
+            deadline,
+        )
+        .await;
         self.reply(response, max_bytes, deadline)
+    }
+
+    /// Posts a body that arrives meanwhile. It never reaches the vendor twice, and the whole answer must arrive until `deadline`.
+    pub(super) async fn forward(
+        &self,
+        url: &Url,
+        bearer: &SecretString,
+        content_type: HeaderValue,
+        body: PassedBody,
+        max_bytes: u64,
+        deadline: Instant,
+    ) -> Result<Forwarded, UpstreamError> {
+        let request = request(url, Some(bearer), content_type, body)?;
+        let response = send(&self.passing, request, deadline).await?;
+        let (head, incoming) = response.into_parts();
+        let body = body_of(&head, incoming, max_bytes, deadline)?;
+        Ok(Forwarded { head, body })
     }
 
     fn reply(
@@ -150,38 +188,55 @@ impl Transport {
         max_bytes: u64,
         deadline: Instant,
     ) -> Result<Reply, UpstreamError> {
-        let response = response.map_err(|unanswered| match unanswered {
-            Unanswered::Failed(error) => error,
-            Unanswered::DeadConnection => ended_early(),
-        })?;
+        let response = response?;
         let status = response.status();
         let (head, incoming) = response.into_parts();
-        let headers = &head.headers;
         if !status.is_success() {
             return Ok(Reply::Status {
                 status,
-                retry_after: throttle::retry_after(headers, self.clock.now()),
+                retry_after: throttle::retry_after(&head.headers, self.clock.now()),
             });
         }
-        let codings = Codings::of(headers).map_err(|why| undecodable(why, max_bytes))?;
-        let length = content_length(headers);
-        if length.unwrap_or(0) > max_bytes {
-            return Err(UpstreamError::TooLarge { limit: max_bytes });
+        let body = body_of(&head, incoming, max_bytes, deadline)?;
+        Ok(Reply::Body(Box::new(body)))
+    }
+}
+
+/// The body of an answer, whose head must not announce more than `max_bytes`.
+fn body_of(
+    head: &Parts,
+    incoming: Incoming,
+    max_bytes: u64,
+    deadline: Instant,
+) -> Result<Body, UpstreamError> {
+    let headers = &head.headers;
+    let codings = Codings::of(headers).map_err(|why| undecodable(why, max_bytes))?;
+    let length = content_length(headers);
+    if length.unwrap_or(0) > max_bytes {
+        return Err(UpstreamError::TooLarge { limit: max_bytes });
+    }
+    let told = length.filter(|_| codings.is_identity()).unwrap_or(0);
+    Ok(Body {
+        status: head.status,
+        incoming,
+        codings,
+        end_is_told: length.is_some() || headers.contains_key(TRANSFER_ENCODING),
+        told: usize::try_from(told).unwrap_or(usize::MAX),
+        chunk: Bytes::new(),
+        date: throttle::date(headers),
+        encoded: 0,
+        received: 0,
+        max_bytes,
+        deadline,
+    })
+}
+
+impl From<Unanswered> for UpstreamError {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Failed(error) => error,
+            Unanswered::DeadConnection => ended_early(),
         }
-        let told = length.filter(|_| codings.is_identity()).unwrap_or(0);
-        Ok(Reply::Body(Box::new(Body {
-            status,
-            incoming,
-            codings,
-            end_is_told: length.is_some() || headers.contains_key(TRANSFER_ENCODING),
-            told: usize::try_from(told).unwrap_or(usize::MAX),
-            chunk: Bytes::new(),
-            date: throttle::date(headers),
-            encoded: 0,
-            received: 0,
-            max_bytes,
-            deadline,
-        })))
     }
 }
 
@@ -275,15 +330,16 @@ impl Body {
     }
 }
 
-fn request(
+fn request<B>(
     url: &Url,
     bearer: Option<&SecretString>,
-    body: Bytes,
-) -> Result<Request<Full<Bytes>>, UpstreamError> {
+    content_type: HeaderValue,
+    body: B,
+) -> Result<Request<B>, UpstreamError> {
     let unbuilt = || UpstreamError::Internal("the request could not be built".to_owned());
     let uri: Uri = url.as_str().parse().map_err(|_| unbuilt())?;
     let mut request = Request::post(uri)
-        .header(CONTENT_TYPE, "application/json")
+        .header(CONTENT_TYPE, content_type)
         .header(ACCEPT, "application/json")
         .header(ACCEPT_ENCODING, coding::OFFERED)
         .header(USER_AGENT, concat!("pitaya/", env!("CARGO_PKG_VERSION")));
@@ -293,15 +349,21 @@ fn request(
         value.set_sensitive(true);
         request = request.header(AUTHORIZATION, value);
     }
-    request.body(Full::new(body)).map_err(|_| unbuilt())
+    request.body(body).map_err(|_| unbuilt())
 }
 
 /// Sends `request`, and returns the head of the answer.
-async fn send(
-    client: &Client<Connector, Full<Bytes>>,
-    mut request: Request<Full<Bytes>>,
+async fn send<B>(
+    client: &Client<Connector, B>,
+    mut request: Request<B>,
     deadline: Instant,
-) -> Result<Response<Incoming>, Unanswered> {
+) -> Result<Response<Incoming>, Unanswered>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static,
+{
     let (enough, seen) = (Arc::new(Notify::new()), AtomicU32::new(0));
     let too_many = Arc::clone(&enough);
     hyper::ext::on_informational(&mut request, move |_| {

@@ -13,6 +13,7 @@ mod clock;
 mod compare;
 mod disk;
 mod document;
+mod drop_in;
 mod edges;
 mod fairness;
 mod faults;

@@ -8,7 +8,7 @@ use super::*;
 use crate::http::Changes;
 
 /// All keys outside the lists, each with two values other than its default; without the file forms of secrets.
-const VALUES: [(&str, [&str; 2]); 49] = [
+const VALUES: [(&str, [&str; 2]); 51] = [
     ("listen", ["\"127.0.0.1:1\"", "\"127.0.0.1:2\""]),
     ("admin_listen", ["\"127.0.0.1:3\"", "\"127.0.0.1:4\""]),
     ("timezone", ["\"UTC\"", "\"America/Chicago\""]),
@@ -65,6 +65,8 @@ const VALUES: [(&str, [&str; 2]); 49] = [
         "cors.allowed_origins",
         ["[\"https://a.example\"]", "[\"https://b.example\"]"],
     ),
+    ("drop_in.enabled", ["true", "true"]),
+    ("drop_in.unknown", ["\"pass\"", "\"pass\""]),
     ("log.format", ["\"json\"", "\"pretty\""]),
     ("log.filter", ["\"warn\"", "\"error\""]),
     (

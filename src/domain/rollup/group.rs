@@ -204,6 +204,12 @@ impl GroupRoll<'_> {
             };
             let grid = self.slot_grid(value, site, date);
             for (tally, minutes) in day.iter_mut().zip(self.timeline.windows()) {
+                if self.query.vendor_means
+                    && let Some(value) = only_value(values, &grid, minutes)
+                {
+                    (tally.first, tally.second) = (Some(value), Some(1.0));
+                    continue;
+                }
                 let mut add = |slot, value: f64| {
                     if let Some(weight) = weights.get(slot).filter(|weight| *weight > 0.0) {
                         tally.first = plus(tally.first, Some(value * weight));
@@ -295,6 +301,13 @@ impl GroupRoll<'_> {
             self.days[site].shape(date),
         )
     }
+}
+
+/// The value of the only slot that `minutes` have.
+fn only_value(values: View<'_>, grid: &SlotGrid<'_>, minutes: &Range<u16>) -> Option<f64> {
+    let slots = grid.slots(minutes);
+    let is_alone = slots.len() == 1 && grid.repeated_slots(minutes, values).is_none();
+    is_alone.then(|| values.get(slots.start)).flatten()
 }
 
 /// Tally of one observed level in a column of levels.

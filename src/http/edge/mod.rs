@@ -43,7 +43,7 @@ use self::rate_limit::Standing;
 use self::reply::Reply;
 use self::request_id::{RequestId, X_REQUEST_ID};
 use self::sender::Sender;
-use self::snapshot::{Snapshot, Snapshots};
+use self::snapshot::{Identified, Snapshot, Snapshots};
 use self::trace::request_span;
 use crate::http::present;
 use crate::http::problem::{ApiError, of_panic};
@@ -156,6 +156,9 @@ impl RequestContext {
     /// Runs every check that can refuse a request before its route sees it.
     pub(super) fn admit(&mut self, head: &Parts) -> Result<(), ApiError> {
         let route = self.observation.route();
+        if route.is_vendors && !self.snapshot.settings.drop_in.enabled {
+            return Err(ApiError::NotFound);
+        }
         if self.admitted.is_none() && !route.is_always_admitted {
             return Err(ApiError::Overloaded);
         }
@@ -211,12 +214,21 @@ impl RequestContext {
     }
 
     /// Completes the answer, and logs and counts it.
-    fn depart(self, edge: &Edge, answered: Result<Response, ApiError>) -> Response {
+    fn depart(mut self, edge: &Edge, answered: Result<Response, ApiError>) -> Response {
         let mut response = answered.unwrap_or_else(ApiError::into_response);
         let error = response.extensions_mut().remove::<Arc<ApiError>>();
+        if let Some(identified) = response.extensions_mut().remove::<Identified>() {
+            (self.caller, self.standing) = (Some(identified.caller), identified.standing);
+        }
         if let Some(error) = &error {
             error.log(self.id.as_str());
-            response = error.render(self.id.as_str());
+            let for_vendor =
+                self.observation.route().is_vendors && self.snapshot.settings.drop_in.enabled;
+            response = if for_vendor {
+                error.render_for_vendor()
+            } else {
+                error.render(self.id.as_str())
+            };
         }
         let headers = response.headers_mut();
         mark(headers, &self.id);

@@ -5,13 +5,16 @@
 //! use of an unchanged rate limit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
 
 use super::auth::{Authenticator, Caller};
+use super::rate_limit::Standing;
 use crate::domain::directory::SiteDirectory;
 use crate::http::present::LongestAge;
+use crate::http::problem::KeyFault;
 use crate::http::settings::{Settings, StartupFact};
 
 /// Clients, sites, limits and origins at one moment: a request reads one snapshot from its beginning to its end.
@@ -31,6 +34,31 @@ impl Snapshot {
     /// Caller of a request with those header fields; `None` without a valid key.
     pub(in crate::http) fn caller(&self, headers: &HeaderMap) -> Option<Arc<Caller>> {
         self.authenticator.caller(headers).ok().cloned()
+    }
+}
+
+/// The caller with a key, and the state of its limit after this request.
+#[derive(Clone, Debug)]
+pub(in crate::http) struct Identified {
+    pub(super) caller: Arc<Caller>,
+    pub(super) standing: Option<Standing>,
+}
+
+impl Identified {
+    /// Time to wait if the request exceeds the caller's limit.
+    pub(in crate::http) fn wait(&self) -> Option<Duration> {
+        self.standing.as_ref().and_then(|standing| standing.wait)
+    }
+}
+
+impl Snapshot {
+    /// Finds the caller with a key from outside the header, and counts the request against its limit.
+    pub(in crate::http) fn identify(&self, key: &[u8]) -> Result<Identified, KeyFault> {
+        let caller = self.authenticator.caller_with(key)?;
+        Ok(Identified {
+            caller: Arc::clone(caller),
+            standing: caller.count(),
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod access;
 mod headers;
+mod vendor;
 
 use utoipa::OpenApi as _;
 use utoipa::openapi::info::{Info, License};
@@ -10,9 +11,9 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{OpenApi, RefOr, Response};
 
 use super::present::Format;
-use super::problem::{Problem, ProblemKind, refusals, shared};
+use super::problem::{Problem, ProblemKind, Refusal, refusals, shared};
 use super::routes::{self, Route};
-use super::{operations, pages, revisions, sites, traffic};
+use super::{drop_in, operations, pages, revisions, sites, traffic};
 use crate::domain::query::{Fill, Partial};
 
 #[derive(utoipa::OpenApi)]
@@ -22,6 +23,7 @@ use crate::domain::query::{Fill, Partial};
         (name = "Traffic", description = "Figures of visits, stays and sales."),
         (name = "Cache", description = "Administration of cached figures."),
         (name = "Operation", description = "Health and metrics, for operators and their tools."),
+        (name = "Drop-in", description = "The vendor's own paths, if `drop_in.enabled` is set. Refusals are in the vendor's envelope."),
         (name = "Documentation", description = "Pages for people, and this document."),
     ),
     paths(
@@ -31,6 +33,9 @@ use crate::domain::query::{Fill, Partial};
         traffic::progress::show,
         operations::purge,
         operations::reload::reload,
+        drop_in::report::generate,
+        drop_in::tokens::renew,
+        drop_in::import::import,
         pages::problems::explain,
         operations::health::live,
         operations::health::ready,
@@ -41,7 +46,7 @@ use crate::domain::query::{Fill, Partial};
         pages::explorer,
     ),
     // Types that no body refers to.
-    components(schemas(Fill, Partial, Format, Problem, ProblemKind)),
+    components(schemas(Fill, Partial, Format, Problem, ProblemKind, Refusal<'static>)),
 )]
 struct Described;
 
@@ -87,6 +92,11 @@ pub fn openapi() -> OpenApi {
 fn complete(operation: &mut Operation, route: &Route) {
     if route.is_open {
         operation.security = Some(access::no_key());
+    }
+    if route.is_vendors {
+        let refused = vendor::refusals(route.is_open);
+        operation.responses.responses.extend(refused);
+        return;
     }
     let refused = match (route.is_open, route.is_always_admitted) {
         (false, _) => &CLOSED[..],

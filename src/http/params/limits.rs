@@ -73,7 +73,7 @@ impl TooLarge {
 }
 
 /// Checks `query` against the limits of one query.
-pub(super) fn check(query: &Query, settings: &Settings) -> Result<(), TooLarge> {
+pub(in crate::http) fn check(query: &Query, settings: &Settings) -> Result<(), TooLarge> {
     let sites = || query.sites.len();
     // Both sides of a comparison count.
     let days = || days_of(query, query.dates.len());

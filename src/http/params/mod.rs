@@ -14,6 +14,7 @@ mod shown;
 mod traffic;
 mod values;
 
+pub(super) use limits::check as check_limits;
 pub(super) use shown::shown;
 
 pub use cache::{CacheParams, PurgeTarget};

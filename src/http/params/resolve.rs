@@ -68,6 +68,7 @@ impl TrafficParams {
             include: self.include,
             sort: self.sort,
             limit: self.limit,
+            vendor_means: false,
         };
         limits::check(&query, settings)?;
         Ok(query)
@@ -151,7 +152,7 @@ mod tests {
 
     use super::*;
     use crate::domain::directory::SiteEntry;
-    use crate::http::Auth;
+    use crate::http::{Auth, DropIn};
 
     fn customer(id: u64) -> CustomerId {
         CustomerId::new(id).unwrap()
@@ -174,6 +175,7 @@ mod tests {
             request_timeout: Duration::from_mins(1),
             max_in_flight: 1024,
             dwell_time_unit: None,
+            drop_in: DropIn::default(),
             separate_admin: false,
             warm_queries: Vec::new(),
         }

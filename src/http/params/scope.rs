@@ -15,6 +15,14 @@ pub struct Scope<'a> {
 }
 
 impl Scope<'_> {
+    /// Whether a caller with this scope may request every site of `customer`, known or not.
+    #[must_use]
+    pub fn allows_all(&self, directory: &SiteDirectory, customer: CustomerId) -> bool {
+        self.customers.contains(&customer)
+            && self.sites.is_none()
+            && directory.sites(customer).is_none()
+    }
+
     /// Whether a caller with this scope may request `site` of `customer`.
     #[must_use]
     pub fn allows(&self, directory: &SiteDirectory, customer: CustomerId, site: SiteId) -> bool {

@@ -18,7 +18,7 @@ use crate::domain::metric::Metric;
 use crate::domain::query::Query;
 use crate::domain::site::{CustomerId, SiteId};
 use crate::domain::table::{Extra, Table, Values};
-use crate::service::{Answer, CacheOutcome, Forward, MemoryPermit, SiteInfo, Timings};
+use crate::service::{Answer, CacheOutcome, CellCounts, Forward, MemoryPermit, SiteInfo, Timings};
 use crate::upstream::UpstreamError;
 
 pub(in crate::http) fn query() -> Query {
@@ -52,6 +52,7 @@ pub(in crate::http) fn answer(
         .map(|hour| date(2026, 2, 18).at(hour, 0, 0, 0))
         .collect();
     Answer {
+        cells: CellCounts::default(),
         table: Table::new(groups, times, metrics),
         totals: None,
         cuts: Vec::new(),

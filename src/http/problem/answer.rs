@@ -13,6 +13,7 @@ use http::header::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::envelope::Refusal;
 use super::error::{ApiError, KeyFault, public_detail};
 use crate::http::params::ParameterFault;
 use crate::upstream::UpstreamError;
@@ -60,6 +61,8 @@ impl ApiError {
             Self::UriTooLong(limit) => format!("The path and query may have at most {limit} bytes.").into(),
             Self::RangeNotSatisfiable(length) => format!("The answer has {length} bytes, none of which is in the range of the header field Range.").into(),
             Self::HeadersTooLarge { bytes, fields } => format!("A request may have at most {fields} header fields, of at most {bytes} bytes in total.").into(),
+            Self::BodyTooLarge(limit) => format!("The body of this request may have at most {limit} bytes.").into(),
+            Self::BodyTimeout(patience) => format!("The body of this request must arrive within {} s.", patience.as_secs()).into(),
             Self::RateLimited(_) => "This client's request limit is exhausted for now.".into(),
             Self::Overloaded => "Pitaya is at its limit of concurrent work.".into(),
             Self::StoreUnavailable(_) => "The figures are forgotten here, and could not be removed from the cache on disk yet; Pitaya goes on trying.".into(),
@@ -86,14 +89,34 @@ impl ApiError {
             errors,
         })
         .unwrap_or_default();
+        self.respond(HeaderValue::from_static("application/problem+json"), body)
+    }
+
+    /// The complete answer in the vendor's envelope. Its message has every fault, because the envelope has no list.
+    pub(in crate::http) fn render_for_vendor(&self) -> Response {
+        let mut message = self.detail().into_owned();
+        if let Self::InvalidParameters(faults) = self
+            && faults.len() > 1
+        {
+            let faults = faults
+                .iter()
+                .map(|fault| format!("{} {}", fault.parameter, fault.detail));
+            message = faults.collect::<Vec<_>>().join("; ");
+        }
+        let body = serde_json::to_vec(&Refusal {
+            success: false,
+            message: &message,
+        });
+        let json = HeaderValue::from_static("application/json");
+        self.respond(json, body.unwrap_or_default())
+    }
+
+    fn respond(&self, content_type: HeaderValue, body: Vec<u8>) -> Response {
         let length = HeaderValue::from(body.len());
         let mut response = Response::new(Body::from(body));
-        *response.status_mut() = kind.status();
+        *response.status_mut() = self.kind().status();
         let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(CONTENT_TYPE, content_type);
         headers.insert(CONTENT_LENGTH, length);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(wait) = self.retry_after() {

@@ -62,6 +62,12 @@ pub enum ApiError {
         /// Number of fields.
         fields: usize,
     },
+    /// The request's body is longer than that many bytes.
+    #[error("the body is longer than {0} bytes")]
+    BodyTooLarge(usize),
+    /// The request's body did not arrive within that time.
+    #[error("the body did not arrive within {} s", .0.as_secs())]
+    BodyTimeout(Duration),
     /// The client's own limit.
     #[error("rate limited for {} ms", .0.as_millis())]
     RateLimited(Duration),
@@ -115,6 +121,8 @@ impl ApiError {
             Self::UriTooLong(_) => ProblemKind::UriTooLong,
             Self::RangeNotSatisfiable(_) => ProblemKind::RangeNotSatisfiable,
             Self::HeadersTooLarge { .. } => ProblemKind::HeadersTooLarge,
+            Self::BodyTooLarge(_) => ProblemKind::BodyTooLarge,
+            Self::BodyTimeout(_) => ProblemKind::BodyTimeout,
             Self::RateLimited(_) => ProblemKind::RateLimited,
             Self::Overloaded => ProblemKind::Overloaded,
             Self::StoreUnavailable(_) => ProblemKind::StoreUnavailable,
@@ -159,6 +167,8 @@ impl ApiError {
             | Self::RangeNotSatisfiable(_)
             | Self::HeadersTooLarge { .. }
             | Self::CursorExpired(_)
+            | Self::BodyTooLarge(_)
+            | Self::BodyTimeout(_)
             | Self::Internal(_) => None,
         }
     }

@@ -36,6 +36,10 @@ pub enum ProblemKind {
     RangeNotSatisfiable,
     /// The request's header fields exceed Pitaya's limit.
     HeadersTooLarge,
+    /// The request's body exceeds Pitaya's limit.
+    BodyTooLarge,
+    /// The request's body did not arrive in time.
+    BodyTimeout,
     /// The client has reached its own limit.
     RateLimited,
     /// Pitaya has reached one of its own limits.
@@ -58,7 +62,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::MalformedRequest,
         Self::InvalidParameter,
         Self::QueryTooLarge,
@@ -71,6 +75,8 @@ impl ProblemKind {
         Self::UriTooLong,
         Self::RangeNotSatisfiable,
         Self::HeadersTooLarge,
+        Self::BodyTooLarge,
+        Self::BodyTimeout,
         Self::RateLimited,
         Self::Overloaded,
         Self::StoreUnavailable,
@@ -131,6 +137,8 @@ impl ProblemKind {
             Self::UriTooLong => "/problems/uri-too-long",
             Self::RangeNotSatisfiable => "/problems/range-not-satisfiable",
             Self::HeadersTooLarge => "/problems/headers-too-large",
+            Self::BodyTooLarge => "/problems/body-too-large",
+            Self::BodyTimeout => "/problems/body-timeout",
             Self::RateLimited => "/problems/rate-limited",
             Self::Overloaded => "/problems/overloaded",
             Self::StoreUnavailable => "/problems/store-unavailable",
@@ -158,6 +166,8 @@ impl ProblemKind {
             Self::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::CursorExpired => StatusCode::GONE,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Overloaded
             | Self::StoreUnavailable
@@ -185,6 +195,8 @@ impl ProblemKind {
             Self::UriTooLong => "The URI is too long",
             Self::RangeNotSatisfiable => "The answer does not have these bytes",
             Self::HeadersTooLarge => "The header fields are too large",
+            Self::BodyTooLarge => "The body is too large",
+            Self::BodyTimeout => "The body did not arrive in time",
             Self::RateLimited => "Too many requests",
             Self::Overloaded => "Pitaya is overloaded",
             Self::StoreUnavailable => "The purge is not complete yet",
@@ -236,6 +248,12 @@ impl ProblemKind {
             }
             Self::HeadersTooLarge => {
                 "The header fields of the request are larger than Pitaya reads. Browsers sometimes send large cookies; Pitaya needs none."
+            }
+            Self::BodyTooLarge => {
+                "The body of the request is longer than this path allows. Ask for less at a time."
+            }
+            Self::BodyTimeout => {
+                "The body of the request did not arrive within the time that this path allows. Check the connection, and try again."
             }
             Self::RateLimited => {
                 "The client has used up its own limit of requests. The header fields `RateLimit-Policy` and `RateLimit` give the limit and the remaining requests; `Retry-After` gives the seconds until the next try."

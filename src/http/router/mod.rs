@@ -29,7 +29,7 @@ use super::edge;
 use super::operations::health;
 use super::problem::ApiError;
 use super::traffic::progress;
-use super::{operations, pages, revisions, routes, sites, traffic};
+use super::{drop_in, operations, pages, revisions, routes, sites, traffic};
 use crate::server::{Answering, Application};
 
 /// The entry points of connections: a router, and beside it a short way to the one route that callers use all day.
@@ -90,6 +90,9 @@ pub fn public(state: AppState) -> Router {
         .route(routes::SITES.path, get(sites::list))
         .route(routes::REVISIONS.path, get(revisions::list))
         .route(routes::PROGRESS.path, get(progress::show))
+        .route(routes::VENDOR_REPORT.path, post(drop_in::report::generate))
+        .route(routes::VENDOR_TOKENS.path, post(drop_in::tokens::renew))
+        .route(routes::VENDOR_IMPORT.path, post(drop_in::import::import))
         .route(routes::OPENAPI_JSON.path, get(pages::openapi_json))
         .route(routes::OPENAPI_YAML.path, get(pages::openapi_yaml))
         .route(routes::DOCS.path, get(pages::docs))

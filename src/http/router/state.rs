@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::domain::directory::SiteDirectory;
+use crate::http::drop_in::DropIn;
 use crate::http::edge::Edge;
 use crate::http::edge::in_flight::InFlight;
 use crate::http::edge::snapshot::Snapshots;
@@ -28,6 +29,7 @@ pub struct AppState {
     pub(super) operations: Operations,
     pub(super) reloading: Reloading,
     pub(super) feed: Feed,
+    pub(super) drop_in: DropIn,
     pub(super) service: Arc<TrafficService>,
 }
 
@@ -66,6 +68,8 @@ impl AppState {
             traffic.clone(),
             parts.clock.clone(),
         );
+        let service = Arc::clone(&parts.service);
+        let drop_in = DropIn::new(service, parts.clock.clone(), edge.snapshots.clone());
         Self {
             feed: Feed {
                 service: Arc::clone(&parts.service),
@@ -73,6 +77,7 @@ impl AppState {
                 shutting_down: parts.shutting_down.clone(),
                 streams: InFlight::default(),
             },
+            drop_in,
             operations: Operations {
                 service: Arc::clone(&parts.service),
                 clock: parts.clock,
@@ -114,6 +119,12 @@ impl AppState {
 impl FromRef<AppState> for Traffic {
     fn from_ref(state: &AppState) -> Self {
         state.traffic.clone()
+    }
+}
+
+impl FromRef<AppState> for DropIn {
+    fn from_ref(state: &AppState) -> Self {
+        state.drop_in.clone()
     }
 }
 

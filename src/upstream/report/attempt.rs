@@ -7,13 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::time::Instant;
-use url::Url;
 
 use super::failure::Stop;
 use super::job::{Cost, Job};
 use super::reading::{self, Unread};
-use super::{Report, Reporter};
-use crate::domain::cell::ReportRequest;
+use super::{DEFAULT_THROTTLE, REPORT_PATH, Report, Reporter};
 use crate::upstream::cells::Times;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::telemetry;
@@ -21,9 +19,6 @@ use crate::upstream::throttle;
 use crate::upstream::tokens::Token;
 use crate::upstream::transport::Reply;
 use crate::upstream::wire::{Answer, Fault, ReportShape};
-
-/// The pause after a 429 without `Retry-After`.
-const DEFAULT_THROTTLE: Duration = Duration::from_secs(1);
 
 /// The vendor's answer.
 enum Answered {
@@ -106,7 +101,8 @@ impl Reporter {
         body: &Bytes,
         token: &Token,
     ) -> Result<Answered, UpstreamError> {
-        let url = self.report_url(layout.request());
+        let customer = layout.request().customer;
+        let url = self.url_of(customer, &REPORT_PATH);
         let most = self.settings.max_response_bytes;
         let reply = self
             .transport
@@ -178,9 +174,8 @@ impl Reporter {
                 retry_after,
             } => Err(match status.as_u16() {
                 429 => {
-                    let retry_after = retry_after.unwrap_or(DEFAULT_THROTTLE);
-                    self.throttle.hold(Instant::now(), retry_after);
-                    Stop::Failed(UpstreamError::Throttled { retry_after }, retry_after)
+                    let wait = retry_after.unwrap_or(DEFAULT_THROTTLE);
+                    Stop::Failed(self.hold_back(retry_after), wait)
                 }
                 other => Stop::Failed(
                     UpstreamError::Status(other),
@@ -202,18 +197,5 @@ impl Reporter {
             return Err(UpstreamError::Timeout);
         }
         Ok(())
-    }
-
-    fn report_url(&self, request: &ReportRequest) -> Url {
-        let mut url = self.settings.base_url.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend([
-                "customer",
-                &request.customer.to_string(),
-                "insights",
-                "generate_traffic_report",
-            ]);
-        }
-        url
     }
 }

@@ -22,8 +22,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use tokio::time::{Instant, timeout_at};
 use tower::retry::budget::{Budget, TpsBudget};
+use url::Url;
 
 use self::failure::Stop;
 use self::job::affords;
@@ -35,7 +37,7 @@ use super::places::{Entry, Interest, Place, Places};
 use super::settings::Settings;
 use super::status::UpstreamStatus;
 use super::telemetry;
-use super::throttle::Throttle;
+use super::throttle::{self, Throttle};
 use super::tokens::Tokens;
 use super::transport::Transport;
 use super::wire::{self, Answer, ReportShape};
@@ -43,12 +45,17 @@ use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::domain::cell::ReportRequest;
 use crate::domain::directory::SiteDirectory;
+use crate::domain::site::CustomerId;
 
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 /// Retries are a fifth of the calls of the last ten seconds, and two a second whatever the calls.
 const BUDGET_WINDOW: Duration = Duration::from_secs(10);
 const BUDGET_FLOOR_PER_SECOND: u32 = 2;
 const BUDGET_SHARE: f32 = 0.2;
+/// The path of reports, below a customer.
+pub(super) const REPORT_PATH: [&str; 2] = ["insights", "generate_traffic_report"];
+/// The pause after a 429 without `Retry-After`.
+const DEFAULT_THROTTLE: Duration = Duration::from_secs(1);
 /// Maximum duration of a report that is being split, in timeouts of an attempt: each round of parts may take one. Its callers' 504
 /// told them to try again soon, so the split continues after it.
 const SPLITTING: u32 = 6;
@@ -191,6 +198,63 @@ impl Reporter {
     /// Waits for a renewal of the tokens in progress, and prevents any other.
     pub(super) async fn finish_renewal(&self) {
         self.tokens.finish_renewal().await;
+    }
+
+    /// Fails while the vendor must not be called.
+    pub(super) fn may_call(&self) -> Result<(), UpstreamError> {
+        let now = Instant::now();
+        if let Some(retry_after) = self.circuit.refuses(now) {
+            return Err(UpstreamError::CircuitOpen { retry_after });
+        }
+        match self.throttle.remaining(now) {
+            Some(retry_after) => Err(UpstreamError::Throttled { retry_after }),
+            None => Ok(()),
+        }
+    }
+
+    /// Holds all calls back after a 429, as long as its fields request.
+    pub(super) fn throttled(&self, headers: &HeaderMap) -> UpstreamError {
+        let requested = throttle::retry_after(headers, self.clock.now());
+        self.hold_back(requested)
+    }
+
+    fn hold_back(&self, requested: Option<Duration>) -> UpstreamError {
+        let retry_after = requested.unwrap_or(DEFAULT_THROTTLE);
+        self.throttle.hold(Instant::now(), retry_after);
+        UpstreamError::Throttled { retry_after }
+    }
+
+    /// The URL at the vendor of a path below that customer.
+    pub(super) fn url_of(&self, customer: CustomerId, path: &[&str]) -> Url {
+        let mut url = self.settings.base_url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            let customer = customer.to_string();
+            segments
+                .pop_if_empty()
+                .extend(["customer", &customer])
+                .extend(path);
+        }
+        url
+    }
+
+    /// The tokens.
+    pub(super) const fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// The HTTP client.
+    pub(super) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// Time limit of one call.
+    pub(super) const fn timeout(&self) -> Duration {
+        self.settings.timeout
+    }
+
+    /// Most decoded bytes of one answer.
+    pub(super) const fn max_bytes(&self) -> u64 {
+        self.settings.max_response_bytes
     }
 
     /// State of the vendor and of our tokens.

@@ -15,6 +15,7 @@ mod customers;
 mod kept;
 mod site;
 
+pub use self::site::VendorSite;
 pub(in crate::upstream) use customers::Learned;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -215,6 +216,12 @@ impl Known {
         self.shown.insert(site);
         let name = self.sites.get(&site).and_then(Site::shown);
         name.map(ToOwned::to_owned)
+    }
+
+    /// What the vendor calls `site`.
+    pub(in crate::upstream) fn vendor_site(&self, site: SiteId) -> VendorSite {
+        let site = self.sites.get(&site);
+        site.map(Site::in_vendor_words).unwrap_or_default()
     }
 
     /// The sites among `requested` that must be requested alone.

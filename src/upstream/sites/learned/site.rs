@@ -48,6 +48,17 @@ struct Seen {
     is_former: bool,
 }
 
+/// What the vendor calls a site, as learned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VendorSite {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its entity, or the first one if its figures come in parts.
+    pub entity: Option<String>,
+    /// Whether its figures come in parts.
+    pub is_in_parts: bool,
+}
+
 impl Seen {
     fn new(entity: Option<&str>, name: Option<&str>, newest: Option<Date>) -> Self {
         Self {
@@ -81,6 +92,16 @@ impl Site {
     /// The name to show.
     pub(super) fn shown(&self) -> Option<&str> {
         self.shown.as_deref()
+    }
+
+    /// What the vendor calls it.
+    pub(super) fn in_vendor_words(&self) -> VendorSite {
+        let entity = self.seen.iter().find_map(|seen| seen.entity.as_deref());
+        VendorSite {
+            name: self.shown().map(str::to_owned),
+            entity: entity.map(str::to_owned),
+            is_in_parts: self.in_parts,
+        }
     }
 
     /// The names of its rows; if they have none, the mapping's.

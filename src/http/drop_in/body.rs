@@ -1,0 +1,227 @@
+//! Reads the bodies of requests within bounds of bytes and time.
+
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::sync::Semaphore;
+use tokio::time::{Sleep, sleep, timeout};
+
+use crate::http::problem::ApiError;
+
+/// Largest body of a call for a report.
+pub(super) const MAX_REPORT: usize = 1 << 20;
+/// Memory for all of these that are being read, in KiB.
+pub(super) const MAX_REPORT_KIB: usize = 64 << 10;
+/// Largest body of a call for tokens, which holds one key.
+pub(super) const MAX_TOKENS: usize = 16 << 10;
+/// How many of these are read at once.
+pub(super) const MAX_TOKEN_BODIES: usize = 128;
+/// Largest body of an import.
+pub(super) const MAX_IMPORT: usize = 16 << 20;
+/// Time in which the body of a report or token call must arrive.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Refuses a body that says itself that it is longer than `limit`, before any of it is read.
+pub(super) fn check_length(body: &Body, limit: usize) -> Result<(), ApiError> {
+    let limit_bytes = u64::try_from(limit).expect("limits fit 64 bits");
+    if body.size_hint().lower() > limit_bytes {
+        return Err(ApiError::BodyTooLarge(limit));
+    }
+    Ok(())
+}
+
+/// Reads the call for a report in `body`, while `memory` has room for it.
+pub(super) async fn report(body: Body, memory: &Semaphore) -> Result<Bytes, ApiError> {
+    check_length(&body, MAX_REPORT)?;
+    let length = body.size_hint().upper();
+    let length = length.and_then(|length| usize::try_from(length).ok());
+    let kib = length.map_or(MAX_REPORT, |length| length.min(MAX_REPORT)) / 1024 + 1;
+    let kib = u32::try_from(kib).expect("a MiB has few KiB");
+    let _room = memory
+        .try_acquire_many(kib)
+        .map_err(|_| ApiError::Overloaded)?;
+    whole(body, MAX_REPORT, PATIENCE).await
+}
+
+/// Reads all of `body`, at most `limit` bytes, in at most `patience`.
+pub(super) async fn whole(body: Body, limit: usize, patience: Duration) -> Result<Bytes, ApiError> {
+    check_length(&body, limit)?;
+    let read = timeout(patience, Limited::new(body, limit).collect()).await;
+    let read = read.map_err(|_| ApiError::BodyTimeout(patience))?;
+    let read = read.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            ApiError::BodyTooLarge(limit)
+        } else {
+            ApiError::MalformedRequest
+        }
+    })?;
+    Ok(read.to_bytes())
+}
+
+/// A body on its way through, within bounds of bytes and of the time for which Pitaya waits for it.
+pub(super) struct Bounded {
+    body: Body,
+    left: usize,
+    limit: usize,
+    patience: Duration,
+    late: Pin<Box<Sleep>>,
+    fault: Arc<OnceLock<ApiError>>,
+}
+
+/// The body cannot be passed on to its end; its [`Bounded`] knows the reason.
+#[derive(Debug, thiserror::Error)]
+#[error("the body of the request is not whole")]
+pub(super) struct NotWhole;
+
+impl Bounded {
+    /// The body within these bounds, and the place where it reports the reason if it ends early.
+    pub(super) fn new(
+        body: Body,
+        limit: usize,
+        patience: Duration,
+    ) -> (Self, Arc<OnceLock<ApiError>>) {
+        let fault = Arc::default();
+        let bounded = Self {
+            body,
+            left: limit,
+            limit,
+            patience,
+            late: Box::pin(sleep(patience)),
+            fault: Arc::clone(&fault),
+        };
+        (bounded, fault)
+    }
+
+    fn end(&self, fault: ApiError) -> Poll<Option<Result<Frame<Bytes>, NotWhole>>> {
+        // The first reason is the cause of any other.
+        let _ = self.fault.set(fault);
+        Poll::Ready(Some(Err(NotWhole)))
+    }
+}
+
+impl http_body::Body for Bounded {
+    type Data = Bytes;
+    type Error = NotWhole;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, NotWhole>>> {
+        let Poll::Ready(next) = Pin::new(&mut self.body).poll_frame(cx) else {
+            ready!(self.late.as_mut().poll(cx));
+            return self.end(ApiError::BodyTimeout(self.patience));
+        };
+        match next {
+            None => Poll::Ready(None),
+            Some(Err(_)) => self.end(ApiError::MalformedRequest),
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                match self.left.checked_sub(length) {
+                    Some(left) => {
+                        self.left = left;
+                        Poll::Ready(Some(Ok(frame)))
+                    }
+                    None => self.end(ApiError::BodyTooLarge(self.limit)),
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_mins(10);
+
+    /// A body of these pieces, whose length is not known; without `ends`, nothing follows them.
+    fn pieces(pieces: &[&'static str], ends: bool) -> Body {
+        let pieces: Vec<_> = pieces
+            .iter()
+            .map(|piece| Ok::<_, Infallible>(Bytes::from(*piece)))
+            .collect();
+        let pieces = stream::iter(pieces);
+        if ends {
+            Body::from_stream(pieces)
+        } else {
+            use futures_util::StreamExt;
+            Body::from_stream(pieces.chain(stream::pending()))
+        }
+    }
+
+    async fn through(body: Body, patience: Duration) -> Result<Bytes, Option<ApiError>> {
+        let (bounded, fault) = Bounded::new(body, 5, patience);
+        match bounded.collect().await {
+            Ok(read) => Ok(read.to_bytes()),
+            Err(NotWhole) => Err(fault.get().cloned()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_its_bound_and_no_further() {
+        for ends in [true, false] {
+            let long = whole(pieces(&["abc", "def"], ends), 5, LONG).await;
+            assert!(matches!(long, Err(ApiError::BodyTooLarge(5))), "{long:?}");
+            let long = through(pieces(&["abc", "def"], ends), LONG).await;
+            assert!(matches!(long, Err(Some(ApiError::BodyTooLarge(5)))));
+        }
+        assert_eq!(
+            whole(pieces(&["abc", "de"], true), 5, LONG).await.unwrap(),
+            "abcde"
+        );
+        assert_eq!(
+            through(pieces(&["abc", "de"], true), LONG).await.unwrap(),
+            "abcde"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_body_that_says_to_be_too_long_is_not_read() {
+        let told = whole(Body::from("abcdef"), 5, LONG).await;
+
+        assert!(matches!(told, Err(ApiError::BodyTooLarge(5))));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_in_time_is_told_so() {
+        let late = whole(pieces(&["abc"], false), 5, MOMENT).await;
+        assert!(matches!(late, Err(ApiError::BodyTimeout(MOMENT))));
+
+        let late = through(pieces(&["abc"], false), MOMENT).await;
+        assert!(matches!(late, Err(Some(ApiError::BodyTimeout(MOMENT)))));
+    }
+
+    #[tokio::test]
+    async fn bodies_of_reports_share_their_memory() {
+        let memory = Semaphore::new(2 * (MAX_REPORT / 1024));
+        let unknown = pieces(&["abc"], false);
+        let first = report(unknown, &memory);
+        tokio::pin!(first);
+        assert!(futures_util::poll!(first.as_mut()).is_pending());
+
+        let second = report(pieces(&["abc"], true), &memory).await;
+        let short = report(Body::from("abc"), &memory).await;
+
+        assert!(matches!(second, Err(ApiError::Overloaded)));
+        assert_eq!(short.unwrap(), "abc");
+    }
+}

@@ -1,0 +1,114 @@
+//! `POST /customer/{customer_id}/sites/import`: passed through to the vendor, for administrators.
+
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use metrics::counter;
+
+use super::body::{Bounded, MAX_IMPORT, check_length};
+use super::rows::guarded;
+use super::{DropIn, IMPORTS, customer};
+use crate::domain::site::CustomerId;
+use crate::http::edge::handler_context::Administrator;
+use crate::http::params::{ParameterFault, parse_none};
+use crate::http::problem::ApiError;
+use crate::http::routes;
+
+/// Passes an import of sites on to the vendor.
+#[utoipa::path(
+    post,
+    path = routes::VENDOR_IMPORT.path,
+    operation_id = "importSites",
+    tag = "Drop-in",
+    summary = "Import sites into the vendor",
+    description = "Passes the files `sites` and `site_contacts` through to the vendor, once, and the vendor's answer back, even if \
+                   that lists errors of rows. Needs the key of an administrator who may see every site. The body must arrive within \
+                   `limits.request_timeout`. 404 unless `drop_in.enabled` is set.",
+    params(("customer_id" = CustomerId, Path, description = "The customer of the sites.", example = 123)),
+    request_body(
+        content = Object,
+        description = "CSV files as `sites` and `site_contacts`: at most 16 MiB.",
+        content_type = "multipart/form-data",
+    ),
+    responses((
+        status = 200,
+        description = "The vendor's answer.",
+        body = Object,
+        content_type = "application/json",
+    )),
+)]
+pub(in crate::http) async fn import(
+    State(state): State<DropIn>,
+    Administrator(context): Administrator,
+    path: Result<Path<String>, PathRejection>,
+    RawQuery(parameters): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let caller = &context.caller;
+    let customer = customer(path, caller)?;
+    if caller.scope().sites.is_some() {
+        return Err(ApiError::Forbidden);
+    }
+    parse_none(parameters.as_deref())?;
+    let content_type = multipart(&headers)?;
+    check_length(&body, MAX_IMPORT)?;
+    let patience = context.snapshot.settings.request_timeout;
+    let (body, fault) = Bounded::new(body, MAX_IMPORT, patience);
+    let body = UnsyncBoxBody::new(body.map_err(Into::into));
+    let service = &state.service;
+    let imported = service.import_sites(customer, content_type, body, patience);
+    let imported = imported.await.map_err(|error| {
+        // If the body did not come whole, the vendor's failure follows from that.
+        fault.get().cloned().unwrap_or_else(|| error.into())
+    });
+    let status = imported.as_ref().map(|answer| answer.status.as_u16());
+    let problem = imported.as_ref().err().map(|error| error.kind().slug());
+    tracing::info!(
+        target: "pitaya::audit",
+        client = caller.name.as_deref(),
+        %customer,
+        status = status.ok(),
+        problem,
+        request_id = context.id.as_str(),
+        "an import of sites was passed on"
+    );
+    let outcome = if imported.is_ok() {
+        "answered"
+    } else {
+        "failed"
+    };
+    counter!(IMPORTS, "outcome" => outcome).increment(1);
+    let answer = imported?;
+    let json = HeaderValue::from_static("application/json");
+    let fields = [
+        (CONTENT_TYPE, answer.content_type.unwrap_or(json)),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((answer.status, fields, guarded(answer.body, &context)).into_response())
+}
+
+/// The content type of a form with files.
+fn multipart(headers: &HeaderMap) -> Result<HeaderValue, ApiError> {
+    const FORM: &str = "multipart/form-data";
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let only = types.next().filter(|_| types.next().is_none());
+    let is_form = |value: &&HeaderValue| {
+        let text = value.to_str().unwrap_or_default();
+        let (essence, parameters) = text.split_once(';').unwrap_or_default();
+        essence.trim().eq_ignore_ascii_case(FORM)
+            && parameters.to_ascii_lowercase().contains("boundary=")
+    };
+    only.filter(is_form).cloned().ok_or_else(|| {
+        let fault = ParameterFault {
+            parameter: "Content-Type".to_owned(),
+            detail: "must be multipart/form-data with a boundary".to_owned(),
+        };
+        vec![fault].into()
+    })
+}

@@ -1,0 +1,109 @@
+//! The vendor's own paths, for programs that are written for the vendor: they change the base URL and the token, and get their figures
+//! from cells.
+//!
+//! The middleware answers 404 unless `drop_in.enabled` is set, and puts every refusal into the vendor's envelope.
+
+mod body;
+mod config;
+pub(super) mod import;
+pub(super) mod report;
+mod rows;
+pub(super) mod tokens;
+
+use std::sync::Arc;
+
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use metrics::{counter, describe_counter};
+use tokio::sync::Semaphore;
+
+use self::body::{MAX_REPORT_KIB, MAX_TOKEN_BODIES};
+use super::edge::auth::Caller;
+use super::edge::snapshot::Snapshots;
+use super::problem::ApiError;
+use crate::clock::Clock;
+use crate::domain::site::CustomerId;
+use crate::service::TrafficService;
+
+const REPORTS: &str = "pitaya_drop_in_reports_total";
+const IMPORTS: &str = "pitaya_drop_in_imports_total";
+
+/// The shared state of these handlers. Cloning shares it.
+#[derive(Clone, Debug)]
+pub(super) struct DropIn {
+    service: Arc<TrafficService>,
+    clock: Clock,
+    snapshots: Snapshots,
+    /// Memory for bodies of reports that are being read, in KiB.
+    report_bodies: Arc<Semaphore>,
+    /// Bodies of token calls that are being read. Nobody has shown a key for these.
+    token_bodies: Arc<Semaphore>,
+}
+
+impl DropIn {
+    pub(super) fn new(service: Arc<TrafficService>, clock: Clock, snapshots: Snapshots) -> Self {
+        Self {
+            service,
+            clock,
+            snapshots,
+            report_bodies: Arc::new(Semaphore::new(MAX_REPORT_KIB)),
+            token_bodies: Arc::new(Semaphore::new(MAX_TOKEN_BODIES)),
+        }
+    }
+}
+
+/// What became of a call for a report.
+#[derive(Clone, Copy, Debug)]
+enum Outcome {
+    /// Cells answered it.
+    Cells,
+    /// The vendor got it as it was.
+    Passed,
+    /// Cells cannot answer it.
+    Rejected,
+}
+
+impl Outcome {
+    const ALL: [Self; 3] = [Self::Cells, Self::Passed, Self::Rejected];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Cells => "cells",
+            Self::Passed => "passed",
+            Self::Rejected => "rejected",
+        }
+    }
+
+    fn count(self) {
+        counter!(REPORTS, "outcome" => self.name()).increment(1);
+    }
+}
+
+/// Describes these metrics to the installed recorder, and begins their counters at zero.
+pub(super) fn describe_metrics() {
+    describe_counter!(
+        REPORTS,
+        "Well-formed calls for reports in the vendor's own language, by what answered them."
+    );
+    describe_counter!(
+        IMPORTS,
+        "Imports of sites, by whether the vendor's answer was passed on."
+    );
+    for outcome in Outcome::ALL {
+        counter!(REPORTS, "outcome" => outcome.name()).increment(0);
+    }
+    for outcome in ["answered", "failed"] {
+        counter!(IMPORTS, "outcome" => outcome).increment(0);
+    }
+}
+
+/// The customer in a path, if the caller may see it. Any other is refused alike, whether it exists or not.
+fn customer(
+    path: Result<Path<String>, PathRejection>,
+    caller: &Caller,
+) -> Result<CustomerId, ApiError> {
+    let customer = path.ok().and_then(|Path(id)| id.parse().ok());
+    customer
+        .filter(|customer| caller.scope().customers.contains(customer))
+        .ok_or(ApiError::Forbidden)
+}

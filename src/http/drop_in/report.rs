@@ -1,0 +1,163 @@
+//! `POST /customer/{customer_id}/insights/generate_traffic_report`: the vendor's report, from cells.
+
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue};
+
+use super::config::Call;
+use super::rows::{Document, guarded};
+use super::{DropIn, Outcome, body, config, customer};
+use crate::domain::query::{Partial, Query};
+use crate::domain::site::CustomerId;
+use crate::http::edge::handler_context::HandlerContext;
+use crate::http::edge::observe::CACHE_STATUS;
+use crate::http::params::{check_limits, parse_none};
+use crate::http::present;
+use crate::http::problem::{ApiError, KeyFault};
+use crate::http::routes;
+use crate::http::settings::UnknownConfig;
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const STALE: HeaderName = HeaderName::from_static("pitaya-stale");
+
+/// Answers the vendor's call for a report.
+#[utoipa::path(
+    post,
+    path = routes::VENDOR_REPORT.path,
+    operation_id = "generateTrafficReport",
+    tag = "Drop-in",
+    summary = "Get figures as the vendor reports them",
+    description = "The vendor's own report, answered from the same cells as `GET /v1/traffic`, if `drop_in.enabled` is set (404 \
+                   otherwise). Cells answer a config of `groupBys` time and site, custom dates and times, version V2, and buckets of \
+                   5 minutes to 24 hours. Rows and figures are there if they were observed: absent stays absent, and 0 stays 0. The \
+                   parts of a site come combined (`metadata.pitaya.parts_combined`). Any other config is refused, or with \
+                   `drop_in.unknown = \"pass\"` sent to the vendor once, as it is.",
+    params(("customer_id" = CustomerId, Path, description = "The customer of the sites.", example = 123)),
+    request_body(
+        content = Object,
+        description = "The vendor's config: at most 1 MiB, within 10 s.",
+        content_type = "application/json",
+        example = json!(example()),
+    ),
+    responses((
+        status = 200,
+        description = "The report, in the vendor's envelope.",
+        body = Object,
+        content_type = "application/json",
+    )),
+)]
+pub(in crate::http) async fn generate(
+    State(state): State<DropIn>,
+    Extension(context): Extension<HandlerContext>,
+    path: Result<Path<String>, PathRejection>,
+    RawQuery(parameters): RawQuery,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let customer = customer(path, &context.caller)?;
+    parse_none(parameters.as_deref())?;
+    let body = body::report(body, &state.report_bodies).await?;
+    let call = config::read(&body)?;
+    match call.query(customer) {
+        Ok(query) => from_cells(&state, &context, &call, &query).await,
+        Err(faults) => match context.snapshot.settings.drop_in.unknown {
+            UnknownConfig::Reject => {
+                Outcome::Rejected.count();
+                Err(faults.into())
+            }
+            UnknownConfig::Pass => pass(&state, &context, customer, &call, body).await,
+        },
+    }
+}
+
+async fn from_cells(
+    state: &DropIn,
+    context: &HandlerContext,
+    call: &Call,
+    query: &Query,
+) -> Result<Response, ApiError> {
+    let HandlerContext {
+        caller,
+        snapshot,
+        progress,
+        ..
+    } = context;
+    let scope = caller.scope();
+    let is_visible = |site| scope.allows(&snapshot.directory, query.customer, site);
+    if !query.sites.iter().copied().all(is_visible) {
+        return Err(ApiError::Forbidden);
+    }
+    check_limits(query, &snapshot.settings)?;
+    Outcome::Cells.count();
+    let client = caller.name.clone().unwrap_or_default();
+    let patience = snapshot.settings.request_timeout;
+    let service = &state.service;
+    let answer = tokio::select! {
+        answer = service.answer(query, &client, Partial::Deny, patience, progress) => answer?,
+        () = caller.revoked().cancelled() => {
+            return Err(ApiError::Unauthenticated(KeyFault::Unknown));
+        }
+    };
+    let left = present::seconds_left(answer.expires_at, state.clock.now());
+    let cache_status = present::cache_status(answer.outcome, true, left);
+    let is_stale = answer.outcome.stale.is_some();
+    let vendor_site = |site| service.vendor_site(query.customer, site);
+    let document = Document::new(query, &call.config, answer, vendor_site);
+    let fields = [
+        (CONTENT_TYPE, JSON),
+        (CACHE_CONTROL, NO_STORE),
+        (CACHE_STATUS, cache_status),
+    ];
+    let mut response = (fields, document.into_body(context)).into_response();
+    if is_stale {
+        response.headers_mut().insert(STALE, present::STALE);
+    }
+    Ok(response)
+}
+
+/// Sends a call to the vendor as it is. A caller that may not see every site may only ask for sites that it may see, and for nothing that
+/// could choose others.
+async fn pass(
+    state: &DropIn,
+    context: &HandlerContext,
+    customer: CustomerId,
+    call: &Call,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let (scope, directory) = (context.caller.scope(), &context.snapshot.directory);
+    if !scope.allows_all(directory, customer) {
+        let sites = call.certain_sites().ok_or(ApiError::Forbidden)?;
+        if !sites
+            .into_iter()
+            .all(|site| scope.allows(directory, customer, site))
+        {
+            return Err(ApiError::Forbidden);
+        }
+    }
+    Outcome::Passed.count();
+    let client = context.caller.name.clone().unwrap_or_default();
+    let patience = context.snapshot.settings.request_timeout;
+    let passed = state.service.pass_report(customer, client, body, patience);
+    let passed = passed.await?;
+    let fields = [
+        (CONTENT_TYPE, passed.content_type.unwrap_or(JSON)),
+        (CACHE_CONTROL, NO_STORE),
+    ];
+    Ok((passed.status, fields, guarded(passed.body, context)).into_response())
+}
+
+/// The request on the vendor's own page.
+fn example() -> serde_json::Value {
+    serde_json::json!({"config": {
+        "sites_facet": {"site_ids": [750]},
+        "date_facet": {"dateRange": "custom", "custom": {"range": ["2026-02-18", "2026-02-19"]}},
+        "time_facet": {"timeOfDay": "custom", "custom": {"range": ["09:00:00", "17:00:00"]}},
+        "group_by_facet": {"time": {"unit": "minutes", "number": 15}, "groupBys": ["time", "site"]},
+        "metrics_facet": {"metrics": ["entrances"]},
+        "version": "V2",
+    }})
+}

@@ -1,0 +1,97 @@
+//! `POST /get_new_tokens`: programs for the vendor renew their tokens there; to them, the Pitaya key is every token.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::CACHE_CONTROL;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{DropIn, body};
+use crate::http::edge::snapshot::Identified;
+use crate::http::params::{ParameterFault, parse_none};
+use crate::http::problem::{ApiError, KeyFault};
+use crate::http::routes;
+
+/// Seconds after which programs renew a token. The key itself does not expire.
+const LIFETIME: u32 = 3600;
+
+/// A call for tokens.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = TokenRequest)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::http) struct Asked {
+    /// The API key.
+    refresh_token: String,
+}
+
+/// Tokens, all of which are the key.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::http) struct Tokens {
+    /// The API key.
+    id_token: String,
+    /// The API key.
+    refresh_token: String,
+    /// Seconds until a program should ask again.
+    expires_in: u32,
+}
+
+/// Answers a call for tokens with the key in its body.
+#[utoipa::path(
+    post,
+    path = routes::VENDOR_TOKENS.path,
+    operation_id = "getNewTokens",
+    tag = "Drop-in",
+    summary = "Exchange the API key for itself",
+    description = "Programs for the vendor keep their token code: the API key is their refresh token and their ID token. The key is \
+                   read from the body alone. No token of the vendor is ever sent. 404 unless `drop_in.enabled` is set.",
+    request_body(content = Asked, description = "At most 16 KiB, within 10 s."),
+    responses((status = 200, description = "The key, again.", body = Tokens)),
+)]
+pub(in crate::http) async fn renew(
+    State(state): State<DropIn>,
+    RawQuery(parameters): RawQuery,
+    body: Body,
+) -> Result<Response, ApiError> {
+    parse_none(parameters.as_deref())?;
+    body::check_length(&body, body::MAX_TOKENS)?;
+    let body = {
+        let _read = state
+            .token_bodies
+            .try_acquire()
+            .map_err(|_| ApiError::Overloaded)?;
+        body::whole(body, body::MAX_TOKENS, body::PATIENCE).await?
+    };
+    // The error of the parser may quote the key.
+    let Asked { refresh_token: key } = serde_json::from_slice(&body).map_err(|_| {
+        vec![ParameterFault {
+            parameter: "body".to_owned(),
+            detail: "must be a JSON object with a refreshToken, the API key".to_owned(),
+        }]
+    })?;
+    if key.is_empty() {
+        return Err(ApiError::Unauthenticated(KeyFault::Missing));
+    }
+    let snapshot = state.snapshots.now();
+    let identified = snapshot.identify(key.as_bytes());
+    let identified = identified.map_err(ApiError::Unauthenticated)?;
+    let mut response = answer(&identified, key).into_response();
+    response.extensions_mut().insert(identified);
+    Ok(response)
+}
+
+fn answer(identified: &Identified, key: String) -> Result<Response, ApiError> {
+    if let Some(wait) = identified.wait() {
+        return Err(ApiError::RateLimited(wait));
+    }
+    let no_store = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let tokens = Tokens {
+        id_token: key.clone(),
+        refresh_token: key,
+        expires_in: LIFETIME,
+    };
+    Ok(([no_store], Json(tokens)).into_response())
+}

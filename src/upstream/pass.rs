@@ -1,0 +1,161 @@
+//! Passes a caller's own request on to the vendor: one attempt, and the vendor's answer as it is.
+//!
+//! Such a request says little about the vendor's health, because only its sender knows whether it is right. So its failures do not count
+//! for the circuit, but an open circuit and a throttle stop it.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+use http_body_util::{BodyExt, Full};
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+use super::error::UpstreamError;
+use super::places::{Class, Client, Interest, Stake};
+use super::report::{REPORT_PATH, Reporter};
+use super::transport::{Forwarded, PassedBody};
+use crate::domain::site::CustomerId;
+
+/// Length of a piece of the vendor's answer, in bytes.
+const PIECE: usize = 64 * 1024;
+
+/// The vendor's answer to a request that was passed on.
+pub struct Passed {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its content type.
+    pub content_type: Option<HeaderValue>,
+    /// Its body, decoded.
+    pub body: BoxStream<'static, Result<Bytes, UpstreamError>>,
+}
+
+impl fmt::Debug for Passed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Passed")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reporter {
+    /// Passes the body of a call for a report on, in the client's turn.
+    pub(super) async fn pass_report(
+        &self,
+        customer: CustomerId,
+        client: Client,
+        body: Bytes,
+        deadline: Instant,
+    ) -> Result<Passed, UpstreamError> {
+        let class = Class::Caller;
+        let turn = self.turn(Interest::new(Stake { client, class }));
+        let turn = timeout_at(deadline, turn).await;
+        let turn = turn.map_err(|_| UpstreamError::Timeout)?;
+        let began = Instant::now();
+        let body = Full::new(body)
+            .map_err(|never| match never {})
+            .boxed_unsync();
+        let url = self.url_of(customer, &REPORT_PATH);
+        let json = HeaderValue::from_static("application/json");
+        let until = Instant::now() + self.timeout();
+        let answered = self.pass(&url, json, body, deadline, until).await;
+        let answered = answered.and_then(|passed| {
+            if passed.status.is_success() {
+                Ok(passed)
+            } else {
+                Err(UpstreamError::Status(passed.status.as_u16()))
+            }
+        });
+        super::telemetry::report(answered.as_ref().err(), began.elapsed());
+        let Passed {
+            status,
+            content_type,
+            body,
+        } = answered?;
+        Ok(Passed {
+            status,
+            content_type,
+            // The place is free once the vendor has nothing more to do.
+            body: body
+                .map(move |piece| {
+                    let _turn = &turn;
+                    piece
+                })
+                .boxed(),
+        })
+    }
+
+    /// Passes an import of sites on. The caller may take `patience` to send it, and the vendor a call's time to answer.
+    pub(super) async fn import_sites(
+        &self,
+        customer: CustomerId,
+        content_type: HeaderValue,
+        body: PassedBody,
+        patience: Duration,
+    ) -> Result<Passed, UpstreamError> {
+        let now = Instant::now();
+        let url = self.url_of(customer, &["sites", "import"]);
+        let until = now + patience + self.timeout();
+        let answered = self.pass(&url, content_type, body, now + patience, until);
+        let answered = answered.await?;
+        let status = answered.status;
+        if status.is_success() || status.is_client_error() {
+            Ok(answered)
+        } else {
+            Err(UpstreamError::Status(status.as_u16()))
+        }
+    }
+
+    /// Makes the call: it waits for a token until `deadline`, and for the whole answer until `until`.
+    async fn pass(
+        &self,
+        url: &Url,
+        content_type: HeaderValue,
+        body: PassedBody,
+        deadline: Instant,
+        until: Instant,
+    ) -> Result<Passed, UpstreamError> {
+        self.may_call()?;
+        let token = self.tokens().current(deadline).await?;
+        let Forwarded { head, body } = self
+            .transport()
+            .forward(
+                url,
+                &token.secret,
+                content_type,
+                body,
+                self.max_bytes(),
+                until,
+            )
+            .await?;
+        match head.status {
+            StatusCode::UNAUTHORIZED => {
+                self.tokens().refused(token.generation, false);
+                let what = "the ID token is refused".to_owned();
+                return Err(UpstreamError::Credentials(what));
+            }
+            StatusCode::TOO_MANY_REQUESTS => return Err(self.throttled(&head.headers)),
+            _ => {}
+        }
+        if head.status.is_success() {
+            self.tokens().accepted(token.generation);
+        }
+        let pieces = stream::unfold(Some(body), |body| async move {
+            let mut body = body?;
+            match body.next(Vec::new(), PIECE).await {
+                Ok(piece) if piece.is_empty() => None,
+                Ok(piece) => Some((Ok(Bytes::from(piece)), Some(body))),
+                Err(error) => Some((Err(error), None)),
+            }
+        });
+        Ok(Passed {
+            status: head.status,
+            content_type: head.headers.get(CONTENT_TYPE).cloned(),
+            body: pieces.boxed(),
+        })
+    }
+}
