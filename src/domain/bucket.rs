@@ -40,6 +40,12 @@ impl VendorBucket {
         usize::from(minutes.start / self.0)..usize::from(minutes.end / self.0)
     }
 
+    /// The slots of a day that lie wholly in `minutes`.
+    pub(super) fn whole_slots(self, minutes: &Range<u16>) -> Range<usize> {
+        let start = usize::from(minutes.start.div_ceil(self.0));
+        start..usize::from(minutes.end / self.0).max(start)
+    }
+
     /// The coarsest vendor bucket up to `limit` that divides `bucket` and the ends of `hours`.
     #[must_use]
     pub fn coarsest(bucket: Bucket, hours: Hours, limit: Self) -> Self {
@@ -139,18 +145,30 @@ impl fmt::Display for Bucket {
 )]
 pub struct InvalidBucket;
 
-/// A window of the local day, in minutes after midnight on the clock: `from < to ≤ 1440`, both multiples of 5.
+/// A window of the local day, in minutes after midnight on the clock: `from < to ≤ 2880`, both multiples of 5. Minutes from 1440 on belong
+/// to the next day, and there are never more than a day of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hours {
     from: u16,
     to: u16,
+    kind: HoursKind,
+}
+
+/// The source of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum HoursKind {
+    /// No window is given: the whole day counts.
+    Day,
+    /// The caller's window.
+    Clock,
 }
 
 impl Hours {
-    /// The whole day.
+    /// The whole day, without a window.
     pub const ALL_DAY: Self = Self {
         from: 0,
         to: DAY_MINUTES,
+        kind: HoursKind::Day,
     };
 
     /// First minute of the window.
@@ -163,6 +181,18 @@ impl Hours {
     #[must_use]
     pub const fn to(self) -> u16 {
         self.to
+    }
+
+    /// Whether the caller gives a window other than the whole day.
+    #[must_use]
+    pub const fn is_given(self) -> bool {
+        !matches!(self.kind, HoursKind::Day)
+    }
+
+    /// Whether the window runs past midnight.
+    #[must_use]
+    pub const fn past_midnight(self) -> bool {
+        self.to > DAY_MINUTES
     }
 }
 
@@ -178,7 +208,14 @@ impl FromStr for Hours {
         if from % 5 != 0 || to % 5 != 0 {
             return Err(InvalidHours::Grid);
         }
-        Ok(Self { from, to })
+        if (from, to) == (0, DAY_MINUTES) {
+            return Ok(Self::ALL_DAY);
+        }
+        Ok(Self {
+            from,
+            to,
+            kind: HoursKind::Clock,
+        })
     }
 }
 

@@ -56,6 +56,30 @@ pub(super) fn find(
     silence.end(missing);
 }
 
+/// Pushes the slots of a day that exist and were over after `passed` of its minutes onto `over`, in the order in which they happen.
+pub(super) fn over(
+    bucket: VendorBucket,
+    shape: &DayShape,
+    passed: usize,
+    over: &mut Vec<Range<usize>>,
+) {
+    let mut left = passed;
+    over.clear();
+    for Stretch { slots, minutes } in stretches(bucket, shape) {
+        if slots.is_empty() {
+            continue;
+        }
+        let number = slots.len().min(left / minutes);
+        left -= number * minutes;
+        if number > 0 {
+            over.push(slots.start..slots.start + number);
+        }
+        if number < slots.len() {
+            return;
+        }
+    }
+}
+
 /// A run of consecutive slots without a figure.
 #[derive(Default)]
 struct Silence {

@@ -4,6 +4,7 @@ pub mod batch;
 pub mod bucket;
 pub mod cell;
 pub mod comparison;
+pub mod coverage;
 pub mod dates;
 pub mod days;
 pub mod directory;

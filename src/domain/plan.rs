@@ -37,6 +37,19 @@ pub(super) enum Column {
     Share { part: usize, rest: usize },
 }
 
+impl Column {
+    /// The series that it is made of.
+    pub(super) fn series(self) -> impl Iterator<Item = usize> {
+        let (one, two) = match self {
+            Self::Sum(series) | Self::Mean(series) | Self::Peak(series) => (series, None),
+            Self::WeightedMean { value, weight } => (value, Some(weight)),
+            Self::Ratio { part, whole } => (part, Some(whole)),
+            Self::Share { part, rest } => (part, Some(rest)),
+        };
+        [Some(one), two].into_iter().flatten()
+    }
+}
+
 impl Plan {
     /// The plan for `query`, with counts and peaks fetched at `base_bucket` or finer.
     ///

@@ -6,6 +6,7 @@ use jiff::civil::{Date, Weekday};
 
 use super::bucket::{Bucket, Hours};
 use super::comparison::Comparison;
+use super::coverage::MinCoverage;
 use super::dates::{DateRange, add_days, parse_date};
 use super::days::Days;
 use super::metric::Metric;
@@ -34,6 +35,8 @@ pub struct Query {
     pub compare: Option<Comparison>,
     /// Additions to the rows.
     pub include: Include,
+    /// Least coverage of a figure that is shown.
+    pub min_coverage: MinCoverage,
     /// Order of the series; `None`: that of the sites.
     pub sort: Option<Sort>,
     /// Most series that are shown: at least 1.
@@ -62,40 +65,57 @@ impl Query {
             fill: Fill::Null,
             compare: None,
             include: Include::NOTHING,
+            min_coverage: MinCoverage::NONE,
             sort: None,
             limit: None,
             vendor_means: false,
         }
     }
 
+    /// The calendar days that its own rows are made of: its dates, and the day after if its hours run past midnight.
+    #[must_use]
+    pub fn calendar_days(&self) -> DateRange {
+        let after = || DateRange::new(self.dates.from(), add_days(self.dates.to(), 1));
+        // The day after the last possible date never begins.
+        let longer = self.hours.past_midnight().then(after).flatten();
+        longer.unwrap_or(self.dates)
+    }
+
     /// The dates whose cells it needs: its own, and those that they are compared with.
     #[must_use]
     pub fn cell_days(&self) -> Days {
         let others = self.compare.iter().flat_map(Comparison::ranges);
-        Days::of(others.chain([self.dates]))
+        Days::of(others.chain([self.calendar_days()]))
     }
 }
 
 /// Additions to the rows of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Include {
+    /// The coverage and the state of each row.
+    pub coverage: bool,
     /// The total of each series, and of all series.
     pub totals: bool,
 }
 
 impl Include {
     /// No addition.
-    pub const NOTHING: Self = Self { totals: false };
+    pub const NOTHING: Self = Self {
+        coverage: false,
+        totals: false,
+    };
     /// The words that stand for additions in a query.
-    pub const WORDS: [&'static str; 1] = ["totals"];
+    pub const WORDS: [&'static str; 2] = ["coverage", "totals"];
 
     /// Adds the addition that `word` stands for, if it stands for one.
     #[must_use]
-    pub fn with(self, word: &str) -> Option<Self> {
+    pub fn with(mut self, word: &str) -> Option<Self> {
         match word {
-            "totals" => Some(Self { totals: true }),
-            _ => None,
+            "coverage" => self.coverage = true,
+            "totals" => self.totals = true,
+            _ => return None,
         }
+        Some(self)
     }
 }
 

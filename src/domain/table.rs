@@ -2,6 +2,7 @@
 
 use jiff::civil::DateTime;
 
+use super::coverage::{Basis, Sites, Summary};
 use super::metric::Metric;
 use super::site::SiteId;
 
@@ -15,6 +16,11 @@ pub struct Table {
     values: Vec<f64>,
     /// By group, then time: whether the row is shown.
     shown: Vec<bool>,
+    /// By group, then time: the row's coverage; NaN where nothing was expected.
+    coverage: Vec<f64>,
+    basis: Basis,
+    /// By group, then time, if the query asks for them.
+    sites: Vec<Sites>,
     extras: Vec<Extra>,
 }
 
@@ -87,6 +93,7 @@ pub struct Row<'a> {
     /// Index of the row's time in [`Table::times`].
     pub time: usize,
     values: &'a [f64],
+    coverage: f64,
 }
 
 impl Row<'_> {
@@ -95,6 +102,12 @@ impl Row<'_> {
         self.values
             .iter()
             .map(|value| (!value.is_nan()).then_some(*value))
+    }
+
+    /// Observed over expected: 0 to 1, unrounded; `None` if nothing was expected.
+    #[must_use]
+    pub fn coverage(&self) -> Option<f64> {
+        (!self.coverage.is_nan()).then_some(self.coverage)
     }
 }
 
@@ -110,8 +123,55 @@ impl Table {
             metrics,
             values,
             shown: vec![true; rows],
+            coverage: vec![f64::NAN; rows],
+            basis: Basis::default(),
+            sites: Vec::new(),
             extras: Vec::new(),
         }
+    }
+
+    /// Sets the coverage of the row of `group` and `time`: NaN if nothing was expected.
+    pub fn set_coverage(&mut self, group: usize, time: usize, coverage: f64) {
+        self.coverage[group * self.times.len() + time] = coverage;
+    }
+
+    /// Sets the sites of the rows of a `group`, by time.
+    pub(super) fn set_sites(&mut self, group: usize, sites: Vec<Sites>) {
+        self.sites.resize(self.shown.len(), Sites::default());
+        let first = group * self.times.len();
+        self.sites[first..first + sites.len()].copy_from_slice(&sites);
+    }
+
+    /// Sets the weakest basis of the coverage at any site.
+    pub fn set_basis(&mut self, basis: Basis) {
+        self.basis = basis;
+    }
+
+    /// The coverage of the shown rows as a whole.
+    #[must_use]
+    pub fn coverage(&self) -> Summary {
+        let mut summary = Summary {
+            min: None,
+            rows_below_1: 0,
+            basis: self.basis,
+        };
+        for (coverage, shown) in self.coverage.iter().zip(&self.shown) {
+            if *shown && !coverage.is_nan() {
+                summary.min = Some(summary.min.map_or(*coverage, |min| min.min(*coverage)));
+                summary.rows_below_1 += usize::from(*coverage < 1.0);
+            }
+        }
+        summary
+    }
+
+    /// The sites of the rows, by group, then time.
+    pub(super) fn sites(&self) -> &[Sites] {
+        &self.sites
+    }
+
+    /// The coverage of each row, by group, then time: NaN if nothing was expected.
+    pub(super) fn coverages(&self) -> &[f64] {
+        &self.coverage
     }
 
     /// The columns after the metrics; those of one object are next to each other.
@@ -185,6 +245,7 @@ impl Table {
                 group: row / times,
                 time: row % times,
                 values: &self.values[row * columns..(row + 1) * columns],
+                coverage: self.coverage[row],
             })
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use jiff::civil::{Date, DateTime, Time, Weekday};
 
-use super::bucket::Bucket;
+use super::bucket::{Bucket, DAY_MINUTES};
 use super::dates::add_days;
 use super::query::{GroupBy, Query};
 
@@ -12,27 +12,62 @@ use super::query::{GroupBy, Query};
 #[derive(Clone, Debug)]
 pub struct Timeline {
     starts: Vec<DateTime>,
-    /// The windows of one day, in minutes on the clock: one for each bucket of the day, or one for the whole day.
-    windows: Vec<Range<u16>>,
+    /// Whether the first and the last bucket reach beyond the dates.
+    clipped: [bool; 2],
+    /// The length of each bucket, if there are several in a day.
+    minutes: Option<u16>,
+    /// Number of such buckets between midnight and the first one of a date.
+    skipped: u16,
+    /// Number of buckets that the hours of a date fall in.
+    of_a_day: usize,
     /// The first bucket of each date.
     first_bucket: Vec<usize>,
+    /// The pieces of the caller's hours on the calendar days of the query's cells, day by day.
+    pieces: Vec<Piece>,
+    /// End of each day's pieces.
+    ends: Vec<usize>,
+}
+
+/// A part of one calendar day that falls in one bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// Index of the bucket.
+    pub(super) bucket: usize,
+    from: u16,
+    to: u16,
+    /// Whether the bucket differs from that of the day's own hours: the piece belongs to the day before.
+    pub(super) of_yesterday: bool,
+}
+
+impl Piece {
+    /// Its minutes on the clock.
+    pub(super) fn minutes(&self) -> Range<u16> {
+        self.from..self.to
+    }
 }
 
 impl Timeline {
     /// The buckets of `query`.
     #[must_use]
     pub fn new(query: &Query) -> Self {
-        let windows = day_windows(query);
+        let hours = query.hours.from()..query.hours.to();
         let mut starts: Vec<DateTime> = Vec::new();
         let mut first_bucket = Vec::with_capacity(query.dates.len());
+        let (mut skipped, mut of_a_day) = (0, 1);
         for date in query.dates.iter() {
             if let Bucket::Minutes(minutes) = query.bucket {
-                first_bucket.push(starts.len());
-                starts.extend(
-                    windows
-                        .iter()
-                        .map(|window| clock(date, window.start / minutes * minutes)),
-                );
+                let buckets = buckets_of_a_day(query, minutes);
+                (skipped, of_a_day) = (buckets.start, buckets.len());
+                // The last bucket of the day before may be the first one of this day.
+                let first = clock(date, buckets.start * minutes);
+                let known = starts
+                    .iter()
+                    .rev()
+                    .take_while(|start| **start >= first)
+                    .count();
+                first_bucket.push(starts.len() - known);
+                let new = buckets.skip(known);
+                starts.extend(new.map(|nth| clock(date, nth * minutes)));
             } else {
                 let start = long_bucket_start(query, date).to_datetime(Time::midnight());
                 if starts.last() != Some(&start) {
@@ -41,11 +76,26 @@ impl Timeline {
                 first_bucket.push(starts.len() - 1);
             }
         }
-        Self {
+        let mut timeline = Self {
             starts,
-            windows,
+            clipped: clipped(query),
+            minutes: match query.bucket {
+                Bucket::Minutes(minutes) => Some(minutes),
+                _ => None,
+            },
+            skipped,
+            of_a_day,
             first_bucket,
+            pieces: Vec::new(),
+            ends: Vec::new(),
+        };
+        let mut pieces = Vec::new();
+        for date in 0..query.calendar_days().len() {
+            timeline.cut(date, [&[hours.clone()], &[hours.clone()]], &mut pieces);
+            timeline.ends.push(pieces.len());
         }
+        timeline.pieces = pieces;
+        timeline
     }
 
     /// Start of each bucket, in local time.
@@ -54,22 +104,104 @@ impl Timeline {
         &self.starts
     }
 
-    /// The minutes of a day that each bucket covers, ascending and without a gap; the same on each day.
-    pub(super) fn windows(&self) -> &[Range<u16>] {
-        &self.windows
+    /// Whether a bucket reaches beyond the query's dates.
+    #[must_use]
+    pub fn is_clipped(&self, bucket: usize) -> bool {
+        let [first, last] = self.clipped;
+        (first && bucket == 0) || (last && bucket + 1 == self.starts.len())
     }
 
-    /// The buckets that the windows of the date at index `date` fall in.
+    /// The bucket that the hours of the date at index `date` begin in.
+    pub(super) fn first_bucket(&self, date: usize) -> usize {
+        self.first_bucket[date]
+    }
+
+    /// The buckets that the hours of the date at index `date` fall in.
     pub(super) fn buckets(&self, date: usize) -> Range<usize> {
         let first = self.first_bucket[date];
-        first..first + self.windows.len()
+        first..first + self.of_a_day
     }
 
-    /// Index of the bucket that covers the first of the [`windows`](Self::windows) of the date at `date_index`; later windows follow in
-    /// order.
-    pub(super) fn first_bucket(&self, date_index: usize) -> usize {
-        self.first_bucket[date_index]
+    /// Number of buckets from midnight to the one at index `nth` of a date's buckets.
+    pub(super) fn nth_of_day(&self, nth: u16) -> u16 {
+        self.skipped + nth
     }
+
+    /// The pieces of the caller's hours on the calendar day at index `date`, ascending.
+    pub(super) fn pieces(&self, date: usize) -> &[Piece] {
+        let from = date.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.pieces[from..self.ends[date]]
+    }
+
+    /// Appends the pieces of the calendar day at index `date`, ascending: of the `hours` that began on the day before, and of those that
+    /// begin on this day. Both are ascending, in minutes from the midnight at which their own day began.
+    pub(super) fn cut(&self, date: usize, hours: [&[Range<u16>]; 2], pieces: &mut Vec<Piece>) {
+        let days = self.first_bucket.len();
+        let [before, own] = hours;
+        let bucket = |date: usize| (date < days).then(|| self.first_bucket[date]);
+        if let Some(yesterday) = date.checked_sub(1).filter(|yesterday| *yesterday < days) {
+            let of_yesterday = self.minutes.is_none() && bucket(date) != bucket(yesterday);
+            for hours in before {
+                let hours = hours.start.max(DAY_MINUTES)..hours.end;
+                self.cut_one(yesterday, hours, DAY_MINUTES, of_yesterday, pieces);
+            }
+        }
+        if date < days {
+            for hours in own {
+                self.cut_one(
+                    date,
+                    hours.start..hours.end.min(DAY_MINUTES),
+                    0,
+                    false,
+                    pieces,
+                );
+            }
+        }
+    }
+
+    /// Appends the pieces of `hours` of the date at index `date`, on the calendar day that begins at the minute `midnight`.
+    fn cut_one(
+        &self,
+        date: usize,
+        hours: Range<u16>,
+        midnight: u16,
+        of_yesterday: bool,
+        pieces: &mut Vec<Piece>,
+    ) {
+        if hours.is_empty() {
+            return;
+        }
+        let mut piece = |bucket, hours: Range<u16>| {
+            pieces.push(Piece {
+                bucket,
+                from: hours.start - midnight,
+                to: hours.end - midnight,
+                of_yesterday,
+            });
+        };
+        let first = self.first_bucket[date];
+        let Some(minutes) = self.minutes else {
+            return piece(first, hours);
+        };
+        for nth in hours.start / minutes..hours.end.div_ceil(minutes) {
+            let window = hours.start.max(nth * minutes)..hours.end.min((nth + 1) * minutes);
+            piece(first + usize::from(nth - self.skipped), window);
+        }
+    }
+}
+
+/// Whether the first and the last bucket of `query` reach beyond its dates.
+fn clipped(query: &Query) -> [bool; 2] {
+    if matches!(
+        query.bucket,
+        Bucket::Minutes(_) | Bucket::Day | Bucket::Total
+    ) {
+        return [false, false];
+    }
+    let (from, to) = (query.dates.from(), query.dates.to());
+    let goes_on =
+        |date| long_bucket_start(query, date) == long_bucket_start(query, add_days(date, 1));
+    [goes_on(add_days(from, -1)), goes_on(to)]
 }
 
 /// Number of rows in the answer to `query` before any is hidden.
@@ -82,7 +214,7 @@ pub fn row_count(query: &Query) -> usize {
 #[must_use]
 pub fn row_count_of_sites(query: &Query, sites: usize) -> usize {
     let buckets = match query.bucket {
-        Bucket::Minutes(minutes) => query.dates.len() * windows_of_a_day(query, minutes).len(),
+        Bucket::Minutes(minutes) => buckets_of_days(query, minutes, query.dates.len()),
         Bucket::Day => query.dates.len(),
         Bucket::Week | Bucket::Month | Bucket::Total => Timeline::new(query).starts.len(),
     };
@@ -97,7 +229,7 @@ pub fn most_rows(query: &Query, sites: usize, days: usize) -> usize {
     // The first day may be the last of its week or month.
     let further = days.saturating_sub(1);
     let buckets = match query.bucket {
-        Bucket::Minutes(minutes) => days.saturating_mul(windows_of_a_day(query, minutes).len()),
+        Bucket::Minutes(minutes) => buckets_of_days(query, minutes, days),
         Bucket::Day => days,
         Bucket::Week => 1 + further.div_ceil(7),
         Bucket::Month => 1 + further.div_ceil(MONTH_DAYS),
@@ -116,22 +248,19 @@ fn rows(query: &Query, sites: usize, buckets: usize) -> usize {
     }
 }
 
-/// The buckets of `minutes` that a day has, counted from midnight.
-fn windows_of_a_day(query: &Query, minutes: u16) -> Range<u16> {
+/// The buckets of `minutes` that the hours of one date fall in, counted from its midnight.
+fn buckets_of_a_day(query: &Query, minutes: u16) -> Range<u16> {
     query.hours.from() / minutes..query.hours.to().div_ceil(minutes)
 }
 
-/// Splits `hours` into the windows of one day's buckets.
-fn day_windows(query: &Query) -> Vec<Range<u16>> {
-    let (from, to) = (query.hours.from(), query.hours.to());
-    match query.bucket {
-        Bucket::Minutes(minutes) => windows_of_a_day(query, minutes)
-            .map(|nth| from.max(nth * minutes)..to.min((nth + 1) * minutes))
-            .collect(),
-        Bucket::Day | Bucket::Week | Bucket::Month | Bucket::Total => {
-            std::iter::once(from..to).collect()
-        }
-    }
+/// Number of buckets of `minutes` that the hours of `days` dates fall in.
+fn buckets_of_days(query: &Query, minutes: u16, days: usize) -> usize {
+    let of_one = buckets_of_a_day(query, minutes).len();
+    // The last bucket of a date may be the first one of the next.
+    let of_another = of_one.min(usize::from(DAY_MINUTES / minutes));
+    days.saturating_sub(1)
+        .saturating_mul(of_another)
+        .saturating_add(of_one)
 }
 
 /// The first date of the bucket of whole days that `date` is in; may lie before the query's dates.
@@ -144,7 +273,10 @@ fn long_bucket_start(query: &Query, date: Date) -> Date {
     }
 }
 
+/// The time at that minute of `date`; minutes from 1440 on belong to the next day.
 fn clock(date: Date, minute: u16) -> DateTime {
+    let date = add_days(date, i32::from(minute / DAY_MINUTES));
+    let minute = minute % DAY_MINUTES;
     let hour = i8::try_from(minute / 60).expect("a day has 24 hours");
     let minute = i8::try_from(minute % 60).expect("below 60");
     date.at(hour, minute, 0, 0)

@@ -6,7 +6,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
-use super::bucket::{DAY_MINUTES, VendorBucket};
+use super::bucket::{DAY_MINUTES, Hours, VendorBucket};
 use super::cell::Cell;
 use super::dates::{DateRange, EARLIEST};
 use super::days::Days;
@@ -229,6 +229,40 @@ impl LocalDays {
         midnight + before <= now
     }
 
+    /// Whether the date at index `date` has begun at `now` anywhere on earth where it may be, and its clock has reached `minute`.
+    pub(super) fn has_reached(&self, date: usize, minute: u16, now: Timestamp) -> bool {
+        let before = SignedDuration::from_mins(self.shape(date).minutes_before(minute));
+        self.spans[date].begins + before <= now
+    }
+
+    /// Whether `minute` of the date at index `date` is over at `now`; if the zone is unknown, over everywhere on earth.
+    pub(super) fn is_past(&self, date: usize, minute: u16, now: Timestamp) -> bool {
+        if self.zone_known {
+            return self.has_reached(date, minute, now);
+        }
+        let left = SignedDuration::from_mins(i64::from(DAY_MINUTES - minute));
+        self.spans[date].ends - left <= now
+    }
+
+    /// Whether the site is known to be closed on the date at index `date`.
+    pub(super) fn is_closed(&self, _: usize) -> bool {
+        false
+    }
+
+    /// The minute at which the `hours` that begin on the date at index `date` end.
+    pub(super) fn end_of(&self, _: usize, hours: Hours) -> u16 {
+        hours.to()
+    }
+
+    /// Number of minutes of the date at index `date` that are over at `at`; if the zone is unknown, over everywhere on earth.
+    pub(super) fn minutes_over_everywhere(&self, date: usize, at: Timestamp) -> usize {
+        if self.zone_known {
+            return self.minutes_over(date, at);
+        }
+        let midnight = self.spans[date].ends - SignedDuration::from_hours(24);
+        usize::try_from(at.duration_since(midnight).as_mins().max(0)).expect("minutes fit")
+    }
+
     /// Number of minutes of the date at index `date` that are over at `at`; if the zone is unknown, over anywhere on earth.
     pub(super) fn minutes_over(&self, date: usize, at: Timestamp) -> usize {
         let over = at.duration_since(self.spans[date].begins).as_mins();
@@ -247,6 +281,11 @@ pub struct DayShape {
 }
 
 impl DayShape {
+    /// Whether the day has neither a skipped nor a repeated minute.
+    pub(super) fn is_ordinary(&self) -> bool {
+        self.gap.is_none() && self.fold.is_none()
+    }
+
     /// The shape of `date` in `zone`; an unknown zone has neither gap nor fold.
     #[must_use]
     pub fn of(date: Date, zone: Option<&TimeZone>) -> Self {

@@ -5,6 +5,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::bucket::Bucket;
+use crate::domain::coverage::{Basis, RowState};
 use crate::domain::metric::{Combine, Metric};
 use crate::domain::query::{Fill, GroupBy, Partial};
 use crate::domain::revision::RevisionKind;
@@ -58,6 +59,14 @@ schemas! {
     Bucket, "Bucket": one_of("Length of a bucket.", Bucket::FORMS);
     RevisionKind, "RevisionKind": one_of("What the vendor changed.", RevisionKind::ALL.map(RevisionKind::name));
     GroupBy, "GroupBy": one_of("How sites form series.", GroupBy::WORDS.map(|(word, _)| word));
+    Basis, "CoverageBasis": one_of(
+        "The reason to expect a figure: nothing known, the caller's `hours`, or the site's opening hours.",
+        Basis::WORDS.map(|(word, _)| word)
+    );
+    RowState, "RowState": one_of(
+        "Maturity of a row: not begun; known to be closed on all its days; not over; over, but late data may still arrive; or final.",
+        RowState::WORDS.map(|(word, _)| word)
+    );
     Fill, "Fill": one_of("Value of a row or bucket without a figure.", Fill::WORDS.map(|(word, _)| word));
     Partial, "PartialAnswers": one_of(
         "Whether an answer may omit data that is unavailable.",

@@ -3,7 +3,7 @@
 //! A slow reader holds its answer's table while it reads, and one HTTP/2 connection may have a hundred such readers;
 //! `limits.max_in_flight` alone would let them use gigabytes. So they share a quarter of `cache.max_bytes`, beside the cache.
 //!
-//! A query reserves its memory (cells × 40 bytes; rows × figures × 8, and 48 beside them; for many rows, 4 MiB for a coding's state
+//! A query reserves its memory (cells × 40 bytes; rows × figures × 8, and 56 beside them, or 97 with `include=coverage`; for many rows, 4 MiB for a coding's state
 //! and the pieces) before it looks anything up, since its grid of cells may be larger than its table. After the rollup, it returns
 //! the memory of the cells. A query larger than the whole budget reserves all of it, so every allowed query can eventually run.
 //! Queries queue in order (tokio's `Semaphore`); one that waits longer than `limits.request_timeout` gets 503 `overloaded`. Queries
@@ -29,8 +29,10 @@ const MODEST: usize = 128 * 1024;
 /// Bytes of a missing cell: 28 while its query claims and plans it (`benches/queue.rs` measured 68, with the 40 of its place in the
 /// grid), and 64 for its outcome on the way to the query.
 const MISSING_CELL: usize = 96;
-/// Bytes of a row besides its figures: its visibility, and its time, both as a value and as text.
-const BESIDE_FIGURES: usize = 48;
+/// Bytes of a row besides its figures: its visibility, its coverage, and its time, both as a value and as text.
+const BESIDE_FIGURES: usize = 56;
+/// Bytes of a row's columns of `include=coverage`.
+const WORTH: usize = 41;
 /// Bytes of a coding's state and of the pieces in transit, for an answer that may be written in pieces.
 const CODING: usize = 4 * 1024 * 1024;
 
@@ -75,7 +77,8 @@ impl MemoryNeed {
         };
         let cells = plan.series().len() * query.sites.len() * query.cell_days().len();
         let figures = columns * size_of::<f64>() * query.metrics.len();
-        let rows = row_count(query).saturating_mul(figures + BESIDE_FIGURES);
+        let worth = if query.include.coverage { WORTH } else { 0 };
+        let rows = row_count(query).saturating_mul(figures + BESIDE_FIGURES + worth);
         Self {
             missing: cells.saturating_mul(MISSING_CELL),
             cells: cells.saturating_mul(grids * size_of::<Option<Cell>>()),
@@ -201,9 +204,12 @@ mod tests {
         let hours = needs(100, "2026-01-01..2026-01-31", Bucket::HOUR);
 
         assert_eq!(total.cells, 2 * 200 * 365 * cell);
-        assert_eq!(total.rows, 200 * (2 * 8 + 48));
+        assert_eq!(total.rows, 200 * (2 * 8 + BESIDE_FIGURES));
         assert_eq!(hours.cells, 2 * 100 * 31 * cell);
-        assert_eq!(hours.rows, 100 * 31 * 24 * (2 * 8 + 48) + CODING);
+        assert_eq!(
+            hours.rows,
+            100 * 31 * 24 * (2 * 8 + BESIDE_FIGURES) + CODING
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,8 +10,9 @@ use super::summary::Summary;
 use crate::cores;
 use crate::domain::freshness::Policy;
 use crate::domain::plan::Plan;
-use crate::domain::query::Query;
-use crate::domain::rollup::{CellGrid, Rolled, roll_up_with_totals};
+use crate::domain::query::{GroupBy, Query};
+use crate::domain::rollup::{CellGrid, Rolled, States, roll_up_with_totals, total_of};
+use crate::domain::table::Table;
 use crate::upstream::UpstreamError;
 
 /// A query with all the data for its answer.
@@ -48,7 +49,26 @@ impl Complete {
                 now,
                 gathered_at,
             } = self;
-            let rolled = roll_up_with_totals(&query, &plan, &grid, &calendar.days(), now);
+            let days = calendar.days();
+            let mut rolled = roll_up_with_totals(&query, &plan, &grid, &days, now);
+            if query.include.coverage {
+                let tell = |query: &Query, table: &mut Table| {
+                    let states = States {
+                        query,
+                        plan: &plan,
+                        grid: &grid,
+                        days: &days,
+                        policy: &policy,
+                        now,
+                    };
+                    states.tell(table);
+                };
+                tell(&query, &mut rolled.table);
+                if let Some(totals) = &mut rolled.totals {
+                    tell(&total_of(&query, query.group_by), &mut totals.series);
+                    tell(&total_of(&query, GroupBy::None), &mut totals.grand);
+                }
+            }
             let summary = Summary::of(&query, &plan, &calendar, &policy, &grid, now, gathered_at);
             drop(grid);
             (rolled, summary, room.without_cells())

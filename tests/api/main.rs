@@ -11,6 +11,7 @@ mod cache;
 mod cache_model;
 mod clock;
 mod compare;
+mod coverage;
 mod disk;
 mod document;
 mod drop_in;

@@ -71,7 +71,8 @@ async fn meta_describes_the_whole_answer() {
                     "paired": false, "unit": "people", "description": "People who came in.",
                 }],
                 "sites": [{"site_id": 750, "name": "Tyler", "timezone": null}],
-                "as_of": answer["meta"]["as_of"], "provisional_from": "2026-02-18", "stale": false, "errors": [],
+                "as_of": answer["meta"]["as_of"], "provisional_from": "2026-02-18",
+                "coverage": {"min": 1, "rows_below_1": 0, "basis": "hours"}, "stale": false, "errors": [],
             },
             "data": [{"site_id": 750, "site_name": "Tyler", "time": "2026-02-18T09:00:00", "entrances": 77}],
         })

@@ -6,7 +6,7 @@ use pitaya::domain::site::SiteId;
 use pitaya::simulator::Fault;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use sfv::{BareItem, Item, Parser};
+use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
 
 use crate::support::{Setup, TestApp, cache_status};
 
@@ -34,6 +34,26 @@ fn assert_reported(fields: &HeaderMap, meta: &Value) {
     let from = item(fields, "pitaya-provisional-from");
     let from = from.map(|item| item.as_string().unwrap().as_str().to_owned());
     assert_eq!(from.as_deref(), meta["provisional_from"].as_str());
+    let coverage: Dictionary = Parser::new(fields["pitaya-coverage"].as_bytes())
+        .parse()
+        .unwrap();
+    let number = |key: &str| {
+        let ListEntry::Item(item) = coverage.get(key)? else {
+            panic!("{coverage:?}")
+        };
+        let decimal = item.bare_item.as_decimal().map(f64::from);
+        decimal.or(item
+            .bare_item
+            .as_integer()
+            .map(|whole| i64::from(whole) as f64))
+    };
+    let told = &meta["coverage"];
+    assert_eq!(number("rows"), told["rows_below_1"].as_f64());
+    let thousandths = |share: f64| (share * 1000.0).round();
+    assert_eq!(
+        number("min").map(thousandths),
+        told["min"].as_f64().map(thousandths)
+    );
     let errors = item(fields, "pitaya-errors").map(|item| item.as_integer().unwrap());
     let named = meta["errors"].as_array().unwrap().len();
     assert_eq!(

@@ -3,54 +3,28 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
-use super::grid::CellGrid;
+use super::coverage::GroupCoverage;
 use super::slots::SlotGrid;
+use super::source::GroupRoll;
 use super::tally::{Tally, plus};
 use crate::domain::bucket::{Bucket, DAY_MINUTES};
 use crate::domain::cell::Cell;
 use crate::domain::figures::View;
-use crate::domain::metric::Metric;
 use crate::domain::missing;
-use crate::domain::plan::{Column, Plan};
-use crate::domain::query::{Fill, Query};
+use crate::domain::plan::Column;
+use crate::domain::query::Fill;
 use crate::domain::table::Table;
-use crate::domain::timeline::Timeline;
+use crate::domain::timeline::Piece;
 use crate::domain::zone::LocalDays;
-
-/// One series of rows under construction.
-pub(super) struct GroupRoll<'a> {
-    pub(super) query: &'a Query,
-    pub(super) plan: &'a Plan,
-    pub(super) grid: &'a CellGrid,
-    /// Local days of each site of the query.
-    pub(super) days: &'a [Arc<LocalDays>],
-    pub(super) now: Timestamp,
-    pub(super) timeline: &'a Timeline,
-    pub(super) sites: Range<usize>,
-}
 
 impl GroupRoll<'_> {
     /// Writes the rows of the table's `group`.
     pub(super) fn write(&self, table: &mut Table, group: usize) {
         let times = self.timeline.starts().len();
+        let coverage = GroupCoverage::of(self);
+        let tallies = self.tallies(times, &coverage);
         let columns = self.plan.columns.len();
-        let windows = self.timeline.windows().len();
-        let mut tallies = vec![Tally::default(); times * columns];
-        let mut day = vec![Tally::default(); windows];
-        for date in 0..self.query.dates.len() {
-            let first = self.timeline.first_bucket(date);
-            for (column, kind) in self.plan.columns.iter().enumerate() {
-                day.fill(Tally::default());
-                self.tally(*kind, date, &mut day);
-                for (nth, tally) in day.iter().enumerate() {
-                    let sum = &mut tallies[(first + nth) * columns + column];
-                    *sum = sum.merge(*tally, *kind);
-                }
-            }
-        }
-        let skipped = self.skipped_buckets(times);
+        let expected = self.expected_buckets(times);
         let counts = self.query.metrics.iter().any(|metric| metric.is_count());
         let begun = if self.query.fill == Fill::Zero && counts {
             self.begun_buckets(times)
@@ -64,89 +38,119 @@ impl GroupRoll<'_> {
             }
             let nothing = row.iter().all(|value| value.is_nan());
             if begun.get(time).is_some_and(|begun| *begun) {
-                for (value, metric) in row.iter_mut().zip(&self.query.metrics) {
-                    if Metric::is_count(*metric) && value.is_nan() {
+                for (column, (value, metric)) in row.iter_mut().zip(&self.query.metrics).enumerate()
+                {
+                    if metric.is_count() && value.is_nan() && !coverage.withholds(time, column) {
                         *value = 0.0;
                     }
                 }
             }
+            coverage.withhold(time, row);
             if nothing
+                && !coverage.leaves_out_figures(time)
                 && (self.query.fill == Fill::None
-                    || skipped.get(time).is_some_and(|skipped| *skipped))
+                    || expected.get(time).is_some_and(|expected| !*expected))
             {
                 table.hide(group, time);
             }
+            table.set_coverage(group, time, coverage.share(time));
+        }
+        let sites = coverage.into_sites();
+        if !sites.is_empty() {
+            table.set_sites(group, sites);
         }
     }
 
-    /// Marks the buckets that lie wholly in a stretch that DST skips at every site: no answer expects them. Empty if there are none. A day
-    /// exists even if its requested hours do not, unless DST skips all of it.
-    fn skipped_buckets(&self, times: usize) -> Vec<bool> {
+    /// The tallies of each bucket and column.
+    fn tallies(&self, times: usize, coverage: &GroupCoverage<'_>) -> Vec<Tally> {
+        let columns = self.plan.columns.len();
+        let mut tallies = vec![Tally::default(); times * columns];
+        for date in 0..self.query.calendar_days().len() {
+            for (column, kind) in self.plan.columns.iter().enumerate() {
+                let mut out = ColumnTallies {
+                    tallies: &mut tallies,
+                    columns,
+                    column,
+                    coverage,
+                };
+                self.tally(*kind, date, &mut out);
+            }
+        }
+        tallies
+    }
+
+    /// Marks the buckets that an answer expects: those with an hour that exists, unless DST skips all of it at every site. A day exists even
+    /// if its requested hours do not, unless DST skips all of it. Empty if every bucket is expected.
+    fn expected_buckets(&self, times: usize) -> Vec<bool> {
         let days = &self.days[self.sites.clone()];
         if days.iter().any(|days| days.all_ordinary()) {
             return Vec::new();
         }
-        let mut skipped = vec![true; times];
-        for date in 0..self.query.dates.len() {
-            let first = self.timeline.first_bucket(date);
-            for (nth, minutes) in self.timeline.windows().iter().enumerate() {
-                let minutes = match self.query.bucket {
-                    Bucket::Minutes(_) => minutes,
-                    Bucket::Day | Bucket::Week | Bucket::Month | Bucket::Total => &(0..DAY_MINUTES),
-                };
-                skipped[first + nth] &= days
-                    .iter()
-                    .all(|days| days.shape(date).skips(minutes.start, minutes.end));
+        let mut expected = vec![false; times];
+        if !matches!(self.query.bucket, Bucket::Minutes(_)) {
+            for date in 0..self.query.dates.len() {
+                let expected = &mut expected[self.timeline.first_bucket(date)];
+                let exists = |days: &Arc<LocalDays>| !days.shape(date).skips(0, DAY_MINUTES);
+                *expected = *expected || days.iter().any(exists);
             }
+            return expected;
         }
-        skipped
+        self.for_each_piece(|site, date, piece| {
+            let minutes = piece.minutes();
+            let expected = &mut expected[piece.bucket];
+            let shape = self.days[site].shape(date);
+            *expected = *expected || !shape.skips(minutes.start, minutes.end);
+        });
+        expected
     }
 
     /// Marks the buckets that have begun at one site or more, as far as they exist and lie inside the requested hours. Only in these may an
     /// absent figure become a zero.
     fn begun_buckets(&self, times: usize) -> Vec<bool> {
         let mut begun = vec![false; times];
-        for date in 0..self.query.dates.len() {
-            let first = self.timeline.first_bucket(date);
-            for (nth, minutes) in self.timeline.windows().iter().enumerate() {
-                let begun = &mut begun[first + nth];
-                *begun = *begun
-                    || self.days[self.sites.clone()]
-                        .iter()
-                        .any(|days| days.has_begun(date, minutes, self.now));
-            }
-        }
+        self.for_each_piece(|site, date, piece| {
+            let begun = &mut begun[piece.bucket];
+            *begun = *begun || self.days[site].has_begun(date, &piece.minutes(), self.now);
+        });
         begun
     }
 
-    /// Computes what one date adds to a column: a tally for each of its windows.
-    fn tally(&self, column: Column, date: usize, day: &mut [Tally]) {
-        match column {
-            Column::Sum(series) => self.sums(series, date, day, |tally| &mut tally.first),
-            Column::Ratio { part, whole } => self.paired(part, whole, false, date, day),
-            Column::Share { part, rest } => self.paired(part, rest, true, date, day),
-            Column::WeightedMean { value, weight } => self.weighted(value, weight, date, day),
-            Column::Mean(series) | Column::Peak(series) => self.levels(series, column, date, day),
+    /// Calls `visit` with the pieces of each site and calendar day, and the indices of these.
+    fn for_each_piece(&self, mut visit: impl FnMut(usize, usize, &Piece)) {
+        for site in self.sites.clone() {
+            for date in 0..self.query.calendar_days().len() {
+                for piece in self.pieces(site, date).iter() {
+                    visit(site, date, piece);
+                }
+            }
         }
     }
 
-    fn sums(
-        &self,
-        series: usize,
-        date: usize,
-        day: &mut [Tally],
-        part: impl Fn(&mut Tally) -> &mut Option<f64>,
-    ) {
+    /// Adds what one calendar day adds to a column.
+    fn tally(&self, column: Column, date: usize, out: &mut ColumnTallies<'_>) {
+        match column {
+            Column::Sum(series) => self.sums(series, date, out),
+            Column::Ratio { part, whole } => self.paired(part, whole, false, date, out),
+            Column::Share { part, rest } => self.paired(part, rest, true, date, out),
+            Column::WeightedMean { value, weight } => self.weighted(value, weight, date, out),
+            Column::Mean(series) | Column::Peak(series) => self.levels(series, column, date, out),
+        }
+    }
+
+    fn sums(&self, series: usize, date: usize, out: &mut ColumnTallies<'_>) {
         for site in self.sites.clone() {
             let Some(figures) = self.figures(series, site, date) else {
                 continue;
             };
             let grid = self.slot_grid(series, site, date);
-            for (tally, minutes) in day.iter_mut().zip(self.timeline.windows()) {
-                let sum = part(tally);
-                *sum = plus(*sum, figures.sum(grid.slots(minutes)));
-                if let Some(repeated) = grid.repeated_slots(minutes, figures) {
-                    *sum = plus(*sum, figures.sum(repeated));
+            for piece in self.pieces(site, date).iter() {
+                let Some(tally) = out.of(site, piece) else {
+                    continue;
+                };
+                let minutes = piece.minutes();
+                tally.first = plus(tally.first, figures.sum(grid.slots(&minutes)));
+                if let Some(repeated) = grid.repeated_slots(&minutes, figures) {
+                    tally.first = plus(tally.first, figures.sum(repeated));
                 }
             }
         }
@@ -154,7 +158,14 @@ impl GroupRoll<'_> {
 
     /// Adds up both sides of a rate, where both were observed. A bucket counts towards neither side if `other` is missing, or, when both
     /// are parts of the denominator, if `part` is missing. A site's day without any `part` counts towards neither side.
-    fn paired(&self, part: usize, other: usize, both_below: bool, date: usize, day: &mut [Tally]) {
+    fn paired(
+        &self,
+        part: usize,
+        other: usize,
+        both_below: bool,
+        date: usize,
+        out: &mut ColumnTallies<'_>,
+    ) {
         let (mut without_part, mut without_other) = (Vec::new(), Vec::new());
         for site in self.sites.clone() {
             let (Some(part_cell), Some(other_cell)) =
@@ -178,23 +189,27 @@ impl GroupRoll<'_> {
                 find(part_cell, &mut without_part);
             }
             let grid = self.slot_grid(part, site, date);
-            for (tally, minutes) in day.iter_mut().zip(self.timeline.windows()) {
+            for piece in self.pieces(site, date).iter() {
+                let Some(tally) = out.of(site, piece) else {
+                    continue;
+                };
+                let minutes = piece.minutes();
                 let mut add = |slots: Range<usize>| {
                     let part = sum_outside(parts, slots.clone(), &without_other);
                     tally.first = plus(tally.first, part);
                     let other = sum_outside(others, slots, &without_part);
                     tally.second = plus(tally.second, other);
                 };
-                add(grid.slots(minutes));
-                let repeated = grid.repeated_slots(minutes, parts);
-                if let Some(repeated) = repeated.or_else(|| grid.repeated_slots(minutes, others)) {
+                add(grid.slots(&minutes));
+                let repeated = grid.repeated_slots(&minutes, parts);
+                if let Some(repeated) = repeated.or_else(|| grid.repeated_slots(&minutes, others)) {
                     add(repeated);
                 }
             }
         }
     }
 
-    fn weighted(&self, value: usize, weight: usize, date: usize, day: &mut [Tally]) {
+    fn weighted(&self, value: usize, weight: usize, date: usize, out: &mut ColumnTallies<'_>) {
         for site in self.sites.clone() {
             let (Some(values), Some(weights)) = (
                 self.figures(value, site, date),
@@ -203,11 +218,16 @@ impl GroupRoll<'_> {
                 continue;
             };
             let grid = self.slot_grid(value, site, date);
-            for (tally, minutes) in day.iter_mut().zip(self.timeline.windows()) {
+            for piece in self.pieces(site, date).iter() {
+                let Some(tally) = out.of(site, piece) else {
+                    continue;
+                };
+                let minutes = piece.minutes();
                 if self.query.vendor_means
-                    && let Some(value) = only_value(values, &grid, minutes)
+                    && let Some(value) = only_value(values, &grid, &minutes)
                 {
-                    (tally.first, tally.second) = (Some(value), Some(1.0));
+                    tally.first = plus(tally.first, Some(value));
+                    tally.second = plus(tally.second, Some(1.0));
                     continue;
                 }
                 let mut add = |slot, value: f64| {
@@ -216,90 +236,134 @@ impl GroupRoll<'_> {
                         tally.second = plus(tally.second, Some(weight));
                     }
                 };
-                values.for_each(grid.slots(minutes), &mut add);
-                if let Some(repeated) = grid.repeated_slots(minutes, values) {
+                values.for_each(grid.slots(&minutes), &mut add);
+                if let Some(repeated) = grid.repeated_slots(&minutes, values) {
                     values.for_each(repeated, &mut add);
                 }
             }
         }
     }
 
-    /// Folds the levels of a date's windows; each level is the sum over the sites that were observed at that time.
-    fn levels(&self, series: usize, column: Column, date: usize, day: &mut [Tally]) {
-        let windows = self.timeline.windows();
+    /// Folds the levels of a day's pieces; each level is the sum over the sites that were observed at that time.
+    fn levels(&self, series: usize, column: Column, date: usize, out: &mut ColumnTallies<'_>) {
         if self.sites.len() == 1 {
             let site = self.sites.start;
             let Some(figures) = self.figures(series, site, date) else {
                 return;
             };
             let grid = self.slot_grid(series, site, date);
-            for (tally, minutes) in day.iter_mut().zip(windows) {
+            for piece in self.pieces(site, date).iter() {
+                let Some(tally) = out.of(site, piece) else {
+                    continue;
+                };
+                let minutes = piece.minutes();
                 let mut add = |slot, level| {
                     let level = observed(column, level, grid.weight(slot, figures));
                     *tally = tally.merge(level, column);
                 };
-                figures.for_each(grid.slots(minutes), &mut add);
-                if let Some(repeated) = grid.repeated_slots(minutes, figures) {
+                figures.for_each(grid.slots(&minutes), &mut add);
+                if let Some(repeated) = grid.repeated_slots(&minutes, figures) {
                     figures.for_each(repeated, &mut add);
                 }
             }
             return;
         }
-        // The first and second occurrence of the same clock time are different times.
-        let bucket = self.plan.series()[series].bucket;
-        let slots = usize::from(bucket.slots_per_day());
-        let mut levels: Vec<(Option<f64>, f64)> = vec![(None, 0.0); 2 * slots];
-        let hours = self.query.hours.from()..self.query.hours.to();
+        let slots = usize::from(self.plan.series()[series].bucket.slots_per_day());
+        let mut levels = Levels::new(slots);
         for site in self.sites.clone() {
             let Some(figures) = self.figures(series, site, date) else {
                 continue;
             };
             let grid = self.slot_grid(series, site, date);
-            let mut add = |at: usize, level, weight: f64| {
-                let (sum, most) = &mut levels[at];
-                *sum = plus(*sum, Some(level));
-                *most = most.max(weight);
-            };
-            figures.for_each(grid.slots(&hours), |slot, level| {
-                add(slot, level, grid.weight(slot, figures));
-            });
-            if let Some(repeated) = grid.repeated_slots(&hours, figures) {
-                figures.for_each(repeated, |slot, level| {
-                    let (first, weight) = (grid.clock_slot(slot), grid.weight(slot, figures));
-                    if weight > 0.0 {
-                        add(slots + first, level, weight);
-                    } else if matches!(column, Column::Peak(_)) {
-                        // It may belong to the first occurrence, at which all sites are observed.
-                        add(first, level, weight);
-                    }
+            for piece in self.pieces(site, date).iter() {
+                if out.of(site, piece).is_none() {
+                    continue;
+                }
+                let minutes = piece.minutes();
+                figures.for_each(grid.slots(&minutes), |slot, level| {
+                    levels.add(piece, slot, level, grid.weight(slot, figures));
                 });
-            }
-        }
-        let (once, again) = levels.split_at(slots);
-        for (tally, minutes) in day.iter_mut().zip(windows) {
-            let window = bucket.slots(minutes);
-            for (level, weight) in once[window.clone()].iter().chain(&again[window]) {
-                if let Some(level) = *level {
-                    *tally = tally.merge(observed(column, level, *weight), column);
+                if let Some(repeated) = grid.repeated_slots(&minutes, figures) {
+                    figures.for_each(repeated, |slot, level| {
+                        let (first, weight) = (grid.clock_slot(slot), grid.weight(slot, figures));
+                        if weight > 0.0 {
+                            levels.add(piece, slots + first, level, weight);
+                        } else if matches!(column, Column::Peak(_)) {
+                            // It may belong to the first occurrence, at which all sites are observed.
+                            levels.add(piece, first, level, weight);
+                        }
+                    });
                 }
             }
         }
+        for Level { bucket, sum, most } in levels.seen() {
+            let tally = out.in_bucket(bucket);
+            *tally = tally.merge(observed(column, sum, most), column);
+        }
+    }
+}
+
+/// The tallies of one column.
+struct ColumnTallies<'a> {
+    tallies: &'a mut [Tally],
+    columns: usize,
+    column: usize,
+    coverage: &'a GroupCoverage<'a>,
+}
+
+impl ColumnTallies<'_> {
+    /// The tally of the bucket of a `piece`; `None` if the part of that site is left out there.
+    fn of(&mut self, site: usize, piece: &Piece) -> Option<&mut Tally> {
+        let left_out = self.coverage.leaves_out(site, piece.bucket, self.column);
+        (!left_out).then(|| self.in_bucket(piece.bucket))
     }
 
-    fn figures(&self, series: usize, site: usize, date: usize) -> Option<View<'_>> {
-        let cell = self.cell(series, site, date)?;
-        Some(cell.figures().view())
+    fn in_bucket(&mut self, bucket: usize) -> &mut Tally {
+        &mut self.tallies[bucket * self.columns + self.column]
+    }
+}
+
+/// The sum of simultaneous levels.
+#[derive(Clone, Copy)]
+struct Level {
+    bucket: usize,
+    sum: f64,
+    /// The largest weight of any of them.
+    most: f64,
+}
+
+/// Levels of one calendar day, summed over sites: by slot, with the second occurrences after all first ones, since the first and the second
+/// occurrence of the same clock time are different times. Levels that belong to the day before, in another bucket, come after those.
+struct Levels {
+    slots: usize,
+    levels: Vec<Option<Level>>,
+}
+
+impl Levels {
+    fn new(slots: usize) -> Self {
+        Self {
+            slots,
+            levels: vec![None; 4 * slots],
+        }
     }
 
-    fn cell(&self, series: usize, site: usize, date: usize) -> Option<&Cell> {
-        self.grid.get(self.grid.index(series, site, date))
+    fn add(&mut self, piece: &Piece, slot: usize, level: f64, weight: f64) {
+        let of_yesterday = if piece.of_yesterday {
+            2 * self.slots
+        } else {
+            0
+        };
+        let sum = self.levels[of_yesterday + slot].get_or_insert(Level {
+            bucket: piece.bucket,
+            sum: 0.0,
+            most: 0.0,
+        });
+        sum.sum = (sum.sum + level).min(f64::MAX);
+        sum.most = sum.most.max(weight);
     }
 
-    fn slot_grid(&self, series: usize, site: usize, date: usize) -> SlotGrid<'_> {
-        SlotGrid::new(
-            self.plan.series()[series].bucket,
-            self.days[site].shape(date),
-        )
+    fn seen(self) -> impl Iterator<Item = Level> {
+        self.levels.into_iter().flatten()
     }
 }
 

@@ -1,10 +1,13 @@
 //! Rolls up cells into rows, and implements the table of how metrics combine to the letter.
 
+mod coverage;
 mod day;
 mod grid;
 mod group;
 mod previous;
 mod slots;
+mod source;
+mod state;
 mod tally;
 mod totals;
 
@@ -14,8 +17,10 @@ use jiff::Timestamp;
 
 pub use self::day::day_figure;
 pub use self::grid::CellGrid;
-use self::group::GroupRoll;
-pub use self::totals::{Rolled, Totals, roll_up_with_totals};
+use self::source::GroupRoll;
+pub use self::state::States;
+pub use self::totals::{Rolled, Totals, roll_up_with_totals, total_of};
+use super::coverage::Basis;
 use super::plan::Plan;
 use super::query::{GroupBy, Query};
 use super::table::Table;
@@ -59,6 +64,7 @@ fn roll_up_groups(
     });
     let starts = timeline.starts().to_vec();
     let mut table = Table::new(keys.collect(), starts, query.metrics.clone());
+    let mut basis = Basis::Open;
     for (place, group) in groups.iter().copied().enumerate() {
         let sites = match query.group_by {
             GroupBy::Site => group..group + 1,
@@ -74,6 +80,9 @@ fn roll_up_groups(
             sites,
         };
         roll.write(&mut table, place);
+        let bases = roll.sites.clone().map(|site| roll.basis(site));
+        basis = bases.fold(basis, Ord::min);
     }
+    table.set_basis(basis);
     table
 }

@@ -27,20 +27,25 @@ impl<'a> SlotGrid<'a> {
         self.bucket.slots(minutes)
     }
 
-    /// Slots of the second occurrences of `minutes`, which come after the day's own.
+    /// Slots of the second occurrences of `minutes`, which come after the day's own, if the figures have any.
     pub(super) fn repeated_slots(
         &self,
         minutes: &Range<u16>,
         figures: View<'_>,
     ) -> Option<Range<usize>> {
-        let fold = self.fold.as_ref()?;
         let own = usize::from(self.bucket.slots_per_day());
-        if figures.slots() <= own {
+        if self.fold.is_none() || figures.slots() <= own {
             return None;
         }
-        let (from, to) = (minutes.start.max(fold.start), minutes.end.min(fold.end));
-        let slot = |minute: u16| own + usize::from((minute - fold.start) / self.bucket.minutes());
-        (from < to).then(|| slot(from)..slot(to))
+        self.repeated(&self.slots(minutes))
+    }
+
+    /// Slots of the second occurrences of the day's own `slots`.
+    pub(super) fn repeated(&self, slots: &Range<usize>) -> Option<Range<usize>> {
+        let fold = self.bucket.slots(self.fold.as_ref()?);
+        let (from, to) = (slots.start.max(fold.start), slots.end.min(fold.end));
+        let own = usize::from(self.bucket.slots_per_day());
+        (from < to).then(|| own + from - fold.start..own + to - fold.start)
     }
 
     /// Slot of the first occurrence of a repeated slot.

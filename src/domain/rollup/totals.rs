@@ -76,7 +76,8 @@ pub fn roll_up_with_totals(
 }
 
 /// The query for the totals of `query`.
-fn total_of(query: &Query, group_by: GroupBy) -> Query {
+#[must_use]
+pub fn total_of(query: &Query, group_by: GroupBy) -> Query {
     Query {
         bucket: Bucket::Total,
         group_by,

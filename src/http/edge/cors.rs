@@ -15,7 +15,7 @@ const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
 );
 /// Our own fields that pages of other origins may read.
 pub(in crate::http) const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "ETag, Content-Range, Cache-Status, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, Server-Timing, Pitaya-As-Of, Pitaya-Stale, Pitaya-Provisional-From, Pitaya-Errors",
+    "ETag, Content-Range, Cache-Status, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, Server-Timing, Pitaya-As-Of, Pitaya-Stale, Pitaya-Provisional-From, Pitaya-Coverage, Pitaya-Errors",
 );
 /// Two hours: the longest that any browser keeps the answer to a preflight.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");

@@ -21,6 +21,7 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const AS_OF: HeaderName = HeaderName::from_static("pitaya-as-of");
 const STALE: HeaderName = HeaderName::from_static("pitaya-stale");
 const PROVISIONAL_FROM: HeaderName = HeaderName::from_static("pitaya-provisional-from");
+const COVERAGE: HeaderName = HeaderName::from_static("pitaya-coverage");
 const ERRORS: HeaderName = HeaderName::from_static("pitaya-errors");
 
 /// A field of such an answer, as its index in [`NAMES`].
@@ -34,6 +35,7 @@ pub(in crate::http) enum Field {
     AsOf,
     Stale,
     ProvisionalFrom,
+    Coverage,
     Errors,
     ContentType,
     ContentEncoding,
@@ -48,7 +50,7 @@ pub(in crate::http) enum Field {
     ContentRange,
 }
 
-const COUNT: usize = 20;
+const COUNT: usize = 21;
 
 const NAMES: [HeaderName; COUNT] = [
     ETAG,
@@ -59,6 +61,7 @@ const NAMES: [HeaderName; COUNT] = [
     AS_OF,
     STALE,
     PROVISIONAL_FROM,
+    COVERAGE,
     ERRORS,
     CONTENT_TYPE,
     CONTENT_ENCODING,

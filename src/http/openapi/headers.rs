@@ -8,7 +8,7 @@ use utoipa::openapi::{Ref, RefOr};
 /// The fields of every answer to a client with a limit.
 pub(super) const LIMITS: [&str; 3] = ["X-Request-Id", "RateLimit", "RateLimit-Policy"];
 /// The fields about the quality of an answer's figures.
-pub(super) const FIGURES: [&str; 9] = [
+pub(super) const FIGURES: [&str; 10] = [
     "Cache-Status",
     "Cache-Control",
     "ETag",
@@ -17,6 +17,7 @@ pub(super) const FIGURES: [&str; 9] = [
     "Pitaya-As-Of",
     "Pitaya-Stale",
     "Pitaya-Provisional-From",
+    "Pitaya-Coverage",
     "Pitaya-Errors",
 ];
 
@@ -58,6 +59,12 @@ pub(super) fn all() -> impl Iterator<Item = (String, RefOr<Header>)> {
             "`meta.provisional_from` in every format of the answer: the first local date whose figures may still change, as \
              a string of RFC 9651. Present only if there is one.",
             "\"2026-02-18\"",
+        ),
+        (
+            "Pitaya-Coverage",
+            "`meta.coverage` in every format of the answer: the least coverage of any row, to three decimals, and the number of \
+             rows with a coverage below 1, as a dictionary of RFC 9651. Without `min` if nothing was expected.",
+            "min=0.31, rows=3",
         ),
         (
             "Server-Timing",

@@ -14,6 +14,7 @@ use super::present::Format;
 use super::problem::{Problem, ProblemKind, Refusal, refusals, shared};
 use super::routes::{self, Route};
 use super::{drop_in, operations, pages, revisions, sites, traffic};
+use crate::domain::coverage::RowState;
 use crate::domain::query::{Fill, Partial};
 
 #[derive(utoipa::OpenApi)]
@@ -46,7 +47,15 @@ use crate::domain::query::{Fill, Partial};
         pages::explorer,
     ),
     // Types that no body refers to.
-    components(schemas(Fill, Partial, Format, Problem, ProblemKind, Refusal<'static>)),
+    components(schemas(
+        Fill,
+        Partial,
+        Format,
+        Problem,
+        ProblemKind,
+        Refusal<'static>,
+        RowState
+    )),
 )]
 struct Described;
 

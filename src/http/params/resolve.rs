@@ -66,6 +66,7 @@ impl TrafficParams {
             fill: self.fill,
             compare,
             include: self.include,
+            min_coverage: self.min_coverage,
             sort: self.sort,
             limit: self.limit,
             vendor_means: false,

@@ -12,7 +12,7 @@ use super::revisions::{EVENTS, MAX_LIMIT, RevisionParams, SINCE};
 use super::traffic::TrafficParams;
 use super::values::{
     BUCKET, COMPARE, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT, METRIC,
-    PARTIAL, SITES, SORT,
+    MIN_COVERAGE, PARTIAL, SITES, SORT,
 };
 use crate::domain::bucket::Bucket;
 use crate::domain::comparison::Mode;
@@ -82,11 +82,24 @@ impl IntoParams for TrafficParams {
             .build(),
             list(
                 &INCLUDE,
-                "Additions to the answer: `totals` (JSON alone) adds `totals`, a row without `time` for each series, and \
-                 `grand_total`, over all series; both are rolled up over all `dates`.",
+                "Additions to the answer: `coverage` adds `coverage`, `state` and `clipped` to each row, and `sites_observed` and \
+                 `sites_expected` to rows of several sites; `totals` (JSON alone) adds `totals`, a row without `time` for each \
+                 series, and `grand_total`, over all series; both are rolled up over all `dates`.",
                 one_of("An addition.", Include::WORDS),
             )
-            .example(Some(json!(["totals"])))
+            .example(Some(json!(Include::WORDS)))
+            .build(),
+            query(
+                &MIN_COVERAGE,
+                "The least coverage of a figure that is shown: a figure with less is `null`. Among several sites, the part of \
+                 a site with less is left out.",
+                ObjectBuilder::new()
+                    .schema_type(Type::Number)
+                    .minimum(Some(0))
+                    .maximum(Some(1))
+                    .default(Some(json!(0))),
+            )
+            .example(Some(json!(0.9)))
             .build(),
             query(
                 &SORT,

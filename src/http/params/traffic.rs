@@ -5,10 +5,12 @@ use super::faults::{Faults, ParameterFault};
 use super::scope::Scope;
 use super::values::{
     BUCKET, COMPARE, CUSTOMER, CompareWith, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT,
-    METRIC, PARTIAL, SITES, SORT, choice, parse_bucket, parse_compare, parse_customer, parse_dates,
-    parse_include, parse_limit, parse_metrics, parse_sites, parse_sort, parsed, required,
+    METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, choice, parse_bucket, parse_compare,
+    parse_customer, parse_dates, parse_include, parse_limit, parse_metrics, parse_sites,
+    parse_sort, parsed, required,
 };
 use crate::domain::bucket::{Bucket, Hours};
+use crate::domain::coverage::MinCoverage;
 use crate::domain::metric::Metric;
 use crate::domain::query::{DateExpression, Fill, GroupBy, Include, Partial, Sort};
 use crate::domain::site::{CustomerId, SiteId};
@@ -35,6 +37,8 @@ pub struct TrafficParams {
     pub compare: Option<CompareWith>,
     /// Additions to the rows.
     pub include: Include,
+    /// Least coverage of a figure that is shown.
+    pub min_coverage: MinCoverage,
     /// Order of the series.
     pub sort: Option<Sort>,
     /// Most series that are shown.
@@ -48,9 +52,22 @@ pub struct TrafficParams {
 }
 
 /// Every parameter of a traffic query.
-pub(super) const KNOWN: [Parameter; 14] = [
-    SITES, DATES, METRIC, BUCKET, HOURS, GROUP_BY, FILL, COMPARE, INCLUDE, SORT, LIMIT, PARTIAL,
-    FORMAT, CUSTOMER,
+pub(super) const KNOWN: [Parameter; 15] = [
+    SITES,
+    DATES,
+    METRIC,
+    BUCKET,
+    HOURS,
+    GROUP_BY,
+    FILL,
+    COMPARE,
+    INCLUDE,
+    MIN_COVERAGE,
+    SORT,
+    LIMIT,
+    PARTIAL,
+    FORMAT,
+    CUSTOMER,
 ];
 
 impl TrafficParams {
@@ -71,6 +88,7 @@ impl TrafficParams {
             fill,
             compare,
             include,
+            min_coverage,
             sort,
             limit,
             partial,
@@ -90,6 +108,7 @@ impl TrafficParams {
         let fill = choice(&fill, &FILL, &Fill::WORDS, &mut faults);
         let compare = parse_compare(&compare, &mut faults);
         let include = parse_include(&include, &mut faults);
+        let min_coverage = parsed(&min_coverage, &MIN_COVERAGE, &mut faults);
         let sort = parse_sort(&sort, metrics.as_deref(), &mut faults);
         let limit = parse_limit(&limit, &mut faults);
         let partial = choice(&partial, &PARTIAL, &Partial::WORDS, &mut faults);
@@ -114,6 +133,7 @@ impl TrafficParams {
             fill: fill.unwrap_or_default(),
             compare,
             include: include.unwrap_or_default(),
+            min_coverage: min_coverage.unwrap_or_default(),
             sort,
             limit,
             partial: partial.unwrap_or_default(),
@@ -164,6 +184,7 @@ mod tests {
                 fill: Fill::Null,
                 compare: None,
                 include: Include::NOTHING,
+                min_coverage: MinCoverage::NONE,
                 sort: None,
                 limit: None,
                 partial: Partial::Deny,
@@ -226,7 +247,11 @@ mod tests {
                 "compare",
                 "|previous|last_week|previous_month|2026-02-10..2026-02-09|2026-02-30|today|..today|none",
             ),
-            ("include", "|total|totals,|Totals"),
+            (
+                "include",
+                "|total|totals,|Totals|Coverage|coverage,,totals|coverage;totals",
+            ),
+            ("min_coverage", "|-0.1|1.1|.5|1.|1e-1|NaN|50%|0,5|%200.5"),
             (
                 "sort",
                 "|people|entrances,dwell_time|--entrances|+entrances|-|dwell_time",

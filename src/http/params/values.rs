@@ -40,6 +40,10 @@ pub(in crate::http) const FILL: Parameter = Parameter {
     name: "fill",
     example: "null",
 };
+pub(in crate::http) const MIN_COVERAGE: Parameter = Parameter {
+    name: "min_coverage",
+    example: "0.9",
+};
 pub(in crate::http) const PARTIAL: Parameter = Parameter {
     name: "partial",
     example: "deny",

@@ -6,6 +6,7 @@ use http::HeaderValue;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use crate::domain::coverage::Summary;
 use crate::service::{CacheOutcome, Forward, Stale, Timings};
 
 /// The value of `Vary`: an answer depends on its format, its coding, the caller and the origin.
@@ -71,6 +72,19 @@ pub(super) fn provisional_from(date: Date) -> HeaderValue {
     value(format!("\"{date}\""))
 }
 
+/// The value of `Pitaya-Coverage`: a dictionary of RFC 9651, whose decimals have three places at most.
+pub(super) fn coverage(coverage: Summary) -> HeaderValue {
+    let rows = coverage.rows_below_1;
+    let Some(min) = coverage.min else {
+        return value(format!("rows={rows}"));
+    };
+    let min = format!("{min:.3}");
+    let short = min.trim_end_matches('0');
+    // A decimal has at least one place.
+    let zero = if short.ends_with('.') { "0" } else { "" };
+    value(format!("min={short}{zero}, rows={rows}"))
+}
+
 /// The value of `Pitaya-Stale`, only for answers with figures past their TTL: a boolean of RFC 9651.
 pub const STALE: HeaderValue = HeaderValue::from_static("?1");
 
@@ -131,6 +145,7 @@ mod tests {
     use sfv::{ListEntry, Parser};
 
     use super::*;
+    use crate::domain::coverage::Basis;
 
     fn status(forward: Forward, stale: Option<Stale>, whole: bool, seconds: i64) -> String {
         let outcome = CacheOutcome {
@@ -207,6 +222,26 @@ mod tests {
         assert_eq!(date, "\"2026-02-18\"");
         assert_eq!(item(date).as_string().unwrap().as_str(), "2026-02-18");
         assert_eq!(item(STALE).as_boolean(), Some(true));
+    }
+
+    #[test]
+    fn coverage_is_a_dictionary() {
+        let coverage = |min, rows_below_1| {
+            let value = coverage(Summary {
+                min,
+                rows_below_1,
+                basis: Basis::Days,
+            });
+            let dictionary: sfv::Dictionary = Parser::new(value.as_bytes()).parse().unwrap();
+            assert_eq!(dictionary.len(), 1 + usize::from(min.is_some()));
+            value.to_str().unwrap().to_owned()
+        };
+
+        assert_eq!(coverage(Some(0.31), 3), "min=0.31, rows=3");
+        assert_eq!(coverage(Some(6.0 / 7.0), 1), "min=0.857, rows=1");
+        assert_eq!(coverage(Some(1.0), 0), "min=1.0, rows=0");
+        assert_eq!(coverage(Some(0.0), 2), "min=0.0, rows=2");
+        assert_eq!(coverage(None, 0), "rows=0");
     }
 
     #[test]

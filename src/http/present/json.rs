@@ -96,7 +96,7 @@ mod tests {
     use crate::upstream::UpstreamError;
 
     fn text(answer: &Answer) -> String {
-        let meta = Meta::new(&query(), answer, None, describe);
+        let meta = Meta::new(&query(), answer, answer.table.coverage(), None, describe);
         written(&document(&meta, answer), answer)
     }
 
@@ -112,7 +112,7 @@ mod tests {
                 r#""hours":{"from":"09:00","to":"10:00"},"bucket":"hour","group_by":"site","#,
                 r#""metrics":[{"name":"entrances","over_time":"sum","over_sites":"sum","paired":false,"unit":"people","description":"People who came in."}],"#,
                 r#""sites":[{"site_id":750,"name":"Tyler","timezone":null}],"#,
-                r#""as_of":"2026-02-19T15:03:24Z","provisional_from":null,"stale":false,"errors":[]},"#,
+                r#""as_of":"2026-02-19T15:03:24Z","provisional_from":null,"coverage":{"min":null,"rows_below_1":0,"basis":"days"},"stale":false,"errors":[]},"#,
                 r#""data":[{"site_id":750,"site_name":"Tyler","time":"2026-02-18T09:00:00","entrances":77}]}"#,
             )
         );

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::figure;
 use crate::domain::bucket::{Bucket, ClockTime};
 use crate::domain::comparison::Comparison;
+use crate::domain::coverage::{Basis, Summary};
 use crate::domain::metric::{Combine, Metric};
 use crate::domain::query::{GroupBy, Query};
 use crate::domain::site::{CustomerId, SiteId};
@@ -56,11 +59,27 @@ pub(super) struct Meta<'a> {
     /// The first local date whose figures may still change.
     #[schema(required, format = Date)]
     provisional_from: Option<String>,
+    /// How much of what was expected was observed.
+    coverage: Coverage,
     /// Whether figures past their TTL were used.
     #[schema(value_type = bool)]
     stale: Option<bool>,
     /// The sites with missing figures; empty unless `partial=allow`.
     errors: Vec<Failure>,
+}
+
+/// Coverage of the rows: the observed part of the base buckets that are expected to have a figure.
+#[derive(Clone, Serialize, ToSchema)]
+struct Coverage {
+    /// The least coverage of any row, rounded to four decimals; `null` if nothing was expected.
+    #[schema(required, value_type = Option<f64>, minimum = 0, maximum = 1)]
+    min: Option<Box<RawValue>>,
+    /// Number of rows with a coverage below 1.
+    rows_below_1: usize,
+    /// The reason to expect a bucket, the weakest of all sites: the site's opening hours (`open`), the caller's `hours`
+    /// (`hours`), or none (`days`), when only a day without any figure is known to be missing.
+    #[schema(value_type = Basis)]
+    basis: &'static str,
 }
 
 /// A part of the day, on the clock.
@@ -174,6 +193,7 @@ impl<'a> Meta<'a> {
     pub(super) fn new(
         query: &Query,
         answer: &'a Answer,
+        coverage: Summary,
         dwell_time_unit: Option<&'a str>,
         describe: impl Fn(&UpstreamError) -> SiteProblem,
     ) -> Self {
@@ -222,6 +242,11 @@ impl<'a> Meta<'a> {
             sites: sites.collect(),
             as_of: Some(to_the_second(answer.as_of)),
             provisional_from: answer.provisional_from.map(|date| date.to_string()),
+            coverage: Coverage {
+                min: coverage.min.map(|min| figure::number(false, min)),
+                rows_below_1: coverage.rows_below_1,
+                basis: coverage.basis.word(),
+            },
             stale: Some(answer.outcome.stale.is_some()),
             errors: errors.collect(),
         }

@@ -6,7 +6,7 @@ use blake3::Hasher;
 use headers::ETag;
 
 use super::format::Format;
-use super::headers::{as_of, provisional_from};
+use super::headers::{as_of, coverage, provisional_from};
 use super::large::Large;
 use super::meta::{Meta, SiteProblem};
 use super::rendering::{RenderedBody, Rendering};
@@ -50,7 +50,8 @@ pub(super) fn render_in(
     describe: impl Fn(&UpstreamError) -> SiteProblem,
 ) -> Rendering {
     let mut hasher = Hasher::new();
-    let meta = Meta::new(query, &answer, dwell_time_unit, describe);
+    let worth = answer.table.coverage();
+    let meta = Meta::new(query, &answer, worth, dwell_time_unit, describe);
     hasher.update(format.name().as_bytes());
     // The age of the figures changes with every fetch, even if the figures are the same.
     hasher.update(&meta.timeless().to_json());
@@ -80,6 +81,7 @@ pub(super) fn render_in(
         etag: etag(&hasher),
         as_of: as_of(answer.as_of),
         provisional_from: answer.provisional_from.map(provisional_from),
+        coverage: coverage(worth),
         expires_at: answer.expires_at,
         epoch: answer.epoch,
         body: if dropped == 0 {

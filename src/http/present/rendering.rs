@@ -22,6 +22,8 @@ pub struct Rendering {
     pub as_of: HeaderValue,
     /// The value of `Pitaya-Provisional-From`, if there is one.
     pub provisional_from: Option<HeaderValue>,
+    /// The value of `Pitaya-Coverage`.
+    pub coverage: HeaderValue,
     /// Time at which the first cell used exceeds its TTL.
     pub expires_at: Timestamp,
     /// The epoch: the number of earlier changes that invalidate all answers, such as purges.
@@ -37,8 +39,8 @@ pub enum RenderedBody {
     Large(Arc<Large>),
 }
 
-/// Heap memory of an entity tag of ours and the values of two other header fields.
-const FIELD_BYTES: usize = 160;
+/// Heap memory of an entity tag of ours and the values of three other header fields.
+const FIELD_BYTES: usize = 224;
 
 impl Rendering {
     /// Number of bytes of its plain body.

@@ -81,10 +81,45 @@ impl PartialSchema for Row {
                 ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::Number, Type::Null]));
             change.property(metric.name(), number)
         });
-        row.property("previous", previous)
-            .property("change", change)
-            .into()
+        let row = row
+            .property("previous", previous)
+            .property("change", change);
+        with_worth(row).into()
     }
+}
+
+/// Adds the fields of `include=coverage`.
+fn with_worth(row: ObjectBuilder) -> ObjectBuilder {
+    let coverage = ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Number, Type::Null]))
+        .description(Some(
+            "With `include=coverage`: the observed part of the base buckets that are expected to have a figure, the least of the \
+             row's metrics, rounded to four decimals; `null` if nothing was expected.",
+        ))
+        .minimum(Some(0))
+        .maximum(Some(1));
+    let clipped = ObjectBuilder::new()
+        .schema_type(Type::Boolean)
+        .description(Some(
+            "With `include=coverage`: whether the bucket reaches beyond `dates`.",
+        ));
+    let sites = |description| {
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .description(Some(description))
+            .minimum(Some(0))
+    };
+    row.property("coverage", coverage)
+        .property("state", Ref::from_schema_name("RowState"))
+        .property("clipped", clipped)
+        .property(
+            "sites_observed",
+            sites("With `include=coverage`, for several sites: number of sites whose part is in the figures."),
+        )
+        .property(
+            "sites_expected",
+            sites("With `include=coverage`, for several sites: number of sites of which a figure was expected."),
+        )
 }
 
 /// The answer to the examples of the parameters, cut to one row.
@@ -108,6 +143,7 @@ pub(in crate::http) fn json_example() -> Value {
             "sites": [{"site_id": 750, "name": "Tyler", "timezone": null}],
             "as_of": "2026-02-19T15:03:24Z",
             "provisional_from": null,
+            "coverage": {"min": 1, "rows_below_1": 0, "basis": "hours"},
             "stale": false,
             "errors": [],
         },
@@ -135,11 +171,14 @@ mod tests {
     use super::super::rendering::RenderedBody;
     use super::super::testing;
     use super::*;
+    use crate::domain::coverage::Basis;
 
     #[test]
     fn the_examples_match_real_answers() {
         let mut answer = testing::answer(&[(750, Some("Tyler"))], 1, vec![Metric::Entrances]);
         answer.table.row_mut(0, 0)[0] = 77.0;
+        answer.table.set_coverage(0, 0, 1.0);
+        answer.table.set_basis(Basis::Hours);
         let sent = |format| {
             let query = testing::query();
             let rendered = render(&query, answer.clone(), format, None, testing::describe);

@@ -238,6 +238,7 @@ impl Delivery {
         fields.set(Field::ServerTiming, server_timing);
         fields.set(Field::Vary, present::VARY);
         fields.set(Field::AsOf, self.rendering.as_of.clone());
+        fields.set(Field::Coverage, self.rendering.coverage.clone());
         if self.outcome.stale.is_some() {
             fields.set(Field::Stale, present::STALE);
         }

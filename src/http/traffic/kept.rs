@@ -282,6 +282,7 @@ mod tests {
             etag: "W/\"a\"".parse().unwrap(),
             as_of: HeaderValue::from_static("@1771513404"),
             provisional_from: None,
+            coverage: HeaderValue::from_static("min=1.0, rows=0"),
             expires_at: expires_at.parse().unwrap(),
             epoch,
         })

@@ -1,0 +1,313 @@
+//! Counts what was expected of each row of a group, and what was observed.
+
+use std::ops::Range;
+
+use fixedbitset::FixedBitSet;
+
+use super::source::GroupRoll;
+use crate::domain::bucket::DAY_MINUTES;
+use crate::domain::cell::Cell;
+use crate::domain::coverage::{Basis, Counted, Sites};
+use crate::domain::missing;
+use crate::domain::plan::Column;
+use crate::domain::query::GroupBy;
+use crate::domain::timeline::Piece;
+
+/// The coverage of a group's rows.
+pub(super) struct GroupCoverage<'a> {
+    columns: &'a [Column],
+    times: usize,
+    min: f64,
+    /// By series, then time, over all sites.
+    counted: Vec<Counted>,
+    /// The parts of sites that are left out; only if several sites are combined, and the query asks for a least coverage.
+    parts: Option<LeftOut>,
+    /// By time; empty unless several sites are combined, and the query asks for them.
+    sites: Vec<Sites>,
+}
+
+/// The parts of sites that are left out of a combined row.
+struct LeftOut {
+    first_site: usize,
+    /// By site, then time, then column.
+    parts: FixedBitSet,
+    /// By time, then column: whether the part of any site is left out.
+    any: FixedBitSet,
+    /// By time: whether any of the parts has a figure.
+    with_figures: FixedBitSet,
+}
+
+impl<'a> GroupCoverage<'a> {
+    pub(super) fn of(roll: &'a GroupRoll<'_>) -> Self {
+        let (times, columns) = (roll.timeline.starts().len(), &roll.plan.columns[..]);
+        let series = roll.plan.series().len();
+        let combined = roll.query.group_by != GroupBy::Site;
+        let least = roll.query.min_coverage;
+        let mut coverage = Self {
+            columns,
+            times,
+            min: least.get(),
+            counted: vec![Counted::default(); series * times],
+            parts: (combined && !least.is_none()).then(|| LeftOut {
+                first_site: roll.sites.start,
+                parts: FixedBitSet::with_capacity(roll.sites.len() * times * columns.len()),
+                any: FixedBitSet::with_capacity(times * columns.len()),
+                with_figures: FixedBitSet::with_capacity(times),
+            }),
+            sites: Vec::new(),
+        };
+        let mut scratch = Scratch::default();
+        let asked = roll.query.include.coverage && combined;
+        if !asked && coverage.parts.is_none() {
+            for site in roll.sites.clone() {
+                scratch.count_site(roll, site, &mut coverage.counted);
+            }
+            return coverage;
+        }
+        // By time, then column: the number of sites whose part is in the figure.
+        coverage.sites = vec![Sites::default(); if asked { times } else { 0 }];
+        let mut observed = vec![0_u32; if asked { times * columns.len() } else { 0 }];
+        let mut of_site = vec![Counted::default(); series * times];
+        let mut seen = FixedBitSet::with_capacity(if asked { series * times } else { 0 });
+        for site in roll.sites.clone() {
+            of_site.fill(Counted::default());
+            scratch.count_site(roll, site, &mut of_site);
+            for (sum, counted) in coverage.counted.iter_mut().zip(&of_site) {
+                sum.add(*counted);
+            }
+            coverage.leave_out(site, &of_site);
+            if asked {
+                see(roll, site, times, &mut seen);
+                coverage.count_sites(site, &of_site, &seen, &mut observed);
+            }
+        }
+        let of_rows = observed.chunks(columns.len());
+        for (sites, observed) in coverage.sites.iter_mut().zip(of_rows) {
+            sites.observed = observed.iter().copied().min().unwrap_or(0);
+        }
+        coverage
+    }
+
+    /// Leaves out the parts of a site whose coverage is too low.
+    fn leave_out(&mut self, site: usize, counted: &[Counted]) {
+        let Some(left_out) = &mut self.parts else {
+            return;
+        };
+        let columns = self.columns.len();
+        for time in 0..self.times {
+            for (column, kind) in self.columns.iter().enumerate() {
+                if share_of(*kind, counted, self.times, time) < self.min {
+                    let at = time * columns + column;
+                    let first = (site - left_out.first_site) * self.times * columns;
+                    left_out.parts.insert(first + at);
+                    left_out.any.insert(at);
+                    let observed = |series: usize| counted[series * self.times + time].observed > 0;
+                    if kind.series().any(observed) {
+                        left_out.with_figures.insert(time);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Counts a site in the rows that expect it, and in the figures that it is part of.
+    fn count_sites(
+        &mut self,
+        site: usize,
+        counted: &[Counted],
+        seen: &FixedBitSet,
+        observed: &mut [u32],
+    ) {
+        let columns = self.columns.len();
+        for time in 0..self.times {
+            let at = |series: usize| series * self.times + time;
+            let expected = self.columns.iter().flat_map(|column| column.series());
+            let expected = expected
+                .into_iter()
+                .any(|series| counted[at(series)].expected > 0);
+            self.sites[time].expected += u32::from(expected);
+            for (column, kind) in self.columns.iter().enumerate() {
+                let is_part = kind.series().all(|series| seen.contains(at(series)))
+                    && !self.leaves_out(site, time, column);
+                observed[time * columns + column] += u32::from(is_part);
+            }
+        }
+    }
+
+    /// Whether the part of that site is left out of a combined figure.
+    pub(super) fn leaves_out(&self, site: usize, time: usize, column: usize) -> bool {
+        self.parts.as_ref().is_some_and(|left_out| {
+            let row = (site - left_out.first_site) * self.times + time;
+            left_out.parts.contains(row * self.columns.len() + column)
+        })
+    }
+
+    /// Whether a figure is withheld, or the part of a site is left out of it.
+    pub(super) fn withholds(&self, time: usize, column: usize) -> bool {
+        match &self.parts {
+            Some(left_out) => left_out.any.contains(time * self.columns.len() + column),
+            None => self.share_of(self.columns[column], time) < self.min,
+        }
+    }
+
+    /// Whether a row without a figure would have one if no part of it was left out.
+    pub(super) fn leaves_out_figures(&self, time: usize) -> bool {
+        let left_out = self.parts.as_ref();
+        left_out.is_some_and(|left_out| left_out.with_figures.contains(time))
+    }
+
+    /// Withholds the figures of a row of a single site whose coverage is too low.
+    pub(super) fn withhold(&self, time: usize, row: &mut [f64]) {
+        if self.parts.is_some() || self.min == 0.0 {
+            return;
+        }
+        for (column, value) in row.iter_mut().enumerate() {
+            if self.withholds(time, column) {
+                *value = f64::NAN;
+            }
+        }
+    }
+
+    /// The coverage of a row: the least of its metrics; NaN if nothing was expected.
+    pub(super) fn share(&self, time: usize) -> f64 {
+        let shares = self
+            .columns
+            .iter()
+            .map(|column| self.share_of(*column, time));
+        shares.fold(f64::NAN, f64::min)
+    }
+
+    /// The sites of each row; empty unless the query asks for them.
+    pub(super) fn into_sites(self) -> Vec<Sites> {
+        self.sites
+    }
+
+    fn share_of(&self, column: Column, time: usize) -> f64 {
+        share_of(column, &self.counted, self.times, time)
+    }
+}
+
+/// The coverage of one metric at one time: the least of the vendor's metrics that it is made of; NaN if nothing was expected.
+fn share_of(column: Column, counted: &[Counted], times: usize, time: usize) -> f64 {
+    let shares = column.series();
+    let shares = shares.map(|series| counted[series * times + time].share());
+    // `min` ignores NaN.
+    shares.fold(f64::NAN, f64::min)
+}
+
+/// Marks the rows, by series, then time, in which a site has a figure.
+fn see(roll: &GroupRoll<'_>, site: usize, times: usize, seen: &mut FixedBitSet) {
+    seen.clear();
+    for series in 0..roll.plan.series().len() {
+        for date in 0..roll.query.calendar_days().len() {
+            let Some(cell) = roll.cell(series, site, date) else {
+                continue;
+            };
+            let (figures, grid) = (cell.figures().view(), roll.slot_grid(series, site, date));
+            for piece in roll.pieces(site, date).iter() {
+                let minutes = piece.minutes();
+                let repeated = grid.repeated_slots(&minutes, figures);
+                if figures.sum(grid.slots(&minutes)).is_some()
+                    || repeated.is_some_and(|repeated| figures.sum(repeated).is_some())
+                {
+                    seen.insert(series * times + piece.bucket);
+                }
+            }
+        }
+    }
+}
+
+/// Memory that each count uses again.
+#[derive(Default)]
+struct Scratch {
+    over: Vec<Range<usize>>,
+    missing: Vec<Range<usize>>,
+}
+
+impl Scratch {
+    /// Counts the buckets of a site, by series, then time.
+    fn count_site(&mut self, roll: &GroupRoll<'_>, site: usize, counted: &mut [Counted]) {
+        let times = roll.timeline.starts().len();
+        for (series, counted) in counted.chunks_mut(times.max(1)).enumerate() {
+            for date in 0..roll.query.calendar_days().len() {
+                self.count_day(roll, series, site, date, counted);
+            }
+        }
+    }
+
+    /// Counts the buckets of one calendar day, by time.
+    fn count_day(
+        &mut self,
+        roll: &GroupRoll<'_>,
+        series: usize,
+        site: usize,
+        date: usize,
+        counted: &mut [Counted],
+    ) {
+        let (bucket, days) = (roll.plan.series()[series].bucket, &roll.days[site]);
+        let shape = days.shape(date);
+        let cell = roll.cell(series, site, date);
+        let as_of = cell.map_or(roll.now, Cell::as_of);
+        let passed = days.minutes_over_everywhere(date, as_of);
+        if passed == 0 {
+            return;
+        }
+        let figures = cell.map(|cell| cell.figures().view());
+        let nothing = figures.is_none_or(|figures| figures.is_empty());
+        let pieces = roll.expected_pieces(site, date);
+        let slots_of = |piece: &Piece| bucket.whole_slots(&piece.minutes());
+        self.missing.clear();
+        if let Some(figures) = figures
+            && !nothing
+            && roll.basis(site) != Basis::Days
+        {
+            missing::find(figures, bucket, shape, passed, &mut self.missing);
+        }
+        if shape.is_ordinary() && passed >= usize::from(DAY_MINUTES) {
+            for piece in pieces.iter() {
+                let slots = slots_of(piece);
+                let lacks = if nothing {
+                    slots.len()
+                } else {
+                    overlap(&slots, &self.missing)
+                };
+                add(&mut counted[piece.bucket], slots.len(), lacks);
+            }
+            return;
+        }
+        missing::over(bucket, shape, passed, &mut self.over);
+        let grid = roll.slot_grid(series, site, date);
+        for piece in pieces.iter() {
+            let slots = slots_of(piece);
+            let repeated = grid.repeated(&slots).unwrap_or(0..0);
+            for slots in [slots, repeated] {
+                for over in &self.over {
+                    let over = slots.start.max(over.start)..slots.end.min(over.end);
+                    let lacks = if nothing {
+                        over.len()
+                    } else {
+                        overlap(&over, &self.missing)
+                    };
+                    add(&mut counted[piece.bucket], over.len(), lacks);
+                }
+            }
+        }
+    }
+}
+
+fn add(counted: &mut Counted, expected: usize, lacks: usize) {
+    let number = |slots: usize| u32::try_from(slots).expect("a day has at most 576 slots");
+    counted.add(Counted {
+        expected: number(expected),
+        observed: number(expected - lacks),
+    });
+}
+
+/// Number of `slots` in `ranges`, which do not overlap.
+fn overlap(slots: &Range<usize>, ranges: &[Range<usize>]) -> usize {
+    let common = |range: &Range<usize>| {
+        let end = slots.end.min(range.end);
+        end.saturating_sub(slots.start.max(range.start))
+    };
+    ranges.iter().map(common).sum()
+}

@@ -1,0 +1,66 @@
+//! The cells of one series of rows, and the pieces of each day that count in it.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::grid::CellGrid;
+use super::slots::SlotGrid;
+use crate::domain::cell::Cell;
+use crate::domain::coverage::Basis;
+use crate::domain::figures::View;
+use crate::domain::plan::Plan;
+use crate::domain::query::Query;
+use crate::domain::timeline::{Piece, Timeline};
+use crate::domain::zone::LocalDays;
+
+/// One series of rows under construction.
+pub(super) struct GroupRoll<'a> {
+    pub(super) query: &'a Query,
+    pub(super) plan: &'a Plan,
+    pub(super) grid: &'a CellGrid,
+    /// Local days of each site of the query.
+    pub(super) days: &'a [Arc<LocalDays>],
+    pub(super) now: Timestamp,
+    pub(super) timeline: &'a Timeline,
+    pub(super) sites: Range<usize>,
+}
+
+impl GroupRoll<'_> {
+    /// The pieces of the calendar day at index `date` that count at a site.
+    pub(super) fn pieces(&self, _: usize, date: usize) -> Cow<'_, [Piece]> {
+        self.timeline.pieces(date).into()
+    }
+
+    /// The parts of these pieces in which a figure is expected.
+    pub(super) fn expected_pieces(&self, site: usize, date: usize) -> Cow<'_, [Piece]> {
+        self.pieces(site, date)
+    }
+
+    /// What the expected buckets of a site follow from.
+    pub(super) fn basis(&self, _: usize) -> Basis {
+        if self.query.hours.is_given() {
+            Basis::Hours
+        } else {
+            Basis::Days
+        }
+    }
+
+    pub(super) fn figures(&self, series: usize, site: usize, date: usize) -> Option<View<'_>> {
+        let cell = self.cell(series, site, date)?;
+        Some(cell.figures().view())
+    }
+
+    pub(super) fn cell(&self, series: usize, site: usize, date: usize) -> Option<&Cell> {
+        self.grid.get(self.grid.index(series, site, date))
+    }
+
+    pub(super) fn slot_grid(&self, series: usize, site: usize, date: usize) -> SlotGrid<'_> {
+        SlotGrid::new(
+            self.plan.series()[series].bucket,
+            self.days[site].shape(date),
+        )
+    }
+}

@@ -1,0 +1,179 @@
+//! The state of each row: how final its days are.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::grid::CellGrid;
+use crate::domain::bucket::{Bucket, DAY_MINUTES};
+use crate::domain::cell::Cell;
+use crate::domain::coverage::{RowState, Sites};
+use crate::domain::freshness::{Phase, Policy};
+use crate::domain::plan::Plan;
+use crate::domain::query::{GroupBy, Query};
+use crate::domain::site::SiteId;
+use crate::domain::table::{Extra, Table, Values};
+use crate::domain::timeline::Timeline;
+use crate::domain::zone::LocalDays;
+
+/// Tells how final the rows of a query are.
+pub struct States<'a> {
+    /// The query.
+    pub query: &'a Query,
+    /// Its plan.
+    pub plan: &'a Plan,
+    /// The cells that it needs.
+    pub grid: &'a CellGrid,
+    /// The calendar days of these cells at each of its sites.
+    pub days: &'a [Arc<LocalDays>],
+    /// The rule that tells when a day is final.
+    pub policy: &'a Policy,
+    /// The time at which the rows are shown.
+    pub now: Timestamp,
+}
+
+/// What the sites of a row say of its state.
+#[derive(Clone, Copy)]
+struct Said {
+    begun: bool,
+    closed: bool,
+    /// The least final of its days.
+    phase: Phase,
+}
+
+impl Said {
+    /// What no site has contradicted yet.
+    const NOTHING: Self = Self {
+        begun: true,
+        closed: true,
+        phase: Phase::Final,
+    };
+
+    /// A row is in the future if it is at any of its sites, and closed if it is at all of them.
+    fn and(self, other: Self) -> Self {
+        Self {
+            begun: self.begun && other.begun,
+            closed: self.closed && other.closed,
+            phase: self.phase.min(other.phase),
+        }
+    }
+
+    fn state(self) -> RowState {
+        match self.phase {
+            _ if !self.begun => RowState::Future,
+            _ if self.closed => RowState::Closed,
+            Phase::Future | Phase::Open => RowState::Open,
+            Phase::Settling => RowState::Settling,
+            Phase::Final => RowState::Final,
+        }
+    }
+}
+
+impl States<'_> {
+    /// Adds the columns of `include=coverage` to a table that was rolled up for the query.
+    pub fn tell(&self, table: &mut Table) {
+        let timeline = Timeline::new(self.query);
+        let mut states = Vec::new();
+        for group in table.groups() {
+            let mut rows = vec![Said::NOTHING; timeline.starts().len()];
+            for site in self.sites_of(*group) {
+                for (row, own) in rows.iter_mut().zip(self.of_site(&timeline, site)) {
+                    *row = row.and(own);
+                }
+            }
+            states.extend(rows.into_iter().map(|row| Some(row.state().word())));
+        }
+        let clipped = |_| (0..timeline.starts().len()).map(|bucket| timeline.is_clipped(bucket));
+        let clipped = (0..table.groups().len()).flat_map(clipped).collect();
+        let mut columns = vec![
+            ("coverage", Values::Decimals(table.coverages().to_vec())),
+            ("state", Values::Words(states)),
+            ("clipped", Values::Flags(clipped)),
+        ];
+        if self.query.group_by != GroupBy::Site {
+            let number = |of: fn(&Sites) -> u32| {
+                let numbers = table.sites().iter().map(of).map(f64::from);
+                Values::Counts(numbers.collect())
+            };
+            columns.push(("sites_observed", number(|sites| sites.observed)));
+            columns.push(("sites_expected", number(|sites| sites.expected)));
+        }
+        for (name, values) in columns {
+            table.push_extra(Extra {
+                within: None,
+                name,
+                values,
+            });
+        }
+    }
+
+    /// The sites of a group, by their index.
+    fn sites_of(&self, group: Option<SiteId>) -> Range<usize> {
+        let Some(site) = group else {
+            return 0..self.query.sites.len();
+        };
+        let index = self.query.sites.binary_search(&site);
+        let index = index.expect("a group is one of the query's sites");
+        index..index + 1
+    }
+
+    /// What a site says of each bucket.
+    fn of_site(&self, timeline: &Timeline, site: usize) -> Vec<Said> {
+        let days = &self.days[site];
+        let nothing = Said {
+            begun: false,
+            ..Said::NOTHING
+        };
+        let mut rows = vec![nothing; timeline.starts().len()];
+        let needed = self.query.cell_days();
+        let first = needed.index_of(self.query.dates.from());
+        let first = first.expect("a query needs its own dates");
+        for index in 0..self.query.dates.len() {
+            let date = first + index;
+            let (phase, closed) = (self.phase(site, date), days.is_closed(date));
+            for (row, bucket) in rows[timeline.buckets(index)].iter_mut().zip(0..) {
+                row.phase = row.phase.min(phase);
+                row.closed &= closed;
+                let start = match self.query.bucket {
+                    Bucket::Minutes(minutes) => timeline.nth_of_day(bucket) * minutes,
+                    _ => 0,
+                };
+                let (day, minute) = (start / DAY_MINUTES, start % DAY_MINUTES);
+                row.begun |= days.has_reached(date + usize::from(day), minute, self.now);
+            }
+        }
+        rows
+    }
+
+    /// How final the hours that begin on a date are.
+    fn phase(&self, site: usize, date: usize) -> Phase {
+        let days = &self.days[site];
+        let own = self.phase_of_day(site, date);
+        let end = days.end_of(date, self.query.hours);
+        let after = end.checked_sub(DAY_MINUTES).filter(|minutes| *minutes > 0);
+        let Some(after) = after.filter(|_| date + 1 < days.spans().len() && own > Phase::Open)
+        else {
+            return own;
+        };
+        if !days.is_past(date + 1, after, self.now) {
+            return Phase::Open;
+        }
+        // Its last hours are over, although their calendar day is not.
+        let next = self.phase_of_day(site, date + 1).max(Phase::Settling);
+        own.min(next)
+    }
+
+    /// How final the figures of a calendar day are: not yet if they were requested before the day was final.
+    fn phase_of_day(&self, site: usize, date: usize) -> Phase {
+        let span = self.days[site].spans()[date];
+        let phase = self.policy.phase(span, self.now);
+        let early = |cell: &Cell| self.policy.phase(span, cell.fetched_at()) < Phase::Final;
+        let mut cells = (0..self.plan.series().len())
+            .filter_map(|series| self.grid.get(self.grid.index(series, site, date)));
+        if phase == Phase::Final && cells.any(early) {
+            return Phase::Settling;
+        }
+        phase
+    }
+}

@@ -1,0 +1,305 @@
+//! What a row is worth: coverage, state, and what is withheld for too little of it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::post;
+use jiff::civil::Date;
+use pitaya::domain::dates::DateRange;
+use serde_json::{Value, json};
+
+use crate::support::{Setup, TestApp, column};
+
+/// Whether a metric has a figure at a site, on a date, in the quarter hour from that minute of the day.
+type Seen = dyn Fn(u64, Date, u16, &str) -> bool + Send + Sync;
+
+/// A vendor whose figures are all 1.
+pub async fn vendor(seen: impl Fn(u64, Date, u16, &str) -> bool + Send + Sync + 'static) -> String {
+    let handler = |State(seen): State<Arc<Seen>>, body: String| async move {
+        let body: Value = serde_json::from_str(&body).unwrap();
+        let config = &body["config"];
+        let dates = &config["date_facet"]["custom"]["range"];
+        let [from, to] = [0, 1].map(|end| dates[end].as_str().unwrap().parse::<Date>().unwrap());
+        let metrics = ["entrances", "walk_bys", "transactions"];
+        let (mut rows, mut mapping) = (Vec::new(), serde_json::Map::new());
+        for site in config["sites_facet"]["site_ids"].as_array().unwrap() {
+            let id = site.as_u64().unwrap();
+            mapping.insert(id.to_string(), json!(format!("Store {id}")));
+            for date in DateRange::new(from, to).unwrap().iter() {
+                for minute in (0..1440).step_by(15) {
+                    let mut row = json!({
+                        "time": format!("{date} {:02}:{:02}:00", minute / 60, minute % 60),
+                        "site_name": format!("Store {id}"), "entity_id": format!("e{id}"),
+                    });
+                    for metric in metrics
+                        .iter()
+                        .filter(|metric| seen(id, date, minute, metric))
+                    {
+                        row[*metric] = json!(1);
+                    }
+                    if metrics.iter().any(|metric| row.get(metric).is_some()) {
+                        rows.push(row);
+                    }
+                }
+            }
+        }
+        let report = json!({"data": rows, "site_mapping": mapping, "status": "success", "is_data_truncated": false});
+        json!({"success": true, "data": {"InsightResponse": report}}).to_string()
+    };
+    let state: Arc<Seen> = Arc::new(seen);
+    let app = Router::new().fallback(post(handler)).with_state(state);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    url
+}
+
+/// An app in Chicago, in front of a [`vendor`].
+pub async fn app(
+    seen: impl Fn(u64, Date, u16, &str) -> bool + Send + Sync + 'static,
+    setup: Setup,
+) -> TestApp {
+    setup
+        .with("TIMEZONE", "America/Chicago")
+        .with("UPSTREAM__BASE_URL", &vendor(seen).await)
+        .with("UPSTREAM__ID_TOKEN", "opaque")
+        .start()
+        .await
+}
+
+/// From nine to nine.
+fn nine_to_nine(minute: u16) -> bool {
+    (540..1260).contains(&minute)
+}
+
+#[tokio::test]
+async fn a_store_that_is_silent_from_noon_is_a_quarter_of_its_day_in_every_form() {
+    let app = app(
+        |_, _, minute, _| (540..720).contains(&minute),
+        Setup::default(),
+    )
+    .await;
+    let query = "sites=1&dates=2026-02-18&metric=entrances&bucket=day&hours=09:00-21:00";
+
+    let answer = app.rows(&format!("{query}&include=coverage")).await;
+
+    assert_eq!(
+        answer["meta"]["coverage"],
+        json!({"min": 0.25, "rows_below_1": 1, "basis": "hours"})
+    );
+    assert_eq!(
+        answer["data"],
+        json!([{"site_id": 1, "site_name": "Store 1", "time": "2026-02-18T00:00:00", "entrances": 12,
+                "coverage": 0.25, "state": "final", "clipped": false}])
+    );
+    let text = async |form: &str| {
+        let response = app
+            .get(&format!("/v1/traffic?{query}&{form}"))
+            .send()
+            .await
+            .unwrap();
+        let coverage = response.headers()["pitaya-coverage"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        (coverage, response.text().await.unwrap())
+    };
+    let field = "min=0.25, rows=1".to_owned();
+    assert_eq!(
+        text("include=coverage&format=csv").await,
+        (
+            field.clone(),
+            "site_id,site_name,time,entrances,coverage,state,clipped\r\n\
+             1,Store 1,2026-02-18T00:00:00,12,0.25,final,false\r\n"
+                .to_owned()
+        )
+    );
+    assert_eq!(
+        text("include=coverage&format=ndjson").await,
+        (
+            field.clone(),
+            "{\"site_id\":1,\"site_name\":\"Store 1\",\"time\":\"2026-02-18T00:00:00\",\"entrances\":12,\
+             \"coverage\":0.25,\"state\":\"final\",\"clipped\":false}\n"
+                .to_owned()
+        )
+    );
+    // Also without the columns, and again from the rendered answer.
+    for form in ["format=csv", "format=ndjson", "format=json", "format=csv"] {
+        assert_eq!(text(form).await.0, field, "{form}");
+    }
+    let hours = app
+        .rows(&format!("{query}&include=coverage").replace("bucket=day", "bucket=hour"))
+        .await;
+    assert_eq!(
+        column(&hours, "coverage"),
+        [1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0].map(Value::from)
+    );
+    assert_eq!(
+        hours["meta"]["coverage"],
+        json!({"min": 0, "rows_below_1": 9, "basis": "hours"})
+    );
+}
+
+#[tokio::test]
+async fn a_day_without_any_figure_is_the_only_one_missing_where_no_hours_are_known() {
+    let tuesday = jiff::civil::date(2026, 2, 17);
+    let app = app(
+        move |_, date, minute, _| date != tuesday && nine_to_nine(minute),
+        Setup::default(),
+    )
+    .await;
+    let query = "sites=1&dates=2026-02-16..2026-02-22&metric=entrances&include=coverage";
+
+    let week = app.rows(&format!("{query}&bucket=week")).await;
+    let days = app.rows(&format!("{query}&bucket=day")).await;
+    let hours = app.rows(&format!("{query}&bucket=12h")).await;
+
+    assert_eq!(column(&week, "coverage"), [json!(0.8571)]);
+    assert_eq!(
+        week["meta"]["coverage"],
+        json!({"min": 0.8571, "rows_below_1": 1, "basis": "days"})
+    );
+    assert_eq!(
+        column(&days, "coverage"),
+        [1, 0, 1, 1, 1, 1, 1].map(Value::from)
+    );
+    // A row below a day has its day's.
+    assert_eq!(
+        column(&hours, "coverage"),
+        [1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1].map(Value::from)
+    );
+    let field = app
+        .get(&format!("/v1/traffic?{query}&bucket=week&format=csv"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(field.headers()["pitaya-coverage"], "min=0.857, rows=1");
+}
+
+#[tokio::test]
+async fn nothing_is_expected_of_what_is_not_over() {
+    // 12:20 in Chicago.
+    let setup = Setup::default().at("2026-02-18T18:20:00Z");
+    let app = app(|_, _, minute, _| (540..735).contains(&minute), setup).await;
+    let query =
+        "sites=1&dates=2026-02-18..2026-02-19&metric=entrances&include=coverage&hours=11:00-14:00";
+
+    let hours = app.rows(&format!("{query}&bucket=hour")).await;
+    let days = app.rows(&format!("{query}&bucket=day")).await;
+    let future = app
+        .get("/v1/traffic?sites=1&dates=2026-02-19&metric=entrances&format=csv")
+        .send()
+        .await
+        .unwrap();
+
+    // The running hour has one quarter that is over; the tail after it is not expected yet.
+    let null = Value::Null;
+    assert_eq!(
+        column(&hours, "coverage"),
+        [
+            json!(1),
+            json!(1),
+            null.clone(),
+            null.clone(),
+            null.clone(),
+            null.clone()
+        ]
+    );
+    assert_eq!(
+        column(&hours, "state"),
+        ["open", "open", "future", "future", "future", "future"].map(Value::from)
+    );
+    assert_eq!(column(&days, "coverage"), [json!(1), null]);
+    assert_eq!(column(&days, "state"), ["open", "future"].map(Value::from));
+    assert_eq!(
+        hours["meta"]["coverage"],
+        json!({"min": 1, "rows_below_1": 0, "basis": "hours"})
+    );
+    assert_eq!(future.headers()["pitaya-coverage"], "rows=0");
+}
+
+#[tokio::test]
+async fn states_ripen_from_open_to_final_and_weeks_beyond_the_dates_are_clipped() {
+    let setup = Setup::default().at("2026-02-18T18:20:00Z");
+    let app = app(|_, _, minute, _| nine_to_nine(minute), setup).await;
+    let query = "sites=1&dates=2026-02-07..2026-02-18&metric=entrances&include=coverage";
+
+    let days = app.rows(&format!("{query}&bucket=day")).await;
+    let weeks = app.rows(&format!("{query}&bucket=week")).await;
+    let total = app.rows(&format!("{query}&bucket=total")).await;
+
+    assert_eq!(
+        column(&days, "state")[8..],
+        ["final", "settling", "settling", "open"].map(Value::from)
+    );
+    assert_eq!(
+        column(&weeks, "state"),
+        ["final", "final", "open"].map(Value::from)
+    );
+    assert_eq!(
+        column(&weeks, "clipped"),
+        [true, false, true].map(Value::from)
+    );
+    assert_eq!(column(&total, "clipped"), [json!(false)]);
+    assert_eq!(column(&total, "state"), [json!("open")]);
+}
+
+#[tokio::test]
+async fn combined_rows_count_their_sites_and_leave_out_those_with_too_little() {
+    let app = app(
+        |site, _, minute, _| match site {
+            1 => nine_to_nine(minute),
+            2 => (540..720).contains(&minute),
+            _ => false,
+        },
+        Setup::default(),
+    )
+    .await;
+    let query = "sites=1,2,3&dates=2026-02-18&metric=entrances&bucket=day&hours=09:00-21:00&include=coverage";
+    let row = async |more: &str| app.rows(&format!("{query}&{more}")).await["data"].clone();
+
+    assert_eq!(
+        row("group_by=none").await,
+        json!([{"time": "2026-02-18T00:00:00", "entrances": 60, "coverage": 0.4167, "state": "final", "clipped": false,
+                "sites_observed": 2, "sites_expected": 3}])
+    );
+    let some = row("group_by=none&min_coverage=0.25").await;
+    assert_eq!(
+        (&some[0]["entrances"], &some[0]["sites_observed"]),
+        (&json!(60), &json!(2))
+    );
+    let more = row("group_by=none&min_coverage=0.26").await;
+    assert_eq!(
+        (&more[0]["entrances"], &more[0]["sites_observed"]),
+        (&json!(48), &json!(1))
+    );
+    assert_eq!(more[0]["coverage"], json!(0.4167));
+    let each = row("min_coverage=0.5&fill=zero").await;
+    let figures: Vec<_> = (0..3).map(|site| each[site]["entrances"].clone()).collect();
+    assert_eq!(figures, [json!(48), Value::Null, Value::Null]);
+    assert!(each[0].get("sites_observed").is_none());
+}
+
+#[tokio::test]
+async fn a_row_has_the_least_coverage_of_its_metrics_and_each_figure_its_own() {
+    let app = app(
+        |_, _, minute, metric| match metric {
+            "entrances" => nine_to_nine(minute),
+            "transactions" => (540..900).contains(&minute),
+            _ => false,
+        },
+        Setup::default(),
+    )
+    .await;
+
+    let answer = app
+        .rows("sites=1&dates=2026-02-18&metric=entrances,transactions,conversion_rate&bucket=day&hours=09:00-21:00&include=coverage&min_coverage=0.75")
+        .await;
+
+    let row = &answer["data"][0];
+    assert_eq!(row["coverage"], 0.5);
+    assert_eq!(row["entrances"], 48);
+    assert_eq!(row["transactions"], Value::Null);
+    assert_eq!(row["conversion_rate"], Value::Null);
+}
