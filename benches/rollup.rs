@@ -91,6 +91,7 @@ async fn service(zone: Option<TimeZone>) -> (TrafficService, Simulator) {
         directory: Arc::new(SiteDirectory::new(zone)),
         max_queued_cells: config.max_queued_cells,
         deadline: PATIENCE,
+        audit_every: None,
     };
     let learned = Learned {
         upstream: Arc::new(Upstream::new(config.upstream, clock()).unwrap()),

@@ -148,6 +148,8 @@ impl App {
         let watch = tokio::spawn(async move { watched.watch_the_clock().await });
         let warmed = self.state.clone();
         let warm = tokio::spawn(async move { warmed.keep_warm().await });
+        let audited = Arc::clone(&self.service);
+        let audits = tokio::spawn(async move { audited.keep_audited().await });
         let service = Arc::clone(&self.service);
         let obtaining = tokio::spawn(async move { service.obtain_tokens().await });
         let ended = CancellationToken::new();
@@ -172,6 +174,7 @@ impl App {
         tidying.abort();
         watch.abort();
         warm.abort();
+        audits.abort();
         let renewed = timeout_at(signalled + LAST_RENEWAL, self.service.finish_renewal()).await;
         if renewed.is_err() {
             tracing::warn!("the process ends while the tokens are being renewed");
@@ -207,6 +210,7 @@ fn rules(config: &Config) -> Rules {
         directory: Arc::clone(&config.directory),
         max_queued_cells: config.max_queued_cells,
         deadline: config.http.request_timeout,
+        audit_every: config.audit_every,
     }
 }
 

@@ -82,6 +82,11 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         self.shared.pages.get(&SeriesMonth::of(key))?.get(key.date)
     }
 
+    /// The months of which cells are held.
+    pub fn months(&self) -> impl Iterator<Item = SeriesMonth> {
+        self.shared.pages.iter().map(|(month, _)| month)
+    }
+
     /// The last cells of a month that were ever held and not forgotten, as far as there is memory for those that answer no query any more.
     #[must_use]
     pub fn last_known(&self, month: &SeriesMonth) -> LastKnown {

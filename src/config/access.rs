@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
-use std::time::Duration;
 
 use toml::Value;
 
@@ -11,7 +10,7 @@ use super::key::{Key, keys};
 use super::purpose::Purpose;
 use super::reader::Reader;
 use super::show::Shown;
-use super::value::{self, Raw};
+use super::value::{self, A_RATE, Rate, Raw};
 use super::{keys, show};
 use crate::domain::site::{CustomerId, SiteId};
 use crate::http::{Auth, Client, RateLimit};
@@ -175,27 +174,16 @@ fn site_ids(raw: Raw<'_>) -> Result<BTreeSet<SiteId>, Problems> {
     value::ids(raw, |number| value::id(number, SiteId::new))
 }
 
-fn show_rate(rate: &RateLimit) -> Value {
-    let unit = match rate.period.as_secs() {
-        1 => "s",
-        60 => "m",
-        _ => "h",
-    };
-    show::text(&format_args!("{}/{unit}", rate.requests))
+fn show_rate(limit: &RateLimit) -> Value {
+    show::rate(&Rate {
+        times: limit.requests.get(),
+        period: limit.period,
+    })
 }
 
 fn rate_limit(raw: Raw<'_>) -> Result<RateLimit, Problem> {
-    let text = raw.text()?;
-    let parse = || {
-        let (requests, unit) = text.split_once('/')?;
-        let requests: NonZeroU32 = requests.parse().ok()?;
-        let period = match unit {
-            "s" => Duration::from_secs(1),
-            "m" => Duration::from_mins(1),
-            "h" => Duration::from_hours(1),
-            _ => return None,
-        };
-        Some(RateLimit { requests, period })
-    };
-    parse().ok_or_else(|| Problem::echo(text, "a rate, such as 50/s, 600/m or 1000/h"))
+    let Rate { times, period } = value::rate(raw)?;
+    let requests = NonZeroU32::new(times);
+    let requests = requests.ok_or_else(|| Problem::echo(raw.text().unwrap_or_default(), A_RATE))?;
+    Ok(RateLimit { requests, period })
 }

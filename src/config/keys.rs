@@ -18,6 +18,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::key::{Key, keys};
+use super::value::Rate;
 use super::{origin, proxies, show, token, value};
 use crate::domain::bucket::VendorBucket;
 use crate::domain::site::CustomerId;
@@ -66,6 +67,8 @@ keys! { ALL, LIVE:
     /// Only in the file: query strings contain commas.
     WARM_QUERIES: Vec<String> = "warm.queries" or "[]", value::query_strings, show::texts, live;
     WARM_SHARE: f64 = "warm.share" or "0.25", value::share, show::fraction;
+
+    AUDIT_RATE: Rate = "audit.rate" or "\"0/h\"", value::rate, show::rate, live;
 
     MAX_SITES: usize = "limits.max_sites" or "200", value::count(100_000), show::number, live;
     MAX_DAYS: usize = "limits.max_days" or "366", value::count(36_600), show::number, live;

@@ -39,6 +39,7 @@ use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use toml::Table;
 
@@ -71,6 +72,8 @@ pub struct Config {
     pub max_queued_cells: usize,
     /// TTLs of figures.
     pub freshness: Policy,
+    /// Shortest time from one audit to the next; `None` if there are none.
+    pub audit_every: Option<Duration>,
     /// The vendor's client.
     pub upstream: vendor::Settings,
     /// The HTTP side.
@@ -146,6 +149,7 @@ impl Config {
         let in_force = Self {
             freshness: newer.freshness,
             max_queued_cells: newer.max_queued_cells,
+            audit_every: newer.audit_every,
             directory: newer.directory,
             http: http::Settings {
                 separate_admin: self.http.separate_admin,
@@ -277,6 +281,7 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Config {
         listen,
         admin_listen,
         max_queued_cells: reader.value(&keys::MAX_QUEUED_CELLS),
+        audit_every: reader.value(&keys::AUDIT_RATE).pause(),
         base_bucket: reader.value(&keys::BASE_BUCKET),
         cache_max_bytes: reader.value(&keys::CACHE_MAX_BYTES),
         disk: disk::settings(reader, purpose),

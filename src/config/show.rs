@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use toml::Value;
 
+use super::value::Rate;
 use crate::domain::bucket::VendorBucket;
 use crate::http::UnknownConfig;
 
@@ -161,6 +162,16 @@ pub(super) fn size(bytes: &u64) -> Value {
         .find(|(bits, _)| bytes.trailing_zeros() >= *bits);
     let (bits, unit) = whole.expect("every number of bytes is whole in bytes");
     text(&format_args!("{}{unit}", bytes >> bits))
+}
+
+/// Shows a rate.
+pub(super) fn rate(rate: &Rate) -> Value {
+    let unit = match rate.period.as_secs() {
+        1 => "s",
+        60 => "m",
+        _ => "h",
+    };
+    text(&format_args!("{}/{unit}", rate.times))
 }
 
 #[cfg(test)]

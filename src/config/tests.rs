@@ -836,3 +836,21 @@ fn warm_queries_are_checked_like_callers_queries() {
     assert_eq!(config.upstream.max_warming, 4);
     assert_eq!(config.http.warm_queries.len(), 1);
 }
+
+#[test]
+fn audits_have_a_rate_or_there_are_none() {
+    let every = |rate: &str| {
+        let setup = Setup::minimal().file(&format!("[audit]\nrate = \"{rate}\""));
+        setup.config().audit_every
+    };
+    let faulty = Setup::minimal().set("PITAYA_AUDIT__RATE", "often");
+
+    assert_eq!(Setup::minimal().config().audit_every, None);
+    assert_eq!(every("0/s"), None);
+    assert_eq!(every("60/h"), Some(Duration::from_mins(1)));
+    assert_eq!(every("20/s"), Some(Duration::from_millis(50)));
+    assert_errors(
+        &faulty,
+        &["audit.rate (PITAYA_AUDIT__RATE): \"often\" is not a rate, such as 50/s"],
+    );
+}

@@ -410,3 +410,39 @@ pub(super) fn share(raw: Raw<'_>) -> Result<f64, Problem> {
         .filter(|share| *share > 0.0 && *share <= 1.0)
         .ok_or_else(|| Problem::echo(written, FORM))
 }
+
+/// So many times in a period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rate {
+    pub(super) times: u32,
+    pub(super) period: Duration,
+}
+
+impl Rate {
+    /// The time from one to the next; `None` if there are none.
+    pub(super) fn pause(self) -> Option<Duration> {
+        self.period.checked_div(self.times)
+    }
+}
+
+/// A rate.
+pub(super) fn rate(raw: Raw<'_>) -> Result<Rate, Problem> {
+    let text = raw.text()?;
+    let parse = || {
+        let (times, unit) = text.split_once('/')?;
+        let period = match unit {
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_mins(1),
+            "h" => Duration::from_hours(1),
+            _ => return None,
+        };
+        Some(Rate {
+            times: times.parse().ok()?,
+            period,
+        })
+    };
+    parse().ok_or_else(|| Problem::echo(text, A_RATE))
+}
+
+/// What a rate looks like.
+pub(super) const A_RATE: &str = "a rate, such as 50/s, 600/m or 1000/h";

@@ -88,6 +88,7 @@ fn idle_service(settings: &Settings) -> TrafficService {
         directory: Arc::default(),
         max_queued_cells: 500_000,
         deadline: settings.request_timeout,
+        audit_every: None,
     };
     let service = service::Settings {
         base_bucket: VendorBucket::HOUR,

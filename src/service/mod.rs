@@ -1,6 +1,7 @@
 //! From a query to its answer: plan, look up, fetch what is missing, roll up.
 
 mod answer;
+mod audit;
 mod budget;
 mod calendar;
 mod complete;
@@ -466,11 +467,15 @@ impl TrafficService {
         for customer in customers {
             self.engine.upstream.forget(*customer, sites);
         }
-        let purge = Purge {
+        self.purge_cells(Purge {
             customers: customers.iter().copied().collect(),
             sites: sites.cloned(),
             dates,
-        };
+        })
+    }
+
+    /// Forgets figures alone.
+    fn purge_cells(&self, purge: Purge) -> Purged {
         let Some(tier) = &self.engine.tier else {
             return Purged {
                 cells: self.engine.cells.purge(&purge),

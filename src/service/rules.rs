@@ -22,6 +22,8 @@ pub struct Rules {
     pub max_queued_cells: usize,
     /// Maximum duration of a fetch: the callers' `request_timeout`.
     pub deadline: Duration,
+    /// Shortest time from one audit to the next; `None` if there are none.
+    pub audit_every: Option<Duration>,
 }
 
 /// The rules in force.

@@ -3,6 +3,7 @@
 use metrics::{Counter, Unit, counter, describe_counter, describe_gauge, gauge};
 
 use super::answer::{CacheOutcome, Forward, Stale};
+use super::audit::check::Check;
 use crate::domain::revision::RevisionKind;
 
 const QUERIES: &str = "pitaya_cache_queries_total";
@@ -14,6 +15,30 @@ const QUEUED_CELLS: &str = "pitaya_cache_queued_cells";
 const CELLS: &str = "pitaya_cache_cells";
 const BYTES: &str = "pitaya_cache_bytes";
 const REVISIONS: &str = "pitaya_revisions_total";
+const AUDITS: &str = "pitaya_audits_total";
+
+/// Outcome of an audit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AuditOutcome {
+    /// The counts are equal, or the vendor has changed them meanwhile.
+    Agree,
+    /// They are not.
+    Disagree,
+    /// The vendor failed, or its answers could not be compared.
+    Failed,
+}
+
+impl AuditOutcome {
+    const ALL: [Self; 3] = [Self::Agree, Self::Disagree, Self::Failed];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Agree => "agree",
+            Self::Disagree => "disagree",
+            Self::Failed => "failed",
+        }
+    }
+}
 
 /// Describes these metrics to the installed recorder.
 pub fn describe_metrics() {
@@ -52,6 +77,15 @@ pub fn describe_metrics() {
     for kind in RevisionKind::ALL {
         counter!(REVISIONS, "kind" => kind.name()).increment(0);
     }
+    describe_counter!(
+        AUDITS,
+        "Held days that were checked against the vendor in another shape, by shape and outcome."
+    );
+    for check in Check::ALL {
+        for outcome in AuditOutcome::ALL {
+            audits(check, outcome, 0);
+        }
+    }
 }
 
 /// The counter of hits. The caller keeps it, since a look-up for each rendered answer would be slow.
@@ -81,6 +115,15 @@ pub(super) fn query(outcome: CacheOutcome) {
 /// Counts a refresh behind an answer.
 pub(super) fn refresh(outcome: &'static str) {
     counter!(REFRESHES, "outcome" => outcome).increment(1);
+}
+
+/// Counts an audit.
+pub(super) fn audit(check: Check, outcome: AuditOutcome) {
+    audits(check, outcome, 1);
+}
+
+fn audits(check: Check, outcome: AuditOutcome, number: u64) {
+    counter!(AUDITS, "check" => check.name(), "outcome" => outcome.name()).increment(number);
 }
 
 /// Counts a revision.

@@ -41,6 +41,10 @@ pub struct Quirks {
     pub repeated_rows: bool,
     /// Field outside the figures that differs in spelling: in the second of two equal rows, or else in about half of all rows.
     pub respelt: Respelt,
+    /// Whether the first two sites of a report have each other's figures: a fault of the vendor's that nothing in the answer shows.
+    pub swapped_sites: bool,
+    /// Whether an hour has one entrance more than its quarters together: a fault, too.
+    pub uneven_hours: bool,
     /// Whether rows and envelope have undocumented fields.
     pub extra_fields: bool,
     /// Whether the answer includes rows, with absurd figures, for the days around the requested ones.
@@ -72,6 +76,8 @@ impl Default for Quirks {
             metric_rows: false,
             repeated_rows: false,
             respelt: Respelt::Nothing,
+            swapped_sites: false,
+            uneven_hours: false,
             extra_fields: false,
             outside_rows: false,
             escapes: false,

@@ -9,6 +9,7 @@ use super::quirks::RowOrder;
 use super::sites::Site;
 use super::truth::Row;
 use super::view::View;
+use crate::domain::bucket::VendorBucket;
 use crate::domain::cell::ReportRequest;
 use crate::domain::dates::add_days;
 use crate::domain::metric::VendorMetric;
@@ -61,9 +62,15 @@ pub(super) fn rows(
             }
         };
         for date in request.dates.iter() {
-            let day = view.day(request.customer, site, date, request.bucket, window);
+            let source = &sites[source_of(index, sites.len(), view)];
+            let day = view.day(request.customer, source, date, request.bucket, window);
             for (minute, figures) in day.rows() {
-                add(date, minute, figures);
+                let mut figures = *figures;
+                if view.quirks.uneven_hours && request.bucket == VendorBucket::HOUR {
+                    let entrances = &mut figures[VendorMetric::Entrances as usize];
+                    *entrances = entrances.map(|count| count + 1.0);
+                }
+                add(date, minute, &figures);
             }
         }
         if view.quirks.outside_rows {
@@ -102,6 +109,15 @@ pub(super) fn rows(
         rows = keyed.into_iter().map(|(_, row)| row).collect();
     }
     rows
+}
+
+/// The index of the site whose figures the site at `index` has.
+fn source_of(index: usize, sites: usize, view: &View) -> usize {
+    if view.quirks.swapped_sites && sites > 1 && index < 2 {
+        1 - index
+    } else {
+        index
+    }
 }
 
 /// Share of one region in a site's figures; the regions combine to the whole, by the rule of each metric.

@@ -32,6 +32,15 @@ const SIZES: &str = "sizes";
 /// Prefix of the parts that hold what the vendor's answers taught about a customer's sites; the customer's id follows.
 const SITES: &str = "sites.";
 
+/// Whether the client learns from the answers to a fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Teaching {
+    /// It learns the entities, names and parts of sites, as always.
+    On,
+    /// It learns nothing of sites.
+    Off,
+}
+
 /// The vendor's client; share it in an `Arc`.
 pub struct Upstream {
     reporter: Reporter,
@@ -71,11 +80,26 @@ impl Upstream {
         directory: &Arc<SiteDirectory>,
         turn: Turn,
     ) -> Fetched {
+        self.fetch_with(request, directory, turn, Teaching::On)
+            .await
+    }
+
+    /// The same, and decides whether the client learns from the answers.
+    pub async fn fetch_with(
+        &self,
+        request: &ReportRequest,
+        directory: &Arc<SiteDirectory>,
+        turn: Turn,
+        teaching: Teaching,
+    ) -> Fetched {
         if request.sites.is_empty() || request.metrics.is_empty() {
             return Fetched::default();
         }
         let customer = self.learned.customer(request.customer);
-        let since = customer.known().purges();
+        let since = match teaching {
+            Teaching::On => Some(customer.known().purges()),
+            Teaching::Off => None,
+        };
         let job = self.reporter.job(request, directory, turn, since);
         let asker = Asker {
             reporter: &self.reporter,
@@ -117,6 +141,12 @@ impl Upstream {
     #[must_use]
     pub fn is_callable(&self) -> bool {
         self.reporter.is_callable()
+    }
+
+    /// Whether nothing is requested of the vendor, and it would accept a call made now.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.reporter.is_idle()
     }
 
     /// Maximum number of warming reports in flight.

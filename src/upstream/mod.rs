@@ -30,7 +30,7 @@ mod transport;
 mod wire;
 mod worklist;
 
-pub use client::Upstream;
+pub use client::{Teaching, Upstream};
 pub use error::{StartError, UpstreamError};
 pub use pass::Passed;
 pub use places::{Class, Client, Interest, Stake};

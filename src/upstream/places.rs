@@ -131,6 +131,8 @@ type Ticket = Arc<Mutex<Option<Call>>>;
 /// If a report waits while a place is free, it is for warming, which already uses its share.
 #[derive(Debug, Default)]
 struct Lines {
+    /// The number of places.
+    all: usize,
     free: usize,
     /// The number of places that warming uses, and its limit.
     warming: usize,
@@ -156,10 +158,17 @@ impl Places {
     /// Creates `places` places, of which warming may use `warming`; at least one of each.
     pub(super) fn new(places: usize, warming: usize) -> Self {
         Self(Arc::new(Mutex::new(Lines {
+            all: places.max(1),
             free: places.max(1),
             most_warming: warming.max(1),
             ..Lines::default()
         })))
+    }
+
+    /// Whether no report is in flight. Then none waits, either.
+    pub(super) fn are_idle(&self) -> bool {
+        let lines = self.lock();
+        lines.free == lines.all
     }
 
     /// Waits for a place, in the turns of all clients in `interest`, including those that join meanwhile.

@@ -181,8 +181,8 @@ impl<'a> WorkList<'a> {
             drop(known);
             return self.wait(batch, unproven);
         }
-        if lost.is_none() {
-            credit.teach(&mut known, self.asker.job.since);
+        if let (None, Some(since)) = (&lost, self.asker.job.since) {
+            credit.teach(&mut known, since);
         }
         if credit.is_refused {
             drop(known);

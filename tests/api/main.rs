@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod audit;
 mod cache;
 mod cache_model;
 mod clock;

@@ -8,7 +8,7 @@ use super::*;
 use crate::http::Changes;
 
 /// All keys outside the lists, each with two values other than its default; without the file forms of secrets.
-const VALUES: [(&str, [&str; 2]); 51] = [
+const VALUES: [(&str, [&str; 2]); 52] = [
     ("listen", ["\"127.0.0.1:1\"", "\"127.0.0.1:2\""]),
     ("admin_listen", ["\"127.0.0.1:3\"", "\"127.0.0.1:4\""]),
     ("timezone", ["\"UTC\"", "\"America/Chicago\""]),
@@ -55,6 +55,7 @@ const VALUES: [(&str, [&str; 2]); 51] = [
         ],
     ),
     ("warm.share", ["0.5", "1"]),
+    ("audit.rate", ["\"60/h\"", "\"5/s\""]),
     ("limits.max_sites", ["1", "2"]),
     ("limits.max_days", ["1", "2"]),
     ("limits.max_rows", ["1", "2"]),

@@ -27,8 +27,9 @@ pub(in crate::upstream) struct Job {
     pub(in crate::upstream) request: ReportRequest,
     /// The zones of its sites when its cells were claimed.
     pub(super) directory: Arc<SiteDirectory>,
-    /// The number of purges before its start: a later purge's data must not be learned again from it.
-    pub(in crate::upstream) since: u64,
+    /// The number of purges before its start: a later purge's data must not be learned again from it. `None` if nothing is to be learned
+    /// from it.
+    pub(in crate::upstream) since: Option<u64>,
     /// Whether any of the smallest parts of the fetch was answered, if no larger part was.
     pub(in crate::upstream) canaries: OnceCell<bool>,
 }
@@ -78,12 +79,12 @@ impl Cost {
 }
 
 impl Job {
-    /// A fetch of `request` that starts with its `turn`, after `since` purges.
+    /// A fetch of `request` that starts with its `turn`, after `since` purges; `None` if it is to teach nothing.
     pub(super) fn new(
         request: &ReportRequest,
         directory: &Arc<SiteDirectory>,
         turn: Turn,
-        since: u64,
+        since: Option<u64>,
         deadline: Instant,
     ) -> Self {
         turn.interest.works_until(deadline);

@@ -120,6 +120,14 @@ impl Reporter {
         self.circuit.refuses(Instant::now()).is_none()
     }
 
+    /// Whether nothing is requested of the vendor, and neither the circuit nor the vendor's throttling delays a call made now.
+    pub(super) fn is_idle(&self) -> bool {
+        let now = Instant::now();
+        self.circuit.refuses(now).is_none()
+            && self.throttle.remaining(now).is_none()
+            && self.places.are_idle()
+    }
+
     /// Maximum number of warming reports in flight.
     pub(super) fn max_warming(&self) -> usize {
         self.settings.max_warming.max(1)
@@ -163,13 +171,13 @@ impl Reporter {
         Turn { interest, place }
     }
 
-    /// A fetch of `request` that begins now; `since` is the number of purges before it.
+    /// A fetch of `request` that begins now; `since` is the number of purges before it, or `None` if it is to teach nothing.
     pub(super) fn job(
         &self,
         request: &ReportRequest,
         directory: &Arc<SiteDirectory>,
         turn: Turn,
-        since: u64,
+        since: Option<u64>,
     ) -> Job {
         Job::new(
             request,

@@ -1,0 +1,269 @@
+//! Audits: held days are checked against the vendor in another shape.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use pitaya::domain::dates::DateRange;
+use pitaya::domain::site::SiteId;
+use pitaya::simulator::{ComputedAt, Fault, Quirks, Revision, Simulator};
+use serde_json::Value;
+
+use crate::support::{Binary, Setup, TestApp, column, odd_quirks, true_entrances};
+
+const BATCH: &str = "sites=750,751,752,1000,1001&dates=2026-02-02..2026-02-18&metric=entrances,transactions,dwell_time&bucket=day";
+const TYLER: &str = "sites=750,751&dates=2026-02-18&metric=entrances&bucket=day";
+
+fn audited(rate: &str) -> Setup {
+    Setup::default().with("AUDIT__RATE", rate)
+}
+
+/// Vendor calls since `calls` of them, of those that are audits: nobody else asks for anything.
+async fn calls(app: &TestApp, calls: u64) {
+    app.vendor
+        .wait_for_reports(app.vendor.report_count() + calls)
+        .await;
+}
+
+/// Whether the cells of a query are held, so that it asks the vendor nothing.
+async fn is_held(app: &TestApp, query: &str) -> bool {
+    let response = app
+        .get(&format!("/v1/traffic?{query}"))
+        .send()
+        .await
+        .unwrap();
+    response.headers()["cache-status"]
+        .to_str()
+        .unwrap()
+        .starts_with("pitaya; hit")
+}
+
+/// Counts of a real process, which shares its metrics with no other test.
+async fn audits(pitaya: &Binary, outcome: &str) -> f64 {
+    let metrics = pitaya.metrics().await;
+    let mut sum = 0.0;
+    let mut checks = 0;
+    for check in ["alone", "one_day", "hours"] {
+        let name = format!("pitaya_audits_total{{check=\"{check}\",outcome=\"{outcome}\"}} ");
+        for line in metrics.lines() {
+            if let Some(number) = line.strip_prefix(&name) {
+                sum += number.parse::<f64>().unwrap();
+                checks += 1;
+            }
+        }
+    }
+    assert_eq!(checks, 3, "{metrics}");
+    sum
+}
+
+async fn until(pitaya: &Binary, outcome: &str, least: f64) {
+    while audits(pitaya, outcome).await < least {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn vendor(quirks: Quirks) -> Simulator {
+    let settings = pitaya::simulator::Settings {
+        quirks,
+        ..pitaya::simulator::Settings::default()
+    };
+    Simulator::start(settings, pitaya::clock::Clock::system())
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn an_honest_vendor_never_alarms_whatever_its_quirks() {
+    let late = Quirks {
+        computed_at: ComputedAt::Ago(Duration::from_secs(3600)),
+        ..Quirks::default()
+    };
+    let odd = (0..5).map(|seed| odd_quirks(seed, [750, 751]));
+    let vendors = odd.map(|quirks| (quirks, "America/Chicago", 60.0));
+    for (quirks, zone, least) in vendors.chain([(late, "", 15.0)]) {
+        let shown = format!("{quirks:?}");
+        let vendor = vendor(quirks).await;
+        let variables = [("AUDIT__RATE", "1000/s"), ("TIMEZONE", zone)];
+        let pitaya = Binary::serve(&vendor, &variables).await;
+        pitaya.rows(BATCH).await;
+        // Two days, on one of which the clock changes.
+        let dst = BATCH.replace("2026-02-02..2026-02-18", "2025-11-01..2025-11-02");
+        pitaya.rows(&dst).await;
+
+        until(&pitaya, "agree", least).await;
+
+        assert_eq!(audits(&pitaya, "disagree").await, 0.0, "{shown}");
+        assert_eq!(audits(&pitaya, "failed").await, 0.0, "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_vendor_that_swaps_two_sites_in_batches_is_caught_and_the_day_forgotten() {
+    let lying = Quirks {
+        swapped_sites: true,
+        ..Quirks::default()
+    };
+    let vendor = vendor(lying).await;
+    let pitaya = Binary::serve(&vendor, &[("AUDIT__RATE", "100/s")]).await;
+    let wrong = pitaya.rows(TYLER).await;
+    let truth = true_entrances(&vendor, 750, "2026-02-18");
+    assert_ne!(column(&wrong, "entrances")[0], truth);
+
+    until(&pitaya, "disagree", 2.0).await;
+
+    let metrics = pitaya.metrics().await;
+    assert!(
+        metrics.contains("pitaya_audits_total{check=\"alone\",outcome=\"disagree\"} 2"),
+        "{metrics}"
+    );
+    let calls = vendor.report_count();
+    let one = TYLER.replace("750,751", "750");
+    let right = pitaya.rows(&one).await;
+    assert_eq!(column(&right, "entrances")[0], truth);
+    assert!(vendor.report_count() > calls);
+    pitaya.signal("TERM");
+    let log = pitaya.ended().await.log;
+    let mut lines = log
+        .lines()
+        .filter(|line| line.contains("the day is forgotten"));
+    let line: Value = lines
+        .find(|line| line.contains("\"site\":\"750\""))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .expect(&log);
+    let figure = |name: &str| line[name].as_f64().unwrap();
+    assert_eq!(figure("other_shape"), truth.as_f64().unwrap());
+    assert_eq!(
+        figure("held"),
+        column(&wrong, "entrances")[0].as_f64().unwrap()
+    );
+    assert_eq!(line["check"], "alone");
+}
+
+#[tokio::test]
+async fn a_vendor_whose_hours_are_not_its_quarters_is_caught() {
+    let lying = Quirks {
+        uneven_hours: true,
+        ..Quirks::default()
+    };
+    let vendor = vendor(lying).await;
+    let pitaya = Binary::serve(&vendor, &[("AUDIT__RATE", "100/s")]).await;
+    pitaya.rows(&TYLER.replace("750,751", "750")).await;
+
+    until(&pitaya, "disagree", 1.0).await;
+
+    let metrics = pitaya.metrics().await;
+    assert!(
+        metrics.contains("pitaya_audits_total{check=\"hours\",outcome=\"disagree\"} 1"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn a_day_that_the_vendor_has_changed_is_refreshed_and_alarms_nobody() {
+    let vendor = vendor(Quirks::default()).await;
+    let pitaya = Binary::serve(&vendor, &[("AUDIT__RATE", "100/s")]).await;
+    pitaya.rows(TYLER).await;
+    until(&pitaya, "agree", 3.0).await;
+
+    vendor.revise(Revision {
+        site: SiteId::new(750),
+        dates: DateRange::day("2026-02-18".parse().unwrap()),
+    });
+
+    loop {
+        let page = pitaya
+            .get("/v1/revisions")
+            .await
+            .json::<Value>()
+            .await
+            .unwrap();
+        if let Some(event) = page["data"].get(0) {
+            let truth = true_entrances(&vendor, 750, "2026-02-18");
+            assert_eq!(event["new"], truth);
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(audits(&pitaya, "disagree").await, 0.0);
+}
+
+#[tokio::test]
+async fn a_failing_vendor_proves_nothing() {
+    let vendor = vendor(Quirks::default()).await;
+    let pitaya = Binary::serve(
+        &vendor,
+        &[("AUDIT__RATE", "100/s"), ("UPSTREAM__MAX_ATTEMPTS", "1")],
+    )
+    .await;
+    pitaya.rows(TYLER).await;
+    vendor.inject(Fault::status(400).times(8));
+
+    until(&pitaya, "failed", 1.0).await;
+
+    assert_eq!(audits(&pitaya, "disagree").await, 0.0);
+}
+
+#[tokio::test]
+async fn there_is_no_audit_of_days_that_may_change_or_unless_a_rate_is_set() {
+    let young = audited("1000/s").at("2026-02-20T12:00:00Z").start().await;
+    let unset = Setup::default().start().await;
+    let zero = audited("0/h").start().await;
+    let apps = [young, unset, zero];
+    for app in &apps {
+        app.rows(TYLER).await;
+    }
+    let busy = audited("1000/s").start().await;
+    busy.rows(TYLER).await;
+
+    calls(&busy, 5).await;
+
+    for app in &apps {
+        assert_eq!(app.vendor.report_count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn no_audit_begins_while_a_caller_waits() {
+    let app = audited("1000/s").start().await;
+    app.rows(TYLER).await;
+    calls(&app, 3).await;
+
+    let hold = app.vendor.hold_reports();
+    let waiting = "sites=760&dates=2026-02-18&metric=entrances&bucket=day";
+    let asked = async || {
+        let reports = app.vendor.reports();
+        let of = |site: u64| {
+            let reports = reports.iter().filter_map(|call| call.request.as_ref());
+            reports
+                .filter(|it| it.sites.contains(&SiteId::new(site).unwrap()))
+                .count()
+        };
+        (of(750) + of(751), of(760))
+    };
+    let (answer, ()) = tokio::join!(app.rows(waiting), async {
+        while asked().await.1 == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        // One audit may have begun before the caller came.
+        let before = asked().await.0;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(asked().await.0, before);
+        hold.release();
+    });
+
+    let truth = true_entrances(&app.vendor, 760, "2026-02-18");
+    assert_eq!(column(&answer, "entrances"), [truth]);
+    calls(&app, 2).await;
+}
+
+#[tokio::test]
+async fn a_rate_is_taken_up_by_a_reload() {
+    let app = Setup::default().start().await;
+    app.rows(TYLER).await;
+    assert!(is_held(&app, TYLER).await);
+
+    let (changed, restart) = app.reload("[audit]\nrate = \"1000/s\"").await;
+    app.clock.advance(SignedDuration::from_mins(1));
+
+    assert_eq!((changed, restart), (vec!["audit.rate".to_owned()], vec![]));
+    calls(&app, 3).await;
+}
