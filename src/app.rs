@@ -146,6 +146,8 @@ impl App {
         let tidying = tokio::spawn(async move { kept_tidy.keep_tidy().await });
         let watched = self.state.clone();
         let watch = tokio::spawn(async move { watched.watch_the_clock().await });
+        let service = Arc::clone(&self.service);
+        let step = tokio::spawn(async move { service.keep_in_step().await });
         let warmed = self.state.clone();
         let warm = tokio::spawn(async move { warmed.keep_warm().await });
         let audited = Arc::clone(&self.service);
@@ -173,6 +175,7 @@ impl App {
         upkeep.abort();
         tidying.abort();
         watch.abort();
+        step.abort();
         warm.abort();
         audits.abort();
         let renewed = timeout_at(signalled + LAST_RENEWAL, self.service.finish_renewal()).await;

@@ -1,6 +1,6 @@
 //! The cells that a query has claimed, and the fetches that bring them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::months::{Month, months_of_report};
 use super::page::bit_of;
 use super::shared::{LookedUp, Shared};
-use super::single_flight::{Fetch, FetchOutcome, FetchUnderWay, SingleFlight};
+use super::single_flight::{Fetch, FetchOutcome, FetchUnderWay, Onward, SingleFlight};
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::month::SeriesMonth;
 
@@ -26,6 +26,8 @@ pub struct ClaimedCells<E, I> {
     shape: u64,
     /// Those of the cells that were found past their TTL.
     stale: Vec<CellKey>,
+    /// Whether others were fetching them when they were looked for before.
+    waited: bool,
 }
 
 /// A fetch for the caller to start: [`begin`](ClaimedFetch::begin), request its report, then [`complete`](ClaimedFetch::complete).
@@ -81,6 +83,7 @@ impl<E, I> Mine<E, I> {
             outdated,
             shape: looked_up.shape,
             stale: Vec::new(),
+            waited: false,
         }
     }
 }
@@ -143,11 +146,23 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
     /// reports must contain the cells that `plan` gets, each once. If there are none, `plan` does not run.
     #[must_use]
     pub fn split(
-        mut self,
+        self,
         found: &[(CellKey, Cell)],
         plan: impl FnOnce(&[CellKey]) -> Vec<(ReportRequest, I)>,
     ) -> Vec<(ClaimedFetch<E, I>, Fetch<E, I>)> {
-        let lacking = self.without(found);
+        self.split_off(found, &[], plan).0
+    }
+
+    /// As [`split`](Self::split), without the days of months that others fetch `elsewhere`: the claim to these goes on, for the caller to look
+    /// for them again.
+    #[must_use]
+    pub fn split_off(
+        mut self,
+        found: &[(CellKey, Cell)],
+        elsewhere: &[(SeriesMonth, u32)],
+        plan: impl FnOnce(&[CellKey]) -> Vec<(ReportRequest, I)>,
+    ) -> (Vec<(ClaimedFetch<E, I>, Fetch<E, I>)>, Option<Self>) {
+        let lacking = self.without(found, elsewhere);
         let reports = if lacking.is_empty() {
             Vec::new()
         } else {
@@ -159,33 +174,87 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
             (claimed, waiter)
         });
         let fetches: Vec<_> = fetches.collect();
+        let rest = self.rest(elsewhere);
+        let rest_waiter = rest.as_ref().map(Self::waiter);
         // No query can join it from now on.
         self.give_up();
         if self.fetch.has_waiters() {
             let onward = fetches
                 .iter()
-                .map(|(claimed, waiter)| (claimed.request.clone(), waiter.clone()));
+                .map(|(claimed, waiter)| (Onward::Report(claimed.request.clone()), waiter.clone()));
+            let rest = rest.iter().zip(&rest_waiter);
+            let rest = rest.map(|(rest, waiter)| {
+                (
+                    Onward::Elsewhere(rest.months.clone().into()),
+                    waiter.clone(),
+                )
+            });
             let found = found.iter().map(|(key, cell)| (*key, Ok(cell.clone())));
             self.fetch.tell(FetchOutcome {
                 outcomes: found.collect(),
                 found: true,
+                waited: self.waited,
                 stale: std::mem::take(&mut self.stale),
-                onward: onward.collect(),
+                onward: onward.chain(rest).collect(),
             });
         }
         // Only now: see `Fetch::keep`.
         if self.fetch.is_kept() {
-            for (_, waiter) in &fetches {
+            let reports = fetches.iter().map(|(_, waiter)| waiter);
+            for waiter in reports.chain(&rest_waiter) {
                 waiter.keep();
             }
         }
-        fetches
+        (fetches, rest)
     }
 
-    fn without(&self, found: &[(CellKey, Cell)]) -> Vec<CellKey> {
+    fn without(&self, found: &[(CellKey, Cell)], elsewhere: &[(SeriesMonth, u32)]) -> Vec<CellKey> {
         let found: HashSet<&CellKey> = found.iter().map(|(key, _)| key).collect();
-        let cells = self.months.iter().flat_map(|month| month.cells());
+        let elsewhere: HashMap<&SeriesMonth, u32> = elsewhere
+            .iter()
+            .map(|(month, days)| (month, *days))
+            .collect();
+        let cells = self.months.iter().flat_map(|month| {
+            let days = month.days & !elsewhere.get(&month.key).copied().unwrap_or_default();
+            Month { days, ..*month }.cells()
+        });
         cells.filter(|key| !found.contains(key)).collect()
+    }
+
+    /// The claim to what others fetch, as one of its own.
+    fn rest(&self, elsewhere: &[(SeriesMonth, u32)]) -> Option<Self> {
+        if elsewhere.is_empty() {
+            return None;
+        }
+        let months = elsewhere.iter();
+        let months = months.map(|(key, days)| Month {
+            key: *key,
+            days: *days,
+        });
+        let months: Vec<Month> = months.collect();
+        let mut flights = self.shared.flights();
+        let fetch = flights.start(self.fetch.interest.clone(), false);
+        for month in &months {
+            flights.hand_over(self.fetch.id, fetch.id, month);
+        }
+        drop(flights);
+        Some(Self {
+            shared: Arc::clone(&self.shared),
+            fetch,
+            months,
+            outdated: false,
+            shape: self.shape,
+            stale: Vec::new(),
+            waited: true,
+        })
+    }
+
+    /// Gives the cells up if nobody waits for them; whether it did. Not for a claim whose fetches need no waiters.
+    #[must_use]
+    pub fn end_if_unwanted(&self) -> bool {
+        let months = self.months.iter().copied();
+        let mut flights = self.shared.flights();
+        flights.end_if_unwanted(&self.fetch, months)
     }
 
     /// Turns a report into a fetch of its own, and hands the claim to its cells over. Each report takes the lock for itself.
@@ -304,6 +373,7 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
         self.fetch.tell(FetchOutcome {
             outcomes,
             found: false,
+            waited: false,
             stale: Vec::new(),
             onward: Vec::new(),
         });

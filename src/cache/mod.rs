@@ -10,7 +10,8 @@ mod single_flight;
 mod store;
 
 pub use claims::{ClaimedCells, ClaimedFetch};
+pub use months::Month;
 pub use pages::LastKnown;
 pub use shared::{LookedUp, Unclaimed};
-pub use single_flight::{Fetch, FetchOutcome};
+pub use single_flight::{Fetch, FetchOutcome, Onward};
 pub use store::{CellStore, Claim};

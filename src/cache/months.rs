@@ -9,7 +9,7 @@ use crate::domain::month::SeriesMonth;
 
 /// Some days of a series' month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Month {
+pub struct Month {
     /// The month and its series.
     pub(super) key: SeriesMonth,
     /// Bit `d` is set for day `d`.

@@ -24,8 +24,30 @@ type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 pub struct FetchOutcome<E, I> {
     pub(super) outcomes: Vec<(CellKey, Result<Cell, E>)>,
     pub(super) found: bool,
+    pub(super) waited: bool,
     pub(super) stale: Vec<CellKey>,
-    pub(super) onward: Vec<(ReportRequest, Fetch<E, I>)>,
+    pub(super) onward: Vec<(Onward, Fetch<E, I>)>,
+}
+
+/// What a fetch brings that an outcome leads on to.
+#[derive(Clone, Debug)]
+pub enum Onward {
+    /// The cells of a report.
+    Report(ReportRequest),
+    /// Cells that others fetch, which are looked for again.
+    Elsewhere(Arc<[Month]>),
+}
+
+impl Onward {
+    /// The cells.
+    pub fn cells(&self) -> impl Iterator<Item = CellKey> {
+        let (report, months) = match self {
+            Self::Report(report) => (Some(report), &[][..]),
+            Self::Elsewhere(months) => (None, &months[..]),
+        };
+        let of_report = report.into_iter().flat_map(ReportRequest::cells);
+        of_report.chain(months.iter().flat_map(|month| month.cells()))
+    }
 }
 
 impl<E, I> FetchOutcome<E, I> {
@@ -40,6 +62,12 @@ impl<E, I> FetchOutcome<E, I> {
         self.found
     }
 
+    /// Whether the cells were found only after others had fetched them.
+    #[must_use]
+    pub const fn was_elsewhere(&self) -> bool {
+        self.waited
+    }
+
     /// Those of the cells that are past their TTL.
     #[must_use]
     pub fn stale(&self) -> &[CellKey] {
@@ -49,7 +77,7 @@ impl<E, I> FetchOutcome<E, I> {
     /// The fetches that bring the other cells, if the waiter joined a claim before it was split into reports. A waiter clones the ones
     /// that it needs before it drops this outcome, so each of them has a waiter at all times.
     #[must_use]
-    pub fn onward(&self) -> &[(ReportRequest, Fetch<E, I>)] {
+    pub fn onward(&self) -> &[(Onward, Fetch<E, I>)] {
         &self.onward
     }
 }

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::civil::Date;
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::SemaphorePermit;
-use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
@@ -19,15 +17,16 @@ use super::judge::Judge;
 use super::progress::Progress;
 use super::queue::{Queue, Queued, Refusal};
 use super::revisions::{Landing, Revisions};
+use super::scouting::{self, Duty, aside};
 use super::telemetry;
-use crate::cache::{ClaimedCells, ClaimedFetch, Fetch, FetchOutcome, LookedUp, Unclaimed};
+use crate::cache::{ClaimedCells, ClaimedFetch, Fetch, FetchOutcome, LookedUp, Onward, Unclaimed};
 use crate::clock::Clock;
 use crate::domain::batch::{Bounds, reports};
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::freshness::Standing;
 use crate::domain::month::SeriesMonth;
 use crate::domain::rollup::CellGrid;
-use crate::tier::{Landed, Tier, TierState};
+use crate::tier::{Landed, Lease, Tier, TierState};
 use crate::upstream::{Class, Client, Fetched, Interest, Stake, Upstream, UpstreamError};
 
 type Mine = ClaimedCells<Arc<UpstreamError>, Interest>;
@@ -38,9 +37,6 @@ type Outcome = FetchOutcome<Arc<UpstreamError>, Interest>;
 
 /// The client that warming counts as. No configured client's name has a control character.
 const WARMER: &str = "\0warm";
-
-/// Work on more cells than this takes milliseconds, in which the other connections of the thread would wait.
-pub(super) const MANY_CELLS: usize = 5_000;
 
 /// The cache and the vendor behind it.
 #[derive(Debug)]
@@ -62,6 +58,8 @@ struct Launch {
     class: Class,
     /// The months of which the tier has cells that serve for nothing but comparison.
     outdated: Arc<HashSet<SeriesMonth>>,
+    /// What the tier has granted.
+    lease: Option<Lease>,
 }
 
 impl Launch {
@@ -71,6 +69,7 @@ impl Launch {
             judge: judge.clone(),
             class,
             outdated: Arc::default(),
+            lease: None,
         }
     }
 }
@@ -205,12 +204,13 @@ impl Engine {
         Ok(gathering.gathered)
     }
 
-    /// Looks for claimed cells in the tier, in a task that no caller can stop, and has the vendor asked for the rest. What is found is
-    /// in the cache from then on, also what only serves if the vendor fails.
+    /// Looks for claimed cells in the tier, in a task that no caller can stop, and has the vendor asked for those that nobody else is fetching;
+    /// for the others it looks again, as long as somebody waits. What is found is in the cache from then on, also what only serves if the
+    /// vendor fails.
     fn scout(
         self: &Arc<Self>,
         mut mine: Mine,
-        queued: Queued,
+        mut queued: Queued,
         tier: &Arc<dyn Tier>,
         judge: &Judge,
         (stake, looked_up): (&Stake, LookedUp),
@@ -218,41 +218,48 @@ impl Engine {
         let (engine, tier) = (Arc::clone(self), Arc::clone(tier));
         let (judge, stake) = (judge.clone(), stake.clone());
         tokio::spawn(async move {
-            let months: Vec<(SeriesMonth, u32)> = mine.months().collect();
-            let days = months.iter().map(|(_, days)| days.count_ones() as usize);
-            let heavy = days.sum::<usize>() > MANY_CELLS;
-            let shapes = judge.shapes(months.iter().map(|(month, _)| *month));
-            let wanted = months.iter().map(|(month, _)| (*month, shapes[month]));
-            let kept = tier.read(wanted.collect()).await;
-            let (fetches, to_refresh, outdated) = aside(heavy, || {
+            let mut looks = 0;
+            loop {
+                // Before anything is leased: what is leased is fetched.
                 let mut found = mine.look_again(|key, cell| judge.is_fresh(key, cell));
-                let mut below = judge.judge(&months, kept);
-                if stake.class == Class::Warm {
-                    // Nobody waits: what is past its TTL is fetched in its turn.
-                    let past: HashSet<CellKey> = below.stale.drain(..).collect();
-                    below.found.retain(|(key, _)| !past.contains(key));
+                let mut seen = scouting::look(&mine, &*tier, &judge, stake.class, &found).await;
+                let (fetches, rest) = aside(seen.is_heavy, || {
+                    mine.fill(&seen.below.usable, seen.below.stale.clone());
+                    found.append(&mut seen.below.found);
+                    let plan = |missing: &[CellKey]| engine.plan(missing, &stake);
+                    mine.split_off(&found, &seen.elsewhere, plan)
+                });
+                let days = seen.elsewhere.iter();
+                let days = days.map(|(_, days)| days.count_ones() as usize);
+                let left = queued.split(days.sum());
+                let launch = Launch {
+                    judge: judge.clone(),
+                    class: stake.class,
+                    outdated: Arc::new(seen.below.outdated),
+                    lease: seen.lease,
+                };
+                engine.launch_all(fetches, queued, &launch);
+                let looked_up = LookedUp {
+                    completions: engine.cells.completions(),
+                    ..looked_up
+                };
+                engine.refresh(&seen.below.stale, &stake.client, looked_up, &judge);
+                // What another replica refreshes is found by the next query.
+                let Some(rest) = rest.filter(|_| stake.class != Class::Refresh) else {
+                    return;
+                };
+                (mine, queued) = (rest, left);
+                looks += 1;
+                tokio::time::sleep(scouting::pause(looks)).await;
+                if mine.end_if_unwanted() {
+                    return;
                 }
-                mine.fill(&below.usable, below.stale.clone());
-                found.extend(below.found);
-                let fetches = mine.split(&found, |missing| engine.plan(missing, &stake));
-                (fetches, below.stale, below.outdated)
-            });
-            let launch = Launch {
-                judge: judge.clone(),
-                class: stake.class,
-                outdated: Arc::new(outdated),
-            };
-            engine.launch_all(fetches, queued, &launch);
-            let looked_up = LookedUp {
-                completions: engine.cells.completions(),
-                ..looked_up
-            };
-            engine.refresh(&to_refresh, &stake.client, looked_up, &judge);
+            }
         });
     }
 
-    /// Fetches the `stale` cells behind the answer to that client, where the queue takes them. The tier is not looked
-    /// into: what is in memory is what the tier has, or newer.
+    /// Fetches the `stale` cells behind the answer to that client, where the queue takes them. A tier of this process alone
+    /// is not looked into: what is in memory is what it has, or newer.
     pub(super) fn refresh(
         self: &Arc<Self>,
         stale: &[CellKey],
@@ -281,6 +288,9 @@ impl Engine {
             },
         );
         if let (Some(mine), Some(queued)) = (claimed, queued) {
+            if let Some(tier) = self.tier.as_ref().filter(|tier| tier.is_shared()) {
+                return self.scout(mine, queued, tier, judge, (&refresh, looked_up));
+            }
             let found = mine.look_again(|key, cell| judge.is_fresh(key, cell));
             let fetches = mine.split(&found, |missing| self.plan(missing, &refresh));
             // Nobody waits for them.
@@ -360,14 +370,21 @@ impl Engine {
     ) -> Vec<Waiter> {
         let launched = fetches.into_iter().map(|(claimed, waiter)| {
             let cells = claimed.request().cells().count();
-            self.launch(claimed, queued.split(cells), launch.clone());
+            let duty = self.duty(claimed.request(), launch.lease);
+            self.launch(claimed, queued.split(cells), launch.clone(), duty);
             waiter
         });
         launched.collect()
     }
 
     /// Fetches a report in a task of its own when its turn comes, unless nobody waits for it any more.
-    fn launch(self: &Arc<Self>, claimed: Claimed, queued: Queued, launch: Launch) {
+    fn launch(
+        self: &Arc<Self>,
+        claimed: Claimed,
+        queued: Queued,
+        launch: Launch,
+        duty: Option<Duty>,
+    ) {
         let engine = Arc::clone(self);
         tokio::spawn(async move {
             let turn = tokio::select! {
@@ -395,8 +412,9 @@ impl Engine {
             let outcomes = outcomes(fetched);
             let came = engine.came(&outcomes);
             engine.record_revisions(&claimed, &came, &launch).await;
-            engine.keep(&claimed, came, &launch.judge);
+            engine.keep(&claimed, came, &launch);
             claimed.complete(outcomes, engine.clock.now());
+            drop(duty);
         });
     }
 
@@ -458,13 +476,27 @@ impl Engine {
         }
     }
 
+    /// The duty to give up what is leased for a report, whatever becomes of it.
+    fn duty(&self, request: &ReportRequest, lease: Option<Lease>) -> Option<Duty> {
+        let (tier, lease) = (self.tier.as_ref()?, lease?);
+        Some(Duty {
+            tier: Arc::clone(tier),
+            lease,
+            months: scouting::months(request.cells()),
+        })
+    }
+
     /// Has the tier keep the cells that came, while their claim is held.
-    fn keep(&self, claimed: &Claimed, cells: Vec<(CellKey, Cell)>, judge: &Judge) {
+    fn keep(&self, claimed: &Claimed, cells: Vec<(CellKey, Cell)>, launch: &Launch) {
         let Some(tier) = &self.tier else { return };
         let mut months: Vec<_> = cells.iter().map(|(key, _)| SeriesMonth::of(key)).collect();
         months.dedup();
-        let shapes = Arc::new(judge.shapes(months.into_iter()));
-        tier.put(Landed { cells, shapes }, &|month| claimed.held(month));
+        let landed = Landed {
+            cells,
+            shapes: Arc::new(launch.judge.shapes(months.into_iter())),
+            lease: launch.lease.unwrap_or_default(),
+        };
+        tier.put(landed, &|month| claimed.held(month));
     }
 }
 
@@ -478,7 +510,9 @@ impl Gathering<'_> {
         for (key, outcome) in outcome.outcomes() {
             self.settle(key, outcome.clone());
         }
-        if outcome.is_found() {
+        if outcome.was_elsewhere() {
+            self.gathered.collapsed |= self.gathered.brought != before;
+        } else if outcome.is_found() {
             self.gathered.found += self.gathered.brought - before;
             self.gathered.brought = before;
         }
@@ -607,13 +641,13 @@ impl Gathering<'_> {
 
     /// The fetches that an outcome leads on to, of those that bring something that is missing here.
     fn onward(&self, outcome: &Outcome, known: &HashMap<u64, Waiter>) -> Vec<Waiter> {
-        let lacks = |request: &ReportRequest| {
-            let mut places = request.cells().filter_map(|key| self.places.of(&key));
+        let lacks = |onward: &Onward| {
+            let mut places = onward.cells().filter_map(|key| self.places.of(&key));
             places.any(|place| self.missing.has(place))
         };
         let onward = outcome.onward().iter();
         onward
-            .filter(|(request, flight)| !known.contains_key(&flight.id()) && lacks(request))
+            .filter(|(onward, flight)| !known.contains_key(&flight.id()) && lacks(onward))
             .map(|(_, flight)| flight.clone())
             .collect()
     }
@@ -633,13 +667,4 @@ fn outcomes(fetched: Fetched) -> Vec<CellOutcome> {
             .map(move |key| (key, Err(Arc::clone(error))))
     });
     cells.chain(failures).collect()
-}
-
-/// Does `work` on this thread; where it is `heavy`, the connections of this thread go on meanwhile on another, if there is one.
-pub(super) fn aside<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
-    if heavy && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
-        block_in_place(work)
-    } else {
-        work()
-    }
 }

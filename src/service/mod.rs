@@ -15,6 +15,7 @@ mod progress;
 mod queue;
 mod revisions;
 mod rules;
+mod scouting;
 mod summary;
 mod telemetry;
 mod warm;
@@ -53,11 +54,12 @@ use tokio::time::{Instant, timeout_at};
 use self::budget::{Budget, MemoryNeed};
 use self::calendar::Calendar;
 use self::complete::Complete;
-use self::fetch::{Engine, Gathered, MANY_CELLS, Wish, aside};
+use self::fetch::{Engine, Gathered, Wish};
 use self::inventory::{Inventory, Places};
 use self::judge::Judge;
 use self::queue::{CELL_BYTES, Queue, Refusal};
 use self::rules::InForce;
+use self::scouting::{MANY_CELLS, aside};
 use crate::cache::{CellStore, LookedUp, Unclaimed};
 use crate::clock::Clock;
 use crate::cores;
@@ -508,6 +510,26 @@ impl TrafficService {
     #[must_use]
     pub fn vendor_site(&self, customer: CustomerId, site: SiteId) -> VendorSite {
         self.engine.upstream.vendor_site(customer, site)
+    }
+
+    /// Makes the purges that other replicas tell of, for as long as it is polled.
+    pub async fn keep_in_step(&self) {
+        let Some(tier) = &self.engine.tier else {
+            return;
+        };
+        loop {
+            for purge in tier.news().await {
+                for customer in &purge.customers {
+                    self.engine.upstream.forget(*customer, purge.sites.as_ref());
+                }
+                let cells = Arc::clone(&self.engine.cells);
+                let purged = cores::work(move || cells.purge(&purge)).await;
+                match purged {
+                    Ok(cells) => tracing::info!(cells, "another replica purged figures"),
+                    Err(error) => tracing::error!(%error, "a purge of another replica died"),
+                }
+            }
+        }
     }
 
     /// State of the tier, if there is one.

@@ -68,6 +68,15 @@ struct Inner {
     wake: Arc<Notify>,
 }
 
+/// Checks settings without any call.
+///
+/// # Errors
+///
+/// If no connection can be made with them.
+pub fn check(settings: &Settings) -> Result<(), UnusableSettings> {
+    Connector::new(settings).map(drop)
+}
+
 #[derive(Default)]
 struct State {
     connection: Option<Connection>,

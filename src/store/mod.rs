@@ -19,6 +19,6 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use link::{Link, Script, Unavailable};
+pub use link::{Link, Script, Unavailable, check};
 pub use redis::{Cmd, FromRedisValue, Value, cmd};
 pub use settings::{Mode, Settings, UnusableSettings};

@@ -58,6 +58,11 @@ impl Codec {
         }
     }
 
+    /// The versions and the vendor's place.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// The name of a page: it begins with the site, so that all that is of a site can be found.
     pub(super) fn page_name(&self, month: &SeriesMonth) -> String {
         let mut name = site_prefix(month.customer, month.site);

@@ -5,17 +5,19 @@
 
 mod codec;
 pub mod disk;
+pub mod shared;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use codec::{Codec, FIGURES_VERSION};
 pub use disk::{Disk, UnusableFolder, check_folder};
+pub use shared::Shared;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, pending, ready};
 use jiff::Timestamp;
 use jiff::civil::Date;
 
@@ -37,6 +39,33 @@ pub type Shapes = HashMap<SeriesMonth, MonthShape, foldhash::fast::RandomState>;
 pub trait Tier: Send + Sync + fmt::Debug {
     /// What is kept of these months, in their order; cells of another shape are not.
     fn read(&self, months: Vec<(SeriesMonth, MonthShape)>) -> BoxFuture<'_, Vec<Kept>>;
+
+    /// Asks for the right to fetch days of months (bit `d`: day `d`), each month once. A tier that others share may have granted it to them.
+    fn claim(&self, wanted: Vec<(SeriesMonth, u32)>) -> BoxFuture<'_, Claimed> {
+        let grants = wanted.into_iter().map(|(_, days)| Grant {
+            mine: days,
+            theirs: 0,
+        });
+        let claimed = Claimed {
+            lease: Lease::default(),
+            grants: grants.collect(),
+            look_again: false,
+        };
+        Box::pin(ready(claimed))
+    }
+
+    /// Gives up what is left of the right to fetch these days.
+    fn release(&self, _: Lease, _: Vec<(SeriesMonth, u32)>) {}
+
+    /// Whether others read and write it as well.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Waits until others have told of purges. The next call tells that these have been made here.
+    fn news(&self) -> BoxFuture<'_, Vec<Purge>> {
+        Box::pin(pending())
+    }
 
     /// Keeps cells that came, which nobody waits for. `held` says which days of a month its caller still holds a claim to (bit `d`: day
     /// `d`); it is asked in the order in which purges are finished.
@@ -71,6 +100,50 @@ pub struct Landed {
     pub cells: Vec<(CellKey, Cell)>,
     /// The shape of each month that has one of these cells.
     pub shapes: Arc<Shapes>,
+    /// What they were fetched under.
+    pub lease: Lease,
+}
+
+/// The right to fetch figures, which ends with what is put or released.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lease {
+    id: u64,
+    /// The purges that were known when it was given.
+    epoch: Option<Epoch>,
+}
+
+impl Lease {
+    /// How others see its owner.
+    fn owner(self) -> String {
+        format!("{:016x}", self.id)
+    }
+}
+
+/// A point in the sequence of purges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Epoch {
+    incarnation: u32,
+    number: u64,
+}
+
+/// The answer to a claim.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// What the granted days are fetched under.
+    pub lease: Lease,
+    /// What was granted of each month, in their order.
+    pub grants: Vec<Grant>,
+    /// Whether others may have put some of the granted days before they were granted.
+    pub look_again: bool,
+}
+
+/// What was granted of a month: bit `d` is day `d`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// The days to fetch.
+    pub mine: u32,
+    /// The days that others fetch.
+    pub theirs: u32,
 }
 
 /// What is learned beside cells, and kept with them: it is asked for with every commit, so that what the figures rest on is there
@@ -114,11 +187,28 @@ pub enum TierState {
     Away,
     /// A read has taken too long, and no other one has come back since: it is not read.
     Slow,
+    /// The store that replicas share is read and written.
+    Connected,
+    /// It refuses writes, and is read.
+    RefusingWrites,
+    /// It is not set up to make room for new pages, and for nothing else.
+    EvictionPolicy,
+    /// Its clock differs from ours.
+    Clock,
 }
 
 impl TierState {
     /// Every state.
-    pub const ALL: [Self; 4] = [Self::Open, Self::WaitingForLock, Self::Away, Self::Slow];
+    pub const ALL: [Self; 8] = [
+        Self::Open,
+        Self::WaitingForLock,
+        Self::Away,
+        Self::Slow,
+        Self::Connected,
+        Self::RefusingWrites,
+        Self::EvictionPolicy,
+        Self::Clock,
+    ];
 
     /// Its name in `/readyz` and metrics.
     #[must_use]
@@ -128,6 +218,10 @@ impl TierState {
             Self::WaitingForLock => "waiting_for_lock",
             Self::Away => "away",
             Self::Slow => "slow",
+            Self::Connected => "connected",
+            Self::RefusingWrites => "refusing_writes",
+            Self::EvictionPolicy => "eviction_policy",
+            Self::Clock => "clock",
         }
     }
 }

@@ -8,7 +8,7 @@ use futures_util::future::{BoxFuture, ready};
 use jiff::Timestamp;
 use jiff::civil::{Date, date};
 
-use super::{Away, Codec, Kept, Knowledge, Landed, Part, Shapes, Tier, TierState};
+use super::{Away, Codec, Kept, Knowledge, Landed, Lease, Part, Shapes, Tier, TierState};
 use crate::domain::bucket::VendorBucket;
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::dates::{DateRange, add_days};
@@ -52,6 +52,7 @@ pub(super) fn landed(cells: impl IntoIterator<Item = (CellKey, Cell)>) -> Landed
     let months = cells.iter().map(|(key, _)| (SeriesMonth::of(key), SHAPE));
     Landed {
         shapes: Arc::new(months.collect::<Shapes>()),
+        lease: Lease::default(),
         cells,
     }
 }

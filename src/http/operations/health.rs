@@ -286,11 +286,24 @@ fn cache_tier(state: TierState) -> Check {
         ),
         TierState::Away => (
             Status::Warn,
-            "The cache on disk failed, and is tried again: until then figures are in memory only.",
+            "The cache on disk failed, or the shared store is away, and is tried again: until then figures are in memory only.",
         ),
         TierState::Slow => (
             Status::Warn,
             "The cache on disk does not answer in time, and is not read for now.",
+        ),
+        TierState::Connected => (Status::Pass, "Figures are shared with the other replicas."),
+        TierState::RefusingWrites => (
+            Status::Warn,
+            "The shared store refuses to keep anything, perhaps for lack of memory: each replica asks the vendor for itself.",
+        ),
+        TierState::EvictionPolicy => (
+            Status::Warn,
+            "The shared store should have a maxmemory, and maxmemory-policy volatile-lru: else it fills up, or forgets more than figures.",
+        ),
+        TierState::Clock => (
+            Status::Warn,
+            "The clock of the shared store differs from this machine's by more than a second.",
         ),
     };
     Check::new(status, state.name(), detail)

@@ -13,7 +13,7 @@ use crate::domain::cell::{Cell, CellKey};
 use crate::tier::testing::{
     Ignorance, SHAPE, cell, codec, day_of, forget, key, landed, purge, put,
 };
-use crate::tier::{Part, Shapes};
+use crate::tier::{Lease, Part, Shapes};
 
 const HASTE: Pace = Pace {
     commit: Duration::from_millis(1),
@@ -145,6 +145,7 @@ async fn cells_of_another_clock_are_replaced() {
         Landed {
             cells: vec![(key(1, 0), cell(3, 5))],
             shapes: Arc::new(shapes),
+            lease: Lease::default(),
         },
     );
     written(&disk).await;

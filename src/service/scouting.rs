@@ -1,0 +1,159 @@
+//! What a claim finds in the tier, and what is to be fetched.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
+
+use super::judge::{Below, Judge};
+use crate::backoff::Backoff;
+use crate::cache::ClaimedCells;
+use crate::domain::cell::{Cell, CellKey};
+use crate::domain::month::SeriesMonth;
+use crate::tier::{Lease, Tier};
+use crate::upstream::Class;
+
+/// Work on more cells than this takes milliseconds, in which the other connections of the thread would wait.
+pub(super) const MANY_CELLS: usize = 5_000;
+
+/// Pauses between looks for what another replica fetches.
+const PAUSE: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(400));
+
+/// What a look into the tier has shown of a claim.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// What was found.
+    pub(super) below: Below,
+    /// The days of months that other replicas fetch.
+    pub(super) elsewhere: Vec<(SeriesMonth, u32)>,
+    /// What the rest is fetched under.
+    pub(super) lease: Option<Lease>,
+    /// Whether that is work for milliseconds.
+    pub(super) is_heavy: bool,
+}
+
+/// Gives up what is leased for a report once it has ended in whatever way.
+#[derive(Debug)]
+pub(super) struct Duty {
+    pub(super) tier: Arc<dyn Tier>,
+    pub(super) lease: Lease,
+    pub(super) months: Vec<(SeriesMonth, u32)>,
+}
+
+impl Drop for Duty {
+    fn drop(&mut self) {
+        self.tier
+            .release(self.lease, std::mem::take(&mut self.months));
+    }
+}
+
+/// Looks for the cells of a claim, and asks for the right to fetch those that are neither there nor `known`.
+pub(super) async fn look<E, I>(
+    mine: &ClaimedCells<E, I>,
+    tier: &dyn Tier,
+    judge: &Judge,
+    class: Class,
+    known: &[(CellKey, Cell)],
+) -> Seen
+where
+    E: Clone + Send + Sync,
+    I: Clone + Send + Sync,
+{
+    let months: Vec<(SeriesMonth, u32)> = mine.months().collect();
+    let mut below = read(&months, tier, judge, class).await;
+    let lacking = without(&without(&months, known), &below.found);
+    let mut elsewhere = Vec::new();
+    let mut lease = None;
+    if !lacking.is_empty() {
+        let claimed = tier.claim(lacking.clone()).await;
+        lease = Some(claimed.lease);
+        let mut granted = Vec::new();
+        for ((month, _), grant) in lacking.iter().zip(&claimed.grants) {
+            granted.extend((grant.mine != 0).then_some((*month, grant.mine)));
+            elsewhere.extend((grant.theirs != 0).then_some((*month, grant.theirs)));
+        }
+        if claimed.look_again && !granted.is_empty() {
+            // What has come between the look and the claim is there now; what comes later is ours.
+            let again = read(&granted, tier, judge, class).await;
+            let came = again.found.iter().map(|(key, _)| *key);
+            tier.release(claimed.lease, self::months(came));
+            below.usable.extend(again.usable);
+            below.found.extend(again.found);
+            below.stale.extend(again.stale);
+            below.outdated.extend(again.outdated);
+        }
+    }
+    Seen {
+        below,
+        elsewhere,
+        lease,
+        is_heavy: is_heavy(&months),
+    }
+}
+
+/// The pause after that many looks; a random one, so that replicas do not look at the same time.
+pub(super) fn pause(looks: u32) -> Duration {
+    PAUSE.after(looks) / 2 + PAUSE.jittered(looks) / 2
+}
+
+/// The months of cells; neighbouring cells of one month share an entry.
+pub(super) fn months(cells: impl Iterator<Item = CellKey>) -> Vec<(SeriesMonth, u32)> {
+    let mut months: Vec<(SeriesMonth, u32)> = Vec::new();
+    for cell in cells {
+        let (month, bit) = (SeriesMonth::of(&cell), 1 << cell.date.day());
+        match months.last_mut() {
+            Some((last, days)) if *last == month => *days |= bit,
+            _ => months.push((month, bit)),
+        }
+    }
+    months
+}
+
+/// What is kept of these days of months, and what it may be used for.
+async fn read(
+    months: &[(SeriesMonth, u32)],
+    tier: &dyn Tier,
+    judge: &Judge,
+    class: Class,
+) -> Below {
+    let shapes = judge.shapes(months.iter().map(|(month, _)| *month));
+    let wanted = months.iter().map(|(month, _)| (*month, shapes[month]));
+    let kept = tier.read(wanted.collect()).await;
+    let is_heavy = is_heavy(months);
+    let mut below = aside(is_heavy, || judge.judge(months, kept));
+    if class != Class::Caller {
+        // Nobody waits: what is past its TTL is fetched in its turn.
+        let past: HashSet<CellKey> = below.stale.drain(..).collect();
+        below.found.retain(|(key, _)| !past.contains(key));
+    }
+    below
+}
+
+/// The days of months that were not found.
+fn without(wanted: &[(SeriesMonth, u32)], cells: &[(CellKey, Cell)]) -> Vec<(SeriesMonth, u32)> {
+    let mut found: HashMap<SeriesMonth, u32> = HashMap::new();
+    for (month, days) in months(cells.iter().map(|(key, _)| *key)) {
+        *found.entry(month).or_default() |= days;
+    }
+    let lacking = wanted.iter().map(|(month, days)| {
+        let found = found.get(month).copied().unwrap_or_default();
+        (*month, days & !found)
+    });
+    lacking.filter(|(_, days)| *days != 0).collect()
+}
+
+fn is_heavy(months: &[(SeriesMonth, u32)]) -> bool {
+    let days = months.iter().map(|(_, days)| days.count_ones() as usize);
+    days.sum::<usize>() > MANY_CELLS
+}
+
+/// Does `work` on this thread; where it is `heavy`, the connections of this thread go on meanwhile on another, if there is one.
+pub(super) fn aside<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
+    if heavy && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
+        block_in_place(work)
+    } else {
+        work()
+    }
+}

@@ -1,0 +1,170 @@
+//! What everything that talks to the store shares: names, leases, what is known of it.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use super::lease::Leases;
+use super::register::Register;
+use super::scripts::Scripts;
+use crate::clock::Clock;
+use crate::domain::month::SeriesMonth;
+use crate::domain::site::CustomerId;
+use crate::store::{Cmd, Link, Script, Unavailable, cmd};
+use crate::tier::{Codec, Knowledge, Lease};
+
+/// The most keys of one command.
+pub(super) const PIECE: usize = 300;
+
+/// The configuration of the shared tier.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What every name in the store begins with.
+    pub prefix: String,
+    /// Time limit for a look-up of a few pages.
+    pub timeout: Duration,
+    /// How long a replica that has died holds up the others.
+    pub lease: Duration,
+    /// How long a page is kept after its last change.
+    pub keep: Duration,
+    /// The customers whose figures are forgotten where nobody knows any more what was purged.
+    pub customers: BTreeSet<CustomerId>,
+}
+
+/// What the tasks share.
+pub(super) struct Core {
+    pub(super) settings: Settings,
+    pub(super) codec: Codec,
+    pub(super) link: Link,
+    pub(super) clock: Clock,
+    pub(super) knowledge: Arc<dyn Knowledge>,
+    pub(super) scripts: Scripts,
+    /// Tells this process from other replicas.
+    pub(super) replica: String,
+    pub(super) register: Mutex<Register>,
+    pub(super) leases: Mutex<Leases>,
+    /// The number of pulses that have succeeded.
+    pub(super) pulses: watch::Sender<u64>,
+    /// Notified when a pulse should not wait.
+    pub(super) hurry: Arc<Notify>,
+    /// Notified when there are purges for the owner to make.
+    pub(super) news: Notify,
+    /// Bytes of pages that are being written.
+    pub(super) writing: AtomicUsize,
+    /// Whether the last write was refused.
+    pub(super) refuses: AtomicBool,
+    /// Whether the store fills up, or evicts more than pages.
+    pub(super) never_evicts: AtomicBool,
+}
+
+impl Core {
+    pub(super) fn register(&self) -> MutexGuard<'_, Register> {
+        self.register.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn leases(&self) -> MutexGuard<'_, Leases> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The name of the page of `month`: all of a site are in one slot.
+    pub(super) fn key(&self, month: &SeriesMonth) -> String {
+        let name = self.codec.page_name(month);
+        let (site, rest) = name.split_once(':').expect("a page is named by its site");
+        format!("{}:{{{site}}}:{rest}", self.settings.prefix)
+    }
+
+    pub(super) fn lease_key(&self, month: &SeriesMonth) -> String {
+        self.key(month) + ":l"
+    }
+
+    /// A name of what is of the fleet, all of it in one slot.
+    pub(super) fn fleet_key(&self, what: &str) -> String {
+        let namespace = self.codec.namespace();
+        format!("{}:{{fleet.{namespace}}}:{what}", self.settings.prefix)
+    }
+
+    pub(super) fn lease_millis(&self) -> u64 {
+        u64::try_from(self.settings.lease.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Notes whether the store takes writes.
+    pub(super) fn note(&self, error: Option<&Unavailable>) {
+        match error {
+            None => self.refuses.store(false, Ordering::Relaxed),
+            Some(Unavailable::Refused(code)) => {
+                if !self.refuses.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(code, "the shared store refuses to keep anything");
+                }
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Ends leases, without waiting for it.
+    pub(super) fn release(self: &Arc<Self>, lease: Lease, months: Vec<(SeriesMonth, u32)>) {
+        let ended = self.leases().end(lease.id, &months);
+        if ended.is_empty() {
+            return;
+        }
+        let core = Arc::clone(self);
+        tokio::spawn(async move { core.end_leases(lease, &ended).await });
+    }
+
+    pub(super) async fn end_leases(&self, lease: Lease, ended: &[(SeriesMonth, u32)]) {
+        self.on_leases(&self.scripts.release, lease.owner(), ended)
+            .await;
+    }
+
+    pub(super) async fn extend_leases(&self) {
+        let held = self.leases().all();
+        for (id, months) in held {
+            let owner = Lease { id, epoch: None }.owner();
+            self.on_leases(&self.scripts.extend, owner, &months).await;
+        }
+    }
+
+    /// Lets nobody wait for this replica.
+    pub(super) async fn leave(&self) {
+        let held = self.leases().all();
+        for (id, months) in held {
+            self.end_leases(Lease { id, epoch: None }, &months).await;
+        }
+        let mut leave = cmd("HDEL");
+        leave.arg(self.fleet_key("live")).arg(&self.replica);
+        // It is missed within seconds otherwise.
+        let _ = self
+            .link
+            .query::<()>(&leave, 2 * self.settings.timeout)
+            .await;
+    }
+
+    /// Runs a script on the leases of months, a site at a time.
+    pub(super) async fn on_leases(
+        &self,
+        script: &Script,
+        owner: String,
+        months: &[(SeriesMonth, u32)],
+    ) {
+        let of_site = |one: &(SeriesMonth, u32), next: &(SeriesMonth, u32)| {
+            (one.0.customer, one.0.site) == (next.0.customer, next.0.site)
+        };
+        for months in months.chunk_by(of_site).flat_map(|site| site.chunks(PIECE)) {
+            let keys: Vec<String> = months
+                .iter()
+                .map(|(month, _)| self.lease_key(month))
+                .collect();
+            let arguments = |command: &mut Cmd| {
+                command.arg(&owner).arg(self.lease_millis());
+                for (_, days) in months {
+                    command.arg(*days);
+                }
+            };
+            let limit = 2 * self.settings.timeout;
+            // Left alone, a lease ends by itself.
+            let _ = self.link.eval::<()>(script, &keys, arguments, limit).await;
+        }
+    }
+}

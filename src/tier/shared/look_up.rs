@@ -1,0 +1,190 @@
+//! Reading pages, and leasing what is to be fetched.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
+use tokio::time::{Instant, timeout_at};
+
+use super::core::{Core, PIECE};
+use super::telemetry::{self, Outcome};
+use crate::domain::month::{MonthShape, SeriesMonth};
+use crate::store::{Cmd, Unavailable, cmd};
+use crate::tier::{Claimed, Grant, Kept, Lease};
+
+/// The time that each page adds to the limit of a call.
+const EACH_PAGE: Duration = Duration::from_micros(50);
+/// Commands for one query at a time.
+const AT_ONCE: usize = 4;
+
+impl Core {
+    /// Waits until the register is known.
+    async fn known_register(&self, until: Instant) -> bool {
+        let mut pulses = self.pulses.subscribe();
+        let known = timeout_at(until, pulses.wait_for(|pulses| *pulses > 0)).await;
+        known.is_ok_and(|known| known.is_ok())
+    }
+
+    /// How long a call for that number of pages may take. A query makes three: it reads, claims, and reads again.
+    fn limit(&self, pages: usize) -> Duration {
+        let timeout = self.settings.timeout;
+        let pages = u32::try_from(pages).unwrap_or(u32::MAX);
+        EACH_PAGE.saturating_mul(pages).min(timeout) + timeout
+    }
+
+    /// Reads pages; what cannot be had in time is not there.
+    pub(super) async fn read(&self, months: &[(SeriesMonth, MonthShape)]) -> Vec<Kept> {
+        let until = Instant::now() + self.limit(months.len());
+        if !self.known_register(until).await {
+            telemetry::read(Outcome::Skipped, months.len());
+            return vec![Kept::new(); months.len()];
+        }
+        let began = Instant::now();
+        let pieces = months
+            .chunks(PIECE)
+            .map(|piece| self.read_piece(piece, until));
+        let pieces: Vec<_> = pieces.collect();
+        let pieces = stream::iter(pieces).buffered(AT_ONCE);
+        let kept: Vec<Vec<Kept>> = pieces.collect().await;
+        telemetry::took("read", began.elapsed());
+        kept.into_iter().flatten().collect()
+    }
+
+    async fn read_piece(&self, piece: &[(SeriesMonth, MonthShape)], until: Instant) -> Vec<Kept> {
+        let left = until.saturating_duration_since(Instant::now());
+        let mut command = cmd("MGET");
+        command.arg(
+            piece
+                .iter()
+                .map(|(month, _)| self.key(month))
+                .collect::<Vec<_>>(),
+        );
+        let found = self
+            .link
+            .query::<Vec<Option<Vec<u8>>>>(&command, left)
+            .await;
+        match found {
+            Ok(pages) if pages.len() == piece.len() => {
+                let found = piece.iter().zip(pages);
+                found
+                    .map(|((month, shape), page)| self.judge(month, *shape, page))
+                    .collect()
+            }
+            unavailable => {
+                let outcome = match unavailable {
+                    Err(Unavailable::Skipped) => Outcome::Skipped,
+                    _ => Outcome::Timeout,
+                };
+                telemetry::read(outcome, piece.len());
+                vec![Kept::new(); piece.len()]
+            }
+        }
+    }
+
+    /// What there is to use of a page.
+    fn judge(&self, month: &SeriesMonth, shape: MonthShape, page: Option<Vec<u8>>) -> Kept {
+        let Some(page) = page else {
+            telemetry::read(Outcome::Miss, 1);
+            return Kept::new();
+        };
+        telemetry::bytes("read", page.len());
+        let Some(page) = self.decode(month, shape, &page) else {
+            telemetry::read(Outcome::Corrupt, 1);
+            return Kept::new();
+        };
+        let (outcome, cells) = match page.cells {
+            None => (Outcome::Shape, BTreeMap::new()),
+            Some(cells) => (Outcome::Hit, cells),
+        };
+        let register = self.register();
+        let before = cells.len();
+        let good = cells.into_iter().filter(|(date, (_, epoch))| {
+            page.incarnation == register.incarnation() && register.allows(month, *date, *epoch)
+        });
+        let good: Kept = good.map(|(date, (cell, _))| (date, cell)).collect();
+        drop(register);
+        let outcome = if good.is_empty() && before > 0 {
+            Outcome::Purged
+        } else {
+            outcome
+        };
+        telemetry::read(outcome, 1);
+        good
+    }
+
+    /// Leases days of months, and tells which of them.
+    pub(super) async fn claim(&self, wanted: &[(SeriesMonth, u32)]) -> Claimed {
+        let limit = self.limit(wanted.len());
+        let lease = Lease {
+            id: rand::random_range(1..=u64::MAX),
+            epoch: self.register().epoch(),
+        };
+        // A script's keys are of one site.
+        let mut sites: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        for (nth, (month, _)) in wanted.iter().enumerate() {
+            let sites = sites.entry((month.customer, month.site)).or_default();
+            sites.push(nth);
+        }
+        let pieces = sites.into_values().flat_map(|nths| {
+            let pieces = nths.chunks(PIECE).map(<[usize]>::to_vec);
+            pieces.collect::<Vec<_>>()
+        });
+        let until = Instant::now() + limit;
+        let pieces = pieces.map(|piece| self.claim_piece(piece, wanted, lease, until));
+        let pieces: Vec<_> = pieces.collect();
+        let mut look_again = false;
+        let mut grants = vec![Grant::default(); wanted.len()];
+        let mut pieces = stream::iter(pieces).buffer_unordered(4 * AT_ONCE);
+        while let Some((piece, mine)) = pieces.next().await {
+            look_again |= mine.is_some();
+            for (at, nth) in piece.iter().enumerate() {
+                let (month, days) = wanted[*nth];
+                let granted = mine.as_ref().map_or(days, |mine| mine[at] & days);
+                grants[*nth] = Grant {
+                    mine: granted,
+                    theirs: days & !granted,
+                };
+                if mine.is_some() {
+                    self.leases().add(lease.id, month, granted);
+                    telemetry::claimed(granted, days & !granted);
+                } else {
+                    telemetry::alone();
+                }
+            }
+        }
+        Claimed {
+            lease,
+            grants,
+            look_again,
+        }
+    }
+
+    /// Leases the months at those places, which are of one site; the days of each that are ours now.
+    async fn claim_piece(
+        &self,
+        piece: Vec<usize>,
+        wanted: &[(SeriesMonth, u32)],
+        lease: Lease,
+        until: Instant,
+    ) -> (Vec<usize>, Option<Vec<u32>>) {
+        let keys: Vec<String> = piece
+            .iter()
+            .map(|nth| self.lease_key(&wanted[*nth].0))
+            .collect();
+        let arguments = |command: &mut Cmd| {
+            command.arg(lease.owner()).arg(self.lease_millis());
+            for nth in &piece {
+                command.arg(wanted[*nth].1);
+            }
+        };
+        let left = until.saturating_duration_since(Instant::now());
+        let script = &self.scripts.claim;
+        let mine = self
+            .link
+            .eval::<Vec<u32>>(script, &keys, arguments, left)
+            .await;
+        self.note(mine.as_ref().err());
+        let mine = mine.ok().filter(|mine| mine.len() == piece.len());
+        (piece, mine)
+    }
+}

@@ -1,0 +1,265 @@
+//! The tier that all replicas share, in a Valkey or a Redis.
+//!
+//! A page is a string of its own, replaced as a whole if nobody has replaced it meanwhile. What is to be fetched is leased by days of a month,
+//! by the store's own clock, so that of all replicas one asks the vendor; the others look again until it has come. A lease that is lost
+//! costs a fetch, never a result.
+//!
+//! Purges are numbered in a register, and a cell carries the number that its replica knew when it was claimed: a reader does not use a cell
+//! that a later purge covers. So a purge ends fetches under way anywhere, at the cost of one entry. A purge has been made once every replica
+//! that lives has told that it has forgotten the figures in its memory as well. A register that has lost purges gets them back from the replicas
+//! that know them, and cells of another register (the store was emptied) are not used at all.
+//!
+//! Nothing here fails a query: without the store, each replica fetches for itself.
+
+mod core;
+mod lease;
+mod look_up;
+mod pulse;
+mod put;
+mod register;
+mod scripts;
+mod telemetry;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use core::Settings;
+pub use telemetry::describe_metrics;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use self::core::Core;
+use self::register::SAME_TIME;
+use self::scripts::Scripts;
+use super::{Away, Claimed, Codec, Kept, Knowledge, Landed, Lease, Tier, TierState};
+use crate::clock::Clock;
+use crate::domain::month::{MonthShape, SeriesMonth};
+use crate::domain::purge::Purge;
+use crate::store::Link;
+
+/// How often a replica hears and tells.
+const PULSE: Duration = Duration::from_millis(250);
+/// The same while somebody waits for a purge.
+const HURRIED_PULSE: Duration = Duration::from_millis(40);
+/// Pulses between looks at what was learned here, and at the store's settings.
+const KNOWLEDGE: u32 = 4;
+const POLICY: u32 = 240;
+/// How long the other replicas may take to forget figures.
+const PURGE: Duration = Duration::from_secs(2);
+
+/// Cells in a store that all replicas share.
+pub struct Shared {
+    core: Arc<Core>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Shared {
+    /// The tier behind `link`; tasks of the running runtime keep it in step with the other replicas.
+    #[must_use]
+    pub fn open(
+        settings: Settings,
+        codec: Codec,
+        link: Link,
+        knowledge: Arc<dyn Knowledge>,
+        clock: Clock,
+    ) -> Self {
+        let core = Arc::new(Core {
+            register: Mutex::default(),
+            leases: Mutex::default(),
+            scripts: Scripts::new(),
+            replica: format!("{:016x}", rand::random::<u64>()),
+            pulses: watch::Sender::new(0),
+            hurry: Arc::default(),
+            news: Notify::new(),
+            writing: AtomicUsize::new(0),
+            refuses: AtomicBool::new(false),
+            never_evicts: AtomicBool::new(false),
+            settings,
+            codec,
+            link,
+            clock,
+            knowledge,
+        });
+        let tasks = [
+            tokio::spawn(keep_in_step(Arc::downgrade(&core))),
+            tokio::spawn(extend_leases(Arc::downgrade(&core))),
+        ];
+        Self { core, tasks }
+    }
+}
+
+async fn keep_in_step(core: Weak<Core>) {
+    let mut written = HashMap::new();
+    let mut heard = None;
+    let mut nth: u32 = 0;
+    while let Some(core) = core.upgrade() {
+        let in_step = core.pulse().await;
+        let is_in_step = in_step.is_ok();
+        if let Ok(known) = in_step {
+            if nth.is_multiple_of(KNOWLEDGE) || heard != Some(known) {
+                core.exchange_knowledge(&mut written, &mut heard, known)
+                    .await;
+            }
+            if nth.is_multiple_of(POLICY) {
+                core.look_at_the_policy().await;
+            }
+            nth = nth.wrapping_add(1);
+            core.pulses.send_modify(|pulses| *pulses += 1);
+        }
+        let pause = if core.register().is_urgent() && is_in_step {
+            HURRIED_PULSE
+        } else {
+            PULSE
+        };
+        let hurry = Arc::clone(&core.hurry);
+        drop(core);
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = hurry.notified() => {}
+        }
+    }
+}
+
+async fn extend_leases(core: Weak<Core>) {
+    loop {
+        let Some(pause) = core.upgrade().map(|core| core.settings.lease / 3) else {
+            return;
+        };
+        sleep(pause).await;
+        let Some(core) = core.upgrade() else { return };
+        core.extend_leases().await;
+    }
+}
+
+impl Tier for Shared {
+    fn read(&self, months: Vec<(SeriesMonth, MonthShape)>) -> BoxFuture<'_, Vec<Kept>> {
+        Box::pin(async move { self.core.read(&months).await })
+    }
+
+    fn claim(&self, wanted: Vec<(SeriesMonth, u32)>) -> BoxFuture<'_, Claimed> {
+        Box::pin(async move { self.core.claim(&wanted).await })
+    }
+
+    fn release(&self, lease: Lease, months: Vec<(SeriesMonth, u32)>) {
+        self.core.release(lease, months);
+    }
+
+    fn put(&self, landed: Landed, held: &dyn Fn(&SeriesMonth) -> u32) {
+        self.core.put(landed, held);
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn begin_purge(&self, purge: Purge) -> Arc<Purge> {
+        let purge = Arc::new(purge);
+        self.core.register().begin(Arc::clone(&purge));
+        purge
+    }
+
+    fn finish_purge(&self, purge: Arc<Purge>) -> BoxFuture<'static, Result<(), Away>> {
+        let core = Arc::clone(&self.core);
+        core.register().finish(&purge);
+        core.hurry.notify_one();
+        Box::pin(async move {
+            let until = Instant::now() + PURGE;
+            let mut pulses = core.pulses.subscribe();
+            while core.register().is_pending(&purge) {
+                let pulsed = timeout_at(until, pulses.changed()).await;
+                if !pulsed.is_ok_and(|pulsed| pulsed.is_ok()) {
+                    return Err(Away);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn news(&self) -> BoxFuture<'_, Vec<Purge>> {
+        Box::pin(async move {
+            loop {
+                let news = self.core.news.notified();
+                let (before, purges, after) = {
+                    let mut register = self.core.register();
+                    let before = register.numbers().1;
+                    let purges = register.news(&self.core.settings.customers);
+                    (before, purges, register.numbers().1)
+                };
+                if before != after {
+                    self.core.hurry.notify_one();
+                }
+                if let Some(purges) = purges {
+                    return purges;
+                }
+                news.await;
+            }
+        })
+    }
+
+    fn forget_later_than(&self, _: Timestamp) {
+        // The store's times are its own clock's: the next pulse tells how far this one is from it.
+        self.core.hurry.notify_one();
+    }
+
+    fn state(&self) -> TierState {
+        let core = &self.core;
+        if !core.link.is_connected() || *core.pulses.borrow() == 0 {
+            TierState::Away
+        } else if core.refuses.load(Ordering::Relaxed) {
+            TierState::RefusingWrites
+        } else if core.never_evicts.load(Ordering::Relaxed) {
+            TierState::EvictionPolicy
+        } else if core.register().offset().abs() > SAME_TIME {
+            TierState::Clock
+        } else {
+            TierState::Connected
+        }
+    }
+
+    fn measure(&self) {
+        let queued = self.core.writing.load(Ordering::Relaxed);
+        let register = self.core.register();
+        telemetry::measure(self.state(), queued, register.replicas(), register.offset());
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let core = &self.core;
+            while core.writing.load(Ordering::Acquire) > 0 && core.link.is_connected() {
+                sleep(Duration::from_millis(5)).await;
+            }
+            for task in &self.tasks {
+                task.abort();
+            }
+            core.leave().await;
+        })
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("settings", &self.core.settings)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,143 @@
+//! Hearing the other replicas, and telling them.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use super::core::Core;
+use super::register::{Heard, text};
+use crate::store::{Cmd, Unavailable, cmd};
+
+/// How long after its last pulse a replica counts as alive, in milliseconds.
+const ALIVE: u64 = 2000;
+
+impl Core {
+    /// Tells the other replicas what this one has made, and hears what they tell; returns the revision of what was learned.
+    pub(super) async fn pulse(&self) -> Result<u64, Unavailable> {
+        let limit = 2 * self.settings.timeout;
+        let keys =
+            ["epoch", "purges", "inc", "live", "known-revision"].map(|it| self.fleet_key(it));
+        let unregistered = self.register().unregistered();
+        for purge in unregistered {
+            let text = text(&purge);
+            let least = self.register().numbers().0 + 1;
+            let arguments = |command: &mut Cmd| _ = command.arg(least).arg(&text);
+            let script = &self.scripts.purge;
+            let number = self.link.eval(script, &keys[..2], arguments, limit).await?;
+            self.register().numbered(&purge, number);
+        }
+        let (made, number, incarnation) = {
+            let register = self.register();
+            let (number, made) = register.numbers();
+            (made, number, register.incarnation())
+        };
+        let arguments = |command: &mut Cmd| {
+            command.arg(&self.replica).arg(made).arg(incarnation);
+            command
+                .arg(rand::random_range(1..=u32::MAX))
+                .arg(ALIVE)
+                .arg(number);
+        };
+        let (began, before) = (Instant::now(), self.clock.now());
+        let script = &self.scripts.pulse;
+        let heard: Heard = self.link.eval(script, &keys, arguments, limit).await?;
+        let half = SignedDuration::try_from(began.elapsed() / 2).unwrap_or_default();
+        let micros = heard.0.saturating_mul(1_000_000).saturating_add(heard.1);
+        let lost = {
+            let mut register = self.register();
+            if let Ok(now) = Timestamp::from_microsecond(micros) {
+                register.set_offset(now.duration_since(before) - half);
+            }
+            register.hear(&heard)
+        };
+        if !lost.is_empty() {
+            tracing::warn!(
+                purges = lost.len(),
+                "the shared store has lost purges, which are put back"
+            );
+            let arguments = |command: &mut Cmd| {
+                for (number, text) in &lost {
+                    command.arg(number).arg(text);
+                }
+            };
+            let script = &self.scripts.put_back;
+            let put_back = self.link.eval::<()>(script, &keys[..2], arguments, limit);
+            put_back.await?;
+        }
+        self.news.notify_waiters();
+        Ok(heard.6)
+    }
+
+    /// Writes what was learned here since, and reads what was learned elsewhere.
+    pub(super) async fn exchange_knowledge(
+        &self,
+        written: &mut HashMap<String, u64>,
+        heard: &mut Option<u64>,
+        revision: u64,
+    ) {
+        let limit = 2 * self.settings.timeout;
+        let keys = ["known", "known-revision"].map(|it| self.fleet_key(it));
+        if *heard != Some(revision) {
+            let mut all = cmd("HGETALL");
+            all.arg(&keys[0]);
+            let Ok(parts) = self
+                .link
+                .query::<HashMap<String, Vec<u8>>>(&all, limit)
+                .await
+            else {
+                return;
+            };
+            for (name, sealed) in parts {
+                let content = self.codec.open(&self.codec.known_name(&name), &sealed);
+                if !content.is_some_and(|content| self.knowledge.restore(&name, content)) {
+                    tracing::warn!(name, "what was learned cannot be read in the shared store");
+                }
+            }
+            *heard = Some(revision);
+        }
+        let changed = self.knowledge.changed(written);
+        if changed.is_empty() {
+            return;
+        }
+        let arguments = |command: &mut Cmd| {
+            for part in &changed {
+                let name = self.codec.known_name(&part.name);
+                let sealed = self.codec.seal(&name, part.content.clone());
+                command.arg(&part.name).arg(sealed);
+            }
+        };
+        let script = &self.scripts.learned;
+        let now: Result<u64, _> = self.link.eval(script, &keys, arguments, limit).await;
+        if let Ok(now) = now {
+            written.extend(changed.into_iter().map(|part| (part.name, part.revision)));
+            if now == revision + 1 {
+                *heard = Some(now);
+            }
+        }
+    }
+
+    /// Looks whether the store evicts pages, and nothing else, when its memory is full.
+    pub(super) async fn look_at_the_policy(&self) {
+        let mut info = cmd("INFO");
+        info.arg("memory");
+        let limit = 2 * self.settings.timeout;
+        let Ok(info) = self.link.query::<String>(&info, limit).await else {
+            return;
+        };
+        let value = |name: &str| {
+            let mut lines = info.lines();
+            lines.find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'))
+        };
+        if let Some(policy) = value("maxmemory_policy") {
+            let evicts = policy.starts_with("volatile-") && value("maxmemory") != Some("0");
+            if self.never_evicts.swap(!evicts, Ordering::Relaxed) == evicts && !evicts {
+                tracing::warn!(
+                    policy,
+                    "the shared store should have a maxmemory, and evict by volatile-lru"
+                );
+            }
+        }
+    }
+}

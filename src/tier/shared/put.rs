@@ -1,0 +1,161 @@
+//! Cells that came, into the store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures_util::stream::{self, StreamExt};
+use jiff::civil::Date;
+
+use super::core::Core;
+use super::telemetry::{self, Put};
+use super::value::revision;
+use crate::domain::cell::Cell;
+use crate::domain::month::{MonthShape, SeriesMonth};
+use crate::store::{Cmd, Unavailable, Value, cmd};
+use crate::tier::{Epoch, Landed, Lease};
+
+/// What may wait to be written; what comes then is dropped, since it can be fetched again.
+const MAX_BYTES: usize = 16 << 20;
+/// How often a page that others change at the same time is tried.
+const TRIES: usize = 8;
+
+impl Core {
+    /// Puts cells in whose claims are held, behind.
+    pub(super) fn put(self: &Arc<Self>, landed: Landed, held: &dyn Fn(&SeriesMonth) -> u32) {
+        let lease = landed.lease;
+        let mut pages: BTreeMap<SeriesMonth, BTreeMap<Date, Cell>> = BTreeMap::new();
+        let mut known: Option<(SeriesMonth, u32)> = None;
+        for (key, cell) in landed.cells {
+            let month = SeriesMonth::of(&key);
+            let days = match known {
+                Some((known, days)) if known == month => days,
+                _ => known.insert((month, held(&month))).1,
+            };
+            if days & 1 << key.date.day() != 0 {
+                pages.entry(month).or_default().insert(key.date, cell);
+            }
+        }
+        let came: Vec<(SeriesMonth, u32)> = pages
+            .iter()
+            .map(|(month, cells)| (*month, days_of(cells.keys())))
+            .collect();
+        // They end with the page that is written, or below.
+        self.leases().end(lease.id, &came);
+        let weight: usize = pages.values().map(weight).sum();
+        let writing = self.writing.fetch_add(weight, Ordering::AcqRel);
+        let core = Arc::clone(self);
+        let shapes = landed.shapes;
+        tokio::spawn(async move {
+            if writing + weight > MAX_BYTES || lease.epoch.is_none() {
+                telemetry::put(Put::Dropped, pages.len());
+                core.end_leases(lease, &came).await;
+            } else {
+                let core = &core;
+                let shapes = &shapes;
+                let writes = pages.into_iter().filter_map(|(month, cells)| {
+                    let shape = *shapes.get(&month)?;
+                    Some(async move {
+                        let days = days_of(cells.keys());
+                        let put = core.write(&month, shape, cells, lease).await;
+                        telemetry::put(put, 1);
+                        if !matches!(put, Put::Stored | Put::Merged) {
+                            core.end_leases(lease, &[(month, days)]).await;
+                        }
+                    })
+                });
+                let mut writes = stream::iter(writes).buffer_unordered(16);
+                while writes.next().await.is_some() {}
+            }
+            core.writing.fetch_sub(weight, Ordering::AcqRel);
+        });
+    }
+
+    /// Puts cells into a page, unless there are newer ones.
+    async fn write(
+        &self,
+        month: &SeriesMonth,
+        shape: MonthShape,
+        cells: BTreeMap<Date, Cell>,
+        lease: Lease,
+    ) -> Put {
+        let Some(epoch) = lease.epoch else {
+            return Put::Dropped;
+        };
+        let limit = 2 * self.settings.timeout;
+        let keys = [self.key(month), self.lease_key(month)];
+        let keep = u64::try_from(self.settings.keep.as_millis()).unwrap_or(u64::MAX);
+        let mut read = cmd("GET");
+        read.arg(&keys[0]);
+        let mut there = match self.link.query::<Option<Vec<u8>>>(&read, limit).await {
+            Ok(there) => there.unwrap_or_default(),
+            Err(Unavailable::Skipped) => return Put::Dropped,
+            Err(_) => return Put::Refused,
+        };
+        for _ in 0..TRIES {
+            let (merged, with_others) = self.merged(month, shape, &there, &cells, epoch);
+            let value = self.encode(month, shape, epoch.incarnation, &merged);
+            let arguments = |command: &mut Cmd| {
+                command.arg(revision(&there)).arg(&value).arg(keep);
+                command.arg(lease.owner()).arg(days_of(cells.keys()));
+            };
+            let put = self
+                .link
+                .eval::<Value>(&self.scripts.put, &keys, arguments, limit)
+                .await;
+            self.note(put.as_ref().err());
+            match put {
+                Ok(Value::Int(1)) => {
+                    telemetry::bytes("write", value.len());
+                    return if with_others {
+                        Put::Merged
+                    } else {
+                        Put::Stored
+                    };
+                }
+                Ok(Value::BulkString(other)) => there = other,
+                Err(Unavailable::Skipped) => return Put::Dropped,
+                Ok(_) | Err(_) => return Put::Refused,
+            }
+        }
+        Put::Conflict
+    }
+
+    /// The cells of the page that is there, with those that came; whether others were there.
+    fn merged(
+        &self,
+        month: &SeriesMonth,
+        shape: MonthShape,
+        there: &[u8],
+        cells: &BTreeMap<Date, Cell>,
+        epoch: Epoch,
+    ) -> (BTreeMap<Date, (Cell, u64)>, bool) {
+        let page = self.decode(month, shape, there);
+        let page = page.filter(|page| page.incarnation == epoch.incarnation);
+        let mut merged = page.and_then(|page| page.cells).unwrap_or_default();
+        let register = self.register();
+        merged.retain(|date, (_, epoch)| register.allows(month, *date, *epoch));
+        drop(register);
+        let with_others = !merged.is_empty();
+        for (date, cell) in cells {
+            let newer = merged.get(date).is_some_and(|(known, known_epoch)| {
+                (*known_epoch, known.fetched_at()) > (epoch.number, cell.fetched_at())
+            });
+            if !newer {
+                merged.insert(*date, (cell.clone(), epoch.number));
+            }
+        }
+        (merged, with_others)
+    }
+}
+
+fn days_of<'a>(dates: impl Iterator<Item = &'a Date>) -> u32 {
+    dates.fold(0, |days, date| days | 1 << date.day())
+}
+
+fn weight(cells: &BTreeMap<Date, Cell>) -> usize {
+    const CELL: usize = 128;
+    let figures = cells.values();
+    let figures = figures.map(|cell| cell.figures().encoded().len() + CELL);
+    figures.sum()
+}

@@ -1,0 +1,272 @@
+//! The purges that replicas tell each other, and what else they tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::dates::DateRange;
+use crate::domain::month::SeriesMonth;
+use crate::domain::purge::Purge;
+use crate::domain::site::{CustomerId, SiteId};
+use crate::tier::Epoch;
+
+/// The clocks of a fleet may differ by this.
+pub(super) const SAME_TIME: SignedDuration = SignedDuration::from_secs(1);
+
+/// What this replica knows of the purges of all.
+#[derive(Debug, Default)]
+pub(super) struct Register {
+    /// Tells the register from one that was there before the store was emptied; 0: none is known.
+    incarnation: u32,
+    /// The last purge that is known.
+    number: u64,
+    /// Up to here, what was purged is not known one by one.
+    floor: u64,
+    purges: BTreeMap<u64, Known>,
+    /// The last purge that was handed to the owner, and the last that it has made.
+    handed: u64,
+    made: u64,
+    /// The purges of this replica that not all replicas have made.
+    pending: Vec<Pending>,
+    /// What the store's clock shows more than ours.
+    offset: SignedDuration,
+    replicas: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    text: String,
+    /// `None`: it can't be read, and covers everything.
+    purge: Option<Purge>,
+    /// Whether it has been made here from the start.
+    is_own: bool,
+}
+
+#[derive(Debug)]
+struct Pending {
+    purge: Arc<Purge>,
+    /// Whether it is to be made elsewhere.
+    is_finished: bool,
+    number: Option<u64>,
+}
+
+/// A purge as it lies in the register.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    customers: Vec<u64>,
+    sites: Option<Vec<u64>>,
+    dates: Option<(Date, Date)>,
+}
+
+/// The store's answer to a pulse: seconds and microseconds, incarnation, number, purges, what others have made, revision of what was learned.
+pub(super) type Heard = (i64, i64, u32, u64, Vec<String>, Vec<u64>, u64);
+
+impl Register {
+    pub(super) const fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    /// What a cell that is claimed now is marked with.
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        (self.incarnation != 0).then_some(Epoch {
+            incarnation: self.incarnation,
+            number: self.number,
+        })
+    }
+
+    /// Whether no purge later than `epoch` covers a cell.
+    pub(super) fn allows(&self, month: &SeriesMonth, date: Date, epoch: u64) -> bool {
+        let covers =
+            |purge: &Purge| purge.covers(month.customer, month.site) && purge.covers_date(date);
+        let mut later = self.purges.range(epoch.saturating_add(1)..);
+        let mut unnumbered = self.pending.iter().filter(|it| it.number.is_none());
+        epoch >= self.floor
+            && !later.any(|(_, known)| known.purge.as_ref().is_none_or(covers))
+            && !unnumbered.any(|it| covers(&it.purge))
+    }
+
+    /// From now on, nothing that the purge covers is read here.
+    pub(super) fn begin(&mut self, purge: Arc<Purge>) {
+        self.pending.push(Pending {
+            purge,
+            is_finished: false,
+            number: None,
+        });
+    }
+
+    /// The purge is to be made everywhere.
+    pub(super) fn finish(&mut self, purge: &Arc<Purge>) {
+        for pending in &mut self.pending {
+            pending.is_finished |= Arc::ptr_eq(&pending.purge, purge);
+        }
+    }
+
+    /// Whether not every replica has made it.
+    pub(super) fn is_pending(&self, purge: &Arc<Purge>) -> bool {
+        let mut pending = self.pending.iter();
+        pending.any(|it| Arc::ptr_eq(&it.purge, purge))
+    }
+
+    /// Whether somebody waits for the replicas.
+    pub(super) fn is_urgent(&self) -> bool {
+        self.pending.iter().any(|it| it.is_finished) || self.made != self.number
+    }
+
+    /// The last purge that is known, and the last that has been made here.
+    pub(super) const fn numbers(&self) -> (u64, u64) {
+        (self.number, self.made)
+    }
+
+    /// The purges of others since the last call, whose purges the owner has made by now.
+    pub(super) fn news(&mut self, everyone: &BTreeSet<CustomerId>) -> Option<Vec<Purge>> {
+        self.made = self.handed;
+        let all = || Purge {
+            customers: everyone.clone(),
+            sites: None,
+            dates: None,
+        };
+        let mut news = Vec::new();
+        if self.handed < self.floor {
+            news.push(all());
+        }
+        let later = self.purges.range(self.handed + 1..);
+        let others = later.filter(|(_, known)| !known.is_own);
+        news.extend(others.map(|(_, known)| known.purge.clone().unwrap_or_else(all)));
+        self.handed = self.number;
+        if news.is_empty() {
+            self.made = self.handed;
+            return None;
+        }
+        Some(news)
+    }
+
+    pub(super) const fn replicas(&self) -> usize {
+        self.replicas
+    }
+
+    pub(super) const fn set_offset(&mut self, offset: SignedDuration) {
+        self.offset = offset;
+    }
+
+    pub(super) const fn offset(&self) -> SignedDuration {
+        self.offset
+    }
+
+    /// What times are converted by for the store.
+    pub(super) fn conversion(&self) -> SignedDuration {
+        if self.offset.abs() > SAME_TIME {
+            self.offset
+        } else {
+            SignedDuration::ZERO
+        }
+    }
+
+    /// A purge of ours has got a number.
+    pub(super) fn numbered(&mut self, purge: &Arc<Purge>, number: u64) {
+        for pending in &mut self.pending {
+            if Arc::ptr_eq(&pending.purge, purge) {
+                pending.number = Some(number);
+            }
+        }
+    }
+
+    /// Takes up what was heard; returns the purges that the register has lost.
+    pub(super) fn hear(&mut self, heard: &Heard) -> Vec<(u64, String)> {
+        let (_, _, incarnation, number, entries, told, _) = heard;
+        if *incarnation != self.incarnation {
+            // The store was emptied, or this is the first one. What others may not have heard gets another number.
+            self.incarnation = *incarnation;
+            (self.number, self.floor, self.handed, self.made) = (0, 0, 0, 0);
+            self.purges.clear();
+            for pending in &mut self.pending {
+                pending.number = None;
+            }
+        }
+        self.replicas = told.len() + 1;
+        if *number < self.number {
+            let lost = self.purges.range(number + 1..);
+            return lost.map(|(n, known)| (*n, known.text.clone())).collect();
+        }
+        if *number > self.number {
+            self.take_up(*number, entries);
+        }
+        let least = told.iter().copied().min().unwrap_or(u64::MAX);
+        self.pending
+            .retain(|it| it.number.is_none_or(|number| number > least));
+        Vec::new()
+    }
+
+    fn take_up(&mut self, number: u64, entries: &[String]) {
+        let mut first = number + 1;
+        for entry in entries {
+            let Some((n, text)) = entry.split_once(' ') else {
+                continue;
+            };
+            let Ok(n) = n.parse::<u64>() else { continue };
+            first = first.min(n);
+            let is_own = self.pending.iter().any(|it| it.number == Some(n));
+            let known = Known {
+                text: text.to_owned(),
+                purge: read(text),
+                is_own,
+            };
+            if let Some(lost) = self.purges.insert(n, known)
+                && lost.text != text
+            {
+                // A register that had lost it gave its number away.
+                self.pending.extend(lost.purge.map(|purge| Pending {
+                    purge: Arc::new(purge),
+                    is_finished: true,
+                    number: None,
+                }));
+                self.handed = self.handed.min(n - 1);
+            }
+        }
+        self.floor = first - 1;
+        self.purges = self.purges.split_off(&first);
+        self.number = number;
+    }
+
+    /// The purges to be registered.
+    pub(super) fn unregistered(&self) -> Vec<Arc<Purge>> {
+        let pending = self.pending.iter();
+        let unregistered = pending.filter(|it| it.is_finished && it.number.is_none());
+        unregistered.map(|it| Arc::clone(&it.purge)).collect()
+    }
+}
+
+pub(super) fn text(purge: &Purge) -> String {
+    let entry = Entry {
+        customers: purge.customers.iter().map(|id| id.get()).collect(),
+        sites: purge
+            .sites
+            .as_ref()
+            .map(|sites| sites.iter().map(|id| id.get()).collect()),
+        dates: purge.dates.map(|dates| (dates.from(), dates.to())),
+    };
+    serde_json::to_string(&entry).expect("numbers and dates can be written")
+}
+
+fn read(text: &str) -> Option<Purge> {
+    let entry: Entry = serde_json::from_str(text).ok()?;
+    let sites = entry.sites.map(|sites| sites.into_iter().map(SiteId::new));
+    Some(Purge {
+        customers: entry
+            .customers
+            .into_iter()
+            .map(CustomerId::new)
+            .collect::<Option<_>>()?,
+        sites: match sites {
+            None => None,
+            Some(sites) => Some(sites.collect::<Option<_>>()?),
+        },
+        dates: match entry.dates {
+            None => None,
+            Some((first, last)) => Some(DateRange::new(first, last)?),
+        },
+    })
+}

@@ -1,0 +1,149 @@
+//! What the store does at once, by its own clock.
+//!
+//! A lease is a field of its page's hash of leases: owner → `days:until`, in milliseconds. What must be possible in a store whose memory is full
+//! says so (`allow-oom`).
+
+use crate::store::Script;
+
+/// KEYS: leases of the months of one site. ARGV: owner, milliseconds, then the days of each month. Returns the days of each that are the
+/// owner's now.
+const CLAIM: &str = r"
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local out = {}
+for k = 1, #KEYS do
+  local want, busy, own = tonumber(ARGV[2 + k]), 0, 0
+  local held = redis.call('HGETALL', KEYS[k])
+  for i = 1, #held, 2 do
+    local d, u = string.match(held[i + 1], '^(%d+):(%d+)$')
+    if not d or tonumber(u) <= now then redis.call('HDEL', KEYS[k], held[i])
+    elseif held[i] == ARGV[1] then own = tonumber(d)
+    else busy = bit.bor(busy, tonumber(d)) end
+  end
+  local mine = bit.band(want, bit.bnot(busy))
+  if mine < 0 then mine = mine + 4294967296 end
+  if mine ~= 0 then
+    local all = bit.bor(mine, own)
+    if all < 0 then all = all + 4294967296 end
+    redis.call('HSET', KEYS[k], ARGV[1], string.format('%.0f:%.0f', all, now + ARGV[2]))
+    redis.call('PEXPIRE', KEYS[k], ARGV[2] * 2)
+  end
+  out[k] = mine
+end
+return out
+";
+
+/// As [`CLAIM`], for days that the owner has.
+const EXTEND: &str = r"
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+for k = 1, #KEYS do
+  redis.call('HSET', KEYS[k], ARGV[1], string.format('%.0f:%.0f', ARGV[2 + k], now + ARGV[2]))
+  redis.call('PEXPIRE', KEYS[k], ARGV[2] * 2)
+end
+";
+
+/// As [`CLAIM`], for days that the owner gives up.
+const RELEASE: &str = r"#!lua flags=allow-oom
+for k = 1, #KEYS do
+  local d, u = string.match(redis.call('HGET', KEYS[k], ARGV[1]) or '', '^(%d+):(%d+)$')
+  if d then
+    local rest = bit.band(tonumber(d), bit.bnot(tonumber(ARGV[2 + k])))
+    if rest < 0 then rest = rest + 4294967296 end
+    if rest == 0 then redis.call('HDEL', KEYS[k], ARGV[1])
+    else redis.call('HSET', KEYS[k], ARGV[1], string.format('%.0f:', rest) .. u) end
+  end
+end
+";
+
+/// KEYS: page, its leases. ARGV: the revision to replace, the page, milliseconds to keep it, owner, the days that have come. Returns 1, or
+/// the page that is there instead.
+const PUT: &str = r"
+if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then return redis.call('GET', KEYS[1]) or '' end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+local d, u = string.match(redis.call('HGET', KEYS[2], ARGV[4]) or '', '^(%d+):(%d+)$')
+if d then
+  local rest = bit.band(tonumber(d), bit.bnot(tonumber(ARGV[5])))
+  if rest < 0 then rest = rest + 4294967296 end
+  if rest == 0 then redis.call('HDEL', KEYS[2], ARGV[4])
+  else redis.call('HSET', KEYS[2], ARGV[4], string.format('%.0f:', rest) .. u) end
+end
+return 1
+";
+
+/// KEYS: number, purges. ARGV: the least number, the purge. Returns its number.
+const PURGE: &str = r"#!lua flags=allow-oom
+local n = redis.call('INCR', KEYS[1])
+if n < tonumber(ARGV[1]) then n = tonumber(ARGV[1]); redis.call('SET', KEYS[1], ARGV[1]) end
+redis.call('RPUSH', KEYS[2], string.format('%.0f ', n) .. ARGV[2])
+redis.call('LTRIM', KEYS[2], -256, -1)
+return n
+";
+
+/// KEYS: number, purges. ARGV: numbers, each followed by its purge, ascending. Puts those back that the register has lost.
+const PUT_BACK: &str = r"#!lua flags=allow-oom
+for i = 1, #ARGV, 2 do
+  if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[i]) then
+    redis.call('SET', KEYS[1], ARGV[i])
+    redis.call('RPUSH', KEYS[2], ARGV[i] .. ' ' .. ARGV[i + 1])
+  end
+end
+redis.call('LTRIM', KEYS[2], -256, -1)
+";
+
+/// KEYS: number, purges, incarnation, replicas, revision of what was learned. ARGV: replica, the last purge that it has made, its incarnation,
+/// an incarnation for a new register, milliseconds that a replica lives after its last pulse, the last purge that it knows. Returns the time,
+/// the incarnation, the number, the purges where it does not know them all, those that the other replicas have made, and the revision.
+const PULSE: &str = r"#!lua flags=allow-oom
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local inc = redis.call('GET', KEYS[3])
+if not inc then inc = ARGV[4]; redis.call('SET', KEYS[3], inc) end
+redis.call('HSET', KEYS[4], ARGV[1], string.format('%.0f:', now) .. ARGV[2] .. ':' .. ARGV[3])
+local told, live = {}, redis.call('HGETALL', KEYS[4])
+for i = 1, #live, 2 do
+  local at, n, of = string.match(live[i + 1], '^(%d+):(%d+):(%d+)$')
+  if not at or tonumber(at) + ARGV[5] < now then redis.call('HDEL', KEYS[4], live[i])
+  elseif live[i] ~= ARGV[1] then
+    if of == inc then told[#told + 1] = n else told[#told + 1] = '0' end
+  end
+end
+local number = redis.call('GET', KEYS[1]) or '0'
+local purges = {}
+if inc ~= ARGV[3] or number ~= ARGV[6] then purges = redis.call('LRANGE', KEYS[2], 0, -1) end
+return {t[1], t[2], inc, number, purges, told, redis.call('GET', KEYS[5]) or '0'}
+";
+
+/// KEYS: what was learned, its revision. ARGV: parts, each followed by its content. Returns the revision.
+const LEARNED: &str = r"
+for i = 1, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+return redis.call('INCR', KEYS[2])
+";
+
+/// All scripts.
+#[derive(Debug)]
+pub(super) struct Scripts {
+    pub(super) claim: Script,
+    pub(super) extend: Script,
+    pub(super) release: Script,
+    pub(super) put: Script,
+    pub(super) purge: Script,
+    pub(super) put_back: Script,
+    pub(super) pulse: Script,
+    pub(super) learned: Script,
+}
+
+impl Scripts {
+    pub(super) fn new() -> Self {
+        Self {
+            claim: Script::new(CLAIM),
+            extend: Script::new(EXTEND),
+            release: Script::new(RELEASE),
+            put: Script::new(PUT),
+            purge: Script::new(PURGE),
+            put_back: Script::new(PUT_BACK),
+            pulse: Script::new(PULSE),
+            learned: Script::new(LEARNED),
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The protocol, over a real server.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use tokio::time::sleep;
+
+use super::*;
+use crate::domain::cell::{Cell, CellKey};
+use crate::store::testing::Redis;
+use crate::store::{Mode, Settings as StoreSettings};
+use crate::tier::testing::{Ignorance, SHAPE, cell, codec, day_of, key, landed, purge};
+
+/// Long enough for two busy cores.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+async fn replica(redis: &Redis, clock: Clock) -> Shared {
+    replica_of(redis, Mode::Single, clock).await
+}
+
+async fn replica_of(redis: &Redis, mode: Mode, clock: Clock) -> Shared {
+    let settings = StoreSettings {
+        urls: vec![redis.url().parse().unwrap()],
+        mode,
+        username: None,
+        password: None,
+        ca: None,
+    };
+    let shared = Shared::open(
+        Settings {
+            prefix: "test".into(),
+            timeout: PATIENCE,
+            lease: 10 * PATIENCE,
+            keep: Duration::from_hours(1),
+            customers: BTreeSet::from([key(1, 0).customer]),
+        },
+        codec(),
+        Link::new(&settings).unwrap(),
+        Arc::new(Ignorance),
+        clock,
+    );
+    in_step(&shared).await;
+    shared
+}
+
+/// Waits until it has heard all that others have told so far.
+async fn in_step(shared: &Shared) {
+    let mut pulses = shared.core.pulses.subscribe();
+    let after = *pulses.borrow() + 2;
+    shared.core.hurry.notify_one();
+    pulses.wait_for(|pulses| *pulses >= after).await.unwrap();
+}
+
+async fn two() -> Option<(Redis, Shared, Shared)> {
+    let redis = Redis::start(&[])?;
+    let a = replica(&redis, Clock::system()).await;
+    let b = replica(&redis, Clock::system()).await;
+    Some((redis, a, b))
+}
+
+async fn get(shared: &Shared, key: CellKey) -> Option<Cell> {
+    let month = SeriesMonth::of(&key);
+    let kept = shared.read(vec![(month, SHAPE)]).await.remove(0);
+    let mut cells = kept.into_iter().filter(|(date, _)| *date == key.date);
+    cells.next().map(|(_, cell)| cell)
+}
+
+/// Claims days of February at a site: those that were granted.
+async fn claim(shared: &Shared, site: u64, days: u32) -> (Lease, u32) {
+    let month = SeriesMonth::of(&key(site, 0));
+    let claimed = shared.claim(vec![(month, days)]).await;
+    assert_eq!(claimed.grants[0].theirs, days & !claimed.grants[0].mine);
+    (claimed.lease, claimed.grants[0].mine)
+}
+
+async fn put(shared: &Shared, lease: Lease, cells: Vec<(CellKey, Cell)>) {
+    shared.put(
+        Landed {
+            lease,
+            ..landed(cells)
+        },
+        &|_| u32::MAX,
+    );
+    while shared.core.writing.load(Ordering::Acquire) > 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Makes the purges that others tell of, as an owner does, for as long as it is polled.
+async fn owner(shared: &Shared) {
+    loop {
+        shared.news().await;
+    }
+}
+
+fn now() -> i64 {
+    Timestamp::now().as_second() - 1_770_000_000
+}
+
+#[tokio::test]
+async fn a_day_is_granted_once_until_it_has_come_or_was_given_up() {
+    let Some((_redis, a, b)) = two().await else {
+        return;
+    };
+    let (first, mine) = claim(&a, 1, 0b0110).await;
+    assert_eq!(mine, 0b0110);
+    assert_eq!(claim(&b, 1, 0b1100).await.1, 0b1000);
+    assert_eq!(claim(&b, 2, 0b1100).await.1, 0b1100);
+    // Another query of the same replica is another owner.
+    assert_eq!(claim(&a, 1, 0b0110).await.1, 0);
+
+    put(&a, first, vec![(key(1, 0), cell(7, now()))]).await;
+    assert_eq!(claim(&b, 1, 0b0110).await.1, 0b0010);
+    assert_eq!(get(&b, key(1, 0)).await, get(&a, key(1, 0)).await);
+    a.release(first, vec![(SeriesMonth::of(&key(1, 0)), 0b0100)]);
+    while claim(&b, 1, 0b0100).await.1 == 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_newer_cell_is_never_replaced_and_others_of_the_page_stay() {
+    let Some((_redis, a, b)) = two().await else {
+        return;
+    };
+    let (of_a, _) = claim(&a, 1, 0b0010).await;
+    let (of_b, _) = claim(&b, 1, 0b0100).await;
+    let time = now();
+
+    put(&a, of_a, vec![(key(1, 0), cell(1, time - 5))]).await;
+    put(
+        &b,
+        of_b,
+        vec![
+            (key(1, 1), cell(2, time - 9)),
+            (key(1, 0), cell(3, time - 7)),
+        ],
+    )
+    .await;
+
+    assert_eq!(get(&b, key(1, 0)).await, Some(cell(1, time - 5)));
+    assert_eq!(get(&a, key(1, 1)).await, Some(cell(2, time - 9)));
+}
+
+#[tokio::test]
+async fn what_was_claimed_before_a_purge_is_not_read_after_it() {
+    let Some((_redis, a, b)) = two().await else {
+        return;
+    };
+    let (before, _) = claim(&b, 1, 0b0110).await;
+
+    let forgotten = a.begin_purge(purge(Some(1), Some((0, 0))));
+    let (done, ()) = tokio::join!(a.finish_purge(forgotten), async {
+        tokio::select! {
+            () = owner(&b) => {}
+            () = sleep(Duration::from_secs(1)) => {}
+        }
+    });
+    put(
+        &b,
+        before,
+        vec![(key(1, 0), cell(1, now())), (key(1, 1), cell(2, now()))],
+    )
+    .await;
+
+    assert_eq!(done, Ok(()));
+    for replica in [&a, &b] {
+        assert_eq!(get(replica, key(1, 0)).await, None);
+        assert!(get(replica, key(1, 1)).await.is_some());
+    }
+    let (after, _) = claim(&b, 1, 0b0010).await;
+    put(&b, after, vec![(key(1, 0), cell(3, now()))]).await;
+    assert!(get(&a, key(1, 0)).await.is_some());
+}
+
+#[tokio::test]
+async fn a_purge_waits_for_every_replica_that_lives() {
+    let Some((_redis, a, b)) = two().await else {
+        return;
+    };
+
+    let forgotten = a.begin_purge(purge(Some(1), None));
+    let refused = a.finish_purge(Arc::clone(&forgotten)).await;
+    assert_eq!(refused, Err(Away));
+
+    // `b` hears of it now, and tells.
+    let heard = b.news().await;
+    assert_eq!(heard, [purge(Some(1), None)]);
+    tokio::select! {
+        () = owner(&b) => {}
+        () = async {
+            while a.core.register().is_pending(&forgotten) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        } => {}
+    }
+    // A replica that is gone holds nobody up.
+    drop(b);
+    let forgotten = a.begin_purge(purge(Some(2), None));
+    while a.finish_purge(Arc::clone(&forgotten)).await.is_err() {}
+}
+
+#[tokio::test]
+async fn cells_of_a_store_that_was_emptied_and_purges_that_it_lost_are_minded() {
+    let Some((redis, a, b)) = two().await else {
+        return;
+    };
+    let (before, _) = claim(&b, 1, 0b0010).await;
+    tokio::select! {
+        () = owner(&b) => {}
+        done = async {
+            let forgotten = a.begin_purge(purge(Some(1), None));
+            a.finish_purge(forgotten).await
+        } => assert_eq!(done, Ok(())),
+    }
+    // A failover loses the last purge; whoever knows it puts it back.
+    let names = redis.command(&["KEYS", "*purges"]);
+    redis.command(&["DEL", &names]);
+    redis.command(&["SET", &names.replace("purges", "epoch"), "0"]);
+    in_step(&a).await;
+    assert_eq!(redis.command(&["LLEN", &names]), "1");
+    put(&b, before, vec![(key(1, 0), cell(1, now()))]).await;
+    let new = replica(&redis, Clock::system()).await;
+    assert_eq!(get(&new, key(1, 0)).await, None);
+
+    let (before, _) = claim(&b, 3, 0b0010).await;
+    redis.command(&["FLUSHALL"]);
+    in_step(&a).await;
+    put(&b, before, vec![(key(3, 0), cell(1, now()))]).await;
+    in_step(&b).await;
+    assert_eq!(get(&a, key(3, 0)).await, None);
+    assert_eq!(get(&b, key(3, 0)).await, None);
+}
+
+#[tokio::test]
+async fn times_are_those_of_the_stores_clock() {
+    let Some(redis) = Redis::start(&[]) else {
+        return;
+    };
+    let minutes = |minutes| SignedDuration::from_mins(minutes);
+    let fast = Clock::from_fn(move || Timestamp::now() + minutes(10));
+    let slow = Clock::from_fn(move || Timestamp::now() - minutes(10));
+    let fast = replica(&redis, fast).await;
+    let slow = replica(&redis, slow).await;
+    let (lease, _) = claim(&fast, 1, 0b0010).await;
+
+    put(&fast, lease, vec![(key(1, 0), cell(1, now() + 600))]).await;
+
+    let read = get(&slow, key(1, 0)).await.unwrap().fetched_at();
+    let expected = cell(1, now() - 600).fetched_at();
+    assert!(read.duration_since(expected).abs() < SignedDuration::from_mins(1));
+    assert_eq!(day_of(0), key(1, 0).date);
+    assert!(matches!(
+        fast.state(),
+        TierState::Clock | TierState::EvictionPolicy
+    ));
+}
+
+#[tokio::test]
+async fn without_the_store_everything_is_granted_and_nothing_is_found() {
+    let Some((mut redis, a, _b)) = two().await else {
+        return;
+    };
+    redis.kill();
+    while a.state() != TierState::Away {
+        sleep(Duration::from_millis(5)).await;
+    }
+
+    assert_eq!(claim(&a, 1, 0b0110).await.1, 0b0110);
+    assert_eq!(get(&a, key(1, 0)).await, None);
+    let forgotten = a.begin_purge(purge(Some(1), None));
+    assert_eq!(a.finish_purge(forgotten).await, Err(Away));
+}
+
+#[tokio::test]
+async fn in_a_cluster_it_is_the_same() {
+    let Some(redis) = Redis::start(&["--cluster-enabled", "yes"]) else {
+        return;
+    };
+    redis.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    while !redis
+        .command(&["CLUSTER", "INFO"])
+        .contains("cluster_state:ok")
+    {
+        sleep(Duration::from_millis(5)).await;
+    }
+    let a = replica_of(&redis, Mode::Cluster, Clock::system()).await;
+    let b = replica_of(&redis, Mode::Cluster, Clock::system()).await;
+
+    let months = [1, 2, 3].map(|site| (SeriesMonth::of(&key(site, 0)), 0b0010));
+    let claimed = a.claim(months.to_vec()).await;
+    assert!(claimed.grants.iter().all(|grant| grant.mine == 0b0010));
+    assert_eq!(claim(&b, 2, 0b0010).await.1, 0);
+    let cells = [1, 2, 3].map(|site| (key(site, 0), cell(1, now())));
+    put(&a, claimed.lease, cells.to_vec()).await;
+    let kept = b
+        .read(months.map(|(month, _)| (month, SHAPE)).to_vec())
+        .await;
+    assert!(kept.iter().all(|kept| kept.len() == 1), "{kept:?}");
+
+    tokio::select! {
+        () = owner(&b) => {}
+        done = async { a.finish_purge(a.begin_purge(purge(None, None))).await } => {
+            assert_eq!(done, Ok(()));
+        }
+    }
+    assert_eq!(get(&b, key(2, 0)).await, None);
+}
