@@ -19,11 +19,13 @@ use jiff::{SignedDuration, Timestamp};
 use pitaya::app::App;
 use pitaya::clock::Clock;
 use pitaya::domain::bucket::{Bucket, VendorBucket};
+use pitaya::domain::calendar::Calendar;
 use pitaya::domain::cell::CellKey;
+use pitaya::domain::date_expression::{DateExpression, RelativeDay};
 use pitaya::domain::freshness::Policy;
 use pitaya::domain::metric::Metric;
 use pitaya::domain::plan::Plan;
-use pitaya::domain::query::{DateExpression, GroupBy, Query};
+use pitaya::domain::query::{GroupBy, Query};
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::domain::zone::DaySpan;
 use pitaya::simulator::{Settings, Simulator};
@@ -84,8 +86,8 @@ impl Dashboard {
             ..Query::new(
                 CustomerId::new(123).unwrap(),
                 sites.filter_map(SiteId::new).collect(),
-                DateExpression::Today
-                    .resolve(jiff::civil::date(2026, 3, 18))
+                DateExpression::Day(RelativeDay::Today)
+                    .resolve(jiff::civil::date(2026, 3, 18), &Calendar::GREGORIAN)
                     .unwrap(),
                 METRICS[rng.random_range(0..METRICS.len())].to_vec(),
             )
@@ -96,7 +98,7 @@ impl Dashboard {
     fn at(&self, now: Timestamp, zone: &TimeZone) -> Query {
         let today = zone.to_datetime(now).date();
         Query {
-            dates: self.dates.resolve(today).unwrap(),
+            dates: self.dates.resolve(today, &Calendar::GREGORIAN).unwrap(),
             ..self.query.clone()
         }
     }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
+use pitaya::domain::calendar::WeekStart;
 use pitaya::domain::directory::SiteDirectory;
 use pitaya::domain::query::Query;
 use pitaya::domain::site::CustomerId;
-use pitaya::http::params::{self, CacheParams, ParameterFault, Rejection, Scope, TrafficParams};
+use pitaya::http::params::{self, CacheParams, ParameterFault, Rejection, Scope, Terms, TrafficParams};
 use pitaya::http::{Auth, DropIn, Settings};
 
 fn settings(customers: &[CustomerId]) -> Settings {
@@ -18,6 +19,7 @@ fn settings(customers: &[CustomerId]) -> Settings {
         allowed_origins: Vec::new(),
         trusted_proxies: Vec::new(),
         http_max_age: Duration::from_mins(1),
+        week_start: WeekStart::default(),
         max_sites: 200,
         max_days: 366,
         max_rows: 200_000,
@@ -54,14 +56,18 @@ fuzz_target!(|text: &str| {
     let now: Timestamp = "2026-02-18T23:30:00Z".parse().unwrap();
     let directory = SiteDirectory::default();
     for customers in [&customers[..1], &customers[..]] {
-        let scope = Scope {
-            customers,
-            sites: None,
-        };
         let settings = settings(customers);
-        match TrafficParams::parse(Some(text), &scope) {
+        let terms = Terms {
+            scope: Scope {
+                customers,
+                sites: None,
+            },
+            directory: &directory,
+            settings: &settings,
+        };
+        match TrafficParams::parse(Some(text), &terms) {
             Err(faults) => check_faults(&faults),
-            Ok(params) => match params.resolve(&scope, &directory, &settings, now) {
+            Ok(params) => match params.resolve(&terms, now) {
                 Ok(query) => check_query(&query, &settings),
                 Err(Rejection::Faults(faults)) => check_faults(&faults),
                 Err(Rejection::TooLarge(it)) => {
@@ -74,7 +80,7 @@ fuzz_target!(|text: &str| {
         match CacheParams::parse(Some(text)) {
             Err(faults) => check_faults(&faults),
             Ok(params) => {
-                if let Ok(target) = params.resolve(&scope, &directory, now) {
+                if let Ok(target) = params.resolve(&terms, now) {
                     assert_eq!(target.customers, customers);
                 }
             }

@@ -8,8 +8,10 @@ use pitaya::app::App;
 use pitaya::clock::Clock;
 use pitaya::config::{Config, Environment, Purpose};
 use pitaya::domain::bucket::Bucket;
+use pitaya::domain::calendar::Calendar;
+use pitaya::domain::date_expression::{DateExpression, RelativeDay};
 use pitaya::domain::metric::Metric;
-use pitaya::domain::query::{DateExpression, Query};
+use pitaya::domain::query::Query;
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::server::Limits;
 use pitaya::simulator::{DEMO_CUSTOMER, DEMO_SITES, Settings, Simulator};
@@ -73,8 +75,9 @@ async fn demo(
 
 /// A query for yesterday's entrances at every site of the demo.
 fn demo_query(customer: CustomerId) -> Option<Query> {
-    let yesterday = DateExpression::Yesterday
-        .resolve(TimeZone::UTC.to_datetime(Clock::system().now()).date())?;
+    let today = TimeZone::UTC.to_datetime(Clock::system().now()).date();
+    let yesterday = DateExpression::Day(RelativeDay::Yesterday);
+    let yesterday = yesterday.resolve(today, &Calendar::GREGORIAN).ok()?;
     Some(Query {
         bucket: Bucket::Day,
         ..Query::new(

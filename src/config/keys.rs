@@ -21,6 +21,7 @@ use super::key::{Key, keys};
 use super::value::Rate;
 use super::{origin, proxies, show, token, value};
 use crate::domain::bucket::VendorBucket;
+use crate::domain::calendar::WeekStart;
 use crate::domain::site::CustomerId;
 use crate::http::UnknownConfig;
 use crate::telemetry::{Filter, Format};
@@ -29,6 +30,7 @@ keys! { ALL, LIVE:
     LISTEN: SocketAddr = "listen" or "\"127.0.0.1:8080\"", value::address, show::text;
     ADMIN_LISTEN: SocketAddr = "admin_listen", value::address, show::text;
     TIMEZONE: TimeZone = "timezone", value::zone, show::zone, live;
+    WEEK_START: WeekStart = "week_start" or "\"monday\"", value::week_start, show::week_start, live;
     DWELL_TIME_UNIT: Arc<str> = "dwell_time_unit", value::word, show::text, live;
     /// Whether callers need a key. A demo needs none unless configured otherwise.
     AUTH: bool = "auth" or "\"required\"", value::required, show::required, live;
@@ -71,7 +73,7 @@ keys! { ALL, LIVE:
     AUDIT_RATE: Rate = "audit.rate" or "\"0/h\"", value::rate, show::rate, live;
 
     MAX_SITES: usize = "limits.max_sites" or "200", value::count(100_000), show::number, live;
-    MAX_DAYS: usize = "limits.max_days" or "366", value::count(36_600), show::number, live;
+    MAX_DAYS: usize = "limits.max_days" or "750", value::count(36_600), show::number, live;
     MAX_ROWS: usize = "limits.max_rows" or "200000", value::count(100_000_000), show::number, live;
     REQUEST_TIMEOUT: Duration = "limits.request_timeout" or "\"60s\"", value::timeout, show::duration, live;
     MAX_IN_FLIGHT: usize = "limits.max_in_flight" or "1024", value::count(1_000_000), show::number, live;

@@ -259,6 +259,7 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Config {
         allowed_origins: reader.value(&keys::ALLOWED_ORIGINS),
         trusted_proxies: reader.value(&keys::TRUSTED_PROXIES),
         http_max_age: reader.value(&keys::HTTP_MAX_AGE),
+        week_start: reader.value(&keys::WEEK_START),
         max_sites: reader.value(&keys::MAX_SITES),
         max_days: reader.value(&keys::MAX_DAYS),
         max_rows: reader.value(&keys::MAX_ROWS),

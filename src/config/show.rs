@@ -16,6 +16,7 @@ use toml::Value;
 
 use super::value::Rate;
 use crate::domain::bucket::VendorBucket;
+use crate::domain::calendar::WeekStart;
 use crate::http::UnknownConfig;
 
 /// The resolved values of keys, by name, each as an operator would write it.
@@ -125,6 +126,10 @@ pub(super) fn path(path: &Path) -> Value {
 
 pub(super) fn zone(zone: &TimeZone) -> Value {
     text(&zone.iana_name().expect("zones are read by their names"))
+}
+
+pub(super) fn week_start(start: &WeekStart) -> Value {
+    text(&start.name())
 }
 
 pub(super) fn vendor_bucket(bucket: &VendorBucket) -> Value {

@@ -14,6 +14,7 @@ use url::{Host, Url};
 
 use super::error::{Problem, Problems};
 use crate::domain::bucket::{Bucket, VendorBucket};
+use crate::domain::calendar::WeekStart;
 use crate::domain::site::CustomerId;
 use crate::http::UnknownConfig;
 use crate::telemetry::{Filter, Format};
@@ -241,6 +242,16 @@ pub(super) fn word(raw: Raw<'_>) -> Result<Arc<str>, Problem> {
         ));
     }
     Ok(text.into())
+}
+
+/// The first day of a week.
+pub(super) fn week_start(raw: Raw<'_>) -> Result<WeekStart, Problem> {
+    let text = raw.text()?;
+    let mut words = WeekStart::WORDS.into_iter();
+    words
+        .find(|(word, _)| *word == text)
+        .map(|(_, start)| start)
+        .ok_or_else(|| Problem::echo(text, "\"monday\", \"sunday\" or \"saturday\""))
 }
 
 /// An IANA time zone.

@@ -69,10 +69,14 @@ pub enum Bucket {
     Minutes(u16),
     /// A local day.
     Day,
-    /// An ISO week, from Monday.
+    /// A week.
     Week,
-    /// A calendar month.
+    /// A month.
     Month,
+    /// A quarter of a year.
+    Quarter,
+    /// A year.
+    Year,
     /// The whole range.
     Total,
 }
@@ -82,9 +86,9 @@ impl Bucket {
     pub const HOUR: Self = Self::Minutes(60);
 
     /// All accepted forms, for documentation and messages.
-    pub const FORMS: [&'static str; 19] = [
+    pub const FORMS: [&'static str; 23] = [
         "5m", "10m", "15m", "20m", "30m", "60m", "1h", "2h", "3h", "4h", "6h", "8h", "12h", "24h",
-        "hour", "day", "week", "month", "total",
+        "1d", "1w", "hour", "day", "week", "month", "quarter", "year", "total",
     ];
 
     /// Length in minutes of the clock. Longer buckets consist of whole days, so they return a day.
@@ -92,7 +96,9 @@ impl Bucket {
     pub const fn clock_minutes(self) -> u16 {
         match self {
             Self::Minutes(minutes) => minutes,
-            Self::Day | Self::Week | Self::Month | Self::Total => DAY_MINUTES,
+            Self::Day | Self::Week | Self::Month | Self::Quarter | Self::Year | Self::Total => {
+                DAY_MINUTES
+            }
         }
     }
 }
@@ -114,9 +120,11 @@ impl FromStr for Bucket {
             "6h" => 360,
             "8h" => 480,
             "12h" => 720,
-            "24h" | "day" => return Ok(Self::Day),
-            "week" => return Ok(Self::Week),
+            "24h" | "1d" | "day" => return Ok(Self::Day),
+            "1w" | "week" => return Ok(Self::Week),
             "month" => return Ok(Self::Month),
+            "quarter" => return Ok(Self::Quarter),
+            "year" => return Ok(Self::Year),
             "total" => return Ok(Self::Total),
             _ => return Err(InvalidBucket),
         };
@@ -133,6 +141,8 @@ impl fmt::Display for Bucket {
             Self::Day => f.write_str("day"),
             Self::Week => f.write_str("week"),
             Self::Month => f.write_str("month"),
+            Self::Quarter => f.write_str("quarter"),
+            Self::Year => f.write_str("year"),
             Self::Total => f.write_str("total"),
         }
     }
@@ -141,7 +151,7 @@ impl fmt::Display for Bucket {
 /// The text is not a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a bucket is one of 5m, 10m, 15m, 20m, 30m, 60m, 1h, 2h, 3h, 4h, 6h, 8h, 12h, 24h, hour, day, week, month, total"
+    "a bucket is one of 5m, 10m, 15m, 20m, 30m, 60m, 1h, 2h, 3h, 4h, 6h, 8h, 12h, 24h, 1d, 1w, hour, day, week, month, quarter, year, total"
 )]
 pub struct InvalidBucket;
 

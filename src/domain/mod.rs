@@ -2,9 +2,11 @@
 
 pub mod batch;
 pub mod bucket;
+pub mod calendar;
 pub mod cell;
 pub mod comparison;
 pub mod coverage;
+pub mod date_expression;
 pub mod dates;
 pub mod days;
 pub mod directory;

@@ -2,12 +2,11 @@
 
 use std::str::FromStr;
 
-use jiff::civil::{Date, Weekday};
-
 use super::bucket::{Bucket, Hours};
+use super::calendar::Calendar;
 use super::comparison::Comparison;
 use super::coverage::MinCoverage;
-use super::dates::{DateRange, add_days, parse_date};
+use super::dates::{DateRange, add_days};
 use super::days::Days;
 use super::metric::Metric;
 use super::site::{CustomerId, SiteId};
@@ -25,6 +24,8 @@ pub struct Query {
     pub metrics: Vec<Metric>,
     /// Length of a row's bucket.
     pub bucket: Bucket,
+    /// How dates form the buckets that are longer than a day.
+    pub calendar: Calendar,
     /// Part of the day that counts.
     pub hours: Hours,
     /// Grouping of the rows into series.
@@ -60,6 +61,7 @@ impl Query {
             dates,
             metrics,
             bucket: Bucket::HOUR,
+            calendar: Calendar::GREGORIAN,
             hours: Hours::ALL_DAY,
             group_by: GroupBy::Site,
             fill: Fill::Null,
@@ -195,128 +197,4 @@ pub enum Partial {
 impl Partial {
     /// Each in the word that stands for it in a query.
     pub const WORDS: [(&'static str, Self); 2] = [("deny", Self::Deny), ("allow", Self::Allow)];
-}
-
-/// The `dates` parameter: a range, or words that depend on the current day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DateExpression {
-    /// Explicit dates.
-    Range(DateRange),
-    /// The current day.
-    Today,
-    /// The day before.
-    Yesterday,
-    /// Full days, ending yesterday.
-    LastDays(u8),
-    /// From Monday to today.
-    ThisWeek,
-    /// From the first to today.
-    ThisMonth,
-    /// The ISO week before this one.
-    LastWeek,
-    /// The calendar month before this one.
-    LastMonth,
-}
-
-impl DateExpression {
-    /// The accepted words.
-    pub const WORDS: [&'static str; 8] = [
-        "today",
-        "yesterday",
-        "last_7_days",
-        "last_30_days",
-        "this_week",
-        "this_month",
-        "last_week",
-        "last_month",
-    ];
-
-    /// Whether the dates depend on the current day.
-    #[must_use]
-    pub const fn is_relative(self) -> bool {
-        !matches!(self, Self::Range(_))
-    }
-
-    /// The dates that the expression means on the day `today`; `None` at the very ends of the calendar.
-    #[must_use]
-    pub fn resolve(self, today: Date) -> Option<DateRange> {
-        let monday = add_days(today, -i32::from(today.weekday().since(Weekday::Monday)));
-        let (from, to) = match self {
-            Self::Range(range) => return Some(range),
-            Self::Today => (today, today),
-            Self::Yesterday => (add_days(today, -1), add_days(today, -1)),
-            Self::LastDays(days) => (add_days(today, -i32::from(days)), add_days(today, -1)),
-            Self::ThisWeek => (monday, today),
-            Self::ThisMonth => (today.first_of_month(), today),
-            Self::LastWeek => (add_days(monday, -7), add_days(monday, -1)),
-            Self::LastMonth => {
-                let last = add_days(today.first_of_month(), -1);
-                (last.first_of_month(), last)
-            }
-        };
-        DateRange::new(from, to)
-    }
-}
-
-impl FromStr for DateExpression {
-    type Err = InvalidDates;
-
-    fn from_str(text: &str) -> Result<Self, InvalidDates> {
-        Ok(match text {
-            "today" => Self::Today,
-            "yesterday" => Self::Yesterday,
-            "last_7_days" => Self::LastDays(7),
-            "last_30_days" => Self::LastDays(30),
-            "this_week" => Self::ThisWeek,
-            "this_month" => Self::ThisMonth,
-            "last_week" => Self::LastWeek,
-            "last_month" => Self::LastMonth,
-            _ => {
-                let (from, to) = text.split_once("..").unwrap_or((text, text));
-                let date = |text| parse_date(text).ok_or(InvalidDates::Form);
-                Self::Range(DateRange::new(date(from)?, date(to)?).ok_or(InvalidDates::Backwards)?)
-            }
-        })
-    }
-}
-
-/// The text is not a date expression.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidDates {
-    /// Neither a date, a range nor a word.
-    #[error(
-        "dates are a date like 2026-02-18 (1970 to 9998), a range like 2026-02-18..2026-02-19, or one of today, yesterday, last_7_days, last_30_days, this_week, this_month, last_week, last_month"
-    )]
-    Form,
-    /// The range ends before it starts.
-    #[error("the range of dates ends before it starts; write the earlier date first")]
-    Backwards,
-}
-
-#[cfg(test)]
-mod tests {
-    use jiff::civil::date;
-
-    use super::*;
-
-    #[test]
-    fn words_mean_full_days_seen_from_today() {
-        let wednesday = date(2026, 3, 4);
-        let range = |word: &str| {
-            word.parse::<DateExpression>()
-                .unwrap()
-                .resolve(wednesday)
-                .unwrap()
-                .to_string()
-        };
-
-        assert_eq!(range("today"), "2026-03-04");
-        assert_eq!(range("yesterday"), "2026-03-03");
-        assert_eq!(range("last_7_days"), "2026-02-25..2026-03-03");
-        assert_eq!(range("last_30_days"), "2026-02-02..2026-03-03");
-        assert_eq!(range("this_week"), "2026-03-02..2026-03-04");
-        assert_eq!(range("this_month"), "2026-03-01..2026-03-04");
-        assert_eq!(range("last_week"), "2026-02-23..2026-03-01");
-        assert_eq!(range("last_month"), "2026-02-01..2026-02-28");
-    }
 }

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use jiff::civil::{Date, DateTime, Time, Weekday};
+use jiff::civil::{Date, DateTime, Time};
 
 use super::bucket::{Bucket, DAY_MINUTES};
+use super::calendar::Unit;
 use super::dates::add_days;
 use super::query::{GroupBy, Query};
 
@@ -216,7 +217,9 @@ pub fn row_count_of_sites(query: &Query, sites: usize) -> usize {
     let buckets = match query.bucket {
         Bucket::Minutes(minutes) => buckets_of_days(query, minutes, query.dates.len()),
         Bucket::Day => query.dates.len(),
-        Bucket::Week | Bucket::Month | Bucket::Total => Timeline::new(query).starts.len(),
+        Bucket::Week | Bucket::Month | Bucket::Quarter | Bucket::Year | Bucket::Total => {
+            Timeline::new(query).starts.len()
+        }
     };
     rows(query, sites, buckets)
 }
@@ -226,6 +229,10 @@ pub fn row_count_of_sites(query: &Query, sites: usize) -> usize {
 pub fn most_rows(query: &Query, sites: usize, days: usize) -> usize {
     /// Length of the shortest month.
     const MONTH_DAYS: usize = 28;
+    /// Length of the shortest three months.
+    const QUARTER_DAYS: usize = 89;
+    /// Length of the shortest year, which has 52 weeks.
+    const YEAR_DAYS: usize = 364;
     // The first day may be the last of its week or month.
     let further = days.saturating_sub(1);
     let buckets = match query.bucket {
@@ -233,6 +240,8 @@ pub fn most_rows(query: &Query, sites: usize, days: usize) -> usize {
         Bucket::Day => days,
         Bucket::Week => 1 + further.div_ceil(7),
         Bucket::Month => 1 + further.div_ceil(MONTH_DAYS),
+        Bucket::Quarter => 1 + further.div_ceil(QUARTER_DAYS),
+        Bucket::Year => 1 + further.div_ceil(YEAR_DAYS),
         Bucket::Total => 1,
     };
     rows(query, sites, buckets)
@@ -265,12 +274,15 @@ fn buckets_of_days(query: &Query, minutes: u16, days: usize) -> usize {
 
 /// The first date of the bucket of whole days that `date` is in; may lie before the query's dates.
 fn long_bucket_start(query: &Query, date: Date) -> Date {
-    match query.bucket {
-        Bucket::Minutes(_) | Bucket::Day => date,
-        Bucket::Week => add_days(date, -i32::from(date.weekday().since(Weekday::Monday))),
-        Bucket::Month => date.first_of_month(),
-        Bucket::Total => query.dates.from(),
-    }
+    let unit = match query.bucket {
+        Bucket::Minutes(_) | Bucket::Day => return date,
+        Bucket::Week => Unit::Week,
+        Bucket::Month => Unit::Month,
+        Bucket::Quarter => Unit::Quarter,
+        Bucket::Year => Unit::Year,
+        Bucket::Total => return query.dates.from(),
+    };
+    query.calendar.first_of(unit, date)
 }
 
 /// The time at that minute of `date`; minutes from 1440 on belong to the next day.
@@ -289,7 +301,8 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
-    use crate::domain::dates::DateRange;
+    use crate::domain::calendar::{Calendar, WeekStart};
+    use crate::domain::dates::{DateRange, add_days};
     use crate::domain::metric::Metric;
 
     use crate::domain::site::{CustomerId, SiteId};
@@ -298,6 +311,7 @@ mod tests {
         let from = add_days(date(2026, 1, 1), from);
         Query {
             bucket: bucket.parse().unwrap(),
+            calendar: Calendar::GREGORIAN,
             hours: hours.parse().unwrap(),
             ..Query::new(
                 CustomerId::new(1).unwrap(),
@@ -311,12 +325,14 @@ mod tests {
     proptest! {
         #[test]
         fn rows_are_counted_without_making_them_and_never_more_than_the_most(
-            (sites, from, days) in (1_u64..5, 0_i32..800, 1_i32..100),
-            bucket in select(&["5m", "20m", "hour", "8h", "day", "week", "month", "total"][..]),
+            (sites, from, days) in (1_u64..5, 0_i32..800, 1_i32..800),
+            bucket in select(&["5m", "20m", "hour", "8h", "day", "week", "month", "quarter", "year", "total"][..]),
             hours in select(&["00:00-24:00", "09:30-11:15", "23:55-24:00"][..]),
+            (_, week_start) in select(WeekStart::WORDS.to_vec()),
             by_site in any::<bool>(),
         ) {
             let mut query = query(sites, from, days, bucket, hours);
+            query.calendar = Calendar::Gregorian(week_start);
             query.group_by = if by_site { GroupBy::Site } else { GroupBy::None };
             let series = if by_site { query.sites.len() } else { 1 };
 

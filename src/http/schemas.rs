@@ -5,6 +5,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::bucket::Bucket;
+use crate::domain::calendar::WeekStart;
 use crate::domain::coverage::{Basis, RowState};
 use crate::domain::metric::{Combine, Metric};
 use crate::domain::query::{Fill, GroupBy, Partial};
@@ -67,6 +68,7 @@ schemas! {
         "Maturity of a row: not begun; known to be closed on all its days; not over; over, but late data may still arrive; or final.",
         RowState::WORDS.map(|(word, _)| word)
     );
+    WeekStart, "WeekStart": one_of("The first day of a week.", WeekStart::WORDS.map(|(word, _)| word));
     Fill, "Fill": one_of("Value of a row or bucket without a figure.", Fill::WORDS.map(|(word, _)| word));
     Partial, "PartialAnswers": one_of(
         "Whether an answer may omit data that is unavailable.",

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use ipnet::IpNet;
 
+use crate::domain::calendar::WeekStart;
 use crate::domain::site::{CustomerId, SiteId};
 
 /// Settings of the HTTP side; the configuration documents each.
@@ -23,6 +24,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Maximum `max-age` in `Cache-Control`.
     pub http_max_age: Duration,
+    /// The first day of a week, if a caller names none.
+    pub week_start: WeekStart,
     /// Maximum number of sites in one query.
     pub max_sites: usize,
     /// Maximum number of days in one query.

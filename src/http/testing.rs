@@ -10,6 +10,7 @@ use super::settings::{Auth, DropIn, Settings};
 use crate::clock::Clock;
 use crate::domain::batch::Bounds;
 use crate::domain::bucket::VendorBucket;
+use crate::domain::calendar::WeekStart;
 use crate::domain::freshness::Policy;
 use crate::domain::site::CustomerId;
 use crate::http::router::state::{AppState, Parts};
@@ -24,6 +25,7 @@ pub(super) fn settings() -> Settings {
         allowed_origins: Vec::new(),
         trusted_proxies: Vec::new(),
         http_max_age: Duration::from_mins(1),
+        week_start: WeekStart::default(),
         max_sites: 200,
         max_days: 366,
         max_rows: 200_000,

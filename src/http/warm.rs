@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::query::Query;
 use crate::http::edge::snapshot::{Snapshot, Snapshots};
-use crate::http::params::{ParameterFault, Rejection, Scope, TrafficParams};
+use crate::http::params::{ParameterFault, Rejection, Scope, Terms, TrafficParams};
 use crate::http::settings::Settings;
 use crate::service::TrafficService;
 
@@ -115,13 +115,17 @@ fn understand(
     directory: &SiteDirectory,
     now: Timestamp,
 ) -> Result<(Query, Timestamp), Rejection> {
-    let scope = Scope {
-        customers: &settings.customers,
-        sites: None,
+    let terms = Terms {
+        scope: Scope {
+            customers: &settings.customers,
+            sites: None,
+        },
+        directory,
+        settings,
     };
-    let params = TrafficParams::parse(Some(text), &scope).map_err(Rejection::Faults)?;
+    let params = TrafficParams::parse(Some(text), &terms).map_err(Rejection::Faults)?;
     let until = params.means_until(directory, now);
-    let query = params.resolve(&scope, directory, settings, now)?;
+    let query = params.resolve(&terms, now)?;
     Ok((query, until))
 }
 

@@ -158,8 +158,8 @@ mod tests {
 
     use super::*;
     use crate::domain::bucket::{Bucket, VendorBucket};
+    use crate::domain::date_expression::DateExpression;
     use crate::domain::metric::Metric;
-    use crate::domain::query::DateExpression;
     use crate::domain::site::{CustomerId, SiteId};
 
     const MINUTE: Duration = Duration::from_mins(1);

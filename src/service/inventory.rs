@@ -206,9 +206,9 @@ mod tests {
 
     use super::*;
     use crate::domain::bucket::{Bucket, VendorBucket};
+    use crate::domain::date_expression::DateExpression;
     use crate::domain::dates::add_days;
     use crate::domain::metric::Metric;
-    use crate::domain::query::DateExpression;
     use crate::domain::site::{CustomerId, SiteId};
 
     proptest! {

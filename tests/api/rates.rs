@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, date};
 use jiff::tz::TimeZone;
 use pitaya::domain::bucket::VendorBucket;
+use pitaya::domain::calendar::Calendar;
 use pitaya::domain::cell::Cell;
 use pitaya::domain::dates::DateRange;
 use pitaya::domain::figures::Figures;
@@ -396,6 +397,7 @@ proptest! {
         let dates = DateRange::new(first, first.saturating_add(jiff::Span::new().days(days - 1))).unwrap();
         let query = Query {
             bucket: bucket.parse().unwrap(),
+            calendar: Calendar::GREGORIAN,
             hours: hours.parse().unwrap(),
             group_by,
             ..Query::new(

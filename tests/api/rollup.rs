@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Weekday, date};
 use pitaya::domain::bucket::{Bucket, Hours, VendorBucket};
+use pitaya::domain::calendar::{Calendar, WeekStart};
 use pitaya::domain::cell::Cell;
 use pitaya::domain::dates::DateRange;
 use pitaya::domain::figures::Figures;
@@ -82,12 +83,28 @@ pub(super) fn bucket_start(query: &Query, mut day: Date, minute: u16) -> DateTim
         }
         Bucket::Day => {}
         Bucket::Week => {
-            while day.weekday() != Weekday::Monday {
+            let Calendar::Gregorian(start) = query.calendar;
+            let first = match start {
+                WeekStart::Monday => Weekday::Monday,
+                WeekStart::Sunday => Weekday::Sunday,
+                WeekStart::Saturday => Weekday::Saturday,
+            };
+            while day.weekday() != first {
                 day = day.yesterday().unwrap();
             }
         }
         Bucket::Month => {
             while day.day() != 1 {
+                day = day.yesterday().unwrap();
+            }
+        }
+        Bucket::Quarter => {
+            while day.day() != 1 || ![1, 4, 7, 10].contains(&day.month()) {
+                day = day.yesterday().unwrap();
+            }
+        }
+        Bucket::Year => {
+            while day.day_of_year() != 1 {
                 day = day.yesterday().unwrap();
             }
         }
@@ -366,7 +383,7 @@ fn assert_same(real: &[Row], naive: &[Row]) -> Result<(), TestCaseError> {
 pub(super) fn query() -> impl Strategy<Value = Query> {
     let bucket = prop::sample::select(vec![
         "5m", "10m", "15m", "20m", "30m", "hour", "2h", "3h", "4h", "6h", "8h", "12h", "day",
-        "week", "month", "total",
+        "week", "month", "quarter", "year", "total",
     ]);
     let window =
         (0_u16..288, 1_u16..=288).prop_map(|(from, len)| (from * 5, (from + len).min(288) * 5));
@@ -380,17 +397,28 @@ pub(super) fn query() -> impl Strategy<Value = Query> {
         (0_i64..70, 0_i64..12),
         prop::sample::subsequence(Metric::ALL.to_vec(), 1..=8).prop_shuffle(),
         bucket,
+        prop::sample::select(WeekStart::WORDS.to_vec()),
         hours,
         prop::sample::select(vec![GroupBy::Site, GroupBy::None]),
         prop::sample::select(vec![Fill::Null, Fill::Zero, Fill::None]),
     )
         .prop_map(
-            |(sites, (from, days), metrics, bucket, (start, end), group_by, fill)| {
+            |(
+                sites,
+                (from, days),
+                metrics,
+                bucket,
+                (_, week_start),
+                (start, end),
+                group_by,
+                fill,
+            )| {
                 let from = date(2026, 1, 20).saturating_add(jiff::Span::new().days(from));
                 let to = from.saturating_add(jiff::Span::new().days(days));
                 let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
                 Query {
                     bucket: bucket.parse().unwrap(),
+                    calendar: Calendar::Gregorian(week_start),
                     hours: format!("{}-{}", clock(start), clock(end)).parse().unwrap(),
                     group_by,
                     fill,

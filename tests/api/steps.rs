@@ -190,6 +190,72 @@ async fn yesterday_is_a_whole_day_at_every_site() {
     assert_eq!(dates("1,2", "yesterday").await, "2026-02-18..2026-02-18");
 }
 
+#[tokio::test]
+async fn weeks_begin_where_the_configuration_or_the_caller_says() {
+    let app = without_data()
+        .with("WEEK_START", "sunday")
+        .at("2026-02-18T12:00:00Z")
+        .start()
+        .await;
+    let times = async |query: &str| {
+        let answer = app.rows(&format!("sites=3&metric=entrances&{query}")).await;
+        let rows = answer["data"].as_array().unwrap().iter();
+        let times = rows.map(|row| row["time"].as_str().unwrap()[..10].to_owned());
+        times.collect::<Vec<_>>()
+    };
+
+    let both = "dates=2026-02-14..2026-02-16&bucket=week";
+    assert_eq!(times(both).await, ["2026-02-08", "2026-02-15"]);
+    assert_eq!(
+        times(&format!("{both}&week_start=monday")).await,
+        ["2026-02-09", "2026-02-16"]
+    );
+    assert_eq!(
+        times(&format!("{both}&week_start=saturday")).await,
+        ["2026-02-14"]
+    );
+    assert_eq!(
+        times("dates=this_week&bucket=1d").await,
+        ["2026-02-15", "2026-02-16", "2026-02-17", "2026-02-18"]
+    );
+    assert_eq!(
+        times("dates=last_week&bucket=1w&week_start=saturday").await,
+        ["2026-02-07"]
+    );
+    assert_eq!(
+        times("dates=2025-12..2026-02-18&bucket=quarter").await,
+        ["2025-10-01", "2026-01-01"]
+    );
+    assert_eq!(
+        times("dates=2025-12..today&bucket=year").await,
+        ["2025-01-01", "2026-01-01"]
+    );
+}
+
+#[tokio::test]
+async fn an_open_end_moves_with_the_day() {
+    let app = without_data().at("2026-02-18T23:59:00Z").start().await;
+    let to = async |query: &str| {
+        let query = format!("sites=3&metric=entrances&bucket=day&dates={query}");
+        app.rows(&query).await["meta"]["to"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+
+    assert_eq!(to("2026-02-16..today").await, "2026-02-18");
+    assert_eq!(to("2026-02-16..yesterday").await, "2026-02-17");
+    app.clock.set("2026-02-19T00:00:00Z");
+    assert_eq!(to("2026-02-16..today").await, "2026-02-19");
+    assert_eq!(to("2026-02-16..yesterday").await, "2026-02-18");
+
+    let (status, slug, body) = app
+        .problem("sites=3&metric=entrances&dates=2026-02-20..today")
+        .await;
+    assert_eq!((status, slug.as_str()), (400, "invalid-parameter"));
+    assert_eq!(body["errors"][0]["parameter"], "dates");
+}
+
 async fn in_chicago(at: &str) -> TestApp {
     Setup::default()
         .with("TIMEZONE", "America/Chicago")

@@ -11,7 +11,6 @@ const pitaya = createClient<paths, 'application/json' | 'application/problem+jso
 export async function entrances(sites: number[]): Promise<Map<number, (number | null)[]>> {
   const { data, error } = await pitaya.GET('/v1/traffic', {
     params: { query: { sites, dates: 'last_7_days', metric: ['entrances', 'dwell_time'], bucket: 'day', group_by: 'site' } },
-    querySerializer: { array: { style: 'form', explode: false } },
   });
   if (error) throw new Error(`${error.title}: ${error.errors.map((fault) => `${fault.parameter} ${fault.detail}`).join(', ')}`);
 

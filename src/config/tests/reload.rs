@@ -8,10 +8,11 @@ use super::*;
 use crate::http::Changes;
 
 /// All keys outside the lists, each with two values other than its default; without the file forms of secrets.
-const VALUES: [(&str, [&str; 2]); 52] = [
+const VALUES: [(&str, [&str; 2]); 53] = [
     ("listen", ["\"127.0.0.1:1\"", "\"127.0.0.1:2\""]),
     ("admin_listen", ["\"127.0.0.1:3\"", "\"127.0.0.1:4\""]),
     ("timezone", ["\"UTC\"", "\"America/Chicago\""]),
+    ("week_start", ["\"sunday\"", "\"saturday\""]),
     ("dwell_time_unit", ["\"seconds\"", "\"minutes\""]),
     ("auth", ["\"disabled\"", "\"disabled\""]),
     ("trusted_proxies", ["[\"10.0.0.1\"]", "[\"fd00::/8\"]"]),

@@ -13,6 +13,7 @@ use http::HeaderMap;
 use super::auth::{Authenticator, Caller};
 use super::rate_limit::Standing;
 use crate::domain::directory::SiteDirectory;
+use crate::http::params::{Scope, Terms};
 use crate::http::present::LongestAge;
 use crate::http::problem::KeyFault;
 use crate::http::settings::{Settings, StartupFact};
@@ -34,6 +35,15 @@ impl Snapshot {
     /// Caller of a request with those header fields; `None` without a valid key.
     pub(in crate::http) fn caller(&self, headers: &HeaderMap) -> Option<Arc<Caller>> {
         self.authenticator.caller(headers).ok().cloned()
+    }
+
+    /// What gives the words of a caller with that `scope` their meaning.
+    pub(in crate::http) fn terms<'a>(&'a self, scope: Scope<'a>) -> Terms<'a> {
+        Terms {
+            scope,
+            directory: &self.directory,
+            settings: &self.settings,
+        }
     }
 }
 

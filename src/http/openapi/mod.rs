@@ -14,6 +14,7 @@ use super::present::Format;
 use super::problem::{Problem, ProblemKind, Refusal, refusals, shared};
 use super::routes::{self, Route};
 use super::{drop_in, operations, pages, revisions, sites, traffic};
+use crate::domain::calendar::WeekStart;
 use crate::domain::coverage::RowState;
 use crate::domain::query::{Fill, Partial};
 
@@ -50,6 +51,7 @@ use crate::domain::query::{Fill, Partial};
     components(schemas(
         Fill,
         Partial,
+        WeekStart,
         Format,
         Problem,
         ProblemKind,

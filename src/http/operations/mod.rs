@@ -71,8 +71,8 @@ pub(in crate::http) async fn purge(
 ) -> Result<Response, ApiError> {
     let params = CacheParams::parse(query.as_deref())?;
     let (service, kept, caller) = (state.service, state.kept, context.caller);
-    let directory = &context.snapshot.directory;
-    let target = params.resolve(&caller.scope(), directory, state.clock.now())?;
+    let terms = context.snapshot.terms(caller.scope());
+    let target = params.resolve(&terms, state.clock.now())?;
     // It looks through all that is held.
     let purging = cores::work(move || {
         let purged = service.purge(&target.customers, target.sites.as_ref(), target.dates);

@@ -7,11 +7,10 @@ use jiff::Timestamp;
 use super::decode::split;
 use super::faults::{Faults, ParameterFault};
 use super::resolve::{Rejection, resolve_dates};
-use super::scope::Scope;
+use super::terms::Terms;
 use super::values::{DATES, SITES, parse_dates, parse_sites};
+use crate::domain::date_expression::DateExpression;
 use crate::domain::dates::DateRange;
-use crate::domain::directory::SiteDirectory;
-use crate::domain::query::DateExpression;
 use crate::domain::site::{CustomerId, SiteId};
 
 /// Parameters of a purge, each well-formed.
@@ -48,17 +47,15 @@ impl CacheParams {
         faults.or_ok(Self { sites, dates })
     }
 
-    /// Cells to purge for a caller with that `scope` at `now`.
+    /// Cells to purge by these `terms` at `now`.
     ///
     /// # Errors
     ///
     /// `Forbidden` for a site that no customer in the caller's scope allows.
-    pub fn resolve(
-        self,
-        scope: &Scope<'_>,
-        directory: &SiteDirectory,
-        now: Timestamp,
-    ) -> Result<PurgeTarget, Rejection> {
+    pub fn resolve(self, terms: &Terms<'_>, now: Timestamp) -> Result<PurgeTarget, Rejection> {
+        let Terms {
+            scope, directory, ..
+        } = *terms;
         let sites = match self.sites {
             Some(sites) => {
                 let visible = |site: &SiteId| {
@@ -80,7 +77,10 @@ impl CacheParams {
         });
         let dates = self
             .dates
-            .map(|dates| resolve_dates(dates, places, directory, now))
+            .map(|dates| {
+                let calendar = terms.default_calendar();
+                resolve_dates(dates, &calendar, places, directory, now)
+            })
             .transpose()?;
         Ok(PurgeTarget {
             customers: scope.customers.to_vec(),
@@ -92,19 +92,26 @@ impl CacheParams {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scope::Scope;
     use super::*;
+    use crate::domain::directory::SiteDirectory;
+    use crate::http::testing;
 
     fn target(query: Option<&str>, sites: Option<&[u64]>) -> Result<PurgeTarget, Rejection> {
         let site = |id: &u64| SiteId::new(*id).unwrap();
         let sites: Option<BTreeSet<_>> = sites.map(|ids| ids.iter().map(site).collect());
         let customers = [1, 2].map(|id| CustomerId::new(id).unwrap());
-        let scope = Scope {
-            customers: &customers,
-            sites: sites.as_ref(),
+        let terms = Terms {
+            scope: Scope {
+                customers: &customers,
+                sites: sites.as_ref(),
+            },
+            directory: &SiteDirectory::default(),
+            settings: &testing::settings(),
         };
         let now = "2026-02-18T12:00:00Z".parse().unwrap();
         let params = CacheParams::parse(query).unwrap();
-        params.resolve(&scope, &SiteDirectory::default(), now)
+        params.resolve(&terms, now)
     }
 
     #[test]

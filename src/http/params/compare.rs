@@ -2,9 +2,10 @@
 
 use super::faults::ParameterFault;
 use super::values::{COMPARE, CompareWith};
+use crate::domain::calendar::Calendar;
 use crate::domain::comparison::{Comparison, Mode, Shift};
+use crate::domain::date_expression::DateExpression;
 use crate::domain::dates::{DateRange, add_days, days_between};
-use crate::domain::query::DateExpression;
 
 /// The comparison of `dates`, which `expression` stood for.
 ///
@@ -14,6 +15,7 @@ use crate::domain::query::DateExpression;
 pub(super) fn resolve(
     compare: CompareWith,
     expression: DateExpression,
+    calendar: &Calendar,
     dates: DateRange,
 ) -> Result<Comparison, ParameterFault> {
     let fault = |detail: String| ParameterFault {
@@ -33,7 +35,7 @@ pub(super) fn resolve(
             (Mode::Range, Shift::Days(days), None)
         }
         CompareWith::Mode(mode) => {
-            let (shift, last) = shift(mode, expression, dates);
+            let (shift, last) = shift(mode, expression, calendar, dates);
             (mode, shift, last)
         }
     };
@@ -49,18 +51,17 @@ pub(super) fn resolve(
 fn shift(
     mode: Mode,
     expression: DateExpression,
+    calendar: &Calendar,
     dates: DateRange,
 ) -> (Shift, Option<jiff::civil::Date>) {
     match (mode, expression) {
-        (Mode::PreviousWeek, _) | (Mode::PreviousPeriod, DateExpression::ThisWeek) => {
-            (Shift::Days(-7), None)
-        }
+        (Mode::PreviousWeek, _) => (Shift::Days(-7), None),
         (Mode::PreviousYearWeekday, _) => (Shift::Days(-364), None),
         (Mode::PreviousYear, _) => (Shift::YearBefore, None),
-        // The same elapsed days of the month before, which may have fewer.
-        (Mode::PreviousPeriod, DateExpression::ThisMonth) => {
+        // The same elapsed days of the one before, which may have fewer.
+        (Mode::PreviousPeriod, DateExpression::This(unit)) => {
             let last = add_days(dates.from(), -1);
-            let days = days_between(dates.from(), last.first_of_month());
+            let days = days_between(dates.from(), calendar.first_of(unit, last));
             (Shift::Days(days), Some(last))
         }
         (Mode::PreviousPeriod | Mode::Range, _) => {
@@ -78,8 +79,10 @@ mod tests {
 
     fn span(compare: CompareWith, expression: &str) -> String {
         let expression: DateExpression = expression.parse().unwrap();
-        let dates = expression.resolve(date(2026, 3, 31)).unwrap();
-        let comparison = resolve(compare, expression, dates).unwrap();
+        let dates = expression
+            .resolve(date(2026, 3, 31), &Calendar::GREGORIAN)
+            .unwrap();
+        let comparison = resolve(compare, expression, &Calendar::GREGORIAN, dates).unwrap();
         comparison.span().unwrap().to_string()
     }
 
@@ -102,6 +105,11 @@ mod tests {
             of("previous_period", "this_month"),
             "2026-02-01..2026-02-28"
         );
+        assert_eq!(
+            of("previous_period", "this_quarter"),
+            "2025-10-01..2025-12-29"
+        );
+        assert_eq!(of("previous_period", "this_year"), "2025-01-01..2025-03-31");
         assert_eq!(of("previous_period", "last_week"), "2026-03-16..2026-03-22");
     }
 
@@ -114,9 +122,11 @@ mod tests {
             "2025-11-24..2025-11-30"
         );
         let expression: DateExpression = "2026-02-16..2026-02-21".parse().unwrap();
-        let dates = expression.resolve(date(2026, 3, 31)).unwrap();
+        let dates = expression
+            .resolve(date(2026, 3, 31), &Calendar::GREGORIAN)
+            .unwrap();
 
-        let fault = resolve(given(from, to), expression, dates).unwrap_err();
+        let fault = resolve(given(from, to), expression, &Calendar::GREGORIAN, dates).unwrap_err();
 
         assert_eq!(fault.parameter, "compare");
         assert!(fault.detail.contains("has 7 days, but dates has 6"));

@@ -1,4 +1,4 @@
-//! Decodes a raw query string into values, each parameter at most once.
+//! Decodes a raw query string into values: a list may be given in several parts, any other parameter once.
 
 use std::borrow::Cow;
 
@@ -12,9 +12,28 @@ pub(in crate::http) struct Parameter {
     pub(in crate::http) name: &'static str,
     /// A valid value, for messages.
     pub(in crate::http) example: &'static str,
+    /// Whether it may be repeated: each adds items to one list.
+    is_list: bool,
 }
 
 impl Parameter {
+    /// A parameter that is given at most once.
+    pub(in crate::http) const fn one(name: &'static str, example: &'static str) -> Self {
+        Self {
+            name,
+            example,
+            is_list: false,
+        }
+    }
+
+    /// A list, whose items are separated by commas or given by repeating the parameter.
+    pub(in crate::http) const fn list(name: &'static str, example: &'static str) -> Self {
+        Self {
+            is_list: true,
+            ..Self::one(name, example)
+        }
+    }
+
     /// `as in name=example`, the end of each message.
     pub(super) fn hint(&self) -> String {
         format!("as in {}={}", self.name, self.example)
@@ -26,9 +45,9 @@ impl Parameter {
 pub(super) enum Given<'a> {
     /// The parameter is absent.
     Absent,
-    /// The value is not text; the fault is recorded.
+    /// No part of the value is text; the faults are recorded.
     Broken,
-    /// Decoded text, never empty.
+    /// Decoded text, never empty; the parts of a list joined by commas.
     Text(Cow<'a, str>),
 }
 
@@ -58,7 +77,7 @@ pub(super) fn split<'a, const N: usize>(
         };
         let parameter = &known[index];
         seen[index] = seen[index].saturating_add(1);
-        if seen[index] > 1 {
+        if seen[index] > 1 && !parameter.is_list {
             if seen[index] == 2 {
                 faults.push(
                     parameter.name,
@@ -67,25 +86,47 @@ pub(super) fn split<'a, const N: usize>(
             }
             continue;
         }
-        given[index] = match decode(raw_value) {
+        let given = &mut given[index];
+        match decode(raw_value) {
             Ok(text) if text.is_empty() => {
                 faults.push(
                     parameter.name,
                     format!("is empty; give a value, {}", parameter.hint()),
                 );
-                Given::Broken
+                given.or_broken();
             }
-            Ok(text) => Given::Text(text),
+            Ok(text) => given.extend(text),
             Err(error) => {
                 faults.push(
                     parameter.name,
                     format!("{error}; write it {}", parameter.hint()),
                 );
-                Given::Broken
+                given.or_broken();
             }
-        };
+        }
     }
     given
+}
+
+impl<'a> Given<'a> {
+    /// Records that something was given, even if nothing else can be read.
+    fn or_broken(&mut self) {
+        if *self == Self::Absent {
+            *self = Self::Broken;
+        }
+    }
+
+    /// Adds a part.
+    fn extend(&mut self, part: Cow<'a, str>) {
+        match self {
+            Self::Absent | Self::Broken => *self = Self::Text(part),
+            Self::Text(text) => {
+                let text = text.to_mut();
+                text.push(',');
+                text.push_str(&part);
+            }
+        }
+    }
 }
 
 fn unknown(name: &str, known: &[Parameter]) -> String {
@@ -146,14 +187,8 @@ mod tests {
     use super::*;
 
     const KNOWN: [Parameter; 2] = [
-        Parameter {
-            name: "sites",
-            example: "750",
-        },
-        Parameter {
-            name: "dates",
-            example: "today",
-        },
+        Parameter::list("sites", "750"),
+        Parameter::one("dates", "today"),
     ];
 
     fn faults_of(query: &str) -> Vec<(String, String)> {
@@ -202,7 +237,39 @@ mod tests {
 
     #[test]
     fn a_repeated_parameter_is_one_fault() {
-        assert_eq!(faults_of("sites=1&sites=2&sites=1&dates=today").len(), 1);
+        assert_eq!(faults_of("dates=1&dates=2&dates=1&sites=750").len(), 1);
+    }
+
+    #[test]
+    fn the_parts_of_a_list_are_joined() {
+        for (query, text) in [
+            ("sites=1&dates=today&sites=2", "1,2"),
+            ("sites=1,2&sites=2&sites=3%2C4", "1,2,2,3,4"),
+            ("sites=1,&sites=,2", "1,,,2"),
+        ] {
+            let mut faults = Faults::default();
+
+            let [sites, _] = split(Some(query), &KNOWN, &mut faults);
+
+            assert_eq!(sites, Given::Text(text.into()), "{query}");
+            assert_eq!(faults.or_ok(()), Ok(()), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_broken_part_of_a_list_hides_no_other_part() {
+        for query in ["sites=%zz&sites=7", "sites=7&sites=", "sites=&sites=7"] {
+            let mut faults = Faults::default();
+
+            let [sites, _] = split(Some(query), &KNOWN, &mut faults);
+
+            assert_eq!(sites, Given::Text("7".into()), "{query}");
+            assert_eq!(faults.or_ok(()).unwrap_err().len(), 1, "{query}");
+        }
+        let mut faults = Faults::default();
+        let [sites, _] = split(Some("sites=&sites=%ff"), &KNOWN, &mut faults);
+        assert_eq!(sites, Given::Broken);
+        assert_eq!(faults.or_ok(()).unwrap_err().len(), 2);
     }
 
     #[test]

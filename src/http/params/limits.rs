@@ -374,7 +374,11 @@ mod tests {
     }
 
     fn buckets() -> impl Strategy<Value = &'static str> {
-        select(&["5m", "20m", "hour", "8h", "day", "week", "month", "total"][..])
+        select(
+            &[
+                "5m", "20m", "hour", "8h", "day", "week", "month", "quarter", "year", "total",
+            ][..],
+        )
     }
 
     proptest! {

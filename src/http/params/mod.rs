@@ -11,6 +11,7 @@ mod revisions;
 mod schema;
 mod scope;
 mod shown;
+mod terms;
 mod traffic;
 mod values;
 
@@ -24,6 +25,7 @@ pub use limits::TooLarge;
 pub use resolve::Rejection;
 pub use revisions::{RevisionFilter, RevisionParams, last_event_id};
 pub use scope::Scope;
+pub use terms::Terms;
 pub use traffic::TrafficParams;
 
 /// Checks the query string of a route that takes no parameters.

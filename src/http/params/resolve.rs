@@ -7,14 +7,16 @@ use jiff::tz::TimeZone;
 use super::compare;
 use super::faults::ParameterFault;
 use super::limits::{self, TooLarge};
-use super::scope::Scope;
+use super::terms::Terms;
 use super::traffic::TrafficParams;
+use super::values::DATES;
+use crate::domain::calendar::Calendar;
+use crate::domain::date_expression::DateExpression;
 use crate::domain::dates::DateRange;
 use crate::domain::directory::SiteDirectory;
-use crate::domain::query::{DateExpression, Query};
+use crate::domain::query::Query;
 use crate::domain::site::{CustomerId, SiteId};
 use crate::domain::zone::DaySpan;
-use crate::http::settings::Settings;
 
 /// Reason why well-formed parameters are not a query.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,28 +33,27 @@ pub enum Rejection {
 }
 
 impl TrafficParams {
-    /// The query that the parameters mean for a caller with that `scope` at `now`.
+    /// The query that the parameters mean by these `terms` at `now`.
     ///
     /// # Errors
     ///
     /// `Forbidden` before any error that would reveal what exists, then `TooLarge`.
-    pub fn resolve(
-        self,
-        scope: &Scope<'_>,
-        directory: &SiteDirectory,
-        settings: &Settings,
-        now: Timestamp,
-    ) -> Result<Query, Rejection> {
+    pub fn resolve(self, terms: &Terms<'_>, now: Timestamp) -> Result<Query, Rejection> {
+        let Terms {
+            scope,
+            directory,
+            settings,
+        } = *terms;
         let customer = self.customer.ok_or(Rejection::Forbidden)?;
         let visible = |site: &SiteId| scope.allows(directory, customer, *site);
         if !self.sites.iter().all(visible) {
             return Err(Rejection::Forbidden);
         }
         let places = self.sites.iter().map(|site| (customer, *site));
-        let dates = resolve_dates(self.dates, places, directory, now)?;
+        let dates = resolve_dates(self.dates, &self.calendar, places, directory, now)?;
         let compare = self
             .compare
-            .map(|compare| compare::resolve(compare, self.dates, dates))
+            .map(|compare| compare::resolve(compare, self.dates, &self.calendar, dates))
             .transpose()
             .map_err(|fault| Rejection::Faults(vec![fault]))?;
         let query = Query {
@@ -61,6 +62,7 @@ impl TrafficParams {
             dates,
             metrics: self.metrics,
             bucket: self.bucket,
+            calendar: self.calendar,
             hours: self.hours,
             group_by: self.group_by,
             fill: self.fill,
@@ -101,6 +103,7 @@ impl TrafficParams {
 /// unknown zone uses the current day in UTC.
 pub(super) fn resolve_dates(
     dates: DateExpression,
+    calendar: &Calendar,
     places: impl Iterator<Item = (CustomerId, SiteId)>,
     directory: &SiteDirectory,
     now: Timestamp,
@@ -110,12 +113,10 @@ pub(super) fn resolve_dates(
         return Ok(range);
     }
     let today = earliest_date(&zones(places, directory), now);
-    dates.resolve(today).ok_or_else(|| {
+    dates.resolve(today, calendar).map_err(|error| {
         Rejection::Faults(vec![ParameterFault {
-            parameter: "dates".to_owned(),
-            detail: "means dates outside of 1970 to 9998 today; name the dates, as in \
-                     dates=2026-02-18..2026-02-19"
-                .to_owned(),
+            parameter: DATES.name.to_owned(),
+            detail: format!("{error}, {}", DATES.hint()),
         }])
     })
 }
@@ -147,13 +148,15 @@ fn earliest_date(zones: &[&TimeZone], now: Timestamp) -> Date {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::time::Duration;
 
     use proptest::prelude::*;
 
+    use super::super::scope::Scope;
     use super::*;
+    use crate::domain::date_expression::RelativeDay;
     use crate::domain::directory::SiteEntry;
-    use crate::http::{Auth, DropIn};
+    use crate::http::settings::Settings;
+    use crate::http::testing;
 
     fn customer(id: u64) -> CustomerId {
         CustomerId::new(id).unwrap()
@@ -165,20 +168,10 @@ mod tests {
 
     fn settings() -> Settings {
         Settings {
-            auth: Auth::Disabled,
-            customers: vec![customer(1)],
-            allowed_origins: Vec::new(),
-            trusted_proxies: Vec::new(),
-            http_max_age: Duration::from_mins(1),
             max_sites: 2,
             max_days: 31,
             max_rows: 100,
-            request_timeout: Duration::from_mins(1),
-            max_in_flight: 1024,
-            dwell_time_unit: None,
-            drop_in: DropIn::default(),
-            separate_admin: false,
-            warm_queries: Vec::new(),
+            ..testing::settings()
         }
     }
 
@@ -206,14 +199,18 @@ mod tests {
         directory: &SiteDirectory,
     ) -> Result<Query, Rejection> {
         let sites: Option<BTreeSet<_>> = sites.map(|ids| ids.iter().map(|id| site(*id)).collect());
-        let scope = Scope {
-            customers: &[customer(1)],
-            sites: sites.as_ref(),
+        let terms = Terms {
+            scope: Scope {
+                customers: &[customer(1)],
+                sites: sites.as_ref(),
+            },
+            directory,
+            settings: &settings(),
         };
         // It is already the 19th in Auckland, and still the 18th in Honolulu.
         let now = "2026-02-18T23:30:00Z".parse().unwrap();
-        let params = TrafficParams::parse(Some(query), &scope).unwrap();
-        params.resolve(&scope, directory, &settings(), now)
+        let params = TrafficParams::parse(Some(query), &terms).unwrap();
+        params.resolve(&terms, now)
     }
 
     #[test]
@@ -239,14 +236,19 @@ mod tests {
     #[test]
     fn words_for_dates_mean_the_same_until_midnight_where_they_are_read() {
         let until = |query: &str, default| {
-            let scope = Scope {
-                customers: &[customer(1)],
-                sites: None,
+            let (directory, settings) = (directory(default), settings());
+            let terms = Terms {
+                scope: Scope {
+                    customers: &[customer(1)],
+                    sites: None,
+                },
+                directory: &directory,
+                settings: &settings,
             };
             let now = "2026-02-18T23:30:00Z".parse().unwrap();
             let query = format!("{query}&metric=entrances");
-            let params = TrafficParams::parse(Some(&query), &scope).unwrap();
-            params.means_until(&directory(default), now).to_string()
+            let params = TrafficParams::parse(Some(&query), &terms).unwrap();
+            params.means_until(&directory, now).to_string()
         };
 
         assert_eq!(until("sites=3&dates=today", None), "2026-02-19T00:00:00Z");
@@ -267,6 +269,15 @@ mod tests {
             );
         }
         assert_eq!(until("sites=1,3&dates=today", None), "2026-02-19T00:00:00Z");
+        for dates in [
+            "2026-02-01..today",
+            "last_year",
+            "last_14_days",
+            "this_quarter",
+        ] {
+            let query = format!("sites=3&dates={dates}");
+            assert_eq!(until(&query, None), "2026-02-19T00:00:00Z", "{dates}");
+        }
     }
 
     proptest! {
@@ -275,18 +286,22 @@ mod tests {
             sites in prop::collection::btree_set(1_u64..4, 1..=2),
             default in prop::sample::select(vec![None, Some("Asia/Kolkata"), Some("America/Chicago")]),
             hour in 0_i64..5000,
-            word in prop::sample::select(DateExpression::WORDS.to_vec()),
+            word in prop::sample::select(DateExpression::words().collect::<Vec<_>>()),
         ) {
             let directory = directory(default);
-            let scope = Scope { customers: &[customer(1)], sites: None };
+            let terms = Terms {
+                scope: Scope { customers: &[customer(1)], sites: None },
+                directory: &directory,
+                settings: &settings(),
+            };
             let ids: Vec<_> = sites.iter().map(u64::to_string).collect();
             let query = format!("sites={}&dates={word}&metric=entrances&bucket=total", ids.join(","));
-            let params = || TrafficParams::parse(Some(&query), &scope).unwrap();
+            let params = || TrafficParams::parse(Some(&query), &terms).unwrap();
             let start: Timestamp = "2026-01-01T00:30:00Z".parse().unwrap();
             let now = start + jiff::SignedDuration::from_hours(hour);
             let today = |at| {
                 let places = sites.iter().map(|id| (customer(1), site(*id)));
-                resolve_dates(DateExpression::Today, places, &directory, at).unwrap()
+                resolve_dates(DateExpression::Day(RelativeDay::Today), &Calendar::GREGORIAN, places, &directory, at).unwrap()
             };
 
             let until = params().means_until(&directory, now);
@@ -302,6 +317,19 @@ mod tests {
                 prop_assert!(today(now).from() <= there);
             }
         }
+    }
+
+    #[test]
+    fn dates_that_are_yet_to_begin_are_a_fault_of_their_parameter() {
+        let directory = directory(None);
+        let query = "sites=3&dates=2026-02-19..today&metric=entrances";
+
+        let Err(Rejection::Faults(faults)) = resolve(query, None, &directory) else {
+            panic!("it is only the 18th");
+        };
+
+        assert_eq!(faults[0].parameter, "dates");
+        assert!(faults[0].detail.contains("2026-02-19"), "{faults:?}");
     }
 
     #[test]

@@ -15,14 +15,8 @@ use crate::domain::metric::{Metric, MetricSet, VendorMetric};
 use crate::domain::site::SiteId;
 use crate::service::{Cursor, Since, Subject};
 
-pub(super) const SINCE: Parameter = Parameter {
-    name: "since",
-    example: "2026-02-18T00:00:00Z",
-};
-pub(super) const EVENTS: Parameter = Parameter {
-    name: "limit",
-    example: "1000",
-};
+pub(super) const SINCE: Parameter = Parameter::one("since", "2026-02-18T00:00:00Z");
+pub(super) const EVENTS: Parameter = Parameter::one("limit", "1000");
 
 /// Events of an answer, unless the caller says otherwise.
 const DEFAULT_LIMIT: usize = 1000;

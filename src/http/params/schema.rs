@@ -12,12 +12,13 @@ use super::revisions::{EVENTS, MAX_LIMIT, RevisionParams, SINCE};
 use super::traffic::TrafficParams;
 use super::values::{
     BUCKET, COMPARE, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT, METRIC,
-    MIN_COVERAGE, PARTIAL, SITES, SORT,
+    MIN_COVERAGE, PARTIAL, SITES, SORT, WEEK_START,
 };
 use crate::domain::bucket::Bucket;
+use crate::domain::calendar::WeekStart;
 use crate::domain::comparison::Mode;
 use crate::domain::metric::Metric;
-use crate::domain::query::{DateExpression, Fill, GroupBy, Include, Partial};
+use crate::domain::query::{Fill, GroupBy, Include, Partial};
 use crate::domain::site::{CustomerId, SiteId};
 use crate::http::present::Format;
 use crate::http::schemas::one_of;
@@ -26,7 +27,7 @@ impl IntoParams for TrafficParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let metrics = list(
             &METRIC,
-            "The metrics; columns keep the requested order, and repeats do not matter.",
+            "The metrics; columns keep the requested order, and repeats do not matter. Commas may separate several.",
             Ref::from_schema_name(<Metric as ToSchema>::name()),
         );
         vec![
@@ -38,8 +39,8 @@ impl IntoParams for TrafficParams {
                 .build(),
             choice::<Bucket>(
                 &BUCKET,
-                "Length of a row's bucket. `week` is the ISO week, `total` all dates together; `hour`, `1h` and `60m` \
-                 are the same, as are `day` and `24h`.",
+                "Length of a row's bucket. `week` begins on the day of `week_start`, `total` is all dates together; `hour`, \
+                 `1h` and `60m` are the same, as are `day`, `24h` and `1d`, and `week` and `1w`.",
                 "hour",
             ),
             query(
@@ -128,6 +129,7 @@ impl IntoParams for TrafficParams {
                 "The format of the answer; takes precedence over `Accept`.",
                 "json",
             ),
+            week_start(),
             // Without an example: pages would fill it in for callers that need no customer or may not see this one.
             query(
                 &CUSTOMER,
@@ -177,8 +179,19 @@ impl IntoParams for RevisionParams {
     }
 }
 
+fn week_start() -> Parameter {
+    query(
+        &WEEK_START,
+        "The first day of the weeks of `bucket=week`, `this_week` and `last_week`; by default the one that is configured, which \
+         is Monday unless the operator says otherwise.",
+        Ref::from_schema_name(<WeekStart as ToSchema>::name()),
+    )
+    .build()
+}
+
 fn sites() -> ParameterBuilder {
-    let description = "Ids of the sites; order and repeats do not matter.";
+    let description =
+        "Ids of the sites; order and repeats do not matter. Commas may separate several.";
     list(&SITES, description, SiteId::schema()).example(Some(json!([750, 751])))
 }
 
@@ -186,14 +199,22 @@ fn sites() -> ParameterBuilder {
 const DATE: &str = r"(19[7-9]\d|[2-9]\d{3})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])";
 
 fn dates() -> ParameterBuilder {
-    let words = DateExpression::WORDS.join("|");
-    let date = DATE;
+    let year = r"(19[7-9]\d|[2-9]\d{3})";
+    let month = r"(0[1-9]|1[0-2])";
+    let date = r"(0[1-9]|[12]\d|3[01])";
+    let week = r"W(0[1-9]|[1-4]\d|5[0-3])";
+    let span = format!("{year}(-({month}(-{date})?|{week}))?");
+    let words = r"today|yesterday|last_[1-9]\d{0,2}_days|(this|last)_(week|month|quarter|year)";
     query(
         &DATES,
-        "Local dates (1970 to 9998): one, a range that includes both ends, or a word. `last_7_days` \
-         and `last_30_days` are full days ending yesterday; `this_week` (from Monday) \
-         and `this_month` go up to today.",
-        text(&format!(r"^({date}(\.\.{date})?|{words})$"), "date-range"),
+        "Local dates (1970 to 9998): a date `2026-02-18`, a month `2026-02`, a year `2026`, an ISO week `2026-W08`, a range of \
+         these that includes both ends, also up to `today` or `yesterday` (`2026-11-01..today`), or a word. `last_N_days` (N up to \
+         366) are full days ending yesterday; `this_week`, `this_month`, `this_quarter` and `this_year` go up to today; \
+         `last_week`, `last_month`, `last_quarter` and `last_year` are whole.",
+        text(
+            &format!(r"^({span}(\.\.({span}|today|yesterday))?|{words})$"),
+            "date-range",
+        ),
     )
 }
 
@@ -215,12 +236,12 @@ fn choice<T: ToSchema>(known: &Known, description: &str, default: &str) -> Param
     query(known, description, schema).build()
 }
 
-/// A comma-separated list.
+/// A list, given by repeating the parameter, or with commas.
 fn list(known: &Known, description: &str, item: impl Into<RefOr<Schema>>) -> ParameterBuilder {
     let items = ArrayBuilder::new().items(item.into()).min_items(Some(1));
     query(known, description, items)
         .style(Some(ParameterStyle::Form))
-        .explode(Some(false))
+        .explode(Some(true))
 }
 
 /// Text with a format of our own, for rules beyond the pattern: a range must not run backwards, and a date must exist.

@@ -2,17 +2,19 @@
 
 use super::decode::{Parameter, split};
 use super::faults::{Faults, ParameterFault};
-use super::scope::Scope;
+use super::terms::Terms;
 use super::values::{
     BUCKET, COMPARE, CUSTOMER, CompareWith, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT,
-    METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, choice, parse_bucket, parse_compare,
+    METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, WEEK_START, choice, parse_bucket, parse_compare,
     parse_customer, parse_dates, parse_include, parse_limit, parse_metrics, parse_sites,
     parse_sort, parsed, required,
 };
 use crate::domain::bucket::{Bucket, Hours};
+use crate::domain::calendar::{Calendar, WeekStart};
 use crate::domain::coverage::MinCoverage;
+use crate::domain::date_expression::DateExpression;
 use crate::domain::metric::Metric;
-use crate::domain::query::{DateExpression, Fill, GroupBy, Include, Partial, Sort};
+use crate::domain::query::{Fill, GroupBy, Include, Partial, Sort};
 use crate::domain::site::{CustomerId, SiteId};
 use crate::http::present::Format;
 
@@ -27,6 +29,8 @@ pub struct TrafficParams {
     pub metrics: Vec<Metric>,
     /// Length of a row's bucket.
     pub bucket: Bucket,
+    /// How dates form weeks, months, quarters and years.
+    pub calendar: Calendar,
     /// Part of the day that counts.
     pub hours: Hours,
     /// Grouping of the rows into series.
@@ -52,7 +56,7 @@ pub struct TrafficParams {
 }
 
 /// Every parameter of a traffic query.
-pub(super) const KNOWN: [Parameter; 15] = [
+pub(super) const KNOWN: [Parameter; 16] = [
     SITES,
     DATES,
     METRIC,
@@ -67,16 +71,17 @@ pub(super) const KNOWN: [Parameter; 15] = [
     LIMIT,
     PARTIAL,
     FORMAT,
+    WEEK_START,
     CUSTOMER,
 ];
 
 impl TrafficParams {
-    /// Parses a raw query string; `scope` decides whether the customer is required.
+    /// Parses a raw query string, whose words mean what `terms` say.
     ///
     /// # Errors
     ///
     /// All faults (up to a hundred).
-    pub fn parse(query: Option<&str>, scope: &Scope<'_>) -> Result<Self, Vec<ParameterFault>> {
+    pub fn parse(query: Option<&str>, terms: &Terms<'_>) -> Result<Self, Vec<ParameterFault>> {
         let mut faults = Faults::default();
         let [
             sites,
@@ -93,6 +98,7 @@ impl TrafficParams {
             limit,
             partial,
             format,
+            week_start,
             customer,
         ] = split(query, &KNOWN, &mut faults);
 
@@ -118,7 +124,9 @@ impl TrafficParams {
             &Format::ALL.map(|format| (format.name(), format)),
             &mut faults,
         );
-        let customer = parse_customer(&customer, scope, &mut faults);
+        let week_start = choice(&week_start, &WEEK_START, &WeekStart::WORDS, &mut faults);
+        let calendar = week_start.map_or_else(|| terms.default_calendar(), Calendar::Gregorian);
+        let customer = parse_customer(&customer, &terms.scope, &mut faults);
 
         let (Some(sites), Some(dates), Some(metrics)) = (sites, dates, metrics) else {
             return Err(faults.into_list());
@@ -128,6 +136,7 @@ impl TrafficParams {
             dates,
             metrics,
             bucket,
+            calendar,
             hours,
             group_by: group_by.unwrap_or_default(),
             fill: fill.unwrap_or_default(),
@@ -147,7 +156,11 @@ impl TrafficParams {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::scope::Scope;
     use super::*;
+    use crate::domain::directory::SiteDirectory;
+    use crate::http::settings::Settings;
+    use crate::http::testing;
 
     const GOOD: &str = "sites=750&dates=2026-02-18&metric=entrances";
 
@@ -156,11 +169,22 @@ mod tests {
     }
 
     fn parse(query: &str) -> Result<TrafficParams, Vec<ParameterFault>> {
-        let scope = Scope {
-            customers: &customers(&[123]),
-            sites: None,
+        parse_for(query, &customers(&[123]))
+    }
+
+    fn parse_for(
+        query: &str,
+        customers: &[CustomerId],
+    ) -> Result<TrafficParams, Vec<ParameterFault>> {
+        let terms = Terms {
+            scope: Scope {
+                customers,
+                sites: None,
+            },
+            directory: &SiteDirectory::default(),
+            settings: &testing::settings(),
         };
-        TrafficParams::parse(Some(query), &scope)
+        TrafficParams::parse(Some(query), &terms)
     }
 
     fn faulty(query: &str) -> Vec<String> {
@@ -179,6 +203,7 @@ mod tests {
                 dates: "2026-02-18".parse().unwrap(),
                 metrics: vec![Metric::Entrances],
                 bucket: Bucket::HOUR,
+                calendar: Calendar::GREGORIAN,
                 hours: Hours::ALL_DAY,
                 group_by: GroupBy::Site,
                 fill: Fill::Null,
@@ -226,7 +251,7 @@ mod tests {
                 "dates",
                 "|2026-2-18|2026-02-30|20260218|2026-02-18..|..2026-02-18|2026-02-18...2026-02-19\
                  |2026-02-19..2026-02-18|2026-02-18,2026-02-19|2026-02-18T00:00:00|1969-12-31|9999-01-01\
-                 |tomorrow|Today|last_8_days|today..today|2026-02-18..today",
+                 |tomorrow|Today|last_0_days|last_367_days|today..today|..today|2026-13|2025-W53|fy2026",
             ),
             (
                 "metric",
@@ -234,7 +259,7 @@ mod tests {
             ),
             (
                 "bucket",
-                "|1m|7m|45m|90m|5h|7h|0h|48h|2d|hours|Day|year|-1h|1",
+                "|1m|7m|45m|90m|5h|7h|0h|48h|2d|2w|hours|Day|years|-1h|1",
             ),
             (
                 "hours",
@@ -259,6 +284,7 @@ mod tests {
             ("limit", "|0|-1|1.5|ten|01|99999999999999999999999|%2B1"),
             ("partial", "|true|Allow"),
             ("format", "|xml|JSON|jsonl|text/csv"),
+            ("week_start", "|Monday|mon|tuesday|1|monday,sunday"),
             ("customer", "|0|abc|1,2|-1"),
         ] {
             for value in values.split('|') {
@@ -278,6 +304,47 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn lists_may_be_repeated() {
+        let repeated = parse(
+            "sites=750&metric=entrances&sites=751,752&dates=today&metric=dwell_time,entrances&sites=750",
+        );
+        let joined = parse("sites=750,751,752&metric=entrances,dwell_time&dates=today");
+
+        assert_eq!(repeated, joined);
+        assert!(repeated.is_ok());
+        assert_eq!(faulty(&format!("{GOOD}&dates=2026-02-18")), ["dates"]);
+        assert_eq!(
+            faulty("sites=750&sites=7,,x&dates=today&metric=entrances"),
+            ["sites", "sites"]
+        );
+    }
+
+    #[test]
+    fn the_week_begins_where_the_caller_says_or_else_the_configuration() {
+        let settings = Settings {
+            week_start: WeekStart::Saturday,
+            ..testing::settings()
+        };
+        let calendar = |query: &str| {
+            let terms = Terms {
+                scope: Scope {
+                    customers: &customers(&[123]),
+                    sites: None,
+                },
+                directory: &SiteDirectory::default(),
+                settings: &settings,
+            };
+            TrafficParams::parse(Some(query), &terms).unwrap().calendar
+        };
+
+        assert_eq!(calendar(GOOD), Calendar::Gregorian(WeekStart::Saturday));
+        assert_eq!(
+            calendar(&format!("{GOOD}&week_start=sunday")),
+            Calendar::Gregorian(WeekStart::Sunday)
+        );
     }
 
     #[test]
@@ -313,20 +380,16 @@ mod tests {
     #[test]
     fn the_customer_is_required_only_among_several() {
         let several = customers(&[1, 2]);
-        let parse = |query, customers| {
-            let scope = Scope {
-                customers,
-                sites: None,
-            };
-            TrafficParams::parse(Some(query), &scope)
-        };
 
-        let faults = parse(GOOD, &several).unwrap_err();
+        let faults = parse_for(GOOD, &several).unwrap_err();
         assert_eq!(faults.len(), 1);
         assert_eq!(faults[0].parameter, "customer");
         let said = format!("{GOOD}&customer=2");
-        assert_eq!(parse(&said, &several).unwrap().customer, CustomerId::new(2));
-        assert_eq!(parse(GOOD, &[]).unwrap().customer, None);
+        assert_eq!(
+            parse_for(&said, &several).unwrap().customer,
+            CustomerId::new(2)
+        );
+        assert_eq!(parse_for(GOOD, &[]).unwrap().customer, None);
     }
 
     proptest! {

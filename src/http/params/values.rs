@@ -7,71 +7,28 @@ use super::faults::{Faults, nearest, quoted};
 use super::scope::Scope;
 use crate::domain::bucket::Bucket;
 use crate::domain::comparison::Mode;
+use crate::domain::date_expression::DateExpression;
 use crate::domain::dates::DateRange;
 use crate::domain::metric::Metric;
-use crate::domain::query::{DateExpression, Include, Sort};
+use crate::domain::query::{Include, Sort};
 use crate::domain::site::{CustomerId, InvalidId, SiteId};
 
-pub(in crate::http) const SITES: Parameter = Parameter {
-    name: "sites",
-    example: "750,751",
-};
-pub(in crate::http) const DATES: Parameter = Parameter {
-    name: "dates",
-    example: "2026-02-18..2026-02-19",
-};
-pub(in crate::http) const METRIC: Parameter = Parameter {
-    name: "metric",
-    example: "entrances,dwell_time",
-};
-pub(in crate::http) const BUCKET: Parameter = Parameter {
-    name: "bucket",
-    example: "hour",
-};
-pub(in crate::http) const HOURS: Parameter = Parameter {
-    name: "hours",
-    example: "09:00-17:00",
-};
-pub(in crate::http) const GROUP_BY: Parameter = Parameter {
-    name: "group_by",
-    example: "site",
-};
-pub(in crate::http) const FILL: Parameter = Parameter {
-    name: "fill",
-    example: "null",
-};
-pub(in crate::http) const MIN_COVERAGE: Parameter = Parameter {
-    name: "min_coverage",
-    example: "0.9",
-};
-pub(in crate::http) const PARTIAL: Parameter = Parameter {
-    name: "partial",
-    example: "deny",
-};
-pub(in crate::http) const FORMAT: Parameter = Parameter {
-    name: "format",
-    example: "json",
-};
-pub(in crate::http) const COMPARE: Parameter = Parameter {
-    name: "compare",
-    example: "previous_week",
-};
-pub(in crate::http) const INCLUDE: Parameter = Parameter {
-    name: "include",
-    example: "totals",
-};
-pub(in crate::http) const SORT: Parameter = Parameter {
-    name: "sort",
-    example: "-entrances",
-};
-pub(in crate::http) const LIMIT: Parameter = Parameter {
-    name: "limit",
-    example: "10",
-};
-pub(in crate::http) const CUSTOMER: Parameter = Parameter {
-    name: "customer",
-    example: "123",
-};
+pub(in crate::http) const SITES: Parameter = Parameter::list("sites", "750,751");
+pub(in crate::http) const DATES: Parameter = Parameter::one("dates", "2026-02-18..2026-02-19");
+pub(in crate::http) const METRIC: Parameter = Parameter::list("metric", "entrances,dwell_time");
+pub(in crate::http) const BUCKET: Parameter = Parameter::one("bucket", "hour");
+pub(in crate::http) const HOURS: Parameter = Parameter::one("hours", "09:00-17:00");
+pub(in crate::http) const GROUP_BY: Parameter = Parameter::one("group_by", "site");
+pub(in crate::http) const FILL: Parameter = Parameter::one("fill", "null");
+pub(in crate::http) const MIN_COVERAGE: Parameter = Parameter::one("min_coverage", "0.9");
+pub(in crate::http) const PARTIAL: Parameter = Parameter::one("partial", "deny");
+pub(in crate::http) const FORMAT: Parameter = Parameter::one("format", "json");
+pub(in crate::http) const COMPARE: Parameter = Parameter::one("compare", "previous_week");
+pub(in crate::http) const INCLUDE: Parameter = Parameter::list("include", "totals");
+pub(in crate::http) const SORT: Parameter = Parameter::one("sort", "-entrances");
+pub(in crate::http) const LIMIT: Parameter = Parameter::one("limit", "10");
+pub(in crate::http) const WEEK_START: Parameter = Parameter::one("week_start", "monday");
+pub(in crate::http) const CUSTOMER: Parameter = Parameter::one("customer", "123");
 /// Records a missing required parameter.
 pub(super) fn required(given: &Given<'_>, parameter: &Parameter, faults: &mut Faults) {
     if *given == Given::Absent {
@@ -188,7 +145,7 @@ pub(super) fn parse_sites(given: &Given<'_>, faults: &mut Faults) -> Option<Vec<
 
 /// Dates, or words for them.
 pub(super) fn parse_dates(given: &Given<'_>, faults: &mut Faults) -> Option<DateExpression> {
-    let meant = |text: &str| nearest(text, DateExpression::WORDS.into_iter());
+    let meant = |text: &str| nearest(text, DateExpression::words());
     parsed_or(given, &DATES, meant, faults)
 }
 
@@ -216,11 +173,14 @@ fn meant_bucket(text: &str) -> Option<&'static str> {
         "d" | "day" | "days" | "daily" => number.checked_mul(24 * 60)?,
         "w" | "wk" | "week" | "weeks" | "weekly" => number.checked_mul(7 * 24 * 60)?,
         "mo" | "mon" | "month" | "months" | "monthly" if number == 1 => return Some("month"),
+        "mo" | "mon" | "month" | "months" if number == 3 => return Some("quarter"),
+        "q" | "quarter" | "quarters" | "quarterly" if number == 1 => return Some("quarter"),
+        "y" | "yr" | "year" | "years" | "yearly" | "annual" if number == 1 => return Some("year"),
         "all" | "sum" | "overall" | "totals" | "range" | "none" if number == 1 => {
             return Some("total");
         }
         unit if number == 1 => {
-            let words = ["hour", "day", "week", "month", "total"];
+            let words = ["hour", "day", "week", "month", "quarter", "year", "total"];
             return nearest(unit, words.into_iter());
         }
         _ => return None,
@@ -405,13 +365,12 @@ mod tests {
     #[test]
     fn buckets_in_the_words_of_other_programs_are_suggested_and_others_are_not() {
         for (text, meant) in [
-            ("1d", "day"),
             ("d", "day"),
             ("daily", "day"),
             ("Day", "day"),
             ("1 day", "day"),
             ("1440m", "day"),
-            ("1w", "week"),
+            ("w", "week"),
             ("7d", "week"),
             ("weekly", "week"),
             ("h", "hour"),
@@ -426,6 +385,11 @@ mod tests {
             ("M", "month"),
             ("monthly", "month"),
             ("1mo", "month"),
+            ("3mo", "quarter"),
+            ("1q", "quarter"),
+            ("Quarterly", "quarter"),
+            ("1y", "year"),
+            ("annual", "year"),
             ("all", "total"),
             ("totl", "total"),
         ] {
@@ -437,7 +401,8 @@ mod tests {
             "1m",
             "5h",
             "2d",
-            "3mo",
+            "4mo",
+            "2q",
             "x",
             "-1h",
             "99999999999",

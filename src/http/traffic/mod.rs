@@ -225,12 +225,11 @@ fn understand(
     if let Some(known) = known {
         return Ok(known);
     }
-    let scope = caller.scope();
-    let params = TrafficParams::parse(query, &scope)?;
+    let terms = snapshot.terms(caller.scope());
+    let params = TrafficParams::parse(query, &terms)?;
     let (partial, format) = (params.partial, params.format);
-    let directory = &snapshot.directory;
-    let until = params.means_until(directory, now);
-    let query = params.resolve(&scope, directory, &snapshot.settings, now)?;
+    let until = params.means_until(&snapshot.directory, now);
+    let query = params.resolve(&terms, now)?;
     let format = format
         .or_else(|| Format::negotiate(&request.headers))
         .ok_or(ApiError::NotAcceptable)?;

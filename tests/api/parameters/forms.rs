@@ -19,10 +19,11 @@ async fn every_bad_form_of_every_parameter_is_named_with_a_valid_example() {
              |20260218|18.02.2026|2026/02/18|2026-02-18..|..2026-02-18|..\
              |2026-02-18...2026-02-19|2026-02-18..2026-02-19..2026-02-20\
              |2026-02-19..2026-02-18|2026-02-18,2026-02-19|2026-02-18T00:00:00|2026-02-18Z\
-             |2026-W08|-2026-02-18|%2B2026-02-18|12026-02-18|0000-01-01|1969-12-31\
-             |9999-01-01|%202026-02-18|2026-02-18%20|tomorrow|Today|TODAY|last_8_days\
-             |last_7_day|last-7-days|today..today|yesterday..today|2026-02-18..today\
-             |this_year|next_week|now|%D9%A2%D9%A0%D9%A2%D9%A6-02-18|2026-02-18%00\
+             |2026-W8|2026-w08|2026-W00|2025-W53|1970-W01|2026-2|2026-13|9999|1969|-2026-02-18|%2B2026-02-18|12026-02-18|0000-01-01|1969-12-31\
+             |9999-01-01|%202026-02-18|2026-02-18%20|tomorrow|Today|TODAY|last_0_days|last_08_days|last_367_days\
+             |last_days|last_7_day|last-7-days|today..today|yesterday..today|..today|..yesterday\
+             |2026-02-18..Today|2026-02-18..tomorrow|2026-02-18..last_7_days|9998-12-31..today\
+             |2026-03..2026-02|this_day|next_week|now|fy2026|%D9%A2%D9%A0%D9%A2%D9%A6-02-18|2026-02-18%00\
              |2026-02-18-2026-02-19|2026-02-18:2026-02-19",
         ),
         (
@@ -34,7 +35,7 @@ async fn every_bad_form_of_every_parameter_is_named_with_a_valid_example() {
         (
             "bucket",
             "|0|1|60|1m|3m|7m|45m|90m|05m|5M|5min|0h|5h|7h|9h|10h|16h|48h|25h|01h|1H|-1h\
-             |%2B1h|1.0h|2d|1d|hours|Hour|days|Day|1w|quarter|year|all|sum|hour,day|120m\
+             |%2B1h|1.0h|2d|1D|hours|Hour|days|Day|2w|quarters|1y|all|sum|hour,day|120m\
              |1440m",
         ),
         (
@@ -48,6 +49,10 @@ async fn every_bad_form_of_every_parameter_is_named_with_a_valid_example() {
         (
             "group_by",
             "|sites|Site|SITE|all|null|site,none|total|customer|none%20",
+        ),
+        (
+            "week_start",
+            "|Monday|MONDAY|mon|tuesday|0|1|iso|monday,sunday|monday%20",
         ),
         ("fill", "|0|NULL|Null|zeros|zero,null|false|nan|%20zero"),
         ("partial", "|true|1|Allow|yes|deny,allow|allowed"),
@@ -91,7 +96,10 @@ async fn every_valid_form_of_every_parameter_is_accepted() {
             "dates",
             "2026-02-18|2026-02-18..2026-02-18|2026-02-18..2026-02-19|2024-02-29\
              |2026-02-18%2E%2E2026-02-19|1970-01-01|9998-12-31|today|yesterday|last_7_days\
-             |last_30_days|this_week|this_month|last_week|last_month",
+             |last_30_days|this_week|this_month|last_week|last_month|last_1_days|last_14_days\
+             |last_365_days|last_366_days|this_quarter|last_quarter|this_year|last_year|2026-02|2026|2026-W08\
+             |2026-W53|2026-02-01..2026-02-18|2026-01..2026-02|2025-12..2026-W02|2026-02-18..yesterday\
+             |2026-02..today|2026..today",
         ),
         (
             "metric",
@@ -101,13 +109,14 @@ async fn every_valid_form_of_every_parameter_is_accepted() {
         ),
         (
             "bucket",
-            "5m|10m|15m|20m|30m|60m|1h|2h|3h|4h|6h|8h|12h|24h|hour|day|week|month|total",
+            "5m|10m|15m|20m|30m|60m|1h|2h|3h|4h|6h|8h|12h|24h|1d|1w|hour|day|week|month|quarter|year|total",
         ),
         (
             "hours",
             "09:00-17:00|00:00-24:00|23:55-24:00|00:00-00:05|09%3A05-17%3A10",
         ),
         ("group_by", "site|none"),
+        ("week_start", "monday|sunday|saturday"),
         ("fill", "null|zero|none"),
         ("partial", "deny|allow"),
         ("format", "json|csv|ndjson"),
@@ -149,6 +158,18 @@ async fn equivalent_forms_are_one_query() {
             "sites=750&dates=2026-02-18&metric=entrances&bucket=24h",
         ),
         (
+            "sites=750&dates=2026-02-18&metric=entrances&bucket=day",
+            "sites=750&dates=2026-02-18&metric=entrances&bucket=1d",
+        ),
+        (
+            "sites=750&dates=2026-02-16..2026-02-22&metric=entrances&bucket=week",
+            "sites=750&dates=2026-W08&metric=entrances&bucket=1w&week_start=monday",
+        ),
+        (
+            "sites=750,751,752&dates=2026-02-18&metric=entrances,occupancy",
+            "sites=750&metric=entrances&dates=2026-02-18&sites=752,751&metric=occupancy&sites=750",
+        ),
+        (
             "sites=750&dates=2026-02-18&metric=entrances&bucket=hour",
             "sites=750&dates=2026-02-18&metric=entrances&bucket=1h",
         ),
@@ -172,13 +193,16 @@ async fn equivalent_forms_are_one_query() {
 }
 
 #[tokio::test]
-async fn each_parameter_may_be_given_once() {
+async fn each_parameter_but_a_list_may_be_given_once() {
     let app = TestApp::start().await;
 
     for (query, named) in [
-        (with("sites", "750&sites=750"), vec!["sites"]),
-        (with("sites", "750&sites=751&sites=752"), vec!["sites"]),
-        (with("sites", "750&%73ites=751"), vec!["sites"]),
+        (with("bucket", "day&bucket=day"), vec!["bucket"]),
+        (with("bucket", "day&bucket=hour&bucket=day"), vec!["bucket"]),
+        (with("bucket", "day&%62ucket=day"), vec!["bucket"]),
+        (with("sites", "750&sites="), vec!["sites"]),
+        (with("sites", "750&sites=751,"), vec!["sites"]),
+        (with("metric", "entrances&metric=x"), vec!["metric"]),
         (with("fill", "zero&fill=zero"), vec!["fill"]),
         (with("x", "1&x=1"), vec!["x", "x"]),
         (with("dates", "2026-02-18&dates="), vec!["dates"]),

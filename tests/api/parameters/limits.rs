@@ -125,8 +125,8 @@ async fn the_limits_are_those_of_the_documentation() {
             "sites",
         ),
         (
-            with("dates", "2025-01-01..2026-01-02&bucket=total"),
-            "367 days, but limits.max_days is 366; ask for at most 366 days of this site",
+            with("dates", "2024-01-01..2026-01-20&bucket=total"),
+            "751 days, but limits.max_days is 750; ask for at most 750 days of this site",
             "dates",
         ),
         (
