@@ -14,7 +14,7 @@ use pitaya::domain::query::Query;
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::domain::table::Table;
 use pitaya::http::present::{Coding, Format, RenderedBody, SiteProblem, encode, render};
-use pitaya::service::{Answer, CacheOutcome, MemoryPermit, SiteInfo, Timings};
+use pitaya::service::{Answer, CacheOutcome, CellCounts, MemoryPermit, SiteInfo, Timings};
 use pitaya::upstream::UpstreamError;
 
 /// Hours of `days` at each of `sites`; a third of the hours are closed.
@@ -60,6 +60,7 @@ fn question(sites: u64, days: i32, metrics: &[Metric]) -> (Query, Answer) {
         table,
         totals: None,
         cuts: Vec::new(),
+        cells: CellCounts::default(),
         sites: ids.into_iter().map(info).collect(),
         as_of: "2026-02-19T15:03:24Z".parse().unwrap(),
         provisional_from: None,

@@ -30,6 +30,9 @@ pub struct ClaimedCells<E, I> {
     waited: bool,
 }
 
+/// A fetch for the caller to start, and a waiter for it.
+pub(super) type Split<E, I> = (ClaimedFetch<E, I>, Fetch<E, I>);
+
 /// A fetch for the caller to start: [`begin`](ClaimedFetch::begin), request its report, then [`complete`](ClaimedFetch::complete).
 /// Dropping it instead frees its cells, and lets its waiters see that it died.
 pub struct ClaimedFetch<E, I> {
@@ -149,7 +152,7 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
         self,
         found: &[(CellKey, Cell)],
         plan: impl FnOnce(&[CellKey]) -> Vec<(ReportRequest, I)>,
-    ) -> Vec<(ClaimedFetch<E, I>, Fetch<E, I>)> {
+    ) -> Vec<Split<E, I>> {
         self.split_off(found, &[], plan).0
     }
 
@@ -161,7 +164,7 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
         found: &[(CellKey, Cell)],
         elsewhere: &[(SeriesMonth, u32)],
         plan: impl FnOnce(&[CellKey]) -> Vec<(ReportRequest, I)>,
-    ) -> (Vec<(ClaimedFetch<E, I>, Fetch<E, I>)>, Option<Self>) {
+    ) -> (Vec<Split<E, I>>, Option<Self>) {
         let lacking = self.without(found, elsewhere);
         let reports = if lacking.is_empty() {
             Vec::new()

@@ -166,7 +166,8 @@ mod tests {
             ("0.8571", 0.8571),
             ("00.5", 0.5),
         ] {
-            assert_eq!(text.parse::<MinCoverage>().unwrap().get(), share, "{text}");
+            let parsed = text.parse::<MinCoverage>().unwrap().get();
+            assert_eq!(parsed.to_bits(), f64::to_bits(share), "{text}");
         }
         for text in [
             "", ".5", "1.", "1.01", "-0", "+1", "1e-1", "NaN", "inf", "0,5", "50%", " 1", "0x1",

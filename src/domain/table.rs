@@ -136,10 +136,10 @@ impl Table {
     }
 
     /// Sets the sites of the rows of a `group`, by time.
-    pub(super) fn set_sites(&mut self, group: usize, sites: Vec<Sites>) {
+    pub(super) fn set_sites(&mut self, group: usize, sites: &[Sites]) {
         self.sites.resize(self.shown.len(), Sites::default());
         let first = group * self.times.len();
-        self.sites[first..first + sites.len()].copy_from_slice(&sites);
+        self.sites[first..first + sites.len()].copy_from_slice(sites);
     }
 
     /// Sets the weakest basis of the coverage at any site.

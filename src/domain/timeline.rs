@@ -92,7 +92,7 @@ impl Timeline {
         };
         let mut pieces = Vec::new();
         for date in 0..query.calendar_days().len() {
-            timeline.cut(date, [&[hours.clone()], &[hours.clone()]], &mut pieces);
+            timeline.cut(date, [std::slice::from_ref(&hours); 2], &mut pieces);
             timeline.ends.push(pieces.len());
         }
         timeline.pieces = pieces;

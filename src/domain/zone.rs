@@ -6,7 +6,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
-use super::bucket::{DAY_MINUTES, Hours, VendorBucket};
+use super::bucket::{DAY_MINUTES, VendorBucket};
 use super::cell::Cell;
 use super::dates::{DateRange, EARLIEST};
 use super::days::Days;
@@ -233,25 +233,6 @@ impl LocalDays {
     pub(super) fn has_reached(&self, date: usize, minute: u16, now: Timestamp) -> bool {
         let before = SignedDuration::from_mins(self.shape(date).minutes_before(minute));
         self.spans[date].begins + before <= now
-    }
-
-    /// Whether `minute` of the date at index `date` is over at `now`; if the zone is unknown, over everywhere on earth.
-    pub(super) fn is_past(&self, date: usize, minute: u16, now: Timestamp) -> bool {
-        if self.zone_known {
-            return self.has_reached(date, minute, now);
-        }
-        let left = SignedDuration::from_mins(i64::from(DAY_MINUTES - minute));
-        self.spans[date].ends - left <= now
-    }
-
-    /// Whether the site is known to be closed on the date at index `date`.
-    pub(super) fn is_closed(&self, _: usize) -> bool {
-        false
-    }
-
-    /// The minute at which the `hours` that begin on the date at index `date` end.
-    pub(super) fn end_of(&self, _: usize, hours: Hours) -> u16 {
-        hours.to()
     }
 
     /// Number of minutes of the date at index `date` that are over at `at`; if the zone is unknown, over everywhere on earth.

@@ -57,7 +57,7 @@ impl GroupRoll<'_> {
         }
         let sites = coverage.into_sites();
         if !sites.is_empty() {
-            table.set_sites(group, sites);
+            table.set_sites(group, &sites);
         }
     }
 

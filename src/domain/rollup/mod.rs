@@ -80,8 +80,8 @@ fn roll_up_groups(
             sites,
         };
         roll.write(&mut table, place);
-        let bases = roll.sites.clone().map(|site| roll.basis(site));
-        basis = bases.fold(basis, Ord::min);
+        let of_sites = roll.sites.clone().map(|site| roll.basis(site));
+        basis = of_sites.fold(basis, Ord::min);
     }
     table.set_basis(basis);
     table

@@ -37,7 +37,6 @@ pub struct States<'a> {
 #[derive(Clone, Copy)]
 struct Said {
     begun: bool,
-    closed: bool,
     /// The least final of its days.
     phase: Phase,
 }
@@ -46,15 +45,13 @@ impl Said {
     /// What no site has contradicted yet.
     const NOTHING: Self = Self {
         begun: true,
-        closed: true,
         phase: Phase::Final,
     };
 
-    /// A row is in the future if it is at any of its sites, and closed if it is at all of them.
+    /// A row is in the future if it is at any of its sites.
     fn and(self, other: Self) -> Self {
         Self {
             begun: self.begun && other.begun,
-            closed: self.closed && other.closed,
             phase: self.phase.min(other.phase),
         }
     }
@@ -62,7 +59,6 @@ impl Said {
     fn state(self) -> RowState {
         match self.phase {
             _ if !self.begun => RowState::Future,
-            _ if self.closed => RowState::Closed,
             Phase::Future | Phase::Open => RowState::Open,
             Phase::Settling => RowState::Settling,
             Phase::Final => RowState::Final,
@@ -131,10 +127,9 @@ impl States<'_> {
         let first = first.expect("a query needs its own dates");
         for index in 0..self.query.dates.len() {
             let date = first + index;
-            let (phase, closed) = (self.phase(site, date), days.is_closed(date));
+            let phase = self.phase(site, date);
             for (row, bucket) in rows[timeline.buckets(index)].iter_mut().zip(0..) {
                 row.phase = row.phase.min(phase);
-                row.closed &= closed;
                 let start = match self.query.bucket {
                     Bucket::Minutes(minutes) => timeline.nth_of_day(bucket) * minutes,
                     _ => 0,
@@ -146,26 +141,8 @@ impl States<'_> {
         rows
     }
 
-    /// How final the hours that begin on a date are.
-    fn phase(&self, site: usize, date: usize) -> Phase {
-        let days = &self.days[site];
-        let own = self.phase_of_day(site, date);
-        let end = days.end_of(date, self.query.hours);
-        let after = end.checked_sub(DAY_MINUTES).filter(|minutes| *minutes > 0);
-        let Some(after) = after.filter(|_| date + 1 < days.spans().len() && own > Phase::Open)
-        else {
-            return own;
-        };
-        if !days.is_past(date + 1, after, self.now) {
-            return Phase::Open;
-        }
-        // Its last hours are over, although their calendar day is not.
-        let next = self.phase_of_day(site, date + 1).max(Phase::Settling);
-        own.min(next)
-    }
-
     /// How final the figures of a calendar day are: not yet if they were requested before the day was final.
-    fn phase_of_day(&self, site: usize, date: usize) -> Phase {
+    fn phase(&self, site: usize, date: usize) -> Phase {
         let span = self.days[site].spans()[date];
         let phase = self.policy.phase(span, self.now);
         let early = |cell: &Cell| self.policy.phase(span, cell.fetched_at()) < Phase::Final;

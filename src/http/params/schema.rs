@@ -64,23 +64,7 @@ impl IntoParams for TrafficParams {
                  figure.",
                 "null",
             ),
-            query(
-                &COMPARE,
-                "What each row is compared with: `previous_period` (as many days, ending the day before; for `this_week`, \
-                 `this_month` and the like the same elapsed days of the one before), `previous_week`, `previous_year`, \
-                 `previous_year_weekday` (364 days earlier), or a range of as many days. Rows get `previous` and `change`; days \
-                 pair in their order, and a day without a counterpart has `null`. If a day is not over, the other side ends at \
-                 the same local time.",
-                text(
-                    &format!(
-                        r"^({date}(\.\.{date})?|{})$",
-                        Mode::WORDS.map(|(word, _)| word).join("|"),
-                        date = DATE
-                    ),
-                    "comparison",
-                ),
-            )
-            .build(),
+            compare(),
             list(
                 &INCLUDE,
                 "Additions to the answer: `coverage` adds `coverage`, `state` and `clipped` to each row, and `sites_observed` and \
@@ -177,6 +161,26 @@ impl IntoParams for RevisionParams {
             .build(),
         ]
     }
+}
+
+fn compare() -> Parameter {
+    query(
+        &COMPARE,
+        "What each row is compared with: `previous_period` (as many days, ending the day before; for `this_week`, \
+         `this_month` and the like the same elapsed days of the one before), `previous_week`, `previous_year`, \
+         `previous_year_weekday` (364 days earlier), or a range of as many days. Rows get `previous` and `change`; days \
+         pair in their order, and a day without a counterpart has `null`. If a day is not over, the other side ends at \
+         the same local time.",
+        text(
+            &format!(
+                r"^({date}(\.\.{date})?|{})$",
+                Mode::WORDS.map(|(word, _)| word).join("|"),
+                date = DATE
+            ),
+            "comparison",
+        ),
+    )
+    .build()
 }
 
 fn week_start() -> Parameter {

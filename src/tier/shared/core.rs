@@ -104,8 +104,8 @@ impl Core {
     }
 
     /// Ends leases, without waiting for it.
-    pub(super) fn release(self: &Arc<Self>, lease: Lease, months: Vec<(SeriesMonth, u32)>) {
-        let ended = self.leases().end(lease.id, &months);
+    pub(super) fn release(self: &Arc<Self>, lease: Lease, months: &[(SeriesMonth, u32)]) {
+        let ended = self.leases().end(lease.id, months);
         if ended.is_empty() {
             return;
         }

@@ -152,7 +152,7 @@ impl Tier for Shared {
     }
 
     fn release(&self, lease: Lease, months: Vec<(SeriesMonth, u32)>) {
-        self.core.release(lease, months);
+        self.core.release(lease, &months);
     }
 
     fn put(&self, landed: Landed, held: &dyn Fn(&SeriesMonth) -> u32) {
@@ -177,8 +177,8 @@ impl Tier for Shared {
             let until = Instant::now() + PURGE;
             let mut pulses = core.pulses.subscribe();
             while core.register().is_pending(&purge) {
-                let pulsed = timeout_at(until, pulses.changed()).await;
-                if !pulsed.is_ok_and(|pulsed| pulsed.is_ok()) {
+                let next = timeout_at(until, pulses.changed()).await;
+                if !next.is_ok_and(|next| next.is_ok()) {
                     return Err(Away);
                 }
             }
