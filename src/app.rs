@@ -53,7 +53,7 @@ impl App {
             },
             max_bytes: config.cache_max_bytes,
         };
-        let metrics = telemetry::metrics();
+        telemetry::metrics();
         http::describe_metrics();
         server::describe_metrics();
         crate::upstream::describe_metrics();
@@ -81,7 +81,7 @@ impl App {
             clock,
             render_metrics: Arc::new(move || {
                 measured.measure();
-                metrics.render()
+                telemetry::render_metrics()
             }),
             shutting_down: shutting_down.clone(),
             facts,

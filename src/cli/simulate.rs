@@ -16,7 +16,16 @@ pub(super) struct Arguments {
     /// Listen address.
     #[arg(long, value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Initial faults.
+    /// Initial faults, such as `status=503*3,delay=200ms,site=750:reset`.
+    ///
+    /// Commas separate them; each is `[scope:]…fault[:option]…[*times]`.
+    ///
+    /// Scopes: `report:` (the default), `token:`, `site=750:`, `sites>5:`, `days>7:`, `cells>100:` (larger reports), `kept:` (reused
+    /// connections), `rate=0.1:` (a share of the calls).
+    ///
+    /// Faults: `status=503` or `503` (options `html`, `retry-after=2`, `retry-after-date=2`), `delay=200ms`, `reset`, `close`, `cut`,
+    /// `hang`, `drip=50ms`, `truncate`, `truncate>500`, `unsuccessful`, `error-status`, `html`, `redirect`, `garbage`, `negative`,
+    /// `nan`, `huge`, `text`, `off-grid`, `bad-time`.
     #[arg(long, value_name = "FAULTS")]
     faults: Vec<String>,
 }

@@ -587,7 +587,9 @@ impl TrafficService {
         let Engine { cells, queue, .. } = &*self.engine;
         telemetry::held(cells.cells(), cells.bytes());
         let queued = queue.cells();
-        telemetry::queued(queued as u64, (queued * CELL_BYTES) as u64);
+        let limit = queue.max() as u64;
+        telemetry::queued(queued as u64, (queued * CELL_BYTES) as u64, limit);
+        self.engine.upstream.measure();
         if let Some(tier) = &self.engine.tier {
             tier.measure();
         }

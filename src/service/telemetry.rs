@@ -12,6 +12,7 @@ const COLLAPSED: &str = "pitaya_cache_collapsed_total";
 const REFRESHES: &str = "pitaya_cache_refreshes_total";
 const REPORTS_DROPPED: &str = "pitaya_cache_reports_dropped_total";
 const QUEUED_CELLS: &str = "pitaya_cache_queued_cells";
+const QUEUE_LIMIT: &str = "pitaya_cache_queued_cells_limit";
 const CELLS: &str = "pitaya_cache_cells";
 const BYTES: &str = "pitaya_cache_bytes";
 const REVISIONS: &str = "pitaya_revisions_total";
@@ -68,6 +69,25 @@ pub fn describe_metrics() {
         "pitaya_clock_set_back_total",
         "Number of times the clock was set back, which drops everything in memory from later than now."
     );
+    describe_gauge!(
+        QUEUE_LIMIT,
+        "The configured limit of cells that are claimed and not yet requested from the vendor."
+    );
+    for outcome in ["hit", "miss", "partial"] {
+        counter!(QUERIES, "outcome" => outcome).increment(0);
+    }
+    for kind in ["while_revalidate", "if_error"] {
+        counter!(STALE, "kind" => kind).increment(0);
+    }
+    for outcome in ["success", "failure", "skipped"] {
+        counter!(REFRESHES, "outcome" => outcome).increment(0);
+    }
+    counter!(COLLAPSED).increment(0);
+    counter!(REPORTS_DROPPED).increment(0);
+    for kind in ["cells", "answers"] {
+        counter!("pitaya_cache_evictions_total", "kind" => kind).increment(0);
+    }
+    counter!("pitaya_clock_set_back_total").increment(0);
     describe_gauge!(CELLS, "Cells in memory.");
     describe_gauge!(BYTES, Unit::Bytes, "Bytes in memory, by kind.");
     describe_counter!(
@@ -142,8 +162,9 @@ pub(super) fn held(cells: u64, bytes: u64) {
     gauge!(BYTES, "kind" => "cells").set(float(bytes));
 }
 
-/// Sets the gauges of the cells queued for the vendor.
-pub(super) fn queued(cells: u64, bytes: u64) {
+/// Sets the gauges of the cells queued for the vendor, and of their limit.
+pub(super) fn queued(cells: u64, bytes: u64, limit: u64) {
+    gauge!(QUEUE_LIMIT).set(float(limit));
     gauge!(QUEUED_CELLS).set(float(cells));
     gauge!(BYTES, "kind" => "queued").set(float(bytes));
 }

@@ -2,6 +2,7 @@
 
 mod json;
 mod lines;
+mod process;
 #[cfg(test)]
 mod testing;
 mod traces;
@@ -186,6 +187,13 @@ fn cap() -> Targets {
         .with_target(SPANS, LevelFilter::OFF)
 }
 
+/// Metrics of this process as Prometheus text, with its memory, time and files of now.
+#[must_use]
+pub fn render_metrics() -> String {
+    process::measure();
+    metrics().render()
+}
+
 /// Metrics of this process, recorded from the first call on.
 pub fn metrics() -> &'static PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -203,6 +211,8 @@ pub fn metrics() -> &'static PrometheusHandle {
             lines::DROPPED,
             "Log lines dropped because the log's reader was too slow."
         );
+        metrics::counter!(lines::DROPPED).increment(0);
+        process::describe_metrics();
         handle
     })
 }

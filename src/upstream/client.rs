@@ -131,6 +131,11 @@ impl Upstream {
         self.reporter.finish_renewal().await;
     }
 
+    /// Brings the gauges of what waits for the vendor, and of the tokens, up to date.
+    pub fn measure(&self) {
+        self.reporter.measure();
+    }
+
     /// State of the vendor and of our tokens.
     #[must_use]
     pub fn status(&self) -> UpstreamStatus {

@@ -212,6 +212,13 @@ impl Places {
         }
     }
 
+    /// Number of reports that wait for a place. One that several clients wait for counts for each.
+    pub(super) fn waiting(&self) -> usize {
+        let lines = self.lock();
+        let lines = [&lines.callers, &lines.refreshes, &lines.warm];
+        lines.into_iter().map(Line::waiting).sum()
+    }
+
     /// Gives a place back, or passes it to the report whose turn it is.
     fn release(&self, mut was: Purpose) {
         loop {
@@ -350,6 +357,11 @@ impl Line {
 
     fn len(&self) -> usize {
         self.0.values().map(VecDeque::len).sum()
+    }
+
+    fn waiting(&self) -> usize {
+        let tickets = self.0.values().flatten();
+        tickets.filter(|ticket| waits(ticket)).count()
     }
 
     /// Drops the tickets of reports that no longer wait.

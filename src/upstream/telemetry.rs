@@ -24,6 +24,24 @@ const PUT_BACK: &str = "pitaya_upstream_tokens_put_back_total";
 const UNREADABLE: &str = "pitaya_upstream_tokens_unreadable_total";
 const DENIED: &str = "pitaya_upstream_token_renewals_denied_total";
 const REASONS: [&str; 6] = ["busy", "paused", "in_doubt", "quarantine", "away", "alone"];
+const EXPIRY: &str = "pitaya_upstream_token_expiry_timestamp_seconds";
+const WAITING: &str = "pitaya_upstream_waiting_reports";
+const PLACES: &str = "pitaya_upstream_max_concurrency";
+/// Every outcome of a call.
+const OUTCOMES: [&str; 12] = [
+    "success",
+    "timeout",
+    "connection",
+    "throttled",
+    "circuit_open",
+    "server_error",
+    "client_error",
+    "untrusted",
+    "undecodable",
+    "truncated",
+    "too_large",
+    "credentials",
+];
 const STORE_FAILURES: &str = "pitaya_upstream_token_store_failures_total";
 
 /// Describes the metrics of this room to the installed recorder.
@@ -80,8 +98,32 @@ pub fn describe_metrics() {
     for reason in REASONS {
         counter!(DENIED, "reason" => reason).increment(0);
     }
+    describe_gauge!(
+        EXPIRY,
+        Unit::Seconds,
+        "Time at which the ID token expires, in seconds since 1970; 0 while there is none or its expiry is not known."
+    );
+    describe_gauge!(WAITING, "Reports that wait for one of the vendor's places.");
+    describe_gauge!(PLACES, "The configured limit of reports in flight at once.");
     // Present from the start, so that an alert sees the first failure as an increase.
-    counter!(STORE_FAILURES).increment(0);
+    for outcome in OUTCOMES {
+        counter!(REPORTS, "outcome" => outcome).increment(0);
+        counter!(REFRESHES, "outcome" => outcome).increment(0);
+    }
+    for counted in [RESPONSE_BYTES, CELLS, RETRIES, ROWS_IGNORED, STORE_FAILURES] {
+        counter!(counted).increment(0);
+    }
+    for doubt in Doubt::ALL {
+        counter!(DOUBTS, "kind" => doubt.name()).increment(0);
+    }
+}
+
+/// Sets the gauges of what waits for the vendor, and of the tokens' expiry.
+pub(super) fn measure(waiting: usize, places: usize, expiry: Option<f64>) {
+    let float = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    gauge!(WAITING).set(float(waiting));
+    gauge!(PLACES).set(float(places));
+    gauge!(EXPIRY).set(expiry.unwrap_or(0.0));
 }
 
 /// Counts one report call.
@@ -138,20 +180,37 @@ pub(super) enum Doubt {
     PartialDwellTime,
 }
 
+impl Doubt {
+    const ALL: [Self; 9] = [
+        Self::Mapping,
+        Self::Rows,
+        Self::Moved,
+        Self::Stranger,
+        Self::FiguresDiffer,
+        Self::PartsOrCopies,
+        Self::RepeatedHour,
+        Self::SkippedHour,
+        Self::PartialDwellTime,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Mapping => "mapping",
+            Self::Rows => "rows",
+            Self::Moved => "moved",
+            Self::Stranger => "stranger",
+            Self::FiguresDiffer => "figures_differ",
+            Self::PartsOrCopies => "parts_or_copies",
+            Self::RepeatedHour => "repeated_hour",
+            Self::SkippedHour => "skipped_hour",
+            Self::PartialDwellTime => "partial_dwell_time",
+        }
+    }
+}
+
 /// Counts a doubt.
 pub(super) fn doubt(doubt: Doubt) {
-    let kind = match doubt {
-        Doubt::Mapping => "mapping",
-        Doubt::Rows => "rows",
-        Doubt::Moved => "moved",
-        Doubt::Stranger => "stranger",
-        Doubt::FiguresDiffer => "figures_differ",
-        Doubt::PartsOrCopies => "parts_or_copies",
-        Doubt::RepeatedHour => "repeated_hour",
-        Doubt::SkippedHour => "skipped_hour",
-        Doubt::PartialDwellTime => "partial_dwell_time",
-    };
-    counter!(DOUBTS, "kind" => kind).increment(1);
+    counter!(DOUBTS, "kind" => doubt.name()).increment(1);
 }
 
 /// Counts a failed attempt to write new tokens down.

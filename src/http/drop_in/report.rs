@@ -102,6 +102,7 @@ async fn from_cells(
             return Err(ApiError::Unauthenticated(KeyFault::Unknown));
         }
     };
+    caller.count_cells(answer.cells);
     let left = present::seconds_left(answer.expires_at, state.clock.now());
     let cache_status = present::cache_status(answer.outcome, true, left);
     let is_stale = answer.outcome.stale.is_some();

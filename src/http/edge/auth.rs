@@ -11,16 +11,18 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, Engine, GeneralPurpose, GeneralPurposeConfig};
 use foldhash::{HashMap, HashMapExt};
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, StatusCode};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::rate_limit::{ClientLimit, Standing};
 use super::single::{Several, single};
+use super::usage::Usage;
 use crate::domain::site::{CustomerId, SiteId};
 use crate::http::params::Scope;
 use crate::http::problem::KeyFault;
 use crate::http::settings::{Auth, RateLimit, Settings};
+use crate::service::CellCounts;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -33,6 +35,8 @@ pub(in crate::http) struct Caller {
     sites: Option<BTreeSet<SiteId>>,
     admin: bool,
     limit: Option<Arc<ClientLimit>>,
+    /// `None` if authentication is disabled.
+    usage: Option<Usage>,
     revoked: CancellationToken,
 }
 
@@ -48,6 +52,20 @@ impl Caller {
     /// Cancelled once the caller's key is no longer valid.
     pub(in crate::http) fn revoked(&self) -> &CancellationToken {
         &self.revoked
+    }
+
+    /// Counts a request that ended with that status.
+    pub(super) fn count_request(&self, status: StatusCode) {
+        if let Some(usage) = &self.usage {
+            usage.count(status);
+        }
+    }
+
+    /// Counts the cells of an answered query.
+    pub(in crate::http) fn count_cells(&self, cells: CellCounts) {
+        if let Some(usage) = &self.usage {
+            usage.count_cells(cells);
+        }
     }
 
     /// Counts a request against the caller's rate limit; `None` if it has no limit.
@@ -86,6 +104,7 @@ impl Authenticator {
                     sites: None,
                     admin: false,
                     limit: None,
+                    usage: None,
                     revoked: before
                         .and_then(|before| before.anybody.as_ref())
                         .map_or_else(CancellationToken::new, |known| known.revoked.clone()),
@@ -108,6 +127,7 @@ impl Authenticator {
                 kept.unwrap_or_else(|| Arc::new(ClientLimit::new(limit)))
             });
             let name: Arc<str> = client.name.as_str().into();
+            let usage = Usage::of(&client.name);
             client.key_sha256.iter().map(move |digest| {
                 let known = before.and_then(|before| before.keys.get(digest));
                 let caller = Caller {
@@ -116,6 +136,7 @@ impl Authenticator {
                     sites: client.site_ids.clone(),
                     admin: client.admin,
                     limit: limit.clone(),
+                    usage: Some(usage.clone()),
                     revoked: known
                         .map_or_else(CancellationToken::new, |known| known.revoked.clone()),
                 };

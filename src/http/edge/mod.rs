@@ -19,6 +19,7 @@ mod sender;
 pub(super) mod single;
 pub(super) mod snapshot;
 mod trace;
+mod usage;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -241,6 +242,9 @@ impl RequestContext {
         if let Some(standing) = self.standing {
             standing.write(headers);
         }
+        if let Some(caller) = &self.caller {
+            caller.count_request(response.status());
+        }
         let client = name_of(self.caller.as_ref());
         let problem = error.map(|error| error.kind().slug());
         let outcome = Outcome::of(&response, client, problem, &self.id);
@@ -266,6 +270,9 @@ impl RequestContext {
         if let Some(standing) = self.standing {
             fields.set(Field::RateLimit, standing.value());
             fields.set(Field::RateLimitPolicy, standing.policy());
+        }
+        if let Some(caller) = &self.caller {
+            caller.count_request(reply.status);
         }
         let outcome = Outcome {
             status: reply.status,

@@ -22,17 +22,25 @@ use super::request_id::RequestId;
 use super::sender::Sender;
 use crate::http::params::shown;
 use crate::http::routes::{Route, TRAFFIC, method_label};
+use crate::http::settings::Settings;
 use crate::service::Progress;
 
 /// Histogram of request durations, in seconds; the recorder's installation sets its buckets.
 pub const REQUEST_DURATION: &str = "pitaya_http_request_duration_seconds";
 const REQUESTS: &str = "pitaya_http_requests_total";
 const IN_FLIGHT: &str = "pitaya_http_requests_in_flight";
+const LIMIT: &str = "pitaya_limit";
+const TIME_LIMIT: &str = "pitaya_limit_request_timeout_seconds";
+/// Statuses of answers to queries, each of which is counted from zero.
+const TRAFFIC_STATUSES: [&str; 13] = [
+    "200", "304", "400", "401", "403", "406", "422", "429", "499", "500", "502", "503", "504",
+];
 /// Origin of an answer (RFC 9211).
 pub(in crate::http) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Describes the metrics of requests. Call this after installing the recorder.
 pub(in crate::http) fn describe_metrics() {
+    super::usage::describe_metrics();
     describe_counter!(REQUESTS, "Requests answered, by method, route and status.");
     describe_histogram!(
         REQUEST_DURATION,
@@ -40,6 +48,20 @@ pub(in crate::http) fn describe_metrics() {
         "Time from a request's head to its answer's, by route."
     );
     describe_gauge!(IN_FLIGHT, "Requests being answered.");
+    describe_gauge!(
+        LIMIT,
+        "The configured limits of one query, and of requests in flight, by name."
+    );
+    describe_gauge!(
+        TIME_LIMIT,
+        metrics::Unit::Seconds,
+        "The configured limit of the time that a caller waits."
+    );
+    // An alert on a rate misses the first event of a counter that appears with it.
+    for status in TRAFFIC_STATUSES {
+        counter!(REQUESTS, "method" => "GET", "route" => TRAFFIC.label, "status" => status)
+            .increment(0);
+    }
 }
 
 /// Instruments of requests. Finding one in the registry by its labels costs more than using it, so each is found once: there are few
@@ -256,9 +278,23 @@ impl Drop for Observation {
             problem: None,
             request_id: wait.id.as_str(),
         };
+        wait.caller.count_request(status);
         let reports = wait.progress.total();
         self.tell(&outcome, reports, &Span::current(), &wait.instruments);
     }
+}
+
+/// Shows the limits of queries and requests.
+pub(in crate::http) fn show_limits(settings: &Settings) {
+    for (limit, value) in [
+        ("max_sites", settings.max_sites),
+        ("max_days", settings.max_days),
+        ("max_rows", settings.max_rows),
+        ("max_in_flight", settings.max_in_flight),
+    ] {
+        gauge!(LIMIT, "limit" => limit).set(f64::from(u32::try_from(value).unwrap_or(u32::MAX)));
+    }
+    gauge!(TIME_LIMIT).set(settings.request_timeout.as_secs_f64());
 }
 
 /// Shows the number of requests in flight.

@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::cores;
 use crate::http::edge::handler_context::Administrator;
 use crate::http::edge::in_flight::InFlight;
-use crate::http::edge::observe::show_in_flight;
+use crate::http::edge::observe::{show_in_flight, show_limits};
 use crate::http::edge::snapshot::Snapshots;
 use crate::http::params::CacheParams;
 use crate::http::problem::{ApiError, Refused, WithoutStore};
@@ -118,5 +118,6 @@ pub(in crate::http) async fn metrics(State(state): State<Operations>) -> Respons
     ];
     state.kept.measure();
     show_in_flight(state.in_flight.now());
+    show_limits(&state.snapshots.now().settings);
     (headers, (state.render_metrics)()).into_response()
 }

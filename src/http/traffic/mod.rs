@@ -198,6 +198,7 @@ async fn answer(
     let answer = service
         .answer(key.query(), &client, *partial, patience, progress)
         .await?;
+    caller.count_cells(answer.cells);
     let delivery = Delivery::of(
         key.query(),
         answer,

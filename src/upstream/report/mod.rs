@@ -208,6 +208,14 @@ impl Reporter {
         self.tokens.finish_renewal().await;
     }
 
+    /// Brings the gauges of what waits for the vendor, and of the tokens, up to date.
+    pub(super) fn measure(&self) {
+        let left = self.tokens.time_left();
+        let now = self.clock.now().as_duration().as_secs_f64();
+        let expiry = left.map(|left| now + left.as_secs_f64());
+        telemetry::measure(self.places.waiting(), self.max_concurrency(), expiry);
+    }
+
     /// Fails while the vendor must not be called.
     pub(super) fn may_call(&self) -> Result<(), UpstreamError> {
         let now = Instant::now();

@@ -200,6 +200,11 @@ impl Tokens {
         self.0.state().token_state(Instant::now())
     }
 
+    /// Time until the ID token expires, if there is one and it does.
+    pub(super) fn time_left(&self) -> Option<Duration> {
+        self.0.state().time_left(Instant::now())
+    }
+
     /// Whether the newest tokens are in the token store.
     pub(super) fn store_state(&self) -> TokenStoreState {
         if self.0.store.is_none() {

@@ -305,6 +305,12 @@ impl State {
         }
     }
 
+    /// Time until the ID token expires, if there is one and it does; zero after that.
+    pub(super) fn time_left(&self, now: Instant) -> Option<Duration> {
+        let term = self.held.as_ref()?.term?;
+        Some(term.expires_at().saturating_duration_since(now))
+    }
+
     /// The state for readiness and operators.
     pub(super) fn token_state(&self, now: Instant) -> TokenState {
         let valid = self.valid(now).is_some();
