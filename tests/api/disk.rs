@@ -9,7 +9,9 @@ use pitaya::simulator::{Fault, Settings, Simulator};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Binary, Setup, TestApp, cache_status, column, problem, true_entrances};
+use crate::support::{
+    Binary, Setup, TestApp, cache_status, column, metric, problem, true_entrances,
+};
 
 /// A month of some sites, in metrics of every kind.
 const MONTH: &str = "sites=750,751,752&dates=2026-01-20..2026-02-18&metric=entrances,dwell_time,peak_occupancy,conversion_rate&bucket=day";
@@ -29,15 +31,6 @@ async fn serve(vendor: &Simulator, folder: &TempDir, more: &[(&str, &str)]) -> B
     let path = path(folder);
     let variables = [&[("CACHE__DISK__PATH", &*path)], more].concat();
     Binary::serve(vendor, &variables).await
-}
-
-/// The value of a metric, without labels or with all of them.
-fn metric(metrics: &str, name: &str) -> f64 {
-    let mut lines = metrics.lines();
-    let line = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("{name} in {metrics}"))
-        .parse()
-        .unwrap()
 }
 
 /// Waits until what was put so far is on the disk.

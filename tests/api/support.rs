@@ -387,3 +387,12 @@ pub fn cache_status(response: &Response) -> String {
         .unwrap()
         .to_owned()
 }
+
+/// The value of a metric, without labels or with all of them.
+pub fn metric(metrics: &str, name: &str) -> f64 {
+    let mut lines = metrics.lines();
+    let line = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name} in {metrics}"))
+        .parse()
+        .unwrap()
+}
