@@ -79,6 +79,33 @@ pub enum Bucket {
     Year,
     /// The whole range.
     Total,
+    /// The same part of each day or week, over the whole range.
+    Profile(Profile),
+}
+
+/// The part of a day or a week that a row of a profile is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Profile {
+    /// An hour of the day.
+    HourOfDay,
+    /// A day of the week.
+    DayOfWeek,
+    /// An hour of the week.
+    HourOfWeek,
+}
+
+impl Profile {
+    /// Whether its rows tell the weekday.
+    #[must_use]
+    pub const fn has_weekday(self) -> bool {
+        matches!(self, Self::DayOfWeek | Self::HourOfWeek)
+    }
+
+    /// Whether its rows tell the hour.
+    #[must_use]
+    pub const fn has_hour(self) -> bool {
+        matches!(self, Self::HourOfDay | Self::HourOfWeek)
+    }
 }
 
 impl Bucket {
@@ -86,19 +113,51 @@ impl Bucket {
     pub const HOUR: Self = Self::Minutes(60);
 
     /// All accepted forms, for documentation and messages.
-    pub const FORMS: [&'static str; 23] = [
-        "5m", "10m", "15m", "20m", "30m", "60m", "1h", "2h", "3h", "4h", "6h", "8h", "12h", "24h",
-        "1d", "1w", "hour", "day", "week", "month", "quarter", "year", "total",
+    pub const FORMS: [&'static str; 26] = [
+        "5m",
+        "10m",
+        "15m",
+        "20m",
+        "30m",
+        "60m",
+        "1h",
+        "2h",
+        "3h",
+        "4h",
+        "6h",
+        "8h",
+        "12h",
+        "24h",
+        "1d",
+        "1w",
+        "hour",
+        "day",
+        "week",
+        "month",
+        "quarter",
+        "year",
+        "total",
+        "hour_of_day",
+        "day_of_week",
+        "hour_of_week",
     ];
 
     /// Length in minutes of the clock. Longer buckets consist of whole days, so they return a day.
     #[must_use]
     pub const fn clock_minutes(self) -> u16 {
-        match self {
+        match self.occurrence() {
             Self::Minutes(minutes) => minutes,
-            Self::Day | Self::Week | Self::Month | Self::Quarter | Self::Year | Self::Total => {
-                DAY_MINUTES
-            }
+            _ => DAY_MINUTES,
+        }
+    }
+
+    /// The bucket of one occurrence of a profile's part; other buckets are their own.
+    #[must_use]
+    pub const fn occurrence(self) -> Self {
+        match self {
+            Self::Profile(profile) if profile.has_hour() => Self::HOUR,
+            Self::Profile(_) => Self::Day,
+            bucket => bucket,
         }
     }
 }
@@ -126,6 +185,9 @@ impl FromStr for Bucket {
             "quarter" => return Ok(Self::Quarter),
             "year" => return Ok(Self::Year),
             "total" => return Ok(Self::Total),
+            "hour_of_day" => return Ok(Self::Profile(Profile::HourOfDay)),
+            "day_of_week" => return Ok(Self::Profile(Profile::DayOfWeek)),
+            "hour_of_week" => return Ok(Self::Profile(Profile::HourOfWeek)),
             _ => return Err(InvalidBucket),
         };
         Ok(Self::Minutes(minutes))
@@ -144,6 +206,9 @@ impl fmt::Display for Bucket {
             Self::Quarter => f.write_str("quarter"),
             Self::Year => f.write_str("year"),
             Self::Total => f.write_str("total"),
+            Self::Profile(Profile::HourOfDay) => f.write_str("hour_of_day"),
+            Self::Profile(Profile::DayOfWeek) => f.write_str("day_of_week"),
+            Self::Profile(Profile::HourOfWeek) => f.write_str("hour_of_week"),
         }
     }
 }
@@ -151,7 +216,7 @@ impl fmt::Display for Bucket {
 /// The text is not a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a bucket is one of 5m, 10m, 15m, 20m, 30m, 60m, 1h, 2h, 3h, 4h, 6h, 8h, 12h, 24h, 1d, 1w, hour, day, week, month, quarter, year, total"
+    "a bucket is one of 5m, 10m, 15m, 20m, 30m, 60m, 1h, 2h, 3h, 4h, 6h, 8h, 12h, 24h, 1d, 1w, hour, day, week, month, quarter, year, total, hour_of_day, day_of_week, hour_of_week"
 )]
 pub struct InvalidBucket;
 

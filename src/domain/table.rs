@@ -2,6 +2,7 @@
 
 use jiff::civil::DateTime;
 
+use super::bucket::Profile;
 use super::coverage::{Basis, Sites, Summary};
 use super::metric::Metric;
 use super::site::SiteId;
@@ -22,6 +23,7 @@ pub struct Table {
     /// By group, then time, if the query asks for them.
     sites: Vec<Sites>,
     extras: Vec<Extra>,
+    profile: Option<Profile>,
 }
 
 /// A column after the metrics.
@@ -127,6 +129,7 @@ impl Table {
             basis: Basis::default(),
             sites: Vec::new(),
             extras: Vec::new(),
+            profile: None,
         }
     }
 
@@ -178,6 +181,23 @@ impl Table {
     #[must_use]
     pub fn extras(&self) -> &[Extra] {
         &self.extras
+    }
+
+    /// The profile whose parts the rows are about instead of times: their counts are means.
+    #[must_use]
+    pub const fn profile(&self) -> Option<Profile> {
+        self.profile
+    }
+
+    /// Makes the rows those of a profile.
+    pub(super) const fn set_profile(&mut self, profile: Profile) {
+        self.profile = Some(profile);
+    }
+
+    /// Whether the figures of `metric` are whole numbers.
+    #[must_use]
+    pub fn is_whole(&self, metric: Metric) -> bool {
+        metric.is_count() && self.profile.is_none()
     }
 
     /// Adds a column after the others.

@@ -1,10 +1,11 @@
 //! The buckets of an answer: the start of each, and the part of each day that falls in it.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use jiff::civil::{Date, DateTime, Time};
 
-use super::bucket::{Bucket, DAY_MINUTES};
+use super::bucket::{Bucket, DAY_MINUTES, Profile};
 use super::calendar::Unit;
 use super::dates::add_days;
 use super::query::{GroupBy, Query};
@@ -56,7 +57,7 @@ impl Timeline {
         let mut first_bucket = Vec::with_capacity(query.dates.len());
         let (mut skipped, mut of_a_day) = (0, 1);
         for date in query.dates.iter() {
-            if let Bucket::Minutes(minutes) = query.bucket {
+            if let Bucket::Minutes(minutes) = query.bucket.occurrence() {
                 let buckets = buckets_of_a_day(query, minutes);
                 (skipped, of_a_day) = (buckets.start, buckets.len());
                 // The last bucket of the day before may be the first one of this day.
@@ -77,10 +78,13 @@ impl Timeline {
                 first_bucket.push(starts.len() - 1);
             }
         }
+        if let Bucket::Profile(profile) = query.bucket {
+            (starts, first_bucket) = fold(profile, &starts, &first_bucket);
+        }
         let mut timeline = Self {
             starts,
             clipped: clipped(query),
-            minutes: match query.bucket {
+            minutes: match query.bucket.occurrence() {
                 Bucket::Minutes(minutes) => Some(minutes),
                 _ => None,
             },
@@ -99,7 +103,7 @@ impl Timeline {
         timeline
     }
 
-    /// Start of each bucket, in local time.
+    /// Start of each bucket, in local time; of a profile, on the days from Monday, 1970-01-05.
     #[must_use]
     pub fn starts(&self) -> &[DateTime] {
         &self.starts
@@ -195,7 +199,7 @@ impl Timeline {
 fn clipped(query: &Query) -> [bool; 2] {
     if matches!(
         query.bucket,
-        Bucket::Minutes(_) | Bucket::Day | Bucket::Total
+        Bucket::Minutes(_) | Bucket::Day | Bucket::Total | Bucket::Profile(_)
     ) {
         return [false, false];
     }
@@ -217,9 +221,12 @@ pub fn row_count_of_sites(query: &Query, sites: usize) -> usize {
     let buckets = match query.bucket {
         Bucket::Minutes(minutes) => buckets_of_days(query, minutes, query.dates.len()),
         Bucket::Day => query.dates.len(),
-        Bucket::Week | Bucket::Month | Bucket::Quarter | Bucket::Year | Bucket::Total => {
-            Timeline::new(query).starts.len()
-        }
+        Bucket::Week
+        | Bucket::Month
+        | Bucket::Quarter
+        | Bucket::Year
+        | Bucket::Total
+        | Bucket::Profile(_) => Timeline::new(query).starts.len(),
     };
     rows(query, sites, buckets)
 }
@@ -243,6 +250,18 @@ pub fn most_rows(query: &Query, sites: usize, days: usize) -> usize {
         Bucket::Quarter => 1 + further.div_ceil(QUARTER_DAYS),
         Bucket::Year => 1 + further.div_ceil(YEAR_DAYS),
         Bucket::Total => 1,
+        Bucket::Profile(profile) => {
+            let weekdays = if profile.has_weekday() {
+                days.min(7)
+            } else {
+                1
+            };
+            let of_a_day = match query.bucket.occurrence() {
+                Bucket::Minutes(minutes) => buckets_of_a_day(query, minutes).len(),
+                _ => 1,
+            };
+            weekdays * of_a_day
+        }
     };
     rows(query, sites, buckets)
 }
@@ -272,10 +291,36 @@ fn buckets_of_days(query: &Query, minutes: u16, days: usize) -> usize {
         .saturating_add(of_one)
 }
 
+/// Folds buckets that begin at `starts` into those of a profile, which are ascending, and each date's first bucket with them.
+fn fold(
+    profile: Profile,
+    starts: &[DateTime],
+    first_bucket: &[usize],
+) -> (Vec<DateTime>, Vec<usize>) {
+    /// A Monday.
+    const MONDAY: Date = jiff::civil::date(1970, 1, 5);
+    let place = |start: &DateTime| {
+        let days = if profile.has_weekday() {
+            start.weekday().to_monday_zero_offset()
+        } else {
+            0
+        };
+        add_days(MONDAY, days.into()).to_datetime(start.time())
+    };
+    let folded: BTreeSet<DateTime> = starts.iter().map(place).collect();
+    let folded: Vec<DateTime> = folded.into_iter().collect();
+    let of_date = |first: &usize| {
+        let place = folded.binary_search(&place(&starts[*first]));
+        place.expect("each bucket has its place")
+    };
+    let first_bucket = first_bucket.iter().map(of_date).collect();
+    (folded, first_bucket)
+}
+
 /// The first date of the bucket of whole days that `date` is in; may lie before the query's dates.
 fn long_bucket_start(query: &Query, date: Date) -> Date {
     let unit = match query.bucket {
-        Bucket::Minutes(_) | Bucket::Day => return date,
+        Bucket::Minutes(_) | Bucket::Day | Bucket::Profile(_) => return date,
         Bucket::Week => Unit::Week,
         Bucket::Month => Unit::Month,
         Bucket::Quarter => Unit::Quarter,
@@ -326,7 +371,7 @@ mod tests {
         #[test]
         fn rows_are_counted_without_making_them_and_never_more_than_the_most(
             (sites, from, days) in (1_u64..5, 0_i32..800, 1_i32..800),
-            bucket in select(&["5m", "20m", "hour", "8h", "day", "week", "month", "quarter", "year", "total"][..]),
+            bucket in select(&["5m", "20m", "hour", "8h", "day", "week", "month", "quarter", "year", "total", "hour_of_day", "day_of_week", "hour_of_week"][..]),
             hours in select(&["00:00-24:00", "09:30-11:15", "23:55-24:00"][..]),
             (_, week_start) in select(WeekStart::WORDS.to_vec()),
             by_site in any::<bool>(),

@@ -24,6 +24,7 @@ mod metrics;
 mod pages;
 mod parameters;
 mod process;
+mod profiles;
 mod progress;
 mod rates;
 mod reload;

@@ -109,6 +109,7 @@ pub(super) fn bucket_start(query: &Query, mut day: Date, minute: u16) -> DateTim
             }
         }
         Bucket::Total => day = query.dates.from(),
+        Bucket::Profile(_) => panic!("its rows have no start"),
     }
     day.at(0, 0, 0, 0)
 }

@@ -87,7 +87,7 @@ impl GroupRoll<'_> {
             return Vec::new();
         }
         let mut expected = vec![false; times];
-        if !matches!(self.query.bucket, Bucket::Minutes(_)) {
+        if !matches!(self.query.bucket.occurrence(), Bucket::Minutes(_)) {
             for date in 0..self.query.dates.len() {
                 let expected = &mut expected[self.timeline.first_bucket(date)];
                 let exists = |days: &Arc<LocalDays>| !days.shape(date).skips(0, DAY_MINUTES);

@@ -5,6 +5,7 @@ mod day;
 mod grid;
 mod group;
 mod previous;
+mod profile;
 mod slots;
 mod source;
 mod state;
@@ -20,9 +21,10 @@ pub use self::grid::CellGrid;
 use self::source::GroupRoll;
 pub use self::state::States;
 pub use self::totals::{Rolled, Totals, roll_up_with_totals, total_of};
-use super::coverage::Basis;
+use super::bucket::Bucket;
+use super::coverage::{Basis, MinCoverage};
 use super::plan::Plan;
-use super::query::{GroupBy, Query};
+use super::query::{Fill, GroupBy, Include, Query};
 use super::table::Table;
 use super::timeline::Timeline;
 use super::zone::LocalDays;
@@ -84,5 +86,17 @@ fn roll_up_groups(
         basis = of_sites.fold(basis, Ord::min);
     }
     table.set_basis(basis);
+    if let Bucket::Profile(profile) = query.bucket {
+        // The rows are worth what all their occurrences are together: none of these is withheld or filled on its own.
+        let occurrences = Query {
+            bucket: query.bucket.occurrence(),
+            fill: Fill::Null,
+            include: Include::NOTHING,
+            min_coverage: MinCoverage::NONE,
+            ..query.clone()
+        };
+        let roll = |group| roll_up_groups(&occurrences, plan, grid, days, now, &[group]);
+        profile::average(&mut table, profile, query, &occurrences, groups, roll);
+    }
     table
 }

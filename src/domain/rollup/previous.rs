@@ -157,7 +157,7 @@ impl<'a> Sides<'a> {
                 }
             }
         }
-        if with_times {
+        if with_times && table.profile().is_none() {
             let times = self.times(query, &timeline);
             table.push_extra(Extra {
                 within: Some(PREVIOUS),
@@ -251,7 +251,7 @@ fn add_figures(table: &mut Table, other: &Table) {
         extras.push(Extra {
             within: Some(PREVIOUS),
             name: metric.name(),
-            values: if metric.is_count() {
+            values: if table.is_whole(*metric) {
                 Values::Counts(figures)
             } else {
                 Values::Decimals(figures)

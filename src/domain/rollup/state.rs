@@ -130,7 +130,7 @@ impl States<'_> {
             let phase = self.phase(site, date);
             for (row, bucket) in rows[timeline.buckets(index)].iter_mut().zip(0..) {
                 row.phase = row.phase.min(phase);
-                let start = match self.query.bucket {
+                let start = match self.query.bucket.occurrence() {
                     Bucket::Minutes(minutes) => timeline.nth_of_day(bucket) * minutes,
                     _ => 0,
                 };

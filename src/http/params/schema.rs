@@ -40,7 +40,9 @@ impl IntoParams for TrafficParams {
             choice::<Bucket>(
                 &BUCKET,
                 "Length of a row's bucket. `week` begins on the day of `week_start`, `total` is all dates together; `hour`, \
-                 `1h` and `60m` are the same, as are `day`, `24h` and `1d`, and `week` and `1w`.",
+                 `1h` and `60m` are the same, as are `day`, `24h` and `1d`, and `week` and `1w`. \
+                 A profile (`hour_of_day`, `day_of_week`, `hour_of_week`) has rows with `hour` and `weekday` instead of `time`; its \
+                 counts are means over the observed occurrences.",
                 "hour",
             ),
             query(
@@ -77,7 +79,7 @@ impl IntoParams for TrafficParams {
             query(
                 &MIN_COVERAGE,
                 "The least coverage of a figure that is shown: a figure with less is `null`. Among several sites, the part of \
-                 a site with less is left out.",
+                 a site with less is left out; therefore not for a profile of several sites combined.",
                 ObjectBuilder::new()
                     .schema_type(Type::Number)
                     .minimum(Some(0))

@@ -75,6 +75,9 @@ pub(super) const KNOWN: [Parameter; 16] = [
     CUSTOMER,
 ];
 
+/// A site that is left out of one hour or weekday would still count among the days of its mean.
+const LEAST_OF_A_PROFILE: &str = "cannot be combined with a profile of all sites together; ask for group_by=site, or without min_coverage";
+
 impl TrafficParams {
     /// Parses a raw query string, whose words mean what `terms` say.
     ///
@@ -127,6 +130,12 @@ impl TrafficParams {
         let week_start = choice(&week_start, &WEEK_START, &WeekStart::WORDS, &mut faults);
         let calendar = week_start.map_or_else(|| terms.default_calendar(), Calendar::Gregorian);
         let customer = parse_customer(&customer, &terms.scope, &mut faults);
+        if matches!(bucket, Bucket::Profile(_))
+            && group_by == Some(GroupBy::None)
+            && min_coverage.is_some_and(|least: MinCoverage| !least.is_none())
+        {
+            faults.push(MIN_COVERAGE.name, LEAST_OF_A_PROFILE);
+        }
 
         let (Some(sites), Some(dates), Some(metrics)) = (sites, dates, metrics) else {
             return Err(faults.into_list());

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::layout::{Layout, Marks, Place, flat_name, name_of};
-use super::times::Times;
+use super::times::{self, Times};
 use crate::domain::site::SiteId;
 use crate::service::{Answer, SiteInfo};
 
@@ -28,7 +28,7 @@ pub(super) fn document(answer: &Answer) -> Layout {
     let header: Vec<Cow<'_, str>> = site_columns
         .iter()
         .copied()
-        .chain(["time"])
+        .chain(times::names(table).iter().copied())
         .chain(names)
         .map(Cow::Borrowed)
         .chain(table.extras().iter().map(flat_name))
@@ -38,7 +38,10 @@ pub(super) fn document(answer: &Answer) -> Layout {
 
     let groups = table.groups().iter();
     let heads = groups.map(|group| head(*group, &answer.sites)).collect();
-    let times = Times::new(table.times(), b"", b",");
+    let times = match table.profile() {
+        Some(_) => Times::of_profile(table, |_| Vec::new(), b","),
+        None => Times::new(table.times(), b"", b","),
+    };
     let separator = |place: Place| match place.object {
         None if place.is_first => Vec::new(),
         _ => b",".to_vec(),

@@ -4,8 +4,6 @@ use std::io::Write;
 
 use serde_json::value::RawValue;
 
-use crate::domain::metric::Metric;
-
 /// The text style of a column's figures.
 #[derive(Clone, Copy)]
 pub(super) enum Style {
@@ -13,16 +11,6 @@ pub(super) enum Style {
     Count,
     /// With up to four decimals.
     Decimal,
-}
-
-impl Style {
-    pub(super) fn of(metric: Metric) -> Self {
-        if metric.is_count() {
-            Self::Count
-        } else {
-            Self::Decimal
-        }
-    }
 }
 
 const DECIMALS: f64 = 10_000.0;

@@ -51,6 +51,9 @@ pub(super) fn lines(answer: &Answer) -> Layout {
 }
 
 fn times(table: &Table) -> Times {
+    if table.profile().is_some() {
+        return Times::of_profile(table, |name| format!("\"{name}\":").into_bytes(), b",");
+    }
     Times::new(table.times(), b"\"time\":\"", b"\",")
 }
 

@@ -65,7 +65,11 @@ impl Layout {
                 is_first: nth == 0,
                 name: metric.name(),
             }),
-            style: Style::of(*metric),
+            style: if table.is_whole(*metric) {
+                Style::Count
+            } else {
+                Style::Decimal
+            },
         });
         let mut object = None;
         let end_of = |object: Option<&str>| object.map_or(&b""[..], |_| marks.object_end);

@@ -199,7 +199,10 @@ impl<'a> Meta<'a> {
     ) -> Self {
         let columns = answer.table.metrics().iter().map(|metric| Column {
             name: metric.name(),
-            over_time: metric.over_time().name(),
+            over_time: match answer.table.profile() {
+                Some(_) if metric.is_count() => Combine::Mean.name(),
+                _ => metric.over_time().name(),
+            },
             over_sites: metric.over_sites().name(),
             paired: metric.is_paired(),
             unit: match metric {

@@ -46,10 +46,24 @@ impl PartialSchema for Row {
             ))
             .property("site_id", Ref::from_schema_name("SiteId"))
             .property("site_name", name)
-            .property("time", time);
+            .property("time", time)
+            .property("weekday", whole("The day of the week in a profile: 1 is Monday.", 1, 7))
+            .property("hour", whole("The hour of the day in a profile.", 0, 23))
+            .property(
+                "days",
+                ObjectBuilder::new()
+                    .schema_type(Type::Integer)
+                    .description(Some(
+                        "Number of observed occurrences that the counts of a profile are means over.",
+                    ))
+                    .minimum(Some(0)),
+            );
         let figure = |metric: Metric| {
             let (number, description) = if metric.is_count() {
-                (Type::Integer, "A count.")
+                (
+                    Type::Number,
+                    "A count: a whole number; in a profile a mean, rounded to four decimals.",
+                )
             } else {
                 (Type::Number, "Rounded to four decimals.")
             };
@@ -120,6 +134,15 @@ fn with_worth(row: ObjectBuilder) -> ObjectBuilder {
             "sites_expected",
             sites("With `include=coverage`, for several sites: number of sites of which a figure was expected."),
         )
+}
+
+/// A number from `least` to `most`.
+fn whole(description: &str, least: i32, most: i32) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .description(Some(description))
+        .minimum(Some(least))
+        .maximum(Some(most))
 }
 
 /// The answer to the examples of the parameters, cut to one row.

@@ -2,13 +2,28 @@
 
 use jiff::civil::DateTime;
 
+use crate::domain::bucket::Profile;
+use crate::domain::table::Table;
+
 const LENGTH: usize = "2026-02-18T09:00:00".len();
 
 /// The texts of rows about their times, in one piece of memory.
 pub(super) struct Times {
     text: Vec<u8>,
-    /// The length of one text.
+    /// The length of one text, if they have the same.
     length: usize,
+    /// End of each text, if their lengths differ.
+    ends: Vec<usize>,
+}
+
+/// Names of the columns of `table` about time.
+pub(super) fn names(table: &Table) -> &'static [&'static str] {
+    match table.profile() {
+        None => &["time"],
+        Some(Profile::HourOfDay) => &["hour"],
+        Some(Profile::DayOfWeek) => &["weekday"],
+        Some(Profile::HourOfWeek) => &["weekday", "hour"],
+    }
 }
 
 impl Times {
@@ -21,7 +36,37 @@ impl Times {
             push(&mut text, *time);
             text.extend_from_slice(after);
         }
-        Self { text, length }
+        Self {
+            text,
+            length,
+            ends: Vec::new(),
+        }
+    }
+
+    /// Writes the parts of a profile: weekday and hour, each with its name before it in the words of `before`, and `after` it.
+    pub(super) fn of_profile(
+        table: &Table,
+        before: impl Fn(&str) -> Vec<u8>,
+        after: &[u8],
+    ) -> Self {
+        let (mut text, mut ends) = (Vec::new(), Vec::with_capacity(table.times().len()));
+        for time in table.times() {
+            for name in names(table) {
+                let number = match *name {
+                    "weekday" => time.weekday().to_monday_one_offset(),
+                    _ => time.hour(),
+                };
+                text.extend(before(name));
+                text.extend_from_slice(number.to_string().as_bytes());
+                text.extend_from_slice(after);
+            }
+            ends.push(text.len());
+        }
+        Self {
+            text,
+            length: 0,
+            ends,
+        }
     }
 
     /// Rows without a time.
@@ -29,12 +74,19 @@ impl Times {
         Self {
             text: Vec::new(),
             length: 0,
+            ends: Vec::new(),
         }
     }
 
     /// The text for the time at `index`.
     pub(super) fn get(&self, index: usize) -> &[u8] {
-        &self.text[index * self.length..(index + 1) * self.length]
+        match self.ends.get(index) {
+            None => &self.text[index * self.length..(index + 1) * self.length],
+            Some(end) => {
+                let from = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+                &self.text[from..*end]
+            }
+        }
     }
 }
 
