@@ -641,8 +641,10 @@ async fn an_import_that_turns_out_too_long_is_cut_off() {
         .with("UPSTREAM__TOKEN_URL", &format!("{base}get_new_tokens"))
         .start()
         .await;
-    let piece = || Ok::<_, std::io::Error>(Bytes::from(vec![b'a'; 1 << 20]));
-    let body = futures_util::stream::iter((0..17).map(move |_| piece()));
+    // A single byte too many, so that the caller has sent all by the time of the answer.
+    let lengths = std::iter::repeat_n(1 << 20, 16).chain([1]);
+    let piece = |length| Ok::<_, std::io::Error>(Bytes::from(vec![b'a'; length]));
+    let body = futures_util::stream::iter(lengths.map(piece));
     let request = app
         .client
         .post(app.url(IMPORT))

@@ -517,7 +517,7 @@ proptest! {
 
     #[test]
     fn any_split_of_the_dates_gives_the_same_figures(query in query(), cut in 0_usize..12, seed in 0_u64..1000) {
-        prop_assume!(!matches!(query.bucket, Bucket::Week | Bucket::Month | Bucket::Total) && query.dates.len() > 1);
+        prop_assume!(matches!(query.bucket, Bucket::Minutes(_) | Bucket::Day) && query.dates.len() > 1);
         let days: Vec<Date> = query.dates.iter().collect();
         let cut = 1 + cut % (days.len() - 1);
         let part = |from, to| Query { dates: DateRange::new(from, to).unwrap(), ..query.clone() };
