@@ -3,6 +3,7 @@ import { showCache } from './cache-card.js';
 import { byId, make } from './dom.js';
 import { answerSubtitle, answerTitle } from './format.js';
 import { showTable } from './table.js';
+import { showTotals } from './totals.js';
 
 /** Shows an answer: its title, notices, charts, cache outcome and rows. */
 export function showAnswer(result, charts) {
@@ -13,6 +14,7 @@ export function showAnswer(result, charts) {
   byId('answer-subtitle').textContent = answerSubtitle(meta);
   document.title = `${answerTitle(meta)} · Pitaya explorer`;
   showNotices(meta);
+  showTotals(answer);
   const sentence = showCache(result);
   if (empty) showEmpty('No rows', 'The query succeeded, but no bucket has any data. Try other dates, or show buckets without data.');
 
@@ -44,8 +46,11 @@ export function showEmpty(title, text) {
   byId('empty').hidden = false;
 }
 
-function showNotices({ stale, errors }) {
+function showNotices({ stale, errors, comparison }) {
   const notices = [];
+  for (const { site_id: id, reason } of comparison?.left_out ?? []) {
+    notices.push(make('p', { className: 'notice', textContent: `Site ${id} is left out of the comparison: ${reason}.` }));
+  }
   if (stale) notices.push(make('p', { className: 'notice', textContent: 'Some of these figures are stale.' }));
   if (errors.length) {
     const items = errors.map(({ site_id: id, detail }) => make('li', { textContent: `Site ${id}: ${detail}` }));

@@ -31,9 +31,9 @@ export async function askTraffic(path, { signal, requestId }) {
   return { answer, headers: response.headers, status: response.status, milliseconds };
 }
 
-/** The same figures as CSV, as a blob. */
-export async function askCsv(path) {
-  const response = await send(path, { headers: { Accept: 'text/csv' } });
+/** The figures in the format that `path` names, as a blob. */
+export async function askFile(path) {
+  const response = await send(path, {});
   if (!response.ok) throw await readProblem(response);
   return response.blob();
 }

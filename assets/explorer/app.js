@@ -12,7 +12,7 @@ import { clearProblem, focusFault, showProblem } from './problems.js';
 import { dateOf } from './series.js';
 import { showProgress } from './progress.js';
 import { attachRefresh, offerRefresh } from './refresh.js';
-import { apiPath, readQuery, writeQuery } from './query.js';
+import { pagePath, readQuery, writeQuery } from './query.js';
 import { attachTheme } from './theme.js';
 import { attachTools } from './tools.js';
 
@@ -117,7 +117,7 @@ async function run({ asked = false } = {}) {
 
   let show;
   try {
-    const result = await askTraffic(apiPath(search), { signal: controller.signal, requestId });
+    const result = await askTraffic(pagePath(search), { signal: controller.signal, requestId });
     show = () => succeed(result, search);
   } catch (error) {
     show = () => fail(error, () => run({ asked: true }), asked);

@@ -7,16 +7,18 @@ const DAY = 86_400;
 const WEEK = 7 * DAY;
 const MONTH = 30 * DAY;
 const POINTS_UP_TO = 62;
+const DASHES = { uncertain: [6, 4], previous: [2, 4] };
 
 /**
- * A chart of one metric, of lines or grouped bars. It calls `moved` as the cursor moves, and `selected` with the first and last moment
- * of a range that the user drags.
+ * A chart of one metric, of lines or grouped bars: `lines` are `{name, column, at, style}`. It hatches the buckets at the places `partly`,
+ * calls `moved` as the cursor moves, and `selected` with the first and last moment of a range that the user drags.
  */
-export function drawChart(frame, { metric, figures, times, groups, kind, provisionalFrom, label, moved, selected }) {
+export function drawChart(frame, { metric, lines, times, partly, kind, label, moved, selected }) {
   const bars = kind === 'bar';
   const step = stepOf(times);
+  const figures = lines.map(({ column }) => column);
   const data = bars ? { times, columns: figures } : breakAtSkips(times, figures);
-  const paths = bars ? groupedBars(groups.length, step) : [];
+  const paths = bars ? groupedBars(lines.length, step) : [];
   const margin = bars || times.length === 1 ? step / 2 : 0;
 
   const plot = new uPlot(
@@ -31,9 +33,9 @@ export function drawChart(frame, { metric, figures, times, groups, kind, provisi
         y: { range: (_, _low, high) => uPlot.rangeNum(0, high || 1, 0.1, true) },
       },
       axes: [timeAxis(step, times), figureAxis(metric)],
-      series: [{}, ...groups.map((group, at) => series(group, at, bars ? paths[at] : undefined, times.length))],
+      series: [{}, ...lines.map((line, at) => series(line, bars ? paths[at] : undefined, times.length))],
       hooks: {
-        drawClear: provisionalFrom === null ? [] : [(drawn) => shade(drawn, provisionalFrom - step / 2)],
+        drawClear: [(drawn) => partly.forEach((place) => hatch(drawn, times[place] - step / 2, times[place] + step / 2))],
         setSelect: [(drawn) => select(drawn, selected)],
         setCursor: [(drawn) => moved(drawn.cursor.idx ?? null, drawn.data)],
       },
@@ -52,15 +54,15 @@ export function heightFor(frame) {
   return frame.clientWidth < 520 ? 220 : 280;
 }
 
-function series({ name }, at, paths, points) {
+function series({ name, at, style }, paths, points) {
   const colour = themeColour(colourName(at));
   const common = { label: name, stroke: colour, spanGaps: false };
   if (paths) return { ...common, paths, fill: colour, width: 0, points: { show: false } };
   return {
     ...common,
-    width: 2,
-    dash: dashOf(at),
-    points: points > POINTS_UP_TO ? { show: true, size: 5, fill: colour, filter: lonely } : { show: true, size: 6, fill: colour },
+    width: style === 'previous' ? 1 : 2,
+    dash: DASHES[style] ?? dashOf(at),
+    points: style === 'previous' ? { show: false } : points > POINTS_UP_TO ? { show: true, size: 5, fill: colour, filter: lonely } : { show: true, size: 6, fill: colour },
   };
 }
 
@@ -109,10 +111,10 @@ function axisColours() {
   return { stroke: themeColour('muted'), font: '12px system-ui, sans-serif', grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 5 } };
 }
 
-function shade(plot, from) {
+function hatch(plot, from, to) {
   const { ctx, bbox } = plot;
   const start = Math.max(plot.valToPos(from, 'x', true), bbox.left);
-  const right = bbox.left + bbox.width;
+  const right = Math.min(plot.valToPos(to, 'x', true), bbox.left + bbox.width);
   ctx.save();
   ctx.beginPath();
   ctx.rect(start, bbox.top, right - start, bbox.height);

@@ -3,9 +3,11 @@ import { byId, make } from './dom.js';
 import { bucketText, figureText } from './format.js';
 import { metricLabel } from './metrics.js';
 import { colourName } from './palette.js';
-import { isProvisional, seconds, toSeries } from './series.js';
+import { heatMap, isProfile } from './heat-map.js';
+import { rowsByGroup, splitUncertain, toSeries } from './series.js';
 
 const READ_OUT = 12;
+const HEAT_MAPS = 24;
 
 /** The charts of an answer, one below the other for each metric, and their common legend. */
 export class Charts {
@@ -40,16 +42,37 @@ export class Charts {
     byId('legend').replaceChildren();
     if (this.#answer === null || this.#answer.data.length === 0) return;
 
+    const profile = isProfile(this.#answer.meta.bucket);
+    byId('drag-hint').hidden = profile;
+    byId('chart-kind').hidden = profile;
+    if (profile) {
+      this.#drawHeatMaps();
+      return;
+    }
     const series = toSeries(this.#answer);
-    const items = series.groups.map((group, at) => this.#legendItem(group, at));
+    const items = series.groups.map((group, at) => this.#legendItem(group, at, series.groups.length));
     byId('legend').replaceChildren(...items.map((item) => item.element));
-    const provisionalFrom = this.#showProvisional();
+    this.#explain(series);
     // A single moment does not make a line.
     byId('chart-kind').hidden = series.times.length === 1;
-    for (const [metric, figures] of series.figures) this.#draw(metric, figures, series, provisionalFrom);
+    for (const metric of series.figures.keys()) this.#draw(metric, series);
   }
 
-  #draw(metric, figures, { times, groups }, provisionalFrom) {
+  #drawHeatMaps() {
+    const { meta } = this.#answer;
+    const groups = rowsByGroup(this.#answer);
+    const maps = meta.metrics.flatMap(({ name }) =>
+      groups.map(({ group, rows }) => make('figure', {}, make('figcaption', {}, make('strong', { textContent: `${metricLabel(name)}, ${group.name}` })), heatMap(name, rows))),
+    );
+    const others = maps.length > HEAT_MAPS ? [make('p', { className: 'hint', textContent: `The table below has ${maps.length - HEAT_MAPS} others.` })] : [];
+    byId('charts').append(...maps.slice(0, HEAT_MAPS), ...others);
+    byId('provisional').hidden = true;
+    byId('partial-coverage').hidden = true;
+  }
+
+  #draw(metric, series) {
+    const { times, groups, partly } = series;
+    const kind = times.length === 1 ? 'bar' : this.#kind;
     const frame = make('div', { className: 'chart' });
     const readout = make('p', { className: 'readout' });
     const caption = make('figcaption', {}, make('strong', { textContent: metricLabel(metric) }), readout);
@@ -57,8 +80,8 @@ export class Charts {
     const { from, to } = this.#answer.meta;
     this.#plots.push(
       drawChart(frame, {
-        metric, figures, times, groups, provisionalFrom,
-        kind: times.length === 1 ? 'bar' : this.#kind,
+        metric, times, partly, kind,
+        lines: linesOf(metric, series, kind),
         label: `${metricLabel(metric)} from ${from} to ${to}, ${groups.length} series. The table below has the figures.`,
         moved: (at, data) => this.#read(readout, at, data, groups, metric),
         selected: (first, last) => this.#zoomed(first, last),
@@ -73,30 +96,39 @@ export class Charts {
     }
     const time = new Date(data[0][at] * 1000).toISOString().slice(0, 19);
     const plot = this.#plots[0];
-    const shown = groups.flatMap((group, which) =>
-      plot?.series[which + 1].show === false ? [] : [make('span', { className: `key ${colourName(which)}`, textContent: `${group.name} ${figureText(data[which + 1][at], metric)}` })],
-    );
+    const shown = groups.flatMap((group, which) => {
+      if (plot?.series[which + 1].show === false) return [];
+      const [certain, rest, previous] = [0, 1, 2].map((part) => data[1 + part * groups.length + which]?.[at] ?? null);
+      const before = previous === null ? '' : ` (before ${figureText(previous, metric)})`;
+      return [make('span', { className: `key ${colourName(which)}`, textContent: `${group.name} ${figureText(certain ?? rest, metric)}${before}` })];
+    });
     const others = shown.length > READ_OUT ? [`and ${shown.length - READ_OUT} others`] : [];
     readout.replaceChildren(make('time', { textContent: bucketText(time, this.#answer.meta.bucket) }), ...shown.slice(0, READ_OUT), ...others);
   }
 
-  #legendItem(group, at) {
+  #legendItem(group, at, groups) {
     const button = make('button', { type: 'button', className: `key ${colourName(at)}`, textContent: group.name, 'aria-pressed': 'true' });
     button.addEventListener('click', () => {
       const show = button.getAttribute('aria-pressed') !== 'true';
       button.setAttribute('aria-pressed', String(show));
-      for (const plot of this.#plots) plot.setSeries(at + 1, { show });
+      for (const plot of this.#plots) {
+        for (let line = at + 1; line < plot.series.length; line += groups) plot.setSeries(line, { show });
+      }
     });
     return { element: make('li', {}, button) };
   }
 
-  #showProvisional() {
-    const { meta, data } = this.#answer;
-    const first = data.map((row) => row.time).filter((time) => isProvisional(time, meta)).sort()[0];
-    byId('provisional').hidden = first === undefined;
-    if (first === undefined) return null;
-    byId('provisional').textContent = `Shaded: from ${meta.provisional_from} on, figures are provisional and may still change.`;
-    return seconds(first);
+  #explain({ uncertain, partly, previous }) {
+    const { meta } = this.#answer;
+    const compares = [...previous.values()].flat(2).some((value) => value !== null);
+    const sentences = [
+      uncertain.size > 0 ? `Dashed: from ${meta.provisional_from} on, figures are provisional and may still change.` : '',
+      compares ? `Dotted: ${meta.comparison?.from} to ${meta.comparison?.to}.` : '',
+    ].filter((sentence) => sentence !== '');
+    byId('provisional').textContent = sentences.join(' ');
+    byId('provisional').hidden = sentences.length === 0;
+    byId('partial-coverage').textContent = 'Hatched: a part of what was expected was not observed, so the figure is lower than it should be.';
+    byId('partial-coverage').hidden = partly.size === 0;
   }
 
   #resize() {
@@ -105,4 +137,18 @@ export class Charts {
       if (plot.width !== frame.clientWidth) plot.setSize({ width: frame.clientWidth, height: heightFor(frame) });
     }
   }
+}
+
+// For each group the certain part of its line, then for each the part that may still change, then for each the earlier period. Bars are
+// whole, and have no earlier period.
+function linesOf(metric, { figures, previous, groups, uncertain }, kind) {
+  const columns = figures.get(metric);
+  const lines = (all, style) => all.map((column, at) => ({ name: groups[at].name, column, at, style }));
+  if (kind === 'bar') return lines(columns, 'certain');
+  const parts = columns.map((column) => splitUncertain(column, uncertain));
+  return [
+    ...lines(parts.map(([certain]) => certain), 'certain'),
+    ...lines(parts.map(([, rest]) => rest), 'uncertain'),
+    ...lines(previous.get(metric), 'previous'),
+  ];
 }

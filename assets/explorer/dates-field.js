@@ -5,11 +5,17 @@ const WORDS = [
   ['today', 'Today'],
   ['yesterday', 'Yesterday'],
   ['last_7_days', 'Last 7 days'],
+  ['last_28_days', 'Last 28 days'],
   ['last_30_days', 'Last 30 days'],
+  ['last_90_days', 'Last 90 days'],
   ['this_week', 'This week'],
   ['last_week', 'Last week'],
   ['this_month', 'This month'],
   ['last_month', 'Last month'],
+  ['this_quarter', 'This quarter'],
+  ['last_quarter', 'Last quarter'],
+  ['this_year', 'This year'],
+  ['last_year', 'Last year'],
   [RANGE, 'From … to …'],
 ];
 const RANGE_FORM = /^(\d{4}-\d\d-\d\d)(?:\.\.(\d{4}-\d\d-\d\d))?$/;

@@ -7,10 +7,15 @@ import { SitesField } from './sites-field.js';
 const BUCKETS = [
   ['5m', '5 minutes'], ['10m', '10 minutes'], ['15m', '15 minutes'], ['20m', '20 minutes'], ['30m', '30 minutes'],
   ['hour', 'Hour'], ['2h', '2 hours'], ['3h', '3 hours'], ['4h', '4 hours'], ['6h', '6 hours'], ['8h', '8 hours'], ['12h', '12 hours'],
-  ['day', 'Day'], ['week', 'Week (from Monday)'], ['month', 'Month'], ['total', 'Total'],
+  ['day', 'Day'], ['week', 'Week'], ['month', 'Month'], ['quarter', 'Quarter'], ['year', 'Year'], ['total', 'Total'],
+  ['hour_of_day', 'Hour of the day'], ['day_of_week', 'Day of the week'], ['hour_of_week', 'Busiest hours of the week'],
 ];
-const OTHER_NAMES = { '60m': 'hour', '1h': 'hour', '24h': 'day' };
+const OTHER_NAMES = { '60m': 'hour', '1h': 'hour', '24h': 'day', '1d': 'day', '1w': 'week' };
 const CHOICES = {
+  compare: [
+    ['', 'Nothing'], ['previous_period', 'The period before'], ['previous_week', 'A week before'],
+    ['previous_year', 'A year before'], ['previous_year_weekday', 'The same weekdays a year before'],
+  ],
   bucket: BUCKETS,
   group_by: [['site', 'A series for each site'], ['none', 'All sites combined']],
   fill: [['null', 'Show as gaps'], ['zero', 'Show counts as 0'], ['none', 'Leave out']],

@@ -1,10 +1,15 @@
 import { make } from './dom.js';
 import { isMean, isRate, metricLabel } from './metrics.js';
 
-const WEEKDAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
+/** The short names of the weekdays, from Sunday. */
+export const WEEKDAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 const GROUP_GAP = '\u202f';
-const BUCKETS = { hour: 'hour', day: 'day', week: 'week', month: 'month' };
+const BUCKETS = {
+  hour: 'hour', day: 'day', week: 'week', month: 'month', quarter: 'quarter', year: 'year',
+  hour_of_day: 'hour of the day', day_of_week: 'day of the week', hour_of_week: 'hour of the week',
+};
+
 
 /** A figure for the table; only the style separates groups of three digits, so that a copied count is still a number. */
 export function figure(value, metric) {
@@ -27,6 +32,13 @@ export function axisFigureText(value, metric, largest) {
   return grouped(value, { notation: largest >= 100_000 ? 'compact' : 'standard', maximumFractionDigits: 4 });
 }
 
+/** A change as text: that of a rate in percentage points, any other relative to the earlier figure; an empty text without one. */
+export function changeText(value, metric) {
+  if (value === null || value === undefined) return '';
+  const text = (100 * value).toFixed(1);
+  return `${value > 0 ? '+' : ''}${text.replace('-', '−')} ${isRate(metric) ? 'points' : '%'}`;
+}
+
 /** The moment of an answer in UTC, to the second. */
 export function momentText(moment) {
   return new Date(moment).toISOString().replace('T', ' ').replace(/\..*$/, ' UTC');
@@ -36,7 +48,8 @@ export function momentText(moment) {
 export function bucketText(time, bucket) {
   const [date, clock] = time.split('T');
   if (bucket === 'month') return date.slice(0, 7);
-  if (['day', 'week', 'total'].includes(bucket)) return `${date} ${weekday(date)}`;
+  if (bucket === 'year') return date.slice(0, 4);
+  if (['day', 'week', 'quarter', 'total'].includes(bucket)) return `${date} ${weekday(date)}`;
   return `${date} ${weekday(date)} ${clock.slice(0, 5)}`;
 }
 
@@ -58,13 +71,19 @@ export function answerTitle({ metrics, bucket }) {
 }
 
 /** The line below the title: sites and dates. */
-export function answerSubtitle({ sites, group_by: groupBy, from, to, hours }) {
+export function answerSubtitle({ sites = [], site_count: count = sites.length, group_by: groupBy, from, to, hours, comparison }) {
   const [only] = sites;
-  const many = groupBy === 'none' ? `${sites.length} sites combined` : `${sites.length} sites`;
-  const where = sites.length === 1 ? (only.name ?? `Site ${only.site_id}`) : many;
+  const grouping = { site: '', none: ' combined' }[groupBy] ?? ` by ${groupBy}`;
+  const where = count === 1 && only ? (only.name ?? `Site ${only.site_id}`) : `${count} sites${grouping}`;
   const when = from === to ? from : `${from} to ${to}`;
+  const before = comparison ? `compared with ${comparison.from} to ${comparison.to}` : '';
+  return [where, when, before, hoursText(hours), 'local time'].filter((part) => part !== '').join(' · ');
+}
+
+function hoursText(hours) {
+  if (hours === 'open') return 'opening hours';
   const whole = hours.from === '00:00' && hours.to === '24:00';
-  return [where, when, whole ? '' : `${hours.from}–${hours.to}`, 'local time'].filter((part) => part !== '').join(' · ');
+  return whole ? '' : `${hours.from}–${hours.to}`;
 }
 
 function grouped(value, options) {

@@ -1,7 +1,7 @@
 // The page's query string is that of the API: the page passes it on unchanged, so that the server checks it.
 
-const DEFAULTS = { hours: '', group_by: 'site', fill: 'null', partial: 'deny', customer: '' };
-const NAMES = ['sites', 'dates', 'metric', 'bucket', 'hours', 'group_by', 'fill', 'partial', 'customer'];
+const DEFAULTS = { compare: '', hours: '', group_by: 'site', fill: 'null', partial: 'deny', customer: '' };
+const NAMES = ['sites', 'dates', 'compare', 'metric', 'bucket', 'hours', 'group_by', 'fill', 'partial', 'customer'];
 
 /** Every parameter of `search` with a field in the form, as text; absent ones have their default. */
 export function readQuery(search) {
@@ -27,6 +27,12 @@ export function apiPath(search, format) {
     .filter((part) => part !== '' && !/^format=(json|csv|ndjson)$/.test(part));
   if (format) parts.push(`format=${format}`);
   return `/v1/traffic${parts.length ? '?' : ''}${parts.join('&')}`;
+}
+
+/** The path of the answer to `search` with what the page shows beside the rows: totals, and the coverage of each row. */
+export function pagePath(search) {
+  const path = apiPath(search);
+  return `${path}${path.includes('?') ? '&' : '?'}include=totals,coverage`;
 }
 
 /** The non-empty parts of a comma-separated text. */

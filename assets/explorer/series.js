@@ -12,20 +12,46 @@ export function dateOf(moment) {
   return new Date(moment * 1000).toISOString().slice(0, 10);
 }
 
-/** The series of an answer: `{times, groups: [{id, name}], figures: metric → group → [figure or null by time]}`. */
+/**
+ * The series of an answer: `{times, groups: [{id, name}], figures, previous, uncertain, partly}`. `figures` and `previous` map a metric
+ * to its columns by group, each with a figure or null by time. `uncertain` holds the places in `times` whose figures may still change,
+ * and `partly` those with a row that was observed only in part.
+ */
 export function toSeries({ meta, data }) {
   const times = [...new Set(data.map((row) => seconds(row.time)))].sort((a, b) => a - b);
   const place = new Map(times.map((time, at) => [time, at]));
-  const groups = groupsOf(meta);
+  const groups = groupsOf(meta, data);
   const rank = new Map(groups.map((group, at) => [group.id, at]));
-  const figures = new Map(meta.metrics.map(({ name }) => [name, groups.map(() => new Array(times.length).fill(null))]));
+  const columns = () => new Map(meta.metrics.map(({ name }) => [name, groups.map(() => new Array(times.length).fill(null))]));
+  const [figures, previous] = [columns(), columns()];
+  const [uncertain, partly] = [new Set(), new Set()];
 
   for (const row of data) {
-    const group = rank.get(meta.group_by === 'none' ? null : row.site_id);
+    const group = rank.get(groupOf(row, meta));
     const at = place.get(seconds(row.time));
-    for (const [name, columns] of figures) columns[group][at] = row[name] ?? null;
+    for (const [name, byGroup] of figures) byGroup[group][at] = row[name] ?? null;
+    for (const [name, byGroup] of previous) byGroup[group][at] = row.previous?.[name] ?? null;
+    if (isProvisional(row.time, meta)) uncertain.add(at);
+    if (isPartial(row)) partly.add(at);
   }
-  return { times, groups, figures };
+  return { times, groups, figures, previous, uncertain, partly };
+}
+
+/** Whether a row has figures although a part of what was expected is missing. */
+export function isPartial({ coverage }) {
+  return typeof coverage === 'number' && coverage < 1;
+}
+
+/** The columns of a line in two: the certain part, and the part that may still change, which begins at the last certain point. */
+export function splitUncertain(column, uncertain) {
+  const certain = column.map((value, at) => (uncertain.has(at) ? null : value));
+  const rest = column.map((value, at) => (uncertain.has(at) || uncertain.has(at + 1) ? value : null));
+  return [certain, rest];
+}
+
+/** The rows of each group, in the order of the groups. */
+export function rowsByGroup({ meta, data }) {
+  return groupsOf(meta, data).map((group) => ({ group, rows: data.filter((row) => groupOf(row, meta) === group.id) }));
 }
 
 /** The distance between neighbouring buckets, in seconds; a day if there is only one. */
@@ -61,12 +87,21 @@ function lastDate(time, bucket, to) {
   const start = new Date(`${time.slice(0, 10)}T00:00:00Z`);
   if (bucket === 'total') return to;
   if (bucket === 'week') start.setUTCDate(start.getUTCDate() + 6);
-  if (bucket === 'month') start.setUTCMonth(start.getUTCMonth() + 1, 0);
+  const months = { month: 1, quarter: 3, year: 12 }[bucket];
+  if (months) start.setUTCMonth(start.getUTCMonth() + months, 0);
   const last = start.toISOString().slice(0, 10);
   return last < to ? last : to;
 }
 
-function groupsOf(meta) {
-  if (meta.group_by === 'none') return [{ id: null, name: 'All sites' }];
-  return meta.sites.map(({ site_id: id, name }) => ({ id, name: name ?? `Site ${id}` }));
+function groupOf(row, { group_by: groupBy }) {
+  if (groupBy === 'none') return 'all';
+  return groupBy === 'site' ? row.site_id : (row[groupBy] ?? null);
+}
+
+function groupsOf(meta, data) {
+  if (meta.group_by === 'none') return [{ id: 'all', name: 'All sites' }];
+  const ids = [...new Set(data.map((row) => groupOf(row, meta)))];
+  if (meta.group_by !== 'site') return ids.map((id) => ({ id, name: id ?? `no ${meta.group_by}` }));
+  const names = new Map([...(meta.sites ?? []).map((site) => [site.site_id, site.name]), ...data.filter((row) => row.site_name).map((row) => [row.site_id, row.site_name])]);
+  return ids.map((id) => ({ id, name: names.get(id) ?? `Site ${id}` }));
 }

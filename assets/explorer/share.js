@@ -1,5 +1,5 @@
 import { apiPath } from './query.js';
-import { askCsv } from './api.js';
+import { askFile } from './api.js';
 import { readKey } from './key.js';
 import { make } from './dom.js';
 
@@ -19,18 +19,18 @@ export async function copy(text) {
   }
 }
 
-/** Saves the figures as a CSV file. */
-export async function downloadCsv(search, meta) {
-  const blob = await askCsv(apiPath(search, 'csv'));
-  const link = make('a', { href: URL.createObjectURL(blob), download: fileName(meta) });
+/** Saves the figures as a file in `format`. */
+export async function download(search, meta, format) {
+  const blob = await askFile(apiPath(search, format));
+  const link = make('a', { href: URL.createObjectURL(blob), download: fileName(meta, format) });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 /** The name of the file: its metrics, dates and bucket. */
-export function fileName({ metrics, from, to, bucket }) {
+export function fileName({ metrics, from, to, bucket }, format) {
   const names = metrics.map(({ name }) => name).join('-');
-  return ['pitaya', names, from, ...(to === from ? [] : [to]), bucket].join('_') + '.csv';
+  return ['pitaya', names, from, ...(to === from ? [] : [to]), bucket].join('_') + `.${format}`;
 }
 
 // `navigator.clipboard` exists only on secure origins, and Pitaya may run on an insecure one.

@@ -8,6 +8,7 @@ export class SitesField {
   #known = new Map();
   #chosen = [];
   #pinned = new Set();
+  #words = new Set();
   #changed;
 
   /** Calls `changed` after each change of the choice. */
@@ -41,9 +42,11 @@ export class SitesField {
     return [...this.#known.keys()].sort((a, b) => a - b).slice(0, count).join(',');
   }
 
-  /** Adds sites to choose from: `{site_id, name}`. */
+  /** Adds sites to choose from: `{site_id, name, code, tags}`. */
   learn(sites) {
-    for (const { site_id: id, name } of sites) {
+    for (const { site_id: id, name, code, tags } of sites) {
+      if (code) this.#words.add(`code:${code}`);
+      for (const tag of tags ?? []) this.#words.add(`tag:${tag}`);
       if (name || !this.#known.has(String(id))) this.#known.set(String(id), name ?? '');
     }
     this.#show();
@@ -52,6 +55,7 @@ export class SitesField {
   /** Forgets the sites to choose from: another caller may see others. */
   forget() {
     this.#known.clear();
+    this.#words.clear();
     this.#show();
   }
 
@@ -91,7 +95,13 @@ export class SitesField {
     const unknown = this.#chosen.filter((id) => !this.#known.has(id));
     byId('sites-chosen').replaceChildren(...unknown.map((id) => this.#chip(id)));
     byId('sites-count').textContent = this.#chosen.length ? `${this.#chosen.length} chosen` : '';
+    this.#showWords();
     this.#showList();
+  }
+
+  #showWords() {
+    const words = this.#words.size === 0 ? [] : ['all', ...[...this.#words].sort()];
+    byId('sites-words').replaceChildren(...words.map((value) => make('option', { value })));
   }
 
   #chip(id) {
@@ -135,7 +145,7 @@ export class SitesField {
 
   #hint(matches) {
     if (this.#known.size === 0) return 'No sites are known by name yet: type an id and press Enter.';
-    if (matches === 0) return 'No site of that name. Ids are taken with Enter.';
+    if (matches === 0) return 'No site of that name. Press Enter to add an id, a code or a tag.';
     return matches > SHOWN ? `${SHOWN} of ${matches} sites shown: type to narrow them.` : '';
   }
 }

@@ -1,14 +1,14 @@
 import { byId, make } from './dom.js';
-import { bucketText, figure } from './format.js';
+import { bucketText, changeText, figure } from './format.js';
+import { isProfile, placeText } from './heat-map.js';
 import { metricLabel } from './metrics.js';
-import { isProvisional } from './series.js';
+import { isPartial, isProvisional } from './series.js';
 
 const ROWS_AT_ONCE = 1000;
 const OTHER_DIRECTION = { ascending: 'descending', descending: 'ascending' };
 
 /** Shows the rows of `answer`: the first thousand at once, the others on demand. */
 export function showTable({ meta, data }) {
-  const bySite = meta.group_by !== 'none';
   const body = make('tbody');
   let rows = data;
   const sort = (key, direction) => {
@@ -18,13 +18,13 @@ export function showTable({ meta, data }) {
   };
   const table = make('table', { className: 'figures' },
     make('caption', { className: 'unseen', textContent: `The figures of the chart, from ${meta.from} to ${meta.to}` }),
-    head(meta, bySite, sort),
+    head(meta, sort),
     body,
   );
   const more = byId('more-rows');
   const addRows = () => {
     const from = body.rows.length;
-    body.append(...rows.slice(from, from + ROWS_AT_ONCE).map((row) => line(row, meta, bySite)));
+    body.append(...rows.slice(from, from + ROWS_AT_ONCE).map((row) => line(row, meta)));
     const left = data.length - body.rows.length;
     more.hidden = left === 0;
     more.textContent = `Show ${Math.min(left, ROWS_AT_ONCE)} more of ${left} rows`;
@@ -47,10 +47,12 @@ export function sorted(rows, key, direction) {
   });
 }
 
-function head({ metrics }, bySite, sort) {
+function head({ metrics, bucket, group_by: groupBy }, sort) {
+  const group = groupBy === 'site' ? { key: 'site_id', label: 'Site' } : { key: groupBy, label: groupBy };
+  const time = isProfile(bucket) ? { key: bucket === 'hour_of_day' ? 'hour' : 'weekday', label: 'When' } : { key: 'time', label: 'Time' };
   const cells = [
-    ...(bySite ? [{ key: 'site_id', label: 'Site', first: 'ascending' }] : []),
-    { key: 'time', label: 'Time', first: 'ascending' },
+    ...(groupBy === 'none' ? [] : [{ ...group, first: 'ascending' }]),
+    { ...time, first: 'ascending' },
     ...metrics.map(({ name }) => ({ key: name, label: metricLabel(name), first: 'descending', className: 'number' })),
   ].map(({ key, label, first, className = '' }) => {
     const cell = make('th', { scope: 'col', className });
@@ -68,17 +70,32 @@ function head({ metrics }, bySite, sort) {
   return make('thead', {}, make('tr', {}, ...cells));
 }
 
-function line(row, meta, bySite) {
-  const provisional = isProvisional(row.time, meta);
-  const time = make('time', { dateTime: row.time, textContent: bucketText(row.time, meta.bucket) });
-  const mark = provisional ? [make('span', { className: 'mark', textContent: 'provisional' })] : [];
+function line(row, meta) {
+  const profile = isProfile(meta.bucket);
+  const provisional = !profile && isProvisional(row.time, meta);
+  const time = profile ? placeText(row) : make('time', { dateTime: row.time, textContent: bucketText(row.time, meta.bucket) });
   return make('tr', { className: provisional ? 'is-provisional' : '' },
-    ...(bySite ? [site(row)] : []),
-    make('td', {}, time, ...mark),
-    ...meta.metrics.map(({ name }) => make('td', { className: 'number' }, figure(row[name] ?? null, name))),
+    ...(meta.group_by === 'none' ? [] : [group(row, meta)]),
+    make('td', {}, time, ...marks(row, provisional)),
+    ...meta.metrics.map(({ name }) => make('td', { className: 'number' }, figure(row[name] ?? null, name), ...change(row, name))),
   );
 }
 
-function site({ site_id: id, site_name: name }) {
-  return make('th', { scope: 'row' }, name ?? 'Site', ' ', make('small', { textContent: id }));
+function marks(row, provisional) {
+  const texts = [];
+  if (row.state === 'closed') texts.push('closed');
+  else if (provisional) texts.push('provisional');
+  if (isPartial(row)) texts.push(`${(100 * row.coverage).toFixed(0)} % observed`);
+  if (row.sites_observed < row.sites_expected) texts.push(`${row.sites_observed} of ${row.sites_expected} sites`);
+  return texts.map((textContent) => make('span', { className: 'mark', textContent }));
+}
+
+function change(row, name) {
+  const text = changeText(row.change?.[name], name);
+  return text === '' ? [] : [make('small', { className: `change ${row.change[name] < 0 ? 'is-down' : 'is-up'}`, 'data-change': '', textContent: text })];
+}
+
+function group(row, { group_by: groupBy }) {
+  if (groupBy !== 'site') return make('th', { scope: 'row', textContent: row[groupBy] ?? '–' });
+  return make('th', { scope: 'row' }, row.site_name ?? 'Site', ' ', make('small', { textContent: row.site_id }));
 }

@@ -1,7 +1,7 @@
 import { announce } from './announce.js';
 import { byId } from './dom.js';
 import { showProblem } from './problems.js';
-import { copy, curlCommand, downloadCsv } from './share.js';
+import { copy, curlCommand, download } from './share.js';
 
 const CONFIRMED_FOR = 1600;
 
@@ -12,13 +12,13 @@ export function attachTools(shown) {
     const button = byId(id);
     button.addEventListener('click', async () => confirm(button, (await copy(text())) ? 'Copied' : 'Copying was refused'));
   }
-  const download = byId('download-csv');
-  download.addEventListener('click', async () => {
+  const button = byId('download-csv');
+  button.addEventListener('click', async () => {
     try {
-      await downloadCsv(shown().search, shown().meta);
-      confirm(download, 'Downloaded');
+      await download(shown().search, shown().meta, 'csv');
+      confirm(button, 'Downloaded');
     } catch (error) {
-      showProblem(error, () => download.click());
+      showProblem(error, () => button.click());
     }
   });
 }

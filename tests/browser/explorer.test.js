@@ -197,7 +197,7 @@ describe('the explorer', () => {
   look('a new query cancels the previous one', async () => {
     const { page, faults, close } = await openPage(browser, pitaya.base);
     const aborted = page.waitForEvent('requestfailed', (request) => request.url().includes('bucket=hour'));
-    await page.route('**/v1/traffic?**bucket=hour', () => {});
+    await page.route('**/v1/traffic?**bucket=hour&**', () => {});
     await page.goto(`${pitaya.base}/?sites=750&dates=2026-02-18&metric=entrances&bucket=hour`);
 
     await page.selectOption('#bucket', 'day');
@@ -264,6 +264,32 @@ describe('the explorer', () => {
 
     assert.ok(offered);
     assert.ok(!(await page.locator('#refresh').isVisible()));
+    await close();
+  });
+
+  look('a comparison shows the earlier period, the changes and the totals', async () => {
+    const { page, faults, close } = await open('?sites=750,751&dates=2026-02-16..2026-02-22&compare=previous_week&metric=entrances&bucket=day');
+    await page.locator('table.figures').waitFor();
+    const answer = await (await fetch(`${pitaya.base}/v1/traffic?sites=750,751&dates=2026-02-16..2026-02-22&compare=previous_week&metric=entrances&bucket=day&include=totals`)).json();
+
+    assert.equal(await page.inputValue('#compare'), 'previous_week');
+    assert.match(await page.textContent('#answer-subtitle'), /compared with 2026-02-09 to 2026-02-15/);
+    assert.match(await page.textContent('#provisional'), /Dotted: 2026-02-09 to 2026-02-15/);
+    assert.equal(await page.locator('table.figures [data-change]').count(), answer.data.filter((row) => row.change.entrances !== null).length);
+    const total = (await page.textContent('#totals dd')).replace(/\u202f/g, '');
+    assert.ok(total.startsWith(String(answer.grand_total.entrances)), total);
+    assert.deepEqual(faults, []);
+    await close();
+  });
+
+  look('the busiest hours are a map of weekdays and hours', async () => {
+    const { page, faults, close } = await open('?sites=750&dates=2026-02-02..2026-02-15&metric=entrances&bucket=hour_of_week');
+    await page.locator('table.figures').waitFor();
+
+    assert.equal(await page.locator('.heat tbody td').count(), 7 * 24);
+    assert.match(await page.textContent('.heat-frame'), /Most at (Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d\d:00/);
+    assert.ok(!(await page.locator('#chart-kind').isVisible()));
+    assert.deepEqual(faults, []);
     await close();
   });
 

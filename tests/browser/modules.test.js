@@ -101,7 +101,7 @@ test('times are shown as finely as their bucket', () => {
 test('a file name describes its content', () => {
   const meta = { metrics: [{ name: 'entrances' }], from: '2026-02-18', to: '2026-02-18', bucket: 'day' };
 
-  assert.equal(fileName(meta), 'pitaya_entrances_2026-02-18_day.csv');
+  assert.equal(fileName(meta, 'csv'), 'pitaya_entrances_2026-02-18_day.csv');
 });
 
 test('figures have one format in table, chart and axis', () => {
