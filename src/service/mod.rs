@@ -551,12 +551,12 @@ impl TrafficService {
         self.engine.upstream.status()
     }
 
-    /// Obtains the vendor's tokens before any call needs them: see [`Upstream::obtain_tokens`].
+    /// Obtains the vendor's tokens before any call needs them: see [`obtain_tokens`](crate::upstream::Upstream::obtain_tokens).
     pub async fn obtain_tokens(&self) {
         self.engine.upstream.obtain_tokens().await;
     }
 
-    /// Waits until the process may end without losing a token that the vendor has issued: see [`Upstream::finish_renewal`].
+    /// Waits until the process may end without losing a token that the vendor has issued: see [`finish_renewal`](crate::upstream::Upstream::finish_renewal).
     pub async fn finish_renewal(&self) {
         self.engine.upstream.finish_renewal().await;
     }
