@@ -1,4 +1,4 @@
-"""Rules of our own formats that a schema cannot express: a date must exist, and a range must not run backwards."""
+"""Rules of our own that a schema cannot express: a date must exist, a range must not run backwards, and `sort` names a metric of the query."""
 
 import datetime
 
@@ -30,5 +30,32 @@ hours = st.tuples(st.integers(0, 287), st.integers(1, 288)).map(
     lambda pair: f"{clock(min(pair[0], pair[1] - 1))}-{clock(max(pair[1], pair[0] + 1))}"
 )
 
+METRICS = {
+    "entrances", "walk_bys", "transactions", "dwell_time",
+    "occupancy", "peak_occupancy", "conversion_rate", "capture_rate",
+}
+COMPARISONS = ["previous_period", "previous_week", "previous_year", "previous_year_weekday"]
+moments = st.datetimes(datetime.datetime(1970, 1, 2), datetime.datetime(2100, 1, 1)).map(lambda time: f"{time:%Y-%m-%dT%H:%M:%S}Z")
+
 schemathesis.openapi.format("date-range", dates)
+schemathesis.openapi.format("cursor-or-time", moments)
+# A range must have as many days as the query.
+schemathesis.openapi.format("comparison", st.sampled_from(COMPARISONS))
 schemathesis.openapi.format("time-range", hours)
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Lets a valid query be valid as a whole; an invalid value stays as it is."""
+    query = case.query
+    if not query:
+        return
+    metrics = query.get("metric")
+    metrics = metrics if isinstance(metrics, list) else [metrics]
+    known = metrics != [] and all(isinstance(metric, str) and metric in METRICS for metric in metrics)
+    sort = query.get("sort")
+    if known and isinstance(sort, str) and sort.removeprefix("-") in METRICS - set(metrics):
+        query["sort"] = metrics[0]
+    include = query.get("include")
+    if isinstance(include, list) and "totals" in include and query.get("format") in {"csv", "ndjson"}:
+        query["format"] = "json"

@@ -149,7 +149,10 @@ impl IntoParams for RevisionParams {
             query(
                 &SINCE,
                 "A cursor, to go on after it; or a time with a zone, to begin with what was seen then or later.",
-                ObjectBuilder::new().schema_type(Type::String),
+                text(
+                    r"^([A-Za-z0-9_-]{32}|\d{4}-\d{2}-\d{2}T.+)$",
+                    "cursor-or-time",
+                ),
             )
             .build(),
             sites().build(),
