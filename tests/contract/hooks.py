@@ -57,5 +57,12 @@ def before_call(context, case, kwargs):
     if known and isinstance(sort, str) and sort.removeprefix("-") in METRICS - set(metrics):
         query["sort"] = metrics[0]
     include = query.get("include")
-    if isinstance(include, list) and "totals" in include and query.get("format") in {"csv", "ndjson"}:
+    if isinstance(include, list) and "totals" in include and query.get("format") in ("csv", "ndjson"):
         query["format"] = "json"
+    coverage = query.get("min_coverage")
+    if isinstance(coverage, float) and 0 <= coverage <= 1:
+        # A plain decimal: the API takes no exponent.
+        query["min_coverage"] = f"{coverage:.4f}"
+    limit = query.get("limit")
+    if isinstance(limit, int) and not isinstance(limit, bool) and limit > 2**53:
+        query["limit"] = 2**53
