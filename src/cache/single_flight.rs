@@ -29,7 +29,7 @@ pub struct FetchOutcome<E, I> {
     pub(super) onward: Vec<(Onward, Fetch<E, I>)>,
 }
 
-/// What a fetch brings that an outcome leads on to.
+/// The cells of a fetch that an outcome leads on to.
 #[derive(Clone, Debug)]
 pub enum Onward {
     /// The cells of a report.

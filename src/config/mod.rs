@@ -109,7 +109,7 @@ impl Config {
         let mut config = read(&mut reader, purpose);
         let (shown, mut errors) = reader.finish();
         if let Some(error) = unread {
-            // What the file would have said is not known, so only the variables' own faults are told beside it.
+            // Without the file's values, only the faults of the variables are certain.
             errors.retain(ConfigError::is_of_environment);
             errors.insert(0, error);
         }

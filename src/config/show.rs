@@ -84,7 +84,7 @@ pub(super) fn required(required: &bool) -> Value {
     text(&if *required { "required" } else { "disabled" })
 }
 
-/// What happens to a config that cells cannot answer.
+/// Treatment of a config that cells cannot answer.
 pub(super) fn unknown_config(unknown: &UnknownConfig) -> Value {
     text(&match unknown {
         UnknownConfig::Reject => "reject",

@@ -213,7 +213,7 @@ pub(super) fn log_filter(raw: Raw<'_>) -> Result<Filter, Problem> {
         .map_err(|_| Problem::echo(text, "a filter, such as info or pitaya=debug,warn"))
 }
 
-/// What happens to a config that cells cannot answer.
+/// Treatment of a config that cells cannot answer.
 pub(super) fn unknown_config(raw: Raw<'_>) -> Result<UnknownConfig, Problem> {
     match raw.text()? {
         "reject" => Ok(UnknownConfig::Reject),

@@ -220,30 +220,18 @@ impl fmt::Display for Bucket {
 )]
 pub struct InvalidBucket;
 
-/// A window of the local day, in minutes after midnight on the clock: `from < to ≤ 2880`, both multiples of 5. Minutes from 1440 on belong
-/// to the next day, and there are never more than a day of them.
+/// A window of the local day, in minutes after midnight on the clock: `from < to ≤ 1440`, both multiples of 5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hours {
     from: u16,
     to: u16,
-    kind: HoursKind,
-}
-
-/// The source of a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum HoursKind {
-    /// No window is given: the whole day counts.
-    Day,
-    /// The caller's window.
-    Clock,
 }
 
 impl Hours {
-    /// The whole day, without a window.
+    /// The whole day.
     pub const ALL_DAY: Self = Self {
         from: 0,
         to: DAY_MINUTES,
-        kind: HoursKind::Day,
     };
 
     /// First minute of the window.
@@ -258,16 +246,10 @@ impl Hours {
         self.to
     }
 
-    /// Whether the caller gives a window other than the whole day.
+    /// Whether the window is a part of the day.
     #[must_use]
     pub const fn is_given(self) -> bool {
-        !matches!(self.kind, HoursKind::Day)
-    }
-
-    /// Whether the window runs past midnight.
-    #[must_use]
-    pub const fn past_midnight(self) -> bool {
-        self.to > DAY_MINUTES
+        self.from > 0 || self.to < DAY_MINUTES
     }
 }
 
@@ -283,14 +265,7 @@ impl FromStr for Hours {
         if from % 5 != 0 || to % 5 != 0 {
             return Err(InvalidHours::Grid);
         }
-        if (from, to) == (0, DAY_MINUTES) {
-            return Ok(Self::ALL_DAY);
-        }
-        Ok(Self {
-            from,
-            to,
-            kind: HoursKind::Clock,
-        })
+        Ok(Self { from, to })
     }
 }
 

@@ -6,7 +6,7 @@ use super::bucket::{Bucket, Hours};
 use super::calendar::Calendar;
 use super::comparison::Comparison;
 use super::coverage::MinCoverage;
-use super::dates::{DateRange, add_days};
+use super::dates::DateRange;
 use super::days::Days;
 use super::metric::Metric;
 use super::site::{CustomerId, SiteId};
@@ -74,20 +74,11 @@ impl Query {
         }
     }
 
-    /// The calendar days that its own rows are made of: its dates, and the day after if its hours run past midnight.
-    #[must_use]
-    pub fn calendar_days(&self) -> DateRange {
-        let after = || DateRange::new(self.dates.from(), add_days(self.dates.to(), 1));
-        // The day after the last possible date never begins.
-        let longer = self.hours.past_midnight().then(after).flatten();
-        longer.unwrap_or(self.dates)
-    }
-
     /// The dates whose cells it needs: its own, and those that they are compared with.
     #[must_use]
     pub fn cell_days(&self) -> Days {
         let others = self.compare.iter().flat_map(Comparison::ranges);
-        Days::of(others.chain([self.calendar_days()]))
+        Days::of(others.chain([self.dates]))
     }
 }
 

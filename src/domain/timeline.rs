@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use jiff::civil::{Date, DateTime, Time};
 
-use super::bucket::{Bucket, DAY_MINUTES, Profile};
+use super::bucket::{Bucket, Profile};
 use super::calendar::Unit;
 use super::dates::add_days;
 use super::query::{GroupBy, Query};
@@ -24,21 +24,19 @@ pub struct Timeline {
     of_a_day: usize,
     /// The first bucket of each date.
     first_bucket: Vec<usize>,
-    /// The pieces of the caller's hours on the calendar days of the query's cells, day by day.
+    /// The pieces of the hours, date by date.
     pieces: Vec<Piece>,
-    /// End of each day's pieces.
+    /// End of each date's pieces.
     ends: Vec<usize>,
 }
 
-/// A part of one calendar day that falls in one bucket.
+/// A part of one date that falls in one bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     /// Index of the bucket.
     pub(super) bucket: usize,
     from: u16,
     to: u16,
-    /// Whether the bucket differs from that of the day's own hours: the piece belongs to the day before.
-    pub(super) of_yesterday: bool,
 }
 
 impl Piece {
@@ -52,7 +50,6 @@ impl Timeline {
     /// The buckets of `query`.
     #[must_use]
     pub fn new(query: &Query) -> Self {
-        let hours = query.hours.from()..query.hours.to();
         let mut starts: Vec<DateTime> = Vec::new();
         let mut first_bucket = Vec::with_capacity(query.dates.len());
         let (mut skipped, mut of_a_day) = (0, 1);
@@ -60,16 +57,8 @@ impl Timeline {
             if let Bucket::Minutes(minutes) = query.bucket.occurrence() {
                 let buckets = buckets_of_a_day(query, minutes);
                 (skipped, of_a_day) = (buckets.start, buckets.len());
-                // The last bucket of the day before may be the first one of this day.
-                let first = clock(date, buckets.start * minutes);
-                let known = starts
-                    .iter()
-                    .rev()
-                    .take_while(|start| **start >= first)
-                    .count();
-                first_bucket.push(starts.len() - known);
-                let new = buckets.skip(known);
-                starts.extend(new.map(|nth| clock(date, nth * minutes)));
+                first_bucket.push(starts.len());
+                starts.extend(buckets.map(|nth| clock(date, nth * minutes)));
             } else {
                 let start = long_bucket_start(query, date).to_datetime(Time::midnight());
                 if starts.last() != Some(&start) {
@@ -94,12 +83,9 @@ impl Timeline {
             pieces: Vec::new(),
             ends: Vec::new(),
         };
-        let mut pieces = Vec::new();
-        for date in 0..query.calendar_days().len() {
-            timeline.cut(date, [std::slice::from_ref(&hours); 2], &mut pieces);
-            timeline.ends.push(pieces.len());
+        for date in 0..query.dates.len() {
+            timeline.cut(date, query.hours.from()..query.hours.to());
         }
-        timeline.pieces = pieces;
         timeline
     }
 
@@ -132,66 +118,32 @@ impl Timeline {
         self.skipped + nth
     }
 
-    /// The pieces of the caller's hours on the calendar day at index `date`, ascending.
+    /// The pieces of the hours on the date at index `date`, ascending.
     pub(super) fn pieces(&self, date: usize) -> &[Piece] {
         let from = date.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.pieces[from..self.ends[date]]
     }
 
-    /// Appends the pieces of the calendar day at index `date`, ascending: of the `hours` that began on the day before, and of those that
-    /// begin on this day. Both are ascending, in minutes from the midnight at which their own day began.
-    pub(super) fn cut(&self, date: usize, hours: [&[Range<u16>]; 2], pieces: &mut Vec<Piece>) {
-        let days = self.first_bucket.len();
-        let [before, own] = hours;
-        let bucket = |date: usize| (date < days).then(|| self.first_bucket[date]);
-        if let Some(yesterday) = date.checked_sub(1).filter(|yesterday| *yesterday < days) {
-            let of_yesterday = self.minutes.is_none() && bucket(date) != bucket(yesterday);
-            for hours in before {
-                let hours = hours.start.max(DAY_MINUTES)..hours.end;
-                self.cut_one(yesterday, hours, DAY_MINUTES, of_yesterday, pieces);
-            }
-        }
-        if date < days {
-            for hours in own {
-                self.cut_one(
-                    date,
-                    hours.start..hours.end.min(DAY_MINUTES),
-                    0,
-                    false,
-                    pieces,
-                );
-            }
-        }
-    }
-
-    /// Appends the pieces of `hours` of the date at index `date`, on the calendar day that begins at the minute `midnight`.
-    fn cut_one(
-        &self,
-        date: usize,
-        hours: Range<u16>,
-        midnight: u16,
-        of_yesterday: bool,
-        pieces: &mut Vec<Piece>,
-    ) {
-        if hours.is_empty() {
-            return;
-        }
-        let mut piece = |bucket, hours: Range<u16>| {
-            pieces.push(Piece {
-                bucket,
-                from: hours.start - midnight,
-                to: hours.end - midnight,
-                of_yesterday,
-            });
-        };
+    /// Appends the pieces of the `hours` on the date at index `date`.
+    fn cut(&mut self, date: usize, hours: Range<u16>) {
         let first = self.first_bucket[date];
-        let Some(minutes) = self.minutes else {
-            return piece(first, hours);
-        };
-        for nth in hours.start / minutes..hours.end.div_ceil(minutes) {
-            let window = hours.start.max(nth * minutes)..hours.end.min((nth + 1) * minutes);
-            piece(first + usize::from(nth - self.skipped), window);
+        match self.minutes {
+            None => self.pieces.push(Piece {
+                bucket: first,
+                from: hours.start,
+                to: hours.end,
+            }),
+            Some(minutes) => {
+                let buckets = hours.start / minutes..hours.end.div_ceil(minutes);
+                let skipped = self.skipped;
+                self.pieces.extend(buckets.map(|nth| Piece {
+                    bucket: first + usize::from(nth - skipped),
+                    from: hours.start.max(nth * minutes),
+                    to: hours.end.min((nth + 1) * minutes),
+                }));
+            }
         }
+        self.ends.push(self.pieces.len());
     }
 }
 
@@ -219,7 +171,7 @@ pub fn row_count(query: &Query) -> usize {
 #[must_use]
 pub fn row_count_of_sites(query: &Query, sites: usize) -> usize {
     let buckets = match query.bucket {
-        Bucket::Minutes(minutes) => buckets_of_days(query, minutes, query.dates.len()),
+        Bucket::Minutes(minutes) => query.dates.len() * buckets_of_a_day(query, minutes).len(),
         Bucket::Day => query.dates.len(),
         Bucket::Week
         | Bucket::Month
@@ -243,7 +195,7 @@ pub fn most_rows(query: &Query, sites: usize, days: usize) -> usize {
     // The first day may be the last of its week or month.
     let further = days.saturating_sub(1);
     let buckets = match query.bucket {
-        Bucket::Minutes(minutes) => buckets_of_days(query, minutes, days),
+        Bucket::Minutes(minutes) => days.saturating_mul(buckets_of_a_day(query, minutes).len()),
         Bucket::Day => days,
         Bucket::Week => 1 + further.div_ceil(7),
         Bucket::Month => 1 + further.div_ceil(MONTH_DAYS),
@@ -279,16 +231,6 @@ fn rows(query: &Query, sites: usize, buckets: usize) -> usize {
 /// The buckets of `minutes` that the hours of one date fall in, counted from its midnight.
 fn buckets_of_a_day(query: &Query, minutes: u16) -> Range<u16> {
     query.hours.from() / minutes..query.hours.to().div_ceil(minutes)
-}
-
-/// Number of buckets of `minutes` that the hours of `days` dates fall in.
-fn buckets_of_days(query: &Query, minutes: u16, days: usize) -> usize {
-    let of_one = buckets_of_a_day(query, minutes).len();
-    // The last bucket of a date may be the first one of the next.
-    let of_another = of_one.min(usize::from(DAY_MINUTES / minutes));
-    days.saturating_sub(1)
-        .saturating_mul(of_another)
-        .saturating_add(of_one)
 }
 
 /// Folds buckets that begin at `starts` into those of a profile, which are ascending, and each date's first bucket with them.
@@ -330,10 +272,7 @@ fn long_bucket_start(query: &Query, date: Date) -> Date {
     query.calendar.first_of(unit, date)
 }
 
-/// The time at that minute of `date`; minutes from 1440 on belong to the next day.
 fn clock(date: Date, minute: u16) -> DateTime {
-    let date = add_days(date, i32::from(minute / DAY_MINUTES));
-    let minute = minute % DAY_MINUTES;
     let hour = i8::try_from(minute / 60).expect("a day has 24 hours");
     let minute = i8::try_from(minute % 60).expect("below 60");
     date.at(hour, minute, 0, 0)

@@ -5,7 +5,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::calendar::Calendar;
 use super::expiry::ExpiryMemo;
-use crate::domain::dates::add_days;
 use crate::domain::freshness::Policy;
 use crate::domain::plan::Plan;
 use crate::domain::query::Query;
@@ -62,15 +61,7 @@ impl Summary {
                 }
             }
         }
-        let provisional_from = provisional.map(|index| {
-            let date = days.at(index);
-            // Hours past midnight belong to the date on which they began.
-            if query.hours.past_midnight() {
-                add_days(date, -1)
-            } else {
-                date
-            }
-        });
+        let provisional_from = provisional.map(|index| days.at(index));
         // Without any cell there is no known expiry, so try again soon.
         let soon = now
             .saturating_add(SignedDuration::from_secs(1))

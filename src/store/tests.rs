@@ -199,16 +199,9 @@ async fn settings_that_cannot_work_are_refused() {
 
 #[tokio::test]
 async fn a_cluster_is_asked_at_the_node_that_has_the_key() {
-    let Some(redis) = Redis::start(&["--cluster-enabled", "yes"]) else {
+    let Some(redis) = Redis::start_cluster() else {
         return;
     };
-    redis.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
-    while !redis
-        .command(&["CLUSTER", "INFO"])
-        .contains("cluster_state:ok")
-    {
-        sleep(Duration::from_millis(5)).await;
-    }
     let link = Link::new(&Settings {
         mode: Mode::Cluster,
         ..settings(&[&redis.url()])

@@ -7,7 +7,7 @@ use fixedbitset::FixedBitSet;
 use super::source::GroupRoll;
 use crate::domain::bucket::DAY_MINUTES;
 use crate::domain::cell::Cell;
-use crate::domain::coverage::{Basis, Counted, Sites};
+use crate::domain::coverage::{Counted, Sites};
 use crate::domain::missing;
 use crate::domain::plan::Column;
 use crate::domain::query::GroupBy;
@@ -199,12 +199,12 @@ fn share_of(column: Column, counted: &[Counted], times: usize, time: usize) -> f
 fn see(roll: &GroupRoll<'_>, site: usize, times: usize, seen: &mut FixedBitSet) {
     seen.clear();
     for series in 0..roll.plan.series().len() {
-        for date in 0..roll.query.calendar_days().len() {
+        for date in 0..roll.query.dates.len() {
             let Some(cell) = roll.cell(series, site, date) else {
                 continue;
             };
             let (figures, grid) = (cell.figures().view(), roll.slot_grid(series, site, date));
-            for piece in roll.pieces(site, date).iter() {
+            for piece in roll.pieces(date) {
                 let minutes = piece.minutes();
                 let repeated = grid.repeated_slots(&minutes, figures);
                 if figures.sum(grid.slots(&minutes)).is_some()
@@ -229,7 +229,7 @@ impl Scratch {
     fn count_site(&mut self, roll: &GroupRoll<'_>, site: usize, counted: &mut [Counted]) {
         let times = roll.timeline.starts().len();
         for (series, counted) in counted.chunks_mut(times.max(1)).enumerate() {
-            for date in 0..roll.query.calendar_days().len() {
+            for date in 0..roll.query.dates.len() {
                 self.count_day(roll, series, site, date, counted);
             }
         }
@@ -254,17 +254,17 @@ impl Scratch {
         }
         let figures = cell.map(|cell| cell.figures().view());
         let nothing = figures.is_none_or(|figures| figures.is_empty());
-        let pieces = roll.expected_pieces(site, date);
+        let pieces = roll.pieces(date);
         let slots_of = |piece: &Piece| bucket.whole_slots(&piece.minutes());
         self.missing.clear();
         if let Some(figures) = figures
             && !nothing
-            && roll.basis(site) != Basis::Days
+            && roll.query.hours.is_given()
         {
             missing::find(figures, bucket, shape, passed, &mut self.missing);
         }
         if shape.is_ordinary() && passed >= usize::from(DAY_MINUTES) {
-            for piece in pieces.iter() {
+            for piece in pieces {
                 let slots = slots_of(piece);
                 let lacks = if nothing {
                     slots.len()
@@ -277,7 +277,7 @@ impl Scratch {
         }
         missing::over(bucket, shape, passed, &mut self.over);
         let grid = roll.slot_grid(series, site, date);
-        for piece in pieces.iter() {
+        for piece in pieces {
             let slots = slots_of(piece);
             let repeated = grid.repeated(&slots).unwrap_or(0..0);
             for slots in [slots, repeated] {

@@ -65,7 +65,7 @@ impl GroupRoll<'_> {
     fn tallies(&self, times: usize, coverage: &GroupCoverage<'_>) -> Vec<Tally> {
         let columns = self.plan.columns.len();
         let mut tallies = vec![Tally::default(); times * columns];
-        for date in 0..self.query.calendar_days().len() {
+        for date in 0..self.query.dates.len() {
             for (column, kind) in self.plan.columns.iter().enumerate() {
                 let mut out = ColumnTallies {
                     tallies: &mut tallies,
@@ -118,8 +118,8 @@ impl GroupRoll<'_> {
     /// Calls `visit` with the pieces of each site and calendar day, and the indices of these.
     fn for_each_piece(&self, mut visit: impl FnMut(usize, usize, &Piece)) {
         for site in self.sites.clone() {
-            for date in 0..self.query.calendar_days().len() {
-                for piece in self.pieces(site, date).iter() {
+            for date in 0..self.query.dates.len() {
+                for piece in self.pieces(date) {
                     visit(site, date, piece);
                 }
             }
@@ -143,7 +143,7 @@ impl GroupRoll<'_> {
                 continue;
             };
             let grid = self.slot_grid(series, site, date);
-            for piece in self.pieces(site, date).iter() {
+            for piece in self.pieces(date) {
                 let Some(tally) = out.of(site, piece) else {
                     continue;
                 };
@@ -189,7 +189,7 @@ impl GroupRoll<'_> {
                 find(part_cell, &mut without_part);
             }
             let grid = self.slot_grid(part, site, date);
-            for piece in self.pieces(site, date).iter() {
+            for piece in self.pieces(date) {
                 let Some(tally) = out.of(site, piece) else {
                     continue;
                 };
@@ -218,7 +218,7 @@ impl GroupRoll<'_> {
                 continue;
             };
             let grid = self.slot_grid(value, site, date);
-            for piece in self.pieces(site, date).iter() {
+            for piece in self.pieces(date) {
                 let Some(tally) = out.of(site, piece) else {
                     continue;
                 };
@@ -252,7 +252,7 @@ impl GroupRoll<'_> {
                 return;
             };
             let grid = self.slot_grid(series, site, date);
-            for piece in self.pieces(site, date).iter() {
+            for piece in self.pieces(date) {
                 let Some(tally) = out.of(site, piece) else {
                     continue;
                 };
@@ -275,7 +275,7 @@ impl GroupRoll<'_> {
                 continue;
             };
             let grid = self.slot_grid(series, site, date);
-            for piece in self.pieces(site, date).iter() {
+            for piece in self.pieces(date) {
                 if out.of(site, piece).is_none() {
                     continue;
                 }
@@ -333,27 +333,16 @@ struct Level {
 }
 
 /// Levels of one calendar day, summed over sites: by slot, with the second occurrences after all first ones, since the first and the second
-/// occurrence of the same clock time are different times. Levels that belong to the day before, in another bucket, come after those.
-struct Levels {
-    slots: usize,
-    levels: Vec<Option<Level>>,
-}
+/// occurrence of the same clock time are different times.
+struct Levels(Vec<Option<Level>>);
 
 impl Levels {
     fn new(slots: usize) -> Self {
-        Self {
-            slots,
-            levels: vec![None; 4 * slots],
-        }
+        Self(vec![None; 2 * slots])
     }
 
     fn add(&mut self, piece: &Piece, slot: usize, level: f64, weight: f64) {
-        let of_yesterday = if piece.of_yesterday {
-            2 * self.slots
-        } else {
-            0
-        };
-        let sum = self.levels[of_yesterday + slot].get_or_insert(Level {
+        let sum = self.0[slot].get_or_insert(Level {
             bucket: piece.bucket,
             sum: 0.0,
             most: 0.0,
@@ -363,7 +352,7 @@ impl Levels {
     }
 
     fn seen(self) -> impl Iterator<Item = Level> {
-        self.levels.into_iter().flatten()
+        self.0.into_iter().flatten()
     }
 }
 

@@ -66,7 +66,6 @@ fn roll_up_groups(
     });
     let starts = timeline.starts().to_vec();
     let mut table = Table::new(keys.collect(), starts, query.metrics.clone());
-    let mut basis = Basis::Open;
     for (place, group) in groups.iter().copied().enumerate() {
         let sites = match query.group_by {
             GroupBy::Site => group..group + 1,
@@ -82,10 +81,12 @@ fn roll_up_groups(
             sites,
         };
         roll.write(&mut table, place);
-        let of_sites = roll.sites.clone().map(|site| roll.basis(site));
-        basis = of_sites.fold(basis, Ord::min);
     }
-    table.set_basis(basis);
+    table.set_basis(if query.hours.is_given() {
+        Basis::Hours
+    } else {
+        Basis::Days
+    });
     if let Bucket::Profile(profile) = query.bucket {
         // The rows are worth what all their occurrences are together: none of these is withheld or filled on its own.
         let occurrences = Query {

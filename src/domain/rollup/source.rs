@@ -1,6 +1,5 @@
-//! The cells of one series of rows, and the pieces of each day that count in it.
+//! The cells of one series of rows, and the pieces of each date that count in it.
 
-use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -9,7 +8,6 @@ use jiff::Timestamp;
 use super::grid::CellGrid;
 use super::slots::SlotGrid;
 use crate::domain::cell::Cell;
-use crate::domain::coverage::Basis;
 use crate::domain::figures::View;
 use crate::domain::plan::Plan;
 use crate::domain::query::Query;
@@ -29,23 +27,9 @@ pub(super) struct GroupRoll<'a> {
 }
 
 impl GroupRoll<'_> {
-    /// The pieces of the calendar day at index `date` that count at a site.
-    pub(super) fn pieces(&self, _: usize, date: usize) -> Cow<'_, [Piece]> {
-        self.timeline.pieces(date).into()
-    }
-
-    /// The parts of these pieces in which a figure is expected.
-    pub(super) fn expected_pieces(&self, site: usize, date: usize) -> Cow<'_, [Piece]> {
-        self.pieces(site, date)
-    }
-
-    /// What the expected buckets of a site follow from.
-    pub(super) fn basis(&self, _: usize) -> Basis {
-        if self.query.hours.is_given() {
-            Basis::Hours
-        } else {
-            Basis::Days
-        }
+    /// The pieces of the date at index `date`.
+    pub(super) fn pieces(&self, date: usize) -> &[Piece] {
+        self.timeline.pieces(date)
     }
 
     pub(super) fn figures(&self, series: usize, site: usize, date: usize) -> Option<View<'_>> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::grid::CellGrid;
-use crate::domain::bucket::{Bucket, DAY_MINUTES};
+use crate::domain::bucket::Bucket;
 use crate::domain::cell::Cell;
 use crate::domain::coverage::{RowState, Sites};
 use crate::domain::freshness::{Phase, Policy};
@@ -134,8 +134,7 @@ impl States<'_> {
                     Bucket::Minutes(minutes) => timeline.nth_of_day(bucket) * minutes,
                     _ => 0,
                 };
-                let (day, minute) = (start / DAY_MINUTES, start % DAY_MINUTES);
-                row.begun |= days.has_reached(date + usize::from(day), minute, self.now);
+                row.begun |= days.has_reached(date, start, self.now);
             }
         }
         rows

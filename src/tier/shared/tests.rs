@@ -275,16 +275,9 @@ async fn without_the_store_everything_is_granted_and_nothing_is_found() {
 
 #[tokio::test]
 async fn in_a_cluster_it_is_the_same() {
-    let Some(redis) = Redis::start(&["--cluster-enabled", "yes"]) else {
+    let Some(redis) = Redis::start_cluster() else {
         return;
     };
-    redis.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
-    while !redis
-        .command(&["CLUSTER", "INFO"])
-        .contains("cluster_state:ok")
-    {
-        sleep(Duration::from_millis(5)).await;
-    }
     let a = replica_of(&redis, Mode::Cluster, Clock::system()).await;
     let b = replica_of(&redis, Mode::Cluster, Clock::system()).await;
 

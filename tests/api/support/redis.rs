@@ -42,6 +42,21 @@ impl Redis {
         Some(redis)
     }
 
+    /// A cluster of one node, which has all slots.
+    pub fn start_cluster() -> Option<Self> {
+        let redis = Self::start(&["--cluster-enabled", "yes"])?;
+        redis.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+        let until = Instant::now() + Duration::from_mins(1);
+        while !redis
+            .command(&["CLUSTER", "INFO"])
+            .contains("cluster_state:ok")
+        {
+            assert!(Instant::now() < until, "the cluster is not ready");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Some(redis)
+    }
+
     /// Starts the server again, empty, after [`kill`](Self::kill).
     pub fn run(&mut self) {
         let port = self.port.to_string();

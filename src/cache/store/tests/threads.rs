@@ -147,7 +147,7 @@ fn no_cell_is_fetched_twice_at_a_time_or_fetched_again() {
 #[test]
 fn nothing_purged_comes_back_and_no_cell_is_replaced_by_an_older_one() {
     let store = store();
-    // What the vendor says by now, which is also the time. A purge is told of what changed before it.
+    // The vendor's current version, which is also the time. A purge knows the changes before it.
     let version = AtomicU64::new(1);
     let purged: Truth<AtomicU64> = Truth::new();
 

@@ -43,7 +43,7 @@ struct Asked {
     zone: u16,
 }
 
-/// What happens to a store, and what its queries wait for.
+/// A store under random operations, and the fetches that its queries wait for.
 struct Model {
     store: Store,
     zones: [u16; 2],
