@@ -286,6 +286,8 @@ impl Streaming {
             }
             tokio::select! {
                 more = self.more.changed() => more.ok()?,
+                // A tier that has failed meanwhile shows its events only to a reader that looks.
+                () = tokio::time::sleep(KEEP_ALIVE) => {}
                 () = self.reader.caller.revoked().cancelled() => return None,
                 () = self.feed.shutting_down.cancelled() => return None,
             }

@@ -26,7 +26,7 @@ use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::freshness::Standing;
 use crate::domain::month::SeriesMonth;
 use crate::domain::rollup::CellGrid;
-use crate::tier::{Landed, Lease, Tier, TierState};
+use crate::tier::{Landed, Lease, Tier};
 use crate::upstream::{Class, Client, Fetched, Interest, Stake, Upstream, UpstreamError};
 
 type Mine = ClaimedCells<Arc<UpstreamError>, Interest>;
@@ -453,25 +453,29 @@ impl Engine {
                 );
             }
         }
+        let of_months = came.chunk_by(|a, b| SeriesMonth::of(&a.0) == SeriesMonth::of(&b.0));
+        let held = of_months.flat_map(|cells| {
+            let days = claimed.held(&SeriesMonth::of(&cells[0].0));
+            let is_held = move |key: &CellKey| days & 1 << key.date.day() != 0;
+            cells.iter().filter(move |(key, _)| is_held(key)).cloned()
+        });
+        let held: Vec<_> = held.collect();
         let landing = Landing {
             directory: &judge.directory,
-            cells: came,
+            cells: &held,
             last_known: |month: &SeriesMonth| {
-                let (month, held) = (*month, claimed.held(month));
+                let month = *month;
                 let (above, below) = (self.cells.last_known(&month), &below);
                 move |date: Date| {
-                    let is_held = held & 1 << date.day() != 0;
-                    let known = above
-                        .get(date)
-                        .or_else(|| below.get(&month.cell(date)).cloned());
-                    known.filter(|_| is_held)
+                    let known = above.get(date);
+                    known.or_else(|| below.get(&month.cell(date)).cloned())
                 }
             },
         };
         let found = landing.compare();
         if !found.is_empty() {
-            let is_open = |tier: &Arc<dyn Tier>| tier.state() == TierState::Open;
-            let is_kept = self.tier.as_ref().is_some_and(is_open);
+            let is_written = |tier: &Arc<dyn Tier>| tier.state().is_written();
+            let is_kept = self.tier.as_ref().is_some_and(is_written);
             self.revisions.record(found, is_kept);
         }
     }
@@ -659,6 +663,7 @@ async fn ended(mut flight: Waiter) -> (u64, Option<Arc<Outcome>>) {
     (flight.id(), outcome)
 }
 
+/// The outcome of each cell, those of a month one after another.
 fn outcomes(fetched: Fetched) -> Vec<CellOutcome> {
     let cells = fetched.cells.into_iter().map(|(key, cell)| (key, Ok(cell)));
     let failures = fetched.failures.iter().flat_map(|(request, error)| {
@@ -666,5 +671,7 @@ fn outcomes(fetched: Fetched) -> Vec<CellOutcome> {
             .cells()
             .map(move |key| (key, Err(Arc::clone(error))))
     });
-    cells.chain(failures).collect()
+    let mut outcomes: Vec<CellOutcome> = cells.chain(failures).collect();
+    outcomes.sort_by_key(|(key, _)| (SeriesMonth::of(key), key.date));
+    outcomes
 }

@@ -496,11 +496,8 @@ impl TrafficService {
     #[must_use]
     pub fn revisions(&self) -> &Revisions {
         let revisions = &self.engine.revisions;
-        // A tier that is not open writes nothing, so nothing can wait for it.
-        if self
-            .tier_state()
-            .is_some_and(|state| state != TierState::Open)
-        {
+        // Nothing can wait for a tier that writes nothing.
+        if self.tier_state().is_some_and(|state| !state.is_written()) {
             revisions.show_all();
         }
         revisions

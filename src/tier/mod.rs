@@ -198,6 +198,12 @@ pub enum TierState {
 }
 
 impl TierState {
+    /// Whether it writes what is put: reads may be too slow meanwhile.
+    #[must_use]
+    pub const fn is_written(self) -> bool {
+        matches!(self, Self::Open | Self::Slow)
+    }
+
     /// Every state.
     pub const ALL: [Self; 8] = [
         Self::Open,

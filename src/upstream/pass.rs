@@ -18,6 +18,7 @@ use url::Url;
 use super::error::UpstreamError;
 use super::places::{Class, Client, Interest, Stake};
 use super::report::{REPORT_PATH, Reporter};
+use super::tokens::Token;
 use super::transport::{Forwarded, PassedBody};
 use crate::domain::site::CustomerId;
 
@@ -55,14 +56,15 @@ impl Reporter {
         let turn = self.turn(Interest::new(Stake { client, class }));
         let turn = timeout_at(deadline, turn).await;
         let turn = turn.map_err(|_| UpstreamError::Timeout)?;
+        let token = self.token_for_a_call(deadline).await?;
         let began = Instant::now();
         let body = Full::new(body)
             .map_err(|never| match never {})
             .boxed_unsync();
         let url = self.url_of(customer, &REPORT_PATH);
         let json = HeaderValue::from_static("application/json");
-        let until = Instant::now() + self.timeout();
-        let answered = self.pass(&url, json, body, deadline, until).await;
+        let until = deadline.min(began + self.timeout());
+        let answered = self.pass(&url, &token, json, body, until).await;
         let answered = answered.and_then(|passed| {
             if passed.status.is_success() {
                 Ok(passed)
@@ -100,7 +102,8 @@ impl Reporter {
         let now = Instant::now();
         let url = self.url_of(customer, &["sites", "import"]);
         let until = now + patience + self.timeout();
-        let answered = self.pass(&url, content_type, body, now + patience, until);
+        let token = self.token_for_a_call(now + patience).await?;
+        let answered = self.pass(&url, &token, content_type, body, until);
         let answered = answered.await?;
         let status = answered.status;
         if status.is_success() || status.is_client_error() {
@@ -110,17 +113,21 @@ impl Reporter {
         }
     }
 
-    /// Makes the call: it waits for a token until `deadline`, and for the whole answer until `until`.
+    /// A token for a call, if one may be made now; it waits for the token until `deadline`.
+    async fn token_for_a_call(&self, deadline: Instant) -> Result<Token, UpstreamError> {
+        self.may_call()?;
+        self.tokens().current(deadline).await
+    }
+
+    /// Makes the call, and waits for the whole answer until `until`.
     async fn pass(
         &self,
         url: &Url,
+        token: &Token,
         content_type: HeaderValue,
         body: PassedBody,
-        deadline: Instant,
         until: Instant,
     ) -> Result<Passed, UpstreamError> {
-        self.may_call()?;
-        let token = self.tokens().current(deadline).await?;
         let Forwarded { head, body } = self
             .transport()
             .forward(

@@ -634,6 +634,26 @@ async fn an_import_goes_to_the_vendor_once_and_its_answer_comes_back() {
 }
 
 #[tokio::test]
+async fn without_keys_only_callers_on_this_machine_get_reports() {
+    let app = enabled().start().await;
+
+    for (field, value) in [
+        ("x-forwarded-for", "10.0.0.1"),
+        ("origin", "https://evil.example"),
+        ("host", "evil.example"),
+    ] {
+        let elsewhere = call(&app, REPORT, &sample()).header(field, value);
+        assert_eq!(
+            refusal(elsewhere.send().await.unwrap()).await.0,
+            403,
+            "{field}"
+        );
+    }
+    let here = call(&app, REPORT, &sample()).send().await.unwrap();
+    assert_eq!(here.status(), 200);
+}
+
+#[tokio::test]
 async fn an_import_that_turns_out_too_long_is_cut_off() {
     let (base, ..) = vendor_of(200, "{}").await;
     let app = guarded()

@@ -9,14 +9,14 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep, timeout};
 
 use crate::http::problem::ApiError;
 
 /// Largest body of a call for a report.
 pub(super) const MAX_REPORT: usize = 1 << 20;
-/// Memory for all of these that are being read, in KiB.
+/// Memory for all of these, and for a copy of each config, until they are answered, in KiB.
 pub(super) const MAX_REPORT_KIB: usize = 64 << 10;
 /// Largest body of a call for tokens, which holds one key.
 pub(super) const MAX_TOKENS: usize = 16 << 10;
@@ -36,17 +36,26 @@ pub(super) fn check_length(body: &Body, limit: usize) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Reads the call for a report in `body`, while `memory` has room for it.
-pub(super) async fn report(body: Body, memory: &Semaphore) -> Result<Bytes, ApiError> {
+/// Reads the call for a report in `body`, if `memory` has room for it and for a copy, which the permit stands for.
+pub(super) async fn report(
+    body: Body,
+    memory: &Arc<Semaphore>,
+) -> Result<(Bytes, OwnedSemaphorePermit), ApiError> {
     check_length(&body, MAX_REPORT)?;
     let length = body.size_hint().upper();
     let length = length.and_then(|length| usize::try_from(length).ok());
-    let kib = length.map_or(MAX_REPORT, |length| length.min(MAX_REPORT)) / 1024 + 1;
-    let kib = u32::try_from(kib).expect("a MiB has few KiB");
-    let _room = memory
-        .try_acquire_many(kib)
+    let length = length.map_or(MAX_REPORT, |length| length.min(MAX_REPORT));
+    let mut room = Arc::clone(memory)
+        .try_acquire_many_owned(kib_with_copy(length))
         .map_err(|_| ApiError::Overloaded)?;
-    whole(body, MAX_REPORT, PATIENCE).await
+    let body = whole(body, MAX_REPORT, PATIENCE).await?;
+    let surplus = kib_with_copy(length) - kib_with_copy(body.len());
+    drop(room.split(usize::try_from(surplus).expect("a MiB has few KiB")));
+    Ok((body, room))
+}
+
+fn kib_with_copy(bytes: usize) -> u32 {
+    u32::try_from(2 * (bytes / 1024 + 1)).expect("a MiB has few KiB")
 }
 
 /// Reads all of `body`, at most `limit` bytes, in at most `patience`.
@@ -212,16 +221,17 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_of_reports_share_their_memory() {
-        let memory = Semaphore::new(2 * (MAX_REPORT / 1024));
+        let memory = Arc::new(Semaphore::new(3 * (MAX_REPORT / 1024)));
         let unknown = pieces(&["abc"], false);
         let first = report(unknown, &memory);
         tokio::pin!(first);
         assert!(futures_util::poll!(first.as_mut()).is_pending());
 
         let second = report(pieces(&["abc"], true), &memory).await;
-        let short = report(Body::from("abc"), &memory).await;
+        let (short, _room) = report(Body::from("abc"), &memory).await.unwrap();
 
         assert!(matches!(second, Err(ApiError::Overloaded)));
-        assert_eq!(short.unwrap(), "abc");
+        assert_eq!(short, "abc");
+        assert_eq!(memory.available_permits(), MAX_REPORT / 1024 - 2 - 2);
     }
 }

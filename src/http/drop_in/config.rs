@@ -2,6 +2,7 @@
 
 use axum::body::Bytes;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::domain::bucket::{Bucket, Hours};
@@ -37,6 +38,9 @@ pub(super) fn read(body: &Bytes) -> Result<Call, Vec<ParameterFault>> {
         #[serde(rename = "config")]
         _config: serde::de::IgnoredAny,
     }
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(fault("body", "must be a JSON object with a config"));
+    }
     let Any { config } = serde_json::from_slice(body).map_err(|error| {
         fault(
             "body",
@@ -58,6 +62,9 @@ impl Call {
     pub(super) fn query(&self, customer: CustomerId) -> Result<Query, Vec<ParameterFault>> {
         if !self.is_config_alone {
             return Err(fault("body", "must have a config and nothing else"));
+        }
+        if !self.is_of_objects() {
+            return Err(fault("config", "must be an object, as must be each facet"));
         }
         let config: ReportConfig = serde_json::from_str(self.config.get())
             .map_err(|error| fault("config", &format!("is not known to Pitaya: {error}")))?;
@@ -138,7 +145,27 @@ impl Call {
             _version: Option<serde::de::IgnoredAny>,
         }
         let facets: Facets = serde_json::from_str(self.config.get()).ok()?;
-        sites(&facets.sites_facet).filter(|_| self.is_config_alone)
+        sites(&facets.sites_facet).filter(|_| self.is_config_alone && self.is_of_objects())
+    }
+
+    /// Whether the config is an object, and so is everything in it that has fields. Serde would read a list of the same values as well,
+    /// which the vendor may understand in another way.
+    fn is_of_objects(&self) -> bool {
+        const WITH_FIELDS: [&str; 8] = [
+            "/sites_facet",
+            "/date_facet",
+            "/date_facet/custom",
+            "/time_facet",
+            "/time_facet/custom",
+            "/group_by_facet",
+            "/group_by_facet/time",
+            "/metrics_facet",
+        ];
+        let config: Option<Value> = serde_json::from_str(self.config.get()).ok();
+        config.is_some_and(|config| {
+            let mut parts = WITH_FIELDS.iter().filter_map(|part| config.pointer(part));
+            config.is_object() && parts.all(Value::is_object)
+        })
     }
 }
 
@@ -396,6 +423,36 @@ mod tests {
         beside["page"] = json!(2);
         assert_eq!(query(&beside).unwrap_err(), ["body"]);
         assert_eq!(query(&json!({})).unwrap_err(), ["body"]);
+    }
+
+    #[test]
+    fn a_list_never_stands_for_an_object() {
+        let lists = [
+            ("/config", json!([[[750]], null, null, null, null, null])),
+            ("/config/sites_facet", json!([[750]])),
+            (
+                "/config/date_facet",
+                json!(["custom", {"range": ["2026-02-18", "2026-02-19"]}]),
+            ),
+            (
+                "/config/date_facet/custom",
+                json!([["2026-02-18", "2026-02-19"]]),
+            ),
+            (
+                "/config/time_facet/custom",
+                json!([["09:00:00", "17:00:00"]]),
+            ),
+            ("/config/group_by_facet/time", json!(["minutes", 15])),
+            ("/config/metrics_facet", json!([["entrances"]])),
+        ];
+        for (pointer, list) in lists {
+            let body = with(pointer, list);
+            assert_eq!(query(&body).unwrap_err(), ["config"], "{body}");
+            let call = read(&Bytes::from(body.to_string())).unwrap();
+            assert_eq!(call.certain_sites(), None, "{body}");
+        }
+        let body = json!([sample()["config"]]);
+        assert!(read(&Bytes::from(body.to_string())).is_err());
     }
 
     #[test]

@@ -61,6 +61,14 @@ pub(in crate::http) async fn import(
     let patience = context.snapshot.settings.request_timeout;
     let (body, fault) = Bounded::new(body, MAX_IMPORT, patience);
     let body = UnsyncBoxBody::new(body.map_err(Into::into));
+    // Before the call: the vendor may have imported the sites although the caller hangs up.
+    tracing::info!(
+        target: "pitaya::audit",
+        client = caller.name.as_deref(),
+        %customer,
+        request_id = context.id.as_str(),
+        "an import of sites is being passed on"
+    );
     let service = &state.service;
     let imported = service.import_sites(customer, content_type, body, patience);
     let imported = imported.await.map_err(|error| {

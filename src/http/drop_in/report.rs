@@ -1,6 +1,5 @@
 //! `POST /customer/{customer_id}/insights/generate_traffic_report`: the vendor's report, from cells.
 
-use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -13,7 +12,7 @@ use super::rows::{Document, guarded};
 use super::{DropIn, Outcome, body, config, customer};
 use crate::domain::query::{Partial, Query};
 use crate::domain::site::CustomerId;
-use crate::http::edge::handler_context::HandlerContext;
+use crate::http::edge::handler_context::{HandlerContext, Poster};
 use crate::http::edge::observe::CACHE_STATUS;
 use crate::http::params::{check_limits, parse_none};
 use crate::http::present;
@@ -53,14 +52,14 @@ const STALE: HeaderName = HeaderName::from_static("pitaya-stale");
 )]
 pub(in crate::http) async fn generate(
     State(state): State<DropIn>,
-    Extension(context): Extension<HandlerContext>,
+    Poster(context): Poster,
     path: Result<Path<String>, PathRejection>,
     RawQuery(parameters): RawQuery,
     body: Body,
 ) -> Result<Response, ApiError> {
     let customer = customer(path, &context.caller)?;
     parse_none(parameters.as_deref())?;
-    let body = body::report(body, &state.report_bodies).await?;
+    let (body, _room) = body::report(body, &state.report_bodies).await?;
     let call = config::read(&body)?;
     match call.query(customer) {
         Ok(query) => from_cells(&state, &context, &call, &query).await,
@@ -142,8 +141,12 @@ async fn pass(
     Outcome::Passed.count();
     let client = context.caller.name.clone().unwrap_or_default();
     let patience = context.snapshot.settings.request_timeout;
-    let passed = state.service.pass_report(customer, client, body, patience);
-    let passed = passed.await?;
+    let passed = tokio::select! {
+        passed = state.service.pass_report(customer, client, body, patience) => passed?,
+        () = context.caller.revoked().cancelled() => {
+            return Err(ApiError::Unauthenticated(KeyFault::Unknown));
+        }
+    };
     let fields = [
         (CONTENT_TYPE, passed.content_type.unwrap_or(JSON)),
         (CACHE_CONTROL, NO_STORE),

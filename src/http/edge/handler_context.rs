@@ -37,11 +37,30 @@ impl<S: Sync> FromRequestParts<S> for Administrator {
 
     async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let context = head.extensions.get::<HandlerContext>();
-        let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
-        let is_from_here = host::is_from_here(peer.map(|peer| peer.0), head);
         context
-            .filter(|context| context.caller.may_administrate(is_from_here))
+            .filter(|context| context.caller.may_administrate(comes_from_here(head)))
             .map(|context| Self(context.clone()))
             .ok_or(ApiError::Forbidden)
     }
+}
+
+/// The caller of a `POST` that any client may send. Without authentication, only callers on this machine may: a page of any origin could
+/// send one otherwise.
+pub(in crate::http) struct Poster(pub(in crate::http) HandlerContext);
+
+impl<S: Sync> FromRequestParts<S> for Poster {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let context = head.extensions.get::<HandlerContext>();
+        context
+            .filter(|context| context.caller.name.is_some() || comes_from_here(head))
+            .map(|context| Self(context.clone()))
+            .ok_or(ApiError::Forbidden)
+    }
+}
+
+fn comes_from_here(head: &Parts) -> bool {
+    let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
+    host::is_from_here(peer.map(|peer| peer.0), head)
 }

@@ -45,8 +45,7 @@ fn origin(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     if trusted.is_empty() {
         return nearest;
     }
-    let fields: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
-    let claims = fields.iter().rev();
+    let claims = headers.get_all(X_FORWARDED_FOR).iter().rev();
     let mut claims = claims.flat_map(|field| field.as_bytes().rsplit(|byte| *byte == b','));
     while trusted.iter().any(|network| network.contains(&nearest)) {
         match claims.next().and_then(address) {

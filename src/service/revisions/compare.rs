@@ -39,17 +39,17 @@ impl Compared {
     /// whether the vendor has changed it again since; a mean over hours need not be one over quarters.
     pub(super) fn is_known_by(&self, last: &Revision) -> bool {
         let own = &self.revision;
-        let of_same_change = last.bucket != own.bucket
-            && self.old_fetched_at < last.seen_at
-            && (!own.subject.metric.is_count() || last.new == own.new);
-        last.state == own.state || of_same_change
+        let of_same_change =
+            last.bucket != own.bucket && (!own.subject.metric.is_count() || last.new == own.new);
+        // Old figures of after the event were changed again since.
+        self.old_fetched_at < last.seen_at && (last.state == own.state || of_same_change)
     }
 }
 
 /// What a fetch brought, and what was known before.
 pub(in crate::service) struct Landing<'a, L> {
     pub(in crate::service) directory: &'a SiteDirectory,
-    /// The cells, those of a month one after another.
+    /// The cells whose claim is held, in order of their months and dates.
     pub(in crate::service) cells: &'a [(CellKey, Cell)],
     /// Looks up the last known cells of a month.
     pub(in crate::service) last_known: L,
@@ -96,7 +96,10 @@ where
             metric: VendorMetric::Entrances,
             ..*key
         };
-        let [old_weights, new_weights] = self.weights(&entrances);
+        let [old_weights, new_weights] = match metric {
+            VendorMetric::DwellTime => self.weights(&entrances),
+            _ => [None, None],
+        };
         let figure = |cell: &Cell, weights: Option<Cell>| {
             let weights = weights.as_ref().map(Cell::figures);
             day_figure(metric, bucket, &shape, cell.figures(), weights)
@@ -126,9 +129,13 @@ where
     /// The weights of a dwell time, before and after: its report mostly brings them, too.
     fn weights(&self, entrances: &CellKey) -> [Option<Cell>; 2] {
         let old = (self.last_known)(&SeriesMonth::of(entrances))(entrances.date);
-        let mut cells = self.cells.iter();
-        let new = cells.find(|(key, _)| key == entrances);
-        let new = new.map(|(_, cell)| cell.clone()).or_else(|| old.clone());
+        let place = |key: &CellKey| (SeriesMonth::of(key), key.date);
+        let place_of = place(entrances);
+        let new = self
+            .cells
+            .binary_search_by_key(&place_of, |(key, _)| place(key));
+        let new = new.ok().map(|at| self.cells[at].1.clone());
+        let new = new.or_else(|| old.clone());
         [old, new]
     }
 }

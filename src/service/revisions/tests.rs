@@ -91,6 +91,16 @@ fn an_event_is_shown_once_it_is_written_with_its_cells() {
 }
 
 #[test]
+fn a_return_to_the_figures_of_the_last_event_is_an_event() {
+    let feed = Revisions::new(at(0));
+    feed.record([found(1, 7, (0, 1), 15)], false);
+    // Between the two, a purge has hidden another change.
+    feed.record([found(1, 7, (2, 3), 15)], false);
+
+    assert_eq!(all(&feed, Since::Beginning), Ok(vec![7.0, 7.0]));
+}
+
+#[test]
 fn a_killed_process_loses_nothing_that_was_shown_and_tells_nothing_twice() {
     let (feed, mut disk) = (Revisions::new(at(0)), Disk::new());
     commit(&feed, &mut disk);
