@@ -18,6 +18,7 @@ use url::Url;
 use super::error::UpstreamError;
 use super::places::{Class, Client, Interest, Stake};
 use super::report::{REPORT_PATH, Reporter};
+use super::telemetry::PassedReport;
 use super::tokens::Token;
 use super::transport::{Forwarded, PassedBody};
 use crate::domain::site::CustomerId;
@@ -57,13 +58,13 @@ impl Reporter {
         let turn = timeout_at(deadline, turn).await;
         let turn = turn.map_err(|_| UpstreamError::Timeout)?;
         let token = self.token_for_a_call(deadline).await?;
-        let began = Instant::now();
         let body = Full::new(body)
             .map_err(|never| match never {})
             .boxed_unsync();
         let url = self.url_of(customer, &REPORT_PATH);
         let json = HeaderValue::from_static("application/json");
-        let until = deadline.min(began + self.timeout());
+        let until = deadline.min(Instant::now() + self.timeout());
+        let call = PassedReport::begin();
         let answered = self.pass(&url, &token, json, body, until).await;
         let answered = answered.and_then(|passed| {
             if passed.status.is_success() {
@@ -72,23 +73,16 @@ impl Reporter {
                 Err(UpstreamError::Status(passed.status.as_u16()))
             }
         });
-        super::telemetry::report(answered.as_ref().err(), began.elapsed());
-        let Passed {
-            status,
-            content_type,
-            body,
-        } = answered?;
-        Ok(Passed {
-            status,
-            content_type,
-            // The place is free once the vendor has nothing more to do.
-            body: body
-                .map(move |piece| {
-                    let _turn = &turn;
-                    piece
-                })
-                .boxed(),
-        })
+        match answered {
+            Ok(passed) => Ok(Passed {
+                body: counted(passed.body, call, turn),
+                ..passed
+            }),
+            Err(error) => {
+                call.end(Some(&error));
+                Err(error)
+            }
+        }
     }
 
     /// Passes an import of sites on. The caller may take `patience` to send it, and the vendor a call's time to answer.
@@ -165,4 +159,28 @@ impl Reporter {
             body: pieces.boxed(),
         })
     }
+}
+
+/// The pieces of a report's body: at their end, the call counts, and its place is free.
+fn counted<T: Send + 'static>(
+    body: BoxStream<'static, Result<Bytes, UpstreamError>>,
+    call: PassedReport,
+    turn: T,
+) -> BoxStream<'static, Result<Bytes, UpstreamError>> {
+    let state = Some((body, call, turn));
+    let pieces = stream::unfold(state, |state| async move {
+        let (mut body, call, turn) = state?;
+        match body.next().await {
+            Some(Ok(piece)) => Some((Ok(piece), Some((body, call, turn)))),
+            Some(Err(error)) => {
+                call.end(Some(&error));
+                Some((Err(error), None))
+            }
+            None => {
+                call.end(None);
+                None
+            }
+        }
+    });
+    pieces.boxed()
 }

@@ -1,6 +1,6 @@
 //! Metrics of the vendor's client.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
@@ -28,7 +28,7 @@ const EXPIRY: &str = "pitaya_upstream_token_expiry_timestamp_seconds";
 const WAITING: &str = "pitaya_upstream_waiting_reports";
 const PLACES: &str = "pitaya_upstream_max_concurrency";
 /// Every outcome of a call.
-const OUTCOMES: [&str; 12] = [
+const OUTCOMES: [&str; 13] = [
     "success",
     "timeout",
     "connection",
@@ -41,7 +41,10 @@ const OUTCOMES: [&str; 12] = [
     "truncated",
     "too_large",
     "credentials",
+    "internal",
 ];
+/// Outcome of a passed report whose caller hung up before its end.
+const ABANDONED: &str = "abandoned";
 const STORE_FAILURES: &str = "pitaya_upstream_token_store_failures_total";
 
 /// Describes the metrics of this room to the installed recorder.
@@ -110,6 +113,7 @@ pub fn describe_metrics() {
         counter!(REPORTS, "outcome" => outcome).increment(0);
         counter!(REFRESHES, "outcome" => outcome).increment(0);
     }
+    counter!(REPORTS, "outcome" => ABANDONED).increment(0);
     for counted in [RESPONSE_BYTES, CELLS, RETRIES, ROWS_IGNORED, STORE_FAILURES] {
         counter!(counted).increment(0);
     }
@@ -130,6 +134,38 @@ pub(super) fn measure(waiting: usize, places: usize, expiry: Option<f64>) {
 pub(super) fn report(error: Option<&UpstreamError>, took: Duration) {
     counter!(REPORTS, "outcome" => error.map_or("success", outcome)).increment(1);
     histogram!(REPORT_DURATION).record(took.as_secs_f64());
+}
+
+/// A report call that its caller awaits. It counts once: at its end, or as abandoned.
+#[derive(Debug)]
+pub(super) struct PassedReport {
+    began: Instant,
+    has_ended: bool,
+}
+
+impl PassedReport {
+    /// A call that begins now.
+    pub(super) fn begin() -> Self {
+        Self {
+            began: Instant::now(),
+            has_ended: false,
+        }
+    }
+
+    /// Counts the end of the call.
+    pub(super) fn end(mut self, error: Option<&UpstreamError>) {
+        self.has_ended = true;
+        report(error, self.began.elapsed());
+    }
+}
+
+impl Drop for PassedReport {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            counter!(REPORTS, "outcome" => ABANDONED).increment(1);
+            histogram!(REPORT_DURATION).record(self.began.elapsed().as_secs_f64());
+        }
+    }
 }
 
 /// Counts a call for new tokens.

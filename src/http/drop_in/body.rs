@@ -1,7 +1,8 @@
 //! Reads the bodies of requests within bounds of bytes and time.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::http::problem::ApiError;
 
@@ -19,13 +21,13 @@ pub(super) const MAX_REPORT: usize = 1 << 20;
 /// Memory for all of these, and for a copy of each config, until they are answered, in KiB.
 pub(super) const MAX_REPORT_KIB: usize = 64 << 10;
 /// Largest body of a call for tokens, which holds one key.
-pub(super) const MAX_TOKENS: usize = 16 << 10;
+const MAX_TOKENS: usize = 16 << 10;
 /// How many of these are read at once.
-pub(super) const MAX_TOKEN_BODIES: usize = 128;
+const MAX_TOKEN_BODIES: usize = 128;
 /// Largest body of an import.
 pub(super) const MAX_IMPORT: usize = 16 << 20;
 /// Time in which the body of a report or token call must arrive.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Refuses a body that says itself that it is longer than `limit`, before any of it is read.
 pub(super) fn check_length(body: &Body, limit: usize) -> Result<(), ApiError> {
@@ -52,6 +54,57 @@ pub(super) async fn report(
     let surplus = kib_with_copy(length) - kib_with_copy(body.len());
     drop(room.split(usize::try_from(surplus).expect("a MiB has few KiB")));
     Ok((body, room))
+}
+
+/// The bodies of token calls that are being read, oldest first.
+///
+/// Nobody has shown a key for these. So a new one ends the oldest rather than being refused: slow bodies cannot shut out others.
+#[derive(Debug, Default)]
+pub(super) struct TokenBodies(Mutex<VecDeque<Arc<CancellationToken>>>);
+
+impl TokenBodies {
+    /// Reads the call for tokens in `body`.
+    pub(super) async fn read(&self, body: Body) -> Result<Bytes, ApiError> {
+        let reading = self.begin();
+        tokio::select! {
+            biased;
+            body = whole(body, MAX_TOKENS, PATIENCE) => body,
+            () = reading.ended.cancelled() => Err(ApiError::Overloaded),
+        }
+    }
+
+    fn begin(&self) -> Reading<'_> {
+        let ended = Arc::new(CancellationToken::new());
+        let mut held = self.lock();
+        if held.len() == MAX_TOKEN_BODIES
+            && let Some(oldest) = held.pop_front()
+        {
+            oldest.cancel();
+        }
+        held.push_back(Arc::clone(&ended));
+        drop(held);
+        Reading {
+            bodies: self,
+            ended,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<CancellationToken>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One body that is being read.
+struct Reading<'a> {
+    bodies: &'a TokenBodies,
+    ended: Arc<CancellationToken>,
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        let mut held = self.bodies.lock();
+        held.retain(|held| !Arc::ptr_eq(held, &self.ended));
+    }
 }
 
 fn kib_with_copy(bytes: usize) -> u32 {
@@ -217,6 +270,26 @@ mod tests {
 
         let late = through(pieces(&["abc"], false), MOMENT).await;
         assert!(matches!(late, Err(Some(ApiError::BodyTimeout(MOMENT)))));
+    }
+
+    #[tokio::test]
+    async fn slow_bodies_of_token_calls_give_way_to_others() {
+        let bodies = TokenBodies::default();
+        let mut slow: Vec<_> = (0..MAX_TOKEN_BODIES)
+            .map(|_| Box::pin(bodies.read(pieces(&["{"], false))))
+            .collect();
+        for body in &mut slow {
+            assert!(futures_util::poll!(body).is_pending());
+        }
+
+        let read = bodies.read(pieces(&["{", "}"], true)).await;
+
+        assert_eq!(read.unwrap(), "{}");
+        let polled = futures_util::poll!(&mut slow[0]);
+        assert!(matches!(polled, Poll::Ready(Err(ApiError::Overloaded))));
+        assert!(futures_util::poll!(&mut slow[1]).is_pending());
+        drop(slow);
+        assert!(bodies.lock().is_empty());
     }
 
     #[tokio::test]

@@ -3,16 +3,15 @@
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::Response;
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use metrics::counter;
 
 use super::body::{Bounded, MAX_IMPORT, check_length};
-use super::rows::guarded;
-use super::{DropIn, IMPORTS, customer};
+use super::{DropIn, IMPORTS, customer, passed};
 use crate::domain::site::CustomerId;
 use crate::http::edge::handler_context::Administrator;
 use crate::http::params::{ParameterFault, parse_none};
@@ -92,13 +91,7 @@ pub(in crate::http) async fn import(
         "failed"
     };
     counter!(IMPORTS, "outcome" => outcome).increment(1);
-    let answer = imported?;
-    let json = HeaderValue::from_static("application/json");
-    let fields = [
-        (CONTENT_TYPE, answer.content_type.unwrap_or(json)),
-        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    Ok((answer.status, fields, guarded(answer.body, &context)).into_response())
+    Ok(passed(imported?, &context))
 }
 
 /// The content type of a form with files.

@@ -12,19 +12,30 @@ pub(super) mod tokens;
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
+use axum::response::{IntoResponse, Response};
+use futures_util::TryStreamExt;
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http_body::Frame;
+use http_body_util::StreamBody;
 use metrics::{counter, describe_counter};
 use tokio::sync::Semaphore;
 
-use self::body::{MAX_REPORT_KIB, MAX_TOKEN_BODIES};
+use self::body::{MAX_REPORT_KIB, TokenBodies};
 use super::edge::auth::Caller;
+use super::edge::handler_context::HandlerContext;
 use super::edge::snapshot::Snapshots;
+use super::edge::watched_body::WatchedBody;
 use super::problem::ApiError;
 use crate::clock::Clock;
 use crate::domain::site::CustomerId;
-use crate::service::TrafficService;
+use crate::service::{Passed, TrafficService};
 
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const REPORTS: &str = "pitaya_drop_in_reports_total";
 const IMPORTS: &str = "pitaya_drop_in_imports_total";
 
@@ -36,8 +47,7 @@ pub(super) struct DropIn {
     snapshots: Snapshots,
     /// Memory for bodies of reports that are being read, in KiB.
     report_bodies: Arc<Semaphore>,
-    /// Bodies of token calls that are being read. Nobody has shown a key for these.
-    token_bodies: Arc<Semaphore>,
+    token_bodies: Arc<TokenBodies>,
 }
 
 impl DropIn {
@@ -47,7 +57,7 @@ impl DropIn {
             clock,
             snapshots,
             report_bodies: Arc::new(Semaphore::new(MAX_REPORT_KIB)),
-            token_bodies: Arc::new(Semaphore::new(MAX_TOKEN_BODIES)),
+            token_bodies: Arc::default(),
         }
     }
 }
@@ -106,4 +116,15 @@ fn customer(
     customer
         .filter(|customer| caller.scope().customers.contains(customer))
         .ok_or(ApiError::Forbidden)
+}
+
+/// Passes the vendor's answer on as it is.
+fn passed(answer: Passed, context: &HandlerContext) -> Response {
+    let fields = [
+        (CONTENT_TYPE, answer.content_type.unwrap_or(JSON)),
+        (CACHE_CONTROL, NO_STORE),
+    ];
+    let body = StreamBody::new(answer.body.map_ok(Frame::data));
+    let body = Body::new(WatchedBody::new(body, context));
+    (answer.status, fields, body).into_response()
 }

@@ -4,12 +4,12 @@ use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
+use http::HeaderName;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue};
 
 use super::config::Call;
-use super::rows::{Document, guarded};
-use super::{DropIn, Outcome, body, config, customer};
+use super::rows::Document;
+use super::{DropIn, JSON, NO_STORE, Outcome, body, config, customer, passed};
 use crate::domain::query::{Partial, Query};
 use crate::domain::site::CustomerId;
 use crate::http::edge::handler_context::{HandlerContext, Poster};
@@ -20,8 +20,6 @@ use crate::http::problem::{ApiError, KeyFault};
 use crate::http::routes;
 use crate::http::settings::UnknownConfig;
 
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const STALE: HeaderName = HeaderName::from_static("pitaya-stale");
 
 /// Answers the vendor's call for a report.
@@ -141,17 +139,13 @@ async fn pass(
     Outcome::Passed.count();
     let client = context.caller.name.clone().unwrap_or_default();
     let patience = context.snapshot.settings.request_timeout;
-    let passed = tokio::select! {
-        passed = state.service.pass_report(customer, client, body, patience) => passed?,
+    let answer = tokio::select! {
+        answer = state.service.pass_report(customer, client, body, patience) => answer?,
         () = context.caller.revoked().cancelled() => {
             return Err(ApiError::Unauthenticated(KeyFault::Unknown));
         }
     };
-    let fields = [
-        (CONTENT_TYPE, passed.content_type.unwrap_or(JSON)),
-        (CACHE_CONTROL, NO_STORE),
-    ];
-    Ok((passed.status, fields, guarded(passed.body, context)).into_response())
+    Ok(passed(answer, context))
 }
 
 /// The request on the vendor's own page.

@@ -1,32 +1,25 @@
 //! Writes an answer in the vendor's envelope.
 
+use std::convert::Infallible;
 use std::io::Write;
+use std::iter;
 
 use axum::body::{Body, Bytes};
 use futures_util::stream;
-use futures_util::{Stream, StreamExt};
+use http_body::Frame;
+use http_body_util::StreamBody;
 use serde_json::json;
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use crate::domain::query::Query;
 use crate::domain::site::SiteId;
 use crate::domain::table::Row;
 use crate::http::edge::handler_context::HandlerContext;
-use crate::server::WRITE_STALL;
+use crate::http::edge::watched_body::WatchedBody;
 use crate::service::{Answer, VendorSite};
 
 /// Length at which a piece ends, in bytes.
 const PIECE: usize = 64 * 1024;
-
-/// Everything that the sender of an answer may meet before its end.
-type Error = Box<dyn std::error::Error + Send + Sync>;
-
-/// The answer ends before it is complete.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the answer is not sent to its end")]
-struct Unfinished;
 
 /// An answer in the vendor's envelope, which is written piece by piece.
 pub(super) struct Document {
@@ -96,48 +89,10 @@ impl Document {
         if self.place.is_none() {
             return Body::from(first);
         }
-        let (sender, mut receiver) = mpsc::channel(1);
-        // An HTTP/2 caller that reads nothing blocks only its stream, and nothing polls the body: this task frees the answer.
-        tokio::spawn(async move {
-            let mut piece = Some(first);
-            while let Some(bytes) = piece {
-                let is_last = self.place.is_none();
-                let sent = timeout(WRITE_STALL, sender.send((Bytes::from(bytes), is_last))).await;
-                if !matches!(sent, Ok(Ok(()))) {
-                    return;
-                }
-                piece = self.next();
-            }
-        });
-        let mut is_whole = false;
-        let pieces = stream::poll_fn(move |cx| {
-            receiver.poll_recv(cx).map(|piece| match piece {
-                Some((bytes, is_last)) => {
-                    is_whole = is_last;
-                    Some(Ok(bytes))
-                }
-                None if is_whole => None,
-                None => Some(Err(Unfinished)),
-            })
-        });
-        guarded(pieces, context)
-    }
-
-    fn next(&mut self) -> Option<Vec<u8>> {
-        let place = self.place.take()?;
-        let mut out = std::mem::take(&mut self.opening);
-        for row in self.answer.table.rows_from(place) {
-            if out.len() >= PIECE {
-                self.place = Some(row.place);
-                return Some(out);
-            }
-            if !std::mem::take(&mut self.is_first) {
-                out.push(b',');
-            }
-            self.put_row(&mut out, row);
-        }
-        out.append(&mut self.closing);
-        Some(out)
+        let pieces = iter::once(first).chain(self);
+        let frames = pieces.map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from(piece))));
+        let body = StreamBody::new(stream::iter(frames));
+        Body::new(WatchedBody::new(body, context))
     }
 
     fn put_row(&self, out: &mut Vec<u8>, row: Row<'_>) {
@@ -159,25 +114,27 @@ impl Document {
     }
 }
 
-fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("memory takes every byte");
+impl Iterator for Document {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let place = self.place.take()?;
+        let mut out = std::mem::take(&mut self.opening);
+        for row in self.answer.table.rows_from(place) {
+            if out.len() >= PIECE {
+                self.place = Some(row.place);
+                return Some(out);
+            }
+            if !std::mem::take(&mut self.is_first) {
+                out.push(b',');
+            }
+            self.put_row(&mut out, row);
+        }
+        out.append(&mut self.closing);
+        Some(out)
+    }
 }
 
-/// A body of `pieces` that ends unfinished once the caller's key is no longer valid. Its request is in flight until it ends.
-pub(super) fn guarded<E: Into<Error> + 'static>(
-    pieces: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
-    context: &HandlerContext,
-) -> Body {
-    let state = Some((Box::pin(pieces), context.clone()));
-    let pieces = stream::unfold(state, |state| async move {
-        let (mut pieces, context) = state?;
-        let next = tokio::select! {
-            biased;
-            () = context.caller.revoked().cancelled() => Err(Error::from(Unfinished)),
-            next = pieces.next() => next?.map_err(Into::into),
-        };
-        let state = next.is_ok().then_some((pieces, context));
-        Some((next, state))
-    });
-    Body::from_stream(pieces)
+fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("memory takes every byte");
 }

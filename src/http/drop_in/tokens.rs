@@ -4,12 +4,11 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
 use http::header::CACHE_CONTROL;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{DropIn, body};
+use super::{DropIn, NO_STORE};
 use crate::http::edge::snapshot::Identified;
 use crate::http::params::{ParameterFault, parse_none};
 use crate::http::problem::{ApiError, KeyFault};
@@ -57,14 +56,7 @@ pub(in crate::http) async fn renew(
     body: Body,
 ) -> Result<Response, ApiError> {
     parse_none(parameters.as_deref())?;
-    body::check_length(&body, body::MAX_TOKENS)?;
-    let body = {
-        let _read = state
-            .token_bodies
-            .try_acquire()
-            .map_err(|_| ApiError::Overloaded)?;
-        body::whole(body, body::MAX_TOKENS, body::PATIENCE).await?
-    };
+    let body = state.token_bodies.read(body).await?;
     // The error of the parser may quote the key.
     let Asked { refresh_token: key } = serde_json::from_slice(&body).map_err(|_| {
         vec![ParameterFault {
@@ -87,11 +79,10 @@ fn answer(identified: &Identified, key: String) -> Result<Response, ApiError> {
     if let Some(wait) = identified.wait() {
         return Err(ApiError::RateLimited(wait));
     }
-    let no_store = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let tokens = Tokens {
         id_token: key.clone(),
         refresh_token: key,
         expires_in: LIFETIME,
     };
-    Ok(([no_store], Json(tokens)).into_response())
+    Ok(([(CACHE_CONTROL, NO_STORE)], Json(tokens)).into_response())
 }

@@ -20,6 +20,7 @@ pub(super) mod single;
 pub(super) mod snapshot;
 mod trace;
 mod usage;
+pub(super) mod watched_body;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -157,7 +158,7 @@ impl RequestContext {
     /// Runs every check that can refuse a request before its route sees it.
     pub(super) fn admit(&mut self, head: &Parts) -> Result<(), ApiError> {
         let route = self.observation.route();
-        if route.is_vendors && !self.snapshot.settings.drop_in.enabled {
+        if route.is_vendors && !self.is_for_vendor() {
             return Err(ApiError::NotFound);
         }
         if self.admitted.is_none() && !route.is_always_admitted {
@@ -183,6 +184,11 @@ impl RequestContext {
             }
         }
         Ok(())
+    }
+
+    /// Whether the path is one of the vendor's, and there.
+    fn is_for_vendor(&self) -> bool {
+        self.observation.route().is_vendors && self.snapshot.settings.drop_in.enabled
     }
 
     /// The caller of a request that passes every check.
@@ -223,9 +229,7 @@ impl RequestContext {
         }
         if let Some(error) = &error {
             error.log(self.id.as_str());
-            let for_vendor =
-                self.observation.route().is_vendors && self.snapshot.settings.drop_in.enabled;
-            response = if for_vendor {
+            response = if self.is_for_vendor() {
                 error.render_for_vendor()
             } else {
                 error.render(self.id.as_str())

@@ -17,6 +17,7 @@ use crate::domain::query::Query;
 use crate::http::edge::fields::{Field, Fields};
 use crate::http::edge::handler_context::HandlerContext;
 use crate::http::edge::reply::Reply;
+use crate::http::edge::watched_body::WatchedBody;
 use crate::http::present::{
     self, Coding, Format, LongestAge, RenderedBody, Rendering, SiteProblem, Wanted,
 };
@@ -138,8 +139,7 @@ impl Delivery {
             }
             RenderedBody::Large(large) => {
                 let large = Arc::clone(large);
-                let (admitted, revoked) = (context.admitted.clone(), context.caller.revoked());
-                Body::new(LargeBody::new(large, coding, admitted, revoked))
+                Body::new(WatchedBody::new(LargeBody::new(large, coding), context))
             }
         };
         Ok(self.with_body(body, question.format, coding, shown))
