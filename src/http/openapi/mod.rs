@@ -6,6 +6,7 @@ mod headers;
 mod vendor;
 
 use utoipa::OpenApi as _;
+use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::info::{Info, License};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{OpenApi, RefOr, Response};
@@ -108,6 +109,11 @@ fn complete(operation: &mut Operation, route: &Route) {
         let refused = vendor::refusals(route.is_open);
         operation.responses.responses.extend(refused);
         return;
+    }
+    if route.is_open {
+        // Pages and probes: generators of clients leave them out, if they can.
+        let internal = ExtensionsBuilder::new().add("x-internal", true).build();
+        operation.extensions.get_or_insert_default().merge(internal);
     }
     let refused = match (route.is_open, route.is_always_admitted) {
         (false, _) => &CLOSED[..],
@@ -225,6 +231,24 @@ mod tests {
         for Route { path, .. } in routes::ALL {
             let is_file = path.ends_with("/{*file}") || *path == routes::DOCS_FOLDER.path;
             assert_eq!(document.paths.paths.contains_key(*path), !is_file, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_pages_and_probes_are_internal() {
+        let document = serde_json::to_value(openapi()).unwrap();
+
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for (method, operation) in operations.as_object().unwrap() {
+                let tag = operation["tags"][0].as_str().unwrap();
+                let is_internal = operation.get("x-internal") == Some(&true.into());
+                let is_probe = tag == "Operation" && !path.starts_with("/v1/");
+                assert_eq!(
+                    is_internal,
+                    is_probe || tag == "Documentation",
+                    "{method} {path}"
+                );
+            }
         }
     }
 
