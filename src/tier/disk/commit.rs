@@ -113,6 +113,7 @@ impl Writer {
             }
             left -= step.len();
         }
+        self.facts_due = false;
         for part in parts {
             self.knowledge.written(&part);
             self.written.insert(part.name, part.revision);
