@@ -13,7 +13,9 @@ use pitaya::domain::metric::Metric;
 use pitaya::domain::query::Query;
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::domain::table::Table;
-use pitaya::http::present::{Coding, Format, RenderedBody, SiteProblem, encode, render};
+use pitaya::http::present::{
+    Coding, Form, Format, Notations, RenderedBody, SiteProblem, encode, render,
+};
 use pitaya::service::{Answer, CacheOutcome, CellCounts, MemoryPermit, SiteInfo, Timings};
 use pitaya::upstream::UpstreamError;
 
@@ -74,6 +76,14 @@ fn question(sites: u64, days: i32, metrics: &[Metric]) -> (Query, Answer) {
     (query, answer)
 }
 
+fn plain(format: Format) -> Form {
+    Form {
+        format,
+        notations: Notations::local(),
+        dwell_time_unit: None,
+    }
+}
+
 fn describe(_: &UpstreamError) -> SiteProblem {
     unreachable!("nothing is missing from these answers")
 }
@@ -92,7 +102,7 @@ fn rendering(criterion: &mut Criterion) {
             .warm_up_time(Duration::from_millis(500))
             .measurement_time(Duration::from_secs(2));
         for format in Format::ALL {
-            let body = render(query, answer.clone(), format, None, describe).body;
+            let body = render(query, answer.clone(), plain(format), describe).body;
             let length = match &body {
                 RenderedBody::Whole(bytes) => bytes.len(),
                 RenderedBody::Large(large) => large.length(),
@@ -104,7 +114,7 @@ fn rendering(criterion: &mut Criterion) {
             group.bench_function(form("render and tag"), |bencher| {
                 bencher.iter_batched(
                     || answer.clone(),
-                    |answer| render(query, answer, format, None, describe),
+                    |answer| render(query, answer, plain(format), describe),
                     BatchSize::PerIteration,
                 );
             });

@@ -42,6 +42,8 @@ pub struct Query {
     pub sort: Option<Sort>,
     /// Most series that are shown: at least 1.
     pub limit: Option<usize>,
+    /// How the answer writes times.
+    pub time_format: TimeFormat,
     /// Whether a row that is a single bucket of the vendor has the vendor's own mean there, even without a weight.
     pub vendor_means: bool,
 }
@@ -70,6 +72,7 @@ impl Query {
             min_coverage: MinCoverage::NONE,
             sort: None,
             limit: None,
+            time_format: TimeFormat::Local,
             vendor_means: false,
         }
     }
@@ -172,6 +175,27 @@ impl Fill {
         ("null", Self::Null),
         ("zero", Self::Zero),
         ("none", Self::None),
+    ];
+}
+
+/// How an answer writes the times of its rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TimeFormat {
+    /// As the site's clock shows them, without an offset.
+    #[default]
+    Local,
+    /// As the site's clock shows them, with its offset from UTC.
+    Offset,
+    /// In UTC.
+    Utc,
+}
+
+impl TimeFormat {
+    /// Each in the word that stands for it in a query.
+    pub const WORDS: [(&'static str, Self); 3] = [
+        ("local", Self::Local),
+        ("offset", Self::Offset),
+        ("utc", Self::Utc),
     ];
 }
 

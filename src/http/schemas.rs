@@ -8,7 +8,7 @@ use crate::domain::bucket::Bucket;
 use crate::domain::calendar::WeekStart;
 use crate::domain::coverage::{Basis, RowState};
 use crate::domain::metric::{Combine, Metric};
-use crate::domain::query::{Fill, GroupBy, Partial};
+use crate::domain::query::{Fill, GroupBy, Partial, TimeFormat};
 use crate::domain::revision::RevisionKind;
 use crate::domain::site::{CustomerId, MAX_ID, SiteId};
 
@@ -70,6 +70,7 @@ schemas! {
     );
     WeekStart, "WeekStart": one_of("The first day of a week.", WeekStart::WORDS.map(|(word, _)| word));
     Fill, "Fill": one_of("Value of a row or bucket without a figure.", Fill::WORDS.map(|(word, _)| word));
+    TimeFormat, "TimeFormat": one_of("How an answer writes times.", TimeFormat::WORDS.map(|(word, _)| word));
     Partial, "PartialAnswers": one_of(
         "Whether an answer may omit data that is unavailable.",
         Partial::WORDS.map(|(word, _)| word)

@@ -39,6 +39,7 @@ mod soak;
 mod steps;
 mod streaming;
 mod support;
+mod time_format;
 mod tokens;
 mod totals;
 mod traffic;

@@ -17,7 +17,7 @@ use super::routes::{self, Route};
 use super::{drop_in, operations, pages, revisions, sites, traffic};
 use crate::domain::calendar::WeekStart;
 use crate::domain::coverage::RowState;
-use crate::domain::query::{Fill, Partial};
+use crate::domain::query::{Fill, Partial, TimeFormat};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -52,6 +52,7 @@ use crate::domain::query::{Fill, Partial};
     components(schemas(
         Fill,
         Partial,
+        TimeFormat,
         WeekStart,
         Format,
         Problem,

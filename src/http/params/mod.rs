@@ -12,6 +12,7 @@ mod schema;
 mod scope;
 mod shown;
 mod terms;
+mod time_format;
 mod traffic;
 mod values;
 

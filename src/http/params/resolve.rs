@@ -8,6 +8,7 @@ use super::compare;
 use super::faults::ParameterFault;
 use super::limits::{self, TooLarge};
 use super::terms::Terms;
+use super::time_format;
 use super::traffic::TrafficParams;
 use super::values::DATES;
 use crate::domain::calendar::Calendar;
@@ -54,8 +55,14 @@ impl TrafficParams {
         let compare = self
             .compare
             .map(|compare| compare::resolve(compare, self.dates, &self.calendar, dates))
-            .transpose()
-            .map_err(|fault| Rejection::Faults(vec![fault]))?;
+            .transpose();
+        let compare = match (compare, time_format::fault(&self, customer, directory)) {
+            (Ok(compare), None) => compare,
+            (compare, fault) => {
+                let faults = compare.err().into_iter().chain(fault);
+                return Err(Rejection::Faults(faults.collect()));
+            }
+        };
         let query = Query {
             customer,
             sites: self.sites,
@@ -71,6 +78,7 @@ impl TrafficParams {
             min_coverage: self.min_coverage,
             sort: self.sort,
             limit: self.limit,
+            time_format: self.time_format,
             vendor_means: false,
         };
         limits::check(&query, settings)?;

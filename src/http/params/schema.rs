@@ -12,13 +12,13 @@ use super::revisions::{EVENTS, MAX_LIMIT, RevisionParams, SINCE};
 use super::traffic::TrafficParams;
 use super::values::{
     BUCKET, COMPARE, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT, METRIC,
-    MIN_COVERAGE, PARTIAL, SITES, SORT, WEEK_START,
+    MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT, WEEK_START,
 };
 use crate::domain::bucket::Bucket;
 use crate::domain::calendar::WeekStart;
 use crate::domain::comparison::Mode;
 use crate::domain::metric::Metric;
-use crate::domain::query::{Fill, GroupBy, Include, Partial};
+use crate::domain::query::{Fill, GroupBy, Include, Partial, TimeFormat};
 use crate::domain::site::{CustomerId, SiteId};
 use crate::http::present::Format;
 use crate::http::schemas::one_of;
@@ -116,6 +116,7 @@ impl IntoParams for TrafficParams {
                 "json",
             ),
             week_start(),
+            time_format(),
             // Without an example: pages would fill it in for callers that need no customer or may not see this one.
             query(
                 &CUSTOMER,
@@ -196,6 +197,16 @@ fn week_start() -> Parameter {
         Ref::from_schema_name(<WeekStart as ToSchema>::name()),
     )
     .build()
+}
+
+fn time_format() -> Parameter {
+    choice::<TimeFormat>(
+        &TIME_FORMAT,
+        "How the answer writes times: as the site's clock shows them (`local`, `2026-02-18T09:00:00`), with the offset \
+         (`offset`, `2026-02-18T09:00:00-06:00`), or in UTC (`utc`, `2026-02-18T15:00:00Z`). The last two need the time zone \
+         of every site, and the same one for sites that are combined. A repeated hour has its first offset.",
+        "local",
+    )
 }
 
 fn sites() -> ParameterBuilder {

@@ -5,16 +5,16 @@ use super::faults::{Faults, ParameterFault};
 use super::terms::Terms;
 use super::values::{
     BUCKET, COMPARE, CUSTOMER, CompareWith, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT,
-    METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, WEEK_START, choice, parse_bucket, parse_compare,
-    parse_customer, parse_dates, parse_include, parse_limit, parse_metrics, parse_sites,
-    parse_sort, parsed, required,
+    METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT, WEEK_START, choice, parse_bucket,
+    parse_compare, parse_customer, parse_dates, parse_include, parse_limit, parse_metrics,
+    parse_sites, parse_sort, parsed, required,
 };
 use crate::domain::bucket::{Bucket, Hours};
 use crate::domain::calendar::{Calendar, WeekStart};
 use crate::domain::coverage::MinCoverage;
 use crate::domain::date_expression::DateExpression;
 use crate::domain::metric::Metric;
-use crate::domain::query::{Fill, GroupBy, Include, Partial, Sort};
+use crate::domain::query::{Fill, GroupBy, Include, Partial, Sort, TimeFormat};
 use crate::domain::site::{CustomerId, SiteId};
 use crate::http::present::Format;
 
@@ -47,6 +47,8 @@ pub struct TrafficParams {
     pub sort: Option<Sort>,
     /// Most series that are shown.
     pub limit: Option<usize>,
+    /// How the answer writes times.
+    pub time_format: TimeFormat,
     /// Whether the answer may omit data that is unavailable.
     pub partial: Partial,
     /// Format of the answer, if requested by name.
@@ -56,7 +58,7 @@ pub struct TrafficParams {
 }
 
 /// Every parameter of a traffic query.
-pub(super) const KNOWN: [Parameter; 16] = [
+pub(super) const KNOWN: [Parameter; 17] = [
     SITES,
     DATES,
     METRIC,
@@ -72,6 +74,7 @@ pub(super) const KNOWN: [Parameter; 16] = [
     PARTIAL,
     FORMAT,
     WEEK_START,
+    TIME_FORMAT,
     CUSTOMER,
 ];
 
@@ -102,6 +105,7 @@ impl TrafficParams {
             partial,
             format,
             week_start,
+            time_format,
             customer,
         ] = split(query, &KNOWN, &mut faults);
 
@@ -129,6 +133,7 @@ impl TrafficParams {
         );
         let week_start = choice(&week_start, &WEEK_START, &WeekStart::WORDS, &mut faults);
         let calendar = week_start.map_or_else(|| terms.default_calendar(), Calendar::Gregorian);
+        let time_format = choice(&time_format, &TIME_FORMAT, &TimeFormat::WORDS, &mut faults);
         let customer = parse_customer(&customer, &terms.scope, &mut faults);
         if matches!(bucket, Bucket::Profile(_))
             && group_by == Some(GroupBy::None)
@@ -154,6 +159,7 @@ impl TrafficParams {
             min_coverage: min_coverage.unwrap_or_default(),
             sort,
             limit,
+            time_format: time_format.unwrap_or_default(),
             partial: partial.unwrap_or_default(),
             format,
             customer,
@@ -221,6 +227,7 @@ mod tests {
                 min_coverage: MinCoverage::NONE,
                 sort: None,
                 limit: None,
+                time_format: TimeFormat::Local,
                 partial: Partial::Deny,
                 format: None,
                 customer: CustomerId::new(123),
@@ -294,6 +301,7 @@ mod tests {
             ("partial", "|true|Allow"),
             ("format", "|xml|JSON|jsonl|text/csv"),
             ("week_start", "|Monday|mon|tuesday|1|monday,sunday"),
+            ("time_format", "|UTC|Local|offset,utc|iso|%2B00:00"),
             ("customer", "|0|abc|1,2|-1"),
         ] {
             for value in values.split('|') {

@@ -28,6 +28,7 @@ pub(in crate::http) const INCLUDE: Parameter = Parameter::list("include", "total
 pub(in crate::http) const SORT: Parameter = Parameter::one("sort", "-entrances");
 pub(in crate::http) const LIMIT: Parameter = Parameter::one("limit", "10");
 pub(in crate::http) const WEEK_START: Parameter = Parameter::one("week_start", "monday");
+pub(in crate::http) const TIME_FORMAT: Parameter = Parameter::one("time_format", "local");
 pub(in crate::http) const CUSTOMER: Parameter = Parameter::one("customer", "123");
 /// Records a missing required parameter.
 pub(super) fn required(given: &Given<'_>, parameter: &Parameter, faults: &mut Faults) {

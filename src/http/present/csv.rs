@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::layout::{Layout, Marks, Place, flat_name, name_of};
+use super::notation::Notations;
 use super::times::{self, Times};
 use crate::domain::site::SiteId;
 use crate::service::{Answer, SiteInfo};
@@ -16,7 +17,7 @@ const MARKS: Marks = Marks {
 };
 
 /// A header row and the rows; each ends with CRLF.
-pub(super) fn document(answer: &Answer) -> Layout {
+pub(super) fn document(answer: &Answer, notations: Notations) -> Layout {
     let table = &answer.table;
     let by_site = table.groups().iter().any(Option::is_some);
     let site_columns: &[&str] = if by_site {
@@ -40,13 +41,13 @@ pub(super) fn document(answer: &Answer) -> Layout {
     let heads = groups.map(|group| head(*group, &answer.sites)).collect();
     let times = match table.profile() {
         Some(_) => Times::of_profile(table, |_| Vec::new(), b","),
-        None => Times::new(table.times(), b"", b","),
+        None => Times::new(table.times(), &notations, b"", b","),
     };
     let separator = |place: Place| match place.object {
         None if place.is_first => Vec::new(),
         _ => b",".to_vec(),
     };
-    Layout::new(table, MARKS, heads, times, separator).between(opening, Vec::new())
+    Layout::new(table, MARKS, heads, times, notations, separator).between(opening, Vec::new())
 }
 
 /// The start of every row of a series, before its time. Only this part may need quotes: times and figures never do.
@@ -117,7 +118,7 @@ mod tests {
     use crate::domain::table::Table;
 
     fn text(answer: &Answer) -> String {
-        written(&document(answer), answer)
+        written(&document(answer, Notations::local()), answer)
     }
 
     #[test]

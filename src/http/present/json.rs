@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::layout::{Layout, Marks, Place, name_of};
 use super::meta::Meta;
+use super::notation::Notations;
 use super::times::Times;
 use crate::domain::site::SiteId;
 use crate::domain::table::Table;
@@ -24,7 +25,7 @@ const LINES: Marks = Marks {
 };
 
 /// `{"meta": …, "data": [rows]}`, with the totals behind the rows.
-pub(super) fn document(meta: &Meta<'_>, answer: &Answer) -> Layout {
+pub(super) fn document(meta: &Meta<'_>, answer: &Answer, notations: Notations) -> Layout {
     let mut opening = b"{\"meta\":".to_vec();
     opening.extend_from_slice(&meta.to_json());
     opening.extend_from_slice(b",\"data\":[");
@@ -32,7 +33,13 @@ pub(super) fn document(meta: &Meta<'_>, answer: &Answer) -> Layout {
     if let Some(totals) = &answer.totals {
         let mut push = |before: &[u8], table: &Table, after: &[u8]| {
             closing.extend_from_slice(before);
-            let rows = objects(table, &answer.sites, DOCUMENT, Times::none());
+            let rows = objects(
+                table,
+                &answer.sites,
+                DOCUMENT,
+                Times::none(),
+                Notations::local(),
+            );
             rows.write_rows(table, 0, &mut closing, usize::MAX);
             closing.extend_from_slice(after);
         };
@@ -40,27 +47,33 @@ pub(super) fn document(meta: &Meta<'_>, answer: &Answer) -> Layout {
         push(b",\"grand_total\":", &totals.grand, b"");
     }
     closing.push(b'}');
-    let times = times(&answer.table);
-    objects(&answer.table, &answer.sites, DOCUMENT, times).between(opening, closing)
+    let times = times(&answer.table, &notations);
+    objects(&answer.table, &answer.sites, DOCUMENT, times, notations).between(opening, closing)
 }
 
 /// One row per line (NDJSON), and nothing else.
-pub(super) fn lines(answer: &Answer) -> Layout {
-    let times = times(&answer.table);
-    objects(&answer.table, &answer.sites, LINES, times)
+pub(super) fn lines(answer: &Answer, notations: Notations) -> Layout {
+    let times = times(&answer.table, &notations);
+    objects(&answer.table, &answer.sites, LINES, times, notations)
 }
 
-fn times(table: &Table) -> Times {
+fn times(table: &Table, notations: &Notations) -> Times {
     if table.profile().is_some() {
         return Times::of_profile(table, |name| format!("\"{name}\":").into_bytes(), b",");
     }
-    Times::new(table.times(), b"\"time\":\"", b"\",")
+    Times::new(table.times(), notations, b"\"time\":\"", b"\",")
 }
 
-fn objects(table: &Table, sites: &[SiteInfo], marks: Marks, times: Times) -> Layout {
+fn objects(
+    table: &Table,
+    sites: &[SiteInfo],
+    marks: Marks,
+    times: Times,
+    notations: Notations,
+) -> Layout {
     let groups = table.groups().iter();
     let heads = groups.map(|group| head(*group, sites)).collect();
-    Layout::new(table, marks, heads, times, key)
+    Layout::new(table, marks, heads, times, notations, key)
 }
 
 /// The text from the end of the value before to a value.
@@ -100,7 +113,7 @@ mod tests {
 
     fn text(answer: &Answer) -> String {
         let meta = Meta::new(&query(), answer, answer.table.coverage(), None, describe);
-        written(&document(&meta, answer), answer)
+        written(&document(&meta, answer, Notations::local()), answer)
     }
 
     #[test]
@@ -139,7 +152,7 @@ mod tests {
         let times = answer.table.times().to_vec();
         answer.table = Table::new(vec![None], times, vec![Metric::Entrances]);
 
-        let lines = written(&lines(&answer), &answer);
+        let lines = written(&lines(&answer, Notations::local()), &answer);
 
         assert_eq!(
             lines,
@@ -183,7 +196,7 @@ mod tests {
         let answer = with_extras();
 
         assert_eq!(
-            written(&lines(&answer), &answer),
+            written(&lines(&answer, Notations::local()), &answer),
             concat!(
                 r#"{"site_id":750,"site_name":"Tyler","time":"2026-02-18T09:00:00","entrances":77,"days":4,"#,
                 r#""previous":{"time":"2026-02-11T09:00:00","entrances":80},"change":{"entrances":-0.0375},"#,
@@ -202,7 +215,7 @@ mod tests {
         let answer = answer(&[(750, Some("Tyler"))], 0, vec![Metric::Entrances]);
 
         assert!(text(&answer).ends_with(r#""data":[]}"#));
-        assert_eq!(written(&lines(&answer), &answer), "");
+        assert_eq!(written(&lines(&answer, Notations::local()), &answer), "");
     }
 
     #[test]

@@ -117,7 +117,7 @@ mod tests {
     use super::super::format::Format;
     use super::super::render::{Sizes, render_in};
     use super::super::rendering::RenderedBody;
-    use super::super::testing::{answer, decoded, describe, query};
+    use super::super::testing::{answer, decoded, describe, plain, query};
     use super::*;
     use crate::domain::metric::Metric;
     use crate::domain::table::Table;
@@ -169,7 +169,7 @@ mod tests {
             piece in 0_usize..3000,
             limit in 0_usize..3000,
         ) {
-            let rendered = |sizes| render_in(sizes, &query(), answer.clone(), format, None, describe);
+            let rendered = |sizes| render_in(sizes, &query(), answer.clone(), plain(format), describe);
             let uncut = rendered(Sizes { piece: usize::MAX / 2, whole: usize::MAX });
             let RenderedBody::Whole(expected) = uncut.body else {
                 panic!("nothing is longer than {}", usize::MAX);
@@ -211,7 +211,7 @@ mod tests {
             whole: 0,
         };
         let RenderedBody::Large(large) =
-            render_in(sizes, &query(), answer, Format::Ndjson, None, describe).body
+            render_in(sizes, &query(), answer, plain(Format::Ndjson), describe).body
         else {
             panic!("it is longer than nothing");
         };

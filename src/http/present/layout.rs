@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::figure::{self, Style};
-use super::times::{self, Times};
+use super::notation::Notations;
+use super::times::Times;
 use crate::domain::site::SiteId;
 use crate::domain::table::{Extra, Table, Value};
 use crate::service::SiteInfo;
@@ -15,6 +16,7 @@ pub(super) struct Layout {
     /// Start of each row before the text of its time, by group.
     heads: Vec<Vec<u8>>,
     times: Times,
+    notations: Notations,
     columns: Vec<Column>,
     /// Text before the value of each extra column.
     extras: Vec<Vec<u8>>,
@@ -49,13 +51,14 @@ pub(super) struct Marks {
 }
 
 impl Layout {
-    /// Creates the layout of the rows of `table`, which begin with `heads`, one for each series, and the text of their `times`. It has the
-    /// text `before` each value.
+    /// Creates the layout of the rows of `table`, which begin with `heads`, one for each series, and the text of their `times`; other times
+    /// are in the `notations`. It has the text `before` each value.
     pub(super) fn new(
         table: &Table,
         marks: Marks,
         heads: Vec<Vec<u8>>,
         times: Times,
+        notations: Notations,
         before: impl Fn(Place) -> Vec<u8>,
     ) -> Self {
         let columns = table.metrics().iter().enumerate();
@@ -93,6 +96,7 @@ impl Layout {
             closing: Vec::new(),
             heads,
             times,
+            notations,
             columns: columns.collect(),
             extras,
             marks,
@@ -119,7 +123,7 @@ impl Layout {
     ) -> Option<usize> {
         for row in table.rows_from(from) {
             out.extend_from_slice(&self.heads[row.group]);
-            out.extend_from_slice(self.times.get(row.time));
+            out.extend_from_slice(self.times.get(row.group, row.time));
             for (column, value) in self.columns.iter().zip(row.values()) {
                 out.extend_from_slice(&column.before);
                 match value {
@@ -129,7 +133,7 @@ impl Layout {
             }
             for (before, extra) in self.extras.iter().zip(table.extras()) {
                 out.extend_from_slice(before);
-                self.write_extra(extra.value(&row), out);
+                self.write_extra(row.group, extra.value(&row), out);
             }
             out.extend_from_slice(&self.row_end);
             let next = row.place + 1;
@@ -145,20 +149,24 @@ impl Layout {
         None
     }
 
-    fn write_extra(&self, value: Option<Value>, out: &mut Vec<u8>) {
-        let quoted = |text: &[u8], out: &mut Vec<u8>| {
-            out.extend_from_slice(self.marks.quote);
-            out.extend_from_slice(text);
-            out.extend_from_slice(self.marks.quote);
-        };
+    fn write_extra(&self, group: usize, value: Option<Value>, out: &mut Vec<u8>) {
+        let quote = self.marks.quote;
         match value {
             None => out.extend_from_slice(self.marks.missing),
             Some(Value::Count(count)) => figure::push(out, Style::Count, count),
             Some(Value::Decimal(number)) => figure::push_signed(out, number),
-            Some(Value::Word(word)) => quoted(word.as_bytes(), out),
+            Some(Value::Word(word)) => {
+                out.extend_from_slice(quote);
+                out.extend_from_slice(word.as_bytes());
+                out.extend_from_slice(quote);
+            }
             Some(Value::Flag(true)) => out.extend_from_slice(b"true"),
             Some(Value::Flag(false)) => out.extend_from_slice(b"false"),
-            Some(Value::Time(time)) => quoted(&times::text(time), out),
+            Some(Value::Time(time)) => {
+                out.extend_from_slice(quote);
+                self.notations.get(group).push(time, out);
+                out.extend_from_slice(quote);
+            }
         }
     }
 }

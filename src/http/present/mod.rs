@@ -12,6 +12,7 @@ mod json;
 mod large;
 mod layout;
 mod meta;
+mod notation;
 mod quality;
 mod range;
 mod render;
@@ -29,8 +30,9 @@ pub use headers::{
 };
 pub use large::{Large, Pieces};
 pub use meta::SiteProblem;
+pub use notation::Notations;
 pub use range::{ACCEPT_RANGES, Wanted, content_range, wanted};
-pub use render::render;
+pub use render::{Form, render};
 pub use rendering::{RenderedBody, Rendering};
 
 pub(super) use figure::number;

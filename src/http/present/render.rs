@@ -9,6 +9,7 @@ use super::format::Format;
 use super::headers::{as_of, coverage, provisional_from};
 use super::large::Large;
 use super::meta::{Meta, SiteProblem};
+use super::notation::Notations;
 use super::rendering::{RenderedBody, Rendering};
 use super::{csv, json};
 use crate::domain::query::Query;
@@ -28,16 +29,25 @@ const SIZES: Sizes = Sizes {
     whole: 1024 * 1024,
 };
 
-/// Writes the answer to `query` in a format, with the unit of `dwell_time` if known; `describe` makes an error's public description.
+/// The form of an answer.
+pub struct Form {
+    /// Its format.
+    pub format: Format,
+    /// How it writes times.
+    pub notations: Notations,
+    /// The unit of `dwell_time`, if known.
+    pub dwell_time_unit: Option<Arc<str>>,
+}
+
+/// Writes the answer to `query` in a form; `describe` makes an error's public description.
 #[must_use]
 pub fn render(
     query: &Query,
     answer: Answer,
-    format: Format,
-    dwell_time_unit: Option<&str>,
+    form: Form,
     describe: impl Fn(&UpstreamError) -> SiteProblem,
 ) -> Rendering {
-    render_in(SIZES, query, answer, format, dwell_time_unit, describe)
+    render_in(SIZES, query, answer, form, describe)
 }
 
 /// Writes the body once, for its entity tag and length, and collects it unless it is too large.
@@ -45,20 +55,24 @@ pub(super) fn render_in(
     sizes: Sizes,
     query: &Query,
     answer: Answer,
-    format: Format,
-    dwell_time_unit: Option<&str>,
+    form: Form,
     describe: impl Fn(&UpstreamError) -> SiteProblem,
 ) -> Rendering {
+    let Form {
+        format,
+        notations,
+        dwell_time_unit,
+    } = form;
     let mut hasher = Hasher::new();
     let worth = answer.table.coverage();
-    let meta = Meta::new(query, &answer, worth, dwell_time_unit, describe);
+    let meta = Meta::new(query, &answer, worth, dwell_time_unit.as_deref(), describe);
     hasher.update(format.name().as_bytes());
     // The age of the figures changes with every fetch, even if the figures are the same.
     hasher.update(&meta.timeless().to_json());
     let layout = match format {
-        Format::Json => json::document(&meta, &answer),
-        Format::Ndjson => json::lines(&answer),
-        Format::Csv => csv::document(&answer),
+        Format::Json => json::document(&meta, &answer, notations),
+        Format::Ndjson => json::lines(&answer, notations),
+        Format::Csv => csv::document(&answer, notations),
     };
     if format != Format::Json {
         hasher.update(&layout.opening);
@@ -106,14 +120,14 @@ mod tests {
 
     use jiff::civil::date;
 
-    use super::super::testing::{answer, describe, query};
+    use super::super::testing::{answer, describe, plain, query};
     use super::*;
     use crate::domain::metric::Metric;
     use crate::domain::site::SiteId;
     use crate::service::{SiteError, Stale};
 
     fn tag(answer: &Answer, format: Format) -> ETag {
-        render(&query(), answer.clone(), format, None, describe).etag
+        render(&query(), answer.clone(), plain(format), describe).etag
     }
 
     #[test]

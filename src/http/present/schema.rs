@@ -37,7 +37,8 @@ impl PartialSchema for Row {
             .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
             .description(Some("The site's name, if known."));
         let time = ObjectBuilder::new().schema_type(Type::String).description(Some(
-            "Start of the bucket in the site's local time, without an offset: `2026-02-18T09:00:00`.",
+            "Start of the bucket in the site's local time, without an offset: `2026-02-18T09:00:00`. With `time_format=offset` or \
+             `utc`, the offset or `Z` follows.",
         ));
         let row = ObjectBuilder::new()
             .description(Some(
@@ -204,7 +205,12 @@ mod tests {
         answer.table.set_basis(Basis::Hours);
         let sent = |format| {
             let query = testing::query();
-            let rendered = render(&query, answer.clone(), format, None, testing::describe);
+            let rendered = render(
+                &query,
+                answer.clone(),
+                testing::plain(format),
+                testing::describe,
+            );
             match rendered.body {
                 RenderedBody::Whole(body) => String::from_utf8(body.into()).unwrap(),
                 RenderedBody::Large(_) => panic!("a single row is short"),

@@ -10,7 +10,8 @@ use super::format::Format;
 use super::large::Large;
 use super::layout::Layout;
 use super::meta::SiteProblem;
-use super::render::{Sizes, render_in};
+use super::notation::Notations;
+use super::render::{Form, Sizes, render_in};
 use super::rendering::RenderedBody;
 use crate::domain::bucket::Hours;
 use crate::domain::dates::DateRange;
@@ -110,6 +111,15 @@ pub(in crate::http) fn describe(_: &UpstreamError) -> SiteProblem {
     }
 }
 
+/// That format with local times.
+pub(super) fn plain(format: Format) -> Form {
+    Form {
+        format,
+        notations: Notations::local(),
+        dwell_time_unit: None,
+    }
+}
+
 /// The whole body of an answer with that layout.
 pub(super) fn written(layout: &Layout, answer: &Answer) -> String {
     let mut out = layout.opening.clone();
@@ -122,7 +132,7 @@ pub(super) fn written(layout: &Layout, answer: &Answer) -> String {
 pub(in crate::http) fn large(rows: i8) -> Arc<Large> {
     let answer = answer(&[(750, Some("Tyler"))], rows, vec![Metric::Entrances]);
     let sizes = Sizes { piece: 1, whole: 0 };
-    match render_in(sizes, &query(), answer, Format::Ndjson, None, describe).body {
+    match render_in(sizes, &query(), answer, plain(Format::Ndjson), describe).body {
         RenderedBody::Large(large) => large,
         RenderedBody::Whole(_) => panic!("it is longer than nothing"),
     }

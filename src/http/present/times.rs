@@ -1,14 +1,20 @@
-//! The text of the times of an answer's rows, written once for all its series.
+//! The text of the times of an answer's rows, written once for all its series in one zone.
 
 use jiff::civil::DateTime;
 
+use super::notation::{Notation, Notations};
 use crate::domain::bucket::Profile;
 use crate::domain::table::Table;
 
-const LENGTH: usize = "2026-02-18T09:00:00".len();
-
-/// The texts of rows about their times, in one piece of memory.
+/// The texts of rows about their times, by zone.
 pub(super) struct Times {
+    zones: Vec<Texts>,
+    /// The zone of each series; empty if all have the same texts.
+    of_group: Vec<usize>,
+}
+
+/// The texts of one zone, in one piece of memory.
+struct Texts {
     text: Vec<u8>,
     /// The length of one text, if they have the same.
     length: usize,
@@ -27,19 +33,19 @@ pub(super) fn names(table: &Table) -> &'static [&'static str] {
 }
 
 impl Times {
-    /// Writes the `times`, each with the texts `before` and `after` it.
-    pub(super) fn new(times: &[DateTime], before: &[u8], after: &[u8]) -> Self {
-        let length = before.len() + LENGTH + after.len();
-        let mut text = Vec::with_capacity(times.len() * length);
-        for time in times {
-            text.extend_from_slice(before);
-            push(&mut text, *time);
-            text.extend_from_slice(after);
-        }
+    /// Writes the `times` in each of the `notations`, with the texts `before` and `after` them.
+    pub(super) fn new(
+        times: &[DateTime],
+        notations: &Notations,
+        before: &[u8],
+        after: &[u8],
+    ) -> Self {
+        let zones = notations.distinct().iter();
         Self {
-            text,
-            length,
-            ends: Vec::new(),
+            zones: zones
+                .map(|notation| Texts::new(times, notation, before, after))
+                .collect(),
+            of_group: notations.of_group().to_vec(),
         }
     }
 
@@ -62,24 +68,49 @@ impl Times {
             }
             ends.push(text.len());
         }
-        Self {
-            text,
-            length: 0,
-            ends,
-        }
+        Self::of_one_zone(text, ends)
     }
 
     /// Rows without a time.
     pub(super) fn none() -> Self {
+        Self::of_one_zone(Vec::new(), Vec::new())
+    }
+
+    fn of_one_zone(text: Vec<u8>, ends: Vec<usize>) -> Self {
         Self {
-            text: Vec::new(),
-            length: 0,
-            ends: Vec::new(),
+            zones: vec![Texts {
+                text,
+                length: 0,
+                ends,
+            }],
+            of_group: Vec::new(),
         }
     }
 
-    /// The text for the time at `index`.
-    pub(super) fn get(&self, index: usize) -> &[u8] {
+    /// The text of a series for the time at `index`.
+    pub(super) fn get(&self, group: usize, index: usize) -> &[u8] {
+        let zone = self.of_group.get(group).copied().unwrap_or(0);
+        self.zones[zone].get(index)
+    }
+}
+
+impl Texts {
+    fn new(times: &[DateTime], notation: &Notation, before: &[u8], after: &[u8]) -> Self {
+        let length = before.len() + notation.length() + after.len();
+        let mut text = Vec::with_capacity(times.len() * length);
+        let mut ends = Vec::new();
+        for time in times {
+            text.extend_from_slice(before);
+            notation.push(*time, &mut text);
+            text.extend_from_slice(after);
+            if notation.varies() {
+                ends.push(text.len());
+            }
+        }
+        Self { text, length, ends }
+    }
+
+    fn get(&self, index: usize) -> &[u8] {
         match self.ends.get(index) {
             None => &self.text[index * self.length..(index + 1) * self.length],
             Some(end) => {
@@ -88,34 +119,6 @@ impl Times {
             }
         }
     }
-}
-
-/// The text of one time.
-pub(super) fn text(time: DateTime) -> Vec<u8> {
-    let mut text = Vec::with_capacity(LENGTH);
-    push(&mut text, time);
-    text
-}
-
-fn push(text: &mut Vec<u8>, time: DateTime) {
-    let year = time.year().unsigned_abs();
-    pair(text, year / 100);
-    pair(text, year % 100);
-    for (separator, part) in [
-        (b'-', time.month()),
-        (b'-', time.day()),
-        (b'T', time.hour()),
-        (b':', time.minute()),
-        (b':', time.second()),
-    ] {
-        text.push(separator);
-        pair(text, part.unsigned_abs().into());
-    }
-}
-
-fn pair(text: &mut Vec<u8>, number: u16) {
-    let digit = |digit: u16| b'0' + u8::try_from(digit % 10).unwrap_or(0);
-    text.extend_from_slice(&[digit(number / 10), digit(number)]);
 }
 
 #[cfg(test)]
@@ -131,9 +134,9 @@ mod tests {
             date(2026, 12, 31).at(23, 55, 0, 0),
         ];
 
-        let text = Times::new(&times, b"\"", b"\",");
+        let text = Times::new(&times, &Notations::local(), b"\"", b"\",");
 
-        assert_eq!(text.get(0), b"\"1970-01-01T00:00:00\",");
-        assert_eq!(text.get(1), b"\"2026-12-31T23:55:00\",");
+        assert_eq!(text.get(0, 0), b"\"1970-01-01T00:00:00\",");
+        assert_eq!(text.get(0, 1), b"\"2026-12-31T23:55:00\",");
     }
 }

@@ -19,7 +19,7 @@ use crate::http::edge::handler_context::HandlerContext;
 use crate::http::edge::reply::Reply;
 use crate::http::edge::watched_body::WatchedBody;
 use crate::http::present::{
-    self, Coding, Format, LongestAge, RenderedBody, Rendering, SiteProblem, Wanted,
+    self, Coding, Form, Format, LongestAge, RenderedBody, Rendering, SiteProblem, Wanted,
 };
 use crate::http::problem::{ApiError, ProblemKind, public_detail};
 use crate::service::{Answer, CacheOutcome, Timings};
@@ -60,36 +60,21 @@ impl Delivery {
     }
 
     /// Renders the answer to `query`.
-    pub(super) async fn of(
-        query: &Query,
-        answer: Answer,
-        format: Format,
-        dwell_time_unit: Option<&Arc<str>>,
-    ) -> Result<Self, ApiError> {
+    pub(super) async fn of(query: &Query, answer: Answer, form: Form) -> Result<Self, ApiError> {
         let rows = answer.table.groups().len() * answer.table.times().len();
         if rows <= MANY_ROWS {
-            return Ok(Self::render(
-                query,
-                answer,
-                format,
-                dwell_time_unit.map(|unit| &**unit),
-            ));
+            return Ok(Self::render(query, answer, form));
         }
-        let (query, unit) = (query.clone(), dwell_time_unit.cloned());
-        off_thread(move || Self::render(&query, answer, format, unit.as_deref())).await
+        let query = query.clone();
+        off_thread(move || Self::render(&query, answer, form)).await
     }
 
-    fn render(
-        query: &Query,
-        answer: Answer,
-        format: Format,
-        dwell_time_unit: Option<&str>,
-    ) -> Self {
+    fn render(query: &Query, answer: Answer, form: Form) -> Self {
         let _span = tracing::info_span!(target: "pitaya::span", "render").entered();
         let began = Instant::now();
         let (outcome, timings) = (answer.outcome, answer.timings);
         let errors = answer.errors.len();
-        let rendering = present::render(query, answer, format, dwell_time_unit, describe);
+        let rendering = present::render(query, answer, form, describe);
         Self {
             rendering: Arc::new(rendering),
             outcome,

@@ -26,7 +26,8 @@ use crate::http::edge::reply::Reply;
 use crate::http::edge::snapshot::Snapshot;
 use crate::http::params::{TrafficParams, check_form};
 use crate::http::present::{
-    CSV_EXAMPLE, Codings, Format, Traffic as TrafficAnswer, json_example, ndjson_example,
+    CSV_EXAMPLE, Codings, Form, Format, Notations, Traffic as TrafficAnswer, json_example,
+    ndjson_example,
 };
 use crate::http::problem::{ApiError, KeyFault, Refused};
 use crate::http::routes;
@@ -199,13 +200,12 @@ async fn answer(
         .answer(key.query(), &client, *partial, patience, progress)
         .await?;
     caller.count_cells(answer.cells);
-    let delivery = Delivery::of(
-        key.query(),
-        answer,
-        question.format,
-        settings.dwell_time_unit.as_ref(),
-    )
-    .await?;
+    let form = Form {
+        format: question.format,
+        notations: Notations::of(key.query(), &answer.table, &snapshot.directory),
+        dwell_time_unit: settings.dwell_time_unit.clone(),
+    };
+    let delivery = Delivery::of(key.query(), answer, form).await?;
     if let Some(rendering) = delivery.to_keep() {
         traffic.kept.keep(key, Arc::clone(rendering));
     }

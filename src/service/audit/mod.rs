@@ -103,13 +103,19 @@ impl TrafficService {
     /// Audits a held day, and returns the audits that should follow.
     async fn audit(&self, audit: &Audit) -> Vec<Audit> {
         let in_force = self.rules.load_full();
-        // A suspect has waited for its turn.
-        if !self.is_held(audit, &in_force) {
-            return Vec::new();
-        }
         let judge = self.judge(&in_force.rules);
         let verdict = self.verdict(audit, &judge).await;
-        if !self.is_held(audit, &in_force) {
+        // What was purged, refreshed or fetched for another zone meanwhile is not what was audited.
+        let is_held = |(metric, cell): (&VendorMetric, &Cell)| {
+            let metric = *metric;
+            let now = self.engine.cells.get(&CellKey {
+                metric,
+                ..audit.key
+            });
+            now.is_some_and(|now| now.age() == cell.age())
+        };
+        let is_outdated = self.engine.cells.shape() != in_force.shape;
+        if is_outdated || !audit.held.cells.iter().all(is_held) {
             return Vec::new();
         }
         let mut suspects = Vec::new();
@@ -130,20 +136,6 @@ impl TrafficService {
         };
         telemetry::audit(audit.check, outcome);
         suspects
-    }
-
-    /// Whether the audited figures are still held. What was purged, refreshed or fetched for another zone is not what was to be audited.
-    fn is_held(&self, audit: &Audit, in_force: &InForce) -> bool {
-        let cells = &self.engine.cells;
-        let is_held = |(metric, cell): (&VendorMetric, &Cell)| {
-            let metric = *metric;
-            let now = cells.get(&CellKey {
-                metric,
-                ..audit.key
-            });
-            now.is_some_and(|now| now.age() == cell.age())
-        };
-        cells.shape() == in_force.shape && audit.held.cells.iter().all(is_held)
     }
 
     /// Fetches a day that the vendor has changed, behind the figures that are held.

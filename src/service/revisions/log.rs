@@ -5,8 +5,6 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use jiff::Timestamp;
-
 use super::cursor::{Cursor, LogId};
 use super::event::{Revision, Subject, take};
 
@@ -15,7 +13,7 @@ pub(super) const CHUNK: u64 = 1024;
 pub(super) const CHUNKS: u64 = 64;
 
 /// The version of a chunk's bytes.
-const VERSION: u8 = 2;
+const VERSION: u8 = 1;
 
 /// The place is from before what is kept, or of another log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,8 +27,6 @@ pub(super) struct Log {
     events: VecDeque<Revision>,
     /// Number of the first of `events`, or of the next one if there are none.
     first: u64,
-    /// The latest time at which a dropped event was seen. Events need not come in the order of these times.
-    dropped_until: Option<Timestamp>,
     /// The last event of each subject.
     latest: HashMap<Subject, u64, foldhash::fast::RandomState>,
 }
@@ -40,7 +36,6 @@ pub(super) struct Log {
 pub(super) struct Chunk {
     pub(super) log: LogId,
     first: u64,
-    dropped_until: Option<Timestamp>,
     events: Vec<Revision>,
 }
 
@@ -51,7 +46,6 @@ impl Log {
             id,
             events: VecDeque::new(),
             first: 1,
-            dropped_until: None,
             latest: HashMap::default(),
         }
     }
@@ -65,15 +59,11 @@ impl Log {
         let mut log = Self::new(id);
         for (first, chunk) in by_number {
             if first != log.next() {
-                let dropped = log.events.iter().chain(chunk.events.first());
-                let dropped_until = dropped.map(|event| event.seen_at).max();
                 log = Self {
                     first,
-                    dropped_until: log.dropped_until.max(dropped_until),
                     ..Self::new(id)
                 };
             }
-            log.dropped_until = log.dropped_until.max(chunk.dropped_until);
             for event in chunk.events {
                 log.push(event);
             }
@@ -98,7 +88,6 @@ impl Log {
             while self.first < oldest_kept
                 && let Some(gone) = self.events.pop_front()
             {
-                self.dropped_until = self.dropped_until.max(Some(gone.seen_at));
                 if self.latest.get(&gone.subject) == Some(&self.first) {
                     self.latest.remove(&gone.subject);
                 }
@@ -125,9 +114,9 @@ impl Log {
         self.first
     }
 
-    /// The latest time at which an event was seen that is not kept any more.
-    pub(super) const fn dropped_until(&self) -> Option<Timestamp> {
-        self.dropped_until
+    /// The first event, if any was dropped before it.
+    pub(super) fn first_after_dropped(&self) -> Option<&Revision> {
+        self.events.front().filter(|_| self.first > 1)
     }
 
     /// The place after the event of that number.
@@ -178,10 +167,6 @@ impl Log {
         let mut bytes = vec![VERSION];
         bytes.extend(self.id.to_bytes());
         bytes.extend(first.to_le_bytes());
-        let dropped_until = self
-            .dropped_until
-            .map_or(i64::MIN, Timestamp::as_microsecond);
-        bytes.extend(dropped_until.to_le_bytes());
         for number in first..=last {
             if let Some(event) = self.get(number) {
                 event.write(&mut bytes);
@@ -200,21 +185,12 @@ impl Chunk {
         }
         let log = LogId::read(&mut bytes)?;
         let first = u64::from_le_bytes(take(&mut bytes)?);
-        let dropped_until = match i64::from_le_bytes(take(&mut bytes)?) {
-            i64::MIN => None,
-            micros => Some(Timestamp::from_microsecond(micros).ok()?),
-        };
         let mut events = Vec::new();
         while !bytes.is_empty() {
             events.push(Revision::read(&mut bytes)?);
         }
         // No log reaches so far that counting on could overflow.
         let is_sound = (1..=u64::MAX / 2).contains(&first) && events.len() as u64 <= CHUNK;
-        is_sound.then_some(Self {
-            log,
-            first,
-            dropped_until,
-            events,
-        })
+        is_sound.then_some(Self { log, first, events })
     }
 }

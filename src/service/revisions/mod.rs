@@ -136,7 +136,8 @@ impl Revisions {
             Since::Beginning => (log.first_kept() - 1, None),
             Since::Cursor(cursor) => (log.seen_by(cursor)?, None),
             Since::Time(time) => {
-                if log.dropped_until().is_some_and(|dropped| time <= dropped) {
+                let first = log.first_after_dropped();
+                if first.is_some_and(|first| time <= first.seen_at) {
                     return Err(Expired);
                 }
                 (log.first_kept() - 1, Some(time))

@@ -113,7 +113,6 @@ impl Writer {
             }
             left -= step.len();
         }
-        self.facts_due = false;
         for part in parts {
             self.knowledge.written(&part);
             self.written.insert(part.name, part.revision);

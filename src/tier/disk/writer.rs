@@ -24,8 +24,6 @@ pub(super) struct Writer {
     pub(super) written: HashMap<String, u64>,
     /// Whether the facts learned before this process are restored, or must not be.
     restored: bool,
-    /// Whether a fault has kept learned facts from being written: they do not wait for the next cells.
-    pub(super) facts_due: bool,
     /// Dropped before the folder, which another process may take at once.
     pub(super) open: Option<Generations>,
     pub(super) folder: Option<Folder>,
@@ -53,7 +51,6 @@ impl Writer {
             knowledge,
             written: HashMap::new(),
             restored: false,
-            facts_due: false,
             folder: None,
             open: None,
         }
@@ -76,16 +73,15 @@ impl Writer {
         let mut queue = self.shared.queue();
         loop {
             let now = Instant::now();
-            let is_idle = queue.is_empty() && !self.facts_due;
-            let due = match (&self.open, is_idle) {
+            let due = match (&self.open, queue.is_empty()) {
                 (Some(_), true) => None,
                 (Some(_), false) => {
                     let committed = self.committed.map(|it| it + self.shared.pace.commit);
                     Some(committed.unwrap_or(now))
                 }
+                (None, true) => Some(self.retry.0),
                 // Cells that cannot be written do not wait in memory.
-                (None, false) if !queue.is_empty() => Some(now),
-                (None, _) => Some(self.retry.0),
+                (None, false) => Some(now),
             };
             if queue.closing || queue.is_urgent() || due.is_some_and(|due| due <= now) {
                 return Todo {
@@ -124,9 +120,7 @@ impl Writer {
         }
         let of_purge = !batch.told.is_empty();
         let mut lasting = forgotten;
-        let facts_due = self.facts_due && self.open.is_some();
-        let has_work = of_purge || !batch.pages.is_empty() || !batch.promoted.is_empty();
-        if has_work || facts_due || todo.closing {
+        if of_purge || todo.closing || !batch.pages.is_empty() || !batch.promoted.is_empty() {
             let kept = self.keep(batch.pages, &batch.promoted);
             // The facts learned from these figures must go as well.
             lasting = forgotten && (kept || !of_purge || self.erase());
@@ -178,7 +172,7 @@ impl Writer {
             let path = self.shared.settings.path.display();
             tracing::warn!(%path, %fault, "the cache on disk cannot be used, and is tried again");
         }
-        (self.open, self.facts_due) = (None, true);
+        self.open = None;
         self.shared.show(None, state);
         self.retry = (Instant::now() + wait, (wait * 2).min(most));
     }
@@ -193,7 +187,6 @@ impl Writer {
         match folder.without(open, path, why) {
             Ok(open) => {
                 self.written.clear();
-                self.facts_due = true;
                 self.show(open);
             }
             Err(fault) => self.fail(&fault),

@@ -54,6 +54,7 @@ async fn every_bad_form_of_every_parameter_is_named_with_a_valid_example() {
             "week_start",
             "|Monday|MONDAY|mon|tuesday|0|1|iso|monday,sunday|monday%20",
         ),
+        ("time_format", "|UTC|Local|offset,utc|iso8601|Z|zoned"),
         ("fill", "|0|NULL|Null|zeros|zero,null|false|nan|%20zero"),
         ("partial", "|true|1|Allow|yes|deny,allow|allowed"),
         (
@@ -117,6 +118,7 @@ async fn every_valid_form_of_every_parameter_is_accepted() {
         ),
         ("group_by", "site|none"),
         ("week_start", "monday|sunday|saturday"),
+        ("time_format", "local"),
         ("fill", "null|zero|none"),
         ("partial", "deny|allow"),
         ("format", "json|csv|ndjson"),

@@ -141,26 +141,6 @@ async fn a_second_process_runs_without_until_the_first_one_ends() {
 }
 
 #[tokio::test]
-async fn what_was_learned_is_written_once_the_folder_is_there_although_no_cell_comes() {
-    let folder = tempfile::tempdir().unwrap();
-    let first = open(folder.path());
-    let lesson = Arc::new(Lesson::default());
-    let second = settings(folder.path(), 1 << 30);
-    let second = Disk::at_pace(second, codec(), lesson.clone(), clock(), HASTE);
-    assert_eq!(second.state(), TierState::WaitingForLock);
-    lesson.learn();
-
-    first.close().await;
-
-    let deadline = Instant::now() + Duration::from_mins(1);
-    while lesson.written.load(Ordering::SeqCst) == 0 {
-        assert!(Instant::now() < deadline);
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    second.close().await;
-}
-
-#[tokio::test]
 async fn what_was_learned_does_not_come_back_after_a_purge_that_had_to_wait() {
     let folder = tempfile::tempdir().unwrap();
     let lesson = Arc::new(Lesson::default());
