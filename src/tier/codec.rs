@@ -1,8 +1,8 @@
-//! Cells as bytes: named by what they are of, versioned, and bound to their name by a keyed tag.
+//! Encodes cells as bytes: versioned, under a name, and bound to that name by a keyed tag.
 //!
-//! A page is the cells of a month. Its name ends with the versions of the layout and of the figures and with the vendor's place, so
-//! that a page of another program or vendor is never found. The tag is over name and content: what is torn, moved or made by another
-//! hand is not a page. A decoder never guesses: whatever is not as it must be is no page.
+//! A page holds the cells of one series of a month. Its name ends with the versions of the layout and of the figures and with a hash of
+//! the vendor's address, so that a reader never finds a page of another program version or vendor. The tag covers name and content, so
+//! torn, moved or forged bytes are not a page. The decoder never guesses: it refuses any bytes that the encoder would not write.
 //!
 //! A page, little endian: shape `u32` · number of ages `u8` × {days `u32`, `fetched_at` `i64` µs, `computed_at` `i64` µs} · for each day,
 //! ascending, length `u16` and [`Figures::encoded`] · tag `[u8; 16]`. Bit `d` of `days` is day `d` of the month.
@@ -22,7 +22,7 @@ use crate::domain::site::{CustomerId, SiteId};
 /// The version of the layout of names and pages.
 const SCHEMA: u8 = 1;
 
-/// The version of what figures mean. Whoever mends how rows become figures raises it: what was made before is then fetched again.
+/// The version of what figures mean. Raise it with every change of how rows become figures: Pitaya then fetches older cells again.
 pub const FIGURES_VERSION: u8 = 1;
 
 const TAG: usize = 16;
@@ -31,15 +31,15 @@ const MAX_SLOTS: usize = 2;
 /// Writes and reads pages of one vendor.
 #[derive(Clone)]
 pub struct Codec {
-    /// The versions and the vendor's place, with which every name ends.
+    /// The end of every name: the versions and a hash of the vendor's address.
     namespace: String,
     key: [u8; 32],
 }
 
-/// What bytes are that were found under the name of a page.
+/// The result of decoding the bytes under the name of a page.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Decoded {
-    /// A page of the shape that was asked for.
+    /// A page of the wanted shape.
     Page(Kept),
     /// A page of another shape.
     OtherShape,
@@ -48,7 +48,7 @@ pub(super) enum Decoded {
 }
 
 impl Codec {
-    /// For the figures of the vendor at `base_url`; who knows `secret` can make pages.
+    /// A codec for figures of the vendor at `base_url`. Only a holder of `secret` can make pages.
     #[must_use]
     pub fn new(base_url: &str, secret: &[u8]) -> Self {
         let place = blake3::hash(base_url.as_bytes()).to_hex();
@@ -58,32 +58,32 @@ impl Codec {
         }
     }
 
-    /// The versions and the vendor's place.
+    /// The end of every name.
     pub(super) fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// The name of a page: it begins with the site, so that all that is of a site can be found.
+    /// The name of a page. It begins with the site, so that a prefix finds all pages of a site.
     pub(super) fn page_name(&self, month: &SeriesMonth) -> String {
         let mut name = site_prefix(month.customer, month.site);
         let (metric, minutes) = (month.metric, month.bucket.minutes());
         let (year, number, namespace) = (month.year, month.month, &self.namespace);
         write!(name, "{metric}:{minutes}:{year:04}{number:02}:{namespace}")
-            .expect("a text takes whatever is written");
+            .expect("a string takes every write");
         name
     }
 
-    /// The name of a part of what was learned.
+    /// The name of a part of the learned facts.
     pub(super) fn known_name(&self, part: &str) -> String {
         format!("{part}:{}", self.namespace)
     }
 
-    /// The part that [`known_name`](Self::known_name) made this name of.
+    /// The part whose [`known_name`](Self::known_name) this is.
     pub(super) fn part_of<'a>(&self, name: &'a str) -> Option<&'a str> {
         name.strip_suffix(&*self.namespace)?.strip_suffix(':')
     }
 
-    /// The page of that name with these cells: one for each date at most.
+    /// Encodes the page of that name with these cells, at most one for each date.
     pub(super) fn encode(&self, name: &str, shape: MonthShape, cells: &[(Date, Cell)]) -> Vec<u8> {
         let mut by_day: Vec<&(Date, Cell)> = cells.iter().collect();
         by_day.sort_by_key(|(date, _)| *date);
@@ -111,7 +111,7 @@ impl Codec {
         self.seal(name, bytes)
     }
 
-    /// The cells of the page of `month`, which has that name, if it is of that shape.
+    /// Decodes the page of `month` under that name, if it has that shape.
     pub(super) fn decode(
         &self,
         month: &SeriesMonth,
@@ -120,7 +120,7 @@ impl Codec {
         bytes: &[u8],
     ) -> Decoded {
         let slots = usize::from(month.bucket.slots_per_day());
-        // A day on which the clock goes back has some buckets twice.
+        // A day on which the clock is set back has some buckets twice.
         let slots = slots..=MAX_SLOTS * slots;
         let page = self.open(name, bytes).and_then(|content| {
             let (found, rest) = content.split_first_chunk()?;
@@ -134,7 +134,7 @@ impl Codec {
         }
     }
 
-    /// Whether a page has cells that were asked for later than `time`, as it says itself: its tag is not looked at.
+    /// Whether a page has cells that were requested later than `time`. This reads the page without checking its tag.
     pub(super) fn is_later(page: &[u8], time: Timestamp) -> bool {
         let Some((ages, mut rest)) = page.get(4..).and_then(<[u8]>::split_first) else {
             return false;
@@ -152,7 +152,7 @@ impl Codec {
         false
     }
 
-    /// The page of that name without the cells that `forget` picks: `None` where nothing is left, or it is no page of ours.
+    /// The page of that name without the cells that `forget` picks. `None` if no cell is left, or the bytes are not a page.
     pub(super) fn without(
         &self,
         name: &str,
@@ -169,14 +169,14 @@ impl Codec {
         (!cells.is_empty()).then(|| self.encode(name, shape, &cells))
     }
 
-    /// `content` bound to `name`.
+    /// Binds `content` to `name`.
     pub(super) fn seal(&self, name: &str, mut content: Vec<u8>) -> Vec<u8> {
         let tag = self.tag(name, &content);
         content.extend(tag);
         content
     }
 
-    /// The content that was bound to `name`; `None` for any other bytes.
+    /// The content that [`seal`](Self::seal) bound to `name`; `None` for any other bytes.
     pub(super) fn open<'a>(&self, name: &str, sealed: &'a [u8]) -> Option<&'a [u8]> {
         let (content, tag) = sealed.split_last_chunk::<TAG>()?;
         (self.tag(name, content) == *tag).then_some(content)
@@ -200,12 +200,12 @@ impl fmt::Debug for Codec {
     }
 }
 
-/// What the names of all pages of a customer begin with.
+/// The prefix of the names of all pages of a customer.
 pub(super) fn customer_prefix(customer: CustomerId) -> String {
     format!("{customer}.")
 }
 
-/// What the names of all pages of a site begin with.
+/// The prefix of the names of all pages of a site.
 pub(super) fn site_prefix(customer: CustomerId, site: SiteId) -> String {
     format!("{customer}.{site}:")
 }
@@ -216,7 +216,7 @@ pub(super) fn month_of(name: &str) -> Option<(i16, i8)> {
     Some((year.parse().ok()?, month.parse().ok()?))
 }
 
-/// The cells of a page, read after its shape.
+/// Decodes the cells of a page from the bytes after its shape.
 fn cells(
     date: impl Fn(i8) -> Option<Date>,
     slots: &RangeInclusive<usize>,
