@@ -48,7 +48,7 @@ fn check_query(query: &Query, settings: &Settings) {
     assert!(query.sites.is_sorted_by(|one, next| one < next));
     assert!((1..=settings.max_days).contains(&query.dates.len()));
     assert!(!query.metrics.is_empty());
-    assert!(query.hours.from() < query.hours.to() && query.hours.to() <= 24 * 60);
+    assert!(query.hours.from() < query.hours.to() && query.hours.to() <= 48 * 60);
 }
 
 fuzz_target!(|text: &str| {

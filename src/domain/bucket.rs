@@ -50,9 +50,7 @@ impl VendorBucket {
     #[must_use]
     pub fn coarsest(bucket: Bucket, hours: Hours, limit: Self) -> Self {
         let fits = |minutes: u16| {
-            bucket.clock_minutes().is_multiple_of(minutes)
-                && hours.from.is_multiple_of(minutes)
-                && hours.to.is_multiple_of(minutes)
+            bucket.clock_minutes().is_multiple_of(minutes) && hours.grid.is_multiple_of(minutes)
         };
         Self::ALL
             .into_iter()
@@ -220,18 +218,33 @@ impl fmt::Display for Bucket {
 )]
 pub struct InvalidBucket;
 
-/// A window of the local day, in minutes after midnight on the clock: `from < to ≤ 1440`, both multiples of 5.
+/// A window of the local day, in minutes after midnight on the clock: `from < to ≤ 2880`, both multiples of 5. Minutes from 1440 on belong
+/// to the next day, and there are never more than a day of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hours {
     from: u16,
     to: u16,
+    /// The largest number of minutes, up to an hour, of which every end is a multiple.
+    grid: u16,
+    kind: HoursKind,
+}
+
+/// The source of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum HoursKind {
+    /// No window is given: the whole day counts.
+    Day,
+    /// The caller's window.
+    Clock,
 }
 
 impl Hours {
-    /// The whole day.
+    /// The whole day, without a window.
     pub const ALL_DAY: Self = Self {
         from: 0,
         to: DAY_MINUTES,
+        grid: 60,
+        kind: HoursKind::Day,
     };
 
     /// First minute of the window.
@@ -246,10 +259,34 @@ impl Hours {
         self.to
     }
 
-    /// Whether the window is a part of the day.
+    /// Whether the caller gives a window other than the whole day.
     #[must_use]
     pub const fn is_given(self) -> bool {
-        self.from > 0 || self.to < DAY_MINUTES
+        !matches!(self.kind, HoursKind::Day)
+    }
+
+    /// Whether the window runs past midnight.
+    #[must_use]
+    pub const fn past_midnight(self) -> bool {
+        self.to > DAY_MINUTES
+    }
+
+    /// The whole day, in buckets of the vendor that suit this window.
+    #[must_use]
+    pub const fn whole_days(self) -> Self {
+        Self {
+            grid: self.grid,
+            ..Self::ALL_DAY
+        }
+    }
+}
+
+/// The largest number that divides both.
+const fn common_divisor(one: u16, two: u16) -> u16 {
+    if two == 0 {
+        one
+    } else {
+        common_divisor(two, one % two)
     }
 }
 
@@ -259,13 +296,21 @@ impl FromStr for Hours {
     fn from_str(text: &str) -> Result<Self, InvalidHours> {
         let (from, to) = text.split_once('-').ok_or(InvalidHours::Form)?;
         let (from, to) = (minute_of_day(from)?, minute_of_day(to)?);
-        if from == DAY_MINUTES || from >= to {
+        if from == DAY_MINUTES || from == to {
             return Err(InvalidHours::Empty);
         }
         if from % 5 != 0 || to % 5 != 0 {
             return Err(InvalidHours::Grid);
         }
-        Ok(Self { from, to })
+        if (from, to) == (0, DAY_MINUTES) {
+            return Ok(Self::ALL_DAY);
+        }
+        Ok(Self {
+            from,
+            to: if to < from { to + DAY_MINUTES } else { to },
+            grid: common_divisor(60, common_divisor(from, to)),
+            kind: HoursKind::Clock,
+        })
     }
 }
 
@@ -291,10 +336,8 @@ pub enum InvalidHours {
     /// Not `HH:MM-HH:MM`.
     #[error("hours are two times of day as HH:MM-HH:MM, from 00:00 to 24:00")]
     Form,
-    /// The end is not after the start.
-    #[error(
-        "the end of hours must be after their start; a window across midnight is not supported"
-    )]
+    /// The window has no length, or begins at the end of the day.
+    #[error("hours must not end when they begin, and must begin before 24:00")]
     Empty,
     /// The window is not on the 5-minute grid.
     #[error("the ends of hours must be multiples of 5 minutes")]

@@ -2,11 +2,13 @@
 
 use std::str::FromStr;
 
+use jiff::civil::Date;
+
 use super::bucket::{Bucket, Hours};
 use super::calendar::Calendar;
 use super::comparison::Comparison;
 use super::coverage::MinCoverage;
-use super::dates::DateRange;
+use super::dates::{DateRange, add_days};
 use super::days::Days;
 use super::metric::Metric;
 use super::site::{CustomerId, SiteId};
@@ -77,11 +79,39 @@ impl Query {
         }
     }
 
-    /// The dates whose cells it needs: its own, and those that they are compared with.
+    /// The dates whose cells it needs: its own, those that they are compared with, and the day after each if the hours run past midnight.
     #[must_use]
     pub fn cell_days(&self) -> Days {
         let others = self.compare.iter().flat_map(Comparison::ranges);
-        Days::of(others.chain([self.dates]))
+        let ranges = others.chain([self.dates]);
+        if !self.hours.past_midnight() {
+            return Days::of(ranges);
+        }
+        // The day after the last possible date never begins.
+        Days::of(
+            ranges.map(|range| {
+                DateRange::new(range.from(), add_days(range.to(), 1)).unwrap_or(range)
+            }),
+        )
+    }
+
+    /// The first date whose hours lie on that calendar day: its own, or its own or another side's date before it.
+    #[must_use]
+    pub fn first_date_on(&self, day: Date) -> Date {
+        let before = add_days(day, -1);
+        let mut ranges = self.compare.iter().flat_map(Comparison::ranges);
+        let is_one = self.dates.contains(before) || ranges.any(|range| range.contains(before));
+        if self.hours.past_midnight() && is_one {
+            before
+        } else {
+            day
+        }
+    }
+
+    /// Number of calendar days that the hours of one date lie on.
+    #[must_use]
+    pub const fn days_of_a_date(&self) -> usize {
+        if self.hours.past_midnight() { 2 } else { 1 }
     }
 }
 

@@ -5,12 +5,15 @@ use std::ops::Range;
 
 use jiff::civil::{Date, DateTime, Time};
 
-use super::bucket::{Bucket, Profile};
+use super::bucket::{Bucket, DAY_MINUTES, Profile};
 use super::calendar::Unit;
 use super::dates::add_days;
 use super::query::{GroupBy, Query};
 
 /// The buckets of a query, in order of time.
+///
+/// The hours of a date lie on its own calendar day, and past midnight on the late day as well: the one after it. The days of all dates
+/// follow on each other, so the late day of a date comes before the own day of the next date, although both are the same on the calendar.
 #[derive(Clone, Debug)]
 pub struct Timeline {
     starts: Vec<DateTime>,
@@ -22,15 +25,17 @@ pub struct Timeline {
     skipped: u16,
     /// Number of buckets that the hours of a date fall in.
     of_a_day: usize,
-    /// The first bucket of each date.
-    first_bucket: Vec<usize>,
-    /// The pieces of the hours, date by date.
-    pieces: Vec<Piece>,
-    /// End of each date's pieces.
-    ends: Vec<usize>,
+    /// The first bucket of each date, before any are folded.
+    first: Vec<usize>,
+    /// The bucket of a profile that each is folded into; empty if none is.
+    folded: Vec<usize>,
+    /// Number of days of a date.
+    days_of_a_date: usize,
+    /// The pieces of the hours on the clock, day by day.
+    pieces: Pieces,
 }
 
-/// A part of one date that falls in one bucket.
+/// A part of one calendar day that falls in one bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     /// Index of the bucket.
@@ -46,29 +51,51 @@ impl Piece {
     }
 }
 
+/// Pieces, day by day; those of a day are ascending.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pieces {
+    pieces: Vec<Piece>,
+    /// End of each day's pieces.
+    ends: Vec<usize>,
+}
+
+impl Pieces {
+    /// The pieces of a day.
+    pub(super) fn of(&self, day: usize) -> &[Piece] {
+        let from = day.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.pieces[from..self.ends[day]]
+    }
+}
+
 impl Timeline {
     /// The buckets of `query`.
     #[must_use]
     pub fn new(query: &Query) -> Self {
         let mut starts: Vec<DateTime> = Vec::new();
-        let mut first_bucket = Vec::with_capacity(query.dates.len());
+        let mut first = Vec::with_capacity(query.dates.len());
         let (mut skipped, mut of_a_day) = (0, 1);
         for date in query.dates.iter() {
             if let Bucket::Minutes(minutes) = query.bucket.occurrence() {
                 let buckets = buckets_of_a_day(query, minutes);
                 (skipped, of_a_day) = (buckets.start, buckets.len());
-                first_bucket.push(starts.len());
-                starts.extend(buckets.map(|nth| clock(date, nth * minutes)));
+                // The last bucket of the date before may be the first one of this date.
+                let begin = clock(date, buckets.start * minutes);
+                let known = starts.iter().rev().take_while(|start| **start >= begin);
+                let known = known.count();
+                first.push(starts.len() - known);
+                let new = buckets.skip(known);
+                starts.extend(new.map(|nth| clock(date, nth * minutes)));
             } else {
                 let start = long_bucket_start(query, date).to_datetime(Time::midnight());
                 if starts.last() != Some(&start) {
                     starts.push(start);
                 }
-                first_bucket.push(starts.len() - 1);
+                first.push(starts.len() - 1);
             }
         }
+        let mut folded = Vec::new();
         if let Bucket::Profile(profile) = query.bucket {
-            (starts, first_bucket) = fold(profile, &starts, &first_bucket);
+            (starts, folded) = fold(profile, &starts);
         }
         let mut timeline = Self {
             starts,
@@ -79,13 +106,20 @@ impl Timeline {
             },
             skipped,
             of_a_day,
-            first_bucket,
-            pieces: Vec::new(),
-            ends: Vec::new(),
+            first,
+            folded,
+            days_of_a_date: query.days_of_a_date(),
+            pieces: Pieces::default(),
         };
-        for date in 0..query.dates.len() {
-            timeline.cut(date, query.hours.from()..query.hours.to());
+        let mut pieces = Pieces::default();
+        for day in 0..timeline.days() {
+            timeline.cut(
+                day,
+                std::iter::once(query.hours.from()..query.hours.to()),
+                &mut pieces,
+            );
         }
+        timeline.pieces = pieces;
         timeline
     }
 
@@ -104,46 +138,82 @@ impl Timeline {
 
     /// The bucket that the hours of the date at index `date` begin in.
     pub(super) fn first_bucket(&self, date: usize) -> usize {
-        self.first_bucket[date]
+        self.folded(self.first[date])
     }
 
     /// The buckets that the hours of the date at index `date` fall in.
-    pub(super) fn buckets(&self, date: usize) -> Range<usize> {
-        let first = self.first_bucket[date];
-        first..first + self.of_a_day
+    pub(super) fn buckets(&self, date: usize) -> impl Iterator<Item = usize> {
+        let first = self.first[date];
+        (first..first + self.of_a_day).map(|bucket| self.folded(bucket))
     }
 
-    /// Number of buckets from midnight to the one at index `nth` of a date's buckets.
+    /// The bucket of a profile that the `bucket` of its occurrences is folded into; other buckets are their own.
+    pub(super) fn folded(&self, bucket: usize) -> usize {
+        self.folded.get(bucket).copied().unwrap_or(bucket)
+    }
+
+    /// Number of buckets from the midnight of a date to the one at index `nth` of the date's buckets.
     pub(super) fn nth_of_day(&self, nth: u16) -> u16 {
         self.skipped + nth
     }
 
-    /// The pieces of the hours on the date at index `date`, ascending.
-    pub(super) fn pieces(&self, date: usize) -> &[Piece] {
-        let from = date.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.pieces[from..self.ends[date]]
+    /// Number of days of all dates.
+    pub(super) fn days(&self) -> usize {
+        self.first.len() * self.days_of_a_date
     }
 
-    /// Appends the pieces of the `hours` on the date at index `date`.
-    fn cut(&mut self, date: usize, hours: Range<u16>) {
-        let first = self.first_bucket[date];
-        match self.minutes {
-            None => self.pieces.push(Piece {
-                bucket: first,
-                from: hours.start,
-                to: hours.end,
-            }),
-            Some(minutes) => {
-                let buckets = hours.start / minutes..hours.end.div_ceil(minutes);
-                let skipped = self.skipped;
-                self.pieces.extend(buckets.map(|nth| Piece {
-                    bucket: first + usize::from(nth - skipped),
-                    from: hours.start.max(nth * minutes),
-                    to: hours.end.min((nth + 1) * minutes),
-                }));
+    /// The index of the date that a day belongs to.
+    pub(super) fn date_of(&self, day: usize) -> usize {
+        day / self.days_of_a_date
+    }
+
+    /// The own day of the date at index `date`.
+    pub(super) fn own_day(&self, date: usize) -> usize {
+        date * self.days_of_a_date
+    }
+
+    /// Whether a day is the late day of its date.
+    pub(super) fn is_late(&self, day: usize) -> bool {
+        day > self.own_day(self.date_of(day))
+    }
+
+    /// The pieces of the hours on the clock on a day, ascending.
+    pub(super) fn pieces(&self, day: usize) -> &[Piece] {
+        self.pieces.of(day)
+    }
+
+    /// Appends the pieces of a day: of the `hours` of its date, which are ascending, in minutes from the date's midnight.
+    pub(super) fn cut(
+        &self,
+        day: usize,
+        hours: impl IntoIterator<Item = Range<u16>>,
+        pieces: &mut Pieces,
+    ) {
+        let first = self.first[self.date_of(day)];
+        let midnight = if self.is_late(day) { DAY_MINUTES } else { 0 };
+        let mut push = |bucket, minutes: Range<u16>| {
+            pieces.pieces.push(Piece {
+                bucket: self.folded(bucket),
+                from: minutes.start - midnight,
+                to: minutes.end - midnight,
+            });
+        };
+        for hours in hours {
+            let hours = hours.start.max(midnight)..hours.end.min(midnight + DAY_MINUTES);
+            if hours.is_empty() {
+                continue;
+            }
+            let Some(minutes) = self.minutes else {
+                push(first, hours);
+                continue;
+            };
+            for nth in hours.start / minutes..hours.end.div_ceil(minutes) {
+                let bucket = first + usize::from(nth - self.skipped);
+                let (from, to) = (nth * minutes, (nth + 1) * minutes);
+                push(bucket, hours.start.max(from)..hours.end.min(to));
             }
         }
-        self.ends.push(self.pieces.len());
+        pieces.ends.push(pieces.pieces.len());
     }
 }
 
@@ -171,7 +241,7 @@ pub fn row_count(query: &Query) -> usize {
 #[must_use]
 pub fn row_count_of_sites(query: &Query, sites: usize) -> usize {
     let buckets = match query.bucket {
-        Bucket::Minutes(minutes) => query.dates.len() * buckets_of_a_day(query, minutes).len(),
+        Bucket::Minutes(minutes) => buckets_of_days(query, minutes, query.dates.len()),
         Bucket::Day => query.dates.len(),
         Bucket::Week
         | Bucket::Month
@@ -195,7 +265,7 @@ pub fn most_rows(query: &Query, sites: usize, days: usize) -> usize {
     // The first day may be the last of its week or month.
     let further = days.saturating_sub(1);
     let buckets = match query.bucket {
-        Bucket::Minutes(minutes) => days.saturating_mul(buckets_of_a_day(query, minutes).len()),
+        Bucket::Minutes(minutes) => buckets_of_days(query, minutes, days),
         Bucket::Day => days,
         Bucket::Week => 1 + further.div_ceil(7),
         Bucket::Month => 1 + further.div_ceil(MONTH_DAYS),
@@ -233,12 +303,18 @@ fn buckets_of_a_day(query: &Query, minutes: u16) -> Range<u16> {
     query.hours.from() / minutes..query.hours.to().div_ceil(minutes)
 }
 
-/// Folds buckets that begin at `starts` into those of a profile, which are ascending, and each date's first bucket with them.
-fn fold(
-    profile: Profile,
-    starts: &[DateTime],
-    first_bucket: &[usize],
-) -> (Vec<DateTime>, Vec<usize>) {
+/// Number of buckets of `minutes` that the hours of `days` dates fall in.
+fn buckets_of_days(query: &Query, minutes: u16, days: usize) -> usize {
+    let of_one = buckets_of_a_day(query, minutes).len();
+    // The last bucket of a date may be the first one of the next.
+    let of_another = of_one.min(usize::from(DAY_MINUTES / minutes));
+    days.saturating_sub(1)
+        .saturating_mul(of_another)
+        .saturating_add(of_one)
+}
+
+/// The buckets of a profile, ascending, and the one among them that each bucket of an occurrence is folded into, by its start.
+fn fold(profile: Profile, starts: &[DateTime]) -> (Vec<DateTime>, Vec<usize>) {
     /// A Monday.
     const MONDAY: Date = jiff::civil::date(1970, 1, 5);
     let place = |start: &DateTime| {
@@ -249,14 +325,14 @@ fn fold(
         };
         add_days(MONDAY, days.into()).to_datetime(start.time())
     };
-    let folded: BTreeSet<DateTime> = starts.iter().map(place).collect();
-    let folded: Vec<DateTime> = folded.into_iter().collect();
-    let of_date = |first: &usize| {
-        let place = folded.binary_search(&place(&starts[*first]));
+    let buckets: BTreeSet<DateTime> = starts.iter().map(place).collect();
+    let buckets: Vec<DateTime> = buckets.into_iter().collect();
+    let of_start = |start: &DateTime| {
+        let place = buckets.binary_search(&place(start));
         place.expect("each bucket has its place")
     };
-    let first_bucket = first_bucket.iter().map(of_date).collect();
-    (folded, first_bucket)
+    let folded = starts.iter().map(of_start).collect();
+    (buckets, folded)
 }
 
 /// The first date of the bucket of whole days that `date` is in; may lie before the query's dates.
@@ -272,7 +348,13 @@ fn long_bucket_start(query: &Query, date: Date) -> Date {
     query.calendar.first_of(unit, date)
 }
 
+/// The time at that minute of `date`; minutes from 1440 on belong to the next day.
 fn clock(date: Date, minute: u16) -> DateTime {
+    let date = match minute / DAY_MINUTES {
+        0 => date,
+        days => add_days(date, days.into()),
+    };
+    let minute = minute % DAY_MINUTES;
     let hour = i8::try_from(minute / 60).expect("a day has 24 hours");
     let minute = i8::try_from(minute % 60).expect("below 60");
     date.at(hour, minute, 0, 0)
@@ -311,7 +393,7 @@ mod tests {
         fn rows_are_counted_without_making_them_and_never_more_than_the_most(
             (sites, from, days) in (1_u64..5, 0_i32..800, 1_i32..800),
             bucket in select(&["5m", "20m", "hour", "8h", "day", "week", "month", "quarter", "year", "total", "hour_of_day", "day_of_week", "hour_of_week"][..]),
-            hours in select(&["00:00-24:00", "09:30-11:15", "23:55-24:00"][..]),
+            hours in select(&["00:00-24:00", "09:30-11:15", "23:55-24:00", "22:00-02:00", "20:30-20:25"][..]),
             (_, week_start) in select(WeekStart::WORDS.to_vec()),
             by_site in any::<bool>(),
         ) {

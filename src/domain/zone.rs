@@ -235,6 +235,12 @@ impl LocalDays {
         self.spans[date].begins + before <= now
     }
 
+    /// Whether all times before `minute` on the date at index `date` are over at `now`; if the zone is unknown, over everywhere on earth.
+    pub(super) fn has_passed(&self, date: usize, minute: u16, now: Timestamp) -> bool {
+        let over = self.minutes_over_everywhere(date, now);
+        over >= usize::from(self.shape(date).minutes_until_end(minute))
+    }
+
     /// Number of minutes of the date at index `date` that are over at `at`; if the zone is unknown, over everywhere on earth.
     pub(super) fn minutes_over_everywhere(&self, date: usize, at: Timestamp) -> usize {
         if self.zone_known {
@@ -379,6 +385,22 @@ impl DayShape {
             }
         });
         i64::from(minute - skipped + repeated)
+    }
+
+    /// Minutes that pass from midnight until all times before `minute` are over, also those that the clock shows twice.
+    fn minutes_until_end(&self, minute: u16) -> u16 {
+        let skipped = self
+            .gap
+            .as_ref()
+            .map_or(0, |gap| gap.end.min(minute).saturating_sub(gap.start));
+        let repeated = self.fold.as_ref().map_or(0, |fold| {
+            if fold.start < minute {
+                fold.end - fold.start
+            } else {
+                0
+            }
+        });
+        minute - skipped + repeated
     }
 }
 

@@ -61,7 +61,7 @@ impl Summary {
                 }
             }
         }
-        let provisional_from = provisional.map(|index| days.at(index));
+        let provisional_from = provisional.map(|index| query.first_date_on(days.at(index)));
         // Without any cell there is no known expiry, so try again soon.
         let soon = now
             .saturating_add(SignedDuration::from_secs(1))

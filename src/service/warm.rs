@@ -141,6 +141,8 @@ impl TrafficService {
                 sites.map(move |sites| Query {
                     sites: sites.to_vec(),
                     dates,
+                    // The days after late hours are among the dates.
+                    hours: query.hours.whole_days(),
                     compare: None,
                     ..query.clone()
                 })

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::civil::{Date, DateTime};
+use pitaya::domain::bucket::Bucket;
 use pitaya::domain::comparison::{Comparison, Mode, Shift};
 use pitaya::domain::dates::DateRange;
 use pitaya::domain::metric::Metric;
@@ -12,7 +13,7 @@ use pitaya::domain::table::{Extra, Row, Value as Cell};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::rollup::{self, Parts, coarsest, later, naive_value, times, world};
+use crate::rollup::{self, Parts, coarsest, later, naive_value, on_calendar, times, world};
 use crate::support::{Setup, TestApp, column};
 
 /// The date that `date` is compared with.
@@ -54,8 +55,11 @@ fn naive_previous(
             .iter()
             .map(|metric| naive_value(seed, sites, *metric, parts));
         let first = fine.1[start].first();
-        let begin = first.map(|(day, _)| {
-            let day = counterpart(shift, start.date()).unwrap_or(*day);
+        let begin = first.map(|(day, minute)| {
+            let day = match query.bucket {
+                Bucket::Minutes(_) => on_calendar(*day, *minute).0,
+                _ => counterpart(shift, start.date()).unwrap_or(*day),
+            };
             day.to_datetime(start.time())
         });
         (*start, (begin, figures.collect()))

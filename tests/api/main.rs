@@ -21,6 +21,7 @@ mod fairness;
 mod faults;
 mod identities;
 mod metrics;
+mod opening;
 mod pages;
 mod parameters;
 mod process;

@@ -19,7 +19,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::coverage;
-use crate::rollup::{self, Parts, coarsest, later, naive_value, world};
+use crate::rollup::{self, Parts, coarsest, later, naive_value, on_calendar, world};
 use crate::support::{Setup, TestApp, column};
 
 /// The vendor's buckets of a profile's rows, by weekday and hour, where the rows have these.
@@ -29,9 +29,15 @@ fn parted(query: &Query, (weekday, hour): (bool, bool), minutes: u16) -> Parted 
     let mut parted = Parted::new();
     for day in query.dates.iter() {
         for minute in (query.hours.from()..query.hours.to()).step_by(usize::from(minutes)) {
+            // A day is that on which its hours began, and an hour is that of the clock.
+            let (shown, clock) = if hour {
+                on_calendar(day, minute)
+            } else {
+                (day, minute)
+            };
             let key = (
-                weekday.then(|| day.weekday().to_monday_one_offset()),
-                hour.then_some(minute / 60),
+                weekday.then(|| shown.weekday().to_monday_one_offset()),
+                hour.then_some(clock / 60),
             );
             parted.entry(key).or_default().push((day, minute));
         }
@@ -73,8 +79,9 @@ proptest! {
             for (key, times) in &fine.1 {
                 let parts = [&fine, &coarse].map(|(minutes, parted)| Parts { minutes: *minutes, times: &parted[key] });
                 let mut occurrences: BTreeMap<Date, Vec<(Date, u16)>> = BTreeMap::new();
+                let occurrence = |(day, minute): (Date, u16)| if has.1 { on_calendar(day, minute).0 } else { day };
                 for time in times {
-                    occurrences.entry(time.0).or_default().push(*time);
+                    occurrences.entry(occurrence(*time)).or_default().push(*time);
                 }
                 let (mut expected, mut seen) = (Vec::new(), [0_u32, 0]);
                 for metric in &query.metrics {
@@ -91,7 +98,7 @@ proptest! {
                     expected.push(mean);
                 }
                 for (date, fine_times) in &occurrences {
-                    let coarse_times: Vec<_> = coarse.1[key].iter().copied().filter(|(day, _)| day == date).collect();
+                    let coarse_times: Vec<_> = coarse.1[key].iter().copied().filter(|time| occurrence(*time) == *date).collect();
                     let parts = [
                         Parts { minutes: fine.0, times: fine_times },
                         Parts { minutes: coarse.0, times: &coarse_times },

@@ -117,12 +117,28 @@ pub(super) fn bucket_start(query: &Query, mut day: Date, minute: u16) -> DateTim
 /// Every observation of one group and bucket: by time, then site.
 type Seen = BTreeMap<(Date, u16), BTreeMap<u64, f64>>;
 
-/// The times at which the vendor's buckets of `bucket` minutes begin, by the beginning of the row's bucket that they belong to.
+/// The calendar day and the minute of a minute that is counted from the midnight of `date`.
+pub(super) fn on_calendar(date: Date, minute: u16) -> (Date, u16) {
+    if minute < 1440 {
+        (date, minute)
+    } else {
+        (date.tomorrow().unwrap(), minute - 1440)
+    }
+}
+
+/// The times at which the vendor's buckets of `bucket` minutes begin, by the beginning of the row's bucket that they belong to: each as the
+/// date on which its hours began, and the minutes since that date's midnight.
 pub(super) fn times(query: &Query, bucket: u16) -> BTreeMap<DateTime, Vec<(Date, u16)>> {
     let mut times = BTreeMap::<_, Vec<_>>::new();
     for day in query.dates.iter() {
         for minute in (query.hours.from()..query.hours.to()).step_by(usize::from(bucket)) {
-            let start = bucket_start(query, day, minute);
+            let start = match query.bucket {
+                Bucket::Minutes(_) => {
+                    let (day, minute) = on_calendar(day, minute);
+                    bucket_start(query, day, minute)
+                }
+                _ => bucket_start(query, day, minute),
+            };
             times.entry(start).or_default().push((day, minute));
         }
     }
@@ -138,9 +154,10 @@ fn seen(
 ) -> Seen {
     let mut seen = Seen::new();
     for (day, minute) in times {
+        let (day, minute) = on_calendar(*day, *minute);
         for site in sites {
-            if let Some(figure) = observe(seed, *site, *day, metric, bucket, *minute) {
-                let at = seen.entry((*day, *minute)).or_default();
+            if let Some(figure) = observe(seed, *site, day, metric, bucket, minute) {
+                let at = seen.entry((day, minute)).or_default();
                 at.insert(*site, figure);
             }
         }
@@ -391,7 +408,12 @@ pub(super) fn query() -> impl Strategy<Value = Query> {
     let hours = prop_oneof![
         Just((0, 1440)),
         window.clone(),
-        window.prop_map(|(from, to)| (from / 60 * 60, to.div_ceil(60) * 60)),
+        window
+            .clone()
+            .prop_map(|(from, to)| (from / 60 * 60, to.div_ceil(60) * 60)),
+        // From the end of one day's window to its begin on the next day.
+        window.prop_filter_map("it has a length", |(from, to)| (to < 1440)
+            .then_some((to, from))),
     ];
     (
         prop::collection::btree_set(1_u64..20, 1..4),

@@ -199,12 +199,12 @@ fn share_of(column: Column, counted: &[Counted], times: usize, time: usize) -> f
 fn see(roll: &GroupRoll<'_>, site: usize, times: usize, seen: &mut FixedBitSet) {
     seen.clear();
     for series in 0..roll.plan.series().len() {
-        for date in 0..roll.query.dates.len() {
-            let Some(cell) = roll.cell(series, site, date) else {
+        for day in 0..roll.timeline.days() {
+            let Some(cell) = roll.cell(series, site, day) else {
                 continue;
             };
-            let (figures, grid) = (cell.figures().view(), roll.slot_grid(series, site, date));
-            for piece in roll.pieces(date) {
+            let (figures, grid) = (cell.figures().view(), roll.slot_grid(series, site, day));
+            for piece in roll.pieces(day) {
                 let minutes = piece.minutes();
                 let repeated = grid.repeated_slots(&minutes, figures);
                 if figures.sum(grid.slots(&minutes)).is_some()
@@ -229,8 +229,8 @@ impl Scratch {
     fn count_site(&mut self, roll: &GroupRoll<'_>, site: usize, counted: &mut [Counted]) {
         let times = roll.timeline.starts().len();
         for (series, counted) in counted.chunks_mut(times.max(1)).enumerate() {
-            for date in 0..roll.query.dates.len() {
-                self.count_day(roll, series, site, date, counted);
+            for day in 0..roll.timeline.days() {
+                self.count_day(roll, series, site, day, counted);
             }
         }
     }
@@ -241,20 +241,20 @@ impl Scratch {
         roll: &GroupRoll<'_>,
         series: usize,
         site: usize,
-        date: usize,
+        day: usize,
         counted: &mut [Counted],
     ) {
         let (bucket, days) = (roll.plan.series()[series].bucket, &roll.days[site]);
-        let shape = days.shape(date);
-        let cell = roll.cell(series, site, date);
+        let shape = days.shape(day);
+        let cell = roll.cell(series, site, day);
         let as_of = cell.map_or(roll.now, Cell::as_of);
-        let passed = days.minutes_over_everywhere(date, as_of);
+        let passed = days.minutes_over_everywhere(day, as_of);
         if passed == 0 {
             return;
         }
         let figures = cell.map(|cell| cell.figures().view());
         let nothing = figures.is_none_or(|figures| figures.is_empty());
-        let pieces = roll.pieces(date);
+        let pieces = roll.pieces(day);
         let slots_of = |piece: &Piece| bucket.whole_slots(&piece.minutes());
         self.missing.clear();
         if let Some(figures) = figures
@@ -276,7 +276,7 @@ impl Scratch {
             return;
         }
         missing::over(bucket, shape, passed, &mut self.over);
-        let grid = roll.slot_grid(series, site, date);
+        let grid = roll.slot_grid(series, site, day);
         for piece in pieces {
             let slots = slots_of(piece);
             let repeated = grid.repeated(&slots).unwrap_or(0..0);

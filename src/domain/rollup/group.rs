@@ -65,7 +65,7 @@ impl GroupRoll<'_> {
     fn tallies(&self, times: usize, coverage: &GroupCoverage<'_>) -> Vec<Tally> {
         let columns = self.plan.columns.len();
         let mut tallies = vec![Tally::default(); times * columns];
-        for date in 0..self.query.dates.len() {
+        for day in 0..self.timeline.days() {
             for (column, kind) in self.plan.columns.iter().enumerate() {
                 let mut out = ColumnTallies {
                     tallies: &mut tallies,
@@ -73,7 +73,7 @@ impl GroupRoll<'_> {
                     column,
                     coverage,
                 };
-                self.tally(*kind, date, &mut out);
+                self.tally(*kind, day, &mut out);
             }
         }
         tallies
@@ -90,15 +90,16 @@ impl GroupRoll<'_> {
         if !matches!(self.query.bucket.occurrence(), Bucket::Minutes(_)) {
             for date in 0..self.query.dates.len() {
                 let expected = &mut expected[self.timeline.first_bucket(date)];
-                let exists = |days: &Arc<LocalDays>| !days.shape(date).skips(0, DAY_MINUTES);
+                let day = self.timeline.own_day(date);
+                let exists = |days: &Arc<LocalDays>| !days.shape(day).skips(0, DAY_MINUTES);
                 *expected = *expected || days.iter().any(exists);
             }
             return expected;
         }
-        self.for_each_piece(|site, date, piece| {
+        self.for_each_piece(|site, day, piece| {
             let minutes = piece.minutes();
             let expected = &mut expected[piece.bucket];
-            let shape = self.days[site].shape(date);
+            let shape = self.days[site].shape(day);
             *expected = *expected || !shape.skips(minutes.start, minutes.end);
         });
         expected
@@ -108,42 +109,42 @@ impl GroupRoll<'_> {
     /// absent figure become a zero.
     fn begun_buckets(&self, times: usize) -> Vec<bool> {
         let mut begun = vec![false; times];
-        self.for_each_piece(|site, date, piece| {
+        self.for_each_piece(|site, day, piece| {
             let begun = &mut begun[piece.bucket];
-            *begun = *begun || self.days[site].has_begun(date, &piece.minutes(), self.now);
+            *begun = *begun || self.days[site].has_begun(day, &piece.minutes(), self.now);
         });
         begun
     }
 
-    /// Calls `visit` with the pieces of each site and calendar day, and the indices of these.
+    /// Calls `visit` with the pieces of each site and day, and the indices of these.
     fn for_each_piece(&self, mut visit: impl FnMut(usize, usize, &Piece)) {
         for site in self.sites.clone() {
-            for date in 0..self.query.dates.len() {
-                for piece in self.pieces(date) {
-                    visit(site, date, piece);
+            for day in 0..self.timeline.days() {
+                for piece in self.pieces(day) {
+                    visit(site, day, piece);
                 }
             }
         }
     }
 
-    /// Adds what one calendar day adds to a column.
-    fn tally(&self, column: Column, date: usize, out: &mut ColumnTallies<'_>) {
+    /// Adds what one day adds to a column.
+    fn tally(&self, column: Column, day: usize, out: &mut ColumnTallies<'_>) {
         match column {
-            Column::Sum(series) => self.sums(series, date, out),
-            Column::Ratio { part, whole } => self.paired(part, whole, false, date, out),
-            Column::Share { part, rest } => self.paired(part, rest, true, date, out),
-            Column::WeightedMean { value, weight } => self.weighted(value, weight, date, out),
-            Column::Mean(series) | Column::Peak(series) => self.levels(series, column, date, out),
+            Column::Sum(series) => self.sums(series, day, out),
+            Column::Ratio { part, whole } => self.paired(part, whole, false, day, out),
+            Column::Share { part, rest } => self.paired(part, rest, true, day, out),
+            Column::WeightedMean { value, weight } => self.weighted(value, weight, day, out),
+            Column::Mean(series) | Column::Peak(series) => self.levels(series, column, day, out),
         }
     }
 
-    fn sums(&self, series: usize, date: usize, out: &mut ColumnTallies<'_>) {
+    fn sums(&self, series: usize, day: usize, out: &mut ColumnTallies<'_>) {
         for site in self.sites.clone() {
-            let Some(figures) = self.figures(series, site, date) else {
+            let Some(figures) = self.figures(series, site, day) else {
                 continue;
             };
-            let grid = self.slot_grid(series, site, date);
-            for piece in self.pieces(date) {
+            let grid = self.slot_grid(series, site, day);
+            for piece in self.pieces(day) {
                 let Some(tally) = out.of(site, piece) else {
                     continue;
                 };
@@ -163,13 +164,13 @@ impl GroupRoll<'_> {
         part: usize,
         other: usize,
         both_below: bool,
-        date: usize,
+        day: usize,
         out: &mut ColumnTallies<'_>,
     ) {
         let (mut without_part, mut without_other) = (Vec::new(), Vec::new());
         for site in self.sites.clone() {
             let (Some(part_cell), Some(other_cell)) =
-                (self.cell(part, site, date), self.cell(other, site, date))
+                (self.cell(part, site, day), self.cell(other, site, day))
             else {
                 continue;
             };
@@ -180,16 +181,16 @@ impl GroupRoll<'_> {
             let bucket = self.plan.series()[part].bucket;
             let days = &self.days[site];
             let find = |cell: &Cell, missing: &mut Vec<_>| {
-                let over = days.minutes_over(date, cell.fetched_at());
+                let over = days.minutes_over(day, cell.fetched_at());
                 let view = cell.figures().view();
-                missing::find(view, bucket, days.shape(date), over, missing);
+                missing::find(view, bucket, days.shape(day), over, missing);
             };
             find(other_cell, &mut without_other);
             if both_below {
                 find(part_cell, &mut without_part);
             }
-            let grid = self.slot_grid(part, site, date);
-            for piece in self.pieces(date) {
+            let grid = self.slot_grid(part, site, day);
+            for piece in self.pieces(day) {
                 let Some(tally) = out.of(site, piece) else {
                     continue;
                 };
@@ -209,16 +210,16 @@ impl GroupRoll<'_> {
         }
     }
 
-    fn weighted(&self, value: usize, weight: usize, date: usize, out: &mut ColumnTallies<'_>) {
+    fn weighted(&self, value: usize, weight: usize, day: usize, out: &mut ColumnTallies<'_>) {
         for site in self.sites.clone() {
             let (Some(values), Some(weights)) = (
-                self.figures(value, site, date),
-                self.figures(weight, site, date),
+                self.figures(value, site, day),
+                self.figures(weight, site, day),
             ) else {
                 continue;
             };
-            let grid = self.slot_grid(value, site, date);
-            for piece in self.pieces(date) {
+            let grid = self.slot_grid(value, site, day);
+            for piece in self.pieces(day) {
                 let Some(tally) = out.of(site, piece) else {
                     continue;
                 };
@@ -245,14 +246,14 @@ impl GroupRoll<'_> {
     }
 
     /// Folds the levels of a day's pieces; each level is the sum over the sites that were observed at that time.
-    fn levels(&self, series: usize, column: Column, date: usize, out: &mut ColumnTallies<'_>) {
+    fn levels(&self, series: usize, column: Column, day: usize, out: &mut ColumnTallies<'_>) {
         if self.sites.len() == 1 {
             let site = self.sites.start;
-            let Some(figures) = self.figures(series, site, date) else {
+            let Some(figures) = self.figures(series, site, day) else {
                 return;
             };
-            let grid = self.slot_grid(series, site, date);
-            for piece in self.pieces(date) {
+            let grid = self.slot_grid(series, site, day);
+            for piece in self.pieces(day) {
                 let Some(tally) = out.of(site, piece) else {
                     continue;
                 };
@@ -271,11 +272,11 @@ impl GroupRoll<'_> {
         let slots = usize::from(self.plan.series()[series].bucket.slots_per_day());
         let mut levels = Levels::new(slots);
         for site in self.sites.clone() {
-            let Some(figures) = self.figures(series, site, date) else {
+            let Some(figures) = self.figures(series, site, day) else {
                 continue;
             };
-            let grid = self.slot_grid(series, site, date);
-            for piece in self.pieces(date) {
+            let grid = self.slot_grid(series, site, day);
+            for piece in self.pieces(day) {
                 if out.of(site, piece).is_none() {
                     continue;
                 }
@@ -332,7 +333,7 @@ struct Level {
     most: f64,
 }
 
-/// Levels of one calendar day, summed over sites: by slot, with the second occurrences after all first ones, since the first and the second
+/// Levels of one day, summed over sites: by slot, with the second occurrences after all first ones, since the first and the second
 /// occurrence of the same clock time are different times.
 struct Levels(Vec<Option<Level>>);
 

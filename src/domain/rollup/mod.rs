@@ -6,6 +6,7 @@ mod grid;
 mod group;
 mod previous;
 mod profile;
+mod side;
 mod slots;
 mod source;
 mod state;
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 
 pub use self::day::day_figure;
 pub use self::grid::CellGrid;
+use self::side::Side;
 use self::source::GroupRoll;
 pub use self::state::States;
 pub use self::totals::{Rolled, Totals, roll_up_with_totals, total_of};
@@ -29,7 +31,8 @@ use super::table::Table;
 use super::timeline::Timeline;
 use super::zone::LocalDays;
 
-/// Rolls `grid` up into the rows of `query`, as of `now`; `days` holds the query's dates at each of its sites.
+/// Rolls `grid` up into the rows of `query`, as of `now`; `days` holds the dates of the query's cells at each of its sites. The query
+/// compares them with no others.
 #[must_use]
 pub fn roll_up(
     query: &Query,
@@ -39,7 +42,11 @@ pub fn roll_up(
     now: Timestamp,
 ) -> Table {
     let groups: Vec<_> = (0..series_count(query)).collect();
-    roll_up_groups(query, plan, grid, days, now, &groups)
+    if query.days_of_a_date() == 1 {
+        return roll_up_groups(query, plan, grid, days, now, &groups);
+    }
+    let Side { grid, days } = Side::own(query, grid, days);
+    roll_up_groups(query, plan, &grid, &days, now, &groups)
 }
 
 /// Number of series of `query` before any limit.
@@ -50,7 +57,7 @@ fn series_count(query: &Query) -> usize {
     }
 }
 
-/// The same for some of the series, in that order.
+/// The same for some of the series, in that order, from the cells of the timeline's days.
 fn roll_up_groups(
     query: &Query,
     plan: &Plan,

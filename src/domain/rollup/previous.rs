@@ -10,21 +10,16 @@ use jiff::civil::DateTime;
 
 use super::grid::CellGrid;
 use super::roll_up_groups;
-use crate::domain::bucket::DAY_MINUTES;
+use super::side::Side;
+use crate::domain::bucket::{Bucket, DAY_MINUTES};
 use crate::domain::comparison::Comparison;
-use crate::domain::days::Days;
+use crate::domain::dates::{add_days, days_between};
 use crate::domain::metric::Metric;
 use crate::domain::plan::Plan;
 use crate::domain::query::{Fill, Query};
 use crate::domain::table::{Extra, Table, Values};
 use crate::domain::timeline::Timeline;
 use crate::domain::zone::LocalDays;
-
-/// The cells of one side, and the days of each site, by the dates of the query.
-pub(super) struct Side {
-    pub(super) grid: CellGrid,
-    pub(super) days: Vec<Arc<LocalDays>>,
-}
 
 /// Both sides of a comparison.
 pub(super) struct Sides<'a> {
@@ -46,18 +41,10 @@ impl<'a> Sides<'a> {
         days: &[Arc<LocalDays>],
         now: Timestamp,
     ) -> Self {
-        let needed: Days = query.cell_days();
-        let own: Vec<_> = query
-            .dates
-            .iter()
-            .map(|date| needed.index_of(date))
-            .collect();
         let others = (0..query.dates.len()).map(|index| comparison.counterpart(index));
-        let others: Vec<_> = others
-            .map(|date| date.and_then(|date| needed.index_of(date)))
-            .collect();
-        let current = Side::of(grid, days, &own);
-        let previous = Side::of(grid, days, &others);
+        let current = Side::own(query, grid, days);
+        let previous = Side::of(query, others, grid, days);
+        let timeline = Timeline::new(query);
         let mut sides = Self {
             comparison,
             current,
@@ -66,23 +53,23 @@ impl<'a> Sides<'a> {
             cuts: vec![None; query.sites.len()],
         };
         for site in 0..query.sites.len() {
-            for date in 0..query.dates.len() {
-                sides.cut(plan, site, date);
+            for day in 0..timeline.days() {
+                sides.cut(query, plan, &timeline, site, day);
             }
         }
         sides
     }
 
     /// Cuts the other side of a site's day that is not over.
-    fn cut(&mut self, plan: &Plan, site: usize, date: usize) {
+    fn cut(&mut self, query: &Query, plan: &Plan, timeline: &Timeline, site: usize, day: usize) {
         let days = Arc::clone(&self.current.days[site]);
-        let span = days.spans()[date];
+        let span = days.spans()[day];
         let series = 0..plan.series().len();
         let ages = series.filter_map(|series| {
             let cell = self
                 .current
                 .grid
-                .get(self.current.grid.index(series, site, date))?;
+                .get(self.current.grid.index(series, site, day))?;
             Some((cell.fetched_at(), cell.as_of()))
         });
         let ages: Vec<_> = ages.collect();
@@ -102,16 +89,22 @@ impl<'a> Sides<'a> {
             .map(|series| series.bucket.minutes())
             .min();
         let base = base.expect("a plan has a series");
-        let cut = days.clock_at(date, as_of) / base * base;
-        if span.begins <= self.now && cut < DAY_MINUTES {
+        let cut = days.clock_at(day, as_of) / base * base;
+        // The hours of a late day end before the day does.
+        let end = if timeline.is_late(day) {
+            query.hours.to() - DAY_MINUTES
+        } else {
+            DAY_MINUTES
+        };
+        if span.begins <= self.now && cut < end {
             self.cuts[site] = Some(cut);
         }
         for (series, known) in plan.series().iter().enumerate() {
-            let index = self.previous.grid.index(series, site, date);
+            let index = self.previous.grid.index(series, site, day);
             let minutes = known.bucket.minutes();
             let cut = cut / minutes * minutes;
             if let Some(cell) = self.previous.grid.get(index) {
-                let cell = self.previous.days[site].until(date, cell, known.bucket, cut);
+                let cell = self.previous.days[site].until(day, cell, known.bucket, cut);
                 self.previous.grid.replace(index, cell);
             }
         }
@@ -144,7 +137,7 @@ impl<'a> Sides<'a> {
             &self.previous,
         );
         let timeline = Timeline::new(query);
-        let begun = self.begun(query, &timeline);
+        let begun = self.begun(&timeline);
         for group in 0..table.groups().len() {
             for (time, begun) in begun.iter().enumerate() {
                 let (row, before) = (table.row(group, time), other.row_mut(group, time));
@@ -170,14 +163,15 @@ impl<'a> Sides<'a> {
     }
 
     /// Marks the buckets that have a counterpart which has begun at one site or more.
-    fn begun(&self, query: &Query, timeline: &Timeline) -> Vec<bool> {
+    fn begun(&self, timeline: &Timeline) -> Vec<bool> {
         let mut begun = vec![false; timeline.starts().len()];
-        for date in 0..query.dates.len() {
-            let has_begun = |days: &Arc<LocalDays>| days.spans()[date].begins <= self.now;
-            if self.comparison.counterpart(date).is_some()
-                && self.previous.days.iter().any(has_begun)
-            {
-                begun[timeline.buckets(date)].fill(true);
+        for day in 0..timeline.days() {
+            let has_begun = |days: &Arc<LocalDays>| days.spans()[day].begins <= self.now;
+            let counterpart = self.comparison.counterpart(timeline.date_of(day));
+            if counterpart.is_some() && self.previous.days.iter().any(has_begun) {
+                for piece in timeline.pieces(day) {
+                    begun[piece.bucket] = true;
+                }
             }
         }
         begun
@@ -185,43 +179,23 @@ impl<'a> Sides<'a> {
 
     /// The start of each bucket on the other side.
     fn times(&self, query: &Query, timeline: &Timeline) -> Vec<Option<DateTime>> {
-        let mut first = vec![None; timeline.starts().len()];
-        for date in 0..query.dates.len() {
-            if let Some(other) = self.comparison.counterpart(date) {
-                for first in &mut first[timeline.buckets(date)] {
-                    first.get_or_insert(other);
-                }
+        let starts = timeline.starts();
+        let mut times = vec![None; starts.len()];
+        for (index, date) in query.dates.iter().enumerate() {
+            let Some(other) = self.comparison.counterpart(index) else {
+                continue;
+            };
+            for bucket in timeline.buckets(index) {
+                let start = starts[bucket];
+                let day = match query.bucket.occurrence() {
+                    // It may begin after the midnight that ends the date.
+                    Bucket::Minutes(_) => add_days(other, days_between(date, start.date())),
+                    _ => self.comparison.moved(start.date()).unwrap_or(other),
+                };
+                times[bucket].get_or_insert(day.to_datetime(start.time()));
             }
         }
-        let starts = timeline.starts().iter().zip(first);
-        starts
-            .map(|(start, first)| {
-                let first = first?;
-                let date = self.comparison.moved(start.date()).unwrap_or(first);
-                Some(date.to_datetime(start.time()))
-            })
-            .collect()
-    }
-}
-
-impl Side {
-    /// The side whose dates are at those indices of the cells' dates.
-    fn of(grid: &CellGrid, days: &[Arc<LocalDays>], dates: &[Option<usize>]) -> Self {
-        let mut picked: Vec<(&Arc<LocalDays>, Arc<LocalDays>)> = Vec::new();
-        let days = days.iter().map(|days| {
-            // Sites in one zone share their days.
-            let known = picked.iter().find(|(known, _)| Arc::ptr_eq(known, days));
-            if let Some((_, known)) = known {
-                return Arc::clone(known);
-            }
-            let own = Arc::new(days.pick(dates));
-            picked.push((days, Arc::clone(&own)));
-            own
-        });
-        Self {
-            days: days.collect(),
-            grid: grid.pick(dates),
-        }
+        times
     }
 }
 

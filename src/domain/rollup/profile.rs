@@ -33,18 +33,16 @@ pub(super) fn average(
         let rows = roll(*group);
         let mut observed = vec![0_u32; times * columns];
         let mut of_any = vec![0_u32; times];
-        for date in 0..query.dates.len() {
-            for (from, to) in fine.buckets(date).zip(folded.buckets(date)) {
-                let row = rows.row(0, from);
-                for (count, figure) in observed[to * columns..].iter_mut().zip(row) {
-                    *count += u32::from(!figure.is_nan());
-                }
-                let seen = row
-                    .iter()
-                    .zip(&counts)
-                    .any(|(figure, is_count)| !figure.is_nan() && (*is_count || !any_count));
-                of_any[to] += u32::from(seen);
+        for from in 0..fine.starts().len() {
+            let (row, to) = (rows.row(0, from), folded.folded(from));
+            for (count, figure) in observed[to * columns..].iter_mut().zip(row) {
+                *count += u32::from(!figure.is_nan());
             }
+            let seen = row
+                .iter()
+                .zip(&counts)
+                .any(|(figure, is_count)| !figure.is_nan() && (*is_count || !any_count));
+            of_any[to] += u32::from(seen);
         }
         for time in 0..times {
             let row = table.row_mut(place, time);

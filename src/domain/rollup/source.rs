@@ -1,4 +1,4 @@
-//! The cells of one series of rows, and the pieces of each date that count in it.
+//! The cells of one series of rows, and the pieces of each day that count in it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(super) struct GroupRoll<'a> {
     pub(super) query: &'a Query,
     pub(super) plan: &'a Plan,
     pub(super) grid: &'a CellGrid,
-    /// Local days of each site of the query.
+    /// The timeline's days at each site of the query.
     pub(super) days: &'a [Arc<LocalDays>],
     pub(super) now: Timestamp,
     pub(super) timeline: &'a Timeline,
@@ -27,24 +27,24 @@ pub(super) struct GroupRoll<'a> {
 }
 
 impl GroupRoll<'_> {
-    /// The pieces of the date at index `date`.
-    pub(super) fn pieces(&self, date: usize) -> &[Piece] {
-        self.timeline.pieces(date)
+    /// The pieces of a day.
+    pub(super) fn pieces(&self, day: usize) -> &[Piece] {
+        self.timeline.pieces(day)
     }
 
-    pub(super) fn figures(&self, series: usize, site: usize, date: usize) -> Option<View<'_>> {
-        let cell = self.cell(series, site, date)?;
+    pub(super) fn figures(&self, series: usize, site: usize, day: usize) -> Option<View<'_>> {
+        let cell = self.cell(series, site, day)?;
         Some(cell.figures().view())
     }
 
-    pub(super) fn cell(&self, series: usize, site: usize, date: usize) -> Option<&Cell> {
-        self.grid.get(self.grid.index(series, site, date))
+    pub(super) fn cell(&self, series: usize, site: usize, day: usize) -> Option<&Cell> {
+        self.grid.get(self.grid.index(series, site, day))
     }
 
-    pub(super) fn slot_grid(&self, series: usize, site: usize, date: usize) -> SlotGrid<'_> {
+    pub(super) fn slot_grid(&self, series: usize, site: usize, day: usize) -> SlotGrid<'_> {
         SlotGrid::new(
             self.plan.series()[series].bucket,
-            self.days[site].shape(date),
+            self.days[site].shape(day),
         )
     }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::grid::CellGrid;
-use crate::domain::bucket::Bucket;
+use crate::domain::bucket::{Bucket, DAY_MINUTES};
 use crate::domain::cell::Cell;
 use crate::domain::coverage::{RowState, Sites};
+use crate::domain::dates::add_days;
 use crate::domain::freshness::{Phase, Policy};
 use crate::domain::plan::Plan;
 use crate::domain::query::{GroupBy, Query};
@@ -125,19 +126,39 @@ impl States<'_> {
         let needed = self.query.cell_days();
         let first = needed.index_of(self.query.dates.from());
         let first = first.expect("a query needs its own dates");
-        for index in 0..self.query.dates.len() {
-            let date = first + index;
-            let phase = self.phase(site, date);
-            for (row, bucket) in rows[timeline.buckets(index)].iter_mut().zip(0..) {
+        for (index, date) in self.query.dates.iter().enumerate() {
+            let own = first + index;
+            let late = self.query.hours.past_midnight();
+            let late = late.then(|| needed.index_of(add_days(date, 1))).flatten();
+            let phase = self.phase_of_date(site, own, late);
+            for (nth, bucket) in (0..).zip(timeline.buckets(index)) {
+                let row = &mut rows[bucket];
                 row.phase = row.phase.min(phase);
                 let start = match self.query.bucket.occurrence() {
-                    Bucket::Minutes(minutes) => timeline.nth_of_day(bucket) * minutes,
+                    Bucket::Minutes(minutes) => timeline.nth_of_day(nth) * minutes,
                     _ => 0,
                 };
-                row.begun |= days.has_reached(date, start, self.now);
+                row.begun |= match start.checked_sub(DAY_MINUTES) {
+                    None => days.has_reached(own, start, self.now),
+                    Some(start) => late.is_some_and(|late| days.has_reached(late, start, self.now)),
+                };
             }
         }
         rows
+    }
+
+    /// How final the figures of a date are, by its own calendar day and its late one, if it has any. The date is over when its hours and its
+    /// own day are, even if the late day is not.
+    fn phase_of_date(&self, site: usize, own: usize, late: Option<usize>) -> Phase {
+        let phase = self.phase(site, own);
+        let Some(late) = late else {
+            return phase;
+        };
+        let end = self.query.hours.to() - DAY_MINUTES;
+        if !self.days[site].has_passed(late, end, self.now) {
+            return phase.min(Phase::Open);
+        }
+        phase.min(self.phase(site, late).max(Phase::Settling))
     }
 
     /// How final the figures of a calendar day are: not yet if they were requested before the day was final.

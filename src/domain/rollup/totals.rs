@@ -7,7 +7,8 @@ use jiff::Timestamp;
 
 use super::grid::CellGrid;
 use super::previous::Sides;
-use super::{roll_up, roll_up_groups, series_count};
+use super::side::Side;
+use super::{roll_up_groups, series_count};
 use crate::domain::bucket::Bucket;
 use crate::domain::plan::Plan;
 use crate::domain::query::{Fill, GroupBy, Query, Sort};
@@ -47,17 +48,19 @@ pub fn roll_up_with_totals(
         .compare
         .as_ref()
         .map(|comparison| Sides::new(query, comparison, plan, grid, days, now));
-    let (own_grid, own_days) = match &sides {
-        Some(sides) => (&sides.current.grid, &*sides.current.days),
-        None => (grid, days),
-    };
+    // Otherwise the cells and the timeline have the same days.
+    let past_midnight = sides.is_none() && query.hours.past_midnight();
+    let own = past_midnight.then(|| Side::own(query, grid, days));
+    let own = own.as_ref().or(sides.as_ref().map(|sides| &sides.current));
+    let (own_grid, own_days) = own.map_or((grid, days), |own| (&own.grid, &own.days));
     let roll = |query: &Query, groups: &[usize], with_times: bool| match &sides {
         Some(sides) => sides.roll_up(query, plan, groups, with_times),
-        None => roll_up_groups(query, plan, grid, days, now, groups),
+        None => roll_up_groups(query, plan, own_grid, own_days, now, groups),
     };
     let totals = total_of(query, query.group_by);
     let all = query.sort.map(|sort| {
-        let table = roll_up(&totals, plan, own_grid, own_days, now);
+        let groups: Vec<_> = (0..series_count(query)).collect();
+        let table = roll_up_groups(&totals, plan, own_grid, own_days, now, &groups);
         by_total(&table, sort)
     });
     let mut shown = all.unwrap_or_else(|| (0..series_count(query)).collect());

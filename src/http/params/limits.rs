@@ -385,7 +385,7 @@ mod tests {
         #[test]
         fn a_query_that_follows_the_advice_passes(
             (sites, days, bucket) in (1_u64..80, 1_usize..800, buckets()),
-            hours in select(&["00:00-24:00", "09:30-11:15", "23:55-24:00"][..]),
+            hours in select(&["00:00-24:00", "09:30-11:15", "23:55-24:00", "22:00-02:00", "20:30-20:25"][..]),
             by_site in any::<bool>(),
             (max_sites, max_days, max_rows) in (1_usize..90, 1_usize..900, 1_usize..20_000),
             shift in 0_i32..400,

@@ -47,8 +47,9 @@ impl IntoParams for TrafficParams {
             ),
             query(
                 &HOURS,
-                "The part of each day that counts: two local times of day at the site, the end excluded, in steps of 5 minutes, \
-                 not across midnight. `24:00` is valid as the end. By default the whole day counts.",
+                "The part of each day that counts: two local times of day at the site, the end excluded, in steps of 5 minutes. \
+                 `24:00` is valid as the end. A window that ends before it begins runs past midnight, and all of it belongs to the \
+                 date on which it begins. By default the whole day counts.",
                 text(
                     r"^([01]\d|2[0-3]):[0-5][05]-(([01]\d|2[0-3]):[0-5][05]|24:00)$",
                     "time-range",

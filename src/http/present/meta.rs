@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::figure;
-use crate::domain::bucket::{Bucket, ClockTime};
+use crate::domain::bucket::{Bucket, ClockTime, DAY_MINUTES, Hours};
 use crate::domain::comparison::Comparison;
 use crate::domain::coverage::{Basis, Summary};
 use crate::domain::metric::{Combine, Metric};
@@ -82,7 +82,7 @@ struct Coverage {
     basis: &'static str,
 }
 
-/// A part of the day, on the clock.
+/// A part of the day, on the clock; it runs past midnight if it ends before it begins.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(as = Hours)]
 struct Window {
@@ -90,6 +90,20 @@ struct Window {
     from: String,
     /// `HH:MM`, excluded; up to `24:00`.
     to: String,
+}
+
+impl Window {
+    fn of(hours: Hours) -> Self {
+        let to = hours.to();
+        let to = to
+            .checked_sub(DAY_MINUTES)
+            .filter(|late| *late > 0)
+            .unwrap_or(to);
+        Self {
+            from: ClockTime(hours.from()).to_string(),
+            to: ClockTime(to).to_string(),
+        }
+    }
 }
 
 /// The other side of a comparison.
@@ -228,10 +242,7 @@ impl<'a> Meta<'a> {
             customer_id: query.customer.get(),
             from: query.dates.from().to_string(),
             to: query.dates.to().to_string(),
-            hours: Window {
-                from: ClockTime(query.hours.from()).to_string(),
-                to: ClockTime(query.hours.to()).to_string(),
-            },
+            hours: Window::of(query.hours),
             bucket: query.bucket.to_string(),
             group_by: match query.group_by {
                 GroupBy::Site => "site",
