@@ -75,7 +75,9 @@ pub(super) struct Sites {
 pub struct Summary {
     /// The least coverage of any row; `None` if nothing was expected of any.
     pub min: Option<f64>,
-    /// Number of rows with a coverage below 1.
+    /// Number of rows of which something was expected.
+    pub rows: usize,
+    /// Number of these with a coverage below 1.
     pub rows_below_1: usize,
     /// The weakest basis of any site.
     pub basis: Basis,

@@ -155,12 +155,14 @@ impl Table {
     pub fn coverage(&self) -> Summary {
         let mut summary = Summary {
             min: None,
+            rows: 0,
             rows_below_1: 0,
             basis: self.basis,
         };
         for (coverage, shown) in self.coverage.iter().zip(&self.shown) {
             if *shown && !coverage.is_nan() {
                 summary.min = Some(summary.min.map_or(*coverage, |min| min.min(*coverage)));
+                summary.rows += 1;
                 summary.rows_below_1 += usize::from(*coverage < 1.0);
             }
         }

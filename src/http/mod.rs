@@ -34,5 +34,6 @@ pub fn describe_metrics() {
     drop_in::describe_metrics();
     edge::observe::describe_metrics();
     operations::reload::describe_metrics();
+    traffic::coverage::describe_metrics();
     warm::describe_metrics();
 }

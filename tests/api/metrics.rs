@@ -294,6 +294,36 @@ async fn requests_and_cells_are_counted_by_client() {
 }
 
 #[tokio::test]
+async fn rows_of_answers_are_counted_by_coverage() {
+    // Figures outside the simulated opening hours are missing.
+    let whole = "sites=750,751&dates=2026-02-18&metric=entrances&bucket=hour&include=coverage";
+    let partial = &format!("{whole}&hours=00:00-12:00");
+    let vendor = vendor().await;
+    let pitaya = Binary::serve(&vendor, &[]).await;
+
+    let mut expected = [0.0; 2];
+    // The kept answer is not counted again.
+    for query in [whole, partial] {
+        let answer = pitaya.rows(query).await;
+        assert_eq!(pitaya.rows(query).await, answer);
+        for row in answer["data"].as_array().unwrap() {
+            let coverage = row["coverage"].as_f64().unwrap();
+            expected[usize::from(coverage < 1.0)] += 1.0;
+        }
+    }
+
+    let metrics = pitaya.metrics().await;
+    let counted = ["whole", "partial"].map(|kind| {
+        metric(
+            &metrics,
+            &format!("pitaya_answer_rows_total{{coverage=\"{kind}\"}}"),
+        )
+    });
+    assert_eq!(counted, expected);
+    assert!(expected.iter().all(|rows| *rows > 2.0), "{expected:?}");
+}
+
+#[tokio::test]
 async fn waiting_reports_and_the_tokens_expiry_are_gauges() {
     const WAITING: &str = "pitaya_upstream_waiting_reports";
     let vendor = vendor().await;

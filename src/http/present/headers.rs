@@ -229,6 +229,7 @@ mod tests {
         let coverage = |min, rows_below_1| {
             let value = coverage(Summary {
                 min,
+                rows: rows_below_1,
                 rows_below_1,
                 basis: Basis::Days,
             });

@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
 
+use super::coverage;
 use super::kept::KeptAnswers;
 use super::large_body::LargeBody;
 use super::parsed_queries::Question;
@@ -74,6 +75,7 @@ impl Delivery {
         let began = Instant::now();
         let (outcome, timings) = (answer.outcome, answer.timings);
         let errors = answer.errors.len();
+        coverage::count(answer.table.coverage());
         let rendering = present::render(query, answer, form, describe);
         Self {
             rendering: Arc::new(rendering),

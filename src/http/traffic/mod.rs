@@ -1,5 +1,6 @@
 //! `GET /v1/traffic`: parses the query, calls the service, presents the answer.
 
+pub(super) mod coverage;
 mod delivery;
 pub(super) mod kept;
 mod large_body;
