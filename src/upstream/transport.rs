@@ -7,32 +7,32 @@
 //! undecodable body does not count as a failed connection. Informational heads (1xx), which hyper accepts without limit, are counted.
 //! HTTP/1.1 only: over HTTP/2 such heads pile up in memory, and a connection that dies takes all its calls down.
 
+mod body;
+mod failure;
+
 use std::error::Error;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING,
-    USER_AGENT,
-};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::response::Parts;
-use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http::{Extensions, HeaderValue, Request, Response, StatusCode, Uri};
+use http_body_util::Full;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use super::coding::{self, Codings, Step, Undecodable};
-use super::connection::{ConnectTimeout, Connector, Line};
+pub(super) use self::body::Body;
+use self::failure::{ENDED_EARLY, ended_early, failure};
+use super::coding;
+use super::connection::{Connector, Line};
 use super::error::{StartError, UpstreamError};
 use super::settings::Settings;
 use super::throttle;
@@ -43,7 +43,6 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Most informational heads (1xx) before an answer; an endless series would keep a core busy until the timeout.
 const MOST_INFORMATIONAL: u32 = 64;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const ENDED_EARLY: &str = "it ended early";
 
 /// A body that is passed on while it arrives.
 pub type PassedBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
@@ -71,25 +70,6 @@ pub(super) enum Reply {
         /// The pause that the vendor requests.
         retry_after: Option<Duration>,
     },
-}
-
-/// The body of a 2xx; dropping it before its end drops the connection.
-pub(super) struct Body {
-    status: StatusCode,
-    incoming: Incoming,
-    codings: Codings,
-    /// Whether the body's end is marked, so that it differs from a broken connection.
-    end_is_told: bool,
-    /// Decoded bytes to expect, as far as the head shows.
-    told: usize,
-    /// Received bytes that no caller has taken yet.
-    chunk: Bytes,
-    /// The time of the answer by the vendor's own clock.
-    pub(super) date: Option<Timestamp>,
-    encoded: u64,
-    received: u64,
-    max_bytes: u64,
-    deadline: Instant,
 }
 
 /// The vendor's answer to a body that was passed on.
@@ -178,7 +158,7 @@ impl Transport {
         let request = request(url, Some(bearer), content_type, body)?;
         let response = send(&self.passing, request, deadline).await?;
         let (head, incoming) = response.into_parts();
-        let body = body_of(&head, incoming, max_bytes, deadline)?;
+        let body = Body::of(&head, incoming, max_bytes, deadline)?;
         Ok(Forwarded { head, body })
     }
 
@@ -197,38 +177,9 @@ impl Transport {
                 retry_after: throttle::retry_after(&head.headers, self.clock.now()),
             });
         }
-        let body = body_of(&head, incoming, max_bytes, deadline)?;
+        let body = Body::of(&head, incoming, max_bytes, deadline)?;
         Ok(Reply::Body(Box::new(body)))
     }
-}
-
-/// The body of an answer, whose head must not announce more than `max_bytes`.
-fn body_of(
-    head: &Parts,
-    incoming: Incoming,
-    max_bytes: u64,
-    deadline: Instant,
-) -> Result<Body, UpstreamError> {
-    let headers = &head.headers;
-    let codings = Codings::of(headers).map_err(|why| undecodable(why, max_bytes))?;
-    let length = content_length(headers);
-    if length.unwrap_or(0) > max_bytes {
-        return Err(UpstreamError::TooLarge { limit: max_bytes });
-    }
-    let told = length.filter(|_| codings.is_identity()).unwrap_or(0);
-    Ok(Body {
-        status: head.status,
-        incoming,
-        codings,
-        end_is_told: length.is_some() || headers.contains_key(TRANSFER_ENCODING),
-        told: usize::try_from(told).unwrap_or(usize::MAX),
-        chunk: Bytes::new(),
-        date: throttle::date(headers),
-        encoded: 0,
-        received: 0,
-        max_bytes,
-        deadline,
-    })
 }
 
 impl From<Unanswered> for UpstreamError {
@@ -237,96 +188,6 @@ impl From<Unanswered> for UpstreamError {
             Unanswered::Failed(error) => error,
             Unanswered::DeadConnection => ended_early(),
         }
-    }
-}
-
-impl Body {
-    /// The status of the answer.
-    pub(super) const fn status(&self) -> StatusCode {
-        self.status
-    }
-
-    /// Decoded bytes received so far.
-    pub(super) const fn received(&self) -> u64 {
-        self.received
-    }
-
-    /// Replaces the content of `into` with the next decoded bytes: `enough` bytes, or fewer only at the end of the body. Fails like
-    /// [`Transport::post`], whose timeout includes the body.
-    pub(super) async fn next(
-        &mut self,
-        mut into: Vec<u8>,
-        enough: usize,
-    ) -> Result<Vec<u8>, UpstreamError> {
-        into.clear();
-        into.reserve(self.told.min(enough));
-        while into.len() < enough && self.has_more().await? {
-            let room = enough - into.len();
-            let piece = self.chunk.split_to(room.min(self.chunk.len()));
-            into.extend_from_slice(&piece);
-        }
-        Ok(into)
-    }
-
-    async fn has_more(&mut self) -> Result<bool, UpstreamError> {
-        if !self.chunk.is_empty() {
-            return Ok(true);
-        }
-        let Some(chunk) = timeout_at(self.deadline, self.decoded())
-            .await
-            .map_err(|_| UpstreamError::Timeout)??
-        else {
-            return Ok(false);
-        };
-        self.received = self.received.saturating_add(chunk.len() as u64);
-        if self.received > self.max_bytes {
-            return Err(UpstreamError::TooLarge {
-                limit: self.max_bytes,
-            });
-        }
-        self.chunk = chunk;
-        Ok(true)
-    }
-
-    /// Returns the next decoded bytes, at least one; `None` at the end of the body.
-    async fn decoded(&mut self) -> Result<Option<Bytes>, UpstreamError> {
-        if self.codings.is_identity() {
-            return self.sent().await;
-        }
-        loop {
-            match self.codings.step(self.max_bytes) {
-                Ok(Step::Piece(piece)) => return Ok(Some(piece)),
-                Ok(Step::End) => return Ok(None),
-                // Decoding may take long without a result; the deadline must take effect meanwhile.
-                Ok(Step::Nothing) => tokio::task::consume_budget().await,
-                Ok(Step::Hungry) => {
-                    let sent = self.sent().await?;
-                    self.codings.feed(sent);
-                }
-                Err(Undecodable::Cut) if !self.end_is_told => return Err(ended_early()),
-                Err(why) => return Err(undecodable(why, self.max_bytes)),
-            }
-        }
-    }
-
-    /// Returns the next bytes as sent, at least one; `None` at the end of the body.
-    async fn sent(&mut self) -> Result<Option<Bytes>, UpstreamError> {
-        while let Some(frame) = self.incoming.frame().await {
-            let frame = frame.map_err(|error| failure(&error, ENDED_EARLY))?;
-            let Ok(data) = frame.into_data() else {
-                continue;
-            };
-            self.encoded = self.encoded.saturating_add(data.len() as u64);
-            if self.encoded > self.max_bytes {
-                return Err(UpstreamError::TooLarge {
-                    limit: self.max_bytes,
-                });
-            }
-            if !data.is_empty() {
-                return Ok(Some(data));
-            }
-        }
-        Ok(None)
     }
 }
 
@@ -388,10 +249,6 @@ where
     Ok(response)
 }
 
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
 fn unanswered(error: &legacy::Error) -> Unanswered {
     let mut extras = Extensions::new();
     if let Some(connected) = error.connect_info() {
@@ -407,34 +264,4 @@ fn unanswered(error: &legacy::Error) -> Unanswered {
         };
         Unanswered::Failed(failure(error, what))
     }
-}
-
-fn undecodable(why: Undecodable, limit: u64) -> UpstreamError {
-    UpstreamError::Undecodable(match why {
-        Undecodable::TooLarge => return UpstreamError::TooLarge { limit },
-        Undecodable::Cut => "it ends within its coding",
-        Undecodable::Corrupt => "it breaks the rules of its coding",
-        Undecodable::Unknown => "its coding was not offered",
-    })
-}
-
-fn ended_early() -> UpstreamError {
-    UpstreamError::Connection(ENDED_EARLY.to_owned())
-}
-
-/// Describes the failure without quoting it: the error's own text may contain the URL or a piece of the body.
-fn failure(error: &(dyn Error + 'static), otherwise: &str) -> UpstreamError {
-    let mut cause = Some(error);
-    while let Some(inner) = cause {
-        if inner.is::<ConnectTimeout>() {
-            return UpstreamError::ConnectTimeout;
-        }
-        if let Some(io) = inner.downcast_ref::<io::Error>()
-            && io.kind() != io::ErrorKind::Other
-        {
-            return UpstreamError::Connection(io.kind().to_string());
-        }
-        cause = inner.source();
-    }
-    UpstreamError::Connection(otherwise.to_owned())
 }
