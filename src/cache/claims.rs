@@ -1,12 +1,13 @@
 //! The cells that a query has claimed, and the fetches that bring them.
 
+mod fetch;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use jiff::Timestamp;
-
+pub use self::fetch::ClaimedFetch;
 use super::months::{Month, months_of_report};
 use super::page::bit_of;
 use super::shared::{LookedUp, Shared};
@@ -32,14 +33,6 @@ pub struct ClaimedCells<E, I> {
 
 /// A fetch for the caller to start, and a waiter for it.
 pub(super) type Split<E, I> = (ClaimedFetch<E, I>, Fetch<E, I>);
-
-/// A fetch for the caller to start: [`begin`](ClaimedFetch::begin), request its report, then [`complete`](ClaimedFetch::complete).
-/// Dropping it instead frees its cells, and lets its waiters see that it died.
-pub struct ClaimedFetch<E, I> {
-    shared: Arc<Shared<E, I>>,
-    fetch: Arc<FetchUnderWay<E, I>>,
-    request: ReportRequest,
-}
 
 /// A new claim, as long as its maker holds the lock of flights.
 pub(super) struct Mine<E, I> {
@@ -173,7 +166,7 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
         };
         let fetches = reports.into_iter().map(|(request, interest)| {
             let claimed = self.hand_over(request, interest);
-            let waiter = claimed.fetch.waiter();
+            let waiter = claimed.waiter();
             (claimed, waiter)
         });
         let fetches: Vec<_> = fetches.collect();
@@ -182,9 +175,9 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
         // No query can join it from now on.
         self.give_up();
         if self.fetch.has_waiters() {
-            let onward = fetches
-                .iter()
-                .map(|(claimed, waiter)| (Onward::Report(claimed.request.clone()), waiter.clone()));
+            let onward = fetches.iter().map(|(claimed, waiter)| {
+                (Onward::Report(claimed.request().clone()), waiter.clone())
+            });
             let rest = rest.iter().zip(&rest_waiter);
             let rest = rest.map(|(rest, waiter)| {
                 (
@@ -268,11 +261,7 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
             flights.hand_over(self.fetch.id, fetch.id, &month);
         }
         drop(flights);
-        ClaimedFetch {
-            shared: Arc::clone(&self.shared),
-            fetch,
-            request,
-        }
+        ClaimedFetch::new(&self.shared, fetch, request)
     }
 }
 
@@ -293,125 +282,6 @@ impl<E, I> Drop for ClaimedCells<E, I> {
 impl<E, I> fmt::Debug for ClaimedCells<E, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClaimedCells")
-            .field("flight", &self.fetch.id)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
-    /// The report to ask for.
-    #[must_use]
-    pub fn request(&self) -> &ReportRequest {
-        &self.request
-    }
-
-    /// The days of a month to which it still holds the claim: bit `d` is set for day `d`.
-    #[must_use]
-    pub fn held(&self, month: &SeriesMonth) -> u32 {
-        self.shared.flights().held(self.fetch.id, month)
-    }
-
-    /// The attachment of the store's owner.
-    #[must_use]
-    pub fn interest(&self) -> &I {
-        &self.fetch.interest
-    }
-
-    /// Waits until the fetch has no waiters, and gives its cells up. Not for a fetch that has begun.
-    pub async fn abandoned(&self) {
-        loop {
-            self.fetch.no_waiters().await;
-            if self.fetch.is_kept() {
-                return std::future::pending().await;
-            }
-            // Another waiter may have joined in between.
-            if self.end_if_unwanted() {
-                return;
-            }
-        }
-    }
-
-    /// Begins the fetch, which no departing caller stops from then on. Without waiters it gives up its cells instead, and returns false.
-    #[must_use]
-    pub fn begin(&self) -> bool {
-        !self.end_if_unwanted()
-    }
-
-    fn end_if_unwanted(&self) -> bool {
-        let months = months_of_report(&self.request);
-        self.shared.flights().end_if_unwanted(&self.fetch, months)
-    }
-
-    /// Fills the cache with the fetched cells, and notifies the waiters. A claimed cell without an outcome counts as lost.
-    pub fn complete(self, outcomes: Vec<(CellKey, Result<Cell, E>)>, now: Timestamp) {
-        let month_of = |outcome: &(CellKey, _)| SeriesMonth::of(&outcome.0);
-        let (mut came, mut failed) = (Vec::new(), Vec::new());
-        for outcomes in outcomes.chunk_by(|one, next| month_of(one) == month_of(next)) {
-            let key = month_of(&outcomes[0]);
-            self.shared.pages.put(key, || {
-                let held = self.shared.flights().held(self.fetch.id, &key);
-                let mut cells = Vec::new();
-                for (key, outcome) in outcomes {
-                    match outcome {
-                        _ if held & bit_of(key.date) == 0 => {}
-                        // The clock was set back in between: the cell's lifetime is unknown.
-                        Ok(cell) if now < cell.fetched_at() => came.push(*key),
-                        Ok(cell) => {
-                            came.push(*key);
-                            cells.push((key.date, cell.clone()));
-                        }
-                        Err(_) => failed.push(*key),
-                    }
-                }
-                cells
-            });
-        }
-        self.note(&came, failed, now);
-        self.shared
-            .latest
-            .fetch_max(now.as_microsecond(), Ordering::AcqRel);
-        // A query that claims a cell after this fetch has given it up must know that it has to look again.
-        self.shared.completions.fetch_add(1, Ordering::AcqRel);
-        self.give_up();
-        self.fetch.tell(FetchOutcome {
-            outcomes,
-            found: false,
-            waited: false,
-            stale: Vec::new(),
-            onward: Vec::new(),
-        });
-    }
-
-    /// Records which cells arrived, and which failed.
-    fn note(&self, came: &[CellKey], failed: Vec<CellKey>, now: Timestamp) {
-        let mut failures = self.shared.failures();
-        for cell in came {
-            failures.succeeded(cell);
-        }
-        for cell in failed {
-            failures.failed(cell, now);
-        }
-        failures.tidy(now);
-    }
-}
-
-impl<E, I> ClaimedFetch<E, I> {
-    fn give_up(&self) {
-        let months = months_of_report(&self.request);
-        self.shared.flights().end(self.fetch.id, months);
-    }
-}
-
-impl<E, I> Drop for ClaimedFetch<E, I> {
-    fn drop(&mut self) {
-        // After completion there is nothing left to end. This drops the last reference, so remaining waiters see that the fetch died.
-        self.give_up();
-    }
-}
-
-impl<E, I> fmt::Debug for ClaimedFetch<E, I> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClaimedFetch")
             .field("flight", &self.fetch.id)
             .finish_non_exhaustive()
     }
