@@ -5,7 +5,10 @@ import { answerSubtitle, answerTitle } from './format.js';
 import { showTable } from './table.js';
 import { showTotals } from './totals.js';
 
-/** Shows an answer: its title, notices, charts, cache outcome and rows. */
+/**
+ * Shows an answer: its title, notices, charts, cache outcome and rows. Returns a function that marks the rows of a map, by which the
+ * vendor has revised figures, with its words.
+ */
 export function showAnswer(result, charts) {
   const { answer } = result;
   const { meta, data } = answer;
@@ -24,8 +27,12 @@ export function showAnswer(result, charts) {
   section.hidden = false;
   // The charts measure their frame, so it must be visible before they are drawn.
   charts.show(answer);
-  showTable(answer);
+  const mark = showTable(answer);
   announce(`${byId('row-count').textContent}. ${sentence}`);
+  return (revised) => {
+    charts.show(answer, revised);
+    mark(revised);
+  };
 }
 
 /** Dims the answer while another query runs. */

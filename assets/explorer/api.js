@@ -1,6 +1,7 @@
 import { readKey } from './key.js';
 
 const KEPT_ANSWERS = 16;
+const REVISIONS_AT_ONCE = 10_000;
 const kept = new Map();
 
 /** A failed request: the server's problem document (RFC 9457), or one of the page's own. */
@@ -43,6 +44,23 @@ export async function askSites() {
   const response = await send('/v1/sites', { headers: { Accept: 'application/json' } });
   if (!response.ok) throw await readProblem(response);
   return (await readJson(response)).data ?? [];
+}
+
+/** The events about these sites and metrics that were seen since a time, the oldest first. */
+export async function askRevisions({ sites, metrics, since }) {
+  const path = `/v1/revisions?sites=${sites.join()}&metric=${metrics.join()}&limit=${REVISIONS_AT_ONCE}`;
+  const events = [];
+  let from = `&since=${since}`;
+  for (;;) {
+    let response = await send(path + from, { headers: { Accept: 'application/json' } });
+    // The feed does not reach back so far: what is left of it.
+    if (response.status === 410) response = await send(path, { headers: { Accept: 'application/json' } });
+    if (!response.ok) throw await readProblem(response);
+    const { data, next } = await readJson(response);
+    events.push(...data);
+    if (data.length < REVISIONS_AT_ONCE) return events;
+    from = `&since=${next}`;
+  }
 }
 
 /** Progress of a running query, or `null` if the server does not report it. */

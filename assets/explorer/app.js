@@ -12,6 +12,7 @@ import { clearProblem, focusFault, showProblem } from './problems.js';
 import { dateOf } from './series.js';
 import { showProgress } from './progress.js';
 import { attachRefresh, offerRefresh } from './refresh.js';
+import { revisedRows } from './revisions.js';
 import { pagePath, readQuery, writeQuery } from './query.js';
 import { attachTheme } from './theme.js';
 import { attachTools } from './tools.js';
@@ -134,8 +135,15 @@ function succeed(result, search) {
   shown = { search, meta: result.answer.meta };
   if (readKey() !== '') acceptKey();
   form.sites.learn(result.answer.meta.sites);
-  showAnswer(result, charts);
+  const mark = showAnswer(result, charts);
   offerRefresh(result.answer.meta);
+  markRevisions(result.answer, mark);
+}
+
+/** Marks the revised rows of the shown answer, unless another one is shown by then. */
+async function markRevisions(answer, mark) {
+  const revised = await revisedRows(answer);
+  if (revised.size > 0 && shown?.meta === answer.meta) mark(revised);
 }
 
 function fail(error, retry, asked = false) {

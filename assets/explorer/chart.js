@@ -7,13 +7,15 @@ const DAY = 86_400;
 const WEEK = 7 * DAY;
 const MONTH = 30 * DAY;
 const POINTS_UP_TO = 62;
+const MARK_HEIGHT = 4;
 const DASHES = { uncertain: [6, 4], previous: [2, 4] };
 
 /**
  * A chart of one metric, of lines or grouped bars: `lines` are `{name, column, at, style}`. It hatches the buckets at the places `partly`,
- * calls `moved` as the cursor moves, and `selected` with the first and last moment of a range that the user drags.
+ * marks those at the places `changed` above, calls `moved` as the cursor moves, and `selected` with the first and last moment of a range
+ * that the user drags.
  */
-export function drawChart(frame, { metric, lines, times, partly, kind, label, moved, selected }) {
+export function drawChart(frame, { metric, lines, times, partly, changed, kind, label, moved, selected }) {
   const bars = kind === 'bar';
   const step = stepOf(times);
   const figures = lines.map(({ column }) => column);
@@ -35,7 +37,10 @@ export function drawChart(frame, { metric, lines, times, partly, kind, label, mo
       axes: [timeAxis(step, times), figureAxis(metric)],
       series: [{}, ...lines.map((line, at) => series(line, bars ? paths[at] : undefined, times.length))],
       hooks: {
-        drawClear: [(drawn) => partly.forEach((place) => hatch(drawn, times[place] - step / 2, times[place] + step / 2))],
+        drawClear: [
+          (drawn) => partly.forEach((place) => hatch(drawn, times[place] - step / 2, times[place] + step / 2)),
+          (drawn) => changed.forEach((place) => mark(drawn, times[place] - step / 2, times[place] + step / 2)),
+        ],
         setSelect: [(drawn) => select(drawn, selected)],
         setCursor: [(drawn) => moved(drawn.cursor.idx ?? null, drawn.data)],
       },
@@ -111,10 +116,25 @@ function axisColours() {
   return { stroke: themeColour('muted'), font: '12px system-ui, sans-serif', grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 5 } };
 }
 
+function mark(plot, from, to) {
+  const { ctx, bbox } = plot;
+  const [start, right] = edges(plot, from, to);
+  ctx.save();
+  ctx.fillStyle = themeColour('notice-edge');
+  // On whole pixels, so that neighbours leave no gap.
+  ctx.fillRect(Math.round(start), bbox.top, Math.round(right) - Math.round(start), MARK_HEIGHT * devicePixelRatio);
+  ctx.restore();
+}
+
+// A bucket's sides on the canvas, within the axes.
+function edges(plot, from, to) {
+  const { bbox } = plot;
+  return [Math.max(plot.valToPos(from, 'x', true), bbox.left), Math.min(plot.valToPos(to, 'x', true), bbox.left + bbox.width)];
+}
+
 function hatch(plot, from, to) {
   const { ctx, bbox } = plot;
-  const start = Math.max(plot.valToPos(from, 'x', true), bbox.left);
-  const right = Math.min(plot.valToPos(to, 'x', true), bbox.left + bbox.width);
+  const [start, right] = edges(plot, from, to);
   ctx.save();
   ctx.beginPath();
   ctx.rect(start, bbox.top, right - start, bbox.height);

@@ -13,6 +13,7 @@ const HEAT_MAPS = 24;
 export class Charts {
   #plots = [];
   #answer = null;
+  #revised = new Map();
   #kind = 'line';
   #zoomed;
 
@@ -22,9 +23,10 @@ export class Charts {
     new ResizeObserver(() => this.#resize()).observe(byId('charts'));
   }
 
-  /** Draws the charts of `answer`. */
-  show(answer) {
+  /** Draws the charts of `answer`, with marks at the rows `revised`. */
+  show(answer, revised = new Map()) {
     this.#answer = answer;
+    this.#revised = revised;
     this.redraw();
   }
 
@@ -49,7 +51,7 @@ export class Charts {
       this.#drawHeatMaps();
       return;
     }
-    const series = toSeries(this.#answer);
+    const series = toSeries(this.#answer, this.#revised);
     const items = series.groups.map((group, at) => this.#legendItem(group, at, series.groups.length));
     byId('legend').replaceChildren(...items.map((item) => item.element));
     this.#explain(series);
@@ -68,10 +70,11 @@ export class Charts {
     byId('charts').append(...maps.slice(0, HEAT_MAPS), ...others);
     byId('provisional').hidden = true;
     byId('partial-coverage').hidden = true;
+    byId('revised').hidden = true;
   }
 
   #draw(metric, series) {
-    const { times, groups, partly } = series;
+    const { times, groups, partly, changed } = series;
     const kind = times.length === 1 ? 'bar' : this.#kind;
     const frame = make('div', { className: 'chart' });
     const readout = make('p', { className: 'readout' });
@@ -80,7 +83,7 @@ export class Charts {
     const { from, to } = this.#answer.meta;
     this.#plots.push(
       drawChart(frame, {
-        metric, times, partly, kind,
+        metric, times, partly, changed, kind,
         lines: linesOf(metric, series, kind),
         label: `${metricLabel(metric)} from ${from} to ${to}, ${groups.length} series. The table below has the figures.`,
         moved: (at, data) => this.#read(readout, at, data, groups, metric),
@@ -118,7 +121,7 @@ export class Charts {
     return { element: make('li', {}, button) };
   }
 
-  #explain({ uncertain, partly, previous }) {
+  #explain({ uncertain, partly, changed, previous }) {
     const { meta } = this.#answer;
     const compares = [...previous.values()].flat(2).some((value) => value !== null);
     const sentences = [
@@ -129,6 +132,8 @@ export class Charts {
     byId('provisional').hidden = sentences.length === 0;
     byId('partial-coverage').textContent = 'Hatched: a part of what was expected was not observed, so the figure is lower than it should be.';
     byId('partial-coverage').hidden = partly.size === 0;
+    byId('revised').textContent = 'Marked above: the vendor has changed figures after their day was over. The table says which.';
+    byId('revised').hidden = changed.size === 0;
   }
 
   #resize() {

@@ -13,18 +13,18 @@ export function dateOf(moment) {
 }
 
 /**
- * The series of an answer: `{times, groups: [{id, name}], figures, previous, uncertain, partly}`. `figures` and `previous` map a metric
- * to its columns by group, each with a figure or null by time. `uncertain` holds the places in `times` whose figures may still change,
- * and `partly` those with a row that was observed only in part.
+ * The series of an answer: `{times, groups: [{id, name}], figures, previous, uncertain, partly, changed}`. `figures` and `previous` map a
+ * metric to its columns by group, each with a figure or null by time. `uncertain` holds the places in `times` whose figures may still
+ * change, `partly` those with a row that was observed only in part, and `changed` those with one of the rows `revised`.
  */
-export function toSeries({ meta, data }) {
+export function toSeries({ meta, data }, revised = new Map()) {
   const times = [...new Set(data.map((row) => seconds(row.time)))].sort((a, b) => a - b);
   const place = new Map(times.map((time, at) => [time, at]));
   const groups = groupsOf(meta, data);
   const rank = new Map(groups.map((group, at) => [group.id, at]));
   const columns = () => new Map(meta.metrics.map(({ name }) => [name, groups.map(() => new Array(times.length).fill(null))]));
   const [figures, previous] = [columns(), columns()];
-  const [uncertain, partly] = [new Set(), new Set()];
+  const [uncertain, partly, changed] = [new Set(), new Set(), new Set()];
 
   for (const row of data) {
     const group = rank.get(groupOf(row, meta));
@@ -33,8 +33,9 @@ export function toSeries({ meta, data }) {
     for (const [name, byGroup] of previous) byGroup[group][at] = row.previous?.[name] ?? null;
     if (isProvisional(row.time, meta)) uncertain.add(at);
     if (isPartial(row)) partly.add(at);
+    if (revised.has(row)) changed.add(at);
   }
-  return { times, groups, figures, previous, uncertain, partly };
+  return { times, groups, figures, previous, uncertain, partly, changed };
 }
 
 /** Whether a row has figures although a part of what was expected is missing. */
@@ -83,7 +84,8 @@ export function isProvisional(time, { bucket, to, provisional_from: from }) {
   return from !== null && from !== undefined && lastDate(time, bucket, to) >= from;
 }
 
-function lastDate(time, bucket, to) {
+/** The last date of the bucket that starts at `time`, within the dates up to `to`. */
+export function lastDate(time, bucket, to) {
   const start = new Date(`${time.slice(0, 10)}T00:00:00Z`);
   if (bucket === 'total') return to;
   if (bucket === 'week') start.setUTCDate(start.getUTCDate() + 6);

@@ -7,10 +7,14 @@ import { isPartial, isProvisional } from './series.js';
 const ROWS_AT_ONCE = 1000;
 const OTHER_DIRECTION = { ascending: 'descending', descending: 'ascending' };
 
-/** Shows the rows of `answer`: the first thousand at once, the others on demand. */
+/**
+ * Shows the rows of `answer`: the first thousand at once, the others on demand. Returns a function that marks the rows of a map with its
+ * words.
+ */
 export function showTable({ meta, data }) {
   const body = make('tbody');
   let rows = data;
+  let revised = new Map();
   const sort = (key, direction) => {
     rows = sorted(data, key, direction);
     body.replaceChildren();
@@ -24,7 +28,7 @@ export function showTable({ meta, data }) {
   const more = byId('more-rows');
   const addRows = () => {
     const from = body.rows.length;
-    body.append(...rows.slice(from, from + ROWS_AT_ONCE).map((row) => line(row, meta)));
+    body.append(...rows.slice(from, from + ROWS_AT_ONCE).map((row) => line(row, meta, revised.get(row))));
     const left = data.length - body.rows.length;
     more.hidden = left === 0;
     more.textContent = `Show ${Math.min(left, ROWS_AT_ONCE)} more of ${left} rows`;
@@ -35,6 +39,11 @@ export function showTable({ meta, data }) {
   byId('table').replaceChildren(table);
   byId('table').scrollTop = 0;
   byId('row-count').textContent = data.length === 1 ? '1 row' : `${data.length} rows`;
+  return (words) => {
+    revised = words;
+    const lines = rows.slice(0, body.rows.length).map((row) => line(row, meta, revised.get(row)));
+    body.replaceChildren(...lines);
+  };
 }
 
 /** The rows in order of `key`, those without a value last; rows with equal values keep their order. */
@@ -70,24 +79,26 @@ function head({ metrics, bucket, group_by: groupBy }, sort) {
   return make('thead', {}, make('tr', {}, ...cells));
 }
 
-function line(row, meta) {
+function line(row, meta, revised) {
   const profile = isProfile(meta.bucket);
   const provisional = !profile && isProvisional(row.time, meta);
   const time = profile ? placeText(row) : make('time', { dateTime: row.time, textContent: bucketText(row.time, meta.bucket) });
   return make('tr', { className: provisional ? 'is-provisional' : '' },
     ...(meta.group_by === 'none' ? [] : [group(row, meta)]),
-    make('td', {}, time, ...marks(row, provisional)),
+    make('td', {}, time, ...marks(row, provisional, revised)),
     ...meta.metrics.map(({ name }) => make('td', { className: 'number' }, figure(row[name] ?? null, name), ...change(row, name))),
   );
 }
 
-function marks(row, provisional) {
+function marks(row, provisional, revised) {
   const texts = [];
   if (row.state === 'closed') texts.push('closed');
   else if (provisional) texts.push('provisional');
   if (isPartial(row)) texts.push(`${(100 * row.coverage).toFixed(0)} % observed`);
   if (row.sites_observed < row.sites_expected) texts.push(`${row.sites_observed} of ${row.sites_expected} sites`);
-  return texts.map((textContent) => make('span', { className: 'mark', textContent }));
+  const spans = texts.map((textContent) => make('span', { className: 'mark', textContent }));
+  if (revised !== undefined) spans.push(make('span', { className: 'mark is-revised', textContent: revised }));
+  return spans;
 }
 
 function change(row, name) {

@@ -3,7 +3,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const BINARY = process.env.PITAYA_BIN ?? fileURLToPath(new URL('../../target/debug/pitaya', import.meta.url));
@@ -11,34 +10,50 @@ const BINARY = process.env.PITAYA_BIN ?? fileURLToPath(new URL('../../target/deb
 /** A running `pitaya demo`: `{base, stop}`; `environment` configures it. */
 export async function startPitaya(environment = {}) {
   const listen = `127.0.0.1:${await freePort()}`;
-  const child = spawn(BINARY, ['demo'], {
-    env: { PATH: process.env.PATH, PITAYA_LISTEN: listen, ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const said = [];
+  const { stop } = await start(['demo'], { PITAYA_LISTEN: listen, ...environment }, '/metrics');
+  return { base: `http://${listen}`, stop };
+}
+
+/** A running `pitaya simulate`: `{base, environment, stop}`; `environment` leads `serve` to it. */
+export async function startSimulator() {
+  const listen = `127.0.0.1:${await freePort()}`;
+  const { said, stop } = await start(['simulate', '--listen', listen], {}, 'CUSTOMER_IDS');
+  const environment = Object.fromEntries([...said.matchAll(/^(PITAYA_\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]));
+  return { base: `http://${listen}`, environment, stop };
+}
+
+/** A running `pitaya serve` that needs no keys: `{base, stop}`. */
+export async function startService(environment) {
+  const listen = `127.0.0.1:${await freePort()}`;
+  const { stop } = await start(['serve'], { PITAYA_AUTH: 'disabled', PITAYA_LISTEN: listen, ...environment }, '"serving"');
+  return { base: `http://${listen}`, stop };
+}
+
+/** Starts the binary and waits until it has printed `last`. */
+async function start(command, environment, last) {
+  const child = spawn(BINARY, command, { env: { PATH: process.env.PATH, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
   const ended = new Promise((resolve) => {
     child.once('error', resolve);
     child.once('exit', resolve);
   });
-  child.stderr.on('data', (text) => said.push(String(text)));
-  await Promise.race([untilReady(child, said), ended.then(() => Promise.reject(new Error(`${BINARY} did not start:\n${said.join('')}`)))]);
+  const ready = new Promise((resolve) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (text) => {
+        said += text;
+        if (said.includes(last)) resolve();
+      });
+    }
+  });
+  await Promise.race([ready, ended.then(() => Promise.reject(new Error(`${BINARY} did not start:\n${said}`)))]);
 
   return {
-    base: `http://${listen}`,
+    said,
     stop: async () => {
       child.kill('SIGTERM');
       await ended;
     },
   };
-}
-
-async function untilReady(child, said) {
-  for await (const line of createInterface({ input: child.stdout })) {
-    said.push(`${line}\n`);
-    if (line.includes('http://')) break;
-  }
-  // Drains the pipe, so that the process never blocks on it.
-  child.stdout.resume();
 }
 
 async function freePort() {
