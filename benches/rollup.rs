@@ -88,6 +88,7 @@ async fn service(zone: Option<TimeZone>) -> (TrafficService, Simulator) {
     };
     let rules = Rules {
         policy: config.freshness,
+        customers: config.http.customers.iter().copied().collect(),
         directory: Arc::new(SiteDirectory::new(zone)),
         max_queued_cells: config.max_queued_cells,
         deadline: PATIENCE,

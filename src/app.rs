@@ -4,23 +4,27 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Shared};
 use crate::domain::batch::Bounds;
 use crate::domain::query::{Partial, Query};
 use crate::http::{
     self, AppState, ParameterFault, Parts, ReadAgain, Reloaded, Reloading, StartupFact,
 };
 use crate::server::{self, Limits};
-use crate::service::{self, Progress, Revisions, Rules, TrafficService, Unanswered};
+use crate::service::{
+    self, LearnedOfSites, Progress, Revisions, Rules, TrafficService, Unanswered,
+};
+use crate::store::Link;
 use crate::telemetry;
 use crate::tier::{self, Codec, Disk, Tier};
-use crate::upstream::{Client, StartError, Upstream};
+use crate::upstream::{self, Client, StartError, TokenSharing, TokensInStore, Upstream};
 
 /// Time after the signal for which the shutdown waits for a token renewal, nearly all of the promised 30 s: a vendor that rotates refresh
 /// tokens issues each only once.
@@ -56,17 +60,26 @@ impl App {
         telemetry::metrics();
         http::describe_metrics();
         server::describe_metrics();
-        crate::upstream::describe_metrics();
+        upstream::describe_metrics();
         service::describe_metrics();
         tier::disk::describe_metrics();
-        let upstream = Upstream::new(config.upstream.clone(), clock.clone())?;
+        tier::shared::describe_metrics();
+        let link = config.shared.as_ref().map(link_to);
+        let sharing = config.shared.as_ref().zip(link.clone());
+        let vendor = upstream::Settings {
+            token_sharing: sharing.map(|(shared, link)| token_sharing(shared, link)),
+            ..config.upstream.clone()
+        };
         let learned = service::Learned {
-            upstream: Arc::new(upstream),
+            upstream: Arc::new(Upstream::new(vendor, clock.clone())?),
             revisions: Arc::new(Revisions::new(clock.now())),
         };
         let base_url = &config.upstream.base_url;
         let disk = config.disk.clone();
-        let tier = disk.map(|disk| open_disk(disk, base_url, &learned, &clock));
+        let tier = match config.shared.as_ref().zip(link) {
+            Some((shared, link)) => Some(open_shared(shared, link, base_url, &learned, &clock)),
+            None => disk.map(|disk| open_disk(disk, base_url, &learned, &clock)),
+        };
         let service = TrafficService::new(settings, rules, learned, tier, clock.clone());
         let service = Arc::new(service);
         let measured = Arc::clone(&service);
@@ -207,9 +220,38 @@ fn open_disk(
     Arc::new(Disk::open(settings, codec, learned, clock.clone()))
 }
 
+/// Connects to the store that replicas share.
+fn link_to(settings: &Shared) -> Link {
+    Link::new(&settings.store).expect("the configuration was checked")
+}
+
+/// How replicas share the vendor's tokens in the store behind `link`.
+fn token_sharing(settings: &Shared, link: Link) -> TokenSharing {
+    TokenSharing {
+        register: Arc::new(TokensInStore::new(link, &settings.tier.prefix)),
+        renew_alone: settings.renew_alone,
+    }
+}
+
+/// Opens the store in which replicas share figures.
+fn open_shared(
+    settings: &Shared,
+    link: Link,
+    base_url: &Url,
+    learned: &service::Learned,
+    clock: &Clock,
+) -> Arc<dyn Tier> {
+    let secret = settings.secret.expose_secret();
+    let codec = Codec::new(base_url.as_str(), secret.as_bytes());
+    let learned = Arc::new(LearnedOfSites(Arc::clone(&learned.upstream)));
+    let shared = tier::Shared::open(settings.tier.clone(), codec, link, learned, clock.clone());
+    Arc::new(shared)
+}
+
 fn rules(config: &Config) -> Rules {
     Rules {
         policy: config.freshness,
+        customers: config.http.customers.iter().copied().collect(),
         directory: Arc::clone(&config.directory),
         max_queued_cells: config.max_queued_cells,
         deadline: config.http.request_timeout,

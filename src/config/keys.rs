@@ -19,7 +19,7 @@ use url::Url;
 
 use super::key::{Key, keys};
 use super::value::Rate;
-use super::{origin, proxies, show, token, value};
+use super::{origin, proxies, show, store_value, token, value};
 use crate::domain::bucket::VendorBucket;
 use crate::domain::calendar::WeekStart;
 use crate::domain::site::CustomerId;
@@ -44,6 +44,7 @@ keys! { ALL, LIVE:
     ID_TOKEN: SecretString = "upstream.id_token", token::written, show::redacted;
     ID_TOKEN_FILE: SecretString = "upstream.id_token_file", token::in_file, show::redacted;
     TOKEN_STORE: PathBuf = "upstream.token_store", value::path, show::path;
+    RENEW_ALONE: bool = "upstream.renew_alone" or "false", value::boolean, show::boolean;
     SEND_TOKEN_ON_REFRESH: bool = "upstream.send_token_on_refresh" or "false", value::boolean, show::boolean;
     TOKEN_LIFETIME: Duration = "upstream.token_lifetime" or "\"30m\"", value::timeout, show::duration;
     TIMEOUT: Duration = "upstream.timeout" or "\"30s\"", value::timeout, show::duration;
@@ -65,6 +66,19 @@ keys! { ALL, LIVE:
     HTTP_MAX_AGE: Duration = "cache.http_max_age" or "\"60s\"", value::duration, show::duration, live;
     DISK_PATH: PathBuf = "cache.disk.path", value::path, show::path;
     DISK_MAX_BYTES: u64 = "cache.disk.max_bytes" or "\"4GiB\"", value::size, show::size;
+
+    SHARED_URLS: Vec<Url> = "cache.shared.urls", store_value::urls, show::urls;
+    SHARED_MODE: &'static str = "cache.shared.mode" or "\"single\"", store_value::mode, show::text;
+    SENTINEL_MASTER: Arc<str> = "cache.shared.sentinel_master", store_value::name, show::text;
+    SHARED_USERNAME: Arc<str> = "cache.shared.username", store_value::username, show::text;
+    SHARED_PASSWORD: SecretString = "cache.shared.password", token::written, show::redacted;
+    SHARED_PASSWORD_FILE: SecretString = "cache.shared.password_file", token::in_file, show::redacted;
+    SHARED_CA_FILE: PathBuf = "cache.shared.ca_file", value::path, show::path;
+    SHARED_PREFIX: Arc<str> = "cache.shared.prefix" or "\"pitaya\"", store_value::prefix, show::text;
+    SHARED_SECRET: SecretString = "cache.shared.secret", token::written, show::redacted;
+    SHARED_SECRET_FILE: SecretString = "cache.shared.secret_file", token::in_file, show::redacted;
+    SHARED_TIMEOUT: Duration = "cache.shared.timeout" or "\"50ms\"", value::timeout, show::duration;
+    SHARED_LEASE: Duration = "cache.shared.lease" or "\"10s\"", value::timeout, show::duration;
 
     /// Only in the file: query strings contain commas.
     WARM_QUERIES: Vec<String> = "warm.queries" or "[]", value::query_strings, show::texts, live;

@@ -19,8 +19,10 @@ mod purpose;
 mod reader;
 mod resolved;
 mod secret;
+mod shared;
 mod show;
 mod sites;
+mod store_value;
 mod suggest;
 mod token;
 mod upstream;
@@ -33,6 +35,7 @@ mod tests;
 pub use environment::Environment;
 pub use error::ConfigErrors;
 pub use purpose::Purpose;
+pub use shared::Shared;
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -68,6 +71,8 @@ pub struct Config {
     pub cache_max_bytes: u64,
     /// The folder in which figures outlive the process, if any.
     pub disk: Option<tier::disk::Settings>,
+    /// The store that all replicas share, if any.
+    pub shared: Option<Shared>,
     /// Maximum number of cells that are claimed and not yet requested.
     pub max_queued_cells: usize,
     /// TTLs of figures.
@@ -273,6 +278,15 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Config {
         separate_admin: admin_listen.is_some(),
         warm_queries: Vec::new(),
     };
+    let freshness = freshness(reader);
+    let shared = shared::settings(
+        reader,
+        &shared::Context {
+            policy: &freshness,
+            refresh_token: upstream.refresh_token.as_ref(),
+            purpose,
+        },
+    );
     let warm_queries = warm::queries(reader, &http, &directory);
     let http = http::Settings {
         warm_queries,
@@ -286,7 +300,8 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Config {
         base_bucket: reader.value(&keys::BASE_BUCKET),
         cache_max_bytes: reader.value(&keys::CACHE_MAX_BYTES),
         disk: disk::settings(reader, purpose),
-        freshness: freshness(reader),
+        shared,
+        freshness,
         upstream,
         http,
         directory: Arc::new(directory),

@@ -145,6 +145,10 @@ pub(super) fn url(url: &url::Url) -> Value {
     })
 }
 
+pub(super) fn urls(urls: &[url::Url]) -> Value {
+    Value::Array(urls.iter().map(url).collect())
+}
+
 /// A duration in one unit if that is exact: `60s` rather than `1m`, `48h` rather than `2d`, as people write them.
 pub(super) fn duration(duration: &Duration) -> Value {
     let seconds = duration.as_secs();

@@ -98,6 +98,10 @@ fn the_example_contains_every_key_with_its_default() {
             _ => format!("{line}\n"),
         })
         .filter(|line| !line.contains("_token = ") && !line.contains("id_token_file"))
+        // Of what excludes each other, one alone.
+        .filter(|line| !line.starts_with("path = \"/var") && !line.starts_with("sentinel_master"))
+        .filter(|line| !line.starts_with("password_file") && !line.starts_with("secret_file"))
+        .filter(|line| !line.starts_with("ca_file"))
         .collect();
     let setup = Setup::new();
     let token = setup.write("token", "007\n");
@@ -135,6 +139,13 @@ fn example_has(start: &str) -> bool {
     lines.any(|line| line.starts_with(start))
 }
 
+/// A secret appears once, whether written directly or in a file.
+fn is_secret_file(key: &str) -> bool {
+    ["_token_file", ".password_file", ".secret_file"]
+        .iter()
+        .any(|end| key.ends_with(end))
+}
+
 #[test]
 fn every_key_with_a_value_is_shown() {
     let config = Setup::minimal()
@@ -145,16 +156,25 @@ fn every_key_with_a_value_is_shown() {
         .set("PITAYA_TELEMETRY__OTLP_ENDPOINT", "http://localhost:4318");
     let store = config.folder.path().join("tokens").display().to_string();
     let cache = config.folder.path().join("cache").display().to_string();
-    let config = config
-        .set("PITAYA_UPSTREAM__TOKEN_STORE", &store)
-        .set("PITAYA_CACHE__DISK__PATH", &cache)
+    let config = config.set("PITAYA_UPSTREAM__TOKEN_STORE", &store);
+    let shared = Setup::minimal();
+    let ca = shared.write("ca.pem", "").display().to_string();
+    let shared = shared
+        .set("PITAYA_CACHE__SHARED__URLS", "redis://127.0.0.1:1")
+        .set("PITAYA_CACHE__SHARED__MODE", "sentinel")
+        .set("PITAYA_CACHE__SHARED__SENTINEL_MASTER", "primary")
+        .set("PITAYA_CACHE__SHARED__USERNAME", "pitaya")
+        .set("PITAYA_CACHE__SHARED__PASSWORD", "hush")
+        .set("PITAYA_CACHE__SHARED__SECRET", "hush")
+        .set("PITAYA_CACHE__SHARED__CA_FILE", &ca)
         .config();
+    let config = config.set("PITAYA_CACHE__DISK__PATH", &cache).config();
 
-    let shown: BTreeSet<_> = config.resolved.keys.names().collect();
+    let mut shown: BTreeSet<_> = config.resolved.keys.names().collect();
+    shown.extend(shared.resolved.keys.names());
 
     let all = keys::ALL.iter().copied();
-    // A secret appears once, whether written directly or in a file.
-    let expected: BTreeSet<_> = all.filter(|key| !key.ends_with("_token_file")).collect();
+    let expected: BTreeSet<_> = all.filter(|key| !is_secret_file(key)).collect();
     assert_eq!(shown, expected);
 }
 
@@ -195,7 +215,7 @@ fn the_readme_lists_every_key_and_its_default() {
         }
     }
 
-    let all = keys::ALL.iter().filter(|key| !key.ends_with("_token_file"));
+    let all = keys::ALL.iter().filter(|key| !is_secret_file(key));
     assert_eq!(told, all.copied().collect());
 }
 
@@ -852,5 +872,54 @@ fn audits_have_a_rate_or_there_are_none() {
     assert_errors(
         &faulty,
         &["audit.rate (PITAYA_AUDIT__RATE): \"often\" is not a rate, such as 50/s"],
+    );
+}
+
+#[test]
+fn a_shared_store_is_refused_where_it_cannot_work() {
+    let fault = |variables: &[(&str, &str)]| {
+        let setup = Setup::minimal().set("PITAYA_CACHE__SHARED__URLS", "redis://127.0.0.1:1");
+        let setup = variables.iter().fold(setup, |setup, (name, value)| {
+            setup.set(&format!("PITAYA_CACHE__{name}"), value)
+        });
+        setup.load_for(Purpose::Serve).unwrap_err().to_string()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cache").display().to_string();
+
+    let told = [
+        (fault(&[("DISK__PATH", &path)]), "not in both"),
+        (fault(&[("SHARED__MODE", "sentinel")]), "sentinel_master"),
+        (fault(&[("SHARED__SENTINEL_MASTER", "a")]), "is only for"),
+        (
+            fault(&[("SHARED__URLS", "redis://a,redis://b")]),
+            "must be one URL",
+        ),
+        (
+            fault(&[
+                ("SHARED__URLS", "redis://a,rediss://b"),
+                ("SHARED__MODE", "cluster"),
+            ]),
+            "all without",
+        ),
+        (
+            fault(&[("SHARED__URLS", "redis://u:p@a")]),
+            "user name or password",
+        ),
+        (fault(&[("SHARED__URLS", "http://a")]), "must begin with"),
+        (fault(&[("SHARED__LEASE", "100ms")]), "ten times"),
+        (fault(&[("SHARED__MODE", "swarm")]), "\"cluster\""),
+        (fault(&[("SHARED__CA_FILE", "/nowhere")]), "cannot be read"),
+    ];
+
+    for (errors, expected) in told {
+        assert!(errors.contains(expected), "{expected}: {errors}");
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+    }
+    assert_errors(
+        &Setup::minimal().set("PITAYA_UPSTREAM__RENEW_ALONE", "true"),
+        &[
+            "upstream.renew_alone (PITAYA_UPSTREAM__RENEW_ALONE): has no meaning without cache.shared.urls: one instance always renews alone",
+        ],
     );
 }

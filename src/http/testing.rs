@@ -87,6 +87,7 @@ fn idle_service(settings: &Settings) -> TrafficService {
     };
     let rules = Rules {
         policy,
+        customers: settings.customers.iter().copied().collect(),
         directory: Arc::default(),
         max_queued_cells: 500_000,
         deadline: settings.request_timeout,

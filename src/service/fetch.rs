@@ -219,10 +219,14 @@ impl Engine {
         let (judge, stake) = (judge.clone(), stake.clone());
         tokio::spawn(async move {
             let mut looks = 0;
+            let mut patience = tier.patience();
             loop {
                 // Before anything is leased: what is leased is fetched.
                 let mut found = mine.look_again(|key, cell| judge.is_fresh(key, cell));
-                let mut seen = scouting::look(&mine, &*tier, &judge, stake.class, &found).await;
+                patience.renew();
+                let look =
+                    scouting::look(&mine, &*tier, &judge, stake.class, &found, &mut patience);
+                let mut seen = look.await;
                 let (fetches, rest) = aside(seen.is_heavy, || {
                     mine.fill(&seen.below.usable, seen.below.stale.clone());
                     found.append(&mut seen.below.found);
@@ -445,7 +449,7 @@ impl Engine {
         if let Some(tier) = self.tier.as_ref().filter(|_| !months.is_empty()) {
             let shapes = judge.shapes(months.iter().copied());
             let wanted = months.iter().map(|month| (*month, shapes[month]));
-            let kept = tier.read(wanted.collect()).await;
+            let kept = tier.read(wanted.collect(), &mut tier.patience()).await;
             for (month, kept) in months.iter().zip(kept) {
                 below.extend(
                     kept.into_iter()

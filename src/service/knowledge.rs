@@ -16,15 +16,16 @@ pub struct Learned {
     pub revisions: Arc<Revisions>,
 }
 
+/// What the vendor's client has learned, alone: for replicas, each of which has a feed of revisions of its own, as the cursors of one mean
+/// nothing in another.
+#[derive(Clone, Debug)]
+pub struct LearnedOfSites(pub Arc<Upstream>);
+
 impl Knowledge for Learned {
     fn changed(&self, known: &HashMap<String, u64>) -> Vec<Part> {
-        let parts = self.upstream.learned(known).into_iter();
-        let parts = parts.map(|(name, revision, content)| Part {
-            name,
-            revision,
-            content,
-        });
-        parts.chain(self.revisions.changed(known)).collect()
+        let mut parts = parts(&self.upstream, known);
+        parts.extend(self.revisions.changed(known));
+        parts
     }
 
     fn written(&self, part: &Part) {
@@ -40,4 +41,26 @@ impl Knowledge for Learned {
             self.upstream.restore(name, content)
         }
     }
+}
+
+impl Knowledge for LearnedOfSites {
+    fn changed(&self, known: &HashMap<String, u64>) -> Vec<Part> {
+        parts(&self.0, known)
+    }
+
+    fn written(&self, _: &Part) {}
+
+    fn restore(&self, name: &str, content: &[u8]) -> bool {
+        self.0.restore(name, content)
+    }
+}
+
+fn parts(upstream: &Upstream, known: &HashMap<String, u64>) -> Vec<Part> {
+    let parts = upstream.learned(known).into_iter();
+    let parts = parts.map(|(name, revision, content)| Part {
+        name,
+        revision,
+        content,
+    });
+    parts.collect()
 }

@@ -27,7 +27,7 @@ pub use answer::{
     Unanswered,
 };
 pub use budget::MemoryPermit;
-pub use knowledge::Learned;
+pub use knowledge::{Learned, LearnedOfSites};
 pub use progress::Progress;
 pub use revisions::{
     Cursor, Expired, InvalidCursor, Revision, RevisionPage, Revisions, Since, Subject,
@@ -172,8 +172,10 @@ impl TrafficService {
 
     /// Applies `rules` from the next query on. If a site's zone has changed, this forgets the figures fetched for the old zone,
     /// including those of fetches in progress. All other figures stay, with the TTLs of the new rules. Do not call it concurrently.
-    pub fn replace(&self, rules: Rules) {
+    pub fn replace(&self, mut rules: Rules) {
         let before = self.rules.load_full();
+        // Of customers that are gone, there may be cells, which a later reload shows again.
+        rules.customers.extend(&before.rules.customers);
         self.engine.queue.set_max(rules.max_queued_cells);
         self.engine.upstream.set_deadline(rules.deadline);
         let (old, new) = (&before.rules.directory, &rules.directory);
@@ -516,6 +518,11 @@ impl TrafficService {
         };
         loop {
             for purge in tier.news().await {
+                let purge = purge.unwrap_or_else(|| Purge {
+                    customers: self.rules.load().rules.customers.clone(),
+                    sites: None,
+                    dates: None,
+                });
                 for customer in &purge.customers {
                     self.engine.upstream.forget(*customer, purge.sites.as_ref());
                 }

@@ -5,17 +5,21 @@
 //! the rules once, and claims and keeps only cells under the same count; if the count changes before it claims its cells, it starts
 //! again with the current rules. A fetch carries the directory under which its cells were claimed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::directory::SiteDirectory;
 use crate::domain::freshness::Policy;
+use crate::domain::site::CustomerId;
 
 /// The TTLs of figures, the zones of sites, and the limits on fetches, all as of one time.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// The TTLs of figures.
     pub policy: Policy,
+    /// The customers whose figures may be asked for.
+    pub customers: BTreeSet<CustomerId>,
     /// The configured sites.
     pub directory: Arc<SiteDirectory>,
     /// Maximum number of cells that are claimed and not yet requested from the vendor.

@@ -12,7 +12,7 @@ use crate::backoff::Backoff;
 use crate::cache::ClaimedCells;
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::month::SeriesMonth;
-use crate::tier::{Lease, Tier};
+use crate::tier::{Lease, Patience, Tier};
 use crate::upstream::Class;
 
 /// Work on more cells than this takes milliseconds, in which the other connections of the thread would wait.
@@ -56,18 +56,19 @@ pub(super) async fn look<E, I>(
     judge: &Judge,
     class: Class,
     known: &[(CellKey, Cell)],
+    patience: &mut Patience,
 ) -> Seen
 where
     E: Clone + Send + Sync,
     I: Clone + Send + Sync,
 {
     let months: Vec<(SeriesMonth, u32)> = mine.months().collect();
-    let mut below = read(&months, tier, judge, class).await;
+    let mut below = read(&months, tier, judge, class, patience).await;
     let lacking = without(&without(&months, known), &below.found);
     let mut elsewhere = Vec::new();
     let mut lease = None;
     if !lacking.is_empty() {
-        let claimed = tier.claim(lacking.clone()).await;
+        let claimed = tier.claim(lacking.clone(), patience).await;
         lease = Some(claimed.lease);
         let mut granted = Vec::new();
         for ((month, _), grant) in lacking.iter().zip(&claimed.grants) {
@@ -76,7 +77,7 @@ where
         }
         if claimed.look_again && !granted.is_empty() {
             // What has come between the look and the claim is there now; what comes later is ours.
-            let again = read(&granted, tier, judge, class).await;
+            let again = read(&granted, tier, judge, class, patience).await;
             let came = again.found.iter().map(|(key, _)| *key);
             tier.release(claimed.lease, self::months(came));
             below.usable.extend(again.usable);
@@ -117,10 +118,11 @@ async fn read(
     tier: &dyn Tier,
     judge: &Judge,
     class: Class,
+    patience: &mut Patience,
 ) -> Below {
     let shapes = judge.shapes(months.iter().map(|(month, _)| *month));
     let wanted = months.iter().map(|(month, _)| (*month, shapes[month]));
-    let kept = tier.read(wanted.collect()).await;
+    let kept = tier.read(wanted.collect(), patience).await;
     let is_heavy = is_heavy(months);
     let mut below = aside(is_heavy, || judge.judge(months, kept));
     if class != Class::Caller {

@@ -5,12 +5,14 @@
 
 mod codec;
 pub mod disk;
+mod patience;
 pub mod shared;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use codec::{Codec, FIGURES_VERSION};
 pub use disk::{Disk, UnusableFolder, check_folder};
+pub use patience::Patience;
 pub use shared::Shared;
 
 use std::collections::HashMap;
@@ -37,11 +39,24 @@ pub type Shapes = HashMap<SeriesMonth, MonthShape, foldhash::fast::RandomState>;
 /// A purge has two steps, between which the owner ends all claims to the figures: from the first on nobody reads them, and the second
 /// comes after all that was put by claims of before.
 pub trait Tier: Send + Sync + fmt::Debug {
+    /// How long the calls of one look into it may take together.
+    fn patience(&self) -> Patience {
+        Patience::endless()
+    }
+
     /// What is kept of these months, in their order; cells of another shape are not.
-    fn read(&self, months: Vec<(SeriesMonth, MonthShape)>) -> BoxFuture<'_, Vec<Kept>>;
+    fn read<'a>(
+        &'a self,
+        months: Vec<(SeriesMonth, MonthShape)>,
+        patience: &'a mut Patience,
+    ) -> BoxFuture<'a, Vec<Kept>>;
 
     /// Asks for the right to fetch days of months (bit `d`: day `d`), each month once. A tier that others share may have granted it to them.
-    fn claim(&self, wanted: Vec<(SeriesMonth, u32)>) -> BoxFuture<'_, Claimed> {
+    fn claim<'a>(
+        &'a self,
+        wanted: Vec<(SeriesMonth, u32)>,
+        _: &'a mut Patience,
+    ) -> BoxFuture<'a, Claimed> {
         let grants = wanted.into_iter().map(|(_, days)| Grant {
             mine: days,
             theirs: 0,
@@ -62,8 +77,9 @@ pub trait Tier: Send + Sync + fmt::Debug {
         false
     }
 
-    /// Waits until others have told of purges. The next call tells that these have been made here.
-    fn news(&self) -> BoxFuture<'_, Vec<Purge>> {
+    /// Waits until others have told of purges; `None`: of some that nobody knows any more, so everything is to be forgotten. The next call
+    /// tells that these have been made here.
+    fn news(&self) -> BoxFuture<'_, Vec<Option<Purge>>> {
         Box::pin(pending())
     }
 
@@ -198,7 +214,7 @@ pub enum TierState {
 }
 
 impl TierState {
-    /// Whether it writes what is put: reads may be too slow meanwhile.
+    /// Whether what was learned is on its way to a disk: [`Knowledge::written`] tells when it is there. A shared store keeps no feed.
     #[must_use]
     pub const fn is_written(self) -> bool {
         matches!(self, Self::Open | Self::Slow)

@@ -8,7 +8,7 @@ use futures_util::future::{BoxFuture, ready};
 use jiff::Timestamp;
 use jiff::civil::{Date, date};
 
-use super::{Away, Codec, Kept, Knowledge, Landed, Lease, Part, Shapes, Tier, TierState};
+use super::{Away, Codec, Kept, Knowledge, Landed, Lease, Part, Patience, Shapes, Tier, TierState};
 use crate::domain::bucket::VendorBucket;
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::dates::{DateRange, add_days};
@@ -96,7 +96,11 @@ impl Memory {
 }
 
 impl Tier for Memory {
-    fn read(&self, months: Vec<(SeriesMonth, MonthShape)>) -> BoxFuture<'_, Vec<Kept>> {
+    fn read<'a>(
+        &'a self,
+        months: Vec<(SeriesMonth, MonthShape)>,
+        _: &'a mut Patience,
+    ) -> BoxFuture<'a, Vec<Kept>> {
         let pages = self.pages();
         let kept = months.iter().map(|(month, shape)| {
             let page = pages.get(month).filter(|(found, _)| found == shape);

@@ -34,6 +34,7 @@ mod revisions;
 mod rollup;
 mod rooms;
 mod secrets;
+mod shared;
 mod sites;
 mod snapshots;
 mod soak;

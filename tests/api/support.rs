@@ -2,6 +2,7 @@
 
 mod binary;
 mod odd;
+pub mod redis;
 
 pub use binary::Binary;
 pub use odd::odd_quirks;

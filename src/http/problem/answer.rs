@@ -65,7 +65,7 @@ impl ApiError {
             Self::BodyTimeout(patience) => format!("The body of this request must arrive within {} s.", patience.as_secs()).into(),
             Self::RateLimited(_) => "This client's request limit is exhausted for now.".into(),
             Self::Overloaded => "Pitaya is at its limit of concurrent work.".into(),
-            Self::StoreUnavailable(_) => "The figures are forgotten here, and could not be removed from the cache on disk yet; Pitaya goes on trying.".into(),
+            Self::StoreUnavailable(_) => "The figures are forgotten here, and could not be removed yet from the cache on disk, or from all replicas; Pitaya goes on trying.".into(),
             Self::CursorExpired(_) => "The feed of revisions does not reach back to that cursor or time, so revisions may be missing in between.".into(),
             Self::Upstream(error) => public_detail(error).into(),
             Self::Internal(_) => "An internal error occurred in Pitaya; the request_id helps its operator to find the cause.".into(),

@@ -72,7 +72,7 @@ const SHARED: [Shared; 18] = [
     (
         503,
         "StoreUnavailable",
-        "Pitaya is overloaded; or it has forgotten the figures, and could not remove them from the cache on disk yet (`store-unavailable`).",
+        "Pitaya is overloaded; or it has forgotten the figures, and could not remove them yet from where they outlive the process, or from all replicas (`store-unavailable`).",
     ),
     (503, "Overloaded", "Pitaya is overloaded."),
     (504, "UpstreamTimeout", "The vendor did not answer in time."),

@@ -42,7 +42,7 @@ use tokio::time::timeout;
 use self::shared::{Pace, Shared};
 use self::telemetry::Outcome;
 use self::writer::Writer;
-use super::{Away, Codec, Kept, Knowledge, Landed, Tier, TierState};
+use super::{Away, Codec, Kept, Knowledge, Landed, Patience, Tier, TierState};
 use crate::clock::Clock;
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::domain::purge::Purge;
@@ -106,7 +106,11 @@ impl Disk {
 }
 
 impl Tier for Disk {
-    fn read(&self, months: Vec<(SeriesMonth, MonthShape)>) -> BoxFuture<'_, Vec<Kept>> {
+    fn read<'a>(
+        &'a self,
+        months: Vec<(SeriesMonth, MonthShape)>,
+        _: &'a mut Patience,
+    ) -> BoxFuture<'a, Vec<Kept>> {
         Box::pin(async move {
             let began = Instant::now();
             let asked = months.len();

@@ -1,6 +1,5 @@
 //! What everything that talks to the store shares: names, leases, what is known of it.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +11,6 @@ use super::register::Register;
 use super::scripts::Scripts;
 use crate::clock::Clock;
 use crate::domain::month::SeriesMonth;
-use crate::domain::site::CustomerId;
 use crate::store::{Cmd, Link, Script, Unavailable, cmd};
 use crate::tier::{Codec, Knowledge, Lease};
 
@@ -30,8 +28,13 @@ pub struct Settings {
     pub lease: Duration,
     /// How long a page is kept after its last change.
     pub keep: Duration,
-    /// The customers whose figures are forgotten where nobody knows any more what was purged.
-    pub customers: BTreeSet<CustomerId>,
+}
+
+/// The pulses so far.
+#[derive(Debug, Default)]
+pub(super) struct Pulses {
+    pub(super) succeeded: u64,
+    pub(super) failed: u64,
 }
 
 /// What the tasks share.
@@ -46,8 +49,7 @@ pub(super) struct Core {
     pub(super) replica: String,
     pub(super) register: Mutex<Register>,
     pub(super) leases: Mutex<Leases>,
-    /// The number of pulses that have succeeded.
-    pub(super) pulses: watch::Sender<u64>,
+    pub(super) pulses: watch::Sender<Pulses>,
     /// Notified when a pulse should not wait.
     pub(super) hurry: Arc<Notify>,
     /// Notified when there are purges for the owner to make.

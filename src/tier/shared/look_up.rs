@@ -10,7 +10,7 @@ use super::core::{Core, PIECE};
 use super::telemetry::{self, Outcome};
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::store::{Cmd, Unavailable, cmd};
-use crate::tier::{Claimed, Grant, Kept, Lease};
+use crate::tier::{Claimed, Grant, Kept, Lease, Patience};
 
 /// The time that each page adds to the limit of a call.
 const EACH_PAGE: Duration = Duration::from_micros(50);
@@ -21,11 +21,11 @@ impl Core {
     /// Waits until the register is known.
     async fn known_register(&self, until: Instant) -> bool {
         let mut pulses = self.pulses.subscribe();
-        let known = timeout_at(until, pulses.wait_for(|pulses| *pulses > 0)).await;
+        let known = timeout_at(until, pulses.wait_for(|pulses| pulses.succeeded > 0)).await;
         known.is_ok_and(|known| known.is_ok())
     }
 
-    /// How long a call for that number of pages may take. A query makes three: it reads, claims, and reads again.
+    /// How long a call for that number of pages may take.
     fn limit(&self, pages: usize) -> Duration {
         let timeout = self.settings.timeout;
         let pages = u32::try_from(pages).unwrap_or(u32::MAX);
@@ -33,24 +33,43 @@ impl Core {
     }
 
     /// Reads pages; what cannot be had in time is not there.
-    pub(super) async fn read(&self, months: &[(SeriesMonth, MonthShape)]) -> Vec<Kept> {
-        let until = Instant::now() + self.limit(months.len());
-        if !self.known_register(until).await {
-            telemetry::read(Outcome::Skipped, months.len());
-            return vec![Kept::new(); months.len()];
-        }
+    pub(super) async fn read(
+        &self,
+        months: Vec<(SeriesMonth, MonthShape)>,
+        patience: &mut Patience,
+    ) -> Vec<Kept> {
         let began = Instant::now();
+        let nothing = || {
+            telemetry::read(Outcome::Skipped, months.len());
+            vec![Kept::new(); months.len()]
+        };
+        let Some(limit) = patience.limit(self.limit(months.len())) else {
+            return nothing();
+        };
+        let until = began + limit;
+        if !self.known_register(until).await {
+            patience.took(began.elapsed(), false);
+            return nothing();
+        }
         let pieces = months
             .chunks(PIECE)
             .map(|piece| self.read_piece(piece, until));
         let pieces: Vec<_> = pieces.collect();
         let pieces = stream::iter(pieces).buffered(AT_ONCE);
-        let kept: Vec<Vec<Kept>> = pieces.collect().await;
+        let pieces: Vec<Option<Vec<Kept>>> = pieces.collect().await;
         telemetry::took("read", began.elapsed());
-        kept.into_iter().flatten().collect()
+        patience.took(began.elapsed(), pieces.iter().all(Option::is_some));
+        let kept = months.chunks(PIECE).zip(pieces);
+        kept.flat_map(|(piece, kept)| kept.unwrap_or_else(|| vec![Kept::new(); piece.len()]))
+            .collect()
     }
 
-    async fn read_piece(&self, piece: &[(SeriesMonth, MonthShape)], until: Instant) -> Vec<Kept> {
+    /// Reads pages; `None`: they cannot be had.
+    async fn read_piece(
+        &self,
+        piece: &[(SeriesMonth, MonthShape)],
+        until: Instant,
+    ) -> Option<Vec<Kept>> {
         let left = until.saturating_duration_since(Instant::now());
         let mut command = cmd("MGET");
         command.arg(
@@ -66,9 +85,8 @@ impl Core {
         match found {
             Ok(pages) if pages.len() == piece.len() => {
                 let found = piece.iter().zip(pages);
-                found
-                    .map(|((month, shape), page)| self.judge(month, *shape, page))
-                    .collect()
+                let judged = found.map(|((month, shape), page)| self.judge(month, *shape, page));
+                Some(judged.collect())
             }
             unavailable => {
                 let outcome = match unavailable {
@@ -76,7 +94,7 @@ impl Core {
                     _ => Outcome::Timeout,
                 };
                 telemetry::read(outcome, piece.len());
-                vec![Kept::new(); piece.len()]
+                None
             }
         }
     }
@@ -113,8 +131,12 @@ impl Core {
     }
 
     /// Leases days of months, and tells which of them.
-    pub(super) async fn claim(&self, wanted: &[(SeriesMonth, u32)]) -> Claimed {
-        let limit = self.limit(wanted.len());
+    pub(super) async fn claim(
+        &self,
+        wanted: Vec<(SeriesMonth, u32)>,
+        patience: &mut Patience,
+    ) -> Claimed {
+        let (wanted, began) = (&wanted, Instant::now());
         let lease = Lease {
             id: rand::random_range(1..=u64::MAX),
             epoch: self.register().epoch(),
@@ -129,14 +151,16 @@ impl Core {
             let pieces = nths.chunks(PIECE).map(<[usize]>::to_vec);
             pieces.collect::<Vec<_>>()
         });
-        let until = Instant::now() + limit;
+        let limit = patience.limit(self.limit(wanted.len()));
+        let until = limit.map(|limit| began + limit);
         let pieces = pieces.map(|piece| self.claim_piece(piece, wanted, lease, until));
         let pieces: Vec<_> = pieces.collect();
-        let mut look_again = false;
+        let (mut look_again, mut has_worked) = (false, true);
         let mut grants = vec![Grant::default(); wanted.len()];
         let mut pieces = stream::iter(pieces).buffer_unordered(4 * AT_ONCE);
         while let Some((piece, mine)) = pieces.next().await {
             look_again |= mine.is_some();
+            has_worked &= mine.is_some();
             for (at, nth) in piece.iter().enumerate() {
                 let (month, days) = wanted[*nth];
                 let granted = mine.as_ref().map_or(days, |mine| mine[at] & days);
@@ -152,6 +176,9 @@ impl Core {
                 }
             }
         }
+        if limit.is_some() {
+            patience.took(began.elapsed(), has_worked);
+        }
         Claimed {
             lease,
             grants,
@@ -165,8 +192,11 @@ impl Core {
         piece: Vec<usize>,
         wanted: &[(SeriesMonth, u32)],
         lease: Lease,
-        until: Instant,
+        until: Option<Instant>,
     ) -> (Vec<usize>, Option<Vec<u32>>) {
+        let Some(until) = until else {
+            return (piece, None);
+        };
         let keys: Vec<String> = piece
             .iter()
             .map(|nth| self.lease_key(&wanted[*nth].0))

@@ -42,7 +42,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use self::core::Core;
 use self::register::SAME_TIME;
 use self::scripts::Scripts;
-use super::{Away, Claimed, Codec, Kept, Knowledge, Landed, Lease, Tier, TierState};
+use super::{Away, Claimed, Codec, Kept, Knowledge, Landed, Lease, Patience, Tier, TierState};
 use crate::clock::Clock;
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::domain::purge::Purge;
@@ -55,6 +55,9 @@ const HURRIED_PULSE: Duration = Duration::from_millis(40);
 /// Pulses between looks at what was learned here, and at the store's settings.
 const KNOWLEDGE: u32 = 4;
 const POLICY: u32 = 240;
+/// The calls of one look: it reads, claims, and reads again. Each may take a little longer than the time limit if it is about many pages, but
+/// all together may not.
+const CALLS: u32 = 3;
 /// How long the other replicas may take to forget figures.
 const PURGE: Duration = Duration::from_secs(2);
 
@@ -79,7 +82,7 @@ impl Shared {
             leases: Mutex::default(),
             scripts: Scripts::new(),
             replica: format!("{:016x}", rand::random::<u64>()),
-            pulses: watch::Sender::new(0),
+            pulses: watch::Sender::default(),
             hurry: Arc::default(),
             news: Notify::new(),
             writing: AtomicUsize::new(0),
@@ -115,7 +118,9 @@ async fn keep_in_step(core: Weak<Core>) {
                 core.look_at_the_policy().await;
             }
             nth = nth.wrapping_add(1);
-            core.pulses.send_modify(|pulses| *pulses += 1);
+            core.pulses.send_modify(|pulses| pulses.succeeded += 1);
+        } else {
+            core.pulses.send_modify(|pulses| pulses.failed += 1);
         }
         let pause = if core.register().is_urgent() && is_in_step {
             HURRIED_PULSE
@@ -143,12 +148,24 @@ async fn extend_leases(core: Weak<Core>) {
 }
 
 impl Tier for Shared {
-    fn read(&self, months: Vec<(SeriesMonth, MonthShape)>) -> BoxFuture<'_, Vec<Kept>> {
-        Box::pin(async move { self.core.read(&months).await })
+    fn patience(&self) -> Patience {
+        Patience::new(CALLS * self.core.settings.timeout)
     }
 
-    fn claim(&self, wanted: Vec<(SeriesMonth, u32)>) -> BoxFuture<'_, Claimed> {
-        Box::pin(async move { self.core.claim(&wanted).await })
+    fn read<'a>(
+        &'a self,
+        months: Vec<(SeriesMonth, MonthShape)>,
+        patience: &'a mut Patience,
+    ) -> BoxFuture<'a, Vec<Kept>> {
+        Box::pin(self.core.read(months, patience))
+    }
+
+    fn claim<'a>(
+        &'a self,
+        wanted: Vec<(SeriesMonth, u32)>,
+        patience: &'a mut Patience,
+    ) -> BoxFuture<'a, Claimed> {
+        Box::pin(self.core.claim(wanted, patience))
     }
 
     fn release(&self, lease: Lease, months: Vec<(SeriesMonth, u32)>) {
@@ -176,7 +193,12 @@ impl Tier for Shared {
         Box::pin(async move {
             let until = Instant::now() + PURGE;
             let mut pulses = core.pulses.subscribe();
+            let failed = pulses.borrow().failed;
             while core.register().is_pending(&purge) {
+                // Nobody waits for a store that is known to be away.
+                if !core.link.is_connected() || pulses.borrow().failed != failed {
+                    return Err(Away);
+                }
                 let next = timeout_at(until, pulses.changed()).await;
                 if !next.is_ok_and(|next| next.is_ok()) {
                     return Err(Away);
@@ -186,14 +208,14 @@ impl Tier for Shared {
         })
     }
 
-    fn news(&self) -> BoxFuture<'_, Vec<Purge>> {
+    fn news(&self) -> BoxFuture<'_, Vec<Option<Purge>>> {
         Box::pin(async move {
             loop {
                 let news = self.core.news.notified();
                 let (before, purges, after) = {
                     let mut register = self.core.register();
                     let before = register.numbers().1;
-                    let purges = register.news(&self.core.settings.customers);
+                    let purges = register.news();
                     (before, purges, register.numbers().1)
                 };
                 if before != after {
@@ -214,7 +236,7 @@ impl Tier for Shared {
 
     fn state(&self) -> TierState {
         let core = &self.core;
-        if !core.link.is_connected() || *core.pulses.borrow() == 0 {
+        if !core.link.is_connected() || core.pulses.borrow().succeeded == 0 {
             TierState::Away
         } else if core.refuses.load(Ordering::Relaxed) {
             TierState::RefusingWrites
@@ -229,8 +251,9 @@ impl Tier for Shared {
 
     fn measure(&self) {
         let queued = self.core.writing.load(Ordering::Relaxed);
+        let state = self.state();
         let register = self.core.register();
-        telemetry::measure(self.state(), queued, register.replicas(), register.offset());
+        telemetry::measure(state, queued, register.replicas(), register.offset());
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::core::Core;
 use super::register::{Heard, text};
-use crate::store::{Cmd, Unavailable, cmd};
+use crate::store::{Cmd, Unavailable, Value, cmd};
 
 /// How long after its last pulse a replica counts as alive, in milliseconds.
 const ALIVE: u64 = 2000;
@@ -123,21 +123,39 @@ impl Core {
         let mut info = cmd("INFO");
         info.arg("memory");
         let limit = 2 * self.settings.timeout;
-        let Ok(info) = self.link.query::<String>(&info, limit).await else {
+        let Ok(info) = self.link.query::<Value>(&info, limit).await else {
             return;
         };
-        let value = |name: &str| {
-            let mut lines = info.lines();
-            lines.find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'))
-        };
-        if let Some(policy) = value("maxmemory_policy") {
-            let evicts = policy.starts_with("volatile-") && value("maxmemory") != Some("0");
-            if self.never_evicts.swap(!evicts, Ordering::Relaxed) == evicts && !evicts {
-                tracing::warn!(
-                    policy,
-                    "the shared store should have a maxmemory, and evict by volatile-lru"
-                );
-            }
+        let policies = texts(&info).into_iter().filter_map(|info| {
+            let value = |name: &str| {
+                let mut lines = info.lines();
+                lines.find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'))
+            };
+            let policy = value("maxmemory_policy")?.to_owned();
+            Some((value("maxmemory") != Some("0"), policy))
+        });
+        let mut policies =
+            policies.filter(|(is_limited, policy)| !is_limited || !policy.starts_with("volatile-"));
+        let wrong = policies.next();
+        let never_evicts = wrong.is_some();
+        if let (Some((_, policy)), false) = (
+            wrong,
+            self.never_evicts.swap(never_evicts, Ordering::Relaxed),
+        ) {
+            tracing::warn!(
+                policy,
+                "the shared store should have a maxmemory, and evict by volatile-lru"
+            );
         }
+    }
+}
+
+/// The texts in a reply: of one server, or of each node of a cluster.
+fn texts(reply: &Value) -> Vec<String> {
+    match reply {
+        Value::BulkString(text) => vec![String::from_utf8_lossy(text).into_owned()],
+        Value::VerbatimString { text, .. } => vec![text.clone()],
+        Value::Map(nodes) => nodes.iter().flat_map(|(_, info)| texts(info)).collect(),
+        _ => Vec::new(),
     }
 }

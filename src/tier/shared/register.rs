@@ -1,6 +1,6 @@
 //! The purges that replicas tell each other, and what else they tell.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
@@ -121,21 +121,16 @@ impl Register {
         (self.number, self.made)
     }
 
-    /// The purges of others since the last call, whose purges the owner has made by now.
-    pub(super) fn news(&mut self, everyone: &BTreeSet<CustomerId>) -> Option<Vec<Purge>> {
+    /// The purges of others since the last call, whose purges the owner has made by now; `None`: of everything.
+    pub(super) fn news(&mut self) -> Option<Vec<Option<Purge>>> {
         self.made = self.handed;
-        let all = || Purge {
-            customers: everyone.clone(),
-            sites: None,
-            dates: None,
-        };
         let mut news = Vec::new();
         if self.handed < self.floor {
-            news.push(all());
+            news.push(None);
         }
         let later = self.purges.range(self.handed + 1..);
         let others = later.filter(|(_, known)| !known.is_own);
-        news.extend(others.map(|(_, known)| known.purge.clone().unwrap_or_else(all)));
+        news.extend(others.map(|(_, known)| known.purge.clone()));
         self.handed = self.number;
         if news.is_empty() {
             self.made = self.handed;

@@ -1,6 +1,5 @@
 //! The protocol, over a real server.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -33,7 +32,6 @@ async fn replica_of(redis: &Redis, mode: Mode, clock: Clock) -> Shared {
             timeout: PATIENCE,
             lease: 10 * PATIENCE,
             keep: Duration::from_hours(1),
-            customers: BTreeSet::from([key(1, 0).customer]),
         },
         codec(),
         Link::new(&settings).unwrap(),
@@ -47,9 +45,10 @@ async fn replica_of(redis: &Redis, mode: Mode, clock: Clock) -> Shared {
 /// Waits until it has heard all that others have told so far.
 async fn in_step(shared: &Shared) {
     let mut pulses = shared.core.pulses.subscribe();
-    let after = *pulses.borrow() + 2;
+    let after = pulses.borrow().succeeded + 2;
     shared.core.hurry.notify_one();
-    pulses.wait_for(|pulses| *pulses >= after).await.unwrap();
+    let reached = pulses.wait_for(|pulses| pulses.succeeded >= after);
+    reached.await.unwrap();
 }
 
 async fn two() -> Option<(Redis, Shared, Shared)> {
@@ -61,7 +60,9 @@ async fn two() -> Option<(Redis, Shared, Shared)> {
 
 async fn get(shared: &Shared, key: CellKey) -> Option<Cell> {
     let month = SeriesMonth::of(&key);
-    let kept = shared.read(vec![(month, SHAPE)]).await.remove(0);
+    let mut patience = shared.patience();
+    let kept = shared.read(vec![(month, SHAPE)], &mut patience);
+    let kept = kept.await.remove(0);
     let mut cells = kept.into_iter().filter(|(date, _)| *date == key.date);
     cells.next().map(|(_, cell)| cell)
 }
@@ -69,7 +70,8 @@ async fn get(shared: &Shared, key: CellKey) -> Option<Cell> {
 /// Claims days of February at a site: those that were granted.
 async fn claim(shared: &Shared, site: u64, days: u32) -> (Lease, u32) {
     let month = SeriesMonth::of(&key(site, 0));
-    let claimed = shared.claim(vec![(month, days)]).await;
+    let mut patience = shared.patience();
+    let claimed = shared.claim(vec![(month, days)], &mut patience).await;
     assert_eq!(claimed.grants[0].theirs, days & !claimed.grants[0].mine);
     (claimed.lease, claimed.grants[0].mine)
 }
@@ -186,7 +188,7 @@ async fn a_purge_waits_for_every_replica_that_lives() {
 
     // `b` hears of it now, and tells.
     let heard = b.news().await;
-    assert_eq!(heard, [purge(Some(1), None)]);
+    assert_eq!(heard, [Some(purge(Some(1), None))]);
     tokio::select! {
         () = owner(&b) => {}
         () = async {
@@ -282,13 +284,16 @@ async fn in_a_cluster_it_is_the_same() {
     let b = replica_of(&redis, Mode::Cluster, Clock::system()).await;
 
     let months = [1, 2, 3].map(|site| (SeriesMonth::of(&key(site, 0)), 0b0010));
-    let claimed = a.claim(months.to_vec()).await;
+    let claimed = a.claim(months.to_vec(), &mut a.patience()).await;
     assert!(claimed.grants.iter().all(|grant| grant.mine == 0b0010));
     assert_eq!(claim(&b, 2, 0b0010).await.1, 0);
     let cells = [1, 2, 3].map(|site| (key(site, 0), cell(1, now())));
     put(&a, claimed.lease, cells.to_vec()).await;
     let kept = b
-        .read(months.map(|(month, _)| (month, SHAPE)).to_vec())
+        .read(
+            months.map(|(month, _)| (month, SHAPE)).to_vec(),
+            &mut b.patience(),
+        )
         .await;
     assert!(kept.iter().all(|kept| kept.len() == 1), "{kept:?}");
 

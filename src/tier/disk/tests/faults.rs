@@ -23,7 +23,7 @@ async fn right(disk: &Disk) -> usize {
     let months: Vec<_> = (1..200)
         .flat_map(|site| [0, 30].map(|day| (SeriesMonth::of(&key(site, day)), SHAPE)))
         .collect();
-    let kept = disk.read(months.clone()).await;
+    let kept = disk.read(months.clone(), &mut Patience::endless()).await;
     let expected: std::collections::HashMap<_, _> = cells().collect();
     let mut found = 0;
     for ((month, _), kept) in months.iter().zip(kept) {

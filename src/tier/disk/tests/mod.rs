@@ -60,7 +60,12 @@ async fn written(disk: &Disk) {
 }
 
 async fn get(disk: &Disk, key: CellKey) -> Option<Cell> {
-    let kept = disk.read(vec![(SeriesMonth::of(&key), SHAPE)]).await;
+    let kept = disk
+        .read(
+            vec![(SeriesMonth::of(&key), SHAPE)],
+            &mut Patience::endless(),
+        )
+        .await;
     let [kept] = kept.try_into().unwrap();
     let mut found = kept.into_iter().filter(|(date, _)| *date == key.date);
     found.next().map(|(_, cell)| cell)
@@ -113,7 +118,11 @@ async fn cells_of_another_clock_or_vendor_are_not_there() {
     put(&disk, landed([(key(1, 0), cell(1, 0))]));
     written(&disk).await;
 
-    let other = disk.read(vec![(SeriesMonth::of(&key(1, 0)), MonthShape(8))]);
+    let mut patience = Patience::endless();
+    let other = disk.read(
+        vec![(SeriesMonth::of(&key(1, 0)), MonthShape(8))],
+        &mut patience,
+    );
     assert_eq!(other.await, [Kept::new()]);
     disk.close().await;
     let elsewhere = Codec::new("https://elsewhere.example/", b"");
@@ -152,7 +161,9 @@ async fn cells_of_another_clock_are_replaced() {
 
     assert_eq!(get(&disk, key(1, 0)).await, None);
     let month = SeriesMonth::of(&key(1, 0));
-    let kept = disk.read(vec![(month, MonthShape(8))]).await;
+    let kept = disk
+        .read(vec![(month, MonthShape(8))], &mut Patience::endless())
+        .await;
     assert_eq!(kept, [vec![(day_of(0), cell(3, 5))]]);
 }
 

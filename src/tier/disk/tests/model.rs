@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::tier::Patience;
 use crate::tier::testing::Memory;
 
 #[derive(Clone, Debug)]
@@ -44,7 +45,10 @@ async fn all(tier: &dyn Tier) -> BTreeMap<CellKey, Cell> {
     let months = [(1, 0), (1, 30), (2, 0), (2, 30)];
     let months = months.map(|(site, day)| SeriesMonth::of(&key(site, day)));
     let kept = tier
-        .read(months.iter().map(|month| (*month, SHAPE)).collect())
+        .read(
+            months.iter().map(|month| (*month, SHAPE)).collect(),
+            &mut Patience::endless(),
+        )
         .await;
     let cells = months.iter().zip(kept);
     cells

@@ -1,0 +1,69 @@
+//! How long a query waits for a tier.
+
+use std::time::Duration;
+
+/// What is left of the time that a query's calls to a tier may take. Once one of them has come to nothing, it makes no others.
+#[derive(Debug)]
+pub struct Patience {
+    whole: Duration,
+    left: Duration,
+    is_lost: bool,
+}
+
+impl Patience {
+    /// That much for each look.
+    #[must_use]
+    pub const fn new(whole: Duration) -> Self {
+        Self {
+            whole,
+            left: whole,
+            is_lost: false,
+        }
+    }
+
+    /// For a tier that has limits of its own.
+    #[must_use]
+    pub const fn endless() -> Self {
+        Self::new(Duration::MAX)
+    }
+
+    /// For another look, after a pause.
+    pub const fn renew(&mut self) {
+        self.left = self.whole;
+    }
+
+    /// How long a call may take that should take no longer than `limit`; `None`: it is not to be made.
+    pub(super) fn limit(&self, limit: Duration) -> Option<Duration> {
+        let limit = limit.min(self.left);
+        (!self.is_lost && !limit.is_zero()).then_some(limit)
+    }
+
+    /// Notes that a call has taken so long, and whether it has come to something.
+    pub(super) const fn took(&mut self, took: Duration, has_worked: bool) {
+        self.left = self.left.saturating_sub(took);
+        self.is_lost |= !has_worked;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_share_it_and_one_that_fails_is_the_last() {
+        let millis = Duration::from_millis;
+        let mut patience = Patience::new(millis(150));
+        assert_eq!(patience.limit(millis(100)), Some(millis(100)));
+        patience.took(millis(90), true);
+        assert_eq!(patience.limit(millis(100)), Some(millis(60)));
+        patience.took(millis(60), true);
+        assert_eq!(patience.limit(millis(100)), None);
+
+        patience.renew();
+        assert_eq!(patience.limit(millis(100)), Some(millis(100)));
+        patience.took(millis(1), false);
+        assert_eq!(patience.limit(millis(100)), None);
+        patience.renew();
+        assert_eq!(patience.limit(millis(100)), None);
+    }
+}

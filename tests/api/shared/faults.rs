@@ -1,0 +1,122 @@
+//! The store dies, hangs, is emptied or full, lies, or a replica dies.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_dies_or_hangs_or_is_emptied_fails_no_query() {
+    let Some(mut redis) = Redis::start(&[]) else {
+        return;
+    };
+    let vendor = vendor().await;
+    let replicas = [
+        replica(&vendor, &redis, &[]).await,
+        replica(&vendor, &redis, &[]).await,
+    ];
+    let queries = queries(120);
+    let parts: Vec<_> = queries.chunks(30).collect();
+
+    // `ask` takes only answers with status 200.
+    tokio::join!(ask(&replicas, parts[0]), async {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        redis.signal("STOP");
+    });
+    ask(&replicas, parts[1]).await;
+    redis.signal("CONT");
+    tokio::join!(ask(&replicas, parts[2]), async {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        redis.command(&["FLUSHALL"]);
+    });
+    tokio::join!(ask(&replicas, parts[3]), async {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        redis.kill();
+    });
+
+    for pitaya in &replicas {
+        let answer = pitaya.rows(DAY).await;
+        assert_eq!(
+            column(&answer, "entrances"),
+            [true_entrances(&vendor, 750, "2026-02-18")]
+        );
+        let ready = pitaya.get("/readyz").await;
+        assert_eq!(ready.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_full_is_read_and_fails_no_query() {
+    let Some(redis) = Redis::start(&[]) else {
+        return;
+    };
+    let vendor = vendor().await;
+    let [a, b, _c] = replicas(&vendor, &redis).await;
+    a.rows(DAY).await;
+    written(&a).await;
+    redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    vendor.reset_counts();
+
+    b.rows(DAY).await;
+    assert_eq!(vendor.report_count(), 0);
+    b.rows(MONTH).await;
+
+    reaches(&b, &["refusing_writes"]).await;
+    assert_eq!(purge(&b, "?sites=750").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_replica_that_dies_holds_the_others_up_for_a_lease() {
+    let Some(redis) = Redis::start(&[]) else {
+        return;
+    };
+    let vendor = vendor().await;
+    let short = [
+        ("CACHE__SHARED__TIMEOUT", "200ms"),
+        ("CACHE__SHARED__LEASE", "2s"),
+    ];
+    let first = replica(&vendor, &redis, &short).await;
+    let second = replica(&vendor, &redis, &short).await;
+    let hold = vendor.hold_reports();
+    let url = first.url(&format!("/v1/traffic?{DAY}"));
+    let client = first.client.clone();
+    let dying = tokio::spawn(async move { client.get(url).send().await.is_ok() });
+    while redis.command(&["KEYS", "*:l"]).is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+
+    first.kill().await;
+    drop(hold);
+    let answer = second.rows(DAY).await;
+
+    assert!(!dying.await.unwrap());
+    assert_eq!(
+        column(&answer, "entrances"),
+        [true_entrances(&vendor, 750, "2026-02-18")]
+    );
+}
+
+#[tokio::test]
+async fn a_value_that_was_planted_or_moved_is_none() {
+    let Some(redis) = Redis::start(&[]) else {
+        return;
+    };
+    let vendor = vendor().await;
+    let [a, b, c] = replicas(&vendor, &redis).await;
+    a.rows(&DAY.replace("750", "750,751")).await;
+    written(&a).await;
+    let keys = redis.command(&["KEYS", "*.75[01]}:entrances:*"]);
+    let keys: Vec<&str> = keys.lines().collect();
+    assert_eq!(keys.len(), 2, "{keys:?}");
+    redis.command(&["COPY", keys[0], keys[1], "REPLACE"]);
+    redis.command(&["SETRANGE", keys[0], "40", "planted"]);
+    vendor.reset_counts();
+
+    let answer = b.rows(&DAY.replace("750", "750,751")).await;
+
+    let truth = [750, 751].map(|site| true_entrances(&vendor, site, "2026-02-18"));
+    assert_eq!(column(&answer, "entrances"), truth);
+    assert_eq!(vendor.cell_fetches().len(), 2);
+    // What was fetched has replaced it.
+    written(&b).await;
+    vendor.reset_counts();
+    c.rows(&DAY.replace("750", "750,751")).await;
+    assert_eq!(vendor.report_count(), 0);
+}

@@ -1,0 +1,265 @@
+//! Replicas with one store: real processes, and a real server of Redis.
+
+mod faults;
+mod tokens;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use pitaya::clock::Clock;
+use pitaya::simulator::{Fault, FaultKind, Settings, Simulator};
+use serde_json::Value;
+
+use crate::support::redis::Redis;
+use crate::support::{Binary, cache_status, column, problem, true_entrances};
+
+const DAY: &str = "sites=750&dates=2026-02-18&metric=entrances&bucket=day";
+const MONTH: &str =
+    "sites=750,751,752&dates=2026-01-20..2026-02-18&metric=entrances,dwell_time&bucket=day";
+
+async fn vendor() -> Simulator {
+    Simulator::start(Settings::default(), Clock::system())
+        .await
+        .unwrap()
+}
+
+async fn replica(vendor: &Simulator, redis: &Redis, more: &[(&str, &str)]) -> Binary {
+    let url = redis.url();
+    let shared = [
+        ("CACHE__SHARED__URLS", &*url),
+        ("CACHE__SHARED__SECRET", "the-same-for-all"),
+    ];
+    let variables = [&shared[..], more].concat();
+    let pitaya = Binary::serve(vendor, &variables).await;
+    // The server of the tests has no limit of memory.
+    reaches(&pitaya, &["eviction_policy", "connected"]).await;
+    pitaya
+}
+
+/// Waits for the store for as long as it takes on a busy machine.
+const PATIENT: [(&str, &str); 2] = [
+    ("CACHE__SHARED__TIMEOUT", "10s"),
+    ("CACHE__SHARED__LEASE", "100s"),
+];
+
+async fn replicas(vendor: &Simulator, redis: &Redis) -> [Binary; 3] {
+    [
+        replica(vendor, redis, &PATIENT).await,
+        replica(vendor, redis, &PATIENT).await,
+        replica(vendor, redis, &PATIENT).await,
+    ]
+}
+
+async fn reaches(pitaya: &Binary, states: &[&str]) {
+    loop {
+        let body: Value = pitaya.get("/readyz").await.json().await.unwrap();
+        let state = body["checks"]["cache_tier"]["state"].as_str().unwrap();
+        if states.contains(&state) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits until what came is in the store.
+async fn written(pitaya: &Binary) {
+    loop {
+        let metrics = pitaya.metrics().await;
+        if metrics.contains("\npitaya_tier_queue_bytes 0\n") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn purge(pitaya: &Binary, query: &str) -> reqwest::Response {
+    let url = pitaya.url(&format!("/v1/cache{query}"));
+    pitaya.client.delete(url).send().await.unwrap()
+}
+
+/// Overlapping queries of some sites, in no order.
+fn queries(number: u64) -> Vec<String> {
+    (0..number)
+        .map(|nth| {
+            let random = nth.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+            let (site, first, days) = (750 + random % 4, 1 + random / 4 % 14, random / 64 % 14);
+            let last = first + days;
+            format!(
+                "sites={site},{}&dates=2026-02-{first:02}..2026-02-{last:02}&metric=entrances&bucket=day",
+                site + 1
+            )
+        })
+        .collect()
+}
+
+async fn ask(replicas: &[Binary], queries: &[String]) {
+    let asked = queries.iter().enumerate().map(|(nth, query)| async move {
+        let pitaya = &replicas[nth * 7 % replicas.len()];
+        tokio::time::sleep(Duration::from_millis(nth as u64 * 3)).await;
+        pitaya.rows(query).await
+    });
+    join_all(asked).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_all_replicas_one_asks_the_vendor_for_a_figure() {
+    let Some(redis) = Redis::start(&[]) else {
+        return;
+    };
+    let vendor = vendor().await;
+    let replicas = replicas(&vendor, &redis).await;
+    // Long enough that others ask meanwhile.
+    vendor.inject(Fault::new(FaultKind::Delay(Duration::from_millis(60))));
+    vendor.reset_counts();
+
+    ask(&replicas, &queries(150)).await;
+    vendor.clear_faults();
+
+    let fetches = vendor.cell_fetches();
+    assert!(fetches.len() > 80, "{}", fetches.len());
+    let again: Vec<_> = fetches.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(again.is_empty(), "{again:?}");
+    for (site, day) in [(750, 3), (754, 9)] {
+        let date = format!("2026-02-{day:02}");
+        let query = DAY
+            .replace("750", &site.to_string())
+            .replace("2026-02-18", &date);
+        for pitaya in &replicas {
+            let answer = pitaya.rows(&query).await;
+            assert_eq!(
+                column(&answer, "entrances"),
+                [true_entrances(&vendor, site, &date)]
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_new_replica_asks_for_nothing_that_others_know() {
+    let Some(redis) = Redis::start(&[]) else {
+        return;
+    };
+    let vendor = vendor().await;
+    let first = replica(&vendor, &redis, &PATIENT).await;
+    let before = first.rows(MONTH).await;
+    let sites = first.get("/v1/sites").await.text().await.unwrap();
+    written(&first).await;
+    // What was learned is written each second.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    first.kill().await;
+    vendor.reset_counts();
+
+    let second = replica(&vendor, &redis, &PATIENT).await;
+    let response = second.traffic(MONTH).await;
+
+    assert!(cache_status(&response).starts_with("pitaya; hit; ttl="));
+    let after: Value = response.json().await.unwrap();
+    assert_eq!(after, before);
+    assert_eq!(second.get("/v1/sites").await.text().await.unwrap(), sites);
+    assert_eq!(vendor.report_count(), 0);
+}
+
+#[tokio::test]
+async fn a_purge_on_one_replica_is_a_purge_on_all() {
+    let Some(redis) = Redis::start(&[]) else {
+        return;
+    };
+    let vendor = vendor().await;
+    let [a, b, c] = replicas(&vendor, &redis).await;
+    for pitaya in [&a, &b, &c] {
+        pitaya.rows(MONTH).await;
+    }
+    vendor.reset_counts();
+
+    let purged = purge(&a, "?sites=751&dates=2026-02-01..2026-02-02").await;
+    assert_eq!(purged.status(), 200);
+    for pitaya in [&b, &c, &a] {
+        pitaya.rows(MONTH).await;
+    }
+
+    let asked: BTreeSet<_> = vendor
+        .cell_fetches()
+        .iter()
+        .map(|(cell, times)| (cell.site.get(), cell.date.to_string(), *times))
+        .collect();
+    let expected = ["2026-02-01", "2026-02-02"].map(|date| (751, date.to_owned(), 1));
+    assert_eq!(asked, BTreeSet::from(expected));
+}
+
+#[tokio::test]
+async fn a_purge_on_one_replica_ends_what_another_one_is_fetching() {
+    let Some(redis) = Redis::start(&[]) else {
+        return;
+    };
+    let vendor = vendor().await;
+    let [a, b, c] = replicas(&vendor, &redis).await;
+    let hold = vendor.hold_reports();
+    let url = b.url(&format!("/v1/traffic?{DAY}"));
+    let client = b.client.clone();
+    let fetching = tokio::spawn(async move { client.get(url).send().await.unwrap().status() });
+    while redis.command(&["KEYS", "*:l"]).is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+
+    assert_eq!(purge(&a, "?sites=750").await.status(), 200);
+    drop(hold);
+    assert_eq!(fetching.await.unwrap(), 200);
+    written(&b).await;
+    vendor.reset_counts();
+    for pitaya in [&c, &b, &a] {
+        pitaya.rows(DAY).await;
+    }
+
+    assert_eq!(vendor.report_count(), 1);
+}
+
+#[tokio::test]
+async fn without_the_store_a_purge_is_503_until_it_is_back() {
+    let Some(mut redis) = Redis::start(&[]) else {
+        return;
+    };
+    let vendor = vendor().await;
+    let [a, b, _c] = replicas(&vendor, &redis).await;
+    b.rows(DAY).await;
+    redis.kill();
+    reaches(&a, &["away"]).await;
+    reaches(&b, &["away"]).await;
+
+    let refused = purge(&a, "?sites=750").await;
+    assert!(refused.headers().contains_key("retry-after"));
+    let (status, slug, _) = problem(refused).await;
+    assert_eq!((status, &*slug), (503, "store-unavailable"));
+    redis.run();
+    for pitaya in [&a, &b] {
+        reaches(pitaya, &["eviction_policy"]).await;
+    }
+    // Any purge that is made everywhere comes after the one that was pending.
+    while purge(&a, "?sites=1").await.status() != 200 {}
+    vendor.reset_counts();
+
+    b.rows(DAY).await;
+    assert_eq!(vendor.report_count(), 1);
+}
+
+#[tokio::test]
+async fn in_a_cluster_it_is_the_same() {
+    let Some(redis) = Redis::start_cluster() else {
+        return;
+    };
+    let vendor = vendor().await;
+    let in_cluster = [&PATIENT[..], &[("CACHE__SHARED__MODE", "cluster")]].concat();
+    let a = replica(&vendor, &redis, &in_cluster).await;
+    let b = replica(&vendor, &redis, &in_cluster).await;
+    let before = a.rows(MONTH).await;
+    written(&a).await;
+    vendor.reset_counts();
+
+    let after = b.rows(MONTH).await;
+    assert_eq!(column(&after, "entrances"), column(&before, "entrances"));
+    assert_eq!(vendor.report_count(), 0);
+    assert_eq!(purge(&a, "?sites=750").await.status(), 200);
+    b.rows(DAY).await;
+
+    assert_eq!(vendor.report_count(), 1);
+}
