@@ -12,7 +12,7 @@ use pitaya::domain::dates::DateRange;
 use pitaya::domain::metric::Metric;
 use pitaya::domain::query::Query;
 use pitaya::domain::site::{CustomerId, SiteId};
-use pitaya::domain::table::Table;
+use pitaya::domain::table::{Group, Table};
 use pitaya::http::present::{
     Coding, Form, Format, Notations, RenderedBody, SiteProblem, encode, render,
 };
@@ -30,7 +30,7 @@ fn question(sites: u64, days: i32, metrics: &[Metric]) -> (Query, Answer) {
         .iter()
         .flat_map(|date| (0..24).map(|hour| date.at(hour, 0, 0, 0)));
     let ids: Vec<SiteId> = (1000..1000 + sites).filter_map(SiteId::new).collect();
-    let groups = ids.iter().copied().map(Some).collect();
+    let groups = ids.iter().copied().map(Group::Site).collect();
     let mut table = Table::new(groups, times.collect(), metrics.to_vec());
     let mut random = 1_u32;
     for group in 0..ids.len() {

@@ -132,39 +132,39 @@ fn rollups(criterion: &mut Criterion) {
     let year = ("2025-02-01", "2026-02-01");
     let month = ("2026-01-01", "2026-01-31");
     let day = ("2026-01-15", "2026-01-15");
-    let (site, none) = (GroupBy::Site, GroupBy::None);
+    let (site, none) = (|| GroupBy::Site, || GroupBy::None);
     let queries = [
         (
             "1 site, 1 day by hour",
-            query(1, day, Metric::Entrances, "hour", site),
+            query(1, day, Metric::Entrances, "hour", site()),
         ),
         (
             "1 site, 31 days by day",
-            query(1, month, Metric::Entrances, "day", site),
+            query(1, month, Metric::Entrances, "day", site()),
         ),
         (
             "200 sites, 31 days by hour",
-            query(200, month, Metric::Entrances, "hour", site),
+            query(200, month, Metric::Entrances, "hour", site()),
         ),
         (
             "200 sites, 366 days by day",
-            query(200, year, Metric::Entrances, "day", site),
+            query(200, year, Metric::Entrances, "day", site()),
         ),
         (
             "200 sites, 366 days in total, combined",
-            query(200, year, Metric::Entrances, "total", none),
+            query(200, year, Metric::Entrances, "total", none()),
         ),
         (
             "200 sites, 31 days by day, dwell_time",
-            query(200, month, Metric::DwellTime, "day", site),
+            query(200, month, Metric::DwellTime, "day", site()),
         ),
         (
             "200 sites, 31 days by day, occupancy, combined",
-            query(200, month, Metric::Occupancy, "day", none),
+            query(200, month, Metric::Occupancy, "day", none()),
         ),
         (
             "200 sites, 31 days by day, peak_occupancy, combined",
-            query(200, month, Metric::PeakOccupancy, "day", none),
+            query(200, month, Metric::PeakOccupancy, "day", none()),
         ),
     ];
     for zone in [None, Some("America/Chicago")] {

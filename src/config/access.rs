@@ -13,6 +13,7 @@ use super::show::Shown;
 use super::value::{self, A_RATE, Rate, Raw};
 use super::{keys, show};
 use crate::domain::site::{CustomerId, SiteId};
+use crate::domain::tag::Tag;
 use crate::http::{Auth, Client, RateLimit};
 
 keys! { CLIENT:
@@ -20,6 +21,7 @@ keys! { CLIENT:
     KEY_SHA256: Vec<[u8; 32]> = "key_sha256", |raw| hashes(raw, Ok), show_hashes;
     CUSTOMER_IDS: BTreeSet<CustomerId> = "customer_ids", value::customer_ids, show::ids;
     SITE_IDS: BTreeSet<SiteId> = "site_ids", site_ids, show::ids;
+    TAGS: BTreeSet<Tag> = "tags", tags, show::tags;
     RATE_LIMIT: RateLimit = "rate_limit", rate_limit, show_rate;
     ADMIN: bool = "admin" or "false", value::boolean, show::boolean;
 }
@@ -114,6 +116,7 @@ fn client(
         })
     });
     let site_ids = entry.optional(&SITE_IDS);
+    let tags = entry.optional(&TAGS);
     let rate_limit = entry.optional(&RATE_LIMIT);
     let admin = entry.value(&ADMIN);
     Some(Client {
@@ -121,6 +124,7 @@ fn client(
         key_sha256: key_sha256?,
         customer_ids,
         site_ids,
+        tags,
         rate_limit,
         admin,
     })
@@ -172,6 +176,16 @@ fn show_hashes(hashes: &[[u8; 32]]) -> Value {
 
 fn site_ids(raw: Raw<'_>) -> Result<BTreeSet<SiteId>, Problems> {
     value::ids(raw, |number| value::id(number, SiteId::new))
+}
+
+/// The tags of which a site must have one: at least one.
+fn tags(raw: Raw<'_>) -> Result<BTreeSet<Tag>, Problems> {
+    let tags = value::every(raw, value::tag)?;
+    if tags.is_empty() {
+        let problem = "is an empty list; name at least one tag, or leave the key out";
+        return Err(Problem::new(problem).into());
+    }
+    Ok(tags.into_iter().collect())
 }
 
 fn show_rate(limit: &RateLimit) -> Value {

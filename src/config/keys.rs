@@ -86,7 +86,7 @@ keys! { ALL, LIVE:
 
     AUDIT_RATE: Rate = "audit.rate" or "\"0/h\"", value::rate, show::rate, live;
 
-    MAX_SITES: usize = "limits.max_sites" or "200", value::count(100_000), show::number, live;
+    MAX_SITES: usize = "limits.max_sites" or "5000", value::count(100_000), show::number, live;
     MAX_DAYS: usize = "limits.max_days" or "750", value::count(36_600), show::number, live;
     MAX_ROWS: usize = "limits.max_rows" or "200000", value::count(100_000_000), show::number, live;
     REQUEST_TIMEOUT: Duration = "limits.request_timeout" or "\"60s\"", value::timeout, show::duration, live;

@@ -17,6 +17,7 @@ use toml::Value;
 use super::value::Rate;
 use crate::domain::bucket::VendorBucket;
 use crate::domain::calendar::WeekStart;
+use crate::domain::tag::Tag;
 use crate::http::UnknownConfig;
 
 /// The resolved values of keys, by name, each as an operator would write it.
@@ -130,6 +131,10 @@ pub(super) fn zone(zone: &TimeZone) -> Value {
 
 pub(super) fn week_start(start: &WeekStart) -> Value {
     text(&start.name())
+}
+
+pub(super) fn tags<'a>(tags: impl IntoIterator<Item = &'a Tag>) -> Value {
+    Value::Array(tags.into_iter().map(text).collect())
 }
 
 pub(super) fn vendor_bucket(bucket: &VendorBucket) -> Value {

@@ -1,20 +1,27 @@
 //! The site directory: `timezone` and `[[sites]]`.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 
-use super::error::Problem;
+use super::error::{Problem, Problems};
 use super::key::{Key, keys};
 use super::reader::Reader;
 use super::show::Shown;
 use super::{keys, show, value};
 use crate::domain::directory::{SiteDirectory, SiteEntry};
+use crate::domain::query::GroupBy;
 use crate::domain::site::{CustomerId, SiteId};
+use crate::domain::tag::Tag;
 
 keys! { SITE:
     ID: SiteId = "id", id, show::id;
     NAME: String = "name", name, show::text;
     ZONE: TimeZone = "timezone", value::zone, show::zone;
     CUSTOMER: CustomerId = "customer_id", customer, show::id;
+    CODE: Arc<str> = "code", code, show::text;
+    TAGS: Vec<Tag> = "tags", tags, show_tags;
 }
 
 /// The configured site directory, and its entries as shown.
@@ -23,10 +30,21 @@ pub(super) fn directory(
     customers: &[CustomerId],
 ) -> (SiteDirectory, Vec<Shown>) {
     let mut directory = SiteDirectory::new(reader.optional(&keys::TIMEZONE));
+    let mut codes = BTreeMap::new();
     let shown = reader.entries("sites", SITE, |_, entry| {
-        if let Some((customer, id, site)) = site(entry, customers)
-            && directory.insert(customer, id, site).is_err()
+        let Some((customer, id, site)) = site(entry, customers) else {
+            return;
+        };
+        if let Some(code) = &site.code
+            && let Some(other) = codes.insert((customer, Arc::clone(code)), id)
+            && other != id
         {
+            entry.fault(
+                CODE.name,
+                format!("{code:?} is the code of site {other} of customer {customer} too"),
+            );
+        }
+        if directory.insert(customer, id, site).is_err() {
             entry.fault(
                 "id",
                 format!("site {id} of customer {customer} is listed twice"),
@@ -44,6 +62,8 @@ fn site(
     let id = entry.optional(&ID);
     let name = entry.optional(&NAME);
     let timezone = entry.optional(&ZONE);
+    let code = entry.optional(&CODE);
+    let tags = entry.optional(&TAGS).unwrap_or_default();
     if customers.len() > 1 {
         entry.require(
             &CUSTOMER,
@@ -66,7 +86,13 @@ fn site(
         }
         _ => own,
     };
-    Some((customer?, id?, SiteEntry { name, timezone }))
+    let entry = SiteEntry {
+        name,
+        timezone,
+        code,
+        tags,
+    };
+    Some((customer?, id?, entry))
 }
 
 fn id(raw: value::Raw<'_>) -> Result<SiteId, Problem> {
@@ -77,6 +103,45 @@ fn id(raw: value::Raw<'_>) -> Result<SiteId, Problem> {
 
 fn customer(raw: value::Raw<'_>) -> Result<CustomerId, Problem> {
     value::id(raw.number()?, CustomerId::new)
+}
+
+/// The store number that people use. Commas separate sites in a query.
+fn code(raw: value::Raw<'_>) -> Result<Arc<str>, Problem> {
+    let text = raw.text()?;
+    let is_whole = !text.is_empty() && text.trim() == text && text.chars().count() <= 64;
+    if !is_whole || text.contains(|c: char| c == ',' || c.is_control()) {
+        let form = "a code of 1 to 64 printable characters without commas, such as T-0412";
+        return Err(Problem::echo(text, form));
+    }
+    Ok(text.into())
+}
+
+/// The tags of a site: one value of each key.
+fn tags(raw: value::Raw<'_>) -> Result<Vec<Tag>, Problems> {
+    let (mut keys, mut words) = (BTreeSet::new(), BTreeSet::new());
+    value::every(raw, |item| {
+        let tag = value::tag(item)?;
+        let is_new = match tag.key() {
+            Some(key) if GroupBy::WORDS.iter().any(|(word, _)| *word == key) => {
+                return Err(Problem::new(format!(
+                    "has the key {key}, which is a word of group_by; choose another key"
+                )));
+            }
+            Some(key) => keys.insert(key.to_owned()),
+            None => words.insert(tag.clone()),
+        };
+        if is_new {
+            return Ok(tag);
+        }
+        Err(Problem::new(match tag.key() {
+            Some(key) => format!("has two values of the key {key}; a site has one"),
+            None => format!("lists {tag} twice"),
+        }))
+    })
+}
+
+fn show_tags(tags: &Vec<Tag>) -> toml::Value {
+    show::tags(tags)
 }
 
 fn name(raw: value::Raw<'_>) -> Result<String, Problem> {

@@ -16,6 +16,7 @@ use super::error::{Problem, Problems};
 use crate::domain::bucket::{Bucket, VendorBucket};
 use crate::domain::calendar::WeekStart;
 use crate::domain::site::CustomerId;
+use crate::domain::tag::{InvalidTag, Tag};
 use crate::http::UnknownConfig;
 use crate::telemetry::{Filter, Format};
 
@@ -361,6 +362,13 @@ pub(super) fn every<T>(
         }
     }
     Problems::or(problems, values)
+}
+
+/// A tag of a site.
+pub(super) fn tag(raw: Raw<'_>) -> Result<Tag, Problem> {
+    let text = raw.text()?;
+    text.parse()
+        .map_err(|error: InvalidTag| Problem::echo(text, &error.to_string()))
 }
 
 /// A list of at least one id, without repeats.

@@ -1,18 +1,33 @@
-//! The configured directory of sites: their names, zones and owners.
+//! The configured directory of sites: their names, codes, tags, zones and owners.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
 use super::site::{CustomerId, SiteId};
+use super::tag::Tag;
 
 /// One configured site.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SiteEntry {
     /// Configured name, if any; otherwise Pitaya shows the vendor's name.
     pub name: Option<String>,
     /// Configured zone, if any.
     pub timezone: Option<TimeZone>,
+    /// The store number that people use, if any; unique for each customer.
+    pub code: Option<Arc<str>>,
+    /// Tags, in the configured order; at most one of each key.
+    pub tags: Vec<Tag>,
+}
+
+impl SiteEntry {
+    /// The value of the tag with that key.
+    #[must_use]
+    pub fn value_of(&self, key: &str) -> Option<&Arc<str>> {
+        let tag = self.tags.iter().find(|tag| tag.key() == Some(key))?;
+        Some(tag.value())
+    }
 }
 
 /// The sites in the configuration.
@@ -99,7 +114,9 @@ impl SiteDirectory {
         self.sites.get(&customer)
     }
 
-    fn entry(&self, customer: CustomerId, site: SiteId) -> Option<&SiteEntry> {
+    /// The entry of `site`, if it is configured.
+    #[must_use]
+    pub fn entry(&self, customer: CustomerId, site: SiteId) -> Option<&SiteEntry> {
         self.sites.get(&customer)?.get(&site)
     }
 }

@@ -22,5 +22,6 @@ pub mod revision;
 pub mod rollup;
 pub mod site;
 pub mod table;
+pub mod tag;
 pub mod timeline;
 pub mod zone;

@@ -1,6 +1,8 @@
 //! The query of a caller.
 
+use std::borrow::Cow;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use jiff::civil::Date;
 
@@ -12,6 +14,7 @@ use super::dates::{DateRange, add_days};
 use super::days::Days;
 use super::metric::Metric;
 use super::site::{CustomerId, SiteId};
+use super::table::Group;
 
 /// One well-formed query, with its dates resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -76,6 +79,42 @@ impl Query {
             limit: None,
             time_format: TimeFormat::Local,
             vendor_means: false,
+        }
+    }
+
+    /// Bytes of its lists in memory.
+    #[must_use]
+    pub fn list_bytes(&self) -> usize {
+        let lists = size_of_val(&*self.sites) + size_of_val(&*self.metrics);
+        match &self.group_by {
+            GroupBy::Site | GroupBy::None => lists,
+            // Each site has a place in a series; the values are those of the directory.
+            GroupBy::Tag(grouping) => {
+                let series = size_of::<(Option<Arc<str>>, Vec<usize>)>() * grouping.values.len();
+                lists + size_of::<usize>() * self.sites.len() + series
+            }
+        }
+    }
+
+    /// The sites of a series, as places among its sites.
+    ///
+    /// # Panics
+    ///
+    /// If it has no such series.
+    #[must_use]
+    pub fn places_of(&self, group: &Group) -> Cow<'_, [usize]> {
+        match (group, &self.group_by) {
+            (Group::Site(site), GroupBy::Site) => {
+                let place = self.sites.binary_search(site);
+                vec![place.expect("a series is one of the query's sites")].into()
+            }
+            (Group::Tag { value, .. }, GroupBy::Tag(grouping)) => {
+                let series = grouping.values.iter().position(|it| it == value);
+                let series = series.expect("a series is one of the query's values");
+                (&grouping.sites[series]).into()
+            }
+            (Group::All, GroupBy::None) => (0..self.sites.len()).collect(),
+            _ => panic!("{group:?} is no series by {}", self.group_by.name()),
         }
     }
 
@@ -173,18 +212,51 @@ impl FromStr for Sort {
 pub struct InvalidSort;
 
 /// Grouping of the rows into series.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum GroupBy {
     /// One series for each site.
     #[default]
     Site,
     /// All sites combined into one.
     None,
+    /// One series for each value of a tag.
+    Tag(Arc<Grouping>),
+}
+
+/// Series by the values of a tag.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Grouping {
+    /// Key of the tag.
+    pub key: Arc<str>,
+    /// The value of each series, ascending; `None`, for sites without the tag, comes last.
+    pub values: Vec<Option<Arc<str>>>,
+    /// The sites of each series, as places among those of the query: ascending, never empty.
+    pub sites: Vec<Vec<usize>>,
 }
 
 impl GroupBy {
-    /// Each in the word that stands for it in queries and answers.
+    /// Those with a word of their own, which is no key of a tag.
     pub const WORDS: [(&'static str, Self); 2] = [("site", Self::Site), ("none", Self::None)];
+
+    /// The word that stands for it in queries and answers.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Site => "site",
+            Self::None => "none",
+            Self::Tag(grouping) => &grouping.key,
+        }
+    }
+
+    /// Number of series of `sites` sites: at most, if these are only some of the query's.
+    #[must_use]
+    pub fn series(&self, sites: usize) -> usize {
+        match self {
+            Self::Site => sites,
+            Self::None => 1,
+            Self::Tag(grouping) => grouping.values.len().min(sites),
+        }
+    }
 }
 
 /// Value of a row or bucket without a figure.

@@ -1,5 +1,7 @@
 //! The rows of an answer.
 
+use std::sync::Arc;
+
 use jiff::civil::DateTime;
 
 use super::bucket::Profile;
@@ -10,7 +12,7 @@ use super::site::SiteId;
 /// Rows by group, then time, with one column for each metric.
 #[derive(Clone, Debug)]
 pub struct Table {
-    groups: Vec<Option<SiteId>>,
+    groups: Vec<Group>,
     times: Vec<DateTime>,
     metrics: Vec<Metric>,
     /// By group, then time, then metric; NaN where there is no figure.
@@ -24,6 +26,33 @@ pub struct Table {
     sites: Vec<Sites>,
     extras: Vec<Extra>,
     profile: Option<Profile>,
+}
+
+/// What the rows of a series are about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// All sites combined.
+    All,
+    /// One site.
+    Site(SiteId),
+    /// The sites with one value of a tag.
+    Tag {
+        /// Key of the tag.
+        key: Arc<str>,
+        /// Its value; `None`: the sites without the tag.
+        value: Option<Arc<str>>,
+    },
+}
+
+impl Group {
+    /// The site, if it is one.
+    #[must_use]
+    pub const fn site(&self) -> Option<SiteId> {
+        match self {
+            Self::Site(site) => Some(*site),
+            Self::All | Self::Tag { .. } => None,
+        }
+    }
 }
 
 /// A column after the metrics.
@@ -116,7 +145,7 @@ impl Row<'_> {
 impl Table {
     /// A table with all rows shown and without figures.
     #[must_use]
-    pub fn new(groups: Vec<Option<SiteId>>, times: Vec<DateTime>, metrics: Vec<Metric>) -> Self {
+    pub fn new(groups: Vec<Group>, times: Vec<DateTime>, metrics: Vec<Metric>) -> Self {
         let rows = groups.len() * times.len();
         let values = vec![f64::NAN; rows * metrics.len()];
         Self {
@@ -207,9 +236,9 @@ impl Table {
         self.extras.push(extra);
     }
 
-    /// The series: one site each, or a single `None` for all sites combined.
+    /// What each series is about.
     #[must_use]
-    pub fn groups(&self) -> &[Option<SiteId>] {
+    pub fn groups(&self) -> &[Group] {
         &self.groups
     }
 

@@ -8,7 +8,7 @@ use jiff::civil::{Date, DateTime, Time};
 use super::bucket::{Bucket, DAY_MINUTES, Profile};
 use super::calendar::Unit;
 use super::dates::add_days;
-use super::query::{GroupBy, Query};
+use super::query::Query;
 
 /// The buckets of a query, in order of time.
 ///
@@ -289,13 +289,9 @@ pub fn most_rows(query: &Query, sites: usize, days: usize) -> usize {
 }
 
 fn rows(query: &Query, sites: usize, buckets: usize) -> usize {
-    match query.group_by {
-        GroupBy::Site => {
-            let series = sites.min(query.limit.unwrap_or(usize::MAX));
-            series.saturating_mul(buckets)
-        }
-        GroupBy::None => buckets,
-    }
+    let series = query.group_by.series(sites);
+    let shown = series.min(query.limit.unwrap_or(usize::MAX));
+    shown.saturating_mul(buckets)
 }
 
 /// The buckets of `minutes` that the hours of one date fall in, counted from its midnight.
@@ -370,7 +366,7 @@ mod tests {
     use crate::domain::calendar::{Calendar, WeekStart};
     use crate::domain::dates::{DateRange, add_days};
     use crate::domain::metric::Metric;
-
+    use crate::domain::query::GroupBy;
     use crate::domain::site::{CustomerId, SiteId};
 
     fn query(sites: u64, from: i32, days: i32, bucket: &str, hours: &str) -> Query {

@@ -149,7 +149,7 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let params = RevisionParams::parse(query.as_deref())?;
-    let filter = params.filter(&context.caller.scope(), &context.snapshot.directory)?;
+    let filter = params.filter(&context.snapshot.terms(context.caller.scope()))?;
     let is_stream = accepted(&headers, &MEDIA_TYPES).ok_or(ApiError::NotAcceptable)? == 1;
     let fields = [
         (CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),

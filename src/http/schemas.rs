@@ -59,7 +59,11 @@ schemas! {
     Combine, "Combine": one_of("How figures combine.", Combine::ALL.map(Combine::name));
     Bucket, "Bucket": one_of("Length of a bucket.", Bucket::FORMS);
     RevisionKind, "RevisionKind": one_of("What the vendor changed.", RevisionKind::ALL.map(RevisionKind::name));
-    GroupBy, "GroupBy": one_of("How sites form series.", GroupBy::WORDS.map(|(word, _)| word));
+    GroupBy, "GroupBy": ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("How sites form series: `site`, `none`, or the key of a tag."))
+        .pattern(Some("^[a-z][a-z0-9_]*$"))
+        .into();
     Basis, "CoverageBasis": one_of(
         "The reason to expect a figure: nothing known, the caller's `hours`, or the site's opening hours.",
         Basis::WORDS.map(|(word, _)| word)

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use crate::domain::calendar::WeekStart;
 use crate::domain::site::{CustomerId, SiteId};
+use crate::domain::tag::Tag;
 
 /// Settings of the HTTP side; the configuration documents each.
 #[derive(Clone, Debug)]
@@ -85,6 +86,8 @@ pub struct Client {
     pub customer_ids: Option<BTreeSet<CustomerId>>,
     /// Sites that the client may see; `None`: all.
     pub site_ids: Option<BTreeSet<SiteId>>,
+    /// Tags of which a site must have one for the client to see it; `None`: it needs none.
+    pub tags: Option<BTreeSet<Tag>>,
     /// Rate limit, if any.
     pub rate_limit: Option<RateLimit>,
     /// Whether the client may administrate.

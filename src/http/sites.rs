@@ -5,15 +5,16 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use http::HeaderValue;
-use http::header::{CACHE_CONTROL, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
+use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::params::{self, Scope};
+use super::params::{Scope, SiteListParams};
+use super::present::{Format, accepted, csv_table};
 use super::problem::ApiError;
 use super::routes;
-use crate::domain::directory::SiteDirectory;
+use crate::domain::directory::{SiteDirectory, SiteEntry};
 use crate::domain::site::{CustomerId, SiteId};
 use crate::http::edge::handler_context::HandlerContext;
 use crate::service::{SiteInfo, TrafficService};
@@ -39,6 +40,14 @@ struct ListedSite {
     timezone: Option<String>,
     #[schema(value_type = CustomerId)]
     customer_id: u64,
+    /// The store number that people use, if known: `code:T-0412` in a query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    code: Option<String>,
+    /// Its tags, if it has any: `tag:region=North` or `tag:outlet` in a query.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    tags: Vec<String>,
 }
 
 /// Lists the sites by customer, then id.
@@ -48,31 +57,41 @@ struct ListedSite {
     operation_id = "getSites",
     tag = "Traffic",
     summary = "List sites",
-    description = "The sites that the caller may see: those of the configured directory, and those learned from the vendor.",
-    responses((status = 200, description = "The sites.", body = Sites)),
+    description = "The sites that the caller may see: those of the configured directory, and those learned from the vendor. \
+                   In CSV, semicolons separate the tags of a site.",
+    params(SiteListParams),
+    responses((status = 200, description = "The sites.", content((Sites = "application/json"), (String = "text/csv")))),
 )]
 pub(super) async fn list(
     State(service): State<Arc<TrafficService>>,
     Extension(context): Extension<HandlerContext>,
+    headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    params::parse_none(query.as_deref())?;
+    let params = SiteListParams::parse(query.as_deref())?;
     let directory = &context.snapshot.directory;
     let scope = context.caller.scope();
     let customers = scope.customers.iter();
     let data = customers.flat_map(|customer| {
         let sites = service.sites(*customer, directory);
-        visible(sites, &scope, directory, *customer)
+        visible(sites, &scope, directory, *customer, &params)
     });
-    let sites = Json(Sites {
-        data: data.collect(),
-    });
+    let data: Vec<_> = data.collect();
+    let types = SiteListParams::FORMATS.map(Format::media_type);
+    let wanted = || accepted(&headers, &types).map(|index| SiteListParams::FORMATS[index]);
     // The list grows as Pitaya learns sites from the vendor, and each caller has its own.
-    let headers = [
+    let fields = [
         (CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
-        (VARY, HeaderValue::from_static("Authorization, X-API-Key")),
+        (
+            VARY,
+            HeaderValue::from_static("Accept, Authorization, X-API-Key"),
+        ),
     ];
-    Ok((headers, sites).into_response())
+    if params.format.or_else(wanted) == Some(Format::Csv) {
+        let content_type = HeaderValue::from_static(Format::Csv.content_type());
+        return Ok((fields, [(CONTENT_TYPE, content_type)], csv(&data)).into_response());
+    }
+    Ok((fields, Json(Sites { data })).into_response())
 }
 
 fn visible(
@@ -80,17 +99,53 @@ fn visible(
     scope: &Scope<'_>,
     directory: &SiteDirectory,
     customer: CustomerId,
+    params: &SiteListParams,
 ) -> Vec<ListedSite> {
     let seen = sites
         .into_iter()
         .filter(|info| scope.allows(directory, customer, info.site));
-    seen.map(|info| ListedSite {
-        site_id: info.site.get(),
-        name: info.name,
-        timezone: info.timezone,
-        customer_id: customer.get(),
+    let unlisted = SiteEntry::default();
+    seen.filter_map(|info| {
+        let entry = directory.entry(customer, info.site).unwrap_or(&unlisted);
+        is_meant(&info, entry, params).then(|| ListedSite {
+            site_id: info.site.get(),
+            name: info.name,
+            timezone: info.timezone,
+            customer_id: customer.get(),
+            code: entry.code.as_deref().map(str::to_owned),
+            tags: entry.tags.iter().map(ToString::to_string).collect(),
+        })
     })
     .collect()
+}
+
+/// Whether a site has the tag and the text that the caller looks for.
+fn is_meant(info: &SiteInfo, entry: &SiteEntry, params: &SiteListParams) -> bool {
+    let tag = params.tag.as_ref();
+    let search = params.search.as_deref();
+    tag.is_none_or(|tag| entry.tags.contains(tag))
+        && search.is_none_or(|search| {
+            let holds = |text: &str| text.to_lowercase().contains(search);
+            info.name.as_deref().is_some_and(holds)
+                || entry.code.as_deref().is_some_and(holds)
+                || holds(&info.site.to_string())
+        })
+}
+
+fn csv(sites: &[ListedSite]) -> Vec<u8> {
+    let header = ["site_id", "name", "timezone", "customer_id", "code", "tags"];
+    let rows = sites.iter().map(|site| {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        [
+            site.site_id.to_string(),
+            text(&site.name),
+            text(&site.timezone),
+            site.customer_id.to_string(),
+            text(&site.code),
+            site.tags.join(";"),
+        ]
+    });
+    csv_table(header, rows)
 }
 
 #[cfg(test)]
@@ -112,9 +167,12 @@ mod tests {
         let scope = Scope {
             customers: &[customer],
             sites: Some(&own),
+            tags: None,
         };
 
-        let seen = visible(learned.into(), &scope, &SiteDirectory::default(), customer);
+        let every = SiteListParams::parse(None).unwrap();
+        let directory = SiteDirectory::default();
+        let seen = visible(learned.into(), &scope, &directory, customer, &every);
 
         assert_eq!(seen.len(), 1);
         assert_eq!(

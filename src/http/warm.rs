@@ -119,6 +119,7 @@ fn understand(
         scope: Scope {
             customers: &settings.customers,
             sites: None,
+            tags: None,
         },
         directory,
         settings,

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::domain::cell::Cell;
 use crate::domain::plan::Plan;
-use crate::domain::query::Query;
+use crate::domain::query::{GroupBy, Query};
 use crate::domain::timeline::row_count;
 
 /// The budget counts memory in units of this many bytes.
@@ -77,11 +77,24 @@ impl MemoryNeed {
         };
         let cells = plan.series().len() * query.sites.len() * query.cell_days().len();
         let figures = columns * size_of::<f64>() * query.metrics.len();
+        // By site, row and figure: whether the part of the site is left out.
+        let parts = if query.group_by == GroupBy::Site || query.min_coverage.is_none() {
+            0
+        } else {
+            let one = Query {
+                limit: Some(1),
+                ..query.clone()
+            };
+            let rows = row_count(&one);
+            (query.sites.len() * query.metrics.len()).saturating_mul(rows) / 8
+        };
         let worth = if query.include.coverage { WORTH } else { 0 };
         let rows = row_count(query).saturating_mul(figures + BESIDE_FIGURES + worth);
         Self {
             missing: cells.saturating_mul(MISSING_CELL),
-            cells: cells.saturating_mul(grids * size_of::<Option<Cell>>()),
+            cells: cells
+                .saturating_mul(grids * size_of::<Option<Cell>>())
+                .saturating_add(parts),
             rows: if rows > MODEST { rows + CODING } else { rows },
         }
     }

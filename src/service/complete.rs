@@ -65,7 +65,10 @@ impl Complete {
                 };
                 tell(&query, &mut rolled.table);
                 if let Some(totals) = &mut rolled.totals {
-                    tell(&total_of(&query, query.group_by), &mut totals.series);
+                    tell(
+                        &total_of(&query, query.group_by.clone()),
+                        &mut totals.series,
+                    );
                     tell(&total_of(&query, GroupBy::None), &mut totals.grand);
                 }
             }

@@ -112,6 +112,7 @@ proptest! {
         for (group, sites) in match query.group_by {
             GroupBy::Site => sites.iter().map(|site| vec![*site]).collect(),
             GroupBy::None => vec![sites],
+            GroupBy::Tag(_) => unreachable!("these queries have no tags"),
         }
         .into_iter()
         .enumerate()

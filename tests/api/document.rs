@@ -103,7 +103,7 @@ impl Stage {
         };
         let target = match status {
             400 => format!("{path}?unknown=1"),
-            414 => format!("{path}?{}", "x".repeat(20_000)),
+            414 => format!("{path}?{}", "x".repeat(40_000)),
             _ => path.to_owned(),
         };
         let key = match status {

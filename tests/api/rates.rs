@@ -399,7 +399,7 @@ proptest! {
             bucket: bucket.parse().unwrap(),
             calendar: Calendar::GREGORIAN,
             hours: hours.parse().unwrap(),
-            group_by,
+            group_by: group_by.clone(),
             ..Query::new(
                 CustomerId::new(1).unwrap(),
                 (1..=sites).filter_map(SiteId::new).collect(),
@@ -459,7 +459,7 @@ proptest! {
 
         let mut compared = 0;
         for row in table.rows() {
-            let key = (table.groups()[row.group].map(SiteId::get), table.times()[row.time]);
+            let key = (table.groups()[row.group].site().map(SiteId::get), table.times()[row.time]);
             let seen = rows.get(&key).map(|seen| seen.iter().map(|(has, seen)| (*has, seen)).collect::<Vec<_>>());
             let expected = naive_rates(&seen.unwrap_or_default());
             for (value, expected) in row.values().zip(expected) {

@@ -28,8 +28,7 @@ pub(super) struct GroupCoverage<'a> {
 
 /// The parts of sites that are left out of a combined row.
 struct LeftOut {
-    first_site: usize,
-    /// By site, then time, then column.
+    /// By site of the series, then time, then column.
     parts: FixedBitSet,
     /// By time, then column: whether the part of any site is left out.
     any: FixedBitSet,
@@ -49,7 +48,6 @@ impl<'a> GroupCoverage<'a> {
             min: least.get(),
             counted: vec![Counted::default(); series * times],
             parts: (combined && !least.is_none()).then(|| LeftOut {
-                first_site: roll.sites.start,
                 parts: FixedBitSet::with_capacity(roll.sites.len() * times * columns.len()),
                 any: FixedBitSet::with_capacity(times * columns.len()),
                 with_figures: FixedBitSet::with_capacity(times),
@@ -59,7 +57,7 @@ impl<'a> GroupCoverage<'a> {
         let mut scratch = Scratch::default();
         let asked = roll.query.include.coverage && combined;
         if !asked && coverage.parts.is_none() {
-            for site in roll.sites.clone() {
+            for site in roll.sites.iter().copied() {
                 scratch.count_site(roll, site, &mut coverage.counted);
             }
             return coverage;
@@ -69,16 +67,16 @@ impl<'a> GroupCoverage<'a> {
         let mut observed = vec![0_u32; if asked { times * columns.len() } else { 0 }];
         let mut of_site = vec![Counted::default(); series * times];
         let mut seen = FixedBitSet::with_capacity(if asked { series * times } else { 0 });
-        for site in roll.sites.clone() {
+        for (nth, site) in roll.sites.iter().copied().enumerate() {
             of_site.fill(Counted::default());
             scratch.count_site(roll, site, &mut of_site);
             for (sum, counted) in coverage.counted.iter_mut().zip(&of_site) {
                 sum.add(*counted);
             }
-            coverage.leave_out(site, &of_site);
+            coverage.leave_out(nth, &of_site);
             if asked {
                 see(roll, site, times, &mut seen);
-                coverage.count_sites(site, &of_site, &seen, &mut observed);
+                coverage.count_sites(nth, &of_site, &seen, &mut observed);
             }
         }
         let of_rows = observed.chunks(columns.len());
@@ -88,8 +86,8 @@ impl<'a> GroupCoverage<'a> {
         coverage
     }
 
-    /// Leaves out the parts of a site whose coverage is too low.
-    fn leave_out(&mut self, site: usize, counted: &[Counted]) {
+    /// Leaves out the parts of the `nth` site whose coverage is too low.
+    fn leave_out(&mut self, nth: usize, counted: &[Counted]) {
         let Some(left_out) = &mut self.parts else {
             return;
         };
@@ -98,7 +96,7 @@ impl<'a> GroupCoverage<'a> {
             for (column, kind) in self.columns.iter().enumerate() {
                 if share_of(*kind, counted, self.times, time) < self.min {
                     let at = time * columns + column;
-                    let first = (site - left_out.first_site) * self.times * columns;
+                    let first = nth * self.times * columns;
                     left_out.parts.insert(first + at);
                     left_out.any.insert(at);
                     let observed = |series: usize| counted[series * self.times + time].observed > 0;
@@ -110,10 +108,10 @@ impl<'a> GroupCoverage<'a> {
         }
     }
 
-    /// Counts a site in the rows that expect it, and in the figures that it is part of.
+    /// Counts the `nth` site in the rows that expect it, and in the figures that it is part of.
     fn count_sites(
         &mut self,
-        site: usize,
+        nth: usize,
         counted: &[Counted],
         seen: &FixedBitSet,
         observed: &mut [u32],
@@ -128,16 +126,16 @@ impl<'a> GroupCoverage<'a> {
             self.sites[time].expected += u32::from(expected);
             for (column, kind) in self.columns.iter().enumerate() {
                 let is_part = kind.series().all(|series| seen.contains(at(series)))
-                    && !self.leaves_out(site, time, column);
+                    && !self.leaves_out(nth, time, column);
                 observed[time * columns + column] += u32::from(is_part);
             }
         }
     }
 
-    /// Whether the part of that site is left out of a combined figure.
-    pub(super) fn leaves_out(&self, site: usize, time: usize, column: usize) -> bool {
+    /// Whether the part of the `nth` site of the series is left out of a combined figure.
+    pub(super) fn leaves_out(&self, nth: usize, time: usize, column: usize) -> bool {
         self.parts.as_ref().is_some_and(|left_out| {
-            let row = (site - left_out.first_site) * self.times + time;
+            let row = nth * self.times + time;
             left_out.parts.contains(row * self.columns.len() + column)
         })
     }

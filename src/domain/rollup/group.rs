@@ -82,8 +82,8 @@ impl GroupRoll<'_> {
     /// Marks the buckets that an answer expects: those with an hour that exists, unless DST skips all of it at every site. A day exists even
     /// if its requested hours do not, unless DST skips all of it. Empty if every bucket is expected.
     fn expected_buckets(&self, times: usize) -> Vec<bool> {
-        let days = &self.days[self.sites.clone()];
-        if days.iter().any(|days| days.all_ordinary()) {
+        let days = || self.sites.iter().map(|site| &self.days[*site]);
+        if days().any(|days| days.all_ordinary()) {
             return Vec::new();
         }
         let mut expected = vec![false; times];
@@ -92,7 +92,7 @@ impl GroupRoll<'_> {
                 let expected = &mut expected[self.timeline.first_bucket(date)];
                 let day = self.timeline.own_day(date);
                 let exists = |days: &Arc<LocalDays>| !days.shape(day).skips(0, DAY_MINUTES);
-                *expected = *expected || days.iter().any(exists);
+                *expected = *expected || days().any(exists);
             }
             return expected;
         }
@@ -118,7 +118,7 @@ impl GroupRoll<'_> {
 
     /// Calls `visit` with the pieces of each site and day, and the indices of these.
     fn for_each_piece(&self, mut visit: impl FnMut(usize, usize, &Piece)) {
-        for site in self.sites.clone() {
+        for site in self.sites.iter().copied() {
             for day in 0..self.timeline.days() {
                 for piece in self.pieces(day) {
                     visit(site, day, piece);
@@ -139,13 +139,13 @@ impl GroupRoll<'_> {
     }
 
     fn sums(&self, series: usize, day: usize, out: &mut ColumnTallies<'_>) {
-        for site in self.sites.clone() {
+        for (nth, site) in self.sites.iter().copied().enumerate() {
             let Some(figures) = self.figures(series, site, day) else {
                 continue;
             };
             let grid = self.slot_grid(series, site, day);
             for piece in self.pieces(day) {
-                let Some(tally) = out.of(site, piece) else {
+                let Some(tally) = out.of(nth, piece) else {
                     continue;
                 };
                 let minutes = piece.minutes();
@@ -168,7 +168,7 @@ impl GroupRoll<'_> {
         out: &mut ColumnTallies<'_>,
     ) {
         let (mut without_part, mut without_other) = (Vec::new(), Vec::new());
-        for site in self.sites.clone() {
+        for (nth, site) in self.sites.iter().copied().enumerate() {
             let (Some(part_cell), Some(other_cell)) =
                 (self.cell(part, site, day), self.cell(other, site, day))
             else {
@@ -191,7 +191,7 @@ impl GroupRoll<'_> {
             }
             let grid = self.slot_grid(part, site, day);
             for piece in self.pieces(day) {
-                let Some(tally) = out.of(site, piece) else {
+                let Some(tally) = out.of(nth, piece) else {
                     continue;
                 };
                 let minutes = piece.minutes();
@@ -211,7 +211,7 @@ impl GroupRoll<'_> {
     }
 
     fn weighted(&self, value: usize, weight: usize, day: usize, out: &mut ColumnTallies<'_>) {
-        for site in self.sites.clone() {
+        for (nth, site) in self.sites.iter().copied().enumerate() {
             let (Some(values), Some(weights)) = (
                 self.figures(value, site, day),
                 self.figures(weight, site, day),
@@ -220,7 +220,7 @@ impl GroupRoll<'_> {
             };
             let grid = self.slot_grid(value, site, day);
             for piece in self.pieces(day) {
-                let Some(tally) = out.of(site, piece) else {
+                let Some(tally) = out.of(nth, piece) else {
                     continue;
                 };
                 let minutes = piece.minutes();
@@ -247,14 +247,13 @@ impl GroupRoll<'_> {
 
     /// Folds the levels of a day's pieces; each level is the sum over the sites that were observed at that time.
     fn levels(&self, series: usize, column: Column, day: usize, out: &mut ColumnTallies<'_>) {
-        if self.sites.len() == 1 {
-            let site = self.sites.start;
+        if let [site] = *self.sites {
             let Some(figures) = self.figures(series, site, day) else {
                 return;
             };
             let grid = self.slot_grid(series, site, day);
             for piece in self.pieces(day) {
-                let Some(tally) = out.of(site, piece) else {
+                let Some(tally) = out.of(0, piece) else {
                     continue;
                 };
                 let minutes = piece.minutes();
@@ -271,13 +270,13 @@ impl GroupRoll<'_> {
         }
         let slots = usize::from(self.plan.series()[series].bucket.slots_per_day());
         let mut levels = Levels::new(slots);
-        for site in self.sites.clone() {
+        for (nth, site) in self.sites.iter().copied().enumerate() {
             let Some(figures) = self.figures(series, site, day) else {
                 continue;
             };
             let grid = self.slot_grid(series, site, day);
             for piece in self.pieces(day) {
-                if out.of(site, piece).is_none() {
+                if out.of(nth, piece).is_none() {
                     continue;
                 }
                 let minutes = piece.minutes();
@@ -313,9 +312,9 @@ struct ColumnTallies<'a> {
 }
 
 impl ColumnTallies<'_> {
-    /// The tally of the bucket of a `piece`; `None` if the part of that site is left out there.
-    fn of(&mut self, site: usize, piece: &Piece) -> Option<&mut Tally> {
-        let left_out = self.coverage.leaves_out(site, piece.bucket, self.column);
+    /// The tally of the bucket of a `piece`; `None` if the part of the `nth` site of the series is left out there.
+    fn of(&mut self, nth: usize, piece: &Piece) -> Option<&mut Tally> {
+        let left_out = self.coverage.leaves_out(nth, piece.bucket, self.column);
         (!left_out).then(|| self.in_bucket(piece.bucket))
     }
 

@@ -27,7 +27,7 @@ use super::bucket::Bucket;
 use super::coverage::{Basis, MinCoverage};
 use super::plan::Plan;
 use super::query::{Fill, GroupBy, Include, Query};
-use super::table::Table;
+use super::table::{Group, Table};
 use super::timeline::Timeline;
 use super::zone::LocalDays;
 
@@ -51,10 +51,7 @@ pub fn roll_up(
 
 /// Number of series of `query` before any limit.
 fn series_count(query: &Query) -> usize {
-    match query.group_by {
-        GroupBy::Site => query.sites.len(),
-        GroupBy::None => 1,
-    }
+    query.group_by.series(query.sites.len())
 }
 
 /// The same for some of the series, in that order, from the cells of the timeline's days.
@@ -67,16 +64,22 @@ fn roll_up_groups(
     groups: &[usize],
 ) -> Table {
     let timeline = Timeline::new(query);
-    let keys = groups.iter().map(|group| match query.group_by {
-        GroupBy::Site => Some(query.sites[*group]),
-        GroupBy::None => None,
+    let keys = groups.iter().map(|group| match &query.group_by {
+        GroupBy::Site => Group::Site(query.sites[*group]),
+        GroupBy::None => Group::All,
+        GroupBy::Tag(grouping) => Group::Tag {
+            key: Arc::clone(&grouping.key),
+            value: grouping.values[*group].clone(),
+        },
     });
+    let every: Vec<usize> = (0..query.sites.len()).collect();
     let starts = timeline.starts().to_vec();
     let mut table = Table::new(keys.collect(), starts, query.metrics.clone());
     for (place, group) in groups.iter().copied().enumerate() {
-        let sites = match query.group_by {
-            GroupBy::Site => group..group + 1,
-            GroupBy::None => 0..query.sites.len(),
+        let sites = match &query.group_by {
+            GroupBy::Site => &every[group..=group],
+            GroupBy::None => &every[..],
+            GroupBy::Tag(grouping) => &grouping.sites[group][..],
         };
         let roll = GroupRoll {
             query,

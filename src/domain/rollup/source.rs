@@ -1,6 +1,5 @@
 //! The cells of one series of rows, and the pieces of each day that count in it.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -23,7 +22,8 @@ pub(super) struct GroupRoll<'a> {
     pub(super) days: &'a [Arc<LocalDays>],
     pub(super) now: Timestamp,
     pub(super) timeline: &'a Timeline,
-    pub(super) sites: Range<usize>,
+    /// Its sites, as places among those of the query: ascending, never empty.
+    pub(super) sites: &'a [usize],
 }
 
 impl GroupRoll<'_> {

@@ -1,6 +1,5 @@
 //! The state of each row: how final its days are.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -13,7 +12,6 @@ use crate::domain::dates::add_days;
 use crate::domain::freshness::{Phase, Policy};
 use crate::domain::plan::Plan;
 use crate::domain::query::{GroupBy, Query};
-use crate::domain::site::SiteId;
 use crate::domain::table::{Extra, Table, Values};
 use crate::domain::timeline::Timeline;
 use crate::domain::zone::LocalDays;
@@ -74,8 +72,8 @@ impl States<'_> {
         let mut states = Vec::new();
         for group in table.groups() {
             let mut rows = vec![Said::NOTHING; timeline.starts().len()];
-            for site in self.sites_of(*group) {
-                for (row, own) in rows.iter_mut().zip(self.of_site(&timeline, site)) {
+            for site in self.query.places_of(group).iter() {
+                for (row, own) in rows.iter_mut().zip(self.of_site(&timeline, *site)) {
                     *row = row.and(own);
                 }
             }
@@ -103,16 +101,6 @@ impl States<'_> {
                 values,
             });
         }
-    }
-
-    /// The sites of a group, by their index.
-    fn sites_of(&self, group: Option<SiteId>) -> Range<usize> {
-        let Some(site) = group else {
-            return 0..self.query.sites.len();
-        };
-        let index = self.query.sites.binary_search(&site);
-        let index = index.expect("a group is one of the query's sites");
-        index..index + 1
     }
 
     /// What a site says of each bucket.

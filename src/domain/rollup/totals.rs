@@ -57,7 +57,7 @@ pub fn roll_up_with_totals(
         Some(sides) => sides.roll_up(query, plan, groups, with_times),
         None => roll_up_groups(query, plan, own_grid, own_days, now, groups),
     };
-    let totals = total_of(query, query.group_by);
+    let totals = total_of(query, query.group_by.clone());
     let all = query.sort.map(|sort| {
         let groups: Vec<_> = (0..series_count(query)).collect();
         let table = roll_up_groups(&totals, plan, own_grid, own_days, now, &groups);
@@ -106,7 +106,7 @@ fn by_total(totals: &Table, sort: Sort) -> Vec<usize> {
         .map(|group| totals.row(group, 0)[column])
         .collect();
     let mut order: Vec<usize> = (0..figures.len()).collect();
-    // The sort is stable, so equal series stay in the order of the sites.
+    // The sort is stable, so equal series stay in their order.
     order.sort_by(|one, other| {
         let (one, other) = (figures[*one], figures[*other]);
         match (one.is_nan(), other.is_nan()) {

@@ -51,7 +51,7 @@ pub(in crate::http) async fn import(
 ) -> Result<Response, ApiError> {
     let caller = &context.caller;
     let customer = customer(path, caller)?;
-    if caller.scope().sites.is_some() {
+    if caller.scope().is_of_some_sites() {
         return Err(ApiError::Forbidden);
     }
     parse_none(parameters.as_deref())?;

@@ -19,6 +19,7 @@ use super::rate_limit::{ClientLimit, Standing};
 use super::single::{Several, single};
 use super::usage::Usage;
 use crate::domain::site::{CustomerId, SiteId};
+use crate::domain::tag::Tag;
 use crate::http::params::Scope;
 use crate::http::problem::KeyFault;
 use crate::http::settings::{Auth, RateLimit, Settings};
@@ -33,6 +34,7 @@ pub(in crate::http) struct Caller {
     pub(in crate::http) name: Option<Arc<str>>,
     customers: Vec<CustomerId>,
     sites: Option<BTreeSet<SiteId>>,
+    tags: Option<BTreeSet<Tag>>,
     admin: bool,
     limit: Option<Arc<ClientLimit>>,
     /// `None` if authentication is disabled.
@@ -46,6 +48,7 @@ impl Caller {
         Scope {
             customers: &self.customers,
             sites: self.sites.as_ref(),
+            tags: self.tags.as_ref(),
         }
     }
 
@@ -102,6 +105,7 @@ impl Authenticator {
                     name: None,
                     customers: settings.customers.clone(),
                     sites: None,
+                    tags: None,
                     admin: false,
                     limit: None,
                     usage: None,
@@ -134,6 +138,7 @@ impl Authenticator {
                     name: Some(Arc::clone(&name)),
                     customers: customers.clone(),
                     sites: client.site_ids.clone(),
+                    tags: client.tags.clone(),
                     admin: client.admin,
                     limit: limit.clone(),
                     usage: Some(usage.clone()),
@@ -251,6 +256,7 @@ mod tests {
             key_sha256: keys.iter().map(|key| Sha256::digest(key).into()).collect(),
             customer_ids: None,
             site_ids: None,
+            tags: None,
             rate_limit: None,
             admin: false,
         }

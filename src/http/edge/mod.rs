@@ -51,8 +51,8 @@ use crate::http::present;
 use crate::http::problem::{ApiError, of_panic};
 use crate::http::routes::{Route, route_of};
 
-/// Longest path and query: 200 sites with the longest ids fit, even with percent-encoded commas.
-const MAX_URI_BYTES: usize = 16 * 1024;
+/// Longest path and query: 3,000 sites with ids of six digits fit, even with percent-encoded commas.
+const MAX_URI_BYTES: usize = 32 * 1024;
 pub(in crate::http) const URI_TOO_LONG: ApiError = ApiError::UriTooLong(MAX_URI_BYTES);
 /// Largest header fields, names and values together. Hyper reads somewhat more, so that the middleware can refuse with a problem answer.
 const MAX_HEADER_BYTES: usize = 32 * 1024;

@@ -22,7 +22,7 @@ const REFUSALS: [(u16, &str, bool); 13] = [
     ),
     (408, "The body did not arrive in time.", true),
     (413, "The body is too large.", true),
-    (414, "Path and query are longer than 16 KiB.", true),
+    (414, "Path and query are longer than 32 KiB.", true),
     (422, "The report exceeds a limit.", false),
     (429, "The client has used up its own limit.", true),
     (431, "The header fields are larger than 32 KiB.", true),

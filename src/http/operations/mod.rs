@@ -75,21 +75,26 @@ pub(in crate::http) async fn purge(
     let target = params.resolve(&terms, state.clock.now())?;
     // It looks through all that is held.
     let purging = cores::work(move || {
-        let purged = service.purge(&target.customers, target.sites.as_ref(), target.dates);
+        let parts = target.sites.iter();
+        let parts =
+            parts.map(|(sites, customers)| service.purge(customers, sites.as_ref(), target.dates));
+        let parts: Vec<_> = parts.collect();
         // Answers of before are not served any more: what they hold is freed.
         kept.drop_outdated();
-        purged
+        parts
     });
-    let purge = purging
+    let parts = purging
         .await
         .map_err(|error| ApiError::Internal(error.to_string()))?;
-    let purged = purge.cells;
+    let purged = parts.iter().map(|part| part.cells).sum();
     tracing::info!(
         purged,
         client = caller.name.as_deref(),
         "figures were purged"
     );
-    purge.lasting.await?;
+    for part in parts {
+        part.lasting.await?;
+    }
     let no_store = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(([no_store], Json(Purged { purged })).into_response())
 }

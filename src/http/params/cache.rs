@@ -1,14 +1,15 @@
 //! The parameters of a purge.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use super::decode::split;
 use super::faults::{Faults, ParameterFault};
 use super::resolve::{Rejection, resolve_dates};
+use super::site_words::{SiteWords, visible_entries};
 use super::terms::Terms;
-use super::values::{DATES, SITES, parse_dates, parse_sites};
+use super::values::{DATES, SITES, parse_dates};
 use crate::domain::date_expression::DateExpression;
 use crate::domain::dates::DateRange;
 use crate::domain::site::{CustomerId, SiteId};
@@ -16,8 +17,8 @@ use crate::domain::site::{CustomerId, SiteId};
 /// Parameters of a purge, each well-formed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheParams {
-    /// Sites; `None`: all.
-    pub sites: Option<Vec<SiteId>>,
+    /// Words for the sites; `None`: all.
+    pub sites: Option<SiteWords>,
     /// Dates; `None`: all.
     pub dates: Option<DateExpression>,
 }
@@ -25,10 +26,8 @@ pub struct CacheParams {
 /// Cells to purge, always within the caller's scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PurgeTarget {
-    /// Owners of the figures.
-    pub customers: Vec<CustomerId>,
-    /// Sites; `None`: all.
-    pub sites: Option<BTreeSet<SiteId>>,
+    /// Sites, each with the customers to whose sites they belong; `None`: all.
+    pub sites: BTreeMap<Option<BTreeSet<SiteId>>, Vec<CustomerId>>,
     /// Dates; `None`: all.
     pub dates: Option<DateRange>,
 }
@@ -42,7 +41,7 @@ impl CacheParams {
     pub fn parse(query: Option<&str>) -> Result<Self, Vec<ParameterFault>> {
         let mut faults = Faults::default();
         let [sites, dates] = split(query, &[SITES, DATES], &mut faults);
-        let sites = parse_sites(&sites, &mut faults);
+        let sites = SiteWords::parse(&sites, &mut faults);
         let dates = parse_dates(&dates, &mut faults);
         faults.or_ok(Self { sites, dates })
     }
@@ -51,29 +50,33 @@ impl CacheParams {
     ///
     /// # Errors
     ///
-    /// `Forbidden` for a site that no customer in the caller's scope allows.
+    /// `Forbidden` for the id of a site that no customer in the caller's scope allows, and faults for words that no visible site answers to.
     pub fn resolve(self, terms: &Terms<'_>, now: Timestamp) -> Result<PurgeTarget, Rejection> {
         let Terms {
             scope, directory, ..
         } = *terms;
         let sites = match self.sites {
-            Some(sites) => {
-                let visible = |site: &SiteId| {
-                    scope
-                        .customers
-                        .iter()
-                        .any(|customer| scope.allows(directory, *customer, *site))
-                };
-                if !sites.iter().all(visible) {
+            Some(words) => {
+                let mut faults = Faults::default();
+                let found = words.find(terms, scope.customers, &mut faults);
+                if found.hidden {
                     return Err(Rejection::Forbidden);
                 }
-                Some(sites.into_iter().collect())
+                let found = faults.or_ok(found).map_err(Rejection::Faults)?;
+                let of_each = found.sites.into_iter();
+                by_sites(of_each.map(|(customer, sites)| (customer, Some(sites))))
             }
-            None => scope.sites.cloned(),
+            None => by_sites(scope.customers.iter().map(|customer| {
+                let tagged = scope.tags.map(|_| {
+                    let entries = visible_entries(terms, *customer);
+                    entries.map(|(site, _)| site).collect()
+                });
+                (*customer, tagged.or_else(|| scope.sites.cloned()))
+            })),
         };
-        let places = scope.customers.iter().flat_map(|customer| {
+        let places = sites.iter().flat_map(|(sites, customers)| {
             let sites = sites.iter().flatten();
-            sites.map(|site: &SiteId| (*customer, *site))
+            sites.flat_map(|site| customers.iter().map(|customer| (*customer, *site)))
         });
         let dates = self
             .dates
@@ -82,12 +85,20 @@ impl CacheParams {
                 resolve_dates(dates, &calendar, places, directory, now)
             })
             .transpose()?;
-        Ok(PurgeTarget {
-            customers: scope.customers.to_vec(),
-            sites,
-            dates,
-        })
+        Ok(PurgeTarget { sites, dates })
     }
+}
+
+/// The sites of customers, together where several have the same.
+fn by_sites(
+    of_each: impl Iterator<Item = (CustomerId, Option<BTreeSet<SiteId>>)>,
+) -> BTreeMap<Option<BTreeSet<SiteId>>, Vec<CustomerId>> {
+    let mut customers = BTreeMap::new();
+    for (customer, sites) in of_each {
+        let known: &mut Vec<_> = customers.entry(sites).or_default();
+        known.push(customer);
+    }
+    customers
 }
 
 #[cfg(test)]
@@ -97,14 +108,18 @@ mod tests {
     use crate::domain::directory::SiteDirectory;
     use crate::http::testing;
 
-    fn target(query: Option<&str>, sites: Option<&[u64]>) -> Result<PurgeTarget, Rejection> {
-        let site = |id: &u64| SiteId::new(*id).unwrap();
-        let sites: Option<BTreeSet<_>> = sites.map(|ids| ids.iter().map(site).collect());
+    fn sites(ids: &[u64]) -> BTreeSet<SiteId> {
+        ids.iter().map(|id| SiteId::new(*id).unwrap()).collect()
+    }
+
+    fn target(query: Option<&str>, own: Option<&[u64]>) -> Result<PurgeTarget, Rejection> {
+        let own = own.map(sites);
         let customers = [1, 2].map(|id| CustomerId::new(id).unwrap());
         let terms = Terms {
             scope: Scope {
                 customers: &customers,
-                sites: sites.as_ref(),
+                sites: own.as_ref(),
+                tags: None,
             },
             directory: &SiteDirectory::default(),
             settings: &testing::settings(),
@@ -119,16 +134,17 @@ mod tests {
         let all = target(None, None).unwrap();
         let own = target(None, Some(&[7])).unwrap();
 
-        assert_eq!(all.customers.len(), 2);
-        assert_eq!((all.sites, all.dates), (None, None));
-        assert_eq!(own.sites.unwrap().len(), 1);
+        assert_eq!(all.sites[&None].len(), 2);
+        assert_eq!((all.sites.len(), all.dates), (1, None));
+        assert_eq!(own.sites[&Some(sites(&[7]))].len(), 2);
+        assert_eq!(own.sites.len(), 1);
     }
 
     #[test]
     fn sites_and_dates_narrow_it_down() {
         let target = target(Some("sites=7,8,7&dates=yesterday"), None).unwrap();
 
-        assert_eq!(target.sites.unwrap().len(), 2);
+        assert_eq!(target.sites[&Some(sites(&[7, 8]))].len(), 2);
         assert_eq!(target.dates.unwrap().to_string(), "2026-02-17");
     }
 

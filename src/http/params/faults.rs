@@ -34,6 +34,12 @@ impl Faults {
         }
     }
 
+    /// Adds the faults that were found apart.
+    pub(super) fn append(&mut self, others: Self) {
+        self.0.extend(others.0);
+        self.0.truncate(MAX_FAULTS);
+    }
+
     /// `value` if there are no faults.
     pub(super) fn or_ok<T>(self, value: T) -> Result<T, Vec<ParameterFault>> {
         if self.0.is_empty() {

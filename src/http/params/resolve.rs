@@ -41,13 +41,12 @@ impl TrafficParams {
     /// `Forbidden` before any error that would reveal what exists, then `TooLarge`.
     pub fn resolve(self, terms: &Terms<'_>, now: Timestamp) -> Result<Query, Rejection> {
         let Terms {
-            scope,
             directory,
             settings,
+            ..
         } = *terms;
         let customer = self.customer.ok_or(Rejection::Forbidden)?;
-        let visible = |site: &SiteId| scope.allows(directory, customer, *site);
-        if !self.sites.iter().all(visible) {
+        if self.hidden {
             return Err(Rejection::Forbidden);
         }
         let places = self.sites.iter().map(|site| (customer, *site));
@@ -193,8 +192,8 @@ mod tests {
             (3, None),
         ] {
             let entry = SiteEntry {
-                name: None,
                 timezone: zone_name.map(zone),
+                ..SiteEntry::default()
             };
             directory.insert(customer(1), site(id), entry).unwrap();
         }
@@ -211,6 +210,7 @@ mod tests {
             scope: Scope {
                 customers: &[customer(1)],
                 sites: sites.as_ref(),
+                tags: None,
             },
             directory,
             settings: &settings(),
@@ -249,6 +249,7 @@ mod tests {
                 scope: Scope {
                     customers: &[customer(1)],
                     sites: None,
+                    tags: None,
                 },
                 directory: &directory,
                 settings: &settings,
@@ -298,7 +299,7 @@ mod tests {
         ) {
             let directory = directory(default);
             let terms = Terms {
-                scope: Scope { customers: &[customer(1)], sites: None },
+                scope: Scope { customers: &[customer(1)], sites: None, tags: None },
                 directory: &directory,
                 settings: &settings(),
             };

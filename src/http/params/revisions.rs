@@ -1,6 +1,6 @@
 //! The parameters of the feed of revisions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use super::decode::{Parameter, split};
 use super::faults::{Faults, ParameterFault};
 use super::resolve::Rejection;
-use super::scope::Scope;
-use super::values::{METRIC, SITES, parse_metrics, parse_sites, parsed};
-use crate::domain::directory::SiteDirectory;
+use super::site_words::SiteWords;
+use super::terms::Terms;
+use super::values::{METRIC, SITES, parse_metrics, parsed};
 use crate::domain::metric::{Metric, MetricSet, VendorMetric};
-use crate::domain::site::SiteId;
+use crate::domain::site::{CustomerId, SiteId};
 use crate::service::{Cursor, Since, Subject};
 
 pub(super) const SINCE: Parameter = Parameter::one("since", "2026-02-18T00:00:00Z");
@@ -28,8 +28,8 @@ pub(super) const MAX_LIMIT: usize = 10_000;
 pub struct RevisionParams {
     /// Where to begin.
     pub since: Since,
-    /// Sites; `None`: all.
-    pub sites: Option<Vec<SiteId>>,
+    /// Words for the sites; `None`: all.
+    pub sites: Option<SiteWords>,
     /// The vendor's metrics; `None`: all.
     pub metrics: Option<MetricSet>,
     /// Most events; `None`: the default of an answer, and no end of a stream.
@@ -39,7 +39,7 @@ pub struct RevisionParams {
 /// The events that a caller wants, whatever it may see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevisionFilter {
-    sites: Option<BTreeSet<SiteId>>,
+    sites: Option<BTreeMap<CustomerId, BTreeSet<SiteId>>>,
     metrics: Option<MetricSet>,
 }
 
@@ -54,7 +54,7 @@ impl RevisionParams {
         let known = [SINCE, SITES, METRIC, EVENTS];
         let [since, sites, metrics, limit] = split(query, &known, &mut faults);
         let since: Option<Place> = parsed(&since, &SINCE, &mut faults);
-        let sites = parse_sites(&sites, &mut faults);
+        let sites = SiteWords::parse(&sites, &mut faults);
         let metrics = parse_metrics(&metrics, &mut faults);
         let limit: Option<Limit> = parsed(&limit, &EVENTS, &mut faults);
         faults.or_ok(Self {
@@ -74,28 +74,21 @@ impl RevisionParams {
         self.limit.unwrap_or(DEFAULT_LIMIT)
     }
 
-    /// What a caller with that `scope` wants.
+    /// What a caller wants by these `terms`.
     ///
     /// # Errors
     ///
-    /// `Forbidden` for a site that no customer in the caller's scope allows.
-    pub fn filter(
-        &self,
-        scope: &Scope<'_>,
-        directory: &SiteDirectory,
-    ) -> Result<RevisionFilter, Rejection> {
-        let visible = |site: &SiteId| {
-            let mut customers = scope.customers.iter();
-            customers.any(|customer| scope.allows(directory, *customer, *site))
-        };
-        if !self.sites.iter().flatten().all(visible) {
+    /// `Forbidden` for the id of a site that no customer in the caller's scope allows, and faults for words that no visible site answers to.
+    pub fn filter(&self, terms: &Terms<'_>) -> Result<RevisionFilter, Rejection> {
+        let mut faults = Faults::default();
+        let words = self.sites.as_ref();
+        let found = words.map(|words| words.find(terms, terms.scope.customers, &mut faults));
+        if found.as_ref().is_some_and(|found| found.hidden) {
             return Err(Rejection::Forbidden);
         }
+        faults.or_ok(()).map_err(Rejection::Faults)?;
         Ok(RevisionFilter {
-            sites: self
-                .sites
-                .as_ref()
-                .map(|sites| sites.iter().copied().collect()),
+            sites: found.map(|found| found.sites),
             metrics: self.metrics,
         })
     }
@@ -106,10 +99,12 @@ impl RevisionFilter {
     #[must_use]
     pub fn wants(&self, subject: &Subject) -> bool {
         let sites = self.sites.as_ref();
-        sites.is_none_or(|sites| sites.contains(&subject.site))
-            && self
-                .metrics
-                .is_none_or(|metrics| metrics.contains(subject.metric))
+        sites.is_none_or(|sites| {
+            let sites = sites.get(&subject.customer);
+            sites.is_some_and(|sites| sites.contains(&subject.site))
+        }) && self
+            .metrics
+            .is_none_or(|metrics| metrics.contains(subject.metric))
     }
 }
 

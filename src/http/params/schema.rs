@@ -2,13 +2,16 @@
 
 use serde_json::{Value, json};
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn, ParameterStyle};
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, RefBuilder, SchemaFormat, Type};
+use utoipa::openapi::schema::{
+    ArrayBuilder, ObjectBuilder, OneOfBuilder, RefBuilder, SchemaFormat, Type,
+};
 use utoipa::openapi::{Ref, RefOr, Required, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::cache::CacheParams;
 use super::decode::Parameter as Known;
 use super::revisions::{EVENTS, MAX_LIMIT, RevisionParams, SINCE};
+use super::site_list::{LIST_FORMAT, SEARCH, SiteListParams, TAG};
 use super::traffic::TrafficParams;
 use super::values::{
     BUCKET, COMPARE, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT, METRIC,
@@ -56,11 +59,7 @@ impl IntoParams for TrafficParams {
                 ),
             )
             .build(),
-            choice::<GroupBy>(
-                &GROUP_BY,
-                "Whether each site is a series, or all sites are combined into one.",
-                "site",
-            ),
+            group_by(),
             choice::<Fill>(
                 &FILL,
                 "Value of a row or bucket without a figure: `null`; `zero` for counts; or `none`, which omits rows without any \
@@ -92,7 +91,7 @@ impl IntoParams for TrafficParams {
             query(
                 &SORT,
                 "Order of the series by their totals over all `dates`: one of the metrics asked for, with `-` before it for the \
-                 largest first. Series without a total come last. By default the series are in the order of `site_id`.",
+                 largest first. Series without a total come last. By default the series are in the order of `site_id`, or of the tag's values.",
                 text(&format!("^-?({})$", Metric::ALL.map(Metric::name).join("|")), "order"),
             )
             .build(),
@@ -127,6 +126,33 @@ impl IntoParams for TrafficParams {
             .example(None)
             .build(),
         ]
+    }
+}
+
+impl IntoParams for SiteListParams {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let plain = || ObjectBuilder::new().schema_type(Type::String);
+        let formats = one_of("A format of the list.", Self::FORMATS.map(Format::name));
+        // Without examples: pages would fill them in, and hide sites.
+        [
+            query(
+                &TAG,
+                "Only sites with this tag: `region=North`, or `outlet`.",
+                text(&format!("^{TAG_PATTERN}$"), "tag"),
+            ),
+            query(
+                &SEARCH,
+                "Only sites with this text in their name, code or id; case does not matter.",
+                plain().min_length(Some(1)),
+            ),
+            query(
+                &LIST_FORMAT,
+                "The format of the list; takes precedence over `Accept`.",
+                formats,
+            ),
+        ]
+        .map(|parameter| parameter.example(None).build())
+        .into()
     }
 }
 
@@ -190,6 +216,16 @@ fn compare() -> Parameter {
     .build()
 }
 
+fn group_by() -> Parameter {
+    choice::<GroupBy>(
+        &GROUP_BY,
+        "How sites form series: each is one (`site`), all are combined into one (`none`), or the key of a tag, such as `region`: \
+         a series for each of its values, ascending, and one for the sites without it last. Rows then have a field of that \
+         name, with the value or `null`, instead of the site.",
+        "site",
+    )
+}
+
 fn week_start() -> Parameter {
     query(
         &WEEK_START,
@@ -211,10 +247,18 @@ fn time_format() -> Parameter {
 }
 
 fn sites() -> ParameterBuilder {
-    let description =
-        "Ids of the sites; order and repeats do not matter. Commas may separate several.";
-    list(&SITES, description, SiteId::schema()).example(Some(json!([750, 751])))
+    let description = "The sites: ids, `all` sites of the directory that the caller may see, the store with a code (`code:T-0412`), or \
+                       those with a tag (`tag:region=North`, `tag:outlet`). With `-` before it, a word excludes its sites. Order and \
+                       repeats do not matter. Commas may separate several.";
+    let words = format!(r"^(-[1-9]\d{{0,15}}|-?(all|code:[^,]+|tag:{TAG_PATTERN}))$");
+    let word = OneOfBuilder::new()
+        .item(Ref::from_schema_name(<SiteId as ToSchema>::name()))
+        .item(text(&words, "sites"));
+    list(&SITES, description, word).example(Some(json!([750, 751])))
 }
+
+/// The pattern of a tag.
+const TAG_PATTERN: &str = r"([a-z][a-z0-9_]*=)?[^=,;]+";
 
 /// The pattern of a date.
 const DATE: &str = r"(19[7-9]\d|[2-9]\d{3})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])";

@@ -3,6 +3,7 @@
 use super::scope::Scope;
 use crate::domain::calendar::Calendar;
 use crate::domain::directory::SiteDirectory;
+use crate::domain::site::CustomerId;
 use crate::http::settings::Settings;
 
 /// What gives the words of one caller's query their meaning, apart from the day.
@@ -17,6 +18,17 @@ pub struct Terms<'a> {
 }
 
 impl Terms<'_> {
+    /// The customers whose sites the words of a query may mean: the one that it is about, or if that is unknown, all that the caller may see.
+    /// None if the caller may not see the customer, so that no answer depends on its sites.
+    pub(super) fn owners(&self, customer: Option<CustomerId>) -> &[CustomerId] {
+        let customers = self.scope.customers;
+        let Some(customer) = customer else {
+            return customers;
+        };
+        let place = customers.iter().position(|it| *it == customer);
+        place.map_or(&[], |place| &customers[place..=place])
+    }
+
     /// The calendar of a caller that does not name one.
     pub(super) fn default_calendar(&self) -> Calendar {
         Calendar::Gregorian(self.settings.week_start)

@@ -6,7 +6,7 @@ use super::values::TIME_FORMAT;
 use crate::domain::bucket::Bucket;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::query::{GroupBy, TimeFormat};
-use crate::domain::site::CustomerId;
+use crate::domain::site::{CustomerId, SiteId};
 
 /// Most sites that a fault names.
 const NAMED: usize = 5;
@@ -20,14 +20,19 @@ pub(super) fn fault(
     if params.time_format == TimeFormat::Local {
         return None;
     }
-    let (mut zones, mut without) = (Vec::new(), Vec::new());
-    for site in &params.sites {
-        match directory.zone(customer, *site) {
-            None => without.push(site.to_string()),
-            Some(zone) if zones.contains(&zone) => {}
-            Some(zone) => zones.push(zone),
-        }
-    }
+    let zone = |site: SiteId| directory.zone(customer, site);
+    let without = params.sites.iter().filter(|site| zone(**site).is_none());
+    let mut without: Vec<_> = without.map(ToString::to_string).collect();
+    let in_several = |places: &[usize]| {
+        let mut zones = places.iter().map(|place| zone(params.sites[*place]));
+        let first = zones.next();
+        first.is_some_and(|first| zones.any(|zone| zone != first))
+    };
+    let is_mixed = || match &params.group_by {
+        GroupBy::Site => false,
+        GroupBy::None => in_several(&(0..params.sites.len()).collect::<Vec<_>>()),
+        GroupBy::Tag(grouping) => grouping.sites.iter().any(|places| in_several(places)),
+    };
     let has_times = !matches!(params.bucket, Bucket::Profile(_));
     let problem = if !without.is_empty() {
         let others = match without.len().saturating_sub(NAMED) {
@@ -39,9 +44,11 @@ pub(super) fn fault(
             "needs the time zone of every site, but that of {}{others} is not configured",
             without.join(", ")
         )
-    } else if has_times && params.group_by == GroupBy::None && zones.len() > 1 {
-        "needs one time zone for each series, but group_by=none combines sites of several; ask for group_by=site"
-            .to_owned()
+    } else if has_times && is_mixed() {
+        format!(
+            "needs one time zone for each series, but group_by={} combines sites of several; ask for group_by=site",
+            params.group_by.name()
+        )
     } else {
         return None;
     };

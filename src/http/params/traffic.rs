@@ -2,12 +2,14 @@
 
 use super::decode::{Parameter, split};
 use super::faults::{Faults, ParameterFault};
+use super::grouping::parse_group_by;
+use super::site_words::{Found, SiteWords};
 use super::terms::Terms;
 use super::values::{
     BUCKET, COMPARE, CUSTOMER, CompareWith, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT,
     METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT, WEEK_START, choice, parse_bucket,
     parse_compare, parse_customer, parse_dates, parse_include, parse_limit, parse_metrics,
-    parse_sites, parse_sort, parsed, required,
+    parse_sort, parsed, required,
 };
 use crate::domain::bucket::{Bucket, Hours};
 use crate::domain::calendar::{Calendar, WeekStart};
@@ -21,8 +23,10 @@ use crate::http::present::Format;
 /// Parameters of a traffic query, each well-formed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrafficParams {
-    /// Sites: ascending, unique, never empty.
+    /// Sites that the caller may see: ascending, unique; empty if the caller may not see the customer.
     pub sites: Vec<SiteId>,
+    /// Whether the caller may not see the customer, or a site that it names by its id.
+    pub hidden: bool,
     /// Dates, or the words for them.
     pub dates: DateExpression,
     /// Metrics: in the requested order, unique, never empty.
@@ -79,7 +83,7 @@ pub(super) const KNOWN: [Parameter; 17] = [
 ];
 
 /// A site that is left out of one hour or weekday would still count among the days of its mean.
-const LEAST_OF_A_PROFILE: &str = "cannot be combined with a profile of all sites together; ask for group_by=site, or without min_coverage";
+const LEAST_OF_A_PROFILE: &str = "cannot be combined with a profile of several sites together; ask for group_by=site, or without min_coverage";
 
 impl TrafficParams {
     /// Parses a raw query string, whose words mean what `terms` say.
@@ -112,12 +116,18 @@ impl TrafficParams {
         for (given, parameter) in [(&sites, &SITES), (&dates, &DATES), (&metrics, &METRIC)] {
             required(given, parameter, &mut faults);
         }
-        let sites = parse_sites(&sites, &mut faults);
+        // The words for sites and series mean what this customer's sites say.
+        let mut of_customer = Faults::default();
+        let customer = parse_customer(&customer, &terms.scope, &mut of_customer);
+        let owners = terms.owners(customer);
+        let sites = SiteWords::parse(&sites, &mut faults)
+            .map(|words| find(&words, terms, owners, &mut faults));
         let dates = parse_dates(&dates, &mut faults);
         let metrics = parse_metrics(&metrics, &mut faults);
         let bucket = parse_bucket(&bucket, &mut faults).unwrap_or(Bucket::HOUR);
         let hours = parsed(&hours, &HOURS, &mut faults).unwrap_or(Hours::ALL_DAY);
-        let group_by = choice(&group_by, &GROUP_BY, &GroupBy::WORDS, &mut faults);
+        let found = sites.as_ref().map_or(&[][..], |(sites, _)| sites);
+        let group_by = parse_group_by(&group_by, terms, owners, found, &mut faults);
         let fill = choice(&fill, &FILL, &Fill::WORDS, &mut faults);
         let compare = parse_compare(&compare, &mut faults);
         let include = parse_include(&include, &mut faults);
@@ -134,25 +144,26 @@ impl TrafficParams {
         let week_start = choice(&week_start, &WEEK_START, &WeekStart::WORDS, &mut faults);
         let calendar = week_start.map_or_else(|| terms.default_calendar(), Calendar::Gregorian);
         let time_format = choice(&time_format, &TIME_FORMAT, &TimeFormat::WORDS, &mut faults);
-        let customer = parse_customer(&customer, &terms.scope, &mut faults);
+        faults.append(of_customer);
         if matches!(bucket, Bucket::Profile(_))
-            && group_by == Some(GroupBy::None)
+            && group_by != GroupBy::Site
             && min_coverage.is_some_and(|least: MinCoverage| !least.is_none())
         {
             faults.push(MIN_COVERAGE.name, LEAST_OF_A_PROFILE);
         }
 
-        let (Some(sites), Some(dates), Some(metrics)) = (sites, dates, metrics) else {
+        let (Some((sites, hidden)), Some(dates), Some(metrics)) = (sites, dates, metrics) else {
             return Err(faults.into_list());
         };
         faults.or_ok(Self {
             sites,
+            hidden,
             dates,
             metrics,
             bucket,
             calendar,
             hours,
-            group_by: group_by.unwrap_or_default(),
+            group_by,
             fill: fill.unwrap_or_default(),
             compare,
             include: include.unwrap_or_default(),
@@ -165,6 +176,20 @@ impl TrafficParams {
             customer,
         })
     }
+}
+
+/// The sites of `owners` that `words` stand for, and whether they name a hidden one.
+fn find(
+    words: &SiteWords,
+    terms: &Terms<'_>,
+    owners: &[CustomerId],
+    faults: &mut Faults,
+) -> (Vec<SiteId>, bool) {
+    if owners.is_empty() {
+        return (Vec::new(), true);
+    }
+    let Found { sites, hidden } = words.find(terms, owners, faults);
+    (sites.into_values().flatten().collect(), hidden)
 }
 
 #[cfg(test)]
@@ -195,6 +220,7 @@ mod tests {
             scope: Scope {
                 customers,
                 sites: None,
+                tags: None,
             },
             directory: &SiteDirectory::default(),
             settings: &testing::settings(),
@@ -215,6 +241,7 @@ mod tests {
             params,
             TrafficParams {
                 sites: vec![SiteId::new(750).unwrap()],
+                hidden: false,
                 dates: "2026-02-18".parse().unwrap(),
                 metrics: vec![Metric::Entrances],
                 bucket: Bucket::HOUR,
@@ -239,7 +266,7 @@ mod tests {
     fn sites_are_a_set_and_metrics_keep_their_order() {
         let params = parse(
             "sites=9,750,9,8&dates=today&metric=dwell_time,entrances,dwell_time&bucket=24h&hours=09:00-24:00\
-             &group_by=none&fill=zero&partial=allow&format=csv&customer=7",
+             &group_by=none&fill=zero&partial=allow&format=csv&customer=123",
         )
         .unwrap();
 
@@ -252,7 +279,7 @@ mod tests {
         assert_eq!(params.fill, Fill::Zero);
         assert_eq!(params.partial, Partial::Allow);
         assert_eq!(params.format, Some(Format::Csv));
-        assert_eq!(params.customer, CustomerId::new(7));
+        assert_eq!(params.customer, CustomerId::new(123));
     }
 
     #[test]
@@ -350,6 +377,7 @@ mod tests {
                 scope: Scope {
                     customers: &customers(&[123]),
                     sites: None,
+                    tags: None,
                 },
                 directory: &SiteDirectory::default(),
                 settings: &settings,

@@ -11,7 +11,7 @@ use crate::domain::date_expression::DateExpression;
 use crate::domain::dates::DateRange;
 use crate::domain::metric::Metric;
 use crate::domain::query::{Include, Sort};
-use crate::domain::site::{CustomerId, InvalidId, SiteId};
+use crate::domain::site::CustomerId;
 
 pub(in crate::http) const SITES: Parameter = Parameter::list("sites", "750,751");
 pub(in crate::http) const DATES: Parameter = Parameter::one("dates", "2026-02-18..2026-02-19");
@@ -73,7 +73,7 @@ where
 }
 
 /// End of a message that suggests the intended value.
-fn did_you_mean(meant: Option<&str>) -> String {
+pub(super) fn did_you_mean(meant: Option<&str>) -> String {
     meant
         .map(|meant| format!("; did you mean {meant}?"))
         .unwrap_or_default()
@@ -107,7 +107,7 @@ pub(super) fn choice<T: Copy>(
 }
 
 /// Items between the commas; all empty ones count as one fault.
-fn items<'a>(
+pub(super) fn items<'a>(
     text: &'a str,
     parameter: &Parameter,
     faults: &mut Faults,
@@ -122,26 +122,6 @@ fn items<'a>(
         );
     }
     text.split(',').filter(|item| !item.is_empty())
-}
-
-/// Site ids, sorted and unique.
-pub(super) fn parse_sites(given: &Given<'_>, faults: &mut Faults) -> Option<Vec<SiteId>> {
-    let Given::Text(text) = given else {
-        return None;
-    };
-    let mut sites = Vec::new();
-    for item in items(text, &SITES, faults) {
-        match item.parse() {
-            Ok(site) => sites.push(site),
-            Err::<_, InvalidId>(error) => faults.push(
-                SITES.name,
-                format!("{} is not valid: {error}, {}", quoted(item), SITES.hint()),
-            ),
-        }
-    }
-    sites.sort_unstable();
-    sites.dedup();
-    Some(sites)
 }
 
 /// Dates, or words for them.

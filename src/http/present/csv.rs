@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::layout::{Layout, Marks, Place, flat_name, name_of};
 use super::notation::Notations;
 use super::times::{self, Times};
-use crate::domain::site::SiteId;
+use crate::domain::table::Group;
 use crate::service::{Answer, SiteInfo};
 
 const MARKS: Marks = Marks {
@@ -19,16 +19,14 @@ const MARKS: Marks = Marks {
 /// A header row and the rows; each ends with CRLF.
 pub(super) fn document(answer: &Answer, notations: Notations) -> Layout {
     let table = &answer.table;
-    let by_site = table.groups().iter().any(Option::is_some);
-    let site_columns: &[&str] = if by_site {
-        &["site_id", "site_name"]
-    } else {
-        &[]
+    let group_columns = match table.groups().first() {
+        Some(Group::Site(_)) => vec!["site_id", "site_name"],
+        Some(Group::Tag { key, .. }) => vec![&**key],
+        Some(Group::All) | None => Vec::new(),
     };
     let names = table.metrics().iter().map(|metric| metric.name());
-    let header: Vec<Cow<'_, str>> = site_columns
-        .iter()
-        .copied()
+    let header: Vec<Cow<'_, str>> = group_columns
+        .into_iter()
         .chain(times::names(table).iter().copied())
         .chain(names)
         .map(Cow::Borrowed)
@@ -38,7 +36,7 @@ pub(super) fn document(answer: &Answer, notations: Notations) -> Layout {
     opening.extend_from_slice(b"\r\n");
 
     let groups = table.groups().iter();
-    let heads = groups.map(|group| head(*group, &answer.sites)).collect();
+    let heads = groups.map(|group| head(group, &answer.sites)).collect();
     let times = match table.profile() {
         Some(_) => Times::of_profile(table, |_| Vec::new(), b","),
         None => Times::new(table.times(), &notations, b"", b","),
@@ -51,14 +49,35 @@ pub(super) fn document(answer: &Answer, notations: Notations) -> Layout {
 }
 
 /// The start of every row of a series, before its time. Only this part may need quotes: times and figures never do.
-fn head(group: Option<SiteId>, sites: &[SiteInfo]) -> Vec<u8> {
-    let Some(site) = group else {
-        return Vec::new();
+fn head(group: &Group, sites: &[SiteInfo]) -> Vec<u8> {
+    let mut head = match group {
+        Group::All => return Vec::new(),
+        Group::Site(site) => {
+            let name = harmless(name_of(*site, sites).unwrap_or_default());
+            record(&[site.to_string().as_str(), &name])
+        }
+        // The writer would quote an empty cell that is alone in its record.
+        Group::Tag { value: None, .. } => Vec::new(),
+        Group::Tag {
+            value: Some(value), ..
+        } => record(&[harmless(value)]),
     };
-    let name = harmless(name_of(site, sites).unwrap_or_default());
-    let mut head = record(&[site.to_string().as_str(), &name]);
     head.push(b',');
     head
+}
+
+/// A table of texts: a header row and the rows; each ends with CRLF.
+pub(in crate::http) fn csv_table<const N: usize>(
+    header: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> Vec<u8> {
+    let mut table = record(&header);
+    for row in rows {
+        table.extend_from_slice(b"\r\n");
+        table.extend(record(&row.each_ref().map(|cell| harmless(cell))));
+    }
+    table.extend_from_slice(b"\r\n");
+    table
 }
 
 /// The cells of a row, quoted if necessary, without the end of the line.
@@ -139,7 +158,7 @@ mod tests {
     fn all_sites_combined_have_no_site_columns() {
         let mut answer = answer(&[(750, Some("Tyler"))], 1, vec![Metric::Entrances]);
         let times = answer.table.times().to_vec();
-        answer.table = Table::new(vec![None], times, vec![Metric::Entrances]);
+        answer.table = Table::new(vec![Group::All], times, vec![Metric::Entrances]);
 
         assert_eq!(text(&answer), "time,entrances\r\n2026-02-18T09:00:00,\r\n");
     }

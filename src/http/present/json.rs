@@ -1,13 +1,10 @@
 //! Rows as JSON objects: in a document, or one per line.
 
-use std::io::Write;
-
 use super::layout::{Layout, Marks, Place, name_of};
 use super::meta::Meta;
 use super::notation::Notations;
 use super::times::Times;
-use crate::domain::site::SiteId;
-use crate::domain::table::Table;
+use crate::domain::table::{Group, Table};
 use crate::service::{Answer, SiteInfo};
 
 const DOCUMENT: Marks = Marks {
@@ -72,7 +69,7 @@ fn objects(
     notations: Notations,
 ) -> Layout {
     let groups = table.groups().iter();
-    let heads = groups.map(|group| head(*group, sites)).collect();
+    let heads = groups.map(|group| head(group, sites)).collect();
     Layout::new(table, marks, heads, times, notations, key)
 }
 
@@ -88,14 +85,19 @@ fn key(place: Place) -> Vec<u8> {
 }
 
 /// The start of every row of a series, up to its time.
-fn head(group: Option<SiteId>, sites: &[SiteInfo]) -> Vec<u8> {
-    let mut head = b"{".to_vec();
-    if let Some(site) = group {
-        let name = serde_json::Value::from(name_of(site, sites));
-        // Writing into a vector cannot fail.
-        let _ = write!(head, "\"site_id\":{site},\"site_name\":{name},");
-    }
-    head
+fn head(group: &Group, sites: &[SiteInfo]) -> Vec<u8> {
+    let text = match group {
+        Group::All => "{".to_owned(),
+        Group::Site(site) => {
+            let name = serde_json::Value::from(name_of(*site, sites));
+            format!("{{\"site_id\":{site},\"site_name\":{name},")
+        }
+        Group::Tag { key, value } => {
+            let value = serde_json::Value::from(value.as_deref());
+            format!("{{\"{key}\":{value},")
+        }
+    };
+    text.into_bytes()
 }
 
 #[cfg(test)]
@@ -108,6 +110,7 @@ mod tests {
     use super::*;
     use crate::domain::metric::Metric;
     use crate::domain::rollup::Totals;
+    use crate::domain::site::SiteId;
     use crate::service::SiteError;
     use crate::upstream::UpstreamError;
 
@@ -150,7 +153,7 @@ mod tests {
     fn all_sites_combined_have_no_site_fields() {
         let mut answer = answer(&[(750, Some("Tyler"))], 1, vec![Metric::Entrances]);
         let times = answer.table.times().to_vec();
-        answer.table = Table::new(vec![None], times, vec![Metric::Entrances]);
+        answer.table = Table::new(vec![Group::All], times, vec![Metric::Entrances]);
 
         let lines = written(&lines(&answer, Notations::local()), &answer);
 
@@ -175,7 +178,7 @@ mod tests {
         let sites = answer.table.groups().to_vec();
         answer.totals = Some(Totals {
             series: table(sites, &[[77.0, 3.5], [f64::NAN, f64::NAN]]),
-            grand: table(vec![None], &[[77.0, 3.5]]),
+            grand: table(vec![Group::All], &[[77.0, 3.5]]),
         });
 
         let text = text(&answer);

@@ -120,7 +120,7 @@ mod tests {
     use super::super::testing::{answer, decoded, describe, plain, query};
     use super::*;
     use crate::domain::metric::Metric;
-    use crate::domain::table::Table;
+    use crate::domain::table::{Group, Table};
 
     const METRICS: [Metric; 3] = [Metric::Entrances, Metric::DwellTime, Metric::CaptureRate];
 
@@ -143,7 +143,7 @@ mod tests {
             let mut base = answer(&sites, hours, METRICS.to_vec());
             if combined {
                 let times = base.table.times().to_vec();
-                base.table = Table::new(vec![None], times, METRICS.to_vec());
+                base.table = Table::new(vec![Group::All], times, METRICS.to_vec());
             }
             let (groups, times) = (base.table.groups().len(), base.table.times().len());
             prop::collection::vec(row.clone(), groups * times).prop_map(move |rows| {

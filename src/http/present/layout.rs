@@ -183,7 +183,7 @@ pub(super) struct Place {
 }
 
 /// Name of an extra column in formats without objects: `previous_time`, `entrances_previous`.
-pub(super) fn flat_name(extra: &Extra) -> Cow<'static, str> {
+pub(super) fn flat_name(extra: &Extra) -> Cow<'_, str> {
     match (extra.within, extra.name) {
         (None, name) => name.into(),
         (Some(object), "time") => format!("{object}_time").into(),

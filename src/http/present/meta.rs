@@ -26,6 +26,9 @@ pub struct SiteProblem {
     pub detail: String,
 }
 
+/// Most sites that an answer lists.
+const MAX_LISTED: usize = 200;
+
 /// Description of an answer.
 #[derive(Clone, Serialize, ToSchema)]
 pub(super) struct Meta<'a> {
@@ -44,15 +47,21 @@ pub(super) struct Meta<'a> {
     bucket: String,
     /// How sites form series.
     #[schema(value_type = GroupBy)]
-    group_by: &'static str,
+    group_by: String,
     /// The other side of a comparison; with `compare`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     comparison: Option<Compared>,
     /// The metrics of the query, in its order.
     metrics: Vec<Column<'a>>,
-    /// The sites of the query, ascending.
-    sites: Vec<Place<'a>>,
+    /// The sites of the query, ascending; absent if there are more than 200.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sites: Option<Vec<Place<'a>>>,
+    /// Number of sites of the query, if there are more than 200.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    site_count: Option<usize>,
     /// Time at which the oldest figure used was computed.
     #[schema(value_type = String, format = DateTime)]
     as_of: Option<String>,
@@ -230,6 +239,7 @@ impl<'a> Meta<'a> {
             name: info.name.as_deref(),
             timezone: info.timezone.as_deref(),
         });
+        let is_short = answer.sites.len() <= MAX_LISTED;
         let errors = answer.errors.iter().map(|failure| {
             let problem = describe(&failure.error);
             Failure {
@@ -244,16 +254,14 @@ impl<'a> Meta<'a> {
             to: query.dates.to().to_string(),
             hours: Window::of(query.hours),
             bucket: query.bucket.to_string(),
-            group_by: match query.group_by {
-                GroupBy::Site => "site",
-                GroupBy::None => "none",
-            },
+            group_by: query.group_by.name().to_owned(),
             comparison: query
                 .compare
                 .as_ref()
                 .map(|comparison| Compared::new(comparison, answer)),
             metrics: columns.collect(),
-            sites: sites.collect(),
+            sites: is_short.then(|| sites.collect()),
+            site_count: (!is_short).then_some(answer.sites.len()),
             as_of: Some(to_the_second(answer.as_of)),
             provisional_from: answer.provisional_from.map(|date| date.to_string()),
             coverage: Coverage {

@@ -35,6 +35,7 @@ pub use range::{ACCEPT_RANGES, Wanted, content_range, wanted};
 pub use render::{Form, render};
 pub use rendering::{RenderedBody, Rendering};
 
+pub(super) use csv::csv_table;
 pub(super) use figure::number;
 pub(super) use meta::to_the_second;
 pub(super) use quality::{accepted, members};

@@ -56,7 +56,7 @@ impl Notations {
         let mut of_group = Vec::with_capacity(table.groups().len());
         for group in table.groups() {
             // Sites that are combined have the same zone.
-            let site = group.unwrap_or(query.sites[0]);
+            let site = query.sites[query.places_of(group)[0]];
             let zone = directory.zone(query.customer, site);
             let own = notation(
                 zone.expect("the parameters were refused without it")

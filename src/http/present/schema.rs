@@ -42,8 +42,9 @@ impl PartialSchema for Row {
         ));
         let row = ObjectBuilder::new()
             .description(Some(
-                "The figures of one bucket: a field for each requested metric, `null` if it has no figure. Rows of all sites \
-                 combined have no `site_id` and no `site_name`, and totals no `time`.",
+                "The figures of one bucket: a field for each requested metric, `null` if it has no figure. Rows of several \
+                 sites combined have no `site_id` and no `site_name`; those of a tag's value have a field with the name of its key \
+                 instead: the value, or `null` for the sites without the tag. Totals have no `time`.",
             ))
             .property("site_id", Ref::from_schema_name("SiteId"))
             .property("site_name", name)

@@ -18,7 +18,7 @@ use crate::domain::dates::DateRange;
 use crate::domain::metric::Metric;
 use crate::domain::query::Query;
 use crate::domain::site::{CustomerId, SiteId};
-use crate::domain::table::{Extra, Table, Values};
+use crate::domain::table::{Extra, Group, Table, Values};
 use crate::service::{Answer, CacheOutcome, CellCounts, Forward, MemoryPermit, SiteInfo, Timings};
 use crate::upstream::UpstreamError;
 
@@ -48,7 +48,7 @@ pub(in crate::http) fn answer(
             timezone: None,
         })
         .collect();
-    let groups = infos.iter().map(|info| Some(info.site)).collect();
+    let groups = infos.iter().map(|info| Group::Site(info.site)).collect();
     let times = (9..9 + hours)
         .map(|hour| date(2026, 2, 18).at(hour, 0, 0, 0))
         .collect();

@@ -36,7 +36,7 @@ const SHARED: [Shared; 18] = [
         "CursorExpired",
         "The feed does not reach back to that cursor or time.",
     ),
-    (414, "UriTooLong", "Path and query are longer than 16 KiB."),
+    (414, "UriTooLong", "Path and query are longer than 32 KiB."),
     (
         416,
         "RangeNotSatisfiable",

@@ -37,6 +37,7 @@ fn guarded_settings() -> Settings {
         key_sha256: vec![Sha256::digest("secret").into()],
         customer_ids: None,
         site_ids: None,
+        tags: None,
         rate_limit: Some(RateLimit {
             requests: NonZeroU32::new(2).unwrap(),
             period: Duration::from_hours(1),
@@ -402,6 +403,7 @@ async fn an_unlisted_path_requires_a_key() {
             key_sha256: vec![Sha256::digest("secret").into()],
             customer_ids: None,
             site_ids: None,
+            tags: None,
             rate_limit: None,
             admin: false,
         }]),

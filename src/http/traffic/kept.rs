@@ -222,7 +222,7 @@ const ENTRY_OVERHEAD: usize = 100;
 
 impl Weighter<Arc<AnswerKey>, Arc<Rendering>> for Bytewise {
     fn weight(&self, key: &Arc<AnswerKey>, answer: &Arc<Rendering>) -> u64 {
-        let lists = size_of_val(&*key.query.sites) + size_of_val(&*key.query.metrics);
+        let lists = key.query.list_bytes();
         (answer.bytes() + size_of::<AnswerKey>() + lists + ENTRY_OVERHEAD) as u64
     }
 }

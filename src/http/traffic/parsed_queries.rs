@@ -170,8 +170,7 @@ impl Weighter<KeptRawQuery, Parsed> for Bytewise {
         let fields = [&text.accept, &text.accept_encoding];
         let fields = fields.into_iter().flatten().map(|field| field.len());
         let texts = text.query.len() + fields.sum::<usize>();
-        let lists = size_of_val(&*query.sites) + size_of_val(&*query.metrics);
         let fixed = size_of::<(KeptRawQuery, Parsed, Question, AnswerKey)>() + ENTRY_OVERHEAD;
-        (texts + lists + fixed) as u64
+        (texts + query.list_bytes() + fixed) as u64
     }
 }

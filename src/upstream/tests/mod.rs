@@ -83,8 +83,8 @@ fn directory() -> Arc<SiteDirectory> {
     let mut directory = SiteDirectory::new(Some(TimeZone::UTC));
     for demo in simulator::DEMO_SITES {
         let entry = SiteEntry {
-            name: None,
             timezone: Some(TimeZone::get(demo.timezone).unwrap()),
+            ..SiteEntry::default()
         };
         directory.insert(customer(), site(demo.id), entry).unwrap();
     }

@@ -43,7 +43,7 @@ async fn pages_of_allowed_origins_may_read_everything_and_others_nothing() {
         };
         request.send().await.unwrap()
     };
-    let too_long = format!("/v1/traffic?{}", "x".repeat(20_000));
+    let too_long = format!("/v1/traffic?{}", "x".repeat(40_000));
     let cases = [
         (Some("key"), TRAFFIC, 200),
         (Some("key"), "/v1/traffic", 400),

@@ -120,8 +120,8 @@ async fn the_limits_are_those_of_the_documentation() {
 
     for (query, told, parameter) in [
         (
-            with("sites", &first_sites(201)),
-            "201 sites, but limits.max_sites is 200; ask for at most 200 of these 201 sites",
+            format!("{}&bucket=day", with("sites", &first_sites(5001))),
+            "5,001 sites, but limits.max_sites is 5,000; ask for at most 5,000 of these 5,001 sites",
             "sites",
         ),
         (
