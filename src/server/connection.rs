@@ -79,7 +79,7 @@ impl<A: Application> Connection<A> {
         }
         let activity = Arc::clone(&place.activity);
         let io = Deadlines::new(
-            Refusals::new(stream, refused),
+            Refusals::new(stream, refused, peer),
             Arc::clone(&activity),
             limits,
         );

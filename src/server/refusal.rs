@@ -4,6 +4,7 @@
 //! connection. Only the outgoing stream can intercept that answer.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -24,13 +25,14 @@ pub enum Refusal {
     HeadersTooLarge,
 }
 
-/// Renders the complete answer to a refused request.
-pub type Refused = fn(Refusal) -> Response;
+/// Renders the complete answer to a request that was refused to a peer.
+pub type Refused = fn(Refusal, SocketAddr) -> Response;
 
 /// A stream that replaces hyper's bare refusals with complete answers.
 pub(super) struct Refusals<S> {
     stream: S,
     refused: Refused,
+    peer: SocketAddr,
     telling: Option<Telling>,
 }
 
@@ -43,10 +45,11 @@ struct Telling {
 }
 
 impl<S> Refusals<S> {
-    pub(super) fn new(stream: S, refused: Refused) -> Self {
+    pub(super) fn new(stream: S, refused: Refused, peer: SocketAddr) -> Self {
         Self {
             stream,
             refused,
+            peer,
             telling: None,
         }
     }
@@ -61,11 +64,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Refusals<S> {
         let Self {
             stream,
             refused,
+            peer,
             telling,
         } = &mut *self;
         if telling.is_none() {
             *telling = refusal(bytes).map(|refusal| Telling {
-                answer: whole(bytes, refused(refusal)),
+                answer: whole(bytes, refused(refusal, *peer)),
                 written: 0,
                 instead_of: bytes.len(),
             });
@@ -185,14 +189,14 @@ mod tests {
 
     const REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\ndate: Wed, 18 Feb 2026 09:00:00 GMT\r\n\r\n";
 
-    fn refused(refusal: Refusal) -> Response {
-        ([("x-told", "1")], format!("{refusal:?}")).into_response()
+    fn refused(refusal: Refusal, peer: SocketAddr) -> Response {
+        ([("x-told", peer.to_string())], format!("{refusal:?}")).into_response()
     }
 
     /// The bytes that arrive of `bytes`, through a stream that takes a few at a time.
     async fn arriving(bytes: &[u8]) -> String {
         let (mut peer, stream) = duplex(16);
-        let mut stream = Refusals::new(stream, refused);
+        let mut stream = Refusals::new(stream, refused, SocketAddr::from(([127, 0, 0, 1], 1)));
         let write = async {
             stream.write_all(bytes).await.unwrap();
             drop(stream);
@@ -210,7 +214,7 @@ mod tests {
         assert_eq!(
             answer,
             "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ndate: Wed, 18 Feb 2026 09:00:00 GMT\r\n\
-             content-type: text/plain; charset=utf-8\r\nx-told: 1\r\ncontent-length: 9\r\n\r\nMalformed"
+             content-type: text/plain; charset=utf-8\r\nx-told: 127.0.0.1:1\r\ncontent-length: 9\r\n\r\nMalformed"
         );
     }
 

@@ -54,7 +54,7 @@ impl Application for Routed {
     }
 }
 
-fn refused(refusal: Refusal) -> Response {
+fn refused(refusal: Refusal, _: SocketAddr) -> Response {
     format!("{refusal:?}").into_response()
 }
 

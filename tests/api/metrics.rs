@@ -281,6 +281,41 @@ async fn requests_and_cells_are_counted_by_client() {
 }
 
 #[tokio::test]
+async fn a_removed_client_has_no_metrics_and_finds_its_own_when_it_returns() {
+    let vendor = vendor().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = configuration(&folder, &client("guest", &["guest"], ""));
+    let pitaya = Binary::serve(&vendor, &[("AUTH", "required"), ("CONFIG", &file)]).await;
+    let get = async |key: &str| {
+        let request = pitaya.client.get(pitaya.url("/v1/sites"));
+        request.bearer_auth(key).send().await.unwrap().status()
+    };
+    let reload = async |clients: &str| {
+        configuration(&folder, clients);
+        let request = pitaya.client.post(pitaya.url("/v1/reload"));
+        let reloaded = request.bearer_auth("operator").send().await.unwrap();
+        assert_eq!(reloaded.status(), StatusCode::OK);
+    };
+    let of = |client: &str| {
+        format!("pitaya_client_requests_total{{client=\"{client}\",outcome=\"answered\"}}")
+    };
+
+    assert_eq!(get("guest").await, StatusCode::OK);
+    assert_eq!(metric(&pitaya.metrics().await, &of("guest")), 1.0);
+
+    reload("").await;
+
+    let metrics = pitaya.metrics().await;
+    assert!(!metrics.contains("guest"), "{metrics}");
+    assert!(metrics.contains(&of("operator")));
+
+    reload(&client("guest", &["guest"], "")).await;
+
+    assert_eq!(get("guest").await, StatusCode::OK);
+    assert_eq!(metric(&pitaya.metrics().await, &of("guest")), 2.0);
+}
+
+#[tokio::test]
 async fn rows_of_answers_are_counted_by_coverage() {
     // Figures outside the simulated opening hours are missing.
     let whole = "sites=750,751&dates=2026-02-18&metric=entrances&bucket=hour&include=coverage";

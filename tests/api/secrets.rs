@@ -6,8 +6,10 @@ use pitaya::clock::Clock;
 use pitaya::simulator::{Fault, FaultKind, MARKER, RetryAfter, RowFault, Settings, Simulator};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-use crate::support::Binary;
+use crate::support::{Binary, metric};
 
 const KEY: &str = "a-key-that-nobody-else-may-know";
 const WRONG_KEY: &str = "a-key-that-is-not-known-here";
@@ -211,7 +213,15 @@ async fn the_log_names_the_problem_of_an_answer() {
     ] {
         pitaya.get(path).await;
     }
+    // Its head never becomes a request.
+    let mut peer = TcpStream::connect(pitaya.address).await.unwrap();
+    peer.write_all(b"hello\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    peer.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
 
+    let counted = "pitaya_http_requests_total{method=\"other\",route=\"none\",status=\"400\"}";
+    assert_eq!(metric(&pitaya.metrics().await, counted), 1.0);
     pitaya.signal("TERM");
     let log = pitaya.ended().await.log;
     let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
@@ -230,6 +240,12 @@ async fn the_log_names_the_problem_of_an_answer() {
             (422, Some("query-too-large")),
             (404, Some("not-found")),
             (200, None),
+            (400, Some("malformed-request")),
+            // The metrics.
+            (200, None),
         ]
     );
+    for line in answered {
+        assert_eq!(line["address"], "127.0.0.1");
+    }
 }

@@ -166,6 +166,14 @@ impl Authenticator {
         }
     }
 
+    /// Names of the clients.
+    pub(super) fn names(&self) -> BTreeSet<&str> {
+        let callers = self.keys.values();
+        callers
+            .filter_map(|caller| caller.name.as_deref())
+            .collect()
+    }
+
     /// The client's existing counter, if a client of that name has that limit.
     fn limit_of(&self, name: &str, limit: RateLimit) -> Option<Arc<ClientLimit>> {
         let mut callers = self.keys.values();

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -262,6 +263,21 @@ impl Observation {
         };
         instruments.record(labels, elapsed);
     }
+}
+
+/// Logs and counts the answer to a head that the server could not read: its method, path and fields are not known.
+pub(in crate::http) fn unread(outcome: &Outcome<'_>, address: IpAddr) {
+    tracing::info!(
+        target: "pitaya::access",
+        message = "answered",
+        status = outcome.status.as_u16(),
+        bytes = outcome.bytes,
+        address = tracing::field::display(address.to_canonical()),
+        problem = outcome.problem,
+        request_id = outcome.request_id,
+    );
+    let status = outcome.status.as_str().to_owned();
+    counter!(REQUESTS, "method" => "other", "route" => "none", "status" => status).increment(1);
 }
 
 impl Drop for Observation {

@@ -12,6 +12,7 @@ use http::HeaderMap;
 
 use super::auth::{Authenticator, Caller};
 use super::rate_limit::Standing;
+use super::usage;
 use crate::domain::directory::SiteDirectory;
 use crate::http::params::{Scope, Terms};
 use crate::http::present::LongestAge;
@@ -35,6 +36,11 @@ impl Snapshot {
     /// Caller of a request with those header fields; `None` without a valid key.
     pub(in crate::http) fn caller(&self, headers: &HeaderMap) -> Option<Arc<Caller>> {
         self.authenticator.caller(headers).ok().cloned()
+    }
+
+    /// `metrics` without those of clients that the configuration no longer has: a recorder forgets nothing.
+    pub(in crate::http) fn metrics_of_clients(&self, metrics: &str) -> String {
+        usage::of_clients(metrics, &self.authenticator.names())
     }
 
     /// What gives the words of a caller with that `scope` their meaning.

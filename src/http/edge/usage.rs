@@ -1,5 +1,6 @@
 //! What each client uses.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use http::StatusCode;
@@ -69,8 +70,49 @@ impl Usage {
     }
 }
 
+/// The text of `metrics` without the series of other clients than these.
+pub(super) fn of_clients(metrics: &str, names: &BTreeSet<&str>) -> String {
+    let labels: Vec<_> = names.iter().map(|name| label(name)).collect();
+    let shown = |line: &&str| {
+        let is_clients = [REQUESTS, CELLS].iter().any(|metric| {
+            let rest = line.strip_prefix(metric);
+            rest.is_some_and(|rest| rest.starts_with('{'))
+        });
+        !is_clients || labels.iter().any(|label| line.contains(label))
+    };
+    metrics.split_inclusive('\n').filter(shown).collect()
+}
+
+/// The label of a client as the exposition format writes it.
+fn label(name: &str) -> String {
+    let name = name.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("client=\"{}\"", name.replace('\n', "\\n"))
+}
+
 impl fmt::Debug for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Usage").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_named_clients_are_shown_however_they_are_written() {
+        let line =
+            |metric: &str, client: &str| format!("{metric}{{{},outcome=\"a\"}} 1\n", label(client));
+        let others = "# HELP pitaya_client_requests_total Requests.\npitaya_up 1\n";
+        let (odd, gone) = ("a\"b\\c", "a");
+        let text = [odd, gone].map(|client| line(REQUESTS, client) + &line(CELLS, client));
+
+        let shown = of_clients(
+            &(others.to_owned() + &text.concat()),
+            &BTreeSet::from([odd]),
+        );
+
+        assert_eq!(shown, others.to_owned() + &text[0]);
+        assert!(shown.contains(r#"{client="a\"b\\c","#), "{shown}");
     }
 }

@@ -123,6 +123,8 @@ pub(in crate::http) async fn metrics(State(state): State<Operations>) -> Respons
     ];
     state.kept.measure();
     show_in_flight(state.in_flight.now());
-    show_limits(&state.snapshots.now().settings);
-    (headers, (state.render_metrics)()).into_response()
+    let snapshot = state.snapshots.now();
+    show_limits(&snapshot.settings);
+    let metrics = snapshot.metrics_of_clients(&(state.render_metrics)());
+    (headers, metrics).into_response()
 }
