@@ -196,7 +196,8 @@ fn info() -> Info {
         "A caching and aggregating proxy for Dragonfruit's Traffic Analysis Metrics API.\n\n\
          One `GET` answers with figures by 5 minutes up to months and totals, for many sites at once. \
          Missing is never zero: a figure that was not observed is `null`. \
-         Every error is a problem document (RFC 9457) whose `type` is a page that explains it."
+         Every error is a problem document (RFC 9457) whose `type` is a page that explains it.\n\n\
+         `openapi/README.md` in the sources has the line for each of five generators of clients."
             .to_owned(),
     );
     info
