@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use futures_util::future::select_ok;
 use redis::aio::MultiplexedConnection;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisError};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, Role,
+    ServerErrorKind, cmd,
+};
+use url::Url;
 
 use super::settings::{CONNECT, Mode, Settings, UnusableSettings};
 
@@ -39,7 +44,11 @@ impl Connector {
         match &settings.mode {
             Mode::Single => Ok(Self::Single(Box::new(settings.single()?))),
             Mode::Sentinel { master } => {
-                settings.sentinel(master)?;
+                // Their addresses, and the certificates.
+                for url in &settings.urls {
+                    settings.of(url).single()?;
+                }
+                settings.single()?;
                 Ok(Self::Sentinel(Box::new(settings.clone()), master.clone()))
             }
             Mode::Cluster => Ok(Self::Cluster(Box::new(settings.cluster()?))),
@@ -59,14 +68,50 @@ impl Connector {
         match self {
             Self::Single(client) => Ok(Connection::One(to(client).await?)),
             Self::Sentinel(settings, master) => {
-                // Made anew each time: it remembers its connections to sentinels.
-                let mut client = settings.sentinel(master)?;
-                let client = client.async_get_client().await?;
-                Ok(Connection::One(to(&client).await?))
+                let each = settings.urls.iter();
+                let each = each.map(|url| Box::pin(through(settings, url, master)));
+                // The first that leads to a primary counts: one that is dead, hangs or knows it no more holds nobody up.
+                let (connection, _) = select_ok(each).await?;
+                Ok(Connection::One(connection))
             }
             Self::Cluster(client) => Ok(Connection::Cluster(client.get_async_connection().await?)),
         }
     }
+}
+
+/// A connection to the primary that a sentinel knows by that name.
+async fn through(
+    settings: &Settings,
+    sentinel: &Url,
+    name: &str,
+) -> Result<MultiplexedConnection, RedisError> {
+    let sentinel = settings.of(sentinel);
+    // Sentinels have users of their own, if any, and refuse a password where they need none.
+    let known = match ask(&sentinel.clone().anonymous(), name).await {
+        Err(error) if error.code() == Some("NOAUTH") => ask(&sentinel, name).await?,
+        known => known?,
+    };
+    let Some((host, port)) = known else {
+        let kind = ErrorKind::MasterNameNotFoundBySentinel;
+        return Err((kind, "the sentinel knows no primary by that name").into());
+    };
+    let mut primary = to(&settings.at(&host, port)?.single()?).await?;
+    // Until a failover is complete, the sentinel may tell the old one.
+    match cmd("ROLE").query_async(&mut primary).await? {
+        Role::Primary { .. } => Ok(primary),
+        _ => Err((
+            ErrorKind::Server(ServerErrorKind::ReadOnly),
+            "the sentinel tells a server that is no primary",
+        )
+            .into()),
+    }
+}
+
+async fn ask(sentinel: &Settings, name: &str) -> Result<Option<(String, u16)>, RedisError> {
+    let mut connection = to(&sentinel.single()?).await?;
+    let mut ask = cmd("SENTINEL");
+    ask.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
+    ask.query_async(&mut connection).await
 }
 
 async fn to(client: &Client) -> Result<MultiplexedConnection, RedisError> {

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
-use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError,
-    TlsCertificates, TlsMode,
+    Client, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError, TlsCertificates,
+    TlsMode,
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -101,27 +100,39 @@ impl Settings {
         info
     }
 
-    pub(super) fn sentinel(&self, master: &str) -> Result<SentinelClient, RedisError> {
-        let addresses = self.addresses()?;
-        let addresses = addresses.iter().map(|it| it.addr().clone());
-        let addresses: Vec<ConnectionAddr> = addresses.collect();
-        let mut builder =
-            SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)?;
-        if self.is_tls() {
-            builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
-            if let Some(certificates) = self.certificates() {
-                builder = builder
-                    .set_client_to_redis_certificates(certificates.clone())
-                    .set_client_to_sentinel_certificates(certificates);
-            }
+    /// The same for one server there, with TLS where it is configured.
+    pub(super) fn at(&self, host: &str, port: u16) -> Result<Self, RedisError> {
+        let host = host.trim_matches(['[', ']']);
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        };
+        let scheme = if self.is_tls() { "rediss" } else { "redis" };
+        let url = Url::parse(&format!("{scheme}://{host}:{port}"));
+        let url = url.map_err(|_| {
+            let kind = redis::ErrorKind::InvalidClientConfig;
+            (kind, "the sentinel tells an address that cannot be read")
+        })?;
+        Ok(self.of(&url))
+    }
+
+    /// The same for one server, at this address.
+    pub(super) fn of(&self, url: &Url) -> Self {
+        Self {
+            urls: vec![url.clone()],
+            mode: Mode::Single,
+            ..self.clone()
         }
-        if let Some(username) = &self.username {
-            builder = builder.set_client_to_redis_username(username);
+    }
+
+    /// The same without a user.
+    pub(super) fn anonymous(self) -> Self {
+        Self {
+            username: None,
+            password: None,
+            ..self
         }
-        if let Some(password) = &self.password {
-            builder = builder.set_client_to_redis_password(password.expose_secret());
-        }
-        builder.build()
     }
 
     pub(super) fn cluster(&self) -> Result<ClusterClient, RedisError> {

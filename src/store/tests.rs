@@ -1,3 +1,7 @@
+mod cluster;
+mod sentinel;
+mod tls;
+
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -195,29 +199,4 @@ async fn settings_that_cannot_work_are_refused() {
     assert!(Link::new(&ca).is_err());
     assert!(Link::new(&settings(&[])).is_err());
     assert!(Link::new(&settings(&["http://127.0.0.1:1"])).is_err());
-}
-
-#[tokio::test]
-async fn a_cluster_is_asked_at_the_node_that_has_the_key() {
-    let Some(redis) = Redis::start_cluster() else {
-        return;
-    };
-    let link = Link::new(&Settings {
-        mode: Mode::Cluster,
-        ..settings(&[&redis.url()])
-    })
-    .unwrap();
-    let script = Script::new("return redis.call('SET', KEYS[1], ARGV[1])");
-
-    for key in ["one", "two", "three"] {
-        let keys = [key.to_owned()];
-        let set = link.eval::<()>(&script, &keys, |cmd| _ = cmd.arg(key), LIMIT);
-        set.await.unwrap();
-    }
-    let mut read = cmd("MGET");
-    read.arg(&["one", "two", "three", "four"]);
-    let read: Vec<Option<String>> = link.query(&read, LIMIT).await.unwrap();
-
-    let expected = [Some("one"), Some("two"), Some("three"), None];
-    assert_eq!(read, expected.map(|it| it.map(str::to_owned)));
 }

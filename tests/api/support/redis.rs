@@ -26,10 +26,7 @@ impl Redis {
             .stdout(Stdio::null())
             .status();
         if there.is_err() {
-            let name = std::thread::current().name().unwrap_or("a test").to_owned();
-            // Not `eprintln!`, which the harness keeps to itself.
-            let told = format!("\nIGNORED: {name} needs redis-server, which is not installed\n");
-            std::io::stderr().write_all(told.as_bytes()).unwrap();
+            ignored("redis-server");
             return None;
         }
         let mut redis = Self {
@@ -114,7 +111,21 @@ impl Drop for Redis {
     }
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+/// Tells that a test is not made for want of a program.
+pub fn ignored(program: &str) {
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    // Not `eprintln!`, which the harness keeps to itself.
+    let told = format!("\nIGNORED: {name} needs {program}, which is not installed\n");
+    std::io::stderr().write_all(told.as_bytes()).unwrap();
+}
+
+/// A free port; ten thousand above it is another one, for the nodes of a cluster.
+pub fn free_port() -> u16 {
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if port < 55_000 {
+            return port;
+        }
+    }
 }

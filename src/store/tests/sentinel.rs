@@ -1,0 +1,124 @@
+//! The primary that sentinels know.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+
+use super::*;
+use crate::store::testing::free_port;
+
+/// A sentinel that watches one primary, ended with this value.
+struct Sentinel {
+    child: Child,
+    _folder: tempfile::TempDir,
+    url: String,
+}
+
+impl Sentinel {
+    fn of(primary: &Redis, more: &str) -> Self {
+        let port = free_port();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sentinel.conf");
+        let lines = format!(
+            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {} 1\nsentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n{more}\n",
+            folder.path().display(),
+            primary.port,
+        );
+        fs::write(&file, lines).unwrap();
+        let child = Command::new("redis-server")
+            .arg(file)
+            .arg("--sentinel")
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            _folder: folder,
+            url: format!("redis://127.0.0.1:{port}"),
+        }
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn through(sentinels: &[&str]) -> Settings {
+    Settings {
+        mode: Mode::Sentinel {
+            master: "main".into(),
+        },
+        ..settings(sentinels)
+    }
+}
+
+async fn is_set(link: &Link, key: &str) -> bool {
+    let mut set = cmd("SET");
+    set.arg(key).arg("there");
+    link.query::<()>(&set, LIMIT).await.is_ok()
+}
+
+async fn sets(link: &Link, key: &str) {
+    let until = Instant::now() + Duration::from_mins(2);
+    while !is_set(link, key).await {
+        assert!(Instant::now() < until, "the link does not follow");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_primary_is_followed_through_a_failover() {
+    let Some(mut first) = Redis::start(&[]) else {
+        return;
+    };
+    let port = first.port.to_string();
+    let second = Redis::start(&["--replicaof", "127.0.0.1", &port]).unwrap();
+    let sentinel = Sentinel::of(&first, "");
+    // One sentinel is dead, and one port is that of no sentinel.
+    let link = Link::new(&through(&[
+        "redis://127.0.0.1:1",
+        &second.url(),
+        &sentinel.url,
+    ]))
+    .unwrap();
+    sets(&link, "before").await;
+    while second.command(&["GET", "before"]) != "there" {
+        sleep(Duration::from_millis(5)).await;
+    }
+    // The sentinel knows of the replica from what the primary tells it.
+    let of_sentinel = sentinel.url.rsplit(':').next().unwrap().to_owned();
+    let known = || {
+        let cli = Command::new("redis-cli")
+            .args(["-p", &of_sentinel, "SENTINEL", "REPLICAS", "main"])
+            .output();
+        !cli.unwrap().stdout.trim_ascii().is_empty()
+    };
+    reaches(known).await;
+
+    first.kill();
+    sets(&link, "after").await;
+
+    assert_eq!(second.command(&["GET", "after"]), "there");
+    assert_eq!(second.command(&["GET", "before"]), "there");
+}
+
+#[tokio::test]
+async fn sentinels_get_a_password_only_where_they_need_one() {
+    let Some(redis) = Redis::start(&["--requirepass", "secret"]) else {
+        return;
+    };
+    let auth = "sentinel auth-pass main secret";
+    let open = Sentinel::of(&redis, auth);
+    let closed = Sentinel::of(&redis, &format!("{auth}\nrequirepass secret"));
+
+    for sentinel in [&open, &closed] {
+        let link = Link::new(&Settings {
+            password: Some(SecretString::from("secret")),
+            ..through(&[&sentinel.url])
+        })
+        .unwrap();
+        sets(&link, "a").await;
+    }
+}
