@@ -29,9 +29,12 @@ export function apiPath(search, format) {
   return `/v1/traffic${parts.length ? '?' : ''}${parts.join('&')}`;
 }
 
-/** The path of the answer to `search` with what the page shows beside the rows: totals, and the coverage of each row. */
+/**
+ * The path of the answer to `search` with what the page shows beside the rows: totals, and the coverage of each row. It omits a form of
+ * time, since the page shows local times.
+ */
 export function pagePath(search) {
-  const path = apiPath(search);
+  const path = apiPath(search.replace(/(^\??|&)time_format=(local|offset|utc)(?=&|$)/, '$1'));
   return `${path}${path.includes('?') ? '&' : '?'}include=totals,coverage`;
 }
 

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 
 import { cacheWords, parseCacheStatus, parseServerTiming, span } from '../../assets/explorer/cache-words.js';
 import { axisFigureText, axisText, bucketText, figureText, momentText } from '../../assets/explorer/format.js';
-import { apiPath, readQuery, writeQuery } from '../../assets/explorer/query.js';
+import { apiPath, pagePath, readQuery, writeQuery } from '../../assets/explorer/query.js';
 import { breakAtSkips, isProvisional, toSeries } from '../../assets/explorer/series.js';
 import { fileName } from '../../assets/explorer/share.js';
 import { sorted } from '../../assets/explorer/table.js';
@@ -21,6 +21,12 @@ test('the server receives the query of the URL, including its faults', () => {
   assert.equal(apiPath('?sites=7&format=csv'), '/v1/traffic?sites=7');
   assert.equal(apiPath('?sites=7&format=pdf'), '/v1/traffic?sites=7&format=pdf');
   assert.equal(apiPath('?sites=7', 'csv'), '/v1/traffic?sites=7&format=csv');
+});
+
+test('the page asks for local times, whatever form of time the URL asks for', () => {
+  assert.equal(pagePath('?sites=7&time_format=utc&bucket=day'), '/v1/traffic?sites=7&bucket=day&include=totals,coverage');
+  assert.equal(pagePath('?time_format=offset'), '/v1/traffic?include=totals,coverage');
+  assert.equal(pagePath('?sites=7&time_format=iso'), '/v1/traffic?sites=7&time_format=iso&include=totals,coverage');
 });
 
 test('Cache-Status is parsed with its quoted texts', () => {
