@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use pitaya::domain::calendar::WeekStart;
 use pitaya::domain::directory::SiteDirectory;
+use pitaya::domain::fiscal::FiscalCalendar;
 use pitaya::domain::query::Query;
 use pitaya::domain::site::CustomerId;
 use pitaya::http::params::{self, CacheParams, ParameterFault, Rejection, Scope, Terms, TrafficParams};
@@ -19,6 +20,7 @@ fn settings(customers: &[CustomerId]) -> Settings {
         allowed_origins: Vec::new(),
         trusted_proxies: Vec::new(),
         http_max_age: Duration::from_mins(1),
+        calendars: vec![FiscalCalendar::nrf().into()],
         week_start: WeekStart::default(),
         max_sites: 200,
         max_days: 366,

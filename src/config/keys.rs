@@ -106,5 +106,6 @@ keys! { ALL, LIVE:
     OTLP_ENDPOINT: Url = "telemetry.otlp_endpoint", value::collector, show::url;
 }
 
-/// The lists of tables, which are live, and whose entries have keys of their own: [`super::access::CLIENT`] and [`super::sites::SITE`].
-pub(super) const LISTS: [&str; 2] = ["clients", "sites"];
+/// The lists of tables, which are live, and whose entries have keys of their own: [`super::access::CLIENT`], [`super::sites::SITE`] and
+/// [`super::calendars::CALENDAR`].
+pub(super) const LISTS: [&str; 3] = ["clients", "sites", "calendars"];

@@ -7,6 +7,7 @@
 //! The table `keys` has every key with its default: the reader reads by it, and `check-config` prints from it.
 
 mod access;
+mod calendars;
 mod disk;
 mod environment;
 mod error;
@@ -257,6 +258,7 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Config {
     let (directory, sites) = sites::directory(reader, &customers);
     let request_timeout = reader.value(&keys::REQUEST_TIMEOUT);
     let upstream = upstream::settings(reader, purpose, request_timeout);
+    let (calendars, own_calendars) = calendars::calendars(reader);
     let (auth, clients) = access::auth(reader, purpose, &customers);
     let http = http::Settings {
         auth,
@@ -264,6 +266,7 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Config {
         allowed_origins: reader.value(&keys::ALLOWED_ORIGINS),
         trusted_proxies: reader.value(&keys::TRUSTED_PROXIES),
         http_max_age: reader.value(&keys::HTTP_MAX_AGE),
+        calendars,
         week_start: reader.value(&keys::WEEK_START),
         max_sites: reader.value(&keys::MAX_SITES),
         max_days: reader.value(&keys::MAX_DAYS),
@@ -310,6 +313,7 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Config {
             keys: Shown::default(),
             clients,
             sites,
+            calendars: own_calendars,
         },
         source: Source::default(),
     }

@@ -244,7 +244,11 @@ impl<'a> Reader<'a> {
             match value {
                 Value::Table(table) if is_section => self.unknown_keys(&section, table),
                 _ if is_section => {
-                    let problem = Problem::new(format!("must be a table: write [{path}]"));
+                    let form = match self.scope {
+                        Scope::Root { .. } => format!("[{path}]"),
+                        Scope::Entry { .. } => format!("{path} = {{ … }}"),
+                    };
+                    let problem = Problem::new(format!("must be a table: write {form}"));
                     self.fault_in(&path, problem, self.origin(Raw::Toml(value)));
                 }
                 _ => self.errors.push(ConfigError::UnknownKey {

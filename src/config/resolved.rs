@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::show::Shown;
-use super::{access, keys, sites};
+use super::{access, calendars, keys, sites};
 use crate::http::Changes;
 
 /// The whole resolved configuration.
@@ -12,6 +12,7 @@ pub(super) struct Resolved {
     pub(super) keys: Shown,
     pub(super) clients: Vec<Shown>,
     pub(super) sites: Vec<Shown>,
+    pub(super) calendars: Vec<Shown>,
 }
 
 impl fmt::Display for Resolved {
@@ -30,7 +31,8 @@ impl fmt::Display for Resolved {
         }
         let clients = ("clients", access::CLIENT, &self.clients);
         let sites = ("sites", sites::SITE, &self.sites);
-        for (list, names, entries) in [clients, sites] {
+        let calendars = ("calendars", calendars::CALENDAR, &self.calendars);
+        for (list, names, entries) in [clients, sites, calendars] {
             for entry in entries {
                 writeln!(f, "\n[[{list}]]")?;
                 for name in names {
@@ -51,6 +53,7 @@ impl Resolved {
             keys: self.keys.clone(),
             clients: newer.clients.clone(),
             sites: newer.sites.clone(),
+            calendars: newer.calendars.clone(),
         };
         let mut changes = Changes::default();
         for name in keys::ALL {
@@ -64,7 +67,11 @@ impl Resolved {
                 changes.needs_restart.push(name);
             }
         }
-        let lists = [(&self.clients, &newer.clients), (&self.sites, &newer.sites)];
+        let lists = [
+            (&self.clients, &newer.clients),
+            (&self.sites, &newer.sites),
+            (&self.calendars, &newer.calendars),
+        ];
         for (name, (before, after)) in keys::LISTS.into_iter().zip(lists) {
             if sorted(before) != sorted(after) {
                 changes.changed.push(name);

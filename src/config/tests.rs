@@ -1,5 +1,6 @@
 //! The configuration as a whole: layers, defaults, and every fault at once.
 
+mod calendars;
 mod reload;
 
 use std::collections::BTreeSet;
@@ -120,8 +121,12 @@ fn the_example_contains_every_key_with_its_default() {
 
     assert_eq!(plain.to_string(), Setup::minimal().config().to_string());
     let lists = keys::LISTS.map(|list| format!("[[{list}]]"));
-    let entries = access::CLIENT.iter().chain(sites::SITE);
-    for key in keys::ALL.iter().chain(entries) {
+    // A calendar's year_end is an inline table.
+    let calendar = super::calendars::CALENDAR.iter();
+    let calendar = calendar.map(|key| key.split('.').next().unwrap());
+    let entries = access::CLIENT.iter().chain(sites::SITE).copied();
+    let entries = entries.chain(calendar);
+    for key in keys::ALL.iter().copied().chain(entries) {
         let last = key.rsplit('.').next().unwrap();
         assert!(
             example_has(&format!("{last} = ")),
@@ -132,6 +137,7 @@ fn the_example_contains_every_key_with_its_default() {
         assert!(example_has(&list), "{list} is not in the example");
     }
     assert!(whole.to_string().contains("name = \"dashboard\""));
+    assert!(whole.to_string().contains("name = \"fiscal\""));
 }
 
 fn example_has(start: &str) -> bool {
@@ -517,6 +523,7 @@ fn an_unknown_key_gets_a_suggestion_in_every_table() {
         ),
         ("[[client]]\nname = \"web\"", "client", "clients"),
         ("[site]\nid = 750", "site", "sites"),
+        ("[[calendar]]\nname = \"uk\"", "calendar", "calendars"),
         (
             "[[sites]]\nid = 750\ntimezon = \"UTC\"",
             "sites[0].timezon",
@@ -673,7 +680,7 @@ fn the_output_of_check_config_is_an_equivalent_configuration() {
     std::fs::create_dir(&quoted).unwrap();
     let store = quoted.join("c");
     let whole = format!(
-        "admin_listen = \"[::1]:9\"\ntimezone = \"Europe/Berlin\"\nauth = \"required\"\n[upstream]\ntoken_store = {store:?}\nid_token = \"x\"\n[[clients]]\nname = \"w\\u0022eb\"\nkey_sha256 = [\"{KEY}\"]\nrate_limit = \"7/h\"\ncustomer_ids = [123]\nsite_ids = [2, 1]\nadmin = true\n[[sites]]\nid = 750\nname = \"Tyler\\n\"\ntimezone = \"america/chicago\"",
+        "admin_listen = \"[::1]:9\"\ntimezone = \"Europe/Berlin\"\nauth = \"required\"\n[upstream]\ntoken_store = {store:?}\nid_token = \"x\"\n[[clients]]\nname = \"w\\u0022eb\"\nkey_sha256 = [\"{KEY}\"]\nrate_limit = \"7/h\"\ncustomer_ids = [123]\nsite_ids = [2, 1]\nadmin = true\n[[sites]]\nid = 750\nname = \"Tyler\\n\"\ntimezone = \"america/chicago\"\n[[calendars]]\nname = \"uk\"\npattern = \"4-4-5\"\nyear_end = {{ rule = \"last\" }}\n[[calendars]]\nname = \"april\"\npattern = \"months\"\nfirst_month = 4",
     );
     let first = Setup::minimal()
         .set("PITAYA_AUTH", "")
@@ -755,7 +762,7 @@ proptest! {
     #[test]
     fn no_text_in_any_variable_or_file_panics_or_breaks_the_line_form(
         key in prop::sample::select(vec![
-            "listen", "timezone", "auth", "clients", "sites", "upstream.base_url", "upstream.customer_ids",
+            "listen", "timezone", "auth", "clients", "sites", "calendars", "upstream.base_url", "upstream.customer_ids",
             "upstream.timeout", "cache.max_bytes", "cors.allowed_origins", "limits.max_days",
         ]),
         text in "\\PC{0,40}|[0-9.a-zA-Z:/,\\n-]{0,20}",

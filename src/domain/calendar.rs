@@ -1,86 +1,66 @@
 //! How dates form weeks, months, quarters and years.
 
-use jiff::civil::{Date, Weekday};
+use std::sync::Arc;
 
-use super::dates::add_days;
+use jiff::civil::Date;
 
-/// The first day of a week.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum WeekStart {
-    /// As in ISO 8601.
-    #[default]
-    Monday,
-    /// As in North America.
-    Sunday,
-    /// As in the Middle East.
-    Saturday,
-}
-
-impl WeekStart {
-    /// Each in the word that stands for it in queries and in the configuration.
-    pub const WORDS: [(&'static str, Self); 3] = [
-        (Self::Monday.name(), Self::Monday),
-        (Self::Sunday.name(), Self::Sunday),
-        (Self::Saturday.name(), Self::Saturday),
-    ];
-
-    /// The word that stands for it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Monday => "monday",
-            Self::Sunday => "sunday",
-            Self::Saturday => "saturday",
-        }
-    }
-
-    const fn weekday(self) -> Weekday {
-        match self {
-            Self::Monday => Weekday::Monday,
-            Self::Sunday => Weekday::Sunday,
-            Self::Saturday => Weekday::Saturday,
-        }
-    }
-
-    /// The first day of the week that `date` is in.
-    fn first_of_week(self, date: Date) -> Date {
-        add_days(date, -i32::from(date.weekday().since(self.weekday())))
-    }
-}
-
-/// A part of the calendar that contains any given date.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Unit {
-    /// Seven days.
-    Week,
-    /// A month.
-    Month,
-    /// Three months.
-    Quarter,
-    /// Four quarters.
-    Year,
-}
+use super::fiscal::{FiscalCalendar, Period};
+pub use super::units::{Unit, WeekStart};
 
 /// How dates form weeks, months, quarters and years.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Calendar {
     /// Calendar months and years, and weeks that begin on the given day.
     Gregorian(WeekStart),
+    /// Fiscal years.
+    Fiscal(Arc<FiscalCalendar>),
 }
 
 impl Calendar {
     /// Calendar months and years, and weeks that begin on Monday.
     pub const GREGORIAN: Self = Self::Gregorian(WeekStart::Monday);
+    /// The word that stands for calendar months and years in queries and answers.
+    pub const GREGORIAN_NAME: &'static str = "gregorian";
+
+    /// The word that stands for it in queries and answers.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Gregorian(_) => Self::GREGORIAN_NAME,
+            Self::Fiscal(fiscal) => &fiscal.name,
+        }
+    }
 
     /// The first date of the `unit` that `date` is in; may be a little earlier than 1970.
     #[must_use]
     pub fn first_of(&self, unit: Unit, date: Date) -> Date {
-        let Self::Gregorian(week_start) = self;
+        let week_start = match self {
+            Self::Gregorian(week_start) => week_start,
+            Self::Fiscal(fiscal) => return fiscal.first_of(unit, date),
+        };
         match unit {
             Unit::Week => week_start.first_of_week(date),
             Unit::Month => date.first_of_month(),
             Unit::Quarter => first_of_quarter(date),
             Unit::Year => date.first_of_year(),
+        }
+    }
+
+    /// Where `date` lies. In the Gregorian calendar the period is the month, and the week that of ISO 8601, which may belong to the year
+    /// before or after.
+    #[must_use]
+    pub fn period_of(&self, date: Date) -> Period {
+        match self {
+            Self::Fiscal(fiscal) => fiscal.period_of(date),
+            Self::Gregorian(_) => {
+                let month = date.month().unsigned_abs();
+                Period {
+                    year: date.year(),
+                    quarter: month.div_ceil(3),
+                    period: month,
+                    week: date.iso_week_date().week().unsigned_abs(),
+                }
+            }
         }
     }
 }
@@ -98,6 +78,7 @@ mod tests {
     use proptest::prelude::*;
     use proptest::sample::select;
 
+    use super::super::dates::add_days;
     use super::*;
 
     #[test]

@@ -1,8 +1,11 @@
 //! The other side of a comparison: which earlier (or later) date each date of a query is compared with.
 
+use std::sync::Arc;
+
 use jiff::civil::Date;
 
 use super::dates::{DateRange, add_days};
+use super::fiscal::FiscalCalendar;
 
 /// How the other side of a comparison follows from the query's dates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,7 +14,7 @@ pub enum Mode {
     PreviousPeriod,
     /// The same days a week earlier.
     PreviousWeek,
-    /// The same dates a year earlier.
+    /// The same dates a year earlier; in a calendar whose years consist of weeks, the same weekdays 364 days earlier.
     PreviousYear,
     /// The same weekdays 364 days earlier.
     PreviousYearWeekday,
@@ -42,21 +45,31 @@ impl Mode {
 }
 
 /// The way from a date to its counterpart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Shift {
     /// That many days later; earlier if negative.
     Days(i32),
     /// The same date of the year before, if there is one.
     YearBefore,
+    /// 364 days earlier, as the NRF restates: week k of a fiscal year of weeks has week k of the year before, or week k + 1 if that has 53.
+    /// Week 53 has none: it would be week 1 of its own year.
+    FiscalYearBefore(Arc<FiscalCalendar>),
 }
+
+/// Days of 52 weeks.
+pub const YEAR_OF_WEEKS: i32 = 364;
 
 impl Shift {
     /// The counterpart of `date`.
     #[must_use]
-    pub fn of(self, date: Date) -> Option<Date> {
+    pub fn of(&self, date: Date) -> Option<Date> {
         match self {
-            Self::Days(days) => Some(add_days(date, days)),
+            Self::Days(days) => Some(add_days(date, *days)),
             Self::YearBefore => Date::new(date.year() - 1, date.month(), date.day()).ok(),
+            Self::FiscalYearBefore(calendar) => {
+                let is_matched = calendar.period_of(date).week <= 52;
+                is_matched.then(|| add_days(date, -YEAR_OF_WEEKS))
+            }
         }
     }
 }
@@ -174,6 +187,24 @@ mod tests {
         let day = DateRange::day(date(2024, 2, 29)).unwrap();
         let none = Comparison::new(Mode::PreviousYear, day, Shift::YearBefore, None).unwrap();
         assert_eq!((none.span(), none.counterpart(0)), (None, None));
+    }
+
+    #[test]
+    fn weeks_of_the_retail_calendar_are_restated_and_week_53_has_no_counterpart() {
+        let shift = || Shift::FiscalYearBefore(Arc::new(FiscalCalendar::nrf()));
+        let before = |day| shift().of(day);
+
+        // FY2023 has 53 weeks: week 1 of FY2024 is compared with week 2 of it.
+        assert_eq!(before(date(2024, 2, 4)), Some(date(2023, 2, 5)));
+        assert_eq!(before(date(2018, 2, 10)), Some(date(2017, 2, 11)));
+        assert_eq!(before(date(2026, 11, 26)), Some(date(2025, 11, 27)));
+        assert_eq!(before(date(2024, 1, 27)), Some(date(2023, 1, 28)));
+        assert_eq!(before(date(2024, 1, 28)), None);
+        assert_eq!(before(date(2024, 2, 3)), None);
+        let around = pairs(date(2024, 1, 27), date(2024, 2, 4), shift(), None);
+        let (first, last) = (Some(date(2023, 1, 28)), Some(date(2023, 2, 5)));
+        assert_eq!(around[..2], [first, None]);
+        assert_eq!(around[7..], [None, last]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use jiff::civil::{Date, ISOWeekDate, Weekday};
 
 use super::calendar::{Calendar, Unit};
 use super::dates::{DateRange, EARLIEST, LATEST, add_days, parse_date};
+use super::fiscal::Part;
 
 /// The `dates` parameter: a range, or words that depend on the current day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +110,19 @@ impl DateExpression {
 impl FromStr for DateExpression {
     type Err = InvalidDates;
 
+    /// Parses an expression without fiscal years.
     fn from_str(text: &str) -> Result<Self, InvalidDates> {
+        Self::parse(text, &Calendar::GREGORIAN)
+    }
+}
+
+impl DateExpression {
+    /// Parses an expression whose fiscal years are those of `calendar`.
+    ///
+    /// # Errors
+    ///
+    /// If it is malformed, or names dates that do not exist.
+    pub fn parse(text: &str, calendar: &Calendar) -> Result<Self, InvalidDates> {
         if let Some((_, word)) = WORDS.into_iter().find(|(word, _)| *word == text) {
             return Ok(word);
         }
@@ -124,13 +137,13 @@ impl FromStr for DateExpression {
                 .ok_or(InvalidDates::LastDays);
         }
         let Some((from, to)) = text.split_once("..") else {
-            return Ok(Self::Range(span(text)?));
+            return Ok(Self::Range(span(text, calendar)?));
         };
-        let from = span(from)?;
+        let from = span(from, calendar)?;
         let to = match to {
             "today" => Err(RelativeDay::Today),
             "yesterday" => Err(RelativeDay::Yesterday),
-            to => Ok(span(to)?),
+            to => Ok(span(to, calendar)?),
         };
         match to {
             Ok(to) => DateRange::new(from.from(), to.to())
@@ -145,8 +158,11 @@ impl FromStr for DateExpression {
     }
 }
 
-/// The dates of `2026-02-18`, `2026-02`, `2026` or `2026-W08`.
-fn span(text: &str) -> Result<DateRange, InvalidDates> {
+/// The dates of `2026-02-18`, `2026-02`, `2026` or `2026-W08`, or of a part of a fiscal year.
+fn span(text: &str, calendar: &Calendar) -> Result<DateRange, InvalidDates> {
+    if let Some(text) = text.strip_prefix("fy") {
+        return fiscal(text, calendar);
+    }
     if let Some(day) = parse_date(text).and_then(DateRange::day) {
         return Ok(day);
     }
@@ -167,6 +183,41 @@ fn span(text: &str) -> Result<DateRange, InvalidDates> {
         return Err(InvalidDates::Form);
     };
     DateRange::new(first, last).ok_or(InvalidDates::Form)
+}
+
+/// The dates of `2026`, `2026-q1`, `2026-p02` or `2026-w07`.
+fn fiscal(text: &str, calendar: &Calendar) -> Result<DateRange, InvalidDates> {
+    let form = InvalidDates::FiscalForm;
+    let (year, rest) = text.split_at_checked(4).ok_or(form)?;
+    let year = digits(year)
+        .filter(|year| (EARLIEST.year()..=LATEST.year()).contains(year))
+        .ok_or(form)?;
+    let nth = |length: usize| {
+        let nth = digits(&rest[2..]).filter(|_| rest.len() == 2 + length);
+        nth.and_then(|nth| u8::try_from(nth).ok()).ok_or(form)
+    };
+    let (part, most) = match rest.as_bytes() {
+        [] => (Part::Year, 0),
+        [b'-', b'q', ..] => (Part::Quarter(nth(1)?), 4),
+        [b'-', b'p', ..] => (Part::Period(nth(2)?), 12),
+        [b'-', b'w', ..] => (Part::Week(nth(2)?), 53),
+        _ => return Err(form),
+    };
+    if let Part::Quarter(nth) | Part::Period(nth) | Part::Week(nth) = part
+        && !(1..=most).contains(&nth)
+    {
+        return Err(form);
+    }
+    let Calendar::Fiscal(calendar) = calendar else {
+        return Err(InvalidDates::NotFiscal);
+    };
+    let Some((first, last)) = calendar.part(year, part) else {
+        return Err(match calendar.weeks_of(year) {
+            Some(_) => InvalidDates::NoFiscalWeek53 { year },
+            None => InvalidDates::NoFiscalWeeks,
+        });
+    };
+    DateRange::new(first, last).ok_or(form)
 }
 
 /// The dates of an ISO week, of which `text` is the two-digit number.
@@ -201,7 +252,7 @@ fn number(text: &str) -> Option<i16> {
 pub enum InvalidDates {
     /// Neither dates, nor a range, nor a word.
     #[error(
-        "dates are a date like 2026-02-18 (1970 to 9998), a month 2026-02, a year 2026, an ISO week 2026-W08, a range of these like 2026-02-18..2026-02-19 or 2026-02-01..today, or one of today, yesterday, last_N_days, this_week, this_month, this_quarter, this_year, last_week, last_month, last_quarter, last_year"
+        "dates are a date like 2026-02-18 (1970 to 9998), a month 2026-02, a year 2026, an ISO week 2026-W08, a range of these like 2026-02-18..2026-02-19 or 2026-02-01..today, or one of today, yesterday, last_N_days, this_week, this_month, this_quarter, this_year, last_week, last_month, last_quarter, last_year; with a calendar of fiscal years also fy2026, fy2026-q1, fy2026-p02 or fy2026-w07"
     )]
     Form,
     /// `last_N_days` with another number.
@@ -210,12 +261,43 @@ pub enum InvalidDates {
     /// The range ends before it starts.
     #[error("the range of dates ends before it starts; write the earlier date first")]
     Backwards,
+    /// Looks like a part of a fiscal year, but is none.
+    #[error(
+        "parts of fiscal years are fy2026, fy2026-q1 (1 to 4), fy2026-p02 (01 to 12) and fy2026-w07 (01 to 53), within 1970 to 9998"
+    )]
+    FiscalForm,
+    /// A part of a fiscal year, in a calendar without any.
+    #[error("fiscal years need a calendar that has them, such as calendar=nrf")]
+    NotFiscal,
+    /// A week 53 of a fiscal year with 52.
+    #[error("the fiscal year {year} has 52 weeks")]
+    NoFiscalWeek53 {
+        /// The year.
+        year: i16,
+    },
+    /// A week of a fiscal year of months.
+    #[error("the fiscal years of this calendar consist of months, not of weeks")]
+    NoFiscalWeeks,
     /// A week 53 of a year with 52.
     #[error("the ISO year {year} has 52 weeks")]
     NoWeek53 {
         /// The year.
         year: i16,
     },
+}
+
+impl InvalidDates {
+    /// Whether the text is about fiscal years.
+    #[must_use]
+    pub const fn is_of_a_calendar(self) -> bool {
+        match self {
+            Self::FiscalForm
+            | Self::NotFiscal
+            | Self::NoFiscalWeek53 { .. }
+            | Self::NoFiscalWeeks => true,
+            Self::Form | Self::LastDays | Self::Backwards | Self::NoWeek53 { .. } => false,
+        }
+    }
 }
 
 /// A well-formed expression means no dates today.
@@ -241,6 +323,7 @@ mod tests {
     use proptest::sample::select;
 
     use super::super::calendar::WeekStart;
+    use super::super::fiscal::{FiscalCalendar, Pattern, Period};
     use super::*;
 
     const WEDNESDAY: Date = date(2026, 3, 4);
@@ -315,8 +398,71 @@ mod tests {
     }
 
     #[test]
+    fn fiscal_years_and_their_parts_are_dates_of_their_calendar() {
+        let nrf = Calendar::Fiscal(FiscalCalendar::nrf().into());
+        let parse = |text: &str| DateExpression::parse(text, &nrf);
+        for (text, dates) in [
+            ("fy2026", "2026-02-01..2027-01-30"),
+            ("fy2023", "2023-01-29..2024-02-03"),
+            ("fy2026-q1", "2026-02-01..2026-05-02"),
+            ("fy2026-p02", "2026-03-01..2026-04-04"),
+            ("fy2026-w07", "2026-03-15..2026-03-21"),
+            ("fy2023-w53", "2024-01-28..2024-02-03"),
+            ("fy2023-p12", "2023-12-31..2024-02-03"),
+            ("fy2025-w52..fy2026-w01", "2026-01-25..2026-02-07"),
+            ("fy2025-q4..2026-02-18", "2025-11-02..2026-02-18"),
+            ("fy2026..today", "2026-02-01..2026-03-04"),
+            ("this_week", "2026-03-01..2026-03-04"),
+            ("this_month", "2026-03-01..2026-03-04"),
+            ("this_quarter", "2026-02-01..2026-03-04"),
+            ("this_year", "2026-02-01..2026-03-04"),
+            ("last_week", "2026-02-22..2026-02-28"),
+            ("last_month", "2026-02-01..2026-02-28"),
+            ("last_quarter", "2025-11-02..2026-01-31"),
+            ("last_year", "2025-02-02..2026-01-31"),
+            ("2026-W08", "2026-02-16..2026-02-22"),
+            ("2026-02", "2026-02-01..2026-02-28"),
+            ("fy1970", "1970-02-01..1971-01-30"),
+        ] {
+            let resolved = parse(text).unwrap().resolve(WEDNESDAY, &nrf);
+            assert_eq!(resolved.unwrap().to_string(), dates, "{text}");
+        }
+        for (text, error) in [
+            ("fy2025-w53", InvalidDates::NoFiscalWeek53 { year: 2025 }),
+            ("fy2026-w00", InvalidDates::FiscalForm),
+            ("fy2026-w54", InvalidDates::FiscalForm),
+            ("fy2026-w7", InvalidDates::FiscalForm),
+            ("fy2026-p2", InvalidDates::FiscalForm),
+            ("fy2026-p13", InvalidDates::FiscalForm),
+            ("fy2026-q0", InvalidDates::FiscalForm),
+            ("fy2026-q5", InvalidDates::FiscalForm),
+            ("fy2026-q01", InvalidDates::FiscalForm),
+            ("fy2026-", InvalidDates::FiscalForm),
+            ("fy2026-Q1", InvalidDates::FiscalForm),
+            ("FY2026", InvalidDates::Form),
+            ("fy1969", InvalidDates::FiscalForm),
+            ("fy9998", InvalidDates::FiscalForm),
+            ("fy9999", InvalidDates::FiscalForm),
+            ("fy2026..fy2025", InvalidDates::Backwards),
+        ] {
+            assert_eq!(parse(text), Err(error), "{text}");
+        }
+        let months = Calendar::Fiscal(
+            FiscalCalendar {
+                pattern: Pattern::Months { first: 4 },
+                ..FiscalCalendar::nrf()
+            }
+            .into(),
+        );
+        assert_eq!(
+            DateExpression::parse("fy2026-w01", &months),
+            Err(InvalidDates::NoFiscalWeeks)
+        );
+    }
+
+    #[test]
     fn other_forms_are_refused() {
-        use InvalidDates::{Backwards, Form, LastDays, NoWeek53};
+        use InvalidDates::{Backwards, FiscalForm, Form, LastDays, NoWeek53, NotFiscal};
         for (text, error) in [
             ("", Form),
             ("20", Form),
@@ -350,7 +496,10 @@ mod tests {
             ("last_99999_days", LastDays),
             ("last__days", LastDays),
             ("last_days", Form),
-            ("fy2026", Form),
+            ("fy2026", NotFiscal),
+            ("fy2026-q1..today", NotFiscal),
+            ("fy26", FiscalForm),
+            ("fy", FiscalForm),
         ] {
             assert_eq!(text.parse::<DateExpression>(), Err(error), "{text}");
         }
@@ -373,6 +522,20 @@ mod tests {
             dates.resolve(edge, &Calendar::GREGORIAN),
             Err(NoSuchDates::Outside)
         );
+    }
+
+    fn calendars() -> impl Strategy<Value = Calendar> {
+        let months = FiscalCalendar {
+            pattern: Pattern::Months { first: 4 },
+            ..FiscalCalendar::nrf()
+        };
+        select(vec![
+            Calendar::Gregorian(WeekStart::Monday),
+            Calendar::Gregorian(WeekStart::Sunday),
+            Calendar::Gregorian(WeekStart::Saturday),
+            Calendar::Fiscal(FiscalCalendar::nrf().into()),
+            Calendar::Fiscal(months.into()),
+        ])
     }
 
     proptest! {
@@ -398,13 +561,40 @@ mod tests {
             prop_assert_eq!(parsed, DateExpression::Range(DateRange::new(from, to).unwrap()));
         }
 
+        /// Walks day by day instead of computing with weeks.
+        #[test]
+        fn parts_of_fiscal_years_hold_the_days_that_lie_in_them(days in 800_i32..90_000, kind in 0_usize..4) {
+            let nrf = Calendar::Fiscal(FiscalCalendar::nrf().into());
+            let day = add_days(date(1970, 1, 1), days);
+            let name = |at: Date| {
+                let Period { year, quarter, period, week } = nrf.period_of(at);
+                match kind {
+                    0 => format!("fy{year}"),
+                    1 => format!("fy{year}-q{quarter}"),
+                    2 => format!("fy{year}-p{period:02}"),
+                    _ => format!("fy{year}-w{week:02}"),
+                }
+            };
+            let (mut from, mut to) = (day, day);
+            while name(from.yesterday().unwrap()) == name(day) {
+                from = from.yesterday().unwrap();
+            }
+            while name(to.tomorrow().unwrap()) == name(day) {
+                to = to.tomorrow().unwrap();
+            }
+
+            let parsed = DateExpression::parse(&name(day), &nrf).unwrap();
+
+            prop_assert_eq!(parsed, DateExpression::Range(DateRange::new(from, to).unwrap()));
+        }
+
         #[test]
         fn the_last_unit_ends_where_this_one_begins(
             days in 800_i32..90_000,
-            (_, week_start) in select(WeekStart::WORDS.to_vec()),
+            calendar in calendars(),
             unit in select(vec!["week", "month", "quarter", "year"]),
         ) {
-            let (today, calendar) = (add_days(date(1970, 1, 1), days), Calendar::Gregorian(week_start));
+            let today = add_days(date(1970, 1, 1), days);
             let dates = |word: String| {
                 let dates: DateExpression = word.parse().unwrap();
                 dates.resolve(today, &calendar).unwrap()
@@ -419,8 +609,8 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_read_without_a_panic(text in "[0-9a-zW._é-]{0,14}") {
-            let _ = text.parse::<DateExpression>();
+        fn any_text_is_read_without_a_panic(text in "(fy)?[0-9a-zW._é-]{0,14}") {
+            let _ = DateExpression::parse(&text, &Calendar::Fiscal(FiscalCalendar::nrf().into()));
         }
     }
 }

@@ -161,6 +161,8 @@ pub struct Include {
     pub coverage: bool,
     /// The total of each series, and of all series.
     pub totals: bool,
+    /// Where each row lies in its calendar.
+    pub period: bool,
 }
 
 impl Include {
@@ -168,9 +170,10 @@ impl Include {
     pub const NOTHING: Self = Self {
         coverage: false,
         totals: false,
+        period: false,
     };
     /// The words that stand for additions in a query.
-    pub const WORDS: [&'static str; 2] = ["coverage", "totals"];
+    pub const WORDS: [&'static str; 3] = ["coverage", "totals", "period"];
 
     /// Adds the addition that `word` stands for, if it stands for one.
     #[must_use]
@@ -178,6 +181,7 @@ impl Include {
         match word {
             "coverage" => self.coverage = true,
             "totals" => self.totals = true,
+            "period" => self.period = true,
             _ => return None,
         }
         Some(self)

@@ -364,7 +364,8 @@ mod tests {
 
     use super::*;
     use crate::domain::calendar::{Calendar, WeekStart};
-    use crate::domain::dates::{DateRange, add_days};
+    use crate::domain::dates::DateRange;
+    use crate::domain::fiscal::FiscalCalendar;
     use crate::domain::metric::Metric;
     use crate::domain::query::GroupBy;
     use crate::domain::site::{CustomerId, SiteId};
@@ -384,17 +385,24 @@ mod tests {
         }
     }
 
+    fn calendars() -> Vec<Calendar> {
+        let nrf = Calendar::Fiscal(FiscalCalendar::nrf().into());
+        let weeks = WeekStart::WORDS.into_iter();
+        let gregorian = weeks.map(|(_, start)| Calendar::Gregorian(start));
+        gregorian.chain([nrf]).collect()
+    }
+
     proptest! {
         #[test]
         fn rows_are_counted_without_making_them_and_never_more_than_the_most(
             (sites, from, days) in (1_u64..5, 0_i32..800, 1_i32..800),
             bucket in select(&["5m", "20m", "hour", "8h", "day", "week", "month", "quarter", "year", "total", "hour_of_day", "day_of_week", "hour_of_week"][..]),
             hours in select(&["00:00-24:00", "09:30-11:15", "23:55-24:00", "22:00-02:00", "20:30-20:25"][..]),
-            (_, week_start) in select(WeekStart::WORDS.to_vec()),
+            calendar in select(calendars()),
             by_site in any::<bool>(),
         ) {
             let mut query = query(sites, from, days, bucket, hours);
-            query.calendar = Calendar::Gregorian(week_start);
+            query.calendar = calendar;
             query.group_by = if by_site { GroupBy::Site } else { GroupBy::None };
             let series = if by_site { query.sites.len() } else { 1 };
 

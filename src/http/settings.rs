@@ -9,6 +9,7 @@ use http::HeaderValue;
 use ipnet::IpNet;
 
 use crate::domain::calendar::WeekStart;
+use crate::domain::fiscal::FiscalCalendar;
 use crate::domain::site::{CustomerId, SiteId};
 use crate::domain::tag::Tag;
 
@@ -25,6 +26,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Maximum `max-age` in `Cache-Control`.
     pub http_max_age: Duration,
+    /// The calendars that callers may name, beside the Gregorian one.
+    pub calendars: Vec<Arc<FiscalCalendar>>,
     /// The first day of a week, if a caller names none.
     pub week_start: WeekStart,
     /// Maximum number of sites in one query.

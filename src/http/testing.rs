@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::domain::batch::Bounds;
 use crate::domain::bucket::VendorBucket;
 use crate::domain::calendar::WeekStart;
+use crate::domain::fiscal::FiscalCalendar;
 use crate::domain::freshness::Policy;
 use crate::domain::site::CustomerId;
 use crate::http::router::state::{AppState, Parts};
@@ -25,6 +26,7 @@ pub(super) fn settings() -> Settings {
         allowed_origins: Vec::new(),
         trusted_proxies: Vec::new(),
         http_max_age: Duration::from_mins(1),
+        calendars: vec![Arc::new(FiscalCalendar::nrf())],
         week_start: WeekStart::default(),
         max_sites: 200,
         max_days: 366,

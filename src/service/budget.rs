@@ -3,7 +3,7 @@
 //! A slow reader holds its answer's table while it reads, and one HTTP/2 connection may have a hundred such readers;
 //! `limits.max_in_flight` alone would let them use gigabytes. So they share a quarter of `cache.max_bytes`, beside the cache.
 //!
-//! A query reserves its memory (cells × 40 bytes; rows × figures × 8, and 56 beside them, or 97 with `include=coverage`; for many rows, 4 MiB for a coding's state
+//! A query reserves its memory (cells × 40 bytes; rows × figures × 8, and 56 beside them, or 97 with `include=coverage`, and 32 more with `include=period`; for many rows, 4 MiB for a coding's state
 //! and the pieces) before it looks anything up, since its grid of cells may be larger than its table. After the rollup, it returns
 //! the memory of the cells. A query larger than the whole budget reserves all of it, so every allowed query can eventually run.
 //! Queries queue in order (tokio's `Semaphore`); one that waits longer than `limits.request_timeout` gets 503 `overloaded`. Queries
@@ -33,6 +33,8 @@ const MISSING_CELL: usize = 96;
 const BESIDE_FIGURES: usize = 56;
 /// Bytes of a row's columns of `include=coverage`.
 const WORTH: usize = 41;
+/// Bytes of a row's columns of `include=period`, which the series share.
+const PERIOD: usize = 32;
 /// Bytes of a coding's state and of the pieces in transit, for an answer that may be written in pieces.
 const CODING: usize = 4 * 1024 * 1024;
 
@@ -89,7 +91,8 @@ impl MemoryNeed {
             (query.sites.len() * query.metrics.len()).saturating_mul(rows) / 8
         };
         let worth = if query.include.coverage { WORTH } else { 0 };
-        let rows = row_count(query).saturating_mul(figures + BESIDE_FIGURES + worth);
+        let period = if query.include.period { PERIOD } else { 0 };
+        let rows = row_count(query).saturating_mul(figures + BESIDE_FIGURES + worth + period);
         Self {
             missing: cells.saturating_mul(MISSING_CELL),
             cells: cells

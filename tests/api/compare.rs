@@ -1,11 +1,13 @@
 //! Comparisons: against a naive implementation, and from the outside.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::civil::{Date, DateTime};
 use pitaya::domain::bucket::Bucket;
 use pitaya::domain::comparison::{Comparison, Mode, Shift};
 use pitaya::domain::dates::DateRange;
+use pitaya::domain::fiscal::FiscalCalendar;
 use pitaya::domain::metric::Metric;
 use pitaya::domain::query::{Fill, GroupBy, Query};
 use pitaya::domain::rollup::roll_up_with_totals;
@@ -14,12 +16,14 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::rollup::{self, Parts, coarsest, later, naive_value, on_calendar, times, world};
-use crate::support::{Setup, TestApp, column};
+use crate::support::{Setup, TestApp, column, retail};
 
 /// The date that `date` is compared with.
-fn counterpart(shift: Shift, date: Date) -> Option<Date> {
+fn counterpart(shift: &Shift, date: Date) -> Option<Date> {
+    let later = |days| date.checked_add(jiff::Span::new().days(days)).unwrap();
     match shift {
-        Shift::Days(days) => Some(date.checked_add(jiff::Span::new().days(days)).unwrap()),
+        Shift::Days(days) => Some(later(*days)),
+        Shift::FiscalYearBefore(_) => (retail::nrf(date)[3] < 53).then(|| later(-364)),
         Shift::YearBefore => format!("{}-{}", date.year() - 1, date.strftime("%m-%d"))
             .parse()
             .ok(),
@@ -29,7 +33,7 @@ fn counterpart(shift: Shift, date: Date) -> Option<Date> {
 /// The figures of the other side, by the start of the row that they stand in; and where the row's bucket begins there.
 fn naive_previous(
     query: &Query,
-    shift: Shift,
+    shift: &Shift,
     base: u16,
     seed: u64,
     sites: &[u64],
@@ -88,18 +92,22 @@ proptest! {
     #[test]
     fn the_other_side_agrees_with_a_naive_one(
         query in rollup::query(),
-        shift in prop_oneof![(-40_i32..40).prop_map(Shift::Days), Just(Shift::YearBefore)],
+        shift in prop_oneof![
+            (-40_i32..40).prop_map(Shift::Days),
+            Just(Shift::YearBefore),
+            Just(Shift::FiscalYearBefore(Arc::new(FiscalCalendar::nrf()))),
+        ],
         leap in any::<bool>(),
         base in prop::sample::select(vec![5_u16, 15, 60]),
         seed in 0_u64..1000,
     ) {
         let mut query = query;
         if leap {
-            // Some of these contain the 29th of February.
+            // Some of these contain the 29th of February, and some are in the 53rd week of a fiscal year.
             let back = |date: Date| date.checked_sub(jiff::Span::new().years(2)).unwrap();
             query.dates = DateRange::new(back(query.dates.from()), back(query.dates.to())).unwrap();
         }
-        query.compare = Comparison::new(Mode::Range, query.dates, shift, None);
+        query.compare = Comparison::new(Mode::Range, query.dates, shift.clone(), None);
         let (plan, grid, days) = world(&query, base, seed);
 
         let table = roll_up_with_totals(&query, &plan, &grid, &days, later()).table;
@@ -117,7 +125,7 @@ proptest! {
         .into_iter()
         .enumerate()
         {
-            let expected = naive_previous(&query, shift, base, seed, &sites);
+            let expected = naive_previous(&query, &shift, base, seed, &sites);
             for row in table.rows().filter(|row| row.group == group) {
                 shown += 1;
                 let (begin, figures) = &expected[&table.times()[row.time]];

@@ -103,7 +103,7 @@ proptest! {
             group_by: GroupBy::Tag(Arc::clone(&grouping)),
             bucket: profile.map_or(query.bucket, |profile| profile.parse().unwrap()),
             compare: compare.filter(|_| compares),
-            include: Include { coverage: true, totals: true },
+            include: Include { coverage: true, totals: true, period: profile.is_none() },
             min_coverage: if profile.is_none() { min_coverage.parse().unwrap() } else { "0".parse().unwrap() },
             ..query
         };

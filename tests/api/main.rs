@@ -10,6 +10,7 @@ mod access;
 mod audit;
 mod cache;
 mod cache_model;
+mod calendars;
 mod clock;
 mod compare;
 mod coverage;

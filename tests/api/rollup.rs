@@ -11,6 +11,7 @@ use pitaya::domain::calendar::{Calendar, WeekStart};
 use pitaya::domain::cell::Cell;
 use pitaya::domain::dates::DateRange;
 use pitaya::domain::figures::Figures;
+use pitaya::domain::fiscal::FiscalCalendar;
 use pitaya::domain::metric::{Metric, VendorMetric};
 use pitaya::domain::plan::Plan;
 use pitaya::domain::query::{Fill, GroupBy, Include, Query, Sort};
@@ -19,6 +20,8 @@ use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::domain::timeline::row_count;
 use pitaya::domain::zone::{DayShape, LocalDays};
 use proptest::prelude::*;
+
+use crate::support::retail;
 
 type Row = (Option<u64>, DateTime, Vec<Option<f64>>);
 
@@ -76,18 +79,22 @@ pub(super) fn coarsest(limit: u16, bucket: Bucket, hours: Hours) -> u16 {
 }
 
 pub(super) fn bucket_start(query: &Query, mut day: Date, minute: u16) -> DateTime {
+    let fiscal = matches!(query.calendar, Calendar::Fiscal(_));
     match query.bucket {
         Bucket::Minutes(length) => {
             let start = minute - minute % length;
             return day.at((start / 60) as i8, (start % 60) as i8, 0, 0);
         }
         Bucket::Day => {}
+        Bucket::Year if fiscal => day = retail::first_of(day, 1),
+        Bucket::Quarter if fiscal => day = retail::first_of(day, 2),
+        Bucket::Month if fiscal => day = retail::first_of(day, 3),
+        Bucket::Week if fiscal => day = retail::first_of(day, 4),
         Bucket::Week => {
-            let Calendar::Gregorian(start) = query.calendar;
-            let first = match start {
-                WeekStart::Monday => Weekday::Monday,
-                WeekStart::Sunday => Weekday::Sunday,
-                WeekStart::Saturday => Weekday::Saturday,
+            let first = match query.calendar {
+                Calendar::Gregorian(WeekStart::Monday) => Weekday::Monday,
+                Calendar::Gregorian(WeekStart::Saturday) => Weekday::Saturday,
+                _ => Weekday::Sunday,
             };
             while day.weekday() != first {
                 day = day.yesterday().unwrap();
@@ -399,6 +406,14 @@ fn assert_same(real: &[Row], naive: &[Row]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+fn calendar() -> impl Strategy<Value = Calendar> {
+    prop_oneof![
+        prop::sample::select(WeekStart::WORDS.to_vec())
+            .prop_map(|(_, start)| Calendar::Gregorian(start)),
+        Just(Calendar::Fiscal(Arc::new(FiscalCalendar::nrf()))),
+    ]
+}
+
 pub(super) fn query() -> impl Strategy<Value = Query> {
     let bucket = prop::sample::select(vec![
         "5m", "10m", "15m", "20m", "30m", "hour", "2h", "3h", "4h", "6h", "8h", "12h", "day",
@@ -421,28 +436,19 @@ pub(super) fn query() -> impl Strategy<Value = Query> {
         (0_i64..70, 0_i64..12),
         prop::sample::subsequence(Metric::ALL.to_vec(), 1..=8).prop_shuffle(),
         bucket,
-        prop::sample::select(WeekStart::WORDS.to_vec()),
+        calendar(),
         hours,
         prop::sample::select(vec![GroupBy::Site, GroupBy::None]),
         prop::sample::select(vec![Fill::Null, Fill::Zero, Fill::None]),
     )
         .prop_map(
-            |(
-                sites,
-                (from, days),
-                metrics,
-                bucket,
-                (_, week_start),
-                (start, end),
-                group_by,
-                fill,
-            )| {
+            |(sites, (from, days), metrics, bucket, calendar, (start, end), group_by, fill)| {
                 let from = date(2026, 1, 20).saturating_add(jiff::Span::new().days(from));
                 let to = from.saturating_add(jiff::Span::new().days(days));
                 let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
                 Query {
                     bucket: bucket.parse().unwrap(),
-                    calendar: Calendar::Gregorian(week_start),
+                    calendar,
                     hours: format!("{}-{}", clock(start), clock(end)).parse().unwrap(),
                     group_by,
                     fill,

@@ -3,6 +3,7 @@
 mod binary;
 mod odd;
 pub mod redis;
+pub mod retail;
 
 pub use binary::Binary;
 pub use odd::odd_quirks;

@@ -34,6 +34,7 @@ METRICS = {
     "entrances", "walk_bys", "transactions", "dwell_time",
     "occupancy", "peak_occupancy", "conversion_rate", "capture_rate",
 }
+PROFILES = ("hour_of_day", "day_of_week", "hour_of_week")
 COMPARISONS = ["previous_period", "previous_week", "previous_year", "previous_year_weekday"]
 moments = st.datetimes(datetime.datetime(1970, 1, 2), datetime.datetime(2100, 1, 1)).map(lambda time: f"{time:%Y-%m-%dT%H:%M:%S}Z")
 
@@ -41,6 +42,7 @@ schemathesis.openapi.format("date-range", dates)
 schemathesis.openapi.format("cursor-or-time", moments)
 # A range must have as many days as the query.
 schemathesis.openapi.format("comparison", st.sampled_from(COMPARISONS))
+schemathesis.openapi.format("calendar", st.sampled_from(["gregorian", "nrf"]))
 schemathesis.openapi.format("time-range", hours)
 
 
@@ -59,6 +61,10 @@ def before_call(context, case, kwargs):
     include = query.get("include")
     if isinstance(include, list) and "totals" in include and query.get("format") in ("csv", "ndjson"):
         query["format"] = "json"
+    if query.get("calendar") == "nrf" and query.get("week_start") in ("monday", "sunday", "saturday"):
+        del query["week_start"]
+    if isinstance(include, list) and "period" in include and query.get("bucket") in PROFILES:
+        query["bucket"] = "day"
     coverage = query.get("min_coverage")
     if isinstance(coverage, float) and 0 <= coverage <= 1:
         # A plain decimal: the API takes no exponent.

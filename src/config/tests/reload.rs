@@ -8,7 +8,7 @@ use super::*;
 use crate::http::Changes;
 
 /// All keys outside the lists, each with two values other than its default; without the file forms of secrets.
-const VALUES: [(&str, [&str; 2]); 64] = [
+const VALUES: [(&str, [&str; 2]); 65] = [
     ("listen", ["\"127.0.0.1:1\"", "\"127.0.0.1:2\""]),
     ("admin_listen", ["\"127.0.0.1:3\"", "\"127.0.0.1:4\""]),
     ("timezone", ["\"UTC\"", "\"America/Chicago\""]),
@@ -98,6 +98,7 @@ const VALUES: [(&str, [&str; 2]); 64] = [
     ("sites", ["1", "2"]),
     ("sites", ["3", "4"]),
     ("sites", ["5", "6"]),
+    ("calendars", ["4-4-5", "5-4-4"]),
 ];
 
 /// The chosen value of each of [`VALUES`], if any.
@@ -121,6 +122,7 @@ fn entries(choice: &Choice, name: &str) -> BTreeSet<&'static str> {
     let mut chosen: BTreeSet<_> = places.filter_map(|place| value(choice, place)).collect();
     match name {
         "clients" => chosen.insert("z"),
+        "calendars" => false,
         // If there is a directory, the warmed query needs this site.
         _ => !chosen.is_empty() && chosen.insert("9"),
     };
@@ -146,6 +148,7 @@ fn toml(choice: &Choice, folder: &std::path::Path, backwards: bool) -> String {
                     text,
                     "[[clients]]\nname = {entry:?}\nkey_sha256 = {hash:?}\n"
                 ),
+                "calendars" => write!(text, "[[calendars]]\nname = \"own\"\npattern = {entry:?}\n"),
                 _ => write!(text, "[[sites]]\nid = {entry}\ncustomer_id = 123\n"),
             };
             written.unwrap();
@@ -167,7 +170,7 @@ fn differing(before: &Choice, after: &Choice) -> BTreeSet<&'static str> {
             let clients = |choice| (!is_open(choice)).then(|| entries(choice, "clients"));
             clients(before) != clients(after)
         }
-        "sites" => entries(before, "sites") != entries(after, "sites"),
+        list @ ("sites" | "calendars") => entries(before, list) != entries(after, list),
         name => {
             let place = VALUES.iter().position(|(other, _)| *other == name).unwrap();
             value(before, place) != value(after, place)

@@ -10,6 +10,7 @@ use super::previous::Sides;
 use super::side::Side;
 use super::{roll_up_groups, series_count};
 use crate::domain::bucket::Bucket;
+use crate::domain::periods;
 use crate::domain::plan::Plan;
 use crate::domain::query::{Fill, GroupBy, Query, Sort};
 use crate::domain::table::Table;
@@ -65,7 +66,12 @@ pub fn roll_up_with_totals(
     });
     let mut shown = all.unwrap_or_else(|| (0..series_count(query)).collect());
     shown.truncate(query.limit.unwrap_or(usize::MAX));
-    let table = roll(query, &shown, true);
+    let mut table = roll(query, &shown, true);
+    if query.include.period {
+        for column in periods::columns(&query.calendar, table.times()) {
+            table.push_extra(column);
+        }
+    }
     let totals = query.include.totals.then(|| Totals {
         series: with_all_rows(roll(&totals, &shown, false)),
         grand: with_all_rows(roll(&total_of(query, GroupBy::None), &[0], false)),

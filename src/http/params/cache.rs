@@ -10,6 +10,7 @@ use super::resolve::{Rejection, resolve_dates};
 use super::site_words::{SiteWords, visible_entries};
 use super::terms::Terms;
 use super::values::{DATES, SITES, parse_dates};
+use crate::domain::calendar::Calendar;
 use crate::domain::date_expression::DateExpression;
 use crate::domain::dates::DateRange;
 use crate::domain::site::{CustomerId, SiteId};
@@ -42,7 +43,7 @@ impl CacheParams {
         let mut faults = Faults::default();
         let [sites, dates] = split(query, &[SITES, DATES], &mut faults);
         let sites = SiteWords::parse(&sites, &mut faults);
-        let dates = parse_dates(&dates, &mut faults);
+        let dates = parse_dates(&dates, Some(&Calendar::GREGORIAN), &mut faults);
         faults.or_ok(Self { sites, dates })
     }
 

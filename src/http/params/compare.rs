@@ -1,9 +1,11 @@
 //! Resolves the other side of a comparison from the dates of a query.
 
+use std::sync::Arc;
+
 use super::faults::ParameterFault;
 use super::values::{COMPARE, CompareWith};
 use crate::domain::calendar::Calendar;
-use crate::domain::comparison::{Comparison, Mode, Shift};
+use crate::domain::comparison::{Comparison, Mode, Shift, YEAR_OF_WEEKS};
 use crate::domain::date_expression::DateExpression;
 use crate::domain::dates::{DateRange, add_days, days_between};
 
@@ -56,8 +58,13 @@ fn shift(
 ) -> (Shift, Option<jiff::civil::Date>) {
     match (mode, expression) {
         (Mode::PreviousWeek, _) => (Shift::Days(-7), None),
-        (Mode::PreviousYearWeekday, _) => (Shift::Days(-364), None),
-        (Mode::PreviousYear, _) => (Shift::YearBefore, None),
+        (Mode::PreviousYearWeekday, _) => (Shift::Days(-YEAR_OF_WEEKS), None),
+        (Mode::PreviousYear, _) => match calendar {
+            Calendar::Fiscal(fiscal) if fiscal.has_weeks() => {
+                (Shift::FiscalYearBefore(Arc::clone(fiscal)), None)
+            }
+            Calendar::Gregorian(_) | Calendar::Fiscal(_) => (Shift::YearBefore, None),
+        },
         // The same elapsed days of the one before, which may have fewer.
         (Mode::PreviousPeriod, DateExpression::This(unit)) => {
             let last = add_days(dates.from(), -1);

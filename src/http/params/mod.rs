@@ -1,6 +1,7 @@
 //! Strict parameters: they accept exactly the documented forms, and report every fault of a request in one answer.
 
 mod cache;
+mod calendar;
 mod compare;
 mod decode;
 mod faults;

@@ -14,11 +14,11 @@ use super::revisions::{EVENTS, MAX_LIMIT, RevisionParams, SINCE};
 use super::site_list::{LIST_FORMAT, SEARCH, SiteListParams, TAG};
 use super::traffic::TrafficParams;
 use super::values::{
-    BUCKET, COMPARE, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT, METRIC,
-    MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT, WEEK_START,
+    BUCKET, CALENDAR, COMPARE, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT,
+    METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT, WEEK_START,
 };
 use crate::domain::bucket::Bucket;
-use crate::domain::calendar::WeekStart;
+use crate::domain::calendar::{Calendar, WeekStart};
 use crate::domain::comparison::Mode;
 use crate::domain::metric::Metric;
 use crate::domain::query::{Fill, GroupBy, Include, Partial, TimeFormat};
@@ -67,15 +67,7 @@ impl IntoParams for TrafficParams {
                 "null",
             ),
             compare(),
-            list(
-                &INCLUDE,
-                "Additions to the answer: `coverage` adds `coverage`, `state` and `clipped` to each row, and `sites_observed` and \
-                 `sites_expected` to rows of several sites; `totals` (JSON alone) adds `totals`, a row without `time` for each \
-                 series, and `grand_total`, over all series; both are rolled up over all `dates`.",
-                one_of("An addition.", Include::WORDS),
-            )
-            .example(Some(json!(Include::WORDS)))
-            .build(),
+            include(),
             query(
                 &MIN_COVERAGE,
                 "The least coverage of a figure that is shown: a figure with less is `null`. Among several sites, the part of \
@@ -115,6 +107,7 @@ impl IntoParams for TrafficParams {
                 "The format of the answer; takes precedence over `Accept`.",
                 "json",
             ),
+            calendar(),
             week_start(),
             time_format(),
             // Without an example: pages would fill it in for callers that need no customer or may not see this one.
@@ -200,15 +193,16 @@ fn compare() -> Parameter {
     query(
         &COMPARE,
         "What each row is compared with: `previous_period` (as many days, ending the day before; for `this_week`, \
-         `this_month` and the like the same elapsed days of the one before), `previous_week`, `previous_year`, \
+         `this_month` and the like the same elapsed days of the one before), `previous_week`, `previous_year` (in a calendar \
+         whose years consist of weeks 364 days earlier, and nothing for week 53), \
          `previous_year_weekday` (364 days earlier), or a range of as many days. Rows get `previous` and `change`; days \
          pair in their order, and a day without a counterpart has `null`. If a day is not over, the other side ends at \
          the same local time.",
         text(
             &format!(
-                r"^({date}(\.\.{date})?|{})$",
+                r"^({span}(\.\.{span})?|{})$",
                 Mode::WORDS.map(|(word, _)| word).join("|"),
-                date = DATE
+                span = span()
             ),
             "comparison",
         ),
@@ -226,11 +220,37 @@ fn group_by() -> Parameter {
     )
 }
 
+fn include() -> Parameter {
+    list(
+        &INCLUDE,
+        "Additions to the answer: `coverage` adds `coverage`, `state` and `clipped` to each row, and `sites_observed` and \
+         `sites_expected` to rows of several sites; `totals` (JSON alone) adds `totals`, a row without `time` for each \
+         series, and `grand_total`, over all series; both are rolled up over all `dates`; `period` adds `year`, `quarter`, \
+         `period` and `week` of the date on which each row begins (not for profiles).",
+        one_of("An addition.", Include::WORDS),
+    )
+    .example(Some(json!(Include::WORDS)))
+    .build()
+}
+
+fn calendar() -> Parameter {
+    query(
+        &CALENDAR,
+        "The calendar whose weeks, months, quarters and years `bucket`, the words of `dates` and `compare` mean: `gregorian`; `nrf`, the \
+         4-5-4 retail calendar, whose weeks begin on Sunday; or one that the operator configured. With a calendar of fiscal years, \
+         `dates` also takes `fy2026`, `fy2026-q1`, `fy2026-p02` (a period, 01 to 12), `fy2026-w07` (a week) and ranges of these.",
+        text("^[a-z][a-z0-9_-]*$", "calendar").default(Some(json!(Calendar::GREGORIAN_NAME))),
+    )
+    // Pages fill in the examples of all parameters together, and week_start is for this calendar only.
+    .example(Some(json!(Calendar::GREGORIAN_NAME)))
+    .build()
+}
+
 fn week_start() -> Parameter {
     query(
         &WEEK_START,
         "The first day of the weeks of `bucket=week`, `this_week` and `last_week`; by default the one that is configured, which \
-         is Monday unless the operator says otherwise.",
+         is Monday unless the operator says otherwise. Not for another calendar, which has its own.",
         Ref::from_schema_name(<WeekStart as ToSchema>::name()),
     )
     .build()
@@ -260,22 +280,25 @@ fn sites() -> ParameterBuilder {
 /// The pattern of a tag.
 const TAG_PATTERN: &str = r"([a-z][a-z0-9_]*=)?[^=,;]+";
 
-/// The pattern of a date.
-const DATE: &str = r"(19[7-9]\d|[2-9]\d{3})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])";
-
-fn dates() -> ParameterBuilder {
+/// The pattern of a date, month, year or week, also of a fiscal year.
+fn span() -> String {
     let year = r"(19[7-9]\d|[2-9]\d{3})";
     let month = r"(0[1-9]|1[0-2])";
     let date = r"(0[1-9]|[12]\d|3[01])";
-    let week = r"W(0[1-9]|[1-4]\d|5[0-3])";
-    let span = format!("{year}(-({month}(-{date})?|{week}))?");
+    let week = r"(0[1-9]|[1-4]\d|5[0-3])";
+    let fiscal = format!("fy{year}(-(q[1-4]|p{month}|w{week}))?");
+    format!("({year}(-({month}(-{date})?|W{week}))?|{fiscal})")
+}
+
+fn dates() -> ParameterBuilder {
+    let span = span();
     let words = r"today|yesterday|last_[1-9]\d{0,2}_days|(this|last)_(week|month|quarter|year)";
     query(
         &DATES,
         "Local dates (1970 to 9998): a date `2026-02-18`, a month `2026-02`, a year `2026`, an ISO week `2026-W08`, a range of \
          these that includes both ends, also up to `today` or `yesterday` (`2026-11-01..today`), or a word. `last_N_days` (N up to \
          366) are full days ending yesterday; `this_week`, `this_month`, `this_quarter` and `this_year` go up to today; \
-         `last_week`, `last_month`, `last_quarter` and `last_year` are whole.",
+         `last_week`, `last_month`, `last_quarter` and `last_year` are whole. With a `calendar` of fiscal years also these and their parts.",
         text(
             &format!(r"^({span}(\.\.({span}|today|yesterday))?|{words})$"),
             "date-range",

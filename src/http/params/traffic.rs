@@ -1,18 +1,19 @@
 //! Parses the parameters of a traffic query, as far as possible without knowing limits, scopes or the day.
 
+use super::calendar::parse_calendar;
 use super::decode::{Parameter, split};
 use super::faults::{Faults, ParameterFault};
 use super::grouping::parse_group_by;
 use super::site_words::{Found, SiteWords};
 use super::terms::Terms;
 use super::values::{
-    BUCKET, COMPARE, CUSTOMER, CompareWith, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT,
-    METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT, WEEK_START, choice, parse_bucket,
-    parse_compare, parse_customer, parse_dates, parse_include, parse_limit, parse_metrics,
-    parse_sort, parsed, required,
+    BUCKET, CALENDAR, COMPARE, CUSTOMER, CompareWith, DATES, FILL, FORMAT, GROUP_BY, HOURS,
+    INCLUDE, LIMIT, METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT, WEEK_START, choice,
+    parse_bucket, parse_compare, parse_customer, parse_dates, parse_include, parse_limit,
+    parse_metrics, parse_sort, parsed, required,
 };
 use crate::domain::bucket::{Bucket, Hours};
-use crate::domain::calendar::{Calendar, WeekStart};
+use crate::domain::calendar::Calendar;
 use crate::domain::coverage::MinCoverage;
 use crate::domain::date_expression::DateExpression;
 use crate::domain::metric::Metric;
@@ -62,7 +63,7 @@ pub struct TrafficParams {
 }
 
 /// Every parameter of a traffic query.
-pub(super) const KNOWN: [Parameter; 17] = [
+pub(super) const KNOWN: [Parameter; 18] = [
     SITES,
     DATES,
     METRIC,
@@ -77,6 +78,7 @@ pub(super) const KNOWN: [Parameter; 17] = [
     LIMIT,
     PARTIAL,
     FORMAT,
+    CALENDAR,
     WEEK_START,
     TIME_FORMAT,
     CUSTOMER,
@@ -84,6 +86,10 @@ pub(super) const KNOWN: [Parameter; 17] = [
 
 /// A site that is left out of one hour or weekday would still count among the days of its mean.
 const LEAST_OF_A_PROFILE: &str = "cannot be combined with a profile of several sites together; ask for group_by=site, or without min_coverage";
+
+/// Rows of a profile lie nowhere in time.
+const PERIOD_OF_A_PROFILE: &str =
+    "period cannot be combined with a profile, whose rows have no time; leave it out";
 
 impl TrafficParams {
     /// Parses a raw query string, whose words mean what `terms` say.
@@ -108,6 +114,7 @@ impl TrafficParams {
             limit,
             partial,
             format,
+            calendar,
             week_start,
             time_format,
             customer,
@@ -122,14 +129,15 @@ impl TrafficParams {
         let owners = terms.owners(customer);
         let sites = SiteWords::parse(&sites, &mut faults)
             .map(|words| find(&words, terms, owners, &mut faults));
-        let dates = parse_dates(&dates, &mut faults);
+        let calendar = parse_calendar(&calendar, &week_start, terms, &mut faults);
+        let dates = parse_dates(&dates, calendar.as_ref(), &mut faults);
         let metrics = parse_metrics(&metrics, &mut faults);
         let bucket = parse_bucket(&bucket, &mut faults).unwrap_or(Bucket::HOUR);
         let hours = parsed(&hours, &HOURS, &mut faults).unwrap_or(Hours::ALL_DAY);
         let found = sites.as_ref().map_or(&[][..], |(sites, _)| sites);
         let group_by = parse_group_by(&group_by, terms, owners, found, &mut faults);
         let fill = choice(&fill, &FILL, &Fill::WORDS, &mut faults);
-        let compare = parse_compare(&compare, &mut faults);
+        let compare = parse_compare(&compare, calendar.as_ref(), &mut faults);
         let include = parse_include(&include, &mut faults);
         let min_coverage = parsed(&min_coverage, &MIN_COVERAGE, &mut faults);
         let sort = parse_sort(&sort, metrics.as_deref(), &mut faults);
@@ -141,8 +149,6 @@ impl TrafficParams {
             &Format::ALL.map(|format| (format.name(), format)),
             &mut faults,
         );
-        let week_start = choice(&week_start, &WEEK_START, &WeekStart::WORDS, &mut faults);
-        let calendar = week_start.map_or_else(|| terms.default_calendar(), Calendar::Gregorian);
         let time_format = choice(&time_format, &TIME_FORMAT, &TimeFormat::WORDS, &mut faults);
         faults.append(of_customer);
         if matches!(bucket, Bucket::Profile(_))
@@ -150,6 +156,9 @@ impl TrafficParams {
             && min_coverage.is_some_and(|least: MinCoverage| !least.is_none())
         {
             faults.push(MIN_COVERAGE.name, LEAST_OF_A_PROFILE);
+        }
+        if matches!(bucket, Bucket::Profile(_)) && include.is_some_and(|include| include.period) {
+            faults.push(INCLUDE.name, PERIOD_OF_A_PROFILE);
         }
 
         let (Some((sites, hidden)), Some(dates), Some(metrics)) = (sites, dates, metrics) else {
@@ -161,7 +170,7 @@ impl TrafficParams {
             dates,
             metrics,
             bucket,
-            calendar,
+            calendar: calendar.unwrap_or(Calendar::GREGORIAN),
             hours,
             group_by,
             fill: fill.unwrap_or_default(),
@@ -198,6 +207,7 @@ mod tests {
 
     use super::super::scope::Scope;
     use super::*;
+    use crate::domain::calendar::WeekStart;
     use crate::domain::directory::SiteDirectory;
     use crate::http::settings::Settings;
     use crate::http::testing;
@@ -328,6 +338,7 @@ mod tests {
             ("partial", "|true|Allow"),
             ("format", "|xml|JSON|jsonl|text/csv"),
             ("week_start", "|Monday|mon|tuesday|1|monday,sunday"),
+            ("calendar", "|NRF|retail|4-5-4|nrf,nrf|Gregorian|iso"),
             ("time_format", "|UTC|Local|offset,utc|iso|%2B00:00"),
             ("customer", "|0|abc|1,2|-1"),
         ] {

@@ -6,8 +6,9 @@ use super::decode::{Given, Parameter};
 use super::faults::{Faults, nearest, quoted};
 use super::scope::Scope;
 use crate::domain::bucket::Bucket;
+use crate::domain::calendar::Calendar;
 use crate::domain::comparison::Mode;
-use crate::domain::date_expression::DateExpression;
+use crate::domain::date_expression::{DateExpression, InvalidDates};
 use crate::domain::dates::DateRange;
 use crate::domain::metric::Metric;
 use crate::domain::query::{Include, Sort};
@@ -27,6 +28,7 @@ pub(in crate::http) const COMPARE: Parameter = Parameter::one("compare", "previo
 pub(in crate::http) const INCLUDE: Parameter = Parameter::list("include", "totals");
 pub(in crate::http) const SORT: Parameter = Parameter::one("sort", "-entrances");
 pub(in crate::http) const LIMIT: Parameter = Parameter::one("limit", "10");
+pub(in crate::http) const CALENDAR: Parameter = Parameter::one("calendar", "nrf");
 pub(in crate::http) const WEEK_START: Parameter = Parameter::one("week_start", "monday");
 pub(in crate::http) const TIME_FORMAT: Parameter = Parameter::one("time_format", "local");
 pub(in crate::http) const CUSTOMER: Parameter = Parameter::one("customer", "123");
@@ -61,15 +63,24 @@ where
         return None;
     };
     text.parse()
-        .map_err(|error| {
-            let (quoted, hint) = (quoted(text), parameter.hint());
-            let meant = did_you_mean(meant(text));
-            faults.push(
-                parameter.name,
-                format!("{quoted} is not valid: {error}, {hint}{meant}"),
-            );
-        })
+        .map_err(|error| invalid(parameter, text, error, meant(text), faults))
         .ok()
+}
+
+/// Records an invalid value, and perhaps the intended one.
+fn invalid(
+    parameter: &Parameter,
+    text: &str,
+    error: impl std::fmt::Display,
+    meant: Option<&str>,
+    faults: &mut Faults,
+) {
+    let (quoted, hint) = (quoted(text), parameter.hint());
+    let meant = did_you_mean(meant);
+    faults.push(
+        parameter.name,
+        format!("{quoted} is not valid: {error}, {hint}{meant}"),
+    );
 }
 
 /// End of a message that suggests the intended value.
@@ -124,10 +135,24 @@ pub(super) fn items<'a>(
     text.split(',').filter(|item| !item.is_empty())
 }
 
-/// Dates, or words for them.
-pub(super) fn parse_dates(given: &Given<'_>, faults: &mut Faults) -> Option<DateExpression> {
-    let meant = |text: &str| nearest(text, DateExpression::words());
-    parsed_or(given, &DATES, meant, faults)
+/// Dates, or words for them; fiscal years are those of `calendar`, which is `None` if the caller's own is invalid.
+pub(super) fn parse_dates(
+    given: &Given<'_>,
+    calendar: Option<&Calendar>,
+    faults: &mut Faults,
+) -> Option<DateExpression> {
+    let Given::Text(text) = given else {
+        return None;
+    };
+    match DateExpression::parse(text, calendar.unwrap_or(&Calendar::GREGORIAN)) {
+        Ok(dates) => Some(dates),
+        Err(InvalidDates::NotFiscal) if calendar.is_none() => None,
+        Err(error) => {
+            let meant = nearest(text, DateExpression::words());
+            invalid(&DATES, text, error, meant, faults);
+            None
+        }
+    }
 }
 
 /// A bucket.
@@ -220,15 +245,25 @@ pub enum CompareWith {
 }
 
 /// The other side of a comparison.
-pub(super) fn parse_compare(given: &Given<'_>, faults: &mut Faults) -> Option<CompareWith> {
+pub(super) fn parse_compare(
+    given: &Given<'_>,
+    calendar: Option<&Calendar>,
+    faults: &mut Faults,
+) -> Option<CompareWith> {
     let Given::Text(text) = given else {
         return None;
     };
     if let Some((_, mode)) = Mode::WORDS.iter().find(|(word, _)| word == text) {
         return Some(CompareWith::Mode(*mode));
     }
-    if let Ok(DateExpression::Range(dates)) = text.parse() {
-        return Some(CompareWith::Dates(dates));
+    match DateExpression::parse(text, calendar.unwrap_or(&Calendar::GREGORIAN)) {
+        Ok(DateExpression::Range(dates)) => return Some(CompareWith::Dates(dates)),
+        Err(InvalidDates::NotFiscal) if calendar.is_none() => return None,
+        Err(error) if error.is_of_a_calendar() => {
+            invalid(&COMPARE, text, error, None, faults);
+            return None;
+        }
+        Ok(_) | Err(_) => {}
     }
     let words = || Mode::WORDS.into_iter().map(|(word, _)| word);
     faults.push(

@@ -45,6 +45,8 @@ pub(super) struct Meta<'a> {
     /// Length of a row's bucket.
     #[schema(value_type = Bucket)]
     bucket: String,
+    /// The calendar whose weeks, months, quarters and years the buckets and words for dates mean.
+    calendar: &'a str,
     /// How sites form series.
     #[schema(value_type = GroupBy)]
     group_by: String,
@@ -214,7 +216,7 @@ struct Failure {
 
 impl<'a> Meta<'a> {
     pub(super) fn new(
-        query: &Query,
+        query: &'a Query,
         answer: &'a Answer,
         coverage: Summary,
         dwell_time_unit: Option<&'a str>,
@@ -254,6 +256,7 @@ impl<'a> Meta<'a> {
             to: query.dates.to().to_string(),
             hours: Window::of(query.hours),
             bucket: query.bucket.to_string(),
+            calendar: query.calendar.name(),
             group_by: query.group_by.name().to_owned(),
             comparison: query
                 .compare

@@ -7,6 +7,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::meta::Meta;
 use crate::domain::metric::Metric;
+use crate::domain::periods::COLUMNS;
 
 /// Figures and their description.
 #[derive(ToSchema)]
@@ -100,8 +101,35 @@ impl PartialSchema for Row {
         let row = row
             .property("previous", previous)
             .property("change", change);
-        with_worth(row).into()
+        with_worth(with_period(row)).into()
     }
+}
+
+/// Adds the fields of `include=period`.
+fn with_period(row: ObjectBuilder) -> ObjectBuilder {
+    let fields = [
+        (
+            "With `include=period`: the year of the calendar that the row begins in.",
+            1969,
+            9999,
+        ),
+        ("With `include=period`: the quarter of that year.", 1, 4),
+        (
+            "With `include=period`: the period of that year; in the Gregorian calendar the month.",
+            1,
+            12,
+        ),
+        (
+            "With `include=period`: the week of that year; where years consist of months the ISO week, which may belong to the year \
+             before or after.",
+            1,
+            53,
+        ),
+    ];
+    let fields = COLUMNS.into_iter().zip(fields);
+    fields.fold(row, |row, (name, (description, least, most))| {
+        row.property(name, whole(description, least, most))
+    })
 }
 
 /// Adds the fields of `include=coverage`.
@@ -156,6 +184,7 @@ pub(in crate::http) fn json_example() -> Value {
             "to": "2026-02-18",
             "hours": {"from": "09:00", "to": "10:00"},
             "bucket": "hour",
+            "calendar": "gregorian",
             "group_by": "site",
             "metrics": [{
                 "name": "entrances",
