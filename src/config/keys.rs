@@ -19,9 +19,10 @@ use url::Url;
 
 use super::key::{Key, keys};
 use super::value::Rate;
-use super::{origin, proxies, show, store_value, token, value};
+use super::{opening, origin, proxies, show, store_value, token, value};
 use crate::domain::bucket::VendorBucket;
 use crate::domain::calendar::WeekStart;
+use crate::domain::opening::{Exceptions, Expression, Holidays};
 use crate::domain::site::CustomerId;
 use crate::http::UnknownConfig;
 use crate::telemetry::{Filter, Format};
@@ -92,6 +93,10 @@ keys! { ALL, LIVE:
     REQUEST_TIMEOUT: Duration = "limits.request_timeout" or "\"60s\"", value::timeout, show::duration, live;
     MAX_IN_FLIGHT: usize = "limits.max_in_flight" or "1024", value::count(1_000_000), show::number, live;
     MAX_QUEUED_CELLS: usize = "limits.max_queued_cells" or "500000", value::count(100_000_000), show::number, live;
+
+    DEFAULT_HOURS: Expression = "site_defaults.hours", opening::hours, opening::show_hours, live;
+    DEFAULT_HOLIDAYS: Holidays = "site_defaults.holidays", opening::holidays, show::text, live;
+    DEFAULT_EXCEPTIONS: Exceptions = "site_defaults.exceptions", opening::exceptions, opening::show_exceptions, live;
 
     ALLOWED_ORIGINS: Vec<HeaderValue> = "cors.allowed_origins" or "[]", origin::origins, origin::show, live;
 

@@ -14,6 +14,7 @@ mod error;
 mod file;
 mod key;
 mod keys;
+mod opening;
 mod origin;
 mod proxies;
 mod purpose;

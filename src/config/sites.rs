@@ -7,10 +7,12 @@ use jiff::tz::TimeZone;
 
 use super::error::{Problem, Problems};
 use super::key::{Key, keys};
+use super::opening::{Shared, Written};
 use super::reader::Reader;
 use super::show::Shown;
-use super::{keys, show, value};
+use super::{keys, opening, show, value};
 use crate::domain::directory::{SiteDirectory, SiteEntry};
+use crate::domain::opening::{Exceptions, Expression, Holidays};
 use crate::domain::query::GroupBy;
 use crate::domain::site::{CustomerId, SiteId};
 use crate::domain::tag::Tag;
@@ -22,17 +24,35 @@ keys! { SITE:
     CUSTOMER: CustomerId = "customer_id", customer, show::id;
     CODE: Arc<str> = "code", code, show::text;
     TAGS: Vec<Tag> = "tags", tags, show_tags;
+    HOURS: Expression = "hours", opening::hours, opening::show_hours;
+    HOLIDAYS: Holidays = "holidays", opening::holidays, show::text;
+    EXCEPTIONS: Exceptions = "exceptions", opening::exceptions, opening::show_exceptions;
 }
+
+const OPENING: opening::Keys = opening::Keys {
+    hours: HOURS,
+    holidays: HOLIDAYS,
+    exceptions: EXCEPTIONS,
+};
 
 /// The configured site directory, and its entries as shown.
 pub(super) fn directory(
     reader: &mut Reader<'_>,
     customers: &[CustomerId],
 ) -> (SiteDirectory, Vec<Shown>) {
-    let mut directory = SiteDirectory::new(reader.optional(&keys::TIMEZONE));
+    const DEFAULTS: opening::Keys = opening::Keys {
+        hours: keys::DEFAULT_HOURS,
+        holidays: keys::DEFAULT_HOLIDAYS,
+        exceptions: keys::DEFAULT_EXCEPTIONS,
+    };
+    let mut shared = Shared::default();
+    let defaults = Written::read(reader, &DEFAULTS);
+    let default_hours = defaults.default_hours(reader, &DEFAULTS);
+    let mut directory = SiteDirectory::new(reader.optional(&keys::TIMEZONE))
+        .with_default_hours(default_hours.map(|hours| shared.of(hours)));
     let mut codes = BTreeMap::new();
     let shown = reader.entries("sites", SITE, |_, entry| {
-        let Some((customer, id, site)) = site(entry, customers) else {
+        let Some((customer, id, site)) = site(entry, customers, &defaults, &mut shared) else {
             return;
         };
         if let Some(code) = &site.code
@@ -57,6 +77,8 @@ pub(super) fn directory(
 fn site(
     entry: &mut Reader<'_>,
     customers: &[CustomerId],
+    defaults: &Written,
+    shared: &mut Shared,
 ) -> Option<(CustomerId, SiteId, SiteEntry)> {
     entry.require(&ID, "is missing: the vendor's site id, such as 750");
     let id = entry.optional(&ID);
@@ -64,6 +86,8 @@ fn site(
     let timezone = entry.optional(&ZONE);
     let code = entry.optional(&CODE);
     let tags = entry.optional(&TAGS).unwrap_or_default();
+    let hours = Written::read(entry, &OPENING).resolved(defaults, entry, &OPENING);
+    let hours = hours.map(|hours| shared.of(hours));
     if customers.len() > 1 {
         entry.require(
             &CUSTOMER,
@@ -91,6 +115,7 @@ fn site(
         timezone,
         code,
         tags,
+        hours,
     };
     Some((customer?, id?, entry))
 }

@@ -158,6 +158,12 @@ fn every_key_with_a_value_is_shown() {
         .set("PITAYA_ADMIN_LISTEN", "127.0.0.1:1")
         .set("PITAYA_TIMEZONE", "UTC")
         .set("PITAYA_DWELL_TIME_UNIT", "seconds")
+        .set("PITAYA_SITE_DEFAULTS__HOURS", "Mo-Su 09:00-21:00; PH off")
+        .set("PITAYA_SITE_DEFAULTS__HOLIDAYS", "US")
+        .set(
+            "PITAYA_SITE_DEFAULTS__EXCEPTIONS",
+            "[{date = \"2026-12-25\", closed = true}]",
+        )
         .set("PITAYA_UPSTREAM__ID_TOKEN", "x")
         .set("PITAYA_TELEMETRY__OTLP_ENDPOINT", "http://localhost:4318");
     let store = config.folder.path().join("tokens").display().to_string();
@@ -495,6 +501,65 @@ fn the_fault_of_each_wrong_value_describes_a_valid_one() {
 
         assert!(error.contains(expected), "{toml}\n{error}\n{expected}");
         assert!(!error.contains("pit_abc"), "{error}");
+    }
+}
+
+#[test]
+fn the_fault_of_wrong_opening_hours_says_what_is_wrong() {
+    let site = "[[sites]]\nid = 750\n";
+    for (toml, expected) in [
+        (format!("{site}hours = \"nine to five\""), "grammar"),
+        (format!("{site}hours = 9"), "sites[0].hours"),
+        (format!("{site}hours = \"Mo 09:01-17:00\""), "has 09:01"),
+        (format!("{site}hours = \"09:00+\""), "an open end"),
+        (
+            format!("{site}hours = \"Mo-Su 09:00-17:00; PH off\""),
+            "holidays is not set",
+        ),
+        (format!("{site}holidays = \"US\""), "there are no hours"),
+        (format!("{site}holidays = \"Utopia\""), "such as US"),
+        (
+            format!("{site}exceptions = [{{date = \"2026-12-25\", closed = true}}]"),
+            "there are no hours",
+        ),
+        (
+            format!(
+                "{site}hours = \"24/7\"\nexceptions = [{{date = \"2026-12-25\", open = true}}]"
+            ),
+            "unknown key open",
+        ),
+        (
+            format!(
+                "{site}hours = \"24/7\"\nexceptions = [{{date = \"2026-12-25\", closed = false}}]"
+            ),
+            "must be {date = ",
+        ),
+        (
+            format!(
+                "{site}hours = \"24/7\"\nexceptions = [{{date = \"2026-12-32\", closed = true}}]"
+            ),
+            "must be {date = ",
+        ),
+        (
+            format!(
+                "{site}hours = \"24/7\"\nexceptions = [{{date = \"2026-12-24\", hours = \"09:00-14:02\"}}]"
+            ),
+            "has 14:02",
+        ),
+        (
+            format!(
+                "{site}hours = \"24/7\"\nexceptions = [{{date = 2026-12-24, closed = true}}, {{date = \"2026-12-24\", closed = true}}]"
+            ),
+            "2026-12-24 is listed twice",
+        ),
+        (
+            "site_defaults.hours = \"off off\"".into(),
+            "site_defaults.hours",
+        ),
+    ] {
+        let error = error_in(&toml);
+
+        assert!(error.contains(expected), "{toml}\n{error}\n{expected}");
     }
 }
 

@@ -236,6 +236,8 @@ enum HoursKind {
     Day,
     /// The caller's window.
     Clock,
+    /// Each site's opening hours, all of which lie in the window.
+    Open,
 }
 
 impl Hours {
@@ -246,6 +248,32 @@ impl Hours {
         grid: 60,
         kind: HoursKind::Day,
     };
+
+    /// Each site's opening hours, until these are known.
+    pub const OPEN: Self = Self {
+        kind: HoursKind::Open,
+        ..Self::ALL_DAY
+    };
+
+    /// The word for each site's opening hours.
+    pub const OPEN_WORD: &'static str = "open";
+
+    /// Each site's opening hours: all of them lie in `window`, and every end is a multiple of `grid` minutes.
+    #[must_use]
+    pub(super) const fn open(window: &Range<u16>, grid: u16) -> Self {
+        Self {
+            from: window.start,
+            to: window.end,
+            grid,
+            kind: HoursKind::Open,
+        }
+    }
+
+    /// Whether they are each site's opening hours.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self.kind, HoursKind::Open)
+    }
 
     /// First minute of the window.
     #[must_use]
@@ -259,7 +287,7 @@ impl Hours {
         self.to
     }
 
-    /// Whether the caller gives a window other than the whole day.
+    /// Whether the caller gives hours other than the whole day.
     #[must_use]
     pub const fn is_given(self) -> bool {
         !matches!(self.kind, HoursKind::Day)
@@ -282,7 +310,7 @@ impl Hours {
 }
 
 /// The largest number that divides both.
-const fn common_divisor(one: u16, two: u16) -> u16 {
+pub(super) const fn common_divisor(one: u16, two: u16) -> u16 {
     if two == 0 {
         one
     } else {
@@ -294,6 +322,9 @@ impl FromStr for Hours {
     type Err = InvalidHours;
 
     fn from_str(text: &str) -> Result<Self, InvalidHours> {
+        if text == Self::OPEN_WORD {
+            return Ok(Self::OPEN);
+        }
         let (from, to) = text.split_once('-').ok_or(InvalidHours::Form)?;
         let (from, to) = (minute_of_day(from)?, minute_of_day(to)?);
         if from == DAY_MINUTES || from == to {
@@ -333,8 +364,8 @@ fn minute_of_day(text: &str) -> Result<u16, InvalidHours> {
 /// The text is not a window of the day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHours {
-    /// Not `HH:MM-HH:MM`.
-    #[error("hours are two times of day as HH:MM-HH:MM, from 00:00 to 24:00")]
+    /// Neither `HH:MM-HH:MM` nor the word.
+    #[error("hours are two times of day as HH:MM-HH:MM, from 00:00 to 24:00, or the word open")]
     Form,
     /// The window has no length, or begins at the end of the day.
     #[error("hours must not end when they begin, and must begin before 24:00")]

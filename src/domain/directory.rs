@@ -1,10 +1,14 @@
-//! The configured directory of sites: their names, codes, tags, zones and owners.
+//! The configured directory of sites: their names, codes, tags, zones, opening hours and owners.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use super::bucket::{DAY_MINUTES, Hours, common_divisor};
+use super::opening::{OpeningHours, Windows};
+use super::query::Query;
 use super::site::{CustomerId, SiteId};
 use super::tag::Tag;
 
@@ -15,6 +19,8 @@ pub struct SiteEntry {
     pub name: Option<String>,
     /// Configured zone, if any.
     pub timezone: Option<TimeZone>,
+    /// Configured opening hours, if any.
+    pub hours: Option<Arc<OpeningHours>>,
     /// The store number that people use, if any; unique for each customer.
     pub code: Option<Arc<str>>,
     /// Tags, in the configured order; at most one of each key.
@@ -34,6 +40,7 @@ impl SiteEntry {
 #[derive(Clone, Debug, Default)]
 pub struct SiteDirectory {
     default_zone: Option<TimeZone>,
+    default_hours: Option<Arc<OpeningHours>>,
     sites: BTreeMap<CustomerId, BTreeMap<SiteId, SiteEntry>>,
 }
 
@@ -43,7 +50,17 @@ impl SiteDirectory {
     pub fn new(default_zone: Option<TimeZone>) -> Self {
         Self {
             default_zone,
+            default_hours: None,
             sites: BTreeMap::new(),
+        }
+    }
+
+    /// Sets the opening hours of sites without their own.
+    #[must_use]
+    pub fn with_default_hours(self, hours: Option<Arc<OpeningHours>>) -> Self {
+        Self {
+            default_hours: hours,
+            ..self
         }
     }
 
@@ -80,6 +97,43 @@ impl SiteDirectory {
         self.entry(customer, site)
             .and_then(|entry| entry.timezone.as_ref())
             .or(self.default_zone.as_ref())
+    }
+
+    /// The opening hours of `site`, if known.
+    #[must_use]
+    pub fn hours(&self, customer: CustomerId, site: SiteId) -> Option<&Arc<OpeningHours>> {
+        self.entry(customer, site)
+            .and_then(|entry| entry.hours.as_ref())
+            .or(self.default_hours.as_ref())
+    }
+
+    /// The opening hours of a query that counts these: their ends, and a window in which all of them lie.
+    #[must_use]
+    pub fn open_hours(&self, query: &Query) -> Hours {
+        let dates = Query {
+            hours: Hours::OPEN,
+            ..query.clone()
+        }
+        .cell_days();
+        let (mut window, mut grid): (Option<Range<u16>>, u16) = (None, 60);
+        let mut seen: Vec<&Arc<OpeningHours>> = Vec::new();
+        for site in &query.sites {
+            let Some(hours) = self.hours(query.customer, *site) else {
+                continue;
+            };
+            // Most sites share theirs.
+            if seen.iter().any(|known| Arc::ptr_eq(known, hours)) {
+                continue;
+            }
+            seen.push(hours);
+            grid = common_divisor(grid, hours.grid());
+            if let Some(own) = Windows::new(hours, dates.iter()).envelope() {
+                let known = window.unwrap_or_else(|| own.clone());
+                window = Some(known.start.min(own.start)..known.end.max(own.end));
+            }
+        }
+        // Where all are closed on all dates, any window serves.
+        Hours::open(&window.unwrap_or(0..DAY_MINUTES), grid)
     }
 
     /// Whether every site is in the same zone in `other`.

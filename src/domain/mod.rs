@@ -16,6 +16,7 @@ pub mod freshness;
 pub mod metric;
 mod missing;
 pub mod month;
+pub mod opening;
 pub mod periods;
 pub mod plan;
 pub mod purge;

@@ -274,6 +274,11 @@ impl Table {
         self.shown.fill(true);
     }
 
+    /// Shows the row of `group` and `time`.
+    pub fn show(&mut self, group: usize, time: usize) {
+        self.shown[group * self.times.len() + time] = true;
+    }
+
     /// Hides the row of `group` and `time`.
     pub fn hide(&mut self, group: usize, time: usize) {
         self.shown[group * self.times.len() + time] = false;

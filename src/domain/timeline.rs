@@ -1,6 +1,7 @@
 //! The buckets of an answer: the start of each, and the part of each day that falls in it.
 
 use std::collections::BTreeSet;
+use std::iter::once;
 use std::ops::Range;
 
 use jiff::civil::{Date, DateTime, Time};
@@ -48,6 +49,12 @@ impl Piece {
     /// Its minutes on the clock.
     pub(super) fn minutes(&self) -> Range<u16> {
         self.from..self.to
+    }
+
+    /// The part of it in `minutes`, if any.
+    fn within(&self, minutes: &Range<u16>) -> Option<Self> {
+        let (from, to) = (self.from.max(minutes.start), self.to.min(minutes.end));
+        (from < to).then_some(Self { from, to, ..*self })
     }
 }
 
@@ -111,15 +118,7 @@ impl Timeline {
             days_of_a_date: query.days_of_a_date(),
             pieces: Pieces::default(),
         };
-        let mut pieces = Pieces::default();
-        for day in 0..timeline.days() {
-            timeline.cut(
-                day,
-                std::iter::once(query.hours.from()..query.hours.to()),
-                &mut pieces,
-            );
-        }
-        timeline.pieces = pieces;
+        timeline.pieces = timeline.cut_all(|_| once(query.hours.from()..query.hours.to()));
         timeline
     }
 
@@ -182,17 +181,44 @@ impl Timeline {
         self.pieces.of(day)
     }
 
+    /// The pieces of each day: of the hours of its date that `hours_of` returns, ascending, in minutes from the date's midnight.
+    pub(super) fn cut_all<H: IntoIterator<Item = Range<u16>>>(
+        &self,
+        hours_of: impl Fn(usize) -> H,
+    ) -> Pieces {
+        let mut pieces = Pieces::default();
+        for day in 0..self.days() {
+            self.cut(day, hours_of(day), &mut pieces.pieces);
+            pieces.ends.push(pieces.pieces.len());
+        }
+        pieces
+    }
+
+    /// The parts of the pieces of each day in the minutes of the day that `minutes_of` returns, ascending.
+    pub(super) fn narrowed(&self, minutes_of: impl Fn(usize) -> Vec<Range<u16>>) -> Pieces {
+        let mut pieces = Pieces::default();
+        for day in 0..self.days() {
+            let minutes = minutes_of(day);
+            for piece in self.pieces(day) {
+                let parts = minutes.iter().filter_map(|minutes| piece.within(minutes));
+                pieces.pieces.extend(parts);
+            }
+            pieces.ends.push(pieces.pieces.len());
+        }
+        pieces
+    }
+
     /// Appends the pieces of a day: of the `hours` of its date, which are ascending, in minutes from the date's midnight.
-    pub(super) fn cut(
+    fn cut(
         &self,
         day: usize,
         hours: impl IntoIterator<Item = Range<u16>>,
-        pieces: &mut Pieces,
+        pieces: &mut Vec<Piece>,
     ) {
         let first = self.first[self.date_of(day)];
         let midnight = if self.is_late(day) { DAY_MINUTES } else { 0 };
         let mut push = |bucket, minutes: Range<u16>| {
-            pieces.pieces.push(Piece {
+            pieces.push(Piece {
                 bucket: self.folded(bucket),
                 from: minutes.start - midnight,
                 to: minutes.end - midnight,
@@ -213,7 +239,6 @@ impl Timeline {
                 push(bucket, hours.start.max(from)..hours.end.min(to));
             }
         }
-        pieces.ends.push(pieces.pieces.len());
     }
 }
 

@@ -6,11 +6,12 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
-use super::bucket::{DAY_MINUTES, VendorBucket};
+use super::bucket::{DAY_MINUTES, Hours, VendorBucket};
 use super::cell::Cell;
 use super::dates::{DateRange, EARLIEST};
 use super::days::Days;
 use super::figures::Figures;
+use super::opening::Windows;
 
 /// Begin and end of a local day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub struct LocalDays {
     /// Empty if every day is an ordinary one.
     shapes: Vec<DayShape>,
     zone_known: bool,
+    /// The opening hours, if they are known.
+    windows: Option<Windows>,
 }
 
 static ORDINARY: DayShape = DayShape {
@@ -92,7 +95,22 @@ impl LocalDays {
             shapes: DayShape::all(dates, zone, &spans),
             spans,
             zone_known: zone.is_some(),
+            windows: None,
         }
+    }
+
+    /// The same days at a place with these opening hours.
+    #[must_use]
+    pub fn with_windows(self, windows: Windows) -> Self {
+        Self {
+            windows: Some(windows),
+            ..self
+        }
+    }
+
+    /// The opening hours, if they are known.
+    pub(super) const fn windows(&self) -> Option<&Windows> {
+        self.windows.as_ref()
     }
 
     /// The days of all of `dates` in `zone`.
@@ -135,6 +153,7 @@ impl LocalDays {
                 shapes.collect()
             },
             zone_known: self.zone_known,
+            windows: self.windows.as_ref().map(|windows| windows.pick(dates)),
         }
     }
 
@@ -233,6 +252,32 @@ impl LocalDays {
     pub(super) fn has_reached(&self, date: usize, minute: u16, now: Timestamp) -> bool {
         let before = SignedDuration::from_mins(self.shape(date).minutes_before(minute));
         self.spans[date].begins + before <= now
+    }
+
+    /// Whether the place is known to be closed in the requested hours' date at index `date`. By opening hours, only those that begin on it
+    /// matter; by the clock all on its calendar day, and those within the `hours` on the `late` day.
+    pub(super) fn is_closed(&self, date: usize, late: Option<usize>, hours: Hours) -> bool {
+        self.windows.as_ref().is_some_and(|windows| {
+            if hours.is_open() {
+                return windows.of(date).is_empty();
+            }
+            let end = hours.to().saturating_sub(DAY_MINUTES);
+            let late = late.and_then(|late| windows.on_calendar_day(late).next());
+            windows.on_calendar_day(date).next().is_none()
+                && late.is_none_or(|first| first.start >= end)
+        })
+    }
+
+    /// The minute of the day at index `late` at which the `hours` that began on the day before end.
+    pub(super) fn late_end(&self, late: usize, hours: Hours) -> u16 {
+        if !hours.is_open() {
+            return hours.to() - DAY_MINUTES;
+        }
+        let last = self
+            .windows
+            .as_ref()
+            .and_then(|windows| windows.before(late).last());
+        last.map_or(0, |last| last.end.saturating_sub(DAY_MINUTES))
     }
 
     /// Whether all times before `minute` on the date at index `date` are over at `now`; if the zone is unknown, over everywhere on earth.

@@ -48,6 +48,10 @@ struct ListedSite {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     tags: Vec<String>,
+    /// Its opening hours, if known, in the grammar of OpenStreetMap's `opening_hours`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    hours: Option<String>,
 }
 
 /// Lists the sites by customer, then id.
@@ -114,6 +118,9 @@ fn visible(
             customer_id: customer.get(),
             code: entry.code.as_deref().map(str::to_owned),
             tags: entry.tags.iter().map(ToString::to_string).collect(),
+            hours: directory
+                .hours(customer, info.site)
+                .map(|hours| hours.text().to_owned()),
         })
     })
     .collect()
@@ -133,7 +140,15 @@ fn is_meant(info: &SiteInfo, entry: &SiteEntry, params: &SiteListParams) -> bool
 }
 
 fn csv(sites: &[ListedSite]) -> Vec<u8> {
-    let header = ["site_id", "name", "timezone", "customer_id", "code", "tags"];
+    let header = [
+        "site_id",
+        "name",
+        "timezone",
+        "customer_id",
+        "code",
+        "tags",
+        "hours",
+    ];
     let rows = sites.iter().map(|site| {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         [
@@ -143,6 +158,7 @@ fn csv(sites: &[ListedSite]) -> Vec<u8> {
             site.customer_id.to_string(),
             text(&site.code),
             site.tags.join(";"),
+            text(&site.hours),
         ]
     });
     csv_table(header, rows)

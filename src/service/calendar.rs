@@ -8,10 +8,11 @@ use jiff::tz::TimeZone;
 use crate::domain::days::Days;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::freshness::{Phase, Policy};
+use crate::domain::opening::{OpeningHours, Windows};
 use crate::domain::query::Query;
 use crate::domain::zone::{DaySpan, LocalDays};
 
-/// The days of a query's cells at each of its sites. Sites in one zone share their days.
+/// The days of a query's cells at each of its sites. Sites in one zone with the same opening hours share their days.
 #[derive(Debug)]
 pub(super) struct Calendar {
     zones: Vec<ZoneDays>,
@@ -22,6 +23,7 @@ pub(super) struct Calendar {
 #[derive(Debug)]
 struct ZoneDays {
     zone: Option<TimeZone>,
+    hours: Option<Arc<OpeningHours>>,
     days: Arc<LocalDays>,
     /// Number of dates, from the first, that have begun.
     begun: usize,
@@ -36,11 +38,12 @@ impl Calendar {
             .iter()
             .map(|site| {
                 let zone = directory.zone(query.customer, *site);
+                let hours = directory.hours(query.customer, *site);
                 zones
                     .iter()
-                    .position(|known| known.zone.as_ref() == zone)
+                    .position(|known| known.is_of(zone, hours))
                     .unwrap_or_else(|| {
-                        zones.push(ZoneDays::new(&dates, zone.cloned(), now));
+                        zones.push(ZoneDays::new(&dates, zone, hours, now));
                         zones.len() - 1
                     })
             })
@@ -99,11 +102,29 @@ impl Calendar {
 }
 
 impl ZoneDays {
-    fn new(dates: &Days, zone: Option<TimeZone>, now: Timestamp) -> Self {
-        let days = LocalDays::of(dates, zone.as_ref());
+    /// Whether they are the days of sites in that zone with those opening hours.
+    fn is_of(&self, zone: Option<&TimeZone>, hours: Option<&Arc<OpeningHours>>) -> bool {
+        let same_hours = match (&self.hours, hours) {
+            (Some(own), Some(hours)) => Arc::ptr_eq(own, hours),
+            (own, hours) => own.is_none() && hours.is_none(),
+        };
+        same_hours && self.zone.as_ref() == zone
+    }
+
+    fn new(
+        dates: &Days,
+        zone: Option<&TimeZone>,
+        hours: Option<&Arc<OpeningHours>>,
+        now: Timestamp,
+    ) -> Self {
+        let mut days = LocalDays::of(dates, zone);
+        if let Some(hours) = hours {
+            days = days.with_windows(Windows::new(hours, dates.iter()));
+        }
         let begun = days.spans().partition_point(|span| span.begins <= now);
         Self {
-            zone,
+            zone: zone.cloned(),
+            hours: hours.cloned(),
             days: Arc::new(days),
             begun,
         }

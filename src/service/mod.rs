@@ -208,15 +208,17 @@ impl TrafficService {
         patience: Duration,
         progress: &Progress,
     ) -> Result<Answer, Unanswered> {
-        let asked = Asked {
-            query,
-            client,
-            partial,
-            deadline: Instant::now() + patience,
-            progress,
-        };
+        let deadline = Instant::now() + patience;
         loop {
             let in_force = self.rules.load_full();
+            let reopened = reopened(query, &in_force.rules.directory);
+            let asked = Asked {
+                query: reopened.as_ref().unwrap_or(query),
+                client,
+                partial,
+                deadline,
+                progress,
+            };
             if let Some(answer) = self.answer_by(&in_force, asked).await? {
                 return Ok(answer);
             }
@@ -623,6 +625,14 @@ impl fmt::Debug for TrafficService {
             .field("engine", &self.engine)
             .finish_non_exhaustive()
     }
+}
+
+/// The query under the opening hours in `directory`, if it asks for opening hours: at its parsing they may have been others.
+fn reopened(query: &Query, directory: &SiteDirectory) -> Option<Query> {
+    query.hours.is_open().then(|| Query {
+        hours: directory.open_hours(query),
+        ..query.clone()
+    })
 }
 
 fn zone_name(zone: Option<&TimeZone>) -> Option<String> {

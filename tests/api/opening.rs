@@ -1,4 +1,4 @@
-//! Hours past midnight.
+//! Opening hours, and hours past midnight.
 
 use jiff::civil::date;
 use serde_json::{Value, json};
@@ -173,4 +173,246 @@ async fn the_last_date_needs_the_next_day_and_is_provisional_with_it() {
     let (now, provisional) = states(&app).await;
     assert_eq!(now, as_words(["final", "final"]));
     assert_eq!(provisional, Value::Null);
+}
+
+/// Sites in Chicago: a shop, a bar, and a site whose hours are not known.
+const SITES: &str = r#"
+[[sites]]
+id = 1
+hours = "Mo-Sa 09:00-21:00; Su off; PH off"
+holidays = "US"
+exceptions = [{date = "2026-02-18", hours = "10:00-12:00"}, {date = "2026-02-19", closed = true}]
+[[sites]]
+id = 2
+hours = "Mo-Su 22:00-02:00"
+[[sites]]
+id = 3
+"#;
+
+fn setup() -> Setup {
+    Setup::default().file(SITES)
+}
+
+#[tokio::test]
+async fn opening_hours_are_counted_and_closed_days_are_known() {
+    // The shop counts around the clock.
+    let app = app(|_, _, _, _| true, setup()).await;
+    let query = "sites=1&metric=entrances&include=coverage&dates=2026-02-15..2026-02-19";
+
+    // Sunday, Presidents' Day, Tuesday, an exception, and a closed day.
+    let days = app.rows(&format!("{query}&bucket=day&hours=open")).await;
+    let hours = app.rows(&format!("{query}&bucket=hour&hours=open")).await;
+    let all = app.rows(&format!("{query}&bucket=day")).await;
+    let filled = app
+        .rows(&format!("{query}&bucket=day&hours=open&fill=zero"))
+        .await;
+
+    let null = Value::Null;
+    assert_eq!(days["meta"]["hours"], "open");
+    assert_eq!(
+        column(&days, "entrances"),
+        [
+            null.clone(),
+            null.clone(),
+            json!(48),
+            json!(8),
+            null.clone()
+        ]
+    );
+    assert_eq!(
+        column(&filled, "entrances"),
+        [0, 0, 48, 8, 0].map(Value::from)
+    );
+    assert_eq!(
+        column(&days, "state"),
+        ["closed", "closed", "final", "final", "closed"].map(Value::from)
+    );
+    assert_eq!(
+        column(&days, "coverage"),
+        [null.clone(), null.clone(), json!(1), json!(1), null]
+    );
+    assert_eq!(
+        days["meta"]["coverage"],
+        json!({"min": 1, "rows_below_1": 0, "basis": "open"})
+    );
+    // Closed hours have no row.
+    assert_eq!(hours["data"].as_array().unwrap().len(), 12 + 2);
+    assert_eq!(hours["data"][0]["time"], "2026-02-17T09:00:00");
+    // Without hours=open, the figures of all hours count, and coverage still goes by the opening hours.
+    assert_eq!(
+        column(&all, "entrances"),
+        [96, 96, 96, 96, 96].map(Value::from)
+    );
+    assert_eq!(column(&all, "state"), column(&days, "state"));
+    assert_eq!(all["meta"]["coverage"]["basis"], "open");
+}
+
+#[tokio::test]
+async fn coverage_goes_by_opening_hours_where_they_are_known() {
+    let app = app(|_, _, minute, _| (540..720).contains(&minute), setup()).await;
+    let query = "dates=2026-02-17&metric=entrances&bucket=day&include=coverage";
+
+    let shop = app.rows(&format!("sites=1&{query}")).await;
+    let morning = app
+        .rows(&format!("sites=1&{query}&hours=08:00-13:00"))
+        .await;
+    let both = app.rows(&format!("sites=1,3&{query}")).await;
+    let hours = app
+        .rows(&format!("sites=1,3&{query}&hours=09:00-13:00"))
+        .await;
+
+    // A store of twelve hours that is silent from noon.
+    assert_eq!(shop["data"][0]["coverage"], 0.25);
+    assert_eq!(morning["data"][0]["coverage"], 0.75);
+    assert_eq!(
+        both["meta"]["coverage"],
+        json!({"min": 0.25, "rows_below_1": 1, "basis": "days"})
+    );
+    assert_eq!(hours["meta"]["coverage"]["basis"], "hours");
+    let field = |response: &reqwest::Response| response.headers()["pitaya-coverage"].clone();
+    for form in ["json", "csv", "ndjson"] {
+        let response = app
+            .traffic(&format!("sites=1&{query}&hours=open&format={form}"))
+            .await;
+        assert_eq!(field(&response), "min=0.25, rows=1", "{form}");
+    }
+}
+
+#[tokio::test]
+async fn a_site_without_known_hours_is_named() {
+    let app = app(|_, _, _, _| true, setup()).await;
+
+    let (status, slug, problem) = app
+        .problem("sites=1,2,3&dates=2026-02-17&metric=entrances&hours=open")
+        .await;
+
+    assert_eq!((status, slug.as_str()), (400, "invalid-parameter"));
+    assert_eq!(problem["errors"][0]["parameter"], "hours");
+    let detail = problem["errors"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains("site 3"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_bar_is_open_past_midnight_and_sites_with_other_hours_share_a_table() {
+    let app = app(
+        |_, date, minute, _| date.day() != 17 || minute >= 600,
+        setup(),
+    )
+    .await;
+    let query = "metric=entrances&dates=2026-02-16..2026-02-17&hours=open";
+
+    let days = app.rows(&format!("sites=2&{query}&bucket=day")).await;
+    let hours = app
+        .rows(&format!("sites=1,2&{query}&bucket=hour&include=coverage"))
+        .await;
+    let together = app
+        .rows(&format!(
+            "sites=1,2&{query}&bucket=day&group_by=none&include=coverage"
+        ))
+        .await;
+    let week = app
+        .rows(&format!("sites=2&{query}&bucket=hour_of_day"))
+        .await;
+
+    assert_eq!(column(&days, "entrances"), [8, 16].map(Value::from));
+    // The shop is closed on the 16th.
+    let times = |site: u64| {
+        let rows = hours["data"].as_array().unwrap().iter();
+        let of_site = rows.filter(|row| row["site_id"] == site);
+        of_site.map(|row| row["time"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(times(1).len(), 12);
+    assert_eq!(
+        times(2),
+        [
+            "2026-02-16T22:00:00",
+            "2026-02-16T23:00:00",
+            "2026-02-17T00:00:00",
+            "2026-02-17T01:00:00",
+            "2026-02-17T22:00:00",
+            "2026-02-17T23:00:00",
+            "2026-02-18T00:00:00",
+            "2026-02-18T01:00:00",
+        ]
+        .map(Value::from)
+    );
+    // Of the shop's day, the hour from nine to ten is missing.
+    assert_eq!(
+        column(&together, "entrances"),
+        [8, 44 + 16].map(Value::from)
+    );
+    assert_eq!(column(&together, "sites_expected"), [1, 2].map(Value::from));
+    assert_eq!(column(&together, "coverage"), [json!(0.5), json!(0.9375)]);
+    assert_eq!(column(&together, "state"), ["final"; 2].map(Value::from));
+    assert_eq!(column(&week, "hour"), [0, 1, 22, 23].map(Value::from));
+    assert_eq!(column(&week, "entrances"), [4; 4].map(Value::from));
+    assert_eq!(column(&week, "days"), [1, 1, 2, 2].map(Value::from));
+}
+
+#[tokio::test]
+async fn a_day_that_is_closed_on_one_side_of_a_comparison_still_shows_the_other() {
+    let app = app(|_, _, _, _| true, setup()).await;
+
+    // Presidents' Day, and the Monday before.
+    let hours = app
+        .rows("sites=1&metric=entrances&dates=2026-02-16&compare=previous_week&hours=open&bucket=hour")
+        .await;
+
+    assert_eq!(column(&hours, "entrances"), vec![Value::Null; 12]);
+    let before: Vec<_> = column(&hours, "previous")
+        .iter()
+        .map(|previous| previous["entrances"].clone())
+        .collect();
+    assert_eq!(before, vec![json!(4); 12]);
+}
+
+#[tokio::test]
+async fn other_hours_after_a_reload_make_answers_new() {
+    let app = app(|_, _, _, _| true, setup()).await;
+    let query = "sites=1&dates=2026-02-17&metric=entrances&bucket=day&hours=open";
+    let before = app.rows(query).await;
+
+    let (changed, _) = app
+        .reload(&SITES.replace("09:00-21:00", "09:00-20:05"))
+        .await;
+    let after = app.rows(query).await;
+    let sites = app.get("/v1/sites").send().await.unwrap();
+    let sites: Value = sites.json().await.unwrap();
+
+    assert_eq!(changed, ["sites"]);
+    assert_eq!(before["data"][0]["entrances"], 48);
+    // In buckets of five minutes, this vendor has one figure for each quarter.
+    assert_eq!(after["data"][0]["entrances"], 45);
+    assert_eq!(
+        sites["data"][0]["hours"],
+        "Mo-Sa 09:00-20:05; Su off; PH off"
+    );
+    assert!(sites["data"][2].get("hours").is_none());
+}
+
+#[tokio::test]
+async fn defaults_serve_sites_without_their_own_hours() {
+    let file = "[site_defaults]\nhours = \"Mo-Su 09:00-12:00\"\nexceptions = [{date = \"2026-02-18\", closed = true}]\n\
+                [[sites]]\nid = 1\n[[sites]]\nid = 2\nhours = \"Mo-Su 10:00-11:00\"\n";
+    let app = app(|_, _, _, _| true, Setup::default().file(file)).await;
+
+    let answer = app
+        .rows("sites=1,2&dates=2026-02-17..2026-02-18&metric=entrances&bucket=day&hours=open")
+        .await;
+
+    assert_eq!(
+        column(&answer, "entrances"),
+        [json!(12), Value::Null, json!(4), Value::Null]
+    );
+}
+
+#[tokio::test]
+async fn years_of_opening_hours_are_refused_by_their_days() {
+    let app = app(|_, _, _, _| true, setup()).await;
+
+    let (status, slug, _) = app
+        .problem("sites=1&dates=1970-01-01..9998-12-31&metric=entrances&hours=open&bucket=day")
+        .await;
+
+    assert_eq!((status, slug.as_str()), (422, "query-too-large"));
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::http::Changes;
 
 /// All keys outside the lists, each with two values other than its default; without the file forms of secrets.
-const VALUES: [(&str, [&str; 2]); 65] = [
+const VALUES: [(&str, [&str; 2]); 68] = [
     ("listen", ["\"127.0.0.1:1\"", "\"127.0.0.1:2\""]),
     ("admin_listen", ["\"127.0.0.1:3\"", "\"127.0.0.1:4\""]),
     ("timezone", ["\"UTC\"", "\"America/Chicago\""]),
@@ -80,6 +80,18 @@ const VALUES: [(&str, [&str; 2]); 65] = [
     ("limits.request_timeout", ["\"1s\"", "\"2s\""]),
     ("limits.max_in_flight", ["1", "2"]),
     ("limits.max_queued_cells", ["1", "2"]),
+    (
+        "site_defaults.hours",
+        ["\"Mo-Fr 09:00-17:00\"", "\"Mo-Su 22:00-02:00\""],
+    ),
+    ("site_defaults.holidays", ["\"US\"", "\"DE\""]),
+    (
+        "site_defaults.exceptions",
+        [
+            "[{date = \"2026-12-25\", closed = true}]",
+            "[{date = \"2026-12-24\", hours = \"09:00-14:00\"}]",
+        ],
+    ),
     (
         "cors.allowed_origins",
         ["[\"https://a.example\"]", "[\"https://b.example\"]"],
@@ -243,7 +255,9 @@ proptest! {
 
 #[test]
 fn only_a_live_key_changes_the_effective_configuration() {
-    let nothing: Choice = vec![None; VALUES.len()];
+    // Holidays and exceptions change hours.
+    let hours = |(name, _): &(&str, _)| (*name == "site_defaults.hours").then_some(0);
+    let nothing: Choice = VALUES.iter().map(hours).collect();
     for place in 0..VALUES.len() {
         let mut other = nothing.clone();
         other[place] = Some(1);

@@ -7,7 +7,7 @@ use fixedbitset::FixedBitSet;
 use super::source::GroupRoll;
 use crate::domain::bucket::DAY_MINUTES;
 use crate::domain::cell::Cell;
-use crate::domain::coverage::{Counted, Sites};
+use crate::domain::coverage::{Basis, Counted, Sites};
 use crate::domain::missing;
 use crate::domain::plan::Column;
 use crate::domain::query::GroupBy;
@@ -57,8 +57,8 @@ impl<'a> GroupCoverage<'a> {
         let mut scratch = Scratch::default();
         let asked = roll.query.include.coverage && combined;
         if !asked && coverage.parts.is_none() {
-            for site in roll.sites.iter().copied() {
-                scratch.count_site(roll, site, &mut coverage.counted);
+            for nth in 0..roll.sites.len() {
+                scratch.count_site(roll, nth, &mut coverage.counted);
             }
             return coverage;
         }
@@ -67,15 +67,15 @@ impl<'a> GroupCoverage<'a> {
         let mut observed = vec![0_u32; if asked { times * columns.len() } else { 0 }];
         let mut of_site = vec![Counted::default(); series * times];
         let mut seen = FixedBitSet::with_capacity(if asked { series * times } else { 0 });
-        for (nth, site) in roll.sites.iter().copied().enumerate() {
+        for nth in 0..roll.sites.len() {
             of_site.fill(Counted::default());
-            scratch.count_site(roll, site, &mut of_site);
+            scratch.count_site(roll, nth, &mut of_site);
             for (sum, counted) in coverage.counted.iter_mut().zip(&of_site) {
                 sum.add(*counted);
             }
             coverage.leave_out(nth, &of_site);
             if asked {
-                see(roll, site, times, &mut seen);
+                see(roll, nth, times, &mut seen);
                 coverage.count_sites(nth, &of_site, &seen, &mut observed);
             }
         }
@@ -193,16 +193,17 @@ fn share_of(column: Column, counted: &[Counted], times: usize, time: usize) -> f
     shares.fold(f64::NAN, f64::min)
 }
 
-/// Marks the rows, by series, then time, in which a site has a figure.
-fn see(roll: &GroupRoll<'_>, site: usize, times: usize, seen: &mut FixedBitSet) {
+/// Marks the rows, by series, then time, in which the group's site at place `nth` has a figure.
+fn see(roll: &GroupRoll<'_>, nth: usize, times: usize, seen: &mut FixedBitSet) {
     seen.clear();
+    let site = roll.sites[nth];
     for series in 0..roll.plan.series().len() {
         for day in 0..roll.timeline.days() {
             let Some(cell) = roll.cell(series, site, day) else {
                 continue;
             };
             let (figures, grid) = (cell.figures().view(), roll.slot_grid(series, site, day));
-            for piece in roll.pieces(day) {
+            for piece in roll.pieces.counted(nth, day) {
                 let minutes = piece.minutes();
                 let repeated = grid.repeated_slots(&minutes, figures);
                 if figures.sum(grid.slots(&minutes)).is_some()
@@ -223,12 +224,12 @@ struct Scratch {
 }
 
 impl Scratch {
-    /// Counts the buckets of a site, by series, then time.
-    fn count_site(&mut self, roll: &GroupRoll<'_>, site: usize, counted: &mut [Counted]) {
+    /// Counts the buckets of the group's site at place `nth`, by series, then time.
+    fn count_site(&mut self, roll: &GroupRoll<'_>, nth: usize, counted: &mut [Counted]) {
         let times = roll.timeline.starts().len();
         for (series, counted) in counted.chunks_mut(times.max(1)).enumerate() {
             for day in 0..roll.timeline.days() {
-                self.count_day(roll, series, site, day, counted);
+                self.count_day(roll, series, nth, day, counted);
             }
         }
     }
@@ -238,10 +239,11 @@ impl Scratch {
         &mut self,
         roll: &GroupRoll<'_>,
         series: usize,
-        site: usize,
+        nth: usize,
         day: usize,
         counted: &mut [Counted],
     ) {
+        let site = roll.sites[nth];
         let (bucket, days) = (roll.plan.series()[series].bucket, &roll.days[site]);
         let shape = days.shape(day);
         let cell = roll.cell(series, site, day);
@@ -252,12 +254,12 @@ impl Scratch {
         }
         let figures = cell.map(|cell| cell.figures().view());
         let nothing = figures.is_none_or(|figures| figures.is_empty());
-        let pieces = roll.pieces(day);
+        let pieces = roll.pieces.expected(nth, day);
         let slots_of = |piece: &Piece| bucket.whole_slots(&piece.minutes());
         self.missing.clear();
         if let Some(figures) = figures
             && !nothing
-            && roll.query.hours.is_given()
+            && roll.pieces.basis(nth) != Basis::Days
         {
             missing::find(figures, bucket, shape, passed, &mut self.missing);
         }

@@ -79,11 +79,11 @@ impl GroupRoll<'_> {
         tallies
     }
 
-    /// Marks the buckets that an answer expects: those with an hour that exists, unless DST skips all of it at every site. A day exists even
+    /// Marks the buckets that an answer expects: those with requested hours, unless DST skips all of them at every site. A day exists even
     /// if its requested hours do not, unless DST skips all of it. Empty if every bucket is expected.
     fn expected_buckets(&self, times: usize) -> Vec<bool> {
         let days = || self.sites.iter().map(|site| &self.days[*site]);
-        if days().any(|days| days.all_ordinary()) {
+        if days().any(|days| days.all_ordinary()) && !self.query.hours.is_open() {
             return Vec::new();
         }
         let mut expected = vec![false; times];
@@ -113,14 +113,36 @@ impl GroupRoll<'_> {
             let begun = &mut begun[piece.bucket];
             *begun = *begun || self.days[site].has_begun(day, &piece.minutes(), self.now);
         });
+        if self.query.hours.is_open()
+            && !matches!(self.query.bucket.occurrence(), Bucket::Minutes(_))
+        {
+            self.mark_closed_dates(&mut begun);
+        }
         begun
+    }
+
+    /// Marks the buckets of dates without opening hours once these dates have begun: their figures are known to be nothing.
+    fn mark_closed_dates(&self, begun: &mut [bool]) {
+        for date in 0..self.query.dates.len() {
+            let (day, bucket) = (
+                self.timeline.own_day(date),
+                self.timeline.first_bucket(date),
+            );
+            begun[bucket] |= self.sites.iter().any(|site| {
+                let days = &self.days[*site];
+                let closed = days
+                    .windows()
+                    .is_some_and(|windows| windows.of(day).is_empty());
+                closed && days.has_begun(day, &(0..DAY_MINUTES), self.now)
+            });
+        }
     }
 
     /// Calls `visit` with the pieces of each site and day, and the indices of these.
     fn for_each_piece(&self, mut visit: impl FnMut(usize, usize, &Piece)) {
-        for site in self.sites.iter().copied() {
+        for (nth, site) in self.sites.iter().copied().enumerate() {
             for day in 0..self.timeline.days() {
-                for piece in self.pieces(day) {
+                for piece in self.pieces.counted(nth, day) {
                     visit(site, day, piece);
                 }
             }
@@ -144,7 +166,7 @@ impl GroupRoll<'_> {
                 continue;
             };
             let grid = self.slot_grid(series, site, day);
-            for piece in self.pieces(day) {
+            for piece in self.pieces.counted(nth, day) {
                 let Some(tally) = out.of(nth, piece) else {
                     continue;
                 };
@@ -190,7 +212,7 @@ impl GroupRoll<'_> {
                 find(part_cell, &mut without_part);
             }
             let grid = self.slot_grid(part, site, day);
-            for piece in self.pieces(day) {
+            for piece in self.pieces.counted(nth, day) {
                 let Some(tally) = out.of(nth, piece) else {
                     continue;
                 };
@@ -219,7 +241,7 @@ impl GroupRoll<'_> {
                 continue;
             };
             let grid = self.slot_grid(value, site, day);
-            for piece in self.pieces(day) {
+            for piece in self.pieces.counted(nth, day) {
                 let Some(tally) = out.of(nth, piece) else {
                     continue;
                 };
@@ -252,7 +274,7 @@ impl GroupRoll<'_> {
                 return;
             };
             let grid = self.slot_grid(series, site, day);
-            for piece in self.pieces(day) {
+            for piece in self.pieces.counted(0, day) {
                 let Some(tally) = out.of(0, piece) else {
                     continue;
                 };
@@ -275,7 +297,7 @@ impl GroupRoll<'_> {
                 continue;
             };
             let grid = self.slot_grid(series, site, day);
-            for piece in self.pieces(day) {
+            for piece in self.pieces.counted(nth, day) {
                 if out.of(nth, piece).is_none() {
                     continue;
                 }

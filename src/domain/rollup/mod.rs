@@ -4,6 +4,7 @@ mod coverage;
 mod day;
 mod grid;
 mod group;
+mod pieces;
 mod previous;
 mod profile;
 mod side;
@@ -19,6 +20,7 @@ use jiff::Timestamp;
 
 pub use self::day::day_figure;
 pub use self::grid::CellGrid;
+use self::pieces::SitePieces;
 use self::side::Side;
 use self::source::GroupRoll;
 pub use self::state::States;
@@ -75,6 +77,7 @@ fn roll_up_groups(
     let every: Vec<usize> = (0..query.sites.len()).collect();
     let starts = timeline.starts().to_vec();
     let mut table = Table::new(keys.collect(), starts, query.metrics.clone());
+    let mut basis = Basis::Open;
     for (place, group) in groups.iter().copied().enumerate() {
         let sites = match &query.group_by {
             GroupBy::Site => &every[group..=group],
@@ -88,15 +91,13 @@ fn roll_up_groups(
             days,
             now,
             timeline: &timeline,
+            pieces: SitePieces::new(query, &timeline, days, sites),
             sites,
         };
         roll.write(&mut table, place);
+        basis = basis.min(roll.pieces.weakest_basis());
     }
-    table.set_basis(if query.hours.is_given() {
-        Basis::Hours
-    } else {
-        Basis::Days
-    });
+    table.set_basis(basis);
     if let Bucket::Profile(profile) = query.bucket {
         // The rows are worth what all their occurrences are together: none of these is withheld or filled on its own.
         let occurrences = Query {

@@ -92,7 +92,7 @@ impl<'a> Sides<'a> {
         let cut = days.clock_at(day, as_of) / base * base;
         // The hours of a late day end before the day does.
         let end = if timeline.is_late(day) {
-            query.hours.to() - DAY_MINUTES
+            days.late_end(day, query.hours)
         } else {
             DAY_MINUTES
         };
@@ -145,8 +145,12 @@ impl<'a> Sides<'a> {
                     zero_like(row, before, &query.metrics);
                 }
                 let nothing = |row: &[f64]| row.iter().all(|figure| figure.is_nan());
-                if query.fill == Fill::None && nothing(row) && nothing(before) {
+                let nowhere = nothing(row) && nothing(before);
+                if query.fill == Fill::None && nowhere {
                     table.hide(group, time);
+                } else if query.hours.is_open() && !nowhere {
+                    // The site may have been open then, and be closed now.
+                    table.show(group, time);
                 }
             }
         }

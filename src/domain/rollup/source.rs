@@ -1,16 +1,17 @@
-//! The cells of one series of rows, and the pieces of each day that count in it.
+//! The cells of one series of rows.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::grid::CellGrid;
+use super::pieces::SitePieces;
 use super::slots::SlotGrid;
 use crate::domain::cell::Cell;
 use crate::domain::figures::View;
 use crate::domain::plan::Plan;
 use crate::domain::query::Query;
-use crate::domain::timeline::{Piece, Timeline};
+use crate::domain::timeline::Timeline;
 use crate::domain::zone::LocalDays;
 
 /// One series of rows under construction.
@@ -22,16 +23,12 @@ pub(super) struct GroupRoll<'a> {
     pub(super) days: &'a [Arc<LocalDays>],
     pub(super) now: Timestamp,
     pub(super) timeline: &'a Timeline,
+    pub(super) pieces: SitePieces<'a>,
     /// Its sites, as places among those of the query: ascending, never empty.
     pub(super) sites: &'a [usize],
 }
 
 impl GroupRoll<'_> {
-    /// The pieces of a day.
-    pub(super) fn pieces(&self, day: usize) -> &[Piece] {
-        self.timeline.pieces(day)
-    }
-
     pub(super) fn figures(&self, series: usize, site: usize, day: usize) -> Option<View<'_>> {
         let cell = self.cell(series, site, day)?;
         Some(cell.figures().view())

@@ -36,6 +36,7 @@ pub struct States<'a> {
 #[derive(Clone, Copy)]
 struct Said {
     begun: bool,
+    closed: bool,
     /// The least final of its days.
     phase: Phase,
 }
@@ -44,6 +45,7 @@ impl Said {
     /// What no site has contradicted yet.
     const NOTHING: Self = Self {
         begun: true,
+        closed: true,
         phase: Phase::Final,
     };
 
@@ -51,6 +53,7 @@ impl Said {
     fn and(self, other: Self) -> Self {
         Self {
             begun: self.begun && other.begun,
+            closed: self.closed && other.closed,
             phase: self.phase.min(other.phase),
         }
     }
@@ -58,6 +61,7 @@ impl Said {
     fn state(self) -> RowState {
         match self.phase {
             _ if !self.begun => RowState::Future,
+            _ if self.closed => RowState::Closed,
             Phase::Future | Phase::Open => RowState::Open,
             Phase::Settling => RowState::Settling,
             Phase::Final => RowState::Final,
@@ -119,9 +123,11 @@ impl States<'_> {
             let late = self.query.hours.past_midnight();
             let late = late.then(|| needed.index_of(add_days(date, 1))).flatten();
             let phase = self.phase_of_date(site, own, late);
+            let closed = days.is_closed(own, late, self.query.hours);
             for (nth, bucket) in (0..).zip(timeline.buckets(index)) {
                 let row = &mut rows[bucket];
                 row.phase = row.phase.min(phase);
+                row.closed &= closed;
                 let start = match self.query.bucket.occurrence() {
                     Bucket::Minutes(minutes) => timeline.nth_of_day(nth) * minutes,
                     _ => 0,
@@ -142,8 +148,12 @@ impl States<'_> {
         let Some(late) = late else {
             return phase;
         };
-        let end = self.query.hours.to() - DAY_MINUTES;
-        if !self.days[site].has_passed(late, end, self.now) {
+        let days = &self.days[site];
+        let end = days.late_end(late, self.query.hours);
+        if end == 0 {
+            return phase;
+        }
+        if !days.has_passed(late, end, self.now) {
             return phase.min(Phase::Open);
         }
         phase.min(self.phase(site, late).max(Phase::Settling))

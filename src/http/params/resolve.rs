@@ -10,7 +10,7 @@ use super::limits::{self, TooLarge};
 use super::terms::Terms;
 use super::time_format;
 use super::traffic::TrafficParams;
-use super::values::DATES;
+use super::values::{DATES, HOURS};
 use crate::domain::calendar::Calendar;
 use crate::domain::date_expression::DateExpression;
 use crate::domain::dates::DateRange;
@@ -62,7 +62,7 @@ impl TrafficParams {
                 return Err(Rejection::Faults(faults.collect()));
             }
         };
-        let query = Query {
+        let mut query = Query {
             customer,
             sites: self.sites,
             dates,
@@ -80,6 +80,16 @@ impl TrafficParams {
             time_format: self.time_format,
             vendor_means: false,
         };
+        if query.hours.is_open() {
+            let hours = |site: &SiteId| directory.hours(customer, *site);
+            if let Some(site) = query.sites.iter().find(|site| hours(site).is_none()) {
+                return Err(unknown_hours(*site));
+            }
+            // Otherwise the limit of days refuses it.
+            if query.dates.len() <= settings.max_days {
+                query.hours = directory.open_hours(&query);
+            }
+        }
         limits::check(&query, settings)?;
         Ok(query)
     }
@@ -126,6 +136,17 @@ pub(super) fn resolve_dates(
             detail: format!("{error}, {}", DATES.hint()),
         }])
     })
+}
+
+/// The rejection of `hours=open` where the opening hours of `site` are not known.
+fn unknown_hours(site: SiteId) -> Rejection {
+    Rejection::Faults(vec![ParameterFault {
+        parameter: HOURS.name.to_owned(),
+        detail: format!(
+            "asks for opening hours, but those of site {site} are not known; give a window, {}, or leave out the site",
+            HOURS.hint()
+        ),
+    }])
 }
 
 /// Zones of `places`, unique, with UTC for an unknown one; without places, the zone of sites without their own.

@@ -26,6 +26,11 @@ use crate::domain::site::{CustomerId, SiteId};
 use crate::http::present::Format;
 use crate::http::schemas::one_of;
 
+/// What `hours` means.
+const HOURS_COUNT: &str = "The part of each day that counts: two local times of day at the site, the end excluded, in steps of 5 minutes. \
+                 `24:00` is valid as the end. A window that ends before it begins runs past midnight, and all of it belongs to the \
+                 date on which it begins. `open` is each site's opening hours, if they are configured. By default the whole day counts.";
+
 impl IntoParams for TrafficParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let metrics = list(
@@ -50,11 +55,9 @@ impl IntoParams for TrafficParams {
             ),
             query(
                 &HOURS,
-                "The part of each day that counts: two local times of day at the site, the end excluded, in steps of 5 minutes. \
-                 `24:00` is valid as the end. A window that ends before it begins runs past midnight, and all of it belongs to the \
-                 date on which it begins. By default the whole day counts.",
+                HOURS_COUNT,
                 text(
-                    r"^([01]\d|2[0-3]):[0-5][05]-(([01]\d|2[0-3]):[0-5][05]|24:00)$",
+                    r"^(open|([01]\d|2[0-3]):[0-5][05]-(([01]\d|2[0-3]):[0-5][05]|24:00))$",
                     "time-range",
                 ),
             )

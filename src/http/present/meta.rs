@@ -41,7 +41,7 @@ pub(super) struct Meta<'a> {
     #[schema(format = Date)]
     to: String,
     /// The part of each day that counts.
-    hours: Window,
+    hours: ShownHours,
     /// Length of a row's bucket.
     #[schema(value_type = Bucket)]
     bucket: String,
@@ -91,6 +91,25 @@ struct Coverage {
     /// (`hours`), or none (`days`), when only a day without any figure is known to be missing.
     #[schema(value_type = Basis)]
     basis: &'static str,
+}
+
+/// The part of each day that counts: a window on the clock, or each site's opening hours (`open`).
+#[derive(Clone, Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = HoursThatCount)]
+enum ShownHours {
+    Window(Window),
+    Word(&'static str),
+}
+
+impl ShownHours {
+    fn of(hours: Hours) -> Self {
+        if hours.is_open() {
+            Self::Word(Hours::OPEN_WORD)
+        } else {
+            Self::Window(Window::of(hours))
+        }
+    }
 }
 
 /// A part of the day, on the clock; it runs past midnight if it ends before it begins.
@@ -254,7 +273,7 @@ impl<'a> Meta<'a> {
             customer_id: query.customer.get(),
             from: query.dates.from().to_string(),
             to: query.dates.to().to_string(),
-            hours: Window::of(query.hours),
+            hours: ShownHours::of(query.hours),
             bucket: query.bucket.to_string(),
             calendar: query.calendar.name(),
             group_by: query.group_by.name().to_owned(),
