@@ -1,5 +1,6 @@
 //! What everything that talks to the store shares: names, leases, what is known of it.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -37,6 +38,15 @@ pub(super) struct Pulses {
     pub(super) failed: u64,
 }
 
+/// What was told and heard so far of what was learned.
+#[derive(Debug, Default)]
+pub(super) struct Exchange {
+    /// The revision of each part that was told.
+    pub(super) told: HashMap<String, u64>,
+    /// The revision of all, when it was heard.
+    pub(super) heard: Option<u64>,
+}
+
 /// What the tasks share.
 pub(super) struct Core {
     pub(super) settings: Settings,
@@ -44,6 +54,7 @@ pub(super) struct Core {
     pub(super) link: Link,
     pub(super) clock: Clock,
     pub(super) knowledge: Arc<dyn Knowledge>,
+    pub(super) exchange: tokio::sync::Mutex<Exchange>,
     pub(super) scripts: Scripts,
     /// Tells this process from other replicas.
     pub(super) replica: String,

@@ -58,10 +58,16 @@ impl Core {
         let pieces = stream::iter(pieces).buffered(AT_ONCE);
         let pieces: Vec<Option<Vec<Kept>>> = pieces.collect().await;
         telemetry::took("read", began.elapsed());
-        patience.took(began.elapsed(), pieces.iter().all(Option::is_some));
+        let has_worked = pieces.iter().all(Option::is_some);
         let kept = months.chunks(PIECE).zip(pieces);
-        kept.flat_map(|(piece, kept)| kept.unwrap_or_else(|| vec![Kept::new(); piece.len()]))
-            .collect()
+        let kept: Vec<Kept> = kept
+            .flat_map(|(piece, kept)| kept.unwrap_or_else(|| vec![Kept::new(); piece.len()]))
+            .collect();
+        if kept.iter().any(|cells| !cells.is_empty()) {
+            self.hear_first(until).await;
+        }
+        patience.took(began.elapsed(), has_worked);
+        kept
     }
 
     /// Reads pages; `None`: they cannot be had.

@@ -12,6 +12,7 @@
 //! Nothing here fails a query: without the store, each replica fetches for itself.
 
 mod core;
+mod knowledge;
 mod lease;
 mod look_up;
 mod pulse;
@@ -27,7 +28,6 @@ mod tests;
 pub use core::Settings;
 pub use telemetry::describe_metrics;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -93,6 +93,7 @@ impl Shared {
             link,
             clock,
             knowledge,
+            exchange: tokio::sync::Mutex::default(),
         });
         let tasks = [
             tokio::spawn(keep_in_step(Arc::downgrade(&core))),
@@ -103,7 +104,6 @@ impl Shared {
 }
 
 async fn keep_in_step(core: Weak<Core>) {
-    let mut written = HashMap::new();
     let mut heard = None;
     let mut nth: u32 = 0;
     while let Some(core) = core.upgrade() {
@@ -111,8 +111,8 @@ async fn keep_in_step(core: Weak<Core>) {
         let is_in_step = in_step.is_ok();
         if let Ok(known) = in_step {
             if nth.is_multiple_of(KNOWLEDGE) || heard != Some(known) {
-                core.exchange_knowledge(&mut written, &mut heard, known)
-                    .await;
+                core.exchange_knowledge(known).await;
+                heard = Some(known);
             }
             if nth.is_multiple_of(POLICY) {
                 core.look_at_the_policy().await;

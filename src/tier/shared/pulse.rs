@@ -1,6 +1,5 @@
 //! Hearing the other replicas, and telling them.
 
-use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use jiff::{SignedDuration, Timestamp};
@@ -50,7 +49,7 @@ impl Core {
             if let Ok(now) = Timestamp::from_microsecond(micros) {
                 register.set_offset(now.duration_since(before) - half);
             }
-            register.hear(&heard)
+            register.hear(&heard, Instant::now())
         };
         if !lost.is_empty() {
             tracing::warn!(
@@ -68,54 +67,6 @@ impl Core {
         }
         self.news.notify_waiters();
         Ok(heard.6)
-    }
-
-    /// Writes what was learned here since, and reads what was learned elsewhere.
-    pub(super) async fn exchange_knowledge(
-        &self,
-        written: &mut HashMap<String, u64>,
-        heard: &mut Option<u64>,
-        revision: u64,
-    ) {
-        let limit = 2 * self.settings.timeout;
-        let keys = ["known", "known-revision"].map(|it| self.fleet_key(it));
-        if *heard != Some(revision) {
-            let mut all = cmd("HGETALL");
-            all.arg(&keys[0]);
-            let Ok(parts) = self
-                .link
-                .query::<HashMap<String, Vec<u8>>>(&all, limit)
-                .await
-            else {
-                return;
-            };
-            for (name, sealed) in parts {
-                let content = self.codec.open(&self.codec.known_name(&name), &sealed);
-                if !content.is_some_and(|content| self.knowledge.restore(&name, content)) {
-                    tracing::warn!(name, "what was learned cannot be read in the shared store");
-                }
-            }
-            *heard = Some(revision);
-        }
-        let changed = self.knowledge.changed(written);
-        if changed.is_empty() {
-            return;
-        }
-        let arguments = |command: &mut Cmd| {
-            for part in &changed {
-                let name = self.codec.known_name(&part.name);
-                let sealed = self.codec.seal(&name, part.content.clone());
-                command.arg(&part.name).arg(sealed);
-            }
-        };
-        let script = &self.scripts.learned;
-        let now: Result<u64, _> = self.link.eval(script, &keys, arguments, limit).await;
-        if let Ok(now) = now {
-            written.extend(changed.into_iter().map(|part| (part.name, part.revision)));
-            if now == revision + 1 {
-                *heard = Some(now);
-            }
-        }
     }
 
     /// Looks whether the store evicts pages, and nothing else, when its memory is full.

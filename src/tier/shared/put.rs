@@ -51,6 +51,7 @@ impl Core {
                 telemetry::put(Put::Dropped, pages.len());
                 core.end_leases(lease, &came).await;
             } else {
+                core.tell_first().await;
                 let core = &core;
                 let shapes = &shapes;
                 let writes = pages.into_iter().filter_map(|(month, cells)| {

@@ -1,11 +1,16 @@
 //! The purges that replicas tell each other, and what else they tell.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::domain::dates::DateRange;
 use crate::domain::month::SeriesMonth;
@@ -13,8 +18,14 @@ use crate::domain::purge::Purge;
 use crate::domain::site::{CustomerId, SiteId};
 use crate::tier::Epoch;
 
+/// How long after the store was emptied another replica may not have found that out.
+const SETTLING: Duration = Duration::from_secs(1);
+
 /// The clocks of a fleet may differ by this.
 pub(super) const SAME_TIME: SignedDuration = SignedDuration::from_secs(1);
+
+/// The most purges that wait for the store one by one.
+const MANY: usize = 64;
 
 /// What this replica knows of the purges of all.
 #[derive(Debug, Default)]
@@ -34,6 +45,8 @@ pub(super) struct Register {
     /// What the store's clock shows more than ours.
     offset: SignedDuration,
     replicas: usize,
+    /// When this replica found that the store had been emptied.
+    emptied: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -48,6 +61,8 @@ struct Known {
 #[derive(Debug)]
 struct Pending {
     purge: Arc<Purge>,
+    /// The purges that became part of this one and are still waited for.
+    parts: Vec<Weak<Purge>>,
     /// Whether it is to be made elsewhere.
     is_finished: bool,
     number: Option<u64>,
@@ -93,9 +108,11 @@ impl Register {
     pub(super) fn begin(&mut self, purge: Arc<Purge>) {
         self.pending.push(Pending {
             purge,
+            parts: Vec::new(),
             is_finished: false,
             number: None,
         });
+        self.merge();
     }
 
     /// The purge is to be made everywhere.
@@ -108,7 +125,39 @@ impl Register {
     /// Whether not every replica has made it.
     pub(super) fn is_pending(&self, purge: &Arc<Purge>) -> bool {
         let mut pending = self.pending.iter();
-        pending.any(|it| Arc::ptr_eq(&it.purge, purge))
+        pending.any(|it| {
+            let mut parts = it.parts.iter();
+            Arc::ptr_eq(&it.purge, purge)
+                || parts.any(|part| std::ptr::eq(part.as_ptr(), Arc::as_ptr(purge)))
+        })
+    }
+
+    /// Makes one purge, of all figures of their customers, of those that have waited too long for the store.
+    fn merge(&mut self) {
+        let waits = |it: &Pending| it.is_finished && it.number.is_none();
+        if self.pending.iter().filter(|it| waits(it)).count() <= MANY {
+            return;
+        }
+        let waiting = self.pending.extract_if(.., |it| waits(it));
+        let waiting: Vec<Pending> = waiting.collect();
+        let customers = waiting.iter().flat_map(|it| &it.purge.customers);
+        let all = Purge {
+            customers: customers.copied().collect(),
+            sites: None,
+            dates: None,
+        };
+        let parts = waiting.into_iter().flat_map(|it| {
+            let purge = Arc::downgrade(&it.purge);
+            it.parts.into_iter().chain([purge])
+        });
+        let parts: Vec<Weak<Purge>> = parts.collect();
+        let is_waited_for = |part: &Weak<Purge>| part.strong_count() > 0;
+        self.pending.push(Pending {
+            purge: Arc::new(all),
+            parts: parts.into_iter().filter(is_waited_for).collect(),
+            is_finished: true,
+            number: None,
+        });
     }
 
     /// Whether somebody waits for the replicas.
@@ -170,10 +219,11 @@ impl Register {
     }
 
     /// Takes up what was heard; returns the purges that the register has lost.
-    pub(super) fn hear(&mut self, heard: &Heard) -> Vec<(u64, String)> {
+    pub(super) fn hear(&mut self, heard: &Heard, now: Instant) -> Vec<(u64, String)> {
         let (_, _, incarnation, number, entries, told, _) = heard;
         if *incarnation != self.incarnation {
             // The store was emptied, or this is the first one. What others may not have heard gets another number.
+            self.emptied = (self.incarnation != 0).then_some(now);
             self.incarnation = *incarnation;
             (self.number, self.floor, self.handed, self.made) = (0, 0, 0, 0);
             self.purges.clear();
@@ -190,8 +240,10 @@ impl Register {
             self.take_up(*number, entries);
         }
         let least = told.iter().copied().min().unwrap_or(u64::MAX);
+        let settling = self.emptied.is_some_and(|since| now < since + SETTLING);
+        // The others are not listed in a store that was emptied, until they have found that out.
         self.pending
-            .retain(|it| it.number.is_none_or(|number| number > least));
+            .retain(|it| settling || it.number.is_none_or(|number| number > least));
         Vec::new()
     }
 
@@ -215,6 +267,7 @@ impl Register {
                 // A register that had lost it gave its number away.
                 self.pending.extend(lost.purge.map(|purge| Pending {
                     purge: Arc::new(purge),
+                    parts: Vec::new(),
                     is_finished: true,
                     number: None,
                 }));

@@ -255,11 +255,51 @@ async fn in_a_cluster_it_is_the_same() {
     written(&a).await;
     vendor.reset_counts();
 
-    let after = b.rows(MONTH).await;
-    assert_eq!(column(&after, "entrances"), column(&before, "entrances"));
+    // With the names, though those who fetched it have only just learned them.
+    assert_eq!(b.rows(MONTH).await, before);
     assert_eq!(vendor.report_count(), 0);
     assert_eq!(purge(&a, "?sites=750").await.status(), 200);
     b.rows(DAY).await;
 
     assert_eq!(vendor.report_count(), 1);
+}
+
+#[tokio::test]
+async fn the_documented_rights_are_enough_and_no_other_key_is_touched() {
+    let Some(redis) = Redis::start(&[]) else {
+        return;
+    };
+    let guide = std::fs::read_to_string("deploy/README.md").unwrap();
+    let rights = guide
+        .lines()
+        .find_map(|line| line.strip_prefix("- The user needs `"));
+    let rights = rights.unwrap().split('`').next().unwrap();
+    let user = ["ACL", "SETUSER", "pitaya", "reset", "on", ">open sesame"];
+    let user: Vec<&str> = user.into_iter().chain(rights.split(' ')).collect();
+    assert_eq!(redis.command(&user), "OK");
+    redis.command(&["ACL", "SETUSER", "default", "-@all", "+acl", "+config"]);
+    let vendor = vendor().await;
+    let as_user = [
+        ("CACHE__SHARED__USERNAME", "pitaya"),
+        ("CACHE__SHARED__PASSWORD", "open sesame"),
+    ];
+    let as_user = [&PATIENT[..], &as_user].concat();
+    let a = replica(&vendor, &redis, &as_user).await;
+    let b = replica(&vendor, &redis, &as_user).await;
+
+    a.rows(MONTH).await;
+    written(&a).await;
+    b.rows(MONTH).await;
+    assert_eq!(purge(&a, "?sites=750").await.status(), 200);
+    b.rows(MONTH).await;
+
+    let denied = redis.command(&["ACL", "LOG"]);
+    let lines = denied.lines().filter(|line| !line.contains("setinfo"));
+    let of_commands = lines.filter(|line| line.trim_start().starts_with("object"));
+    assert_eq!(of_commands.count(), 0, "{denied}");
+    for state in ["cache_tier", "upstream_token_sharing"] {
+        let body: Value = b.get("/readyz").await.json().await.unwrap();
+        let state = body["checks"][state]["state"].as_str().unwrap().to_owned();
+        assert!(["eviction_policy", "shared"].contains(&&*state), "{state}");
+    }
 }

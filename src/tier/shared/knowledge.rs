@@ -1,0 +1,90 @@
+//! What was learned beside cells, told to other replicas before the cells that came with it, and heard from them before cells are used.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::core::{Core, Exchange};
+use crate::store::{Cmd, cmd};
+
+impl Core {
+    /// Hears what was learned elsewhere, if the store has another `revision` of it, and tells what was learned here since.
+    pub(super) async fn exchange_knowledge(&self, revision: u64) {
+        let limit = 2 * self.settings.timeout;
+        let mut exchange = self.exchange.lock().await;
+        if self.hear(&mut exchange, revision, limit).await {
+            self.tell(&mut exchange, limit).await;
+        }
+    }
+
+    /// Tells what was learned here since: what cells rest on is there before they are.
+    pub(super) async fn tell_first(&self) {
+        let mut exchange = self.exchange.lock().await;
+        self.tell(&mut exchange, 2 * self.settings.timeout).await;
+    }
+
+    /// Hears what was learned with cells that were found, as far as that is possible in time.
+    pub(super) async fn hear_first(&self, until: Instant) {
+        let hearing = async {
+            let left = || until.saturating_duration_since(Instant::now());
+            let mut get = cmd("GET");
+            get.arg(self.fleet_key("known-revision"));
+            let revision = self.link.query::<Option<u64>>(&get, left()).await;
+            if let Ok(Some(revision)) = revision {
+                let mut exchange = self.exchange.lock().await;
+                self.hear(&mut exchange, revision, left()).await;
+            }
+        };
+        let _ = timeout_at(until, hearing).await;
+    }
+
+    /// Reads what was learned elsewhere; whether it is known now.
+    async fn hear(&self, exchange: &mut Exchange, revision: u64, limit: Duration) -> bool {
+        if exchange.heard == Some(revision) {
+            return true;
+        }
+        let mut all = cmd("HGETALL");
+        all.arg(self.fleet_key("known"));
+        let Ok(parts) = self
+            .link
+            .query::<HashMap<String, Vec<u8>>>(&all, limit)
+            .await
+        else {
+            return false;
+        };
+        for (name, sealed) in parts {
+            let content = self.codec.open(&self.codec.known_name(&name), &sealed);
+            if !content.is_some_and(|content| self.knowledge.restore(&name, content)) {
+                tracing::warn!(name, "what was learned cannot be read in the shared store");
+            }
+        }
+        exchange.heard = Some(revision);
+        true
+    }
+
+    async fn tell(&self, exchange: &mut Exchange, limit: Duration) {
+        let changed = self.knowledge.changed(&exchange.told);
+        if changed.is_empty() {
+            return;
+        }
+        let arguments = |command: &mut Cmd| {
+            for part in &changed {
+                let name = self.codec.known_name(&part.name);
+                let sealed = self.codec.seal(&name, part.content.clone());
+                command.arg(&part.name).arg(sealed);
+            }
+        };
+        let keys = ["known", "known-revision"].map(|it| self.fleet_key(it));
+        let script = &self.scripts.learned;
+        let now: Result<u64, _> = self.link.eval(script, &keys, arguments, limit).await;
+        if let Ok(now) = now {
+            let told = changed.into_iter().map(|part| (part.name, part.revision));
+            exchange.told.extend(told);
+            // Nobody else has told anything meanwhile.
+            if exchange.heard.is_some_and(|heard| heard + 1 == now) {
+                exchange.heard = Some(now);
+            }
+        }
+    }
+}

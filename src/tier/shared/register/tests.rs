@@ -1,0 +1,266 @@
+//! Replicas that claim, land, purge, hear and die in any order, and a store that is emptied or loses its last purges.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::tier::testing::{key, purge};
+
+const REPLICAS: usize = 3;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Begins to fetch a day.
+    Claim {
+        replica: usize,
+        day: i32,
+    },
+    /// The oldest fetch lands.
+    Land,
+    Purge {
+        replica: usize,
+        site: Option<u64>,
+        day: Option<i32>,
+    },
+    Pulse {
+        replica: usize,
+    },
+    /// The owner of a replica makes the purges that it has heard of.
+    News {
+        replica: usize,
+    },
+    /// A replica dies, and another one begins.
+    Dies {
+        replica: usize,
+    },
+    /// The store is emptied.
+    Empty,
+    /// A failover loses that many purges.
+    Lose {
+        purges: usize,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let replica = 0..REPLICAS;
+    let site = prop_oneof![Just(None), (1..3_u64).prop_map(Some)];
+    prop_oneof![
+        6 => (replica.clone(), 0..3_i32).prop_map(|(replica, day)| Step::Claim { replica, day }),
+        5 => Just(Step::Land),
+        3 => (replica.clone(), site, prop::option::of(0..3_i32))
+            .prop_map(|(replica, site, day)| Step::Purge { replica, site, day }),
+        8 => replica.clone().prop_map(|replica| Step::Pulse { replica }),
+        5 => replica.clone().prop_map(|replica| Step::News { replica }),
+        1 => replica.prop_map(|replica| Step::Dies { replica }),
+        1 => Just(Step::Empty),
+        1 => (1..3_usize).prop_map(|purges| Step::Lose { purges }),
+    ]
+}
+
+/// What lies in the store.
+#[derive(Debug, Default)]
+struct Store {
+    incarnation: u32,
+    number: u64,
+    purges: Vec<(u64, String)>,
+    live: BTreeMap<u64, (u64, u32)>,
+    cells: Vec<Fetched>,
+}
+
+/// A cell that is fetched, and when that began.
+#[derive(Clone, Debug)]
+struct Fetched {
+    day: i32,
+    epoch: Epoch,
+    begun: usize,
+}
+
+#[derive(Debug)]
+struct Replica {
+    id: u64,
+    register: Register,
+    /// The purges that were begun here, and when.
+    purges: Vec<(Arc<Purge>, usize)>,
+}
+
+impl Replica {
+    fn new(id: u64) -> Self {
+        Self {
+            id,
+            register: Register::default(),
+            purges: Vec::new(),
+        }
+    }
+
+    /// As the pulse does it.
+    fn pulse(&mut self, store: &mut Store, now: Instant) {
+        for purge in self.register.unregistered() {
+            let least = self.register.numbers().0 + 1;
+            store.number = least.max(store.number + 1);
+            store.purges.push((store.number, text(&purge)));
+            self.register.numbered(&purge, store.number);
+        }
+        let (number, made) = self.register.numbers();
+        let known = self.register.incarnation();
+        store.live.insert(self.id, (made, known));
+        let others = store.live.iter().filter(|(id, _)| **id != self.id);
+        let told = others.map(|(_, (made, of))| if *of == store.incarnation { *made } else { 0 });
+        let knows_all = known == store.incarnation && number == store.number;
+        let entries = store.purges.iter().filter(|_| !knows_all);
+        let heard = (
+            0,
+            0,
+            store.incarnation,
+            store.number,
+            entries.map(|(n, text)| format!("{n} {text}")).collect(),
+            told.collect(),
+            0,
+        );
+        for (n, text) in self.register.hear(&heard, now) {
+            if store.number < n {
+                store.number = n;
+                store.purges.push((n, text));
+            }
+        }
+    }
+
+    fn reads(&self, fetched: &Fetched) -> bool {
+        let key = key(1, fetched.day);
+        fetched.epoch.incarnation == self.register.incarnation()
+            && self
+                .register
+                .allows(&SeriesMonth::of(&key), key.date, fetched.epoch.number)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn nothing_that_was_claimed_before_a_purge_is_read_after_it(
+        steps in prop::collection::vec(step(), 1..80),
+    ) {
+        let mut store = Store { incarnation: 1, ..Store::default() };
+        let mut replicas: Vec<Replica> = (0..REPLICAS as u64).map(Replica::new).collect();
+        let mut next = REPLICAS as u64;
+        let mut fetching = std::collections::VecDeque::new();
+        // What was answered 200, and when it was asked for.
+        let mut done: Vec<(Arc<Purge>, usize)> = Vec::new();
+        let mut time = Instant::now();
+        for (now, step) in steps.into_iter().enumerate() {
+            time += SETTLING;
+            match step {
+                Step::Claim { replica, day } => {
+                    let epoch = replicas[replica].register.epoch();
+                    fetching.extend(epoch.map(|epoch| Fetched { day, epoch, begun: now }));
+                }
+                Step::Land => store.cells.extend(fetching.pop_front()),
+                Step::Purge { replica, site, day } => {
+                    let wanted = Arc::new(purge(site, day.map(|day| (day, day))));
+                    let replica = &mut replicas[replica];
+                    replica.register.begin(Arc::clone(&wanted));
+                    replica.register.finish(&wanted);
+                    replica.purges.push((wanted, now));
+                }
+                Step::Pulse { replica } => replicas[replica].pulse(&mut store, time),
+                Step::News { replica } => _ = replicas[replica].register.news(),
+                Step::Dies { replica } => {
+                    store.live.remove(&replicas[replica].id);
+                    replicas[replica] = Replica::new(next);
+                    next += 1;
+                }
+                Step::Empty => {
+                    let incarnation = store.incarnation + 1;
+                    store = Store { incarnation, ..Store::default() };
+                    // All hear of it before a purge counts as made.
+                    for replica in &mut replicas {
+ replica.pulse(&mut store, time);
+ }
+                }
+                Step::Lose { purges } => {
+                    let kept = store.purges.len().saturating_sub(purges);
+                    store.purges.truncate(kept);
+                    store.number = store.purges.last().map_or(0, |(n, _)| *n);
+                    // All are cut off by a failover, and hear before anything else.
+                    for _ in 0..2 {
+                        for replica in &mut replicas {
+ replica.pulse(&mut store, time);
+ }
+                    }
+                }
+            }
+            for replica in &mut replicas {
+                let register = &replica.register;
+                done.extend(replica.purges.extract_if(.., |(it, _)| !register.is_pending(it)));
+            }
+            for (purge, begun) in &done {
+                let old = store.cells.iter().filter(|cell| {
+                    cell.begun < *begun && purge.covers_cell(&key(1, cell.day))
+                });
+                for cell in old {
+                    for replica in &replicas {
+                        prop_assert!(!replica.reads(cell), "{replica:?} reads {cell:?} after {purge:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn purges_that_wait_for_long_become_one() {
+    let mut register = Register::default();
+    let first = Arc::new(purge(Some(1), Some((0, 0))));
+    register.begin(Arc::clone(&first));
+    register.finish(&first);
+    for _ in 0..300 {
+        let wanted = Arc::new(purge(Some(1), Some((1, 1))));
+        register.begin(Arc::clone(&wanted));
+        register.finish(&wanted);
+    }
+
+    assert!(
+        register.pending.len() <= MANY + 2,
+        "{}",
+        register.pending.len()
+    );
+    assert!(register.is_pending(&first));
+    let now = Instant::now();
+    register.hear(&(0, 0, 1, 0, Vec::new(), Vec::new(), 0), now);
+    let all = register.unregistered();
+    for (number, purge) in (1..).zip(&all) {
+        register.numbered(purge, number);
+    }
+    let last = u64::try_from(all.len()).unwrap();
+    let entries = (1_u64..).zip(&all);
+    let entries = entries.map(|(n, purge)| format!("{n} {}", text(purge)));
+    register.hear(&(0, 0, 1, last, entries.collect(), vec![last], 0), now);
+    assert!(!register.is_pending(&first));
+    assert_eq!(register.pending.len(), 0);
+}
+
+#[test]
+fn a_purge_is_not_complete_until_all_may_have_found_the_emptied_store() {
+    let mut register = Register::default();
+    let now = Instant::now();
+    let nothing = |incarnation| (0, 0, incarnation, 0, Vec::new(), Vec::new(), 0);
+    register.hear(&nothing(1), now);
+    register.hear(&nothing(2), now);
+    let wanted = Arc::new(purge(Some(1), None));
+    register.begin(Arc::clone(&wanted));
+    register.finish(&wanted);
+    register.numbered(&wanted, 1);
+    let heard = (
+        0,
+        0,
+        2,
+        1,
+        vec![format!("1 {}", text(&wanted))],
+        Vec::new(),
+        0,
+    );
+
+    register.hear(&heard, now);
+    assert!(register.is_pending(&wanted));
+    register.hear(&heard, now + SETTLING);
+    assert!(!register.is_pending(&wanted));
+}
