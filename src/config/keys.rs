@@ -72,8 +72,8 @@ keys! { ALL, LIVE:
     SHARED_MODE: &'static str = "cache.shared.mode" or "\"single\"", store_value::mode, show::text;
     SENTINEL_MASTER: Arc<str> = "cache.shared.sentinel_master", store_value::name, show::text;
     SHARED_USERNAME: Arc<str> = "cache.shared.username", store_value::username, show::text;
-    SHARED_PASSWORD: SecretString = "cache.shared.password", token::written, show::redacted;
-    SHARED_PASSWORD_FILE: SecretString = "cache.shared.password_file", token::in_file, show::redacted;
+    SHARED_PASSWORD: SecretString = "cache.shared.password", token::phrase, show::redacted;
+    SHARED_PASSWORD_FILE: SecretString = "cache.shared.password_file", token::phrase_in_file, show::redacted;
     SHARED_CA_FILE: PathBuf = "cache.shared.ca_file", value::path, show::path;
     SHARED_PREFIX: Arc<str> = "cache.shared.prefix" or "\"pitaya\"", store_value::prefix, show::text;
     SHARED_SECRET: SecretString = "cache.shared.secret", token::written, show::redacted;

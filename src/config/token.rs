@@ -10,8 +10,22 @@ pub(super) fn written(raw: Raw<'_>) -> Result<SecretString, Problem> {
     checked(raw.text()?)
 }
 
+/// Reads a password that is written directly.
+pub(super) fn phrase(raw: Raw<'_>) -> Result<SecretString, Problem> {
+    spoken(raw.text()?)
+}
+
 /// Reads a secret from the named file.
 pub(super) fn in_file(raw: Raw<'_>) -> Result<SecretString, Problem> {
+    checked(&content(raw)?)
+}
+
+/// Reads a password from the named file.
+pub(super) fn phrase_in_file(raw: Raw<'_>) -> Result<SecretString, Problem> {
+    spoken(&content(raw)?)
+}
+
+fn content(raw: Raw<'_>) -> Result<String, Problem> {
     let content = std::fs::read_to_string(value::path(raw)?)
         .map_err(|error| Problem::new(format!("the file cannot be read: {error}")))?;
     // Editors and `echo` end a file with a line break that is not part of the secret.
@@ -19,7 +33,18 @@ pub(super) fn in_file(raw: Raw<'_>) -> Result<SecretString, Problem> {
     if secret.is_empty() {
         return Err(Problem::new("the file is empty"));
     }
-    checked(secret)
+    Ok(secret.to_owned())
+}
+
+/// Checks a password, which may hold blanks and letters of any language: the store compares bytes.
+fn spoken(password: &str) -> Result<SecretString, Problem> {
+    if password.is_empty() {
+        return Err(Problem::new("is empty"));
+    }
+    if password.chars().any(char::is_control) {
+        return Err(Problem::new("must be one line, without control characters"));
+    }
+    Ok(SecretString::from(password))
 }
 
 /// Checks that a secret fits into a header or a JSON body: blanks and control characters in it come from a typing error.
