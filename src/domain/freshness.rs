@@ -4,6 +4,7 @@
 //! each date of each report: the cells of one date are refetched together, in one report, while other dates and reports are refetched at
 //! other times.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::civil::Date;
@@ -53,6 +54,75 @@ pub enum Standing {
     /// Not served at all.
     Expired,
 }
+
+impl Standing {
+    /// The permitted use by a caller that wants no figure from before `since`, unless it is final: it serves only if the vendor fails.
+    #[must_use]
+    pub fn not_before(
+        self,
+        since: Option<Timestamp>,
+        fetched_at: Timestamp,
+        is_final: impl FnOnce() -> bool,
+    ) -> Self {
+        match since {
+            Some(since) if fetched_at < since && !is_final() => self.max(Self::IfError),
+            _ => self,
+        }
+    }
+}
+
+/// The age up to which a caller accepts a figure that is not final: at least 15 seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MaxAge(Duration);
+
+impl MaxAge {
+    /// The shortest: else a caller could have the vendor asked with each request.
+    const LEAST: Duration = Duration::from_secs(15);
+    /// Above any TTL, and low enough that no arithmetic on times overflows.
+    const MOST: Duration = Duration::from_hours(3650 * 24);
+
+    /// The time before which a figure is too old at `now`.
+    ///
+    /// # Panics
+    ///
+    /// Never: it is ten years at most.
+    #[must_use]
+    pub fn since(self, now: Timestamp) -> Timestamp {
+        now - SignedDuration::try_from(self.0).expect("ten years at most")
+    }
+
+    /// The time from which a figure of `fetched_at` is too old.
+    pub(crate) fn until(self, fetched_at: Timestamp) -> Timestamp {
+        later(fetched_at, self.0)
+    }
+}
+
+impl FromStr for MaxAge {
+    type Err = InvalidMaxAge;
+
+    fn from_str(text: &str) -> Result<Self, InvalidMaxAge> {
+        let unit = text.chars().next_back().ok_or(InvalidMaxAge)?;
+        let seconds = match unit {
+            's' => 1,
+            'm' => 60,
+            'h' => 60 * 60,
+            'd' => 24 * 60 * 60,
+            _ => return Err(InvalidMaxAge),
+        };
+        let number = &text[..text.len() - 1];
+        let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+        let number: Option<u64> = number.parse().ok().filter(|_| is_number);
+        let seconds = number.and_then(|number| number.checked_mul(seconds));
+        let age = Duration::from_secs(seconds.ok_or(InvalidMaxAge)?);
+        let is_valid = (Self::LEAST..=Self::MOST).contains(&age) && !text.starts_with('0');
+        is_valid.then_some(Self(age)).ok_or(InvalidMaxAge)
+    }
+}
+
+/// The text is not an age that a caller may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an age is a whole number of seconds, minutes, hours or days, from 15s to 3650d")]
+pub struct InvalidMaxAge;
 
 impl Policy {
     /// Maturity of a day's figures at `at`.

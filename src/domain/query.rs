@@ -12,6 +12,7 @@ use super::comparison::Comparison;
 use super::coverage::MinCoverage;
 use super::dates::{DateRange, add_days};
 use super::days::Days;
+use super::freshness::MaxAge;
 use super::metric::Metric;
 use super::site::{CustomerId, SiteId};
 use super::table::Group;
@@ -49,6 +50,8 @@ pub struct Query {
     pub limit: Option<usize>,
     /// How the answer writes times.
     pub time_format: TimeFormat,
+    /// Age from which a figure that is not final is fetched first.
+    pub max_age: Option<MaxAge>,
     /// Whether a row that is a single bucket of the vendor has the vendor's own mean there, even without a weight.
     pub vendor_means: bool,
 }
@@ -78,6 +81,7 @@ impl Query {
             sort: None,
             limit: None,
             time_format: TimeFormat::Local,
+            max_age: None,
             vendor_means: false,
         }
     }

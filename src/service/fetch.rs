@@ -107,8 +107,11 @@ struct Gathering<'a> {
     grid: &'a mut CellGrid,
     missing: Missing,
     gathered: Gathered,
-    /// Where a fallback may have come to meanwhile, and what judges it.
-    below: Option<(&'a Cells, &'a Judge)>,
+    judge: &'a Judge,
+    /// Where a fallback may have come to meanwhile.
+    below: Option<&'a Cells>,
+    /// Whether a fetch that was joined has brought cells that are too old for the query.
+    is_outdated: bool,
 }
 
 /// The query that [`Engine::gather`] works for.
@@ -138,14 +141,16 @@ impl Engine {
         missing: Missing,
         places: Places<'_>,
         grid: &mut CellGrid,
-        wish: Wish<'_>,
+        mut wish: Wish<'_>,
     ) -> Result<Gathered, Unclaimed<Refusal>> {
         let mut gathering = Gathering {
             places,
             grid,
             missing,
             gathered: Gathered::default(),
-            below: self.tier.as_ref().map(|_| (&*self.cells, wish.judge)),
+            judge: wish.judge,
+            below: self.tier.as_ref().map(|_| &*self.cells),
+            is_outdated: false,
         };
         self.spare_failing(&mut gathering);
         let cells = gathering.missing.len();
@@ -160,9 +165,36 @@ impl Engine {
             client: Arc::clone(wish.client),
             class: Class::Caller,
         };
-        let heavy = wish.planning.is_some();
+        let lost = loop {
+            let flights = self.claim(&mut gathering, &mut wish, &stake)?;
+            gathering.is_outdated = false;
+            let span =
+                tracing::info_span!(target: "pitaya::span", "vendor", reports = flights.len());
+            let lost = gathering
+                .await_flights(flights, &stake, wish.deadline, wish.progress)
+                .instrument(span)
+                .await;
+            // What is claimed from now on is new enough.
+            if !gathering.is_outdated || Instant::now() >= wish.deadline {
+                break lost;
+            }
+        };
+        gathering.give_up(&lost);
+        Ok(gathering.gathered)
+    }
+
+    /// Claims the missing cells that nobody is fetching, and returns the fetches that bring all of them.
+    fn claim(
+        self: &Arc<Self>,
+        gathering: &mut Gathering<'_>,
+        wish: &mut Wish<'_>,
+        stake: &Stake,
+    ) -> Result<Vec<Waiter>, Unclaimed<Refusal>> {
+        let planning = wish.planning.take();
+        let heavy = planning.is_some();
         let mut queued = None;
         let claim = aside(heavy, || {
+            let places = gathering.places;
             let wanted = gathering.missing.places().map(|place| places.key(place));
             let interest = Interest::new(stake.clone());
             self.cells.claim(wanted, wish.looked_up, interest, |cells| {
@@ -170,20 +202,20 @@ impl Engine {
                 Ok(())
             })
         })?;
-        gathering.gathered.collapsed = !claim.joined.is_empty();
+        gathering.gathered.collapsed |= !claim.joined.is_empty();
         let mut flights = claim.joined;
         for flight in &flights {
-            flight.interest().add(&stake);
+            flight.interest().add(stake);
         }
         match (claim.mine, queued, &self.tier) {
             (Some(mine), Some(queued), Some(tier)) => {
                 flights.push(mine.waiter());
-                self.scout(mine, queued, tier, wish.judge, (&stake, wish.looked_up));
+                self.scout(mine, queued, tier, wish.judge, (stake, wish.looked_up));
             }
             (Some(mine), Some(queued), None) => {
                 let (found, fetches) = aside(heavy, || {
                     let found = mine.look_again(|key, cell| wish.judge.is_fresh(key, cell));
-                    let fetches = mine.split(&found, |missing| self.plan(missing, &stake));
+                    let fetches = mine.split(&found, |missing| self.plan(missing, stake));
                     (found, fetches)
                 });
                 for (key, cell) in found {
@@ -194,14 +226,7 @@ impl Engine {
             }
             _ => {}
         }
-        drop(wish.planning);
-        let span = tracing::info_span!(target: "pitaya::span", "vendor", reports = flights.len());
-        let lost = gathering
-            .await_flights(flights, &stake, wish.deadline, wish.progress)
-            .instrument(span)
-            .await;
-        gathering.give_up(&lost);
-        Ok(gathering.gathered)
+        Ok(flights)
     }
 
     /// Looks for claimed cells in the tier, in a task that no caller can stop, and has the vendor asked for those that nobody else is fetching;
@@ -532,11 +557,15 @@ impl Gathering<'_> {
             return;
         };
         match outcome {
+            Ok(cell) if !self.missing.has(place) => drop(cell),
+            Ok(cell) if self.judge.is_too_old(key, &cell) => {
+                self.missing.put_fallback(place, cell);
+                self.is_outdated = true;
+            }
             Ok(cell) => {
-                if self.missing.take(place) {
-                    self.grid.set(place, cell);
-                    self.gathered.brought += 1;
-                }
+                self.missing.take(place);
+                self.grid.set(place, cell);
+                self.gathered.brought += 1;
             }
             Err(error) => self.fail(place, error),
         }
@@ -572,10 +601,9 @@ impl Gathering<'_> {
 
     /// What has come from the tier meanwhile, and only serves if the vendor fails.
     fn fallback_of_tier(&self, place: usize) -> Option<Cell> {
-        let (cells, judge) = self.below?;
         let key = self.places.key(place);
-        let cell = cells.get(&key)?;
-        (judge.standing(&key, &cell) < Standing::Expired).then_some(cell)
+        let cell = self.below?.get(&key)?;
+        (self.judge.standing(&key, &cell) < Standing::Expired).then_some(cell)
     }
 
     /// Ends the wait for whatever has not come.

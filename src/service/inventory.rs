@@ -121,6 +121,11 @@ impl Missing {
         self.fallbacks.keys().copied().collect()
     }
 
+    /// Gives a missing place a fallback.
+    pub(super) fn put_fallback(&mut self, place: usize, cell: Cell) {
+        self.fallbacks.insert(place, cell);
+    }
+
     /// Takes the fallback of a place, for use if its fetch failed.
     pub(super) fn fallback(&mut self, place: usize) -> Option<Cell> {
         self.fallbacks.remove(&place)
@@ -145,6 +150,7 @@ impl Inventory {
             fallbacks: HashMap::default(),
         };
         let mut expiries = ExpiryMemo::new(calendar, policy, days.len());
+        let since = query.max_age.map(|age| age.since(now));
         let (mut stale, mut needed) = (Vec::new(), 0);
         for (series_index, series) in plan.series().iter().enumerate() {
             for (site_index, site) in query.sites.iter().enumerate() {
@@ -169,11 +175,14 @@ impl Inventory {
                             let Expiry {
                                 fetched_at,
                                 expires_at,
+                                is_final,
                                 ..
                             } = expiry;
                             // Another query may have fetched the cell since `now`; only a cell later than the clock itself is from the future.
                             let now = if now < fetched_at { clock.now() } else { now };
-                            (policy.standing(fetched_at, expires_at, now), cell)
+                            let standing = policy.standing(fetched_at, expires_at, now);
+                            let standing = standing.not_before(since, fetched_at, || is_final);
+                            (standing, cell)
                         });
                         match known {
                             Some((Standing::Fresh, cell)) => return grid.set(index, cell),

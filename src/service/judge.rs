@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::clock::Clock;
 use crate::domain::cell::{Age, Cell, CellKey};
 use crate::domain::directory::SiteDirectory;
-use crate::domain::freshness::{Policy, Standing};
+use crate::domain::freshness::{Phase, Policy, Standing};
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::domain::zone::DaySpan;
 use crate::tier::{Kept, Shapes};
@@ -19,6 +20,8 @@ use crate::tier::{Kept, Shapes};
 #[derive(Clone, Debug)]
 pub(super) struct Judge {
     pub(super) policy: Policy,
+    /// The time from which the query accepts figures that are not final.
+    pub(super) since: Option<Timestamp>,
     pub(super) directory: Arc<SiteDirectory>,
     pub(super) clock: Clock,
 }
@@ -40,10 +43,30 @@ impl Judge {
     /// What `cell` may be used for now.
     pub(super) fn standing(&self, key: &CellKey, cell: &Cell) -> Standing {
         let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
-        let fetched_at = cell.fetched_at();
-        let expires_at = self.policy.expires_at(key.date, day, fetched_at);
-        let now = self.clock.now();
-        self.policy.standing(fetched_at, expires_at, now)
+        self.standing_on(key.date, day, cell.fetched_at(), self.clock.now())
+    }
+
+    /// What a cell of `date`, requested at `fetched_at`, may be used for at `now`.
+    fn standing_on(
+        &self,
+        date: Date,
+        day: DaySpan,
+        fetched_at: Timestamp,
+        now: Timestamp,
+    ) -> Standing {
+        let expires_at = self.policy.expires_at(date, day, fetched_at);
+        let standing = self.policy.standing(fetched_at, expires_at, now);
+        let is_final = || self.policy.phase(day, fetched_at) == Phase::Final;
+        standing.not_before(self.since, fetched_at, is_final)
+    }
+
+    /// Whether the query wants a newer figure than `cell`.
+    pub(super) fn is_too_old(&self, key: &CellKey, cell: &Cell) -> bool {
+        let is_early = self.since.is_some_and(|since| cell.fetched_at() < since);
+        is_early && {
+            let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
+            self.policy.phase(day, cell.fetched_at()) != Phase::Final
+        }
     }
 
     /// Whether `cell` is within its TTL.
@@ -79,9 +102,8 @@ impl Judge {
                 let standing = match known.get(&(number, date)) {
                     Some((age, standing)) if *age == cell.age() => *standing,
                     _ => {
-                        let (day, fetched_at) = (DaySpan::of(date, zone), cell.fetched_at());
-                        let expires_at = self.policy.expires_at(date, day, fetched_at);
-                        let standing = self.policy.standing(fetched_at, expires_at, now);
+                        let day = DaySpan::of(date, zone);
+                        let standing = self.standing_on(date, day, cell.fetched_at(), now);
                         known.insert((number, date), (cell.age(), standing));
                         standing
                     }

@@ -269,7 +269,8 @@ impl TrafficService {
         if self.engine.cells.shape() != in_force.shape {
             return Ok(None);
         }
-        let judge = self.judge(&in_force.rules);
+        let since = query.max_age.map(|age| age.since(now));
+        let judge = self.judge(&in_force.rules, since);
         room.shrink_to_missing(missing.len());
         let lacks = missing.len();
         let wish = Wish {
@@ -371,10 +372,11 @@ impl TrafficService {
         }
     }
 
-    /// Judges the freshness of cells under these rules.
-    fn judge(&self, rules: &Rules) -> Judge {
+    /// Judges the freshness of cells under these rules, for a query that accepts figures that are not final only from `since` on.
+    fn judge(&self, rules: &Rules, since: Option<Timestamp>) -> Judge {
         Judge {
             policy: rules.policy,
+            since,
             directory: Arc::clone(&rules.directory),
             clock: self.clock.clone(),
         }

@@ -45,10 +45,12 @@ impl Summary {
                     let expiry = expiries.of(cell, site, date_index, date);
                     // If the clock was set back during the fetch, the expiry is unknown.
                     let from_the_future = gathered_at < expiry.fetched_at;
-                    let good_until = if from_the_future {
-                        gathered_at
-                    } else {
-                        expiry.expires_at
+                    let good_until = match query.max_age {
+                        _ if from_the_future => gathered_at,
+                        Some(age) if !expiry.is_final => {
+                            expiry.expires_at.min(age.until(expiry.fetched_at))
+                        }
+                        _ => expiry.expires_at,
                     };
                     expires_at = Some(expires_at.map_or(good_until, |first| first.min(good_until)));
                     let computed = expiry.as_of;

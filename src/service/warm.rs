@@ -77,7 +77,8 @@ impl TrafficService {
             let lacking = wanted.len();
             let mut failing = cells.backing_off(&wanted, now).into_iter();
             wanted.retain(|_| failing.next() == Some(false));
-            let judge = self.judge(rules);
+            let since = piece.max_age.map(|age| age.since(now));
+            let judge = self.judge(rules, since);
             let mut flights = match self.engine.warm(&wanted, looked_up, &judge) {
                 Ok(flights) => flights,
                 // A zone has changed, and the cells with it.

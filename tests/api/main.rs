@@ -22,6 +22,7 @@ mod edges;
 mod fairness;
 mod faults;
 mod grouping;
+mod fresh;
 mod identities;
 mod metrics;
 mod opening;

@@ -78,6 +78,7 @@ impl TrafficParams {
             sort: self.sort,
             limit: self.limit,
             time_format: self.time_format,
+            max_age: self.max_age,
             vendor_means: false,
         };
         if query.hours.is_open() {

@@ -14,7 +14,7 @@ use super::revisions::{EVENTS, MAX_LIMIT, RevisionParams, SINCE};
 use super::site_list::{LIST_FORMAT, SEARCH, SiteListParams, TAG};
 use super::traffic::TrafficParams;
 use super::values::{
-    BUCKET, CALENDAR, COMPARE, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT,
+    BUCKET, CALENDAR, COMPARE, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT, MAX_AGE,
     METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT, WEEK_START,
 };
 use crate::domain::bucket::Bucket;
@@ -113,6 +113,7 @@ impl IntoParams for TrafficParams {
             calendar(),
             week_start(),
             time_format(),
+            max_age(),
             // Without an example: pages would fill it in for callers that need no customer or may not see this one.
             query(
                 &CUSTOMER,
@@ -267,6 +268,17 @@ fn time_format() -> Parameter {
          of every site, and the same one for sites that are combined. A repeated hour has its first offset.",
         "local",
     )
+}
+
+fn max_age() -> Parameter {
+    query(
+        &MAX_AGE,
+        "The age (`15s` to `3650d`, in `s`, `m`, `h` or `d`) above which a figure of a day that is not final is fetched first, even \
+         within its TTL. If the vendor fails, the older figure serves, and `meta.stale` is true. By default the TTLs alone decide. \
+         Directives of `Cache-Control` in a request ask for nothing fresher.",
+        text(r"^[1-9]\d*[smhd]$", "age"),
+    )
+    .build()
 }
 
 fn sites() -> ParameterBuilder {

@@ -8,7 +8,7 @@ use super::site_words::{Found, SiteWords};
 use super::terms::Terms;
 use super::values::{
     BUCKET, CALENDAR, COMPARE, CUSTOMER, CompareWith, DATES, FILL, FORMAT, GROUP_BY, HOURS,
-    INCLUDE, LIMIT, METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT, WEEK_START, choice,
+    INCLUDE, LIMIT, MAX_AGE, METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT, WEEK_START, choice,
     parse_bucket, parse_compare, parse_customer, parse_dates, parse_include, parse_limit,
     parse_metrics, parse_sort, parsed, required,
 };
@@ -16,6 +16,7 @@ use crate::domain::bucket::{Bucket, Hours};
 use crate::domain::calendar::Calendar;
 use crate::domain::coverage::MinCoverage;
 use crate::domain::date_expression::DateExpression;
+use crate::domain::freshness::MaxAge;
 use crate::domain::metric::Metric;
 use crate::domain::query::{Fill, GroupBy, Include, Partial, Sort, TimeFormat};
 use crate::domain::site::{CustomerId, SiteId};
@@ -54,6 +55,8 @@ pub struct TrafficParams {
     pub limit: Option<usize>,
     /// How the answer writes times.
     pub time_format: TimeFormat,
+    /// Age from which a figure that is not final is fetched first.
+    pub max_age: Option<MaxAge>,
     /// Whether the answer may omit data that is unavailable.
     pub partial: Partial,
     /// Format of the answer, if requested by name.
@@ -63,7 +66,7 @@ pub struct TrafficParams {
 }
 
 /// Every parameter of a traffic query.
-pub(super) const KNOWN: [Parameter; 18] = [
+pub(super) const KNOWN: [Parameter; 19] = [
     SITES,
     DATES,
     METRIC,
@@ -81,6 +84,7 @@ pub(super) const KNOWN: [Parameter; 18] = [
     CALENDAR,
     WEEK_START,
     TIME_FORMAT,
+    MAX_AGE,
     CUSTOMER,
 ];
 
@@ -117,6 +121,7 @@ impl TrafficParams {
             calendar,
             week_start,
             time_format,
+            max_age,
             customer,
         ] = split(query, &KNOWN, &mut faults);
 
@@ -150,6 +155,7 @@ impl TrafficParams {
             &mut faults,
         );
         let time_format = choice(&time_format, &TIME_FORMAT, &TimeFormat::WORDS, &mut faults);
+        let max_age = parsed(&max_age, &MAX_AGE, &mut faults);
         faults.append(of_customer);
         if matches!(bucket, Bucket::Profile(_))
             && group_by != GroupBy::Site
@@ -180,6 +186,7 @@ impl TrafficParams {
             sort,
             limit,
             time_format: time_format.unwrap_or_default(),
+            max_age,
             partial: partial.unwrap_or_default(),
             format,
             customer,
@@ -265,6 +272,7 @@ mod tests {
                 sort: None,
                 limit: None,
                 time_format: TimeFormat::Local,
+                max_age: None,
                 partial: Partial::Deny,
                 format: None,
                 customer: CustomerId::new(123),
@@ -339,6 +347,10 @@ mod tests {
             ("format", "|xml|JSON|jsonl|text/csv"),
             ("week_start", "|Monday|mon|tuesday|1|monday,sunday"),
             ("calendar", "|NRF|retail|4-5-4|nrf,nrf|Gregorian|iso"),
+            (
+                "max_age",
+                "|15|14s|0s|-15s|%2B15s|1.5m|15S|15%20s|015s|1w|1m30s|15sec|s|3651d|99999999999999999999s|9999999999999999d|é",
+            ),
             ("time_format", "|UTC|Local|offset,utc|iso|%2B00:00"),
             ("customer", "|0|abc|1,2|-1"),
         ] {

@@ -31,6 +31,7 @@ pub(in crate::http) const LIMIT: Parameter = Parameter::one("limit", "10");
 pub(in crate::http) const CALENDAR: Parameter = Parameter::one("calendar", "nrf");
 pub(in crate::http) const WEEK_START: Parameter = Parameter::one("week_start", "monday");
 pub(in crate::http) const TIME_FORMAT: Parameter = Parameter::one("time_format", "local");
+pub(in crate::http) const MAX_AGE: Parameter = Parameter::one("max_age", "1m");
 pub(in crate::http) const CUSTOMER: Parameter = Parameter::one("customer", "123");
 /// Records a missing required parameter.
 pub(super) fn required(given: &Given<'_>, parameter: &Parameter, faults: &mut Faults) {

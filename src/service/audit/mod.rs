@@ -91,7 +91,7 @@ impl TrafficService {
 
     /// Picks a held day, if there is one that can be audited; the number of earlier audits decides the shape.
     async fn pick(&self, audits: usize) -> Option<Audit> {
-        let judge = self.judge(&self.rules.load().rules);
+        let judge = self.judge(&self.rules.load().rules, None);
         let engine = Arc::clone(&self.engine);
         let picked = cores::work(move || pick(&engine, &judge, audits)).await;
         picked.unwrap_or_else(|error| {
@@ -103,7 +103,7 @@ impl TrafficService {
     /// Audits a held day, and returns the audits that should follow.
     async fn audit(&self, audit: &Audit) -> Vec<Audit> {
         let in_force = self.rules.load_full();
-        let judge = self.judge(&in_force.rules);
+        let judge = self.judge(&in_force.rules, None);
         let verdict = self.verdict(audit, &judge).await;
         // What was purged, refreshed or fetched for another zone meanwhile is not what was audited.
         let is_held = |(metric, cell): (&VendorMetric, &Cell)| {

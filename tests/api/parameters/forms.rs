@@ -55,6 +55,10 @@ async fn every_bad_form_of_every_parameter_is_named_with_a_valid_example() {
             "|Monday|MONDAY|mon|tuesday|0|1|iso|monday,sunday|monday%20",
         ),
         ("calendar", "|NRF|Nrf|retail|4-5-4|gregorian,nrf|iso|nrf%20"),
+        (
+            "max_age",
+            "|15|14s|0s|-15s|%2B15s|15S|15%20s|015s|1w|1m30s|15sec|0.5h|3651d|none",
+        ),
         ("time_format", "|UTC|Local|offset,utc|iso8601|Z|zoned"),
         ("fill", "|0|NULL|Null|zeros|zero,null|false|nan|%20zero"),
         ("partial", "|true|1|Allow|yes|deny,allow|allowed"),
@@ -121,6 +125,7 @@ async fn every_valid_form_of_every_parameter_is_accepted() {
         ("calendar", "gregorian|nrf"),
         ("week_start", "monday|sunday|saturday"),
         ("time_format", "local"),
+        ("max_age", "15s|60s|1m|36h|3650d"),
         ("fill", "null|zero|none"),
         ("partial", "deny|allow"),
         ("format", "json|csv|ndjson"),

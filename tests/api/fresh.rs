@@ -1,0 +1,159 @@
+//! How fresh a caller's figures are: `max_age` of a query.
+
+use jiff::{SignedDuration, Timestamp};
+use pitaya::simulator::Fault;
+use serde_json::Value;
+
+use crate::support::{Setup, TestApp, cache_status};
+
+/// The figures of a day that is not over, of one that settles, and of one that is final, at [`now`](app).
+const OPEN: &str = "sites=750&dates=2026-02-18&metric=entrances&bucket=day";
+const SETTLING: &str = "sites=750&dates=2026-02-17&metric=entrances&bucket=day";
+const FINAL: &str = "sites=750&dates=2026-02-10&metric=entrances&bucket=day";
+
+async fn app() -> TestApp {
+    let setup = Setup::default().at("2026-02-18T18:00:00Z");
+    setup.with("TIMEZONE", "UTC").start().await
+}
+
+fn seconds(seconds: i64) -> SignedDuration {
+    SignedDuration::from_secs(seconds)
+}
+
+fn as_of(answer: &Value) -> Timestamp {
+    answer["meta"]["as_of"].as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn only_figures_that_are_older_and_not_final_are_fetched_first() {
+    let app = app().await;
+    for query in [OPEN, SETTLING, FINAL] {
+        app.rows(query).await;
+    }
+    app.vendor.reset_counts();
+    app.clock.advance(seconds(15));
+
+    for query in [OPEN, SETTLING, FINAL] {
+        app.rows(query).await;
+        app.rows(&format!("{query}&max_age=15s")).await;
+    }
+    assert_eq!(app.vendor.report_count(), 0, "nobody is older than 15 s");
+
+    app.clock.advance(seconds(1));
+    for query in [OPEN, SETTLING, FINAL] {
+        app.rows(query).await;
+        app.rows(&format!("{query}&max_age=1m")).await;
+    }
+    assert_eq!(app.vendor.report_count(), 0, "nor than a minute");
+    for query in [OPEN, SETTLING, FINAL] {
+        let fresh = app.rows(&format!("{query}&max_age=15s")).await;
+        assert_eq!(fresh["meta"]["stale"], false);
+        assert_eq!(as_of(&fresh) == app.clock.now(), query != FINAL, "{query}");
+    }
+    assert_eq!(app.vendor.report_count(), 2);
+    let plain = app.rows(OPEN).await;
+    assert_eq!(as_of(&plain), app.clock.now(), "all callers have it now");
+    assert_eq!(app.vendor.report_count(), 2);
+}
+
+#[tokio::test]
+async fn a_kept_answer_serves_until_its_figures_are_older() {
+    let app = app().await;
+    let query = format!("{OPEN}&max_age=20s");
+    let first = app.traffic(&query).await;
+    assert_eq!(first.headers()["cache-control"], "private, max-age=20");
+    let etag = first.headers()["etag"].clone();
+
+    app.clock.advance(seconds(19));
+    let hit = app.traffic(&query).await;
+    assert_eq!(cache_status(&hit), "pitaya; hit; ttl=1");
+    assert_eq!(hit.headers()["cache-control"], "private, max-age=1");
+    assert_eq!(app.vendor.report_count(), 1);
+    app.clock.advance(seconds(2));
+    let request = app.get(&format!("/v1/traffic?{query}"));
+    let again = request.header("if-none-match", &etag).send().await.unwrap();
+
+    // The same figures have the same tag, whoever asks for them.
+    assert_eq!(app.vendor.report_count(), 2);
+    assert_eq!(again.headers()["etag"] == etag, again.status() == 304);
+    let plain = app.traffic(OPEN).await;
+    assert_eq!(plain.headers()["etag"], again.headers()["etag"]);
+    assert_eq!(app.vendor.report_count(), 2);
+}
+
+#[tokio::test]
+async fn figures_within_the_age_and_past_their_ttl_are_refreshed_behind() {
+    let app = app().await;
+    app.rows(OPEN).await;
+    app.clock.advance(seconds(90));
+
+    let response = app.traffic(&format!("{OPEN}&max_age=10m")).await;
+
+    assert!(cache_status(&response).contains("stale-while-revalidate"));
+    // Past the age, the caller waits although the figures could be served.
+    app.clock.advance(seconds(200));
+    let answer = app.rows(&format!("{OPEN}&max_age=1m")).await;
+    assert_eq!(answer["meta"]["stale"], false);
+    assert_eq!(as_of(&answer), app.clock.now());
+}
+
+#[tokio::test]
+async fn callers_who_want_fresh_figures_share_one_fetch() {
+    let app = app().await;
+    app.rows(OPEN).await;
+    app.clock.advance(seconds(30));
+    app.vendor.reset_counts();
+
+    let query = format!("{OPEN}&max_age=15s");
+    let queries = (0..20).map(|nth| app.rows(if nth % 2 == 0 { &query } else { OPEN }));
+    futures_util::future::join_all(queries).await;
+
+    assert_eq!(app.vendor.report_count(), 1);
+}
+
+#[tokio::test]
+async fn a_shared_fetch_that_is_too_old_is_followed_by_another() {
+    let app = app().await;
+    let hold = app.vendor.hold_reports();
+    let slow = async { app.rows(OPEN).await };
+    let fresh = async {
+        while app.vendor.report_count() == 0 {
+            tokio::task::yield_now().await;
+        }
+        app.clock.advance(seconds(20));
+        let query = format!("{OPEN}&max_age=15s");
+        let fresh = app.rows(&query);
+        let release = async {
+            // The query has joined the fetch by then, or begins after it: both must end in a new one.
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            hold.release();
+        };
+        futures_util::future::join(fresh, release).await.0
+    };
+
+    let (_, fresh) = futures_util::future::join(slow, fresh).await;
+
+    assert_eq!(as_of(&fresh), app.clock.now());
+    assert_eq!(app.vendor.report_count(), 2);
+}
+
+#[tokio::test]
+async fn if_the_vendor_fails_the_older_figure_serves_and_says_so() {
+    let app = app().await;
+    let before = app.rows(OPEN).await;
+    app.clock.advance(seconds(30));
+    app.vendor.inject(Fault::status(500));
+
+    let response = app.traffic(&format!("{OPEN}&max_age=15s")).await;
+
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["pitaya-stale"], "?1");
+    assert!(cache_status(&response).contains("stale-if-error"));
+    let answer: Value = response.json().await.unwrap();
+    assert_eq!(answer["data"], before["data"]);
+    assert_eq!(answer["meta"]["stale"], true);
+    assert_eq!(as_of(&answer), as_of(&before));
+    // Within its TTL it is no stale figure for other callers.
+    let plain = app.rows(OPEN).await;
+    assert_eq!(plain["meta"]["stale"], false);
+}
