@@ -19,7 +19,7 @@ use crate::http::{
 };
 use crate::server::{self, Limits};
 use crate::service::{
-    self, LearnedOfSites, Progress, Revisions, Rules, TrafficService, Unanswered,
+    self, LearnedOfSites, Progress, Reach, Revisions, Rules, TrafficService, Unanswered,
 };
 use crate::store::Link;
 use crate::telemetry;
@@ -117,6 +117,7 @@ impl App {
                 query,
                 &Client::default(),
                 Partial::Deny,
+                Reach::Vendor,
                 self.request_timeout,
                 &progress,
             )

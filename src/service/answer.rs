@@ -44,6 +44,15 @@ pub struct Answer {
     pub timings: Timings,
 }
 
+/// How far a query may go for its figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// To the vendor.
+    Vendor,
+    /// To what is cached, without any call of the vendor, now or behind.
+    Cache,
+}
+
 /// The reason why there is no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Unanswered {

@@ -3,6 +3,7 @@
 mod answer;
 mod audit;
 mod budget;
+mod cached;
 mod calendar;
 mod complete;
 mod expiry;
@@ -23,8 +24,8 @@ mod warm;
 pub use crate::tier::{Away, TierState};
 pub use crate::upstream::{Passed, PassedBody, VendorSite};
 pub use answer::{
-    Answer, CacheOutcome, CellCounts, Forward, SiteError, SiteInfo, Stale, Timings, TooManyMissing,
-    Unanswered,
+    Answer, CacheOutcome, CellCounts, Forward, Reach, SiteError, SiteInfo, Stale, Timings,
+    TooManyMissing, Unanswered,
 };
 pub use budget::MemoryPermit;
 pub use knowledge::{Learned, LearnedOfSites};
@@ -129,6 +130,7 @@ struct Asked<'a> {
     query: &'a Query,
     client: &'a Client,
     partial: Partial,
+    reach: Reach,
     deadline: Instant,
     progress: &'a Progress,
 }
@@ -205,6 +207,7 @@ impl TrafficService {
         query: &Query,
         client: &Client,
         partial: Partial,
+        reach: Reach,
         patience: Duration,
         progress: &Progress,
     ) -> Result<Answer, Unanswered> {
@@ -216,6 +219,7 @@ impl TrafficService {
                 query: reopened.as_ref().unwrap_or(query),
                 client,
                 partial,
+                reach,
                 deadline,
                 progress,
             };
@@ -235,6 +239,7 @@ impl TrafficService {
             query,
             client,
             partial,
+            reach,
             deadline,
             progress,
         } = asked;
@@ -273,20 +278,26 @@ impl TrafficService {
         let judge = self.judge(&in_force.rules, since);
         room.shrink_to_missing(missing.len());
         let lacks = missing.len();
-        let wish = Wish {
-            planning,
-            client,
-            judge: &judge,
-            looked_up,
-            deadline,
-            progress,
-        };
-        self.engine.refresh(&stale, client, looked_up, &judge);
         let planned = Instant::now();
-
         let days = query.cell_days();
         let places = Places::new(query, &days, &plan);
-        let gathered = self.engine.gather(missing, places, &mut grid, wish).await;
+        let gathered = if reach == Reach::Cache {
+            drop(planning);
+            let engine = &self.engine;
+            let gathered = engine.gather_cached(missing, places, &mut grid, &judge);
+            Ok(gathered.await)
+        } else {
+            self.engine.refresh(&stale, client, looked_up, &judge);
+            let wish = Wish {
+                planning,
+                client,
+                judge: &judge,
+                looked_up,
+                deadline,
+                progress,
+            };
+            self.engine.gather(missing, places, &mut grid, wish).await
+        };
         let gathered = match gathered {
             Err(Unclaimed::Reshaped) => return Ok(None),
             Err(Unclaimed::Refused(refusal)) => {
@@ -312,7 +323,7 @@ impl TrafficService {
         };
         let (rolled, summary, memory) = complete.rolled_up(needed > MANY_CELLS).await?;
         let revalidating = gathered.revalidating || !stale.is_empty();
-        let outcome = outcome(&gathered, needed, revalidating);
+        let outcome = outcome(&gathered, needed, revalidating, reach);
         telemetry::query(outcome);
         // Counted before the names are read: if a name changes in between, the answer counts as outdated.
         let names = self.engine.upstream.names_changed(query.customer);
@@ -658,9 +669,10 @@ fn worst(gathered: &Gathered) -> Option<Arc<UpstreamError>> {
     errors.min_by_key(|error| error.rank()).cloned()
 }
 
-fn outcome(gathered: &Gathered, needed: usize, revalidating: bool) -> CacheOutcome {
+fn outcome(gathered: &Gathered, needed: usize, revalidating: bool, reach: Reach) -> CacheOutcome {
     let forward = match gathered.cells - gathered.found {
         0 => Forward::Hit,
+        _ if reach == Reach::Cache => Forward::Hit,
         // All missing cells fell back to the cache because the vendor failed.
         _ if gathered.brought == 0 && gathered.fell_back => Forward::Hit,
         cells if cells == needed => Forward::Miss,

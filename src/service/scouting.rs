@@ -113,7 +113,7 @@ pub(super) fn months(cells: impl Iterator<Item = CellKey>) -> Vec<(SeriesMonth, 
 }
 
 /// What is kept of these days of months, and what it may be used for.
-async fn read(
+pub(super) async fn read(
     months: &[(SeriesMonth, u32)],
     tier: &dyn Tier,
     judge: &Judge,

@@ -1,6 +1,6 @@
 //! Where cells outlive memory or the process: read when memory lacks them, written behind when they have come.
 //!
-//! A tier is below single flight: only the fetch that holds a claim looks into it, so that hits, rendered or not, do not know that
+//! A tier is below single flight: only the fetch that holds a claim looks into it, and a query that must not ask the vendor, so that hits, rendered or not, do not know that
 //! there is one. Nothing here is an error to a caller: what cannot be had in time, or cannot be trusted, is not there.
 
 mod codec;

@@ -14,6 +14,9 @@ pub enum UpstreamError {
     /// The caller's time was up before the fetch was done, which continues for at least a second.
     #[error("the fetch takes longer than the caller may wait")]
     StillFetching,
+    /// The figures are not cached, and the caller wants the vendor left alone.
+    #[error("not cached, and the vendor must not be asked")]
+    NotCached,
     /// The connection could not be made, was reset, or ended within the body.
     #[error("the connection to the vendor failed: {0}")]
     Connection(String),
@@ -79,6 +82,7 @@ impl UpstreamError {
             Self::Status(300..400)
             | Self::ConnectTimeout
             | Self::StillFetching
+            | Self::NotCached
             | Self::Connection(_)
             | Self::Throttled { .. }
             | Self::CircuitOpen { .. }
@@ -97,6 +101,7 @@ impl UpstreamError {
             | Self::Status(500..) => true,
             Self::Status(_)
             | Self::StillFetching
+            | Self::NotCached
             | Self::CircuitOpen { .. }
             | Self::Untrusted(_)
             | Self::Undecodable(_)
@@ -123,6 +128,7 @@ impl UpstreamError {
             Self::Throttled { .. } => 4,
             Self::CircuitOpen { .. } => 5,
             Self::StillFetching => 6,
+            Self::NotCached => 7,
         }
     }
 

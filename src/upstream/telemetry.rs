@@ -324,6 +324,7 @@ fn outcome(error: &UpstreamError) -> &'static str {
         UpstreamError::Truncated => "truncated",
         UpstreamError::TooLarge { .. } => "too_large",
         UpstreamError::Credentials(_) => "credentials",
-        UpstreamError::Internal(_) => "internal",
+        // Nobody counts a call that was not made.
+        UpstreamError::Internal(_) | UpstreamError::NotCached => "internal",
     }
 }

@@ -94,6 +94,45 @@ async fn after_a_kill_nothing_is_asked_again_and_every_answer_is_the_same() {
 }
 
 #[tokio::test]
+async fn what_lies_on_the_disk_counts_as_cached() {
+    let (vendor, folder) = (vendor().await, tempfile::tempdir().unwrap());
+    let first = serve(&vendor, &folder, &[]).await;
+    let before = first.rows(MONTH).await;
+    written(&first).await;
+    first.kill().await;
+    vendor.reset_counts();
+    let second = serve(&vendor, &folder, &[]).await;
+    let cached = async |query: &str| {
+        let request = reqwest::Client::new().get(second.url(&format!("/v1/traffic?{query}")));
+        let request = request.header("cache-control", "only-if-cached");
+        request.send().await.unwrap()
+    };
+
+    let more = MONTH.replace("750,", "749,750,");
+    let (status, slug, _) = problem(cached(&more).await).await;
+    assert_eq!((status, slug.as_str()), (504, "not-cached"));
+    let partial: Value = cached(&format!("{more}&partial=allow"))
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(partial["meta"]["errors"].as_array().unwrap().len(), 1);
+    let response = cached(MONTH).await;
+    assert!(cache_status(&response).starts_with("pitaya; hit; ttl="));
+    let after: Value = response.json().await.unwrap();
+    assert_eq!(after["data"], before["data"]);
+
+    // Nothing was claimed: a query that waits has the rest fetched, and nothing else.
+    second.rows(&more).await;
+    let sites: BTreeSet<_> = vendor
+        .cell_fetches()
+        .keys()
+        .map(|cell| cell.site.get())
+        .collect();
+    assert_eq!(sites, BTreeSet::from([749]));
+}
+
+#[tokio::test]
 async fn what_is_missing_alone_is_asked_for_and_a_hit_does_not_touch_the_disk() {
     let (vendor, folder) = (vendor().await, tempfile::tempdir().unwrap());
     let first = serve(&vendor, &folder, &[]).await;

@@ -1,10 +1,11 @@
-//! How fresh a caller's figures are: `max_age` of a query.
+//! How fresh a caller's figures are: `max_age` of a query, and `only-if-cached`.
 
 use jiff::{SignedDuration, Timestamp};
 use pitaya::simulator::Fault;
-use serde_json::Value;
+use reqwest::Response;
+use serde_json::{Value, json};
 
-use crate::support::{Setup, TestApp, cache_status};
+use crate::support::{Setup, TestApp, cache_status, column, problem};
 
 /// The figures of a day that is not over, of one that settles, and of one that is final, at [`now`](app).
 const OPEN: &str = "sites=750&dates=2026-02-18&metric=entrances&bucket=day";
@@ -51,8 +52,8 @@ async fn only_figures_that_are_older_and_not_final_are_fetched_first() {
         assert_eq!(as_of(&fresh) == app.clock.now(), query != FINAL, "{query}");
     }
     assert_eq!(app.vendor.report_count(), 2);
-    let plain = app.rows(OPEN).await;
-    assert_eq!(as_of(&plain), app.clock.now(), "all callers have it now");
+    let hours = app.rows(&OPEN.replace("bucket=day", "bucket=hour")).await;
+    assert_eq!(as_of(&hours), app.clock.now(), "other queries have it now");
     assert_eq!(app.vendor.report_count(), 2);
 }
 
@@ -156,4 +157,158 @@ async fn if_the_vendor_fails_the_older_figure_serves_and_says_so() {
     // Within its TTL it is no stale figure for other callers.
     let plain = app.rows(OPEN).await;
     assert_eq!(plain["meta"]["stale"], false);
+}
+
+/// The answer to a query that accepts only what is cached.
+async fn cached(app: &TestApp, query: &str) -> Response {
+    let request = app.get(&format!("/v1/traffic?{query}"));
+    let request = request.header("cache-control", "max-stale, only-if-cached");
+    request.send().await.unwrap()
+}
+
+async fn not_cached(app: &TestApp, query: &str) {
+    let (status, slug, _) = problem(cached(app, query).await).await;
+    assert_eq!((status, slug.as_str()), (504, "not-cached"), "{query}");
+}
+
+#[tokio::test]
+async fn only_what_is_cached_is_answered_without_any_call() {
+    let app = app().await;
+    not_cached(&app, FINAL).await;
+    assert_eq!(app.vendor.report_count(), 0);
+    let answer = app.rows(FINAL).await;
+    app.vendor.reset_counts();
+
+    for query in [
+        FINAL.to_owned(),
+        FINAL.replace("bucket=day", "bucket=hour"),
+        format!("{FINAL}&max_age=15s"),
+    ] {
+        let hit = cached(&app, &query).await;
+        assert_eq!(hit.status(), 200);
+        assert!(cache_status(&hit).starts_with("pitaya; hit; ttl="));
+    }
+    let again: Value = cached(&app, FINAL).await.json().await.unwrap();
+    assert_eq!(again["data"], answer["data"]);
+    not_cached(&app, &FINAL.replace("sites=750", "sites=750,751")).await;
+    not_cached(&app, &FINAL.replace("2026-02-10", "2026-02-10..2026-02-11")).await;
+    not_cached(&app, &FINAL.replace("entrances", "entrances,walk_bys")).await;
+    // A day that has not begun needs no figure.
+    let future = cached(&app, &FINAL.replace("2026-02-10", "2026-03-01")).await;
+    assert_eq!(future.status(), 200);
+    let mut head = app
+        .client
+        .head(app.url(&format!("/v1/traffic?{OPEN}")))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(head.status(), 200);
+    app.vendor.reset_counts();
+    app.clock.advance(seconds(3600));
+    let request = app.client.head(app.url(&format!("/v1/traffic?{OPEN}")));
+    head = request
+        .header("cache-control", "Only-If-Cached")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(head.status(), 504);
+    assert_eq!(app.vendor.report_count(), 0);
+}
+
+#[tokio::test]
+async fn a_partial_answer_has_what_is_cached_and_names_the_rest() {
+    let app = app().await;
+    let cached_row = app.rows(FINAL).await["data"][0].clone();
+    app.vendor.reset_counts();
+    let query = FINAL.replace("sites=750", "sites=750,751");
+
+    let response = cached(&app, &format!("{query}&partial=allow")).await;
+
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["pitaya-errors"], "1");
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    assert!(cache_status(&response).starts_with("pitaya; hit"));
+    let answer: Value = response.json().await.unwrap();
+    assert_eq!(answer["data"][0], cached_row);
+    assert_eq!(column(&answer, "entrances")[1], Value::Null);
+    let errors = answer["meta"]["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 1);
+    assert_eq!(errors[0]["site_id"], 751);
+    assert_eq!(errors[0]["type"], "/problems/not-cached");
+    assert_eq!(app.vendor.report_count(), 0);
+    // What was missing is fetched for the next caller that waits for it.
+    app.rows(&query).await;
+    assert_eq!(app.vendor.report_count(), 1);
+    assert_eq!(cached(&app, &query).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_stale_figure_counts_as_cached_and_is_not_refreshed_behind() {
+    let app = app().await;
+    app.rows(OPEN).await;
+    app.vendor.reset_counts();
+    app.clock.advance(seconds(90));
+
+    let stale = cached(&app, OPEN).await;
+
+    assert_eq!(stale.status(), 200);
+    assert_eq!(stale.headers()["pitaya-stale"], "?1");
+    assert!(cache_status(&stale).contains("stale-while-revalidate"));
+    not_cached(&app, &format!("{OPEN}&max_age=1m")).await;
+    // What only serves if the vendor fails would have to be asked for.
+    app.clock.advance(seconds(300));
+    not_cached(&app, OPEN).await;
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert_eq!(app.vendor.report_count(), 0);
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_not_waited_for() {
+    let app = app().await;
+    let hold = app.vendor.hold_reports();
+    let first = async { app.rows(FINAL).await };
+    let second = async {
+        while app.vendor.report_count() == 0 {
+            tokio::task::yield_now().await;
+        }
+        not_cached(&app, FINAL).await;
+        hold.release();
+    };
+
+    futures_util::future::join(first, second).await;
+
+    assert_eq!(app.vendor.report_count(), 1);
+}
+
+#[tokio::test]
+async fn other_directives_of_a_request_are_ignored() {
+    let app = app().await;
+    app.rows(OPEN).await;
+    for directive in [
+        "no-cache",
+        "no-store",
+        "max-age=0",
+        "min-fresh=60",
+        "x=only",
+    ] {
+        let request = app.get(&format!("/v1/traffic?{OPEN}"));
+        let response = request.header("cache-control", directive).send().await;
+
+        let response = response.unwrap();
+        assert_eq!(response.status(), 200);
+        assert!(cache_status(&response).starts_with("pitaya; hit"));
+    }
+    assert_eq!(app.vendor.report_count(), 1);
+}
+
+#[tokio::test]
+async fn the_problem_explains_itself() {
+    let app = app().await;
+
+    let (_, _, body) = problem(cached(&app, FINAL).await).await;
+
+    assert_eq!(body["title"], "Not all figures are cached");
+    assert_eq!(body["errors"], json!([]));
+    let page = app.get("/problems/not-cached").send().await.unwrap();
+    assert!(page.text().await.unwrap().contains("only-if-cached"));
 }

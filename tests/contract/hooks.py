@@ -44,6 +44,7 @@ schemathesis.openapi.format("cursor-or-time", moments)
 schemathesis.openapi.format("comparison", st.sampled_from(COMPARISONS))
 schemathesis.openapi.format("calendar", st.sampled_from(["gregorian", "nrf"]))
 schemathesis.openapi.format("time-range", hours)
+schemathesis.openapi.format("age", st.integers(15, 10**6).map(lambda seconds: f"{seconds}s"))
 
 
 @schemathesis.hook
@@ -65,6 +66,9 @@ def before_call(context, case, kwargs):
         del query["week_start"]
     if isinstance(include, list) and "period" in include and query.get("bucket") in PROFILES:
         query["bucket"] = "day"
+    if query.get("time_format") in ("offset", "utc"):
+        # Most sites have no known time zone.
+        query["time_format"] = "local"
     coverage = query.get("min_coverage")
     if isinstance(coverage, float) and 0 <= coverage <= 1:
         # A plain decimal: the API takes no exponent.

@@ -19,6 +19,7 @@ use crate::http::present;
 use crate::http::problem::{ApiError, KeyFault};
 use crate::http::routes;
 use crate::http::settings::UnknownConfig;
+use crate::service::Reach;
 
 const STALE: HeaderName = HeaderName::from_static("pitaya-stale");
 
@@ -94,7 +95,7 @@ async fn from_cells(
     let patience = snapshot.settings.request_timeout;
     let service = &state.service;
     let answer = tokio::select! {
-        answer = service.answer(query, &client, Partial::Deny, patience, progress) => answer?,
+        answer = service.answer(query, &client, Partial::Deny, Reach::Vendor, patience, progress) => answer?,
         () = caller.revoked().cancelled() => {
             return Err(ApiError::Unauthenticated(KeyFault::Unknown));
         }

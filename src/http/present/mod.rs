@@ -23,7 +23,7 @@ pub(super) mod testing;
 mod times;
 
 pub use coding::{Coding, Codings, encode};
-pub use conditional::not_modified;
+pub use conditional::{not_modified, only_if_cached};
 pub use format::Format;
 pub use headers::{
     LongestAge, STALE, VARY, cache_control, cache_status, seconds_left, server_timing,

@@ -147,6 +147,9 @@ impl ApiError {
             Self::Upstream(error) if matches!(**error, UpstreamError::Internal(_)) => {
                 tracing::error!(request_id, %error, "a request failed inside");
             }
+            Self::Upstream(error) if matches!(**error, UpstreamError::NotCached) => {
+                tracing::debug!(request_id, "not all figures are cached");
+            }
             Self::Upstream(error) => {
                 tracing::warn!(request_id, %error, "the vendor failed a request");
             }

@@ -145,6 +145,7 @@ impl ApiError {
                 UpstreamError::Timeout
                 | UpstreamError::ConnectTimeout
                 | UpstreamError::StillFetching
+                | UpstreamError::NotCached
                 | UpstreamError::Connection(_)
                 | UpstreamError::Status(_)
                 | UpstreamError::Untrusted(_)
@@ -180,6 +181,9 @@ pub const fn public_detail(error: &UpstreamError) -> &'static str {
     match error {
         UpstreamError::StillFetching => {
             "The figures did not arrive in time; the fetch goes on, so try again soon."
+        }
+        UpstreamError::NotCached => {
+            "The figures are not cached, and the vendor was not asked for them."
         }
         UpstreamError::ConnectTimeout => "The connection to the vendor was not made in time.",
         UpstreamError::Timeout => "The vendor did not answer in time.",

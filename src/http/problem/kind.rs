@@ -56,13 +56,15 @@ pub enum ProblemKind {
     UpstreamCredentials,
     /// The vendor did not answer in time.
     UpstreamTimeout,
+    /// The caller wants only cached figures, and some are not.
+    NotCached,
     /// A bug in Pitaya.
     Internal,
 }
 
 impl ProblemKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::MalformedRequest,
         Self::InvalidParameter,
         Self::QueryTooLarge,
@@ -85,6 +87,7 @@ impl ProblemKind {
         Self::UpstreamError,
         Self::UpstreamCredentials,
         Self::UpstreamTimeout,
+        Self::NotCached,
         Self::Internal,
     ];
 
@@ -111,6 +114,7 @@ impl ProblemKind {
             | UpstreamError::Truncated
             | UpstreamError::TooLarge { .. } => Self::UpstreamError,
             UpstreamError::Credentials(_) => Self::UpstreamCredentials,
+            UpstreamError::NotCached => Self::NotCached,
             UpstreamError::Internal(_) => Self::Internal,
         }
     }
@@ -147,6 +151,7 @@ impl ProblemKind {
             Self::UpstreamError => "/problems/upstream-error",
             Self::UpstreamCredentials => "/problems/upstream-credentials",
             Self::UpstreamTimeout => "/problems/upstream-timeout",
+            Self::NotCached => "/problems/not-cached",
             Self::Internal => "/problems/internal",
         }
     }
@@ -174,7 +179,7 @@ impl ProblemKind {
             | Self::UpstreamUnavailable
             | Self::UpstreamCredentials => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamError => StatusCode::BAD_GATEWAY,
-            Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::UpstreamTimeout | Self::NotCached => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -205,6 +210,7 @@ impl ProblemKind {
             Self::UpstreamError => "The vendor failed",
             Self::UpstreamCredentials => "The vendor refuses Pitaya's credentials",
             Self::UpstreamTimeout => "The vendor did not answer in time",
+            Self::NotCached => "Not all figures are cached",
             Self::Internal => "An error inside Pitaya",
         }
     }
@@ -278,6 +284,9 @@ impl ProblemKind {
             }
             Self::UpstreamTimeout => {
                 "The vendor did not answer within the time limit of a request. The fetch continues and fills the cache, so trying again soon may well succeed."
+            }
+            Self::NotCached => {
+                "The request has `Cache-Control: only-if-cached`, and Pitaya would have to ask the vendor for some of the figures. Ask again without it; with `partial=allow` Pitaya answers with the cached figures."
             }
             Self::Internal => {
                 "A bug in Pitaya. Please report it to its operator with the `request_id`."

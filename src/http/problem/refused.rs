@@ -75,7 +75,11 @@ const SHARED: [Shared; 18] = [
         "Pitaya is overloaded; or it has forgotten the figures, and could not remove them yet from where they outlive the process, or from all replicas (`store-unavailable`).",
     ),
     (503, "Overloaded", "Pitaya is overloaded."),
-    (504, "UpstreamTimeout", "The vendor did not answer in time."),
+    (
+        504,
+        "UpstreamTimeout",
+        "The vendor did not answer in time; or the request has `Cache-Control: only-if-cached`, and not all figures are cached (`not-cached`).",
+    ),
 ];
 
 /// That an operation can refuse because of the configuration that it reads.

@@ -27,12 +27,12 @@ use crate::http::edge::reply::Reply;
 use crate::http::edge::snapshot::Snapshot;
 use crate::http::params::{TrafficParams, check_form};
 use crate::http::present::{
-    CSV_EXAMPLE, Codings, Form, Format, Notations, Traffic as TrafficAnswer, json_example,
+    self, CSV_EXAMPLE, Codings, Form, Format, Notations, Traffic as TrafficAnswer, json_example,
     ndjson_example,
 };
 use crate::http::problem::{ApiError, KeyFault, Refused};
 use crate::http::routes;
-use crate::service::TrafficService;
+use crate::service::{Reach, TrafficService};
 
 /// The shared state of the traffic handler. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -106,7 +106,8 @@ pub(in crate::http) struct Pending {
     summary = "Get figures",
     description = "Answers from the cache, and asks the vendor only for missing figures. Rows are in the order of `site_id` (or `sort`), then \
                    `time`; a bucket contains only figures inside `dates` and `hours`. `Range: bytes=…` gets 206 from answers of up to 1 MiB whose \
-                   figures no longer change (`meta.provisional_from`); from others only as a range of all bytes, or of the first four.",
+                   figures no longer change (`meta.provisional_from`); from others only as a range of all bytes, or of the first four. \
+                   `Cache-Control: only-if-cached` gets cached figures alone, or 504 `not-cached`; other directives of a request are ignored.",
     params(TrafficParams),
     responses(
         (status = 200, description = "The figures.", content(
@@ -160,8 +161,13 @@ pub(in crate::http) async fn finish(
     let delivery = if let Some(kept) = kept {
         kept
     } else {
+        let reach = if present::only_if_cached(&request.headers) {
+            Reach::Cache
+        } else {
+            Reach::Vendor
+        };
         tokio::select! {
-            answer = answer(traffic, context, &question) => answer?,
+            answer = answer(traffic, context, &question, reach) => answer?,
             () = context.caller.revoked().cancelled() => {
                 return Err(ApiError::Unauthenticated(KeyFault::Unknown));
             }
@@ -182,6 +188,7 @@ async fn answer(
     traffic: &Traffic,
     context: &HandlerContext,
     question: &Question,
+    reach: Reach,
 ) -> Result<Delivery, ApiError> {
     let HandlerContext {
         caller,
@@ -198,7 +205,7 @@ async fn answer(
     // Without authentication, all callers are one client.
     let client = caller.name.clone().unwrap_or_default();
     let answer = service
-        .answer(key.query(), &client, *partial, patience, progress)
+        .answer(key.query(), &client, *partial, reach, patience, progress)
         .await?;
     caller.count_cells(answer.cells);
     let form = Form {

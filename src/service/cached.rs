@@ -1,0 +1,54 @@
+//! What a query gets without the vendor: the cells in memory, and those that the tier has.
+
+use std::sync::Arc;
+
+use super::fetch::{Engine, Gathered};
+use super::inventory::{Missing, Places};
+use super::judge::{Below, Judge};
+use super::scouting;
+use crate::domain::rollup::CellGrid;
+use crate::upstream::{Class, UpstreamError};
+
+impl Engine {
+    /// Brings those of the `missing` cells into `grid` that the tier has. Nothing is claimed, fetched or refreshed.
+    pub(super) async fn gather_cached(
+        &self,
+        mut missing: Missing,
+        places: Places<'_>,
+        grid: &mut CellGrid,
+        judge: &Judge,
+    ) -> Gathered {
+        let below = self.look_below(&missing, places, judge).await;
+        let mut gathered = Gathered {
+            cells: missing.len(),
+            revalidating: !below.stale.is_empty(),
+            ..Gathered::default()
+        };
+        for (key, cell) in below.found {
+            if let Some(place) = places.of(&key).filter(|place| missing.take(*place)) {
+                grid.set(place, cell);
+                gathered.found += 1;
+            }
+        }
+        let not_cached = Arc::new(UpstreamError::NotCached);
+        for place in missing.places() {
+            let site = gathered.failures.entry(places.site(place));
+            site.or_insert_with(|| Arc::clone(&not_cached));
+        }
+        gathered
+    }
+
+    /// What the tier has of the `missing` cells.
+    pub(super) async fn look_below(
+        &self,
+        missing: &Missing,
+        places: Places<'_>,
+        judge: &Judge,
+    ) -> Below {
+        let Some(tier) = self.tier.as_ref().filter(|_| missing.len() > 0) else {
+            return Below::default();
+        };
+        let months = scouting::months(missing.places().map(|place| places.key(place)));
+        scouting::read(&months, &**tier, judge, Class::Caller).await
+    }
+}
