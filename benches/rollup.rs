@@ -21,7 +21,7 @@ use pitaya::domain::plan::Plan;
 use pitaya::domain::query::{GroupBy, Partial, Query};
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::service::{
-    Answer, CacheOutcome, Learned, Progress, Revisions, Rules, Settings, TrafficService,
+    Answer, CacheOutcome, Learned, Progress, Reach, Revisions, Rules, Settings, TrafficService,
 };
 use pitaya::simulator::{self, EmptyBuckets, Simulator};
 use pitaya::upstream::{Client, Upstream};
@@ -109,6 +109,7 @@ async fn ask(service: &TrafficService, query: &Query) -> Answer {
             query,
             &Client::default(),
             Partial::Deny,
+            Reach::Vendor,
             PATIENCE,
             &progress,
         )

@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::claims::{ClaimedCells, Mine};
-use super::months::months;
+use super::months::{Month, months};
 use super::pages::{LastKnown, Pages};
 use super::shared::{LookedUp, Shared, Unclaimed};
 use super::single_flight::Fetch;
@@ -130,6 +130,18 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
             joined,
             mine: mine.map(|mine| mine.release(&self.shared, looked_up, outdated)),
         })
+    }
+
+    /// Those of the distinct `wanted` cells that no flight is fetching.
+    #[must_use]
+    pub fn unclaimed(&self, wanted: impl IntoIterator<Item = CellKey>) -> Vec<CellKey> {
+        let mut months = months(wanted);
+        let flights = self.shared.flights();
+        for month in &mut months {
+            month.days = flights.unclaimed(month, |_| {});
+        }
+        drop(flights);
+        months.into_iter().flat_map(Month::cells).collect()
     }
 
     /// Claims the `stale` cells that no flight is fetching and that are not [`backing_off`](Self::backing_off), if `admit` accepts their

@@ -65,6 +65,7 @@ impl Route {
 }
 
 pub(super) static TRAFFIC: Route = Route::closed("/v1/traffic");
+pub(super) static EXPLAIN: Route = Route::closed("/v1/explain");
 pub(super) static SITES: Route = Route::closed("/v1/sites");
 pub(super) static REVISIONS: Route = Route::closed("/v1/revisions");
 pub(super) static PROGRESS: Route = Route::closed("/v1/progress/{request_id}");
@@ -91,8 +92,9 @@ pub(super) static READY: Route = Route::probe("/readyz");
 pub(super) static METRICS: Route = Route::probe("/metrics");
 
 /// All of them.
-pub(super) static ALL: [&Route; 20] = [
+pub(super) static ALL: [&Route; 21] = [
     &TRAFFIC,
+    &EXPLAIN,
     &SITES,
     &REVISIONS,
     &PROGRESS,

@@ -2,16 +2,42 @@
 
 use std::sync::Arc;
 
-use super::fetch::{Engine, Gathered};
+use super::answer::Reach;
+use super::fetch::{Engine, Gathered, Wish};
 use super::inventory::{Missing, Places};
 use super::judge::{Below, Judge};
+use super::queue::Refusal;
 use super::scouting;
+use crate::cache::Unclaimed;
+use crate::domain::cell::CellKey;
 use crate::domain::rollup::CellGrid;
 use crate::upstream::{Class, UpstreamError};
 
 impl Engine {
+    /// Brings the `missing` cells into `grid` from within `reach`, and has the `stale` ones refreshed behind if that includes the vendor.
+    ///
+    /// # Errors
+    ///
+    /// As [`gather`](Self::gather).
+    pub(super) async fn gather_within(
+        self: &Arc<Self>,
+        reach: Reach,
+        missing: Missing,
+        stale: &[CellKey],
+        places: Places<'_>,
+        grid: &mut CellGrid,
+        wish: Wish<'_>,
+    ) -> Result<Gathered, Unclaimed<Refusal>> {
+        if reach == Reach::Cache {
+            drop(wish.planning);
+            return Ok(self.gather_cached(missing, places, grid, wish.judge).await);
+        }
+        self.refresh(stale, wish.client, wish.looked_up, wish.judge);
+        self.gather(missing, places, grid, wish).await
+    }
+
     /// Brings those of the `missing` cells into `grid` that the tier has. Nothing is claimed, fetched or refreshed.
-    pub(super) async fn gather_cached(
+    async fn gather_cached(
         &self,
         mut missing: Missing,
         places: Places<'_>,
@@ -49,6 +75,7 @@ impl Engine {
             return Below::default();
         };
         let months = scouting::months(missing.places().map(|place| places.key(place)));
-        scouting::read(&months, &**tier, judge, Class::Caller).await
+        let mut patience = tier.patience();
+        scouting::read(&months, &**tier, judge, Class::Caller, &mut patience).await
     }
 }

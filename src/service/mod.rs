@@ -7,6 +7,7 @@ mod cached;
 mod calendar;
 mod complete;
 mod expiry;
+mod explain;
 mod fetch;
 mod inventory;
 mod judge;
@@ -28,6 +29,7 @@ pub use answer::{
     TooManyMissing, Unanswered,
 };
 pub use budget::MemoryPermit;
+pub use explain::Explanation;
 pub use knowledge::{Learned, LearnedOfSites};
 pub use progress::Progress;
 pub use revisions::{
@@ -236,12 +238,7 @@ impl TrafficService {
         asked: Asked<'_>,
     ) -> Result<Option<Answer>, Unanswered> {
         let Asked {
-            query,
-            client,
-            partial,
-            reach,
-            deadline,
-            progress,
+            query, deadline, ..
         } = asked;
         let Rules {
             policy, directory, ..
@@ -281,23 +278,18 @@ impl TrafficService {
         let planned = Instant::now();
         let days = query.cell_days();
         let places = Places::new(query, &days, &plan);
-        let gathered = if reach == Reach::Cache {
-            drop(planning);
-            let engine = &self.engine;
-            let gathered = engine.gather_cached(missing, places, &mut grid, &judge);
-            Ok(gathered.await)
-        } else {
-            self.engine.refresh(&stale, client, looked_up, &judge);
-            let wish = Wish {
-                planning,
-                client,
-                judge: &judge,
-                looked_up,
-                deadline,
-                progress,
-            };
-            self.engine.gather(missing, places, &mut grid, wish).await
+        let wish = Wish {
+            planning,
+            client: asked.client,
+            judge: &judge,
+            looked_up,
+            deadline,
+            progress: asked.progress,
         };
+        let gathered = self
+            .engine
+            .gather_within(asked.reach, missing, &stale, places, &mut grid, wish)
+            .await;
         let gathered = match gathered {
             Err(Unclaimed::Reshaped) => return Ok(None),
             Err(Unclaimed::Refused(refusal)) => {
@@ -307,7 +299,7 @@ impl TrafficService {
         };
         room.gathered();
         let (fetched, gathered_at) = (Instant::now(), self.clock.now());
-        if let (Partial::Deny, Some(error)) = (partial, worst(&gathered)) {
+        if let (Partial::Deny, Some(error)) = (asked.partial, worst(&gathered)) {
             return Err(error.into());
         }
 
@@ -323,7 +315,7 @@ impl TrafficService {
         };
         let (rolled, summary, memory) = complete.rolled_up(needed > MANY_CELLS).await?;
         let revalidating = gathered.revalidating || !stale.is_empty();
-        let outcome = outcome(&gathered, needed, revalidating, reach);
+        let outcome = outcome(&gathered, needed, revalidating, asked.reach);
         telemetry::query(outcome);
         // Counted before the names are read: if a name changes in between, the answer counts as outdated.
         let names = self.engine.upstream.names_changed(query.customer);

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::support::{Setup, TestApp};
 
 const TRAFFIC: &str = "/v1/traffic?sites=750&dates=2026-02-18&metric=entrances&bucket=day";
+const EXPLAIN: &str = "/v1/explain?sites=750&dates=2026-02-18&metric=entrances&bucket=day";
 const CLIENTS: [(&str, &str); 4] = [
     ("key", ""),
     ("scoped", "site_ids = [1]"),
@@ -96,6 +97,10 @@ impl Stage {
                 "/v1/traffic?sites=750&dates=2000-01-01..2026-01-01&metric=entrances"
             }
             ("/v1/traffic", 200 | 304 | 401 | 403 | 406 | 416 | 429 | 502 | 503 | 504) => TRAFFIC,
+            ("/v1/explain", 422) => {
+                "/v1/explain?sites=750&dates=2000-01-01..2026-01-01&metric=entrances"
+            }
+            ("/v1/explain", 200 | 401 | 403 | 429 | 503) => EXPLAIN,
             ("/v1/revisions", 403) => "/v1/revisions?sites=750",
             // A cursor of another log.
             ("/v1/revisions", 410) => "/v1/revisions?since=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
@@ -320,6 +325,7 @@ async fn every_documented_status_occurs_with_the_documented_answer() {
     let expected = [
         "GET /v1/traffic 500",
         "HEAD /v1/traffic 500",
+        "GET /v1/explain 500",
         "GET /v1/sites 500",
         "GET /v1/revisions 500",
         "GET /v1/progress/{request_id} 200",

@@ -31,6 +31,7 @@ use crate::domain::query::{Fill, Partial, TimeFormat};
     ),
     paths(
         traffic::traffic,
+        traffic::explain::explain,
         sites::list,
         revisions::list,
         traffic::progress::show,

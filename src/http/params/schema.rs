@@ -14,8 +14,8 @@ use super::revisions::{EVENTS, MAX_LIMIT, RevisionParams, SINCE};
 use super::site_list::{LIST_FORMAT, SEARCH, SiteListParams, TAG};
 use super::traffic::TrafficParams;
 use super::values::{
-    BUCKET, CALENDAR, COMPARE, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT, MAX_AGE,
-    METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT, WEEK_START,
+    BUCKET, CALENDAR, COMPARE, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT,
+    MAX_AGE, METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT, WEEK_START,
 };
 use crate::domain::bucket::Bucket;
 use crate::domain::calendar::{Calendar, WeekStart};

@@ -8,8 +8,8 @@ use super::site_words::{Found, SiteWords};
 use super::terms::Terms;
 use super::values::{
     BUCKET, CALENDAR, COMPARE, CUSTOMER, CompareWith, DATES, FILL, FORMAT, GROUP_BY, HOURS,
-    INCLUDE, LIMIT, MAX_AGE, METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT, WEEK_START, choice,
-    parse_bucket, parse_compare, parse_customer, parse_dates, parse_include, parse_limit,
+    INCLUDE, LIMIT, MAX_AGE, METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT, WEEK_START,
+    choice, parse_bucket, parse_compare, parse_customer, parse_dates, parse_include, parse_limit,
     parse_metrics, parse_sort, parsed, required,
 };
 use crate::domain::bucket::{Bucket, Hours};

@@ -87,6 +87,7 @@ impl Application for Routes {
 /// The routes for callers; also health, metrics and cache administration, unless they have a separate listener.
 pub fn public(state: AppState) -> Router {
     let mut router = Router::new()
+        .route(routes::EXPLAIN.path, get(traffic::explain::explain))
         .route(routes::SITES.path, get(sites::list))
         .route(routes::REVISIONS.path, get(revisions::list))
         .route(routes::PROGRESS.path, get(progress::show))

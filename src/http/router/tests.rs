@@ -133,6 +133,7 @@ async fn another_method_is_refused_with_the_allowed_ones() {
 
     for (path, allowed) in [
         ("/v1/traffic", "GET,HEAD"),
+        ("/v1/explain", "GET,HEAD"),
         ("/v1/sites", "GET,HEAD"),
         ("/v1/cache", "DELETE"),
         ("/openapi.json", "GET,HEAD"),
@@ -187,6 +188,7 @@ async fn only_paths_under_v1_need_a_key() {
         (Method::GET, "/v1/traffic"),
         (Method::HEAD, "/v1/traffic"),
         (Method::PUT, "/v1/traffic"),
+        (Method::GET, "/v1/explain"),
         (Method::GET, "/v1/sites"),
         (Method::GET, "/v1/progress/1"),
         (Method::DELETE, "/v1/cache"),

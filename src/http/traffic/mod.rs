@@ -2,6 +2,7 @@
 
 pub(super) mod coverage;
 mod delivery;
+pub(super) mod explain;
 pub(super) mod kept;
 mod large_body;
 mod parsed_queries;

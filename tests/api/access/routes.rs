@@ -11,8 +11,10 @@ async fn every_route_and_method_requires_the_right_key() {
         "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE",
     ];
     let traffic = format!("/v1/traffic?{TYLER}");
+    let explain = format!("/v1/explain?{TYLER}");
     let under_v1 = [
         (traffic.as_str(), "GET"),
+        (explain.as_str(), "GET"),
         ("/v1/sites", "GET"),
         ("/v1/cache", "DELETE"),
         ("/v1/reload", "POST"),
@@ -51,7 +53,7 @@ async fn every_route_and_method_requires_the_right_key() {
                     405
                 } else if ["/v1/cache", "/v1/reload"].contains(&path) && key == Some("tyler") {
                     403
-                } else if path == traffic && key == Some("operator") {
+                } else if (path == traffic || path == explain) && key == Some("operator") {
                     // This key's scope has both customers, and the query names neither.
                     400
                 } else {
@@ -78,6 +80,6 @@ async fn every_route_and_method_requires_the_right_key() {
             }
         }
     }
-    assert_eq!(walked, (6 + 11 + 2) * 9 * 4);
+    assert_eq!(walked, (7 + 11 + 2) * 9 * 4);
     assert_eq!(app.vendor.report_count(), 1);
 }

@@ -1,0 +1,207 @@
+//! What a query would need and cause, told without a call of the vendor and without a claim.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::budget::MemoryNeed;
+use super::calendar::Calendar;
+use super::inventory::{Inventory, Places};
+use super::queue::Refusal;
+use super::rules::InForce;
+use super::scouting::aside;
+use super::{TrafficService, Unanswered, reopened};
+use crate::domain::batch::reports;
+use crate::domain::cell::{CellKey, ReportRequest};
+use crate::domain::metric::VendorMetric;
+use crate::domain::plan::Plan;
+use crate::domain::query::Query;
+
+/// What a query would need and cause. A cell here is one metric of the vendor at one site on one date, in whatever buckets the query
+/// needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// Cells of days that have begun.
+    pub needed: usize,
+    /// Those among them within their TTL.
+    pub fresh: usize,
+    /// Those past it that would be served at once.
+    pub stale: usize,
+    /// Those that the query would wait for, and that a fetch is bringing.
+    pub in_flight: usize,
+    /// Those that the query would wait for, and have fetched.
+    pub missing: usize,
+    /// The reports that would fetch these.
+    pub reports: Vec<ReportRequest>,
+    /// Maximum number of cells in the queue for the vendor.
+    pub max_queued_cells: usize,
+}
+
+/// State of a cell, the best one first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum State {
+    NotNeeded,
+    Fresh,
+    Stale,
+    InFlight,
+    Missing,
+}
+
+impl TrafficService {
+    /// Explains `query` to a caller that waits for at most `patience`.
+    ///
+    /// # Errors
+    ///
+    /// As [`answer`](Self::answer), except for failures of the vendor.
+    pub async fn explain(
+        &self,
+        query: &Query,
+        patience: Duration,
+    ) -> Result<Explanation, Unanswered> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let in_force = self.rules.load_full();
+            let reopened = reopened(query, &in_force.rules.directory);
+            let query = reopened.as_ref().unwrap_or(query);
+            if let Some(explanation) = self.explain_by(&in_force, query, deadline).await? {
+                return Ok(explanation);
+            }
+        }
+    }
+
+    /// Explains under the given rules; `None` if a site's zone changed meanwhile.
+    async fn explain_by(
+        &self,
+        in_force: &InForce,
+        query: &Query,
+        deadline: Instant,
+    ) -> Result<Option<Explanation>, Unanswered> {
+        let rules = &in_force.rules;
+        let plan = Plan::new(query, self.base_bucket);
+        let room = self
+            .budget
+            .take(MemoryNeed::of(query, &plan), deadline)
+            .await;
+        let _room = room.ok_or(Unanswered::NoRoom)?;
+        let planning = self.turn_to_plan(query, &plan, deadline).await?;
+        let heavy = planning.is_some();
+        let now = self.begin_at();
+        let calendar = Calendar::new(query, &rules.directory, now);
+        let inventory = aside(heavy, || {
+            self.look_up(query, &plan, &calendar, &rules.policy, now)
+        });
+        let Inventory {
+            mut missing,
+            stale,
+            grid: _,
+            needed: _,
+        } = inventory;
+        if self.engine.cells.shape() != in_force.shape {
+            return Ok(None);
+        }
+        let judge = self.judge(rules, query.max_age.map(|age| age.since(now)));
+        let days = query.cell_days();
+        let places = Places::new(query, &days, &plan);
+        let mut stale: Vec<usize> = stale.iter().filter_map(|key| places.of(key)).collect();
+        let fallbacks = missing.with_fallback();
+        let keys: Vec<CellKey> = fallbacks.iter().map(|place| places.key(*place)).collect();
+        let failing = self.engine.cells.backing_off(&keys, now);
+        // As for a query that waits: see `Engine::spare_failing`.
+        for (place, failing) in fallbacks.into_iter().zip(failing) {
+            if failing && missing.take(place) {
+                stale.push(place);
+            }
+        }
+        if missing.len() > self.engine.queue.max() {
+            return Err(self.refused(Refusal::TooMany, missing.len(), query, &plan));
+        }
+        let below = self.engine.look_below(&missing, places, &judge).await;
+        let explanation = aside(heavy, || {
+            for (key, _) in &below.found {
+                places.of(key).map(|place| missing.take(place));
+            }
+            stale.extend(below.stale.iter().filter_map(|key| places.of(key)));
+            let wanted = missing.places().map(|place| places.key(place));
+            let unclaimed = self.engine.cells.unclaimed(wanted);
+            let mut states = States::new(query, &plan, days.len());
+            states.begin(&calendar);
+            for place in stale {
+                states.raise(place, State::Stale);
+            }
+            for place in missing.places() {
+                states.raise(place, State::InFlight);
+            }
+            for place in unclaimed.iter().filter_map(|key| places.of(key)) {
+                states.raise(place, State::Missing);
+            }
+            Explanation {
+                needed: states.all() - states.count(State::NotNeeded),
+                fresh: states.count(State::Fresh),
+                stale: states.count(State::Stale),
+                in_flight: states.count(State::InFlight),
+                missing: states.count(State::Missing),
+                reports: reports(&unclaimed, self.engine.bounds),
+                max_queued_cells: self.engine.queue.max(),
+            }
+        });
+        Ok(Some(explanation))
+    }
+}
+
+/// The states of a query's cells. A cell that is needed in several buckets has its worst one.
+struct States {
+    /// The vendor's metric of each series, numbered.
+    metrics: Vec<usize>,
+    sites: usize,
+    dates: usize,
+    /// By metric, site and date.
+    cells: Vec<State>,
+}
+
+impl States {
+    /// No cell is needed yet.
+    fn new(query: &Query, plan: &Plan, dates: usize) -> Self {
+        let mut distinct: Vec<VendorMetric> = Vec::new();
+        let numbers = plan.series().iter().map(|series| {
+            let known = distinct.iter().position(|metric| *metric == series.metric);
+            known.unwrap_or_else(|| {
+                distinct.push(series.metric);
+                distinct.len() - 1
+            })
+        });
+        let metrics = numbers.collect();
+        let sites = query.sites.len();
+        Self {
+            metrics,
+            sites,
+            dates,
+            cells: vec![State::NotNeeded; distinct.len() * sites * dates],
+        }
+    }
+
+    /// Makes the cells of the days that have begun fresh.
+    fn begin(&mut self, calendar: &Calendar) {
+        for (index, state) in self.cells.iter_mut().enumerate() {
+            let site = index / self.dates % self.sites;
+            if index % self.dates < calendar.begun(site) {
+                *state = State::Fresh;
+            }
+        }
+    }
+
+    /// Makes the state of the cell at a place in the query's grid at least that bad.
+    fn raise(&mut self, place: usize, state: State) {
+        let of_series = self.sites * self.dates;
+        let metric = self.metrics[place / of_series];
+        let known = &mut self.cells[metric * of_series + place % of_series];
+        *known = state.max(*known);
+    }
+
+    fn all(&self) -> usize {
+        self.cells.len()
+    }
+
+    fn count(&self, state: State) -> usize {
+        self.cells.iter().filter(|known| **known == state).count()
+    }
+}
