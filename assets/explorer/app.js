@@ -33,7 +33,7 @@ attachRefresh(() => {
   if (running === null && shown !== null) run();
 });
 attachKey(() => {
-  form.sites.forget();
+  form.forget();
   open();
 });
 byId('cancel').addEventListener('click', () => running?.abort());
@@ -75,7 +75,7 @@ async function open() {
 /** Loads the sites to choose from; returns whether the server listed them. */
 async function learnSites() {
   try {
-    form.sites.learn(await askSites());
+    form.learn(await askSites());
     return true;
   } catch (error) {
     // A query in progress, or just answered, shows its own fault.
@@ -134,7 +134,7 @@ async function run({ asked = false } = {}) {
 function succeed(result, search) {
   shown = { search, meta: result.answer.meta };
   if (readKey() !== '') acceptKey();
-  form.sites.learn(result.answer.meta.sites);
+  form.learn(result.answer.meta.sites ?? []);
   const mark = showAnswer(result, charts);
   offerRefresh(result.answer.meta);
   markRevisions(result.answer, mark);

@@ -10,6 +10,7 @@ const BUCKETS = [
   ['day', 'Day'], ['week', 'Week'], ['month', 'Month'], ['quarter', 'Quarter'], ['year', 'Year'], ['total', 'Total'],
   ['hour_of_day', 'Hour of the day'], ['day_of_week', 'Day of the week'], ['hour_of_week', 'Busiest hours of the week'],
 ];
+const GROUPINGS = [['site', 'A series for each site'], ['none', 'All sites combined']];
 const OTHER_NAMES = { '60m': 'hour', '1h': 'hour', '24h': 'day', '1d': 'day', '1w': 'week' };
 const CHOICES = {
   compare: [
@@ -17,7 +18,7 @@ const CHOICES = {
     ['previous_year', 'A year before'], ['previous_year_weekday', 'The same weekdays a year before'],
   ],
   bucket: BUCKETS,
-  group_by: [['site', 'A series for each site'], ['none', 'All sites combined']],
+  group_by: GROUPINGS,
   fill: [['null', 'Show as gaps'], ['zero', 'Show counts as 0'], ['none', 'Leave out']],
   partial: [['deny', 'No answer at all'], ['allow', 'Show the others']],
 };
@@ -49,6 +50,24 @@ export class Form {
   /** The sites to choose from. */
   get sites() {
     return this.#sites;
+  }
+
+  /** Adds sites to choose from, and series for each value of their tags' keys. */
+  learn(sites) {
+    this.#sites.learn(sites);
+    this.#showGroupings();
+  }
+
+  /** Forgets the sites to choose from: another caller may see others. */
+  forget() {
+    this.#sites.forget();
+    this.#showGroupings();
+  }
+
+  #showGroupings() {
+    const { value } = byId('group_by');
+    fillOptions(byId('group_by'), [...GROUPINGS, ...this.#sites.tagKeys.map((key) => [key, `A series for each ${key}`])]);
+    select(byId('group_by'), value);
   }
 
   /** Every parameter as text. */

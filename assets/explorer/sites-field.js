@@ -42,6 +42,12 @@ export class SitesField {
     return [...this.#known.keys()].sort((a, b) => a - b).slice(0, count).join(',');
   }
 
+  /** The keys of the tags of known sites, in order. */
+  get tagKeys() {
+    const keys = [...this.#words].map((word) => /^tag:([a-z][a-z0-9_]*)=/.exec(word)?.[1]);
+    return [...new Set(keys.filter((key) => key !== undefined))].sort();
+  }
+
   /** Adds sites to choose from: `{site_id, name, code, tags}`. */
   learn(sites) {
     for (const { site_id: id, name, code, tags } of sites) {

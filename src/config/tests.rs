@@ -564,6 +564,43 @@ fn the_fault_of_wrong_opening_hours_says_what_is_wrong() {
 }
 
 #[test]
+fn the_fault_of_a_wrong_code_or_tag_describes_a_valid_one() {
+    let client =
+        |tags: &str| format!("[[clients]]\nname = \"web\"\nkey_sha256 = \"{KEY}\"\ntags = {tags}");
+    let site = "[[sites]]\nid = 750\n";
+    for (toml, expected) in [
+        (client("[]"), "empty list"),
+        (client("[\"=North\"]"), "a word or key=value"),
+        (
+            format!("{site}code = \"A\"\n[[sites]]\nid = 751\ncode = \"A\""),
+            "\"A\" is the code of site 750 of customer 123 too",
+        ),
+        (format!("{site}code = \" A\""), "without commas"),
+        (format!("{site}code = \"A,B\""), "without commas"),
+        (format!("{site}code = 412"), "a text in quotes"),
+        (format!("{site}tags = [\"outlet\", \"a,b\"]"), "(item 2)"),
+        (
+            format!("{site}tags = [\"Region=North\"]"),
+            "begins with a letter",
+        ),
+        (format!("{site}tags = [\"region=\"]"), "a word or key=value"),
+        (
+            format!("{site}tags = [\"region=North\", \"region=South\"]"),
+            "two values of the key region",
+        ),
+        (format!("{site}tags = [\"site=1\"]"), "a word of group_by"),
+        (
+            format!("{site}tags = [\"outlet\", \"outlet\"]"),
+            "lists outlet twice",
+        ),
+    ] {
+        let error = error_in(&toml);
+
+        assert!(error.contains(expected), "{toml}\n{error}\n{expected}");
+    }
+}
+
+#[test]
 fn an_unknown_key_gets_a_suggestion_in_every_table() {
     for (toml, unknown, meant) in [
         ("[limit]\nmax_sites = 5", "limit", "limits"),
@@ -745,7 +782,7 @@ fn the_output_of_check_config_is_an_equivalent_configuration() {
     std::fs::create_dir(&quoted).unwrap();
     let store = quoted.join("c");
     let whole = format!(
-        "admin_listen = \"[::1]:9\"\ntimezone = \"Europe/Berlin\"\nauth = \"required\"\n[upstream]\ntoken_store = {store:?}\nid_token = \"x\"\n[[clients]]\nname = \"w\\u0022eb\"\nkey_sha256 = [\"{KEY}\"]\nrate_limit = \"7/h\"\ncustomer_ids = [123]\nsite_ids = [2, 1]\nadmin = true\n[[sites]]\nid = 750\nname = \"Tyler\\n\"\ntimezone = \"america/chicago\"\n[[calendars]]\nname = \"uk\"\npattern = \"4-4-5\"\nyear_end = {{ rule = \"last\" }}\n[[calendars]]\nname = \"april\"\npattern = \"months\"\nfirst_month = 4",
+        "admin_listen = \"[::1]:9\"\ntimezone = \"Europe/Berlin\"\nauth = \"required\"\n[upstream]\ntoken_store = {store:?}\nid_token = \"x\"\n[[clients]]\nname = \"w\\u0022eb\"\nkey_sha256 = [\"{KEY}\"]\nrate_limit = \"7/h\"\ncustomer_ids = [123]\nsite_ids = [2, 1]\ntags = [\"outlet\"]\nadmin = true\n[[sites]]\nid = 750\nname = \"Tyler\\n\"\ncode = \"T-0412\"\ntags = [\"region=North \\\"x\\\"\", \"outlet\"]\ntimezone = \"america/chicago\"\n[[calendars]]\nname = \"uk\"\npattern = \"4-4-5\"\nyear_end = {{ rule = \"last\" }}\n[[calendars]]\nname = \"april\"\npattern = \"months\"\nfirst_month = 4",
     );
     let first = Setup::minimal()
         .set("PITAYA_AUTH", "")

@@ -370,9 +370,25 @@ async fn series_of_a_tag_have_totals_an_order_and_profiles() {
 }
 
 #[tokio::test]
+async fn times_with_an_offset_need_one_zone_for_each_series() {
+    let file = "timezone = \"America/New_York\"\n\
+                [[sites]]\nid = 750\ntags = [\"region=East\", \"chain=A\"]\n\
+                [[sites]]\nid = 751\ntimezone = \"America/Chicago\"\ntags = [\"region=West\", \"chain=A\"]\n";
+    let app = Setup::default().file(file).start().await;
+    let query = |key: &str| format!("sites=all&{DAY}&time_format=offset&group_by={key}");
+
+    let by_region = app.rows(&query("region")).await;
+
+    let times = ["2026-02-18T00:00:00-05:00", "2026-02-18T00:00:00-06:00"];
+    assert_eq!(column(&by_region, "time"), times);
+    let (status, _, body) = app.problem(&query("chain")).await;
+    assert_eq!(status, 400);
+    assert_eq!(body["errors"][0]["parameter"], "time_format");
+}
+
+#[tokio::test]
 async fn a_tag_that_is_named_like_a_column_cannot_group_rows_that_have_it() {
-    let file =
-        "[[sites]]\nid = 750\ntags = [\"state=TX\", \"entrances=2\", \"hour=9\", \"change=x\"]\n";
+    let file = "[[sites]]\nid = 750\ntags = [\"state=TX\", \"entrances=2\", \"hour=9\", \"change=x\", \"period=9\"]\n";
     let app = Setup::default().file(file).start().await;
     let query = |rest: &str| format!("sites=750&dates=2026-02-18&metric={rest}");
 
@@ -384,12 +400,14 @@ async fn a_tag_that_is_named_like_a_column_cannot_group_rows_that_have_it() {
         "dwell_time&group_by=entrances",
         "dwell_time&group_by=hour",
         "dwell_time&group_by=change",
+        "dwell_time&group_by=period",
     ] {
         assert_eq!(app.traffic(&query(rest)).await.status(), 200, "{rest}");
     }
     for rest in [
         "dwell_time&group_by=state&include=coverage",
         "entrances&group_by=entrances",
+        "dwell_time&group_by=period&include=period",
         "dwell_time&group_by=hour&bucket=hour_of_day",
         "dwell_time&group_by=change&compare=previous_week",
     ] {

@@ -22,6 +22,20 @@ export async function entrances(sites: number[]): Promise<Map<number, (number | 
   return bySite;
 }
 
+/** Entrances by the region of a chain: the field of a tag's key is there, but the document does not know its name. */
+export async function byRegion(): Promise<Map<unknown, number | null>> {
+  const { data } = await pitaya.GET('/v1/traffic', {
+    params: { query: { sites: ['all', '-tag:outlet', 750], dates: 'yesterday', metric: ['entrances'], bucket: 'day', group_by: 'region' } },
+  });
+  return new Map((data?.data ?? []).map((row) => [row['region'], row.entrances ?? null]));
+}
+
+/** The codes of the outlets. */
+export async function outlets(): Promise<string[]> {
+  const { data } = await pitaya.GET('/v1/sites', { params: { query: { tag: 'outlet' } } });
+  return (data?.data ?? []).map(({ code, tags }) => `${code ?? 'no code'}: ${(tags ?? []).join(', ')}`);
+}
+
 /** The names of the sites, and where these are. */
 export async function siteNames(): Promise<string[]> {
   const { data } = await pitaya.GET('/v1/sites');

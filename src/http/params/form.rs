@@ -3,6 +3,7 @@
 use super::faults::ParameterFault;
 use super::values::{GROUP_BY, INCLUDE};
 use crate::domain::bucket::Bucket;
+use crate::domain::periods;
 use crate::domain::query::{GroupBy, Query};
 use crate::http::present::Format;
 
@@ -58,6 +59,11 @@ fn has_column(query: &Query, name: &str) -> bool {
     } else {
         &[]
     };
+    let of_period: &[&str] = if query.include.period {
+        &periods::COLUMNS
+    } else {
+        &[]
+    };
     let of_comparison = || {
         // In formats without objects, these are parts of names.
         let parts = ["previous", "change"];
@@ -73,5 +79,6 @@ fn has_column(query: &Query, name: &str) -> bool {
     is_metric(name)
         || of_time.contains(&name)
         || of_worth.contains(&name)
+        || of_period.contains(&name)
         || (query.compare.is_some() && of_comparison())
 }

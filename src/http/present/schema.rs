@@ -1,7 +1,7 @@
 //! The schema of an answer for the API's document, since its rows are not derived from types.
 
 use serde_json::{Value, json};
-use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -101,6 +101,8 @@ impl PartialSchema for Row {
         let row = row
             .property("previous", previous)
             .property("change", change);
+        // The fields of tags have names that the document does not know.
+        let row = row.additional_properties(Some(AdditionalProperties::FreeForm(true)));
         with_worth(with_period(row)).into()
     }
 }
