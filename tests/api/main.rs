@@ -14,6 +14,7 @@ mod calendars;
 mod clock;
 mod compare;
 mod coverage;
+mod coverage_model;
 mod directory;
 mod disk;
 mod document;
