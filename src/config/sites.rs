@@ -113,9 +113,9 @@ fn site(
     let entry = SiteEntry {
         name,
         timezone,
+        hours,
         code,
         tags,
-        hours,
     };
     Some((customer?, id?, entry))
 }
