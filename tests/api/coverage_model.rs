@@ -59,8 +59,11 @@ struct World {
     rules: BTreeMap<u64, usize>,
 }
 
+/// The hours that begin on a weekday, in minutes from its midnight.
+type Rule = fn(Weekday) -> &'static [(u16, u16)];
+
 /// Opening hours, in the grammar and as a function of the weekday.
-const RULES: [(&str, fn(Weekday) -> &'static [(u16, u16)]); 4] = [
+const RULES: [(&str, Rule); 4] = [
     ("Mo-Sa 09:00-21:00; Su 11:00-18:00", |day| match day {
         Weekday::Sunday => &[(660, 1080)],
         _ => &[(540, 1260)],
