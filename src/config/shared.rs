@@ -122,7 +122,7 @@ fn certificates(reader: &mut Reader<'_>) -> Option<Vec<u8>> {
     reader.read_as(&keys::SHARED_CA_FILE, |raw| {
         let path = value::path(raw)?;
         let read = std::fs::read(&path)
-            .map_err(|error| Problem::new(format!("the file cannot be read: {error}")))?;
+            .map_err(|error| Problem::new(format!("{} cannot be read: {error}", path.display())))?;
         content = Some(read);
         Ok(path)
     });

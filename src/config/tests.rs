@@ -1032,3 +1032,26 @@ fn a_shared_store_is_refused_where_it_cannot_work() {
         ],
     );
 }
+
+#[test]
+fn a_secret_that_cannot_be_read_is_refused_with_its_path() {
+    let setup = Setup::minimal();
+    let empty = setup.write("empty", "\n").display().to_string();
+    let fault = |path: &str| {
+        let setup = Setup::minimal().set("PITAYA_UPSTREAM__ID_TOKEN_FILE", path);
+        setup.load_for(Purpose::Serve).unwrap_err().to_string()
+    };
+
+    let (missing, empty) = (fault("/nope"), (fault(&empty), empty));
+
+    let start = "upstream.id_token_file (PITAYA_UPSTREAM__ID_TOKEN_FILE): ";
+    assert!(
+        missing.contains(&format!("{start}/nope cannot be read")),
+        "{missing}"
+    );
+    assert!(
+        empty.0.contains(&format!("{start}{} is empty", empty.1)),
+        "{}",
+        empty.0
+    );
+}

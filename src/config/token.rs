@@ -26,12 +26,13 @@ pub(super) fn phrase_in_file(raw: Raw<'_>) -> Result<SecretString, Problem> {
 }
 
 fn content(raw: Raw<'_>) -> Result<String, Problem> {
-    let content = std::fs::read_to_string(value::path(raw)?)
-        .map_err(|error| Problem::new(format!("the file cannot be read: {error}")))?;
+    let path = value::path(raw)?;
+    let content = std::fs::read_to_string(&path)
+        .map_err(|error| Problem::new(format!("{} cannot be read: {error}", path.display())))?;
     // Editors and `echo` end a file with a line break that is not part of the secret.
     let secret = content.trim_end_matches(['\n', '\r']);
     if secret.is_empty() {
-        return Err(Problem::new("the file is empty"));
+        return Err(Problem::new(format!("{} is empty", path.display())));
     }
     Ok(secret.to_owned())
 }

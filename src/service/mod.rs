@@ -666,8 +666,10 @@ fn outcome(gathered: &Gathered, needed: usize, revalidating: bool, reach: Reach)
         0 => Forward::Hit,
         _ if reach == Reach::Cache => Forward::Hit,
         // All missing cells fell back to the cache because the vendor failed.
-        _ if gathered.brought == 0 && gathered.fell_back => Forward::Hit,
-        cells if cells == needed => Forward::Miss,
+        _ if gathered.brought == 0 && gathered.fell_back && gathered.failures.is_empty() => {
+            Forward::Hit
+        }
+        cells if cells == needed && !gathered.fell_back => Forward::Miss,
         _ => Forward::Partial,
     };
     let stale = if gathered.fell_back {

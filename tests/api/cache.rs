@@ -347,6 +347,13 @@ async fn a_stale_figure_is_served_when_the_vendor_fails() {
         calls,
         "a vendor that failed a moment ago is asked again"
     );
+    // Nothing of the other site was ever cached, and the vendor was asked for it.
+    let partial = "sites=750,751&dates=today&metric=entrances&bucket=hour&partial=allow";
+    let partial = app.traffic(partial).await;
+    let status = cache_status(&partial);
+    assert!(status.starts_with("pitaya; fwd=partial"), "{status}");
+    let body: Value = partial.json().await.unwrap();
+    assert_eq!(body["meta"]["errors"][0]["site_id"], 751);
 
     app.vendor.clear_faults();
     app.clock.advance(SignedDuration::from_secs(90));

@@ -21,7 +21,7 @@ use tracing::Span;
 use super::auth::Caller;
 use super::request_id::RequestId;
 use super::sender::Sender;
-use crate::http::params::shown;
+use crate::http::params::{shown, without_keys};
 use crate::http::routes::{Route, TRAFFIC, method_label};
 use crate::http::settings::Settings;
 use crate::service::Progress;
@@ -205,7 +205,7 @@ impl Observation {
     }
 
     /// Logs and counts the answer. Only the listed header fields are logged, so no key is, unless a caller puts one into its URL: the
-    /// answer to such a query is an error, or a page that reads none.
+    /// answer to such a query is an error, or a page that reads none, and what looks like a key is redacted.
     pub(in crate::http) fn end(
         mut self,
         outcome: &Outcome<'_>,
@@ -233,17 +233,18 @@ impl Observation {
         if status.is_server_error() {
             span.record("otel.status_code", "ERROR");
         }
-        let query = self.uri.query();
-        let query = if status.is_client_error() || !std::ptr::eq(self.route, &raw const TRAFFIC) {
-            query.map(shown)
+        let (path, query) = (self.uri.path(), self.uri.query());
+        let is_sound = std::ptr::eq(self.route, &raw const TRAFFIC) && !status.is_client_error();
+        let (path, query) = if is_sound {
+            (Cow::Borrowed(path), query.map(Cow::Borrowed))
         } else {
-            query.map(Cow::Borrowed)
+            (without_keys(path), query.map(shown))
         };
         tracing::info!(
             target: "pitaya::access",
             message = "answered",
             method = self.method.as_str(),
-            path = self.uri.path(),
+            path = path.as_ref(),
             query = query.as_deref(),
             status = status.as_u16(),
             duration_ms = milliseconds(elapsed),

@@ -21,7 +21,7 @@ mod traffic;
 mod values;
 
 pub(super) use limits::check as check_limits;
-pub(super) use shown::shown;
+pub(super) use shown::{shown, without_keys};
 
 pub use cache::{CacheParams, PurgeTarget};
 pub use faults::ParameterFault;

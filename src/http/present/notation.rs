@@ -87,6 +87,7 @@ impl Notations {
     }
 }
 
+const FAR_FROM_ENDS: &str = "the dates asked for are far from the ends of time";
 const LENGTH: usize = "2026-02-18T09:00:00".len();
 
 impl Notation {
@@ -111,8 +112,9 @@ impl Notation {
         match self {
             Self::Local => push(text, time),
             Self::Offset(zone) => {
+                let (time, offset) = first_shown(zone, time);
                 push(text, time);
-                push_offset(text, first_offset(zone, time));
+                push_offset(text, offset);
             }
             Self::Utc(zone) => {
                 push(text, to_utc(zone, time));
@@ -122,20 +124,29 @@ impl Notation {
     }
 }
 
-/// The offset of a local time: the first one in a repeated hour, and in a skipped one that of the hour before, so that the time is that
-/// of the end of the gap.
-fn first_offset(zone: &TimeZone, time: DateTime) -> Offset {
-    match zone.to_ambiguous_timestamp(time).offset() {
-        AmbiguousOffset::Unambiguous { offset } => offset,
-        AmbiguousOffset::Gap { before, .. } | AmbiguousOffset::Fold { before, .. } => before,
+/// The clock of `zone` and its offset when it first shows `time` or a later one.
+///
+/// A repeated hour has its first offset. A time at the beginning of a gap has the offset before, which makes it the end of the gap; a
+/// bucket that begins within a gap begins at the end of the gap.
+fn first_shown(zone: &TimeZone, time: DateTime) -> (DateTime, Offset) {
+    let (before, after) = match zone.to_ambiguous_timestamp(time).offset() {
+        AmbiguousOffset::Unambiguous { offset } => return (time, offset),
+        AmbiguousOffset::Fold { before, .. } => return (time, before),
+        AmbiguousOffset::Gap { before, after } => (before, after),
+    };
+    let at = |offset: Offset| offset.to_timestamp(time).expect(FAR_FROM_ENDS);
+    let end = zone.following(at(after)).next();
+    match end.map(|end| end.timestamp()) {
+        Some(end) if end < at(before) => (after.to_datetime(end), after),
+        _ => (time, before),
     }
 }
 
-/// The time in UTC when the clock of `zone` first shows `time`.
+/// The time in UTC when the clock of `zone` first shows `time` or a later one.
 fn to_utc(zone: &TimeZone, time: DateTime) -> DateTime {
-    let offset = first_offset(zone, time).seconds();
-    time.checked_sub(SignedDuration::from_secs(offset.into()))
-        .expect("the dates asked for are far from the ends of time")
+    let (time, offset) = first_shown(zone, time);
+    time.checked_sub(SignedDuration::from_secs(offset.seconds().into()))
+        .expect(FAR_FROM_ENDS)
 }
 
 fn push(text: &mut Vec<u8>, time: DateTime) {
@@ -233,6 +244,18 @@ mod tests {
                 "2026-09-06T04:00:00Z",
             ),
             (
+                "Australia/Lord_Howe",
+                date(2025, 10, 5).at(2, 0, 0, 0),
+                "2025-10-05T02:00:00+10:30",
+                "2025-10-04T15:30:00Z",
+            ),
+            (
+                "Australia/Lord_Howe",
+                date(2025, 10, 5).at(2, 20, 0, 0),
+                "2025-10-05T02:30:00+11:00",
+                "2025-10-04T15:30:00Z",
+            ),
+            (
                 "Africa/Monrovia",
                 date(1970, 1, 1).at(0, 0, 0, 0),
                 "1970-01-01T00:00:00-00:44:30",
@@ -261,7 +284,10 @@ mod tests {
             let zone = TimeZone::get(name).unwrap();
             let date = date(2010, 1, 1).checked_add(jiff::Span::new().days(day)).unwrap();
             let time = date.at(minute / 4, minute % 4 * 15, 0, 0);
-            let expected = zone.to_ambiguous_timestamp(time).compatible().unwrap();
+            let shows = |instant: &jiff::Timestamp| zone.to_datetime(*instant) >= time;
+            let midnight = zone.to_timestamp(date.at(0, 0, 0, 0)).unwrap();
+            let minutes = (-120..26 * 60).map(|minute| midnight + jiff::SignedDuration::from_mins(minute));
+            let expected = minutes.into_iter().find(shows).unwrap();
 
             for notation in [Notation::Offset(zone.clone()), Notation::Utc(zone)] {
                 let instant: jiff::Timestamp = text(&notation, time).parse().unwrap();
