@@ -27,12 +27,18 @@ pub(super) fn phrase_in_file(raw: Raw<'_>) -> Result<SecretString, Problem> {
 
 fn content(raw: Raw<'_>) -> Result<String, Problem> {
     let path = value::path(raw)?;
+    // Some have written the secret itself in place of its path.
+    let name = if path.is_absolute() || path.starts_with(".") || path.starts_with("..") {
+        path.display().to_string()
+    } else {
+        "the file".to_owned()
+    };
     let content = std::fs::read_to_string(&path)
-        .map_err(|error| Problem::new(format!("{} cannot be read: {error}", path.display())))?;
+        .map_err(|error| Problem::new(format!("{name} cannot be read: {error}")))?;
     // Editors and `echo` end a file with a line break that is not part of the secret.
     let secret = content.trim_end_matches(['\n', '\r']);
     if secret.is_empty() {
-        return Err(Problem::new(format!("{} is empty", path.display())));
+        return Err(Problem::new(format!("{name} is empty")));
     }
     Ok(secret.to_owned())
 }
