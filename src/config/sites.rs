@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::error::{Problem, Problems};
@@ -24,6 +25,8 @@ keys! { SITE:
     CUSTOMER: CustomerId = "customer_id", customer, show::id;
     CODE: Arc<str> = "code", code, show::text;
     TAGS: Vec<Tag> = "tags", tags, show_tags;
+    OPENED: Date = "opened", value::date, show::text;
+    CLOSED: Date = "closed", value::date, show::text;
     HOURS: Expression = "hours", opening::hours, opening::show_hours;
     HOLIDAYS: Holidays = "holidays", opening::holidays, show::text;
     EXCEPTIONS: Exceptions = "exceptions", opening::exceptions, opening::show_exceptions;
@@ -86,6 +89,15 @@ fn site(
     let timezone = entry.optional(&ZONE);
     let code = entry.optional(&CODE);
     let tags = entry.optional(&TAGS).unwrap_or_default();
+    let (opened, closed) = (entry.optional(&OPENED), entry.optional(&CLOSED));
+    if let (Some(opened), Some(closed)) = (opened, closed)
+        && closed <= opened
+    {
+        entry.fault(
+            CLOSED.name,
+            format!("{closed} is not after opened = {opened}; it is the first day on which the site is closed"),
+        );
+    }
     let hours = Written::read(entry, &OPENING).resolved(defaults, entry, &OPENING);
     let hours = hours.map(|hours| shared.of(hours));
     if customers.len() > 1 {
@@ -114,6 +126,8 @@ fn site(
         name,
         timezone,
         hours,
+        opened,
+        closed,
         code,
         tags,
     };

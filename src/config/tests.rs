@@ -505,6 +505,28 @@ fn the_fault_of_each_wrong_value_describes_a_valid_one() {
 }
 
 #[test]
+fn the_fault_of_a_wrong_opening_date_says_what_is_wrong() {
+    let site = "[[sites]]\nid = 750\n";
+    for (toml, expected) in [
+        ("opened = \"May 2026\"", "a date such as 2026-05-01"),
+        ("opened = \"2026-5-1\"", "sites[0].opened"),
+        ("opened = \"20260501\"", "20260501"),
+        ("closed = \"2026-02-30\"", "sites[0].closed"),
+        ("closed = 2026-05-01T09:00:00", "a date such as 2026-05-01"),
+        ("closed = 2026", "sites[0].closed"),
+        ("closed = true", "sites[0].closed"),
+        (
+            "opened = 2026-05-01\nclosed = \"2026-05-01\"",
+            "is not after opened = 2026-05-01",
+        ),
+    ] {
+        let error = error_in(&format!("{site}{toml}"));
+
+        assert!(error.contains(expected), "{toml}: {error}");
+    }
+}
+
+#[test]
 fn the_fault_of_wrong_opening_hours_says_what_is_wrong() {
     let site = "[[sites]]\nid = 750\n";
     for (toml, expected) in [

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use toml::{Table, Value};
 use url::{Host, Url};
@@ -465,3 +466,15 @@ pub(super) fn rate(raw: Raw<'_>) -> Result<Rate, Problem> {
 
 /// What a rate looks like.
 pub(super) const A_RATE: &str = "a rate, such as 50/s, 600/m or 1000/h";
+
+/// A date as `2026-05-01`, in quotes or not.
+pub(super) fn date(raw: Raw<'_>) -> Result<Date, Problem> {
+    let written = match raw {
+        Raw::Toml(Value::Datetime(written)) => written.to_string(),
+        raw => raw.text()?.to_owned(),
+    };
+    // The parser takes other forms as well.
+    let date = written.parse().ok();
+    date.filter(|date: &Date| date.to_string() == written)
+        .ok_or_else(|| Problem::echo(written, "a date such as 2026-05-01"))
+}

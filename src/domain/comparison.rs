@@ -6,6 +6,7 @@ use jiff::civil::Date;
 
 use super::dates::{DateRange, add_days};
 use super::fiscal::FiscalCalendar;
+use super::site::SiteId;
 
 /// How the other side of a comparison follows from the query's dates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,6 +75,29 @@ impl Shift {
     }
 }
 
+/// Why a site is not comparable: it was not open on every day of both ranges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NotOpen {
+    /// It opened after the first day of the earlier range.
+    OpenedLater,
+    /// It closed before the end of the later range.
+    ClosedEarlier,
+}
+
+impl NotOpen {
+    /// Each in the word that stands for it in answers.
+    pub const WORDS: [(&'static str, Self); 2] = [
+        ("opened_later", Self::OpenedLater),
+        ("closed_earlier", Self::ClosedEarlier),
+    ];
+
+    /// The word that stands for it in answers.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        Self::WORDS[self as usize].0
+    }
+}
+
 /// The other side of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Comparison {
@@ -81,6 +105,8 @@ pub struct Comparison {
     shift: Shift,
     /// Consecutive dates with consecutive counterparts, ascending.
     runs: Vec<Run>,
+    /// Sites that the caller named, but that are not among the query's.
+    left_out: Vec<(SiteId, NotOpen)>,
 }
 
 /// Consecutive dates of a query, and their counterparts.
@@ -116,7 +142,24 @@ impl Comparison {
                 }),
             }
         }
-        Some(Self { mode, shift, runs })
+        Some(Self {
+            mode,
+            shift,
+            runs,
+            left_out: Vec::new(),
+        })
+    }
+
+    /// Notes sites that are not compared.
+    #[must_use]
+    pub fn without(self, left_out: Vec<(SiteId, NotOpen)>) -> Self {
+        Self { left_out, ..self }
+    }
+
+    /// The sites that are not compared, ascending, and why.
+    #[must_use]
+    pub fn left_out(&self) -> &[(SiteId, NotOpen)] {
+        &self.left_out
     }
 
     /// How the other side follows from the query's dates.

@@ -1,12 +1,15 @@
-//! The configured directory of sites: their names, codes, tags, zones, opening hours and owners.
+//! The configured directory of sites: their names, codes, tags, zones, opening dates and hours, and owners.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::bucket::{DAY_MINUTES, Hours, common_divisor};
+use super::comparison::NotOpen;
+use super::dates::DateRange;
 use super::opening::{OpeningHours, Windows};
 use super::query::Query;
 use super::site::{CustomerId, SiteId};
@@ -21,6 +24,10 @@ pub struct SiteEntry {
     pub timezone: Option<TimeZone>,
     /// Configured opening hours, if any.
     pub hours: Option<Arc<OpeningHours>>,
+    /// The first day on which it is open, if known.
+    pub opened: Option<Date>,
+    /// The first day on which it is closed for good, if known.
+    pub closed: Option<Date>,
     /// The store number that people use, if any; unique for each customer.
     pub code: Option<Arc<str>>,
     /// Tags, in the configured order; at most one of each key.
@@ -33,6 +40,16 @@ impl SiteEntry {
     pub fn value_of(&self, key: &str) -> Option<&Arc<str>> {
         let tag = self.tags.iter().find(|tag| tag.key() == Some(key))?;
         Some(tag.value())
+    }
+
+    /// Why the site was not open all through `dates`, as far as is known.
+    #[must_use]
+    pub fn not_open(&self, dates: DateRange) -> Option<NotOpen> {
+        if self.opened.is_some_and(|opened| dates.from() < opened) {
+            return Some(NotOpen::OpenedLater);
+        }
+        let is_closed = self.closed.is_some_and(|closed| closed <= dates.to());
+        is_closed.then_some(NotOpen::ClosedEarlier)
     }
 }
 

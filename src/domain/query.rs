@@ -89,7 +89,8 @@ impl Query {
     /// Bytes of its lists in memory.
     #[must_use]
     pub fn list_bytes(&self) -> usize {
-        let lists = size_of_val(&*self.sites) + size_of_val(&*self.metrics);
+        let left_out = self.compare.as_ref().map_or(&[][..], Comparison::left_out);
+        let lists = size_of_val(&*self.sites) + size_of_val(&*self.metrics) + size_of_val(left_out);
         match &self.group_by {
             GroupBy::Site | GroupBy::None => lists,
             // Each site has a place in a series; the values are those of the directory.

@@ -6,6 +6,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::bucket::Bucket;
 use crate::domain::calendar::WeekStart;
+use crate::domain::comparison::NotOpen;
 use crate::domain::coverage::{Basis, RowState};
 use crate::domain::metric::{Combine, Metric};
 use crate::domain::query::{Fill, GroupBy, Partial, TimeFormat};
@@ -67,6 +68,10 @@ schemas! {
     Basis, "CoverageBasis": one_of(
         "The reason to expect a figure: nothing known, the caller's `hours`, or the site's opening hours.",
         Basis::WORDS.map(|(word, _)| word)
+    );
+    NotOpen, "NotOpen": one_of(
+        "Why a site is not comparable: it opened after the first day of the earlier range, or closed before the end of the later one.",
+        NotOpen::WORDS.map(|(word, _)| word)
     );
     RowState, "RowState": one_of(
         "Maturity of a row: not begun; known to be closed on all its days; not over; over, but late data may still arrive; or final.",

@@ -52,6 +52,14 @@ struct ListedSite {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     hours: Option<String>,
+    /// The first day on which it is open, if known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = Date)]
+    opened: Option<String>,
+    /// The first day on which it is closed for good, if known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = Date)]
+    closed: Option<String>,
 }
 
 /// Lists the sites by customer, then id.
@@ -118,6 +126,8 @@ fn visible(
             customer_id: customer.get(),
             code: entry.code.as_deref().map(str::to_owned),
             tags: entry.tags.iter().map(ToString::to_string).collect(),
+            opened: entry.opened.map(|date| date.to_string()),
+            closed: entry.closed.map(|date| date.to_string()),
             hours: directory
                 .hours(customer, info.site)
                 .map(|hours| hours.text().to_owned()),
@@ -148,6 +158,8 @@ fn csv(sites: &[ListedSite]) -> Vec<u8> {
         "code",
         "tags",
         "hours",
+        "opened",
+        "closed",
     ];
     let rows = sites.iter().map(|site| {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -159,6 +171,8 @@ fn csv(sites: &[ListedSite]) -> Vec<u8> {
             text(&site.code),
             site.tags.join(";"),
             text(&site.hours),
+            text(&site.opened),
+            text(&site.closed),
         ]
     });
     csv_table(header, rows)

@@ -467,11 +467,11 @@ async fn the_list_of_sites_can_be_narrowed_and_downloaded() {
     let csv = csv.text().await.unwrap();
     assert_eq!(
         csv,
-        "site_id,name,timezone,customer_id,code,tags,hours\r\n\
-         750,Tyler,,123,T-0412,region=North;outlet,\r\n\
-         751,'=Austin,,123,A-1,region=South,\r\n\
-         752,,America/Chicago,123,,region=North,\r\n\
-         760,,,123,,,\r\n"
+        "site_id,name,timezone,customer_id,code,tags,hours,opened,closed\r\n\
+         750,Tyler,,123,T-0412,region=North;outlet,,,\r\n\
+         751,'=Austin,,123,A-1,region=South,,,\r\n\
+         752,,America/Chicago,123,,region=North,,,\r\n\
+         760,,,123,,,,,\r\n"
     );
     let accepted = app
         .get("/v1/sites")

@@ -12,6 +12,7 @@ mod cache;
 mod cache_model;
 mod calendars;
 mod clock;
+mod comparable;
 mod compare;
 mod coverage;
 mod coverage_model;

@@ -66,6 +66,8 @@ def before_call(context, case, kwargs):
         del query["week_start"]
     if isinstance(include, list) and "period" in include and query.get("bucket") in PROFILES:
         query["bucket"] = "day"
+    if query.get("comparable") in (True, "true") and "compare" not in query:
+        del query["comparable"]
     if query.get("time_format") in ("offset", "utc"):
         # Most sites have no known time zone.
         query["time_format"] = "local"

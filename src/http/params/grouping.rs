@@ -56,7 +56,13 @@ pub(super) fn parse_group_by(
     GroupBy::default()
 }
 
-fn grouping(key: &str, terms: &Terms<'_>, customer: CustomerId, sites: &[SiteId]) -> Grouping {
+/// The series of `sites` by the values of a tag.
+pub(super) fn grouping(
+    key: &str,
+    terms: &Terms<'_>,
+    customer: CustomerId,
+    sites: &[SiteId],
+) -> Grouping {
     let mut groups: BTreeMap<&Arc<str>, Vec<usize>> = BTreeMap::new();
     let mut without = Vec::new();
     for (place, site) in sites.iter().enumerate() {

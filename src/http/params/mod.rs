@@ -2,6 +2,7 @@
 
 mod cache;
 mod calendar;
+mod comparable;
 mod compare;
 mod decode;
 mod faults;

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::comparable;
 use super::compare;
 use super::faults::ParameterFault;
 use super::limits::{self, TooLarge};
@@ -39,7 +40,7 @@ impl TrafficParams {
     /// # Errors
     ///
     /// `Forbidden` before any error that would reveal what exists, then `TooLarge`.
-    pub fn resolve(self, terms: &Terms<'_>, now: Timestamp) -> Result<Query, Rejection> {
+    pub fn resolve(mut self, terms: &Terms<'_>, now: Timestamp) -> Result<Query, Rejection> {
         let Terms {
             directory,
             settings,
@@ -55,6 +56,12 @@ impl TrafficParams {
             .compare
             .map(|compare| compare::resolve(compare, self.dates, &self.calendar, dates))
             .transpose();
+        let compare = match compare {
+            Ok(Some(comparison)) if self.comparable => {
+                comparable::leave_out(&mut self, comparison, dates, customer, terms).map(Some)
+            }
+            compare => compare,
+        };
         let compare = match (compare, time_format::fault(&self, customer, directory)) {
             (Ok(compare), None) => compare,
             (compare, fault) => {

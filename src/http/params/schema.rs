@@ -14,8 +14,8 @@ use super::revisions::{EVENTS, MAX_LIMIT, RevisionParams, SINCE};
 use super::site_list::{LIST_FORMAT, SEARCH, SiteListParams, TAG};
 use super::traffic::TrafficParams;
 use super::values::{
-    BUCKET, CALENDAR, COMPARE, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE, LIMIT,
-    MAX_AGE, METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT, WEEK_START,
+    BUCKET, CALENDAR, COMPARABLE, COMPARE, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE,
+    LIMIT, MAX_AGE, METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT, WEEK_START,
 };
 use crate::domain::bucket::Bucket;
 use crate::domain::calendar::{Calendar, WeekStart};
@@ -70,6 +70,7 @@ impl IntoParams for TrafficParams {
                 "null",
             ),
             compare(),
+            comparable(),
             include(),
             query(
                 &MIN_COVERAGE,
@@ -211,6 +212,19 @@ fn compare() -> Parameter {
             "comparison",
         ),
     )
+    .build()
+}
+
+fn comparable() -> Parameter {
+    query(
+        &COMPARABLE,
+        "Whether the answer has only the sites that were open on every day of both ranges, by `opened` and `closed` of the directory; \
+         a site without these dates counts as open. `meta.comparison.left_out` lists the others. Only with `compare`.",
+        ObjectBuilder::new()
+            .schema_type(Type::Boolean)
+            .default(Some(json!(false))),
+    )
+    .example(Some(json!(false)))
     .build()
 }
 

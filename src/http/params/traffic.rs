@@ -7,10 +7,10 @@ use super::grouping::parse_group_by;
 use super::site_words::{Found, SiteWords};
 use super::terms::Terms;
 use super::values::{
-    BUCKET, CALENDAR, COMPARE, CUSTOMER, CompareWith, DATES, FILL, FORMAT, GROUP_BY, HOURS,
-    INCLUDE, LIMIT, MAX_AGE, METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT, WEEK_START,
-    choice, parse_bucket, parse_compare, parse_customer, parse_dates, parse_include, parse_limit,
-    parse_metrics, parse_sort, parsed, required,
+    BUCKET, CALENDAR, COMPARABLE, COMPARE, CUSTOMER, CompareWith, DATES, FILL, FORMAT, GROUP_BY,
+    HOURS, INCLUDE, LIMIT, MAX_AGE, METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT,
+    WEEK_START, choice, parse_bucket, parse_comparable, parse_compare, parse_customer, parse_dates,
+    parse_include, parse_limit, parse_metrics, parse_sort, parsed, required,
 };
 use crate::domain::bucket::{Bucket, Hours};
 use crate::domain::calendar::Calendar;
@@ -45,6 +45,8 @@ pub struct TrafficParams {
     pub fill: Fill,
     /// What the rows are compared with.
     pub compare: Option<CompareWith>,
+    /// Whether only sites that were open in both ranges are compared.
+    pub comparable: bool,
     /// Additions to the rows.
     pub include: Include,
     /// Least coverage of a figure that is shown.
@@ -66,7 +68,7 @@ pub struct TrafficParams {
 }
 
 /// Every parameter of a traffic query.
-pub(super) const KNOWN: [Parameter; 19] = [
+pub(super) const KNOWN: [Parameter; 20] = [
     SITES,
     DATES,
     METRIC,
@@ -75,6 +77,7 @@ pub(super) const KNOWN: [Parameter; 19] = [
     GROUP_BY,
     FILL,
     COMPARE,
+    COMPARABLE,
     INCLUDE,
     MIN_COVERAGE,
     SORT,
@@ -112,6 +115,7 @@ impl TrafficParams {
             group_by,
             fill,
             compare,
+            comparable,
             include,
             min_coverage,
             sort,
@@ -142,6 +146,7 @@ impl TrafficParams {
         let found = sites.as_ref().map_or(&[][..], |(sites, _)| sites);
         let group_by = parse_group_by(&group_by, terms, owners, found, &mut faults);
         let fill = choice(&fill, &FILL, &Fill::WORDS, &mut faults);
+        let comparable = parse_comparable(&comparable, &compare, &mut faults);
         let compare = parse_compare(&compare, calendar.as_ref(), &mut faults);
         let include = parse_include(&include, &mut faults);
         let min_coverage = parsed(&min_coverage, &MIN_COVERAGE, &mut faults);
@@ -181,6 +186,7 @@ impl TrafficParams {
             group_by,
             fill: fill.unwrap_or_default(),
             compare,
+            comparable,
             include: include.unwrap_or_default(),
             min_coverage: min_coverage.unwrap_or_default(),
             sort,
@@ -267,6 +273,7 @@ mod tests {
                 group_by: GroupBy::Site,
                 fill: Fill::Null,
                 compare: None,
+                comparable: false,
                 include: Include::NOTHING,
                 min_coverage: MinCoverage::NONE,
                 sort: None,
@@ -333,6 +340,7 @@ mod tests {
                 "compare",
                 "|previous|last_week|previous_month|2026-02-10..2026-02-09|2026-02-30|today|..today|none",
             ),
+            ("comparable", "|1|yes|True|TRUE|false,true|true"),
             (
                 "include",
                 "|total|totals,|Totals|Coverage|coverage,,totals|coverage;totals",

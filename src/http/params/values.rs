@@ -25,6 +25,7 @@ pub(in crate::http) const MIN_COVERAGE: Parameter = Parameter::one("min_coverage
 pub(in crate::http) const PARTIAL: Parameter = Parameter::one("partial", "deny");
 pub(in crate::http) const FORMAT: Parameter = Parameter::one("format", "json");
 pub(in crate::http) const COMPARE: Parameter = Parameter::one("compare", "previous_week");
+pub(in crate::http) const COMPARABLE: Parameter = Parameter::one("comparable", "true");
 pub(in crate::http) const INCLUDE: Parameter = Parameter::list("include", "totals");
 pub(in crate::http) const SORT: Parameter = Parameter::one("sort", "-entrances");
 pub(in crate::http) const LIMIT: Parameter = Parameter::one("limit", "10");
@@ -278,6 +279,26 @@ pub(super) fn parse_compare(
         ),
     );
     None
+}
+
+/// Whether only comparable sites are compared; `compare` says with what.
+pub(super) fn parse_comparable(
+    given: &Given<'_>,
+    compare: &Given<'_>,
+    faults: &mut Faults,
+) -> bool {
+    let words = [("true", true), ("false", false)];
+    let comparable = choice(given, &COMPARABLE, &words, faults).unwrap_or_default();
+    if comparable && *compare == Given::Absent {
+        faults.push(
+            COMPARABLE.name,
+            format!(
+                "says which sites are compared, but there is no comparison; add compare, {}, or leave it out",
+                COMPARE.hint()
+            ),
+        );
+    }
+    comparable
 }
 
 /// Additions to the rows.

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::figure;
 use crate::domain::bucket::{Bucket, ClockTime, DAY_MINUTES, Hours};
-use crate::domain::comparison::Comparison;
+use crate::domain::comparison::{Comparison, NotOpen};
 use crate::domain::coverage::{Basis, Summary};
 use crate::domain::metric::{Combine, Metric};
 use crate::domain::query::{GroupBy, Query};
@@ -56,7 +56,7 @@ pub(super) struct Meta<'a> {
     comparison: Option<Compared>,
     /// The metrics of the query, in its order.
     metrics: Vec<Column<'a>>,
-    /// The sites of the query, ascending; absent if there are more than 200.
+    /// The sites of the query, ascending, without those that `comparable=true` leaves out; absent if there are more than 200.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     sites: Option<Vec<Place<'a>>>,
@@ -151,16 +151,18 @@ struct Compared {
     /// The local time up to which a day that is not over is compared, by time zone; the earliest of the zone's sites, and UTC for an
     /// unknown zone.
     cut_at: BTreeMap<String, String>,
-    /// Sites that are not compared, and why.
+    /// Sites that are left out of the whole answer, ascending, and why; with `comparable=true`.
     left_out: Vec<LeftOut>,
 }
 
-/// A site that is not compared.
+/// A site that is left out, since it was not open in both ranges.
 #[derive(Clone, Serialize, ToSchema)]
 struct LeftOut {
     #[schema(value_type = SiteId)]
     site_id: u64,
-    reason: String,
+    /// The first that holds.
+    #[schema(value_type = NotOpen)]
+    reason: &'static str,
 }
 
 impl Compared {
@@ -175,6 +177,11 @@ impl Compared {
             }
         }
         let cuts = cuts.into_iter();
+        let left_out = comparison.left_out().iter();
+        let left_out = left_out.map(|(site, reason)| LeftOut {
+            site_id: site.get(),
+            reason: reason.word(),
+        });
         Self {
             from: span.map(|span| span.from().to_string()),
             to: span.map(|span| span.to().to_string()),
@@ -182,7 +189,7 @@ impl Compared {
             cut_at: cuts
                 .map(|(zone, cut)| (zone, ClockTime(cut).to_string()))
                 .collect(),
-            left_out: Vec::new(),
+            left_out: left_out.collect(),
         }
     }
 }

@@ -61,6 +61,7 @@ async fn every_bad_form_of_every_parameter_is_named_with_a_valid_example() {
         ),
         ("time_format", "|UTC|Local|offset,utc|iso8601|Z|zoned"),
         ("fill", "|0|NULL|Null|zeros|zero,null|false|nan|%20zero"),
+        ("comparable", "|1|yes|True|TRUE|on|true,false|true%20"),
         ("partial", "|true|1|Allow|yes|deny,allow|allowed"),
         (
             "format",
@@ -127,6 +128,7 @@ async fn every_valid_form_of_every_parameter_is_accepted() {
         ("time_format", "local"),
         ("max_age", "15s|60s|1m|36h|3650d"),
         ("fill", "null|zero|none"),
+        ("comparable", "false"),
         ("partial", "deny|allow"),
         ("format", "json|csv|ndjson"),
         ("customer", "123"),
