@@ -369,7 +369,7 @@ pub(super) fn every<T>(
 pub(super) fn tag(raw: Raw<'_>) -> Result<Tag, Problem> {
     let text = raw.text()?;
     text.parse()
-        .map_err(|error: InvalidTag| Problem::echo(text, &error.to_string()))
+        .map_err(|error: InvalidTag| Problem::echo(text, &format!("a tag: {error}")))
 }
 
 /// A list of at least one id, without repeats.
