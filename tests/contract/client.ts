@@ -51,7 +51,7 @@ export async function progress(requestId: string): Promise<number | undefined> {
 // Words are unions, lists are lists, and required members are neither optional nor nullable.
 export const metric: Schemas['Metric'] = 'peak_occupancy';
 export const bucket: Schemas['Bucket'] = 'week';
-export const calendar: (meta: Schemas['Meta']) => string = (meta) => meta.calendar;
+export const calendar: (meta: Schemas['Meta']) => string = (meta) => meta.calendar ?? 'gregorian';
 export const week: (row: Schemas['Row']) => number | undefined = (row) => row.week;
 export const columns: (meta: Schemas['Meta']) => string[] = (meta) => meta.metrics.map((column) => `${column.name}: ${column.over_time}`);
 // @ts-expect-error: no such metric.

@@ -129,7 +129,7 @@ mod tests {
             text(&answer),
             concat!(
                 r#"{"meta":{"customer_id":123,"from":"2026-02-18","to":"2026-02-18","#,
-                r#""hours":{"from":"09:00","to":"10:00"},"bucket":"hour","calendar":"gregorian","group_by":"site","#,
+                r#""hours":{"from":"09:00","to":"10:00"},"bucket":"hour","group_by":"site","#,
                 r#""metrics":[{"name":"entrances","over_time":"sum","over_sites":"sum","paired":false,"unit":"people","description":"People who came in."}],"#,
                 r#""sites":[{"site_id":750,"name":"Tyler","timezone":null}],"#,
                 r#""as_of":"2026-02-19T15:03:24Z","provisional_from":null,"coverage":{"min":null,"rows_below_1":0,"basis":"days"},"stale":false,"errors":[]},"#,

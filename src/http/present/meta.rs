@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::figure;
 use crate::domain::bucket::{Bucket, ClockTime, DAY_MINUTES, Hours};
+use crate::domain::calendar::Calendar;
 use crate::domain::comparison::{Comparison, NotOpen};
 use crate::domain::coverage::{Basis, Summary};
 use crate::domain::metric::{Combine, Metric};
@@ -45,8 +46,10 @@ pub(super) struct Meta<'a> {
     /// Length of a row's bucket.
     #[schema(value_type = Bucket)]
     bucket: String,
-    /// The calendar whose weeks, months, quarters and years the buckets and words for dates mean.
-    calendar: &'a str,
+    /// The calendar of the buckets and words for dates; absent for the Gregorian one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    calendar: Option<&'a str>,
     /// How sites form series.
     #[schema(value_type = GroupBy)]
     group_by: String,
@@ -282,7 +285,7 @@ impl<'a> Meta<'a> {
             to: query.dates.to().to_string(),
             hours: ShownHours::of(query.hours),
             bucket: query.bucket.to_string(),
-            calendar: query.calendar.name(),
+            calendar: Some(query.calendar.name()).filter(|name| *name != Calendar::GREGORIAN_NAME),
             group_by: query.group_by.name().to_owned(),
             comparison: query
                 .compare

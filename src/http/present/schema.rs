@@ -186,7 +186,6 @@ pub(in crate::http) fn json_example() -> Value {
             "to": "2026-02-18",
             "hours": {"from": "09:00", "to": "10:00"},
             "bucket": "hour",
-            "calendar": "gregorian",
             "group_by": "site",
             "metrics": [{
                 "name": "entrances",
