@@ -24,7 +24,7 @@ export function apiPath(search, format) {
   const parts = search
     .replace(/^\?/, '')
     .split('&')
-    .filter((part) => part !== '' && !/^format=(json|csv|ndjson)$/.test(part));
+    .filter((part) => part !== '' && !/^format=(json|csv|ndjson|xlsx)$/.test(part));
   if (format) parts.push(`format=${format}`);
   return `/v1/traffic${parts.length ? '?' : ''}${parts.join('&')}`;
 }

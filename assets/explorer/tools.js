@@ -12,15 +12,17 @@ export function attachTools(shown) {
     const button = byId(id);
     button.addEventListener('click', async () => confirm(button, (await copy(text())) ? 'Copied' : 'Copying was refused'));
   }
-  const button = byId('download-csv');
-  button.addEventListener('click', async () => {
-    try {
-      await download(shown().search, shown().meta, 'csv');
-      confirm(button, 'Downloaded');
-    } catch (error) {
-      showProblem(error, () => button.click());
-    }
-  });
+  for (const format of ['csv', 'xlsx']) {
+    const button = byId(`download-${format}`);
+    button.addEventListener('click', async () => {
+      try {
+        await download(shown().search, shown().meta, format);
+        confirm(button, 'Downloaded');
+      } catch (error) {
+        showProblem(error, () => button.click());
+      }
+    });
+  }
 }
 
 function confirm(button, done) {

@@ -191,6 +191,12 @@ impl Include {
         }
         Some(self)
     }
+
+    /// The words of its additions.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        let words = Self::WORDS.into_iter();
+        words.filter(move |word| self.with(word) == Some(self))
+    }
 }
 
 /// Order of the series by their totals. Series without a total come last; equal ones keep the order of the sites.

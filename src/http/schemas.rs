@@ -36,6 +36,9 @@ fn id(description: &str) -> RefOr<Schema> {
         .into()
 }
 
+/// The bytes of a workbook, in the document alone.
+pub(super) enum Workbook {}
+
 /// Gives a type the schema of an expression, under a name in the document.
 macro_rules! schemas {
     ($($type:ty, $name:literal: $schema:expr;)*) => {$(
@@ -78,6 +81,11 @@ schemas! {
         RowState::WORDS.map(|(word, _)| word)
     );
     WeekStart, "WeekStart": one_of("The first day of a week.", WeekStart::WORDS.map(|(word, _)| word));
+    Workbook, "Workbook": ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
+        .description(Some("A workbook (XLSX): the sheet `figures` has the columns of CSV, and the sheet `about` the facts of `meta`."))
+        .into();
     Fill, "Fill": one_of("Value of a row or bucket without a figure.", Fill::WORDS.map(|(word, _)| word));
     TimeFormat, "TimeFormat": one_of("How an answer writes times.", TimeFormat::WORDS.map(|(word, _)| word));
     Partial, "PartialAnswers": one_of(

@@ -58,7 +58,7 @@ impl Codings {
             for name in line.split(',').map(|name| name.trim_matches([' ', '\t'])) {
                 let coding = match name.to_ascii_lowercase().as_str() {
                     "" | "identity" => continue,
-                    "gzip" | "x-gzip" => Coding::Gzip(Gzip::default()),
+                    "gzip" | "x-gzip" => Coding::Gzip(Box::default()),
                     "zstd" => Coding::Zstd(Zstd::new()?),
                     _ => return Err(Undecodable::Unknown),
                 };
@@ -128,7 +128,7 @@ struct Stage {
 }
 
 enum Coding {
-    Gzip(Gzip),
+    Gzip(Box<Gzip>),
     Zstd(Zstd),
 }
 

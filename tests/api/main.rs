@@ -54,3 +54,4 @@ mod totals;
 mod traffic;
 mod warm;
 mod worth;
+mod xlsx;

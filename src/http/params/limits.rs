@@ -13,12 +13,12 @@ use crate::service::TooManyMissing;
 /// A query that exceeds a limit. `Display` is for callers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "The query asks for {} {unit}, but limits.{limit} is {}; ask for {way_out}.",
+    "The query asks for {} {unit}, but {limit} is {}; ask for {way_out}.",
     Grouped(*asked),
     Grouped(*allowed)
 )]
 pub struct TooLarge {
-    /// Name of the limit in its configuration table.
+    /// Name of the limit.
     pub limit: &'static str,
     /// Unit that the limit counts.
     pub unit: &'static str,
@@ -57,7 +57,7 @@ impl TooLarge {
             (SITES, format!("at most {sites} and one day at a time"))
         };
         Self {
-            limit: "max_queued_cells",
+            limit: "limits.max_queued_cells",
             unit: "figures (one metric of a site and day) that are not cached",
             allowed,
             asked: cells,
@@ -80,9 +80,9 @@ pub(in crate::http) fn check(query: &Query, settings: &Settings) -> Result<(), T
     // Evaluated only after the days pass their limit, because counting the buckets of very many days takes long.
     let rows = || row_count(query);
     let limits: [(_, _, _, &dyn Fn() -> usize); 3] = [
-        ("max_sites", "sites", settings.max_sites, &sites),
-        ("max_days", "days", settings.max_days, &days),
-        ("max_rows", "rows", settings.max_rows, &rows),
+        ("limits.max_sites", "sites", settings.max_sites, &sites),
+        ("limits.max_days", "days", settings.max_days, &days),
+        ("limits.max_rows", "rows", settings.max_rows, &rows),
     ];
     for (limit, unit, allowed, asked) in limits {
         let asked = asked();
@@ -90,9 +90,7 @@ pub(in crate::http) fn check(query: &Query, settings: &Settings) -> Result<(), T
             let less = Less::than(query, settings);
             let fault = |parameter: &str| ParameterFault {
                 parameter: parameter.to_owned(),
-                detail: format!(
-                    "asks for {asked} {unit}, but limits.{limit} = {allowed}; ask for {less}"
-                ),
+                detail: format!("asks for {asked} {unit}, but {limit} = {allowed}; ask for {less}"),
             };
             return Err(TooLarge {
                 limit,

@@ -396,15 +396,15 @@ mod tests {
 
         assert_eq!(
             too_large("sites=1,2,3,1&dates=today&metric=entrances"),
-            ("max_sites", 2, 3)
+            ("limits.max_sites", 2, 3)
         );
         assert_eq!(
             too_large("sites=1&dates=2026-01-01..2026-02-01&metric=entrances"),
-            ("max_days", 31, 32)
+            ("limits.max_days", 31, 32)
         );
         assert_eq!(
             too_large("sites=1,2&dates=2026-01-01..2026-01-31&metric=entrances&hours=09:00-17:00"),
-            ("max_rows", 100, 496)
+            ("limits.max_rows", 100, 496)
         );
         assert!(resolve("sites=1,2,1&dates=today&metric=entrances", None, &directory).is_ok());
     }

@@ -46,6 +46,19 @@ pub(super) fn push_signed(out: &mut Vec<u8>, value: f64) {
     }
 }
 
+/// A finite number of either sign, as exact as its text.
+pub(super) fn rounded(style: Style, value: f64) -> f64 {
+    let mut text = Vec::new();
+    push(&mut text, style, value.abs());
+    let text = std::str::from_utf8(&text).expect("digits, and perhaps a point");
+    let size: f64 = text.parse().expect("a figure is a number");
+    if value < 0.0 && size > 0.0 {
+        -size
+    } else {
+        size
+    }
+}
+
 /// A figure as a number in JSON: a count as an integer.
 pub(in crate::http) fn number(is_count: bool, value: f64) -> Box<RawValue> {
     let style = if is_count {

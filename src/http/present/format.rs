@@ -18,11 +18,16 @@ pub enum Format {
     Csv,
     /// One object on its own line for each row.
     Ndjson,
+    /// A workbook of Office Open XML: a sheet of rows, and one about them.
+    Xlsx,
 }
+
+/// The media type of a workbook.
+const WORKBOOK: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 
 impl Format {
     /// Every format, the preferred one first.
-    pub const ALL: [Self; 3] = [Self::Json, Self::Csv, Self::Ndjson];
+    pub const ALL: [Self; 4] = [Self::Json, Self::Csv, Self::Ndjson, Self::Xlsx];
 
     /// The name in the `format` parameter.
     #[must_use]
@@ -31,6 +36,7 @@ impl Format {
             Self::Json => "json",
             Self::Csv => "csv",
             Self::Ndjson => "ndjson",
+            Self::Xlsx => "xlsx",
         }
     }
 
@@ -41,6 +47,7 @@ impl Format {
             Self::Json => "application/json",
             Self::Csv => "text/csv",
             Self::Ndjson => "application/x-ndjson",
+            Self::Xlsx => WORKBOOK,
         }
     }
 
@@ -51,6 +58,7 @@ impl Format {
             Self::Json => "application/json",
             Self::Csv => "text/csv; charset=utf-8; header=present",
             Self::Ndjson => "application/x-ndjson",
+            Self::Xlsx => WORKBOOK,
         }
     }
 }
@@ -92,6 +100,7 @@ mod tests {
             ("text/*", Some(Format::Csv)),
             ("application/*", Some(Format::Json)),
             ("application/x-ndjson", Some(Format::Ndjson)),
+            (WORKBOOK, Some(Format::Xlsx)),
             ("text/csv;q=0.5, application/json;q=0.4", Some(Format::Csv)),
             ("text/csv;q=0.5, application/json", Some(Format::Json)),
             ("text/csv, */*", Some(Format::Csv)),

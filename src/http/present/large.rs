@@ -164,7 +164,7 @@ mod tests {
         #[test]
         fn a_body_and_its_tag_do_not_depend_on_the_pieces(
             answer in answers(),
-            format in select(&Format::ALL[..]),
+            format in select(&[Format::Json, Format::Csv, Format::Ndjson][..]),
             coding in select(&Coding::ALL[..]),
             piece in 0_usize..3000,
             limit in 0_usize..3000,

@@ -21,6 +21,7 @@ mod schema;
 #[cfg(test)]
 pub(super) mod testing;
 mod times;
+mod xlsx;
 
 pub use coding::{Coding, Codings, encode};
 pub use conditional::{not_modified, only_if_cached};

@@ -107,6 +107,15 @@ impl Notation {
         matches!(self, Self::Offset(_))
     }
 
+    /// The time that it shows for a local `time`, unless it shows an offset beside it.
+    pub(super) fn on_a_clock(&self, time: DateTime) -> Option<DateTime> {
+        match self {
+            Self::Local => Some(time),
+            Self::Offset(_) => None,
+            Self::Utc(zone) => Some(to_utc(zone, time)),
+        }
+    }
+
     /// Appends the text of a local `time`.
     pub(super) fn push(&self, time: DateTime, text: &mut Vec<u8>) {
         match self {

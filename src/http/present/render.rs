@@ -10,8 +10,8 @@ use super::headers::{as_of, coverage, provisional_from};
 use super::large::Large;
 use super::meta::{Meta, SiteProblem};
 use super::notation::Notations;
-use super::rendering::{RenderedBody, Rendering};
-use super::{csv, json};
+use super::rendering::{KEPT_BYTES, RenderedBody, Rendering};
+use super::{csv, json, xlsx};
 use crate::domain::query::Query;
 use crate::service::Answer;
 use crate::upstream::UpstreamError;
@@ -26,7 +26,7 @@ pub(super) struct Sizes {
 /// For a repeated query, a body that was not kept costs about 5 ms for each MiB; a kept one costs its length in memory.
 const SIZES: Sizes = Sizes {
     piece: 64 * 1024,
-    whole: 1024 * 1024,
+    whole: KEPT_BYTES,
 };
 
 /// The form of an answer.
@@ -69,10 +69,13 @@ pub(super) fn render_in(
     hasher.update(format.name().as_bytes());
     // The age of the figures changes with every fetch, even if the figures are the same.
     hasher.update(&meta.timeless().to_json());
+    let workbook =
+        (format == Format::Xlsx).then(|| xlsx::workbook(query, &answer, &meta, &notations));
     let layout = match format {
         Format::Json => json::document(&meta, &answer, notations),
         Format::Ndjson => json::lines(&answer, notations),
-        Format::Csv => csv::document(&answer, notations),
+        // A workbook has the rows of CSV, so its tag is that of their text.
+        Format::Csv | Format::Xlsx => csv::document(&answer, notations),
     };
     if format != Format::Json {
         hasher.update(&layout.opening);
@@ -85,7 +88,7 @@ pub(super) fn render_in(
         let before = body.len();
         next = layout.write_rows(&answer.table, from, &mut body, before + sizes.piece);
         hasher.update(&body[before..]);
-        if dropped > 0 || body.len() > sizes.whole {
+        if dropped > 0 || body.len() > sizes.whole || workbook.is_some() {
             dropped += body.len();
             body.clear();
         }
@@ -98,7 +101,9 @@ pub(super) fn render_in(
         coverage: coverage(worth),
         expires_at: answer.expires_at,
         epoch: answer.epoch,
-        body: if dropped == 0 {
+        body: if let Some(workbook) = workbook {
+            RenderedBody::Whole(workbook.into_boxed_slice().into())
+        } else if dropped == 0 {
             // The cache weighs a body by its length, so it must not have spare capacity.
             RenderedBody::Whole(body.into_boxed_slice().into())
         } else {

@@ -9,6 +9,9 @@ use jiff::Timestamp;
 
 use super::large::Large;
 
+/// Most bytes of a body that is kept.
+pub(super) const KEPT_BYTES: usize = 1024 * 1024;
+
 /// An answer in one format, plain and in the content codings that callers have requested.
 #[derive(Clone)]
 pub struct Rendering {
@@ -33,7 +36,7 @@ pub struct Rendering {
 /// A body before any content coding.
 #[derive(Clone)]
 pub enum RenderedBody {
-    /// In one piece.
+    /// In one piece; small, unless it is a workbook.
     Whole(Bytes),
     /// Too large to keep: written again, piece by piece, while the connection sends it.
     Large(Arc<Large>),
@@ -49,6 +52,15 @@ impl Rendering {
         match &self.body {
             RenderedBody::Whole(bytes) => bytes.len(),
             RenderedBody::Large(large) => large.length(),
+        }
+    }
+
+    /// Its plain body, if it is small enough to be kept.
+    #[must_use]
+    pub fn small(&self) -> Option<&Bytes> {
+        match &self.body {
+            RenderedBody::Whole(bytes) if bytes.len() <= KEPT_BYTES => Some(bytes),
+            RenderedBody::Whole(_) | RenderedBody::Large(_) => None,
         }
     }
 

@@ -32,6 +32,14 @@ pub(super) fn names(table: &Table) -> &'static [&'static str] {
     }
 }
 
+/// The part of a profile that a column of [`names`] shows of a time.
+pub(super) fn part(name: &str, time: DateTime) -> i8 {
+    match name {
+        "weekday" => time.weekday().to_monday_one_offset(),
+        _ => time.hour(),
+    }
+}
+
 impl Times {
     /// Writes the `times` in each of the `notations`, with the texts `before` and `after` them.
     pub(super) fn new(
@@ -58,10 +66,7 @@ impl Times {
         let (mut text, mut ends) = (Vec::new(), Vec::with_capacity(table.times().len()));
         for time in table.times() {
             for name in names(table) {
-                let number = match *name {
-                    "weekday" => time.weekday().to_monday_one_offset(),
-                    _ => time.hour(),
-                };
+                let number = part(name, *time);
                 text.extend(before(name));
                 text.extend_from_slice(number.to_string().as_bytes());
                 text.extend_from_slice(after);

@@ -244,7 +244,7 @@ impl ProblemKind {
                 "The path exists, but not with this method. The header field `Allow` lists the methods that it has."
             }
             Self::NotAcceptable => {
-                "The header field `Accept` admits none of the available formats. Request application/json, text/csv or application/x-ndjson, or use the parameter `format`, which overrides `Accept`."
+                "The header field `Accept` admits none of the available formats. Request application/json, text/csv, application/x-ndjson or application/vnd.openxmlformats-officedocument.spreadsheetml.sheet, or use the parameter `format`, which overrides `Accept`."
             }
             Self::UriTooLong => {
                 "The path and query together are longer than Pitaya reads. Ask for fewer sites at a time."

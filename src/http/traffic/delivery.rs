@@ -63,7 +63,8 @@ impl Delivery {
     /// Renders the answer to `query`.
     pub(super) async fn of(query: &Query, answer: Answer, form: Form) -> Result<Self, ApiError> {
         let rows = answer.table.groups().len() * answer.table.times().len();
-        if rows <= MANY_ROWS {
+        // A workbook is compressed as it is written.
+        if rows <= MANY_ROWS && form.format != Format::Xlsx {
             return Ok(Self::render(query, answer, form));
         }
         let query = query.clone();
@@ -98,8 +99,8 @@ impl Delivery {
 
     /// The rendering to keep for other callers, if any.
     pub(super) fn to_keep(&self) -> Option<&Arc<Rendering>> {
-        let is_whole = matches!(self.rendering.body, RenderedBody::Whole(_));
-        (is_whole && self.fit_to_keep()).then_some(&self.rendering)
+        let is_small = self.rendering.small().is_some();
+        (is_small && self.fit_to_keep()).then_some(&self.rendering)
     }
 
     /// Builds the reply to a request. Keeps the encoded bytes beside the plain ones; an answer too large for
@@ -150,7 +151,9 @@ impl Delivery {
         let RenderedBody::Whole(plain) = &self.rendering.body else {
             return Ok(None);
         };
-        if let Some(part) = self.part(plain, question, request, shown)? {
+        if self.rendering.small().is_some()
+            && let Some(part) = self.part(plain, question, request, shown)?
+        {
             return Ok(Some(part));
         }
         let bytes = match coding.name() {
@@ -188,7 +191,12 @@ impl Delivery {
     }
 
     fn coding(&self, question: &Question) -> Result<Coding, ApiError> {
-        let coding = question.codings.choose(self.rendering.length());
+        // Compressing a workbook again gains nothing.
+        let coding = if question.format == Format::Xlsx && question.codings.admit_identity() {
+            Some(Coding::Identity)
+        } else {
+            question.codings.choose(self.rendering.length())
+        };
         coding.ok_or(ApiError::NotAcceptable)
     }
 
@@ -196,7 +204,7 @@ impl Delivery {
         let mut fields = self.fields(shown);
         let content_type = HeaderValue::from_static(format.content_type());
         fields.set(Field::ContentType, content_type);
-        if self.whole() && matches!(self.rendering.body, RenderedBody::Whole(_)) {
+        if self.whole() && self.rendering.small().is_some() {
             fields.set(Field::AcceptRanges, present::ACCEPT_RANGES);
         }
         if let Some(coding) = coding.name() {

@@ -33,6 +33,7 @@ use crate::http::present::{
 };
 use crate::http::problem::{ApiError, KeyFault, Refused};
 use crate::http::routes;
+use crate::http::schemas::Workbook;
 use crate::service::{Reach, TrafficService};
 
 /// The shared state of the traffic handler. Cloning shares it.
@@ -115,6 +116,7 @@ pub(in crate::http) struct Pending {
             (TrafficAnswer = "application/json", example = json!(json_example())),
             (String = "text/csv", example = json!(CSV_EXAMPLE)),
             (String = "application/x-ndjson", example = json!(ndjson_example())),
+            (Workbook = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
         )),
         (status = 304, description = "The caller already has this answer (`If-None-Match`)."),
         Refused<403>, Refused<406>, Refused<416>, Refused<422>, Refused<502>, Refused<503>, Refused<504>,

@@ -65,7 +65,7 @@ async fn every_bad_form_of_every_parameter_is_named_with_a_valid_example() {
         ("partial", "|true|1|Allow|yes|deny,allow|allowed"),
         (
             "format",
-            "|xml|JSON|jsonl|text/csv|application/json|csv;header=absent|xlsx|json,csv",
+            "|xml|JSON|jsonl|text/csv|application/json|csv;header=absent|xls|XLSX|json,csv",
         ),
         (
             "customer",
