@@ -9,8 +9,9 @@ use super::core::Core;
 use super::register::{Heard, text};
 use crate::store::{Cmd, Unavailable, Value, cmd};
 
-/// How long after its last pulse a replica counts as alive, in milliseconds.
-const ALIVE: u64 = 2000;
+/// How long after its last pulse a replica may still be alive, in milliseconds: it may serve what is purged in the meantime, so that a purge
+/// waits for it, and comes to nothing. A replica that ends in order leaves at once.
+const ALIVE: u64 = 60_000;
 
 impl Core {
     /// Tells the other replicas what this one has made, and hears what they tell; returns the revision of what was learned.

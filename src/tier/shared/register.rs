@@ -18,8 +18,11 @@ use crate::domain::purge::Purge;
 use crate::domain::site::{CustomerId, SiteId};
 use crate::tier::Epoch;
 
-/// How long after the store was emptied another replica may not have found that out.
-const SETTLING: Duration = Duration::from_secs(1);
+/// How long after the store was emptied another replica may not have found that out: it may try to connect only each other second.
+const SETTLING: Duration = Duration::from_secs(5);
+
+/// How long this replica registers its purges anew in a store that was emptied, for a replica that had not heard of them.
+const REMEMBERED: Duration = Duration::from_mins(10);
 
 /// The clocks of a fleet may differ by this.
 pub(super) const SAME_TIME: SignedDuration = SignedDuration::from_secs(1);
@@ -54,8 +57,8 @@ struct Known {
     text: String,
     /// `None`: it can't be read, and covers everything.
     purge: Option<Purge>,
-    /// Whether it has been made here from the start.
-    is_own: bool,
+    /// When it was registered here, if this replica made it.
+    own_since: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -178,7 +181,7 @@ impl Register {
             news.push(None);
         }
         let later = self.purges.range(self.handed + 1..);
-        let others = later.filter(|(_, known)| !known.is_own);
+        let others = later.filter(|(_, known)| known.own_since.is_none());
         news.extend(others.map(|(_, known)| known.purge.clone()));
         self.handed = self.number;
         if news.is_empty() {
@@ -226,10 +229,10 @@ impl Register {
             self.emptied = (self.incarnation != 0).then_some(now);
             self.incarnation = *incarnation;
             (self.number, self.floor, self.handed, self.made) = (0, 0, 0, 0);
-            self.purges.clear();
             for pending in &mut self.pending {
                 pending.number = None;
             }
+            self.register_anew(now);
         }
         self.replicas = told.len() + 1;
         if *number < self.number {
@@ -237,7 +240,7 @@ impl Register {
             return lost.map(|(n, known)| (*n, known.text.clone())).collect();
         }
         if *number > self.number {
-            self.take_up(*number, entries);
+            self.take_up(*number, entries, now);
         }
         let least = told.iter().copied().min().unwrap_or(u64::MAX);
         let settling = self.emptied.is_some_and(|since| now < since + SETTLING);
@@ -247,7 +250,28 @@ impl Register {
         Vec::new()
     }
 
-    fn take_up(&mut self, number: u64, entries: &[String]) {
+    /// Has the purges that this replica has made of late registered once more.
+    fn register_anew(&mut self, now: Instant) {
+        let purges = std::mem::take(&mut self.purges).into_values();
+        let own = purges.filter(|known| {
+            let own_since = known.own_since;
+            own_since.is_some_and(|since| now < since + REMEMBERED)
+        });
+        for purge in own.filter_map(|known| known.purge) {
+            let is_pending = self.pending.iter().any(|it| *it.purge == purge);
+            if !is_pending {
+                self.pending.push(Pending {
+                    purge: Arc::new(purge),
+                    parts: Vec::new(),
+                    is_finished: true,
+                    number: None,
+                });
+            }
+        }
+        self.merge();
+    }
+
+    fn take_up(&mut self, number: u64, entries: &[String], now: Instant) {
         let mut first = number + 1;
         for entry in entries {
             let Some((n, text)) = entry.split_once(' ') else {
@@ -256,10 +280,11 @@ impl Register {
             let Ok(n) = n.parse::<u64>() else { continue };
             first = first.min(n);
             let is_own = self.pending.iter().any(|it| it.number == Some(n));
+            let own_since = is_own.then_some(now);
             let known = Known {
                 text: text.to_owned(),
                 purge: read(text),
-                is_own,
+                own_since,
             };
             if let Some(lost) = self.purges.insert(n, known)
                 && lost.text != text
