@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_millis(100);
 ///
 /// `KEYS[2]` has the identity of the server and the time of its first use. An empty store has none, and a server that has been started
 /// again, or has taken over from another, has another identity: either way, writes may be lost, and a life begins.
-const SCRIPT: &str = r"
+const SCRIPT: &str = r"#!lua flags=allow-oom
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or '-'
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
