@@ -1,6 +1,7 @@
 """Rules of our own that a schema cannot express: a date must exist, a range must not run backwards, and `sort` names a metric of the query."""
 
 import datetime
+import re
 
 import schemathesis
 from hypothesis import strategies as st
@@ -30,6 +31,8 @@ hours = st.tuples(st.integers(0, 287), st.integers(1, 288)).map(
     lambda pair: f"{clock(min(pair[0], pair[1] - 1))}-{clock(max(pair[1], pair[0] + 1))}"
 )
 
+WORD = re.compile(r"-[1-9]\d{0,15}|-?(all|code:[^,]+|tag:([a-z][a-z0-9_]*=)?[^=,;]+)", re.DOTALL)
+TAG = re.compile(r"([a-z][a-z0-9_]*=)?[^=,;]+", re.DOTALL)
 METRICS = {
     "entrances", "walk_bys", "transactions", "dwell_time",
     "occupancy", "peak_occupancy", "conversion_rate", "capture_rate",
@@ -53,6 +56,13 @@ def before_call(context, case, kwargs):
     query = case.query
     if not query:
         return
+    sites = query.get("sites")
+    if isinstance(sites, list):
+        # No site of this server has a code or a tag, and words that only exclude are refused.
+        query["sites"] = [750 if isinstance(site, str) and WORD.fullmatch(site) else site for site in sites]
+    if isinstance(query.get("tag"), str) and TAG.fullmatch(query["tag"]):
+        # The pattern allows control characters, and any length.
+        query["tag"] = "outlet"
     metrics = query.get("metric")
     metrics = metrics if isinstance(metrics, list) else [metrics]
     known = metrics != [] and all(isinstance(metric, str) and metric in METRICS for metric in metrics)
@@ -60,7 +70,7 @@ def before_call(context, case, kwargs):
     if known and isinstance(sort, str) and sort.removeprefix("-") in METRICS - set(metrics):
         query["sort"] = metrics[0]
     include = query.get("include")
-    if isinstance(include, list) and "totals" in include and query.get("format") in ("csv", "ndjson"):
+    if isinstance(include, list) and "totals" in include and query.get("format") in ("csv", "ndjson", "xlsx"):
         query["format"] = "json"
     if query.get("calendar") == "nrf" and query.get("week_start") in ("monday", "sunday", "saturday"):
         del query["week_start"]

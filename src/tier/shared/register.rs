@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -273,12 +273,14 @@ impl Register {
 
     fn take_up(&mut self, number: u64, entries: &[String], now: Instant) {
         let mut first = number + 1;
+        let mut listed = BTreeSet::new();
         for entry in entries {
             let Some((n, text)) = entry.split_once(' ') else {
                 continue;
             };
             let Ok(n) = n.parse::<u64>() else { continue };
             first = first.min(n);
+            listed.insert(n);
             let is_own = self.pending.iter().any(|it| it.number == Some(n));
             let own_since = is_own.then_some(now);
             let known = Known {
@@ -301,6 +303,23 @@ impl Register {
         }
         self.floor = first - 1;
         self.purges = self.purges.split_off(&first);
+        // A later purge may have been registered before anybody saw that the register had lost one.
+        let is_lost = |n: &u64, _: &mut Known| !listed.contains(n);
+        let lost = self.purges.extract_if(.., is_lost);
+        let lost: Vec<(u64, Known)> = lost.collect();
+        for (n, known) in lost {
+            self.pending
+                .extend(known.purge.clone().map(|purge| Pending {
+                    purge: Arc::new(purge),
+                    parts: Vec::new(),
+                    is_finished: true,
+                    number: None,
+                }));
+            if n > self.handed {
+                // It is still to be made here; the next list leaves it out again.
+                self.purges.insert(n, known);
+            }
+        }
         self.number = number;
     }
 
