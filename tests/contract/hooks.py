@@ -32,6 +32,7 @@ hours = st.tuples(st.integers(0, 287), st.integers(1, 288)).map(
 )
 
 WORD = re.compile(r"-[1-9]\d{0,15}|-?(all|code:[^,]+|tag:([a-z][a-z0-9_]*=)?[^=,;]+)", re.DOTALL)
+KEY = re.compile(r"[a-z][a-z0-9_]*")
 TAG = re.compile(r"([a-z][a-z0-9_]*=)?[^=,;]+", re.DOTALL)
 METRICS = {
     "entrances", "walk_bys", "transactions", "dwell_time",
@@ -63,6 +64,9 @@ def before_call(context, case, kwargs):
     if isinstance(query.get("tag"), str) and TAG.fullmatch(query["tag"]):
         # The pattern allows control characters, and any length.
         query["tag"] = "outlet"
+    if isinstance(query.get("group_by"), str) and KEY.fullmatch(query["group_by"]):
+        # Nor has a tag any key here.
+        query["group_by"] = "none" if query["group_by"] == "none" else "site"
     metrics = query.get("metric")
     metrics = metrics if isinstance(metrics, list) else [metrics]
     known = metrics != [] and all(isinstance(metric, str) and metric in METRICS for metric in metrics)
