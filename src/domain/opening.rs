@@ -78,10 +78,7 @@ impl FromStr for Expression {
                 "a part of a day that is off beside hours past midnight",
             ));
         }
-        let has_holidays = parsed.rules.iter().any(|rule| {
-            let mut days = rule.day_selector.weekday.iter();
-            days.any(|day| matches!(day, WeekDayRange::Holiday { .. }))
-        });
+        let has_holidays = parsed.rules.iter().flat_map(holiday_offsets).count() > 0;
         let ends = spans.iter().flat_map(|span| [span.start, span.end]);
         Ok(Self {
             text: text.to_owned(),
@@ -95,7 +92,7 @@ impl FromStr for Expression {
     }
 }
 
-/// The hours of a rule, in minutes from the midnight at which its date begins.
+/// The hours of a rule, ascending and apart, in minutes from the midnight at which its date begins.
 fn fixed_hours(rule: &RuleSequence) -> Result<Vec<Range<u16>>, InvalidExpression> {
     // By the specification, a comment on hours makes them uncertain.
     if rule.kind == RuleKind::Unknown || (rule.kind == RuleKind::Open && !rule.comment.is_empty()) {
@@ -133,7 +130,18 @@ fn fixed_hours(rule: &RuleSequence) -> Result<Vec<Range<u16>>, InvalidExpression
         }
         Ok(start..end)
     };
-    rule.time_selector.spans.iter().map(span).collect()
+    let hours = rule.time_selector.spans.iter().map(span);
+    let mut hours = hours.collect::<Result<Vec<_>, _>>()?;
+    // The evaluator ends hours with the last ones that begin in them, even if those end earlier.
+    hours.sort_by_key(|hours| hours.start);
+    hours.dedup_by(|next, hours| {
+        let meets = next.start <= hours.end;
+        if meets {
+            hours.end = hours.end.max(next.end);
+        }
+        meets
+    });
+    Ok(hours)
 }
 
 /// Whether a rule is about whole days.
@@ -141,7 +149,16 @@ fn is_whole_day(rule: &RuleSequence) -> bool {
     fixed_hours(rule).is_ok_and(|hours| {
         hours
             .iter()
-            .any(|hours| hours.len() == usize::from(DAY_MINUTES))
+            .any(|hours| hours.start == 0 && hours.end >= DAY_MINUTES)
+    })
+}
+
+/// The days from a public holiday to the date that a rule names by it, for each such date.
+fn holiday_offsets(rule: &RuleSequence) -> impl Iterator<Item = i16> {
+    let days = rule.day_selector.weekday.iter();
+    days.filter_map(|day| match day {
+        WeekDayRange::Holiday { offset, .. } => Some(*offset),
+        WeekDayRange::Fixed { .. } => None,
     })
 }
 
@@ -176,8 +193,12 @@ fn cut(parsed: &OpeningHoursExpression, from: u16) -> Result<Evaluator, InvalidE
             ..rule.clone()
         });
     }
-    // The evaluator takes text only.
-    let text = OpeningHoursExpression { rules }.to_string();
+    // The evaluator takes text only, and needs a sign that its own text of a holiday lacks.
+    let offsets: Vec<i16> = rules.iter().flat_map(holiday_offsets).collect();
+    let mut text = OpeningHoursExpression { rules }.to_string();
+    for days in offsets.into_iter().filter(|days| *days > 0) {
+        text = text.replace(&format!("PH {days} days"), &format!("PH +{days} days"));
+    }
     text.parse().map_err(|_| InvalidExpression::Grammar)
 }
 
@@ -330,9 +351,16 @@ impl Windows {
     /// The opening hours on `dates`.
     #[must_use]
     pub fn new(hours: &OpeningHours, dates: impl Iterator<Item = Date>) -> Self {
-        let day = |date| {
-            let before = hours.begun_on(add_days(date, -1));
-            let mut own = hours.begun_on(date);
+        let mut days = Vec::with_capacity(dates.size_hint().0);
+        let mut last: Option<(Date, Vec<Range<u16>>)> = None;
+        for date in dates {
+            let yesterday = add_days(date, -1);
+            let before = match last.take() {
+                Some((last, begun)) if last == yesterday => begun,
+                _ => hours.begun_on(yesterday),
+            };
+            let begun = hours.begun_on(date);
+            let mut own = begun.clone();
             // What is still open from the day before belongs to that day.
             let until = before
                 .last()
@@ -341,11 +369,10 @@ impl Windows {
                 hours.start = hours.start.max(until.unwrap_or(0));
                 hours.start < hours.end
             });
-            DayWindows { before, own }
-        };
-        Self {
-            days: dates.map(day).collect(),
+            days.push(DayWindows { before, own });
+            last = Some((date, begun));
         }
+        Self { days }
     }
 
     /// The opening hours on the dates at those indices, in that order; none where there is no date.
@@ -395,6 +422,7 @@ impl Windows {
 #[cfg(test)]
 mod tests {
     use jiff::civil::date;
+    use proptest::prelude::*;
 
     use crate::domain::dates::DateRange;
 
@@ -448,6 +476,108 @@ mod tests {
             "08:00-12:00,20:00-32:00"
         );
         assert_eq!(on(&hours("Mo-Su 00:00-24:00"), 11, 25), "00:00-24:00");
+    }
+
+    #[test]
+    fn hours_that_overlap_are_those_of_all() {
+        for (text, hours) in [
+            ("Mo-Fr 09:00-18:00,12:00-14:00", "09:00-18:00"),
+            ("Mo-Fr 12:00-14:00,09:00-18:00", "09:00-18:00"),
+            ("Mo-Fr 18:00-26:00,20:00-25:00", "18:00-26:00"),
+            ("Mo-Fr 00:00-24:00,22:00-26:00", "00:00-26:00"),
+            (
+                "Mo-Fr 09:00-12:00,12:00-15:00,16:00-17:00",
+                "09:00-15:00,16:00-17:00",
+            ),
+            ("Mo-Su 20:00-26:00; We 00:00-12:00,12:00-24:00 off", ""),
+        ] {
+            // A Wednesday, after a Tuesday without late hours.
+            let exceptions = Exceptions::from([(date(2026, 11, 24), None)]);
+            let shop = OpeningHours::new(text.parse().unwrap(), None, exceptions);
+
+            assert_eq!(on(&shop, 11, 25), hours, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rule_may_name_the_days_around_a_holiday() {
+        // Thanksgiving is on November 26, Christmas on a Friday.
+        for (text, eve, day, after) in [
+            (
+                "Mo-Su 09:00-21:00; PH +1 day 06:00-23:00",
+                "09:00-21:00",
+                "09:00-21:00",
+                "06:00-23:00",
+            ),
+            (
+                "Mo-Su 09:00-21:00; PH -1 day off; PH off",
+                "",
+                "",
+                "09:00-21:00",
+            ),
+            ("Mo-Su 09:00-21:00; PH,PH +1 day off", "09:00-21:00", "", ""),
+            (
+                "Mo-Su 18:00-02:00; PH +1 days 18:00-04:00",
+                "18:00-26:00",
+                "18:00-26:00",
+                "18:00-28:00",
+            ),
+        ] {
+            let shop = hours(text);
+
+            assert!(shop.hours.has_holidays(), "{text}");
+            let shown = [25, 26, 27].map(|day| on(&shop, 11, day));
+            assert_eq!(shown, [eve, day, after], "{text}");
+        }
+        assert_eq!(
+            on(&hours("PH +2 days,PH +12 days 10:00-11:00"), 12, 27),
+            "10:00-11:00"
+        );
+        assert_eq!(
+            on(&hours("PH +2 days,PH +12 days 10:00-11:00"), 12, 8),
+            "10:00-11:00"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_hours_of_a_rule_are_the_minutes_of_its_spans(
+            spans in prop::collection::vec((0_u16..288, 1_u16..=288), 1..6),
+        ) {
+            let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
+            let mut open = vec![false; 2 * usize::from(DAY_MINUTES)];
+            let mut written = Vec::new();
+            for (start, length) in spans {
+                let (start, end) = (5 * start, 5 * (start + length));
+                written.push(format!("{}-{}", clock(start), clock(end)));
+                open[start.into()..end.into()].fill(true);
+            }
+            let expression: Expression = format!("Mo-Su {}", written.join(",")).parse().unwrap();
+
+            let hours = expression.of(date(2026, 11, 25));
+
+            let mut found = vec![false; open.len()];
+            for hours in &hours {
+                found[hours.start.into()..hours.end.into()].fill(true);
+            }
+            prop_assert_eq!(found, open, "{:?}", written);
+            prop_assert!(hours.is_sorted_by(|one, next| one.end < next.start), "{:?}", hours);
+        }
+
+        #[test]
+        fn the_windows_of_a_range_are_those_of_each_date(from in 0..40, days in 1..20, gap in 0..4) {
+            let shop = hours("Mo-Th 18:00-01:00; Fr-Su 06:00-12:00,20:00-08:00; PH off; Nov 28 off");
+            let from = add_days(date(2026, 11, 1), from);
+            let day = |nth| add_days(from, nth + if nth > 5 { gap } else { 0 });
+
+            let windows = Windows::new(&shop, (0..days).map(day));
+
+            for (nth, index) in (0..days).zip(0..) {
+                let one = Windows::new(&shop, std::iter::once(day(nth)));
+                prop_assert_eq!(windows.of(index), one.of(0));
+                prop_assert_eq!(windows.before(index), one.before(0));
+            }
+        }
     }
 
     #[test]
