@@ -72,12 +72,15 @@ pub struct MemoryPermit(
 
 impl MemoryNeed {
     pub(super) fn of(query: &Query, plan: &Plan) -> Self {
-        // Each side of a comparison has its own grid as well, and its own columns.
-        let (grids, columns) = match query.compare {
-            Some(_) => (3, 3),
-            None => (1, 1),
+        // Each side of a comparison has its own grid as well, and its own columns. Without one, late days need a grid of their own.
+        let (sides, columns) = match query.compare {
+            Some(_) => (2, 3),
+            None if query.hours.past_midnight() => (1, 1),
+            None => (0, 1),
         };
-        let cells = plan.series().len() * query.sites.len() * query.cell_days().len();
+        let lines = plan.series().len() * query.sites.len();
+        let cells = lines * query.cell_days().len();
+        let of_sides = sides * lines * query.dates.len() * query.days_of_a_date();
         let figures = columns * size_of::<f64>() * query.metrics.len();
         // By site, row and figure: whether the part of the site is left out.
         let parts = if query.group_by == GroupBy::Site || query.min_coverage.is_none() {
@@ -95,8 +98,8 @@ impl MemoryNeed {
         let rows = row_count(query).saturating_mul(figures + BESIDE_FIGURES + worth + period);
         Self {
             missing: cells.saturating_mul(MISSING_CELL),
-            cells: cells
-                .saturating_mul(grids * size_of::<Option<Cell>>())
+            cells: (cells + of_sides)
+                .saturating_mul(size_of::<Option<Cell>>())
                 .saturating_add(parts),
             rows: if rows > MODEST { rows + CODING } else { rows },
         }
@@ -171,10 +174,13 @@ mod tests {
     use std::time::Duration;
 
     use futures_util::FutureExt;
+    use jiff::civil::date;
 
     use super::*;
     use crate::domain::bucket::{Bucket, VendorBucket};
+    use crate::domain::comparison::{Comparison, Mode, Shift};
     use crate::domain::date_expression::DateExpression;
+    use crate::domain::dates::DateRange;
     use crate::domain::metric::Metric;
     use crate::domain::site::{CustomerId, SiteId};
 
@@ -226,6 +232,34 @@ mod tests {
             hours.rows,
             100 * 31 * 24 * (2 * 8 + BESIDE_FIGURES) + CODING
         );
+    }
+
+    #[test]
+    fn each_side_needs_a_grid_of_its_own_and_so_do_late_days() {
+        let need = |hours: &str, compare: Option<Comparison>| {
+            let query = Query {
+                bucket: Bucket::Day,
+                hours: hours.parse().unwrap(),
+                compare,
+                ..Query::new(
+                    CustomerId::new(1).unwrap(),
+                    (1..=50).filter_map(SiteId::new).collect(),
+                    DateRange::new(date(2026, 2, 1), date(2026, 2, 28)).unwrap(),
+                    vec![Metric::Entrances],
+                )
+            };
+            let need = MemoryNeed::of(&query, &Plan::new(&query, VendorBucket::HOUR));
+            need.cells / (50 * size_of::<Option<Cell>>())
+        };
+        let week_before = || {
+            let dates = DateRange::new(date(2026, 2, 1), date(2026, 2, 28)).unwrap();
+            Comparison::new(Mode::PreviousWeek, dates, Shift::Days(-7), None)
+        };
+
+        assert_eq!(need("00:00-24:00", None), 28);
+        assert_eq!(need("22:00-02:00", None), 29 + 2 * 28);
+        assert_eq!(need("00:00-24:00", week_before()), 35 + 2 * 28);
+        assert_eq!(need("22:00-02:00", week_before()), 36 + 2 * 2 * 28);
     }
 
     #[tokio::test(start_paused = true)]
