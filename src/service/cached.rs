@@ -36,7 +36,8 @@ impl Engine {
         self.gather(missing, places, grid, wish).await
     }
 
-    /// Brings those of the `missing` cells into `grid` that the tier has. Nothing is claimed, fetched or refreshed.
+    /// Brings those of the `missing` cells into `grid` for which nobody would be asked: those that the tier has, and those that serve because
+    /// the vendor failed a moment ago. Nothing is claimed, fetched or refreshed.
     async fn gather_cached(
         &self,
         mut missing: Missing,
@@ -44,9 +45,11 @@ impl Engine {
         grid: &mut CellGrid,
         judge: &Judge,
     ) -> Gathered {
+        let fell_back = self.serve_failing(&mut missing, places, grid);
         let below = self.look_below(&missing, places, judge).await;
         let mut gathered = Gathered {
             cells: missing.len(),
+            fell_back,
             revalidating: !below.stale.is_empty(),
             ..Gathered::default()
         };

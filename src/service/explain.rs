@@ -12,7 +12,7 @@ use super::rules::InForce;
 use super::scouting::aside;
 use super::{TrafficService, Unanswered, reopened};
 use crate::domain::batch::reports;
-use crate::domain::cell::{CellKey, ReportRequest};
+use crate::domain::cell::ReportRequest;
 use crate::domain::metric::VendorMetric;
 use crate::domain::plan::Plan;
 use crate::domain::query::Query;
@@ -103,15 +103,8 @@ impl TrafficService {
         let days = query.cell_days();
         let places = Places::new(query, &days, &plan);
         let mut stale: Vec<usize> = stale.iter().filter_map(|key| places.of(key)).collect();
-        let fallbacks = missing.with_fallback();
-        let keys: Vec<CellKey> = fallbacks.iter().map(|place| places.key(*place)).collect();
-        let failing = self.engine.cells.backing_off(&keys, now);
-        // As for a query that waits: see `Engine::spare_failing`.
-        for (place, failing) in fallbacks.into_iter().zip(failing) {
-            if failing && missing.take(place) {
-                stale.push(place);
-            }
-        }
+        let spared = self.engine.spare_failing(&mut missing, places);
+        stale.extend(spared.into_iter().map(|(place, _)| place));
         if missing.len() > self.engine.queue.max() {
             return Err(self.refused(Refusal::TooMany, missing.len(), query, &plan));
         }

@@ -138,21 +138,24 @@ impl Engine {
     /// If the queue takes no more cells, or if a site's zone has changed since they were looked up; nothing is fetched then.
     pub(super) async fn gather(
         self: &Arc<Self>,
-        missing: Missing,
+        mut missing: Missing,
         places: Places<'_>,
         grid: &mut CellGrid,
         mut wish: Wish<'_>,
     ) -> Result<Gathered, Unclaimed<Refusal>> {
+        let fell_back = self.serve_failing(&mut missing, places, grid);
         let mut gathering = Gathering {
             places,
             grid,
             missing,
-            gathered: Gathered::default(),
+            gathered: Gathered {
+                fell_back,
+                ..Gathered::default()
+            },
             judge: wish.judge,
             below: self.tier.as_ref().map(|_| &*self.cells),
             is_outdated: false,
         };
-        self.spare_failing(&mut gathering);
         let cells = gathering.missing.len();
         if cells == 0 {
             return Ok(gathering.gathered);
@@ -372,22 +375,41 @@ impl Engine {
             .collect()
     }
 
-    /// Serves the fallback of cells whose fetch failed a moment ago: nobody waits for a vendor that is known to be down.
-    fn spare_failing(&self, gathering: &mut Gathering<'_>) {
-        let with_fallback = gathering.missing.with_fallback();
+    /// Takes those of the `missing` cells whose fetch failed a moment ago, and for which something past its TTL serves: nobody waits for a
+    /// vendor that is known to be down. Returns what serves, by place.
+    pub(super) fn spare_failing(
+        &self,
+        missing: &mut Missing,
+        places: Places<'_>,
+    ) -> Vec<(usize, Cell)> {
+        let with_fallback = missing.with_fallback();
         if with_fallback.is_empty() {
-            return;
+            return Vec::new();
         }
-        let keys: Vec<CellKey> = with_fallback
-            .iter()
-            .map(|place| gathering.places.key(*place))
-            .collect();
+        let keys = with_fallback.iter().map(|place| places.key(*place));
+        let keys: Vec<CellKey> = keys.collect();
         let failing = self.cells.backing_off(&keys, self.clock.now());
-        for (place, failing) in with_fallback.into_iter().zip(failing) {
-            if failing {
-                gathering.fall_back(place);
-            }
+        let failing = with_fallback.into_iter().zip(failing);
+        let spared = failing.filter_map(|(place, failing)| {
+            let cell = failing.then(|| missing.fallback(place)).flatten()?;
+            missing.take(place).then_some((place, cell))
+        });
+        spared.collect()
+    }
+
+    /// Serves these at once, and returns whether there were any.
+    pub(super) fn serve_failing(
+        &self,
+        missing: &mut Missing,
+        places: Places<'_>,
+        grid: &mut CellGrid,
+    ) -> bool {
+        let spared = self.spare_failing(missing, places);
+        let any = !spared.is_empty();
+        for (place, cell) in spared {
+            grid.set(place, cell);
         }
+        any
     }
 
     /// Launches the fetches of a claim, whose cells are `queued`, and returns their waiters.
@@ -536,12 +558,11 @@ impl Engine {
 impl Gathering<'_> {
     /// Puts what came of a fetch where it belongs.
     fn settle_all(&mut self, outcome: &Outcome) {
-        let mut past = outcome.stale().iter().filter_map(|key| self.places.of(key));
-        let any_past = past.any(|place| self.missing.has(place));
-        self.gathered.revalidating |= any_past;
+        let past: HashSet<&CellKey> = outcome.stale().iter().collect();
         let before = self.gathered.brought;
         for (key, outcome) in outcome.outcomes() {
-            self.settle(key, outcome.clone());
+            let is_brought = self.settle(key, outcome.clone());
+            self.gathered.revalidating |= is_brought && past.contains(key);
         }
         if outcome.was_elsewhere() {
             self.gathered.collapsed |= self.gathered.brought != before;
@@ -551,10 +572,10 @@ impl Gathering<'_> {
         }
     }
 
-    /// Puts what came of a cell where it belongs.
-    fn settle(&mut self, key: &CellKey, outcome: Result<Cell, Arc<UpstreamError>>) {
+    /// Puts what came of a cell where it belongs, and returns whether it serves.
+    fn settle(&mut self, key: &CellKey, outcome: Result<Cell, Arc<UpstreamError>>) -> bool {
         let Some(place) = self.places.of(key) else {
-            return;
+            return false;
         };
         match outcome {
             Ok(cell) if !self.missing.has(place) => drop(cell),
@@ -566,9 +587,11 @@ impl Gathering<'_> {
                 self.missing.take(place);
                 self.grid.set(place, cell);
                 self.gathered.brought += 1;
+                return true;
             }
             Err(error) => self.fail(place, error),
         }
+        false
     }
 
     fn fail(&mut self, place: usize, error: Arc<UpstreamError>) {
@@ -706,4 +729,115 @@ fn outcomes(fetched: Fetched) -> Vec<CellOutcome> {
     let mut outcomes: Vec<CellOutcome> = cells.chain(failures).collect();
     outcomes.sort_by_key(|(key, _)| (SeriesMonth::of(key), key.date));
     outcomes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
+    use super::super::calendar::Calendar;
+    use super::super::inventory::Inventory;
+    use super::*;
+    use crate::cache::CellStore;
+    use crate::domain::bucket::{Bucket, VendorBucket};
+    use crate::domain::dates::DateRange;
+    use crate::domain::directory::SiteDirectory;
+    use crate::domain::figures::Figures;
+    use crate::domain::freshness::Policy;
+    use crate::domain::metric::Metric;
+    use crate::domain::plan::Plan;
+    use crate::domain::query::Query;
+    use crate::domain::site::{CustomerId, SiteId};
+
+    const POLICY: Policy = Policy {
+        open_ttl: Duration::from_mins(1),
+        settling_ttl: Duration::from_mins(1),
+        settle_after: Duration::from_hours(48),
+        final_ttl: Duration::from_mins(1),
+        stale_while_revalidate: Duration::from_mins(5),
+        stale_if_error: Duration::from_hours(24),
+    };
+
+    /// Joins a claim that finds a cell past its TTL in the tier, for a query that accepts figures from `since` on. Returns whether that cell
+    /// serves, and what the query is told.
+    async fn joined(since: Option<Timestamp>) -> (bool, Gathered) {
+        let now: Timestamp = "2026-02-18T18:02:00Z".parse().unwrap();
+        let fetched_at: Timestamp = "2026-02-18T18:00:00Z".parse().unwrap();
+        let query = Query {
+            bucket: Bucket::Day,
+            ..Query::new(
+                CustomerId::new(1).unwrap(),
+                vec![SiteId::new(750).unwrap()],
+                DateRange::day(jiff::civil::date(2026, 2, 18)).unwrap(),
+                vec![Metric::Entrances],
+            )
+        };
+        let plan = Plan::new(&query, VendorBucket::HOUR);
+        let days = query.cell_days();
+        let places = Places::new(&query, &days, &plan);
+        let judge = Judge {
+            policy: POLICY,
+            since,
+            directory: Arc::new(SiteDirectory::default()),
+            clock: Clock::system(),
+        };
+        let cells: Arc<Cells> = Arc::new(CellStore::new(1 << 20));
+        let inventory = Inventory::take(
+            &query,
+            &plan,
+            &Calendar::new(&query, &judge.directory, now),
+            &POLICY,
+            &cells,
+            &judge.clock,
+            now,
+        );
+        let looked_up = LookedUp {
+            completions: cells.completions(),
+            shape: 0,
+        };
+        let interest = Interest::new(Stake {
+            client: "one".into(),
+            class: Class::Caller,
+        });
+        let claim = cells
+            .claim([places.key(0)], looked_up, interest, |_| {
+                Ok::<_, Refusal>(())
+            })
+            .unwrap();
+        let mut mine = claim.mine.unwrap();
+        let mut waiter = mine.waiter();
+        let figures = Figures::pack(&[Some(7.0); 24]);
+        let kept = [(places.key(0), Cell::new(figures, fetched_at, None))];
+        mine.fill(&kept, vec![places.key(0)]);
+        assert!(mine.split(&kept, |_| Vec::new()).is_empty());
+        let outcome = waiter.wait().await.unwrap();
+
+        let mut grid = inventory.grid;
+        let mut gathering = Gathering {
+            places,
+            grid: &mut grid,
+            missing: inventory.missing,
+            gathered: Gathered::default(),
+            judge: &judge,
+            below: None,
+            is_outdated: false,
+        };
+        gathering.settle_all(&outcome);
+        assert_eq!(gathering.is_outdated, since.is_some());
+        let gathered = gathering.gathered;
+        (grid.get(0).is_some(), gathered)
+    }
+
+    #[tokio::test]
+    async fn only_a_stale_cell_that_serves_makes_an_answer_stale() {
+        let (serves, told) = joined(None).await;
+        assert!(serves && told.revalidating);
+        assert_eq!(told.found, 1);
+
+        let (serves, told) = joined("2026-02-18T18:01:00Z".parse().ok()).await;
+        assert!(!serves && !told.revalidating);
+        assert_eq!(told.found, 0);
+    }
 }

@@ -263,6 +263,32 @@ async fn a_stale_figure_counts_as_cached_and_is_not_refreshed_behind() {
 }
 
 #[tokio::test]
+async fn a_figure_that_would_serve_without_a_call_because_the_vendor_fails_counts_as_cached() {
+    let app = app().await;
+    let before = app.rows(OPEN).await;
+    app.clock.advance(seconds(3600));
+    app.vendor.inject(Fault::status(500));
+    not_cached(&app, OPEN).await;
+    let waited = app.traffic(OPEN).await;
+    assert!(cache_status(&waited).contains("stale-if-error"));
+    app.vendor.reset_counts();
+
+    let stale = cached(&app, OPEN).await;
+
+    assert_eq!(stale.status(), 200);
+    assert_eq!(stale.headers()["pitaya-stale"], "?1");
+    assert!(cache_status(&stale).starts_with("pitaya; hit"));
+    assert!(cache_status(&stale).contains("stale-if-error"));
+    let answer: Value = stale.json().await.unwrap();
+    assert_eq!(answer["data"], before["data"]);
+    not_cached(&app, &OPEN.replace("sites=750", "sites=750,751")).await;
+    assert_eq!(app.vendor.report_count(), 0);
+    // After the pause, the vendor would be asked again.
+    app.clock.advance(seconds(3600));
+    not_cached(&app, OPEN).await;
+}
+
+#[tokio::test]
 async fn what_is_under_way_is_not_waited_for() {
     let app = app().await;
     let hold = app.vendor.hold_reports();
