@@ -79,6 +79,8 @@ impl Timeline {
     #[must_use]
     pub fn new(query: &Query) -> Self {
         let mut starts: Vec<DateTime> = Vec::new();
+        // The date that each bucket belongs to; of two, the one whose hours begin in it.
+        let mut owners: Vec<Date> = Vec::new();
         let mut first = Vec::with_capacity(query.dates.len());
         let (mut skipped, mut of_a_day) = (0, 1);
         for date in query.dates.iter() {
@@ -90,19 +92,22 @@ impl Timeline {
                 let known = starts.iter().rev().take_while(|start| **start >= begin);
                 let known = known.count();
                 first.push(starts.len() - known);
+                owners.truncate(starts.len() - known);
                 let new = buckets.skip(known);
                 starts.extend(new.map(|nth| clock(date, nth * minutes)));
+                owners.resize(starts.len(), date);
             } else {
                 let start = long_bucket_start(query, date).to_datetime(Time::midnight());
                 if starts.last() != Some(&start) {
                     starts.push(start);
+                    owners.push(date);
                 }
                 first.push(starts.len() - 1);
             }
         }
         let mut folded = Vec::new();
         if let Bucket::Profile(profile) = query.bucket {
-            (starts, folded) = fold(profile, &starts);
+            (starts, folded) = fold(profile, &starts, &owners);
         }
         let mut timeline = Self {
             starts,
@@ -334,25 +339,27 @@ fn buckets_of_days(query: &Query, minutes: u16, days: usize) -> usize {
         .saturating_add(of_one)
 }
 
-/// The buckets of a profile, ascending, and the one among them that each bucket of an occurrence is folded into, by its start.
-fn fold(profile: Profile, starts: &[DateTime]) -> (Vec<DateTime>, Vec<usize>) {
+/// The buckets of a profile, ascending, and the one among them that each bucket of an occurrence is folded into: by the time at which it
+/// starts, and the weekday of the date that it belongs to.
+fn fold(profile: Profile, starts: &[DateTime], owners: &[Date]) -> (Vec<DateTime>, Vec<usize>) {
     /// A Monday.
     const MONDAY: Date = jiff::civil::date(1970, 1, 5);
-    let place = |start: &DateTime| {
+    let place = |(start, date): (&DateTime, &Date)| {
         let days = if profile.has_weekday() {
-            start.weekday().to_monday_zero_offset()
+            date.weekday().to_monday_zero_offset()
         } else {
             0
         };
         add_days(MONDAY, days.into()).to_datetime(start.time())
     };
-    let buckets: BTreeSet<DateTime> = starts.iter().map(place).collect();
+    let places: Vec<DateTime> = starts.iter().zip(owners).map(place).collect();
+    let buckets: BTreeSet<DateTime> = places.iter().copied().collect();
     let buckets: Vec<DateTime> = buckets.into_iter().collect();
-    let of_start = |start: &DateTime| {
-        let place = buckets.binary_search(&place(start));
-        place.expect("each bucket has its place")
-    };
-    let folded = starts.iter().map(of_start).collect();
+    let index = |place: &DateTime| buckets.binary_search(place);
+    let folded = places
+        .iter()
+        .map(|place| index(place).expect("each place is a bucket"));
+    let folded = folded.collect();
     (buckets, folded)
 }
 

@@ -29,11 +29,13 @@ fn parted(query: &Query, (weekday, hour): (bool, bool), minutes: u16) -> Parted 
     let mut parted = Parted::new();
     for day in query.dates.iter() {
         for minute in (query.hours.from()..query.hours.to()).step_by(usize::from(minutes)) {
-            // A day is that on which its hours began, and an hour is that of the clock.
-            let (shown, clock) = if hour {
-                on_calendar(day, minute)
+            // A day is that on which its hours began, and an hour is that of the clock; in one hour, the next date's hours may begin.
+            let (next, clock) = on_calendar(day, minute);
+            let is_shared = next > day && clock / 60 == query.hours.from() / 60;
+            let shown = if hour && is_shared && query.dates.contains(next) {
+                next
             } else {
-                (day, minute)
+                day
             };
             let key = (
                 weekday.then(|| shown.weekday().to_monday_one_offset()),
