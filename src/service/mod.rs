@@ -474,9 +474,10 @@ impl TrafficService {
         sites: Option<&BTreeSet<SiteId>>,
         dates: Option<DateRange>,
     ) -> Purged {
+        let now = self.engine.clock.now();
         // Before the figures, so that the purge of the figures also ends answers that still show a name.
         for customer in customers {
-            self.engine.upstream.forget(*customer, sites);
+            self.engine.upstream.forget(*customer, sites, now);
         }
         self.purge_cells(Purge {
             customers: customers.iter().copied().collect(),
@@ -524,14 +525,15 @@ impl TrafficService {
             return;
         };
         loop {
-            for purge in tier.news().await {
+            for (purge, at) in tier.news().await {
                 let purge = purge.unwrap_or_else(|| Purge {
                     customers: self.rules.load().rules.customers.clone(),
                     sites: None,
                     dates: None,
                 });
                 for customer in &purge.customers {
-                    self.engine.upstream.forget(*customer, purge.sites.as_ref());
+                    let sites = purge.sites.as_ref();
+                    self.engine.upstream.forget(*customer, sites, at);
                 }
                 let cells = Arc::clone(&self.engine.cells);
                 let purged = cores::work(move || cells.purge(&purge)).await;

@@ -79,7 +79,7 @@ pub trait Tier: Send + Sync + fmt::Debug {
 
     /// Waits until others have told of purges; `None`: of some that nobody knows any more, so everything is to be forgotten. The next call
     /// tells that these have been made here.
-    fn news(&self) -> BoxFuture<'_, Vec<Option<Purge>>> {
+    fn news(&self) -> BoxFuture<'_, Vec<News>> {
         Box::pin(pending())
     }
 
@@ -105,6 +105,9 @@ pub trait Tier: Send + Sync + fmt::Debug {
     /// Writes what is still to be written, and ends.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
+
+/// A purge that others have made (`None`: of everything), and its time.
+pub type News = (Option<Purge>, Timestamp);
 
 /// The cells that are kept of a month, by date.
 pub type Kept = Vec<(Date, Cell)>;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::Fetched;
@@ -212,8 +213,8 @@ impl Upstream {
     }
 
     /// Forgets everything learned about these sites (`None`: all sites), including what a fetch already in progress would teach.
-    pub fn forget(&self, customer: CustomerId, sites: Option<&BTreeSet<SiteId>>) {
-        self.learned.customer(customer).known().forget(sites);
+    pub fn forget(&self, customer: CustomerId, sites: Option<&BTreeSet<SiteId>>, at: Timestamp) {
+        self.learned.customer(customer).known().forget(sites, at);
     }
 
     /// The parts of the learned facts whose revision differs from that in `known`: name, revision and content of each. They are to

@@ -147,7 +147,7 @@ impl Core {
         }
         let mut leave = cmd("HDEL");
         leave.arg(self.fleet_key("live")).arg(&self.replica);
-        // It is missed within seconds otherwise.
+        // Otherwise it counts as alive for a minute, in which no purge is made everywhere.
         let _ = self
             .link
             .query::<()>(&leave, 2 * self.settings.timeout)

@@ -9,11 +9,11 @@ use super::core::{Core, Exchange};
 use crate::store::{Cmd, cmd};
 
 impl Core {
-    /// Hears what was learned elsewhere, if the store has another `revision` of it, and tells what was learned here since.
-    pub(super) async fn exchange_knowledge(&self, revision: u64) {
+    /// Hears what was learned elsewhere, if the store has another `revision` of it, and if it `is_due` tells what was learned here since.
+    pub(super) async fn exchange_knowledge(&self, revision: u64, is_due: bool) {
         let limit = 2 * self.settings.timeout;
         let mut exchange = self.exchange.lock().await;
-        if self.hear(&mut exchange, revision, limit).await {
+        if self.hear(&mut exchange, revision, limit).await && is_due {
             self.tell(&mut exchange, limit).await;
         }
     }
@@ -59,31 +59,43 @@ impl Core {
                 tracing::warn!(name, "what was learned cannot be read in the shared store");
             }
         }
+        // A store that was emptied has lost what was told.
+        if exchange.heard.is_some_and(|heard| revision < heard) {
+            exchange.told.clear();
+        }
         exchange.heard = Some(revision);
         true
     }
 
+    /// Tells what has changed here, unless others have told something that was not heard yet: then it hears that, and tries once more.
     async fn tell(&self, exchange: &mut Exchange, limit: Duration) {
-        let changed = self.knowledge.changed(&exchange.told);
-        if changed.is_empty() {
-            return;
-        }
-        let arguments = |command: &mut Cmd| {
-            for part in &changed {
-                let name = self.codec.known_name(&part.name);
-                let sealed = self.codec.seal(&name, part.content.clone());
-                command.arg(&part.name).arg(sealed);
+        for _ in 0..2 {
+            let changed = self.knowledge.changed(&exchange.told);
+            if changed.is_empty() {
+                return;
             }
-        };
-        let keys = ["known", "known-revision"].map(|it| self.fleet_key(it));
-        let script = &self.scripts.learned;
-        let now: Result<u64, _> = self.link.eval(script, &keys, arguments, limit).await;
-        if let Ok(now) = now {
-            let told = changed.into_iter().map(|part| (part.name, part.revision));
-            exchange.told.extend(told);
-            // Nobody else has told anything meanwhile.
-            if exchange.heard.is_some_and(|heard| heard + 1 == now) {
-                exchange.heard = Some(now);
+            let heard = exchange.heard;
+            let arguments = |command: &mut Cmd| {
+                command.arg(heard.map_or_else(String::new, |heard| heard.to_string()));
+                for part in &changed {
+                    let name = self.codec.known_name(&part.name);
+                    let sealed = self.codec.seal(&name, part.content.clone());
+                    command.arg(&part.name).arg(sealed);
+                }
+            };
+            let keys = ["known", "known-revision"].map(|it| self.fleet_key(it));
+            let script = &self.scripts.learned;
+            let answer: Result<(u8, u64), _> =
+                self.link.eval(script, &keys, arguments, limit).await;
+            match answer {
+                Ok((1, revision)) => {
+                    let told = changed.into_iter().map(|part| (part.name, part.revision));
+                    exchange.told.extend(told);
+                    exchange.heard = Some(revision);
+                    return;
+                }
+                Ok((_, revision)) if self.hear(exchange, revision, limit).await => {}
+                _ => return,
             }
         }
     }

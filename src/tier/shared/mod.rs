@@ -40,9 +40,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use self::core::Core;
-use self::register::SAME_TIME;
+use self::register::{Register, SAME_TIME};
 use self::scripts::Scripts;
-use super::{Away, Claimed, Codec, Kept, Knowledge, Landed, Lease, Patience, Tier, TierState};
+use super::{
+    Away, Claimed, Codec, Kept, Knowledge, Landed, Lease, News, Patience, Tier, TierState,
+};
 use crate::clock::Clock;
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::domain::purge::Purge;
@@ -77,8 +79,9 @@ impl Shared {
         knowledge: Arc<dyn Knowledge>,
         clock: Clock,
     ) -> Self {
+        let register = Register::new(Instant::now());
         let core = Arc::new(Core {
-            register: Mutex::default(),
+            register: Mutex::new(register),
             leases: Mutex::default(),
             scripts: Scripts::new(),
             replica: format!("{:016x}", rand::random::<u64>()),
@@ -104,16 +107,13 @@ impl Shared {
 }
 
 async fn keep_in_step(core: Weak<Core>) {
-    let mut heard = None;
     let mut nth: u32 = 0;
     while let Some(core) = core.upgrade() {
         let in_step = core.pulse().await;
         let is_in_step = in_step.is_ok();
         if let Ok(known) = in_step {
-            if nth.is_multiple_of(KNOWLEDGE) || heard != Some(known) {
-                core.exchange_knowledge(known).await;
-                heard = Some(known);
-            }
+            core.exchange_knowledge(known, nth.is_multiple_of(KNOWLEDGE))
+                .await;
             if nth.is_multiple_of(POLICY) {
                 core.look_at_the_policy().await;
             }
@@ -208,7 +208,7 @@ impl Tier for Shared {
         })
     }
 
-    fn news(&self) -> BoxFuture<'_, Vec<Option<Purge>>> {
+    fn news(&self) -> BoxFuture<'_, Vec<News>> {
         Box::pin(async move {
             loop {
                 let news = self.core.news.notified();

@@ -6,12 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::core::Core;
-use super::register::{Heard, text};
+use super::register::{ALIVE, Heard, text};
 use crate::store::{Cmd, Unavailable, Value, cmd};
-
-/// How long after its last pulse a replica may still be alive, in milliseconds: it may serve what is purged in the meantime, so that a purge
-/// waits for it, and comes to nothing. A replica that ends in order leaves at once.
-const ALIVE: u64 = 60_000;
 
 impl Core {
     /// Tells the other replicas what this one has made, and hears what they tell; returns the revision of what was learned.
@@ -37,7 +33,7 @@ impl Core {
             command.arg(&self.replica).arg(made).arg(incarnation);
             command
                 .arg(rand::random_range(1..=u32::MAX))
-                .arg(ALIVE)
+                .arg(ALIVE.as_millis())
                 .arg(number);
         };
         let (began, before) = (Instant::now(), self.clock.now());

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -16,7 +16,7 @@ use crate::domain::dates::DateRange;
 use crate::domain::month::SeriesMonth;
 use crate::domain::purge::Purge;
 use crate::domain::site::{CustomerId, SiteId};
-use crate::tier::Epoch;
+use crate::tier::{Epoch, News};
 
 /// How long after the store was emptied another replica may not have found that out: it may try to connect only each other second.
 const SETTLING: Duration = Duration::from_secs(5);
@@ -24,8 +24,15 @@ const SETTLING: Duration = Duration::from_secs(5);
 /// How long this replica registers its purges anew in a store that was emptied, for a replica that had not heard of them.
 const REMEMBERED: Duration = Duration::from_mins(10);
 
+/// How long after its last pulse a replica may still be alive: it may serve what is purged in the meantime, so that a purge waits for it, and
+/// comes to nothing. A replica that ends in order leaves at once.
+pub(super) const ALIVE: Duration = Duration::from_mins(1);
+
 /// The clocks of a fleet may differ by this.
 pub(super) const SAME_TIME: SignedDuration = SignedDuration::from_secs(1);
+
+/// The most purges that the store lists, as its scripts say.
+pub(super) const LISTED: usize = 256;
 
 /// The most purges that wait for the store one by one.
 const MANY: usize = 64;
@@ -35,7 +42,8 @@ const MANY: usize = 64;
 pub(super) struct Register {
     /// Tells the register from one that was there before the store was emptied; 0: none is known.
     incarnation: u32,
-    /// The last purge that is known.
+    /// The last purge that is known. The number of a purge is the time of the store's clock at which it was registered, in microseconds, or
+    /// more: one that a failover has lost is not given again.
     number: u64,
     /// Up to here, what was purged is not known one by one.
     floor: u64,
@@ -50,6 +58,12 @@ pub(super) struct Register {
     replicas: usize,
     /// When this replica found that the store had been emptied.
     emptied: Option<Instant>,
+    /// When it began: nothing in its memory is from before.
+    begun: Option<Instant>,
+    /// When it was last in step with the store, by its own clock, and the time of that by the store's, in microseconds.
+    in_step: Option<(Instant, i64)>,
+    /// Whether purges may have been lost before this replica could make them.
+    in_doubt: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -71,6 +85,18 @@ struct Pending {
     number: Option<u64>,
 }
 
+impl Pending {
+    /// A purge that was made here, and is to be registered once more.
+    fn anew(purge: Purge) -> Self {
+        Self {
+            purge: Arc::new(purge),
+            parts: Vec::new(),
+            is_finished: true,
+            number: None,
+        }
+    }
+}
+
 /// A purge as it lies in the register.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,6 +110,14 @@ struct Entry {
 pub(super) type Heard = (i64, i64, u32, u64, Vec<String>, Vec<u64>, u64);
 
 impl Register {
+    /// The register of a replica that begins `now`.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            begun: Some(now),
+            ..Self::default()
+        }
+    }
+
     pub(super) const fn incarnation(&self) -> u32 {
         self.incarnation
     }
@@ -173,16 +207,21 @@ impl Register {
         (self.number, self.made)
     }
 
-    /// The purges of others since the last call, whose purges the owner has made by now; `None`: of everything.
-    pub(super) fn news(&mut self) -> Option<Vec<Option<Purge>>> {
+    /// The purges of others since the last call, whose purges the owner has made by now.
+    pub(super) fn news(&mut self) -> Option<Vec<News>> {
         self.made = self.handed;
         let mut news = Vec::new();
-        if self.handed < self.floor {
-            news.push(None);
+        if self.handed < self.floor || std::mem::take(&mut self.in_doubt) {
+            let last = self.in_step.map_or(0, |(_, micros)| micros);
+            news.push((None, self.here(last)));
         }
         let later = self.purges.range(self.handed + 1..);
         let others = later.filter(|(_, known)| known.own_since.is_none());
-        news.extend(others.map(|(_, known)| known.purge.clone()));
+        let others = others.map(|(number, known)| {
+            let micros = i64::try_from(*number).unwrap_or(i64::MAX);
+            (known.purge.clone(), self.here(micros))
+        });
+        news.extend(others);
         self.handed = self.number;
         if news.is_empty() {
             self.made = self.handed;
@@ -212,6 +251,12 @@ impl Register {
         }
     }
 
+    /// A time of the store's clock, in microseconds, by our own.
+    fn here(&self, micros: i64) -> Timestamp {
+        let time = Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX);
+        time.saturating_sub(self.offset).unwrap_or(time)
+    }
+
     /// A purge of ours has got a number.
     pub(super) fn numbered(&mut self, purge: &Arc<Purge>, number: u64) {
         for pending in &mut self.pending {
@@ -223,17 +268,30 @@ impl Register {
 
     /// Takes up what was heard; returns the purges that the register has lost.
     pub(super) fn hear(&mut self, heard: &Heard, now: Instant) -> Vec<(u64, String)> {
-        let (_, _, incarnation, number, entries, told, _) = heard;
+        let (seconds, micros, incarnation, number, entries, told, _) = heard;
+        let micros = seconds.saturating_mul(1_000_000).saturating_add(*micros);
         if *incarnation != self.incarnation {
             // The store was emptied, or this is the first one. What others may not have heard gets another number.
-            self.emptied = (self.incarnation != 0).then_some(now);
+            let is_first = self.incarnation == 0;
+            self.emptied = (!is_first).then_some(now);
+            let was_away = |(at, _): (Instant, i64)| at + ALIVE < now;
+            self.in_doubt |=
+                !is_first && (self.handed < self.number || self.in_step.is_some_and(was_away));
             self.incarnation = *incarnation;
-            (self.number, self.floor, self.handed, self.made) = (0, 0, 0, 0);
+            // What was purged before this replica began is not in its memory.
+            let age = self
+                .begun
+                .filter(|_| is_first)
+                .map(|begun| now - begun + SETTLING);
+            let age = age.map_or(micros, micros_of);
+            let before = u64::try_from(micros.saturating_sub(age)).unwrap_or(0);
+            (self.number, self.floor, self.handed, self.made) = (0, 0, before, before);
             for pending in &mut self.pending {
                 pending.number = None;
             }
             self.register_anew(now);
         }
+        self.in_step = Some((now, micros));
         self.replicas = told.len() + 1;
         if *number < self.number {
             let lost = self.purges.range(number + 1..);
@@ -260,12 +318,7 @@ impl Register {
         for purge in own.filter_map(|known| known.purge) {
             let is_pending = self.pending.iter().any(|it| *it.purge == purge);
             if !is_pending {
-                self.pending.push(Pending {
-                    purge: Arc::new(purge),
-                    parts: Vec::new(),
-                    is_finished: true,
-                    number: None,
-                });
+                self.pending.push(Pending::anew(purge));
             }
         }
         self.merge();
@@ -282,45 +335,37 @@ impl Register {
             first = first.min(n);
             listed.insert(n);
             let is_own = self.pending.iter().any(|it| it.number == Some(n));
-            let own_since = is_own.then_some(now);
-            let known = Known {
+            self.purges.entry(n).or_insert_with(|| Known {
                 text: text.to_owned(),
                 purge: read(text),
-                own_since,
-            };
-            if let Some(lost) = self.purges.insert(n, known)
-                && lost.text != text
-            {
-                // A register that had lost it gave its number away.
-                self.pending.extend(lost.purge.map(|purge| Pending {
-                    purge: Arc::new(purge),
-                    parts: Vec::new(),
-                    is_finished: true,
-                    number: None,
-                }));
-                self.handed = self.handed.min(n - 1);
-            }
+                own_since: is_own.then_some(now),
+            });
         }
-        self.floor = first - 1;
-        self.purges = self.purges.split_off(&first);
-        // A later purge may have been registered before anybody saw that the register had lost one.
-        let is_lost = |n: &u64, _: &mut Known| !listed.contains(n);
-        let lost = self.purges.extract_if(.., is_lost);
-        let lost: Vec<(u64, Known)> = lost.collect();
-        for (n, known) in lost {
-            self.pending
-                .extend(known.purge.clone().map(|purge| Pending {
-                    purge: Arc::new(purge),
-                    parts: Vec::new(),
-                    is_finished: true,
-                    number: None,
-                }));
-            if n > self.handed {
-                // It is still to be made here; the next list leaves it out again.
-                self.purges.insert(n, known);
-            }
+        // A list that is not full leaves none out.
+        self.floor = if entries.len() < LISTED { 0 } else { first - 1 };
+        self.purges = self.purges.split_off(&(self.floor + 1));
+        // Later ones may have been registered before anybody saw that the register had lost some.
+        let is_lost = |n: &u64| !listed.contains(n);
+        let lost: Vec<u64> = self.purges.keys().copied().filter(is_lost).collect();
+        for n in lost {
+            self.register_again(n);
         }
         self.number = number;
+    }
+
+    /// Has a purge that the register has lost registered by another number.
+    fn register_again(&mut self, number: u64) {
+        let mut pending = self.pending.iter_mut();
+        if let Some(pending) = pending.find(|it| it.number == Some(number)) {
+            pending.number = None;
+        } else {
+            let purge = self.purges[&number].purge.clone();
+            self.pending.extend(purge.map(Pending::anew));
+        }
+        // Otherwise it is still to be made here; the next list leaves it out again.
+        if number <= self.handed {
+            self.purges.remove(&number);
+        }
     }
 
     /// The purges to be registered.
@@ -329,6 +374,10 @@ impl Register {
         let unregistered = pending.filter(|it| it.is_finished && it.number.is_none());
         unregistered.map(|it| Arc::clone(&it.purge)).collect()
     }
+}
+
+fn micros_of(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 pub(super) fn text(purge: &Purge) -> String {

@@ -71,10 +71,13 @@ end
 return 1
 ";
 
-/// KEYS: number, purges. ARGV: the least number, the purge. Returns its number.
+/// KEYS: number, purges. ARGV: the least number, the purge. Returns its number, which is no earlier than the time in microseconds: a
+/// failover that loses numbers does not give them again.
 const PURGE: &str = r"#!lua flags=allow-oom
-local n = redis.call('INCR', KEYS[1])
-if n < tonumber(ARGV[1]) then n = tonumber(ARGV[1]); redis.call('SET', KEYS[1], ARGV[1]) end
+local t = redis.call('TIME')
+local last = tonumber(redis.call('GET', KEYS[1]) or '0')
+local n = math.max(last + 1, tonumber(ARGV[1]), t[1] * 1000000 + t[2])
+redis.call('SET', KEYS[1], string.format('%.0f', n))
 redis.call('RPUSH', KEYS[2], string.format('%.0f ', n) .. ARGV[2])
 redis.call('LTRIM', KEYS[2], -256, -1)
 return n
@@ -114,10 +117,13 @@ if inc ~= ARGV[3] or number ~= ARGV[6] then purges = redis.call('LRANGE', KEYS[2
 return {t[1], t[2], inc, number, purges, told, redis.call('GET', KEYS[5]) or '0'}
 ";
 
-/// KEYS: what was learned, its revision. ARGV: parts, each followed by its content. Returns the revision.
+/// KEYS: what was learned, its revision. ARGV: the revision to replace, then parts, each followed by its content. Returns 1 and the new
+/// revision, or 0 and the one that is there instead.
 const LEARNED: &str = r"
-for i = 1, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
-return redis.call('INCR', KEYS[2])
+local now = redis.call('GET', KEYS[2]) or '0'
+if now ~= ARGV[1] then return {0, now} end
+for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+return {1, redis.call('INCR', KEYS[2])}
 ";
 
 /// All scripts.

@@ -65,17 +65,24 @@ pub(in crate::upstream) struct Known {
     shown: BTreeSet<SiteId>,
     /// Number of changes to names that callers had been shown.
     names_changed: Arc<AtomicU64>,
-    /// Number of purges so far, and at which of them each site was purged last. A report that began before a site's purge teaches
-    /// nothing about that site.
+    /// Number of purges so far, and the one that each site was purged by last. A report that began before a site's purge teaches nothing
+    /// about that site, and neither does another process that learned it before.
     purges: u64,
-    purged: BTreeMap<SiteId, u64>,
-    all_purged: u64,
+    purged: BTreeMap<SiteId, LastPurge>,
+    all_purged: LastPurge,
     /// Number of possible changes to `sites`.
     revision: u64,
     /// The latest minute with a check, and the number of checks that began in it.
     checks: (i64, usize),
     /// Sites that reports are requesting alone, each in one [`Claim`].
     claimed: BTreeSet<SiteId>,
+}
+
+/// The last purge of a site: its number, and its time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct LastPurge {
+    number: u64,
+    at: Timestamp,
 }
 
 /// The sites of a request that must be requested alone, before any answer raises a doubt.
@@ -287,14 +294,16 @@ impl Known {
         self.purges
     }
 
-    /// Forgets everything learned about these sites (`None`: all sites).
-    pub(in crate::upstream) fn forget(&mut self, sites: Option<&BTreeSet<SiteId>>) {
+    /// Forgets everything that was learned about these sites (`None`: all sites) before `at`, the time of their purge.
+    pub(in crate::upstream) fn forget(&mut self, sites: Option<&BTreeSet<SiteId>>, at: Timestamp) {
         self.revision += 1;
         self.purges += 1;
+        let number = self.purges;
+        let purge = LastPurge { number, at };
         match sites {
             Some(sites) if self.purged.len() + sites.len() <= MOST => {
                 for site in sites {
-                    self.purged.insert(*site, self.purges);
+                    self.purged.insert(*site, purge);
                     self.drop_site(*site);
                 }
             }
@@ -307,7 +316,7 @@ impl Known {
                     self.drop_site(site);
                 }
                 self.purged.clear();
-                self.all_purged = self.purges;
+                self.all_purged = purge;
             }
         }
     }
@@ -454,8 +463,12 @@ impl Known {
     }
 
     fn may_learn(&self, site: SiteId, since: u64) -> bool {
-        let purged = self.purged.get(&site).copied().unwrap_or_default();
-        since >= purged.max(self.all_purged)
+        since >= self.last_purge(site).number
+    }
+
+    fn last_purge(&self, site: SiteId) -> LastPurge {
+        let own = self.purged.get(&site).copied().unwrap_or_default();
+        own.max(self.all_purged)
     }
 
     fn disown(&mut self, entity: &str, site: SiteId) {

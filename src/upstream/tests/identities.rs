@@ -345,11 +345,15 @@ async fn a_purge_forgets_learned_knowledge_at_once() {
     calls_for(&client, 1..3).await;
     EXCHANGED.store(true, Ordering::SeqCst);
 
-    client.forget(customer(), Some(&BTreeSet::from([site(1), site(2)])));
+    client.forget(
+        customer(),
+        Some(&BTreeSet::from([site(1), site(2)])),
+        Timestamp::now(),
+    );
     assert!(client.known_sites(customer()).is_empty());
     calls_for(&client, 1..3).await;
     EXCHANGED.store(false, Ordering::SeqCst);
-    client.forget(customer(), None);
+    client.forget(customer(), None, Timestamp::now());
 
     calls_for(&client, 1..3).await;
 }
@@ -376,7 +380,11 @@ async fn a_fetch_that_a_purge_overtakes_teaches_nothing() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 
-    client.forget(customer(), Some(&BTreeSet::from([site(1)])));
+    client.forget(
+        customer(),
+        Some(&BTreeSet::from([site(1)])),
+        Timestamp::now(),
+    );
     GO.store(true, Ordering::SeqCst);
 
     assert_eq!(fetch.await.unwrap(), 3);

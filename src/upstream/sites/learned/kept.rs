@@ -25,22 +25,23 @@ impl Known {
         Kept(sites.map(|(id, site)| (id.get(), site.clone())).collect())
     }
 
-    /// Takes back the sites of a [`Kept::text`] of which nothing is known yet; none where sites have been forgotten since this process began.
-    /// False if it is no such text.
+    /// Takes back the sites of a [`Kept::text`] of which nothing is known yet, but not what was learned before they were purged. False if it
+    /// is no such text.
     pub(in crate::upstream) fn restore(&mut self, text: &[u8]) -> bool {
         let Ok(sites) = serde_json::from_slice::<BTreeMap<u64, Site>>(text) else {
             return false;
         };
-        if self.purges > 0 {
-            return true;
-        }
         for (id, site) in sites {
             let Some(id) = SiteId::new(id) else {
                 return false;
             };
-            if self.sites.len() + self.entities.len() >= MOST || self.sites.contains_key(&id) {
+            let purge = self.last_purge(id);
+            let was_purged = purge.number > 0 && site.checked <= purge.at;
+            let is_full = self.sites.len() + self.entities.len() >= MOST;
+            if was_purged || is_full || self.sites.contains_key(&id) {
                 continue;
             }
+            self.revision += 1;
             for entity in site.entities() {
                 self.entities.entry(entity).or_default().insert(id);
             }
@@ -51,7 +52,6 @@ impl Known {
                 self.names_changed.fetch_add(1, Ordering::Release);
             }
         }
-        self.revision += 1;
         true
     }
 }
@@ -126,10 +126,42 @@ mod tests {
         assert!(known.restore(&text));
         assert_eq!(known.show_name(site(1)).as_deref(), Some("Austin"));
 
+        for sites in [None, Some(BTreeSet::from([site(1), site(2), site(3)]))] {
+            let mut forgotten = Known::default();
+            forgotten.forget(sites.as_ref(), NOW);
+            assert!(forgotten.restore(&text));
+            assert_eq!(forgotten.sites(), []);
+        }
+    }
+
+    #[test]
+    fn what_was_learned_after_a_purge_comes_back() {
+        let mut known = Known::default();
+        for (id, entity, name) in [(1, "a", "Tyler"), (2, "b", "Waco"), (3, "c", "Austin")] {
+            known.learn_alone(site(id), &[&identity(entity, name)], 0, NOW);
+        }
+        let text = known.kept().text();
+        let before = NOW - jiff::SignedDuration::from_secs(1);
+
         let mut forgotten = Known::default();
-        forgotten.forget(None);
+        forgotten.forget(None, before);
+        forgotten.forget(Some(&BTreeSet::from([site(1)])), NOW);
         assert!(forgotten.restore(&text));
-        assert_eq!(forgotten.sites(), []);
+
+        let sites: Vec<SiteId> = forgotten.sites().into_iter().map(|(id, _)| id).collect();
+        assert_eq!(sites, [site(2), site(3)]);
+    }
+
+    #[test]
+    fn what_brings_nothing_new_changes_nothing() {
+        let text = taught().kept().text();
+        let mut known = Known::default();
+        assert!(known.restore(&text));
+        let revision = known.revision();
+
+        assert!(known.restore(&text));
+
+        assert_eq!(known.revision(), revision);
     }
 
     #[test]

@@ -101,7 +101,7 @@ fn a_request_from_before_a_purge_teaches_nothing_about_the_purged_sites() {
         alone(&mut known, 2, &[("b", "Dallas")], now());
         let since = known.purges();
 
-        known.forget(purged.as_ref());
+        known.forget(purged.as_ref(), now());
         known.learn_alone(site(1), &[&identity("a", "Tyler")], since, now());
 
         assert_eq!(owner(&known, "a"), None);
