@@ -115,7 +115,16 @@ fn understand(
     directory: &SiteDirectory,
     now: Timestamp,
 ) -> Result<(Query, Timestamp), Rejection> {
-    let terms = Terms {
+    let terms = terms(settings, directory);
+    let params = TrafficParams::parse(Some(text), &terms).map_err(Rejection::Faults)?;
+    let until = params.means_until(directory, now);
+    let query = params.resolve(&terms, now)?;
+    Ok((query, until))
+}
+
+/// The terms of a caller without restrictions.
+fn terms<'a>(settings: &'a Settings, directory: &'a SiteDirectory) -> Terms<'a> {
+    Terms {
         scope: Scope {
             customers: &settings.customers,
             sites: None,
@@ -123,11 +132,7 @@ fn understand(
         },
         directory,
         settings,
-    };
-    let params = TrafficParams::parse(Some(text), &terms).map_err(Rejection::Faults)?;
-    let until = params.means_until(directory, now);
-    let query = params.resolve(&terms, now)?;
-    Ok((query, until))
+    }
 }
 
 /// The faults of `text` as a query under these settings, on any day: one sentence each.
@@ -139,7 +144,10 @@ fn understand(
 pub fn faults_of_query(text: &str, settings: &Settings, directory: &SiteDirectory) -> Vec<String> {
     // The last day of a leap year and of a long month, so that relative dates cover as many days as they ever do.
     let now: Timestamp = "2024-12-31T12:00:00Z".parse().expect("it is a time");
-    understand(text, settings, directory, now).map_or_else(faults_of, |_| Vec::new())
+    let terms = terms(settings, directory);
+    let params = TrafficParams::parse(Some(text), &terms).map_err(Rejection::Faults);
+    let resolved = params.and_then(|params| params.on_any_day().resolve(&terms, now));
+    resolved.map_or_else(faults_of, |_| Vec::new())
 }
 
 fn faults_of(rejection: Rejection) -> Vec<String> {

@@ -162,6 +162,7 @@ async fn a_query_that_leaves_no_site_or_compares_nothing_is_a_fault() {
 
     for query in [
         format!("sites=752,753,754&{QUERY}&comparable=true"),
+        format!("sites=752,753,754&{QUERY}&comparable=true&group_by=region&time_format=offset"),
         "sites=750&metric=entrances&dates=2026-02-16&comparable=true".to_owned(),
         format!("sites=750&{QUERY}&comparable=yes"),
     ] {

@@ -26,14 +26,15 @@ pub(super) fn leave_out(
     terms: &Terms<'_>,
 ) -> Result<Comparison, ParameterFault> {
     let both = comparison.span().map_or(dates, |others| others.hull(dates));
-    let mut left_out = Vec::new();
-    params.sites.retain(|site| {
+    let (mut comparable, mut left_out) = (Vec::new(), Vec::new());
+    for site in &params.sites {
         let entry = terms.directory.entry(customer, *site);
-        let reason = entry.and_then(|entry| entry.not_open(both));
-        left_out.extend(reason.map(|reason| (*site, reason)));
-        reason.is_none()
-    });
-    if params.sites.is_empty() {
+        match entry.and_then(|entry| entry.not_open(both)) {
+            None => comparable.push(*site),
+            Some(reason) => left_out.push((*site, reason)),
+        }
+    }
+    if comparable.is_empty() {
         return Err(ParameterFault {
             parameter: COMPARABLE.name.to_owned(),
             detail: format!(
@@ -41,6 +42,7 @@ pub(super) fn leave_out(
             ),
         });
     }
+    params.sites = comparable;
     if let GroupBy::Tag(of_all) = &params.group_by
         && !left_out.is_empty()
     {

@@ -102,6 +102,15 @@ impl TrafficParams {
         Ok(query)
     }
 
+    /// The same query without what depends on the day in other ways than its dates do: which sites were open.
+    #[must_use]
+    pub fn on_any_day(self) -> Self {
+        Self {
+            comparable: false,
+            ..self
+        }
+    }
+
     /// Time until which [`resolve`](Self::resolve) returns the same as at `now`: the end of the day if the dates are words.
     ///
     /// # Panics
