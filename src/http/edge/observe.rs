@@ -234,7 +234,11 @@ impl Observation {
             span.record("otel.status_code", "ERROR");
         }
         let (path, query) = (self.uri.path(), self.uri.query());
-        let is_sound = std::ptr::eq(self.route, &raw const TRAFFIC) && !status.is_client_error();
+        // Only such an answer follows from a query that was understood.
+        let is_understood = status.is_success() || status == StatusCode::NOT_MODIFIED;
+        let is_sound = std::ptr::eq(self.route, &raw const TRAFFIC)
+            && is_understood
+            && self.method != Method::OPTIONS;
         let (path, query) = if is_sound {
             (Cow::Borrowed(path), query.map(Cow::Borrowed))
         } else {
