@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::coverage;
 use super::kept::KeptAnswers;
-use super::large_body::LargeBody;
+use super::large_body::{LargeBody, LongBody};
 use super::parsed_queries::Question;
 use crate::cores;
 use crate::domain::query::Query;
@@ -104,7 +104,7 @@ impl Delivery {
     }
 
     /// Builds the reply to a request. Keeps the encoded bytes beside the plain ones; an answer too large for
-    /// that keeps its request `admitted` until the connection has sent it.
+    /// that is sent piece by piece, and keeps its request `admitted` until the connection has sent it.
     pub(super) async fn respond(
         self,
         kept: &KeptAnswers,
@@ -120,10 +120,14 @@ impl Delivery {
         let body = match &self.rendering.body {
             RenderedBody::Whole(plain) => {
                 let bytes = encoded(plain, coding).await?;
-                if let (true, Some(name)) = (self.fit_to_keep(), coding.name()) {
-                    kept.keep_coding(&question.key, &self.rendering, name, bytes.clone());
+                if self.rendering.small().is_none() {
+                    Body::new(WatchedBody::new(LongBody::new(bytes), context))
+                } else {
+                    if let (true, Some(name)) = (self.fit_to_keep(), coding.name()) {
+                        kept.keep_coding(&question.key, &self.rendering, name, bytes.clone());
+                    }
+                    Body::from(bytes)
                 }
-                Body::from(bytes)
             }
             RenderedBody::Large(large) => {
                 let large = Arc::clone(large);
@@ -148,12 +152,10 @@ impl Delivery {
             }));
         }
         let coding = self.coding(question)?;
-        let RenderedBody::Whole(plain) = &self.rendering.body else {
+        let Some(plain) = self.rendering.small() else {
             return Ok(None);
         };
-        if self.rendering.small().is_some()
-            && let Some(part) = self.part(plain, question, request, shown)?
-        {
+        if let Some(part) = self.part(plain, question, request, shown)? {
             return Ok(Some(part));
         }
         let bytes = match coding.name() {

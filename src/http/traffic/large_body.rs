@@ -51,6 +51,42 @@ impl Body for LargeBody {
     }
 }
 
+/// The body of a long answer that is held whole.
+pub(super) struct LongBody {
+    rest: Bytes,
+}
+
+/// Length of one of its pieces, in bytes.
+const PIECE: usize = 64 * 1024;
+
+impl LongBody {
+    pub(super) fn new(whole: Bytes) -> Self {
+        Self { rest: whole }
+    }
+}
+
+impl Body for LongBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let length = self.rest.len().min(PIECE);
+        let piece = self.rest.split_to(length);
+        Poll::Ready((length > 0).then(|| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.rest.len() as u64)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
@@ -74,5 +110,19 @@ mod tests {
         let rest = (&mut plain).collect().await.unwrap().to_bytes();
         assert_eq!(rest.len() as u64, left);
         assert!(plain.is_end_stream());
+    }
+
+    #[tokio::test]
+    async fn a_long_body_comes_in_pieces() {
+        let whole = Bytes::from(vec![7; 2 * PIECE + 5]);
+        let mut body = LongBody::new(whole.clone());
+        assert_eq!(body.size_hint().exact(), Some(whole.len() as u64));
+
+        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+
+        assert_eq!(first.len(), PIECE);
+        let rest = (&mut body).collect().await.unwrap().to_bytes();
+        assert_eq!([first, rest].concat(), whole);
+        assert!(body.is_end_stream());
     }
 }
