@@ -1,5 +1,6 @@
 //! `POST /customer/{customer_id}/insights/generate_traffic_report`: the vendor's report, from cells.
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -12,7 +13,7 @@ use super::rows::Document;
 use super::{DropIn, JSON, NO_STORE, Outcome, body, config, customer, passed};
 use crate::domain::query::{Partial, Query};
 use crate::domain::site::CustomerId;
-use crate::http::edge::handler_context::{HandlerContext, Poster};
+use crate::http::edge::handler_context::HandlerContext;
 use crate::http::edge::observe::CACHE_STATUS;
 use crate::http::params::{check_limits, parse_none};
 use crate::http::present;
@@ -51,7 +52,7 @@ const STALE: HeaderName = HeaderName::from_static("pitaya-stale");
 )]
 pub(in crate::http) async fn generate(
     State(state): State<DropIn>,
-    Poster(context): Poster,
+    Extension(context): Extension<HandlerContext>,
     path: Result<Path<String>, PathRejection>,
     RawQuery(parameters): RawQuery,
     body: Body,

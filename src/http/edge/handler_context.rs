@@ -38,29 +38,14 @@ impl<S: Sync> FromRequestParts<S> for Administrator {
     async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let context = head.extensions.get::<HandlerContext>();
         context
-            .filter(|context| context.caller.may_administrate(comes_from_here(head)))
+            .filter(|context| context.caller.may_administrate())
             .map(|context| Self(context.clone()))
             .ok_or(ApiError::Forbidden)
     }
 }
 
-/// The caller of a `POST` that any client may send. Without authentication, only callers on this machine may: a page of any origin could
-/// send one otherwise.
-pub(in crate::http) struct Poster(pub(in crate::http) HandlerContext);
-
-impl<S: Sync> FromRequestParts<S> for Poster {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let context = head.extensions.get::<HandlerContext>();
-        context
-            .filter(|context| context.caller.name.is_some() || comes_from_here(head))
-            .map(|context| Self(context.clone()))
-            .ok_or(ApiError::Forbidden)
-    }
-}
-
-fn comes_from_here(head: &Parts) -> bool {
+/// Whether this machine sent the request for itself.
+pub(super) fn comes_from_here(head: &Parts) -> bool {
     let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
     host::is_from_here(peer.map(|peer| peer.0), head)
 }

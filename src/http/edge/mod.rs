@@ -38,7 +38,7 @@ use tracing::{Instrument, Span};
 
 use self::auth::Caller;
 use self::fields::Field;
-use self::handler_context::HandlerContext;
+use self::handler_context::{HandlerContext, comes_from_here};
 use self::in_flight::{Admitted, InFlight};
 use self::observe::{Instruments, Observation, Outcome};
 use self::rate_limit::Standing;
@@ -173,6 +173,10 @@ impl RequestContext {
             |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len();
         if head.headers.iter().map(field).sum::<usize>() > MAX_HEADER_BYTES {
             return Err(HEADERS_TOO_LARGE);
+        }
+        let is_change = matches!(head.method, Method::POST | Method::DELETE);
+        if is_change && self.snapshot.authenticator.is_disabled() && !comes_from_here(head) {
+            return Err(ApiError::Forbidden);
         }
         if !route.is_open && head.method != Method::OPTIONS {
             let caller = self.snapshot.authenticator.caller(&head.headers);
