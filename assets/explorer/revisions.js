@@ -11,7 +11,9 @@ const MOST_SITES = 200;
 /** The words about each revised row of `answer`, by row; empty if the caller may not ask, or if nothing was revised. */
 export async function revisedRows({ meta, data }) {
   const { sites = [], metrics } = meta;
-  if (data.length === 0 || sites.length === 0 || sites.length > MOST_SITES || isProfile(meta.bucket)) return new Map();
+  // The answer does not tell which sites have which value of a tag.
+  const isByTag = !['site', 'none'].includes(meta.group_by);
+  if (data.length === 0 || sites.length === 0 || sites.length > MOST_SITES || isByTag || isProfile(meta.bucket)) return new Map();
   const events = await askRevisions({
     sites: sites.map((site) => site.site_id),
     metrics: metrics.map(({ name }) => name),
