@@ -1,6 +1,7 @@
 //! The table `[cache.shared]`: the store that all replicas share.
 
 use secrecy::SecretString;
+use url::Url;
 
 use super::error::Problem;
 use super::purpose::Purpose;
@@ -53,6 +54,20 @@ pub(super) fn settings(reader: &mut Reader<'_>, context: &Context<'_>) -> Option
                 "has no meaning without cache.shared.urls: one instance always renews alone";
             reader.fault(keys::RENEW_ALONE.name, problem);
         }
+        // A fleet whose store was forgotten would have all its tokens revoked. URLs that are wrong are told already.
+        let is_forgotten = !reader.is_set(keys::SHARED_URLS.name);
+        for (key, is_set) in [
+            (keys::SHARED_MODE.name, mode != "single"),
+            (keys::SENTINEL_MASTER.name, master.is_some()),
+            (keys::SHARED_USERNAME.name, username.is_some()),
+            (keys::SHARED_PASSWORD.name, password.is_some()),
+            (keys::SHARED_CA_FILE.name, ca.is_some()),
+            (keys::SHARED_SECRET.name, secret.is_some()),
+        ] {
+            if is_set && is_forgotten {
+                reader.fault(key, "has no meaning without cache.shared.urls");
+            }
+        }
         return None;
     };
     if reader.is_set(keys::DISK_PATH.name) {
@@ -86,6 +101,12 @@ pub(super) fn settings(reader: &mut Reader<'_>, context: &Context<'_>) -> Option
     };
     if mode == Mode::Single && urls.len() > 1 {
         let problem = "must be one URL, or cache.shared.mode must say what is at several: sentinel or cluster";
+        reader.fault(keys::SHARED_URLS.name, problem);
+    }
+    let is_plain = |url: &Url| matches!(url.path(), "" | "/");
+    if mode != Mode::Single && !urls.iter().all(is_plain) {
+        let problem =
+            "must not name a database (/2): only cache.shared.mode = \"single\" has several";
         reader.fault(keys::SHARED_URLS.name, problem);
     }
     let Some(secret) = secret.or_else(|| context.refresh_token.cloned()) else {

@@ -1038,6 +1038,14 @@ fn a_shared_store_is_refused_where_it_cannot_work() {
             "user name or password",
         ),
         (fault(&[("SHARED__URLS", "http://a")]), "must begin with"),
+        (
+            fault(&[("SHARED__URLS", ""), ("SHARED__SECRET", "hush")]),
+            "has no meaning without cache.shared.urls",
+        ),
+        (
+            fault(&[("SHARED__URLS", "redis://a/2"), ("SHARED__MODE", "cluster")]),
+            "must not name a database",
+        ),
         (fault(&[("SHARED__LEASE", "100ms")]), "ten times"),
         (fault(&[("SHARED__MODE", "swarm")]), "\"cluster\""),
         (fault(&[("SHARED__CA_FILE", "/nowhere")]), "cannot be read"),

@@ -118,8 +118,8 @@ type Choice = Vec<Option<usize>>;
 
 fn value(choice: &Choice, place: usize) -> Option<&'static str> {
     let (name, values) = VALUES[place];
-    if ["cache.shared.urls", "upstream.renew_alone"].contains(&name) {
-        // With a store, many a choice of the other keys is refused; without one, this is.
+    if name.starts_with("cache.shared.") || name == "upstream.renew_alone" {
+        // With a store, many a choice of the other keys is refused; without one, these are.
         return None;
     }
     let needed = ["upstream.customer_ids", "upstream.refresh_token"];
@@ -277,6 +277,34 @@ fn only_a_live_key_changes_the_effective_configuration() {
         assert_eq!(changes.changed.contains(&name), is_live, "{name}");
         assert_eq!(changes.needs_restart.contains(&name), !is_live, "{name}");
         assert_eq!(in_force(&reloaded) != in_force(&config), is_live, "{name}");
+    }
+}
+
+#[test]
+fn another_shared_store_needs_a_restart() {
+    for (name, [before, after]) in VALUES {
+        // A mode needs other keys to be changed as well.
+        if !name.starts_with("cache.shared.") || name == "cache.shared.mode" {
+            continue;
+        }
+        let text = |value: &str| {
+            let key = name.trim_start_matches("cache.shared.");
+            let rest = match key {
+                "urls" => "",
+                "sentinel_master" => "urls = [\"redis://a.example\"]\nmode = \"sentinel\"",
+                _ => "urls = [\"redis://a.example\"]",
+            };
+            format!("[cache.shared]\n{rest}\n{key} = {value}\n")
+        };
+        let setup = Setup::minimal().file(&text(before));
+        let config = setup.config();
+        setup.write("pitaya.toml", &text(after));
+
+        let (reloaded, changes) = config.reloaded().unwrap();
+
+        assert_eq!(changes.changed, Vec::<&str>::new(), "{name}");
+        assert_eq!(changes.needs_restart, [name]);
+        assert_eq!(in_force(&reloaded), in_force(&config), "{name}");
     }
 }
 
