@@ -1,4 +1,4 @@
-// Leaves out the pages and the probes, and NDJSON: with it, orval takes every answer for a stream, even JSON.
+// Leaves out the pages and the probes, and two formats: with NDJSON, orval takes every answer for a stream, and with XLSX for a file.
 export default {
   pitaya: {
     input: { target: 'openapi.json', filters: { mode: 'exclude', tags: ['Documentation', 'Operation', 'Drop-in'] } },
@@ -6,7 +6,7 @@ export default {
       target: 'orval.gen.ts',
       client: 'fetch',
       baseUrl: process.env.TRAFFIC_URL ?? 'http://localhost:8080',
-      override: { contentType: { exclude: ['application/x-ndjson'] } },
+      override: { contentType: { exclude: ['application/x-ndjson', 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet'] } },
     },
   },
 };
