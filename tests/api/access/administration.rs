@@ -174,12 +174,18 @@ async fn without_keys_only_this_machine_administrates_and_only_for_itself() {
         assert_eq!(unguarded_purge(&app, refused).await, 403, "{refused:?}");
     }
     // The same holds for whatever else a page of any origin could send.
-    for path in ["/get_new_tokens", "/customer/1/insights/generate_traffic_report"] {
+    for path in [
+        "/get_new_tokens",
+        "/customer/1/insights/generate_traffic_report",
+    ] {
         let post = format!("POST {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n");
         let theirs = app.raw(format!("{post}Host: evil.example\r\n\r\n")).await;
         assert!(theirs.starts_with("HTTP/1.1 403 "), "{theirs}");
         let own = app.raw(format!("{post}Host: localhost\r\n\r\n")).await;
-        assert!(own.starts_with("HTTP/1.1 4") && !own.starts_with("HTTP/1.1 403 "), "{own}");
+        assert!(
+            own.starts_with("HTTP/1.1 4") && !own.starts_with("HTTP/1.1 403 "),
+            "{own}"
+        );
     }
     // Everybody may read figures.
     let read = app
