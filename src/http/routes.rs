@@ -17,6 +17,8 @@ pub(super) struct Route {
     pub(super) is_always_admitted: bool,
     /// Whether the path is one of the vendor's: it is there only if the configuration enables it, and refuses in the vendor's envelope.
     pub(super) is_vendors: bool,
+    /// Whether its `POST` or `DELETE` does something: without keys, only this machine may send these.
+    pub(super) is_for_changes: bool,
 }
 
 impl Route {
@@ -28,6 +30,15 @@ impl Route {
             is_open: false,
             is_always_admitted: false,
             is_vendors: false,
+            is_for_changes: false,
+        }
+    }
+
+    /// A path for changes, with a key.
+    const fn changes(path: &'static str) -> Self {
+        Self {
+            is_for_changes: true,
+            ..Self::closed(path)
         }
     }
 
@@ -35,7 +46,7 @@ impl Route {
     const fn vendors(path: &'static str) -> Self {
         Self {
             is_vendors: true,
-            ..Self::closed(path)
+            ..Self::changes(path)
         }
     }
 
@@ -69,8 +80,8 @@ pub(super) static EXPLAIN: Route = Route::closed("/v1/explain");
 pub(super) static SITES: Route = Route::closed("/v1/sites");
 pub(super) static REVISIONS: Route = Route::closed("/v1/revisions");
 pub(super) static PROGRESS: Route = Route::closed("/v1/progress/{request_id}");
-pub(super) static CACHE: Route = Route::closed("/v1/cache");
-pub(super) static RELOAD: Route = Route::closed("/v1/reload");
+pub(super) static CACHE: Route = Route::changes("/v1/cache");
+pub(super) static RELOAD: Route = Route::changes("/v1/reload");
 pub(super) static VENDOR_REPORT: Route =
     Route::vendors("/customer/{customer_id}/insights/generate_traffic_report");
 /// Its handler takes the key from the body.

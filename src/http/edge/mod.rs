@@ -174,7 +174,8 @@ impl RequestContext {
         if head.headers.iter().map(field).sum::<usize>() > MAX_HEADER_BYTES {
             return Err(HEADERS_TOO_LARGE);
         }
-        let is_change = matches!(head.method, Method::POST | Method::DELETE);
+        let is_change =
+            route.is_for_changes && matches!(head.method, Method::POST | Method::DELETE);
         if is_change && self.snapshot.authenticator.is_disabled() && !comes_from_here(head) {
             return Err(ApiError::Forbidden);
         }
