@@ -200,12 +200,15 @@ impl Timeline {
     }
 
     /// The parts of the pieces of each day in the minutes of the day that `minutes_of` returns, ascending.
-    pub(super) fn narrowed(&self, minutes_of: impl Fn(usize) -> Vec<Range<u16>>) -> Pieces {
+    pub(super) fn narrowed<M: IntoIterator<Item = Range<u16>>>(
+        &self,
+        minutes_of: impl Fn(usize) -> M,
+    ) -> Pieces {
         let mut pieces = Pieces::default();
         for day in 0..self.days() {
-            let minutes = minutes_of(day);
             for piece in self.pieces(day) {
-                let parts = minutes.iter().filter_map(|minutes| piece.within(minutes));
+                let minutes = minutes_of(day).into_iter();
+                let parts = minutes.filter_map(|minutes| piece.within(&minutes));
                 pieces.pieces.extend(parts);
             }
             pieces.ends.push(pieces.pieces.len());

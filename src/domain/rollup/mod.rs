@@ -20,8 +20,7 @@ use jiff::Timestamp;
 
 pub use self::day::day_figure;
 pub use self::grid::CellGrid;
-use self::pieces::SitePieces;
-use self::side::Side;
+use self::pieces::KnownPieces;
 use self::source::GroupRoll;
 pub use self::state::States;
 pub use self::totals::{Rolled, Totals, roll_up_with_totals, total_of};
@@ -33,30 +32,12 @@ use super::table::{Group, Table};
 use super::timeline::Timeline;
 use super::zone::LocalDays;
 
-/// Rolls `grid` up into the rows of `query`, as of `now`; `days` holds the dates of the query's cells at each of its sites. The query
-/// compares them with no others.
-#[must_use]
-pub fn roll_up(
-    query: &Query,
-    plan: &Plan,
-    grid: &CellGrid,
-    days: &[Arc<LocalDays>],
-    now: Timestamp,
-) -> Table {
-    let groups: Vec<_> = (0..series_count(query)).collect();
-    if query.days_of_a_date() == 1 {
-        return roll_up_groups(query, plan, grid, days, now, &groups);
-    }
-    let Side { grid, days } = Side::own(query, grid, days);
-    roll_up_groups(query, plan, &grid, &days, now, &groups)
-}
-
 /// Number of series of `query` before any limit.
 fn series_count(query: &Query) -> usize {
     query.group_by.series(query.sites.len())
 }
 
-/// The same for some of the series, in that order, from the cells of the timeline's days.
+/// Rolls `grid` up into the rows of some of the series, in that order, as of `now`: `grid` and `days` have the days of the timeline.
 fn roll_up_groups(
     query: &Query,
     plan: &Plan,
@@ -66,49 +47,90 @@ fn roll_up_groups(
     groups: &[usize],
 ) -> Table {
     let timeline = Timeline::new(query);
-    let keys = groups.iter().map(|group| match &query.group_by {
-        GroupBy::Site => Group::Site(query.sites[*group]),
-        GroupBy::None => Group::All,
-        GroupBy::Tag(grouping) => Group::Tag {
-            key: Arc::clone(&grouping.key),
-            value: grouping.values[*group].clone(),
-        },
-    });
-    let every: Vec<usize> = (0..query.sites.len()).collect();
-    let starts = timeline.starts().to_vec();
-    let mut table = Table::new(keys.collect(), starts, query.metrics.clone());
-    let mut basis = Basis::Open;
-    for (place, group) in groups.iter().copied().enumerate() {
-        let sites = match &query.group_by {
-            GroupBy::Site => &every[group..=group],
-            GroupBy::None => &every[..],
-            GroupBy::Tag(grouping) => &grouping.sites[group][..],
-        };
-        let roll = GroupRoll {
-            query,
-            plan,
-            grid,
-            days,
-            now,
-            timeline: &timeline,
-            pieces: SitePieces::new(query, &timeline, days, sites),
-            sites,
-        };
-        roll.write(&mut table, place);
-        basis = basis.min(roll.pieces.weakest_basis());
-    }
-    table.set_basis(basis);
+    let roll = |query, timeline| Roll {
+        query,
+        plan,
+        grid,
+        days,
+        now,
+        timeline,
+        pieces: KnownPieces::new(query, timeline, days),
+    };
+    let mut table = roll(query, &timeline).table(groups);
     if let Bucket::Profile(profile) = query.bucket {
         // The rows are worth what all their occurrences are together: none of these is withheld or filled on its own.
-        let occurrences = Query {
+        let query = Query {
             bucket: query.bucket.occurrence(),
             fill: Fill::Null,
             include: Include::NOTHING,
             min_coverage: MinCoverage::NONE,
             ..query.clone()
         };
-        let roll = |group| roll_up_groups(&occurrences, plan, grid, days, now, &[group]);
-        profile::average(&mut table, profile, query, &occurrences, groups, roll);
+        let occurrences = Timeline::new(&query);
+        let mut roll = roll(&query, &occurrences);
+        profile::average(
+            &mut table,
+            profile,
+            &timeline,
+            &occurrences,
+            groups,
+            |group| roll.table(&[group]),
+        );
     }
     table
+}
+
+/// The rollup of a query, series by series.
+struct Roll<'a> {
+    query: &'a Query,
+    plan: &'a Plan,
+    grid: &'a CellGrid,
+    days: &'a [Arc<LocalDays>],
+    now: Timestamp,
+    timeline: &'a Timeline,
+    pieces: KnownPieces<'a>,
+}
+
+impl Roll<'_> {
+    /// The rows of some of the series, in that order.
+    fn table(&mut self, groups: &[usize]) -> Table {
+        let query = self.query;
+        let keys = groups.iter().map(|group| match &query.group_by {
+            GroupBy::Site => Group::Site(query.sites[*group]),
+            GroupBy::None => Group::All,
+            GroupBy::Tag(grouping) => Group::Tag {
+                key: Arc::clone(&grouping.key),
+                value: grouping.values[*group].clone(),
+            },
+        });
+        let every: Vec<usize> = match query.group_by {
+            GroupBy::None => (0..query.sites.len()).collect(),
+            GroupBy::Site | GroupBy::Tag(_) => Vec::new(),
+        };
+        let starts = self.timeline.starts().to_vec();
+        let mut table = Table::new(keys.collect(), starts, query.metrics.clone());
+        let mut basis = Basis::Open;
+        for (place, group) in groups.iter().copied().enumerate() {
+            let sites = match &query.group_by {
+                // A series is a site.
+                GroupBy::Site => &groups[place..=place],
+                GroupBy::None => &every[..],
+                GroupBy::Tag(grouping) => &grouping.sites[group][..],
+            };
+            let roll = GroupRoll {
+                query,
+                plan: self.plan,
+                grid: self.grid,
+                days: self.days,
+                now: self.now,
+                timeline: self.timeline,
+                pieces: self.pieces.of(sites),
+                sites,
+            };
+            roll.write(&mut table, place);
+            basis = basis.min(roll.pieces.weakest_basis());
+        }
+        table.set_basis(basis);
+        table
+    }
 }

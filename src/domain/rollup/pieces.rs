@@ -1,5 +1,7 @@
 //! The pieces of each day that count at a site, and those in which a figure is expected.
 
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::domain::coverage::Basis;
@@ -7,13 +9,22 @@ use crate::domain::query::Query;
 use crate::domain::timeline::{Piece, Pieces, Timeline};
 use crate::domain::zone::LocalDays;
 
+/// The pieces of the sites of a query, which its groups share.
+pub(super) struct KnownPieces<'a> {
+    query: &'a Query,
+    timeline: &'a Timeline,
+    /// The timeline's days at each site of the query.
+    days: &'a [Arc<LocalDays>],
+    without_hours: Rc<Own>,
+    /// By the days of sites with opening hours: those with the same zone and opening hours share them.
+    with_hours: HashMap<*const LocalDays, Rc<Own>>,
+}
+
 /// The pieces of the sites of a group.
 pub(super) struct SitePieces<'a> {
     timeline: &'a Timeline,
-    /// By place of a site in the group: the index of its pieces.
-    of_site: Vec<usize>,
-    /// Those of sites whose opening hours are unknown come first.
-    known: Vec<Own>,
+    /// By place of a site in the group.
+    of_site: Vec<Rc<Own>>,
 }
 
 /// The pieces of sites with the same days.
@@ -25,44 +36,51 @@ struct Own {
     expected: Option<Pieces>,
 }
 
-impl<'a> SitePieces<'a> {
-    /// The pieces of `sites`, the places of a group's sites in the query, where `days` holds the timeline's days at each site of the query.
+impl<'a> KnownPieces<'a> {
+    /// So many are known at a time, apart from those of one group: thousands of sites with hours of their own would need gigabytes.
+    const MOST: usize = 100;
+
+    /// None yet, where `days` holds the timeline's days at each site of the query.
     pub(super) fn new(
-        query: &Query,
+        query: &'a Query,
         timeline: &'a Timeline,
-        days: &[Arc<LocalDays>],
-        sites: &[usize],
+        days: &'a [Arc<LocalDays>],
     ) -> Self {
-        let mut pieces = Self {
+        Self {
+            query,
             timeline,
-            of_site: Vec::with_capacity(sites.len()),
-            known: vec![Own::without_hours(query, timeline)],
-        };
-        // Sites with the same zone and opening hours share their days.
-        let mut seen: Vec<&Arc<LocalDays>> = Vec::new();
-        for days in sites.iter().map(|site| &days[*site]) {
-            let known = seen.iter().position(|known| Arc::ptr_eq(known, days));
-            let index = match known {
-                _ if days.windows().is_none() => 0,
-                Some(index) => index + 1,
-                None => {
-                    seen.push(days);
-                    pieces.known.push(Own::with_hours(query, timeline, days));
-                    seen.len()
-                }
-            };
-            pieces.of_site.push(index);
+            days,
+            without_hours: Rc::new(Own::without_hours(query, timeline)),
+            with_hours: HashMap::new(),
         }
-        pieces
     }
 
-    fn own(&self, nth: usize) -> &Own {
-        &self.known[self.of_site[nth]]
+    /// The pieces of `sites`, the places of a group's sites in the query.
+    pub(super) fn of(&mut self, sites: &[usize]) -> SitePieces<'a> {
+        if self.with_hours.len() >= Self::MOST {
+            self.with_hours.clear();
+        }
+        let of_site = sites.iter().map(|site| {
+            let days = &self.days[*site];
+            if days.windows().is_none() {
+                return Rc::clone(&self.without_hours);
+            }
+            let own = self.with_hours.entry(Arc::as_ptr(days));
+            let own =
+                own.or_insert_with(|| Rc::new(Own::with_hours(self.query, self.timeline, days)));
+            Rc::clone(own)
+        });
+        SitePieces {
+            timeline: self.timeline,
+            of_site: of_site.collect(),
+        }
     }
+}
 
+impl SitePieces<'_> {
     /// The pieces of a day that count at the group's site at place `nth`, ascending.
     pub(super) fn counted(&self, nth: usize, day: usize) -> &[Piece] {
-        match &self.own(nth).counted {
+        match &self.of_site[nth].counted {
             Some(pieces) => pieces.of(day),
             None => self.timeline.pieces(day),
         }
@@ -70,7 +88,7 @@ impl<'a> SitePieces<'a> {
 
     /// The parts of these pieces in which a figure is expected.
     pub(super) fn expected(&self, nth: usize, day: usize) -> &[Piece] {
-        match &self.own(nth).expected {
+        match &self.of_site[nth].expected {
             Some(pieces) => pieces.of(day),
             None => self.counted(nth, day),
         }
@@ -78,12 +96,12 @@ impl<'a> SitePieces<'a> {
 
     /// What the expected buckets of a site follow from.
     pub(super) fn basis(&self, nth: usize) -> Basis {
-        self.own(nth).basis
+        self.of_site[nth].basis
     }
 
     /// The weakest basis of any site.
     pub(super) fn weakest_basis(&self) -> Basis {
-        let bases = self.of_site.iter().map(|own| self.known[*own].basis);
+        let bases = self.of_site.iter().map(|own| own.basis);
         bases.min().unwrap_or_default()
     }
 }
@@ -118,11 +136,60 @@ impl Own {
                 windows.iter().cloned()
             })
         };
-        let expected = || timeline.narrowed(|day| windows.on_calendar_day(day).collect());
+        let expected = || timeline.narrowed(|day| windows.on_calendar_day(day));
         Self {
             basis: Basis::Open,
             counted: open.then(counted),
             expected: (!open).then(expected),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+    use crate::domain::dates::DateRange;
+    use crate::domain::metric::Metric;
+    use crate::domain::opening::{Exceptions, OpeningHours, Windows};
+    use crate::domain::site::{CustomerId, SiteId};
+
+    #[test]
+    fn groups_share_pieces_and_only_so_many_are_known_at_a_time() {
+        let dates = DateRange::new(date(2026, 11, 23), date(2026, 11, 29)).unwrap();
+        let days = |nth: usize| {
+            let hours = format!("Mo-Sa 0{}:00-1{}:30", nth % 8, nth % 10);
+            let hours = OpeningHours::new(hours.parse().unwrap(), None, Exceptions::new());
+            let windows = Windows::new(&hours, dates.iter());
+            Arc::new(LocalDays::new(dates, None).with_windows(windows))
+        };
+        let sites = 3 * KnownPieces::MOST;
+        let mut days: Vec<_> = (0..sites).map(days).collect();
+        days[1] = Arc::clone(&days[0]);
+        days[2] = Arc::new(LocalDays::new(dates, None));
+        let query = Query::new(
+            CustomerId::new(1).unwrap(),
+            (1..).take(sites).filter_map(SiteId::new).collect(),
+            dates,
+            vec![Metric::Entrances],
+        );
+        let timeline = Timeline::new(&query);
+        let mut known = KnownPieces::new(&query, &timeline, &days);
+
+        let [one, other] = [0, 1].map(|site| known.of(&[site]));
+        assert!(Rc::ptr_eq(&one.of_site[0], &other.of_site[0]));
+        assert_eq!(known.of(&[2]).weakest_basis(), Basis::Days);
+        let all: Vec<usize> = (0..sites).collect();
+        let together = KnownPieces::new(&query, &timeline, &days).of(&all);
+        for site in 0..sites {
+            let alone = known.of(&[site]);
+            assert!(known.with_hours.len() <= KnownPieces::MOST);
+            assert_eq!(alone.basis(0), together.basis(site));
+            for day in 0..timeline.days() {
+                assert_eq!(alone.expected(0, day), together.expected(site, day));
+                assert_eq!(alone.counted(0, day), timeline.pieces(day));
+            }
         }
     }
 }

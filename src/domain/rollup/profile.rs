@@ -1,28 +1,27 @@
 //! Profiles: their counts are means over the observed occurrences of a part of the day or week.
 
 use crate::domain::bucket::Profile;
-use crate::domain::query::Query;
 use crate::domain::table::{Extra, Table, Values};
 use crate::domain::timeline::Timeline;
 
-/// Makes the sums of the counts in `table`, the rows of `query`, means over their observed occurrences, and adds the number of these as the
-/// column `days`. The rows of one of the `groups` are those of `occurrences` that `roll` makes.
+/// Makes the sums of the counts in `table` means over their observed occurrences, and adds the number of these as the column `days`.
+/// `roll` makes the rows of one of the `groups` by `occurrences`, the timeline
+/// that is `folded` into theirs.
 ///
 /// Where the counts of a row were observed in different occurrences, each is the mean over its own, and `days` counts those of any. Without
 /// a count, it counts the occurrences of any figure.
 pub(super) fn average(
     table: &mut Table,
     profile: Profile,
-    query: &Query,
-    occurrences: &Query,
+    folded: &Timeline,
+    occurrences: &Timeline,
     groups: &[usize],
-    roll: impl Fn(usize) -> Table,
+    mut roll: impl FnMut(usize) -> Table,
 ) {
     table.set_profile(profile);
-    let (fine, folded) = (Timeline::new(occurrences), Timeline::new(query));
-    let columns = query.metrics.len();
-    let counts: Vec<bool> = query
-        .metrics
+    let columns = table.metrics().len();
+    let counts: Vec<bool> = table
+        .metrics()
         .iter()
         .map(|metric| metric.is_count())
         .collect();
@@ -33,7 +32,7 @@ pub(super) fn average(
         let rows = roll(*group);
         let mut observed = vec![0_u32; times * columns];
         let mut of_any = vec![0_u32; times];
-        for from in 0..fine.starts().len() {
+        for from in 0..occurrences.starts().len() {
             let (row, to) = (rows.row(0, from), folded.folded(from));
             for (count, figure) in observed[to * columns..].iter_mut().zip(row) {
                 *count += u32::from(!figure.is_nan());
