@@ -18,7 +18,7 @@ use pitaya::domain::metric::Metric;
 use pitaya::domain::opening::{Exceptions, OpeningHours, Windows};
 use pitaya::domain::plan::Plan;
 use pitaya::domain::query::{GroupBy, Include, Query};
-use pitaya::domain::rollup::{CellGrid, States, roll_up};
+use pitaya::domain::rollup::{CellGrid, States, roll_up_with_totals};
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::domain::table::{Group, Value};
 use pitaya::domain::zone::LocalDays;
@@ -341,7 +341,7 @@ proptest! {
         let least: f64 = min.parse().unwrap();
 
         let (plan, grid, local) = build(&world, &query);
-        let mut table = roll_up(&query, &plan, &grid, &local, world.as_of);
+        let mut table = roll_up_with_totals(&query, &plan, &grid, &local, world.as_of).table;
         let states = States { query: &query, plan: &plan, grid: &grid, days: &local, policy: &POLICY, now: world.as_of };
         states.tell(&mut table);
 

@@ -17,7 +17,7 @@ use pitaya::domain::figures::Figures;
 use pitaya::domain::metric::{Metric, VendorMetric};
 use pitaya::domain::plan::Plan;
 use pitaya::domain::query::{GroupBy, Query};
-use pitaya::domain::rollup::{CellGrid, roll_up};
+use pitaya::domain::rollup::{CellGrid, roll_up_with_totals};
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::domain::zone::LocalDays;
 use proptest::prelude::*;
@@ -455,7 +455,7 @@ proptest! {
         let days = Arc::new(LocalDays::new(query.dates, Some(&zone)));
         let days: Vec<_> = query.sites.iter().map(|_| Arc::clone(&days)).collect();
 
-        let table = roll_up(&query, &plan, &grid, &days, asked_at);
+        let table = roll_up_with_totals(&query, &plan, &grid, &days, asked_at).table;
 
         let mut compared = 0;
         for row in table.rows() {

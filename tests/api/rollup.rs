@@ -1,7 +1,9 @@
 //! Compares the rollup with a naive implementation of the table of metrics, which examines every observation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -15,7 +17,7 @@ use pitaya::domain::fiscal::FiscalCalendar;
 use pitaya::domain::metric::{Metric, VendorMetric};
 use pitaya::domain::plan::Plan;
 use pitaya::domain::query::{Fill, GroupBy, Include, Query, Sort};
-use pitaya::domain::rollup::{CellGrid, roll_up, roll_up_with_totals};
+use pitaya::domain::rollup::{CellGrid, roll_up_with_totals};
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::domain::timeline::row_count;
 use pitaya::domain::zone::{DayShape, LocalDays};
@@ -138,14 +140,15 @@ pub(super) fn on_calendar(date: Date, minute: u16) -> (Date, u16) {
 pub(super) fn times(query: &Query, bucket: u16) -> BTreeMap<DateTime, Vec<(Date, u16)>> {
     let mut times = BTreeMap::<_, Vec<_>>::new();
     for day in query.dates.iter() {
-        for minute in (query.hours.from()..query.hours.to()).step_by(usize::from(bucket)) {
-            let start = match query.bucket {
-                Bucket::Minutes(_) => {
-                    let (day, minute) = on_calendar(day, minute);
-                    bucket_start(query, day, minute)
-                }
-                _ => bucket_start(query, day, minute),
-            };
+        let minutes = (query.hours.from()..query.hours.to()).step_by(usize::from(bucket));
+        if !matches!(query.bucket, Bucket::Minutes(_)) {
+            let of_day = times.entry(bucket_start(query, day, 0)).or_default();
+            of_day.extend(minutes.map(|minute| (day, minute)));
+            continue;
+        }
+        for minute in minutes {
+            let (on, at) = on_calendar(day, minute);
+            let start = bucket_start(query, on, at);
             times.entry(start).or_default().push((day, minute));
         }
     }
@@ -232,9 +235,8 @@ pub(super) fn naive_value(
             let (whole, sold) = (VendorMetric::Entrances, VendorMetric::Transactions);
             let (mut sales, mut entrances) = (all(sold, fine), all(whole, fine));
             for (site, day) in site_days([&sales, &entrances], sites) {
-                let none_sold = (0..1440)
-                    .step_by(usize::from(fine))
-                    .all(|minute| observe(seed, site, day, sold, fine, minute).is_none());
+                let silent_parts = silent(seed, site, day, sold, fine).len();
+                let none_sold = silent_parts * usize::from(fine) == 1440;
                 let gone = silent(seed, site, day, whole, fine);
                 let counts = |minute| !none_sold && !gone.contains(&minute);
                 keep(&mut sales, site, day, counts);
@@ -282,19 +284,30 @@ fn keep(seen: &mut Seen, site: u64, day: Date, counts: impl Fn(u16) -> bool) {
 }
 
 /// The minutes from which nothing was observed for an hour or longer.
-fn silent(seed: u64, site: u64, day: Date, metric: VendorMetric, bucket: u16) -> BTreeSet<u16> {
-    let (mut silent, mut run) = (BTreeSet::new(), Vec::new());
-    for minute in (0..=1440).step_by(usize::from(bucket)) {
-        if minute < 1440 && observe(seed, site, day, metric, bucket, minute).is_none() {
-            run.push(minute);
-            continue;
-        }
-        if run.len() as u16 * bucket >= 60 {
-            silent.extend(run.iter().copied());
-        }
-        run.clear();
+fn silent(seed: u64, site: u64, day: Date, metric: VendorMetric, bucket: u16) -> Rc<BTreeSet<u16>> {
+    type Days = HashMap<(u64, u64, Date, VendorMetric, u16), Rc<BTreeSet<u16>>>;
+    thread_local! {
+        // Each row asks for its whole days.
+        static KNOWN: RefCell<Days> = RefCell::default();
     }
-    silent
+    KNOWN.with_borrow_mut(|known| {
+        let silent = known.entry((seed, site, day, metric, bucket));
+        let silent = silent.or_insert_with(|| {
+            let (mut silent, mut run) = (BTreeSet::new(), Vec::new());
+            for minute in (0..=1440).step_by(usize::from(bucket)) {
+                if minute < 1440 && observe(seed, site, day, metric, bucket, minute).is_none() {
+                    run.push(minute);
+                    continue;
+                }
+                if run.len() as u16 * bucket >= 60 {
+                    silent.extend(run.iter().copied());
+                }
+                run.clear();
+            }
+            Rc::new(silent)
+        });
+        Rc::clone(silent)
+    })
 }
 
 fn naive(query: &Query, base: u16, seed: u64) -> Vec<Row> {
@@ -346,7 +359,7 @@ fn naive_from(query: &Query, bucket: Bucket, base: u16, seed: u64) -> Vec<Row> {
 
 fn real(query: &Query, base: u16, seed: u64) -> Vec<Row> {
     let (plan, grid, days) = world(query, base, seed);
-    rows(&roll_up(query, &plan, &grid, &days, later()))
+    rows(&roll_up_with_totals(query, &plan, &grid, &days, later()).table)
 }
 
 /// The plan of `query`, and all cells and days that it needs.
@@ -588,7 +601,7 @@ fn the_repeated_hour_counts_twice_and_the_skipped_hour_is_not_expected() {
             let index = grid.index(series, 0, 0);
             grid.set(index, Cell::new(Figures::pack(&figures), later(), None));
         }
-        rows(&roll_up(&query, &plan, &grid, &[Arc::new(days)], later()))
+        rows(&roll_up_with_totals(&query, &plan, &grid, &[Arc::new(days)], later()).table)
     };
 
     let autumn = day(date(2026, 11, 1), "hour");
@@ -629,7 +642,7 @@ fn mean_level(zone: &str, date: Date, (hour, level): (usize, f64), sites: u64) -
         let cell = Cell::new(Figures::pack(&figures), later(), None);
         grid.set(grid.index(0, site, 0), cell);
     }
-    rows(&roll_up(&query, &plan, &grid, &days, later()))[0].2[0]
+    rows(&roll_up_with_totals(&query, &plan, &grid, &days, later()).table)[0].2[0]
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod imports;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use self::imports::{Arrows, Sources};
 
@@ -72,6 +73,9 @@ fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
+/// The imports of the crate's files, which take a while to read.
+static ARROWS: LazyLock<Arrows> = LazyLock::new(|| Sources::read(&src()).arrows());
+
 /// The room of `file`, a path below `src`.
 fn room_of(file: &str) -> &str {
     file.split('/').next().unwrap().trim_end_matches(".rs")
@@ -104,7 +108,6 @@ fn circular(arrows: &Arrows) -> Vec<String> {
 
 #[test]
 fn rooms_import_exactly_along_the_arrows_of_the_architecture() {
-    let arrows = Sources::read(&src()).arrows();
     let architecture = Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md");
     let architecture = std::fs::read_to_string(architecture).unwrap();
     let mut rows = table(&architecture);
@@ -116,7 +119,7 @@ fn rooms_import_exactly_along_the_arrows_of_the_architecture() {
     let mut unused: Vec<BTreeSet<&str>> = rows.iter().map(|row| row.may_import.clone()).collect();
     let mut wrong = Vec::new();
 
-    for (file, imports) in &arrows {
+    for (file, imports) in &*ARROWS {
         let room = room_of(file);
         let Some(row) = rows.iter().position(|row| row.rooms.contains(&room)) else {
             wrong.push(format!("{file}: {room} is not in the table"));
@@ -141,9 +144,7 @@ fn rooms_import_exactly_along_the_arrows_of_the_architecture() {
 
 #[test]
 fn no_files_import_each_other_in_a_circle() {
-    let arrows = Sources::read(&src()).arrows();
-
-    let circular = circular(&arrows);
+    let circular = circular(&ARROWS);
 
     assert!(circular.is_empty(), "{}", circular.join("\n"));
 }
@@ -157,7 +158,7 @@ fn every_compiled_file_is_read() {
         .map(|file| file.strip_prefix(src()).unwrap().to_str().unwrap().into())
         .collect();
 
-    let read: BTreeSet<String> = Sources::read(&src()).arrows().into_keys().collect();
+    let read: BTreeSet<String> = ARROWS.keys().cloned().collect();
 
     assert_eq!(read, files);
 }

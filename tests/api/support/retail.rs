@@ -26,8 +26,9 @@ pub fn nrf(date: Date) -> [i32; 4] {
 
 /// The first day that lies in the same part of the calendar as `date`: by the first `parts` numbers of [`nrf`].
 pub fn first_of(date: Date, parts: usize) -> Date {
+    let part = nrf(date);
     let mut first = date;
-    while nrf(first.yesterday().unwrap())[..parts] == nrf(date)[..parts] {
+    while nrf(first.yesterday().unwrap())[..parts] == part[..parts] {
         first = first.yesterday().unwrap();
     }
     first
