@@ -5,6 +5,10 @@ use http::Method;
 use http::request::Parts;
 
 /// A path of the router.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "these are the columns of a table, each independent of the others"
+)]
 #[derive(Debug)]
 pub(super) struct Route {
     /// Pattern that the router matches.
