@@ -18,6 +18,7 @@ fn settings(customers: &[CustomerId]) -> Settings {
         auth: Auth::Disabled,
         customers: customers.to_vec(),
         allowed_origins: Vec::new(),
+        allows_local_origins: false,
         trusted_proxies: Vec::new(),
         http_max_age: Duration::from_mins(1),
         calendars: vec![FiscalCalendar::nrf().into()],

@@ -6,15 +6,11 @@ use std::net::SocketAddr;
 use jiff::tz::TimeZone;
 use pitaya::app::App;
 use pitaya::clock::Clock;
-use pitaya::config::{Config, Environment, Purpose};
-use pitaya::domain::bucket::Bucket;
-use pitaya::domain::calendar::Calendar;
-use pitaya::domain::date_expression::{DateExpression, RelativeDay};
-use pitaya::domain::metric::Metric;
-use pitaya::domain::query::Query;
-use pitaya::domain::site::{CustomerId, SiteId};
+use pitaya::config::{Config, Demo, Environment, Purpose};
+use pitaya::domain::directory::SiteDirectory;
+use pitaya::domain::site::CustomerId;
 use pitaya::server::Limits;
-use pitaya::simulator::{DEMO_CUSTOMER, DEMO_SITES, Settings, Simulator};
+use pitaya::simulator::{Chain, DEMO_CUSTOMER, Rotation, Settings, Simulator, TokenSettings};
 use pitaya::telemetry;
 use secrecy::SecretString;
 use tokio::signal::unix::Signal;
@@ -28,83 +24,104 @@ pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {
     let environment = Environment::of_process();
     let customer =
         CustomerId::new(DEMO_CUSTOMER).ok_or_else(|| CommandError::Usage("no demo".to_owned()))?;
-    let purpose = Purpose::Demo {
-        customers: &[customer],
+    let chain = Chain::on(TimeZone::UTC.to_datetime(Clock::system().now()).date());
+    let demo = Demo {
+        customer,
+        sites: chain.directory,
     };
-    let config = Config::load(file.config.as_deref(), &environment, purpose)?;
+    let config = Config::load(file.config.as_deref(), &environment, Purpose::Demo(&demo))?;
     let _flushed_at_the_end = telemetry::init(&config.log).map_err(Box::from)?;
-    process.run(|hangups| demo(config, customer, hangups))
+    let vendor = Settings {
+        customers: vec![customer],
+        sites: chain.sites,
+        // No token outlives the demo, so there is no reason to warn that a rotated one is stored nowhere.
+        tokens: TokenSettings {
+            rotation: Rotation::Keep,
+            ..TokenSettings::default()
+        },
+        ..Settings::default()
+    };
+    process.run(|hangups| serve(config, vendor, demo, hangups))
 }
 
-async fn demo(
+async fn serve(
     mut config: Config,
-    customer: CustomerId,
+    vendor: Settings,
+    demo: Demo,
     hangups: Signal,
 ) -> Result<(), CommandError> {
     let stop = process::stop_signal()?;
-    let vendor = Simulator::start(
-        Settings {
-            customers: vec![customer],
-            ..Settings::default()
-        },
-        Clock::system(),
-    )
-    .await?;
+    let vendor = Simulator::start(vendor, Clock::system()).await?;
     config.upstream.base_url = vendor.base_url();
     config.upstream.token_url = vendor.token_url();
     config.upstream.refresh_token = Some(SecretString::from(vendor.refresh_token()));
     let (listen, admin_listen) = (config.listen, config.admin_listen);
+    let questions = questions(&config.directory, &demo);
     let app = App::build(config, Clock::system()).map_err(Box::from)?;
     let listener = process::listen(listen, "listen").await?;
     let admin = match admin_listen {
         Some(address) => Some(process::listen(address, "admin_listen").await?),
         None => None,
     };
-    // The explorer offers the known sites, and Pitaya learns sites from queries.
-    if let Some(query) = demo_query(customer) {
-        app.ask_ahead(&query)
-            .await
-            .map_err(|error| Box::from(error.to_string()))?;
-    }
-    announce(listener.local_addr()?, admin_listen)?;
+    announce(listener.local_addr()?, admin_listen, &questions)?;
     tokio::spawn(process::reload_at(hangups, app.reloading()));
     app.serve(listener, admin, stop, Limits::default()).await?;
     vendor.shutdown().await;
     Ok(())
 }
 
-/// A query for yesterday's entrances at every site of the demo.
-fn demo_query(customer: CustomerId) -> Option<Query> {
-    let today = TimeZone::UTC.to_datetime(Clock::system().now()).date();
-    let yesterday = DateExpression::Day(RelativeDay::Yesterday);
-    let yesterday = yesterday.resolve(today, &Calendar::GREGORIAN).ok()?;
-    Some(Query {
-        bucket: Bucket::Day,
-        ..Query::new(
-            customer,
-            DEMO_SITES
-                .iter()
-                .filter_map(|site| SiteId::new(site.id))
-                .collect(),
-            yesterday,
-            vec![Metric::Entrances],
-        )
-    })
+/// What the explorer shows first, and what the API is asked: queries that these sites can answer.
+fn questions(directory: &SiteDirectory, demo: &Demo) -> Vec<String> {
+    let own = directory.sites(demo.customer);
+    if own == Some(&demo.sites) {
+        return [
+            "?sites=all&dates=last_7_days&compare=previous_week&metric=entrances,conversion_rate&bucket=day&group_by=region",
+            "?sites=tag:region=South&dates=last_30_days&metric=entrances&bucket=hour_of_week&hours=open",
+            "v1/traffic?sites=all&dates=last_week&metric=entrances,conversion_rate&bucket=total&group_by=region&compare=previous_week",
+            "v1/traffic?sites=755&dates=last_7_days&metric=entrances&bucket=day&include=coverage",
+            "v1/traffic?sites=all&dates=last_month&metric=entrances&bucket=total&compare=previous_year&comparable=true&include=totals",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+    }
+    let first: Vec<_> = own
+        .into_iter()
+        .flatten()
+        .take(2)
+        .map(|(site, _)| site.to_string())
+        .collect();
+    let sites = if first.is_empty() {
+        "750,751".to_owned()
+    } else {
+        first.join(",")
+    };
+    let query = format!("?sites={sites}&dates=last_7_days&metric=entrances&bucket=day");
+    vec![query.clone(), format!("v1/traffic{query}")]
 }
 
-/// Prints the URLs to standard output, one per line: an example, the explorer, the documentation, the sites and the metrics.
-fn announce(listen: SocketAddr, admin_listen: Option<SocketAddr>) -> Result<(), CommandError> {
+/// Prints the URLs to standard output, one per line: the explorer, queries, the documentation, the sites and the metrics.
+fn announce(
+    listen: SocketAddr,
+    admin_listen: Option<SocketAddr>,
+    questions: &[String],
+) -> Result<(), CommandError> {
     let administration = admin_listen.unwrap_or(listen);
-    let text = format!(
-        "Pitaya is ready, in front of a simulated vendor. Try:\n\
-         http://{listen}/v1/traffic?sites=750,751&dates=last_7_days&metric=entrances&bucket=day\n\
-         http://{listen}/\n\
-         http://{listen}/docs\n\
-         http://{listen}/v1/sites\n\
-         http://{administration}/metrics\n"
-    );
+    let mut text = Vec::new();
+    writeln!(
+        text,
+        "Pitaya is ready, in front of a simulated vendor. Try:"
+    )?;
+    writeln!(text, "http://{listen}/")?;
+    for path in questions
+        .iter()
+        .map(String::as_str)
+        .chain(["docs", "v1/sites"])
+    {
+        writeln!(text, "http://{listen}/{path}")?;
+    }
+    writeln!(text, "http://{administration}/metrics")?;
     // Written at once: a reader of the first line may leave before a second write, which would then fail.
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
+    out.write_all(&text)?;
     Ok(out.flush()?)
 }

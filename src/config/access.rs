@@ -37,7 +37,7 @@ pub(super) fn auth(
 ) -> (Auth, Vec<Shown>) {
     let required = reader.right_or(&keys::AUTH, || match purpose {
         Purpose::Serve => keys::AUTH.default_value(),
-        Purpose::Demo { .. } => false,
+        Purpose::Demo(_) => false,
     });
     let (clients, shown) = clients(reader, customers);
     if required == Some(false) {

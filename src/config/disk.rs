@@ -16,7 +16,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Option<
     let max_bytes = reader.value(&keys::DISK_MAX_BYTES);
     match purpose {
         Purpose::Serve => path.map(|path| Settings { path, max_bytes }),
-        Purpose::Demo { .. } => None,
+        Purpose::Demo(_) => None,
     }
 }
 

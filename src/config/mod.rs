@@ -36,7 +36,7 @@ mod tests;
 
 pub use environment::Environment;
 pub use error::ConfigErrors;
-pub use purpose::Purpose;
+pub use purpose::{Demo, Purpose};
 pub use shared::Shared;
 
 use std::fmt;
@@ -56,7 +56,6 @@ use self::show::Shown;
 use crate::domain::bucket::VendorBucket;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::freshness::Policy;
-use crate::domain::site::CustomerId;
 use crate::telemetry::{self, Format};
 use crate::{http, tier, upstream as vendor};
 
@@ -100,8 +99,8 @@ pub struct Config {
 struct Source {
     path: Option<PathBuf>,
     environment: Environment,
-    /// The customers of a demo.
-    demo: Option<Vec<CustomerId>>,
+    /// The world of a demo.
+    demo: Option<Demo>,
 }
 
 impl Config {
@@ -129,7 +128,7 @@ impl Config {
             environment: environment.clone(),
             demo: match purpose {
                 Purpose::Serve => None,
-                Purpose::Demo { customers } => Some(customers.to_vec()),
+                Purpose::Demo(demo) => Some(demo.clone()),
             },
         };
         Ok(config)
@@ -148,9 +147,7 @@ impl Config {
             environment,
             demo,
         } = &self.source;
-        let purpose = demo
-            .as_ref()
-            .map_or(Purpose::Serve, |customers| Purpose::Demo { customers });
+        let purpose = demo.as_ref().map_or(Purpose::Serve, Purpose::Demo);
         let newer = Self::load(path.as_deref(), environment, purpose)?;
         let (resolved, changes) = self.resolved.reloaded(&newer.resolved);
         let in_force = Self {
@@ -256,7 +253,7 @@ fn known() -> Vec<&'static str> {
 fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Config {
     let (listen, admin_listen) = addresses(reader);
     let customers = upstream::customers(reader, purpose);
-    let (directory, sites) = sites::directory(reader, &customers);
+    let (directory, sites) = sites::directory(reader, purpose, &customers);
     let request_timeout = reader.value(&keys::REQUEST_TIMEOUT);
     let upstream = upstream::settings(reader, purpose, request_timeout);
     let (calendars, own_calendars) = calendars::calendars(reader);
@@ -265,6 +262,7 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Config {
         auth,
         customers,
         allowed_origins: reader.value(&keys::ALLOWED_ORIGINS),
+        allows_local_origins: matches!(purpose, Purpose::Demo(_)),
         trusted_proxies: reader.value(&keys::TRUSTED_PROXIES),
         http_max_age: reader.value(&keys::HTTP_MAX_AGE),
         calendars,

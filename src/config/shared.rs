@@ -45,7 +45,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, context: &Context<'_>) -> Option
     let timeout = reader.value(&keys::SHARED_TIMEOUT);
     let lease = reader.value(&keys::SHARED_LEASE);
     let renew_alone = reader.value(&keys::RENEW_ALONE);
-    if let Purpose::Demo { .. } = context.purpose {
+    if let Purpose::Demo(_) = context.purpose {
         return None;
     }
     let Some(urls) = urls else {

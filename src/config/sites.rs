@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use super::error::{Problem, Problems};
 use super::key::{Key, keys};
 use super::opening::{Shared, Written};
+use super::purpose::Purpose;
 use super::reader::Reader;
 use super::show::Shown;
 use super::{keys, opening, show, value};
@@ -38,9 +39,10 @@ const OPENING: opening::Keys = opening::Keys {
     exceptions: EXCEPTIONS,
 };
 
-/// The configured site directory, and its entries as shown.
+/// The configured site directory, and its entries as shown. A demo has its own unless one is configured.
 pub(super) fn directory(
     reader: &mut Reader<'_>,
+    purpose: Purpose<'_>,
     customers: &[CustomerId],
 ) -> (SiteDirectory, Vec<Shown>) {
     const DEFAULTS: opening::Keys = opening::Keys {
@@ -74,6 +76,14 @@ pub(super) fn directory(
             );
         }
     });
+    if let Purpose::Demo(demo) = purpose
+        && !reader.is_set("sites")
+    {
+        for (site, entry) in &demo.sites {
+            let inserted = directory.insert(demo.customer, *site, entry.clone());
+            inserted.expect("the directory is empty");
+        }
+    }
     (directory, shown.unwrap_or_default())
 }
 

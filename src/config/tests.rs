@@ -3,7 +3,7 @@
 mod calendars;
 mod reload;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::domain::directory::SiteEntry;
+use crate::domain::site::{CustomerId, SiteId};
 
 const KEY: &str = "dffd6021bb2bd5b0af676290809ec3a53191dd81c7f70a4b28688a362182986f";
 const MINIMAL: [(&str, &str); 3] = [
@@ -818,12 +820,18 @@ fn the_output_of_check_config_is_an_equivalent_configuration() {
     assert!(first.contains("timezone = \"America/Chicago\""), "{first}");
 }
 
+/// A demo with one site.
+fn demo() -> Demo {
+    Demo {
+        customer: CustomerId::new(7).unwrap(),
+        sites: BTreeMap::from([(SiteId::new(1).unwrap(), SiteEntry::default())]),
+    }
+}
+
 #[test]
 fn a_demo_needs_no_configuration_and_ignores_the_real_vendor() {
-    let customers = [CustomerId::new(7).unwrap()];
-    let purpose = Purpose::Demo {
-        customers: &customers,
-    };
+    let demo = demo();
+    let purpose = Purpose::Demo(&demo);
     let configured = Setup::minimal()
         .set("PITAYA_AUTH", "")
         .set("PITAYA_UPSTREAM__TOKEN_STORE", "/nowhere/tokens")
@@ -833,19 +841,43 @@ fn a_demo_needs_no_configuration_and_ignores_the_real_vendor() {
         let config = setup.load_for(purpose).unwrap();
 
         assert!(matches!(config.http.auth, http::Auth::Disabled));
-        assert_eq!(config.http.customers, customers);
+        assert_eq!(config.http.customers, [demo.customer]);
+        assert!(config.http.allows_local_origins);
         assert!(config.upstream.refresh_token.is_none() && config.upstream.token_store.is_none());
         assert!(config.disk.is_none());
     }
 }
 
 #[test]
+fn a_demo_has_its_own_sites_unless_some_are_configured() {
+    let demo = demo();
+    let purpose = Purpose::Demo(&demo);
+    let sites = |setup: Setup| {
+        let config = setup.load_for(purpose).unwrap();
+        let again = config.reloaded().unwrap().0;
+        [config, again].map(|config| {
+            let sites = config.directory.sites(demo.customer).cloned();
+            sites
+                .unwrap_or_default()
+                .into_keys()
+                .map(SiteId::get)
+                .collect::<Vec<_>>()
+        })
+    };
+    let defaults = "timezone = \"Europe/Berlin\"\n[site_defaults]\nhours = \"24/7\"";
+
+    assert_eq!(sites(Setup::new()), [[1], [1]]);
+    assert_eq!(sites(Setup::new().file(defaults)), [[1], [1]]);
+    assert_eq!(sites(Setup::new().file("[[sites]]\nid = 2")), [[2], [2]]);
+    assert_eq!(sites(Setup::new().file("sites = []")), [[0; 0], [0; 0]]);
+    assert!(!Setup::minimal().config().http.allows_local_origins);
+}
+
+#[test]
 fn a_demo_requires_keys_if_so_configured() {
     let setup = Setup::new().set("PITAYA_AUTH", "required");
 
-    let errors = setup
-        .load_for(Purpose::Demo { customers: &[] })
-        .unwrap_err();
+    let errors = setup.load_for(Purpose::Demo(&demo())).unwrap_err();
 
     assert!(errors.to_string().contains("there are no clients"));
 }

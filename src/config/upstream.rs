@@ -1,5 +1,6 @@
 //! The table `[upstream]`: the vendor's address, our credentials, and the limits on calls.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ pub(super) fn settings(
     match purpose {
         Purpose::Serve => with_credentials(reader, configured),
         // The simulator's tokens must not overwrite the real ones.
-        Purpose::Demo { .. } => Settings {
+        Purpose::Demo(_) => Settings {
             token_store: None,
             ..configured
         },
@@ -90,7 +91,7 @@ pub(super) fn customers(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Vec<Cu
             reader.require(&keys::CUSTOMER_IDS, MISSING);
             configured.unwrap_or_default()
         }
-        Purpose::Demo { customers } => customers.iter().copied().collect(),
+        Purpose::Demo(demo) => BTreeSet::from([demo.customer]),
     };
     customers.into_iter().collect()
 }

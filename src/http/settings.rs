@@ -22,6 +22,8 @@ pub struct Settings {
     pub customers: Vec<CustomerId>,
     /// Exact origins from which browsers may call.
     pub allowed_origins: Vec<HeaderValue>,
+    /// Whether browsers may also call from pages of their own machine: `http://localhost` and `http://127.0.0.1`, at any port.
+    pub allows_local_origins: bool,
     /// Networks of the proxies whose `X-Forwarded-For` Pitaya believes, in the access log.
     pub trusted_proxies: Vec<IpNet>,
     /// Maximum `max-age` in `Cache-Control`.

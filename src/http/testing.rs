@@ -24,6 +24,7 @@ pub(super) fn settings() -> Settings {
         auth: Auth::Disabled,
         customers: CustomerId::new(1).into_iter().collect(),
         allowed_origins: Vec::new(),
+        allows_local_origins: false,
         trusted_proxies: Vec::new(),
         http_max_age: Duration::from_mins(1),
         calendars: vec![Arc::new(FiscalCalendar::nrf())],

@@ -13,6 +13,7 @@ use crate::domain::zone::{DayShape, DaySpan};
 
 /// Length of a step.
 pub(super) const STEP_MINUTES: u16 = 5;
+const NOON: u16 = 12 * 60;
 const STEP: SignedDuration = SignedDuration::from_mins(STEP_MINUTES as i64);
 
 /// State of the sensors' report on a step.
@@ -72,12 +73,15 @@ impl Day {
         let mut ends = DaySpan::of(day.date, zone).begins;
         let crowd = Crowd::of(day);
         let outage = day.outages.then(|| crowd.outage()).flatten();
+        let is_silent = day.outages && day.site.silent_on == Some(day.date.weekday());
         let mut steps = Vec::with_capacity(usize::from(DAY_MINUTES / STEP_MINUTES));
         for (minute, second) in minutes(&shape) {
             ends = ends.saturating_add(STEP).unwrap_or(Timestamp::MAX);
             let seen = if ends > day.now {
                 Seen::Future
-            } else if outage.is_some_and(|(from, to)| (from..to).contains(&minute)) {
+            } else if outage.is_some_and(|(from, to)| (from..to).contains(&minute))
+                || (is_silent && minute >= NOON)
+            {
                 Seen::Outage
             } else {
                 Seen::Yes
@@ -146,7 +150,7 @@ impl Crowd {
             _ => 1.0,
         };
         let weather = 0.8 + 0.4 * unit(seed);
-        let (opens, closes) = site.opening.hours(day.date).unwrap_or((0, 0));
+        let (opens, closes) = site.hours(day.date).unwrap_or((0, 0));
         let stay = site.stay();
         Self {
             seed,

@@ -8,6 +8,7 @@ mod active_faults;
 mod answer;
 mod control;
 mod day;
+mod demo;
 mod example;
 mod fault;
 mod fault_text;
@@ -30,6 +31,7 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+pub use demo::{Chain, DEMO_CUSTOMER, DEMO_SITES, DemoSite};
 pub use example::EXAMPLE_ANSWER;
 pub use fault::{Endpoint, Fault, FaultKind, MARKER, Rate, RetryAfter, RowFault, Size};
 pub use fault_text::{Faults, InvalidFaults};
@@ -40,7 +42,7 @@ pub use quirks::{
     RowOrder,
 };
 pub use settings::{Rotation, Settings, TokenAnswer, TokenSettings};
-pub use sites::{DEMO_CUSTOMER, DEMO_SITES, DemoSite, Opening, Site};
+pub use sites::{Opening, Site};
 pub use tokens::Credentials;
 pub use view::Revision;
 

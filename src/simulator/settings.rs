@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use super::demo;
 use super::fault::Fault;
 use super::quirks::Quirks;
 use super::sites::Site;
 use crate::domain::site::CustomerId;
 
-/// Settings of a simulator; the default is the demo's.
+/// Settings of a simulator; by default it has the demo's sites, all of them open ever since and with whole sensors.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Listen address; port 0 picks a free one.
@@ -34,7 +35,7 @@ impl Default for Settings {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             customers: Vec::new(),
-            sites: Site::demo(),
+            sites: demo::sites(),
             timezone: TimeZone::UTC,
             tokens: TokenSettings::default(),
             quirks: Quirks::default(),

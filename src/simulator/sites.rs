@@ -1,12 +1,12 @@
 //! The sites of the simulated chain: names, zones, opening hours, and the ids in the vendor's rows.
 
-use jiff::civil::Date;
+use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 
 use super::hash::{hash, unit};
 use crate::domain::site::SiteId;
 
-/// Opening hours of a site.
+/// Opening hours of a site. Shops are closed on the first of January and at Christmas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
     /// 09:00 to 21:00, on Sundays 11:00 to 18:00.
@@ -18,9 +18,12 @@ pub enum Opening {
 }
 
 impl Opening {
+    /// All of them, in order.
+    pub(super) const ALL: [Self; 3] = [Self::Shop, Self::ClosedSundays, Self::RoundTheClock];
+
     /// Opening and closing minute on a day (the latter exclusive); `None` on a day off.
     pub(super) fn hours(self, date: Date) -> Option<(u16, u16)> {
-        let sunday = date.weekday() == jiff::civil::Weekday::Sunday;
+        let sunday = date.weekday() == Weekday::Sunday;
         let holiday = matches!((date.month(), date.day()), (1, 1) | (12, 25));
         match self {
             Self::RoundTheClock => Some((0, 24 * 60)),
@@ -31,44 +34,6 @@ impl Opening {
         }
     }
 }
-
-/// One site of the demo chain.
-#[derive(Clone, Copy, Debug)]
-pub struct DemoSite {
-    /// Id.
-    pub id: u64,
-    /// Name in the vendor's rows.
-    pub name: &'static str,
-    /// IANA name of the zone.
-    pub timezone: &'static str,
-    /// Opening hours.
-    pub opening: Opening,
-}
-
-macro_rules! demo_sites {
-    ($($id:literal $name:literal $zone:literal $opening:ident;)*) => {
-        &[$(DemoSite { id: $id, name: $name, timezone: $zone, opening: Opening::$opening }),*]
-    };
-}
-
-/// The demo's customer; the simulator accepts any unless configured otherwise.
-pub const DEMO_CUSTOMER: u64 = 123;
-
-/// Sites with a name and zone of their own; any other id works as well.
-pub const DEMO_SITES: &[DemoSite] = demo_sites! {
-    750 "Tyler" "America/Chicago" Shop;
-    751 "Austin Domain" "America/Chicago" Shop;
-    752 "Denver Union Station" "America/Denver" RoundTheClock;
-    753 "Seattle Pike Street" "America/Los_Angeles" Shop;
-    754 "Brooklyn Heights" "America/New_York" Shop;
-    755 "Phoenix Biltmore" "America/Phoenix" Shop;
-    756 "London Carnaby" "Europe/London" Shop;
-    757 "Berlin Alexanderplatz" "Europe/Berlin" ClosedSundays;
-    758 "Zürich Bahnhofstrasse" "Europe/Zurich" ClosedSundays;
-    759 "Madrid Gran Vía" "Europe/Madrid" Shop;
-    760 "Mumbai Colaba" "Asia/Kolkata" Shop;
-    761 "Sydney Central" "Australia/Sydney" RoundTheClock;
-};
 
 /// One simulated site.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,21 +46,17 @@ pub struct Site {
     pub timezone: TimeZone,
     /// Opening hours.
     pub opening: Opening,
+    /// The first day on which it is open, if it was not always.
+    pub opened: Option<Date>,
+    /// The day of the week on which its sensors are silent from noon, if any.
+    pub silent_on: Option<Weekday>,
 }
 
 impl Site {
-    /// The sites of [`DEMO_SITES`].
-    #[must_use]
-    pub fn demo() -> Vec<Self> {
-        let site = |demo: &DemoSite| {
-            Some(Self {
-                id: SiteId::new(demo.id)?,
-                name: demo.name.to_owned(),
-                timezone: TimeZone::get(demo.timezone).ok()?,
-                opening: demo.opening,
-            })
-        };
-        DEMO_SITES.iter().filter_map(site).collect()
+    /// Opening and closing minute on a day (the latter exclusive); `None` on a day on which it is closed.
+    pub(super) fn hours(&self, date: Date) -> Option<(u16, u16)> {
+        let is_open = self.opened.is_none_or(|opened| opened <= date);
+        is_open.then(|| self.opening.hours(date)).flatten()
     }
 
     /// A site outside every list, named after its id; one in four is open day and night.
@@ -110,6 +71,8 @@ impl Site {
             name: format!("Store {id}"),
             timezone,
             opening,
+            opened: None,
+            silent_on: None,
         }
     }
 
@@ -153,11 +116,6 @@ pub(super) fn filter_id(site: SiteId, part: u8) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_demo_site_has_a_zone_that_exists() {
-        assert_eq!(Site::demo().len(), DEMO_SITES.len());
-    }
 
     #[test]
     fn the_example_site_has_the_example_ids() {

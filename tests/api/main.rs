@@ -16,6 +16,7 @@ mod comparable;
 mod compare;
 mod coverage;
 mod coverage_model;
+mod demo;
 mod directory;
 mod disk;
 mod document;

@@ -15,17 +15,19 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use pitaya::app::App;
 use pitaya::clock::Clock;
-use pitaya::config::{Config, Environment, Purpose};
+use pitaya::config::{Config, Demo, Environment, Purpose};
 use pitaya::domain::bucket::VendorBucket;
 use pitaya::domain::cell::CellKey;
 use pitaya::domain::metric::VendorMetric;
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::server::Limits;
-use pitaya::simulator::{self, Simulator};
+use pitaya::simulator::{self, Chain, Simulator};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -107,6 +109,7 @@ pub struct Setup {
     file: Option<String>,
     vendor: simulator::Settings,
     clock: TestClock,
+    demo: Option<Demo>,
 }
 
 impl Default for Setup {
@@ -123,11 +126,32 @@ impl Default for Setup {
             file: None,
             vendor: simulator::Settings::default(),
             clock: TestClock::at(NOW),
+            demo: None,
         }
     }
 }
 
 impl Setup {
+    /// What `pitaya demo` serves at that time.
+    pub fn demo(time: &str) -> Self {
+        let now: Timestamp = time.parse().unwrap();
+        let today = TimeZone::UTC.to_datetime(now).date();
+        let chain = Chain::on(today);
+        let customer = CustomerId::new(simulator::DEMO_CUSTOMER).unwrap();
+        let demo = Demo {
+            customer,
+            sites: chain.directory,
+        };
+        let setup = Self {
+            demo: Some(demo),
+            ..Self::default()
+        };
+        setup.at(time).vendor(|vendor| {
+            vendor.customers = vec![customer];
+            vendor.sites = chain.sites;
+        })
+    }
+
     /// Sets a configuration variable: `("CACHE__OPEN_TTL", "2s")`.
     pub fn with(mut self, key: &str, value: &str) -> Self {
         self.variables
@@ -222,8 +246,14 @@ impl Setup {
         let path = folder.path().join(FILE);
         std::fs::write(&path, self.file.unwrap_or_default()).unwrap();
         let environment: Environment = self.variables.into_iter().collect();
-        let loaded = Config::load(Some(&path), &environment, Purpose::Serve);
-        let config = loaded.unwrap_or_else(|errors| panic!("{errors}"));
+        let purpose = self.demo.as_ref().map_or(Purpose::Serve, Purpose::Demo);
+        let loaded = Config::load(Some(&path), &environment, purpose);
+        let mut config = loaded.unwrap_or_else(|errors| panic!("{errors}"));
+        if self.demo.is_some() {
+            config.upstream.base_url = vendor.base_url();
+            config.upstream.token_url = vendor.token_url();
+            config.upstream.refresh_token = Some(SecretString::from(vendor.refresh_token()));
+        }
         (config, folder)
     }
 }

@@ -51,6 +51,13 @@ schemathesis.openapi.format("time-range", hours)
 schemathesis.openapi.format("age", st.integers(15, 10**6).map(lambda seconds: f"{seconds}s"))
 
 
+def of_demo(site):
+    """A site of the demo in place of a valid id or word."""
+    if isinstance(site, int) and not isinstance(site, bool) and 1 <= site < 2**53:
+        return 750 + site % 13
+    return 750 if isinstance(site, str) and WORD.fullmatch(site) else site
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     """Lets a valid query be valid as a whole; an invalid value stays as it is."""
@@ -59,13 +66,13 @@ def before_call(context, case, kwargs):
         return
     sites = query.get("sites")
     if isinstance(sites, list):
-        # No site of this server has a code or a tag, and words that only exclude are refused.
-        query["sites"] = [750 if isinstance(site, str) and WORD.fullmatch(site) else site for site in sites]
+        # The demo has these sites alone, few codes and tags, and words that only exclude are refused.
+        query["sites"] = [of_demo(site) for site in sites]
     if isinstance(query.get("tag"), str) and TAG.fullmatch(query["tag"]):
-        # The pattern allows control characters, and any length.
+        # Of any site; the pattern allows control characters, and any length.
         query["tag"] = "outlet"
     if isinstance(query.get("group_by"), str) and KEY.fullmatch(query["group_by"]):
-        # Nor has a tag any key here.
+        # Few keys are those of tags.
         query["group_by"] = "none" if query["group_by"] == "none" else "site"
     metrics = query.get("metric")
     metrics = metrics if isinstance(metrics, list) else [metrics]
@@ -83,7 +90,7 @@ def before_call(context, case, kwargs):
     if query.get("comparable") in (True, "true") and "compare" not in query:
         del query["comparable"]
     if query.get("time_format") in ("offset", "utc"):
-        # Most sites have no known time zone.
+        # Sites of several zones cannot be combined then.
         query["time_format"] = "local"
     coverage = query.get("min_coverage")
     if isinstance(coverage, float) and 0 <= coverage <= 1:

@@ -9,6 +9,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+use crate::http::settings::Settings;
+
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, DELETE");
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
     "Authorization, X-API-Key, If-None-Match, Cache-Control, X-Request-Id, Last-Event-ID",
@@ -23,14 +25,40 @@ const PREFLIGHT_VARY: HeaderValue = HeaderValue::from_static(
     "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
 );
 
-/// The request's origin, if its pages may call. Returns the configured value, because a slice of the request would keep its connection
-/// from reusing the buffer of its head.
+/// The request's origin, if its pages may call. Returns the configured value or a copy, because a slice of the request would keep its
+/// connection from reusing the buffer of its head.
 pub(in crate::http) fn allowed_origin(
-    allowed: &[HeaderValue],
+    settings: &Settings,
     headers: &HeaderMap,
 ) -> Option<HeaderValue> {
     let origin = headers.get(ORIGIN)?;
-    allowed.iter().find(|known| *known == origin).cloned()
+    let mut allowed = settings.allowed_origins.iter();
+    let configured = allowed.find(|known| *known == origin).cloned();
+    configured.or_else(|| {
+        let allowed = settings.allows_local_origins && is_local(origin);
+        allowed.then(|| HeaderValue::from_bytes(origin.as_bytes()).ok())?
+    })
+}
+
+/// Whether an origin is of this machine, at any port.
+fn is_local(origin: &HeaderValue) -> bool {
+    let Ok(origin) = origin.to_str() else {
+        return false;
+    };
+    let mut hosts = ["http://localhost", "http://127.0.0.1"].into_iter();
+    let Some(rest) = hosts.find_map(|host| origin.strip_prefix(host)) else {
+        return false;
+    };
+    let port = rest.strip_prefix(':');
+    rest.is_empty()
+        || port.is_some_and(|port| {
+            port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+        })
+}
+
+/// Whether answers differ by the caller's origin.
+pub(in crate::http) fn answers_vary(settings: &Settings) -> bool {
+    settings.allows_local_origins || !settings.allowed_origins.is_empty()
 }
 
 /// Whether the request is a browser's preflight.
@@ -63,6 +91,7 @@ pub(in crate::http) fn write(origin: HeaderValue, headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::testing;
 
     fn from(origin: &'static str) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -72,8 +101,11 @@ mod tests {
 
     #[test]
     fn only_exact_origins_may_call() {
-        let allowed = [HeaderValue::from_static("https://app.example")];
-        let may = |origin| allowed_origin(&allowed, &from(origin)).is_some();
+        let settings = Settings {
+            allowed_origins: vec![HeaderValue::from_static("https://app.example")],
+            ..testing::settings()
+        };
+        let may = |origin| allowed_origin(&settings, &from(origin)).is_some();
 
         assert!(may("https://app.example"));
         for other in [
@@ -81,11 +113,45 @@ mod tests {
             "https://app.example:8443",
             "https://evil.app.example",
             "https://app.example.evil.test",
+            "http://localhost:5173",
+            "http://127.0.0.1",
             "null",
         ] {
             assert!(!may(other), "{other}");
         }
-        assert_eq!(allowed_origin(&allowed, &HeaderMap::new()), None);
+        assert_eq!(allowed_origin(&settings, &HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn pages_of_this_machine_may_call_where_they_are_allowed() {
+        let settings = Settings {
+            allows_local_origins: true,
+            ..testing::settings()
+        };
+
+        for origin in [
+            "http://localhost:5173",
+            "http://localhost",
+            "http://127.0.0.1:65535",
+        ] {
+            let allowed = allowed_origin(&settings, &from(origin));
+            assert_eq!(allowed, Some(HeaderValue::from_static(origin)));
+        }
+        for other in [
+            "https://localhost:5173",
+            "http://localhost:",
+            "http://localhost:+80",
+            "http://localhost:65536",
+            "http://localhost:5173/",
+            "http://localhost.evil.test",
+            "http://localhost:1@evil.test",
+            "http://127.0.0.1.evil.test",
+            "http://127.0.0.10",
+            "http://app.localhost",
+            "null",
+        ] {
+            assert_eq!(allowed_origin(&settings, &from(other)), None, "{other}");
+        }
     }
 
     #[test]

@@ -147,7 +147,7 @@ impl RequestContext {
             observation,
             id,
             span,
-            origin: cors::allowed_origin(&settings.allowed_origins, &head.headers),
+            origin: cors::allowed_origin(settings, &head.headers),
             admitted: edge.in_flight.admit(settings.max_in_flight),
             snapshot,
             caller: None,
@@ -242,7 +242,7 @@ impl RequestContext {
         }
         let headers = response.headers_mut();
         mark(headers, &self.id);
-        if !self.snapshot.settings.allowed_origins.is_empty() {
+        if cors::answers_vary(&self.snapshot.settings) {
             vary_by_origin(headers);
         }
         if let Some(origin) = self.origin {
