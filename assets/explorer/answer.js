@@ -55,8 +55,9 @@ export function showEmpty(title, text) {
 
 function showNotices({ stale, errors, comparison }) {
   const notices = [];
-  for (const { site_id: id, reason } of comparison?.left_out ?? []) {
-    notices.push(make('p', { className: 'notice', textContent: `Site ${id} is left out of the comparison: ${reason}.` }));
+  const leftOut = (comparison?.left_out ?? []).map(({ site_id: id, reason }) => `site ${id} (${reason.replace('_', ' ')})`);
+  if (leftOut.length) {
+    notices.push(make('p', { className: 'notice', textContent: `Left out, since not open in both periods: ${leftOut.join(', ')}.` }));
   }
   if (stale) notices.push(make('p', { className: 'notice', textContent: 'Some of these figures are stale.' }));
   if (errors.length) {

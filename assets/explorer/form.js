@@ -40,6 +40,8 @@ export class Form {
       byId(name).addEventListener('change', changed);
     }
     for (const name of TEXTS) byId(name).addEventListener('input', changed);
+    byId('compare').addEventListener('change', () => this.#offerComparable());
+    byId('comparable').addEventListener('change', changed);
     byId('query').addEventListener('submit', (event) => {
       event.preventDefault();
       this.#sites.takeTyped();
@@ -64,6 +66,11 @@ export class Form {
     this.#showGroupings();
   }
 
+  // Without a comparison there is nothing to leave out of it, and the API refuses the parameter.
+  #offerComparable() {
+    byId('comparable').disabled = byId('compare').value === '';
+  }
+
   #showGroupings() {
     const { value } = byId('group_by');
     fillOptions(byId('group_by'), [...GROUPINGS, ...this.#sites.tagKeys.map((key) => [key, `A series for each ${key}`])]);
@@ -75,6 +82,8 @@ export class Form {
     const values = { sites: this.#sites.value, dates: this.#dates.value, metric: this.#metrics.value };
     for (const name of Object.keys(CHOICES)) values[name] = byId(name).value;
     for (const name of TEXTS) values[name] = byId(name).value.trim();
+    const { checked, disabled } = byId('comparable');
+    values.comparable = String(checked && !disabled);
     return values;
   }
 
@@ -89,6 +98,8 @@ export class Form {
     this.#metrics.value = values.metric;
     for (const name of Object.keys(CHOICES)) select(byId(name), OTHER_NAMES[values[name]] ?? values[name]);
     for (const name of TEXTS) byId(name).value = values[name];
+    byId('comparable').checked = values.comparable === 'true';
+    this.#offerComparable();
     byId('more').open ||= ['hours', 'customer'].some((name) => values[name] !== '')
       || values.group_by !== 'site' || values.fill !== 'null' || values.partial !== 'deny';
   }

@@ -1,7 +1,7 @@
 // The page's query string is that of the API: the page passes it on unchanged, so that the server checks it.
 
-const DEFAULTS = { compare: '', hours: '', group_by: 'site', fill: 'null', partial: 'deny', customer: '' };
-const NAMES = ['sites', 'dates', 'compare', 'metric', 'bucket', 'hours', 'group_by', 'fill', 'partial', 'customer'];
+const DEFAULTS = { compare: '', comparable: 'false', hours: '', group_by: 'site', fill: 'null', partial: 'deny', customer: '' };
+const NAMES = ['sites', 'dates', 'compare', 'comparable', 'metric', 'bucket', 'hours', 'group_by', 'fill', 'partial', 'customer'];
 
 /** Every parameter of `search` with a field in the form, as text; absent ones have their default. */
 export function readQuery(search) {

@@ -282,6 +282,28 @@ describe('the explorer', () => {
     await close();
   });
 
+  look('a comparison can leave out the sites that were not open in both periods', async () => {
+    const { page, faults, close } = await open('?sites=754,762&dates=last_month&metric=entrances&bucket=total');
+    await page.locator('table.figures').waitFor();
+    assert.ok(await page.locator('#comparable').isDisabled());
+
+    await page.selectOption('#compare', 'previous_year');
+    await page.getByLabel('Only sites that were open in both periods').check();
+    await page.click('#query button[type=submit]');
+    await page.locator('.notice', { hasText: 'site 762 (opened later)' }).waitFor();
+
+    assert.equal(new URL(page.url()).search, '?sites=754,762&dates=last_month&compare=previous_year&comparable=true&metric=entrances&bucket=total');
+    assert.deepEqual((await tableRows(page)).map((row) => row.site_id), [754]);
+    await page.reload();
+    await page.locator('.notice', { hasText: 'site 762 (opened later)' }).waitFor();
+    assert.ok(await page.isChecked('#comparable'));
+    await page.selectOption('#compare', '');
+    await page.click('#query button[type=submit]');
+    await page.waitForURL('**/?sites=754,762&dates=last_month&metric=entrances&bucket=total');
+    assert.deepEqual(faults, []);
+    await close();
+  });
+
   look('the busiest hours are a map of weekdays and hours', async () => {
     const { page, faults, close } = await open('?sites=750&dates=2026-02-02..2026-02-15&metric=entrances&bucket=hour_of_week');
     await page.locator('table.figures').waitFor();

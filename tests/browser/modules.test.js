@@ -12,8 +12,10 @@ import { sorted } from '../../assets/explorer/table.js';
 
 test('a query survives a round trip', () => {
   const search = '?sites=750,751&dates=2026-02-18..2026-02-19&metric=entrances&bucket=hour&hours=09:00-17:00&group_by=none';
+  const compared = '?sites=750&dates=last_month&compare=previous_year&comparable=true&metric=entrances&bucket=total';
 
   assert.equal(writeQuery(readQuery(search)), search);
+  assert.equal(writeQuery(readQuery(compared)), compared);
 });
 
 test('the server receives the query of the URL, including its faults', () => {
