@@ -21,6 +21,8 @@ pub(super) struct Route {
     pub(super) is_always_admitted: bool,
     /// Whether the path is one of the vendor's: it is there only if the configuration enables it, and refuses in the vendor's envelope.
     pub(super) is_vendors: bool,
+    /// Whether it is a file that a page loads: each view of the page loads many.
+    pub(super) is_page_file: bool,
     /// Whether its `POST` or `DELETE` does something: without keys, only this machine may send these.
     pub(super) is_for_changes: bool,
 }
@@ -34,6 +36,7 @@ impl Route {
             is_open: false,
             is_always_admitted: false,
             is_vendors: false,
+            is_page_file: false,
             is_for_changes: false,
         }
     }
@@ -70,6 +73,14 @@ impl Route {
         }
     }
 
+    /// A file that a page loads.
+    const fn page_file(path: &'static str) -> Self {
+        Self {
+            is_page_file: true,
+            ..Self::asset(path)
+        }
+    }
+
     /// A path for operators' machines.
     const fn probe(path: &'static str) -> Self {
         Self {
@@ -96,12 +107,12 @@ pub(super) static VENDOR_TOKENS: Route = Route {
 pub(super) static VENDOR_IMPORT: Route = Route::vendors("/customer/{customer_id}/sites/import");
 pub(super) static PROBLEM: Route = Route::open("/problems/{slug}");
 pub(super) static EXPLORER: Route = Route::open("/");
-pub(super) static EXPLORER_FILES: Route = Route::asset("/explorer/{*file}");
+pub(super) static EXPLORER_FILES: Route = Route::page_file("/explorer/{*file}");
 pub(super) static OPENAPI_JSON: Route = Route::asset("/openapi.json");
 pub(super) static OPENAPI_YAML: Route = Route::asset("/openapi.yaml");
 pub(super) static DOCS: Route = Route::asset("/docs");
 pub(super) static DOCS_FOLDER: Route = Route::asset("/docs/");
-pub(super) static DOCS_FILES: Route = Route::asset("/docs/{*file}");
+pub(super) static DOCS_FILES: Route = Route::page_file("/docs/{*file}");
 pub(super) static LIVE: Route = Route::probe("/livez");
 pub(super) static READY: Route = Route::probe("/readyz");
 pub(super) static METRICS: Route = Route::probe("/metrics");

@@ -214,6 +214,10 @@ async fn the_log_names_the_problem_of_an_answer() {
         "/v1/traffic?sites=750&dates=2000-01-01..2026-01-01&metric=entrances",
         "/nothing",
         "/problems/forbidden",
+        // No lines: a view of the page loads many.
+        "/explorer/app.js",
+        "/docs/docs.css",
+        "/explorer/nothing.js",
     ] {
         pitaya.get(path).await;
     }
@@ -244,6 +248,7 @@ async fn the_log_names_the_problem_of_an_answer() {
             (422, Some("query-too-large")),
             (404, Some("not-found")),
             (200, None),
+            (404, Some("not-found")),
             (400, Some("malformed-request")),
             // The metrics.
             (200, None),

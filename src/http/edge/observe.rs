@@ -244,23 +244,32 @@ impl Observation {
         } else {
             (without_keys(path), query.map(shown))
         };
-        tracing::info!(
-            target: "pitaya::access",
-            message = "answered",
-            method = self.method.as_str(),
-            path = path.as_ref(),
-            query = query.as_deref(),
-            status = status.as_u16(),
-            duration_ms = milliseconds(elapsed),
-            bytes,
-            client,
-            address = self.sender.address.map(tracing::field::display),
-            user_agent = self.sender.user_agent().as_deref(),
-            problem,
-            cache,
-            reports,
-            request_id,
-        );
+        macro_rules! tell {
+            ($level:ident) => {
+                tracing::$level!(
+                    target: "pitaya::access",
+                    message = "answered",
+                    method = self.method.as_str(),
+                    path = path.as_ref(),
+                    query = query.as_deref(),
+                    status = status.as_u16(),
+                    duration_ms = milliseconds(elapsed),
+                    bytes,
+                    client,
+                    address = self.sender.address.map(tracing::field::display),
+                    user_agent = self.sender.user_agent().as_deref(),
+                    problem,
+                    cache,
+                    reports,
+                    request_id,
+                )
+            };
+        }
+        if self.route.is_page_file && is_understood {
+            tell!(debug);
+        } else {
+            tell!(info);
+        }
         let labels = Labels {
             method: method_label(&self.method),
             route: self.route.label,
