@@ -32,6 +32,7 @@ fn settings(customers: &[CustomerId]) -> Settings {
         drop_in: DropIn::default(),
         separate_admin: false,
         warm_queries: Vec::new(),
+        warm_before_open: None,
     }
 }
 

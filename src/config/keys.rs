@@ -83,6 +83,7 @@ keys! { ALL, LIVE:
 
     /// Only in the file: query strings contain commas.
     WARM_QUERIES: Vec<String> = "warm.queries" or "[]", value::query_strings, show::texts, live;
+    WARM_BEFORE_OPEN: Duration = "warm.before_open", value::within_a_day, show::duration, live;
     WARM_SHARE: f64 = "warm.share" or "0.25", value::share, show::fraction;
 
     AUDIT_RATE: Rate = "audit.rate" or "\"0/h\"", value::rate, show::rate, live;

@@ -279,6 +279,7 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Config {
         },
         separate_admin: admin_listen.is_some(),
         warm_queries: Vec::new(),
+        warm_before_open: reader.optional(&keys::WARM_BEFORE_OPEN),
     };
     let freshness = freshness(reader);
     let shared = shared::settings(

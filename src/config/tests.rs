@@ -167,6 +167,7 @@ fn every_key_with_a_value_is_shown() {
             "[{date = \"2026-12-25\", closed = true}]",
         )
         .set("PITAYA_UPSTREAM__ID_TOKEN", "x")
+        .set("PITAYA_WARM__BEFORE_OPEN", "30m")
         .set("PITAYA_TELEMETRY__OTLP_ENDPOINT", "http://localhost:4318");
     let store = config.folder.path().join("tokens").display().to_string();
     let cache = config.folder.path().join("cache").display().to_string();
@@ -1018,6 +1019,29 @@ fn warm_queries_are_checked_like_callers_queries() {
     let config = good.config();
     assert_eq!(config.upstream.max_warming, 4);
     assert_eq!(config.http.warm_queries.len(), 1);
+    assert_eq!(config.http.warm_before_open, None);
+}
+
+#[test]
+fn warming_before_openings_takes_a_day_at_most() {
+    let before = |time| Setup::minimal().set("PITAYA_WARM__BEFORE_OPEN", time);
+    for (time, problem) in [
+        ("0s", "must be longer than zero"),
+        ("30", "\"30\" is not a number with a unit"),
+        ("soon", "\"soon\" is not a number with a unit"),
+        ("-30m", "\"-30m\" is not a number with a unit"),
+        ("1441m", "\"1441m\" is not at most a day"),
+    ] {
+        let problem = format!("warm.before_open (PITAYA_WARM__BEFORE_OPEN): {problem}");
+        assert_errors(&before(time), &[&problem]);
+    }
+    for (time, minutes) in [("30m", 30), ("24h", 24 * 60)] {
+        let config = before(time).config();
+        assert_eq!(
+            config.http.warm_before_open,
+            Some(Duration::from_mins(minutes))
+        );
+    }
 }
 
 #[test]

@@ -163,6 +163,15 @@ pub(super) fn timeout(raw: Raw<'_>) -> Result<Duration, Problem> {
     Ok(duration)
 }
 
+/// A [`timeout`] of a day at most.
+pub(super) fn within_a_day(raw: Raw<'_>) -> Result<Duration, Problem> {
+    let duration = timeout(raw)?;
+    if duration > Duration::from_hours(24) {
+        return Err(Problem::echo(raw.text()?, "at most a day, such as 30m"));
+    }
+    Ok(duration)
+}
+
 /// A number of bytes, such as `512MiB`; at least 1.
 pub(super) fn size(raw: Raw<'_>) -> Result<u64, Problem> {
     const FORM: &str = "a size between 1B and 1PiB, such as 512MiB";

@@ -17,6 +17,7 @@ pub mod metric;
 mod missing;
 pub mod month;
 pub mod opening;
+pub mod openings;
 pub mod periods;
 pub mod plan;
 pub mod purge;

@@ -50,6 +50,8 @@ pub struct Settings {
     pub separate_admin: bool,
     /// Query strings whose figures are fetched before a caller requests them.
     pub warm_queries: Vec<String>,
+    /// How long before a site opens they are fetched, if they are.
+    pub warm_before_open: Option<Duration>,
 }
 
 /// Settings of the vendor's own paths.

@@ -38,6 +38,7 @@ pub(super) fn settings() -> Settings {
         drop_in: DropIn::default(),
         separate_admin: false,
         warm_queries: Vec::new(),
+        warm_before_open: None,
     }
 }
 

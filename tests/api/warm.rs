@@ -96,6 +96,88 @@ async fn a_query_is_brought_at_start_and_again_after_midnight() {
     assert_eq!(app.vendor.report_count(), 2);
 }
 
+/// A file that warms a query over 752 of New York, and one over 750 and 751 of Chicago, that long before 09:00 there.
+fn before_open(before: &str) -> String {
+    let site = |id, zone| {
+        format!(
+            "[[sites]]\nid = {id}\ntimezone = \"America/{zone}\"\nholidays = \"US\"\nhours = \"Mo-Fr 09:00-21:00; PH off\"\n\
+             exceptions = [{{date = \"2026-06-03\", hours = \"07:00-21:00\"}}]\n"
+        )
+    };
+    let sites = [(750, "Chicago"), (751, "Chicago"), (752, "New_York")];
+    let sites: String = sites.map(|(id, zone)| site(id, zone)).concat();
+    let queries = ["752", "750,751"].map(|sites| query(sites, "2026-06-01"));
+    format!(
+        "[cache]\nsettle_after = \"30d\"\n[warm]\nqueries = {queries:?}\nbefore_open = {before:?}\n{sites}"
+    )
+}
+
+/// An app with that file, whose tokens outlast the test.
+fn over_days(file: &str) -> Setup {
+    let setup = Setup::default().file(file);
+    setup.vendor(|vendor| vendor.tokens.ttl = Duration::from_hours(24 * 365))
+}
+
+/// Sets the clock, waits until the vendor has had that many calls in all, and returns the sites of the last `new` ones.
+async fn calls_at(app: &TestApp, time: &str, all: u64, new: usize) -> Vec<u64> {
+    app.clock.set(time);
+    app.vendor.wait_for_reports(all).await;
+    let reports = app.vendor.reports().into_iter();
+    let sites: Vec<_> = reports.map(|call| call.request.unwrap().sites).collect();
+    assert_eq!(sites.len() as u64, all, "{time}");
+    let new = sites[sites.len() - new..].iter().flatten();
+    new.copied().map(SiteId::get).collect()
+}
+
+/// Each query is the other's control: the warmer looks at New York's first, then at Chicago's.
+#[tokio::test]
+async fn a_query_is_brought_once_before_its_sites_open() {
+    let setup = over_days(&before_open("30m"));
+    let app = setup.at("2026-06-01T10:00:00Z").start().await;
+    let at_start = calls_at(&app, "2026-06-01T10:00:00Z", 2, 2).await;
+
+    let monday = [
+        calls_at(&app, "2026-06-01T12:30:00Z", 3, 1).await,
+        calls_at(&app, "2026-06-01T13:30:00Z", 4, 1).await,
+    ];
+    // An exception: two hours earlier. Tuesday's have passed, which is no reason to bring it twice.
+    let wednesday = [
+        calls_at(&app, "2026-06-03T10:30:00Z", 6, 2).await,
+        calls_at(&app, "2026-06-03T11:30:00Z", 7, 1).await,
+    ];
+    // A holiday, and over the weekend.
+    let after_juneteenth = [
+        calls_at(&app, "2026-06-18T13:31:00Z", 9, 2).await,
+        calls_at(&app, "2026-06-22T12:30:00Z", 10, 1).await,
+    ];
+
+    assert_eq!(at_start, [752, 750, 751]);
+    assert_eq!(monday, [vec![752], vec![750, 751]]);
+    assert_eq!(wednesday, [vec![752, 750, 751], vec![750, 751]]);
+    assert_eq!(after_juneteenth, [vec![752, 750, 751], vec![752]]);
+}
+
+#[tokio::test]
+async fn a_reload_changes_how_long_before_openings_a_query_is_brought() {
+    let setup = over_days(&before_open("30m"));
+    let app = setup.at("2026-06-01T10:00:00Z").start().await;
+    calls_at(&app, "2026-06-01T10:00:00Z", 2, 2).await;
+
+    let (changed, _) = app.reload(&before_open("2h")).await;
+    let first = calls_at(&app, "2026-06-01T11:00:00Z", 3, 1).await;
+    let second = calls_at(&app, "2026-06-01T12:00:00Z", 4, 1).await;
+    let never = before_open("2h").replace("before_open", "#before_open");
+    app.reload(&never).await;
+    app.reload(&before_open("1h")).await;
+    let third = calls_at(&app, "2026-06-02T12:00:00Z", 5, 1).await;
+
+    assert_eq!(changed, ["warm.before_open"]);
+    assert_eq!(
+        [first, second, third],
+        [vec![752], vec![750, 751], vec![752]]
+    );
+}
+
 #[tokio::test]
 async fn warming_has_its_share_of_the_places_and_callers_have_the_others() {
     let (vendor, hold) = holding_vendor().await;

@@ -8,7 +8,7 @@ use super::*;
 use crate::http::Changes;
 
 /// All keys outside the lists, each with two values other than its default; without the file forms of secrets.
-const VALUES: [(&str, [&str; 2]); 68] = [
+const VALUES: [(&str, [&str; 2]); 69] = [
     ("listen", ["\"127.0.0.1:1\"", "\"127.0.0.1:2\""]),
     ("admin_listen", ["\"127.0.0.1:3\"", "\"127.0.0.1:4\""]),
     ("timezone", ["\"UTC\"", "\"America/Chicago\""]),
@@ -72,6 +72,7 @@ const VALUES: [(&str, [&str; 2]); 68] = [
             "[\"sites=9&dates=today&metric=entrances&bucket=total&customer=123\"]",
         ],
     ),
+    ("warm.before_open", ["\"1m\"", "\"2m\""]),
     ("warm.share", ["0.5", "1"]),
     ("audit.rate", ["\"60/h\"", "\"5/s\""]),
     ("limits.max_sites", ["1", "2"]),

@@ -1,5 +1,7 @@
-//! Warming: fetches the figures of configured queries at startup, and again whenever their relative dates change, which is after
-//! local midnight.
+//! Warming: fetches the figures of configured queries at startup, again whenever their relative dates change, which is after local
+//! midnight, and a configured time before each opening of one of their sites. Sites that open at the same moment cause one run.
+
+mod due;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,8 +10,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::interval;
 
+use self::due::Due;
 use crate::clock::Clock;
 use crate::domain::directory::SiteDirectory;
+use crate::domain::openings::Openings;
 use crate::domain::query::Query;
 use crate::http::edge::snapshot::{Snapshot, Snapshots};
 use crate::http::params::{ParameterFault, Rejection, Scope, Terms, TrafficParams};
@@ -32,37 +36,35 @@ pub(super) struct Warmer {
     pub(super) clock: Clock,
 }
 
-/// Time at which a query was warmed, and the end of its validity.
-#[derive(Clone, Copy, Debug)]
-struct Brought {
-    at: Timestamp,
-    until: Timestamp,
-}
-
-impl Brought {
-    /// Whether the query is due again at `now`, which may be earlier than `at` if the clock was set back.
-    fn is_over(self, now: Timestamp) -> bool {
-        now < self.at || self.until <= now
-    }
-}
-
 impl Warmer {
     /// Warms each configured query whenever it is due, for as long as it is polled.
     pub(super) async fn keep_warm(&self) {
-        let mut brought: HashMap<String, Brought> = HashMap::new();
+        let mut known: HashMap<String, Due> = HashMap::new();
+        let mut generation = None;
         let mut timer = interval(LOOK);
         loop {
             timer.tick().await;
             let snapshot = self.snapshots.now();
+            let is_new = generation.replace(snapshot.generation) != Some(snapshot.generation);
             let queries = &snapshot.settings.warm_queries;
-            brought.retain(|text, _| queries.contains(text));
+            known.retain(|text, _| queries.contains(text));
             for text in queries {
                 let now = self.clock.now();
-                if brought.get(text).is_some_and(|it| !it.is_over(now)) {
-                    continue;
+                if is_new {
+                    warn_of_unknown_openings(text, &snapshot, now);
+                }
+                if let Some(due) = known.get_mut(text) {
+                    if is_new || due.is_outdated(now) {
+                        due.look_up(openings(text, &snapshot, now), now);
+                    }
+                    if !due.is_over(now) {
+                        continue;
+                    }
                 }
                 let until = self.bring(text, &snapshot, now).await;
-                brought.insert(text.clone(), Brought { at: now, until });
+                let mut due = Due::warmed(now, until);
+                due.look_up(openings(text, &snapshot, now), now);
+                known.insert(text.clone(), due);
             }
         }
     }
@@ -105,6 +107,30 @@ impl Warmer {
         } else {
             again.min(until)
         }
+    }
+}
+
+/// The openings of the query's sites, and how long before them it is due; `None` if it is not due before openings.
+fn openings<'a>(
+    text: &str,
+    snapshot: &'a Snapshot,
+    now: Timestamp,
+) -> Option<(Openings<'a>, Duration)> {
+    let (settings, directory) = (&snapshot.settings, &snapshot.directory);
+    let before = settings.warm_before_open?;
+    // A query that is refused today is tried again soon.
+    let (query, _) = understand(text, settings, directory, now).ok()?;
+    let openings = Openings::of(directory, query.customer, &query.sites);
+    Some((openings, before))
+}
+
+/// Warns if `warm.before_open` has no effect on the query.
+fn warn_of_unknown_openings(text: &str, snapshot: &Snapshot, now: Timestamp) {
+    if openings(text, snapshot, now).is_some_and(|(openings, _)| openings.are_unknown()) {
+        tracing::warn!(
+            query = text,
+            "cannot warm a query of warm.queries before openings: none of its sites has both hours and a timezone"
+        );
     }
 }
 
