@@ -76,6 +76,16 @@ pub(super) fn all() -> impl Iterator<Item = (String, RefOr<Header>)> {
             "Id of the request in the logs: the caller's own, if it is valid, else a new one.",
             "0a1b2c3d4e5f",
         ),
+        (
+            "Accept-Ranges",
+            "Present if `Range` gets parts of this answer.",
+            "bytes",
+        ),
+        (
+            "Content-Range",
+            "The bytes in this answer and the length of the whole one; with 416, the length alone (`bytes */5120`).",
+            "bytes 0-1023/5120",
+        ),
         ("WWW-Authenticate", "How to authenticate.", "Bearer"),
         (
             "RateLimit",

@@ -124,6 +124,7 @@ fn complete(operation: &mut Operation, route: &Route) {
     };
     let responses = &mut operation.responses.responses;
     let is_validated = responses.contains_key("304");
+    let has_ranges = responses.contains_key("206");
     for (status, response) in &mut *responses {
         let RefOr::T(response) = response else {
             continue;
@@ -135,7 +136,12 @@ fn complete(operation: &mut Operation, route: &Route) {
             (false, true, _) => &[&headers::LIMITS, &headers::FIGURES],
             (false, false, _) => &[&headers::LIMITS, &["Cache-Control"]],
         };
-        let fields = fields.iter().copied().flatten();
+        let of_ranges: &[&str] = match (has_ranges, status.as_str()) {
+            (true, "200") => &["Accept-Ranges"],
+            (true, "206") => &["Accept-Ranges", "Content-Range"],
+            _ => &[],
+        };
+        let fields = fields.iter().copied().flatten().chain(of_ranges);
         response
             .headers
             .extend(fields.map(|name| headers::reference(name)));
@@ -151,7 +157,9 @@ fn headers_alone(mut operation: Operation) -> Operation {
     operation.summary = Some("Get the header fields of figures".to_owned());
     operation.description = Some("As `GET`, without the body.".to_owned());
     // A range is of a body.
-    operation.responses.responses.remove("416");
+    for status in ["206", "416"] {
+        operation.responses.responses.remove(status);
+    }
     let shared = shared();
     for response in operation.responses.responses.values_mut() {
         if let RefOr::Ref(reference) = response {

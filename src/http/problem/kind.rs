@@ -268,7 +268,7 @@ impl ProblemKind {
                 "Pitaya is at one of its own limits: requests being answered, memory for large answers, or cells waiting for the vendor. Try again after the seconds in `Retry-After`."
             }
             Self::StoreUnavailable => {
-                "Pitaya has forgotten the figures and no longer shows them, but it could not remove them from the cache on disk, so a restart now might bring them back. Pitaya goes on trying to remove them. Repeat the purge after the seconds in `Retry-After` to learn whether it is complete."
+                "This Pitaya has forgotten the figures and no longer shows them, but the purge is not complete. Either Pitaya could not remove them from the cache on disk, and a restart now might bring them back. Or it could not tell all replicas that share a store: they hear of the purge when the store is back, and a replica that crashed or hangs counts for up to a minute. Pitaya goes on trying. Repeat the purge after the seconds in `Retry-After` to learn whether it is complete."
             }
             Self::CursorExpired => {
                 "The cursor or time in `since`, or the one in `Last-Event-ID`, is from before the revisions that Pitaya keeps, or the cursor is of another process that kept none on disk. So revisions may be missing in between. Read the figures of the dates of interest again, and then follow the feed from the cursor that `/v1/revisions` gives without `since`."

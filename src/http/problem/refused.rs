@@ -126,6 +126,7 @@ pub(in crate::http) fn shared() -> BTreeMap<String, RefOr<Response>> {
         let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name())));
         let own = match status {
             401 => Some("WWW-Authenticate"),
+            416 => Some("Content-Range"),
             429 | 503 => Some("Retry-After"),
             _ => None,
         };

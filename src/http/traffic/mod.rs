@@ -118,6 +118,8 @@ pub(in crate::http) struct Pending {
             (String = "application/x-ndjson", example = json!(ndjson_example())),
             (Workbook = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
         )),
+        // Without a type, so that clients without ranges keep the types of 200 alone.
+        (status = 206, description = "The bytes that `Range` asks for, of the type of the whole answer."),
         (status = 304, description = "The caller already has this answer (`If-None-Match`)."),
         Refused<403>, Refused<406>, Refused<416>, Refused<422>, Refused<502>, Refused<503>, Refused<504>,
     ),
