@@ -33,28 +33,6 @@ async fn serve(vendor: &Simulator, folder: &TempDir, more: &[(&str, &str)]) -> B
     Binary::serve(vendor, &variables).await
 }
 
-/// Waits until what was put so far is on the disk.
-async fn written(pitaya: &Binary) {
-    loop {
-        let metrics = pitaya.metrics().await;
-        if metric(&metrics, "pitaya_tier_queue_bytes") == 0.0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-/// Waits until `/readyz` tells that state of the cache on disk.
-async fn reaches(url: &str, state: &str) {
-    loop {
-        let body: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
-        if body["checks"]["cache_tier"]["state"] == state {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 #[tokio::test]
 async fn after_a_kill_nothing_is_asked_again_and_every_answer_is_the_same() {
     let (vendor, folder) = (vendor().await, tempfile::tempdir().unwrap());
@@ -70,7 +48,7 @@ async fn after_a_kill_nothing_is_asked_again_and_every_answer_is_the_same() {
     }
     let sites = first.get("/v1/sites").await.text().await.unwrap();
     assert!(vendor.report_count() > 0);
-    written(&first).await;
+    first.until_written().await;
     first.kill().await;
     vendor.reset_counts();
 
@@ -98,7 +76,7 @@ async fn what_lies_on_the_disk_counts_as_cached() {
     let (vendor, folder) = (vendor().await, tempfile::tempdir().unwrap());
     let first = serve(&vendor, &folder, &[]).await;
     let before = first.rows(MONTH).await;
-    written(&first).await;
+    first.until_written().await;
     first.kill().await;
     vendor.reset_counts();
     let second = serve(&vendor, &folder, &[]).await;
@@ -137,7 +115,7 @@ async fn what_is_missing_alone_is_asked_for_and_a_hit_does_not_touch_the_disk() 
     let (vendor, folder) = (vendor().await, tempfile::tempdir().unwrap());
     let first = serve(&vendor, &folder, &[]).await;
     first.rows(MONTH).await;
-    written(&first).await;
+    first.until_written().await;
     first.kill().await;
     vendor.reset_counts();
     let longer = MONTH.replace("2026-01-20..", "2026-01-19..");
@@ -195,7 +173,7 @@ async fn another_zone_or_another_vendor_finds_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let first = serve(&one, &folder, &[]).await;
     first.rows(DAY).await;
-    written(&first).await;
+    first.until_written().await;
     first.kill().await;
 
     for (vendor, zone) in [(&one, "America/Chicago"), (&other, ""), (&one, "UTC")] {
@@ -207,7 +185,7 @@ async fn another_zone_or_another_vendor_finds_nothing() {
         let truth = true_entrances(vendor, 750, "2026-02-18");
         assert_eq!(column(&answer, "entrances"), [truth], "{zone}");
         assert_eq!(vendor.report_count(), 1, "{zone}");
-        written(&pitaya).await;
+        pitaya.until_written().await;
         pitaya.kill().await;
     }
 }
@@ -217,7 +195,7 @@ async fn what_was_purged_stays_purged_after_a_kill_and_nothing_else_does() {
     let (vendor, folder) = (vendor().await, tempfile::tempdir().unwrap());
     let first = serve(&vendor, &folder, &[]).await;
     first.rows(MONTH).await;
-    written(&first).await;
+    first.until_written().await;
 
     let url = first.url("/v1/cache?sites=750&dates=2026-02-10..2026-02-11");
     let purged = first.client.delete(url).send().await.unwrap();
@@ -241,11 +219,12 @@ async fn a_second_process_runs_without_the_folder_until_the_first_one_ends() {
     let (vendor, folder) = (vendor().await, tempfile::tempdir().unwrap());
     let first = serve(&vendor, &folder, &[]).await;
     first.rows(DAY).await;
-    written(&first).await;
+    first.until_written().await;
 
     let second = serve(&vendor, &folder, &[]).await;
-    let readyz = second.url("/readyz");
-    reaches(&readyz, "waiting_for_lock").await;
+    second
+        .until_state_is("cache_tier", &["waiting_for_lock"])
+        .await;
     let answer = second.get("/readyz").await;
     assert_eq!(answer.status(), 200);
     let answer: Value = answer.json().await.unwrap();
@@ -262,7 +241,7 @@ async fn a_second_process_runs_without_the_folder_until_the_first_one_ends() {
 
     first.signal("TERM");
     first.ended().await;
-    reaches(&readyz, "open").await;
+    second.until_state_is("cache_tier", &["open"]).await;
     let url = second.url("/v1/cache?sites=751");
     assert_eq!(
         second.client.delete(url).send().await.unwrap().status(),
@@ -278,7 +257,7 @@ async fn at(time: &str, vendor: &Simulator, folder: &Path) -> TestApp {
         .with("UPSTREAM__MAX_ATTEMPTS", "1")
         .start_before(vendor.clone())
         .await;
-    reaches(&app.url("/readyz"), "open").await;
+    app.until_state_is("cache_tier", "open").await;
     app
 }
 
@@ -379,7 +358,7 @@ async fn a_zone_that_a_reload_changes_finds_nothing_on_disk() {
     std::fs::write(&file, "timezone = \"UTC\"").unwrap();
     let pitaya = serve(&vendor, &folder, &[("CONFIG", config)]).await;
     pitaya.rows(DAY).await;
-    written(&pitaya).await;
+    pitaya.until_written().await;
 
     for (zone, calls) in [("America/Chicago", 1), ("America/Chicago", 0)] {
         vendor.reset_counts();
@@ -391,6 +370,6 @@ async fn a_zone_that_a_reload_changes_finds_nothing_on_disk() {
         let truth = true_entrances(&vendor, 750, "2026-02-18");
         assert_eq!(column(&answer, "entrances"), [truth]);
         assert_eq!(vendor.report_count(), calls, "{zone}");
-        written(&pitaya).await;
+        pitaya.until_written().await;
     }
 }

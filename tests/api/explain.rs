@@ -7,7 +7,7 @@ use pitaya::domain::cell::ReportRequest;
 use serde_json::{Value, json};
 
 use crate::access::{client, with_file};
-use crate::support::{Binary, Setup, TestApp, metric, problem};
+use crate::support::{Binary, Setup, TestApp, problem};
 
 async fn app() -> TestApp {
     let setup = Setup::default().at("2026-02-18T18:00:00Z");
@@ -219,9 +219,7 @@ async fn what_lies_on_the_disk_is_not_missing() {
     let query = "sites=750&dates=2026-02-01..2026-02-03&metric=entrances&bucket=day";
     let first = Binary::serve(&vendor, &variables).await;
     first.rows(query).await;
-    while metric(&first.metrics().await, "pitaya_tier_queue_bytes") != 0.0 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    first.until_written().await;
     first.kill().await;
     vendor.reset_counts();
 

@@ -268,16 +268,39 @@ fn client() -> Client {
         .unwrap()
 }
 
+/// Asks again and again until `holds`.
+pub async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let asking = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let met = timeout(PATIENCE, asking).await;
+    met.unwrap_or_else(|_| panic!("it never holds that {what}"));
+}
+
+/// Returns once that check in `/readyz` of the service at `address` has a state that `is_wanted`.
+async fn until_state(
+    client: &Client,
+    address: SocketAddr,
+    check: &str,
+    is_wanted: impl Fn(&str) -> bool,
+) {
+    let url = format!("http://{address}/readyz");
+    until(&format!("{check} has the wanted state"), async || {
+        let response = client.get(&url).send().await;
+        let body: Value = response.unwrap().json().await.unwrap();
+        is_wanted(body["checks"][check]["state"].as_str().unwrap())
+    })
+    .await;
+}
+
 /// Returns once the service at `address` has obtained tokens or failed to, so that tests count and break only later calls.
 async fn until_tokens_are_tried(client: &Client, address: SocketAddr) {
-    loop {
-        let response = client.get(format!("http://{address}/readyz")).send().await;
-        let body: Value = response.unwrap().json().await.unwrap();
-        if body["checks"]["upstream_tokens"]["state"] != "pending" {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    until_state(client, address, "upstream_tokens", |state| {
+        state != "pending"
+    })
+    .await;
 }
 
 /// A running Pitaya in front of a running simulated vendor. It stops when dropped.
@@ -301,6 +324,12 @@ impl Drop for TestApp {
 impl TestApp {
     pub async fn start() -> Self {
         Setup::default().start().await
+    }
+
+    /// Returns once that check in `/readyz` has that state.
+    pub async fn until_state_is(&self, check: &str, wanted: &str) {
+        let is_wanted = |state: &str| state == wanted;
+        until_state(&self.client, self.address, check, is_wanted).await;
     }
 
     pub fn url(&self, path: &str) -> String {

@@ -50,7 +50,7 @@ async fn a_store_that_is_full_is_read_and_fails_no_query() {
     let vendor = vendor().await;
     let [a, b, _c] = replicas(&vendor, &redis).await;
     a.rows(DAY).await;
-    written(&a).await;
+    a.until_written().await;
     redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
     vendor.reset_counts();
 
@@ -58,7 +58,7 @@ async fn a_store_that_is_full_is_read_and_fails_no_query() {
     assert_eq!(vendor.report_count(), 0);
     b.rows(MONTH).await;
 
-    reaches(&b, &["refusing_writes"]).await;
+    b.until_state_is("cache_tier", &["refusing_writes"]).await;
     assert_eq!(purge(&b, "?sites=750").await.status(), 200);
 }
 
@@ -101,7 +101,7 @@ async fn a_value_that_was_planted_or_moved_is_none() {
     let vendor = vendor().await;
     let [a, b, c] = replicas(&vendor, &redis).await;
     a.rows(&DAY.replace("750", "750,751")).await;
-    written(&a).await;
+    a.until_written().await;
     let keys = redis.command(&["KEYS", "*.75[01]}:entrances:*"]);
     let keys: Vec<&str> = keys.lines().collect();
     assert_eq!(keys.len(), 2, "{keys:?}");
@@ -115,7 +115,7 @@ async fn a_value_that_was_planted_or_moved_is_none() {
     assert_eq!(column(&answer, "entrances"), truth);
     assert_eq!(vendor.cell_fetches().len(), 2);
     // What was fetched has replaced it.
-    written(&b).await;
+    b.until_written().await;
     vendor.reset_counts();
     c.rows(&DAY.replace("750", "750,751")).await;
     assert_eq!(vendor.report_count(), 0);

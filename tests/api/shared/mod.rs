@@ -33,7 +33,9 @@ async fn replica(vendor: &Simulator, redis: &Redis, more: &[(&str, &str)]) -> Bi
     let variables = [&shared[..], more].concat();
     let pitaya = Binary::serve(vendor, &variables).await;
     // The server of the tests has no limit of memory.
-    reaches(&pitaya, &["eviction_policy", "connected"]).await;
+    pitaya
+        .until_state_is("cache_tier", &["eviction_policy", "connected"])
+        .await;
     pitaya
 }
 
@@ -49,28 +51,6 @@ async fn replicas(vendor: &Simulator, redis: &Redis) -> [Binary; 3] {
         replica(vendor, redis, &PATIENT).await,
         replica(vendor, redis, &PATIENT).await,
     ]
-}
-
-async fn reaches(pitaya: &Binary, states: &[&str]) {
-    loop {
-        let body: Value = pitaya.get("/readyz").await.json().await.unwrap();
-        let state = body["checks"]["cache_tier"]["state"].as_str().unwrap();
-        if states.contains(&state) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// Waits until what came is in the store.
-async fn written(pitaya: &Binary) {
-    loop {
-        let metrics = pitaya.metrics().await;
-        if metrics.contains("\npitaya_tier_queue_bytes 0\n") {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 async fn purge(pitaya: &Binary, query: &str) -> reqwest::Response {
@@ -144,9 +124,7 @@ async fn a_new_replica_asks_for_nothing_that_others_know() {
     let first = replica(&vendor, &redis, &PATIENT).await;
     let before = first.rows(MONTH).await;
     let sites = first.get("/v1/sites").await.text().await.unwrap();
-    written(&first).await;
-    // What was learned is written each second.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    first.until_written().await;
     first.kill().await;
     vendor.reset_counts();
 
@@ -205,7 +183,7 @@ async fn a_purge_on_one_replica_ends_what_another_one_is_fetching() {
     assert_eq!(purge(&a, "?sites=750").await.status(), 200);
     drop(hold);
     assert_eq!(fetching.await.unwrap(), 200);
-    written(&b).await;
+    b.until_written().await;
     vendor.reset_counts();
     for pitaya in [&c, &b, &a] {
         pitaya.rows(DAY).await;
@@ -223,8 +201,8 @@ async fn without_the_store_a_purge_is_503_until_it_is_back() {
     let [a, b, _c] = replicas(&vendor, &redis).await;
     b.rows(DAY).await;
     redis.kill();
-    reaches(&a, &["away"]).await;
-    reaches(&b, &["away"]).await;
+    a.until_state_is("cache_tier", &["away"]).await;
+    b.until_state_is("cache_tier", &["away"]).await;
 
     let refused = purge(&a, "?sites=750").await;
     assert!(refused.headers().contains_key("retry-after"));
@@ -232,7 +210,9 @@ async fn without_the_store_a_purge_is_503_until_it_is_back() {
     assert_eq!((status, &*slug), (503, "store-unavailable"));
     redis.run();
     for pitaya in [&a, &b] {
-        reaches(pitaya, &["eviction_policy"]).await;
+        pitaya
+            .until_state_is("cache_tier", &["eviction_policy"])
+            .await;
     }
     // Any purge that is made everywhere comes after the one that was pending.
     while purge(&a, "?sites=1").await.status() != 200 {}
@@ -252,7 +232,7 @@ async fn in_a_cluster_it_is_the_same() {
     let a = replica(&vendor, &redis, &in_cluster).await;
     let b = replica(&vendor, &redis, &in_cluster).await;
     let before = a.rows(MONTH).await;
-    written(&a).await;
+    a.until_written().await;
     vendor.reset_counts();
 
     // With the names, though those who fetched it have only just learned them.
@@ -288,7 +268,7 @@ async fn the_documented_rights_are_enough_and_no_other_key_is_touched() {
     let b = replica(&vendor, &redis, &as_user).await;
 
     a.rows(MONTH).await;
-    written(&a).await;
+    a.until_written().await;
     b.rows(MONTH).await;
     assert_eq!(purge(&a, "?sites=750").await.status(), 200);
     b.rows(MONTH).await;
@@ -297,9 +277,10 @@ async fn the_documented_rights_are_enough_and_no_other_key_is_touched() {
     let lines = denied.lines().filter(|line| !line.contains("setinfo"));
     let of_commands = lines.filter(|line| line.trim_start().starts_with("object"));
     assert_eq!(of_commands.count(), 0, "{denied}");
-    for state in ["cache_tier", "upstream_token_sharing"] {
-        let body: Value = b.get("/readyz").await.json().await.unwrap();
-        let state = body["checks"][state]["state"].as_str().unwrap().to_owned();
-        assert!(["eviction_policy", "shared"].contains(&&*state), "{state}");
+    for (check, state) in [
+        ("cache_tier", "eviction_policy"),
+        ("upstream_token_sharing", "shared"),
+    ] {
+        b.until_state_is(check, &[state]).await;
     }
 }

@@ -113,6 +113,20 @@ impl Binary {
         self.get("/metrics").await.text().await.unwrap()
     }
 
+    /// Returns once that check in `/readyz` has one of these states.
+    pub async fn until_state_is(&self, check: &str, wanted: &[&str]) {
+        let is_wanted = |state: &str| wanted.contains(&state);
+        super::until_state(&self.client, self.address, check, is_wanted).await;
+    }
+
+    /// Returns once what came so far is on the disk or in the shared store, and with it what was learned.
+    pub async fn until_written(&self) {
+        super::until("the queue is empty", async || {
+            super::metric(&self.metrics().await, "pitaya_tier_queue_bytes") == 0.0
+        })
+        .await;
+    }
+
     /// Peak memory of the process so far, in bytes.
     pub fn peak_memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
