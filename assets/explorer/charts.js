@@ -70,6 +70,7 @@ export class Charts {
     byId('charts').append(...maps.slice(0, HEAT_MAPS), ...others);
     byId('provisional').hidden = true;
     byId('partial-coverage').hidden = true;
+    byId('coverage-help').hidden = true;
     byId('revised').hidden = true;
   }
 
@@ -132,6 +133,7 @@ export class Charts {
     byId('provisional').hidden = sentences.length === 0;
     byId('partial-coverage').textContent = 'Hatched: a part of what was expected was not observed, so the figure is lower than it should be.';
     byId('partial-coverage').hidden = partly.size === 0;
+    byId('coverage-help').hidden = partly.size === 0;
     byId('revised').textContent = 'Marked above: the vendor has changed figures after their day was over. The table says which.';
     byId('revised').hidden = changed.size === 0;
   }

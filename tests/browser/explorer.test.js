@@ -304,6 +304,23 @@ describe('the explorer', () => {
     await close();
   });
 
+  look('low coverage is hatched and explained by a picture', async () => {
+    const { page, faults, close } = await open('?sites=755&dates=2026-02-16..2026-02-22&metric=entrances&bucket=day');
+    await page.locator('table.figures').waitFor();
+    assert.match(await page.textContent('#partial-coverage'), /^Hatched/);
+
+    await page.locator('#coverage-help summary').click();
+    const picture = page.locator('#coverage-help img');
+
+    await page.waitForFunction(() => document.querySelector('#coverage-help img').naturalWidth > 0);
+    assert.match(await picture.getAttribute('alt'), /3 of 12 expected hours: 0\.25/);
+    await page.goto(`${pitaya.base}/?sites=750&dates=2026-02-18&metric=entrances&bucket=day`);
+    await page.locator('table.figures').waitFor();
+    assert.ok(!(await page.locator('#coverage-help').isVisible()));
+    assert.deepEqual(faults, []);
+    await close();
+  });
+
   look('the busiest hours are a map of weekdays and hours', async () => {
     const { page, faults, close } = await open('?sites=750&dates=2026-02-02..2026-02-15&metric=entrances&bucket=hour_of_week');
     await page.locator('table.figures').waitFor();

@@ -27,7 +27,7 @@ pub(super) const STRICT: Field = (
         "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     ),
 );
-/// Swagger UI writes styles into its elements, and draws its icons from `data:` URIs.
+/// Also allows styles inside: Swagger UI writes styles into its elements, and draws its icons from `data:` URIs.
 const VIEWER: Field = (
     CONTENT_SECURITY_POLICY,
     HeaderValue::from_static(
@@ -38,6 +38,9 @@ const VIEWER: Field = (
 #[derive(RustEmbed)]
 #[folder = "assets/explorer"]
 struct Explorer;
+
+/// The picture of coverage, which the guide shows as well.
+const COVERAGE: &[u8] = include_bytes!("../../../docs/coverage.svg");
 
 /// Additions to the viewer.
 #[derive(RustEmbed)]
@@ -69,6 +72,11 @@ pub(in crate::http) async fn explorer_asset(
 }
 
 fn explorer_file(file: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
+    if file == "coverage.svg" {
+        // Its styles are inside.
+        let picture = Cow::Borrowed(COVERAGE);
+        return Ok(embedded(picture, "image/svg+xml", VIEWER, headers));
+    }
     let asset = Explorer::get(file).ok_or(ApiError::NotFound)?;
     let content_type = asset.metadata.mimetype().to_owned();
     Ok(embedded(asset.data, &content_type, STRICT, headers))
@@ -262,6 +270,15 @@ mod tests {
             let file = Path(file.to_owned());
             assert!(docs_asset(file, HeaderMap::new()).await.is_ok());
         }
+    }
+
+    #[tokio::test]
+    async fn the_explorer_has_the_guides_picture_of_coverage_with_its_styles() {
+        let picture = explorer_file("coverage.svg", &HeaderMap::new()).unwrap();
+
+        assert_eq!(picture.headers()[CONTENT_TYPE], "image/svg+xml");
+        assert_eq!(picture.headers()[CONTENT_SECURITY_POLICY], VIEWER.1);
+        assert!(text(picture).await.contains("<title"));
     }
 
     #[tokio::test]
