@@ -78,7 +78,7 @@ async fn an_honest_vendor_never_alarms_whatever_its_quirks() {
         ..Quirks::default()
     };
     let odd = (0..5).map(|seed| odd_quirks(seed, [750, 751]));
-    let vendors = odd.map(|quirks| (quirks, "America/Chicago", 60.0));
+    let vendors = odd.map(|quirks| (quirks, "America/Chicago", 30.0));
     for (quirks, zone, least) in vendors.chain([(late, "", 15.0)]) {
         let shown = format!("{quirks:?}");
         let vendor = vendor(quirks).await;
