@@ -1,6 +1,5 @@
-# Tags move. A release names what it is built from: `--build-arg BUILD_BASE=rust:1.95-slim-bookworm@sha256:…`, likewise RUN_BASE, with
-# the digests that `docker buildx imagetools inspect` shows on the day of the release.
-ARG BUILD_BASE=rust:1.95-slim-bookworm
+# A release gives both with their digests: see "A release" in deploy/README.md.
+ARG BUILD_BASE=rust:1.95.0-slim-bookworm
 # Of the same Debian as the build image, for its glibc; brings CA certificates and no shell.
 ARG RUN_BASE=gcr.io/distroless/cc-debian12:nonroot
 
@@ -13,7 +12,7 @@ WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src benches \
     && echo '//! Empty.' > src/lib.rs \
-    && echo 'fn main() {}' > src/main.rs \
+    && printf '//! Empty.\nfn main() {}\n' > src/main.rs \
     && sed -n '/^\[\[bench\]\]$/{n;s|^name = "\(.*\)"$|benches/\1.rs|p}' Cargo.toml > /tmp/benches \
     && xargs touch < /tmp/benches \
     && cargo build --release --locked \
