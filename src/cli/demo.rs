@@ -70,7 +70,7 @@ async fn serve(
     Ok(())
 }
 
-/// What the explorer shows first, and what the API is asked: queries that these sites can answer.
+/// The first queries for the explorer and for the API, which these sites can answer.
 fn questions(directory: &SiteDirectory, demo: &Demo) -> Vec<String> {
     let own = directory.sites(demo.customer);
     if own == Some(&demo.sites) {

@@ -25,7 +25,7 @@ pub struct Shared {
     pub renew_alone: bool,
 }
 
-/// What other keys say that the store depends on.
+/// The values of other keys that the store depends on.
 pub(super) struct Context<'a> {
     pub(super) policy: &'a Policy,
     pub(super) refresh_token: Option<&'a SecretString>,

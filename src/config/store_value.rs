@@ -42,7 +42,7 @@ pub(super) fn urls(raw: Raw<'_>) -> Result<Vec<Url>, Problems> {
     Ok(urls)
 }
 
-/// What is at these addresses.
+/// The kind of servers at these addresses.
 pub(super) fn mode(raw: Raw<'_>) -> Result<&'static str, Problem> {
     let text = raw.text()?;
     let mut modes = ["single", "sentinel", "cluster"].into_iter();
@@ -56,7 +56,7 @@ pub(super) fn name(raw: Raw<'_>) -> Result<Arc<str>, Problem> {
     word(raw, "letters, digits, '-', '_' and '.'", is_of_name)
 }
 
-/// What every key begins with. A brace would decide on which node of a cluster a key lies.
+/// The beginning of every key. A brace would decide on which node of a cluster a key lies.
 pub(super) fn prefix(raw: Raw<'_>) -> Result<Arc<str>, Problem> {
     let is_of_prefix = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte);
     word(

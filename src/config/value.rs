@@ -473,7 +473,7 @@ pub(super) fn rate(raw: Raw<'_>) -> Result<Rate, Problem> {
     parse().ok_or_else(|| Problem::echo(text, A_RATE))
 }
 
-/// What a rate looks like.
+/// The form of a rate.
 pub(super) const A_RATE: &str = "a rate, such as 50/s, 600/m or 1000/h";
 
 /// A date as `2026-05-01`, in quotes or not.

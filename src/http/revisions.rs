@@ -43,7 +43,7 @@ const STRETCH: usize = 100;
 /// How often a stream without events shows that it is there. Proxies close what is silent for a minute.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// What readers of the feed need. Cloning shares it.
+/// The state that readers of the feed share. Cloning shares it.
 #[derive(Clone)]
 pub(super) struct Feed {
     pub(super) service: Arc<TrafficService>,
@@ -200,7 +200,7 @@ pub(super) async fn list(
     Ok((fields, stream).into_response())
 }
 
-/// Who reads, and what.
+/// The reader, and the part of the feed that it reads.
 struct Reader {
     caller: Arc<Caller>,
     snapshot: Arc<Snapshot>,
@@ -301,7 +301,7 @@ impl Streaming {
             let Some(caller) = snapshot.caller(&self.headers) else {
                 return false;
             };
-            // What was read for it before may not be for it any more.
+            // The events that were read for it before may not be for it any more.
             let scope = caller.scope();
             self.waiting.events.retain(|(_, revision)| {
                 let subject = &revision.subject;

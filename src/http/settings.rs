@@ -59,11 +59,11 @@ pub struct Settings {
 pub struct DropIn {
     /// Whether they exist.
     pub enabled: bool,
-    /// What happens to a config that cells cannot answer.
+    /// The treatment of a config that cells cannot answer.
     pub unknown: UnknownConfig,
 }
 
-/// What happens to a config that cells cannot answer.
+/// The treatment of a config that cells cannot answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownConfig {
     /// It is refused.

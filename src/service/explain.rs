@@ -1,4 +1,4 @@
-//! What a query would need and cause, told without a call of the vendor and without a claim.
+//! The cells that a query needs and the calls that it would cause, told without a call of the vendor and without a claim.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::domain::metric::VendorMetric;
 use crate::domain::plan::Plan;
 use crate::domain::query::Query;
 
-/// What a query would need and cause. A cell here is one metric of the vendor at one site on one date, in whatever buckets the query
+/// The cells that a query needs, and the calls that it would cause. A cell here is one metric of the vendor at one site on one date, in whatever buckets the query
 /// needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {

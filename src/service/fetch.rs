@@ -51,7 +51,7 @@ pub(super) struct Engine {
     pub(super) clock: Clock,
 }
 
-/// What the fetches of a claim have in common.
+/// The common part of a claim's fetches.
 #[derive(Clone)]
 struct Launch {
     judge: Judge,

@@ -513,7 +513,7 @@ impl TrafficService {
         revisions
     }
 
-    /// What the vendor calls `site`, as learned.
+    /// The vendor's name of `site`, as learned.
     #[must_use]
     pub fn vendor_site(&self, customer: CustomerId, site: SiteId) -> VendorSite {
         self.engine.upstream.vendor_site(customer, site)

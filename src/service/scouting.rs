@@ -1,4 +1,4 @@
-//! What a claim finds in the tier, and what is to be fetched.
+//! The look of a claim into the tier: it finds cells there, and leaves the rest to be fetched.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,14 +21,14 @@ pub(super) const MANY_CELLS: usize = 5_000;
 /// Pauses between looks for what another replica fetches.
 const PAUSE: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(400));
 
-/// What a look into the tier has shown of a claim.
+/// The result of a claim's look into the tier.
 #[derive(Debug)]
 pub(super) struct Seen {
-    /// What was found.
+    /// The cells that were found.
     pub(super) below: Below,
     /// The days of months that other replicas fetch.
     pub(super) elsewhere: Vec<(SeriesMonth, u32)>,
-    /// What the rest is fetched under.
+    /// The leases under which the rest is fetched.
     pub(super) lease: Option<Lease>,
     /// Whether that is work for milliseconds.
     pub(super) is_heavy: bool,
@@ -76,7 +76,7 @@ where
             elsewhere.extend((grant.theirs != 0).then_some((*month, grant.theirs)));
         }
         if claimed.look_again && !granted.is_empty() {
-            // What has come between the look and the claim is there now; what comes later is ours.
+            // Cells that have come between the look and the claim are there now; later ones are ours.
             let again = read(&granted, tier, judge, class, patience).await;
             let came = again.found.iter().map(|(key, _)| *key);
             tier.release(claimed.lease, self::months(came));
@@ -112,7 +112,7 @@ pub(super) fn months(cells: impl Iterator<Item = CellKey>) -> Vec<(SeriesMonth, 
     months
 }
 
-/// What is kept of these days of months, and what it may be used for.
+/// The kept cells of these days of months, and their use.
 pub(super) async fn read(
     months: &[(SeriesMonth, u32)],
     tier: &dyn Tier,

@@ -180,7 +180,7 @@ impl Upstream {
         self.learned.customer(customer).known().show_name(site)
     }
 
-    /// What the vendor calls `site`, as learned.
+    /// The vendor's name of `site`, as learned.
     #[must_use]
     pub fn vendor_site(&self, customer: CustomerId, site: SiteId) -> VendorSite {
         self.learned.customer(customer).known().vendor_site(site)

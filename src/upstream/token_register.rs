@@ -19,7 +19,7 @@ pub struct TokenSharing {
 ///
 /// A call ends within a fraction of a second: a store that does not answer in time is away.
 pub trait TokenRegister: Send + Sync + fmt::Debug {
-    /// What is under `name`.
+    /// The value under `name`.
     fn look<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Seen, Away>>;
 
     /// Replaces what is under `name` by `new`, in one step, if it is still `expected`, and this [`life`](Seen::life) of the store has
@@ -33,7 +33,7 @@ pub trait TokenRegister: Send + Sync + fmt::Debug {
     ) -> BoxFuture<'a, Result<Swapped, Away>>;
 }
 
-/// What a store holds.
+/// The content of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// The value; `None` if there is none.
@@ -49,7 +49,7 @@ pub struct Seen {
 pub struct Swapped {
     /// Whether the value was replaced.
     pub done: bool,
-    /// What the store holds now.
+    /// The content of the store now.
     pub seen: Seen,
 }
 

@@ -62,7 +62,7 @@ impl DropIn {
     }
 }
 
-/// What became of a call for a report.
+/// The outcome of a call for a report.
 #[derive(Clone, Copy, Debug)]
 enum Outcome {
     /// Cells answered it.

@@ -26,7 +26,7 @@ pub(super) struct Document {
     answer: Answer,
     opening: Vec<u8>,
     closing: Vec<u8>,
-    /// What each site's rows have before their figures and after them, up to the time.
+    /// The text that each site's rows have before their figures, and after them up to the time.
     sites: Vec<[Vec<u8>; 2]>,
     /// The row to write next, or `None` after the end.
     place: Option<usize>,

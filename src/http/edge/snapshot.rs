@@ -43,7 +43,7 @@ impl Snapshot {
         usage::of_clients(metrics, &self.authenticator.names())
     }
 
-    /// What gives the words of a caller with that `scope` their meaning.
+    /// The terms by which the words of a caller with that `scope` have their meaning.
     pub(in crate::http) fn terms<'a>(&'a self, scope: Scope<'a>) -> Terms<'a> {
         Terms {
             scope,

@@ -1,4 +1,4 @@
-//! What each client uses.
+//! The use that each client makes of the service.
 
 use std::collections::BTreeSet;
 use std::fmt;

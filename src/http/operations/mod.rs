@@ -1,4 +1,4 @@
-//! What operators do and read: the cache's administration and the metrics.
+//! The operators' paths: the cache's administration and the metrics.
 
 pub(super) mod health;
 pub(super) mod reload;
@@ -29,7 +29,7 @@ use crate::service::TrafficService;
 /// Renders the process's metrics as Prometheus text.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
-/// What operators' handlers need. Cloning shares it.
+/// The state of the operators' handlers. Cloning shares it.
 #[derive(Clone)]
 pub(super) struct Operations {
     pub(super) service: Arc<TrafficService>,

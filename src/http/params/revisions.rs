@@ -74,7 +74,7 @@ impl RevisionParams {
         self.limit.unwrap_or(DEFAULT_LIMIT)
     }
 
-    /// What a caller wants by these `terms`.
+    /// The caller's request by these `terms`.
     ///
     /// # Errors
     ///

@@ -26,7 +26,7 @@ use crate::domain::site::{CustomerId, SiteId};
 use crate::http::present::Format;
 use crate::http::schemas::one_of;
 
-/// What `hours` means.
+/// The meaning of `hours`.
 const HOURS_COUNT: &str = "The part of each day that counts: two local times of day at the site, the end excluded, in steps of 5 minutes. \
                  `24:00` is valid as the end. A window that ends before it begins runs past midnight, and all of it belongs to the \
                  date on which it begins. `open` is each site's opening hours, if they are configured. By default the whole day counts.";

@@ -1,4 +1,4 @@
-//! What gives the words of a query their meaning.
+//! The terms of a query: its words get their meaning from them.
 
 use super::scope::Scope;
 use crate::domain::calendar::Calendar;
@@ -6,10 +6,10 @@ use crate::domain::directory::SiteDirectory;
 use crate::domain::site::CustomerId;
 use crate::http::settings::Settings;
 
-/// What gives the words of one caller's query their meaning, apart from the day.
+/// The terms from which the words of one caller's query get their meaning, apart from the day.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
-    /// What the caller may see.
+    /// The sites and customers that the caller may see.
     pub scope: Scope<'a>,
     /// The configured sites.
     pub directory: &'a SiteDirectory,

@@ -43,7 +43,7 @@ pub struct TrafficParams {
     pub group_by: GroupBy,
     /// Value of a row or bucket without a figure.
     pub fill: Fill,
-    /// What the rows are compared with.
+    /// The dates that the rows are compared with.
     pub compare: Option<CompareWith>,
     /// Whether only sites that were open in both ranges are compared.
     pub comparable: bool,

@@ -237,7 +237,7 @@ fn unknown_metric(item: &str) -> String {
     }
 }
 
-/// What the rows are compared with.
+/// The dates that the rows are compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CompareWith {
     /// Dates that follow from the query's.

@@ -21,7 +21,7 @@ use crate::http::problem::{ApiError, Refused};
 use crate::http::routes;
 use crate::http::schemas::one_of;
 
-/// What a query needs, and what it would cause.
+/// The cells that a query needs, and the calls of the vendor that it would cause.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct Explanation {
     cells: Cells,

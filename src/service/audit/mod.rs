@@ -48,7 +48,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Pause before the next look at a vendor that is in use.
 const IN_USE: Duration = Duration::from_millis(50);
 
-/// What an audit has found.
+/// The finding of an audit.
 enum Verdict {
     Agree,
     /// The vendor has changed the day since it was fetched, and both shapes agree about it now.
@@ -105,7 +105,7 @@ impl TrafficService {
         let in_force = self.rules.load_full();
         let judge = self.judge(&in_force.rules, None);
         let verdict = self.verdict(audit, &judge).await;
-        // What was purged, refreshed or fetched for another zone meanwhile is not what was audited.
+        // A day that was purged, refreshed or fetched for another zone meanwhile is not the audited one.
         let is_held = |(metric, cell): (&VendorMetric, &Cell)| {
             let metric = *metric;
             let now = self.engine.cells.get(&CellKey {

@@ -29,7 +29,7 @@ pub(super) struct Audit {
     pub(super) original: ReportRequest,
     /// The report in the other shape.
     pub(super) other: ReportRequest,
-    /// What is held of its counts.
+    /// The held part of its counts.
     pub(super) held: Counts,
 }
 
@@ -77,7 +77,7 @@ pub(super) fn pick(engine: &Engine, judge: &Judge, audits: usize) -> Option<Audi
     None
 }
 
-/// What is held of the counts that a report brought, of the day of `key`.
+/// The held part of the counts that a report brought, of the day of `key`.
 fn held(engine: &Engine, key: &CellKey, report: &ReportRequest) -> Counts {
     let cells = counts(report.metrics).filter_map(|metric| {
         let cell = engine.cells.get(&CellKey { metric, ..*key })?;

@@ -46,7 +46,7 @@ impl Compared {
     }
 }
 
-/// What a fetch brought, and what was known before.
+/// The cells that a fetch brought, and those that were known before.
 pub(in crate::service) struct Landing<'a, L> {
     pub(in crate::service) directory: &'a SiteDirectory,
     /// The cells whose claim is held, in order of their months and dates.
@@ -85,7 +85,7 @@ where
         let zone = self.directory.zone(key.customer, key.site);
         let (seen_at, old_fetched_at) = (new.fetched_at(), old.fetched_at());
         let ends = DaySpan::of(key.date, zone).ends;
-        // What is from the future was asked for under a wrong clock: nobody knows whether the day was over.
+        // A fetch from the future was made under a wrong clock: nobody knows whether the day was over.
         if old_fetched_at < ends || seen_at < old_fetched_at {
             return None;
         }

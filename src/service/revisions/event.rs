@@ -11,7 +11,7 @@ use crate::domain::site::{CustomerId, SiteId};
 /// A day's figures that the vendor changed after the day was over.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Revision {
-    /// What it is about.
+    /// Its subject.
     pub subject: Subject,
     /// Time at which Pitaya asked for the new figures.
     pub seen_at: Timestamp,

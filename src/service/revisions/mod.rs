@@ -63,7 +63,7 @@ pub struct Revisions {
 #[derive(Debug)]
 struct State {
     log: Log,
-    /// What was read from the disk and is not in the log yet.
+    /// The events that were read from the disk and are not in the log yet.
     restored: Vec<Chunk>,
     /// Whether this process has added an event: from then on, nothing is restored.
     is_begun: bool,

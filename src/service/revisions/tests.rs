@@ -15,7 +15,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
-/// What a comparison finds of a site's day, whose entrances were asked for before at `was` and lead to `figure` at `second`.
+/// The finding of a comparison of a site's day, whose entrances were asked for before at `was` and lead to `figure` at `second`.
 fn found(site: u64, figure: u32, (was, second): (i64, i64), minutes: u16) -> Compared {
     Compared::of(
         Revision {

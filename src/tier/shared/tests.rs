@@ -222,7 +222,7 @@ async fn cells_of_a_store_that_was_emptied_and_purges_that_it_lost_are_minded() 
             a.finish_purge(forgotten).await
         } => assert_eq!(done, Ok(())),
     }
-    // A failover loses the last purge; whoever knows it puts it back.
+    // A failover loses the last purge; a replica that knows it puts it back.
     let names = redis.command(&["KEYS", "*purges"]);
     redis.command(&["DEL", &names]);
     redis.command(&["SET", &names.replace("purges", "epoch"), "0"]);

@@ -225,7 +225,7 @@ impl Known {
         name.map(ToOwned::to_owned)
     }
 
-    /// What the vendor calls `site`.
+    /// The vendor's name of `site`.
     pub(in crate::upstream) fn vendor_site(&self, site: SiteId) -> VendorSite {
         let site = self.sites.get(&site);
         site.map(Site::in_vendor_words).unwrap_or_default()

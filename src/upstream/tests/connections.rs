@@ -69,7 +69,7 @@ fn settings_for(address: std::net::SocketAddr) -> Settings {
     }
 }
 
-/// What a vendor does with a reused connection.
+/// The vendor's treatment of a reused connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Again {
     Reset,

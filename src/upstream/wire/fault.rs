@@ -9,7 +9,7 @@ pub(in crate::upstream) enum Fault {
     /// The text is not JSON, or not of the shape of reports.
     #[error("{what} at byte {at}")]
     Json {
-        /// What is wrong.
+        /// The fault.
         what: &'static str,
         /// The position in the decoded body, from 1.
         at: u64,

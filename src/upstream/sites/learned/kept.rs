@@ -1,4 +1,4 @@
-//! What was learned of sites as text, to outlive the process.
+//! The learned facts about sites as text, which outlives the process.
 //!
 //! Without it, figures that outlive the process would have no names, which come with the vendor's answers alone, and the first
 //! report of several sites would ask for each of them anew.
@@ -57,7 +57,7 @@ impl Known {
 }
 
 impl Kept {
-    /// What [`Known::restore`] reads.
+    /// The text that [`Known::restore`] reads.
     pub(in crate::upstream) fn text(&self) -> Vec<u8> {
         serde_json::to_vec(&self.0).expect("texts, times and flags can be written")
     }

@@ -48,7 +48,7 @@ struct Seen {
     is_former: bool,
 }
 
-/// What the vendor calls a site, as learned.
+/// The vendor's names of a site, as learned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VendorSite {
     /// Its name.
@@ -94,7 +94,7 @@ impl Site {
         self.shown.as_deref()
     }
 
-    /// What the vendor calls it.
+    /// The vendor's name of it.
     pub(super) fn in_vendor_words(&self) -> VendorSite {
         let entity = self.seen.iter().find_map(|seen| seen.entity.as_deref());
         VendorSite {

@@ -16,7 +16,7 @@ fn register(redis: &Redis) -> TokensInStore {
     TokensInStore::new(Link::new(&settings).unwrap(), "pitaya")
 }
 
-/// What `register` holds, as soon as the store answers.
+/// The content of `register`, as soon as the store answers.
 async fn seen(register: &TokensInStore) -> Seen {
     loop {
         match register.look("name").await {

@@ -75,7 +75,7 @@ pub(super) struct Theirs {
     pub(super) lifetime: Duration,
 }
 
-/// What the last contact with the store has shown.
+/// The result of the last contact with the store.
 #[derive(Debug, Default)]
 struct View {
     away: bool,

@@ -84,7 +84,7 @@ impl Memory {
         self.world.lock().unwrap().away = away;
     }
 
-    /// What the store holds.
+    /// The content of the store.
     pub(in crate::upstream) fn values(&self) -> HashMap<String, Vec<u8>> {
         self.world.lock().unwrap().values.clone()
     }

@@ -33,7 +33,7 @@ struct Vendor {
     random: StdRng,
 }
 
-/// What a replica's file keeps, and what an observer may see of it.
+/// The content of a replica's file, and the part that an observer may see.
 #[derive(Debug, Default)]
 struct Replica {
     /// The refresh token, serial and knowledge of the vendor that the file keeps.
