@@ -296,10 +296,8 @@ async fn every_documented_status_occurs_with_the_documented_answer() {
             "{method} {path} {status}"
         );
         match content_type {
-            Some(kind) if status == 206 => {
-                // Some bytes of an answer: no schema describes them.
-                assert_eq!((kind.as_str(), types.len()), ("application/json", 0));
-            }
+            // Some bytes of an answer: the schema is that of the whole one.
+            Some(kind) if status == 206 => assert!(types.contains_key(&kind), "{kind}"),
             Some(kind) => {
                 let kind = kind.split(';').next().unwrap();
                 let schema = types.get(kind);

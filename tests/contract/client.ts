@@ -15,7 +15,7 @@ export async function entrances(sites: number[]): Promise<Map<number, (number | 
   if (error) throw new Error(`${error.title}: ${error.errors.map((fault) => `${fault.parameter} ${fault.detail}`).join(', ')}`);
 
   const bySite = new Map<number, (number | null)[]>();
-  for (const { site_id, entrances: figure } of data?.data ?? []) {
+  for (const { site_id, entrances: figure } of data.data) {
     if (site_id === undefined) continue;
     bySite.set(site_id, [...(bySite.get(site_id) ?? []), figure ?? null]);
   }

@@ -118,8 +118,13 @@ pub(in crate::http) struct Pending {
             (String = "application/x-ndjson", example = json!(ndjson_example())),
             (Workbook = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
         )),
-        // Without a type, so that clients without ranges keep the types of 200 alone.
-        (status = 206, description = "The bytes that `Range` asks for, of the type of the whole answer."),
+        // The same types as for 200: any other one, or none, would blur those of every answer in generated clients.
+        (status = 206, description = "The bytes that `Range` asks for. `Content-Type` and the schema are those of the whole answer.", content(
+            (TrafficAnswer = "application/json"),
+            (String = "text/csv"),
+            (String = "application/x-ndjson"),
+            (Workbook = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+        )),
         (status = 304, description = "The caller already has this answer (`If-None-Match`)."),
         Refused<403>, Refused<406>, Refused<416>, Refused<422>, Refused<502>, Refused<503>, Refused<504>,
     ),
