@@ -19,7 +19,7 @@ use crate::http::{
 };
 use crate::server::{self, Limits};
 use crate::service::{
-    self, LearnedOfSites, Progress, Reach, Revisions, Rules, TrafficService, Unanswered,
+    self, OneOfMany, Progress, Reach, Revisions, Rules, TrafficService, Unanswered,
 };
 use crate::store::Link;
 use crate::telemetry;
@@ -244,8 +244,15 @@ fn open_shared(
 ) -> Arc<dyn Tier> {
     let secret = settings.secret.expose_secret();
     let codec = Codec::new(base_url.as_str(), secret.as_bytes());
-    let learned = Arc::new(LearnedOfSites(Arc::clone(&learned.upstream)));
-    let shared = tier::Shared::open(settings.tier.clone(), codec, link, learned, clock.clone());
+    let vendor = Arc::new(OneOfMany::new(Arc::clone(&learned.upstream)));
+    let shared = tier::Shared::open(
+        settings.tier.clone(),
+        codec,
+        link,
+        Arc::clone(&vendor) as _,
+        vendor,
+        clock.clone(),
+    );
     Arc::new(shared)
 }
 

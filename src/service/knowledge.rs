@@ -1,10 +1,12 @@
-//! What the vendor's client has learned, and the revisions that were seen, told to the tier that keeps them.
+//! What the vendor's client has learned, and the revisions that were seen, told to the tier that keeps them; and what replicas share of it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use super::revisions::Revisions;
-use crate::tier::{Knowledge, Part};
+use crate::tier::{Allowance, Knowledge, Left, Part, Told};
 use crate::upstream::Upstream;
 
 /// What was learned beside cells.
@@ -16,10 +18,19 @@ pub struct Learned {
     pub revisions: Arc<Revisions>,
 }
 
-/// What the vendor's client has learned, alone: for replicas, each of which has a feed of revisions of its own, as the cursors of one mean
-/// nothing in another.
+/// The vendor's client, for replicas: they share what it has learned, and what the vendor allows it. Each has a feed of revisions of its own,
+/// as the cursors of one mean nothing in another.
 #[derive(Clone, Debug)]
-pub struct LearnedOfSites(pub Arc<Upstream>);
+pub struct OneOfMany(Arc<Upstream>);
+
+impl OneOfMany {
+    /// The client of a replica: it shares its places at the vendor from now on.
+    #[must_use]
+    pub fn new(upstream: Arc<Upstream>) -> Self {
+        upstream.begin_sharing();
+        Self(upstream)
+    }
+}
 
 impl Knowledge for Learned {
     fn changed(&self, known: &HashMap<String, u64>) -> Vec<Part> {
@@ -43,7 +54,7 @@ impl Knowledge for Learned {
     }
 }
 
-impl Knowledge for LearnedOfSites {
+impl Knowledge for OneOfMany {
     fn changed(&self, known: &HashMap<String, u64>) -> Vec<Part> {
         parts(&self.0, known)
     }
@@ -52,6 +63,30 @@ impl Knowledge for LearnedOfSites {
 
     fn restore(&self, name: &str, content: &[u8]) -> bool {
         self.0.restore(name, content)
+    }
+}
+
+impl Allowance for OneOfMany {
+    fn tell(&self) -> Told {
+        let told = self.0.tell();
+        Told {
+            places: told.places.all,
+            wanted: told.places.wanted,
+            held: told.places.held,
+            throttled: told.throttled.unwrap_or_default(),
+        }
+    }
+
+    fn hear(&self, left: Left) {
+        self.0.hear(left.places, left.is_alone, left.throttled);
+    }
+
+    fn miss(&self, replicas: usize) {
+        self.0.miss(replicas);
+    }
+
+    fn until_urgent(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.until_urgent())
     }
 }
 

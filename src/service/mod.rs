@@ -30,7 +30,7 @@ pub use answer::{
 };
 pub use budget::MemoryPermit;
 pub use explain::Explanation;
-pub use knowledge::{Learned, LearnedOfSites};
+pub use knowledge::{Learned, OneOfMany};
 pub use progress::Progress;
 pub use revisions::{
     Cursor, Expired, InvalidCursor, Revision, RevisionPage, Revisions, Since, Subject,

@@ -18,6 +18,7 @@ pub use shared::Shared;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, pending, ready};
 use jiff::Timestamp;
@@ -176,6 +177,45 @@ pub trait Knowledge: Send + Sync {
 
     /// Takes back what was kept of a part, where nothing newer is known; false for bytes that it does not understand.
     fn restore(&self, name: &str, content: &[u8]) -> bool;
+}
+
+/// What the vendor allows all replicas together: they share it with every pulse.
+pub trait Allowance: Send + Sync {
+    /// What this replica tells the others now.
+    fn tell(&self) -> Told;
+
+    /// Takes up what the others leave to this replica.
+    fn hear(&self, left: Left);
+
+    /// Goes on without the others, since the store is away: there were so many replicas, with this one.
+    fn miss(&self, replicas: usize);
+
+    /// Waits until there is something to tell at once.
+    fn until_urgent(&self) -> BoxFuture<'_, ()>;
+}
+
+/// What a replica tells of its use of the vendor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The places at the vendor, by its configuration.
+    pub places: usize,
+    /// How many of them it could use now.
+    pub wanted: usize,
+    /// How many of them it uses, or may use until it tells otherwise.
+    pub held: usize,
+    /// How long the vendor is not to be called, by its answers to this replica.
+    pub throttled: Duration,
+}
+
+/// What the other replicas leave to one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The places that it may use.
+    pub places: usize,
+    /// Whether there are no others.
+    pub is_alone: bool,
+    /// How long the vendor is not to be called, by its answers to any replica.
+    pub throttled: Duration,
 }
 
 /// A part of what was learned.

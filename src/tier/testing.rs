@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, ready};
+use futures_util::future::{BoxFuture, pending, ready};
 use jiff::Timestamp;
 use jiff::civil::{Date, date};
 
-use super::{Away, Codec, Kept, Knowledge, Landed, Lease, Part, Patience, Shapes, Tier, TierState};
+use super::{
+    Allowance, Away, Codec, Kept, Knowledge, Landed, Lease, Left, Part, Patience, Shapes, Tier,
+    TierState, Told,
+};
 use crate::domain::bucket::VendorBucket;
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::dates::{DateRange, add_days};
@@ -78,6 +81,20 @@ impl Knowledge for Ignorance {
 
     fn restore(&self, _: &str, _: &[u8]) -> bool {
         false
+    }
+}
+
+impl Allowance for Ignorance {
+    fn tell(&self) -> Told {
+        Told::default()
+    }
+
+    fn hear(&self, _: Left) {}
+
+    fn miss(&self, _: usize) {}
+
+    fn until_urgent(&self) -> BoxFuture<'_, ()> {
+        pending().boxed()
     }
 }
 

@@ -16,7 +16,7 @@ use super::error::{StartError, UpstreamError};
 use super::limits::Limits;
 use super::pass::Passed;
 use super::places::{Client, Interest};
-use super::report::{Reporter, Turn};
+use super::report::{Reporter, Turn, VendorUse};
 use super::settings::Settings;
 use super::sites::learned::{Learned, VendorSite};
 use super::status::UpstreamStatus;
@@ -130,6 +130,34 @@ impl Upstream {
     /// just issued is the only one that works, and must reach the token store.
     pub async fn finish_renewal(&self) {
         self.reporter.finish_renewal().await;
+    }
+
+    /// Shares the places at the vendor with other replicas from now on: one is its own until they are heard, or cannot be.
+    pub fn begin_sharing(&self) {
+        self.reporter.begin_sharing();
+    }
+
+    /// What other replicas are told of this process's use of the vendor. It gives up the places that it does not want.
+    #[must_use]
+    pub fn tell(&self) -> VendorUse {
+        self.reporter.tell()
+    }
+
+    /// Takes up what other replicas have told: from now on has `places` (if it `is_alone`, whatever it wants), at least one, and does not
+    /// call the vendor while another replica is `throttled`.
+    pub fn hear(&self, places: usize, is_alone: bool, throttled: Duration) {
+        self.reporter.hear(places, is_alone, throttled);
+    }
+
+    /// Goes on while the other replicas cannot be heard, `replicas` in all with this one: it keeps its places, and has an equal part at
+    /// least.
+    pub fn miss(&self, replicas: usize) {
+        self.reporter.miss(replicas);
+    }
+
+    /// Waits until other replicas should hear of this process at once: the vendor has throttled it, or it needs more places.
+    pub async fn until_urgent(&self) {
+        self.reporter.until_urgent().await;
     }
 
     /// Brings the gauges of what waits for the vendor, and of the tokens, up to date.

@@ -3,6 +3,12 @@
 //! The client that was served longest ago goes first, so that a report waits for at most one report of each other client, however
 //! long their queues are. Callers go before refreshes, and refreshes before warming, which never has more than its share of the
 //! places. Within a client's queue, reports that have begun go before those that have not.
+//!
+//! Replicas with one store share the places by what each of them wants: see `shares`.
+
+mod shares;
+
+pub use self::shares::PlacesTold;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,6 +16,8 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
+
+use self::shares::Share;
 
 /// The name of a client for the order of turns; callers without authentication share one.
 pub type Client = Arc<str>;
@@ -131,10 +139,10 @@ type Ticket = Arc<Mutex<Option<Call>>>;
 /// If a report waits while a place is free, it is for warming, which already uses its share.
 #[derive(Debug, Default)]
 struct Lines {
-    /// The number of places.
-    all: usize,
-    free: usize,
-    /// The number of places that warming uses, and its limit.
+    share: Share,
+    /// The number of own places that are taken.
+    taken: usize,
+    /// The number of places that warming uses, and its limit of all places.
     warming: usize,
     most_warming: usize,
     callers: Line,
@@ -158,8 +166,7 @@ impl Places {
     /// Creates `places` places, of which warming may use `warming`; at least one of each.
     pub(super) fn new(places: usize, warming: usize) -> Self {
         Self(Arc::new(Mutex::new(Lines {
-            all: places.max(1),
-            free: places.max(1),
+            share: Share::whole(places),
             most_warming: warming.max(1),
             ..Lines::default()
         })))
@@ -167,8 +174,7 @@ impl Places {
 
     /// Whether no report is in flight. Then none waits, either.
     pub(super) fn are_idle(&self) -> bool {
-        let lines = self.lock();
-        lines.free == lines.all
+        self.lock().taken == 0
     }
 
     /// Waits for a place, in the turns of all clients in `interest`, including those that join meanwhile.
@@ -193,7 +199,6 @@ impl Places {
                 };
                 // A report that has just been called has no ticket left, and takes the place of its call.
                 if lines.has_room_for(purpose) && lock(&ticket).take().is_some() {
-                    lines.free -= 1;
                     lines.give(&all[0].client, purpose);
                     return waiting.succeed(purpose);
                 }
@@ -201,6 +206,7 @@ impl Places {
                     lines.of(stake.class).enter(&stake.client, &ticket, entry);
                 }
                 stakes = all.len();
+                lines.wants_more();
             }
             tokio::select! {
                 biased;
@@ -219,22 +225,62 @@ impl Places {
         lines.into_iter().map(Line::waiting).sum()
     }
 
-    /// Gives a place back, or passes it to the report whose turn it is.
-    fn release(&self, mut was: Purpose) {
+    /// Gives a place back, and passes it to the report whose turn it is.
+    fn release(&self, was: Purpose) {
+        self.lock().take_back(was);
+        self.fill();
+    }
+
+    /// Passes the places that are free to the reports whose turn it is.
+    fn fill(&self) {
         loop {
             let mut lines = self.lock();
-            lines.take_back(was);
             let Some((call, purpose)) = lines.next() else {
-                lines.free += 1;
                 return;
             };
             drop(lines);
             // A report that stopped waiting just now leaves the place to the next.
-            if call.send(purpose).is_ok() {
-                return;
+            if call.send(purpose).is_err() {
+                self.lock().take_back(purpose);
             }
-            was = purpose;
         }
+    }
+
+    /// Shares the places with other processes from now on: one is its own until they are heard.
+    pub(super) fn begin_sharing(&self) {
+        self.lock().share.begin();
+    }
+
+    /// What others are told. Places that are not wanted are given up.
+    pub(super) fn tell(&self) -> PlacesTold {
+        let mut lines = self.lock();
+        let (wanted, taken) = (lines.wanted(), lines.taken);
+        lines.share.tell(wanted, taken)
+    }
+
+    /// From now on, `places` are its own, at least one. Reports in flight beyond that go on, and nobody gets their places.
+    pub(super) fn share(&self, places: usize, is_alone: bool) {
+        let mut lines = self.lock();
+        let wanted = lines.wanted();
+        lines.share.hear(places, is_alone, wanted);
+        drop(lines);
+        self.fill();
+    }
+
+    /// Goes on without hearing the others, `processes` in all.
+    pub(super) fn share_equally(&self, processes: usize) {
+        self.lock().share.miss(processes);
+        self.fill();
+    }
+
+    /// The number of its own places.
+    pub(super) fn own(&self) -> usize {
+        self.lock().share.own()
+    }
+
+    /// Notified when a report waits for a place that others may leave.
+    pub(super) fn asks(&self) -> Arc<Notify> {
+        Arc::clone(self.lock().share.asks())
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
@@ -287,15 +333,23 @@ impl Lines {
     }
 
     fn has_room_for(&self, purpose: Purpose) -> bool {
-        self.free > 0 && (purpose == Purpose::Needed || self.may_warm())
+        self.taken < self.share.own() && (purpose == Purpose::Needed || self.may_warm())
     }
 
     fn may_warm(&self) -> bool {
-        self.warming < self.most_warming
+        self.warming < self.most_warming_here()
     }
 
-    /// The next report to call, and the use of its place.
+    /// The limit of warming, of the process's own places: at least 1.
+    fn most_warming_here(&self) -> usize {
+        (self.most_warming * self.share.own() / self.share.all()).max(1)
+    }
+
+    /// The next report to call, and the use of its place, if one is free.
     fn next(&mut self) -> Option<(Call, Purpose)> {
+        if self.taken >= self.share.own() {
+            return None;
+        }
         let served = &self.served;
         let needed = self.callers.next(served);
         let needed = needed.or_else(|| self.refreshes.next(served));
@@ -309,13 +363,29 @@ impl Lines {
         Some((call, purpose))
     }
 
+    /// The places that its reports could use.
+    fn wanted(&self) -> usize {
+        let warm = self.most_warming_here().saturating_sub(self.warming);
+        let warm = self.warm.waiting().min(warm);
+        self.taken + self.callers.waiting() + self.refreshes.waiting() + warm
+    }
+
+    /// Asks for more places, once, if a report waits for one that others may leave.
+    fn wants_more(&mut self) {
+        if self.share.may_ask() && self.wanted() > self.share.own() {
+            self.share.ask();
+        }
+    }
+
     fn give(&mut self, client: &Client, purpose: Purpose) {
         self.given += 1;
         self.served.insert(Arc::clone(client), self.given);
+        self.taken += 1;
         self.warming += usize::from(purpose == Purpose::Warming);
     }
 
     fn take_back(&mut self, purpose: Purpose) {
+        self.taken -= 1;
         self.warming -= usize::from(purpose == Purpose::Warming);
     }
 
@@ -429,6 +499,7 @@ mod tests {
         Join(usize, u8, Class),
         Leave(usize),
         Finish(usize),
+        Share(usize),
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -438,6 +509,7 @@ mod tests {
             1 => (any::<usize>(), 0..4_u8, class()).prop_map(|(at, client, class)| Step::Join(at, client, class)),
             1 => any::<usize>().prop_map(Step::Leave),
             3 => any::<usize>().prop_map(Step::Finish),
+            1 => (0..5_usize).prop_map(Step::Share),
         ];
         prop::collection::vec(step, 0..80)
     }
@@ -453,6 +525,7 @@ mod tests {
             let places = Places::new(all, most_warming);
             let mut waiting: Vec<(Interest, BoxFuture<'_, Place>)> = Vec::new();
             let mut held: Vec<Place> = Vec::new();
+            let mut own = all;
             let wait = |interest: Interest| -> (Interest, BoxFuture<'_, Place>) {
                 let (places, asker) = (places.clone(), interest.clone());
                 (interest, async move { places.acquire(&asker, Entry::New).await }.boxed())
@@ -468,6 +541,10 @@ mod tests {
                     Step::Join(..) => {}
                     Step::Leave(at) => drop(pick(&mut waiting, at)),
                     Step::Finish(at) => drop(pick(&mut held, at)),
+                    Step::Share(share) => {
+                        places.share(share, false);
+                        own = share.clamp(1, all);
+                    }
                 }
                 let before = held.len();
                 let mut given = Vec::new();
@@ -481,10 +558,11 @@ mod tests {
                 });
                 let urgency = |interest: &Interest| interest.lock().iter().map(|stake| stake.class as u8).min().unwrap();
                 let warming = held.iter().filter(|place| place.purpose == Purpose::Warming).count();
-                prop_assert!(held.len() <= all && warming <= most_warming);
+                prop_assert!(held.len() <= own.max(before) && warming <= most_warming);
                 for (interest, _) in &waiting {
-                    let has_share = urgency(interest) == Class::Warm as u8 && warming == most_warming;
-                    prop_assert!(held.len() == all || has_share, "a place is free while a report waits");
+                    let most_warming = (most_warming * own / all).max(1);
+                    let has_share = urgency(interest) == Class::Warm as u8 && warming >= most_warming;
+                    prop_assert!(held.len() >= own || has_share, "a place is free while a report waits");
                     if held.len() == before + 1 {
                         prop_assert!(given.iter().all(|given| urgency(given) <= urgency(interest)));
                     }
@@ -493,7 +571,7 @@ mod tests {
             drop(waiting);
             drop(held);
             let lines = places.lock();
-            prop_assert_eq!((lines.free, lines.warming), (all, 0));
+            prop_assert_eq!((lines.taken, lines.warming), (0, 0));
         }
     }
 }

@@ -27,6 +27,7 @@ const REASONS: [&str; 6] = ["busy", "paused", "in_doubt", "quarantine", "away", 
 const EXPIRY: &str = "pitaya_upstream_token_expiry_timestamp_seconds";
 const WAITING: &str = "pitaya_upstream_waiting_reports";
 const PLACES: &str = "pitaya_upstream_max_concurrency";
+const OWN_PLACES: &str = "pitaya_upstream_own_places";
 /// Every outcome of a call.
 const OUTCOMES: [&str; 13] = [
     "success",
@@ -108,6 +109,10 @@ pub fn describe_metrics() {
     );
     describe_gauge!(WAITING, "Reports that wait for one of the vendor's places.");
     describe_gauge!(PLACES, "The configured limit of reports in flight at once.");
+    describe_gauge!(
+        OWN_PLACES,
+        "The part of this limit that is this process's own: all of it, unless replicas share it."
+    );
     // Present from the start, so that an alert sees the first failure as an increase.
     for outcome in OUTCOMES {
         counter!(REPORTS, "outcome" => outcome).increment(0);
@@ -122,11 +127,12 @@ pub fn describe_metrics() {
     }
 }
 
-/// Sets the gauges of what waits for the vendor, and of the tokens' expiry.
-pub(super) fn measure(waiting: usize, places: usize, expiry: Option<f64>) {
+/// Sets the gauges of what waits for the vendor, of the places (all, and those of this process), and of the tokens' expiry.
+pub(super) fn measure(waiting: usize, (places, own): (usize, usize), expiry: Option<f64>) {
     let float = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     gauge!(WAITING).set(float(waiting));
     gauge!(PLACES).set(float(places));
+    gauge!(OWN_PLACES).set(float(own));
     gauge!(EXPIRY).set(expiry.unwrap_or(0.0));
 }
 

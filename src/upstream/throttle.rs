@@ -1,6 +1,6 @@
 //! The vendor's `Retry-After`: read, bounded, and respected by every report.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -11,25 +11,52 @@ use tokio::time::Instant;
 /// Longest pause that we accept from `Retry-After`.
 pub(super) const LONGEST: Duration = Duration::from_mins(1);
 
-/// When we may call the vendor again after it has throttled us.
+/// When we may call the vendor again after it has throttled us, or another replica.
 #[derive(Debug, Default)]
-pub(super) struct Throttle(Mutex<Option<Instant>>);
+pub(super) struct Throttle(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    until: Option<Instant>,
+    /// The same by the vendor's answers to this process alone. Telling others what they have told would never end.
+    own: Option<Instant>,
+}
 
 impl Throttle {
     /// The time from `now` in which calls are not allowed.
     pub(super) fn remaining(&self, now: Instant) -> Option<Duration> {
-        let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        until
-            .map(|until| until.saturating_duration_since(now))
-            .filter(|wait| !wait.is_zero())
+        left(self.lock().until, now)
     }
 
-    /// Holds all reports back for `wait` from `now`, [`LONGEST`] at most.
-    pub(super) fn hold(&self, now: Instant, wait: Duration) {
-        let until = now + wait.min(LONGEST);
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *held = Some(held.map_or(until, |before| before.max(until)));
+    /// The time from `now` in which calls are not allowed by the vendor's answers to this process.
+    pub(super) fn own(&self, now: Instant) -> Option<Duration> {
+        left(self.lock().own, now)
     }
+
+    /// Holds all reports back for `wait` from `now`, [`LONGEST`] at most, because the vendor said so.
+    pub(super) fn hold(&self, now: Instant, wait: Duration) {
+        let mut held = self.lock();
+        extend(&mut held.until, now, wait);
+        extend(&mut held.own, now, wait);
+    }
+
+    /// The same, because the vendor said so to another replica.
+    pub(super) fn hear(&self, now: Instant, wait: Duration) {
+        extend(&mut self.lock().until, now, wait);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn left(until: Option<Instant>, now: Instant) -> Option<Duration> {
+    let left = until.map(|until| until.saturating_duration_since(now));
+    left.filter(|wait| !wait.is_zero())
+}
+
+fn extend(until: &mut Option<Instant>, now: Instant, wait: Duration) {
+    *until = (*until).max(Some(now + wait.min(LONGEST)));
 }
 
 /// The pause that `headers` request, in seconds or as a date (RFC 9110, section 10.2.3), [`LONGEST`] at most.
@@ -98,5 +125,20 @@ mod tests {
 
         assert_eq!(throttle.remaining(now), Some(Duration::from_secs(9)));
         assert_eq!(throttle.remaining(now + Duration::from_secs(9)), None);
+    }
+
+    #[test]
+    fn what_another_replica_was_told_holds_and_is_not_told_again() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        let seconds = Duration::from_secs;
+
+        throttle.hold(now, seconds(5));
+        throttle.hear(now, seconds(9));
+        throttle.hear(now, seconds(3));
+        throttle.hear(now, seconds(3600));
+
+        assert_eq!(throttle.own(now), Some(seconds(5)));
+        assert_eq!(throttle.remaining(now), Some(LONGEST));
+        assert_eq!(throttle.own(now + seconds(5)), None);
     }
 }

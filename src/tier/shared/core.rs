@@ -13,7 +13,7 @@ use super::scripts::Scripts;
 use crate::clock::Clock;
 use crate::domain::month::SeriesMonth;
 use crate::store::{Cmd, Link, Script, Unavailable, cmd};
-use crate::tier::{Codec, Knowledge, Lease};
+use crate::tier::{Allowance, Codec, Knowledge, Lease};
 
 /// The most keys of one command.
 pub(super) const PIECE: usize = 300;
@@ -54,6 +54,7 @@ pub(super) struct Core {
     pub(super) link: Link,
     pub(super) clock: Clock,
     pub(super) knowledge: Arc<dyn Knowledge>,
+    pub(super) allowance: Arc<dyn Allowance>,
     pub(super) exchange: tokio::sync::Mutex<Exchange>,
     pub(super) scripts: Scripts,
     /// Tells this process from other replicas.
@@ -145,13 +146,13 @@ impl Core {
         for (id, months) in held {
             self.end_leases(Lease { id, epoch: None }, &months).await;
         }
-        let mut leave = cmd("HDEL");
-        leave.arg(self.fleet_key("live")).arg(&self.replica);
-        // Otherwise it counts as alive for a minute, in which no purge is made everywhere.
-        let _ = self
-            .link
-            .query::<()>(&leave, 2 * self.settings.timeout)
-            .await;
+        // Otherwise it counts as alive for a minute, in which no purge is made everywhere, and nobody gets its places.
+        for what in ["live", "places"] {
+            let mut leave = cmd("HDEL");
+            leave.arg(self.fleet_key(what)).arg(&self.replica);
+            let limit = 2 * self.settings.timeout;
+            let _ = self.link.query::<()>(&leave, limit).await;
+        }
     }
 
     /// Runs a script on the leases of months, a site at a time.

@@ -9,7 +9,10 @@
 //! that lives has told that it has forgotten the figures in its memory as well. A register that has lost purges gets them back from the replicas
 //! that know them, and cells of another register (the store was emptied) are not used at all.
 //!
-//! Nothing here fails a query: without the store, each replica fetches for itself.
+//! What the vendor allows is shared as well: each replica tells with every pulse how many places at the vendor it wants and holds, and for how
+//! long the vendor has throttled it, and hears which places are left to it, in proportion to what all of them want.
+//!
+//! Nothing here fails a query: without the store, each replica fetches for itself, with the places that it last had, and an equal part at least.
 
 mod core;
 mod knowledge;
@@ -43,7 +46,8 @@ use self::core::Core;
 use self::register::{Register, SAME_TIME};
 use self::scripts::Scripts;
 use super::{
-    Away, Claimed, Codec, Kept, Knowledge, Landed, Lease, News, Patience, Tier, TierState,
+    Allowance, Away, Claimed, Codec, Kept, Knowledge, Landed, Lease, News, Patience, Tier,
+    TierState,
 };
 use crate::clock::Clock;
 use crate::domain::month::{MonthShape, SeriesMonth};
@@ -77,6 +81,7 @@ impl Shared {
         codec: Codec,
         link: Link,
         knowledge: Arc<dyn Knowledge>,
+        allowance: Arc<dyn Allowance>,
         clock: Clock,
     ) -> Self {
         let register = Register::new(Instant::now());
@@ -96,6 +101,7 @@ impl Shared {
             link,
             clock,
             knowledge,
+            allowance,
             exchange: tokio::sync::Mutex::default(),
         });
         let tasks = [
@@ -120,6 +126,7 @@ async fn keep_in_step(core: Weak<Core>) {
             nth = nth.wrapping_add(1);
             core.pulses.send_modify(|pulses| pulses.succeeded += 1);
         } else {
+            core.allowance.miss(core.register().replicas());
             core.pulses.send_modify(|pulses| pulses.failed += 1);
         }
         let pause = if core.register().is_urgent() && is_in_step {
@@ -127,11 +134,12 @@ async fn keep_in_step(core: Weak<Core>) {
         } else {
             PULSE
         };
-        let hurry = Arc::clone(&core.hurry);
+        let (hurry, allowance) = (Arc::clone(&core.hurry), Arc::clone(&core.allowance));
         drop(core);
         tokio::select! {
             () = sleep(pause) => {}
             () = hurry.notified() => {}
+            () = allowance.until_urgent() => {}
         }
     }
 }

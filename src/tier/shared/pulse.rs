@@ -1,6 +1,7 @@
 //! Hearing the other replicas, and telling them.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -8,13 +9,22 @@ use tokio::time::Instant;
 use super::core::Core;
 use super::register::{ALIVE, Heard, text};
 use crate::store::{Cmd, Unavailable, Value, cmd};
+use crate::tier::Left;
 
 impl Core {
     /// Tells the other replicas what this one has made, and hears what they tell; returns the revision of what was learned.
     pub(super) async fn pulse(&self) -> Result<u64, Unavailable> {
         let limit = 2 * self.settings.timeout;
-        let keys =
-            ["epoch", "purges", "inc", "live", "known-revision"].map(|it| self.fleet_key(it));
+        let keys = [
+            "epoch",
+            "purges",
+            "inc",
+            "live",
+            "known-revision",
+            "places",
+            "throttle",
+        ];
+        let keys = keys.map(|it| self.fleet_key(it));
         let unregistered = self.register().unregistered();
         for purge in unregistered {
             let text = text(&purge);
@@ -29,16 +39,20 @@ impl Core {
             let (number, made) = register.numbers();
             (made, number, register.incarnation())
         };
+        let told = self.allowance.tell();
         let arguments = |command: &mut Cmd| {
             command.arg(&self.replica).arg(made).arg(incarnation);
             command
                 .arg(rand::random_range(1..=u32::MAX))
                 .arg(ALIVE.as_millis())
                 .arg(number);
+            command.arg(told.places).arg(told.wanted).arg(told.held);
+            command.arg(told.throttled.as_millis());
         };
         let (began, before) = (Instant::now(), self.clock.now());
         let script = &self.scripts.pulse;
-        let heard: Heard = self.link.eval(script, &keys, arguments, limit).await?;
+        let heard: (Heard, (usize, u64)) = self.link.eval(script, &keys, arguments, limit).await?;
+        let (heard, (places, throttled)) = heard;
         let half = SignedDuration::try_from(began.elapsed() / 2).unwrap_or_default();
         let micros = heard.0.saturating_mul(1_000_000).saturating_add(heard.1);
         let lost = {
@@ -48,6 +62,11 @@ impl Core {
             }
             register.hear(&heard, Instant::now())
         };
+        self.allowance.hear(Left {
+            places,
+            is_alone: heard.5.is_empty(),
+            throttled: Duration::from_millis(throttled),
+        });
         if !lost.is_empty() {
             tracing::warn!(
                 purges = lost.len(),

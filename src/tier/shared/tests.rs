@@ -10,6 +10,7 @@ use crate::domain::cell::{Cell, CellKey};
 use crate::store::testing::Redis;
 use crate::store::{Mode, Settings as StoreSettings};
 use crate::tier::testing::{Ignorance, SHAPE, cell, codec, day_of, key, landed, purge};
+use crate::tier::{Left, Told};
 
 /// Long enough for two busy cores.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,6 +20,15 @@ async fn replica(redis: &Redis, clock: Clock) -> Shared {
 }
 
 async fn replica_of(redis: &Redis, mode: Mode, clock: Clock) -> Shared {
+    replica_with(redis, mode, clock, Arc::new(Ignorance)).await
+}
+
+async fn replica_with(
+    redis: &Redis,
+    mode: Mode,
+    clock: Clock,
+    allowance: Arc<dyn Allowance>,
+) -> Shared {
     let settings = StoreSettings {
         urls: vec![redis.url().parse().unwrap()],
         mode,
@@ -36,6 +46,7 @@ async fn replica_of(redis: &Redis, mode: Mode, clock: Clock) -> Shared {
         codec(),
         Link::new(&settings).unwrap(),
         Arc::new(Ignorance),
+        allowance,
         clock,
     );
     in_step(&shared).await;
@@ -310,4 +321,148 @@ async fn in_a_cluster_it_is_the_same() {
         }
     }
     assert_eq!(get(&b, key(2, 0)).await, None);
+}
+
+/// A replica that wants this many of eight places, and has those that are left to it.
+#[derive(Debug)]
+struct Wanting {
+    told: Mutex<Told>,
+    left: Mutex<Left>,
+}
+
+impl Wanting {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            told: Mutex::new(Told {
+                places: 8,
+                ..Told::default()
+            }),
+            left: Mutex::new(Left {
+                places: 0,
+                is_alone: false,
+                throttled: Duration::ZERO,
+            }),
+        })
+    }
+
+    fn want(&self, places: usize) {
+        self.told.lock().unwrap().wanted = places;
+    }
+
+    fn throttle(&self, wait: Duration) {
+        self.told.lock().unwrap().throttled = wait;
+    }
+
+    fn left(&self) -> Left {
+        *self.left.lock().unwrap()
+    }
+}
+
+impl Allowance for Wanting {
+    fn tell(&self) -> Told {
+        let told = *self.told.lock().unwrap();
+        let held = self.left().places.max(1);
+        Told {
+            held: if told.wanted > 0 { held } else { 0 },
+            ..told
+        }
+    }
+
+    fn hear(&self, left: Left) {
+        *self.left.lock().unwrap() = left;
+    }
+
+    fn miss(&self, _: usize) {}
+
+    fn until_urgent(&self) -> BoxFuture<'_, ()> {
+        Box::pin(futures_util::future::pending())
+    }
+}
+
+async fn wanting<const N: usize>(redis: &Redis) -> ([Arc<Wanting>; N], Vec<Shared>) {
+    let vendors = [(); N].map(|()| Wanting::new());
+    let mut replicas = Vec::new();
+    for vendor in &vendors {
+        let vendor = Arc::clone(vendor);
+        replicas.push(replica_with(redis, Mode::Single, Clock::system(), vendor).await);
+    }
+    (vendors, replicas)
+}
+
+#[tokio::test]
+async fn replicas_share_the_places_at_the_vendor_by_what_they_want() {
+    let Some(redis) = Redis::start(&[]) else {
+        return;
+    };
+    let (vendors, replicas) = wanting::<3>(&redis).await;
+    let places = || vendors.each_ref().map(|vendor| vendor.left().places);
+    let all_in_step = async |rounds| {
+        for _ in 0..rounds {
+            for replica in &replicas {
+                in_step(replica).await;
+            }
+        }
+    };
+    all_in_step(1).await;
+    assert_eq!(places(), [0, 0, 0]);
+    assert!(!vendors[0].left().is_alone);
+
+    vendors[0].want(30);
+    in_step(&replicas[0]).await;
+    assert_eq!(places(), [8, 0, 0]);
+    // Another one has a place before the first has given up any.
+    vendors[1].want(10);
+    in_step(&replicas[1]).await;
+    assert!([1, 2].contains(&vendors[1].left().places));
+    all_in_step(3).await;
+    assert_eq!(places(), [6, 2, 0]);
+    vendors[0].want(0);
+    all_in_step(2).await;
+    assert_eq!(places(), [0, 8, 0]);
+
+    // A replica that ends in order leaves its places at once.
+    replicas[1].close().await;
+    vendors[2].want(1);
+    in_step(&replicas[2]).await;
+    assert_eq!(vendors[2].left().places, 8);
+}
+
+#[tokio::test]
+async fn a_replica_that_is_alone_has_all_places() {
+    let Some(redis) = Redis::start(&[]) else {
+        return;
+    };
+
+    let ([vendor], _replicas) = wanting(&redis).await;
+
+    let left = vendor.left();
+    assert_eq!((left.places, left.is_alone), (8, true));
+}
+
+#[tokio::test]
+async fn what_the_vendor_told_one_replica_holds_for_all_until_it_is_over() {
+    let Some(redis) = Redis::start(&[]) else {
+        return;
+    };
+    let ([a, b], replicas) = wanting(&redis).await;
+    let minutes = Duration::from_mins;
+    assert_eq!(b.left().throttled, Duration::ZERO);
+
+    a.throttle(minutes(60));
+    b.throttle(minutes(1));
+    for replica in &replicas {
+        in_step(replica).await;
+    }
+    let first = b.left().throttled;
+    a.throttle(Duration::ZERO);
+    b.throttle(Duration::ZERO);
+    in_step(&replicas[0]).await;
+    in_step(&replicas[1]).await;
+    let then = b.left().throttled;
+
+    assert!(first > minutes(30) && first <= minutes(60), "{first:?}");
+    assert!(then <= first && then > minutes(20), "{then:?}");
+    let key = redis.command(&["KEYS", "*throttle"]);
+    let ttl: i64 = redis.command(&["PTTL", &key]).parse().unwrap();
+    assert!(ttl > 0, "{ttl}");
 }

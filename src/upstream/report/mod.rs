@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use tower::retry::budget::{Budget, TpsBudget};
 use url::Url;
@@ -33,7 +34,7 @@ use super::cells::Times;
 use super::circuit::Circuit;
 use super::error::{Blame, StartError, UpstreamError};
 use super::limits::is_minimal;
-use super::places::{Entry, Interest, Place, Places};
+use super::places::{Entry, Interest, Place, Places, PlacesTold};
 use super::settings::Settings;
 use super::status::UpstreamStatus;
 use super::telemetry;
@@ -69,6 +70,8 @@ pub(super) struct Reporter {
     throttle: Throttle,
     budget: TpsBudget,
     places: Places,
+    /// Notified when other replicas should hear of this one at once.
+    urgent: Arc<Notify>,
     /// Maximum duration of a fetch in nanoseconds.
     deadline: AtomicU64,
     clock: Clock,
@@ -80,6 +83,15 @@ pub(super) struct Report {
     pub(super) answer: Answer,
     pub(super) layout: Arc<ReportShape>,
     pub(super) times: Times,
+}
+
+/// What a process tells other replicas of its use of the vendor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VendorUse {
+    /// The places.
+    pub places: PlacesTold,
+    /// How long the vendor is not to be called, by its answers to this process.
+    pub throttled: Option<Duration>,
 }
 
 /// Maximum number of attempts for a report.
@@ -102,13 +114,15 @@ impl Reporter {
             return Err(StartError::BaseUrl);
         }
         let transport = Arc::new(Transport::new(&settings, clock.clone())?);
+        let places = Places::new(settings.max_concurrency, settings.max_warming);
         Ok(Self {
             tokens: Tokens::new(&settings, Arc::clone(&transport), clock.clone()),
             transport,
             circuit: Circuit::new(),
             throttle: Throttle::default(),
             budget: TpsBudget::new(BUDGET_WINDOW, BUDGET_FLOOR_PER_SECOND, BUDGET_SHARE),
-            places: Places::new(settings.max_concurrency, settings.max_warming),
+            urgent: places.asks(),
+            places,
             deadline: AtomicU64::new(nanoseconds(settings.deadline)),
             settings,
             clock,
@@ -208,12 +222,42 @@ impl Reporter {
         self.tokens.finish_renewal().await;
     }
 
+    /// Shares the places with other replicas from now on.
+    pub(super) fn begin_sharing(&self) {
+        self.places.begin_sharing();
+    }
+
+    /// What other replicas are told; places that are not wanted are given up.
+    pub(super) fn tell(&self) -> VendorUse {
+        VendorUse {
+            places: self.places.tell(),
+            throttled: self.throttle.own(Instant::now()),
+        }
+    }
+
+    /// Takes up what other replicas have told.
+    pub(super) fn hear(&self, places: usize, is_alone: bool, throttled: Duration) {
+        self.throttle.hear(Instant::now(), throttled);
+        self.places.share(places, is_alone);
+    }
+
+    /// Goes on without hearing the other replicas, `replicas` in all.
+    pub(super) fn miss(&self, replicas: usize) {
+        self.places.share_equally(replicas);
+    }
+
+    /// Waits until other replicas should hear of this one at once.
+    pub(super) async fn until_urgent(&self) {
+        self.urgent.notified().await;
+    }
+
     /// Brings the gauges of what waits for the vendor, and of the tokens, up to date.
     pub(super) fn measure(&self) {
         let left = self.tokens.time_left();
         let now = self.clock.now().as_duration().as_secs_f64();
         let expiry = left.map(|left| now + left.as_secs_f64());
-        telemetry::measure(self.places.waiting(), self.max_concurrency(), expiry);
+        let places = (self.max_concurrency(), self.places.own());
+        telemetry::measure(self.places.waiting(), places, expiry);
     }
 
     /// Fails while the vendor must not be called.
@@ -237,6 +281,7 @@ impl Reporter {
     fn hold_back(&self, requested: Option<Duration>) -> UpstreamError {
         let retry_after = requested.unwrap_or(DEFAULT_THROTTLE);
         self.throttle.hold(Instant::now(), retry_after);
+        self.urgent.notify_one();
         UpstreamError::Throttled { retry_after }
     }
 

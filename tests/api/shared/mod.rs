@@ -1,5 +1,6 @@
 //! Replicas with one store: real processes, and a real server of Redis.
 
+mod allowance;
 mod faults;
 mod tokens;
 
