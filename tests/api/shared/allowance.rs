@@ -63,6 +63,29 @@ async fn replicas_have_the_places_of_one_and_one_that_is_alone_in_need_has_all()
     }
 }
 
+#[tokio::test]
+async fn a_replica_that_wanted_nothing_has_an_equal_part_of_the_places_once_the_store_hangs() {
+    let Some(redis) = Redis::start(&[]) else {
+        return;
+    };
+    let vendor = vendor().await;
+    let idle = replica(&vendor, &redis, &PLACES[2..]).await;
+    let _other = replica(&vendor, &redis, &PLACES[2..]).await;
+    pulses(&redis, 2).await;
+    let hold = vendor.hold_reports();
+    redis.signal("STOP");
+
+    let asked = twelve(750);
+    let released = async {
+        vendor.wait_for_reports(2).await;
+        hold.release();
+    };
+    let (answer, ()) = tokio::join!(idle.rows(&asked), released);
+
+    assert_eq!(column(&answer, "entrances").len(), 12);
+    redis.signal("CONT");
+}
+
 /// Waits until each replica has pulsed this many times more.
 async fn pulses(redis: &Redis, times: usize) {
     let live = redis.command(&["KEYS", "*:live"]);

@@ -43,6 +43,31 @@ async fn a_store_that_dies_or_hangs_or_is_emptied_fails_no_query() {
 }
 
 #[tokio::test]
+async fn readiness_warns_while_the_store_hangs_and_no_longer() {
+    let Some(redis) = Redis::start(&["--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru"])
+    else {
+        return;
+    };
+    let vendor = vendor().await;
+    let pitaya = replica(&vendor, &redis, &[]).await;
+
+    redis.signal("STOP");
+    pitaya.until_state_is("cache_tier", &["away"]).await;
+    let hung = pitaya.get("/readyz").await;
+    let status = hung.status();
+    let hung: Value = hung.json().await.unwrap();
+    pitaya.rows(DAY).await;
+    redis.signal("CONT");
+    pitaya.until_state_is("cache_tier", &["connected"]).await;
+    let back: Value = pitaya.get("/readyz").await.json().await.unwrap();
+
+    assert_eq!(status, 200);
+    assert_eq!(hung["checks"]["cache_tier"]["status"], "warn", "{hung}");
+    assert_eq!(hung["status"], "warn", "{hung}");
+    assert_eq!(back["checks"]["cache_tier"]["status"], "pass", "{back}");
+}
+
+#[tokio::test]
 async fn a_store_that_is_full_is_read_and_fails_no_query() {
     let Some(redis) = Redis::start(&[]) else {
         return;
