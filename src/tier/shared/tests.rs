@@ -1,5 +1,7 @@
 //! The protocol, over a real server.
 
+mod model;
+
 use std::time::Duration;
 
 use jiff::SignedDuration;
