@@ -35,8 +35,20 @@ export function axisFigureText(value, metric, largest) {
 /** A change as text: that of a rate in percentage points, any other relative to the earlier figure; an empty text without one. */
 export function changeText(value, metric) {
   if (value === null || value === undefined) return '';
-  const text = (100 * value).toFixed(1);
-  return `${value > 0 ? '+' : ''}${text.replace('-', '−')} ${isRate(metric) ? 'points' : '%'}`;
+  const shown = shownPercent(value);
+  return `${shown > 0 ? '+' : ''}${shown.toFixed(1).replace('-', '−')} ${isRate(metric) ? 'points' : '%'}`;
+}
+
+/** The class of a change by its direction, as far as its text shows one. */
+export function changeClass(value) {
+  const shown = shownPercent(value ?? 0);
+  if (shown === 0) return 'change';
+  return shown < 0 ? 'change is-down' : 'change is-up';
+}
+
+/** A share in percent, as exact as it is shown; never minus zero. */
+function shownPercent(value) {
+  return Number((100 * value).toFixed(1)) + 0;
 }
 
 /** The moment of an answer in UTC, to the second. */

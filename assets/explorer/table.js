@@ -1,5 +1,5 @@
 import { byId, make } from './dom.js';
-import { bucketText, changeText, figure } from './format.js';
+import { bucketText, changeClass, changeText, figure } from './format.js';
 import { isProfile, placeText } from './heat-map.js';
 import { metricLabel } from './metrics.js';
 import { isPartial, isProvisional } from './series.js';
@@ -102,8 +102,9 @@ function marks(row, provisional, revised) {
 }
 
 function change(row, name) {
-  const text = changeText(row.change?.[name], name);
-  return text === '' ? [] : [make('small', { className: `change ${row.change[name] < 0 ? 'is-down' : 'is-up'}`, 'data-change': '', textContent: text })];
+  const change = row.change?.[name];
+  const text = changeText(change, name);
+  return text === '' ? [] : [make('small', { className: changeClass(change), 'data-change': '', textContent: text })];
 }
 
 function group(row, { group_by: groupBy }) {

@@ -1,5 +1,5 @@
 import { byId, make } from './dom.js';
-import { changeText, figureText } from './format.js';
+import { changeClass, changeText, figureText } from './format.js';
 import { metricLabel } from './metrics.js';
 
 /** Shows the total of each metric over all series and dates, with its change if the query compares. */
@@ -10,8 +10,7 @@ export function showTotals({ meta, grand_total: total }) {
 
 function card(name, total) {
   const change = total.change?.[name] ?? null;
-  const direction = Math.sign(change ?? 0);
-  const mark = make('span', { className: `change ${direction < 0 ? 'is-down' : 'is-up'}`, textContent: changeText(change, name) });
+  const mark = make('span', { className: changeClass(change), textContent: changeText(change, name) });
   return make('div', {},
     make('dt', { textContent: metricLabel(name) }),
     make('dd', {}, figureText(total[name] ?? null, name), ...(change === null ? [] : [' ', mark])),

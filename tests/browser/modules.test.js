@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { cacheWords, parseCacheStatus, parseServerTiming, span } from '../../assets/explorer/cache-words.js';
-import { axisFigureText, axisText, bucketText, figureText, momentText } from '../../assets/explorer/format.js';
+import { axisFigureText, axisText, bucketText, changeClass, changeText, figureText, momentText } from '../../assets/explorer/format.js';
 import { apiPath, pagePath, readQuery, writeQuery } from '../../assets/explorer/query.js';
 import { breakAtSkips, isProvisional, toSeries } from '../../assets/explorer/series.js';
 import { fileName } from '../../assets/explorer/share.js';
@@ -110,6 +110,16 @@ test('a file name describes its content', () => {
   const meta = { metrics: [{ name: 'entrances' }], from: '2026-02-18', to: '2026-02-18', bucket: 'day' };
 
   assert.equal(fileName(meta, 'csv'), 'pitaya_entrances_2026-02-18_day.csv');
+});
+
+test('a change that rounds to nothing has no direction', () => {
+  assert.equal(changeText(-0.0001, 'entrances'), '0.0 %');
+  assert.equal(changeClass(-0.0001), 'change');
+  assert.equal(changeText(-0.0126, 'conversion_rate'), '−1.3 points');
+  assert.equal(changeClass(-0.0126), 'change is-down');
+  assert.equal(changeText(0.0126, 'entrances'), '+1.3 %');
+  assert.equal(changeClass(0.0126), 'change is-up');
+  assert.equal(changeText(null, 'entrances'), '');
 });
 
 test('figures have one format in table, chart and axis', () => {
