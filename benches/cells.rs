@@ -57,7 +57,7 @@ fn fill(store: &Arc<CellStore<(), ()>>, request: &ReportRequest, values: &[Optio
         // Each cell has bytes of its own, as after an answer of the vendor.
         let cell = || Cell::new(Figures::pack(values), Timestamp::UNIX_EPOCH, None);
         let cells = wanted.iter().map(|key| (*key, Ok(cell())));
-        claimed.complete(cells.collect(), Timestamp::UNIX_EPOCH);
+        claimed.complete(cells.collect(), Timestamp::UNIX_EPOCH, |_, _| false);
     }
     wanted.len() * SLOTS
 }

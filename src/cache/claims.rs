@@ -97,21 +97,34 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
     }
 
     /// Fills the cache with cells that were kept elsewhere, those of a month one after another; waiters are told which of these are
-    /// `stale`. Purges may have ended the claim to some of them: these do not enter it.
-    pub fn fill(&mut self, kept: &[(CellKey, Cell)], stale: Vec<CellKey>) {
+    /// `stale`. Purges may have ended the claim to some of them: these do not enter it. Ends all answers rendered so far if a cell that one of
+    /// them `may_show` is replaced.
+    pub fn fill(
+        &mut self,
+        kept: &[(CellKey, Cell)],
+        stale: Vec<CellKey>,
+        may_show: impl Fn(&CellKey, &Cell) -> bool,
+    ) {
         if kept.is_empty() {
             return;
         }
         self.stale = stale;
+        let mut outdates = false;
         let month_of = |cell: &(CellKey, _)| SeriesMonth::of(&cell.0);
         for cells in kept.chunk_by(|one, next| month_of(one) == month_of(next)) {
             let key = month_of(&cells[0]);
+            let came = cells.iter().map(|(key, cell)| (key, cell));
+            outdates = outdates || self.shared.outdates(&key, came, &may_show);
             self.shared.pages.put(key, || {
                 let held = self.shared.flights().held(self.fetch.id, &key);
                 let cells = cells.iter();
                 let held = cells.filter(|(key, _)| held & bit_of(key.date) != 0);
                 held.map(|(key, cell)| (key.date, cell.clone())).collect()
             });
+        }
+        // After the cells are there, and before anybody is told of them.
+        if outdates {
+            self.shared.end_answers();
         }
         self.shared.completions.fetch_add(1, Ordering::AcqRel);
     }

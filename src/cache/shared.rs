@@ -1,17 +1,21 @@
 //! The state that a store shares with its claims.
 
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::failures::Failures;
 use super::pages::Pages;
 use super::single_flight::SingleFlight;
+use crate::domain::cell::{Cell, CellKey};
+use crate::domain::month::SeriesMonth;
 
 /// The figures, and the flights that fetch more. [`super::store`] explains the locks.
 pub(super) struct Shared<E, I> {
     pub(super) pages: Pages,
     flights: Mutex<SingleFlight<E, I>>,
     failures: Mutex<Failures>,
+    /// See [`CellStore::epoch`](super::CellStore::epoch).
+    pub(super) epoch: AtomicU64,
     /// The number of completed fetches.
     pub(super) completions: AtomicU64,
     /// See [`CellStore::shape`](super::CellStore::shape).
@@ -27,6 +31,7 @@ impl<E, I> Shared<E, I> {
             pages,
             flights: Mutex::new(SingleFlight::new()),
             failures: Mutex::default(),
+            epoch: AtomicU64::new(0),
             completions: AtomicU64::new(0),
             shape: AtomicU64::new(0),
             latest: AtomicI64::new(i64::MIN),
@@ -42,6 +47,25 @@ impl<E, I> Shared<E, I> {
     /// Locks the failures.
     pub(super) fn failures(&self) -> MutexGuard<'_, Failures> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends all answers rendered so far.
+    pub(super) fn end_answers(&self) {
+        self.epoch.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether one of these cells of a month is newer than the last one known, which answers may still show.
+    pub(super) fn outdates<'a>(
+        &self,
+        month: &SeriesMonth,
+        cells: impl IntoIterator<Item = (&'a CellKey, &'a Cell)>,
+        may_show: impl Fn(&CellKey, &Cell) -> bool,
+    ) -> bool {
+        let last_known = self.pages.last_known(month);
+        cells.into_iter().any(|(key, cell)| {
+            let known = last_known.get(key.date);
+            known.is_some_and(|it| it.fetched_at() < cell.fetched_at() && may_show(key, &it))
+        })
     }
 }
 

@@ -41,7 +41,6 @@ use crate::domain::site::{CustomerId, SiteId};
 /// come back; an older cell never replaces a newer one.
 pub struct CellStore<E, I> {
     shared: Arc<Shared<E, I>>,
-    epoch: AtomicU64,
     set_backs: AtomicU64,
 }
 
@@ -60,7 +59,6 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
     pub fn new(max_bytes: u64) -> Self {
         Self {
             shared: Arc::new(Shared::new(Pages::new(max_bytes))),
-            epoch: AtomicU64::new(0),
             set_backs: AtomicU64::new(0),
         }
     }
@@ -241,7 +239,7 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
             }
         }
         // Only now: a query during the purge may still find some of the figures, so its answer counts as one of before.
-        self.epoch.fetch_add(1, Ordering::Release);
+        self.shared.end_answers();
         self.shared.pages.free();
         purged
     }
@@ -267,7 +265,7 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
                 return now;
             }
             // Before other threads see the new time, so none of them shows an answer of before.
-            self.epoch.fetch_add(1, Ordering::Release);
+            self.shared.end_answers();
             // Before forgetting: a fetch that completes too late for that raises the time after this, so the next check forgets again.
             let told = (Ordering::AcqRel, Ordering::Relaxed);
             let first = self
@@ -314,10 +312,11 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
             .sum()
     }
 
-    /// Counts purges and settings back of the clock. An answer made before one must not be shown after it.
+    /// Counts purges, settings back of the clock, and the replacements of cells that answers may still show. An answer made before one must
+    /// not be shown after it.
     #[must_use]
     pub fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Acquire)
+        self.shared.epoch.load(Ordering::Acquire)
     }
 
     /// Counts completed fetches: repeating a look-up is only worthwhile after another one.

@@ -256,7 +256,9 @@ impl Engine {
                     scouting::look(&mine, &*tier, &judge, stake.class, &found, &mut patience);
                 let mut seen = look.await;
                 let (fetches, rest) = aside(seen.is_heavy, || {
-                    mine.fill(&seen.below.usable, seen.below.stale.clone());
+                    mine.fill(&seen.below.usable, seen.below.stale.clone(), |key, cell| {
+                        judge.may_show(key, cell)
+                    });
                     found.append(&mut seen.below.found);
                     let plan = |missing: &[CellKey]| engine.plan(missing, &stake);
                     mine.split_off(&found, &seen.elsewhere, plan)
@@ -464,7 +466,9 @@ impl Engine {
             let came = engine.came(&outcomes);
             engine.record_revisions(&claimed, &came, &launch).await;
             engine.keep(&claimed, came, &launch);
-            claimed.complete(outcomes, engine.clock.now());
+            claimed.complete(outcomes, engine.clock.now(), |key, cell| {
+                launch.judge.may_show(key, cell)
+            });
             drop(duty);
         });
     }
@@ -810,7 +814,7 @@ mod tests {
         let mut waiter = mine.waiter();
         let figures = Figures::pack(&[Some(7.0); 24]);
         let kept = [(places.key(0), Cell::new(figures, fetched_at, None))];
-        mine.fill(&kept, vec![places.key(0)]);
+        mine.fill(&kept, vec![places.key(0)], |_, _| false);
         assert!(mine.split(&kept, |_| Vec::new()).is_empty());
         let outcome = waiter.wait().await.unwrap();
 

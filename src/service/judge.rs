@@ -69,6 +69,13 @@ impl Judge {
         }
     }
 
+    /// Whether kept answers may show `cell` now, whatever this query wants.
+    pub(super) fn may_show(&self, key: &CellKey, cell: &Cell) -> bool {
+        let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
+        let expires_at = self.policy.expires_at(key.date, day, cell.fetched_at());
+        self.clock.now() < expires_at
+    }
+
     /// Whether `cell` is within its TTL.
     pub(super) fn is_fresh(&self, key: &CellKey, cell: &Cell) -> bool {
         self.standing(key, cell) == Standing::Fresh

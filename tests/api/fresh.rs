@@ -1,7 +1,7 @@
 //! How fresh a caller's figures are: `max_age` of a query, and `only-if-cached`.
 
 use jiff::{SignedDuration, Timestamp};
-use pitaya::simulator::Fault;
+use pitaya::simulator::{Fault, Revision};
 use reqwest::Response;
 use serde_json::{Value, json};
 
@@ -55,6 +55,39 @@ async fn only_figures_that_are_older_and_not_final_are_fetched_first() {
     let hours = app.rows(&OPEN.replace("bucket=day", "bucket=hour")).await;
     assert_eq!(as_of(&hours), app.clock.now(), "other queries have it now");
     assert_eq!(app.vendor.report_count(), 2);
+}
+
+#[tokio::test]
+async fn once_fresher_figures_have_come_nobody_gets_the_older_ones_in_any_form() {
+    let app = app().await;
+    let forms = [
+        OPEN.to_owned(),
+        OPEN.replace("bucket=day", "bucket=total"),
+        format!("{OPEN}&format=csv"),
+        format!("{OPEN}&max_age=1h"),
+    ];
+    let shown = async |form: &str| {
+        let response = app.traffic(form).await;
+        // A date of structured fields: `@` and seconds.
+        let as_of = response.headers()["pitaya-as-of"].to_str().unwrap();
+        as_of[1..].parse::<i64>().unwrap()
+    };
+    for form in &forms {
+        assert_eq!(shown(form).await, app.clock.now().as_second());
+    }
+    app.vendor.revise(Revision::default());
+    app.clock.advance(seconds(30));
+    app.vendor.reset_counts();
+
+    let fresh = app.rows(&format!("{OPEN}&max_age=15s")).await;
+
+    for form in &forms {
+        assert_eq!(shown(form).await, app.clock.now().as_second(), "{form}");
+        // Also the second time, as a hit.
+        assert_eq!(shown(form).await, app.clock.now().as_second(), "{form}");
+    }
+    assert_eq!(app.rows(OPEN).await["data"], fresh["data"]);
+    assert_eq!(app.vendor.report_count(), 1);
 }
 
 #[tokio::test]

@@ -83,12 +83,22 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
         self.shared.flights().end_if_unwanted(&self.fetch, months)
     }
 
-    /// Fills the cache with the fetched cells, and notifies the waiters. A claimed cell without an outcome counts as lost.
-    pub fn complete(self, outcomes: Vec<(CellKey, Result<Cell, E>)>, now: Timestamp) {
+    /// Fills the cache with the fetched cells, and notifies the waiters. A claimed cell without an outcome counts as lost. Ends all answers
+    /// rendered so far if a cell that one of them `may_show` is replaced.
+    pub fn complete(
+        self,
+        outcomes: Vec<(CellKey, Result<Cell, E>)>,
+        now: Timestamp,
+        may_show: impl Fn(&CellKey, &Cell) -> bool,
+    ) {
         let month_of = |outcome: &(CellKey, _)| SeriesMonth::of(&outcome.0);
         let (mut came, mut failed) = (Vec::new(), Vec::new());
+        let mut outdates = false;
         for outcomes in outcomes.chunk_by(|one, next| month_of(one) == month_of(next)) {
             let key = month_of(&outcomes[0]);
+            let arrived = outcomes.iter();
+            let arrived = arrived.filter_map(|(key, outcome)| Some((key, outcome.as_ref().ok()?)));
+            outdates = outdates || self.shared.outdates(&key, arrived, &may_show);
             self.shared.pages.put(key, || {
                 let held = self.shared.flights().held(self.fetch.id, &key);
                 let mut cells = Vec::new();
@@ -108,6 +118,10 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
             });
         }
         self.note(&came, failed, now);
+        // After the cells are there, and before anybody is told of them.
+        if outdates {
+            self.shared.end_answers();
+        }
         self.shared
             .latest
             .fetch_max(now.as_microsecond(), Ordering::AcqRel);

@@ -69,7 +69,7 @@ fn split(
 fn complete(claimed: ClaimedFetch<(), ()>, second: i64) {
     let cells = claimed.request().cells().map(|key| (key, Ok(at(second))));
     let cells = cells.collect();
-    claimed.complete(cells, Timestamp::from_second(second).unwrap());
+    claimed.complete(cells, Timestamp::from_second(second).unwrap(), |_, _| false);
 }
 
 #[test]

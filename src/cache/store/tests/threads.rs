@@ -225,7 +225,7 @@ fn nothing_from_the_future_stays_whenever_the_clock_is_set_back() {
                     let cell = Cell::new(Figures::none(24), asked_at, None);
                     let cells = claimed.request().cells();
                     let cells = cells.map(|key| (key, Ok(cell.clone()))).collect();
-                    claimed.complete(cells, now());
+                    claimed.complete(cells, now(), |_, _| false);
                 },
             );
         }

@@ -128,7 +128,7 @@ impl Model {
             Step::Complete(place) if !self.fetches.is_empty() => {
                 let (claimed, asked) = self.fetches.swap_remove(place % self.fetches.len());
                 let cell = (key(asked.site), Ok(cell_of(asked.zone)));
-                claimed.complete(vec![cell], Timestamp::UNIX_EPOCH);
+                claimed.complete(vec![cell], Timestamp::UNIX_EPOCH, |_, _| false);
             }
             Step::Move(sites) => {
                 let moves = |site: u64| sites & (1 << site) != 0;

@@ -46,8 +46,7 @@ async fn full(folder: &Path) -> usize {
 
 /// It opens, has no wrong cell, and keeps what is put from now on.
 async fn goes_on(folder: &Path) -> usize {
-    let disk = open(folder);
-    reaches(&disk, TierState::Open).await;
+    let disk = reopened(folder).await;
     let found = right(&disk).await;
     // What was broken may turn out so only now.
     reaches(&disk, TierState::Open).await;
@@ -222,7 +221,7 @@ async fn full_disk() {
     assert_eq!(get(&disk, key(2, 1)).await, Some(cell(3, 0)));
     assert_eq!(get(&disk, key(1, 0)).await, None);
     disk.close().await;
-    let again = open(Path::new("cache"));
+    let again = reopened(Path::new("cache")).await;
     assert_eq!(get(&again, key(2, 1)).await, Some(cell(3, 0)));
 }
 

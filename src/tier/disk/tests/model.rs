@@ -91,13 +91,13 @@ proptest! {
                     }
                     Step::Reopen => {
                         disk.close().await;
-                        disk = open(folder.path());
+                        disk = reopened(folder.path()).await;
                         prop_assert_eq!(all(&disk).await, all(&model).await);
                     }
                     Step::Kill => {
                         written(&disk).await;
                         let copied = copy(folder.path());
-                        disk = open(copied.path());
+                        disk = reopened(copied.path()).await;
                         folder = copied;
                         prop_assert_eq!(all(&disk).await, all(&model).await);
                     }
