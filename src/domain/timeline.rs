@@ -107,6 +107,11 @@ impl Timeline {
         }
         let mut folded = Vec::new();
         if let Bucket::Profile(profile) = query.bucket {
+            let hours = &query.hours;
+            if hours.to() - hours.from() > DAY_MINUTES {
+                // One bucket has hours of several dates: of some sites the late ones, of others the early ones.
+                owners = starts.iter().map(|start| start.date()).collect();
+            }
             (starts, folded) = fold(profile, &starts, &owners);
         }
         let mut timeline = Self {
