@@ -211,13 +211,26 @@ impl Limits {
         serde_json::to_vec(&*learned).expect("numbers and times can be written")
     }
 
-    /// Restores the bounds of an earlier process, unless this process has learned some itself. Returns false if it cannot read `kept`.
+    /// Takes over the bounds that another process has learned, where they are tighter. Returns false if it cannot read `kept`.
     pub(super) fn restore(&self, kept: &[u8]) -> bool {
-        let Ok(kept) = serde_json::from_slice(kept) else {
+        let Ok(kept) = serde_json::from_slice::<Learned>(kept) else {
             return false;
         };
-        if self.revision() == 0 {
-            *self.learned.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+        let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        let Learned {
+            figures,
+            sites,
+            days,
+        } = &mut *learned;
+        for (own, theirs) in [
+            (figures, kept.figures),
+            (sites, kept.sites),
+            (days, kept.days),
+        ] {
+            if theirs.size < own.size {
+                *own = theirs;
+                self.revision.fetch_add(1, Ordering::Release);
+            }
         }
         true
     }
@@ -366,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_learned_comes_back_where_nothing_newer_is_known() {
+    fn what_was_learned_comes_back_where_nothing_tighter_is_known() {
         let longest = |limits: &Limits, at| limits.split(&request(1, 31), hours(at))[0].dates.len();
         let limits = Limits::new(50, 31);
         limits.was_too_large(&request(1, 31), &[request(1, 7)], NOW);
@@ -379,6 +392,12 @@ mod tests {
         newer.was_too_large(&request(1, 31), &[request(1, 5)], NOW);
         assert!(newer.restore(&kept));
         assert_eq!(longest(&newer, 0), 5);
+        // Replicas learn from each other, in either order.
+        let revision = newer.revision();
+        assert!(newer.restore(&kept));
+        assert_eq!(newer.revision(), revision, "nothing was new");
+        assert!(limits.restore(&newer.kept()));
+        assert_eq!(longest(&limits, 0), 5);
         assert!(!Limits::new(50, 31).restore(b"{}"));
     }
 
