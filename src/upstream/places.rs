@@ -10,7 +10,7 @@ mod shares;
 
 pub use self::shares::PlacesTold;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -366,8 +366,10 @@ impl Lines {
     /// The places that its reports could use.
     fn wanted(&self) -> usize {
         let warm = self.most_warming_here().saturating_sub(self.warming);
-        let warm = self.warm.waiting().min(warm);
-        self.taken + self.callers.waiting() + self.refreshes.waiting() + warm
+        let mut counted = HashSet::new();
+        let warm = self.warm.reports(&mut HashSet::new()).min(warm);
+        let needed = [&self.callers, &self.refreshes].map(|line| line.reports(&mut counted));
+        self.taken + needed.into_iter().sum::<usize>() + warm
     }
 
     /// Asks for more places, once, if a report waits for one that others may leave.
@@ -432,6 +434,12 @@ impl Line {
     fn waiting(&self) -> usize {
         let tickets = self.0.values().flatten();
         tickets.filter(|ticket| waits(ticket)).count()
+    }
+
+    /// Number of reports that wait, other than those that were `counted` before: each once, whoever waits for it.
+    fn reports(&self, counted: &mut HashSet<*const Mutex<Option<Call>>>) -> usize {
+        let tickets = self.0.values().flatten().filter(|ticket| waits(ticket));
+        tickets.filter(|it| counted.insert(Arc::as_ptr(it))).count()
     }
 
     /// Drops the tickets of reports that no longer wait.

@@ -8,6 +8,9 @@ use tokio::time::{Instant, timeout_at};
 use super::core::{Core, Exchange};
 use crate::store::{Cmd, cmd};
 
+/// Several replicas that start together tell what they have learned at the same time.
+const TRIES: usize = 8;
+
 impl Core {
     /// Hears what was learned elsewhere, if the store has another `revision` of it, and if it `is_due` tells what was learned here since.
     pub(super) async fn exchange_knowledge(&self, revision: u64, is_due: bool) {
@@ -67,9 +70,9 @@ impl Core {
         true
     }
 
-    /// Tells what has changed here, unless others have told something that was not heard yet: then it hears that, and tries once more.
+    /// Tells what has changed here, unless others have told something that was not heard yet: then it hears that, and tries again.
     async fn tell(&self, exchange: &mut Exchange, limit: Duration) {
-        for _ in 0..2 {
+        for _ in 0..TRIES {
             let changed = self.knowledge.changed(&exchange.told);
             if changed.is_empty() {
                 return;

@@ -230,6 +230,12 @@ impl Register {
         Some(news)
     }
 
+    /// Whether the store was emptied so recently that other replicas may not have found out.
+    pub(super) fn is_settling(&self, now: Instant) -> bool {
+        self.emptied.is_some_and(|since| now < since + SETTLING)
+    }
+
+    /// The number of replicas, with this one, by the last pulse.
     pub(super) const fn replicas(&self) -> usize {
         self.replicas
     }
@@ -301,7 +307,7 @@ impl Register {
             self.take_up(*number, entries, now);
         }
         let least = told.iter().copied().min().unwrap_or(u64::MAX);
-        let settling = self.emptied.is_some_and(|since| now < since + SETTLING);
+        let settling = self.is_settling(now);
         // The others are not listed in a store that was emptied, until they have found that out.
         self.pending
             .retain(|it| settling || it.number.is_none_or(|number| number > least));

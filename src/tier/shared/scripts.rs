@@ -100,7 +100,8 @@ redis.call('LTRIM', KEYS[2], -256, -1)
 /// Returns the time, the incarnation, the number, the purges where it does not know them all, those that the other replicas have made, and the
 /// revision; then the places that are left to it, and milliseconds for which the vendor has throttled any replica.
 ///
-/// Each replica has its part of what all want, and at least one place, but no more than the others do not hold.
+/// Each replica has its part of what all want, and at least one place, but no more than the others do not hold. It has no more than it wants,
+/// beyond an equal part, so that others find some at once. One that was not heard for 5 s, as after a crash, holds none.
 const PULSE: &str = r"#!lua flags=allow-oom
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -118,14 +119,17 @@ for i = 1, #live, 2 do
   elseif live[i] ~= ARGV[1] then
     if of == inc then told[#told + 1] = n else told[#told + 1] = '0' end
     local w, h = string.match(uses[live[i]] or '', '^(%d+):(%d+)$')
-    wanted, held = wanted + (w or 0), held + (h or 0)
+    if tonumber(at) + 5000 >= now then wanted, held = wanted + (w or 0), held + (h or 0) end
     uses[live[i]] = nil
   end
 end
 for gone in pairs(uses) do redis.call('HDEL', KEYS[6], gone) end
 local places = all
 if #told > 0 and want == 0 then places = 0
-elseif #told > 0 then places = math.max(1, math.min(math.ceil(all * want / wanted), all - held)) end
+elseif #told > 0 then
+  local most = math.max(want, math.ceil(all / (#told + 1)))
+  places = math.max(1, math.min(math.ceil(all * want / wanted), most, all - held))
+end
 redis.call('HSET', KEYS[6], ARGV[1], string.format('%.0f:%.0f', want, math.max(places, hold)))
 local throttled = tonumber(redis.call('GET', KEYS[7]) or '0')
 if tonumber(ARGV[10]) > 0 and now + ARGV[10] > throttled then

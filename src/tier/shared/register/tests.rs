@@ -177,18 +177,19 @@ proptest! {
                     store = Store { clock, incarnation, ..Store::default() };
                     // All hear of it before a purge counts as made.
                     for replica in &mut replicas {
- replica.pulse(&mut store, time);
- }
+                        replica.pulse(&mut store, time);
+                    }
                 }
                 Step::Lose { purges } => {
                     let kept = store.purges.len().saturating_sub(purges);
                     store.purges.truncate(kept);
                     store.number = store.purges.last().map_or(0, |(n, _)| *n);
-                    // All are cut off by a failover, and hear before anything else.
-                    for _ in 0..2 {
+                    // All are cut off by a failover, and hear before anything else. One finds what was lost, registers it anew with its next
+                    // pulse, and those that had theirs before hear that with another one.
+                    for _ in 0..3 {
                         for replica in &mut replicas {
- replica.pulse(&mut store, time);
- }
+                            replica.pulse(&mut store, time);
+                        }
                     }
                 }
             }
