@@ -7,6 +7,7 @@
 
 pub(super) mod auth;
 mod cors;
+mod date;
 pub(super) mod fields;
 pub(super) mod handler_context;
 pub(super) mod host;
@@ -30,7 +31,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use http::header::{REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS};
+use http::header::{DATE, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 use http_body::Body as _;
@@ -47,6 +48,7 @@ use self::request_id::{RequestId, X_REQUEST_ID};
 use self::sender::Sender;
 use self::snapshot::{Identified, Snapshot, Snapshots};
 use self::trace::request_span;
+use crate::clock::Clock;
 use crate::http::present;
 use crate::http::problem::{ApiError, of_panic};
 use crate::http::routes::{Route, route_of};
@@ -84,11 +86,13 @@ pub(super) struct Edge {
     pub(super) snapshots: Snapshots,
     pub(super) in_flight: InFlight,
     instruments: Arc<Instruments>,
+    clock: Clock,
 }
 
 impl Edge {
-    pub(super) fn new(snapshots: Snapshots) -> Self {
+    pub(super) fn new(snapshots: Snapshots, clock: Clock) -> Self {
         Self {
+            clock,
             snapshots,
             in_flight: InFlight::default(),
             instruments: Arc::default(),
@@ -242,6 +246,9 @@ impl RequestContext {
         }
         let headers = response.headers_mut();
         mark(headers, &self.id);
+        if let Some(date) = date::value(edge.clock.now()) {
+            headers.insert(DATE, date);
+        }
         if cors::answers_vary(&self.snapshot.settings) {
             vary_by_origin(headers);
         }
