@@ -106,7 +106,7 @@ async fn ask(service: &TrafficService, query: &Query) -> Answer {
     let progress = Progress::default();
     service
         .answer(
-            query,
+            (query, &service.directory()),
             &Client::default(),
             Partial::Deny,
             Reach::Vendor,

@@ -114,7 +114,7 @@ impl App {
         let progress = Progress::default();
         self.service
             .answer(
-                query,
+                (query, &self.service.directory()),
                 &Client::default(),
                 Partial::Deny,
                 Reach::Vendor,

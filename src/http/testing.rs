@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::domain::batch::Bounds;
 use crate::domain::bucket::VendorBucket;
 use crate::domain::calendar::WeekStart;
+use crate::domain::directory::SiteDirectory;
 use crate::domain::fiscal::FiscalCalendar;
 use crate::domain::freshness::Policy;
 use crate::domain::site::CustomerId;
@@ -57,8 +58,29 @@ pub(super) fn state(settings: Settings) -> AppState {
     })
 }
 
+/// The rules under these settings, with these sites.
+pub(super) fn rules(settings: &Settings, directory: Arc<SiteDirectory>) -> Rules {
+    let minute = Duration::from_mins(1);
+    let policy = Policy {
+        open_ttl: minute,
+        settling_ttl: minute,
+        settle_after: minute,
+        final_ttl: minute,
+        stale_while_revalidate: minute,
+        stale_if_error: minute,
+    };
+    Rules {
+        policy,
+        customers: settings.customers.iter().copied().collect(),
+        directory,
+        max_queued_cells: 500_000,
+        deadline: settings.request_timeout,
+        audit_every: None,
+    }
+}
+
 /// A service whose vendor is never called.
-fn idle_service(settings: &Settings) -> TrafficService {
+pub(super) fn idle_service(settings: &Settings) -> TrafficService {
     let nowhere: url::Url = "http://127.0.0.1:9/".parse().unwrap();
     let clock = Clock::from_fn(|| Timestamp::UNIX_EPOCH);
     let minute = Duration::from_mins(1);
@@ -81,22 +103,7 @@ fn idle_service(settings: &Settings) -> TrafficService {
         max_response_bytes: 1024,
         deadline: settings.request_timeout,
     };
-    let policy = Policy {
-        open_ttl: minute,
-        settling_ttl: minute,
-        settle_after: minute,
-        final_ttl: minute,
-        stale_while_revalidate: minute,
-        stale_if_error: minute,
-    };
-    let rules = Rules {
-        policy,
-        customers: settings.customers.iter().copied().collect(),
-        directory: Arc::default(),
-        max_queued_cells: 500_000,
-        deadline: settings.request_timeout,
-        audit_every: None,
-    };
+    let rules = rules(settings, Arc::default());
     let service = service::Settings {
         base_bucket: VendorBucket::HOUR,
         bounds: Bounds {

@@ -1,5 +1,6 @@
 //! The cells that a query needs and the calls that it would cause, told without a call of the vendor and without a claim.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,6 +14,7 @@ use super::scouting::aside;
 use super::{TrafficService, Unanswered, reopened};
 use crate::domain::batch::reports;
 use crate::domain::cell::ReportRequest;
+use crate::domain::directory::SiteDirectory;
 use crate::domain::metric::VendorMetric;
 use crate::domain::plan::Plan;
 use crate::domain::query::Query;
@@ -48,19 +50,19 @@ enum State {
 }
 
 impl TrafficService {
-    /// Explains `query` to a caller that waits for at most `patience`.
+    /// Explains `query`, which was understood by `directory`, to a caller that waits for at most `patience`.
     ///
     /// # Errors
     ///
     /// As [`answer`](Self::answer), except for failures of the vendor.
     pub async fn explain(
         &self,
-        query: &Query,
+        (query, directory): (&Query, &Arc<SiteDirectory>),
         patience: Duration,
     ) -> Result<Explanation, Unanswered> {
         let deadline = Instant::now() + patience;
         loop {
-            let in_force = self.rules.load_full();
+            let in_force = self.rules_by(directory);
             let reopened = reopened(query, &in_force.rules.directory);
             let query = reopened.as_ref().unwrap_or(query);
             if let Some(explanation) = self.explain_by(&in_force, query, deadline).await? {
@@ -133,7 +135,10 @@ impl TrafficService {
                 stale: states.count(State::Stale),
                 in_flight: states.count(State::InFlight),
                 missing: states.count(State::Missing),
-                reports: reports(&unclaimed, self.engine.bounds),
+                reports: reports(&unclaimed, self.engine.bounds)
+                    .iter()
+                    .flat_map(|report| self.engine.upstream.parts(report, now))
+                    .collect(),
                 max_queued_cells: self.engine.queue.max(),
             }
         });

@@ -197,8 +197,32 @@ impl TrafficService {
         self.rules.store(Arc::new(InForce { rules, shape }));
     }
 
-    /// Answers a `query` of `client` within `patience`. Fetches continue in the background after that; `progress` shows how far they
-    /// are.
+    /// The configured sites.
+    #[must_use]
+    pub fn directory(&self) -> Arc<SiteDirectory> {
+        Arc::clone(&self.rules.load().rules.directory)
+    }
+
+    /// The rules for a query that was understood by `directory`. If a reload has replaced that meanwhile, the query still goes by it, so that
+    /// no answer is of two directories; the rest of the rules, such as TTLs, gives no figure another meaning. Where a zone changed as well,
+    /// no cell is of the old one any more: only then the query goes by the new directory.
+    fn rules_by(&self, directory: &Arc<SiteDirectory>) -> Arc<InForce> {
+        let in_force = self.rules.load_full();
+        let InForce { rules, shape } = &*in_force;
+        if Arc::ptr_eq(&rules.directory, directory) || !directory.has_zones_of(&rules.directory) {
+            return in_force;
+        }
+        Arc::new(InForce {
+            rules: Rules {
+                directory: Arc::clone(directory),
+                ..rules.clone()
+            },
+            shape: *shape,
+        })
+    }
+
+    /// Answers a `query` of `client`, which was understood by `directory`, within `patience`. Fetches continue in the background after that;
+    /// `progress` shows how far they are.
     ///
     /// # Errors
     ///
@@ -206,7 +230,7 @@ impl TrafficService {
     /// could never be enough. Otherwise, the reason for a missing figure if `partial` denies an incomplete answer.
     pub async fn answer(
         &self,
-        query: &Query,
+        (query, directory): (&Query, &Arc<SiteDirectory>),
         client: &Client,
         partial: Partial,
         reach: Reach,
@@ -215,7 +239,7 @@ impl TrafficService {
     ) -> Result<Answer, Unanswered> {
         let deadline = Instant::now() + patience;
         loop {
-            let in_force = self.rules.load_full();
+            let in_force = self.rules_by(directory);
             let reopened = reopened(query, &in_force.rules.directory);
             let asked = Asked {
                 query: reopened.as_ref().unwrap_or(query),

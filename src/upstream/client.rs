@@ -240,6 +240,12 @@ impl Upstream {
         imported.await
     }
 
+    /// The reports that are requested instead of `report` at `now`, within the sizes that the vendor is known to answer.
+    #[must_use]
+    pub fn parts(&self, report: &ReportRequest, now: Timestamp) -> Vec<ReportRequest> {
+        self.limits.split(report, now)
+    }
+
     /// Forgets everything learned about these sites (`None`: all sites), including what a fetch already in progress would teach.
     pub fn forget(&self, customer: CustomerId, sites: Option<&BTreeSet<SiteId>>, at: Timestamp) {
         self.learned.customer(customer).known().forget(sites, at);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 use pitaya::domain::cell::ReportRequest;
+use pitaya::simulator::{Fault, FaultKind};
 use serde_json::{Value, json};
 
 use crate::access::{client, with_file};
@@ -47,6 +48,40 @@ fn told(request: &ReportRequest) -> String {
     .to_string()
 }
 
+/// Asserts that the vendor has got exactly the reports of an explanation.
+#[track_caller]
+fn assert_are_the_calls(explanation: &Value, app: &TestApp) {
+    let calls = app.vendor.reports();
+    let asked = calls
+        .iter()
+        .map(|call| told(call.request.as_ref().unwrap()));
+    let reports = explanation["reports"].as_array().unwrap();
+    assert_eq!(reports.len(), calls.len());
+    let explained: BTreeSet<String> = reports.iter().map(Value::to_string).collect();
+    assert_eq!(explained, asked.collect());
+}
+
+#[tokio::test]
+async fn reports_have_the_sizes_that_the_vendor_is_known_to_answer() {
+    let app = app().await;
+    app.vendor
+        .inject(Fault::new(FaultKind::Truncate { above: Some(2500) }));
+    let query = |dates: &str| {
+        let sites: Vec<String> = (750..790).map(|site| site.to_string()).collect();
+        let sites = sites.join(",");
+        format!("sites={sites}&dates={dates}&metric=entrances&bucket=day")
+    };
+    app.rows(&query("2026-01-01..2026-01-08")).await;
+    app.vendor.reset_counts();
+    let next = query("2026-01-11..2026-01-18");
+
+    let explanation = explain(&app, &next).await;
+    app.rows(&next).await;
+
+    assert!(explanation["reports"].as_array().unwrap().len() > 1);
+    assert_are_the_calls(&explanation, &app);
+}
+
 #[tokio::test]
 async fn what_is_explained_is_what_the_query_then_causes() {
     let app = app().await;
@@ -65,20 +100,7 @@ async fn what_is_explained_is_what_the_query_then_causes() {
         let rows = app.rows(query).await;
         let after = explain(&app, query).await;
 
-        let calls = app.vendor.reports();
-        let asked: BTreeSet<_> = calls
-            .iter()
-            .map(|call| told(call.request.as_ref().unwrap()))
-            .collect();
-        let explained = before["reports"].as_array().unwrap();
-        assert_eq!(explained.len(), calls.len());
-        assert_eq!(
-            explained
-                .iter()
-                .map(Value::to_string)
-                .collect::<BTreeSet<_>>(),
-            asked
-        );
+        assert_are_the_calls(&before, &app);
         let [needed, fresh, stale, in_flight, missing] = cells(&before);
         assert_eq!((fresh + missing, stale + in_flight), (needed, 0));
         assert_eq!(cells(&after), [needed, needed, 0, 0, 0]);

@@ -96,7 +96,7 @@ async fn from_cells(
     let patience = snapshot.settings.request_timeout;
     let service = &state.service;
     let answer = tokio::select! {
-        answer = service.answer(query, &client, Partial::Deny, Reach::Vendor, patience, progress) => answer?,
+        answer = service.answer((query, &snapshot.directory), &client, Partial::Deny, Reach::Vendor, patience, progress) => answer?,
         () = caller.revoked().cancelled() => {
             return Err(ApiError::Unauthenticated(KeyFault::Unknown));
         }

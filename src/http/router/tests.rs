@@ -20,11 +20,17 @@ use sha2::{Digest, Sha256};
 use tower::ServiceExt;
 
 use super::*;
+use crate::domain::dates::DateRange;
+use crate::domain::directory::{SiteDirectory, SiteEntry};
+use crate::domain::metric::Metric;
+use crate::domain::query::{Partial, Query};
+use crate::domain::site::SiteId;
 use crate::http::edge::RequestContext;
 use crate::http::edge::rate_limit::{RATELIMIT, RATELIMIT_POLICY};
 use crate::http::edge::request_id::X_REQUEST_ID;
 use crate::http::settings::{Auth, Client, RateLimit, Settings};
 use crate::http::testing;
+use crate::service::{Progress, Reach};
 
 fn open() -> Router {
     public(testing::state(testing::settings()))
@@ -503,4 +509,39 @@ async fn a_query_is_parsed_again_under_other_settings() {
     replace(&state, &after);
 
     assert!(matches!(begin(), Err(ApiError::QueryTooLarge(_))));
+}
+
+#[tokio::test]
+async fn a_query_goes_by_the_directory_that_it_was_understood_by() {
+    let settings = testing::settings();
+    let service = testing::idle_service(&settings);
+    let (customer, site) = (settings.customers[0], SiteId::new(750).unwrap());
+    let directory = |name: &str| {
+        let mut directory = SiteDirectory::new(None);
+        let entry = SiteEntry {
+            name: Some(name.to_owned()),
+            ..SiteEntry::default()
+        };
+        directory.insert(customer, site, entry).unwrap();
+        Arc::new(directory)
+    };
+    let [old, new] = ["old", "new"].map(directory);
+    service.replace(testing::rules(&settings, Arc::clone(&new)));
+    // Nothing of a day that is to come is fetched.
+    let dates = DateRange::day(jiff::civil::date(2026, 2, 18)).unwrap();
+    let query = Query::new(customer, vec![site], dates, vec![Metric::Entrances]);
+
+    let (anybody, progress) = ("anybody".into(), Progress::default());
+    for (by, name) in [(&old, "old"), (&new, "new")] {
+        let answer = service.answer(
+            (&query, by),
+            &anybody,
+            Partial::Deny,
+            Reach::Cache,
+            Duration::from_mins(1),
+            &progress,
+        );
+        let sites = answer.await.unwrap().sites;
+        assert_eq!(sites[0].name.as_deref(), Some(name));
+    }
 }

@@ -138,7 +138,9 @@ pub(in crate::http) async fn explain(
     let query = params.resolve(&terms, traffic.clock.now())?;
     check_form(&query, format)?;
     let settings = &snapshot.settings;
-    let explained = traffic.service.explain(&query, settings.request_timeout);
+    let explained = traffic
+        .service
+        .explain((&query, &snapshot.directory), settings.request_timeout);
     let explained = explained.await?;
     let explanation = Explanation {
         cells: Cells {

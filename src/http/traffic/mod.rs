@@ -215,7 +215,14 @@ async fn answer(
     // Without authentication, all callers are one client.
     let client = caller.name.clone().unwrap_or_default();
     let answer = service
-        .answer(key.query(), &client, *partial, reach, patience, progress)
+        .answer(
+            (key.query(), &snapshot.directory),
+            &client,
+            *partial,
+            reach,
+            patience,
+            progress,
+        )
         .await?;
     caller.count_cells(answer.cells);
     let form = Form {
