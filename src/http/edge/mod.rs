@@ -35,6 +35,7 @@ use http::header::{DATE, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 use http_body::Body as _;
+use jiff::Timestamp;
 use tracing::{Instrument, Span};
 
 use self::auth::Caller;
@@ -48,7 +49,6 @@ use self::request_id::{RequestId, X_REQUEST_ID};
 use self::sender::Sender;
 use self::snapshot::{Identified, Snapshot, Snapshots};
 use self::trace::request_span;
-use crate::clock::Clock;
 use crate::http::present;
 use crate::http::problem::{ApiError, of_panic};
 use crate::http::routes::{Route, route_of};
@@ -86,13 +86,11 @@ pub(super) struct Edge {
     pub(super) snapshots: Snapshots,
     pub(super) in_flight: InFlight,
     instruments: Arc<Instruments>,
-    clock: Clock,
 }
 
 impl Edge {
-    pub(super) fn new(snapshots: Snapshots, clock: Clock) -> Self {
+    pub(super) fn new(snapshots: Snapshots) -> Self {
         Self {
-            clock,
             snapshots,
             in_flight: InFlight::default(),
             instruments: Arc::default(),
@@ -246,7 +244,7 @@ impl RequestContext {
         }
         let headers = response.headers_mut();
         mark(headers, &self.id);
-        if let Some(date) = date::value(edge.clock.now()) {
+        if let Some(date) = date::value(Timestamp::now()) {
             headers.insert(DATE, date);
         }
         if cors::answers_vary(&self.snapshot.settings) {

@@ -59,8 +59,7 @@ impl AppState {
     /// Builds the state from those parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let snapshots = Snapshots::new(parts.settings, parts.directory, parts.facts);
-        let edge = Edge::new(snapshots, parts.clock.clone());
+        let edge = Edge::new(Snapshots::new(parts.settings, parts.directory, parts.facts));
         let service = Arc::clone(&parts.service);
         let traffic = Traffic::new(service, parts.clock.clone(), parts.max_answer_bytes);
         let reloading = Reloading::new(
