@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use headers::Header;
 use http::header::{
     ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL,
-    CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, REFERRER_POLICY, VARY,
+    CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, HeaderName, REFERRER_POLICY, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue};
@@ -48,9 +48,10 @@ pub(in crate::http) enum Field {
     RateLimitPolicy,
     AcceptRanges,
     ContentRange,
+    Date,
 }
 
-const COUNT: usize = 21;
+const COUNT: usize = 22;
 
 const NAMES: [HeaderName; COUNT] = [
     ETAG,
@@ -74,6 +75,7 @@ const NAMES: [HeaderName; COUNT] = [
     RATELIMIT_POLICY,
     ACCEPT_RANGES,
     CONTENT_RANGE,
+    DATE,
 ];
 
 /// Set of fields: a bit for each.
@@ -192,6 +194,7 @@ mod tests {
             (Field::RateLimitPolicy, "ratelimit-policy"),
             (Field::AcceptRanges, "accept-ranges"),
             (Field::ContentRange, "content-range"),
+            (Field::Date, "date"),
         ] {
             assert_eq!(NAMES[field as usize], name);
         }

@@ -244,9 +244,6 @@ impl RequestContext {
         }
         let headers = response.headers_mut();
         mark(headers, &self.id);
-        if let Some(date) = date::value(Timestamp::now()) {
-            headers.insert(DATE, date);
-        }
         if cors::answers_vary(&self.snapshot.settings) {
             vary_by_origin(headers);
         }
@@ -277,6 +274,9 @@ impl RequestContext {
         fields.set(Field::RequestId, self.id.into_value());
         fields.set(Field::ContentTypeOptions, NO_SNIFF);
         fields.set(Field::ReferrerPolicy, NO_REFERRER);
+        if let Some(date) = date::value(Timestamp::now()) {
+            fields.set(Field::Date, date);
+        }
         if let Some(origin) = self.origin {
             fields.set(Field::AllowOrigin, origin);
             fields.set(Field::ExposeHeaders, cors::EXPOSED);
@@ -314,6 +314,9 @@ pub(in crate::http) fn mark(headers: &mut HeaderMap, id: &RequestId) {
     headers.insert(X_REQUEST_ID, id.value());
     headers.insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     headers.insert(REFERRER_POLICY, NO_REFERRER);
+    if let Some(date) = date::value(Timestamp::now()) {
+        headers.insert(DATE, date);
+    }
 }
 
 /// Prevents a shared cache from showing one origin's answer to another's pages.

@@ -10,7 +10,7 @@ use axum::extract::ConnectInfo;
 use http::header::{
     ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
     ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ALLOW, AUTHORIZATION, CONTENT_LENGTH,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN, RETRY_AFTER, SERVER, VARY,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, DATE, HOST, ORIGIN, RETRY_AFTER, SERVER, VARY,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, Request};
@@ -360,6 +360,27 @@ async fn a_separate_listener_has_administration_instead_of_the_public_one() {
         get(&admin, "/v1/traffic").await.status(),
         StatusCode::NOT_FOUND
     );
+}
+
+#[tokio::test]
+async fn answers_have_our_own_date_on_the_short_way_too() {
+    let state = testing::state(testing::settings());
+    let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+
+    for (dates, status) in [("2026-02-18", 200), ("soon", 400)] {
+        let uri = format!("/v1/traffic?sites=750&dates={dates}&metric=entrances");
+        let request = Request::get(uri).header(HOST, "localhost").body(());
+        let (head, ()) = request.unwrap().into_parts();
+        let response = match answer_now(&state, &head, peer) {
+            Started::Answered(response) => response,
+            Started::Waiting(waiting) => waiting.answer(head).await,
+        };
+
+        assert_eq!(response.status(), status);
+        assert!(response.headers().contains_key(DATE), "{dates}");
+    }
+    let elsewhere = get(&open(), "/livez").await;
+    assert!(elsewhere.headers().contains_key(DATE));
 }
 
 #[tokio::test]
