@@ -14,14 +14,7 @@ const NOW: &str = "2026-11-27T12:00:00Z";
 async fn the_demo_is_a_chain_with_regions_codes_and_hours_in_several_zones() {
     let app = Setup::demo(NOW).start().await;
 
-    let sites: Value = app
-        .get("/v1/sites")
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let sites: Value = app.json("/v1/sites").await;
     let regions = app
         .rows("sites=all&dates=yesterday&metric=entrances&bucket=day&group_by=region")
         .await;

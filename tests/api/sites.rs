@@ -45,14 +45,7 @@ async fn today(app: &TestApp, sites: &str) -> String {
 async fn configured_names_and_zones_are_shown_everywhere() {
     let app = directory().with("TIMEZONE", "Europe/Berlin").start().await;
 
-    let before: Value = app
-        .get("/v1/sites")
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let before: Value = app.json("/v1/sites").await;
     let answer = app
         .rows("sites=750,751,752&dates=2026-02-18&metric=entrances&bucket=total")
         .await;
@@ -62,14 +55,7 @@ async fn configured_names_and_zones_are_shown_everywhere() {
         .text()
         .await
         .unwrap();
-    let after: Value = app
-        .get("/v1/sites")
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let after: Value = app.json("/v1/sites").await;
 
     assert_eq!(
         before,

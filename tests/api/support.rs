@@ -364,6 +364,12 @@ impl TestApp {
         String::from_utf8(answer).unwrap()
     }
 
+    /// JSON of a path, whatever its status.
+    pub async fn json(&self, path: &str) -> Value {
+        let response = self.get(path).send().await.unwrap();
+        response.json().await.unwrap()
+    }
+
     /// `GET /v1/traffic` with that query string.
     pub async fn traffic(&self, query: &str) -> Response {
         self.get(&format!("/v1/traffic?{query}"))

@@ -482,24 +482,10 @@ async fn csv_and_ndjson_say_the_same_as_json() {
 async fn sites_learned_from_the_vendor_are_listed() {
     let app = TestApp::start().await;
 
-    let before: Value = app
-        .get("/v1/sites")
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let before: Value = app.json("/v1/sites").await;
     app.rows("sites=750,751&dates=2026-02-18&metric=entrances")
         .await;
-    let after: Value = app
-        .get("/v1/sites")
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let after: Value = app.json("/v1/sites").await;
 
     assert_eq!(before, json!({"data": []}));
     let sites: Vec<_> = after["data"]

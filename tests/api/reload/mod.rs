@@ -267,14 +267,7 @@ async fn authentication_can_be_switched_on_and_readiness_shows_it() {
         .start()
         .await;
     let checks = async || {
-        let body: Value = app
-            .get("/readyz")
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
+        let body: Value = app.json("/readyz").await;
         body["checks"]["auth"]["status"].clone()
     };
     assert_eq!(checks().await, "warn");

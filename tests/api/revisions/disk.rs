@@ -17,14 +17,7 @@ async fn at(time: &str, vendor: Simulator, folder: &Path) -> TestApp {
         .start_before(vendor)
         .await;
     loop {
-        let ready: Value = app
-            .get("/readyz")
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
+        let ready: Value = app.json("/readyz").await;
         if ready["checks"]["cache_tier"]["state"] == "open" {
             return app;
         }
