@@ -251,7 +251,7 @@ impl Places {
         self.lock().share.begin();
     }
 
-    /// What others are told. Places that are not wanted are given up.
+    /// Its places, for others to hear. It gives up those that it does not want.
     pub(super) fn tell(&self) -> PlacesTold {
         let mut lines = self.lock();
         let (wanted, taken) = (lines.wanted(), lines.taken);
@@ -365,11 +365,11 @@ impl Lines {
 
     /// The places that its reports could use.
     fn wanted(&self) -> usize {
-        let warm = self.most_warming_here().saturating_sub(self.warming);
+        let room_to_warm = self.most_warming_here().saturating_sub(self.warming);
         let mut counted = HashSet::new();
-        let warm = self.warm.reports(&mut HashSet::new()).min(warm);
-        let needed = [&self.callers, &self.refreshes].map(|line| line.reports(&mut counted));
-        self.taken + needed.into_iter().sum::<usize>() + warm
+        let mut reports = |line: &Line| line.reports(&mut counted);
+        let needed = reports(&self.callers) + reports(&self.refreshes);
+        self.taken + needed + reports(&self.warm).min(room_to_warm)
     }
 
     /// Asks for more places, once, if a report waits for one that others may leave.

@@ -55,7 +55,7 @@ impl Core {
         let (heard, (places, throttled)) = heard;
         let half = SignedDuration::try_from(began.elapsed() / 2).unwrap_or_default();
         let micros = heard.0.saturating_mul(1_000_000).saturating_add(heard.1);
-        let (lost, heard_all) = {
+        let (lost, not_all_of) = {
             let mut register = self.register();
             let replicas = register.replicas();
             if let Ok(now) = Timestamp::from_microsecond(micros) {
@@ -63,16 +63,16 @@ impl Core {
             }
             let lost = register.hear(&heard, Instant::now());
             let is_settling = register.is_settling(Instant::now());
-            (lost, if is_settling { Err(replicas) } else { Ok(()) })
+            (lost, is_settling.then_some(replicas))
         };
-        match heard_all {
-            Ok(()) => self.allowance.hear(Left {
+        match not_all_of {
+            // The others have their places still, and may not have found the store that was emptied.
+            Some(replicas) => self.allowance.miss(replicas),
+            None => self.allowance.hear(Left {
                 places,
                 is_alone: heard.5.is_empty(),
                 throttled: Duration::from_millis(throttled),
             }),
-            // The others have their places still, and may not have found the store that was emptied.
-            Err(replicas) => self.allowance.miss(replicas),
         }
         if !lost.is_empty() {
             tracing::warn!(
