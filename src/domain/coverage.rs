@@ -1,4 +1,4 @@
-//! What a row is worth: how much of what was expected was observed, and how final it is.
+//! The worth of a row: how much of the expected figures was observed, and how final they are.
 
 use std::str::FromStr;
 

@@ -70,7 +70,7 @@ impl SeriesMonth {
         }
     }
 
-    /// What gives the cells of this month their shape while the site is in `zone`.
+    /// The shape of this month's cells while the site is in `zone`.
     ///
     /// # Panics
     ///

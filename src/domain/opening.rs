@@ -1,6 +1,6 @@
 //! The opening hours of a site, in the grammar of OpenStreetMap's `opening_hours`.
 //!
-//! What comes after midnight belongs to the date on which it began, so each date is evaluated by its own rules alone: an expression is
+//! Hours after midnight belong to the date on which they began, so each date is evaluated by its own rules alone: an expression is
 //! split into the hours before midnight, and those after it, shifted back by a day. A date that is off has neither.
 
 use std::collections::BTreeMap;
@@ -361,7 +361,7 @@ impl Windows {
             };
             let begun = hours.begun_on(date);
             let mut own = begun.clone();
-            // What is still open from the day before belongs to that day.
+            // Hours that are still open from the day before belong to that day.
             let until = before
                 .last()
                 .and_then(|last| last.end.checked_sub(DAY_MINUTES));

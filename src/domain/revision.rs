@@ -1,4 +1,4 @@
-//! What the vendor changed in the figures of a day that is over.
+//! The changes that the vendor made to the figures of a day that is over.
 
 use std::ops::Range;
 

@@ -407,7 +407,7 @@ impl DayShape {
             .is_some_and(|gap| gap.start <= from && to <= gap.end)
     }
 
-    /// What the clock shows, in minutes, that many `minutes` after midnight.
+    /// The time on the clock, in minutes, that many `minutes` after midnight.
     fn clock_after(&self, minutes: u16) -> u16 {
         match (&self.gap, &self.fold) {
             (Some(gap), _) if minutes >= gap.start => minutes + (gap.end - gap.start),

@@ -1,4 +1,4 @@
-//! What a query gets without the vendor: the cells in memory, and those that the tier has.
+//! Cells without the vendor: those in memory, and those that the tier has.
 
 use std::sync::Arc;
 
@@ -67,7 +67,7 @@ impl Engine {
         gathered
     }
 
-    /// What the tier has of the `missing` cells.
+    /// Those of the `missing` cells that the tier has.
     pub(super) async fn look_below(
         &self,
         missing: &Missing,

@@ -19,8 +19,8 @@ use crate::domain::metric::VendorMetric;
 use crate::domain::plan::Plan;
 use crate::domain::query::Query;
 
-/// The cells that a query needs, and the calls that it would cause. A cell here is one metric of the vendor at one site on one date, in whatever buckets the query
-/// needs it.
+/// The cells that a query needs, and the calls that it would cause. A cell here is one metric of the vendor at one site on one date, in
+/// whatever buckets the query needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// Cells of days that have begun.

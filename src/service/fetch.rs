@@ -58,7 +58,7 @@ struct Launch {
     class: Class,
     /// The months of which the tier has cells that serve for nothing but comparison.
     outdated: Arc<HashSet<SeriesMonth>>,
-    /// What the tier has granted.
+    /// The lease that the tier has granted.
     lease: Option<Lease>,
 }
 
@@ -177,7 +177,7 @@ impl Engine {
                 .await_flights(flights, &stake, wish.deadline, wish.progress)
                 .instrument(span)
                 .await;
-            // What is claimed from now on is new enough.
+            // Claims from now on bring figures that are new enough.
             if !gathering.is_outdated || Instant::now() >= wish.deadline {
                 break lost;
             }
@@ -278,7 +278,7 @@ impl Engine {
                     ..looked_up
                 };
                 engine.refresh(&seen.below.stale, &stake.client, looked_up, &judge);
-                // What another replica refreshes is found by the next query.
+                // The next query finds the cells that another replica refreshes.
                 let Some(rest) = rest.filter(|_| stake.class != Class::Refresh) else {
                     return;
                 };
@@ -626,7 +626,7 @@ impl Gathering<'_> {
         missing
     }
 
-    /// What has come from the tier meanwhile, and only serves if the vendor fails.
+    /// A cell that has come from the tier meanwhile, and serves only if the vendor fails.
     fn fallback_of_tier(&self, place: usize) -> Option<Cell> {
         let key = self.places.key(place);
         let cell = self.below?.get(&key)?;
@@ -677,7 +677,7 @@ impl Gathering<'_> {
                         waiting.push(ended(flight.clone()));
                     }
                     if outcome.is_found() {
-                        // What was waited for as one claim has become these reports, or none.
+                        // The claim that was waited for has become these reports, or none.
                         reports = reports + onward.len() - 1;
                         progress.wait_for(reports);
                     } else {

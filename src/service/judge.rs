@@ -1,4 +1,4 @@
-//! What a cell may be used for, and what shape it must have, by the policy and the zones of one query.
+//! The permitted use of a cell, and the shape that it must have, by the policy and the zones of one query.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,12 +26,12 @@ pub(super) struct Judge {
     pub(super) clock: Clock,
 }
 
-/// What was kept of a claim's cells, and what it may be used for.
+/// The kept part of a claim's cells, and its permitted use.
 #[derive(Debug, Default)]
 pub(super) struct Below {
     /// All that serves for anything.
     pub(super) usable: Vec<(CellKey, Cell)>,
-    /// What is served at once.
+    /// The cells that are served at once.
     pub(super) found: Vec<(CellKey, Cell)>,
     /// Those of `found` that are past their TTL, and are refreshed behind.
     pub(super) stale: Vec<CellKey>,
@@ -40,13 +40,13 @@ pub(super) struct Below {
 }
 
 impl Judge {
-    /// What `cell` may be used for now.
+    /// The permitted use of `cell` now.
     pub(super) fn standing(&self, key: &CellKey, cell: &Cell) -> Standing {
         let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
         self.standing_on(key.date, day, cell.fetched_at(), self.clock.now())
     }
 
-    /// What a cell of `date`, requested at `fetched_at`, may be used for at `now`.
+    /// The permitted use at `now` of a cell of `date`, requested at `fetched_at`.
     fn standing_on(
         &self,
         date: Date,

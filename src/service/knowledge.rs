@@ -1,4 +1,5 @@
-//! What the vendor's client has learned, and the revisions that were seen, told to the tier that keeps them; and what replicas share of it.
+//! The facts that the vendor's client has learned, and the revisions that it has seen, for the tier that keeps them; and the part of it that
+//! replicas share.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use super::revisions::Revisions;
 use crate::tier::{Allowance, Knowledge, Left, Part, Told};
 use crate::upstream::Upstream;
 
-/// What was learned beside cells.
+/// The facts that were learned beside cells.
 #[derive(Clone, Debug)]
 pub struct Learned {
     /// The vendor's client.

@@ -10,7 +10,7 @@ const THRESHOLD: u32 = 3;
 /// A store that fails for longer than this may have been replaced: a hung primary is otherwise followed for as long as it hangs.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
-/// What the last calls have shown.
+/// The results of the last calls.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     /// Failures since the last success.

@@ -230,7 +230,7 @@ impl Inner {
         self.of(generation, |health| health.failed(Instant::now()));
     }
 
-    /// What an error says of the connection, and to the caller.
+    /// The meaning of an error for the connection, and for the caller.
     fn judge(&self, generation: u64, error: &RedisError) -> Unavailable {
         match error.kind() {
             ErrorKind::Server(

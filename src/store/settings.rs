@@ -18,7 +18,7 @@ pub(super) const CONNECT: Duration = Duration::from_millis(250);
 pub struct Settings {
     /// The addresses of the server, of the sentinels, or of some nodes of the cluster; all with TLS or all without.
     pub urls: Vec<Url>,
-    /// What is at these addresses.
+    /// The kind of servers at these addresses.
     pub mode: Mode,
     /// The user to authenticate as.
     pub username: Option<String>,
@@ -28,7 +28,7 @@ pub struct Settings {
     pub ca: Option<Vec<u8>>,
 }
 
-/// What is at the configured addresses.
+/// The kind of servers at the configured addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// One server.

@@ -45,7 +45,7 @@ pub trait Tier: Send + Sync + fmt::Debug {
         Patience::endless()
     }
 
-    /// What is kept of these months, in their order; cells of another shape are not.
+    /// The kept cells of these months, in their order, without those of another shape.
     fn read<'a>(
         &'a self,
         months: Vec<(SeriesMonth, MonthShape)>,
@@ -120,7 +120,7 @@ pub struct Landed {
     pub cells: Vec<(CellKey, Cell)>,
     /// The shape of each month that has one of these cells.
     pub shapes: Arc<Shapes>,
-    /// What they were fetched under.
+    /// The lease under which they were fetched.
     pub lease: Lease,
 }
 
@@ -149,15 +149,15 @@ struct Epoch {
 /// The answer to a claim.
 #[derive(Clone, Debug)]
 pub struct Claimed {
-    /// What the granted days are fetched under.
+    /// The lease under which the granted days are fetched.
     pub lease: Lease,
-    /// What was granted of each month, in their order.
+    /// The granted days of each month, in their order.
     pub grants: Vec<Grant>,
     /// Whether others may have put some of the granted days before they were granted.
     pub look_again: bool,
 }
 
-/// What was granted of a month: bit `d` is day `d`.
+/// The granted days of a month: bit `d` is day `d`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Grant {
     /// The days to fetch.
@@ -166,7 +166,7 @@ pub struct Grant {
     pub theirs: u32,
 }
 
-/// What is learned beside cells, and kept with them: it is asked for with every commit, so that what the figures rest on is there
+/// The facts that are learned beside cells, and kept with them: they are asked for with every commit, so that what the figures rest on is there
 /// whenever they are.
 pub trait Knowledge: Send + Sync {
     /// The parts of it that are at another revision than `known` says; a part that `known` lacks is told.
@@ -179,9 +179,9 @@ pub trait Knowledge: Send + Sync {
     fn restore(&self, name: &str, content: &[u8]) -> bool;
 }
 
-/// What the vendor allows all replicas together: they share it with every pulse.
+/// The vendor's allowance for all replicas together: they share it with every pulse.
 pub trait Allowance: Send + Sync {
-    /// What this replica tells the others now.
+    /// The message of this replica to the others now.
     fn tell(&self) -> Told;
 
     /// Takes up what the others leave to this replica.
@@ -194,7 +194,7 @@ pub trait Allowance: Send + Sync {
     fn until_urgent(&self) -> BoxFuture<'_, ()>;
 }
 
-/// What a replica tells of its use of the vendor.
+/// The use that a replica makes of the vendor, as it tells the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Told {
     /// The places at the vendor, by its configuration.
@@ -207,7 +207,7 @@ pub struct Told {
     pub throttled: Duration,
 }
 
-/// What the other replicas leave to one of them.
+/// The part that the other replicas leave to one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Left {
     /// The places that it may use.

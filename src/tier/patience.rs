@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What is left of the time that a query's calls to a tier may take. Once one of them has come to nothing, it makes no others.
+/// The rest of the time that a query's calls to a tier may take. Once one of them has come to nothing, it makes no others.
 #[derive(Debug)]
 pub struct Patience {
     whole: Duration,

@@ -137,7 +137,7 @@ impl Upstream {
         self.reporter.begin_sharing();
     }
 
-    /// What other replicas are told of this process's use of the vendor. It gives up the places that it does not want.
+    /// This process's use of the vendor, for other replicas to hear. It gives up the places that it does not want.
     #[must_use]
     pub fn tell(&self) -> VendorUse {
         self.reporter.tell()

@@ -239,7 +239,7 @@ mod tests {
                 let values: Vec<_> = figures.iter().collect();
                 prop_assert_eq!(values.len(), figures.slots());
                 prop_assert!(values.iter().flatten().all(|value| value.is_finite() && *value >= 0.0));
-                // What was packed anew may be narrower, and means the same.
+                // Figures that were packed anew may be narrower, and mean the same.
                 let packed = Figures::pack(&values);
                 prop_assert_eq!(packed.iter().collect::<Vec<_>>(), values.clone());
                 for from in 0..values.len() {

@@ -94,7 +94,7 @@ impl SitePieces<'_> {
         }
     }
 
-    /// What the expected buckets of a site follow from.
+    /// The basis from which the expected buckets of a site follow.
     pub(super) fn basis(&self, nth: usize) -> Basis {
         self.of_site[nth].basis
     }

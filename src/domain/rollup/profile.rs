@@ -5,8 +5,7 @@ use crate::domain::table::{Extra, Table, Values};
 use crate::domain::timeline::Timeline;
 
 /// Makes the sums of the counts in `table` means over their observed occurrences, and adds the number of these as the column `days`.
-/// `roll` makes the rows of one of the `groups` by `occurrences`, the timeline
-/// that is `folded` into theirs.
+/// `roll` makes the rows of one of the `groups` by the timeline `occurrences`, whose buckets are `folded` into those of the table.
 ///
 /// Where the counts of a row were observed in different occurrences, each is the mean over its own, and `days` counts those of any. Without
 /// a count, it counts the occurrences of any figure.

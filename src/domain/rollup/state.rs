@@ -32,7 +32,7 @@ pub struct States<'a> {
     pub now: Timestamp,
 }
 
-/// What the sites of a row say of its state.
+/// The statements of a row's sites about its state.
 #[derive(Clone, Copy)]
 struct Said {
     begun: bool,
@@ -42,7 +42,7 @@ struct Said {
 }
 
 impl Said {
-    /// What no site has contradicted yet.
+    /// The statement that no site has contradicted yet.
     const NOTHING: Self = Self {
         begun: true,
         closed: true,
@@ -107,7 +107,7 @@ impl States<'_> {
         }
     }
 
-    /// What a site says of each bucket.
+    /// A site's statement about each bucket.
     fn of_site(&self, timeline: &Timeline, site: usize) -> Vec<Said> {
         let days = &self.days[site];
         let nothing = Said {

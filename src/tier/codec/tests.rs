@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::tier::testing::{SHAPE, cell, codec, key};
 
-/// What is on disks and in stores out there. Where this changes, so must a version.
+/// The bytes on disks and in stores out there. Where these change, so must a version.
 const NAME: &str = "123.750:entrances:60:202602:1.1.b73f49f95ea76d93";
 const PAGE: &str = concat!(
     "07000000",

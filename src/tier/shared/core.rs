@@ -1,4 +1,4 @@
-//! What everything that talks to the store shares: names, leases, what is known of it.
+//! The state that all tasks of the shared tier have in common: names, leases, knowledge of the store.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ pub(super) const PIECE: usize = 300;
 /// The configuration of the shared tier.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What every name in the store begins with.
+    /// The beginning of every name in the store.
     pub prefix: String,
     /// Time limit for a look-up of a few pages.
     pub timeout: Duration,
@@ -38,7 +38,7 @@ pub(super) struct Pulses {
     pub(super) failed: u64,
 }
 
-/// What was told and heard so far of what was learned.
+/// The learned facts that were told and heard so far.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
     /// The revision of each part that was told.
@@ -47,7 +47,7 @@ pub(super) struct Exchange {
     pub(super) heard: Option<u64>,
 }
 
-/// What the tasks share.
+/// The state that the tasks share.
 pub(super) struct Core {
     pub(super) settings: Settings,
     pub(super) codec: Codec,
@@ -146,7 +146,7 @@ impl Core {
         for (id, months) in held {
             self.end_leases(Lease { id, epoch: None }, &months).await;
         }
-        // Otherwise it counts as alive for a minute, in which no purge is made everywhere, and nobody gets its places.
+        // Otherwise it counts as alive for a minute, in which no purge is made everywhere, and keeps its places for seconds.
         for what in ["live", "places"] {
             let mut leave = cmd("HDEL");
             leave.arg(self.fleet_key(what)).arg(&self.replica);

@@ -1,4 +1,4 @@
-//! What was learned beside cells, told to other replicas before the cells that came with it, and heard from them before cells are used.
+//! The facts that were learned beside cells: a replica tells them before the cells that came with them, and hears them before it uses cells.
 
 use std::collections::HashMap;
 use std::time::Duration;

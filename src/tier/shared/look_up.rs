@@ -105,7 +105,7 @@ impl Core {
         }
     }
 
-    /// What there is to use of a page.
+    /// The usable part of a page.
     fn judge(&self, month: &SeriesMonth, shape: MonthShape, page: Option<Vec<u8>>) -> Kept {
         let Some(page) = page else {
             telemetry::read(Outcome::Miss, 1);

@@ -9,10 +9,10 @@
 //! that lives has told that it has forgotten the figures in its memory as well. A register that has lost purges gets them back from the replicas
 //! that know them, and cells of another register (the store was emptied) are not used at all.
 //!
-//! What the vendor allows is shared as well: each replica tells with every pulse how many places at the vendor it wants and holds, and for how
+//! Replicas share the vendor's allowance as well: each tells with every pulse how many places at the vendor it wants and holds, and for how
 //! long the vendor has throttled it, and hears which places are left to it, in proportion to what all of them want.
 //!
-//! Nothing here fails a query: without the store, each replica fetches for itself, with the places that it last had, and an equal part at least.
+//! Nothing here fails a query: without the store, each replica fetches for itself, with the places that it uses, and an equal part at least.
 
 mod core;
 mod knowledge;

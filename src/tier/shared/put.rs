@@ -15,7 +15,7 @@ use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::store::{Cmd, Unavailable, Value, cmd};
 use crate::tier::{Epoch, Landed, Lease};
 
-/// What may wait to be written; what comes then is dropped, since it can be fetched again.
+/// The most bytes of pages that may wait to be written; further pages are dropped, since they can be fetched again.
 const MAX_BYTES: usize = 16 << 20;
 /// How often a page that others change at the same time is tried.
 const TRIES: usize = 8;

@@ -37,7 +37,7 @@ pub(super) const LISTED: usize = 256;
 /// The most purges that wait for the store one by one.
 const MANY: usize = 64;
 
-/// What this replica knows of the purges of all.
+/// One replica's knowledge of the purges of all.
 #[derive(Debug, Default)]
 pub(super) struct Register {
     /// Tells the register from one that was there before the store was emptied; 0: none is known.
@@ -53,7 +53,7 @@ pub(super) struct Register {
     made: u64,
     /// The purges of this replica that not all replicas have made.
     pending: Vec<Pending>,
-    /// What the store's clock shows more than ours.
+    /// The lead of the store's clock over ours.
     offset: SignedDuration,
     replicas: usize,
     /// When this replica found that the store had been emptied.
@@ -122,7 +122,7 @@ impl Register {
         self.incarnation
     }
 
-    /// What a cell that is claimed now is marked with.
+    /// The mark of a cell that is claimed now.
     pub(super) fn epoch(&self) -> Option<Epoch> {
         (self.incarnation != 0).then_some(Epoch {
             incarnation: self.incarnation,
@@ -248,7 +248,7 @@ impl Register {
         self.offset
     }
 
-    /// What times are converted by for the store.
+    /// The difference by which times are converted for the store.
     pub(super) fn conversion(&self) -> SignedDuration {
         if self.offset.abs() > SAME_TIME {
             self.offset
@@ -284,7 +284,7 @@ impl Register {
             self.in_doubt |=
                 !is_first && (self.handed < self.number || self.in_step.is_some_and(was_away));
             self.incarnation = *incarnation;
-            // What was purged before this replica began is not in its memory.
+            // Its memory has nothing that was purged before it began.
             let age = self
                 .begun
                 .filter(|_| is_first)

@@ -1,4 +1,4 @@
-//! What the store does at once, by its own clock.
+//! The steps that the store takes at once, by its own clock.
 //!
 //! A lease is a field of its page's hash of leases: owner → `days:until`, in milliseconds. What must be possible in a store whose memory is full
 //! says so (`allow-oom`).

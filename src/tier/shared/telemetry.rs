@@ -1,4 +1,4 @@
-//! What is counted of the shared tier.
+//! The metrics of the shared tier.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const REPLICAS: &str = "pitaya_tier_replicas";
 const OFFSET: &str = "pitaya_tier_clock_offset_seconds";
 const REBUILDS: &str = "pitaya_tier_rebuilds_total";
 
-/// What became of the look-up of a month.
+/// The outcome of the look-up of a month.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Outcome {
     Hit,
@@ -30,7 +30,7 @@ pub(super) enum Outcome {
     Skipped,
 }
 
-/// What became of a page to be written.
+/// The outcome of a page to be written.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Put {
     Stored,

@@ -1,9 +1,9 @@
 //! How replicas share the places: each tells what it wants and what it holds, and hears what the others leave to it.
 //!
-//! A process holds its places until it has told that it gives them up, so all together never hold more than there are, however outdated a
-//! process's view of the others is. It gives up what it does not want. Every process has one place in any case, so that it can begin a
-//! report at once, and asks for more without waiting for the next pulse: so all together may have one more report in flight for each process
-//! that wanted nothing, until the others have heard of it.
+//! A process holds its places until it has told that it gives them up, so while the store answers, all together hold no more than there
+//! are, however outdated a process's view of the others is; only one that was not heard for seconds counts as gone. It gives up what it
+//! does not want. Every process has one place in any case, so that it can begin a report at once, and asks for more without waiting for the
+//! next pulse: so all together may have one more report in flight for each process that wanted nothing, until the others have heard of it.
 
 #[cfg(test)]
 mod tests;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-/// What a process tells of its places.
+/// The places of a process, as it tells others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlacesTold {
     /// All places at the vendor, by its configuration.
@@ -64,7 +64,7 @@ impl Share {
         self.own = 1;
     }
 
-    /// What is told to others of a process that wants so many places, and has taken so many. It gives up what it does not want.
+    /// What a process that wants so many places, and has taken so many, tells others. It gives up those that it does not want.
     pub(super) fn tell(&mut self, wanted: usize, taken: usize) -> PlacesTold {
         if !self.is_alone {
             self.own = self.own.min(wanted.max(1));

@@ -85,7 +85,7 @@ pub(super) struct Report {
     pub(super) times: Times,
 }
 
-/// What a process tells other replicas of its use of the vendor.
+/// The use that a process makes of the vendor, as it tells other replicas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VendorUse {
     /// The places.
@@ -227,7 +227,7 @@ impl Reporter {
         self.places.begin_sharing();
     }
 
-    /// What other replicas are told; places that are not wanted are given up.
+    /// Its use of the vendor, for other replicas to hear. It gives up the places that it does not want.
     pub(super) fn tell(&self) -> VendorUse {
         VendorUse {
             places: self.places.tell(),

@@ -48,7 +48,7 @@ async fn full(folder: &Path) -> usize {
 async fn goes_on(folder: &Path) -> usize {
     let disk = reopened(folder).await;
     let found = right(&disk).await;
-    // What was broken may turn out so only now.
+    // Broken pages may turn out to be so only now.
     reaches(&disk, TierState::Open).await;
     put(&disk, landed([(key(500, 0), cell(5, 0))]));
     written(&disk).await;

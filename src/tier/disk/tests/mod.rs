@@ -208,7 +208,7 @@ async fn a_purge_is_for_good_when_it_is_told_and_for_readers_at_once() {
     assert_eq!(get(&disk, key(1, 30)).await, Some(cell(4, 2)));
 }
 
-/// What a process that is killed now leaves behind.
+/// The files that a process leaves behind if it is killed now.
 fn copy(folder: &Path) -> tempfile::TempDir {
     let copied = tempfile::tempdir().unwrap();
     for file in std::fs::read_dir(folder).unwrap() {

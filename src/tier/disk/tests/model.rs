@@ -79,7 +79,7 @@ proptest! {
                     Step::Purge { site, days } => {
                         let _done = forget(&model, purge(site, days)).await;
                         prop_assert_eq!(forget(&disk, purge(site, days)).await, Ok(()));
-                        // What comes next is put after the commit, and is not there yet.
+                        // The next cells are put after the commit, and are not there yet.
                         prop_assert_eq!(all(&disk).await, all(&model).await);
                     }
                     Step::SetBack { second } => {

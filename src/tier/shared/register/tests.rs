@@ -56,7 +56,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What lies in the store.
+/// The content of the store.
 #[derive(Debug, Default)]
 struct Store {
     /// Its clock, which numbers follow.
@@ -146,7 +146,7 @@ proptest! {
         let mut replicas: Vec<Replica> = (0..REPLICAS as u64).map(Replica::new).collect();
         let mut next = REPLICAS as u64;
         let mut fetching = std::collections::VecDeque::new();
-        // What was answered 200, and when it was asked for.
+        // The purges that were answered 200, and when they were asked for.
         let mut done: Vec<(Arc<Purge>, usize)> = Vec::new();
         let mut time = Instant::now();
         for (now, step) in steps.into_iter().enumerate() {

@@ -14,7 +14,7 @@ const DAYS: i32 = 4;
 enum Step {
     /// A replica claims days (bit `d`: day `d`).
     Claim(usize, u32),
-    /// What was claimed comes, fetched that many seconds ago.
+    /// The claimed days come, fetched that many seconds ago.
     Put(usize, i64),
     Release(usize),
     /// A replica purges a day, or all.
@@ -138,7 +138,7 @@ async fn case(replicas: &[Shared; 2], site: u64, steps: Vec<Step>) -> Result<(),
                 let found = get(&replicas[nth], key(site, day)).await;
                 let last = purged[usize::try_from(day).unwrap()];
                 let counts = |put: &&Put| put.day == day && last <= put.epoch;
-                // What was claimed after a purge of whatever is newer, also by a clock that is slow.
+                // A claim after a purge is newer than what was purged, also by a slow clock.
                 let newest = puts.iter().filter(counts);
                 let newest = newest.max_by_key(|put| (put.epoch, put.second));
                 prop_assert_eq!(found, newest.map(|put| put.cell.clone()));
