@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use super::answer::Reach;
-use super::fetch::{Engine, Gathered, Wish};
+use super::engine::Engine;
+use super::gather::Wish;
+use super::gathered::Gathered;
 use super::inventory::{Missing, Places};
 use super::judge::{Below, Judge};
 use super::queue::Refusal;
 use super::scouting;
 use crate::cache::Unclaimed;
-use crate::domain::cell::CellKey;
+use crate::domain::cell::{Cell, CellKey};
 use crate::domain::rollup::CellGrid;
 use crate::upstream::{Class, UpstreamError};
 
@@ -80,5 +82,42 @@ impl Engine {
         let months = scouting::months(missing.places().map(|place| places.key(place)));
         let mut patience = tier.patience();
         scouting::read(&months, &**tier, judge, Class::Caller, &mut patience).await
+    }
+
+    /// Takes those of the `missing` cells whose fetch failed a moment ago, and for which something past its TTL serves: nobody waits for a
+    /// vendor that is known to be down. Returns what serves, by place.
+    pub(super) fn spare_failing(
+        &self,
+        missing: &mut Missing,
+        places: Places<'_>,
+    ) -> Vec<(usize, Cell)> {
+        let with_fallback = missing.with_fallback();
+        if with_fallback.is_empty() {
+            return Vec::new();
+        }
+        let keys = with_fallback.iter().map(|place| places.key(*place));
+        let keys: Vec<CellKey> = keys.collect();
+        let failing = self.cells.backing_off(&keys, self.clock.now());
+        let failing = with_fallback.into_iter().zip(failing);
+        let spared = failing.filter_map(|(place, failing)| {
+            let cell = failing.then(|| missing.fallback(place)).flatten()?;
+            missing.take(place).then_some((place, cell))
+        });
+        spared.collect()
+    }
+
+    /// Serves these at once, and returns whether there were any.
+    pub(super) fn serve_failing(
+        &self,
+        missing: &mut Missing,
+        places: Places<'_>,
+        grid: &mut CellGrid,
+    ) -> bool {
+        let spared = self.spare_failing(missing, places);
+        let any = !spared.is_empty();
+        for (place, cell) in spared {
+            grid.set(place, cell);
+        }
+        any
     }
 }

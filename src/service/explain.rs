@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::answering::reopened;
 use super::budget::MemoryNeed;
 use super::calendar::Calendar;
 use super::inventory::{Inventory, Places};
 use super::queue::Refusal;
 use super::rules::InForce;
 use super::scouting::aside;
-use super::{TrafficService, Unanswered, reopened};
+use super::{TrafficService, Unanswered};
 use crate::domain::batch::reports;
 use crate::domain::cell::ReportRequest;
 use crate::domain::directory::SiteDirectory;

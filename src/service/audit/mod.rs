@@ -28,7 +28,7 @@ use self::check::{Check, counts};
 use self::counts::Counts;
 use self::pick::{Audit, of_neighbours, pick};
 use super::TrafficService;
-use super::fetch::Engine;
+use super::engine::Engine;
 use super::judge::Judge;
 use super::rules::InForce;
 use super::telemetry::{self, AuditOutcome};

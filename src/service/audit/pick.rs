@@ -13,7 +13,7 @@ use crate::domain::freshness::Phase;
 use crate::domain::metric::VendorMetric;
 use crate::domain::month::SeriesMonth;
 use crate::domain::zone::{DayShape, DaySpan};
-use crate::service::fetch::Engine;
+use crate::service::engine::Engine;
 use crate::service::judge::Judge;
 
 /// Days that are looked at before an audit is left out for lack of one that can be audited.

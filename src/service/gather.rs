@@ -1,0 +1,224 @@
+//! A query's wait for its missing cells: from the fetches that it has claimed or joined, until its deadline.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::SemaphorePermit;
+use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
+
+use super::engine::{Engine, Outcome, Waiter};
+use super::gathered::{Gathered, Gathering};
+use super::inventory::{Missing, Places};
+use super::judge::Judge;
+use super::progress::Progress;
+use super::queue::Refusal;
+use super::report::Launch;
+use super::scouting::aside;
+use crate::cache::{LookedUp, Onward, Unclaimed};
+use crate::domain::rollup::CellGrid;
+use crate::upstream::{Class, Client, Interest, Stake, UpstreamError};
+
+/// The query that [`Engine::gather`] works for.
+pub(super) struct Wish<'a> {
+    /// The turn of a large query to be planned, until its cells are claimed.
+    pub(super) planning: Option<SemaphorePermit<'a>>,
+    /// The client that sent it.
+    pub(super) client: &'a Client,
+    /// Judges how long cells are good.
+    pub(super) judge: &'a Judge,
+    /// When it looked for its cells.
+    pub(super) looked_up: LookedUp,
+    /// How long the query may wait.
+    pub(super) deadline: Instant,
+    /// Where to tell how far the reports are.
+    pub(super) progress: &'a Progress,
+}
+
+impl Engine {
+    /// Brings the `missing` cells into `grid`, as they arrive, until the deadline at the latest.
+    ///
+    /// # Errors
+    ///
+    /// If the queue takes no more cells, or if a site's zone has changed since they were looked up; nothing is fetched then.
+    pub(super) async fn gather(
+        self: &Arc<Self>,
+        mut missing: Missing,
+        places: Places<'_>,
+        grid: &mut CellGrid,
+        mut wish: Wish<'_>,
+    ) -> Result<Gathered, Unclaimed<Refusal>> {
+        let fell_back = self.serve_failing(&mut missing, places, grid);
+        let mut gathering = Gathering {
+            places,
+            grid,
+            missing,
+            gathered: Gathered {
+                fell_back,
+                ..Gathered::default()
+            },
+            judge: wish.judge,
+            below: self.tier.as_ref().map(|_| &*self.cells),
+            is_outdated: false,
+        };
+        let cells = gathering.missing.len();
+        if cells == 0 {
+            return Ok(gathering.gathered);
+        }
+        if cells > self.queue.max() {
+            return Err(Unclaimed::Refused(Refusal::TooMany));
+        }
+        gathering.gathered.cells = cells;
+        let stake = Stake {
+            client: Arc::clone(wish.client),
+            class: Class::Caller,
+        };
+        let lost = loop {
+            let flights = self.claim(&mut gathering, &mut wish, &stake)?;
+            gathering.is_outdated = false;
+            let span =
+                tracing::info_span!(target: "pitaya::span", "vendor", reports = flights.len());
+            let lost = gathering
+                .await_flights(flights, &stake, wish.deadline, wish.progress)
+                .instrument(span)
+                .await;
+            // Claims from now on bring figures that are new enough.
+            if !gathering.is_outdated || Instant::now() >= wish.deadline {
+                break lost;
+            }
+        };
+        gathering.give_up(&lost);
+        Ok(gathering.gathered)
+    }
+
+    /// Claims the missing cells that nobody is fetching, and returns the fetches that bring all of them.
+    fn claim(
+        self: &Arc<Self>,
+        gathering: &mut Gathering<'_>,
+        wish: &mut Wish<'_>,
+        stake: &Stake,
+    ) -> Result<Vec<Waiter>, Unclaimed<Refusal>> {
+        let planning = wish.planning.take();
+        let heavy = planning.is_some();
+        let mut queued = None;
+        let claim = aside(heavy, || {
+            let places = gathering.places;
+            let wanted = gathering.missing.places().map(|place| places.key(place));
+            let interest = Interest::new(stake.clone());
+            self.cells.claim(wanted, wish.looked_up, interest, |cells| {
+                queued = Some(self.queue.admit(wish.client, cells)?);
+                Ok(())
+            })
+        })?;
+        gathering.gathered.collapsed |= !claim.joined.is_empty();
+        let mut flights = claim.joined;
+        for flight in &flights {
+            flight.interest().add(stake);
+        }
+        match (claim.mine, queued, &self.tier) {
+            (Some(mine), Some(queued), Some(tier)) => {
+                flights.push(mine.waiter());
+                self.scout(mine, queued, tier, wish.judge, (stake, wish.looked_up));
+            }
+            (Some(mine), Some(queued), None) => {
+                let (found, fetches) = aside(heavy, || {
+                    let found = mine.look_again(|key, cell| wish.judge.is_fresh(key, cell));
+                    let fetches = mine.split(&found, |missing| self.plan(missing, stake));
+                    (found, fetches)
+                });
+                for (key, cell) in found {
+                    gathering.settle(&key, Ok(cell));
+                }
+                let launch = Launch::of_memory(wish.judge, Class::Caller);
+                flights.extend(self.launch_all(fetches, queued, &launch));
+            }
+            _ => {}
+        }
+        Ok(flights)
+    }
+}
+
+impl Gathering<'_> {
+    /// Waits for all fetches at once, and says why what is still missing then is missing. Those that outlast the deadline are kept, so
+    /// that the next query finds their figures.
+    async fn await_flights(
+        &mut self,
+        flights: Vec<Waiter>,
+        stake: &Stake,
+        deadline: Instant,
+        progress: &Progress,
+    ) -> Arc<UpstreamError> {
+        let mut reports = flights.len();
+        progress.wait_for(reports);
+        let mut flights: HashMap<u64, Waiter> = flights
+            .into_iter()
+            .map(|flight| (flight.id(), flight))
+            .collect();
+        let mut waiting: FuturesUnordered<_> = flights.values().cloned().map(ended).collect();
+        loop {
+            match timeout_at(deadline, waiting.next()).await {
+                Err(_) => break,
+                Ok(None) => {
+                    return Arc::new(UpstreamError::Internal(
+                        "a fetch ended without an outcome".to_owned(),
+                    ));
+                }
+                Ok(Some((id, None))) => {
+                    flights.remove(&id);
+                    tracing::error!("a fetch died without an outcome");
+                }
+                Ok(Some((id, Some(outcome)))) => {
+                    flights.remove(&id);
+                    self.settle_all(&outcome);
+                    let onward = self.onward(&outcome, &flights);
+                    for flight in &onward {
+                        flight.interest().add(stake);
+                        waiting.push(ended(flight.clone()));
+                    }
+                    if outcome.is_found() {
+                        // The claim that was waited for has become these reports, or none.
+                        reports = reports + onward.len() - 1;
+                        progress.wait_for(reports);
+                    } else {
+                        progress.one_is_done();
+                    }
+                    flights.extend(onward.into_iter().map(|flight| (flight.id(), flight)));
+                }
+            }
+        }
+        drop(waiting);
+        for flight in flights.values() {
+            flight.keep();
+        }
+        // Their own time may be up at this very instant, too.
+        let now = Instant::now();
+        let goes_on =
+            |flight: &Waiter| flight.is_under_way() && flight.interest().has_time_left(now);
+        Arc::new(if flights.values().any(goes_on) {
+            UpstreamError::StillFetching
+        } else {
+            UpstreamError::Timeout
+        })
+    }
+
+    /// The fetches that an outcome leads on to, of those that bring something that is missing here.
+    fn onward(&self, outcome: &Outcome, known: &HashMap<u64, Waiter>) -> Vec<Waiter> {
+        let lacks = |onward: &Onward| {
+            let mut places = onward.cells().filter_map(|key| self.places.of(&key));
+            places.any(|place| self.missing.has(place))
+        };
+        let onward = outcome.onward().iter();
+        onward
+            .filter(|(onward, flight)| !known.contains_key(&flight.id()) && lacks(onward))
+            .map(|(_, flight)| flight.clone())
+            .collect()
+    }
+}
+
+/// The id of a flight and its outcome, once it is complete.
+async fn ended(mut flight: Waiter) -> (u64, Option<Arc<Outcome>>) {
+    let outcome = flight.wait().await;
+    (flight.id(), outcome)
+}

@@ -1,0 +1,201 @@
+//! The task of one report: it waits for its turn, fetches, compares the cells that came with the last ones known, and keeps them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use jiff::civil::Date;
+
+use super::engine::{Claimed, Engine, Waiter};
+use super::judge::Judge;
+use super::queue::Queued;
+use super::revisions::Landing;
+use super::scouting::{self, Duty};
+use super::telemetry;
+use crate::domain::cell::{Cell, CellKey, ReportRequest};
+use crate::domain::month::SeriesMonth;
+use crate::tier::{Landed, Lease, Tier};
+use crate::upstream::{Class, Fetched, UpstreamError};
+
+type CellOutcome = (CellKey, Result<Cell, Arc<UpstreamError>>);
+
+/// The common part of a claim's fetches.
+#[derive(Clone)]
+pub(super) struct Launch {
+    pub(super) judge: Judge,
+    pub(super) class: Class,
+    /// The months of which the tier has cells that serve for nothing but comparison.
+    pub(super) outdated: Arc<HashSet<SeriesMonth>>,
+    /// The lease that the tier has granted.
+    pub(super) lease: Option<Lease>,
+}
+
+impl Launch {
+    /// Of a claim that the tier was not asked about: what it may have had is in memory.
+    pub(super) fn of_memory(judge: &Judge, class: Class) -> Self {
+        Self {
+            judge: judge.clone(),
+            class,
+            outdated: Arc::default(),
+            lease: None,
+        }
+    }
+}
+
+impl Engine {
+    /// Launches the fetches of a claim, whose cells are `queued`, and returns their waiters.
+    pub(super) fn launch_all(
+        self: &Arc<Self>,
+        fetches: Vec<(Claimed, Waiter)>,
+        mut queued: Queued,
+        launch: &Launch,
+    ) -> Vec<Waiter> {
+        let launched = fetches.into_iter().map(|(claimed, waiter)| {
+            let cells = claimed.request().cells().count();
+            let duty = self.duty(claimed.request(), launch.lease);
+            self.launch(claimed, queued.split(cells), launch.clone(), duty);
+            waiter
+        });
+        launched.collect()
+    }
+
+    /// Fetches a report in a task of its own when its turn comes, unless nobody waits for it any more.
+    fn launch(
+        self: &Arc<Self>,
+        claimed: Claimed,
+        queued: Queued,
+        launch: Launch,
+        duty: Option<Duty>,
+    ) {
+        let engine = Arc::clone(self);
+        tokio::spawn(async move {
+            let turn = tokio::select! {
+                turn = engine.upstream.turn(claimed.interest().clone()) => turn,
+                () = claimed.abandoned() => return telemetry::report_dropped(),
+            };
+            if !claimed.begin() {
+                return telemetry::report_dropped();
+            }
+            drop(queued);
+            // Boxed, so that a task is small while it queues.
+            let fetch = Box::pin(engine.upstream.fetch_in_turn(
+                claimed.request(),
+                &launch.judge.directory,
+                turn,
+            ));
+            let fetched = fetch.await;
+            if launch.class == Class::Refresh {
+                telemetry::refresh(if fetched.failures.is_empty() {
+                    "success"
+                } else {
+                    "failure"
+                });
+            }
+            let outcomes = outcomes(fetched);
+            let came = engine.came(&outcomes);
+            engine.record_revisions(&claimed, &came, &launch).await;
+            engine.keep(&claimed, came, &launch);
+            claimed.complete(outcomes, engine.clock.now(), |key, cell| {
+                launch.judge.may_show(key, cell)
+            });
+            drop(duty);
+        });
+    }
+
+    /// The cells that came, unless the clock was set back meanwhile: then nobody knows how long they are good.
+    fn came(&self, outcomes: &[CellOutcome]) -> Vec<(CellKey, Cell)> {
+        let now = self.clock.now();
+        let came = outcomes.iter().filter_map(|(key, outcome)| {
+            let cell = outcome.as_ref().ok()?;
+            (cell.fetched_at() <= now).then(|| (*key, cell.clone()))
+        });
+        came.collect()
+    }
+
+    /// Compares the cells that came with the last ones known, and adds the differences to the feed of revisions: before the cells are kept
+    /// anywhere, and only while their claim is held.
+    async fn record_revisions(
+        &self,
+        claimed: &Claimed,
+        came: &[(CellKey, Cell)],
+        Launch {
+            judge, outdated, ..
+        }: &Launch,
+    ) {
+        let mut months: Vec<SeriesMonth> = came.iter().map(|it| SeriesMonth::of(&it.0)).collect();
+        months.dedup();
+        months.retain(|month| outdated.contains(month));
+        let mut below: HashMap<CellKey, Cell> = HashMap::new();
+        if let Some(tier) = self.tier.as_ref().filter(|_| !months.is_empty()) {
+            let shapes = judge.shapes(months.iter().copied());
+            let wanted = months.iter().map(|month| (*month, shapes[month]));
+            let kept = tier.read(wanted.collect(), &mut tier.patience()).await;
+            for (month, kept) in months.iter().zip(kept) {
+                below.extend(
+                    kept.into_iter()
+                        .map(|(date, cell)| (month.cell(date), cell)),
+                );
+            }
+        }
+        let of_months = came.chunk_by(|a, b| SeriesMonth::of(&a.0) == SeriesMonth::of(&b.0));
+        let held = of_months.flat_map(|cells| {
+            let days = claimed.held(&SeriesMonth::of(&cells[0].0));
+            let is_held = move |key: &CellKey| days & 1 << key.date.day() != 0;
+            cells.iter().filter(move |(key, _)| is_held(key)).cloned()
+        });
+        let held: Vec<_> = held.collect();
+        let landing = Landing {
+            directory: &judge.directory,
+            cells: &held,
+            last_known: |month: &SeriesMonth| {
+                let month = *month;
+                let (above, below) = (self.cells.last_known(&month), &below);
+                move |date: Date| {
+                    let known = above.get(date);
+                    known.or_else(|| below.get(&month.cell(date)).cloned())
+                }
+            },
+        };
+        let found = landing.compare();
+        if !found.is_empty() {
+            let is_written = |tier: &Arc<dyn Tier>| tier.state().is_written();
+            let is_kept = self.tier.as_ref().is_some_and(is_written);
+            self.revisions.record(found, is_kept);
+        }
+    }
+
+    /// The duty to give up what is leased for a report, whatever becomes of it.
+    fn duty(&self, request: &ReportRequest, lease: Option<Lease>) -> Option<Duty> {
+        let (tier, lease) = (self.tier.as_ref()?, lease?);
+        Some(Duty {
+            tier: Arc::clone(tier),
+            lease,
+            months: scouting::months(request.cells()),
+        })
+    }
+
+    /// Has the tier keep the cells that came, while their claim is held.
+    fn keep(&self, claimed: &Claimed, cells: Vec<(CellKey, Cell)>, launch: &Launch) {
+        let Some(tier) = &self.tier else { return };
+        let mut months: Vec<_> = cells.iter().map(|(key, _)| SeriesMonth::of(key)).collect();
+        months.dedup();
+        let landed = Landed {
+            cells,
+            shapes: Arc::new(launch.judge.shapes(months.into_iter())),
+            lease: launch.lease.unwrap_or_default(),
+        };
+        tier.put(landed, &|month| claimed.held(month));
+    }
+}
+
+/// The outcome of each cell, those of a month one after another.
+fn outcomes(fetched: Fetched) -> Vec<CellOutcome> {
+    let cells = fetched.cells.into_iter().map(|(key, cell)| (key, Ok(cell)));
+    let failures = fetched.failures.iter().flat_map(|(request, error)| {
+        request
+            .cells()
+            .map(move |key| (key, Err(Arc::clone(error))))
+    });
+    let mut outcomes: Vec<CellOutcome> = cells.chain(failures).collect();
+    outcomes.sort_by_key(|(key, _)| (SeriesMonth::of(key), key.date));
+    outcomes
+}
