@@ -24,6 +24,7 @@ pub mod purge;
 pub mod query;
 pub mod revision;
 pub mod rollup;
+pub mod row_count;
 pub mod site;
 pub mod table;
 pub mod tag;

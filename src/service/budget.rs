@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::domain::cell::Cell;
 use crate::domain::plan::Plan;
 use crate::domain::query::{GroupBy, Query};
-use crate::domain::timeline::row_count;
+use crate::domain::row_count::row_count;
 
 /// The budget counts memory in units of this many bytes.
 const UNIT: usize = 1024;

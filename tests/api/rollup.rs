@@ -18,8 +18,8 @@ use pitaya::domain::metric::{Metric, VendorMetric};
 use pitaya::domain::plan::Plan;
 use pitaya::domain::query::{Fill, GroupBy, Include, Query, Sort};
 use pitaya::domain::rollup::{CellGrid, roll_up_with_totals};
+use pitaya::domain::row_count::row_count;
 use pitaya::domain::site::{CustomerId, SiteId};
-use pitaya::domain::timeline::row_count;
 use pitaya::domain::zone::{DayShape, LocalDays};
 use proptest::prelude::*;
 

@@ -7,7 +7,7 @@ use super::values::{FORMAT, GROUP_BY, INCLUDE};
 use crate::domain::bucket::{Bucket, Profile};
 use crate::domain::periods;
 use crate::domain::query::{GroupBy, Query};
-use crate::domain::timeline::row_count;
+use crate::domain::row_count::row_count;
 use crate::http::present::Format;
 
 /// Most cells of a workbook: it is in memory as a whole until it is written.

@@ -6,7 +6,7 @@ use super::faults::ParameterFault;
 use super::values::{BUCKET, DATES, METRIC, SITES};
 use crate::domain::bucket::Bucket;
 use crate::domain::query::Query;
-use crate::domain::timeline::{most_rows, row_count, row_count_of_sites};
+use crate::domain::row_count::{most_rows, row_count, row_count_of_sites};
 use crate::http::settings::Settings;
 use crate::service::TooManyMissing;
 

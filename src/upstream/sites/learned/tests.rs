@@ -2,7 +2,9 @@
 
 use jiff::SignedDuration;
 
+use super::checks::CHECKS_A_MINUTE;
 use super::*;
+use crate::upstream::wire::Identity;
 
 fn now() -> Timestamp {
     "2026-02-19T12:00:00Z".parse().unwrap()
