@@ -187,8 +187,20 @@ struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        if is_plain(text.as_bytes()) {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        self.escape(text)
+    }
+}
+
+impl Escaped<'_> {
+    /// Writes text with special bytes, which hardly any has.
+    #[cold]
+    fn escape(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
-        while let Some(at) = first_special(rest.as_bytes()) {
+        while let Some(at) = rest.bytes().position(is_special) {
             self.0.push_str(&rest[..at]);
             match rest.as_bytes()[at] {
                 b'"' => self.0.push_str("\\\""),
@@ -206,27 +218,31 @@ impl Write for Escaped<'_> {
     }
 }
 
-/// Position of the first byte that a JSON string must escape.
-fn first_special(bytes: &[u8]) -> Option<usize> {
-    const CHUNK: usize = 16;
-    let is_special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
-    // Hardly any text has one; this checks a chunk at a time, without a branch for each byte.
-    let plain = |chunk: &[u8; CHUNK]| {
-        let special = chunk
-            .iter()
-            .fold(0, |any, byte| any | u8::from(is_special(*byte)));
-        special == 0
+/// Whether a JSON string must escape the byte.
+const fn is_special(byte: u8) -> bool {
+    byte < b' ' || byte == b'"' || byte == b'\\'
+}
+
+/// Whether no byte is special. This checks a word at a time, without a branch for each byte; the last word may overlap the one before.
+fn is_plain(bytes: &[u8]) -> bool {
+    let Some(last) = bytes.last_chunk() else {
+        return !bytes.iter().any(|byte| is_special(*byte));
     };
-    let (chunks, rest) = bytes.as_chunks::<CHUNK>();
-    let mut last = [b' '; CHUNK];
-    last[..rest.len()].copy_from_slice(rest);
-    let skipped = match chunks.iter().position(|chunk| !plain(chunk)) {
-        None if plain(&last) => return None,
-        None => bytes.len() - rest.len(),
-        Some(chunk) => CHUNK * chunk,
-    };
-    let found = bytes[skipped..].iter().position(|byte| is_special(*byte))?;
-    Some(skipped + found)
+    let (words, _) = bytes.as_chunks();
+    words.iter().all(|word| is_plain_word(*word)) && is_plain_word(*last)
+}
+
+/// Whether no byte of the word is special. Each test sets the highest bit of the lowest byte that it finds, and perhaps of bytes above it
+/// ("Bit Twiddling Hacks": `haszero`, `hasless`).
+const fn is_plain_word(word: [u8; 8]) -> bool {
+    const EACH: u64 = u64::from_le_bytes([1; 8]);
+    let word = u64::from_le_bytes(word);
+    let quote = word ^ (EACH * b'"' as u64);
+    let backslash = word ^ (EACH * b'\\' as u64);
+    let is_quote = quote.wrapping_sub(EACH) & !quote;
+    let is_backslash = backslash.wrapping_sub(EACH) & !backslash;
+    let is_control = word.wrapping_sub(EACH * b' ' as u64) & !word;
+    (is_quote | is_backslash | is_control) & (EACH << 7) == 0
 }
 
 #[cfg(test)]
