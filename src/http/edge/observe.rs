@@ -20,7 +20,7 @@ use tracing::Span;
 
 use super::auth::Caller;
 use super::request_id::RequestId;
-use super::sender::Sender;
+use super::sender::{Sender, Shown};
 use crate::http::params::{shown, without_keys};
 use crate::http::routes::{Route, TRAFFIC, method_label};
 use crate::http::settings::Settings;
@@ -256,7 +256,7 @@ impl Observation {
                     duration_ms = milliseconds(elapsed),
                     bytes,
                     client,
-                    address = self.sender.address.map(tracing::field::display),
+                    address = self.sender.address.map(|address| tracing::field::display(Shown(address))),
                     user_agent = self.sender.user_agent().as_deref(),
                     problem,
                     cache,

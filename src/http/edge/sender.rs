@@ -1,6 +1,7 @@
 //! The sender of a request, for the access log: its address, and the program that it says it is.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
@@ -33,6 +34,31 @@ impl Sender {
         let bytes = self.user_agent.as_ref()?.as_bytes();
         let start = &bytes[..bytes.len().min(MAX_USER_AGENT)];
         Some(String::from_utf8_lossy(start))
+    }
+}
+
+/// Shows an address as the standard library does, but writes an IPv4 address in one piece. A log line escapes each piece by itself, so
+/// seven pieces were a fiftieth of a hit's instructions.
+pub(super) struct Shown(pub(super) IpAddr);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let IpAddr::V4(address) = self.0 else {
+            return self.0.fmt(f);
+        };
+        let mut text = [0; "255.255.255.255".len()];
+        let mut length = 0;
+        let mut digits = itoa::Buffer::new();
+        for octet in address.octets() {
+            if length > 0 {
+                text[length] = b'.';
+                length += 1;
+            }
+            let digits = digits.format(octet).as_bytes();
+            text[length..][..digits.len()].copy_from_slice(digits);
+            length += digits.len();
+        }
+        f.write_str(str::from_utf8(&text[..length]).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -110,6 +136,20 @@ mod tests {
             assert_eq!(from(peer, trusted, claims), origin, "{peer} {claims:?}");
         }
         assert_eq!(from("10.0.0.1", &[], &["203.0.113.9"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn addresses_are_shown_as_the_standard_library_shows_them() {
+        for address in [
+            "0.0.0.0",
+            "10.2.33.4",
+            "255.255.255.255",
+            "2001:db8::7",
+            "::",
+        ] {
+            let address: IpAddr = address.parse().unwrap();
+            assert_eq!(Shown(address).to_string(), address.to_string());
+        }
     }
 
     #[test]
