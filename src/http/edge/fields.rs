@@ -1,7 +1,7 @@
 //! The header fields of answers to traffic queries.
 //!
 //! Successive answers have the same fields with other values, so a map of their names is built once, then copied and filled in: inserting
-//! each name anew took a tenth of a hit's instructions.
+//! each name anew took a tenth of a hit's instructions. The copy already has the values that are always the same.
 
 use std::cell::RefCell;
 
@@ -13,9 +13,11 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue};
 
+use super::cors::EXPOSED;
 use super::observe::CACHE_STATUS;
 use super::rate_limit::{RATELIMIT, RATELIMIT_POLICY};
 use super::request_id::X_REQUEST_ID;
+use crate::http::present;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const AS_OF: HeaderName = HeaderName::from_static("pitaya-as-of");
@@ -24,66 +26,82 @@ const PROVISIONAL_FROM: HeaderName = HeaderName::from_static("pitaya-provisional
 const COVERAGE: HeaderName = HeaderName::from_static("pitaya-coverage");
 const ERRORS: HeaderName = HeaderName::from_static("pitaya-errors");
 
-/// A field of such an answer, as its index in [`NAMES`].
+pub(super) const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+pub(super) const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
+
+/// A field with a value of its own in each answer, as its index in [`NAMES`].
 #[derive(Clone, Copy, Debug)]
 pub(in crate::http) enum Field {
     ETag,
     CacheControl,
     CacheStatus,
     ServerTiming,
-    Vary,
     AsOf,
-    Stale,
     ProvisionalFrom,
     Coverage,
     Errors,
     ContentType,
     ContentEncoding,
     RequestId,
-    ContentTypeOptions,
-    ReferrerPolicy,
     AllowOrigin,
-    ExposeHeaders,
     RateLimit,
     RateLimitPolicy,
-    AcceptRanges,
     ContentRange,
     Date,
 }
 
-const COUNT: usize = 22;
+const COUNT: usize = 16;
 
 const NAMES: [HeaderName; COUNT] = [
     ETAG,
     CACHE_CONTROL,
     CACHE_STATUS,
     SERVER_TIMING,
-    VARY,
     AS_OF,
-    STALE,
     PROVISIONAL_FROM,
     COVERAGE,
     ERRORS,
     CONTENT_TYPE,
     CONTENT_ENCODING,
     X_REQUEST_ID,
-    X_CONTENT_TYPE_OPTIONS,
-    REFERRER_POLICY,
     ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS,
     RATELIMIT,
     RATELIMIT_POLICY,
-    ACCEPT_RANGES,
     CONTENT_RANGE,
     DATE,
 ];
 
-/// Set of fields: a bit for each.
+/// A field that has the same value in all answers that have it, as its index in [`CONSTANTS`].
+#[derive(Clone, Copy, Debug)]
+pub(in crate::http) enum Constant {
+    Vary,
+    Stale,
+    AcceptRanges,
+    ContentTypeOptions,
+    ReferrerPolicy,
+    ExposeHeaders,
+}
+
+const CONSTANT_COUNT: usize = 6;
+
+const CONSTANTS: [(HeaderName, HeaderValue); CONSTANT_COUNT] = [
+    (VARY, present::VARY),
+    (STALE, present::STALE),
+    (ACCEPT_RANGES, present::ACCEPT_RANGES),
+    (X_CONTENT_TYPE_OPTIONS, NO_SNIFF),
+    (REFERRER_POLICY, NO_REFERRER),
+    (ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED),
+];
+
+/// Set of fields: a bit for each, those of [`CONSTANTS`] after those of [`NAMES`].
 type Set = u32;
 
-/// Values of an answer's fields. Boxed, since they are passed on a few times.
+/// The fields of an answer. Their values are boxed, since they are passed on a few times.
 #[derive(Debug, Default)]
-pub(in crate::http) struct Fields(Box<[Option<HeaderValue>; COUNT]>);
+pub(in crate::http) struct Fields {
+    set: Set,
+    values: Box<[Option<HeaderValue>; COUNT]>,
+}
 
 thread_local! {
     /// One map for each set of fields used so far. There are few sets; they depend on the caller, its origin and the coding.
@@ -93,58 +111,60 @@ thread_local! {
 impl Fields {
     /// Sets `field` to `value`.
     pub(in crate::http) fn set(&mut self, field: Field, value: HeaderValue) {
-        self.0[field as usize] = Some(value);
+        self.set |= 1 << field as u32;
+        self.values[field as usize] = Some(value);
     }
 
     /// Sets `field` to the single value of `header`.
     pub(in crate::http) fn set_typed(&mut self, field: Field, header: &impl Header) {
-        header.encode(&mut Place(&mut self.0[field as usize]));
+        header.encode(&mut Place(self, field));
+    }
+
+    /// Adds a field that always has the same value.
+    pub(in crate::http) fn add(&mut self, constant: Constant) {
+        self.set |= 1 << (COUNT + constant as usize);
     }
 
     /// The value of `field` as text.
     pub(in crate::http) fn text(&self, field: Field) -> Option<&str> {
-        self.0[field as usize].as_ref()?.to_str().ok()
+        self.values[field as usize].as_ref()?.to_str().ok()
     }
 
     /// The fields as a map.
     pub(in crate::http) fn into_map(mut self) -> HeaderMap {
-        let set = self.which();
         let mut map = FORMS.with_borrow_mut(|forms| {
-            if let Some((_, form)) = forms.iter().find(|(known, _)| *known == set) {
+            if let Some((_, form)) = forms.iter().find(|(known, _)| *known == self.set) {
                 return form.clone();
             }
-            let form = self.form();
-            forms.push((set, form.clone()));
+            let form = form(self.set);
+            forms.push((self.set, form.clone()));
             form
         });
-        // A map iterates over its fields in insertion order; a test checks this.
-        let values = self.0.iter_mut().filter_map(Option::take);
+        // A map iterates over its fields in insertion order, so the constants come last; a test checks this.
+        let values = self.values.iter_mut().filter_map(Option::take);
         for (blank, value) in map.values_mut().zip(values) {
             *blank = value;
         }
         map
     }
+}
 
-    fn which(&self) -> Set {
-        let bits = self.0.iter().enumerate();
-        bits.fold(0, |set, (at, value)| set | Set::from(value.is_some()) << at)
-    }
-
-    fn form(&self) -> HeaderMap {
-        let named = NAMES.into_iter().zip(&*self.0);
-        let named = named.filter(|(_, value)| value.is_some());
-        named
-            .map(|(name, _)| (name, HeaderValue::from_static("")))
-            .collect()
-    }
+/// The map of a set of fields, still without the values of [`NAMES`].
+fn form(set: Set) -> HeaderMap {
+    let blank = |name| (name, HeaderValue::from_static(""));
+    let all = NAMES.into_iter().map(blank).chain(CONSTANTS);
+    let named = all.enumerate().filter(|(at, _)| set >> at & 1 == 1);
+    named.map(|(_, field)| field).collect()
 }
 
 /// Target to which a header writes its value.
-struct Place<'a>(&'a mut Option<HeaderValue>);
+struct Place<'a>(&'a mut Fields, Field);
 
 impl Extend<HeaderValue> for Place<'_> {
     fn extend<I: IntoIterator<Item = HeaderValue>>(&mut self, values: I) {
-        *self.0 = values.into_iter().last();
+        if let Some(value) = values.into_iter().last() {
+            self.0.set(self.1, value);
+        }
     }
 }
 
@@ -154,16 +174,49 @@ mod tests {
 
     use super::*;
 
+    const FIELDS: [Field; COUNT] = [
+        Field::ETag,
+        Field::CacheControl,
+        Field::CacheStatus,
+        Field::ServerTiming,
+        Field::AsOf,
+        Field::ProvisionalFrom,
+        Field::Coverage,
+        Field::Errors,
+        Field::ContentType,
+        Field::ContentEncoding,
+        Field::RequestId,
+        Field::AllowOrigin,
+        Field::RateLimit,
+        Field::RateLimitPolicy,
+        Field::ContentRange,
+        Field::Date,
+    ];
+
+    const ALL_CONSTANTS: [Constant; CONSTANT_COUNT] = [
+        Constant::Vary,
+        Constant::Stale,
+        Constant::AcceptRanges,
+        Constant::ContentTypeOptions,
+        Constant::ReferrerPolicy,
+        Constant::ExposeHeaders,
+    ];
+
     proptest! {
         #[test]
-        fn every_value_has_its_own_name(sets in prop::collection::vec(prop::bits::u32::between(0, COUNT), 1..8)) {
+        fn every_value_has_its_own_name(sets in prop::collection::vec(prop::bits::u32::between(0, COUNT + CONSTANT_COUNT), 1..8)) {
             for set in sets {
                 let mut fields = Fields::default();
                 let mut expected = HeaderMap::new();
-                for (at, name) in NAMES.into_iter().enumerate().filter(|(at, _)| set >> at & 1 == 1) {
-                    let value = HeaderValue::from(at);
-                    fields.0[at] = Some(value.clone());
-                    expected.insert(name, value);
+                for field in FIELDS.into_iter().filter(|field| set >> *field as usize & 1 == 1) {
+                    let value = HeaderValue::from(field as usize);
+                    fields.set(field, value.clone());
+                    expected.insert(&NAMES[field as usize], value);
+                }
+                for constant in ALL_CONSTANTS.into_iter().filter(|constant| set >> (COUNT + *constant as usize) & 1 == 1) {
+                    fields.add(constant);
+                    let (name, value) = &CONSTANTS[constant as usize];
+                    expected.insert(name, value.clone());
                 }
 
                 prop_assert_eq!(fields.into_map(), expected);
@@ -173,30 +226,37 @@ mod tests {
 
     #[test]
     fn a_field_is_the_index_of_its_name() {
-        for (field, name) in [
-            (Field::ETag, "etag"),
-            (Field::CacheControl, "cache-control"),
-            (Field::CacheStatus, "cache-status"),
-            (Field::ServerTiming, "server-timing"),
-            (Field::Vary, "vary"),
-            (Field::AsOf, "pitaya-as-of"),
-            (Field::Stale, "pitaya-stale"),
-            (Field::ProvisionalFrom, "pitaya-provisional-from"),
-            (Field::Errors, "pitaya-errors"),
-            (Field::ContentType, "content-type"),
-            (Field::ContentEncoding, "content-encoding"),
-            (Field::RequestId, "x-request-id"),
-            (Field::ContentTypeOptions, "x-content-type-options"),
-            (Field::ReferrerPolicy, "referrer-policy"),
-            (Field::AllowOrigin, "access-control-allow-origin"),
-            (Field::ExposeHeaders, "access-control-expose-headers"),
-            (Field::RateLimit, "ratelimit"),
-            (Field::RateLimitPolicy, "ratelimit-policy"),
-            (Field::AcceptRanges, "accept-ranges"),
-            (Field::ContentRange, "content-range"),
-            (Field::Date, "date"),
-        ] {
+        let names = [
+            "etag",
+            "cache-control",
+            "cache-status",
+            "server-timing",
+            "pitaya-as-of",
+            "pitaya-provisional-from",
+            "pitaya-coverage",
+            "pitaya-errors",
+            "content-type",
+            "content-encoding",
+            "x-request-id",
+            "access-control-allow-origin",
+            "ratelimit",
+            "ratelimit-policy",
+            "content-range",
+            "date",
+        ];
+        for (field, name) in FIELDS.into_iter().zip(names) {
             assert_eq!(NAMES[field as usize], name);
+        }
+        let names = [
+            "vary",
+            "pitaya-stale",
+            "accept-ranges",
+            "x-content-type-options",
+            "referrer-policy",
+            "access-control-expose-headers",
+        ];
+        for (constant, name) in ALL_CONSTANTS.into_iter().zip(names) {
+            assert_eq!(CONSTANTS[constant as usize].0, name);
         }
     }
 }

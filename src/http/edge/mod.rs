@@ -39,7 +39,7 @@ use jiff::Timestamp;
 use tracing::{Instrument, Span};
 
 use self::auth::Caller;
-use self::fields::Field;
+use self::fields::{Constant, Field, NO_REFERRER, NO_SNIFF};
 use self::handler_context::{HandlerContext, comes_from_here};
 use self::in_flight::{Admitted, InFlight};
 use self::observe::{Instruments, Observation, Outcome};
@@ -272,14 +272,14 @@ impl RequestContext {
         };
         let fields = &mut reply.fields;
         fields.set(Field::RequestId, self.id.into_value());
-        fields.set(Field::ContentTypeOptions, NO_SNIFF);
-        fields.set(Field::ReferrerPolicy, NO_REFERRER);
+        fields.add(Constant::ContentTypeOptions);
+        fields.add(Constant::ReferrerPolicy);
         if let Some(date) = date::value(Timestamp::now()) {
             fields.set(Field::Date, date);
         }
         if let Some(origin) = self.origin {
             fields.set(Field::AllowOrigin, origin);
-            fields.set(Field::ExposeHeaders, cors::EXPOSED);
+            fields.add(Constant::ExposeHeaders);
         }
         if let Some(standing) = self.standing {
             fields.set(Field::RateLimit, standing.value());
@@ -305,9 +305,6 @@ impl RequestContext {
 fn name_of(caller: Option<&Arc<Caller>>) -> Option<&str> {
     caller.and_then(|caller| caller.name.as_deref())
 }
-
-const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
-const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 
 /// Writes the fields of every answer.
 pub(in crate::http) fn mark(headers: &mut HeaderMap, id: &RequestId) {

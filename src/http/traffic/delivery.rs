@@ -15,7 +15,7 @@ use super::large_body::{LargeBody, LongBody};
 use super::parsed_queries::Question;
 use crate::cores;
 use crate::domain::query::Query;
-use crate::http::edge::fields::{Field, Fields};
+use crate::http::edge::fields::{Constant, Field, Fields};
 use crate::http::edge::handler_context::HandlerContext;
 use crate::http::edge::reply::Reply;
 use crate::http::edge::watched_body::WatchedBody;
@@ -207,7 +207,7 @@ impl Delivery {
         let content_type = HeaderValue::from_static(format.content_type());
         fields.set(Field::ContentType, content_type);
         if self.whole() && self.rendering.small().is_some() {
-            fields.set(Field::AcceptRanges, present::ACCEPT_RANGES);
+            fields.add(Constant::AcceptRanges);
         }
         if let Some(coding) = coding.name() {
             fields.set(Field::ContentEncoding, HeaderValue::from_static(coding));
@@ -233,11 +233,11 @@ impl Delivery {
         fields.set(Field::CacheStatus, cache_status);
         let server_timing = present::server_timing(&self.timings, self.rendered_in);
         fields.set(Field::ServerTiming, server_timing);
-        fields.set(Field::Vary, present::VARY);
+        fields.add(Constant::Vary);
         fields.set(Field::AsOf, self.rendering.as_of.clone());
         fields.set(Field::Coverage, self.rendering.coverage.clone());
         if self.outcome.stale.is_some() {
-            fields.set(Field::Stale, present::STALE);
+            fields.add(Constant::Stale);
         }
         if let Some(date) = &self.rendering.provisional_from {
             fields.set(Field::ProvisionalFrom, date.clone());
