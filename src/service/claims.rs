@@ -10,25 +10,81 @@ use super::scouting::{self, aside};
 use super::telemetry;
 use crate::cache::{LookedUp, Unclaimed};
 use crate::domain::batch::reports;
-use crate::domain::cell::{CellKey, ReportRequest};
+use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::tier::Tier;
 use crate::upstream::{Class, Client, Interest, Stake};
 
 /// The client that warming counts as. No configured client's name has a control character.
 const WARMER: &str = "\0warm";
 
+/// A claim to cells that the queue has taken.
+pub(super) struct Own {
+    mine: Mine,
+    queued: Queued,
+    looked_up: LookedUp,
+}
+
 impl Engine {
+    /// Joins the fetches of those of the `wanted` cells that other queries are fetching, and claims the others.
+    ///
+    /// # Errors
+    ///
+    /// If the queue takes no more cells, or if a site's zone has changed since they were looked up; nothing is claimed then.
+    pub(super) fn claim(
+        &self,
+        wanted: impl IntoIterator<Item = CellKey>,
+        looked_up: LookedUp,
+        stake: &Stake,
+    ) -> Result<(Vec<Waiter>, Option<Own>), Unclaimed<Refusal>> {
+        let mut queued = None;
+        let interest = Interest::new(stake.clone());
+        let claim = self.cells.claim(wanted, looked_up, interest, |cells| {
+            queued = Some(self.queue.admit(&stake.client, cells)?);
+            Ok(())
+        })?;
+        let own = claim.mine.zip(queued).map(|(mine, queued)| Own {
+            mine,
+            queued,
+            looked_up,
+        });
+        Ok((claim.joined, own))
+    }
+
+    /// Has the claimed cells fetched, by way of the tier if there is one. Returns the fetches, and the cells that had arrived between the
+    /// look-up and the claim. The reports of a `heavy` claim are planned beside the connections.
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        own: Own,
+        judge: &Judge,
+        stake: &Stake,
+        heavy: bool,
+    ) -> (Vec<Waiter>, Vec<(CellKey, Cell)>) {
+        // For a refresh, what is in memory is what a tier of this process alone has, or newer.
+        let is_of_use = |tier: &&Arc<dyn Tier>| stake.class != Class::Refresh || tier.is_shared();
+        if let Some(tier) = self.tier.as_ref().filter(is_of_use) {
+            let fetches = vec![own.mine.waiter()];
+            self.scout(own, tier, judge, stake);
+            return (fetches, Vec::new());
+        }
+        let Own { mine, queued, .. } = own;
+        let (found, fetches) = aside(heavy, || {
+            let found = mine.look_again(|key, cell| judge.is_fresh(key, cell));
+            let fetches = mine.split(&found, |missing| self.plan(missing, stake));
+            (found, fetches)
+        });
+        let launch = Launch::of_memory(judge, stake.class);
+        (self.launch_all(fetches, queued, &launch), found)
+    }
+
     /// Looks for claimed cells in the tier, in a task that no caller can stop, and has the vendor asked for those that nobody else is fetching;
     /// for the others it looks again, as long as somebody waits. What is found is in the cache from then on, also what only serves if the
     /// vendor fails.
-    pub(super) fn scout(
-        self: &Arc<Self>,
-        mut mine: Mine,
-        mut queued: Queued,
-        tier: &Arc<dyn Tier>,
-        judge: &Judge,
-        (stake, looked_up): (&Stake, LookedUp),
-    ) {
+    fn scout(self: &Arc<Self>, own: Own, tier: &Arc<dyn Tier>, judge: &Judge, stake: &Stake) {
+        let Own {
+            mut mine,
+            mut queued,
+            looked_up,
+        } = own;
         let (engine, tier) = (Arc::clone(self), Arc::clone(tier));
         let (judge, stake) = (judge.clone(), stake.clone());
         tokio::spawn(async move {
@@ -78,8 +134,7 @@ impl Engine {
         });
     }
 
-    /// Fetches the `stale` cells behind the answer to that client, where the queue takes them. A tier of this process alone
-    /// is not looked into: what is in memory is what it has, or newer.
+    /// Fetches the `stale` cells behind the answer to that client, where the queue takes them.
     pub(super) fn refresh(
         self: &Arc<Self>,
         stale: &[CellKey],
@@ -108,13 +163,13 @@ impl Engine {
             },
         );
         if let (Some(mine), Some(queued)) = (claimed, queued) {
-            if let Some(tier) = self.tier.as_ref().filter(|tier| tier.is_shared()) {
-                return self.scout(mine, queued, tier, judge, (&refresh, looked_up));
-            }
-            let found = mine.look_again(|key, cell| judge.is_fresh(key, cell));
-            let fetches = mine.split(&found, |missing| self.plan(missing, &refresh));
+            let own = Own {
+                mine,
+                queued,
+                looked_up,
+            };
             // Nobody waits for them.
-            self.launch_all(fetches, queued, &Launch::of_memory(judge, Class::Refresh));
+            self.begin(own, judge, &refresh, false);
         }
     }
 
@@ -133,34 +188,14 @@ impl Engine {
             client: WARMER.into(),
             class: Class::Warm,
         };
-        let mut queued = None;
-        let wanted = wanted.iter().copied();
-        let interest = Interest::new(stake.clone());
-        let claim = self.cells.claim(wanted, looked_up, interest, |cells| {
-            queued = Some(self.queue.admit(&stake.client, cells)?);
-            Ok(())
-        })?;
-        let mut flights = claim.joined;
-        let (Some(mine), Some(queued)) = (claim.mine, queued) else {
-            return Ok(flights);
-        };
-        if let Some(tier) = &self.tier {
-            flights.push(mine.waiter());
-            self.scout(mine, queued, tier, judge, (&stake, looked_up));
-            return Ok(flights);
+        let (mut flights, own) = self.claim(wanted.iter().copied(), looked_up, &stake)?;
+        if let Some(own) = own {
+            flights.extend(self.begin(own, judge, &stake, false).0);
         }
-        let found = mine.look_again(|key, cell| judge.is_fresh(key, cell));
-        let fetches = mine.split(&found, |missing| self.plan(missing, &stake));
-        let launch = Launch::of_memory(judge, Class::Warm);
-        flights.extend(self.launch_all(fetches, queued, &launch));
         Ok(flights)
     }
 
-    pub(super) fn plan(
-        &self,
-        missing: &[CellKey],
-        stake: &Stake,
-    ) -> Vec<(ReportRequest, Interest)> {
+    fn plan(&self, missing: &[CellKey], stake: &Stake) -> Vec<(ReportRequest, Interest)> {
         reports(missing, self.bounds)
             .into_iter()
             .map(|request| (request, Interest::new(stake.clone())))

@@ -15,11 +15,10 @@ use super::inventory::{Missing, Places};
 use super::judge::Judge;
 use super::progress::Progress;
 use super::queue::Refusal;
-use super::report::Launch;
 use super::scouting::aside;
 use crate::cache::{LookedUp, Onward, Unclaimed};
 use crate::domain::rollup::CellGrid;
-use crate::upstream::{Class, Client, Interest, Stake, UpstreamError};
+use crate::upstream::{Class, Client, Stake, UpstreamError};
 
 /// The query that [`Engine::gather`] works for.
 pub(super) struct Wish<'a> {
@@ -76,7 +75,7 @@ impl Engine {
             class: Class::Caller,
         };
         let lost = loop {
-            let flights = self.claim(&mut gathering, &mut wish, &stake)?;
+            let flights = self.claim_missing(&mut gathering, &mut wish, &stake)?;
             gathering.is_outdated = false;
             let span =
                 tracing::info_span!(target: "pitaya::span", "vendor", reports = flights.len());
@@ -94,7 +93,7 @@ impl Engine {
     }
 
     /// Claims the missing cells that nobody is fetching, and returns the fetches that bring all of them.
-    fn claim(
+    fn claim_missing(
         self: &Arc<Self>,
         gathering: &mut Gathering<'_>,
         wish: &mut Wish<'_>,
@@ -102,39 +101,22 @@ impl Engine {
     ) -> Result<Vec<Waiter>, Unclaimed<Refusal>> {
         let planning = wish.planning.take();
         let heavy = planning.is_some();
-        let mut queued = None;
-        let claim = aside(heavy, || {
+        let (joined, own) = aside(heavy, || {
             let places = gathering.places;
             let wanted = gathering.missing.places().map(|place| places.key(place));
-            let interest = Interest::new(stake.clone());
-            self.cells.claim(wanted, wish.looked_up, interest, |cells| {
-                queued = Some(self.queue.admit(wish.client, cells)?);
-                Ok(())
-            })
+            self.claim(wanted, wish.looked_up, stake)
         })?;
-        gathering.gathered.collapsed |= !claim.joined.is_empty();
-        let mut flights = claim.joined;
-        for flight in &flights {
+        gathering.gathered.collapsed |= !joined.is_empty();
+        for flight in &joined {
             flight.interest().add(stake);
         }
-        match (claim.mine, queued, &self.tier) {
-            (Some(mine), Some(queued), Some(tier)) => {
-                flights.push(mine.waiter());
-                self.scout(mine, queued, tier, wish.judge, (stake, wish.looked_up));
+        let mut flights = joined;
+        if let Some(own) = own {
+            let (fetches, found) = self.begin(own, wish.judge, stake, heavy);
+            flights.extend(fetches);
+            for (key, cell) in found {
+                gathering.settle(&key, Ok(cell));
             }
-            (Some(mine), Some(queued), None) => {
-                let (found, fetches) = aside(heavy, || {
-                    let found = mine.look_again(|key, cell| wish.judge.is_fresh(key, cell));
-                    let fetches = mine.split(&found, |missing| self.plan(missing, stake));
-                    (found, fetches)
-                });
-                for (key, cell) in found {
-                    gathering.settle(&key, Ok(cell));
-                }
-                let launch = Launch::of_memory(wish.judge, Class::Caller);
-                flights.extend(self.launch_all(fetches, queued, &launch));
-            }
-            _ => {}
         }
         Ok(flights)
     }
