@@ -7,6 +7,7 @@ use toml::Value;
 
 use super::error::{Origin, Problem, Problems};
 use super::key::{Key, keys};
+use super::list_value;
 use super::purpose::Purpose;
 use super::reader::Reader;
 use super::show::Shown;
@@ -19,7 +20,7 @@ use crate::http::{Auth, Client, RateLimit};
 keys! { CLIENT:
     NAME: String = "name", name, show::text;
     KEY_SHA256: Vec<[u8; 32]> = "key_sha256", |raw| hashes(raw, Ok), show_hashes;
-    CUSTOMER_IDS: BTreeSet<CustomerId> = "customer_ids", value::customer_ids, show::ids;
+    CUSTOMER_IDS: BTreeSet<CustomerId> = "customer_ids", list_value::customer_ids, show::ids;
     SITE_IDS: BTreeSet<SiteId> = "site_ids", site_ids, show::ids;
     TAGS: BTreeSet<Tag> = "tags", tags, show::tags;
     RATE_LIMIT: RateLimit = "rate_limit", rate_limit, show_rate;
@@ -105,8 +106,8 @@ fn client(
         })
     });
     let customer_ids = entry.read_as(&CUSTOMER_IDS, |raw| {
-        value::ids(raw, |number| {
-            let id = value::id(number, CustomerId::new)?;
+        list_value::ids(raw, |number| {
+            let id = list_value::id(number, CustomerId::new)?;
             // A fault in the customers themselves is reported only once.
             if customers.is_empty() || customers.contains(&id) {
                 Ok(id)
@@ -153,7 +154,7 @@ fn hashes(
     raw: Raw<'_>,
     mut check: impl FnMut([u8; 32]) -> Result<[u8; 32], Problem>,
 ) -> Result<Vec<[u8; 32]>, Problems> {
-    let hashes = value::every(raw, |item| {
+    let hashes = list_value::every(raw, |item| {
         let text = item.text()?;
         let mut hash = [0; 32];
         hex::decode_to_slice(text, &mut hash).map_err(|_| {
@@ -175,12 +176,12 @@ fn show_hashes(hashes: &[[u8; 32]]) -> Value {
 }
 
 fn site_ids(raw: Raw<'_>) -> Result<BTreeSet<SiteId>, Problems> {
-    value::ids(raw, |number| value::id(number, SiteId::new))
+    list_value::ids(raw, |number| list_value::id(number, SiteId::new))
 }
 
 /// The tags of which a site must have one: at least one.
 fn tags(raw: Raw<'_>) -> Result<BTreeSet<Tag>, Problems> {
-    let tags = value::every(raw, value::tag)?;
+    let tags = list_value::every(raw, value::tag)?;
     if tags.is_empty() {
         let problem = "is an empty list; name at least one tag, or leave the key out";
         return Err(Problem::new(problem).into());

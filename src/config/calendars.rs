@@ -9,17 +9,18 @@ use super::keys;
 use super::reader::Reader;
 use super::show::{self, Shown};
 use super::value::{self, Raw};
+use super::words;
 use crate::domain::calendar::{Calendar, WeekStart};
 use crate::domain::fiscal::{FiscalCalendar, Pattern, YearEnd, YearEndRule, YearName};
 
 keys! { CALENDAR:
     NAME: String = "name", name, show::text;
-    PATTERN: Weeks = "pattern", |raw| word(raw, &PATTERNS), |value| shown(value, &PATTERNS);
+    PATTERN: Weeks = "pattern", |raw| words::read(raw, &PATTERNS), |value| words::show(value, &PATTERNS);
     FIRST_MONTH: i8 = "first_month", value::count(12), show::number;
-    WEEK_START: WeekStart = "week_start" or "\"sunday\"", value::week_start, show::week_start;
+    WEEK_START: WeekStart = "week_start" or "\"sunday\"", |raw| words::read(raw, &WeekStart::WORDS), |value| words::show(value, &WeekStart::WORDS);
     YEAR_END_MONTH: i8 = "year_end.month" or "1", value::count(12), show::number;
-    YEAR_END_RULE: YearEndRule = "year_end.rule" or "\"nearest\"", |raw| word(raw, &RULES), |value| shown(value, &RULES);
-    YEAR_NAME: YearName = "year_name" or "\"start\"", |raw| word(raw, &YEAR_NAMES), |value| shown(value, &YEAR_NAMES);
+    YEAR_END_RULE: YearEndRule = "year_end.rule" or "\"nearest\"", |raw| words::read(raw, &RULES), |value| words::show(value, &RULES);
+    YEAR_NAME: YearName = "year_name" or "\"start\"", |raw| words::read(raw, &YEAR_NAMES), |value| words::show(value, &YEAR_NAMES);
     EXTRA_WEEK: u8 = "extra_week" or "12", value::count(12), show::number;
 }
 
@@ -128,23 +129,6 @@ fn pattern_of_months(entry: &mut Reader<'_>) -> Option<Pattern> {
     }
     let first = entry.optional(&FIRST_MONTH)?;
     Some(Pattern::Months { first })
-}
-
-/// One of a few `words`.
-fn word<T: Copy>(raw: Raw<'_>, words: &[(&str, T)]) -> Result<T, Problem> {
-    let text = raw.text()?;
-    let known = words.iter().find(|(word, _)| *word == text);
-    known.map(|(_, value)| *value).ok_or_else(|| {
-        let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-        Problem::echo(text, &format!("one of {}", words.join(", ")))
-    })
-}
-
-/// The word for a value.
-fn shown<T: PartialEq>(value: &T, words: &[(&'static str, T)]) -> toml::Value {
-    let word = words.iter().find(|(_, known)| known == value);
-    let (word, _) = word.expect("each value has a word");
-    show::text(word)
 }
 
 /// The name of a calendar, a word for queries.

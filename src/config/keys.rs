@@ -19,7 +19,9 @@ use url::Url;
 
 use super::key::{Key, keys};
 use super::value::Rate;
-use super::{opening, origin, proxies, show, store_value, token, value};
+use super::{
+    list_value, opening, origin, proxies, show, store_value, token, url_value, value, words,
+};
 use crate::domain::bucket::VendorBucket;
 use crate::domain::calendar::WeekStart;
 use crate::domain::opening::{Exceptions, Expression, Holidays};
@@ -31,15 +33,15 @@ keys! { ALL, LIVE:
     LISTEN: SocketAddr = "listen" or "\"127.0.0.1:8080\"", value::address, show::text;
     ADMIN_LISTEN: SocketAddr = "admin_listen", value::address, show::text;
     TIMEZONE: TimeZone = "timezone", value::zone, show::zone, live;
-    WEEK_START: WeekStart = "week_start" or "\"monday\"", value::week_start, show::week_start, live;
+    WEEK_START: WeekStart = "week_start" or "\"monday\"", |raw| words::read(raw, &WeekStart::WORDS), |value| words::show(value, &WeekStart::WORDS), live;
     DWELL_TIME_UNIT: Arc<str> = "dwell_time_unit", value::word, show::text, live;
     /// Whether callers need a key. A demo needs none unless configured otherwise.
-    AUTH: bool = "auth" or "\"required\"", value::required, show::required, live;
+    AUTH: bool = "auth" or "\"required\"", |raw| words::read(raw, &words::AUTH), |value| words::show(value, &words::AUTH), live;
     TRUSTED_PROXIES: Vec<IpNet> = "trusted_proxies" or "[]", proxies::networks, proxies::show, live;
 
-    BASE_URL: Url = "upstream.base_url" or "\"https://api-external.dragonfruit.ai\"", value::vendor_base_url, show::url;
-    TOKEN_URL: Url = "upstream.token_url" or "\"https://df-services.dragonfruit.ai/get_new_tokens\"", value::vendor_url, show::url;
-    CUSTOMER_IDS: BTreeSet<CustomerId> = "upstream.customer_ids", value::customer_ids, show::ids, live;
+    BASE_URL: Url = "upstream.base_url" or "\"https://api-external.dragonfruit.ai\"", url_value::vendor_base_url, show::url;
+    TOKEN_URL: Url = "upstream.token_url" or "\"https://df-services.dragonfruit.ai/get_new_tokens\"", url_value::vendor_url, show::url;
+    CUSTOMER_IDS: BTreeSet<CustomerId> = "upstream.customer_ids", list_value::customer_ids, show::ids, live;
     REFRESH_TOKEN: SecretString = "upstream.refresh_token", token::written, show::redacted;
     REFRESH_TOKEN_FILE: SecretString = "upstream.refresh_token_file", token::in_file, show::redacted;
     ID_TOKEN: SecretString = "upstream.id_token", token::written, show::redacted;
@@ -69,7 +71,7 @@ keys! { ALL, LIVE:
     DISK_MAX_BYTES: u64 = "cache.disk.max_bytes" or "\"4GiB\"", value::size, show::size;
 
     SHARED_URLS: Vec<Url> = "cache.shared.urls", store_value::urls, show::urls;
-    SHARED_MODE: &'static str = "cache.shared.mode" or "\"single\"", store_value::mode, show::text;
+    SHARED_MODE: &'static str = "cache.shared.mode" or "\"single\"", |raw| words::read(raw, &words::STORE_MODES), show::text;
     SENTINEL_MASTER: Arc<str> = "cache.shared.sentinel_master", store_value::name, show::text;
     SHARED_USERNAME: Arc<str> = "cache.shared.username", store_value::username, show::text;
     SHARED_PASSWORD: SecretString = "cache.shared.password", token::phrase, show::redacted;
@@ -82,7 +84,7 @@ keys! { ALL, LIVE:
     SHARED_LEASE: Duration = "cache.shared.lease" or "\"10s\"", value::timeout, show::duration;
 
     /// Only in the file: query strings contain commas.
-    WARM_QUERIES: Vec<String> = "warm.queries" or "[]", value::query_strings, show::texts, live;
+    WARM_QUERIES: Vec<String> = "warm.queries" or "[]", list_value::query_strings, show::texts, live;
     WARM_BEFORE_OPEN: Duration = "warm.before_open", value::within_a_day, show::duration, live;
     WARM_SHARE: f64 = "warm.share" or "0.25", value::share, show::fraction;
 
@@ -102,14 +104,14 @@ keys! { ALL, LIVE:
     ALLOWED_ORIGINS: Vec<HeaderValue> = "cors.allowed_origins" or "[]", origin::origins, origin::show, live;
 
     DROP_IN_ENABLED: bool = "drop_in.enabled" or "false", value::boolean, show::boolean, live;
-    DROP_IN_UNKNOWN: UnknownConfig = "drop_in.unknown" or "\"reject\"", value::unknown_config, show::unknown_config, live;
+    DROP_IN_UNKNOWN: UnknownConfig = "drop_in.unknown" or "\"reject\"", |raw| words::read(raw, &words::UNKNOWN_CONFIG), |value| words::show(value, &words::UNKNOWN_CONFIG), live;
 
     /// Unset: pretty on a terminal, else JSON.
-    LOG_FORMAT: Format = "log.format", value::log_format, show::text;
+    LOG_FORMAT: Format = "log.format", |raw| words::read(raw, &words::LOG_FORMATS), show::text;
     /// Unset: what the standard variable says.
     LOG_FILTER: Filter = "log.filter" or "\"info\"", value::log_filter, show::text, live;
     /// Unset: what the standard variable says.
-    OTLP_ENDPOINT: Url = "telemetry.otlp_endpoint", value::collector, show::url;
+    OTLP_ENDPOINT: Url = "telemetry.otlp_endpoint", url_value::collector, show::url;
 }
 
 /// The lists of tables, which are live, and whose entries have keys of their own: [`super::access::CLIENT`], [`super::sites::SITE`] and

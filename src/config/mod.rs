@@ -14,6 +14,7 @@ mod error;
 mod file;
 mod key;
 mod keys;
+mod list_value;
 mod opening;
 mod origin;
 mod proxies;
@@ -28,8 +29,10 @@ mod store_value;
 mod suggest;
 mod token;
 mod upstream;
+mod url_value;
 mod value;
 mod warm;
+mod words;
 
 #[cfg(test)]
 mod tests;

@@ -5,11 +5,12 @@ use toml::Value;
 use url::Url;
 
 use super::error::{Problem, Problems};
-use super::value::{self, Raw};
+use super::list_value;
+use super::value::Raw;
 
 /// Origins from which browsers may call, exactly as browsers send them (RFC 6454, section 6.2).
 pub(super) fn origins(raw: Raw<'_>) -> Result<Vec<HeaderValue>, Problems> {
-    value::every(raw, origin)
+    list_value::every(raw, origin)
 }
 
 /// The opposite of [`origins()`].

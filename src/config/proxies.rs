@@ -6,11 +6,12 @@ use ipnet::IpNet;
 use toml::Value;
 
 use super::error::{Problem, Problems};
-use super::value::{self, Raw};
+use super::list_value;
+use super::value::Raw;
 
 /// Networks; an address is a network of one.
 pub(super) fn networks(raw: Raw<'_>) -> Result<Vec<IpNet>, Problems> {
-    value::every(raw, network)
+    list_value::every(raw, network)
 }
 
 /// The opposite of [`networks`].

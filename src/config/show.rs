@@ -16,9 +16,7 @@ use toml::Value;
 
 use super::value::Rate;
 use crate::domain::bucket::VendorBucket;
-use crate::domain::calendar::WeekStart;
 use crate::domain::tag::Tag;
-use crate::http::UnknownConfig;
 
 /// The resolved values of keys, by name, each as an operator would write it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -80,19 +78,6 @@ pub(super) fn redacted(_: &SecretString) -> Value {
     text(&"[redacted]")
 }
 
-/// Whether callers need a key.
-pub(super) fn required(required: &bool) -> Value {
-    text(&if *required { "required" } else { "disabled" })
-}
-
-/// Treatment of a config that cells cannot answer.
-pub(super) fn unknown_config(unknown: &UnknownConfig) -> Value {
-    text(&match unknown {
-        UnknownConfig::Reject => "reject",
-        UnknownConfig::Pass => "pass",
-    })
-}
-
 pub(super) fn boolean(value: &bool) -> Value {
     Value::Boolean(*value)
 }
@@ -127,10 +112,6 @@ pub(super) fn path(path: &Path) -> Value {
 
 pub(super) fn zone(zone: &TimeZone) -> Value {
     text(&zone.iana_name().expect("zones are read by their names"))
-}
-
-pub(super) fn week_start(start: &WeekStart) -> Value {
-    text(&start.name())
 }
 
 pub(super) fn tags<'a>(tags: impl IntoIterator<Item = &'a Tag>) -> Value {

@@ -12,7 +12,7 @@ use super::opening::{Shared, Written};
 use super::purpose::Purpose;
 use super::reader::Reader;
 use super::show::Shown;
-use super::{keys, opening, show, value};
+use super::{keys, list_value, opening, show, value};
 use crate::domain::directory::{SiteDirectory, SiteEntry};
 use crate::domain::opening::{Exceptions, Expression, Holidays};
 use crate::domain::query::GroupBy;
@@ -151,7 +151,7 @@ fn id(raw: value::Raw<'_>) -> Result<SiteId, Problem> {
 }
 
 fn customer(raw: value::Raw<'_>) -> Result<CustomerId, Problem> {
-    value::id(raw.number()?, CustomerId::new)
+    list_value::id(raw.number()?, CustomerId::new)
 }
 
 /// The store number that people use. Commas separate sites in a query.
@@ -168,7 +168,7 @@ fn code(raw: value::Raw<'_>) -> Result<Arc<str>, Problem> {
 /// The tags of a site: one value of each key.
 fn tags(raw: value::Raw<'_>) -> Result<Vec<Tag>, Problems> {
     let (mut keys, mut words) = (BTreeSet::new(), BTreeSet::new());
-    value::every(raw, |item| {
+    list_value::every(raw, |item| {
         let tag = value::tag(item)?;
         let is_new = match tag.key() {
             Some(key) if GroupBy::WORDS.iter().any(|(word, _)| *word == key) => {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use url::Url;
 
 use super::error::{Problem, Problems};
-use super::value::{self, Raw};
+use super::list_value;
+use super::value::Raw;
 
 /// The addresses of the store.
 pub(super) fn urls(raw: Raw<'_>) -> Result<Vec<Url>, Problems> {
-    let urls = value::every(raw, |raw| {
+    let urls = list_value::every(raw, |raw| {
         let url = Url::parse(raw.text()?)
             .map_err(|_| Problem::new("is not a URL, such as redis://valkey.example:6379"))?;
         if !matches!(url.scheme(), "redis" | "rediss" | "valkey" | "valkeys") {
@@ -40,14 +41,6 @@ pub(super) fn urls(raw: Raw<'_>) -> Result<Vec<Url>, Problems> {
         return Err(Problem::new("is empty; leave it out where no store is shared").into());
     }
     Ok(urls)
-}
-
-/// The kind of servers at these addresses.
-pub(super) fn mode(raw: Raw<'_>) -> Result<&'static str, Problem> {
-    let text = raw.text()?;
-    let mut modes = ["single", "sentinel", "cluster"].into_iter();
-    let mode = modes.find(|mode| *mode == text);
-    mode.ok_or_else(|| Problem::echo(text, "\"single\", \"sentinel\" or \"cluster\""))
 }
 
 /// The name that sentinels know a primary by: they take no others.

@@ -1,6 +1,5 @@
 //! Reads written values, one at a time.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -11,15 +10,11 @@ use bytesize::ByteSize;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use toml::{Table, Value};
-use url::{Host, Url};
 
-use super::error::{Problem, Problems};
+use super::error::Problem;
 use crate::domain::bucket::{Bucket, VendorBucket};
-use crate::domain::calendar::WeekStart;
-use crate::domain::site::CustomerId;
 use crate::domain::tag::{InvalidTag, Tag};
-use crate::http::UnknownConfig;
-use crate::telemetry::{Filter, Format};
+use crate::telemetry::Filter;
 
 /// A limit above any sensible duration, and low enough that no arithmetic on times overflows.
 const LONGEST: Duration = Duration::from_hours(24 * 3650);
@@ -208,38 +203,11 @@ pub(super) fn path(raw: Raw<'_>) -> Result<PathBuf, Problem> {
     }
 }
 
-/// The format of log lines.
-pub(super) fn log_format(raw: Raw<'_>) -> Result<Format, Problem> {
-    match raw.text()? {
-        "json" => Ok(Format::Json),
-        "pretty" => Ok(Format::Pretty),
-        text => Err(Problem::echo(text, "\"json\" or \"pretty\"")),
-    }
-}
-
 /// The filter of the log.
 pub(super) fn log_filter(raw: Raw<'_>) -> Result<Filter, Problem> {
     let text = raw.text()?;
     text.parse()
         .map_err(|_| Problem::echo(text, "a filter, such as info or pitaya=debug,warn"))
-}
-
-/// Treatment of a config that cells cannot answer.
-pub(super) fn unknown_config(raw: Raw<'_>) -> Result<UnknownConfig, Problem> {
-    match raw.text()? {
-        "reject" => Ok(UnknownConfig::Reject),
-        "pass" => Ok(UnknownConfig::Pass),
-        text => Err(Problem::echo(text, "\"reject\" or \"pass\"")),
-    }
-}
-
-/// Whether callers need a key.
-pub(super) fn required(raw: Raw<'_>) -> Result<bool, Problem> {
-    match raw.text()? {
-        "required" => Ok(true),
-        "disabled" => Ok(false),
-        text => Err(Problem::echo(text, "\"required\" or \"disabled\"")),
-    }
 }
 
 /// A short word for callers to read.
@@ -253,16 +221,6 @@ pub(super) fn word(raw: Raw<'_>) -> Result<Arc<str>, Problem> {
         ));
     }
     Ok(text.into())
-}
-
-/// The first day of a week.
-pub(super) fn week_start(raw: Raw<'_>) -> Result<WeekStart, Problem> {
-    let text = raw.text()?;
-    let mut words = WeekStart::WORDS.into_iter();
-    words
-        .find(|(word, _)| *word == text)
-        .map(|(_, start)| start)
-        .ok_or_else(|| Problem::echo(text, "\"monday\", \"sunday\" or \"saturday\""))
 }
 
 /// An IANA time zone.
@@ -289,139 +247,11 @@ pub(super) fn vendor_bucket(raw: Raw<'_>) -> Result<VendorBucket, Problem> {
     .ok_or_else(|| Problem::echo(text, "a bucket of the vendor: 5m, 10m, 15m, 30m or 60m"))
 }
 
-/// A URL of the vendor: `https`, or `http` on a loopback host, so that no token crosses a network unencrypted.
-///
-/// The message never repeats the text, since the text may contain a password.
-pub(super) fn vendor_url(raw: Raw<'_>) -> Result<Url, Problems> {
-    let (url, problems) = vendor(raw)?;
-    Problems::or(problems, url)
-}
-
-/// A [`vendor_url`] to which Pitaya appends paths.
-pub(super) fn vendor_base_url(raw: Raw<'_>) -> Result<Url, Problems> {
-    let (url, mut problems) = vendor(raw)?;
-    if url.query().is_some() {
-        problems.push(Problem::new("must not have a query (?…)"));
-    }
-    Problems::or(problems, url)
-}
-
-/// A URL, and the reasons why it can't be the vendor's.
-fn vendor(raw: Raw<'_>) -> Result<(Url, Vec<Problem>), Problem> {
-    let url = Url::parse(raw.text()?)
-        .map_err(|_| Problem::new("is not a URL, such as https://api.example.com"))?;
-    let loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => {
-            return Err(Problem::new(
-                "has no host; write a URL such as https://api.example.com",
-            ));
-        }
-    };
-    let mut problems = Vec::new();
-    let mut must = |text: &str| problems.push(Problem::new(format!("must {text}")));
-    if !url.username().is_empty() || url.password().is_some() {
-        must("not hold a user name or password");
-    }
-    if url.fragment().is_some() {
-        must("not have a fragment (#…)");
-    }
-    match url.scheme() {
-        "https" => {}
-        "http" if loopback => {}
-        "http" => must(
-            "be https: plain http is accepted for loopback hosts only (localhost, 127.0.0.1, [::1])",
-        ),
-        _ => must("be an https URL"),
-    }
-    Ok((url, problems))
-}
-
-/// The base URL of a collector of traces. Unlike the vendor's, it receives none of our secrets, so it may be plain http.
-pub(super) fn collector(raw: Raw<'_>) -> Result<Url, Problems> {
-    let url = Url::parse(raw.text()?)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some())
-        .ok_or_else(|| Problem::new("is not a URL, such as http://localhost:4318"))?;
-    let mut problems = Vec::new();
-    if !url.username().is_empty() || url.password().is_some() {
-        problems.push(Problem::new("must not hold a user name or password"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        problems.push(Problem::new("must not have a query (?…) or fragment (#…)"));
-    }
-    Problems::or(problems, url)
-}
-
-/// All items of a list, or the problems of all invalid ones.
-pub(super) fn every<T>(
-    raw: Raw<'_>,
-    mut parse: impl FnMut(Raw<'_>) -> Result<T, Problem>,
-) -> Result<Vec<T>, Problems> {
-    let items = raw.items();
-    let several = items.len() > 1;
-    let mut values = Vec::new();
-    let mut problems = Vec::new();
-    for (index, item) in items.into_iter().enumerate() {
-        match parse(item) {
-            Ok(value) => values.push(value),
-            Err(problem) if several => problems.push(problem.of_item(index + 1)),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    Problems::or(problems, values)
-}
-
 /// A tag of a site.
 pub(super) fn tag(raw: Raw<'_>) -> Result<Tag, Problem> {
     let text = raw.text()?;
     text.parse()
         .map_err(|error: InvalidTag| Problem::echo(text, &format!("a tag: {error}")))
-}
-
-/// A list of at least one id, without repeats.
-pub(super) fn ids<T: Ord + Copy>(
-    raw: Raw<'_>,
-    id: impl Fn(u64) -> Result<T, Problem>,
-) -> Result<BTreeSet<T>, Problems> {
-    let mut ids = BTreeSet::new();
-    every(raw, |item| {
-        let number = item.number()?;
-        if ids.insert(id(number)?) {
-            Ok(())
-        } else {
-            Err(Problem::new(format!("{number} is listed twice")))
-        }
-    })?;
-    if ids.is_empty() {
-        return Err(
-            Problem::new("is an empty list; name at least one id, or leave the key out").into(),
-        );
-    }
-    Ok(ids)
-}
-
-/// The id `number`, if `id` accepts it.
-pub(super) fn id<T>(number: u64, id: impl Fn(u64) -> Option<T>) -> Result<T, Problem> {
-    id(number).ok_or_else(|| Problem::echo(number, "an id, a whole number from 1 to 2^53 - 1"))
-}
-
-/// A list of at least one customer id, without repeats.
-pub(super) fn customer_ids(raw: Raw<'_>) -> Result<BTreeSet<CustomerId>, Problems> {
-    ids(raw, |number| id(number, CustomerId::new))
-}
-
-/// Query strings, which only the file may contain.
-pub(super) fn query_strings(raw: Raw<'_>) -> Result<Vec<String>, Problems> {
-    match raw {
-        Raw::Text(_) | Raw::NotText => Err(Problem::new(
-            "is allowed only in the file, as a list of texts, because query strings contain commas",
-        )
-        .into()),
-        Raw::Toml(_) => every(raw, |item| item.text().map(str::to_owned)),
-    }
 }
 
 /// A share above 0 and up to 1.

@@ -2,8 +2,8 @@
 
 use super::error::{Problem, Problems};
 use super::keys;
+use super::list_value;
 use super::reader::Reader;
-use super::value;
 use crate::domain::directory::SiteDirectory;
 use crate::http;
 
@@ -14,7 +14,7 @@ pub(super) fn queries(
     directory: &SiteDirectory,
 ) -> Vec<String> {
     let queries = reader.read_as(&keys::WARM_QUERIES, |raw| {
-        let queries = value::query_strings(raw)?;
+        let queries = list_value::query_strings(raw)?;
         let several = queries.len() > 1;
         let mut problems = Vec::new();
         for (index, query) in queries.iter().enumerate() {

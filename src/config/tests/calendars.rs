@@ -108,7 +108,10 @@ fn each_fault_of_a_calendar_is_reported() {
         ),
         (format!("{weeks}year_name = \"both\""), "one of start, end"),
         (format!("{weeks}extra_week = 0"), "between 1 and 12"),
-        (format!("{weeks}week_start = \"friday\""), "\"saturday\""),
+        (
+            format!("{weeks}week_start = \"friday\""),
+            "one of monday, sunday, saturday",
+        ),
         (
             format!("{weeks}extra = 12"),
             "calendars[0].extra: unknown key",
