@@ -22,7 +22,7 @@ impl Calendar {
     /// The word that stands for calendar months and years in queries and answers.
     pub const GREGORIAN_NAME: &'static str = "gregorian";
 
-    /// The word that stands for it in queries and answers.
+    /// Its word in queries and answers.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -46,8 +46,8 @@ impl Calendar {
         }
     }
 
-    /// Where `date` lies. In the Gregorian calendar the period is the month, and the week that of ISO 8601, which may belong to the year
-    /// before or after.
+    /// The year, quarter, period and week of `date`. In the Gregorian calendar the period is the month, and the week that of ISO 8601,
+    /// which may belong to the year before or after.
     #[must_use]
     pub fn period_of(&self, date: Date) -> Period {
         match self {

@@ -24,7 +24,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// The modes that have a word, each with it.
+    /// The modes that a caller can name, each with its word.
     pub const WORDS: [(&'static str, Self); 4] = [
         ("previous_period", Self::PreviousPeriod),
         ("previous_week", Self::PreviousWeek),
@@ -85,13 +85,13 @@ pub enum NotOpen {
 }
 
 impl NotOpen {
-    /// Each in the word that stands for it in answers.
+    /// Every reason with its word in answers.
     pub const WORDS: [(&'static str, Self); 2] = [
         ("opened_later", Self::OpenedLater),
         ("closed_earlier", Self::ClosedEarlier),
     ];
 
-    /// The word that stands for it in answers.
+    /// Its word in answers.
     #[must_use]
     pub const fn word(self) -> &'static str {
         Self::WORDS[self as usize].0
@@ -118,8 +118,7 @@ struct Run {
 }
 
 impl Comparison {
-    /// Compares `dates` with those that `shift` leads to, up to and including `last`; `None` if one of them is no date that callers may
-    /// request.
+    /// Compares `dates` with those that `shift` leads to, up to and including `last`; `None` if callers may not request one of these.
     #[must_use]
     pub fn new(mode: Mode, dates: DateRange, shift: Shift, last: Option<Date>) -> Option<Self> {
         let mut runs: Vec<Run> = Vec::new();

@@ -15,14 +15,14 @@ pub enum Basis {
 }
 
 impl Basis {
-    /// Each in the word that stands for it in answers, the weakest first.
+    /// Every basis with its word in answers, the weakest first.
     pub const WORDS: [(&'static str, Self); 3] = [
         ("days", Self::Days),
         ("hours", Self::Hours),
         ("open", Self::Open),
     ];
 
-    /// The word that stands for it in answers.
+    /// Its word in answers.
     #[must_use]
     pub const fn word(self) -> &'static str {
         Self::WORDS[self as usize].0
@@ -45,7 +45,7 @@ pub enum RowState {
 }
 
 impl RowState {
-    /// Each in the word that stands for it in answers, the least final first.
+    /// Every state with its word in answers, the least final first.
     pub const WORDS: [(&'static str, Self); 5] = [
         ("future", Self::Future),
         ("closed", Self::Closed),
@@ -54,7 +54,7 @@ impl RowState {
         ("final", Self::Final),
     ];
 
-    /// The word that stands for it in answers.
+    /// Its word in answers.
     #[must_use]
     pub const fn word(self) -> &'static str {
         Self::WORDS[self as usize].0
@@ -86,7 +86,7 @@ pub struct Summary {
 /// Least coverage of a figure that is shown: from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MinCoverage {
-    /// A float is neither equal to itself nor hashable by all means; this one is.
+    /// The bits of the float, because floats are neither `Eq` nor `Hash`.
     bits: u64,
 }
 

@@ -220,7 +220,7 @@ fn fiscal(text: &str, calendar: &Calendar) -> Result<DateRange, InvalidDates> {
     DateRange::new(first, last).ok_or(form)
 }
 
-/// The dates of an ISO week, of which `text` is the two-digit number.
+/// The dates of the ISO week with the two-digit number `text`.
 fn week(year: i16, text: &str) -> Result<DateRange, InvalidDates> {
     let number = digits(text)
         .filter(|_| text.len() == 2)
@@ -236,13 +236,13 @@ fn week(year: i16, text: &str) -> Result<DateRange, InvalidDates> {
     DateRange::new(monday, add_days(monday, 6)).ok_or(InvalidDates::Form)
 }
 
-/// A number of plain digits, zeros in front included.
+/// A number in plain digits; leading zeros are allowed.
 fn digits(text: &str) -> Option<i16> {
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| text.parse().ok()).flatten()
 }
 
-/// A positive number in plain digits, without a zero in front.
+/// A positive number in plain digits, without leading zeros.
 fn number(text: &str) -> Option<i16> {
     digits(text).filter(|_| !text.starts_with('0'))
 }
@@ -261,12 +261,12 @@ pub enum InvalidDates {
     /// The range ends before it starts.
     #[error("the range of dates ends before it starts; write the earlier date first")]
     Backwards,
-    /// Looks like a part of a fiscal year, but is none.
+    /// It looks like a part of a fiscal year, but is not one.
     #[error(
         "parts of fiscal years are fy2026, fy2026-q1 (1 to 4), fy2026-p02 (01 to 12) and fy2026-w07 (01 to 53), within 1970 to 9998"
     )]
     FiscalForm,
-    /// A part of a fiscal year, in a calendar without any.
+    /// It names a part of a fiscal year, but the calendar has no fiscal years.
     #[error("fiscal years need a calendar that has them, such as calendar=nrf")]
     NotFiscal,
     /// A week 53 of a fiscal year with 52.

@@ -4,7 +4,7 @@ use jiff::civil::Date;
 
 use super::dates::{DateRange, add_days};
 
-/// Dates in ascending order, without repeats, as ranges with a date between each two.
+/// Dates in ascending order, without repeats, as ranges that neither overlap nor touch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Days {
     ranges: Vec<DateRange>,

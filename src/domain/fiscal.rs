@@ -19,7 +19,7 @@ const PERIODS_OF_QUARTER: u8 = 3;
 /// How fiscal years lie in the calendar.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FiscalCalendar {
-    /// The word that stands for it in queries.
+    /// Its word in queries.
     pub name: Arc<str>,
     /// The first day of a week.
     pub week_start: WeekStart,
@@ -170,7 +170,7 @@ impl FiscalCalendar {
         self.has_weeks().then(|| self.year(number).weeks())
     }
 
-    /// Where `date` lies. Where years consist of months, weeks are those of ISO 8601.
+    /// The year, quarter, period and week of `date`. If years consist of months, weeks are those of ISO 8601.
     #[must_use]
     pub fn period_of(&self, date: Date) -> Period {
         let year = self.year_of(date);
@@ -188,7 +188,7 @@ impl FiscalCalendar {
 
     /// The year that `date` is in.
     fn year_of(&self, date: Date) -> Year<'_> {
-        // The year that bears the number of the date's, or one of its neighbours.
+        // Its number is that of the calendar year, or one more or less.
         let numbers = [date.year() + 1, date.year()];
         let begun = numbers
             .into_iter()
@@ -320,7 +320,7 @@ const fn first_of_quarter(quarter: u8) -> u8 {
     (quarter - 1) * PERIODS_OF_QUARTER + 1
 }
 
-/// The first day of a month; at the ends of the calendar, the nearest that there is.
+/// The first day of a month; at the ends of the calendar, the nearest existing date.
 fn first_of_month(year: i16, month: i8) -> Date {
     Date::new(year.clamp(1, 9999), month, 1).expect("each month has a first day")
 }

@@ -56,7 +56,8 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// The permitted use by a caller that wants no figure from before `since`, unless it is final: it serves only if the vendor fails.
+    /// The permitted use by a caller that wants no figure from before `since` unless it is final: an older one serves only if the vendor
+    /// fails.
     #[must_use]
     pub fn not_before(
         self,
@@ -76,7 +77,7 @@ impl Standing {
 pub struct MaxAge(Duration);
 
 impl MaxAge {
-    /// The shortest: else a caller could have the vendor asked with each request.
+    /// The shortest; with a shorter one, a caller could cause a call of the vendor with each request.
     const LEAST: Duration = Duration::from_secs(15);
     /// Above any TTL, and low enough that no arithmetic on times overflows.
     const MOST: Duration = Duration::from_hours(3650 * 24);

@@ -89,7 +89,7 @@ impl SeriesMonth {
                 hasher.update(&seconds.to_le_bytes());
             };
             tell(from, zone.to_offset(from).seconds());
-            // The rules of a zone change with its data base, too.
+            // An update of the time zone database may also change the rules of a zone.
             for change in zone.following(from) {
                 if change.timestamp() >= until {
                     break;
@@ -103,8 +103,8 @@ impl SeriesMonth {
     }
 }
 
-/// Tells the figures of one clock from those of another: where a site's zone is configured anew, its days have other buckets, and
-/// are over at another time. Cells of another shape are not this site's.
+/// Distinguishes the figures of one clock from those of another: if a site gets another zone, its days have other buckets and end at other
+/// times. Cells of another shape do not belong to the site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MonthShape(pub u32);
 

@@ -92,7 +92,7 @@ impl FromStr for Expression {
     }
 }
 
-/// The hours of a rule, ascending and apart, in minutes from the midnight at which its date begins.
+/// The hours of a rule, ascending and without overlap, in minutes from the midnight at which its date begins.
 fn fixed_hours(rule: &RuleSequence) -> Result<Vec<Range<u16>>, InvalidExpression> {
     // By the specification, a comment on hours makes them uncertain.
     if rule.kind == RuleKind::Unknown || (rule.kind == RuleKind::Open && !rule.comment.is_empty()) {
@@ -193,7 +193,7 @@ fn cut(parsed: &OpeningHoursExpression, from: u16) -> Result<Evaluator, InvalidE
             ..rule.clone()
         });
     }
-    // The evaluator takes text only, and needs a sign that its own text of a holiday lacks.
+    // The evaluator accepts only text, and needs a plus sign that its own text of a holiday lacks.
     let offsets: Vec<i16> = rules.iter().flat_map(holiday_offsets).collect();
     let mut text = OpeningHoursExpression { rules }.to_string();
     for days in offsets.into_iter().filter(|days| *days > 0) {
@@ -262,7 +262,7 @@ fn open(hours: &Evaluator, date: Date) -> Vec<Range<u16>> {
     open
 }
 
-/// The country whose public holidays `PH` means, by its code of ISO 3166-1; `None` if its holidays are not known.
+/// The country whose public holidays `PH` means, by its code of ISO 3166-1; `None` if they are unknown.
 #[must_use]
 pub fn country(code: &str) -> Option<Holidays> {
     let country: Country = code.parse().ok()?;

@@ -1,4 +1,4 @@
-//! The columns that say where rows lie in their calendar.
+//! The columns with the year, quarter, period and week of each row.
 
 use jiff::civil::DateTime;
 
@@ -9,7 +9,7 @@ use super::table::{Extra, Values};
 /// The names of the columns.
 pub const COLUMNS: [&str; 4] = ["year", "quarter", "period", "week"];
 
-/// The columns of rows that begin at `times`: where the date of each beginning lies.
+/// The columns for rows that begin at `times`, by the date of each beginning.
 #[must_use]
 pub(super) fn columns(calendar: &Calendar, times: &[DateTime]) -> [Extra; 4] {
     let periods = times.iter().map(|time| calendar.period_of(time.date()));

@@ -21,7 +21,7 @@ pub struct Purge {
 }
 
 impl Purge {
-    /// Whether figures of that site are forgotten.
+    /// Whether it forgets figures of that site.
     #[must_use]
     pub fn covers(&self, customer: CustomerId, site: SiteId) -> bool {
         self.customers.contains(&customer)
@@ -31,19 +31,19 @@ impl Purge {
                 .is_none_or(|sites| sites.contains(&site))
     }
 
-    /// Whether figures of that date are forgotten.
+    /// Whether it forgets figures of that date.
     #[must_use]
     pub fn covers_date(&self, date: Date) -> bool {
         self.dates.is_none_or(|dates| dates.contains(date))
     }
 
-    /// Whether the figures of that cell are forgotten.
+    /// Whether it forgets the figures of that cell.
     #[must_use]
     pub fn covers_cell(&self, cell: &CellKey) -> bool {
         self.covers(cell.customer, cell.site) && self.covers_date(cell.date)
     }
 
-    /// The days of a month whose figures are forgotten: bit `d` is set for day `d`.
+    /// The days of a month whose figures it forgets: bit `d` is set for day `d`.
     #[must_use]
     pub fn days_of(&self, month: &SeriesMonth) -> u32 {
         if self.covers(month.customer, month.site) {

@@ -57,7 +57,7 @@ pub struct Query {
 }
 
 impl Query {
-    /// The query that names nothing else: rows of whole hours, a series for each site, and `null` for a missing figure.
+    /// The query with defaults for everything else: rows of whole hours, a series for each site, and `null` for a missing figure.
     #[must_use]
     pub const fn new(
         customer: CustomerId,
@@ -250,10 +250,10 @@ pub struct Grouping {
 }
 
 impl GroupBy {
-    /// Those with a word of their own, which is no key of a tag.
+    /// The groupings with a fixed word, which cannot be the key of a tag.
     pub const WORDS: [(&'static str, Self); 2] = [("site", Self::Site), ("none", Self::None)];
 
-    /// The word that stands for it in queries and answers.
+    /// Its word in queries and answers.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -287,7 +287,7 @@ pub enum Fill {
 }
 
 impl Fill {
-    /// Each in the word that stands for it in a query.
+    /// Every value with its word in a query.
     pub const WORDS: [(&'static str, Self); 3] = [
         ("null", Self::Null),
         ("zero", Self::Zero),
@@ -308,7 +308,7 @@ pub enum TimeFormat {
 }
 
 impl TimeFormat {
-    /// Each in the word that stands for it in a query.
+    /// Every value with its word in a query.
     pub const WORDS: [(&'static str, Self); 3] = [
         ("local", Self::Local),
         ("offset", Self::Offset),
@@ -327,6 +327,6 @@ pub enum Partial {
 }
 
 impl Partial {
-    /// Each in the word that stands for it in a query.
+    /// Every value with its word in a query.
     pub const WORDS: [(&'static str, Self); 2] = [("deny", Self::Deny), ("allow", Self::Allow)];
 }

@@ -17,14 +17,14 @@ pub enum WeekStart {
 }
 
 impl WeekStart {
-    /// Each in the word that stands for it in queries and in the configuration.
+    /// Every first day of a week, with its word in queries and in the configuration.
     pub const WORDS: [(&'static str, Self); 3] = [
         (Self::Monday.name(), Self::Monday),
         (Self::Sunday.name(), Self::Sunday),
         (Self::Saturday.name(), Self::Saturday),
     ];
 
-    /// The word that stands for it.
+    /// Its word.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

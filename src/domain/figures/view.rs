@@ -60,7 +60,7 @@ impl Shape {
         HEAD + self.map_len() + (usize::from(self.len) * usize::from(self.width)).div_ceil(8)
     }
 
-    /// Whether packed figures may have it: the widths that there are, and a span within the day.
+    /// Whether packed figures can have this shape: a possible width, and a span within the day.
     fn can_be(self) -> bool {
         let width = self.width <= WIDEST_WHOLE || self.width == FLOAT;
         let span = usize::from(self.first) + usize::from(self.len) <= usize::from(self.slots);
@@ -71,7 +71,7 @@ impl Shape {
 
 /// Whether `bytes` are the packed figures of a day and nothing else, all of which can be read.
 ///
-/// Nothing is unpacked where the bytes tell by themselves that all is well: whole numbers without a gap.
+/// Whole numbers without a gap need no unpacking to be accepted.
 pub(super) fn is_encoded(bytes: &[u8]) -> bool {
     if bytes.len() < HEAD {
         return false;
@@ -95,7 +95,7 @@ pub(super) fn is_encoded(bytes: &[u8]) -> bool {
     View::new(&bytes).can_be()
 }
 
-/// Whether the bits of `bytes` from the one at `bits` on, which are less than a byte of them, are zeros.
+/// Whether the bits of the last byte, from the one at `bits` on, are zeros.
 fn ends_in_zeros(bytes: &[u8], bits: usize) -> bool {
     bits.is_multiple_of(8) || bytes.last().is_none_or(|last| last >> (bits % 8) == 0)
 }
@@ -224,7 +224,8 @@ impl<'a> View<'a> {
         slots.start.saturating_sub(first)..slots.end.saturating_sub(first).min(len)
     }
 
-    /// Whether the span begins and ends with a figure, what is absent is stored as zeros, and floats are figures that need to be.
+    /// Whether the span begins and ends with a figure, absent figures are stored as zeros, and floats are valid figures that whole numbers
+    /// could not hold.
     fn can_be(&self) -> bool {
         let len = usize::from(self.shape.len);
         let float = self.shape.width == FLOAT;
