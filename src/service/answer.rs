@@ -49,7 +49,7 @@ pub struct Answer {
 pub enum Reach {
     /// To the vendor.
     Vendor,
-    /// To what is cached, without any call of the vendor, now or behind.
+    /// To cached figures only: the vendor is not called, neither now nor in the background.
     Cache,
 }
 
@@ -125,7 +125,7 @@ impl CacheOutcome {
 pub struct CellCounts {
     /// Cells that it needed.
     pub needed: usize,
-    /// Cells among them that the cache did not have.
+    /// Those among them that the cache did not have.
     pub missing: usize,
 }
 

@@ -31,7 +31,7 @@ use crate::domain::plan::Plan;
 use crate::domain::query::{Partial, Query};
 use crate::upstream::{Client, UpstreamError};
 
-/// A caller's query, and the time for which the caller waits.
+/// A caller's query, and how long the caller waits.
 #[derive(Clone, Copy)]
 struct Asked<'a> {
     query: &'a Query,
@@ -210,7 +210,7 @@ impl TrafficService {
         }
     }
 
-    /// The error for a query that lacks that number of cells.
+    /// The error for a query that lacks `lacks` cells.
     pub(super) fn refused(
         &self,
         refusal: Refusal,
@@ -246,7 +246,7 @@ impl TrafficService {
     }
 }
 
-/// The query under the opening hours in `directory`, if it asks for opening hours: at its parsing they may have been others.
+/// The query with the opening hours in `directory`, if it asks for opening hours: they may have changed since it was parsed.
 pub(super) fn reopened(query: &Query, directory: &SiteDirectory) -> Option<Query> {
     query.hours.is_open().then(|| Query {
         hours: directory.open_hours(query),

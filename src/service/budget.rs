@@ -162,7 +162,7 @@ impl Reservation {
         self.missing = None;
     }
 
-    /// Returns the memory of the cells, which are no longer necessary.
+    /// Returns the memory of the cells, which are no longer needed.
     pub(super) fn without_cells(self) -> MemoryPermit {
         drop((self.missing, self.cells));
         self.rows

@@ -1,4 +1,4 @@
-//! Cells without the vendor: those in memory, and those that the tier has.
+//! Finds cells without calling the vendor: in memory, and in the tier.
 
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ use crate::domain::rollup::CellGrid;
 use crate::upstream::{Class, UpstreamError};
 
 impl Engine {
-    /// Brings the `missing` cells into `grid` from within `reach`, and has the `stale` ones refreshed behind if that includes the vendor.
+    /// Brings the `missing` cells into `grid` from within `reach`, and refreshes the `stale` ones in the background if that includes the
+    /// vendor.
     ///
     /// # Errors
     ///
@@ -38,8 +39,8 @@ impl Engine {
         self.gather(missing, places, grid, wish).await
     }
 
-    /// Brings those of the `missing` cells into `grid` for which nobody would be asked: those that the tier has, and those that serve because
-    /// the vendor failed a moment ago. Nothing is claimed, fetched or refreshed.
+    /// Brings those `missing` cells into `grid` that need no call of the vendor: those that the tier has, and stale ones that serve because
+    /// the vendor failed a moment ago. It claims, fetches and refreshes nothing.
     async fn gather_cached(
         &self,
         mut missing: Missing,
@@ -84,8 +85,8 @@ impl Engine {
         scouting::read(&months, &**tier, judge, Class::Caller, &mut patience).await
     }
 
-    /// Takes those of the `missing` cells whose fetch failed a moment ago, and for which something past its TTL serves: nobody waits for a
-    /// vendor that is known to be down. Returns what serves, by place.
+    /// Takes those `missing` cells whose fetch failed a moment ago and which have a fallback past its TTL: no query waits for a vendor that
+    /// is known to be down. Returns the fallbacks, by place.
     pub(super) fn spare_failing(
         &self,
         missing: &mut Missing,
@@ -106,7 +107,7 @@ impl Engine {
         spared.collect()
     }
 
-    /// Serves these at once, and returns whether there were any.
+    /// Serves these fallbacks at once, and returns whether there were any.
     pub(super) fn serve_failing(
         &self,
         missing: &mut Missing,

@@ -14,7 +14,7 @@ use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::tier::Tier;
 use crate::upstream::{Class, Client, Interest, Stake};
 
-/// The client that warming counts as. No configured client's name has a control character.
+/// The name under which warming counts as a client. No configured client's name has a control character.
 const WARMER: &str = "\0warm";
 
 /// A claim to cells that the queue has taken.
@@ -25,7 +25,7 @@ pub(super) struct Own {
 }
 
 impl Engine {
-    /// Joins the fetches of those of the `wanted` cells that other queries are fetching, and claims the others.
+    /// Joins the fetches of those `wanted` cells that other queries are fetching, and claims the others.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl Engine {
         stake: &Stake,
         heavy: bool,
     ) -> (Vec<Waiter>, Vec<(CellKey, Cell)>) {
-        // For a refresh, what is in memory is what a tier of this process alone has, or newer.
+        // A tier of this process alone has nothing newer than memory, so a refresh need not ask it.
         let is_of_use = |tier: &&Arc<dyn Tier>| stake.class != Class::Refresh || tier.is_shared();
         if let Some(tier) = self.tier.as_ref().filter(is_of_use) {
             let fetches = vec![own.mine.waiter()];
@@ -76,9 +76,9 @@ impl Engine {
         (self.launch_all(fetches, queued, &launch), found)
     }
 
-    /// Looks for claimed cells in the tier, in a task that no caller can stop, and has the vendor asked for those that nobody else is fetching;
-    /// for the others it looks again, as long as somebody waits. What is found is in the cache from then on, also what only serves if the
-    /// vendor fails.
+    /// Looks for claimed cells in the tier, in a task that no caller can stop. It requests those that no replica is fetching from the
+    /// vendor, and looks for the others again as long as a query waits. All cells that it finds enter the cache, even those that serve only
+    /// if the vendor fails.
     fn scout(self: &Arc<Self>, own: Own, tier: &Arc<dyn Tier>, judge: &Judge, stake: &Stake) {
         let Own {
             mut mine,
@@ -91,7 +91,7 @@ impl Engine {
             let mut looks = 0;
             let mut patience = tier.patience();
             loop {
-                // Before anything is leased: what is leased is fetched.
+                // Before leasing anything, since all leased cells are fetched.
                 let mut found = mine.look_again(|key, cell| judge.is_fresh(key, cell));
                 patience.renew();
                 let look =
@@ -134,7 +134,7 @@ impl Engine {
         });
     }
 
-    /// Fetches the `stale` cells behind the answer to that client, where the queue takes them.
+    /// Fetches the `stale` cells in the background of the answer to `client`, if the queue takes them.
     pub(super) fn refresh(
         self: &Arc<Self>,
         stale: &[CellKey],
@@ -173,7 +173,7 @@ impl Engine {
         }
     }
 
-    /// Fetches at the lowest class those of the `wanted` cells that no other query is fetching, and joins the fetches of the others.
+    /// Fetches, in the lowest class, those `wanted` cells that no other query is fetching, and joins the fetches of the others.
     ///
     /// # Errors
     ///

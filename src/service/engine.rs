@@ -1,4 +1,4 @@
-//! The cache, the vendor behind it, and whatever stands between the two.
+//! The cache, the vendor behind it, and everything between the two.
 
 use std::sync::Arc;
 

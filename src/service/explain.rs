@@ -1,4 +1,4 @@
-//! The cells that a query needs and the calls that it would cause, told without a call of the vendor and without a claim.
+//! Explains which cells a query needs and which calls it would cause, without calling the vendor or claiming anything.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,9 +30,9 @@ pub struct Explanation {
     pub fresh: usize,
     /// Those past it that would be served at once.
     pub stale: usize,
-    /// Those that the query would wait for, and that a fetch is bringing.
+    /// Those that the query would wait for, and that are already being fetched.
     pub in_flight: usize,
-    /// Those that the query would wait for, and have fetched.
+    /// Those that the query would have to fetch.
     pub missing: usize,
     /// The reports that would fetch these.
     pub reports: Vec<ReportRequest>,
@@ -188,7 +188,7 @@ impl States {
         }
     }
 
-    /// Makes the state of the cell at a place in the query's grid at least that bad.
+    /// Worsens the state of the cell at `place` in the query's grid to `state`, unless it is already worse.
     fn raise(&mut self, place: usize, state: State) {
         let of_series = self.sites * self.dates;
         let metric = self.metrics[place / of_series];

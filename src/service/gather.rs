@@ -22,7 +22,7 @@ use crate::upstream::{Class, Client, Stake, UpstreamError};
 
 /// The query that [`Engine::gather`] works for.
 pub(super) struct Wish<'a> {
-    /// The turn of a large query to be planned, until its cells are claimed.
+    /// The turn of a large query to look up and claim its cells.
     pub(super) planning: Option<SemaphorePermit<'a>>,
     /// The client that sent it.
     pub(super) client: &'a Client,
@@ -30,9 +30,9 @@ pub(super) struct Wish<'a> {
     pub(super) judge: &'a Judge,
     /// When it looked for its cells.
     pub(super) looked_up: LookedUp,
-    /// How long the query may wait.
+    /// When the query stops waiting.
     pub(super) deadline: Instant,
-    /// Where to tell how far the reports are.
+    /// Shows the progress of the reports.
     pub(super) progress: &'a Progress,
 }
 
@@ -83,7 +83,7 @@ impl Engine {
                 .await_flights(flights, &stake, wish.deadline, wish.progress)
                 .instrument(span)
                 .await;
-            // Claims from now on bring figures that are new enough.
+            // A claim made now fetches figures that are new enough.
             if !gathering.is_outdated || Instant::now() >= wish.deadline {
                 break lost;
             }
@@ -123,8 +123,8 @@ impl Engine {
 }
 
 impl Gathering<'_> {
-    /// Waits for all fetches at once, and says why what is still missing then is missing. Those that outlast the deadline are kept, so
-    /// that the next query finds their figures.
+    /// Waits for all fetches at once, until the deadline. Returns the reason for the cells that are still missing then. Fetches that
+    /// outlast the deadline go on, so that the next query finds their figures.
     async fn await_flights(
         &mut self,
         flights: Vec<Waiter>,
@@ -174,7 +174,7 @@ impl Gathering<'_> {
         for flight in flights.values() {
             flight.keep();
         }
-        // Their own time may be up at this very instant, too.
+        // Their own deadline may have passed at this very instant, too.
         let now = Instant::now();
         let goes_on =
             |flight: &Waiter| flight.is_under_way() && flight.interest().has_time_left(now);
@@ -185,7 +185,7 @@ impl Gathering<'_> {
         })
     }
 
-    /// The fetches that an outcome leads on to, of those that bring something that is missing here.
+    /// Those fetches that an outcome leads on to which bring cells that are missing here.
     fn onward(&self, outcome: &Outcome, known: &HashMap<u64, Waiter>) -> Vec<Waiter> {
         let lacks = |onward: &Onward| {
             let mut places = onward.cells().filter_map(|key| self.places.of(&key));

@@ -18,22 +18,22 @@ use crate::upstream::UpstreamError;
 pub(super) struct Gathered {
     /// How many cells were waited for.
     pub(super) cells: usize,
-    /// How many of these were found on the way, so that nobody was asked for them.
+    /// How many of these were found in the cache or the tier after all.
     pub(super) found: usize,
-    /// How many of the others came, from the vendor or from another query's fetch.
+    /// How many of the others arrived, from the vendor or from another query's fetch.
     pub(super) brought: usize,
     /// Whether another query's fetch was shared.
     pub(super) collapsed: bool,
-    /// Whether some that were found are past their TTL, and refreshed behind.
+    /// Whether some of those found are past their TTL, and are being refreshed.
     pub(super) revalidating: bool,
     /// Whether cells past their TTL serve because the vendor failed.
     pub(super) fell_back: bool,
-    /// Where cells could not be had, and the worst reason for each site (its place in the query).
+    /// The worst reason for missing cells, by site (its place in the query).
     pub(super) failures: BTreeMap<usize, Arc<UpstreamError>>,
 }
 
 impl Gathered {
-    /// Counts of a query that needed so many cells.
+    /// The counts of a query that needed `needed` cells.
     pub(super) fn counts(&self, needed: usize) -> CellCounts {
         let missing = self.cells - self.found;
         CellCounts { needed, missing }
@@ -47,14 +47,14 @@ pub(super) struct Gathering<'a> {
     pub(super) missing: Missing,
     pub(super) gathered: Gathered,
     pub(super) judge: &'a Judge,
-    /// Where a fallback may have come to meanwhile.
+    /// The cells in memory, if the tier may have added a fallback to them meanwhile.
     pub(super) below: Option<&'a Cells>,
     /// Whether a fetch that was joined has brought cells that are too old for the query.
     pub(super) is_outdated: bool,
 }
 
 impl Gathering<'_> {
-    /// Puts what came of a fetch where it belongs.
+    /// Takes up the outcome of a fetch.
     pub(super) fn settle_all(&mut self, outcome: &Outcome) {
         let past: HashSet<&CellKey> = outcome.stale().iter().collect();
         let before = self.gathered.brought;
@@ -70,7 +70,7 @@ impl Gathering<'_> {
         }
     }
 
-    /// Puts what came of a cell where it belongs, and returns whether it serves.
+    /// Takes up the outcome of a cell, and returns whether the cell serves.
     pub(super) fn settle(
         &mut self,
         key: &CellKey,
@@ -110,7 +110,7 @@ impl Gathering<'_> {
         }
     }
 
-    /// Serves what is past its TTL, where there is something.
+    /// Serves a cell past its TTL, if there is one.
     fn fall_back(&mut self, place: usize) -> bool {
         let kept = self.missing.fallback(place);
         let Some(cell) = kept.or_else(|| self.fallback_of_tier(place)) else {
@@ -124,14 +124,14 @@ impl Gathering<'_> {
         missing
     }
 
-    /// A cell that has come from the tier meanwhile, and serves only if the vendor fails.
+    /// A cell that has meanwhile arrived from the tier, and serves only if the vendor fails.
     fn fallback_of_tier(&self, place: usize) -> Option<Cell> {
         let key = self.places.key(place);
         let cell = self.below?.get(&key)?;
         (self.judge.standing(&key, &cell) < Standing::Expired).then_some(cell)
     }
 
-    /// Ends the wait for whatever has not come.
+    /// Stops waiting for the cells that have not arrived.
     pub(super) fn give_up(&mut self, lost: &Arc<UpstreamError>) {
         for place in self.missing.places().collect::<Vec<_>>() {
             self.fail(place, Arc::clone(lost));

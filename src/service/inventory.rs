@@ -26,7 +26,7 @@ pub(super) type Cells = CellStore<Arc<UpstreamError>, Interest>;
 pub(super) struct Inventory {
     pub(super) grid: CellGrid,
     pub(super) missing: Missing,
-    /// Cells of the grid that are past their TTL, for a refresh behind the answer.
+    /// Cells of the grid that are past their TTL, to be refreshed in the background.
     pub(super) stale: Vec<CellKey>,
     /// Number of cells that the query needs: those of days that have begun.
     pub(super) needed: usize,

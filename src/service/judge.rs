@@ -33,9 +33,9 @@ pub(super) struct Below {
     pub(super) usable: Vec<(CellKey, Cell)>,
     /// The cells that are served at once.
     pub(super) found: Vec<(CellKey, Cell)>,
-    /// Those of `found` that are past their TTL, and are refreshed behind.
+    /// Those of `found` that are past their TTL, and are refreshed in the background.
     pub(super) stale: Vec<CellKey>,
-    /// The months with cells that serve for nothing but comparison.
+    /// The months with cells that serve only for comparison.
     pub(super) outdated: HashSet<SeriesMonth>,
 }
 
@@ -69,7 +69,7 @@ impl Judge {
         }
     }
 
-    /// Whether kept answers may show `cell` now, whatever this query wants.
+    /// Whether kept answers may show `cell` now, regardless of this query.
     pub(super) fn may_show(&self, key: &CellKey, cell: &Cell) -> bool {
         let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
         let expires_at = self.policy.expires_at(key.date, day, cell.fetched_at());
@@ -93,7 +93,7 @@ impl Judge {
         shapes.collect()
     }
 
-    /// Judges what was `kept` of those days of the months that were claimed.
+    /// Judges the `kept` cells of the claimed days of `months`.
     pub(super) fn judge(&self, months: &[(SeriesMonth, u32)], kept: Vec<Kept>) -> Below {
         let now = self.clock.now();
         let mut below = Below::default();

@@ -147,7 +147,7 @@ impl TrafficService {
     /// including those of fetches in progress. All other figures stay, with the TTLs of the new rules. Do not call it concurrently.
     pub fn replace(&self, mut rules: Rules) {
         let before = self.rules.load_full();
-        // Of customers that are gone, there may be cells, which a later reload shows again.
+        // A later reload may show the cells of removed customers again.
         rules.customers.extend(&before.rules.customers);
         self.engine.queue.set_max(rules.max_queued_cells);
         self.engine.upstream.set_deadline(rules.deadline);
@@ -172,9 +172,9 @@ impl TrafficService {
         Arc::clone(&self.rules.load().rules.directory)
     }
 
-    /// The rules for a query that was understood by `directory`. If a reload has replaced that meanwhile, the query still goes by it, so that
-    /// no answer is of two directories; the rest of the rules, such as TTLs, gives no figure another meaning. Where a zone changed as well,
-    /// no cell is of the old one any more: only then the query goes by the new directory.
+    /// The rules for a query that was understood by `directory`. If a reload has replaced that directory meanwhile, the query still uses
+    /// it, so that no answer mixes two directories; the other rules, such as TTLs, do not change what figures mean. If a zone has changed
+    /// as well, the cells of the old zone are gone, and the query uses the new directory.
     fn rules_by(&self, directory: &Arc<SiteDirectory>) -> Arc<InForce> {
         let in_force = self.rules.load_full();
         let InForce { rules, shape } = &*in_force;

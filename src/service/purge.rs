@@ -1,4 +1,4 @@
-//! Purges: those of this process, and those of which other replicas tell.
+//! Purges: those requested of this process, and those announced by other replicas.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ pub struct Purged {
 }
 
 impl TrafficService {
-    /// Forgets the figures of these sites and dates (`None`: all), and everything learned about these sites. From its return on, no
-    /// answer shows them.
+    /// Forgets the figures of these sites and dates (`None`: all), and everything learned about these sites. Once it returns, no answer
+    /// shows them.
     #[must_use]
     pub fn purge(
         &self,
@@ -59,7 +59,7 @@ impl TrafficService {
         }
     }
 
-    /// Makes the purges that other replicas tell of, for as long as it is polled.
+    /// Makes the purges that other replicas announce, for as long as it is polled.
     pub async fn keep_in_step(&self) {
         let Some(tier) = &self.engine.tier else {
             return;

@@ -1,4 +1,4 @@
-//! The task of one report: it waits for its turn, fetches, compares the cells that came with the last ones known, and keeps them.
+//! The task of one report: it waits for its turn, fetches, compares the cells that arrived with the last known ones, and keeps them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -23,14 +23,14 @@ type CellOutcome = (CellKey, Result<Cell, Arc<UpstreamError>>);
 pub(super) struct Launch {
     pub(super) judge: Judge,
     pub(super) class: Class,
-    /// The months of which the tier has cells that serve for nothing but comparison.
+    /// The months for which the tier has cells that serve only for comparison.
     pub(super) outdated: Arc<HashSet<SeriesMonth>>,
     /// The lease that the tier has granted.
     pub(super) lease: Option<Lease>,
 }
 
 impl Launch {
-    /// Of a claim that the tier was not asked about: what it may have had is in memory.
+    /// For a claim that the tier was not asked about, because memory has all that the tier may have had.
     pub(super) fn of_memory(judge: &Judge, class: Class) -> Self {
         Self {
             judge: judge.clone(),
@@ -101,7 +101,7 @@ impl Engine {
         });
     }
 
-    /// The cells that came, unless the clock was set back meanwhile: then nobody knows how long they are good.
+    /// The cells that arrived, unless the clock was set back meanwhile: then their age is unknown.
     fn came(&self, outcomes: &[CellOutcome]) -> Vec<(CellKey, Cell)> {
         let now = self.clock.now();
         let came = outcomes.iter().filter_map(|(key, outcome)| {
@@ -111,8 +111,8 @@ impl Engine {
         came.collect()
     }
 
-    /// Compares the cells that came with the last ones known, and adds the differences to the feed of revisions: before the cells are kept
-    /// anywhere, and only while their claim is held.
+    /// Compares the cells that arrived with the last known ones, and adds the differences to the feed of revisions. This happens before the
+    /// cells are kept anywhere, and only while their claim is held.
     async fn record_revisions(
         &self,
         claimed: &Claimed,
@@ -163,7 +163,7 @@ impl Engine {
         }
     }
 
-    /// The duty to give up what is leased for a report, whatever becomes of it.
+    /// The duty to give up the leases of a report, however it ends.
     fn duty(&self, request: &ReportRequest, lease: Option<Lease>) -> Option<Duty> {
         let (tier, lease) = (self.tier.as_ref()?, lease?);
         Some(Duty {
@@ -173,7 +173,7 @@ impl Engine {
         })
     }
 
-    /// Has the tier keep the cells that came, while their claim is held.
+    /// Has the tier keep the cells that arrived, while their claim is held.
     fn keep(&self, claimed: &Claimed, cells: Vec<(CellKey, Cell)>, launch: &Launch) {
         let Some(tier) = &self.tier else { return };
         let mut months: Vec<_> = cells.iter().map(|(key, _)| SeriesMonth::of(key)).collect();
@@ -187,7 +187,7 @@ impl Engine {
     }
 }
 
-/// The outcome of each cell, those of a month one after another.
+/// The outcome of each cell, grouped by month.
 fn outcomes(fetched: Fetched) -> Vec<CellOutcome> {
     let cells = fetched.cells.into_iter().map(|(key, cell)| (key, Ok(cell)));
     let failures = fetched.failures.iter().flat_map(|(request, error)| {

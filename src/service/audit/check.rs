@@ -28,7 +28,7 @@ impl Check {
         }
     }
 
-    /// The request for a site's day in the other shape; `None` if the report that brought it has that shape already.
+    /// The request for a site's day in the other shape; `None` if the report that fetched it already has that shape.
     pub(super) fn request(self, original: &ReportRequest, key: &CellKey) -> Option<ReportRequest> {
         let day = DateRange::day(key.date)?;
         match self {

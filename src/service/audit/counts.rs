@@ -8,8 +8,7 @@ use crate::domain::bucket::VendorBucket;
 use crate::domain::cell::Cell;
 use crate::domain::metric::VendorMetric;
 
-/// Difference between the times at which the vendor says that it computed two answers, within which they count as simultaneous: its
-/// servers' clocks may differ a little.
+/// Two answers that the vendor says it computed within this time count as simultaneous: its servers' clocks may differ a little.
 const SIMULTANEOUS: SignedDuration = SignedDuration::from_secs(2);
 
 /// The counts of a site's day in buckets of one length.
@@ -52,7 +51,7 @@ impl Counts {
         figures.sum(0..figures.slots())
     }
 
-    /// Whether what was computed between `before` and `after` includes this, by the vendor's own times.
+    /// Whether, by the vendor's own times, this was computed between `before` and `after`.
     pub(super) fn is_between(&self, before: &Self, after: &Self) -> bool {
         self.cells.iter().all(|(metric, cell)| {
             let of = |counts: &Self| counts.cells.get(metric).map(Cell::as_of);

@@ -4,10 +4,10 @@
 //! counts that it had in its batch, an hour those of its quarters, and a day those that it had among others. Only days that are final are
 //! audited, since others still change, and none on which a clock changes, since an unknown zone leaves those in doubt.
 //!
-//! A vendor may change a figure between two answers. So a difference from what is held proves nothing: the report that brought it is
+//! A vendor may change a figure between two answers. So a difference from the held figures proves nothing: the report that brought it is
 //! requested again, and if it now agrees with the other shape, the vendor has changed the day, which is refreshed. If not, the other shape
-//! is requested once more: it is a disagreement only if it gives the same as before, and if what the vendor says of the time at which it
-//! computed the three answers admits no change in between.
+//! is requested once more: it is a disagreement only if this answer agrees with the earlier one, and if the times at which the vendor says
+//! it computed the three answers rule out a change in between.
 //!
 //! Until a disagreement is certain, the client learns nothing from these answers: it might correct the very report that is in question.
 //! The answers fill no cache. An audit uses the lowest class of places, and begins only if nothing else is requested of the vendor.
@@ -40,7 +40,7 @@ use crate::domain::metric::VendorMetric;
 use crate::domain::purge::Purge;
 use crate::upstream::{Class, Interest, Stake, Teaching};
 
-/// Name of the client that audits count as. No configured client's name has a control character.
+/// The name under which audits count as a client. No configured client's name has a control character.
 const AUDITOR: &str = "\0audit";
 
 /// Longest pause before the next look at the rate.
@@ -53,7 +53,8 @@ enum Verdict {
     Agree,
     /// The vendor has changed the day since it was fetched, and both shapes agree about it now.
     Changed,
-    /// The vendor gives other counts in another shape: of this metric, in the report that brought what is held, and in the other.
+    /// The vendor gives other counts in another shape. The fields hold the metric, its count in the report that fetched the held figures,
+    /// and its count in the other shape.
     Disagree(VendorMetric, Counts, Counts),
     /// The vendor failed, or its answers can't be compared.
     Failed,

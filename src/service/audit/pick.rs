@@ -16,7 +16,7 @@ use crate::domain::zone::{DayShape, DaySpan};
 use crate::service::engine::Engine;
 use crate::service::judge::Judge;
 
-/// Days that are looked at before an audit is left out for lack of one that can be audited.
+/// Maximum number of days to try before skipping an audit because none can be audited.
 const TRIES: usize = 16;
 
 /// A site's day to be audited.
@@ -25,7 +25,7 @@ pub(super) struct Audit {
     pub(super) check: Check,
     /// The cell that was picked.
     pub(super) key: CellKey,
-    /// The report that brought it, as far as that is still held.
+    /// The report that fetched it, as far as its cells are still held.
     pub(super) original: ReportRequest,
     /// The report in the other shape.
     pub(super) other: ReportRequest,
@@ -33,7 +33,7 @@ pub(super) struct Audit {
     pub(super) held: Counts,
 }
 
-/// Picks a day that is held, at random, and a shape in which it was not fetched: another one each time, where there is a choice.
+/// Picks a held day at random, and a shape in which it was not fetched: a different one each time if there is a choice.
 pub(super) fn pick(engine: &Engine, judge: &Judge, audits: usize) -> Option<Audit> {
     let random = &mut rand::rng();
     let months = engine.cells.months();
@@ -77,7 +77,7 @@ pub(super) fn pick(engine: &Engine, judge: &Judge, audits: usize) -> Option<Audi
     None
 }
 
-/// The held part of the counts that a report brought, of the day of `key`.
+/// The counts of the day of `key` that a report fetched, as far as they are still held.
 fn held(engine: &Engine, key: &CellKey, report: &ReportRequest) -> Counts {
     let cells = counts(report.metrics).filter_map(|metric| {
         let cell = engine.cells.get(&CellKey { metric, ..*key })?;
@@ -124,7 +124,7 @@ fn clock_may_change(date: Date, zone: Option<&TimeZone>) -> bool {
     }
 }
 
-/// The report that brought a cell, as far as it is still held: all cells of one report have its age.
+/// The report that fetched a cell, as far as its cells are still held: all of them have the same age.
 fn report_of(engine: &Engine, months: &[SeriesMonth], key: &CellKey, cell: &Cell) -> ReportRequest {
     let Bounds {
         max_sites,

@@ -32,7 +32,7 @@ impl Compared {
         }
     }
 
-    /// Whether the last event of its subject tells the same.
+    /// Whether the last event about the same day and metric says the same.
     ///
     /// It does if it leads to the same figures: their cell was not written before the process died, and was compared again. Or if it comes
     /// from buckets of another length, and from after the old figures: all of a day's buckets are made of the same events. A count shows
@@ -41,7 +41,7 @@ impl Compared {
         let own = &self.revision;
         let of_same_change =
             last.bucket != own.bucket && (!own.subject.metric.is_count() || last.new == own.new);
-        // Old figures of after the event were changed again since.
+        // Figures fetched after the event have changed again since.
         self.old_fetched_at < last.seen_at && (last.state == own.state || of_same_change)
     }
 }
@@ -126,7 +126,7 @@ where
         })
     }
 
-    /// The weights of a dwell time, before and after: its report mostly brings them, too.
+    /// The weights of a dwell time, before and after: usually the same report brings them.
     fn weights(&self, entrances: &CellKey) -> [Option<Cell>; 2] {
         let old = (self.last_known)(&SeriesMonth::of(entrances))(entrances.date);
         let place = |key: &CellKey| (SeriesMonth::of(key), key.date);
@@ -140,7 +140,7 @@ where
     }
 }
 
-/// Tells the figures of a day in buckets of that length from others.
+/// Distinguishes the figures of a day in buckets of that length from others.
 fn state(bucket: VendorBucket, figures: &Figures) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&bucket.minutes().to_le_bytes());

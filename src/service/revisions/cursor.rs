@@ -21,12 +21,12 @@ pub struct Cursor {
     pub(super) process: u32,
 }
 
-/// Tells logs apart. The one that was begun later is greater.
+/// Identifies the log. A log that was begun later has a greater value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LogId {
     /// Microseconds since 1970.
     pub(super) begun_at: i64,
-    /// Tells those apart that were begun at the same time.
+    /// Distinguishes logs that were begun at the same time.
     pub(super) number: u32,
 }
 

@@ -71,7 +71,7 @@ impl Revision {
         bytes.extend(self.process.to_le_bytes());
     }
 
-    /// Reads one from the front of `bytes`; `None` for bytes that none has.
+    /// Reads one from the front of `bytes`; `None` if they are not an event.
     pub(super) fn read(bytes: &mut &[u8]) -> Option<Self> {
         let micros = |bytes| Timestamp::from_microsecond(i64::from_le_bytes(bytes)).ok();
         let seen_at = micros(take(bytes)?)?;

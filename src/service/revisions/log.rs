@@ -1,7 +1,7 @@
 //! The events that are kept: the last ones, by number.
 //!
-//! They are kept in chunks, of which the oldest goes when a new one is begun. A chunk is also what is written to the disk: one that has
-//! not changed is not written again.
+//! They are kept in chunks, of which the oldest goes when a new one is begun. A chunk is also the unit of writing to the disk: unchanged
+//! chunks are not written again.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -15,7 +15,7 @@ pub(super) const CHUNKS: u64 = 64;
 /// The version of a chunk's bytes.
 const VERSION: u8 = 1;
 
-/// The place is from before what is kept, or of another log.
+/// The place is older than the kept events, or belongs to another log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the cursor is from before what is kept")]
 pub struct Expired;
@@ -50,7 +50,7 @@ impl Log {
         }
     }
 
-    /// The log of these chunks: what follows one another without a gap up to the last event.
+    /// The log of these chunks: the last events without a gap in their numbers.
     pub(super) fn of_chunks(id: LogId, chunks: impl IntoIterator<Item = Chunk>) -> Self {
         let by_number: BTreeMap<u64, Chunk> = chunks
             .into_iter()
