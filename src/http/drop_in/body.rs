@@ -29,7 +29,7 @@ pub(super) const MAX_IMPORT: usize = 16 << 20;
 /// Time in which the body of a report or token call must arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Refuses a body that says itself that it is longer than `limit`, before any of it is read.
+/// Refuses a body whose `Content-Length` exceeds `limit`, before reading any of it.
 pub(super) fn check_length(body: &Body, limit: usize) -> Result<(), ApiError> {
     let limit_bytes = u64::try_from(limit).expect("limits fit 64 bits");
     if body.size_hint().lower() > limit_bytes {
@@ -38,7 +38,7 @@ pub(super) fn check_length(body: &Body, limit: usize) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Reads the call for a report in `body`, if `memory` has room for it and for a copy, which the permit stands for.
+/// Reads the call for a report in `body`, if `memory` has room for it and for a copy; the permit holds that room.
 pub(super) async fn report(
     body: Body,
     memory: &Arc<Semaphore>,
@@ -58,7 +58,8 @@ pub(super) async fn report(
 
 /// The bodies of token calls that are being read, oldest first.
 ///
-/// Nobody has shown a key for these. So a new one ends the oldest rather than being refused: slow bodies cannot shut out others.
+/// Their callers have not shown a key yet. So if there are too many, a new one ends the oldest instead of being refused, and slow bodies
+/// cannot shut out others.
 #[derive(Debug, Default)]
 pub(super) struct TokenBodies(Mutex<VecDeque<Arc<CancellationToken>>>);
 

@@ -126,7 +126,7 @@ impl Call {
         }
     }
 
-    /// The sites that the vendor would be asked for, if that is certain: nothing but known facets may choose any.
+    /// The sites that the config asks the vendor for, if that is certain: only known facets may choose sites.
     pub(super) fn certain_sites(&self) -> Option<Vec<SiteId>> {
         /// Wrong if a facet occurs twice.
         #[derive(Deserialize)]
@@ -202,7 +202,7 @@ fn hours(facet: &TimeFacet) -> Option<Hours> {
         minutes(to)?
     };
     let start = minutes(from)?;
-    // Two times of the same form are in the order of their texts.
+    // Times of the same form sort like their texts.
     let hours = format!("{start}-{end}").parse().ok()?;
     (facet.time_of_day == "custom" && start < end).then_some(hours)
 }

@@ -71,7 +71,7 @@ pub(in crate::http) async fn import(
     let service = &state.service;
     let imported = service.import_sites(customer, content_type, body, patience);
     let imported = imported.await.map_err(|error| {
-        // If the body did not come whole, the vendor's failure follows from that.
+        // If the body did not arrive whole, the vendor's failure follows from that.
         fault.get().cloned().unwrap_or_else(|| error.into())
     });
     let status = imported.as_ref().map(|answer| answer.status.as_u16());

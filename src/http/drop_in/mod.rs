@@ -107,7 +107,7 @@ pub(super) fn describe_metrics() {
     }
 }
 
-/// The customer in a path, if the caller may see it. Any other is refused alike, whether it exists or not.
+/// The customer in a path, if the caller may see it. The refusal is the same whether another customer exists or not.
 fn customer(
     path: Result<Path<String>, PathRejection>,
     caller: &Caller,

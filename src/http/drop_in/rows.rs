@@ -34,7 +34,7 @@ pub(super) struct Document {
 }
 
 impl Document {
-    /// The answer to `query`, with the config as it was sent; `vendor_site` knows what the vendor calls a site.
+    /// The answer to `query`, with the config as it was sent; `vendor_site` returns the vendor's name of a site.
     pub(super) fn new(
         query: &Query,
         config: &RawValue,
@@ -100,7 +100,7 @@ impl Document {
         let [before, after] = &self.sites[row.group];
         out.extend_from_slice(before);
         for (metric, figure) in table.metrics().iter().zip(row.values()) {
-            // Whether the vendor leaves out a missing figure or sends null is not known.
+            // It is unknown whether the vendor omits a missing figure or sends null.
             if let Some(figure) = figure {
                 put(out, format_args!("\"{metric}\":{figure},"));
             }

@@ -1,4 +1,4 @@
-//! The field `Date` of answers. The server's own one stands still after the clock was set back, until the clock has caught up.
+//! The field `Date` of answers. The date of hyper stands still after the clock was set back, until the clock has caught up.
 
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
@@ -11,7 +11,7 @@ thread_local! {
     static LAST: RefCell<Option<(i64, HeaderValue)>> = const { RefCell::new(None) };
 }
 
-/// The value of the field at `now` (RFC 9110, section 5.6.7); `None` outside the years that it can tell.
+/// The value of the field at `now` (RFC 9110, section 5.6.7); `None` for a year that the field cannot hold.
 pub(super) fn value(now: Timestamp) -> Option<HeaderValue> {
     let second = now.as_second();
     LAST.with_borrow_mut(|last| match last {

@@ -193,7 +193,7 @@ impl RequestContext {
         Ok(())
     }
 
-    /// Whether the path is one of the vendor's, and there.
+    /// Whether the path is one of the vendor's, and enabled.
     fn is_for_vendor(&self) -> bool {
         self.observation.route().is_vendors && self.snapshot.settings.drop_in.enabled
     }

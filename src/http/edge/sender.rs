@@ -15,7 +15,7 @@ const MAX_USER_AGENT: usize = 256;
 /// Where a request came from.
 #[derive(Clone, Debug)]
 pub(super) struct Sender {
-    /// Address of the connection, or the one that a trusted proxy vouches for; `None` in tests without a connection.
+    /// Address of the peer, or the address that a trusted proxy reports; `None` in tests without a connection.
     pub(super) address: Option<IpAddr>,
     user_agent: Option<HeaderValue>,
 }
@@ -62,7 +62,7 @@ impl fmt::Display for Shown {
     }
 }
 
-/// The nearest address that no trusted proxy has.
+/// The nearest address that does not belong to a trusted proxy.
 ///
 /// Each proxy appends the address of its own peer to `X-Forwarded-For`, so the last address is only as good as the proxy that the
 /// connection comes from, and each address before it only as good as the one after it.

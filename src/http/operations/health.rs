@@ -76,7 +76,7 @@ pub(in crate::http) async fn live() -> Response {
     uncached(StatusCode::OK, Json(Liveness { status: Live::Pass }))
 }
 
-/// `GET /readyz`: the process wants requests. A failing vendor does not change that: what is cached is still answered.
+/// `GET /readyz`: the process wants requests. A failing vendor does not change that, because cached figures still serve.
 #[utoipa::path(
     get,
     path = routes::READY.path,

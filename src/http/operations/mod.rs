@@ -81,7 +81,7 @@ pub(in crate::http) async fn purge(
         let parts =
             parts.map(|(sites, customers)| service.purge(customers, sites.as_ref(), target.dates));
         let parts: Vec<_> = parts.collect();
-        // Answers of before are not served any more: what they hold is freed.
+        // Earlier answers are no longer served, so their memory is freed.
         kept.drop_outdated();
         parts
     });

@@ -46,12 +46,12 @@ pub struct Reloaded {
     pub changes: Changes,
 }
 
-/// How a configuration that was read again differs from what was in force: each key once, a list of tables as one key.
+/// The differences of a reloaded configuration from the one in force: each key once, a list of tables as one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Changes {
-    /// The keys of the configuration that were taken up.
+    /// The keys that were applied.
     pub changed: Vec<&'static str>,
-    /// The keys that differ from what is in force, and stay so until the process is started again.
+    /// The keys that need a restart to be applied.
     pub needs_restart: Vec<&'static str>,
 }
 

@@ -90,7 +90,7 @@ impl CacheParams {
     }
 }
 
-/// The sites of customers, together where several have the same.
+/// The sites by customers, with the customers that have the same sites together.
 fn by_sites(
     of_each: impl Iterator<Item = (CustomerId, Option<BTreeSet<SiteId>>)>,
 ) -> BTreeMap<Option<BTreeSet<SiteId>>, Vec<CustomerId>> {

@@ -13,7 +13,7 @@ use crate::domain::dates::{DateRange, add_days, days_between};
 ///
 /// # Errors
 ///
-/// A fault where the other side has another number of days, or dates that nobody may ask for.
+/// A fault if the other side has another number of days, or dates that callers may not request.
 pub(super) fn resolve(
     compare: CompareWith,
     expression: DateExpression,
@@ -65,7 +65,7 @@ fn shift(
             }
             Calendar::Gregorian(_) | Calendar::Fiscal(_) => (Shift::YearBefore, None),
         },
-        // The same elapsed days of the one before, which may have fewer.
+        // The same elapsed days of the previous unit, which may have fewer days.
         (Mode::PreviousPeriod, DateExpression::This(unit)) => {
             let last = add_days(dates.from(), -1);
             let days = days_between(dates.from(), calendar.first_of(unit, last));

@@ -34,7 +34,7 @@ impl Faults {
         }
     }
 
-    /// Adds the faults that were found apart.
+    /// Adds faults that were collected separately.
     pub(super) fn append(&mut self, others: Self) {
         self.0.extend(others.0);
         self.0.truncate(MAX_FAULTS);

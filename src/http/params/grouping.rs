@@ -36,7 +36,7 @@ pub(super) fn parse_group_by(
         [owner] if keys.contains(&**text) => {
             return GroupBy::Tag(Arc::new(grouping(text, terms, *owner, sites)));
         }
-        // The query will be refused: its caller may not see the customer, or does not say which.
+        // The query will be refused: its caller may not see the customer, or does not name one.
         [] if tag::is_key(text) => return GroupBy::default(),
         [_, ..] if keys.contains(&**text) => return GroupBy::default(),
         _ => {}

@@ -102,7 +102,7 @@ impl TrafficParams {
         Ok(query)
     }
 
-    /// The same query without what depends on the day in other ways than its dates do: which sites were open.
+    /// The same query without the parts that depend on the day other than by its dates: which sites were open.
     #[must_use]
     pub fn on_any_day(self) -> Self {
         Self {

@@ -36,7 +36,7 @@ pub struct RevisionParams {
     pub limit: Option<usize>,
 }
 
-/// The events that a caller wants, whatever it may see.
+/// The events that a caller wants, regardless of what it may see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevisionFilter {
     sites: Option<BTreeMap<CustomerId, BTreeSet<SiteId>>>,
@@ -112,7 +112,7 @@ impl RevisionFilter {
 ///
 /// # Errors
 ///
-/// That it is none.
+/// If it is not a cursor.
 pub fn last_event_id(text: &str) -> Result<Since, Vec<ParameterFault>> {
     text.parse().map(Since::Cursor).map_err(|error| {
         vec![ParameterFault {

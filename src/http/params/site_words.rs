@@ -32,7 +32,7 @@ enum SiteWord {
 pub(super) struct Found {
     /// The visible ones, by customer; a customer without any is left out.
     pub(super) sites: BTreeMap<CustomerId, BTreeSet<SiteId>>,
-    /// Whether an id, included or excluded, is no visible site's.
+    /// Whether an id, included or excluded, belongs to no visible site.
     pub(super) hidden: bool,
 }
 
@@ -78,7 +78,8 @@ impl SiteWords {
         Some(words)
     }
 
-    /// The sites of `customers` that the words stand for. Records the words that no visible site answers to, and that none is left.
+    /// The sites of `customers` that the words stand for. Records a fault for each word that no visible site answers to, and one if no site
+    /// is left.
     pub(super) fn find(
         &self,
         terms: &Terms<'_>,

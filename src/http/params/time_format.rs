@@ -1,4 +1,4 @@
-//! Checks that every time of an answer has one offset from UTC, where the answer tells it.
+//! Checks that every time of an answer has one offset from UTC, if the answer shows offsets.
 
 use super::faults::ParameterFault;
 use super::traffic::TrafficParams;

@@ -94,7 +94,7 @@ pub(super) const KNOWN: [Parameter; 20] = [
 /// A site that is left out of one hour or weekday would still count among the days of its mean.
 const LEAST_OF_A_PROFILE: &str = "cannot be combined with a profile of several sites together; ask for group_by=site, or without min_coverage";
 
-/// Rows of a profile lie nowhere in time.
+/// Rows of a profile belong to no point in time.
 const PERIOD_OF_A_PROFILE: &str =
     "period cannot be combined with a profile, whose rows have no time; leave it out";
 

@@ -44,7 +44,7 @@ impl LongestAge {
     }
 }
 
-/// The value of `Cache-Control` of an answer that expires in `seconds_left`; nobody may store one that is not `whole`.
+/// The value of `Cache-Control` of an answer that expires in `seconds_left`; no cache may store an answer that is not `whole`.
 #[must_use]
 pub fn cache_control(whole: bool, seconds_left: i64, longest: &LongestAge) -> HeaderValue {
     if !whole {

@@ -73,7 +73,7 @@ pub(super) struct Meta<'a> {
     /// The first local date whose figures may still change.
     #[schema(required, format = Date)]
     provisional_from: Option<String>,
-    /// How much of what was expected was observed.
+    /// The observed part of the expected figures.
     coverage: Coverage,
     /// Whether figures past their TTL were used.
     #[schema(value_type = bool)]

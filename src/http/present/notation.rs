@@ -40,7 +40,7 @@ impl Notations {
         }
     }
 
-    /// Those of the series of `table`, which answers `query`.
+    /// The notations of the series of `table`, which answers `query`.
     ///
     /// # Panics
     ///

@@ -6,7 +6,7 @@ use super::notation::{Notation, Notations};
 use crate::domain::bucket::Profile;
 use crate::domain::table::Table;
 
-/// The texts of rows about their times, by zone.
+/// The texts of the times of rows, by zone.
 pub(super) struct Times {
     zones: Vec<Texts>,
     /// The zone of each series; empty if all have the same texts.
