@@ -25,9 +25,9 @@ pub struct ClaimedCells<E, I> {
     outdated: bool,
     /// The store's shape at the claim.
     shape: u64,
-    /// Those of the cells that were found past their TTL.
+    /// The cells among them that were found past their TTL.
     stale: Vec<CellKey>,
-    /// Whether others were fetching them when they were looked for before.
+    /// Whether other replicas were fetching them at the last look.
     waited: bool,
 }
 
@@ -90,15 +90,15 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
         self.months.iter().map(|month| (month.key, month.days))
     }
 
-    /// One more waiter, which is led on to the reports.
+    /// One more waiter; it follows the claim to the reports.
     #[must_use]
     pub fn waiter(&self) -> Fetch<E, I> {
         self.fetch.waiter()
     }
 
-    /// Fills the cache with cells that were kept elsewhere, those of a month one after another; waiters are told which of these are
-    /// `stale`. Purges may have ended the claim to some of them: these do not enter it. Ends all answers rendered so far if a cell that one of
-    /// them `may_show` is replaced.
+    /// Fills the cache with cells that were kept elsewhere, grouped by month, and tells waiters which of these are `stale`. Purges may have
+    /// ended the claim to some of them: these do not enter it. Ends all answers rendered so far if a cell that one of them `may_show` is
+    /// replaced.
     pub fn fill(
         &mut self,
         kept: &[(CellKey, Cell)],
@@ -122,7 +122,7 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
                 held.map(|(key, cell)| (key.date, cell.clone())).collect()
             });
         }
-        // After the cells are there, and before anybody is told of them.
+        // After the cells are in the cache, and before any waiter hears of them.
         if outdates {
             self.shared.end_answers();
         }
@@ -162,8 +162,8 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
         self.split_off(found, &[], plan).0
     }
 
-    /// As [`split`](Self::split), without the days of months that others fetch `elsewhere`: the claim to these goes on, for the caller to look
-    /// for them again.
+    /// As [`split`](Self::split), without the days of months that others fetch `elsewhere`: the claim to these continues, so that the
+    /// caller can look for them again.
     #[must_use]
     pub fn split_off(
         mut self,
@@ -230,7 +230,7 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
         cells.filter(|key| !found.contains(key)).collect()
     }
 
-    /// The claim to what others fetch, as one of its own.
+    /// A separate claim to the days that other replicas fetch.
     fn rest(&self, elsewhere: &[(SeriesMonth, u32)]) -> Option<Self> {
         if elsewhere.is_empty() {
             return None;
@@ -258,7 +258,7 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
         })
     }
 
-    /// Gives the cells up if nobody waits for them; whether it did. Not for a claim whose fetches need no waiters.
+    /// Gives the cells up if no query waits for them, and returns whether it did. Not for a claim whose fetches need no waiters.
     #[must_use]
     pub fn end_if_unwanted(&self) -> bool {
         let months = self.months.iter().copied();

@@ -1,10 +1,10 @@
 //! The unit of storage: the cells of one month of one site's metric.
 //!
-//! A moka look-up costs about a microsecond, and 200 sites × 366 days are 73,200 cells. `cache::page` stores the cells of one
-//! site's metric by calendar month, so that this query is 2,600 look-ups. The cell stays the unit of freshness and of fetching. A
-//! page has its figures in one piece of memory, of which a cell is a window that keeps it alive, and says once how old the cells of
-//! one report are. A refreshed day copies the page, a few microseconds. The service finds out once how long the cells of one zone,
-//! date and report are good: asking for each cell alone cost as much as rolling it up.
+//! A moka look-up costs about a microsecond, and 200 sites × 366 days are 73,200 cells. `cache::page` stores the cells of one site's metric
+//! by calendar month, so that this query is 2,600 look-ups. The cell stays the unit of freshness and of fetching. A page has its figures in
+//! one piece of memory, of which a cell is a window that keeps it alive, and stores the age of the cells of one report once. A refreshed
+//! day copies the page, a few microseconds. The service computes the expiry of the cells of one zone, date and report once: computing it
+//! for each cell cost as much as rolling the cell up.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -17,13 +17,13 @@ use crate::domain::figures::{Bundle, Figures};
 pub(super) struct Page {
     /// Bit `d` is set if day `d` has a cell.
     days: u32,
-    /// How old the cells are: mostly of one report, and so of one age.
+    /// The ages of the cells: usually all are from one report, and have one age.
     ages: Box<[DaysOfAge]>,
     /// The figures, in order of their days.
     figures: Bundle,
 }
 
-/// The days of a page whose cells are of one age.
+/// The days of a page whose cells have one age.
 #[derive(Debug)]
 struct DaysOfAge {
     days: u32,
@@ -50,7 +50,7 @@ impl Page {
         std::array::from_fn(|day| self.of_day(day))
     }
 
-    /// The page with `cells` put in, where they are newer than what is there.
+    /// The page with those of `cells` put in that are newer than the existing ones.
     pub(super) fn with(&self, cells: impl IntoIterator<Item = (Date, Cell)>) -> Self {
         let mut days = self.by_day();
         for (date, cell) in cells {
@@ -74,7 +74,7 @@ impl Page {
         Self::from_days(&days)
     }
 
-    /// The page without the cells of `days` (bit `d`: day `d`), and how many these were.
+    /// The page without the cells of `days` (bit `d`: day `d`), and the number of those cells.
     pub(super) fn without(&self, days: u32) -> (Self, u64) {
         let forgotten = self.days & days;
         if forgotten == self.days {
@@ -89,7 +89,7 @@ impl Page {
         (Self::from_days(&by_day), forgotten.count_ones().into())
     }
 
-    /// The days whose cells were asked for later than `now`.
+    /// The days whose cells were requested later than `now`.
     pub(super) fn later_than(&self, now: Timestamp) -> u32 {
         let later = self
             .ages
@@ -116,7 +116,7 @@ impl Page {
         }
     }
 
-    /// When the newest of its cells was asked for.
+    /// When its newest cell was requested.
     pub(super) fn newest(&self) -> Option<Timestamp> {
         self.ages.iter().map(|ages| ages.age.fetched_at()).max()
     }
@@ -126,7 +126,7 @@ impl Page {
         self.figures.len() as u64
     }
 
-    /// The bytes that it holds, itself included.
+    /// Its size in bytes, including the struct itself.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>() + size_of_val(&*self.ages) + self.figures.heap_bytes()
     }

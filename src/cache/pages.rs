@@ -3,8 +3,8 @@
 //! The least recently used page goes first: frequency-based admission would turn away pages that have just been fetched, again and
 //! again.
 //!
-//! A page that is dropped leaves its figures for comparison: they answer no query any more, but tell what the vendor has changed when
-//! it is asked again. They have a small share of the memory of their own.
+//! A dropped page leaves its figures for comparison: they no longer answer queries, but show what the vendor has changed once it is asked
+//! again. They have a small share of the memory to themselves.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub(super) struct Pages {
     dropped: Map,
 }
 
-/// The cells of a month that are held, or were held and not forgotten.
+/// The cells of a month that are in memory, or were dropped from it without being forgotten.
 #[derive(Debug)]
 pub struct LastKnown([Option<Arc<Page>>; 2]);
 
@@ -103,7 +103,7 @@ impl Pages {
         self.held.get(key)
     }
 
-    /// The cells of that month that are held, or were dropped.
+    /// The cells of that month that are in memory or were dropped.
     pub(super) fn last_known(&self, key: &SeriesMonth) -> LastKnown {
         LastKnown([&self.dropped, &self.held].map(|pages| pages.get(key)))
     }
@@ -128,7 +128,7 @@ impl Pages {
     /// those that were held.
     pub(super) fn forget(&self, key: SeriesMonth, pick: impl Fn(&Page) -> u32) -> u64 {
         let forgotten = forget(&self.held, key, &pick);
-        // In this order: a page that is dropped meanwhile is found there.
+        // In this order, since a page that is dropped meanwhile moves from the first to the second.
         forget(&self.dropped, key, &pick);
         forgotten
     }
@@ -152,7 +152,7 @@ impl Pages {
         self.held.iter().map(|(key, page)| (*key, page))
     }
 
-    /// The months of which cells were dropped.
+    /// The months with dropped cells.
     pub(super) fn dropped(&self) -> impl Iterator<Item = (SeriesMonth, Arc<Page>)> {
         self.dropped.iter().map(|(key, page)| (*key, page))
     }
@@ -162,7 +162,7 @@ impl Pages {
         self.held.entry_count()
     }
 
-    /// The bytes of all pages, overheads included.
+    /// The size of all pages in bytes, including overheads.
     pub(super) fn bytes(&self) -> u64 {
         self.free();
         self.held.weighted_size() + self.dropped.weighted_size()
@@ -175,7 +175,7 @@ impl Pages {
     }
 }
 
-/// Keeps a page that is dropped, with what was dropped of its month before.
+/// Keeps a dropped page, merged with earlier dropped cells of its month.
 fn drop_into(dropped: &Map, key: SeriesMonth, page: Arc<Page>) {
     dropped.entry(key).and_compute_with(|before| {
         let page = match before {

@@ -1,8 +1,8 @@
 //! Single flight: which fetch brings which cells, so that no other one does.
 //!
-//! A fetch may fill the cache only where it still holds its claim. That makes "a purge beats a fetch that began before it" and "a
-//! newer cell is never replaced by an older one" the same rule. Rendered answers carry how many purges there had been when their
-//! question was asked, and how many shown names of the customer had changed when those of its sites were read.
+//! A fetch may fill the cache only where it still holds its claim. That makes "a purge beats a fetch that began before it" and "a newer
+//! cell is never replaced by an older one" the same rule. Rendered answers carry the number of purges at the time of their query, and the
+//! number of changes to shown names at the time when they read the names.
 //!
 //! Claims are held by month: a year of a site's metric is twelve entries.
 
@@ -34,7 +34,7 @@ pub struct FetchOutcome<E, I> {
 pub enum Onward {
     /// The cells of a report.
     Report(ReportRequest),
-    /// Cells that others fetch, which are looked for again.
+    /// Cells that other replicas fetch; the claim looks for them again.
     Elsewhere(Arc<[Month]>),
 }
 
@@ -56,19 +56,19 @@ impl<E, I> FetchOutcome<E, I> {
         &self.outcomes
     }
 
-    /// Whether the cells were found, so that nobody was asked for them.
+    /// Whether the cells were found without a call of the vendor.
     #[must_use]
     pub const fn is_found(&self) -> bool {
         self.found
     }
 
-    /// Whether the cells were found only after others had fetched them.
+    /// Whether the cells were found only after other replicas had fetched them.
     #[must_use]
     pub const fn was_elsewhere(&self) -> bool {
         self.waited
     }
 
-    /// Those of the cells that are past their TTL.
+    /// The cells among them that are past their TTL.
     #[must_use]
     pub fn stale(&self) -> &[CellKey] {
         &self.stale

@@ -111,7 +111,7 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
             return Err(Unclaimed::Reshaped);
         }
         let taken = |id| {
-            // A report's cells follow one another, so that the last one joined is nearly always the same.
+            // The cells of a report are adjacent, so the last joined flight is nearly always the same.
             if others.last() != Some(&id) {
                 others.push(id);
             }

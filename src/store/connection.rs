@@ -39,7 +39,7 @@ pub(super) enum Connector {
 }
 
 impl Connector {
-    /// The connector of `settings`, which calls nobody yet.
+    /// The connector of `settings`; it makes no call yet.
     pub(super) fn new(settings: &Settings) -> Result<Self, UnusableSettings> {
         match &settings.mode {
             Mode::Single => Ok(Self::Single(Box::new(settings.single()?))),
@@ -55,7 +55,7 @@ impl Connector {
         }
     }
 
-    /// How long a connection may take to be made: a cluster and sentinels are asked for others first.
+    /// Time limit for connecting: with a cluster or sentinels, it takes further calls to find the servers.
     pub(super) const fn limit(&self) -> Duration {
         match self {
             Self::Single(_) => Duration::from_millis(750),
@@ -70,7 +70,7 @@ impl Connector {
             Self::Sentinel(settings, master) => {
                 let each = settings.urls.iter();
                 let each = each.map(|url| Box::pin(through(settings, url, master)));
-                // The first that leads to a primary counts: one that is dead, hangs or knows it no more holds nobody up.
+                // The first sentinel that leads to a primary counts: a dead, hung or outdated one delays nothing.
                 let (connection, _) = select_ok(each).await?;
                 Ok(Connection::One(connection))
             }
@@ -79,14 +79,14 @@ impl Connector {
     }
 }
 
-/// A connection to the primary that a sentinel knows by that name.
+/// A connection to the primary that a sentinel returns for `name`.
 async fn through(
     settings: &Settings,
     sentinel: &Url,
     name: &str,
 ) -> Result<MultiplexedConnection, RedisError> {
     let sentinel = settings.of(sentinel);
-    // Sentinels have users of their own, if any, and refuse a password where they need none.
+    // Sentinels have their own users, if any, and refuse a password that they do not need.
     let known = match ask(&sentinel.clone().anonymous(), name).await {
         Err(error) if error.code() == Some("NOAUTH") => ask(&sentinel, name).await?,
         known => known?,
@@ -96,7 +96,7 @@ async fn through(
         return Err((kind, "the sentinel knows no primary by that name").into());
     };
     let mut primary = to(&settings.at(&host, port)?.single()?).await?;
-    // Until a failover is complete, the sentinel may tell the old one.
+    // Until a failover is complete, the sentinel may return the old primary.
     match cmd("ROLE").query_async(&mut primary).await? {
         Role::Primary { .. } => Ok(primary),
         _ => Err((

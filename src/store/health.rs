@@ -7,7 +7,8 @@ use tokio::time::Instant;
 /// Failures in a row after which calls are skipped.
 const THRESHOLD: u32 = 3;
 
-/// A store that fails for longer than this may have been replaced: a hung primary is otherwise followed for as long as it hangs.
+/// After failing for this long, the store may have been replaced. Without this limit, the link would follow a hung primary for as long as
+/// it hangs.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// The results of the last calls.
@@ -17,7 +18,7 @@ pub(super) struct Health {
     failures: u32,
     /// Since when probes have not succeeded.
     failing_since: Option<Instant>,
-    /// Whether the store has said that it is the wrong one to ask.
+    /// Whether the store has answered that it is the wrong server.
     moved: bool,
 }
 
@@ -33,14 +34,14 @@ impl Health {
         self.moved || failing.is_some_and(|since| now.duration_since(since) >= PATIENCE)
     }
 
-    /// A caller's call has succeeded: in a cluster, that says nothing of the other nodes.
+    /// A caller's call has succeeded; in a cluster, the other nodes may still fail.
     pub(super) const fn worked(&mut self) {
         if !self.is_open() {
             self.failures = 0;
         }
     }
 
-    /// A probe of all nodes has succeeded. The wrong one to ask answers probes as well.
+    /// A probe of all nodes has succeeded. The wrong server answers probes, too.
     pub(super) fn is_well(&mut self) {
         if !self.moved {
             *self = Self::default();
@@ -53,7 +54,7 @@ impl Health {
         self.failing_since.get_or_insert(now);
     }
 
-    /// The store has said that it takes no commands of ours: another one does, or will.
+    /// The store has answered that it takes no commands from us; another server does, or will.
     pub(super) fn moved(&mut self, now: Instant) {
         self.failed(now);
         self.moved = true;

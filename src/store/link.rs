@@ -24,7 +24,7 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from
 #[derive(Clone)]
 pub struct Link(Arc<Inner>);
 
-/// Why a call came to nothing. The call may have been carried out nevertheless, unless it was refused or skipped.
+/// The reason for a failed call. The store may have carried it out nevertheless, unless it was refused or skipped.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// The store fails, so the link did not make the call.
@@ -33,7 +33,7 @@ pub enum Unavailable {
     /// The store did not answer within the time limit.
     #[error("the store did not answer in time")]
     TimedOut,
-    /// The connection failed, or the store was the wrong one to ask.
+    /// The connection failed, or the server was the wrong one.
     #[error("the connection to the store failed: {0}")]
     Failed(String),
     /// The store answered with an error: for example, `OOM` if its memory is full.
@@ -41,7 +41,7 @@ pub enum Unavailable {
     Refused(String),
 }
 
-/// A script that the store runs, known to it by its digest.
+/// A script for the store, which identifies it by its digest.
 #[derive(Debug)]
 pub struct Script {
     code: &'static str,
@@ -64,7 +64,7 @@ struct Inner {
     state: Mutex<State>,
     /// Notified when the first attempt to connect has ended.
     tried: Notify,
-    /// Notified when the store may have to be connected to anew.
+    /// Notified when the link may have to reconnect.
     wake: Arc<Notify>,
 }
 
@@ -80,7 +80,7 @@ pub fn check(settings: &Settings) -> Result<(), UnusableSettings> {
 #[derive(Default)]
 struct State {
     connection: Option<Connection>,
-    /// Tells the connection from those of before.
+    /// Distinguishes the connection from earlier ones.
     generation: u64,
     health: Health,
     /// Whether the first attempt to connect has ended.
@@ -92,7 +92,7 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// If no connection can be made with such settings; whether the store is there does not matter.
+    /// If no connection can be made with such settings. The store need not be reachable.
     pub fn new(settings: &Settings) -> Result<Self, UnusableSettings> {
         let inner = Arc::new(Inner {
             connector: Connector::new(settings)?,
@@ -218,7 +218,7 @@ impl Inner {
         }
     }
 
-    /// Notes something of the health of the connection `generation`, unless it has been replaced.
+    /// Records a change in the health of the connection `generation`, unless it has been replaced.
     fn of(&self, generation: u64, note: impl FnOnce(&mut Health)) {
         let mut state = self.state();
         if state.generation == generation {
@@ -311,13 +311,13 @@ impl Inner {
         is_connected
     }
 
-    /// Whether there is no connection that is worth a probe.
+    /// Whether no connection is worth a probe.
     fn is_lost(&self) -> bool {
         let state = self.state();
         state.connection.is_none() || state.health.is_lost(Instant::now())
     }
 
-    /// Asks all primaries whether they are there.
+    /// Probes all primaries.
     async fn probe(&self) {
         let (generation, connection) = {
             let state = self.state();
@@ -337,7 +337,7 @@ impl Inner {
     }
 }
 
-/// Keeps a link connected for as long as somebody has it.
+/// Keeps a link connected for as long as it is in use.
 async fn keep(link: Weak<Inner>) {
     let mut failures = 0;
     while let Some(inner) = link.upgrade() {
@@ -350,7 +350,7 @@ async fn keep(link: Weak<Inner>) {
         } else {
             failures += 1;
             let longest = BACKOFF.after(failures);
-            // Replicas that lost the store together do not come back together.
+            // Replicas that lost the store together must not reconnect together.
             longest / 2 + rand::random_range(Duration::ZERO..=longest / 2)
         };
         let wake = Arc::clone(&inner.wake);

@@ -1,8 +1,8 @@
-//! The store that all replicas share, a Valkey or a Redis: the link to it, and nothing of what is kept there.
+//! The link to the store that all replicas share, a Valkey or a Redis. It does not know what is kept there.
 //!
-//! The store may be dead, hung, slow, failed over or empty at any time. So every call has a time limit of its own, the link skips calls at no
-//! cost while the store fails, and it follows a store that has moved by connecting anew to the configured addresses. It never queues a
-//! call: commands that wait for a store to come back would all reach it at once.
+//! The store may be dead, hung, slow, failed over or empty at any time. So every call has a time limit of its own, the link skips calls at
+//! no cost while the store fails, and it follows a moved store by reconnecting to the configured addresses. It never queues a call:
+//! commands that wait for a store to come back would all reach it at once.
 
 mod connection;
 mod health;

@@ -1,4 +1,4 @@
-//! Where the store is, and how to reach it.
+//! The settings of the store: its addresses, and how to connect.
 
 use std::time::Duration;
 
@@ -33,9 +33,9 @@ pub struct Settings {
 pub enum Mode {
     /// One server.
     Single,
-    /// Sentinels, which know the primary of that name.
+    /// Sentinels that monitor the primary with that name.
     Sentinel {
-        /// The name that the sentinels know it by.
+        /// The name by which the sentinels know it.
         master: String,
     },
     /// Nodes of a cluster.
@@ -66,7 +66,7 @@ impl Settings {
         })
     }
 
-    /// The addresses, without what only a single server understands.
+    /// The addresses, without the parts that only a single server understands.
     fn addresses(&self) -> Result<Vec<ConnectionInfo>, RedisError> {
         let urls = self.urls.iter().cloned();
         urls.map(IntoConnectionInfo::into_connection_info).collect()
@@ -100,7 +100,7 @@ impl Settings {
         info
     }
 
-    /// The same for one server there, with TLS where it is configured.
+    /// The same for one server, with TLS if it is configured.
     pub(super) fn at(&self, host: &str, port: u16) -> Result<Self, RedisError> {
         let host = host.trim_matches(['[', ']']);
         let host = if host.contains(':') {

@@ -118,7 +118,7 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
             });
         }
         self.note(&came, failed, now);
-        // After the cells are there, and before anybody is told of them.
+        // After the cells are in the cache, and before any waiter hears of them.
         if outdates {
             self.shared.end_answers();
         }
