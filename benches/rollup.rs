@@ -12,7 +12,6 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use pitaya::clock::Clock;
 use pitaya::config::{Config, Environment, Purpose};
-use pitaya::domain::batch::Bounds;
 use pitaya::domain::bucket::VendorBucket;
 use pitaya::domain::dates::DateRange;
 use pitaya::domain::directory::SiteDirectory;
@@ -80,10 +79,6 @@ async fn service(zone: Option<TimeZone>) -> (TrafficService, Simulator) {
     let config = Config::load(None, &environment, Purpose::Serve).unwrap();
     let settings = Settings {
         base_bucket: config.base_bucket,
-        bounds: Bounds {
-            max_sites: config.upstream.max_sites_per_request,
-            max_days: config.upstream.max_days_per_request,
-        },
         max_bytes: config.cache_max_bytes,
     };
     let rules = Rules {

@@ -12,7 +12,6 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::config::{Config, Shared};
-use crate::domain::batch::Bounds;
 use crate::domain::query::{Partial, Query};
 use crate::http::{
     self, AppState, ParameterFault, Parts, ReadAgain, Reloaded, Reloading, StartupFact,
@@ -51,10 +50,6 @@ impl App {
         let directory = Arc::clone(&rules.directory);
         let settings = service::Settings {
             base_bucket: config.base_bucket,
-            bounds: Bounds {
-                max_sites: config.upstream.max_sites_per_request,
-                max_days: config.upstream.max_days_per_request,
-            },
             max_bytes: config.cache_max_bytes,
         };
         telemetry::metrics();

@@ -8,7 +8,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::settings::{Auth, DropIn, Settings};
 use crate::clock::Clock;
-use crate::domain::batch::Bounds;
 use crate::domain::bucket::VendorBucket;
 use crate::domain::calendar::WeekStart;
 use crate::domain::directory::SiteDirectory;
@@ -106,10 +105,6 @@ pub(super) fn idle_service(settings: &Settings) -> TrafficService {
     let rules = rules(settings, Arc::default());
     let service = service::Settings {
         base_bucket: VendorBucket::HOUR,
-        bounds: Bounds {
-            max_sites: 50,
-            max_days: 31,
-        },
         max_bytes: 1 << 20,
     };
     let learned = Learned {

@@ -196,7 +196,7 @@ impl Engine {
     }
 
     fn plan(&self, missing: &[CellKey], stake: &Stake) -> Vec<(ReportRequest, Interest)> {
-        reports(missing, self.bounds)
+        reports(missing, self.upstream.bounds())
             .into_iter()
             .map(|request| (request, Interest::new(stake.clone())))
             .collect()

@@ -7,7 +7,6 @@ use super::queue::Queue;
 use super::revisions::Revisions;
 use crate::cache::{ClaimedCells, ClaimedFetch, Fetch, FetchOutcome};
 use crate::clock::Clock;
-use crate::domain::batch::Bounds;
 use crate::tier::Tier;
 use crate::upstream::{Interest, Upstream, UpstreamError};
 
@@ -23,7 +22,6 @@ pub(super) struct Engine {
     pub(super) upstream: Arc<Upstream>,
     /// Where cells outlive the process, if anywhere.
     pub(super) tier: Option<Arc<dyn Tier>>,
-    pub(super) bounds: Bounds,
     pub(super) queue: Arc<Queue>,
     pub(super) revisions: Arc<Revisions>,
     pub(super) clock: Clock,

@@ -136,7 +136,7 @@ impl TrafficService {
                 stale: states.count(State::Stale),
                 in_flight: states.count(State::InFlight),
                 missing: states.count(State::Missing),
-                reports: reports(&unclaimed, self.engine.bounds)
+                reports: reports(&unclaimed, self.engine.upstream.bounds())
                     .iter()
                     .flat_map(|report| self.engine.upstream.parts(report, now))
                     .collect(),

@@ -62,7 +62,6 @@ use self::queue::Queue;
 use self::rules::InForce;
 use crate::cache::CellStore;
 use crate::clock::Clock;
-use crate::domain::batch::Bounds;
 use crate::domain::bucket::VendorBucket;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::site::CustomerId;
@@ -74,8 +73,6 @@ use crate::upstream::UpstreamStatus;
 pub struct Settings {
     /// The coarsest bucket at which counts and peaks are fetched.
     pub base_bucket: VendorBucket,
-    /// Maximum size of a report.
-    pub bounds: Bounds,
     /// Maximum number of bytes of figures and rendered answers together.
     pub max_bytes: u64,
 }
@@ -130,7 +127,6 @@ impl TrafficService {
                 cells,
                 upstream,
                 tier,
-                bounds: settings.bounds,
                 queue: Arc::new(Queue::new(rules.max_queued_cells)),
                 revisions,
                 clock: clock.clone(),

@@ -132,13 +132,13 @@ impl TrafficService {
 
     /// Splits `query` into queries of one report's size, without overlap.
     fn pieces(&self, query: &Query) -> Vec<Query> {
-        let bounds = self.engine.bounds;
+        let bounds = self.engine.upstream.bounds();
         let days = query.cell_days();
         let ranges = days.ranges().map(|(_, range)| range);
         ranges
             .flat_map(|range| range.split(bounds.max_days))
             .flat_map(|dates| {
-                let sites = query.sites.chunks(bounds.max_sites.max(1));
+                let sites = query.sites.chunks(bounds.max_sites);
                 sites.map(move |sites| Query {
                     sites: sites.to_vec(),
                     dates,

@@ -65,7 +65,7 @@ impl Draft {
         let mut digits = *b".000000Z";
         for digit in digits[1..7].iter_mut().rev() {
             // The remainder of a division by ten is a digit.
-            *digit += u8::try_from(rest % 10).unwrap_or_default();
+            *digit += u8::try_from(rest % 10).expect("a digit");
             rest /= 10;
         }
         self.line

@@ -40,17 +40,17 @@ impl Times {
 
 /// Returns the cells of `site`, which owns all of `identities`: one for each requested metric and date.
 pub(super) fn of_site<'a>(
-    layout: &'a ReportShape,
+    shape: &'a ReportShape,
     site: SiteId,
     identities: &[&Identity],
     times: Times,
 ) -> impl Iterator<Item = (CellKey, Cell)> + use<'a> {
-    let request = layout.request();
-    let figures = SiteFigures::of(layout, site, identities);
+    let request = shape.request();
+    let figures = SiteFigures::of(shape, site, identities);
     (0..request.dates.len()).flat_map(move |index| {
-        let date = layout.date(index);
+        let date = shape.date(index);
         let day = Day {
-            layout,
+            shape,
             site,
             date,
             index,
@@ -78,7 +78,7 @@ pub(super) fn of_site<'a>(
 
 /// One day of one site.
 struct Day<'a> {
-    layout: &'a ReportShape,
+    shape: &'a ReportShape,
     site: SiteId,
     date: Date,
     index: usize,
@@ -89,8 +89,8 @@ struct Day<'a> {
 
 impl Day<'_> {
     fn figures(&self, of_slots: Option<&[Values]>, metric: VendorMetric) -> Figures {
-        let second = self.layout.change(self.site, self.index).repeated.clone();
-        let slots = self.layout.slots();
+        let second = self.shape.change(self.site, self.index).repeated.clone();
+        let slots = self.shape.slots();
         let Some(of_slots) = of_slots else {
             let slots = u16::try_from(slots + second.len());
             return Figures::none(slots.expect("a day has at most 576 slots"));
@@ -109,12 +109,12 @@ impl Day<'_> {
     }
 
     fn has_begun(&self, slot: usize, second: bool) -> bool {
-        let start = self.layout.start(self.date, slot);
-        let Some(zone) = self.layout.zone(self.site) else {
+        let start = self.shape.start(self.date, slot);
+        let Some(zone) = self.shape.zone(self.site) else {
             return start <= latest_clock_on_earth(self.fetched_at);
         };
         let at = if second {
-            let again = self.layout.start_again(self.site, self.index, slot);
+            let again = self.shape.start_again(self.site, self.index, slot);
             zone.to_ambiguous_timestamp(again).later()
         } else {
             zone.to_ambiguous_timestamp(start).earlier()
@@ -146,7 +146,7 @@ mod tests {
 
     fn cells(zone: Option<&str>, day: Date, now: &str, rows: &[(&str, u32)]) -> Vec<Option<f64>> {
         let site = SiteId::new(750).unwrap();
-        let layout = Arc::new(ReportShape::new(
+        let shape = Arc::new(ReportShape::new(
             &ReportRequest {
                 customer: CustomerId::new(1).unwrap(),
                 sites: vec![site],
@@ -164,11 +164,11 @@ mod tests {
             r#"{{"success":true,"data":{{"InsightResponse":{{"data":[{}],"status":"success"}}}}}}"#,
             rows.join(",")
         );
-        let answer = wire::parse(body.as_bytes(), &layout).unwrap();
+        let answer = wire::parse(body.as_bytes(), &shape).unwrap();
         let identities: Vec<_> = answer.identities.iter().collect();
         let times = Times::new(now.parse().unwrap(), None);
 
-        let mut cells = of_site(&layout, site, &identities, times);
+        let mut cells = of_site(&shape, site, &identities, times);
 
         let (key, cell) = cells.next().unwrap();
         assert_eq!((key.site, key.date), (site, day));

@@ -24,6 +24,7 @@ use super::telemetry;
 use super::transport::PassedBody;
 use super::worklist::WorkList;
 use crate::clock::Clock;
+use crate::domain::batch::Bounds;
 use crate::domain::cell::ReportRequest;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::site::{CustomerId, SiteId};
@@ -238,6 +239,12 @@ impl Upstream {
         let reporter = &self.reporter;
         let imported = reporter.import_sites(customer, content_type, body, patience);
         imported.await
+    }
+
+    /// The configured bounds of one report.
+    #[must_use]
+    pub const fn bounds(&self) -> Bounds {
+        self.limits.bounds()
     }
 
     /// The reports that are requested instead of `report` at `now`, within the sizes that the vendor is known to answer.

@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::domain::batch::Bounds;
 use crate::domain::cell::ReportRequest;
 use crate::domain::dates::DateRange;
 
@@ -23,8 +24,7 @@ const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 /// The bounds of one report.
 #[derive(Debug)]
 pub(super) struct Limits {
-    max_sites: usize,
-    max_days: usize,
+    bounds: Bounds,
     learned: Mutex<Learned>,
     /// Number of possible changes to `learned`.
     revision: AtomicU64,
@@ -117,11 +117,18 @@ impl Limits {
     /// The configured bounds, with nothing learned yet.
     pub(super) fn new(max_sites: usize, max_days: usize) -> Self {
         Self {
-            max_sites: max_sites.max(1),
-            max_days: max_days.max(1),
+            bounds: Bounds {
+                max_sites: max_sites.max(1),
+                max_days: max_days.max(1),
+            },
             learned: Mutex::default(),
             revision: AtomicU64::new(0),
         }
+    }
+
+    /// The configured bounds.
+    pub(super) const fn bounds(&self) -> Bounds {
+        self.bounds
     }
 
     /// Splits `request` into parts within the bounds: first by sites, then by days.
@@ -132,8 +139,8 @@ impl Limits {
         };
         let figures = learned.figures.size / day_size(request);
         let affordable = usize::try_from(figures).unwrap_or(usize::MAX).max(1);
-        let most_days = at_most(learned.days.size, self.max_days).min(affordable);
-        let most_sites = at_most(learned.sites.size, self.max_sites);
+        let most_days = at_most(learned.days.size, self.bounds.max_days).min(affordable);
+        let most_sites = at_most(learned.sites.size, self.bounds.max_sites);
         drop(learned);
         let mut parts = Vec::new();
         for dates in request.dates.split(most_days) {

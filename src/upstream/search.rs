@@ -187,7 +187,12 @@ fn ends_and_halves(request: &ReportRequest) -> Vec<ReportRequest> {
         return in_four(request.dates.len())
             .into_iter()
             .filter_map(|(from, to)| {
-                let day = |at| add_days(request.dates.from(), i32::try_from(at).ok().unwrap_or(0));
+                let day = |at| {
+                    add_days(
+                        request.dates.from(),
+                        i32::try_from(at).expect("a report has few days"),
+                    )
+                };
                 let dates = DateRange::new(day(from), day(to - 1))?;
                 Some(request.with_dates(dates))
             })

@@ -103,7 +103,7 @@ impl<'a> WorkList<'a> {
                         let contested = credit::contested(&report);
                         if !contested.is_empty() {
                             let what = "the mapping is ambiguous: Pitaya does not trust its claims about these sites";
-                            tell(Doubt::Mapping, report.layout.request(), &contested, what);
+                            tell(Doubt::Mapping, report.shape.request(), &contested, what);
                         }
                         let batch = Batch {
                             report,
@@ -174,7 +174,7 @@ impl<'a> WorkList<'a> {
     fn credit(&mut self, batch: Batch, lost: Option<Arc<UpstreamError>>) {
         let mut known = self.customer.known();
         let credit = credit::credit(&batch.report, &known, &batch.asked);
-        let request = batch.report.layout.request();
+        let request = batch.report.shape.request();
         let unproven = credit.unproven();
         let claimed = known.claimed_of(&unproven);
         if lost.is_none() && !claimed.is_empty() {

@@ -50,7 +50,7 @@ impl ClientLimit {
         Self {
             limiter: RateLimiter::direct(quota).with_middleware(),
             limit,
-            policy: HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("")),
+            policy: HeaderValue::try_from(policy).expect("visible ASCII"),
         }
     }
 

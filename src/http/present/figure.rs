@@ -100,9 +100,9 @@ fn push_small_decimal(out: &mut Vec<u8>, value: f64) {
     }
     let rounded = floor + i64::from(rest > 0.5);
     push_whole(out, rounded / 10_000);
-    let decimals = u32::try_from(rounded % 10_000).unwrap_or(0);
+    let decimals = u32::try_from(rounded % 10_000).expect("below ten thousand");
     if decimals > 0 {
-        let digit = |number: u32| b'0' + u8::try_from(number % 10).unwrap_or(0);
+        let digit = |number: u32| b'0' + u8::try_from(number % 10).expect("a digit");
         let [a, b, c, d] = [
             digit(decimals / 1000),
             digit(decimals / 100),

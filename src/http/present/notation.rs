@@ -186,7 +186,7 @@ fn push_offset(text: &mut Vec<u8>, offset: Offset) {
 }
 
 fn pair(text: &mut Vec<u8>, number: u16) {
-    let digit = |digit: u16| b'0' + u8::try_from(digit % 10).unwrap_or(0);
+    let digit = |digit: u16| b'0' + u8::try_from(digit % 10).expect("a digit");
     text.extend_from_slice(&[digit(number / 10), digit(number)]);
 }
 

@@ -129,7 +129,7 @@ fn report_of(engine: &Engine, months: &[SeriesMonth], key: &CellKey, cell: &Cell
     let Bounds {
         max_sites,
         max_days,
-    } = engine.bounds;
+    } = engine.upstream.bounds();
     let came_with = |key: &CellKey| {
         let held = engine.cells.get(key);
         held.is_some_and(|held| held.age() == cell.age())

@@ -72,9 +72,9 @@ impl Doubts {
     }
 
     /// Reports the doubts in the log and in a metric.
-    pub(super) fn tell(&self, layout: &ReportShape, site: SiteId) {
+    pub(super) fn tell(&self, shape: &ReportShape, site: SiteId) {
         for (doubt, (first, figures)) in &self.0 {
-            let date = layout.date(first / layout.slots());
+            let date = shape.date(first / shape.slots());
             tracing::warn!(%site, %date, figures, "{}", doubt.what());
             telemetry::doubt(doubt.counted());
         }

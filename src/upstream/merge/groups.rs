@@ -70,14 +70,14 @@ struct Evidence {
 impl<'a> Groups<'a> {
     /// Groups the rows of `identities`, and returns them by place and group.
     pub(super) fn of(
-        layout: &ReportShape,
+        shape: &ReportShape,
         changes: &[&ClockChange],
         identities: &[&'a Identity],
         doubts: &mut Doubts,
     ) -> (Self, Vec<Seen>) {
         let (change, slot) = (
-            |place: usize| changes[place / layout.slots()],
-            |place: usize| place % layout.slots(),
+            |place: usize| changes[place / shape.slots()],
+            |place: usize| place % shape.slots(),
         );
         let folded = |place: usize| change(place).repeated.contains(&slot(place));
         let skipped = |place: usize| change(place).skipped.contains(&slot(place));
@@ -92,7 +92,7 @@ impl<'a> Groups<'a> {
         let (mut groups, mut rows) = (Vec::with_capacity(keys.len()), Vec::new());
         for (group, parts) in by_key.into_values().enumerate() {
             let in_order = match parts.as_slice() {
-                [(_, part)] => in_order(part, layout.slots(), folded),
+                [(_, part)] => in_order(part, shape.slots(), folded),
                 _ => false,
             };
             groups.push(Group {

@@ -44,13 +44,13 @@ pub(super) struct SiteFigures {
 
 impl SiteFigures {
     /// Merges the rows of `identities`, all of which belong to `site` alone. Warns about doubts.
-    pub(super) fn of(layout: &ReportShape, site: SiteId, identities: &[&Identity]) -> Self {
-        if let Some(figures) = Self::of_one_part(layout, site, identities) {
+    pub(super) fn of(shape: &ReportShape, site: SiteId, identities: &[&Identity]) -> Self {
+        if let Some(figures) = Self::of_one_part(shape, site, identities) {
             return figures;
         }
         let mut doubts = Doubts::default();
-        let figures = Self::of_parts(layout, site, identities, &mut doubts);
-        doubts.tell(layout, site);
+        let figures = Self::of_parts(shape, site, identities, &mut doubts);
+        doubts.tell(shape, site);
         figures
     }
 
@@ -60,10 +60,10 @@ impl SiteFigures {
     }
 
     /// Takes each figure from its row, if there is only one part and no figure comes twice.
-    fn of_one_part(layout: &ReportShape, site: SiteId, identities: &[&Identity]) -> Option<Self> {
+    fn of_one_part(shape: &ReportShape, site: SiteId, identities: &[&Identity]) -> Option<Self> {
         let mut parts = identities.iter().flat_map(|identity| &identity.parts);
-        let changes = changes(layout, site);
-        let mut figures = Self::empty(layout);
+        let changes = changes(shape, site);
+        let mut figures = Self::empty(shape);
         let Some(part) = parts.next() else {
             return Some(figures);
         };
@@ -71,14 +71,14 @@ impl SiteFigures {
             return None;
         }
         for (place, values) in part.rows() {
-            let (date, slot) = (place / layout.slots(), place % layout.slots());
+            let (date, slot) = (place / shape.slots(), place % shape.slots());
             if changes[date].skipped.contains(&slot) {
                 if values.iter().any(|value| *value > 0.0) {
                     return None;
                 }
                 continue;
             }
-            let day = figures.day_at(layout, changes[date], date);
+            let day = figures.day_at(shape, changes[date], date);
             let figures = &mut day[slot];
             for (figure, value) in figures.iter_mut().zip(values) {
                 if !value.is_nan() {
@@ -93,24 +93,24 @@ impl SiteFigures {
     }
 
     fn of_parts(
-        layout: &ReportShape,
+        shape: &ReportShape,
         site: SiteId,
         identities: &[&Identity],
         doubts: &mut Doubts,
     ) -> Self {
-        let changes = changes(layout, site);
-        let (groups, rows) = Groups::of(layout, &changes, identities, doubts);
-        let zone_is_known = layout.zone(site).is_some();
-        let mut figures = Self::empty(layout);
+        let changes = changes(shape, site);
+        let (groups, rows) = Groups::of(shape, &changes, identities, doubts);
+        let zone_is_known = shape.zone(site).is_some();
+        let mut figures = Self::empty(shape);
         for rows in rows.chunk_by(|one, other| one.place == other.place) {
             let place = rows[0].place;
-            let (date, slot) = (place / layout.slots(), place % layout.slots());
+            let (date, slot) = (place / shape.slots(), place % shape.slots());
             let change = changes[date];
             let folded = change.repeated.contains(&slot);
             let parts = parts_of(rows, &groups, folded, zone_is_known, doubts);
-            let day = figures.day_at(layout, change, date);
+            let day = figures.day_at(shape, change, date);
             if folded {
-                let second = layout.slots() + slot - change.repeated.start;
+                let second = shape.slots() + slot - change.repeated.start;
                 let (hours, certain) = hours::of(&parts, change.whole);
                 [day[slot], day[second]] = hours;
                 if !certain {
@@ -127,23 +127,23 @@ impl SiteFigures {
         figures
     }
 
-    fn empty(layout: &ReportShape) -> Self {
-        let dates = layout.request().dates.len();
+    fn empty(shape: &ReportShape) -> Self {
+        let dates = shape.request().dates.len();
         Self {
             days: std::iter::repeat_with(|| None).take(dates).collect(),
         }
     }
 
-    fn day_at(&mut self, layout: &ReportShape, change: &ClockChange, date: usize) -> &mut [Values] {
+    fn day_at(&mut self, shape: &ReportShape, change: &ClockChange, date: usize) -> &mut [Values] {
         self.days[date]
-            .get_or_insert_with(|| vec![NO_VALUES; layout.slots() + change.repeated.len()].into())
+            .get_or_insert_with(|| vec![NO_VALUES; shape.slots() + change.repeated.len()].into())
     }
 }
 
 /// The clock changes of `site` on each date.
-fn changes(layout: &ReportShape, site: SiteId) -> Vec<&ClockChange> {
-    let dates = 0..layout.request().dates.len();
-    dates.map(|date| layout.change(site, date)).collect()
+fn changes(shape: &ReportShape, site: SiteId) -> Vec<&ClockChange> {
+    let dates = 0..shape.request().dates.len();
+    dates.map(|date| shape.change(site, date)).collect()
 }
 
 /// Merges `rows`, all of one bucket, into parts.

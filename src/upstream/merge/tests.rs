@@ -47,7 +47,7 @@ impl Report {
     /// Merges `rows` (fields without their time, each with its hour) into figures by slot, and doubts.
     fn read(self, rows: &[(u8, String)]) -> (Vec<[Option<f64>; METRICS.len()]>, Vec<Doubt>) {
         let site = SiteId::new(750).unwrap();
-        let layout = Arc::new(ReportShape::new(
+        let shape = Arc::new(ReportShape::new(
             &ReportRequest {
                 customer: CustomerId::new(1).unwrap(),
                 sites: vec![site],
@@ -65,12 +65,12 @@ impl Report {
             r#"{{"success":true,"data":{{"InsightResponse":{{"data":[{}],"status":"success"}}}}}}"#,
             rows.join(",")
         );
-        let answer = wire::parse(body.as_bytes(), &layout).unwrap();
+        let answer = wire::parse(body.as_bytes(), &shape).unwrap();
         let identities: Vec<_> = answer.identities.iter().collect();
         let mut doubts = Doubts::default();
 
-        let figures = SiteFigures::of(&layout, site, &identities);
-        let of_parts = SiteFigures::of_parts(&layout, site, &identities, &mut doubts);
+        let figures = SiteFigures::of(&shape, site, &identities);
+        let of_parts = SiteFigures::of_parts(&shape, site, &identities, &mut doubts);
 
         let shown = |figures: &SiteFigures| {
             let slots = figures.day(0).unwrap_or_default().iter();

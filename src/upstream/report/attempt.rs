@@ -39,7 +39,7 @@ impl Reporter {
         &self,
         job: &Job,
         cost: &Cost,
-        layout: &Arc<ReportShape>,
+        shape: &Arc<ReportShape>,
         body: &Bytes,
     ) -> Result<Report, Stop> {
         let is_open = |retry_after| Stop::NotAsked(UpstreamError::CircuitOpen { retry_after });
@@ -65,7 +65,7 @@ impl Reporter {
         job.calls.fetch_add(1, Ordering::Relaxed);
         let (began, fetched_at) = (Instant::now(), self.clock.now());
         job.interest.works_until(began + self.settings.timeout);
-        let answered = self.call(layout, body, &token).await;
+        let answered = self.call(shape, body, &token).await;
         let is_outage = match &answered {
             Err(error) => error.is_outage(),
             Ok(Answered::Status { status, .. }) => status.is_server_error(),
@@ -80,7 +80,7 @@ impl Reporter {
             Ok(Answered::Status { status, .. }) if status == StatusCode::UNAUTHORIZED => {
                 Err(Stop::Unauthorized(token.generation))
             }
-            Ok(answered) => self.judge(answered, layout, fetched_at),
+            Ok(answered) => self.judge(answered, shape, fetched_at),
             Err(error) => Err(Stop::Failed(error, Duration::ZERO)),
         };
         telemetry::report(
@@ -97,11 +97,11 @@ impl Reporter {
     /// Posts `body`, and reads the vendor's answer; fails if the answer does not arrive whole.
     async fn call(
         &self,
-        layout: &Arc<ReportShape>,
+        shape: &Arc<ReportShape>,
         body: &Bytes,
         token: &Token,
     ) -> Result<Answered, UpstreamError> {
-        let customer = layout.request().customer;
+        let customer = shape.request().customer;
         let url = self.url_of(customer, &REPORT_PATH);
         let most = self.settings.max_response_bytes;
         let reply = self
@@ -113,7 +113,7 @@ impl Reporter {
                 self.tokens.accepted(token.generation);
                 let status = body.status();
                 if status == StatusCode::OK {
-                    Answered::Ok(match reading::read(*body, layout).await {
+                    Answered::Ok(match reading::read(*body, shape).await {
                         Ok(answer) => Ok(answer),
                         Err(Unread::Fault(fault)) => Err(fault),
                         Err(Unread::Transfer(error)) => return Err(error),
@@ -138,7 +138,7 @@ impl Reporter {
     fn judge(
         &self,
         answered: Answered,
-        layout: &Arc<ReportShape>,
+        shape: &Arc<ReportShape>,
         fetched_at: jiff::Timestamp,
     ) -> Result<Report, Stop> {
         match answered {
@@ -165,7 +165,7 @@ impl Reporter {
                 let times = Times::new(fetched_at, answer.computed_at);
                 Ok(Report {
                     answer,
-                    layout: Arc::clone(layout),
+                    shape: Arc::clone(shape),
                     times,
                 })
             }

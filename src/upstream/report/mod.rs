@@ -81,7 +81,7 @@ pub(super) struct Reporter {
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) answer: Answer,
-    pub(super) layout: Arc<ReportShape>,
+    pub(super) shape: Arc<ReportShape>,
     pub(super) times: Times,
 }
 
@@ -346,7 +346,7 @@ impl Reporter {
         request: &ReportRequest,
         attempts: Attempts,
     ) -> Result<Report, Failure> {
-        let layout = Arc::new(ReportShape::new(request, &job.directory));
+        let shape = Arc::new(ReportShape::new(request, &job.directory));
         let body: Bytes = wire::body(request)
             .map_err(|_| UpstreamError::Internal("no report request".to_owned()))
             .map_err(Failure::general)?
@@ -359,7 +359,7 @@ impl Reporter {
             self.budget.deposit();
         }
         loop {
-            let (error, wait) = match self.attempt(job, cost, &layout, &body).await {
+            let (error, wait) = match self.attempt(job, cost, &shape, &body).await {
                 Ok(report) => {
                     job.succeeded.store(true, Ordering::Relaxed);
                     return Ok(report);

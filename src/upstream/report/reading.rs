@@ -27,20 +27,20 @@ pub(super) enum Unread {
 }
 
 /// Reads `body`. A fault ends the transfer at once, and a failed transfer ends the reading.
-pub(super) async fn read(mut body: Body, layout: &Arc<ReportShape>) -> Result<Answer, Unread> {
-    let result = in_parts(&mut body, layout).await;
+pub(super) async fn read(mut body: Body, shape: &Arc<ReportShape>) -> Result<Answer, Unread> {
+    let result = in_parts(&mut body, shape).await;
     if !matches!(result, Err(Unread::Transfer(_))) {
         telemetry::response_bytes(body.received());
     }
     result
 }
 
-async fn in_parts(body: &mut Body, layout: &Arc<ReportShape>) -> Result<Answer, Unread> {
+async fn in_parts(body: &mut Body, shape: &Arc<ReportShape>) -> Result<Answer, Unread> {
     let mut part = next(body, Vec::new()).await?;
     if part.len() < PART {
-        return wire::parse(&part, layout).map_err(Unread::Fault);
+        return wire::parse(&part, shape).map_err(Unread::Fault);
     }
-    let (mut reader, mut spent) = (Reader::new(Arc::clone(layout)), Vec::new());
+    let (mut reader, mut spent) = (Reader::new(Arc::clone(shape)), Vec::new());
     while part.len() >= PART {
         ((reader, spent), part) = tokio::try_join!(push(reader, part), next(body, spent))?;
     }

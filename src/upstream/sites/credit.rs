@@ -59,7 +59,7 @@ pub(in crate::upstream) fn credit<'a>(
     asked: &'a Asked,
 ) -> Credit<'a> {
     let (answer, now) = (&report.answer, report.times.fetched_at);
-    let request = report.layout.request();
+    let request = report.shape.request();
     let mut credit = Credit {
         report,
         asked,
@@ -165,14 +165,14 @@ impl Credit<'_> {
     /// The cells of the certain sites, except the sites `without`.
     pub(in crate::upstream) fn cells(&self, without: &BTreeSet<SiteId>) -> Vec<(CellKey, Cell)> {
         let left_out = [&self.doubtful, &self.unweighted, &self.asked.sites, without];
-        let layout = &self.report.layout;
+        let shape = &self.report.shape;
         let sites =
-            layout.request().sites.iter().filter(|site| {
+            shape.request().sites.iter().filter(|site| {
                 !self.is_refused && !left_out.iter().any(|some| some.contains(site))
             });
         let cells = sites.flat_map(|site| {
             let rows = self.rows.get(site).map_or(&[][..], Vec::as_slice);
-            cells::of_site(layout, *site, rows, self.report.times)
+            cells::of_site(shape, *site, rows, self.report.times)
         });
         cells.collect()
     }
@@ -180,7 +180,7 @@ impl Credit<'_> {
     /// Adds the knowledge from the answer to `known`, for a fetch that began after `since` purges.
     pub(in crate::upstream) fn teach(&self, known: &mut Known, since: u64) {
         let (answer, now) = (&self.report.answer, self.report.times.fetched_at);
-        let requested = &self.report.layout.request().sites;
+        let requested = &self.report.shape.request().sites;
         if let [site] = **requested {
             let Some(rows) = self.rows.get(&site) else {
                 return;
@@ -199,7 +199,7 @@ impl Credit<'_> {
 /// The sites of an answer with contradictory claims in its mapping.
 pub(in crate::upstream) fn contested(report: &Report) -> BTreeSet<SiteId> {
     let contested = &report.answer.mapping.contested;
-    let sites = report.layout.request().sites.iter().copied();
+    let sites = report.shape.request().sites.iter().copied();
     sites.filter(|site| contested.contains(site)).collect()
 }
 
@@ -213,8 +213,8 @@ pub fn credited_cells<'a>(
     directory: &SiteDirectory,
     fetched_at: Timestamp,
 ) -> Option<Vec<(CellKey, Cell)>> {
-    let layout = Arc::new(ReportShape::new(request, directory));
-    let mut reader = Reader::new(Arc::clone(&layout));
+    let shape = Arc::new(ReportShape::new(request, directory));
+    let mut reader = Reader::new(Arc::clone(&shape));
     for piece in pieces {
         reader.push(piece).ok()?;
     }
@@ -222,7 +222,7 @@ pub fn credited_cells<'a>(
     let report = Report {
         times: Times::new(fetched_at, answer.computed_at),
         answer,
-        layout,
+        shape,
     };
     let (nothing, nobody) = (Known::default(), Asked::default());
     let credit = credit(&report, &nothing, &nobody);

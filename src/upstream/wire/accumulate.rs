@@ -41,7 +41,7 @@ struct Spelling {
 
 /// Gathers rows, and keeps their memory in proportion to the answer's length.
 pub(super) struct Accumulator {
-    layout: Arc<ReportShape>,
+    shape: Arc<ReportShape>,
     identities: Vec<Identity>,
     spellings: Vec<Spelling>,
     by_key: HashMap<Arc<[u8]>, usize>,
@@ -56,9 +56,9 @@ pub(super) struct Accumulator {
 
 impl Accumulator {
     /// An accumulator without any rows yet.
-    pub(super) fn new(layout: Arc<ReportShape>) -> Self {
+    pub(super) fn new(shape: Arc<ReportShape>) -> Self {
         Self {
-            layout,
+            shape,
             identities: Vec::new(),
             spellings: Vec::new(),
             by_key: HashMap::new(),
@@ -77,9 +77,9 @@ impl Accumulator {
         self.room = self.room.saturating_add(bytes);
     }
 
-    /// The layout of the report.
-    pub(super) fn layout(&self) -> &ReportShape {
-        &self.layout
+    /// The shape of the report.
+    pub(super) fn shape(&self) -> &ReportShape {
+        &self.shape
     }
 
     /// Counts a row outside the requested dates.
@@ -93,21 +93,21 @@ impl Accumulator {
         let Spelling { identity, part, .. } = self.spellings[spelling];
         if row.values.iter().all(|value| value.is_nan()) {
             let newest = &mut self.identities[identity].newest;
-            *newest = (*newest).max(Some(self.layout.date(date)));
+            *newest = (*newest).max(Some(self.shape.date(date)));
             return Ok(());
         }
         self.take(Part::row_size(&row.values))?;
-        self.identities[identity].parts[part].push(self.layout.place(date, slot), &row.values)
+        self.identities[identity].parts[part].push(self.shape.place(date, slot), &row.values)
     }
 
     /// Returns the identities of the rows, and the number of rows outside the dates.
     pub(super) fn finish(mut self) -> (Vec<Identity>, u64) {
-        let metrics = self.layout.request().metrics;
+        let metrics = self.shape.request().metrics;
         let lacks_weights =
             metrics.contains(VendorMetric::DwellTime) && !metrics.contains(VendorMetric::Entrances);
         for identity in &mut self.identities {
             let newest = identity.parts.iter().filter_map(Part::newest).max();
-            let newest = newest.map(|place| self.layout.date(place / self.layout.slots()));
+            let newest = newest.map(|place| self.shape.date(place / self.shape.slots()));
             identity.newest = identity.newest.max(newest);
             identity.in_parts |=
                 lacks_weights && identity.parts.iter().any(Part::has_two_dwell_times);

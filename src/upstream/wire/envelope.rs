@@ -213,7 +213,7 @@ impl Envelope {
             },
             Field::ComputedAt => self.said.computed_at = serde_json::from_str(raw(window)?).ok(),
             Field::Mapping => {
-                let requested = &rows.layout().request().sites;
+                let requested = &rows.shape().request().sites;
                 self.said.mapping = Mapping::read(raw(window)?, requested);
             }
             Field::Paging => self.said.paging.read(&self.name, value(window)?),

@@ -53,12 +53,12 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// A reader of the answer to the report that `layout` describes.
-    pub(super) fn new(layout: Arc<ReportShape>) -> Self {
+    /// A reader of the answer to the report that `shape` describes.
+    pub(super) fn new(shape: Arc<ReportShape>) -> Self {
         Self {
             window: InputBuffer::default(),
             envelope: Envelope::new(),
-            rows: Rows::new(layout),
+            rows: Rows::new(shape),
         }
     }
 
@@ -99,9 +99,9 @@ impl Reader {
     }
 }
 
-/// Reads `body` as the whole answer to the report that `layout` describes.
-pub(super) fn parse(body: &[u8], layout: &Arc<ReportShape>) -> Result<Answer, Fault> {
-    let mut reader = Reader::new(Arc::clone(layout));
+/// Reads `body` as the whole answer to the report that `shape` describes.
+pub(super) fn parse(body: &[u8], shape: &Arc<ReportShape>) -> Result<Answer, Fault> {
+    let mut reader = Reader::new(Arc::clone(shape));
     reader.push(body)?;
     reader.finish()
 }

@@ -49,7 +49,7 @@ static NO_CHANGE: ClockChange = ClockChange {
 };
 
 impl ReportShape {
-    /// The layout of `request`, with the zones of its sites from `directory`.
+    /// The shape of `request`, with the zones of its sites from `directory`.
     pub(in crate::upstream) fn new(request: &ReportRequest, directory: &SiteDirectory) -> Self {
         let mut zones: Vec<Zone> = Vec::new();
         let zone_of = request

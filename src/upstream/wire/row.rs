@@ -34,10 +34,10 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Starts without any row of the report that `layout` describes.
-    pub(super) fn new(layout: Arc<ReportShape>) -> Self {
+    /// Starts without any row of the report that `shape` describes.
+    pub(super) fn new(shape: Arc<ReportShape>) -> Self {
         Self {
-            figures: Accumulator::new(layout),
+            figures: Accumulator::new(shape),
             last_date: (*b"0000-00-00", None),
             count: 0,
         }
@@ -48,9 +48,9 @@ impl Rows {
         self.count
     }
 
-    /// The layout of the report.
-    pub(super) fn layout(&self) -> &ReportShape {
-        self.figures.layout()
+    /// The shape of the report.
+    pub(super) fn shape(&self) -> &ReportShape {
+        self.figures.shape()
     }
 
     /// Reads the row that begins in `window`.
@@ -75,7 +75,7 @@ impl Rows {
     fn tell_whose(&self, window: &mut InputBuffer) {
         let row = window.value(MAX_ROW, PhantomData::<Whose<'_>>, &Reason::default());
         let name = row.ok().and_then(|row| row.site_name.and_then(site_name));
-        let site = match *self.layout().request().sites.as_slice() {
+        let site = match *self.shape().request().sites.as_slice() {
             [only] => Some(only),
             _ => None,
         };
@@ -117,7 +117,7 @@ enum Field {
 
 impl OneRow<'_> {
     fn place<E: Error>(&mut self, text: &str) -> Result<(Option<usize>, usize), E> {
-        let request = self.into.layout().request();
+        let request = self.into.shape().request();
         let Some((date, minute)) = time::split(text, request.bucket) else {
             return Err(fail(
                 self.reason,
@@ -164,7 +164,7 @@ impl<'de> Visitor<'de> for OneRow<'_> {
             values: NO_VALUES,
         };
         let mut place = None;
-        let metrics = self.into.layout().request().metrics;
+        let metrics = self.into.shape().request().metrics;
         while let Some(Name(name)) = fields.next_key()? {
             match Field::from(&*name) {
                 Field::Time => {

@@ -41,7 +41,7 @@ fn layout_of(metrics: &[VendorMetric], zone: Option<&str>, dates: DateRange) -> 
     ))
 }
 
-fn layout(metrics: &[VendorMetric]) -> Arc<ReportShape> {
+fn shape(metrics: &[VendorMetric]) -> Arc<ReportShape> {
     let dates = DateRange::new(date(2026, 2, 18), date(2026, 2, 19)).unwrap();
     layout_of(metrics, None, dates)
 }
@@ -52,24 +52,24 @@ fn answer(rows: &str) -> String {
     )
 }
 
-fn figure(answer: &Answer, layout: &ReportShape, metric: VendorMetric, slot: usize) -> Option<f64> {
+fn figure(answer: &Answer, shape: &ReportShape, metric: VendorMetric, slot: usize) -> Option<f64> {
     let identities: Vec<_> = answer.identities.iter().collect();
-    let figures = SiteFigures::of(layout, SiteId::new(750).unwrap(), &identities);
+    let figures = SiteFigures::of(shape, SiteId::new(750).unwrap(), &identities);
     let figure = figures.day(0)?[slot][metric as usize];
     (!figure.is_nan()).then_some(figure)
 }
 
 #[test]
 fn the_vendors_own_example_is_readable() {
-    let layout = layout(&[VendorMetric::Entrances]);
+    let shape = shape(&[VendorMetric::Entrances]);
 
-    let answer = parse(EXAMPLE.as_bytes(), &layout).unwrap();
+    let answer = parse(EXAMPLE.as_bytes(), &shape).unwrap();
 
     assert_eq!(answer.identities.len(), 1);
     assert_eq!(answer.identities[0].entity.as_deref(), Some("36655"));
     assert_eq!(answer.identities[0].name.as_deref(), Some("Tyler"));
     assert_eq!(answer.computed_at, Some(1_771_513_404.811_666_5));
-    let at = |slot| figure(&answer, &layout, VendorMetric::Entrances, slot);
+    let at = |slot| figure(&answer, &shape, VendorMetric::Entrances, slot);
     assert_eq!(
         [at(35), at(36), at(37), at(38), at(39), at(40)],
         [None, Some(19.0), Some(23.0), Some(15.0), Some(20.0), None]
@@ -78,8 +78,8 @@ fn the_vendors_own_example_is_readable() {
 
 #[test]
 fn an_answer_without_success_at_every_level_is_refused() {
-    let layout = layout(&[VendorMetric::Entrances]);
-    let refused = |body: &str| matches!(parse(body.as_bytes(), &layout), Err(Fault::Malformed(_)));
+    let shape = shape(&[VendorMetric::Entrances]);
+    let refused = |body: &str| matches!(parse(body.as_bytes(), &shape), Err(Fault::Malformed(_)));
 
     for body in [
         EXAMPLE.replace(r#""success":true"#, r#""success":false"#),
@@ -96,32 +96,32 @@ fn an_answer_without_success_at_every_level_is_refused() {
     ] {
         assert!(refused(&body), "{body}");
     }
-    assert!(parse(br#"{"success":true,"data":null}"#, &layout).is_err());
-    assert!(parse(b"<html>down for maintenance</html>", &layout).is_err());
-    assert!(parse(b"\xff\xfe", &layout).is_err());
-    assert!(parse(format!("{EXAMPLE} {{}}").as_bytes(), &layout).is_err());
+    assert!(parse(br#"{"success":true,"data":null}"#, &shape).is_err());
+    assert!(parse(b"<html>down for maintenance</html>", &shape).is_err());
+    assert!(parse(b"\xff\xfe", &shape).is_err());
+    assert!(parse(format!("{EXAMPLE} {{}}").as_bytes(), &shape).is_err());
 }
 
 #[test]
 fn truncation_is_found_wherever_it_is_reported() {
-    let layout = layout(&[VendorMetric::Entrances]);
+    let shape = shape(&[VendorMetric::Entrances]);
     let late = EXAMPLE.replace(
         r#""is_data_truncated":false"#,
         r#""is_data_truncated":true"#,
     );
 
     assert_eq!(
-        parse(late.as_bytes(), &layout).unwrap_err(),
+        parse(late.as_bytes(), &shape).unwrap_err(),
         Fault::Truncated
     );
 }
 
 #[test]
 fn a_cut_body_differs_from_a_malformed_one() {
-    let layout = layout(&[VendorMetric::Entrances]);
+    let shape = shape(&[VendorMetric::Entrances]);
 
     for end in 0..EXAMPLE.len() {
-        let fault = parse(&EXAMPLE.as_bytes()[..end], &layout).unwrap_err();
+        let fault = parse(&EXAMPLE.as_bytes()[..end], &shape).unwrap_err();
 
         assert_eq!(fault, Fault::Cut, "cut after {end} bytes");
     }
@@ -129,7 +129,7 @@ fn a_cut_body_differs_from_a_malformed_one() {
 
 #[test]
 fn one_bad_row_refuses_the_whole_answer() {
-    let layout = layout(&[VendorMetric::Entrances]);
+    let shape = shape(&[VendorMetric::Entrances]);
 
     for bad in [
         r#"{"time":"2026-02-18 09:07:00","entrances":1}"#,
@@ -152,7 +152,7 @@ fn one_bad_row_refuses_the_whole_answer() {
             r#"{{"time":"2026-02-18 08:00:00","entrances":1}},{bad}"#
         ));
 
-        let fault = parse(body.as_bytes(), &layout).unwrap_err();
+        let fault = parse(body.as_bytes(), &shape).unwrap_err();
 
         assert!(
             !matches!(fault, Fault::Cut | Fault::Truncated | Fault::TooLarge),
@@ -167,16 +167,16 @@ fn one_bad_row_refuses_the_whole_answer() {
 
 #[test]
 fn null_means_no_rows_and_a_byte_order_mark_is_skipped() {
-    let layout = layout(&[VendorMetric::Entrances]);
+    let shape = shape(&[VendorMetric::Entrances]);
     let null = answer("").replace("[]", "null");
 
     assert!(
-        parse(null.as_bytes(), &layout)
+        parse(null.as_bytes(), &shape)
             .unwrap()
             .identities
             .is_empty()
     );
-    let marked = parse(format!("\u{feff}{EXAMPLE}").as_bytes(), &layout).unwrap();
+    let marked = parse(format!("\u{feff}{EXAMPLE}").as_bytes(), &shape).unwrap();
     assert_eq!(marked.identities.len(), 1);
     for wrong in [
         format!("\u{feff}\u{feff}{EXAMPLE}"),
@@ -185,19 +185,19 @@ fn null_means_no_rows_and_a_byte_order_mark_is_skipped() {
         null.replace("null", "null,null"),
         null.replace(r#""data":null"#, r#""data":null,"data":[]"#),
     ] {
-        assert!(parse(wrong.as_bytes(), &layout).is_err(), "{wrong}");
+        assert!(parse(wrong.as_bytes(), &shape).is_err(), "{wrong}");
     }
 }
 
 #[test]
 fn an_unreadable_name_counts_as_none() {
-    let layout = layout(&[VendorMetric::Entrances]);
+    let shape = shape(&[VendorMetric::Entrances]);
     let body = answer(
         r#"{"entity_id":"a","site_name":"T\ud800","time":"2026-02-18 09:00:00","entrances":7},
            {"entity_id":"b","site_name":"T\u00fcler","time":"2026-02-18 09:00:00","entrances":8}"#,
     );
 
-    let answer = parse(body.as_bytes(), &layout).unwrap();
+    let answer = parse(body.as_bytes(), &shape).unwrap();
 
     let names = answer
         .identities
@@ -208,7 +208,7 @@ fn an_unreadable_name_counts_as_none() {
 
 #[test]
 fn an_unknown_field_is_skipped_whatever_its_name() {
-    let layout = layout(&[VendorMetric::Entrances]);
+    let shape = shape(&[VendorMetric::Entrances]);
     let field = r#""\ud800":{"\udfff":["\ud83d"]},"#;
     let row = format!(r#"{{{field}"time":"2026-02-18 00:00:00","entrances":7}}"#);
     let body = answer(&row)
@@ -219,25 +219,25 @@ fn an_unknown_field_is_skipped_whatever_its_name() {
         &format!(r#""metadata":{{{field}"has_more":true}},"status""#),
     );
 
-    let answer = parse(body.as_bytes(), &layout).unwrap();
+    let answer = parse(body.as_bytes(), &shape).unwrap();
 
     assert_eq!(body.matches(field).count(), 3);
-    let entrances = figure(&answer, &layout, VendorMetric::Entrances, 0);
+    let entrances = figure(&answer, &shape, VendorMetric::Entrances, 0);
     assert_eq!(entrances, Some(7.0));
     assert_eq!(
-        parse(with_more.as_bytes(), &layout).unwrap_err(),
+        parse(with_more.as_bytes(), &shape).unwrap_err(),
         Fault::Truncated
     );
 }
 
 #[test]
 fn names_are_cut_between_characters_and_entities_are_not() {
-    let layout = layout(&[VendorMetric::Entrances]);
+    let shape = shape(&[VendorMetric::Entrances]);
     let row = |entity: &str, name: &str| {
         let row = format!(
             r#"{{"entity_id":"{entity}","site_name":"{name}","time":"2026-02-18 09:00:00","entrances":7}}"#
         );
-        parse(answer(&row).as_bytes(), &layout)
+        parse(answer(&row).as_bytes(), &shape)
     };
     let long = "x".repeat(255);
 
@@ -260,11 +260,11 @@ fn names_are_cut_between_characters_and_entities_are_not() {
 
 #[test]
 fn an_answer_that_reports_more_rows_is_truncated() {
-    let layout = layout(&[VendorMetric::Entrances]);
+    let shape = shape(&[VendorMetric::Entrances]);
     let with = |at: &str, field: &str| {
         let body = EXAMPLE.replacen(at, &format!("{at}{field},"), 1);
         assert_ne!(body, EXAMPLE);
-        parse(body.as_bytes(), &layout).map(|_| ())
+        parse(body.as_bytes(), &shape).map(|_| ())
     };
 
     for at in [
@@ -287,18 +287,18 @@ fn an_answer_that_reports_more_rows_is_truncated() {
     let rows = r#"{"time":"2026-02-18 09:00:00"},{"time":"2026-03-18 09:00:00"},{"time":"2026-02-18 09:00:00"}"#;
     let counted = answer(rows).replace(r#""status""#, r#""total_count":3,"status""#);
     assert!(
-        parse(counted.as_bytes(), &layout).is_ok(),
+        parse(counted.as_bytes(), &shape).is_ok(),
         "every row counts"
     );
 }
 
 #[test]
 fn a_figure_too_large_for_readers_of_json_refuses_the_answer() {
-    let layout = layout(&[VendorMetric::Entrances]);
+    let shape = shape(&[VendorMetric::Entrances]);
     let with = |figure: &str| {
         let row =
             format!(r#"{{"entrances":{figure},"time":"2026-02-18 09:00:00","site_name":"T"}}"#);
-        parse(answer(&row).as_bytes(), &layout).map(|_| ())
+        parse(answer(&row).as_bytes(), &shape).map(|_| ())
     };
 
     assert_eq!(with("9007199254740991"), Ok(()));
@@ -313,12 +313,12 @@ fn a_figure_too_large_for_readers_of_json_refuses_the_answer() {
 
 #[test]
 fn rows_outside_the_dates_are_counted_and_not_used() {
-    let layout = layout(&[VendorMetric::Entrances]);
+    let shape = shape(&[VendorMetric::Entrances]);
     let body = answer(
         r#"{"time":"2026-02-17 23:45:00","entrances":1},{"time":"2026-02-20 00:00:00","entrances":1}"#,
     );
 
-    let answer = parse(body.as_bytes(), &layout).unwrap();
+    let answer = parse(body.as_bytes(), &shape).unwrap();
 
     assert_eq!(answer.outside, 2);
     assert!(answer.identities.is_empty());
@@ -326,23 +326,23 @@ fn rows_outside_the_dates_are_counted_and_not_used() {
 
 #[test]
 fn odd_fields_do_not_matter() {
-    let layout = layout(&[VendorMetric::Entrances]);
+    let shape = shape(&[VendorMetric::Entrances]);
     let body = answer(
         r#"{"x":{"y":[1,{"z":null}]},"walk_bys":"many","entity_id":36655,"filter_id":7,"region_names":null,"site_name":"T\u0079ler","time":"2026-02-18T00:00:00","entrances":2.0},
            {"entity_id":36655.0,"filter_id":7,"region_names":null,"site_name":"Tyler","time":"2026-02-18 00:15:00","entrances":null},
            {"entity_id":"36655","filter_id":7,"region_names":null,"site_name":"Tyler","time":"2026-02-18 00:30:00"}"#,
     );
 
-    let answer = parse(body.as_bytes(), &layout).unwrap();
+    let answer = parse(body.as_bytes(), &shape).unwrap();
 
     assert_eq!(answer.identities.len(), 1);
-    let at = |slot| figure(&answer, &layout, VendorMetric::Entrances, slot);
+    let at = |slot| figure(&answer, &shape, VendorMetric::Entrances, slot);
     assert_eq!([at(0), at(1), at(2)], [Some(2.0), None, None]);
 }
 
 #[test]
 fn parts_combine_like_their_metric_and_a_repeated_row_counts_once() {
-    let layout = layout(&[VendorMetric::Entrances, VendorMetric::DwellTime]);
+    let shape = shape(&[VendorMetric::Entrances, VendorMetric::DwellTime]);
     let body = answer(
         r#"{"time":"2026-02-18 00:00:00","filter_id":"a","region_names":["n"],"entrances":1,"dwell_time":10},
            {"time":"2026-02-18 00:00:00","filter_id":"a","region_names":["s"],"entrances":3,"dwell_time":20},
@@ -355,9 +355,9 @@ fn parts_combine_like_their_metric_and_a_repeated_row_counts_once() {
            {"time":"2026-02-18 00:45:00","filter_id":"b","region_names":["n"],"dwell_time":9}"#,
     );
 
-    let answer = parse(body.as_bytes(), &layout).unwrap();
+    let answer = parse(body.as_bytes(), &shape).unwrap();
 
-    let at = |metric, slot| figure(&answer, &layout, metric, slot);
+    let at = |metric, slot| figure(&answer, &shape, metric, slot);
     assert_eq!(at(VendorMetric::Entrances, 0), Some(4.0));
     assert_eq!(at(VendorMetric::DwellTime, 0), Some(17.5));
     assert_eq!(
@@ -410,7 +410,7 @@ fn two_equal_rows_in_the_repeated_hour_are_two_hours_if_the_zone_is_known() {
 
 #[test]
 fn a_hostile_answer_is_refused_rather_than_kept() {
-    let layout = layout(&[VendorMetric::Entrances]);
+    let shape = shape(&[VendorMetric::Entrances]);
     let mut rows = String::new();
     for entity in 0..60_000 {
         let comma = if entity > 0 { "," } else { "" };
@@ -421,7 +421,7 @@ fn a_hostile_answer_is_refused_rather_than_kept() {
         .unwrap();
     }
 
-    let fault = parse(answer(&rows).as_bytes(), &layout).unwrap_err();
+    let fault = parse(answer(&rows).as_bytes(), &shape).unwrap_err();
 
     assert_eq!(fault, Fault::TooLarge);
 }
@@ -429,7 +429,7 @@ fn a_hostile_answer_is_refused_rather_than_kept() {
 proptest! {
     #[test]
     fn no_bytes_cause_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = parse(&bytes, &layout(&[VendorMetric::Entrances]));
+        let _ = parse(&bytes, &shape(&[VendorMetric::Entrances]));
     }
 
     #[test]
@@ -437,12 +437,12 @@ proptest! {
         let mut body = EXAMPLE.as_bytes().to_vec();
         body[at] = byte;
 
-        let _ = parse(&body, &layout(&[VendorMetric::Entrances]));
+        let _ = parse(&body, &shape(&[VendorMetric::Entrances]));
     }
 
     #[test]
     fn the_order_of_rows_does_not_matter(counts in prop::collection::vec((0..96_usize, 0..4_u8, 0..100_u32), 0..60), seed in any::<u64>()) {
-        let layout = layout(&[VendorMetric::Entrances]);
+        let shape = shape(&[VendorMetric::Entrances]);
         let mut seen = std::collections::BTreeMap::new();
         for (slot, part, count) in counts {
             seen.entry((slot, part)).or_insert(count);
@@ -457,19 +457,19 @@ proptest! {
         let steps = rows.len().max(1);
         rows.rotate_left(usize::try_from(seed % steps as u64).unwrap());
 
-        let answer = parse(answer(&rows.join(",")).as_bytes(), &layout).unwrap();
+        let answer = parse(answer(&rows.join(",")).as_bytes(), &shape).unwrap();
 
         for slot in 0..96 {
             let parts: Vec<_> = seen.iter().filter(|((at, _), _)| *at == slot).map(|(_, count)| f64::from(*count)).collect();
             let expected = (!parts.is_empty()).then(|| parts.iter().sum::<f64>());
-            prop_assert_eq!(figure(&answer, &layout, VendorMetric::Entrances, slot), expected);
+            prop_assert_eq!(figure(&answer, &shape, VendorMetric::Entrances, slot), expected);
         }
     }
 }
 
 #[test]
 fn a_row_may_arrive_in_pieces() {
-    let layout = layout(&[
+    let shape = shape(&[
         VendorMetric::Entrances,
         VendorMetric::DwellTime,
         VendorMetric::WalkBys,
@@ -485,9 +485,9 @@ fn a_row_may_arrive_in_pieces() {
            {"entity_id":"1","time":"2026-02-18 00:30:00","entrances":2}"#,
     );
 
-    let answer = parse(body.as_bytes(), &layout).unwrap();
+    let answer = parse(body.as_bytes(), &shape).unwrap();
 
-    let at = |metric, slot| figure(&answer, &layout, metric, slot);
+    let at = |metric, slot| figure(&answer, &shape, metric, slot);
     assert_eq!(
         [0, 1].map(|slot| at(VendorMetric::Entrances, slot)),
         [Some(7.0), Some(9.0)]
@@ -504,7 +504,7 @@ fn a_row_may_arrive_in_pieces() {
 
 #[test]
 fn a_part_gives_its_weight_to_no_other() {
-    let layout = layout(&[VendorMetric::Entrances, VendorMetric::DwellTime]);
+    let shape = shape(&[VendorMetric::Entrances, VendorMetric::DwellTime]);
     let body = answer(
         r#"{"filter_id":"a","time":"2026-02-18 00:00:00","entrances":5},
            {"filter_id":"b","time":"2026-02-18 00:00:00","entrances":0,"dwell_time":51},
@@ -514,8 +514,8 @@ fn a_part_gives_its_weight_to_no_other() {
            {"filter_id":"b","time":"2026-02-18 00:30:00","dwell_time":70}"#,
     );
 
-    let answer = parse(body.as_bytes(), &layout).unwrap();
+    let answer = parse(body.as_bytes(), &shape).unwrap();
 
-    let at = |slot| figure(&answer, &layout, VendorMetric::DwellTime, slot);
+    let at = |slot| figure(&answer, &shape, VendorMetric::DwellTime, slot);
     assert_eq!([at(0), at(1), at(2)], [None, None, Some(51.0)]);
 }

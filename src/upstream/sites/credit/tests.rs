@@ -32,16 +32,16 @@ fn report(sites: &[u64], metrics: &[VendorMetric], rows: &[String], mapping: &st
         bucket: VendorBucket::HOUR,
     };
     let directory = SiteDirectory::new(Some(TimeZone::UTC));
-    let layout = Arc::new(ReportShape::new(&request, &directory));
+    let shape = Arc::new(ReportShape::new(&request, &directory));
     let body = format!(
         r#"{{"success":true,"data":{{"InsightResponse":{{"data":[{}],"site_mapping":{mapping},"status":"success"}}}}}}"#,
         rows.join(",")
     );
-    let answer = wire::parse(body.as_bytes(), &layout).unwrap();
+    let answer = wire::parse(body.as_bytes(), &shape).unwrap();
     Report {
         times: Times::new(now(), None),
         answer,
-        layout,
+        shape,
     }
 }
 

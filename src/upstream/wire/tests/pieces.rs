@@ -11,10 +11,10 @@ use super::*;
 fn in_pieces(
     body: &[u8],
     lengths: impl IntoIterator<Item = usize, IntoIter: Clone>,
-    layout: &Arc<ReportShape>,
+    shape: &Arc<ReportShape>,
 ) -> Result<Answer, Fault> {
     let mut lengths = lengths.into_iter().cycle();
-    let (mut reader, mut rest) = (Reader::new(Arc::clone(layout)), body);
+    let (mut reader, mut rest) = (Reader::new(Arc::clone(shape)), body);
     while !rest.is_empty() {
         let (piece, later) = rest.split_at(lengths.next().unwrap_or(1).min(rest.len()));
         reader.push(piece)?;
@@ -42,15 +42,15 @@ fn corpus() -> Vec<Vec<u8>> {
 #[test]
 fn every_known_answer_is_the_same_in_any_pieces_wherever_it_is_cut() {
     let dates = DateRange::new(date(2026, 10, 31), date(2026, 11, 1)).unwrap();
-    let layout = layout_of(&VendorMetric::ALL, Some("America/Chicago"), dates);
+    let shape = layout_of(&VendorMetric::ALL, Some("America/Chicago"), dates);
     for body in corpus() {
         let body = body.trim_ascii_end();
-        let trusted = parse(body, &layout).is_ok();
+        let trusted = parse(body, &shape).is_ok();
         for end in 0..=body.len() {
-            let whole = parse(&body[..end], &layout);
+            let whole = parse(&body[..end], &shape);
 
             // The property tests try other lengths.
-            let pieces = in_pieces(&body[..end], [1 + end % 3], &layout);
+            let pieces = in_pieces(&body[..end], [1 + end % 3], &shape);
 
             assert_eq!(shown(&pieces), shown(&whole), "up to {end}");
             if trusted && end < body.len() {
@@ -62,13 +62,13 @@ fn every_known_answer_is_the_same_in_any_pieces_wherever_it_is_cut() {
 
 #[test]
 fn a_long_row_is_read_and_an_endless_one_is_refused() {
-    let layout = layout(&[VendorMetric::Entrances]);
+    let shape = shape(&[VendorMetric::Entrances]);
     let row = |len: usize| {
         let filler = "x".repeat(len);
         let body = answer(&format!(
             r#"{{"time":"2026-02-18 08:00:00","x":"{filler}"}}"#
         ));
-        in_pieces(body.as_bytes(), [16 * 1024], &layout)
+        in_pieces(body.as_bytes(), [16 * 1024], &shape)
     };
 
     assert!(row(2_000_000).is_ok());
@@ -78,11 +78,11 @@ fn a_long_row_is_read_and_an_endless_one_is_refused() {
 
 #[test]
 fn a_long_mapping_is_read_and_an_endless_one_is_refused() {
-    let layout = layout(&[VendorMetric::Entrances]);
+    let shape = shape(&[VendorMetric::Entrances]);
     let mapping = |len: usize| {
         let mapping = format!(r#""site_mapping":{{"{}":750}}"#, "x".repeat(len));
         let body = EXAMPLE.replace(r#""site_mapping":{}"#, &mapping);
-        in_pieces(body.as_bytes(), [1 << 20], &layout)
+        in_pieces(body.as_bytes(), [1 << 20], &shape)
     };
 
     assert!(mapping(1 << 20).is_ok());
@@ -229,7 +229,7 @@ proptest! {
         damage in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
         cut in prop::option::of(any::<prop::sample::Index>()),
     ) {
-        let layout = layout(&[VendorMetric::Entrances]);
+        let shape = shape(&[VendorMetric::Entrances]);
         let mut body = answer.into_bytes();
         if let Some((at, byte)) = damage {
             let at = at.index(body.len());
@@ -237,11 +237,11 @@ proptest! {
         }
         body.truncate(cut.map_or(body.len(), |cut| cut.index(body.len())));
 
-        let whole = parse(&body, &layout);
-        let pieces = in_pieces(&body, lengths, &layout);
+        let whole = parse(&body, &shape);
+        let pieces = in_pieces(&body, lengths, &shape);
 
         prop_assert_eq!(shown(&pieces), shown(&whole));
-        prop_assert_eq!(shown(&in_pieces(&body, [1], &layout)), shown(&whole));
+        prop_assert_eq!(shown(&in_pieces(&body, [1], &shape)), shown(&whole));
         if whole.is_ok() {
             prop_assert!(serde_json::from_slice::<IgnoredAny>(&body).is_ok());
         }
@@ -249,10 +249,10 @@ proptest! {
 
     #[test]
     fn a_trusted_answer_is_cut_wherever_it_ends_early(answer in any_answer(), at in any::<prop::sample::Index>()) {
-        let layout = layout(&[VendorMetric::Entrances]);
+        let shape = shape(&[VendorMetric::Entrances]);
         let body = answer.trim_end().as_bytes();
-        if parse(body, &layout).is_ok() {
-            let fault = parse(&body[..at.index(body.len())], &layout).unwrap_err();
+        if parse(body, &shape).is_ok() {
+            let fault = parse(&body[..at.index(body.len())], &shape).unwrap_err();
 
             prop_assert_eq!(fault, Fault::Cut);
         }
