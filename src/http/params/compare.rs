@@ -1,13 +1,58 @@
-//! Resolves the other side of a comparison from the dates of a query.
+//! The `compare` parameter, and the other side of a comparison that it means.
 
 use std::sync::Arc;
 
-use super::faults::ParameterFault;
-use super::values::{COMPARE, CompareWith};
+use super::decode::Given;
+use super::faults::{Faults, ParameterFault, nearest, quoted};
+use super::values::{COMPARE, did_you_mean, invalid};
 use crate::domain::calendar::Calendar;
 use crate::domain::comparison::{Comparison, Mode, Shift, YEAR_OF_WEEKS};
-use crate::domain::date_expression::DateExpression;
+use crate::domain::date_expression::{DateExpression, InvalidDates};
 use crate::domain::dates::{DateRange, add_days, days_between};
+
+/// The dates that the rows are compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompareWith {
+    /// Dates that follow from the query's.
+    Mode(Mode),
+    /// Given dates.
+    Dates(DateRange),
+}
+
+/// The other side of a comparison.
+pub(super) fn parse_compare(
+    given: &Given<'_>,
+    calendar: Option<&Calendar>,
+    faults: &mut Faults,
+) -> Option<CompareWith> {
+    let Given::Text(text) = given else {
+        return None;
+    };
+    if let Some((_, mode)) = Mode::WORDS.iter().find(|(word, _)| word == text) {
+        return Some(CompareWith::Mode(*mode));
+    }
+    match DateExpression::parse(text, calendar.unwrap_or(&Calendar::GREGORIAN)) {
+        Ok(DateExpression::Range(dates)) => return Some(CompareWith::Dates(dates)),
+        Err(InvalidDates::NotFiscal) if calendar.is_none() => return None,
+        Err(error) if error.is_of_a_calendar() => {
+            invalid(&COMPARE, text, error, None, faults);
+            return None;
+        }
+        Ok(_) | Err(_) => {}
+    }
+    let words = || Mode::WORDS.into_iter().map(|(word, _)| word);
+    faults.push(
+        COMPARE.name,
+        format!(
+            "{} is neither one of {} nor a range of dates like 2026-02-09..2026-02-15, {}{}",
+            quoted(text),
+            words().collect::<Vec<_>>().join(", "),
+            COMPARE.hint(),
+            did_you_mean(nearest(text, words()))
+        ),
+    );
+    None
+}
 
 /// The comparison of `dates`, which `expression` stood for.
 ///

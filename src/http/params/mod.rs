@@ -1,5 +1,6 @@
 //! Strict parameters: they accept exactly the documented forms, and report every fault of a request in one answer.
 
+mod bucket;
 mod cache;
 mod calendar;
 mod comparable;

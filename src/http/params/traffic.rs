@@ -1,16 +1,18 @@
 //! Parses the parameters of a traffic query, as far as possible without knowing limits, scopes or the day.
 
+use super::bucket::parse_bucket;
 use super::calendar::parse_calendar;
+use super::compare::{CompareWith, parse_compare};
 use super::decode::{Parameter, split};
 use super::faults::{Faults, ParameterFault};
 use super::grouping::parse_group_by;
 use super::site_words::{Found, SiteWords};
 use super::terms::Terms;
 use super::values::{
-    BUCKET, CALENDAR, COMPARABLE, COMPARE, CUSTOMER, CompareWith, DATES, FILL, FORMAT, GROUP_BY,
-    HOURS, INCLUDE, LIMIT, MAX_AGE, METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT,
-    WEEK_START, choice, parse_bucket, parse_comparable, parse_compare, parse_customer, parse_dates,
-    parse_include, parse_limit, parse_metrics, parse_sort, parsed, required,
+    BUCKET, CALENDAR, COMPARABLE, COMPARE, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE,
+    LIMIT, MAX_AGE, METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT, WEEK_START, choice,
+    parse_comparable, parse_customer, parse_dates, parse_include, parse_limit, parse_metrics,
+    parse_sort, parsed, required,
 };
 use crate::domain::bucket::{Bucket, Hours};
 use crate::domain::calendar::Calendar;

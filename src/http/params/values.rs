@@ -5,11 +5,8 @@ use std::str::FromStr;
 use super::decode::{Given, Parameter};
 use super::faults::{Faults, nearest, quoted};
 use super::scope::Scope;
-use crate::domain::bucket::Bucket;
 use crate::domain::calendar::Calendar;
-use crate::domain::comparison::Mode;
 use crate::domain::date_expression::{DateExpression, InvalidDates};
-use crate::domain::dates::DateRange;
 use crate::domain::metric::Metric;
 use crate::domain::query::{Include, Sort};
 use crate::domain::site::CustomerId;
@@ -34,6 +31,7 @@ pub(in crate::http) const WEEK_START: Parameter = Parameter::one("week_start", "
 pub(in crate::http) const TIME_FORMAT: Parameter = Parameter::one("time_format", "local");
 pub(in crate::http) const MAX_AGE: Parameter = Parameter::one("max_age", "1m");
 pub(in crate::http) const CUSTOMER: Parameter = Parameter::one("customer", "123");
+
 /// Records a missing required parameter.
 pub(super) fn required(given: &Given<'_>, parameter: &Parameter, faults: &mut Faults) {
     if *given == Given::Absent {
@@ -51,7 +49,7 @@ where
 }
 
 /// The same; `meant` suggests the intended value in place of an invalid one.
-fn parsed_or<T>(
+pub(super) fn parsed_or<T>(
     given: &Given<'_>,
     parameter: &Parameter,
     meant: impl FnOnce(&str) -> Option<&'static str>,
@@ -70,7 +68,7 @@ where
 }
 
 /// Records an invalid value, and perhaps the intended one.
-fn invalid(
+pub(super) fn invalid(
     parameter: &Parameter,
     text: &str,
     error: impl std::fmt::Display,
@@ -157,55 +155,6 @@ pub(super) fn parse_dates(
     }
 }
 
-/// A bucket.
-pub(super) fn parse_bucket(given: &Given<'_>, faults: &mut Faults) -> Option<Bucket> {
-    parsed_or(given, &BUCKET, meant_bucket, faults)
-}
-
-/// Our form of the bucket in `text`, if it uses the words or units of other programs.
-fn meant_bucket(text: &str) -> Option<&'static str> {
-    let text = text.trim();
-    let (number, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
-    let number: u32 = match number {
-        "" => 1,
-        _ => number.parse().ok()?,
-    };
-    let unit = match unit.trim_start() {
-        // In other programs `M` is the month, as opposed to the minute.
-        "M" => "month".to_owned(),
-        unit => unit.to_lowercase(),
-    };
-    let minutes = match unit.as_str() {
-        "" | "m" | "min" | "mins" | "minute" | "minutes" => number,
-        "h" | "hr" | "hrs" | "hour" | "hours" | "hourly" => number.checked_mul(60)?,
-        "d" | "day" | "days" | "daily" => number.checked_mul(24 * 60)?,
-        "w" | "wk" | "week" | "weeks" | "weekly" => number.checked_mul(7 * 24 * 60)?,
-        "mo" | "mon" | "month" | "months" | "monthly" if number == 1 => return Some("month"),
-        "mo" | "mon" | "month" | "months" if number == 3 => return Some("quarter"),
-        "q" | "quarter" | "quarters" | "quarterly" if number == 1 => return Some("quarter"),
-        "y" | "yr" | "year" | "years" | "yearly" | "annual" if number == 1 => return Some("year"),
-        "all" | "sum" | "overall" | "totals" | "range" | "none" if number == 1 => {
-            return Some("total");
-        }
-        unit if number == 1 => {
-            let words = ["hour", "day", "week", "month", "quarter", "year", "total"];
-            return nearest(unit, words.into_iter());
-        }
-        _ => return None,
-    };
-    match minutes {
-        60 => Some("hour"),
-        1_440 => Some("day"),
-        10_080 => Some("week"),
-        _ => Bucket::FORMS.into_iter().find(|form| {
-            let bucket: Option<Bucket> = form.parse().ok();
-            bucket.is_some_and(
-                |it| matches!(it, Bucket::Minutes(of_it) if u32::from(of_it) == minutes),
-            )
-        }),
-    }
-}
-
 /// Metrics, in their order, unique.
 pub(super) fn parse_metrics(given: &Given<'_>, faults: &mut Faults) -> Option<Vec<Metric>> {
     let Given::Text(text) = given else {
@@ -235,50 +184,6 @@ fn unknown_metric(item: &str) -> String {
             METRIC.hint()
         )
     }
-}
-
-/// The dates that the rows are compared with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CompareWith {
-    /// Dates that follow from the query's.
-    Mode(Mode),
-    /// Given dates.
-    Dates(DateRange),
-}
-
-/// The other side of a comparison.
-pub(super) fn parse_compare(
-    given: &Given<'_>,
-    calendar: Option<&Calendar>,
-    faults: &mut Faults,
-) -> Option<CompareWith> {
-    let Given::Text(text) = given else {
-        return None;
-    };
-    if let Some((_, mode)) = Mode::WORDS.iter().find(|(word, _)| word == text) {
-        return Some(CompareWith::Mode(*mode));
-    }
-    match DateExpression::parse(text, calendar.unwrap_or(&Calendar::GREGORIAN)) {
-        Ok(DateExpression::Range(dates)) => return Some(CompareWith::Dates(dates)),
-        Err(InvalidDates::NotFiscal) if calendar.is_none() => return None,
-        Err(error) if error.is_of_a_calendar() => {
-            invalid(&COMPARE, text, error, None, faults);
-            return None;
-        }
-        Ok(_) | Err(_) => {}
-    }
-    let words = || Mode::WORDS.into_iter().map(|(word, _)| word);
-    faults.push(
-        COMPARE.name,
-        format!(
-            "{} is neither one of {} nor a range of dates like 2026-02-09..2026-02-15, {}{}",
-            quoted(text),
-            words().collect::<Vec<_>>().join(", "),
-            COMPARE.hint(),
-            did_you_mean(nearest(text, words()))
-        ),
-    );
-    None
 }
 
 /// Whether only comparable sites are compared; `compare` says with what.
@@ -393,62 +298,5 @@ pub(super) fn parse_customer(
             None
         }
         _ => parsed(given, &CUSTOMER, faults),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn buckets_in_the_words_of_other_programs_are_suggested_and_others_are_not() {
-        for (text, meant) in [
-            ("d", "day"),
-            ("daily", "day"),
-            ("Day", "day"),
-            ("1 day", "day"),
-            ("1440m", "day"),
-            ("w", "week"),
-            ("7d", "week"),
-            ("weekly", "week"),
-            ("h", "hour"),
-            ("hourly", "hour"),
-            ("60", "hour"),
-            ("60min", "hour"),
-            ("2hours", "2h"),
-            ("120m", "2h"),
-            ("15", "15m"),
-            ("15min", "15m"),
-            ("15 minutes", "15m"),
-            ("M", "month"),
-            ("monthly", "month"),
-            ("1mo", "month"),
-            ("3mo", "quarter"),
-            ("1q", "quarter"),
-            ("Quarterly", "quarter"),
-            ("1y", "year"),
-            ("annual", "year"),
-            ("all", "total"),
-            ("totl", "total"),
-        ] {
-            assert_eq!(meant_bucket(text), Some(meant), "{text}");
-        }
-        for text in [
-            "45m",
-            "7m",
-            "1m",
-            "5h",
-            "2d",
-            "4mo",
-            "2q",
-            "x",
-            "-1h",
-            "99999999999",
-            "9999999d",
-            "é",
-            "",
-        ] {
-            assert_eq!(meant_bucket(text), None, "{text}");
-        }
     }
 }

@@ -9,10 +9,12 @@
 //! reach callers as the errors they are.
 
 mod attempt;
+mod attempts;
 mod failure;
 mod job;
 mod reading;
 
+pub(super) use attempts::Attempts;
 pub(super) use failure::Failure;
 pub use job::Turn;
 pub(super) use job::{Cost, Job};
@@ -21,19 +23,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderMap;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
-use tower::retry::budget::{Budget, TpsBudget};
+use tower::retry::budget::TpsBudget;
 use url::Url;
 
-use self::failure::Stop;
 use self::job::affords;
 use super::cells::Times;
 use super::circuit::Circuit;
-use super::error::{Blame, StartError, UpstreamError};
-use super::limits::is_minimal;
+use super::error::{StartError, UpstreamError};
 use super::places::{Entry, Interest, Place, Places, PlacesTold};
 use super::settings::Settings;
 use super::status::UpstreamStatus;
@@ -41,14 +40,12 @@ use super::telemetry;
 use super::throttle::{self, Throttle};
 use super::tokens::Tokens;
 use super::transport::Transport;
-use super::wire::{self, Answer, ReportShape};
-use crate::backoff::Backoff;
+use super::wire::{Answer, ReportShape};
 use crate::clock::Clock;
 use crate::domain::cell::ReportRequest;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::site::CustomerId;
 
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 /// Retries are a fifth of the calls of the last ten seconds, and two a second whatever the calls.
 const BUDGET_WINDOW: Duration = Duration::from_secs(10);
 const BUDGET_FLOOR_PER_SECOND: u32 = 2;
@@ -92,15 +89,6 @@ pub struct VendorUse {
     pub places: PlacesTold,
     /// How long the vendor is not to be called, by its answers to this process.
     pub throttled: Option<Duration>,
-}
-
-/// Maximum number of attempts for a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Attempts {
-    /// The configured number.
-    Full,
-    /// One, for a part of a report that has used up its own attempts. Retries of every part would multiply the calls.
-    Once,
 }
 
 fn nanoseconds(duration: Duration) -> u64 {
@@ -336,74 +324,5 @@ impl Reporter {
         }
         let place = self.places.acquire(&job.interest, Entry::Begun);
         timeout_at(job.deadline(), place).await.ok()
-    }
-
-    /// The answer to `request`, within the allowed number of attempts.
-    pub(super) async fn report(
-        &self,
-        job: &Job,
-        cost: &Cost,
-        request: &ReportRequest,
-        attempts: Attempts,
-    ) -> Result<Report, Failure> {
-        let shape = Arc::new(ReportShape::new(request, &job.directory));
-        let body: Bytes = wire::body(request)
-            .map_err(|_| UpstreamError::Internal("no report request".to_owned()))
-            .map_err(Failure::general)?
-            .into();
-        let max_attempts = self.settings.max_attempts.max(1);
-        let mut failed = 0;
-        let mut renewed = false;
-        let mut last: Option<UpstreamError> = None;
-        if attempts == Attempts::Full {
-            self.budget.deposit();
-        }
-        loop {
-            let (error, wait) = match self.attempt(job, cost, &shape, &body).await {
-                Ok(report) => {
-                    job.succeeded.store(true, Ordering::Relaxed);
-                    return Ok(report);
-                }
-                Err(Stop::Unauthorized(generation)) => {
-                    self.tokens.refused(generation, renewed);
-                    if std::mem::replace(&mut renewed, true) {
-                        let what = "a fresh ID token is refused".to_owned();
-                        return Err(Failure::general(UpstreamError::Credentials(what)));
-                    }
-                    let newer = self.tokens.newer_than(generation, job.deadline()).await;
-                    newer.map_err(Failure::general)?;
-                    continue;
-                }
-                Err(Stop::NotAsked(error @ UpstreamError::CircuitOpen { .. })) => {
-                    return Err(last.map_or(Failure::general(error), Failure::of_call));
-                }
-                Err(Stop::NotAsked(error)) => return Err(Failure::general(error)),
-                Err(Stop::Failed(error, wait)) => (error, wait),
-            };
-            failed += 1;
-            // If size may be the cause, a split comes instead of a retry: at once after a timeout, and after any failure of a part.
-            let is_believed = error.blame() == Blame::Anything
-                && match attempts {
-                    Attempts::Full => error == UpstreamError::Timeout && !is_minimal(request),
-                    Attempts::Once => true,
-                };
-            let pause = BACKOFF.jittered(failed).max(wait);
-            let in_time = job.affords(wait) && Instant::now() + pause < job.deadline();
-            let is_last = failed == max_attempts || is_believed;
-            if is_last || !error.may_pass() || !in_time || !self.budget.withdraw() {
-                if error.blame() == Blame::Anything && !is_minimal(request) {
-                    // Its parts obey the vendor's `Retry-After` too.
-                    if !job.affords(wait) {
-                        return Err(Failure::general(error));
-                    }
-                    tokio::time::sleep(wait).await;
-                }
-                return Err(Failure::of_call(error));
-            }
-            tracing::debug!(%error, pause_ms = pause.as_millis(), "trying again");
-            telemetry::retry();
-            last = Some(error);
-            tokio::time::sleep(pause).await;
-        }
     }
 }
