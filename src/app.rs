@@ -29,7 +29,7 @@ use crate::upstream::{self, Client, StartError, TokenSharing, TokensInStore, Ups
 /// tokens issues each only once.
 pub const LAST_RENEWAL: Duration = Duration::from_secs(26);
 
-/// How long after the signal to end what is still to be written to disk is waited for.
+/// Time after the signal to end for which the process waits for pending writes to the disk.
 const LAST_WRITE: Duration = Duration::from_secs(29);
 
 /// A service ready to be served.
@@ -120,7 +120,7 @@ impl App {
             .map(|_| ())
     }
 
-    /// Reads the configuration again, and lets all but what needs a restart go by it.
+    /// Reads the configuration again, and applies everything that needs no restart.
     #[must_use]
     pub fn reloading(&self) -> Reloading {
         self.state.reloading()
@@ -191,7 +191,7 @@ impl App {
         if renewed.is_err() {
             tracing::warn!("the process ends while the tokens are being renewed");
         }
-        // Until now, it has told other replicas of that renewal.
+        // Until now, it has kept other replicas informed of that renewal.
         obtaining.abort();
         if timeout_at(signalled + LAST_WRITE, self.service.close_tier())
             .await

@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-/// The package's version, and the commit that the build was told in `BUILD_COMMIT`, if any. The build asks no repository and no clock,
-/// so that the same sources give the same program.
+/// The package's version, and the commit in `BUILD_COMMIT` at build time, if any. The build reads neither a repository nor a clock, so the
+/// same sources give the same program.
 pub(super) static VERSION: LazyLock<String> = LazyLock::new(|| {
     let version = env!("CARGO_PKG_VERSION");
     match option_env!("BUILD_COMMIT") {

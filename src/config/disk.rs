@@ -10,7 +10,7 @@ use super::value::{self, Raw};
 use crate::tier::check_folder;
 use crate::tier::disk::Settings;
 
-/// The folder and its size, where there is one. A demo has none: its vendor is another one each time.
+/// The folder and its size, if one is configured. A demo has none, because each demo has another vendor.
 pub(super) fn settings(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Option<Settings> {
     let path = reader.read_as(&keys::DISK_PATH, |raw| folder(raw, purpose));
     let max_bytes = reader.value(&keys::DISK_MAX_BYTES);

@@ -108,9 +108,9 @@ keys! { ALL, LIVE:
 
     /// Unset: pretty on a terminal, else JSON.
     LOG_FORMAT: Format = "log.format", |raw| words::read(raw, &words::LOG_FORMATS), show::text;
-    /// Unset: what the standard variable says.
+    /// If unset, the standard variable decides.
     LOG_FILTER: Filter = "log.filter" or "\"info\"", value::log_filter, show::text, live;
-    /// Unset: what the standard variable says.
+    /// If unset, the standard variable decides.
     OTLP_ENDPOINT: Url = "telemetry.otlp_endpoint", url_value::collector, show::url;
 }
 

@@ -47,8 +47,8 @@ impl Written {
         self.resolved(&Self::default(), reader, keys)
     }
 
-    /// The opening hours of a site in whose table these are written; `defaults` holds what is not. Reports hours that lack the holidays
-    /// that they refer to, and holidays and exceptions without any hours.
+    /// The opening hours of a site in whose table these are written; `defaults` holds the others. Reports hours that lack the holidays that
+    /// they refer to, and holidays and exceptions without any hours.
     pub(super) fn resolved(
         &self,
         defaults: &Self,

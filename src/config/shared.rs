@@ -12,14 +12,14 @@ use crate::domain::freshness::Policy;
 use crate::store::{self, Mode};
 use crate::tier;
 
-/// The link to the store, and what figures are kept by.
+/// The link to the store, and the settings by which figures are kept.
 #[derive(Clone, Debug)]
 pub struct Shared {
     /// The link.
     pub store: store::Settings,
     /// The figures.
     pub tier: tier::shared::Settings,
-    /// Without it, nobody can make figures that are believed.
+    /// Replicas accept only figures made with this secret.
     pub secret: SecretString,
     /// Whether this replica renews the vendor's tokens even without the store.
     pub renew_alone: bool,
@@ -32,7 +32,7 @@ pub(super) struct Context<'a> {
     pub(super) purpose: Purpose<'a>,
 }
 
-/// The shared store, where there is one. A demo has none: its vendor is another one each time.
+/// The shared store, if one is configured. A demo has none, because each demo has another vendor.
 pub(super) fn settings(reader: &mut Reader<'_>, context: &Context<'_>) -> Option<Shared> {
     let urls = reader.optional(&keys::SHARED_URLS);
     let mode = reader.value(&keys::SHARED_MODE);
@@ -54,7 +54,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, context: &Context<'_>) -> Option
                 "has no meaning without cache.shared.urls: one instance always renews alone";
             reader.fault(keys::RENEW_ALONE.name, problem);
         }
-        // A fleet whose store was forgotten would have all its tokens revoked. URLs that are wrong are told already.
+        // Without this error, a fleet with a forgotten store would get all its tokens revoked. Wrong URLs are reported elsewhere.
         let is_forgotten = !reader.is_set(keys::SHARED_URLS.name);
         for (key, is_set) in [
             (keys::SHARED_MODE.name, mode != "single"),

@@ -22,7 +22,7 @@ use crate::domain::tag::Tag;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Shown {
     values: BTreeMap<&'static str, Value>,
-    /// The digests of secrets, to tell secrets apart that look the same when shown.
+    /// The digests of secrets, which look the same when shown.
     digests: BTreeMap<&'static str, [u8; 32]>,
 }
 

@@ -101,7 +101,7 @@ fn the_example_contains_every_key_with_its_default() {
             _ => format!("{line}\n"),
         })
         .filter(|line| !line.contains("_token = ") && !line.contains("id_token_file"))
-        // Of what excludes each other, one alone.
+        // Only one of two keys that exclude each other.
         .filter(|line| !line.starts_with("path = \"/var") && !line.starts_with("sentinel_master"))
         .filter(|line| !line.starts_with("password_file") && !line.starts_with("secret_file"))
         .filter(|line| !line.starts_with("ca_file"))

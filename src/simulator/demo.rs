@@ -1,4 +1,4 @@
-//! The demo's chain: what the simulated vendor knows of its sites, and what their operator has configured.
+//! The demo's chain: its sites as the simulated vendor knows them, and as their operator has configured them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ const NEWEST: u64 = 762;
 /// The site whose sensors fail each week.
 const UNRELIABLE: u64 = 755;
 
-/// The demo's sites as the vendor knows them: all of them open ever since, and with whole sensors.
+/// The demo's sites as the vendor knows them: always open, and with working sensors.
 pub(super) fn sites() -> Vec<Site> {
     DEMO_SITES.iter().map(DemoSite::site).collect()
 }
