@@ -118,11 +118,11 @@ fn admin(state: AppState) -> Router {
 
 fn administration() -> Router<AppState> {
     Router::new()
-        .route(routes::CACHE.path, delete(operations::purge))
+        .route(routes::CACHE.path, delete(operations::purge::purge))
         .route(routes::RELOAD.path, post(operations::reload::reload))
         .route(routes::LIVE.path, get(health::live))
         .route(routes::READY.path, get(health::ready))
-        .route(routes::METRICS.path, get(operations::metrics))
+        .route(routes::METRICS.path, get(operations::metrics::metrics))
 }
 
 fn finished(router: Router<AppState>, state: AppState) -> Router {
