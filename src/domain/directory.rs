@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use super::bucket::{DAY_MINUTES, Hours, common_divisor};
 use super::comparison::NotOpen;
 use super::dates::DateRange;
+use super::lifetime::Lifetime;
 use super::opening::{OpeningHours, Windows};
 use super::query::Query;
 use super::site::{CustomerId, SiteId};
@@ -40,6 +41,15 @@ impl SiteEntry {
     pub fn value_of(&self, key: &str) -> Option<&Arc<str>> {
         let tag = self.tags.iter().find(|tag| tag.key() == Some(key))?;
         Some(tag.value())
+    }
+
+    /// The dates on which it is open at all, as far as they are known.
+    #[must_use]
+    pub const fn lifetime(&self) -> Lifetime {
+        Lifetime {
+            opened: self.opened,
+            closed: self.closed,
+        }
     }
 
     /// Why the site was not open all through `dates`, as far as is known.
@@ -124,6 +134,13 @@ impl SiteDirectory {
             .or(self.default_hours.as_ref())
     }
 
+    /// The dates on which `site` is open at all, as far as they are known.
+    #[must_use]
+    pub fn lifetime(&self, customer: CustomerId, site: SiteId) -> Lifetime {
+        let entry = self.entry(customer, site);
+        entry.map_or(Lifetime::UNKNOWN, SiteEntry::lifetime)
+    }
+
     /// The opening hours of a query that counts these: their ends, and a window in which all of them lie.
     #[must_use]
     pub fn open_hours(&self, query: &Query) -> Hours {
@@ -144,7 +161,8 @@ impl SiteDirectory {
             }
             seen.push(hours);
             grid = common_divisor(grid, hours.grid());
-            if let Some(own) = Windows::new(hours, dates.iter()).envelope() {
+            if let Some(own) = Windows::new(Some(hours), Lifetime::UNKNOWN, dates.iter()).envelope()
+            {
                 let known = window.unwrap_or_else(|| own.clone());
                 window = Some(known.start.min(own.start)..known.end.max(own.end));
             }

@@ -13,6 +13,7 @@ pub mod directory;
 pub mod figures;
 pub mod fiscal;
 pub mod freshness;
+pub mod lifetime;
 pub mod metric;
 mod missing;
 pub mod month;

@@ -19,6 +19,7 @@ use opening_hours_syntax::rules::{OpeningHoursExpression, RuleOperator, RuleSequ
 
 use super::bucket::{DAY_MINUTES, common_divisor};
 use super::dates::add_days;
+use super::lifetime::Lifetime;
 
 /// An expression of opening hours that is known to be usable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -348,18 +349,27 @@ struct DayWindows {
 }
 
 impl Windows {
-    /// The opening hours on `dates`.
+    /// The opening hours on `dates` of a site that exists in its `lifetime`; all day where its `hours` are unknown.
     #[must_use]
-    pub fn new(hours: &OpeningHours, dates: impl Iterator<Item = Date>) -> Self {
+    pub fn new(
+        hours: Option<&OpeningHours>,
+        lifetime: Lifetime,
+        dates: impl Iterator<Item = Date>,
+    ) -> Self {
+        let begun_on = |date| match hours {
+            _ if !lifetime.includes(date) => Vec::new(),
+            Some(hours) => hours.begun_on(date),
+            None => std::iter::once(0..DAY_MINUTES).collect(),
+        };
         let mut days = Vec::with_capacity(dates.size_hint().0);
         let mut last: Option<(Date, Vec<Range<u16>>)> = None;
         for date in dates {
             let yesterday = add_days(date, -1);
             let before = match last.take() {
                 Some((last, begun)) if last == yesterday => begun,
-                _ => hours.begun_on(yesterday),
+                _ => begun_on(yesterday),
             };
-            let begun = hours.begun_on(date);
+            let begun = begun_on(date);
             let mut own = begun.clone();
             // Hours that are still open from the day before belong to that day.
             let until = before
@@ -435,7 +445,7 @@ mod tests {
     /// The hours that begin on a day of 2026, as written.
     fn on(hours: &OpeningHours, month: i8, day: i8) -> String {
         let dates = DateRange::day(date(2026, month, day)).unwrap();
-        let windows = Windows::new(hours, dates.iter());
+        let windows = Windows::new(Some(hours), Lifetime::UNKNOWN, dates.iter());
         let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
         let shown = windows.of(0).iter();
         let shown = shown.map(|hours| format!("{}-{}", clock(hours.start), clock(hours.end)));
@@ -570,10 +580,10 @@ mod tests {
             let from = add_days(date(2026, 11, 1), from);
             let day = |nth| add_days(from, nth + if nth > 5 { gap } else { 0 });
 
-            let windows = Windows::new(&shop, (0..days).map(day));
+            let windows = Windows::new(Some(&shop), Lifetime::UNKNOWN, (0..days).map(day));
 
             for (nth, index) in (0..days).zip(0..) {
-                let one = Windows::new(&shop, std::iter::once(day(nth)));
+                let one = Windows::new(Some(&shop), Lifetime::UNKNOWN, std::iter::once(day(nth)));
                 prop_assert_eq!(windows.of(index), one.of(0));
                 prop_assert_eq!(windows.before(index), one.before(0));
             }

@@ -13,6 +13,7 @@ use jiff::tz::{AmbiguousOffset, TimeZone};
 use super::bucket::DAY_MINUTES;
 use super::dates::add_days;
 use super::directory::SiteDirectory;
+use super::lifetime::Lifetime;
 use super::opening::{OpeningHours, Windows};
 use super::site::{CustomerId, SiteId};
 
@@ -25,10 +26,7 @@ pub struct Openings<'a>(Vec<Place<'a>>);
 struct Place<'a> {
     hours: &'a OpeningHours,
     zone: &'a TimeZone,
-    /// The first day on which it is open, if known.
-    opened: Option<Date>,
-    /// The first day on which it is closed for good, if known.
-    closed: Option<Date>,
+    lifetime: Lifetime,
 }
 
 impl<'a> Openings<'a> {
@@ -42,15 +40,13 @@ impl<'a> Openings<'a> {
         let places = sites.iter().filter_map(|site| {
             let hours = directory.hours(customer, *site)?;
             let zone = directory.zone(customer, *site)?;
-            let entry = directory.entry(customer, *site);
-            let (opened, closed) = entry.map_or((None, None), |it| (it.opened, it.closed));
+            let lifetime = directory.lifetime(customer, *site);
             // Most sites share their hours.
-            let is_new = seen.insert((Arc::as_ptr(hours), zone.iana_name(), opened, closed));
+            let is_new = seen.insert((Arc::as_ptr(hours), zone.iana_name(), lifetime));
             is_new.then_some(Place {
                 hours,
                 zone,
-                opened,
-                closed,
+                lifetime,
             })
         });
         Self(places.collect())
@@ -77,14 +73,9 @@ impl Place<'_> {
         let dates: Vec<Date> = (-2..=Openings::DAYS_AHEAD)
             .map(|days| add_days(today, days))
             .collect();
-        let windows = Windows::new(self.hours, dates.iter().copied());
+        let windows = Windows::new(Some(self.hours), self.lifetime, dates.iter().copied());
         let mut open_until = None;
         for (index, date) in dates.into_iter().enumerate() {
-            if self.opened.is_some_and(|opened| date < opened)
-                || self.closed.is_some_and(|closed| closed <= date)
-            {
-                continue;
-            }
             for hours in windows.of(index) {
                 let opens = moment(date, hours.start, self.zone)?;
                 let closes = moment(date, hours.end, self.zone)?;
@@ -292,7 +283,7 @@ mod tests {
             let at = after + SignedDuration::from_mins(minute);
             shown = shown.max(zone.to_datetime(at));
             let date = shown.date();
-            let windows = Windows::new(hours, [date].into_iter());
+            let windows = Windows::new(Some(hours), Lifetime::UNKNOWN, [date].into_iter());
             let now = u16::from(shown.hour().unsigned_abs()) * 60
                 + u16::from(shown.minute().unsigned_abs());
             let is_open = windows.of(0).iter().any(|hours| hours.contains(&now))

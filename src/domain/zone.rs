@@ -77,8 +77,10 @@ pub struct LocalDays {
     /// Empty if every day is an ordinary one.
     shapes: Vec<DayShape>,
     zone_known: bool,
-    /// The opening hours, if they are known.
+    /// The times at which the place is open, if anything is known of them.
     windows: Option<Windows>,
+    /// Whether these are its opening hours: otherwise, only its first or last day is known.
+    hours_known: bool,
 }
 
 static ORDINARY: DayShape = DayShape {
@@ -96,6 +98,7 @@ impl LocalDays {
             spans,
             zone_known: zone.is_some(),
             windows: None,
+            hours_known: false,
         }
     }
 
@@ -104,12 +107,28 @@ impl LocalDays {
     pub fn with_windows(self, windows: Windows) -> Self {
         Self {
             windows: Some(windows),
+            hours_known: true,
+            ..self
+        }
+    }
+
+    /// The same days at a place of which only the days are known on which it exists: all day on these.
+    #[must_use]
+    pub fn with_days_of_existence(self, windows: Windows) -> Self {
+        Self {
+            windows: Some(windows),
+            hours_known: false,
             ..self
         }
     }
 
     /// The opening hours, if they are known.
-    pub(super) const fn windows(&self) -> Option<&Windows> {
+    pub(super) fn windows(&self) -> Option<&Windows> {
+        self.windows.as_ref().filter(|_| self.hours_known)
+    }
+
+    /// The times at which the place is open, if anything is known of them: its opening hours, or the whole days on which it exists.
+    pub(super) const fn open_times(&self) -> Option<&Windows> {
         self.windows.as_ref()
     }
 
@@ -154,6 +173,7 @@ impl LocalDays {
             },
             zone_known: self.zone_known,
             windows: self.windows.as_ref().map(|windows| windows.pick(dates)),
+            hours_known: self.hours_known,
         }
     }
 
@@ -274,8 +294,7 @@ impl LocalDays {
             return hours.to() - DAY_MINUTES;
         }
         let last = self
-            .windows
-            .as_ref()
+            .windows()
             .and_then(|windows| windows.before(late).last());
         last.map_or(0, |last| last.end.saturating_sub(DAY_MINUTES))
     }

@@ -8,11 +8,12 @@ use jiff::tz::TimeZone;
 use crate::domain::days::Days;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::freshness::{Phase, Policy};
+use crate::domain::lifetime::Lifetime;
 use crate::domain::opening::{OpeningHours, Windows};
 use crate::domain::query::Query;
 use crate::domain::zone::{DaySpan, LocalDays};
 
-/// The days of a query's cells at each of its sites. Sites in one zone with the same opening hours share their days.
+/// The days of a query's cells at each of its sites. Sites in one zone with the same opening hours share their days, as long as they exist on all of them.
 #[derive(Debug)]
 pub(super) struct Calendar {
     zones: Vec<ZoneDays>,
@@ -24,6 +25,8 @@ pub(super) struct Calendar {
 struct ZoneDays {
     zone: Option<TimeZone>,
     hours: Option<Arc<OpeningHours>>,
+    /// As far as it matters on the dates.
+    lifetime: Lifetime,
     days: Arc<LocalDays>,
     /// Number of dates, from the first, that have begun.
     begun: usize,
@@ -32,6 +35,7 @@ struct ZoneDays {
 impl Calendar {
     pub(super) fn new(query: &Query, directory: &SiteDirectory, now: Timestamp) -> Self {
         let dates = query.cell_days();
+        let (first, last) = (dates.at(0), dates.at(dates.len() - 1));
         let mut zones: Vec<ZoneDays> = Vec::new();
         let of_site = query
             .sites
@@ -39,11 +43,13 @@ impl Calendar {
             .map(|site| {
                 let zone = directory.zone(query.customer, *site);
                 let hours = directory.hours(query.customer, *site);
+                let lifetime = directory.lifetime(query.customer, *site);
+                let lifetime = lifetime.within(first, last);
                 zones
                     .iter()
-                    .position(|known| known.is_of(zone, hours))
+                    .position(|known| known.is_of(zone, hours, lifetime))
                     .unwrap_or_else(|| {
-                        zones.push(ZoneDays::new(&dates, zone, hours, now));
+                        zones.push(ZoneDays::new(&dates, zone, hours, lifetime, now));
                         zones.len() - 1
                     })
             })
@@ -102,29 +108,39 @@ impl Calendar {
 }
 
 impl ZoneDays {
-    /// Whether they are the days of sites in that zone with those opening hours.
-    fn is_of(&self, zone: Option<&TimeZone>, hours: Option<&Arc<OpeningHours>>) -> bool {
+    /// Whether they are the days of sites in that zone with those opening hours and that lifetime.
+    fn is_of(
+        &self,
+        zone: Option<&TimeZone>,
+        hours: Option<&Arc<OpeningHours>>,
+        lifetime: Lifetime,
+    ) -> bool {
         let same_hours = match (&self.hours, hours) {
             (Some(own), Some(hours)) => Arc::ptr_eq(own, hours),
             (own, hours) => own.is_none() && hours.is_none(),
         };
-        same_hours && self.zone.as_ref() == zone
+        same_hours && self.lifetime == lifetime && self.zone.as_ref() == zone
     }
 
     fn new(
         dates: &Days,
         zone: Option<&TimeZone>,
         hours: Option<&Arc<OpeningHours>>,
+        lifetime: Lifetime,
         now: Timestamp,
     ) -> Self {
-        let mut days = LocalDays::of(dates, zone);
-        if let Some(hours) = hours {
-            days = days.with_windows(Windows::new(hours, dates.iter()));
-        }
+        let days = LocalDays::of(dates, zone);
+        let windows = || Windows::new(hours.map(Arc::as_ref), lifetime, dates.iter());
+        let days = match hours {
+            Some(_) => days.with_windows(windows()),
+            None if lifetime == Lifetime::UNKNOWN => days,
+            None => days.with_days_of_existence(windows()),
+        };
         let begun = days.spans().partition_point(|span| span.begins <= now);
         Self {
             zone: zone.cloned(),
             hours: hours.cloned(),
+            lifetime,
             days: Arc::new(days),
             begun,
         }

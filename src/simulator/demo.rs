@@ -151,6 +151,7 @@ mod tests {
 
     use super::*;
     use crate::domain::dates::DateRange;
+    use crate::domain::lifetime::Lifetime;
     use crate::domain::opening::Windows;
 
     #[test]
@@ -160,7 +161,7 @@ mod tests {
 
         for site in chain.sites {
             let hours = chain.directory[&site.id].hours.as_ref().unwrap();
-            let windows = Windows::new(hours, dates.iter());
+            let windows = Windows::new(Some(hours), Lifetime::UNKNOWN, dates.iter());
             for (index, date) in dates.iter().enumerate() {
                 let known = windows.of(index).iter();
                 let known: Vec<_> = known.map(|hours| (hours.start, hours.end)).collect();

@@ -303,3 +303,120 @@ async fn a_row_has_the_least_coverage_of_its_metrics_and_each_figure_its_own() {
     assert_eq!(row["transactions"], Value::Null);
     assert_eq!(row["conversion_rate"], Value::Null);
 }
+
+/// Open from nine to nine: all through, from Wednesday on, until Wednesday, and from Wednesday on with unknown hours.
+const LIVES: &str = r#"
+[[sites]]
+id = 1
+hours = "09:00-21:00"
+[[sites]]
+id = 2
+hours = "09:00-21:00"
+opened = "2026-02-18"
+[[sites]]
+id = 3
+hours = "09:00-21:00"
+closed = "2026-02-18"
+[[sites]]
+id = 4
+opened = "2026-02-18"
+"#;
+
+#[tokio::test]
+async fn nothing_is_expected_of_a_site_before_it_opened_or_after_it_closed() {
+    let wednesday = jiff::civil::date(2026, 2, 18);
+    let app = app(
+        move |site, date, minute, _| {
+            let exists = match site {
+                1 => true,
+                3 => date < wednesday,
+                _ => date >= wednesday,
+            };
+            exists && nine_to_nine(minute)
+        },
+        Setup::default().file(LIVES),
+    )
+    .await;
+    let query = "dates=2026-02-17..2026-02-18&metric=entrances&include=coverage";
+
+    let days = app
+        .rows(&format!("{query}&bucket=day&sites=1,2,3,4&min_coverage=1"))
+        .await;
+    let halves = app.rows(&format!("{query}&bucket=12h&sites=2,4")).await;
+    let caller = app
+        .rows(&format!(
+            "{query}&bucket=day&sites=2,4&hours=09:00-21:00&group_by=none"
+        ))
+        .await;
+    let all = app
+        .rows(&format!(
+            "{query}&bucket=day&sites=1,2,3&group_by=none&min_coverage=1"
+        ))
+        .await;
+    let open = app
+        .rows(&format!(
+            "{query}&bucket=day&sites=1,2,3&hours=open&fill=zero"
+        ))
+        .await;
+
+    let (null, one) = (Value::Null, json!(1));
+    assert_eq!(
+        column(&days, "coverage"),
+        [
+            &one, &one, // 1
+            &null, &one, // 2
+            &one, &null, // 3
+            &null, &one // 4
+        ]
+        .map(Clone::clone)
+    );
+    assert_eq!(
+        column(&days, "state"),
+        [
+            "final", "final", "closed", "final", "final", "closed", "closed", "final"
+        ]
+        .map(Value::from)
+    );
+    assert_eq!(
+        days["meta"]["coverage"],
+        json!({"min": 1, "rows_below_1": 0, "basis": "days"})
+    );
+    assert_eq!(
+        column(&halves, "coverage"),
+        [&null, &null, &one, &one, &null, &null, &one, &one].map(Clone::clone)
+    );
+    assert_eq!(column(&caller, "coverage"), [null, one.clone()]);
+    assert_eq!(caller["meta"]["coverage"]["basis"], "hours");
+    assert_eq!(column(&all, "coverage"), [one.clone(), one]);
+    assert_eq!(column(&all, "entrances"), [96, 96].map(Value::from));
+    for count in ["sites_observed", "sites_expected"] {
+        assert_eq!(column(&all, count), [2, 2].map(Value::from), "{count}");
+    }
+    assert_eq!(
+        column(&open, "entrances"),
+        [48, 48, 0, 48, 48, 0].map(Value::from)
+    );
+}
+
+/// What the vendor has of such days counts, as what it has outside opening hours does, but it is worth nothing.
+#[tokio::test]
+async fn figures_of_a_site_before_it_opened_are_shown_unless_only_opening_hours_count() {
+    let app = app(
+        |_, _, minute, _| nine_to_nine(minute),
+        Setup::default().file(LIVES),
+    )
+    .await;
+    let query = "sites=2&dates=2026-02-17..2026-02-18&metric=entrances&bucket=day&min_coverage=1";
+
+    let all = app.rows(query).await;
+    let open = app.rows(&format!("{query}&hours=open")).await;
+    let hours = app
+        .rows(&format!("{query}&hours=open").replace("bucket=day", "bucket=hour"))
+        .await;
+
+    assert_eq!(column(&all, "entrances"), [48, 48].map(Value::from));
+    assert_eq!(column(&open, "entrances"), [Value::Null, json!(48)]);
+    // There is no row of a day on which it is closed.
+    assert_eq!(column(&hours, "time")[0], "2026-02-18T09:00:00");
+    assert_eq!(column(&hours, "time").len(), 12);
+}

@@ -14,6 +14,7 @@ use pitaya::domain::dates::DateRange;
 use pitaya::domain::directory::{SiteDirectory, SiteEntry};
 use pitaya::domain::figures::Figures;
 use pitaya::domain::freshness::Policy;
+use pitaya::domain::lifetime::Lifetime;
 use pitaya::domain::metric::Metric;
 use pitaya::domain::opening::{Exceptions, OpeningHours, Windows};
 use pitaya::domain::plan::Plan;
@@ -57,6 +58,8 @@ struct World {
     as_of: Timestamp,
     /// The places that are known to be open, by the rule of that number.
     rules: BTreeMap<u64, usize>,
+    /// The first day on which a place is open, and the first on which it is closed for good, where they are known.
+    lives: BTreeMap<u64, [Option<Date>; 2]>,
 }
 
 /// The hours that begin on a weekday, in minutes from its midnight.
@@ -144,11 +147,22 @@ impl World {
         passed
     }
 
-    /// Whether the hours of `day` at a site, which are known, include a minute of that day or the next.
-    fn is_open(&self, rule: usize, day: Date, minute: u16) -> bool {
-        (RULES[rule].1)(day.weekday())
-            .iter()
-            .any(|(from, to)| (*from..*to).contains(&minute))
+    /// The hours that begin on `day` at a site, as far as is known.
+    fn hours(&self, site: u64, day: Date) -> &'static [(u16, u16)] {
+        let [opened, closed] = self.lives.get(&site).copied().unwrap_or_default();
+        if opened.is_some_and(|opened| day < opened) || closed.is_some_and(|closed| day >= closed) {
+            return &[];
+        }
+        match self.rules.get(&site) {
+            Some(rule) => (RULES[*rule].1)(day.weekday()),
+            None => &[(0, 1440)],
+        }
+    }
+
+    /// Whether the hours of `day` at a site include a minute of that day or the next.
+    fn is_open(&self, site: u64, day: Date, minute: u16) -> bool {
+        let mut hours = self.hours(site, day).iter();
+        hours.any(|(from, to)| (*from..*to).contains(&minute))
     }
 }
 
@@ -195,9 +209,10 @@ fn start_of(query: &Query, business: Date, bucket: &Passed) -> DateTime {
 fn business_day(world: &World, query: &Query, site: u64, bucket: &Passed) -> Option<Date> {
     let yesterday = bucket.day.yesterday().unwrap();
     let within = |day: Date, minute: u16| {
-        let counts = match world.rules.get(&site).filter(|_| query.hours.is_open()) {
-            Some(rule) => world.is_open(*rule, day, minute),
-            None => (query.hours.from()..query.hours.to()).contains(&minute),
+        let counts = if query.hours.is_open() {
+            world.is_open(site, day, minute)
+        } else {
+            (query.hours.from()..query.hours.to()).contains(&minute)
         };
         counts && query.dates.contains(day)
     };
@@ -218,21 +233,19 @@ fn naive_site(world: &World, query: &Query, site: u64) -> BTreeMap<DateTime, Row
                 continue;
             };
             let row = rows.entry(start_of(query, business, bucket)).or_default();
-            let open = world.rules.get(&site).map(|rule| {
-                world.is_open(*rule, day, bucket.minute)
-                    || world.is_open(*rule, day.yesterday().unwrap(), bucket.minute + 1440)
-            });
+            let open = world.is_open(site, day, bucket.minute)
+                || world.is_open(site, day.yesterday().unwrap(), bucket.minute + 1440);
             for metric in [0, 1] {
                 // Nobody asks for a day that has not begun.
                 if bucket.seen[metric] && world.midnight(day) <= world.as_of {
                     *row.sum[metric].get_or_insert(0.0) += 1.0;
                 }
-                if bucket.ends > world.as_of || open == Some(false) {
+                if bucket.ends > world.as_of || !open {
                     continue;
                 }
                 row.expected[metric] += 1;
                 let nothing = !passed.iter().any(|bucket| bucket.seen[metric]);
-                let missing = if open.is_none() && !query.hours.is_given() {
+                let missing = if !world.rules.contains_key(&site) && !query.hours.is_given() {
                     nothing
                 } else {
                     nothing || bucket.missing[metric]
@@ -277,13 +290,16 @@ fn build(world: &World, query: &Query) -> (Plan, CellGrid, Vec<Arc<LocalDays>>) 
     }
     let days = query.sites.iter().map(|site| {
         let days = LocalDays::of(&dates, Some(&world.zone));
+        let [opened, closed] = world.lives.get(&site.get()).copied().unwrap_or_default();
+        let lifetime = Lifetime { opened, closed };
         Arc::new(match world.rules.get(&site.get()) {
             Some(rule) => {
                 let hours =
                     OpeningHours::new(RULES[*rule].0.parse().unwrap(), None, Exceptions::new());
-                days.with_windows(Windows::new(&hours, dates.iter()))
+                days.with_windows(Windows::new(Some(&hours), lifetime, dates.iter()))
             }
-            None => days,
+            None if lifetime == Lifetime::UNKNOWN => days,
+            None => days.with_days_of_existence(Windows::new(None, lifetime, dates.iter())),
         })
     });
     let days = days.collect();
@@ -301,6 +317,7 @@ proptest! {
     fn rows_are_worth_what_a_look_at_every_bucket_says(
         (seed, run) in (any::<u64>(), 1_u64..12),
         (sites, known) in (1_u64..4, prop::collection::vec(prop::option::of(0_usize..4), 4)),
+        lives in prop::collection::vec((prop::option::of(-2_i64..9), prop::option::of(1_i64..9)), 4),
         first in prop::sample::select(vec![date(2026, 3, 5), date(2026, 3, 8), date(2026, 10, 30), date(2026, 11, 1), date(2026, 6, 3)]),
         days in 1_i64..9,
         bucket in prop::sample::select(vec!["30m", "hour", "8h", "day", "week", "total"]),
@@ -316,7 +333,13 @@ proptest! {
             let rule = known[site as usize];
             rule.or(is_open.then_some(site as usize % 4)).map(|rule| (site, rule))
         }).collect();
-        let mut world = World { seed, run, zone, minutes, as_of: Timestamp::UNIX_EPOCH, rules };
+        let day = |days: i64| first.saturating_add(jiff::Span::new().days(days));
+        let lives = (1..=sites).zip(lives).map(|(site, (opened, open))| {
+            let closed = open.map(|open| day(opened.unwrap_or(0) + open));
+            (site, [opened.map(day), closed])
+        });
+        let lives = lives.collect();
+        let mut world = World { seed, run, zone, minutes, as_of: Timestamp::UNIX_EPOCH, rules, lives };
         world.as_of = world.midnight(first) + SignedDuration::from_mins(asked * 15);
         let dates = DateRange::new(first, first.saturating_add(jiff::Span::new().days(days - 1))).unwrap();
         let ids: Vec<_> = (1..=sites).filter_map(SiteId::new).collect();
@@ -407,21 +430,22 @@ proptest! {
                 Bucket::Minutes(_) => world.zone.to_timestamp(time).unwrap(),
                 _ => world.midnight(in_row[0]),
             };
-            let closed = |site: &u64| world.rules.get(site).is_some_and(|rule| in_row.iter().all(|day| {
+            let closed = |site: &u64| in_row.iter().all(|day| {
                 if is_open {
-                    return (RULES[*rule].1)(day.weekday()).is_empty();
+                    return world.hours(*site, *day).is_empty();
                 }
                 let open = |day: Date, minute: u16| {
-                    world.is_open(*rule, day, minute) || world.is_open(*rule, day.yesterday().unwrap(), minute + 1440)
+                    world.is_open(*site, day, minute) || world.is_open(*site, day.yesterday().unwrap(), minute + 1440)
                 };
                 let late = query.hours.to().saturating_sub(1440);
                 !(0..1440).step_by(30).any(|minute| open(*day, minute))
                     && !(0..late).step_by(30).any(|minute| open(day.tomorrow().unwrap(), minute))
-            }));
+            });
             let over = |site: &u64, day: &Date| {
-                let end = match world.rules.get(site).filter(|_| is_open) {
-                    Some(rule) => (RULES[*rule].1)(day.weekday()).last().map_or(0, |(_, to)| *to),
-                    None => query.hours.to(),
+                let end = if is_open {
+                    world.hours(*site, *day).last().map_or(0, |(_, to)| *to)
+                } else {
+                    query.hours.to()
                 };
                 let next = day.tomorrow().unwrap();
                 let late = i64::from(end.saturating_sub(1440));

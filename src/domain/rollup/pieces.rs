@@ -16,8 +16,8 @@ pub(super) struct KnownPieces<'a> {
     /// The timeline's days at each site of the query.
     days: &'a [Arc<LocalDays>],
     without_hours: Rc<Own>,
-    /// By the days of sites with opening hours: those with the same zone and opening hours share them.
-    with_hours: HashMap<*const LocalDays, Rc<Own>>,
+    /// By the days of sites whose open times are known in part: those with the same days share them.
+    with_times: HashMap<*const LocalDays, Rc<Own>>,
 }
 
 /// The pieces of the sites of a group.
@@ -51,23 +51,23 @@ impl<'a> KnownPieces<'a> {
             timeline,
             days,
             without_hours: Rc::new(Own::without_hours(query, timeline)),
-            with_hours: HashMap::new(),
+            with_times: HashMap::new(),
         }
     }
 
     /// The pieces of `sites`, the places of a group's sites in the query.
     pub(super) fn of(&mut self, sites: &[usize]) -> SitePieces<'a> {
-        if self.with_hours.len() >= Self::MOST {
-            self.with_hours.clear();
+        if self.with_times.len() >= Self::MOST {
+            self.with_times.clear();
         }
         let of_site = sites.iter().map(|site| {
             let days = &self.days[*site];
-            if days.windows().is_none() {
+            if days.open_times().is_none() {
                 return Rc::clone(&self.without_hours);
             }
-            let own = self.with_hours.entry(Arc::as_ptr(days));
+            let own = self.with_times.entry(Arc::as_ptr(days));
             let own =
-                own.or_insert_with(|| Rc::new(Own::with_hours(self.query, self.timeline, days)));
+                own.or_insert_with(|| Rc::new(Own::with_times(self.query, self.timeline, days)));
             Rc::clone(own)
         });
         SitePieces {
@@ -122,9 +122,9 @@ impl Own {
         }
     }
 
-    /// The pieces of a site whose opening hours are known.
-    fn with_hours(query: &Query, timeline: &Timeline, days: &LocalDays) -> Self {
-        let windows = days.windows().expect("they are known");
+    /// The pieces of a site whose opening hours are known, or at least the days on which it exists.
+    fn with_times(query: &Query, timeline: &Timeline, days: &LocalDays) -> Self {
+        let windows = days.open_times().expect("they are known");
         let open = query.hours.is_open();
         let counted = || {
             timeline.cut_all(|day| {
@@ -137,6 +137,12 @@ impl Own {
             })
         };
         let expected = || timeline.narrowed(|day| windows.on_calendar_day(day));
+        if days.windows().is_none() {
+            return Self {
+                expected: (!open).then(expected),
+                ..Self::without_hours(query, timeline)
+            };
+        }
         Self {
             basis: Basis::Open,
             counted: open.then(counted),
@@ -151,6 +157,7 @@ mod tests {
 
     use super::*;
     use crate::domain::dates::DateRange;
+    use crate::domain::lifetime::Lifetime;
     use crate::domain::metric::Metric;
     use crate::domain::opening::{Exceptions, OpeningHours, Windows};
     use crate::domain::site::{CustomerId, SiteId};
@@ -161,7 +168,7 @@ mod tests {
         let days = |nth: usize| {
             let hours = format!("Mo-Sa 0{}:00-1{}:30", nth % 8, nth % 10);
             let hours = OpeningHours::new(hours.parse().unwrap(), None, Exceptions::new());
-            let windows = Windows::new(&hours, dates.iter());
+            let windows = Windows::new(Some(&hours), Lifetime::UNKNOWN, dates.iter());
             Arc::new(LocalDays::new(dates, None).with_windows(windows))
         };
         let sites = 3 * KnownPieces::MOST;
@@ -184,7 +191,7 @@ mod tests {
         let together = KnownPieces::new(&query, &timeline, &days).of(&all);
         for site in 0..sites {
             let alone = known.of(&[site]);
-            assert!(known.with_hours.len() <= KnownPieces::MOST);
+            assert!(known.with_times.len() <= KnownPieces::MOST);
             assert_eq!(alone.basis(0), together.basis(site));
             for day in 0..timeline.days() {
                 assert_eq!(alone.expected(0, day), together.expected(site, day));
