@@ -123,6 +123,20 @@ impl Query {
         }
     }
 
+    /// The places of the sites whose figures make up the series of that number, among all series before any limit.
+    ///
+    /// # Panics
+    ///
+    /// If it has no such series.
+    #[must_use]
+    pub fn sites_of_series(&self, series: usize) -> Cow<'_, [usize]> {
+        match &self.group_by {
+            GroupBy::Site => vec![series].into(),
+            GroupBy::None => (0..self.sites.len()).collect(),
+            GroupBy::Tag(grouping) => (&grouping.sites[series]).into(),
+        }
+    }
+
     /// The dates whose cells it needs: its own, those that they are compared with, and the day after each if the hours run past midnight.
     #[must_use]
     pub fn cell_days(&self) -> Days {

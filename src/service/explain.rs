@@ -19,6 +19,7 @@ use crate::domain::directory::SiteDirectory;
 use crate::domain::metric::VendorMetric;
 use crate::domain::plan::Plan;
 use crate::domain::query::Query;
+use crate::domain::rollup::expected_row_count;
 
 /// The cells that a query needs, and the calls that it would cause. A cell here is one metric of the vendor at one site on one date, in
 /// whatever buckets the query needs it.
@@ -34,6 +35,8 @@ pub struct Explanation {
     pub in_flight: usize,
     /// Those that the query would have to fetch.
     pub missing: usize,
+    /// Rows of the answer before `fill=none` hides any.
+    pub rows: usize,
     /// The reports that would fetch these.
     pub reports: Vec<ReportRequest>,
     /// Maximum number of cells in the queue for the vendor.
@@ -136,6 +139,7 @@ impl TrafficService {
                 stale: states.count(State::Stale),
                 in_flight: states.count(State::InFlight),
                 missing: states.count(State::Missing),
+                rows: expected_row_count(query, &calendar.days()),
                 reports: reports(&unclaimed, self.engine.upstream.bounds())
                     .iter()
                     .flat_map(|report| self.engine.upstream.parts(report, now))

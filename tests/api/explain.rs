@@ -286,3 +286,76 @@ async fn nothing_is_explained_of_sites_that_the_caller_may_not_see() {
     assert_eq!(ask("wrong", "750", "/v1/explain").await.status(), 401);
     assert_eq!(app.vendor.report_count(), 0);
 }
+
+/// One of them opens past midnight, one is closed on some days, and one has no hours: the clocks of two are put forward on 2026-03-08.
+const HOURS: &str = r#"
+[[sites]]
+id = 750
+hours = "Mo-Sa 09:00-21:00; Su off"
+[[sites]]
+id = 751
+hours = "Th-Sa 22:00-03:00; Su 11:30-18:00"
+opened = "2026-03-07"
+[[sites]]
+id = 752
+timezone = "America/Phoenix"
+hours = "Mo-Fr 08:00-12:00"
+[[sites]]
+id = 760
+"#;
+
+#[tokio::test]
+async fn rows_are_those_of_the_answer_also_where_sites_are_closed_or_hours_are_skipped() {
+    let setup = Setup::default().file(HOURS).at("2026-06-01T12:00:00Z");
+    let app = setup.with("TIMEZONE", "America/Chicago").start().await;
+    let open = "sites=750,751,752&hours=open&metric=entrances&dates=2026-03-05..2026-03-09";
+    for (query, rows) in [
+        (format!("{open}&bucket=hour"), 4 * 12 + (4 + 7) + 3 * 4),
+        (format!("{open}&bucket=15m"), 4 * 48 + (4 * 4 + 26) + 3 * 16),
+        (format!("{open}&bucket=day"), 15),
+        (
+            format!("{open}&bucket=hour&group_by=none"),
+            13 + 13 + (12 + 4) + 7 + 13,
+        ),
+        (format!("{open}&bucket=hour_of_day"), 12 + (4 + 7) + 4),
+        (format!("{open}&bucket=hour&limit=1"), 4 * 12),
+        (
+            "sites=750,760&dates=2026-03-07..2026-03-09&metric=entrances".to_owned(),
+            2 * 71,
+        ),
+        (
+            "sites=750,752&dates=2026-03-07..2026-03-09&metric=entrances&group_by=none".to_owned(),
+            72,
+        ),
+        (
+            "sites=750&dates=2026-03-08&metric=entrances&hours=02:00-03:00&bucket=15m".to_owned(),
+            0,
+        ),
+        (
+            "sites=750&dates=2026-03-08&metric=entrances&hours=02:00-03:00&bucket=day".to_owned(),
+            1,
+        ),
+    ] {
+        let explanation = explain(&app, &query).await;
+        let answer = app.rows(&query).await;
+
+        let shown = answer["data"].as_array().unwrap().len();
+        assert_eq!(explanation["rows"], shown, "{query}");
+        assert_eq!(shown, rows, "{query}");
+    }
+    // Here the figures decide: it is the most that there may be.
+    for query in [
+        format!("{open}&bucket=hour&sort=-entrances&limit=1"),
+        format!("{open}&bucket=hour&compare=previous_week"),
+        format!("{open}&bucket=hour&fill=none"),
+    ] {
+        let explanation = explain(&app, &query).await;
+        let answer = app.rows(&query).await;
+
+        let shown = answer["data"].as_array().unwrap().len();
+        assert!(
+            shown as u64 <= explanation["rows"].as_u64().unwrap(),
+            "{query}"
+        );
+    }
+}

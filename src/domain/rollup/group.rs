@@ -1,9 +1,9 @@
 //! Rolls up one series of rows from the cells of its sites.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::coverage::GroupCoverage;
+use super::expected::SeriesSites;
 use super::slots::SlotGrid;
 use super::source::GroupRoll;
 use super::tally::{Tally, plus};
@@ -15,7 +15,6 @@ use crate::domain::plan::Column;
 use crate::domain::query::Fill;
 use crate::domain::table::Table;
 use crate::domain::timeline::Piece;
-use crate::domain::zone::LocalDays;
 
 impl GroupRoll<'_> {
     /// Writes the rows of the table's `group`.
@@ -24,7 +23,7 @@ impl GroupRoll<'_> {
         let coverage = GroupCoverage::of(self);
         let tallies = self.tallies(times, &coverage);
         let columns = self.plan.columns.len();
-        let expected = self.expected_buckets(times);
+        let expected = self.series_sites().expected_buckets();
         let counts = self.query.metrics.iter().any(|metric| metric.is_count());
         let begun = if self.query.fill == Fill::Zero && counts {
             self.begun_buckets(times)
@@ -79,37 +78,11 @@ impl GroupRoll<'_> {
         tallies
     }
 
-    /// Marks the buckets that an answer expects: those with requested hours, unless DST skips all of them at every site. A day exists even
-    /// if its requested hours do not, unless DST skips all of it. Empty if every bucket is expected.
-    fn expected_buckets(&self, times: usize) -> Vec<bool> {
-        let days = || self.sites.iter().map(|site| &self.days[*site]);
-        if days().any(|days| days.all_ordinary()) && !self.query.hours.is_open() {
-            return Vec::new();
-        }
-        let mut expected = vec![false; times];
-        if !matches!(self.query.bucket.occurrence(), Bucket::Minutes(_)) {
-            for date in 0..self.query.dates.len() {
-                let expected = &mut expected[self.timeline.first_bucket(date)];
-                let day = self.timeline.own_day(date);
-                let exists = |days: &Arc<LocalDays>| !days.shape(day).skips(0, DAY_MINUTES);
-                *expected = *expected || days().any(exists);
-            }
-            return expected;
-        }
-        self.for_each_piece(|site, day, piece| {
-            let minutes = piece.minutes();
-            let expected = &mut expected[piece.bucket];
-            let shape = self.days[site].shape(day);
-            *expected = *expected || !shape.skips(minutes.start, minutes.end);
-        });
-        expected
-    }
-
     /// Marks the buckets that have begun at one site or more, as far as they exist and lie inside the requested hours. Only in these may an
     /// absent figure become a zero.
     fn begun_buckets(&self, times: usize) -> Vec<bool> {
         let mut begun = vec![false; times];
-        self.for_each_piece(|site, day, piece| {
+        self.series_sites().for_each_piece(|site, day, piece| {
             let begun = &mut begun[piece.bucket];
             *begun = *begun || self.days[site].has_begun(day, &piece.minutes(), self.now);
         });
@@ -138,14 +111,14 @@ impl GroupRoll<'_> {
         }
     }
 
-    /// Calls `visit` with the pieces of each site and day, and the indices of these.
-    fn for_each_piece(&self, mut visit: impl FnMut(usize, usize, &Piece)) {
-        for (nth, site) in self.sites.iter().copied().enumerate() {
-            for day in 0..self.timeline.days() {
-                for piece in self.pieces.counted(nth, day) {
-                    visit(site, day, piece);
-                }
-            }
+    /// The sites on their clocks.
+    const fn series_sites(&self) -> SeriesSites<'_> {
+        SeriesSites {
+            query: self.query,
+            timeline: self.timeline,
+            days: self.days,
+            sites: self.sites,
+            pieces: &self.pieces,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod coverage;
 mod day;
+mod expected;
 mod grid;
 mod group;
 mod pieces;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use self::day::day_figure;
+pub use self::expected::expected_row_count;
 pub use self::grid::CellGrid;
 use self::pieces::KnownPieces;
 use self::source::GroupRoll;
@@ -103,20 +105,11 @@ impl Roll<'_> {
                 value: grouping.values[*group].clone(),
             },
         });
-        let every: Vec<usize> = match query.group_by {
-            GroupBy::None => (0..query.sites.len()).collect(),
-            GroupBy::Site | GroupBy::Tag(_) => Vec::new(),
-        };
         let starts = self.timeline.starts().to_vec();
         let mut table = Table::new(keys.collect(), starts, query.metrics.clone());
         let mut basis = Basis::Open;
         for (place, group) in groups.iter().copied().enumerate() {
-            let sites = match &query.group_by {
-                // A series is a site.
-                GroupBy::Site => &groups[place..=place],
-                GroupBy::None => &every[..],
-                GroupBy::Tag(grouping) => &grouping.sites[group][..],
-            };
+            let sites = &query.sites_of_series(group);
             let roll = GroupRoll {
                 query,
                 plan: self.plan,

@@ -3,8 +3,8 @@
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use http::HeaderValue;
 use http::header::{CACHE_CONTROL, VARY};
+use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,11 +12,10 @@ use super::Traffic;
 use crate::domain::bucket::{Bucket, VendorBucket};
 use crate::domain::cell::ReportRequest;
 use crate::domain::metric::VendorMetric;
-use crate::domain::row_count::row_count;
 use crate::domain::site::SiteId;
 use crate::http::edge::handler_context::HandlerContext;
 use crate::http::params::{TrafficParams, check_form};
-use crate::http::present::Format;
+use crate::http::present::{Format, accepted};
 use crate::http::problem::{ApiError, Refused};
 use crate::http::routes;
 use crate::http::schemas::one_of;
@@ -27,12 +26,14 @@ pub(in crate::http) struct Explanation {
     cells: Cells,
     /// The reports that would fetch the missing cells.
     reports: Vec<Report>,
-    /// Number of rows before `fill=none` hides any.
+    /// Number of rows before `fill=none` hides any. With `hours=open`, it is the most that there may be if `sort` and `limit` show some of the
+    /// series alone, or if `compare` adds rows of hours at which only the other range was open.
     rows: usize,
     limits: Limits,
 }
 
-/// The cells of a query: a cell is one metric of the vendor at one site on one local date. A rate or a mean needs those that it is made of.
+/// The cells of a query: a cell is one metric of the vendor at one site on one local date. A rate or a mean needs those that it is made of. A cell
+/// that is needed in buckets of two lengths counts once, in the worse of its states.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ExplainedCells)]
 struct Cells {
@@ -79,6 +80,7 @@ struct Limits {
     max_sites: usize,
     /// Both ranges of a comparison together.
     max_days: usize,
+    /// Counted before rows of closed or skipped hours, or without figures, are left out.
     max_rows: usize,
     /// Most cells that a query may lack.
     max_queued_cells: usize,
@@ -123,12 +125,13 @@ fn name_of(bucket: VendorBucket) -> String {
     params(TrafficParams),
     responses(
         (status = 200, description = "What the query needs.", body = Explanation),
-        Refused<403>, Refused<422>, Refused<503>,
+        Refused<403>, Refused<406>, Refused<422>, Refused<503>,
     ),
 )]
 pub(in crate::http) async fn explain(
     State(traffic): State<Traffic>,
     Extension(context): Extension<HandlerContext>,
+    headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let snapshot = &context.snapshot;
@@ -137,6 +140,7 @@ pub(in crate::http) async fn explain(
     let format = params.format.unwrap_or(Format::Json);
     let query = params.resolve(&terms, traffic.clock.now())?;
     check_form(&query, format)?;
+    accepted(&headers, &["application/json"]).ok_or(ApiError::NotAcceptable)?;
     let settings = &snapshot.settings;
     let explained = traffic
         .service
@@ -151,7 +155,7 @@ pub(in crate::http) async fn explain(
             missing: explained.missing,
         },
         reports: explained.reports.into_iter().map(Report::from).collect(),
-        rows: row_count(&query),
+        rows: explained.rows,
         limits: Limits {
             max_sites: settings.max_sites,
             max_days: settings.max_days,
@@ -161,7 +165,10 @@ pub(in crate::http) async fn explain(
     };
     let headers = [
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (VARY, HeaderValue::from_static("Authorization, X-API-Key")),
+        (
+            VARY,
+            HeaderValue::from_static("Accept, Authorization, X-API-Key"),
+        ),
     ];
     Ok((headers, Json(explanation)).into_response())
 }
