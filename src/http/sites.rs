@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::params::{Scope, SiteListParams};
 use super::present::{Format, accepted, csv_table};
-use super::problem::ApiError;
+use super::problem::{ApiError, Refused};
 use super::routes;
 use crate::domain::directory::{SiteDirectory, SiteEntry};
 use crate::domain::site::{CustomerId, SiteId};
@@ -72,7 +72,7 @@ struct ListedSite {
     description = "The sites that the caller may see: those of the configured directory, and those learned from the vendor. \
                    In CSV, semicolons separate the tags of a site.",
     params(SiteListParams),
-    responses((status = 200, description = "The sites.", content((Sites = "application/json"), (String = "text/csv")))),
+    responses((status = 200, description = "The sites.", content((Sites = "application/json"), (String = "text/csv"))), Refused<406>),
 )]
 pub(super) async fn list(
     State(service): State<Arc<TrafficService>>,
@@ -91,6 +91,8 @@ pub(super) async fn list(
     let data: Vec<_> = data.collect();
     let types = SiteListParams::FORMATS.map(Format::media_type);
     let wanted = || accepted(&headers, &types).map(|index| SiteListParams::FORMATS[index]);
+    let format = params.format.or_else(wanted);
+    let format = format.ok_or(ApiError::NotAcceptable)?;
     // The list grows as Pitaya learns sites from the vendor, and each caller has its own.
     let fields = [
         (CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
@@ -99,7 +101,7 @@ pub(super) async fn list(
             HeaderValue::from_static("Accept, Authorization, X-API-Key"),
         ),
     ];
-    if params.format.or_else(wanted) == Some(Format::Csv) {
+    if format == Format::Csv {
         let content_type = HeaderValue::from_static(Format::Csv.content_type());
         return Ok((fields, [(CONTENT_TYPE, content_type)], csv(&data)).into_response());
     }

@@ -109,6 +109,8 @@ pub struct CacheOutcome {
     pub collapsed: bool,
     /// Whether the answer uses figures past their TTL.
     pub stale: Option<Stale>,
+    /// Whether nobody was asked for what is not cached, since the circuit is open.
+    pub circuit_open: bool,
 }
 
 impl CacheOutcome {
@@ -117,6 +119,7 @@ impl CacheOutcome {
         forward: Forward::Hit,
         collapsed: false,
         stale: None,
+        circuit_open: false,
     };
 }
 

@@ -287,8 +287,13 @@ fn outcome(gathered: &Gathered, needed: usize, revalidating: bool, reach: Reach)
     } else {
         revalidating.then_some(Stale::WhileRevalidate)
     };
+    let mut failures = gathered.failures.values();
+    let circuit_open = gathered.brought == 0
+        && !gathered.failures.is_empty()
+        && failures.all(|error| matches!(**error, UpstreamError::CircuitOpen { .. }));
     CacheOutcome {
         forward,
+        circuit_open,
         collapsed: gathered.collapsed && gathered.cells > gathered.found,
         stale,
     }

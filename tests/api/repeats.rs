@@ -55,9 +55,16 @@ async fn the_form_of_a_repeated_answer_is_that_of_each_request() {
             types(&["text/csv;q=0.5", "application/json"]).await,
             "application/json"
         );
-        let picture = app.get(&format!("/v1/traffic?{DAY}"));
-        let picture = picture.header("accept", "image/png").send().await.unwrap();
-        assert_eq!(problem(picture).await.0, 406);
+        for path in [
+            &format!("/v1/traffic?{DAY}"),
+            &format!("/v1/explain?{DAY}"),
+            "/v1/sites",
+            "/v1/revisions",
+        ] {
+            let picture = app.get(path).header("accept", "image/png");
+            let picture = picture.send().await.unwrap();
+            assert_eq!(problem(picture).await.0, 406, "{path}");
+        }
     }
     assert_eq!(app.vendor.report_count(), 1);
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use jiff::fmt::temporal::Pieces;
 
 use super::decode::{Parameter, split};
 use super::faults::{Faults, ParameterFault};
@@ -147,12 +148,25 @@ impl FromStr for Place {
     type Err = InvalidPlace;
 
     fn from_str(text: &str) -> Result<Self, InvalidPlace> {
-        if let Ok(time) = text.parse::<Timestamp>() {
+        if let Some(time) = time(text) {
             return Ok(Self(Since::Time(time)));
         }
         let cursor: Cursor = text.parse().map_err(|_| InvalidPlace)?;
         Ok(Self(Since::Cursor(cursor)))
     }
+}
+
+/// A time with an offset. The ends of time stand for times beyond them, when nothing was seen either: `9999-12-31T23:59:59Z` is one.
+fn time(text: &str) -> Option<Timestamp> {
+    let pieces = Pieces::parse(text).ok()?;
+    let offset = pieces.to_numeric_offset()?;
+    let time = pieces.date().to_datetime(pieces.time()?);
+    let end = if pieces.date().year() > 0 {
+        Timestamp::MAX
+    } else {
+        Timestamp::MIN
+    };
+    Some(offset.to_timestamp(time).unwrap_or(end))
 }
 
 /// A number of events.
@@ -207,11 +221,17 @@ mod tests {
         let noon = Since::Time("2026-02-18T12:00:00Z".parse().unwrap());
         assert_eq!(time("2026-02-18T12:00:00Z"), noon);
         assert_eq!(time("2026-02-18T13:00:00%2B01:00"), noon);
+        for end in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59-11:00"] {
+            assert_eq!(time(end), Since::Time(Timestamp::MAX), "{end}");
+        }
         assert_eq!(parse("limit=10000").limit(), 10_000);
         for wrong in [
             "since=2026-02-18",
             "since=2026-02-18T12:00:00",
             "since=yesterday",
+            "since=2026-02-18Z",
+            "since=2026-02-18T12:00:00[America/Chicago]",
+            "since=10000-01-01T00:00:00Z",
             "since=AAAA",
             "limit=0",
             "limit=10001",

@@ -94,6 +94,7 @@ pub fn cache_status(outcome: CacheOutcome, whole: bool, seconds_left: i64) -> He
     let detail = match outcome.stale {
         Some(Stale::WhileRevalidate) => "; detail=\"stale-while-revalidate\"",
         Some(Stale::IfError) => "; detail=\"stale-if-error\"",
+        None if outcome.circuit_open => "; detail=\"circuit-open\"",
         None => "",
     };
     let mut digits = itoa::Buffer::new();
@@ -152,6 +153,7 @@ mod tests {
             forward,
             collapsed: forward == Forward::Partial,
             stale,
+            circuit_open: !whole,
         };
         let value = cache_status(outcome, whole, seconds);
         let list: sfv::List = Parser::new(value.as_bytes()).parse().unwrap();
@@ -178,7 +180,10 @@ mod tests {
             status(Forward::Partial, None, true, 60),
             "pitaya; fwd=partial; fwd-status=200; stored; collapsed"
         );
-        assert_eq!(status(Forward::Miss, None, false, 60), "pitaya; fwd=miss");
+        assert_eq!(
+            status(Forward::Miss, None, false, 60),
+            "pitaya; fwd=miss; detail=\"circuit-open\""
+        );
     }
 
     #[test]

@@ -66,6 +66,7 @@ pub(in crate::http) fn answer(
         epoch: 0,
         outcome: CacheOutcome {
             forward: Forward::Hit,
+            circuit_open: false,
             collapsed: false,
             stale: None,
         },

@@ -7,7 +7,7 @@ use pitaya::simulator::{Fault, FaultKind};
 use serde_json::Value;
 
 use super::{ONE, assert_well, impatient};
-use crate::support::{TestApp, problem};
+use crate::support::{TestApp, cache_status, problem};
 
 async fn circuit(app: &TestApp) -> (u16, Value) {
     let response = app.get("/readyz").send().await.unwrap();
@@ -58,6 +58,12 @@ async fn an_open_circuit_is_reported_and_leaves_pitaya_ready() {
     assert!((1..=5).contains(&wait.parse::<u64>().unwrap()), "{wait}");
     let (status, slug, _) = problem(response).await;
     assert_eq!((status, &*slug), (503, "upstream-unavailable"));
+    let partial = app.traffic(&format!("{ONE}&partial=allow")).await;
+    assert_eq!(partial.status(), 200);
+    assert_eq!(
+        cache_status(&partial),
+        "pitaya; fwd=miss; detail=\"circuit-open\""
+    );
     assert_eq!(app.vendor.report_count(), calls);
     assert_eq!(circuit(&app).await, (200, "open".into()));
 }
