@@ -1,5 +1,7 @@
 //! Answers as workbooks: each cell is that of CSV, with a type.
 
+mod libreoffice;
+
 use std::io::{Cursor, Read};
 
 use calamine::{Data, Reader, Xlsx};
