@@ -6,8 +6,8 @@ import { showTable } from './table.js';
 import { showTotals } from './totals.js';
 
 /**
- * Shows an answer: its title, notices, charts, cache outcome and rows. Returns a function that marks the rows of a map, by which the
- * vendor has revised figures, with its words.
+ * Shows an answer: its title, notices, charts, cache outcome and rows. Returns a function that marks rows: those that the vendor has
+ * revised, with their words, and those whose earlier figures were observed only in part, with that part.
  */
 export function showAnswer(result, charts) {
   const { answer } = result;
@@ -29,9 +29,9 @@ export function showAnswer(result, charts) {
   charts.show(answer);
   const mark = showTable(answer);
   announce(`${byId('row-count').textContent}. ${sentence}`);
-  return (revised) => {
+  return (revised, before) => {
     charts.show(answer, revised);
-    mark(revised);
+    mark(revised, before);
   };
 }
 

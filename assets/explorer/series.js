@@ -95,7 +95,8 @@ export function lastDate(time, bucket, to) {
   return last < to ? last : to;
 }
 
-function groupOf(row, { group_by: groupBy }) {
+/** The key of the group of a row. */
+export function groupOf(row, { group_by: groupBy }) {
   if (groupBy === 'none') return 'all';
   return groupBy === 'site' ? row.site_id : (row[groupBy] ?? null);
 }

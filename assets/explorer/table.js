@@ -9,12 +9,13 @@ const OTHER_DIRECTION = { ascending: 'descending', descending: 'ascending' };
 
 /**
  * Shows the rows of `answer`: the first thousand at once, the others on demand. Returns a function that marks the rows of a map with its
- * words.
+ * words, and those of another with the part of the earlier figures that was observed.
  */
 export function showTable({ meta, data }) {
   const body = make('tbody');
   let rows = data;
-  let revised = new Map();
+  let [revised, before] = [new Map(), new Map()];
+  const shown = (row) => line(row, meta, revised.get(row), before.get(row));
   const sort = (key, direction) => {
     rows = sorted(data, key, direction);
     body.replaceChildren();
@@ -28,7 +29,7 @@ export function showTable({ meta, data }) {
   const more = byId('more-rows');
   const addRows = () => {
     const from = body.rows.length;
-    body.append(...rows.slice(from, from + ROWS_AT_ONCE).map((row) => line(row, meta, revised.get(row))));
+    body.append(...rows.slice(from, from + ROWS_AT_ONCE).map(shown));
     const left = data.length - body.rows.length;
     more.hidden = left === 0;
     more.textContent = `Show ${Math.min(left, ROWS_AT_ONCE)} more of ${left} rows`;
@@ -39,10 +40,9 @@ export function showTable({ meta, data }) {
   byId('table').replaceChildren(table);
   byId('table').scrollTop = 0;
   byId('row-count').textContent = data.length === 1 ? '1 row' : `${data.length} rows`;
-  return (words) => {
-    revised = words;
-    const lines = rows.slice(0, body.rows.length).map((row) => line(row, meta, revised.get(row)));
-    body.replaceChildren(...lines);
+  return (words, shares) => {
+    [revised, before] = [words, shares];
+    body.replaceChildren(...rows.slice(0, body.rows.length).map(shown));
   };
 }
 
@@ -79,22 +79,23 @@ function head({ metrics, bucket, group_by: groupBy }, sort) {
   return make('thead', {}, make('tr', {}, ...cells));
 }
 
-function line(row, meta, revised) {
+function line(row, meta, revised, before) {
   const profile = isProfile(meta.bucket);
   const provisional = !profile && isProvisional(row.time, meta);
   const time = profile ? placeText(row) : make('time', { dateTime: row.time, textContent: bucketText(row.time, meta.bucket) });
   return make('tr', { className: provisional ? 'is-provisional' : '' },
     ...(meta.group_by === 'none' ? [] : [group(row, meta)]),
-    make('td', {}, time, ...marks(row, provisional, revised)),
+    make('td', {}, time, ...marks(row, provisional, revised, before)),
     ...meta.metrics.map(({ name }) => make('td', { className: 'number' }, figure(row[name] ?? null, name), ...change(row, name))),
   );
 }
 
-function marks(row, provisional, revised) {
+function marks(row, provisional, revised, before) {
   const texts = [];
   if (row.state === 'closed') texts.push('closed');
   else if (provisional) texts.push('provisional');
   if (isPartial(row)) texts.push(`${(100 * row.coverage).toFixed(0)} % observed`);
+  if (before !== undefined) texts.push(`${(100 * before).toFixed(0)} % observed before`);
   if (row.sites_observed < row.sites_expected) texts.push(`${row.sites_observed} of ${row.sites_expected} sites`);
   const spans = texts.map((textContent) => make('span', { className: 'mark', textContent }));
   if (revised !== undefined) spans.push(make('span', { className: 'mark is-revised', textContent: revised }));

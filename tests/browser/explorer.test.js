@@ -282,6 +282,17 @@ describe('the explorer', () => {
     await close();
   });
 
+  look('a change since a day that was observed only in part is marked', async () => {
+    // The sensor of this site is silent from noon each Wednesday.
+    const { page, faults, close } = await open('?sites=750,755&dates=2026-02-19&compare=previous_period&metric=entrances&bucket=day');
+    await page.locator('.mark', { hasText: 'observed before' }).waitFor();
+
+    const marks = await page.locator('table.figures tbody tr').evaluateAll((rows) => rows.map((row) => [...row.querySelectorAll('.mark')].map((mark) => mark.textContent)));
+    assert.deepEqual(marks, [[], ['25 % observed before']]);
+    assert.deepEqual(faults, []);
+    await close();
+  });
+
   look('a comparison can leave out the sites that were not open in both periods', async () => {
     const { page, faults, close } = await open('?sites=754,762&dates=last_month&metric=entrances&bucket=total');
     await page.locator('table.figures').waitFor();
