@@ -15,7 +15,7 @@ use super::{DropIn, IMPORTS, customer, passed};
 use crate::domain::site::CustomerId;
 use crate::http::edge::handler_context::Administrator;
 use crate::http::params::{ParameterFault, parse_none};
-use crate::http::problem::ApiError;
+use crate::http::problem::{ApiError, Forbidden};
 use crate::http::routes;
 
 /// Passes an import of sites on to the vendor.
@@ -52,7 +52,7 @@ pub(in crate::http) async fn import(
     let caller = &context.caller;
     let customer = customer(path, caller)?;
     if caller.scope().is_of_some_sites() {
-        return Err(ApiError::Forbidden);
+        return Err(ApiError::Forbidden(Forbidden::SomeSites));
     }
     parse_none(parameters.as_deref())?;
     let content_type = multipart(&headers)?;

@@ -29,7 +29,7 @@ use super::edge::auth::Caller;
 use super::edge::handler_context::HandlerContext;
 use super::edge::snapshot::Snapshots;
 use super::edge::watched_body::WatchedBody;
-use super::problem::ApiError;
+use super::problem::{ApiError, Forbidden};
 use crate::clock::Clock;
 use crate::domain::site::CustomerId;
 use crate::service::{Passed, TrafficService};
@@ -115,7 +115,7 @@ fn customer(
     let customer = path.ok().and_then(|Path(id)| id.parse().ok());
     customer
         .filter(|customer| caller.scope().customers.contains(customer))
-        .ok_or(ApiError::Forbidden)
+        .ok_or(ApiError::Forbidden(Forbidden::Hidden))
 }
 
 /// Passes the vendor's answer on as it is.

@@ -17,7 +17,7 @@ use crate::http::edge::handler_context::HandlerContext;
 use crate::http::edge::observe::CACHE_STATUS;
 use crate::http::params::{check_limits, parse_none};
 use crate::http::present;
-use crate::http::problem::{ApiError, KeyFault};
+use crate::http::problem::{ApiError, Forbidden, KeyFault};
 use crate::http::routes;
 use crate::http::settings::UnknownConfig;
 use crate::service::Reach;
@@ -88,7 +88,7 @@ async fn from_cells(
     let scope = caller.scope();
     let is_visible = |site| scope.allows(&snapshot.directory, query.customer, site);
     if !query.sites.iter().copied().all(is_visible) {
-        return Err(ApiError::Forbidden);
+        return Err(ApiError::Forbidden(Forbidden::Hidden));
     }
     check_limits(query, &snapshot.settings)?;
     Outcome::Cells.count();
@@ -130,12 +130,14 @@ async fn pass(
 ) -> Result<Response, ApiError> {
     let (scope, directory) = (context.caller.scope(), &context.snapshot.directory);
     if !scope.allows_all(directory, customer) {
-        let sites = call.certain_sites().ok_or(ApiError::Forbidden)?;
+        let sites = call
+            .certain_sites()
+            .ok_or(ApiError::Forbidden(Forbidden::Hidden))?;
         if !sites
             .into_iter()
             .all(|site| scope.allows(directory, customer, site))
         {
-            return Err(ApiError::Forbidden);
+            return Err(ApiError::Forbidden(Forbidden::Hidden));
         }
     }
     Outcome::Passed.count();

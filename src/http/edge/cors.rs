@@ -13,7 +13,7 @@ use crate::http::settings::Settings;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, DELETE");
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
-    "Authorization, X-API-Key, If-None-Match, Cache-Control, X-Request-Id, Last-Event-ID",
+    "Authorization, X-API-Key, If-None-Match, Cache-Control, Content-Type, X-Request-Id, Last-Event-ID, traceparent, tracestate",
 );
 /// Our own fields that pages of other origins may read.
 pub(in crate::http) const EXPOSED: HeaderValue = HeaderValue::from_static(

@@ -11,7 +11,7 @@ use super::host;
 use super::in_flight::Admitted;
 use super::request_id::RequestId;
 use super::snapshot::Snapshot;
-use crate::http::problem::ApiError;
+use crate::http::problem::{ApiError, Forbidden};
 use crate::service::Progress;
 
 /// Context of a request whose route requires a key.
@@ -40,7 +40,7 @@ impl<S: Sync> FromRequestParts<S> for Administrator {
         context
             .filter(|context| context.caller.may_administrate())
             .map(|context| Self(context.clone()))
-            .ok_or(ApiError::Forbidden)
+            .ok_or(ApiError::Forbidden(Forbidden::Administration))
     }
 }
 

@@ -50,7 +50,7 @@ use self::sender::Sender;
 use self::snapshot::{Identified, Snapshot, Snapshots};
 use self::trace::request_span;
 use crate::http::present;
-use crate::http::problem::{ApiError, of_panic};
+use crate::http::problem::{ApiError, Forbidden, of_panic};
 use crate::http::routes::{Route, route_of};
 
 /// Longest path and query: 3,000 sites with ids of six digits fit, even with percent-encoded commas.
@@ -179,7 +179,7 @@ impl RequestContext {
         let is_change =
             route.is_for_changes && matches!(head.method, Method::POST | Method::DELETE);
         if is_change && self.snapshot.authenticator.is_disabled() && !comes_from_here(head) {
-            return Err(ApiError::Forbidden);
+            return Err(ApiError::Forbidden(Forbidden::Elsewhere));
         }
         if !route.is_open && head.method != Method::OPTIONS {
             let caller = self.snapshot.authenticator.caller(&head.headers);

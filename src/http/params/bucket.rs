@@ -32,12 +32,15 @@ fn meant_bucket(text: &str) -> Option<&'static str> {
         "mo" | "mon" | "month" | "months" if number == 3 => return Some("quarter"),
         "q" | "quarter" | "quarters" | "quarterly" if number == 1 => return Some("quarter"),
         "y" | "yr" | "year" | "years" | "yearly" | "annual" if number == 1 => return Some("year"),
+        "weekday" | "dow" if number == 1 => return Some("day_of_week"),
+        "hour_of_the_day" | "time_of_day" if number == 1 => return Some("hour_of_day"),
         "all" | "sum" | "overall" | "totals" | "range" | "none" if number == 1 => {
             return Some("total");
         }
         unit if number == 1 => {
             let words = ["hour", "day", "week", "month", "quarter", "year", "total"];
-            return nearest(unit, words.into_iter());
+            let profiles = ["hour_of_day", "day_of_week", "hour_of_week"];
+            return nearest(unit, words.into_iter().chain(profiles));
         }
         _ => return None,
     };
@@ -88,6 +91,9 @@ mod tests {
             ("annual", "year"),
             ("all", "total"),
             ("totl", "total"),
+            ("weekday", "day_of_week"),
+            ("hour_of_the_day", "hour_of_day"),
+            ("Hour_of_day", "hour_of_day"),
         ] {
             assert_eq!(meant_bucket(text), Some(meant), "{text}");
         }

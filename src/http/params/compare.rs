@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::decode::Given;
-use super::faults::{Faults, ParameterFault, nearest, quoted};
+use super::faults::{Faults, ParameterFault, quoted};
+use super::meant;
 use super::values::{COMPARE, did_you_mean, invalid};
 use crate::domain::calendar::Calendar;
 use crate::domain::comparison::{Comparison, Mode, Shift, YEAR_OF_WEEKS};
@@ -48,7 +49,7 @@ pub(super) fn parse_compare(
             quoted(text),
             words().collect::<Vec<_>>().join(", "),
             COMPARE.hint(),
-            did_you_mean(nearest(text, words()))
+            did_you_mean(meant::word(COMPARE.name, text, words()))
         ),
     );
     None

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
-use super::faults::{Faults, nearest, quoted};
+use super::faults::{Faults, quoted};
+use super::meant;
 
 /// A known parameter of a route.
 pub(in crate::http) struct Parameter {
@@ -131,11 +132,14 @@ impl<'a> Given<'a> {
 
 fn unknown(name: &str, known: &[Parameter]) -> String {
     let names = || known.iter().map(|parameter| parameter.name);
-    let near = nearest(name, names());
+    let near = meant::name(name, names());
+    let near = known.iter().find(|known| Some(known.name) == near);
     if let Some(near) = near {
         format!(
-            "there is no parameter {}; did you mean {near}?",
-            quoted(name)
+            "there is no parameter {}; did you mean {}? Write it {}",
+            quoted(name),
+            near.name,
+            near.hint()
         )
     } else if known.is_empty() {
         format!("there is no parameter {}: this takes none", quoted(name))

@@ -1,6 +1,6 @@
 //! Faults in the parameters of one request.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -12,6 +12,12 @@ pub struct ParameterFault {
     pub parameter: String,
     /// Description of the fault, and an example of a valid value.
     pub detail: String,
+}
+
+impl fmt::Display for ParameterFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.parameter, self.detail)
+    }
 }
 
 /// Maximum number of reported faults. A query string can hold thousands, and the answer must not be many times as long as the request.

@@ -41,12 +41,13 @@ pub(super) fn parse_group_by(
         [_, ..] if keys.contains(&**text) => return GroupBy::default(),
         _ => {}
     }
-    let words = GroupBy::WORDS.map(|(word, _)| word);
-    let meant = nearest(text, words.into_iter().chain(keys.iter().copied()));
+    let words = GroupBy::WORDS.into_iter().map(|(word, _)| word);
+    let words: Vec<_> = words.chain(keys.iter().copied()).collect();
+    let meant = nearest(text, words.iter().copied());
     faults.push(
         GROUP_BY.name,
         format!(
-            "{} is not one of {}, nor the key of a tag of a site that you see; write it {}{}",
+            "{} is not one of {} (the words, and the keys of tags of sites that you may see); write it {}{}",
             quoted(text),
             words.join(", "),
             GROUP_BY.hint(),

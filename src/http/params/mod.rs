@@ -10,6 +10,7 @@ mod faults;
 mod form;
 mod grouping;
 mod limits;
+mod meant;
 mod resolve;
 mod revisions;
 mod schema;

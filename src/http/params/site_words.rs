@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::decode::Given;
 use super::faults::{Faults, nearest, quoted};
+use super::meant;
 use super::terms::Terms;
 use super::values::{SITES, did_you_mean, items};
 use crate::domain::directory::SiteEntry;
@@ -60,8 +61,7 @@ impl SiteWords {
                     list.insert(word);
                 }
                 Err(error) => {
-                    let meant = did_you_mean(nearest(word, ["all"].into_iter()));
-                    let (item, hint) = (quoted(item), SITES.hint());
+                    let (item, hint, meant) = (quoted(item), SITES.hint(), meant::site(word));
                     faults.push(
                         SITES.name,
                         format!("{item} is not valid: {error}, {hint}{meant}"),
@@ -229,12 +229,18 @@ fn unknown<'a>(word: &SiteWord, visible: impl Iterator<Item = &'a Visible<'a>>) 
             let tags = visible.flat_map(|visible| visible.tags.keys());
             let tags: Vec<_> = tags.map(ToString::to_string).collect();
             let tag = tag.to_string();
-            let meant = did_you_mean(nearest(&tag, tags.iter().map(String::as_str)));
+            let has_value = |known: &&str| {
+                let value = known.split_once('=').map(|(_, value)| value);
+                value.is_some_and(|value| value.eq_ignore_ascii_case(&tag))
+            };
+            let tags = || tags.iter().map(String::as_str);
+            let meant = tags().find(has_value).or_else(|| nearest(&tag, tags()));
+            let meant = did_you_mean(meant);
             let tag = quoted(&tag);
             format!("you see no site with the tag {tag}; name others, {hint}{meant}")
         }
         SiteWord::All | SiteWord::Id(_) => {
-            format!("you see no site of the directory, so that all means none; name ids, {hint}")
+            format!("you see no site of the directory, so `all` matches nothing; name ids, {hint}")
         }
     }
 }

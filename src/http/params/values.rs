@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use super::decode::{Given, Parameter};
 use super::faults::{Faults, nearest, quoted};
+use super::meant;
 use super::scope::Scope;
 use crate::domain::calendar::Calendar;
 use crate::domain::date_expression::{DateExpression, InvalidDates};
@@ -110,7 +111,7 @@ pub(super) fn choice<T: Copy>(
                 quoted(text),
                 words.join(", "),
                 parameter.hint(),
-                did_you_mean(nearest(text, words.iter().copied()))
+                did_you_mean(meant::word(parameter.name, text, words.iter().copied()))
             ),
         );
     }
@@ -148,8 +149,15 @@ pub(super) fn parse_dates(
         Ok(dates) => Some(dates),
         Err(InvalidDates::NotFiscal) if calendar.is_none() => None,
         Err(error) => {
-            let meant = nearest(text, DateExpression::words());
-            invalid(&DATES, text, error, meant, faults);
+            let meant = meant::dates(text, calendar.unwrap_or(&Calendar::GREGORIAN));
+            match meant {
+                // The list of all forms would hide the suggestion.
+                Some(meant) if error == InvalidDates::Form => faults.push(
+                    DATES.name,
+                    format!("{} is not valid; did you mean {meant}?", quoted(text)),
+                ),
+                meant => invalid(&DATES, text, error, meant.as_deref(), faults),
+            }
             None
         }
     }
@@ -174,6 +182,12 @@ pub(super) fn parse_metrics(given: &Given<'_>, faults: &mut Faults) -> Option<Ve
 fn unknown_metric(item: &str) -> String {
     let names = || Metric::ALL.into_iter().map(Metric::name);
     let metric = quoted(item);
+    if item.contains([';', '|', ' ']) {
+        return format!(
+            "there is no metric {metric}; separate metrics by commas, without blanks, {}",
+            METRIC.hint()
+        );
+    }
     if let Some(near) = nearest(item, names()) {
         format!("there is no metric {metric}; did you mean {near}?")
     } else {

@@ -14,7 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::envelope::Refusal;
-use super::error::{ApiError, KeyFault, public_detail};
+use super::error::{ApiError, Forbidden, KeyFault, public_detail};
 use crate::http::params::ParameterFault;
 use crate::upstream::UpstreamError;
 
@@ -44,7 +44,7 @@ impl ApiError {
             Self::MalformedRequest => "The bytes received are not a valid HTTP request.".into(),
             Self::InvalidHost => "A request must name its host once, in a valid Host field.".into(),
             Self::InvalidParameters(faults) => match faults.as_slice() {
-                [fault] => format!("The parameter {} is not valid: {}", fault.parameter, fault.detail).into(),
+                [fault] => fault.to_string().into(),
                 faults => format!("{} faults were found; each is listed in errors.", faults.len()).into(),
             },
             Self::QueryTooLarge(too_large) => too_large.to_string().into(),
@@ -54,9 +54,14 @@ impl ApiError {
                 KeyFault::Malformed => "The API key must be given once, as Authorization: Bearer <key>, as X-API-Key: <key>, or as the password of Authorization: Basic.".into(),
                 KeyFault::Unknown => "The API key is not valid.".into(),
             },
-            Self::Forbidden => "This API key does not permit this.".into(),
+            Self::Forbidden(lacking) => match lacking {
+                Forbidden::Hidden => "You may not see this customer, or at least one of these sites; GET /v1/sites lists the sites that you may see.".into(),
+                Forbidden::Administration => "This needs an API key with admin = true.".into(),
+                Forbidden::SomeSites => "This acts for all sites of the customer, so it needs an API key without site_ids and tags.".into(),
+                Forbidden::Elsewhere => "Pitaya runs without API keys, so only callers on its own machine may do this, without a proxy and not from a page of another origin.".into(),
+            },
             Self::NotFound => "There is nothing at this path.".into(),
-            Self::MethodNotAllowed => "This path does not have this method; see the header field Allow.".into(),
+            Self::MethodNotAllowed => "This path does not support this method; see the header field Allow.".into(),
             Self::NotAcceptable => "Accept admits no format that this path has; the documentation at /docs lists them.".into(),
             Self::UriTooLong(limit) => format!("The path and query may have at most {limit} bytes.").into(),
             Self::RangeNotSatisfiable(length) => format!("The answer has {length} bytes, none of which is in the range of the header field Range.").into(),
@@ -98,9 +103,7 @@ impl ApiError {
         if let Self::InvalidParameters(faults) = self
             && faults.len() > 1
         {
-            let faults = faults
-                .iter()
-                .map(|fault| format!("{} {}", fault.parameter, fault.detail));
+            let faults = faults.iter().map(ToString::to_string);
             message = faults.collect::<Vec<_>>().join("; ");
         }
         let body = serde_json::to_vec(&Refusal {
@@ -213,7 +216,7 @@ mod tests {
                 "type": "/problems/invalid-parameter",
                 "title": "A parameter is not valid",
                 "status": 400,
-                "detail": "The parameter sites is not valid: is required, for example sites=750",
+                "detail": "sites: is required, for example sites=750",
                 "request_id": "abc",
                 "errors": [{"parameter": "sites", "detail": "is required, for example sites=750"}],
             })

@@ -36,9 +36,9 @@ pub enum ApiError {
     /// No valid key.
     #[error("unauthenticated: {0}")]
     Unauthenticated(KeyFault),
-    /// Outside the caller's customers, sites or operations. It carries no data, so that all cases look alike.
-    #[error("forbidden")]
-    Forbidden,
+    /// Outside the caller's customers, sites or operations.
+    #[error("forbidden: {0:?}")]
+    Forbidden(Forbidden),
     /// No route has this path.
     #[error("not found")]
     NotFound,
@@ -88,6 +88,19 @@ pub enum ApiError {
     Internal(String),
 }
 
+/// The right that a caller lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forbidden {
+    /// The right to see the customer, or one of the sites. It does not say which, so that the answer is the same whether there is one or not.
+    Hidden,
+    /// The right to make changes: that of a key with `admin = true`.
+    Administration,
+    /// The right to act for all sites of the customer.
+    SomeSites,
+    /// Without keys, only this machine makes changes.
+    Elsewhere,
+}
+
 /// Fault in the key of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFault {
@@ -114,7 +127,7 @@ impl ApiError {
             Self::QueryTooLarge(_) => ProblemKind::QueryTooLarge,
             Self::InvalidConfiguration(_) => ProblemKind::InvalidConfiguration,
             Self::Unauthenticated(_) => ProblemKind::Unauthenticated,
-            Self::Forbidden => ProblemKind::Forbidden,
+            Self::Forbidden(_) => ProblemKind::Forbidden,
             Self::NotFound => ProblemKind::NotFound,
             Self::MethodNotAllowed => ProblemKind::MethodNotAllowed,
             Self::NotAcceptable => ProblemKind::NotAcceptable,
@@ -160,7 +173,7 @@ impl ApiError {
             | Self::QueryTooLarge(_)
             | Self::InvalidConfiguration(_)
             | Self::Unauthenticated(_)
-            | Self::Forbidden
+            | Self::Forbidden(_)
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::NotAcceptable
@@ -217,7 +230,7 @@ impl From<Rejection> for ApiError {
     fn from(rejection: Rejection) -> Self {
         match rejection {
             Rejection::Faults(faults) => Self::InvalidParameters(faults),
-            Rejection::Forbidden => Self::Forbidden,
+            Rejection::Forbidden => Self::Forbidden(Forbidden::Hidden),
             Rejection::TooLarge(too_large) => Self::QueryTooLarge(too_large),
         }
     }

@@ -235,7 +235,7 @@ impl ProblemKind {
                 "Every path under /v1 needs an API key, as `Authorization: Bearer <key>`, as `X-API-Key: <key>`, or as the password of `Authorization: Basic`. The request had no key, an unknown or malformed one, or the same field twice. If the request has `X-API-Key`, Pitaya reads only that."
             }
             Self::Forbidden => {
-                "The key is valid, but not for this customer, this site or this operation. The answer is the same whether the site exists or not."
+                "The key is valid, but not for this customer, for one of these sites, or for this operation: `detail` says which. The answer is the same whether a site exists or not; `GET /v1/sites` lists the sites that you may see. Without keys, changes are for callers on Pitaya's own machine."
             }
             Self::NotFound => {
                 "There is nothing at this path. The documentation at /docs lists every path."
@@ -283,7 +283,7 @@ impl ProblemKind {
                 "The vendor refuses Pitaya's tokens. Callers cannot fix this; the operator of this Pitaya must renew the tokens. Pitaya still answers cached figures."
             }
             Self::UpstreamTimeout => {
-                "The vendor did not answer within the time limit of a request. The fetch continues and fills the cache, so trying again soon may well succeed."
+                "The vendor did not answer within the time limit. If `detail` says that the fetch goes on, its figures will be cached, so trying again soon may well succeed."
             }
             Self::NotCached => {
                 "The request has `Cache-Control: only-if-cached`, and Pitaya would have to ask the vendor for some of the figures. Ask again without it; with `partial=allow` Pitaya answers with the cached figures."

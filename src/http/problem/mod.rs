@@ -8,7 +8,7 @@ mod refused;
 
 pub(super) use answer::Problem;
 pub(super) use envelope::Refusal;
-pub(super) use error::of_panic;
 pub use error::{ApiError, KeyFault, public_detail};
+pub(super) use error::{Forbidden, of_panic};
 pub use kind::ProblemKind;
 pub(super) use refused::{Misconfigured, Refused, WithoutStore, refusals, shared};

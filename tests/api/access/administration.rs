@@ -11,8 +11,10 @@ async fn administration_is_for_admin_keys() {
     answer(&app, "tyler", TYLER).await;
 
     for key in ["everything", "tyler", "austin", "neighbour"] {
-        let (status, slug, _) = problem(purge(&app, key, "").await).await;
+        let (status, slug, body) = problem(purge(&app, key, "").await).await;
         assert_eq!((status, slug.as_str()), (403, "forbidden"), "{key}");
+        let detail = body["detail"].as_str().unwrap();
+        assert!(detail.contains("admin = true"), "{detail}");
         // A client without the right does not learn of other faults in its request.
         assert_eq!(purge(&app, key, "sites=x").await.status(), 403, "{key}");
     }
