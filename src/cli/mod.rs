@@ -34,7 +34,7 @@ enum Command {
     ///
     /// Uses the configured listen address, limits and cache. Auth is disabled unless configured. The simulator's URLs, tokens, token store
     /// and customer ids replace those configured for the vendor. Its thirteen stores are the directory unless `[[sites]]` is configured.
-    /// Pages of `http://localhost` and `http://127.0.0.1` may call, at any port.
+    /// Pages served from `http://localhost` and `http://127.0.0.1` on any port may call it.
     Demo(ConfigFile),
     /// Run the simulated vendor alone.
     Simulate(simulate::Arguments),

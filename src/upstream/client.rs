@@ -166,7 +166,7 @@ impl Upstream {
         self.reporter.measure();
     }
 
-    /// State of the vendor and of our tokens.
+    /// State of the vendor and of Pitaya's tokens.
     #[must_use]
     pub fn status(&self) -> UpstreamStatus {
         self.reporter.status()

@@ -50,8 +50,8 @@ pub enum UpstreamError {
         /// The configured limit, in decoded bytes.
         limit: u64,
     },
-    /// The vendor refuses our tokens.
-    #[error("the vendor refuses our tokens: {0}")]
+    /// The vendor refuses Pitaya's tokens.
+    #[error("the vendor refuses Pitaya's tokens: {0}")]
     Credentials(String),
     /// The task of the fetch panicked: a bug.
     #[error("the fetch died: {0}")]

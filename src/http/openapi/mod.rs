@@ -203,7 +203,7 @@ fn info() -> Info {
     info.license = Some(license);
     info.description = Some(
         "A caching and aggregating proxy for Dragonfruit's Traffic Analysis Metrics API.\n\n\
-         One `GET` answers with figures by 5 minutes up to months and totals, for many sites at once. \
+         One `GET` returns figures, from 5-minute buckets to months and totals, for many sites at once. \
          Missing is never zero: a figure that was not observed is `null`. \
          Every error is a problem document (RFC 9457) whose `type` is a page that explains it.\n\n\
          `openapi/README.md` in the sources has the line for each of five generators of clients."

@@ -203,7 +203,7 @@ fn tokens(state: TokenState) -> Check {
             "Renewing the tokens fails for now, and is tried again.",
         ),
         TokenState::Refused => {
-            Check::new(Status::Warn, "refused", "The vendor refuses our tokens.")
+            Check::new(Status::Warn, "refused", "The vendor refuses Pitaya's tokens.")
         }
         TokenState::Expired => Check::new(
             Status::Warn,

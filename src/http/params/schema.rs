@@ -93,7 +93,7 @@ impl IntoParams for TrafficParams {
             .build(),
             query(
                 &LIMIT,
-                "The most series that are shown, from the first in their order.",
+                "Maximum number of series, taken from the top of the order.",
                 ObjectBuilder::new()
                     .schema_type(Type::Integer)
                     .minimum(Some(1)),
@@ -185,7 +185,7 @@ impl IntoParams for RevisionParams {
             metrics.example(Some(json!(["entrances"]))).build(),
             query(
                 &EVENTS,
-                "Most events of an answer, 1000 unless given. A stream ends after so many, if given.",
+                "Maximum number of events (default 1000). A stream ends after this many, if given.",
                 limit,
             )
             .example(Some(json!(1000)))
@@ -289,7 +289,7 @@ fn max_age() -> Parameter {
         &MAX_AGE,
         "The age (`15s` to `3650d`, in `s`, `m`, `h` or `d`) above which a figure of a day that is not final is fetched first, even \
          within its TTL. If the vendor fails, the older figure serves, and `meta.stale` is true. By default the TTLs alone decide. \
-         Directives of `Cache-Control` in a request ask for nothing fresher.",
+         `Cache-Control` in a request does not force fresher figures.",
         text(r"^[1-9]\d*[smhd]$", "age"),
     )
     .build()

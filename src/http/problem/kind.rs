@@ -52,7 +52,7 @@ pub enum ProblemKind {
     UpstreamUnavailable,
     /// The vendor failed, or its answer is not trustworthy.
     UpstreamError,
-    /// The vendor refuses our tokens.
+    /// The vendor refuses Pitaya's tokens.
     UpstreamCredentials,
     /// The vendor did not answer in time.
     UpstreamTimeout,

@@ -306,7 +306,7 @@ impl Reporter {
         self.settings.max_response_bytes
     }
 
-    /// State of the vendor and of our tokens.
+    /// State of the vendor and of Pitaya's tokens.
     pub(super) fn status(&self) -> UpstreamStatus {
         UpstreamStatus {
             circuit: self.circuit.state(),
