@@ -102,7 +102,7 @@ impl Stage {
             ("/v1/explain", 422) => {
                 "/v1/explain?sites=750&dates=2000-01-01..2026-01-01&metric=entrances"
             }
-            ("/v1/explain", 200 | 401 | 403 | 429 | 503) => EXPLAIN,
+            ("/v1/explain", 200 | 401 | 403 | 406 | 429 | 503) => EXPLAIN,
             ("/v1/revisions", 403) => "/v1/revisions?sites=750",
             // A cursor of another log.
             ("/v1/revisions", 410) => "/v1/revisions?since=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
