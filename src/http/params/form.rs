@@ -57,7 +57,7 @@ fn check_cells(query: &Query) -> Result<(), TooLarge> {
     }
     Err(TooLarge {
         limit: "the most of format=xlsx",
-        unit: "cells",
+        unit: "table cells",
         allowed: MAX_CELLS,
         asked: cells,
         way_out: format!(
@@ -67,7 +67,7 @@ fn check_cells(query: &Query) -> Result<(), TooLarge> {
         faults: vec![ParameterFault {
             parameter: FORMAT.name.to_owned(),
             detail: format!(
-                "{rows} rows of {columns} columns are more than the {MAX_CELLS} cells of format=xlsx; format=csv has no such limit"
+                "{rows} rows of {columns} columns are more than the {MAX_CELLS} table cells that format=xlsx may have; format=csv has no such limit"
             ),
         }],
     })
