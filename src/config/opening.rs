@@ -25,15 +25,25 @@ pub(super) struct Written {
     hours: Option<Expression>,
     holidays: Option<Holidays>,
     exceptions: Option<Exceptions>,
+    /// Whether one of them is not valid, which is reported already.
+    is_faulty: bool,
 }
 
 impl Written {
     /// Reads the keys of a table.
     pub(super) fn read(reader: &mut Reader<'_>, keys: &Keys) -> Self {
+        let (hours, holidays, exceptions) = (
+            reader.optional(&keys.hours),
+            reader.optional(&keys.holidays),
+            reader.optional(&keys.exceptions),
+        );
         Self {
-            hours: reader.optional(&keys.hours),
-            holidays: reader.optional(&keys.holidays),
-            exceptions: reader.optional(&keys.exceptions),
+            is_faulty: hours.is_none() && reader.is_set(keys.hours.name)
+                || holidays.is_none() && reader.is_set(keys.holidays.name)
+                || exceptions.is_none() && reader.is_set(keys.exceptions.name),
+            hours,
+            holidays,
+            exceptions,
         }
     }
 
@@ -55,6 +65,10 @@ impl Written {
         reader: &mut Reader<'_>,
         keys: &Keys,
     ) -> Option<OpeningHours> {
+        if self.is_faulty || defaults.is_faulty {
+            // What they mean together is not known.
+            return None;
+        }
         let hours = self.hours.as_ref().or(defaults.hours.as_ref());
         let Some(hours) = hours else {
             let name = if self.exceptions.is_some() {
@@ -62,9 +76,7 @@ impl Written {
             } else {
                 keys.holidays.name
             };
-            if (self.exceptions.is_some() || self.holidays.is_some())
-                && !reader.is_set(keys.hours.name)
-            {
+            if self.exceptions.is_some() || self.holidays.is_some() {
                 reader.fault(
                     name,
                     "is set, but there are no hours that it could change; add hours",

@@ -589,6 +589,39 @@ fn the_fault_of_wrong_opening_hours_says_what_is_wrong() {
 }
 
 #[test]
+fn a_fault_in_opening_hours_is_reported_where_it_is_alone() {
+    let defaults = "[site_defaults]\nhours = \"Mo-Fr 09:00-17:00; PH off\"\n";
+    let site = "[[sites]]\nid = 750\n";
+    for (toml, expected) in [
+        (
+            format!("{defaults}{site}hours = \"Mo-Su 09:01-17:00\""),
+            &[
+                "sites[0].hours (PITAYA_SITES): \"Mo-Su 09:01-17:00\"",
+                "site_defaults.hours",
+            ][..],
+        ),
+        (
+            format!("{defaults}holidays = \"Utopia\"\n{site}exceptions = []"),
+            &["site_defaults.holidays"],
+        ),
+        (
+            format!("{site}hours = \"Mo-Fr 09:00-17:00; PH off\"\nholidays = \"Utopia\""),
+            &["sites[0].holidays"],
+        ),
+    ] {
+        let setup = Setup::minimal().file(&toml);
+        let errors = setup.errors();
+        let told = expected
+            .iter()
+            .all(|expected| errors.iter().any(|error| error.contains(expected)));
+        assert!(
+            told && errors.len() == expected.len(),
+            "{toml}\n{errors:#?}"
+        );
+    }
+}
+
+#[test]
 fn the_fault_of_a_wrong_code_or_tag_describes_a_valid_one() {
     let client =
         |tags: &str| format!("[[clients]]\nname = \"web\"\nkey_sha256 = \"{KEY}\"\ntags = {tags}");
