@@ -24,24 +24,27 @@ impl GroupRoll<'_> {
         let tallies = self.tallies(times, &coverage);
         let columns = self.plan.columns.len();
         let expected = self.series_sites().expected_buckets();
-        let counts = self.query.metrics.iter().any(|metric| metric.is_count());
-        let begun = if self.query.fill == Fill::Zero && counts {
-            self.begun_buckets(times)
-        } else {
-            Vec::new()
-        };
+        let zeros: Vec<_> = self
+            .plan
+            .columns
+            .iter()
+            .map(|column| match column {
+                Column::Sum(series) if self.query.fill == Fill::Zero => {
+                    self.answered_buckets(*series, times)
+                }
+                _ => Vec::new(),
+            })
+            .collect();
         for time in 0..times {
             let row = table.row_mut(group, time);
             for (column, value) in row.iter_mut().enumerate() {
                 *value = tallies[time * columns + column].result(self.plan.columns[column]);
             }
             let nothing = row.iter().all(|value| value.is_nan());
-            if begun.get(time).is_some_and(|begun| *begun) {
-                for (column, (value, metric)) in row.iter_mut().zip(&self.query.metrics).enumerate()
-                {
-                    if metric.is_count() && value.is_nan() && !coverage.withholds(time, column) {
-                        *value = 0.0;
-                    }
+            for (column, (value, zeros)) in row.iter_mut().zip(&zeros).enumerate() {
+                let is_answered = zeros.get(time).is_some_and(|answered| *answered);
+                if is_answered && value.is_nan() && !coverage.withholds(time, column) {
+                    *value = 0.0;
                 }
             }
             coverage.withhold(time, row);
@@ -78,20 +81,22 @@ impl GroupRoll<'_> {
         tallies
     }
 
-    /// Marks the buckets that have begun at one site or more, as far as they exist and lie inside the requested hours. Only in these may an
-    /// absent figure become a zero.
-    fn begun_buckets(&self, times: usize) -> Vec<bool> {
-        let mut begun = vec![false; times];
+    /// Marks the buckets that have begun at one site or more whose cells of `series` are there, as far as the buckets exist and lie inside
+    /// the requested hours. Only in these may an absent figure become a zero: what the vendor failed to answer is unknown.
+    fn answered_buckets(&self, series: usize, times: usize) -> Vec<bool> {
+        let mut answered = vec![false; times];
         self.series_sites().for_each_piece(|site, day, piece| {
-            let begun = &mut begun[piece.bucket];
-            *begun = *begun || self.days[site].has_begun(day, &piece.minutes(), self.now);
+            let answered = &mut answered[piece.bucket];
+            *answered = *answered
+                || (self.cell(series, site, day).is_some()
+                    && self.days[site].has_begun(day, &piece.minutes(), self.now));
         });
         if self.query.hours.is_open()
             && !matches!(self.query.bucket.occurrence(), Bucket::Minutes(_))
         {
-            self.mark_closed_dates(&mut begun);
+            self.mark_closed_dates(&mut answered);
         }
-        begun
+        answered
     }
 
     /// Marks the buckets of dates without opening hours once these dates have begun: their figures are known to be nothing.

@@ -202,9 +202,11 @@ fn tokens(state: TokenState) -> Check {
             "renewal_failing",
             "Renewing the tokens fails for now, and is tried again.",
         ),
-        TokenState::Refused => {
-            Check::new(Status::Warn, "refused", "The vendor refuses Pitaya's tokens.")
-        }
+        TokenState::Refused => Check::new(
+            Status::Warn,
+            "refused",
+            "The vendor refuses Pitaya's tokens.",
+        ),
         TokenState::Expired => Check::new(
             Status::Warn,
             "expired",

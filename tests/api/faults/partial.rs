@@ -47,6 +47,32 @@ async fn one_failing_site_is_named_and_its_neighbours_are_answered() {
 }
 
 #[tokio::test]
+async fn a_failure_is_never_filled_with_zeros() {
+    let app = TestApp::start().await;
+    app.vendor.inject(Fault::status(400).on_site(failing()));
+    let query =
+        "sites=756,757&metric=entrances,transactions&fill=zero&partial=allow&include=totals";
+
+    // The simulated stores have no visitors at night.
+    let rows = app
+        .rows(&format!(
+            "{query}&dates=2026-02-18&bucket=hour&hours=02:00-03:00"
+        ))
+        .await;
+    let days = app
+        .rows(&format!(
+            "{query}&dates=2026-02-18&bucket=day&compare=previous_week"
+        ))
+        .await;
+
+    assert_eq!(column(&rows, "entrances"), [json!(0), Value::Null]);
+    assert_eq!(column(&rows, "transactions"), [json!(0), Value::Null]);
+    assert_eq!(rows["totals"][1]["entrances"], Value::Null);
+    assert_eq!(rows["grand_total"]["entrances"], 0);
+    assert_eq!(days["data"][1]["entrances"], Value::Null);
+}
+
+#[tokio::test]
 async fn available_figures_are_kept_and_missing_ones_are_fetched_again() {
     let app = TestApp::start().await;
     app.vendor.inject(Fault::status(400).on_site(failing()));
