@@ -5,6 +5,8 @@ use std::fmt::{self, Write};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::domain::site::SiteId;
+
 /// One fault in one parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ParameterFault {
@@ -66,6 +68,23 @@ pub(super) fn quoted(text: &str) -> String {
     format!("`{}`", shortened(text))
 }
 
+/// Names the first of several sites, and how many others there are; `None` if there are no sites.
+pub(super) fn several(mut sites: impl Iterator<Item = SiteId>) -> Option<String> {
+    const NAMED: usize = 5;
+    let named: Vec<_> = sites
+        .by_ref()
+        .take(NAMED)
+        .map(|site| site.to_string())
+        .collect();
+    let noun = if named.len() == 1 { "site" } else { "sites" };
+    let others = match sites.count() {
+        0 => String::new(),
+        others => format!(" and {others} others"),
+    };
+    let is_some = !named.is_empty();
+    is_some.then(|| format!("{noun} {}{others}", named.join(", ")))
+}
+
 fn shortened(text: &str) -> String {
     let mut short = String::new();
     for character in text.chars().take(MAX_QUOTED_CHARS) {
@@ -112,6 +131,19 @@ mod tests {
     fn a_quotation_is_short_and_visible() {
         assert_eq!(quoted("a\u{0}b\n"), "`a\\u{0}b\\n`");
         assert_eq!(quoted(&"é".repeat(1000)).chars().count(), 63);
+    }
+
+    #[test]
+    fn several_sites_are_named_and_more_are_counted() {
+        let named = |count: u64| several((1..=count).filter_map(SiteId::new));
+
+        assert_eq!(named(0), None);
+        assert_eq!(named(1).as_deref(), Some("site 1"));
+        assert_eq!(named(2).as_deref(), Some("sites 1, 2"));
+        assert_eq!(
+            named(7).as_deref(),
+            Some("sites 1, 2, 3, 4, 5 and 2 others")
+        );
     }
 
     #[test]

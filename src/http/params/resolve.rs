@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::comparable;
 use super::compare;
-use super::faults::ParameterFault;
+use super::faults::{ParameterFault, several};
 use super::limits::{self, TooLarge};
 use super::terms::Terms;
 use super::time_format;
@@ -62,10 +62,15 @@ impl TrafficParams {
             }
             compare => compare,
         };
-        let compare = match (compare, time_format::fault(&self, customer, directory)) {
+        let others = [
+            time_format::fault(&self, customer, directory),
+            unknown_hours(&self, customer, directory),
+        ];
+        let mut others = others.into_iter().flatten().peekable();
+        let compare = match (compare, others.peek()) {
             (Ok(compare), None) => compare,
-            (compare, fault) => {
-                let faults = compare.err().into_iter().chain(fault);
+            (compare, _) => {
+                let faults = compare.err().into_iter().chain(others);
                 return Err(Rejection::Faults(faults.collect()));
             }
         };
@@ -89,10 +94,6 @@ impl TrafficParams {
             vendor_means: false,
         };
         if query.hours.is_open() {
-            let hours = |site: &SiteId| directory.hours(customer, *site);
-            if let Some(site) = query.sites.iter().find(|site| hours(site).is_none()) {
-                return Err(unknown_hours(*site));
-            }
             // Otherwise the limit of days refuses it.
             if query.dates.len() <= settings.max_days {
                 query.hours = directory.open_hours(&query);
@@ -156,14 +157,22 @@ pub(super) fn resolve_dates(
 }
 
 /// The rejection of `hours=open` where the opening hours of `site` are not known.
-fn unknown_hours(site: SiteId) -> Rejection {
-    Rejection::Faults(vec![ParameterFault {
+/// The fault of `hours=open` with sites whose hours are not known.
+fn unknown_hours(
+    params: &TrafficParams,
+    customer: CustomerId,
+    directory: &SiteDirectory,
+) -> Option<ParameterFault> {
+    let is_unknown = |site: &SiteId| directory.hours(customer, *site).is_none();
+    let sites = params.hours.is_open().then_some(&params.sites)?;
+    let unknown = several(sites.iter().copied().filter(is_unknown))?;
+    Some(ParameterFault {
         parameter: HOURS.name.to_owned(),
         detail: format!(
-            "asks for opening hours, but those of site {site} are not known; give a window, {}, or leave out the site",
+            "asks for opening hours, but those of {unknown} are not known; give a window, {}, or leave out these sites",
             HOURS.hint()
         ),
-    }])
+    })
 }
 
 /// Zones of `places`, unique, with UTC for an unknown one; without places, the zone of sites without their own.
@@ -377,6 +386,26 @@ mod tests {
 
         assert_eq!(faults[0].parameter, "dates");
         assert!(faults[0].detail.contains("2026-02-19"), "{faults:?}");
+    }
+
+    #[test]
+    fn faults_of_what_parameters_mean_are_told_together() {
+        let directory = directory(None);
+        let query = "sites=1,3&dates=2026-02-01..2026-02-03&metric=entrances&hours=open&time_format=utc&compare=2026-01-01";
+
+        let Err(Rejection::Faults(faults)) = resolve(query, None, &directory) else {
+            panic!("neither hours nor zones are known");
+        };
+
+        let names: Vec<_> = faults
+            .iter()
+            .map(|fault| fault.parameter.as_str())
+            .collect();
+        assert_eq!(names, ["compare", "time_format", "hours"]);
+        assert!(
+            faults[2].detail.contains("those of sites 1, 3 are"),
+            "{faults:?}"
+        );
     }
 
     #[test]

@@ -1,15 +1,12 @@
 //! Checks that every time of an answer has one offset from UTC, if the answer shows offsets.
 
-use super::faults::ParameterFault;
+use super::faults::{ParameterFault, several};
 use super::traffic::TrafficParams;
 use super::values::TIME_FORMAT;
 use crate::domain::bucket::Bucket;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::query::{GroupBy, TimeFormat};
 use crate::domain::site::{CustomerId, SiteId};
-
-/// Most sites that a fault names.
-const NAMED: usize = 5;
 
 /// The fault of a format that needs the zone of each site, and one zone for each time.
 pub(super) fn fault(
@@ -22,7 +19,7 @@ pub(super) fn fault(
     }
     let zone = |site: SiteId| directory.zone(customer, site);
     let without = params.sites.iter().filter(|site| zone(**site).is_none());
-    let mut without: Vec<_> = without.map(ToString::to_string).collect();
+    let without = several(without.copied());
     let in_several = |places: &[usize]| {
         let mut zones = places.iter().map(|place| zone(params.sites[*place]));
         let first = zones.next();
@@ -34,16 +31,8 @@ pub(super) fn fault(
         GroupBy::Tag(grouping) => grouping.sites.iter().any(|places| in_several(places)),
     };
     let has_times = !matches!(params.bucket, Bucket::Profile(_));
-    let problem = if !without.is_empty() {
-        let others = match without.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            others => format!(" and {others} others"),
-        };
-        without.truncate(NAMED);
-        format!(
-            "needs the time zone of every site, but that of {}{others} is not configured",
-            without.join(", ")
-        )
+    let problem = if let Some(without) = without {
+        format!("needs the time zone of every site, but that of {without} is not configured")
     } else if has_times && is_mixed() {
         format!(
             "needs one time zone for each series, but group_by={} combines sites of several; ask for group_by=site",
