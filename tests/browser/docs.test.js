@@ -29,6 +29,29 @@ describe('the docs', () => {
     await close();
   });
 
+  look('fill only the fields that a query needs', async () => {
+    const { page, faults, close } = await openPage(browser, pitaya.base);
+    await page.goto(`${pitaya.base}/docs#/Traffic/getTraffic`);
+
+    const [request] = await Promise.all([page.waitForRequest(/\/v1\/traffic/), page.locator('button.execute').click()]);
+
+    assert.deepEqual([...new Set(new URL(request.url()).searchParams.keys())], ['sites', 'dates', 'metric', 'bucket']);
+    assert.deepEqual(faults, []);
+    await close();
+  });
+
+  look('explain a problem on a page of the same style', async () => {
+    const { page, faults, close } = await openPage(browser, pitaya.base, { viewport: { width: 360, height: 740 }, colorScheme: 'dark' });
+    await page.goto(`${pitaya.base}/problems/invalid-parameter`);
+
+    assert.ok(!(await page.textContent('main')).includes('`'));
+    assert.ok((await page.locator('main code').count()) > 1);
+    assert.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(19, 16, 22)');
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
+    assert.deepEqual(faults, []);
+    await close();
+  });
+
   for (const colorScheme of ['light', 'dark']) {
     look(`fit a phone and follow the ${colorScheme} scheme`, async () => {
       const { page, faults, close } = await openPage(browser, pitaya.base, { viewport: { width: 360, height: 740 }, colorScheme });

@@ -76,7 +76,7 @@ fn prefers_html(headers: &HeaderMap) -> bool {
     weight("text/html") > weight("application/json")
 }
 
-/// The texts are our own constants, so they need no escaping beyond this.
+/// The texts are our own constants, so they need no escaping beyond this. Backticks mark code.
 fn page(kind: ProblemKind) -> String {
     let (slug, title, status, explanation) = (
         kind.slug(),
@@ -84,6 +84,13 @@ fn page(kind: ProblemKind) -> String {
         kind.status(),
         kind.explanation().replace('<', "&lt;").replace('>', "&gt;"),
     );
+    let parts = explanation.split('`').enumerate();
+    let explanation: String = parts
+        .map(|(at, part)| match at % 2 {
+            0 => part.to_owned(),
+            _ => format!("<code>{part}</code>"),
+        })
+        .collect();
     format!(
         r#"<!doctype html>
 <html lang="en">
@@ -91,15 +98,21 @@ fn page(kind: ProblemKind) -> String {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,">
+<link rel="icon" href="/explorer/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/explorer/theme.css">
+<link rel="stylesheet" href="/explorer/page.css">
+<script src="/explorer/theme-start.js"></script>
 <title>{title} · Pitaya</title>
 </head>
 <body>
-<main>
+<header class="masthead">
+<a class="brand" href="/"><img src="/explorer/icon.svg" alt="" width="28" height="28"><span>Pitaya</span></a>
+<nav aria-label="Pitaya"><a href="/docs">Docs</a></nav>
+</header>
+<main class="explanation card">
 <h1>{title}</h1>
 <p><code>{slug}</code>, answered with status {status}</p>
 <p>{explanation}</p>
-<p><a href="/docs/">The documentation of the API</a></p>
 </main>
 </body>
 </html>
