@@ -1,7 +1,7 @@
 // Composes the page: its opening, its queries, and their failures.
 
 import { announce } from './announce.js';
-import { dimAnswer, hideAnswer, showAnswer, showEmpty } from './answer.js';
+import { dimAnswer, hideAnswer, showAnswer, showEmpty, showNotices } from './answer.js';
 import { Problem, askSites, askTraffic, newRequestId } from './api.js';
 import { attachChartKind } from './chart-kind.js';
 import { Charts } from './charts.js';
@@ -35,6 +35,8 @@ attachRefresh(() => {
 });
 attachKey(() => {
   form.forget();
+  clearProblem();
+  dimAnswer();
   open();
 });
 byId('cancel').addEventListener('click', () => running?.abort());
@@ -73,10 +75,15 @@ async function open() {
   run();
 }
 
+function nameOf(id) {
+  return form.sites.nameOf(id);
+}
+
 /** Loads the sites to choose from; returns whether the server listed them. */
 async function learnSites() {
   try {
     form.learn(await askSites());
+    if (shown !== null) showNotices(shown.meta, nameOf);
     return true;
   } catch (error) {
     // A query in progress, or just answered, shows its own fault.
@@ -136,7 +143,7 @@ function succeed(result, search) {
   shown = { search, meta: result.answer.meta };
   if (readKey() !== '') acceptKey();
   form.learn(result.answer.meta.sites ?? []);
-  const mark = showAnswer(result, charts);
+  const mark = showAnswer(result, charts, nameOf);
   offerRefresh(result.answer.meta);
   markRows(result.answer, search, mark);
 }

@@ -1,6 +1,6 @@
 import { groupedBars } from './bars.js';
 import { axisFigureText, axisText } from './format.js';
-import { colourName, dashOf, themeColour } from './palette.js';
+import { barFill, colourName, dashOf, themeColour } from './palette.js';
 import { breakAtSkips, stepOf } from './series.js';
 
 const DAY = 86_400;
@@ -13,14 +13,14 @@ const DASHES = { uncertain: [6, 4], previous: [2, 4] };
 /**
  * A chart of one metric, of lines or grouped bars: `lines` are `{name, column, at, style}`. It hatches the buckets at the places `partly`,
  * marks those at the places `changed` above, calls `moved` as the cursor moves, and `selected` with the first and last moment of a range
- * that the user drags.
+ * that the user drags. A single moment has the text `only` on the axis.
  */
-export function drawChart(frame, { metric, lines, times, partly, changed, kind, label, moved, selected }) {
+export function drawChart(frame, { metric, lines, times, partly, changed, kind, label, only, moved, selected }) {
   const bars = kind === 'bar';
   const step = stepOf(times);
   const figures = lines.map(({ column }) => column);
   const data = bars ? { times, columns: figures } : breakAtSkips(times, figures);
-  const paths = bars ? groupedBars(lines.length, step) : [];
+  const paths = bars ? groupedBars(lines, step) : [];
   const margin = bars || times.length === 1 ? step / 2 : 0;
 
   const plot = new uPlot(
@@ -34,7 +34,7 @@ export function drawChart(frame, { metric, lines, times, partly, changed, kind, 
         x: { time: true, range: () => [times[0] - margin, times.at(-1) + margin] },
         y: { range: (_, _low, high) => uPlot.rangeNum(0, high || 1, 0.1, true) },
       },
-      axes: [timeAxis(step, times), figureAxis(metric)],
+      axes: [times.length === 1 ? momentAxis(times, only) : timeAxis(step, times), figureAxis(metric)],
       series: [{}, ...lines.map((line, at) => series(line, bars ? paths[at] : undefined, times.length))],
       hooks: {
         drawClear: [
@@ -62,7 +62,10 @@ export function heightFor(frame) {
 function series({ name, at, style }, paths, points) {
   const colour = themeColour(colourName(at));
   const common = { label: name, stroke: colour, spanGaps: false };
-  if (paths) return { ...common, paths, fill: colour, width: 0, points: { show: false } };
+  if (paths) {
+    const fill = style === 'previous' ? undefined : barFill(at, style === 'uncertain');
+    return { ...common, paths, fill, width: fill === colour ? 0 : 1, points: { show: false } };
+  }
   return {
     ...common,
     width: style === 'previous' ? 1 : 2,
@@ -82,6 +85,10 @@ function select(plot, selected) {
   if (width === 0) return;
   plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
   selected(plot.posToVal(left, 'x'), plot.posToVal(left + width, 'x'));
+}
+
+function momentAxis(times, text) {
+  return { ...axisColours(), size: 44, splits: () => times, values: () => [text] };
 }
 
 function timeAxis(step, times) {

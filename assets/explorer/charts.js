@@ -1,8 +1,8 @@
 import { drawChart, heightFor } from './chart.js';
 import { byId, make } from './dom.js';
-import { bucketText, figureText } from './format.js';
+import { bucketText, comparedText, datesText, figureText } from './format.js';
 import { metricLabel } from './metrics.js';
-import { colourName } from './palette.js';
+import { keyClass } from './palette.js';
 import { heatMap, isProfile } from './heat-map.js';
 import { rowsByGroup, splitUncertain, toSeries } from './series.js';
 
@@ -52,12 +52,30 @@ export class Charts {
       return;
     }
     const series = toSeries(this.#answer, this.#revised);
+    if (isEmpty(series)) {
+      this.#drawNothing();
+      return;
+    }
     const items = series.groups.map((group, at) => this.#legendItem(group, at, series.groups.length));
     byId('legend').replaceChildren(...items.map((item) => item.element));
-    this.#explain(series);
     // A single moment does not make a line.
-    byId('chart-kind').hidden = series.times.length === 1;
-    for (const metric of series.figures.keys()) this.#draw(metric, series);
+    const isOne = series.times.length === 1;
+    byId('chart-kind').hidden = isOne;
+    byId('drag-hint').hidden = isOne;
+    const kind = isOne ? 'bar' : this.#kind;
+    this.#explain(series, kind);
+    for (const metric of series.figures.keys()) this.#draw(metric, series, kind);
+  }
+
+  #drawNothing() {
+    byId('charts').append(make('p', { className: 'hint', textContent: whyEmpty(this.#answer.data) }));
+    byId('drag-hint').hidden = true;
+    byId('chart-kind').hidden = true;
+    this.#hideExplanations();
+  }
+
+  #hideExplanations() {
+    for (const id of ['provisional', 'partial-coverage', 'coverage-help', 'revised']) byId(id).hidden = true;
   }
 
   #drawHeatMaps() {
@@ -68,25 +86,22 @@ export class Charts {
     );
     const others = maps.length > HEAT_MAPS ? [make('p', { className: 'hint', textContent: `The table below has ${maps.length - HEAT_MAPS} others.` })] : [];
     byId('charts').append(...maps.slice(0, HEAT_MAPS), ...others);
-    byId('provisional').hidden = true;
-    byId('partial-coverage').hidden = true;
-    byId('coverage-help').hidden = true;
-    byId('revised').hidden = true;
+    this.#hideExplanations();
   }
 
-  #draw(metric, series) {
+  #draw(metric, series, kind) {
     const { times, groups, partly, changed } = series;
-    const kind = times.length === 1 ? 'bar' : this.#kind;
     const frame = make('div', { className: 'chart' });
     const readout = make('p', { className: 'readout' });
     const caption = make('figcaption', {}, make('strong', { textContent: metricLabel(metric) }), readout);
     byId('charts').append(make('figure', {}, caption, frame));
-    const { from, to } = this.#answer.meta;
+    const { meta } = this.#answer;
     this.#plots.push(
       drawChart(frame, {
         metric, times, partly, changed, kind,
         lines: linesOf(metric, series, kind),
-        label: `${metricLabel(metric)} from ${from} to ${to}, ${groups.length} series. The table below has the figures.`,
+        label: `${metricLabel(metric)}, ${datesText(meta.from, meta.to)}, ${groups.length} series. The table below has the figures.`,
+        only: bucketText(localTime(times[0]), meta),
         moved: (at, data) => this.#read(readout, at, data, groups, metric),
         selected: (first, last) => this.#zoomed(first, last),
       }),
@@ -98,20 +113,20 @@ export class Charts {
       readout.replaceChildren();
       return;
     }
-    const time = new Date(data[0][at] * 1000).toISOString().slice(0, 19);
+    const time = localTime(data[0][at]);
     const plot = this.#plots[0];
     const shown = groups.flatMap((group, which) => {
       if (plot?.series[which + 1].show === false) return [];
       const [certain, rest, previous] = [0, 1, 2].map((part) => data[1 + part * groups.length + which]?.[at] ?? null);
       const before = previous === null ? '' : ` (before ${figureText(previous, metric)})`;
-      return [make('span', { className: `key ${colourName(which)}`, textContent: `${group.name} ${figureText(certain ?? rest, metric)}${before}` })];
+      return [make('span', { className: keyClass(which), textContent: `${group.name} ${figureText(certain ?? rest, metric)}${before}` })];
     });
     const others = shown.length > READ_OUT ? [`and ${shown.length - READ_OUT} others`] : [];
-    readout.replaceChildren(make('time', { textContent: bucketText(time, this.#answer.meta.bucket) }), ...shown.slice(0, READ_OUT), ...others);
+    readout.replaceChildren(make('time', { textContent: bucketText(time, this.#answer.meta) }), ...shown.slice(0, READ_OUT), ...others);
   }
 
   #legendItem(group, at, groups) {
-    const button = make('button', { type: 'button', className: `key ${colourName(at)}`, textContent: group.name, 'aria-pressed': 'true' });
+    const button = make('button', { type: 'button', className: keyClass(at), textContent: group.name, 'aria-pressed': 'true' });
     button.addEventListener('click', () => {
       const show = button.getAttribute('aria-pressed') !== 'true';
       button.setAttribute('aria-pressed', String(show));
@@ -122,12 +137,12 @@ export class Charts {
     return { element: make('li', {}, button) };
   }
 
-  #explain({ uncertain, partly, changed, previous }) {
+  #explain({ uncertain, partly, changed, previous }, kind) {
     const { meta } = this.#answer;
-    const compares = [...previous.values()].flat(2).some((value) => value !== null);
+    const words = kind === 'bar' ? { uncertain: 'Faint', previous: 'Outlined' } : { uncertain: 'Dashed', previous: 'Dotted' };
     const sentences = [
-      uncertain.size > 0 ? `Dashed: from ${meta.provisional_from} on, figures are provisional and may still change.` : '',
-      compares ? `Dotted: ${meta.comparison?.from} to ${meta.comparison?.to}.` : '',
+      uncertain.size > 0 ? `${words.uncertain}: from ${meta.provisional_from} on, figures are provisional and may still change.` : '',
+      hasFigures(previous) ? `${words.previous}: ${comparedText(meta.comparison, meta.sites)}.` : '',
     ].filter((sentence) => sentence !== '');
     byId('provisional').textContent = sentences.join(' ');
     byId('provisional').hidden = sentences.length === 0;
@@ -146,16 +161,33 @@ export class Charts {
   }
 }
 
-// For each group the certain part of its line, then for each the part that may still change, then for each the earlier period. Bars are
-// whole, and have no earlier period.
+/** The reason for an answer without any figure. */
+export function whyEmpty(data) {
+  if (data.every(({ state }) => state === 'future')) return 'These dates have not begun, so there are no figures yet.';
+  if (data.every(({ state }) => state === 'closed')) return 'No site was open on these dates, and there are no figures.';
+  return 'There are no figures for these dates.';
+}
+
+function isEmpty({ figures, previous }) {
+  return !hasFigures(figures) && !hasFigures(previous);
+}
+
+function hasFigures(columns) {
+  return [...columns.values()].flat(2).some((value) => value !== null);
+}
+
+function localTime(moment) {
+  return new Date(moment * 1000).toISOString().slice(0, 19);
+}
+
+// For each group the certain part of its line, then for each the part that may still change, then for each the earlier period.
 function linesOf(metric, { figures, previous, groups, uncertain }, kind) {
   const columns = figures.get(metric);
   const lines = (all, style) => all.map((column, at) => ({ name: groups[at].name, column, at, style }));
-  if (kind === 'bar') return lines(columns, 'certain');
-  const parts = columns.map((column) => splitUncertain(column, uncertain));
+  const parts = columns.map((column) => splitUncertain(column, uncertain, kind === 'line'));
   return [
     ...lines(parts.map(([certain]) => certain), 'certain'),
     ...lines(parts.map(([, rest]) => rest), 'uncertain'),
-    ...lines(previous.get(metric), 'previous'),
+    ...(kind === 'line' || hasFigures(previous) ? lines(previous.get(metric), 'previous') : []),
   ];
 }

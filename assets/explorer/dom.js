@@ -14,6 +14,11 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+/** A text of the API, whose backticks mark code, as nodes. */
+export function withCode(text) {
+  return text.split('`').map((part, at) => (at % 2 === 0 ? part : make('code', { textContent: part })));
+}
+
 /** Selects `value`, and adds an unknown one as an option, so that the server reports its fault. */
 export function select(control, value) {
   for (const option of control.querySelectorAll('[data-foreign]')) option.remove();

@@ -44,8 +44,8 @@ export class Form {
     byId('comparable').addEventListener('change', changed);
     byId('query').addEventListener('submit', (event) => {
       event.preventDefault();
-      this.#sites.takeTyped();
-      submitted();
+      if (this.#sites.takeTyped()) submitted();
+      else byId('sites-filter').focus();
     });
   }
 

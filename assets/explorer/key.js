@@ -35,6 +35,7 @@ export function attachKey(changed) {
 
 /** Opens the key's field and shows the reason. */
 export function askForKey(reason) {
+  if (held !== '') byId('key-state').textContent = 'refused';
   byId('key-details').open = true;
   showFault(reason);
   byId('key').focus();
@@ -42,7 +43,7 @@ export function askForKey(reason) {
 
 /** Closes the key's field after the server accepted the key. */
 export function acceptKey() {
-  hideFault();
+  showState();
   byId('key-details').open = false;
 }
 

@@ -1,16 +1,17 @@
-import { byId, make } from './dom.js';
+import { byId, make, withCode } from './dom.js';
 
-/** Shows a problem: its faults at the named fields, and everything else in the banner; `retry` runs the query again. */
+/** Shows a problem in the banner, and its faults at the named fields as well; `retry` runs the query again. */
 export function showProblem({ document: problem, retryAfter }, retry) {
   clearProblem();
   const faults = problem.errors ?? [];
-  const homeless = faults.filter((fault) => !showAtField(fault));
+  const marked = faults.filter(showAtField);
   const banner = byId('banner');
 
   banner.append(make('h2', { textContent: problem.title ?? 'The query failed' }));
-  if (problem.detail) banner.append(make('p', { textContent: problem.detail }));
-  if (homeless.length < faults.length) banner.append(make('p', { textContent: 'The form marks the fields with faults.' }));
-  if (homeless.length) banner.append(make('ul', {}, ...homeless.map(line)));
+  // The detail of several faults says only their number.
+  if (faults.length > 1) banner.append(make('ul', {}, ...faults.map(line)));
+  else if (problem.detail) banner.append(make('p', {}, ...withCode(problem.detail)));
+  if (marked.length) banner.append(make('p', { textContent: `The form marks the ${marked.length === 1 ? 'field' : 'fields'}.` }));
   if (retryAfter !== null) banner.append(make('p', { textContent: `Try again in ${retryAfter} s.` }));
   banner.append(footer(problem, retry));
   banner.hidden = false;
@@ -40,8 +41,8 @@ function showAtField({ parameter, detail }) {
 
   const id = `fault-${parameter}`;
   const earlier = byId(id);
-  if (earlier) earlier.append(make('br'), detail);
-  else field.append(make('p', { id, className: 'fault', textContent: detail }));
+  if (earlier) earlier.append(make('br'), ...withCode(detail));
+  else field.append(make('p', { id, className: 'fault' }, ...withCode(detail)));
   for (const control of field.querySelectorAll('[data-control]')) {
     control.setAttribute('aria-invalid', 'true');
     control.setAttribute('aria-describedby', id);
@@ -51,7 +52,7 @@ function showAtField({ parameter, detail }) {
 }
 
 function line({ parameter, detail }) {
-  return make('li', {}, make('code', { textContent: parameter }), `: ${detail}`);
+  return make('li', {}, make('code', { textContent: parameter }), ': ', ...withCode(detail));
 }
 
 function footer(problem, retry) {

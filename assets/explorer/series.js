@@ -43,10 +43,10 @@ export function isPartial({ coverage }) {
   return typeof coverage === 'number' && coverage < 1;
 }
 
-/** The columns of a line in two: the certain part, and the part that may still change, which begins at the last certain point. */
-export function splitUncertain(column, uncertain) {
+/** A column in two: the certain part, and the part that may still change; that of a line begins at the last certain point. */
+export function splitUncertain(column, uncertain, isLine) {
   const certain = column.map((value, at) => (uncertain.has(at) ? null : value));
-  const rest = column.map((value, at) => (uncertain.has(at) || uncertain.has(at + 1) ? value : null));
+  const rest = column.map((value, at) => (uncertain.has(at) || (isLine && uncertain.has(at + 1)) ? value : null));
   return [certain, rest];
 }
 

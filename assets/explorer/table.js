@@ -1,5 +1,5 @@
 import { byId, make } from './dom.js';
-import { bucketText, changeClass, changeText, figure } from './format.js';
+import { bucketText, changeClass, changeText, coverageText, datesText, decimalsOf, figure } from './format.js';
 import { isProfile, placeText } from './heat-map.js';
 import { metricLabel } from './metrics.js';
 import { isPartial, isProvisional } from './series.js';
@@ -15,14 +15,15 @@ export function showTable({ meta, data }) {
   const body = make('tbody');
   let rows = data;
   let [revised, before] = [new Map(), new Map()];
-  const shown = (row) => line(row, meta, revised.get(row), before.get(row));
+  const decimals = new Map(meta.metrics.map(({ name }) => [name, decimalsOf(data.map((row) => row[name]), name)]));
+  const shown = (row) => line(row, meta, decimals, revised.get(row), before.get(row));
   const sort = (key, direction) => {
     rows = sorted(data, key, direction);
     body.replaceChildren();
     addRows();
   };
   const table = make('table', { className: 'figures' },
-    make('caption', { className: 'unseen', textContent: `The figures of the chart, from ${meta.from} to ${meta.to}` }),
+    make('caption', { className: 'unseen', textContent: `The figures of the chart: ${datesText(meta.from, meta.to)}` }),
     head(meta, sort),
     body,
   );
@@ -57,7 +58,7 @@ export function sorted(rows, key, direction) {
 }
 
 function head({ metrics, bucket, group_by: groupBy }, sort) {
-  const group = groupBy === 'site' ? { key: 'site_id', label: 'Site' } : { key: groupBy, label: groupBy };
+  const group = groupBy === 'site' ? { key: 'site_id', label: 'Site' } : { key: groupBy, label: groupBy[0].toUpperCase() + groupBy.slice(1).replaceAll('_', ' ') };
   const time = isProfile(bucket) ? { key: bucket === 'hour_of_day' ? 'hour' : 'weekday', label: 'When' } : { key: 'time', label: 'Time' };
   const cells = [
     ...(groupBy === 'none' ? [] : [{ ...group, first: 'ascending' }]),
@@ -79,23 +80,24 @@ function head({ metrics, bucket, group_by: groupBy }, sort) {
   return make('thead', {}, make('tr', {}, ...cells));
 }
 
-function line(row, meta, revised, before) {
+function line(row, meta, decimals, revised, before) {
   const profile = isProfile(meta.bucket);
   const provisional = !profile && isProvisional(row.time, meta);
-  const time = profile ? placeText(row) : make('time', { dateTime: row.time, textContent: bucketText(row.time, meta.bucket) });
+  const time = profile ? placeText(row) : make('time', { dateTime: row.time, textContent: bucketText(row.time, meta) });
   return make('tr', { className: provisional ? 'is-provisional' : '' },
     ...(meta.group_by === 'none' ? [] : [group(row, meta)]),
-    make('td', {}, time, ...marks(row, provisional, revised, before)),
-    ...meta.metrics.map(({ name }) => make('td', { className: 'number' }, figure(row[name] ?? null, name), ...change(row, name))),
+    make('td', { className: 'when' }, time, ...marks(row, provisional, revised, before)),
+    ...meta.metrics.map(({ name }) => make('td', { className: 'number' }, figure(row[name] ?? null, name, decimals.get(name)), ...change(row, name))),
   );
 }
 
 function marks(row, provisional, revised, before) {
   const texts = [];
   if (row.state === 'closed') texts.push('closed');
+  else if (row.state === 'future') texts.push('not begun');
   else if (provisional) texts.push('provisional');
-  if (isPartial(row)) texts.push(`${(100 * row.coverage).toFixed(0)} % observed`);
-  if (before !== undefined) texts.push(`${(100 * before).toFixed(0)} % observed before`);
+  if (isPartial(row)) texts.push(`${coverageText(row.coverage)} observed`);
+  if (before !== undefined) texts.push(`${coverageText(before)} observed before`);
   if (row.sites_observed < row.sites_expected) texts.push(`${row.sites_observed} of ${row.sites_expected} sites`);
   const spans = texts.map((textContent) => make('span', { className: 'mark', textContent }));
   if (revised !== undefined) spans.push(make('span', { className: 'mark is-revised', textContent: revised }));

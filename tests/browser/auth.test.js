@@ -51,6 +51,24 @@ describe('with authentication', () => {
     await close();
   });
 
+  look('a wrong key replaces the question for one by its own fault', async () => {
+    const { page, faults, close } = await openPage(browser, pitaya.base, { expected: [401] });
+    await page.goto(pitaya.base);
+    await page.locator('#banner', { hasText: 'No API key was given' }).waitFor();
+    const earlier = await page.textContent('#banner .banner-foot code');
+
+    await page.fill('#key', 'pit_wrong');
+    await page.getByRole('button', { name: 'Use this key' }).click();
+    await page.locator('#key-fault', { hasText: 'does not take this key' }).waitFor();
+
+    assert.match(await page.textContent('#banner'), /key is not valid/);
+    assert.notEqual(await page.textContent('#banner .banner-foot code'), earlier);
+    assert.equal(await page.getAttribute('#key', 'aria-invalid'), 'true');
+    assert.equal(await page.textContent('#key-state'), 'refused');
+    assert.deepEqual(faults, []);
+    await close();
+  });
+
   look('the explorer keeps the key for the tab and no longer', async () => {
     const { page, close } = await openPage(browser, pitaya.base, { expected: [401] });
     await page.goto(pitaya.base + QUERY);

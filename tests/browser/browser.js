@@ -77,3 +77,19 @@ export function pixelsOfSeries(page, at) {
     return found;
   }, at);
 }
+
+/** The heights in pixels of the first and the last column of the first chart with the colour of its first series. */
+export function heightsOfEnds(page) {
+  return page.evaluate(() => {
+    const swatch = document.querySelector('#legend button');
+    const wanted = getComputedStyle(swatch, '::before').backgroundColor.match(/\d+/g).map(Number);
+    const canvas = document.querySelector('#charts canvas');
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    const isWanted = (x, y) => wanted.every((channel, which) => data[4 * (y * canvas.width + x) + which] === channel);
+    const columns = Array.from({ length: canvas.width }, (_, x) =>
+      Array.from({ length: canvas.height }, (_, y) => y).filter((y) => isWanted(x, y)),
+    ).filter((rows) => rows.length > 0);
+    const [first, last] = [columns[0], columns.at(-1)].map((rows) => rows.at(-1) - rows[0] + 1);
+    return { first, last };
+  });
+}

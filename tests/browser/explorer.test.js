@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe } from 'node:test';
 
-import { launch, look, openPage, pixelsOfSeries, skip, tableRows } from './browser.js';
+import { heightsOfEnds, launch, look, openPage, pixelsOfSeries, skip, tableRows } from './browser.js';
 import { startPitaya } from './pitaya.js';
 
 const QUERY = 'sites=750,751&dates=2026-02-16..2026-02-18&metric=entrances,dwell_time&bucket=hour&hours=09:00-18:00';
@@ -92,7 +92,8 @@ describe('the explorer', () => {
       assert.ok((await page.textContent(`#${described}`)).length > 10, parameter);
     }
     assert.ok(await page.locator('[data-parameter=metric] .fault').isVisible());
-    assert.match(await page.textContent('#banner'), /colour/);
+    const listed = await page.locator('#banner li > code:first-child').allTextContents();
+    assert.deepEqual(listed.sort(), ['bucket', 'colour', 'dates', 'hours', 'metric', 'sites']);
     assert.deepEqual(faults, []);
     await close();
   });
@@ -210,6 +211,33 @@ describe('the explorer', () => {
     await close();
   });
 
+  const views = {
+    'a heat map': 'sites=tag:region=South&dates=2026-02-01..2026-02-28&metric=entrances&bucket=hour_of_week&hours=open',
+    'a comparison of all sites': 'sites=all&dates=2026-01&compare=previous_year&comparable=true&metric=entrances,walk_bys,conversion_rate&bucket=total#bar',
+    'series by tag': 'sites=all&dates=2026-02-16..2026-02-22&metric=entrances,dwell_time&bucket=day&group_by=region',
+    'no figures': 'sites=750&dates=9000-01-01&metric=entrances&bucket=day',
+    'a fault': 'sites=x&dates=2026-13-45&metric=entrences',
+  };
+  for (const [name, query] of Object.entries(views)) {
+    look(`a phone's width holds ${name}`, async () => {
+      const { page, close } = await open(`?${query}`, { viewport: { width: 360, height: 740 }, expected: [400] });
+      await page.locator('table.figures, #banner:not([hidden])').first().waitFor();
+
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
+      await close();
+    });
+  }
+
+  look('three metrics fit beside the form', async () => {
+    const { page, close } = await open('?sites=750,751,755&dates=2026-02-16..2026-02-18&metric=entrances,dwell_time,conversion_rate&bucket=hour');
+    await page.locator('table.figures').waitFor();
+
+    const [table, frame] = await page.evaluate(() => [document.querySelector('table.figures').offsetWidth, document.querySelector('#table').clientWidth]);
+
+    assert.ok(table <= frame, `${table} px in ${frame} px`);
+    await close();
+  });
+
   for (const colorScheme of ['light', 'dark']) {
     look(`a phone's width does not overflow in the ${colorScheme} theme`, async () => {
       const { page, faults, close } = await open(`?${QUERY}`, { viewport: { width: 360, height: 740 }, colorScheme });
@@ -276,7 +304,7 @@ describe('the explorer', () => {
     assert.match(await page.textContent('#answer-subtitle'), /compared with 2026-02-09 to 2026-02-15/);
     assert.match(await page.textContent('#provisional'), /Dotted: 2026-02-09 to 2026-02-15/);
     assert.equal(await page.locator('table.figures [data-change]').count(), answer.data.filter((row) => row.change.entrances !== null).length);
-    const total = (await page.textContent('#totals dd')).replace(/\u202f/g, '');
+    const total = (await page.textContent('#totals dd')).replaceAll(',', '');
     assert.ok(total.startsWith(String(answer.grand_total.entrances)), total);
     assert.deepEqual(faults, []);
     await close();
@@ -288,8 +316,111 @@ describe('the explorer', () => {
     await page.locator('.mark', { hasText: 'observed before' }).waitFor();
 
     const marks = await page.locator('table.figures tbody tr').evaluateAll((rows) => rows.map((row) => [...row.querySelectorAll('.mark')].map((mark) => mark.textContent)));
-    assert.deepEqual(marks, [[], ['25 % observed before']]);
+    assert.deepEqual(marks, [[], ['25% observed before']]);
     assert.deepEqual(faults, []);
+    await close();
+  });
+
+  look('bars show the earlier period beside each bar', async () => {
+    const query = 'sites=750&dates=2026-02-16..2026-02-22&compare=previous_week&metric=entrances&bucket=total';
+    const { data } = await (await fetch(`${pitaya.base}/v1/traffic?${query}`)).json();
+    const { page, faults, close } = await open(`?${query}`);
+    await page.locator('table.figures').waitFor();
+
+    assert.equal(await page.textContent('#provisional'), 'Outlined: 2026-02-09 to 2026-02-15.');
+    assert.equal(await page.locator('table.figures time').textContent(), '2026-02-16 to 2026-02-22');
+    const heights = await heightsOfEnds(page);
+    const ratio = data[0].previous.entrances / data[0].entrances;
+    assert.ok(Math.abs(heights.first / heights.last - ratio) < 0.03, `${JSON.stringify(heights)}, expected ${ratio}`);
+    assert.deepEqual(faults, []);
+    await close();
+  });
+
+  look('every series has a colour or stripes of its own', async () => {
+    const { page, close } = await open('?sites=all&dates=2026-02-16..2026-02-17&metric=entrances&bucket=day#bar');
+    await page.locator('table.figures').waitFor();
+
+    const swatches = await page.locator('#legend button').evaluateAll((buttons) =>
+      buttons.map((button) => {
+        const { borderColor, backgroundImage } = getComputedStyle(button, '::before');
+        return `${borderColor} ${backgroundImage}`;
+      }),
+    );
+
+    assert.ok(swatches.length > 8);
+    assert.equal(new Set(swatches).size, swatches.length);
+    await close();
+  });
+
+  look('dates that have not begun are named, and no chart is drawn', async () => {
+    const { page, faults, close } = await open('?sites=750&dates=9000-01-01..9000-01-03&metric=entrances&bucket=day');
+    await page.locator('table.figures').waitFor();
+
+    assert.match(await page.textContent('#charts'), /have not begun/);
+    assert.equal(await page.locator('#charts canvas').count(), 0);
+    assert.deepEqual(faults, []);
+    await close();
+  });
+
+  look('codes, tags and names become what the API takes', async () => {
+    const { page, faults, close } = await open('?sites=752&dates=2026-02-18&metric=entrances&bucket=day');
+    await page.locator('table.figures').waitFor();
+    await page.locator('#sites-list li').nth(5).waitFor();
+
+    for (const typed of ['t-0412', 'region=South', 'Austin Domain', 'T-0441, Zürich']) {
+      await page.fill('#sites-filter', typed);
+      await page.press('#sites-filter', 'Enter');
+    }
+    await page.click('#query button[type=submit]');
+
+    await page.waitForURL('**/?sites=752,code:T-0412,tag:region%3DSouth,751,code:T-0441,758&**');
+    await page.locator('#answer-subtitle', { hasText: '5 sites' }).waitFor();
+    assert.equal(await page.textContent('#sites-count'), '5 sites');
+    assert.deepEqual(faults, []);
+    await close();
+  });
+
+  look('a typed text without a meaning is kept, marked and not asked for', async () => {
+    const { page, close } = await open('?sites=750&dates=2026-02-18&metric=entrances&bucket=day');
+    await page.locator('table.figures').waitFor();
+    const before = page.url();
+
+    await page.fill('#sites-filter', 'Atlantis');
+    await page.click('#query button[type=submit]');
+
+    assert.match(await page.textContent('#sites-hint'), /code:T-0412/);
+    assert.equal(await page.getAttribute('#sites-filter', 'aria-invalid'), 'true');
+    assert.equal(await page.inputValue('#sites-filter'), 'Atlantis');
+    assert.equal(page.url(), before);
+    await close();
+  });
+
+  look('sites are found by their code, and words are counted as sites', async () => {
+    const { page, close } = await open('?sites=all,-tag:region%3DSouth&dates=2026-02-18&metric=entrances&bucket=day');
+    await page.locator('table.figures').waitFor();
+
+    await page.locator('#sites-count', { hasText: '11 sites' }).waitFor();
+    await page.fill('#sites-filter', 'T-0412');
+
+    assert.deepEqual(await page.locator('#sites-list input').evaluateAll((boxes) => boxes.map((box) => box.value)), ['750']);
+    await close();
+  });
+
+  look('the list of sites is one stop of the Tab key', async () => {
+    const { page, close } = await open('?sites=750&dates=2026-02-18&metric=entrances&bucket=day');
+    await page.locator('#sites-list li').nth(5).waitFor();
+    const boxes = page.locator('#sites-list input');
+
+    await boxes.first().focus();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Space');
+    await page.keyboard.press('End');
+    assert.ok(await boxes.last().evaluate((box) => box === document.activeElement));
+    assert.ok(await boxes.nth(1).isChecked());
+    assert.equal(await page.locator('#sites-list input[tabindex="0"]').count(), 1);
+    await page.keyboard.press('Tab');
+
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'dates-word');
     await close();
   });
 
@@ -301,12 +432,12 @@ describe('the explorer', () => {
     await page.selectOption('#compare', 'previous_year');
     await page.getByLabel('Only sites that were open in both periods').check();
     await page.click('#query button[type=submit]');
-    await page.locator('.notice', { hasText: 'site 762 (opened later)' }).waitFor();
+    await page.locator('.notice', { hasText: 'Chicago Loop (762), opened later' }).waitFor();
 
     assert.equal(new URL(page.url()).search, '?sites=754,762&dates=last_month&compare=previous_year&comparable=true&metric=entrances&bucket=total');
     assert.deepEqual((await tableRows(page)).map((row) => row.site_id), [754]);
     await page.reload();
-    await page.locator('.notice', { hasText: 'site 762 (opened later)' }).waitFor();
+    await page.locator('.notice', { hasText: 'Chicago Loop (762), opened later' }).waitFor();
     assert.ok(await page.isChecked('#comparable'));
     await page.selectOption('#compare', '');
     await page.click('#query button[type=submit]');

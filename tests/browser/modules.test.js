@@ -4,10 +4,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { cacheWords, parseCacheStatus, parseServerTiming, span } from '../../assets/explorer/cache-words.js';
-import { axisFigureText, axisText, bucketText, changeClass, changeText, figureText, momentText } from '../../assets/explorer/format.js';
+import { whyEmpty } from '../../assets/explorer/charts.js';
+import {
+  axisFigureText, axisText, bucketText, changeClass, changeText, comparedText, coverageText, datesText, decimalsOf, figureText, momentText,
+} from '../../assets/explorer/format.js';
 import { earlierPath, sharesBefore } from '../../assets/explorer/earlier.js';
 import { apiPath, pagePath, readQuery, writeQuery } from '../../assets/explorer/query.js';
-import { breakAtSkips, isProvisional, toSeries } from '../../assets/explorer/series.js';
+import { breakAtSkips, isProvisional, splitUncertain, toSeries } from '../../assets/explorer/series.js';
 import { fileName } from '../../assets/explorer/share.js';
 import { sorted } from '../../assets/explorer/table.js';
 
@@ -124,9 +127,10 @@ test('a bucket is provisional when any of its days is', () => {
 });
 
 test('times are shown as finely as their bucket', () => {
-  assert.equal(bucketText('2026-02-18T09:15:00', '15m'), '2026-02-18 Wed 09:15');
-  assert.equal(bucketText('2026-02-18T00:00:00', 'day'), '2026-02-18 Wed');
-  assert.equal(bucketText('2026-02-01T00:00:00', 'month'), '2026-02');
+  assert.equal(bucketText('2026-02-18T09:15:00', { bucket: '15m' }), '2026-02-18 Wed 09:15');
+  assert.equal(bucketText('2026-02-18T00:00:00', { bucket: 'day' }), '2026-02-18 Wed');
+  assert.equal(bucketText('2026-02-01T00:00:00', { bucket: 'month' }), '2026-02');
+  assert.equal(bucketText('2026-10-01T00:00:00', { bucket: 'total', from: '2026-10-01', to: '2026-10-31' }), '2026-10-01 to 2026-10-31');
   assert.equal(axisText(Date.UTC(2026, 1, 18) / 1000, 3600, false), '00:00\n18 Feb');
 });
 
@@ -137,25 +141,65 @@ test('a file name describes its content', () => {
 });
 
 test('a change that rounds to nothing has no direction', () => {
-  assert.equal(changeText(-0.0001, 'entrances'), '0.0 %');
+  assert.equal(changeText(-0.0001, 'entrances'), '0.0%');
   assert.equal(changeClass(-0.0001), 'change');
   assert.equal(changeText(-0.0126, 'conversion_rate'), '−1.3 points');
   assert.equal(changeClass(-0.0126), 'change is-down');
-  assert.equal(changeText(0.0126, 'entrances'), '+1.3 %');
+  assert.equal(changeText(0.0126, 'entrances'), '+1.3%');
   assert.equal(changeClass(0.0126), 'change is-up');
   assert.equal(changeText(null, 'entrances'), '');
 });
 
 test('figures have one format in table, chart and axis', () => {
-  assert.equal(figureText(1029, 'entrances'), '1\u202f029');
+  assert.equal(figureText(1029, 'entrances'), '1,029');
   assert.equal(figureText(0, 'entrances'), '0');
   assert.equal(figureText(33.921, 'dwell_time'), '33.9210');
-  assert.equal(figureText(0.2777, 'conversion_rate'), '27.77 %');
+  assert.equal(figureText(0.2777, 'conversion_rate'), '27.77%');
   assert.equal(figureText(null, 'entrances'), '–');
-  assert.equal(axisFigureText(1200, 'entrances', 2000), '1\u202f200');
+  assert.equal(axisFigureText(1200, 'entrances', 2000), '1,200');
   assert.equal(axisFigureText(120_000, 'entrances', 120_000), '120K');
-  assert.equal(axisFigureText(0.25, 'capture_rate', 1), '25 %');
+  assert.equal(axisFigureText(0.25, 'capture_rate', 1), '25%');
   assert.equal(momentText('2026-02-19T15:03:24.5Z'), '2026-02-19 15:03:24 UTC');
+});
+
+test('all figures of a column have the decimals of the longest', () => {
+  assert.equal(decimalsOf([22.75, 29, null, 48.5], 'entrances'), 2);
+  assert.equal(figureText(29, 'entrances', 2), '29.00');
+  assert.equal(decimalsOf([1029, 3], 'entrances'), 0);
+  assert.equal(decimalsOf([30], 'dwell_time'), 4);
+  assert.equal(decimalsOf([], 'entrances'), 0);
+});
+
+test('a coverage below 1 is never 100%', () => {
+  assert.deepEqual([0.9999, 0.996, 0.29, 0.25, 0.0001].map(coverageText), ['99%', '99%', '29%', '25%', '0%']);
+});
+
+test('a comparison tells its dates, and the time at which it ends', () => {
+  const day = { from: '2026-11-20', to: '2026-11-20' };
+  const [here, there] = [{ timezone: 'America/Chicago' }, { timezone: 'Europe/London' }];
+
+  assert.equal(datesText('2026-11-20', '2026-11-20'), '2026-11-20');
+  assert.equal(comparedText({ from: '2026-11-13', to: '2026-11-19', cut_at: {} }, [here]), '2026-11-13 to 2026-11-19');
+  assert.equal(comparedText({ ...day, cut_at: { 'America/Chicago': '17:15' } }, [here]), '2026-11-20 up to 17:15');
+  // The day in London is over, and compared as a whole.
+  assert.equal(comparedText({ ...day, cut_at: { 'America/Chicago': '17:15' } }, [here, there]), '2026-11-20 up to 17:15 in America/Chicago');
+  assert.equal(
+    comparedText({ from: '2026-11-14', to: '2026-11-20', cut_at: { 'America/Chicago': '17:15', 'Europe/London': '23:15' } }, [here, there]),
+    '2026-11-14 to 2026-11-20, the last day up to 17:15 in America/Chicago, 23:15 in Europe/London',
+  );
+  assert.equal(comparedText({ ...day, cut_at: { UTC: '17:15' } }, [{ timezone: null }]), '2026-11-20 up to 17:15');
+  assert.equal(comparedText({ from: null, to: null, cut_at: {} }, [here]), 'no earlier dates');
+});
+
+test('the uncertain part of a line begins at the last certain point, that of bars does not', () => {
+  assert.deepEqual(splitUncertain([1, 2, 3], new Set([2]), true), [[1, 2, null], [null, 2, 3]]);
+  assert.deepEqual(splitUncertain([1, 2, 3], new Set([2]), false), [[1, 2, null], [null, null, 3]]);
+});
+
+test('an answer without figures has its reason', () => {
+  assert.match(whyEmpty([{ state: 'future' }, { state: 'future' }]), /have not begun/);
+  assert.match(whyEmpty([{ state: 'closed' }]), /No site was open/);
+  assert.equal(whyEmpty([{ state: 'future' }, { state: 'open' }]), 'There are no figures for these dates.');
 });
 
 test('rows are sorted by a column, and missing figures come last in both directions', () => {
