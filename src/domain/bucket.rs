@@ -110,34 +110,34 @@ impl Bucket {
     /// An hour: the default.
     pub const HOUR: Self = Self::Minutes(60);
 
-    /// All accepted forms, for documentation and messages.
-    pub const FORMS: [&'static str; 26] = [
-        "5m",
-        "10m",
-        "15m",
-        "20m",
-        "30m",
-        "60m",
-        "1h",
-        "2h",
-        "3h",
-        "4h",
-        "6h",
-        "8h",
-        "12h",
-        "24h",
-        "1d",
-        "1w",
-        "hour",
-        "day",
-        "week",
-        "month",
-        "quarter",
-        "year",
-        "total",
-        "hour_of_day",
-        "day_of_week",
-        "hour_of_week",
+    /// Every accepted form, with its bucket.
+    pub const WORDS: [(&'static str, Self); 26] = [
+        ("5m", Self::Minutes(5)),
+        ("10m", Self::Minutes(10)),
+        ("15m", Self::Minutes(15)),
+        ("20m", Self::Minutes(20)),
+        ("30m", Self::Minutes(30)),
+        ("60m", Self::HOUR),
+        ("1h", Self::HOUR),
+        ("2h", Self::Minutes(120)),
+        ("3h", Self::Minutes(180)),
+        ("4h", Self::Minutes(240)),
+        ("6h", Self::Minutes(360)),
+        ("8h", Self::Minutes(480)),
+        ("12h", Self::Minutes(720)),
+        ("24h", Self::Day),
+        ("1d", Self::Day),
+        ("1w", Self::Week),
+        ("hour", Self::HOUR),
+        ("day", Self::Day),
+        ("week", Self::Week),
+        ("month", Self::Month),
+        ("quarter", Self::Quarter),
+        ("year", Self::Year),
+        ("total", Self::Total),
+        ("hour_of_day", Self::Profile(Profile::HourOfDay)),
+        ("day_of_week", Self::Profile(Profile::DayOfWeek)),
+        ("hour_of_week", Self::Profile(Profile::HourOfWeek)),
     ];
 
     /// Length in minutes of the clock. Longer buckets consist of whole days, so they return a day.
@@ -164,31 +164,9 @@ impl FromStr for Bucket {
     type Err = InvalidBucket;
 
     fn from_str(text: &str) -> Result<Self, InvalidBucket> {
-        let minutes = match text {
-            "5m" => 5,
-            "10m" => 10,
-            "15m" => 15,
-            "20m" => 20,
-            "30m" => 30,
-            "60m" | "1h" | "hour" => 60,
-            "2h" => 120,
-            "3h" => 180,
-            "4h" => 240,
-            "6h" => 360,
-            "8h" => 480,
-            "12h" => 720,
-            "24h" | "1d" | "day" => return Ok(Self::Day),
-            "1w" | "week" => return Ok(Self::Week),
-            "month" => return Ok(Self::Month),
-            "quarter" => return Ok(Self::Quarter),
-            "year" => return Ok(Self::Year),
-            "total" => return Ok(Self::Total),
-            "hour_of_day" => return Ok(Self::Profile(Profile::HourOfDay)),
-            "day_of_week" => return Ok(Self::Profile(Profile::DayOfWeek)),
-            "hour_of_week" => return Ok(Self::Profile(Profile::HourOfWeek)),
-            _ => return Err(InvalidBucket),
-        };
-        Ok(Self::Minutes(minutes))
+        let mut words = Self::WORDS.into_iter();
+        let known = words.find(|(word, _)| *word == text);
+        known.map(|(_, bucket)| bucket).ok_or(InvalidBucket)
     }
 }
 
@@ -213,9 +191,7 @@ impl fmt::Display for Bucket {
 
 /// The text is not a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a bucket is one of 5m, 10m, 15m, 20m, 30m, 60m, 1h, 2h, 3h, 4h, 6h, 8h, 12h, 24h, 1d, 1w, hour, day, week, month, quarter, year, total, hour_of_day, day_of_week, hour_of_week"
-)]
+#[error("a bucket is one of {}", Bucket::WORDS.map(|(word, _)| word).join(", "))]
 pub struct InvalidBucket;
 
 /// A window of the local day, in minutes after midnight on the clock: `from < to ≤ 2880`, both multiples of 5. Minutes from 1440 on belong

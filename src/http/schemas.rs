@@ -61,7 +61,7 @@ schemas! {
     CustomerId, "CustomerId": id("A customer's id.");
     Metric, "Metric": one_of("A metric.", Metric::ALL.map(Metric::name));
     Combine, "Combine": one_of("How figures combine.", Combine::ALL.map(Combine::name));
-    Bucket, "Bucket": one_of("Length of a bucket.", Bucket::FORMS);
+    Bucket, "Bucket": one_of("Length of a bucket.", Bucket::WORDS.map(|(word, _)| word));
     RevisionKind, "RevisionKind": one_of("What the vendor changed.", RevisionKind::ALL.map(RevisionKind::name));
     GroupBy, "GroupBy": ObjectBuilder::new()
         .schema_type(Type::String)

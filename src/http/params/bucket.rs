@@ -48,12 +48,11 @@ fn meant_bucket(text: &str) -> Option<&'static str> {
         60 => Some("hour"),
         1_440 => Some("day"),
         10_080 => Some("week"),
-        _ => Bucket::FORMS.into_iter().find(|form| {
-            let bucket: Option<Bucket> = form.parse().ok();
-            bucket.is_some_and(
-                |it| matches!(it, Bucket::Minutes(of_it) if u32::from(of_it) == minutes),
-            )
-        }),
+        _ => {
+            let is_meant = |bucket: Bucket| matches!(bucket, Bucket::Minutes(of_it) if u32::from(of_it) == minutes);
+            let mut words = Bucket::WORDS.into_iter();
+            words.find_map(|(word, bucket)| is_meant(bucket).then_some(word))
+        }
     }
 }
 
