@@ -2,7 +2,11 @@
 //!
 //! `ARCHITECTURE.md` is the map. The rooms in reading order: [`domain`], [`cache`], [`tier`], [`upstream`], [`service`], [`server`], [`http`]; then
 //! the surrounding ones: [`config`], [`telemetry`], [`simulator`], [`app`]. [`store`] is the link to what
-//! replicas share; `vendor` holds the wire format that client and simulator share.
+//! replicas share; `vendor` holds the wire format that client and simulator share; `named`
+//! declares enums with names.
+
+#[macro_use]
+mod named;
 
 pub mod app;
 mod backoff;

@@ -75,26 +75,14 @@ impl Shift {
     }
 }
 
-/// Why a site is not comparable: it was not open on every day of both ranges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NotOpen {
-    /// It opened after the first day of the earlier range.
-    OpenedLater,
-    /// It closed before the end of the later range.
-    ClosedEarlier,
-}
-
-impl NotOpen {
-    /// Every reason with its word in answers.
-    pub const WORDS: [(&'static str, Self); 2] = [
-        ("opened_later", Self::OpenedLater),
-        ("closed_earlier", Self::ClosedEarlier),
-    ];
-
-    /// Its word in answers.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        Self::WORDS[self as usize].0
+named! {
+    /// Why a site is not comparable: it was not open on every day of both ranges.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum NotOpen {
+        /// It opened after the first day of the earlier range.
+        OpenedLater = "opened_later",
+        /// It closed before the end of the later range.
+        ClosedEarlier = "closed_earlier",
     }
 }
 

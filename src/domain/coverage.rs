@@ -2,62 +2,34 @@
 
 use std::str::FromStr;
 
-/// Knowledge of a site's opening, from which its expected buckets follow. Ascending: the weakest first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Basis {
-    /// Nothing is known: only a day without any figure is known to be missing, and counts as a whole.
-    #[default]
-    Days,
-    /// The caller's own `hours`.
-    Hours,
-    /// The site's opening hours.
-    Open,
-}
-
-impl Basis {
-    /// Every basis with its word in answers, the weakest first.
-    pub const WORDS: [(&'static str, Self); 3] = [
-        ("days", Self::Days),
-        ("hours", Self::Hours),
-        ("open", Self::Open),
-    ];
-
-    /// Its word in answers.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        Self::WORDS[self as usize].0
+named! {
+    /// Knowledge of a site's opening, from which its expected buckets follow. Ascending: the weakest first.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum Basis {
+        /// Nothing is known: only a day without any figure is known to be missing, and counts as a whole.
+        #[default]
+        Days = "days",
+        /// The caller's own `hours`.
+        Hours = "hours",
+        /// The site's opening hours.
+        Open = "open",
     }
 }
 
-/// Maturity of a row. Ascending: the least final first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RowState {
-    /// It has not begun.
-    Future,
-    /// Every site is known to be closed on each of its days.
-    Closed,
-    /// One of its days is not over.
-    Open,
-    /// Its days are over, but late data may still arrive.
-    Settling,
-    /// Its figures should no longer change.
-    Final,
-}
-
-impl RowState {
-    /// Every state with its word in answers, the least final first.
-    pub const WORDS: [(&'static str, Self); 5] = [
-        ("future", Self::Future),
-        ("closed", Self::Closed),
-        ("open", Self::Open),
-        ("settling", Self::Settling),
-        ("final", Self::Final),
-    ];
-
-    /// Its word in answers.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        Self::WORDS[self as usize].0
+named! {
+    /// Maturity of a row. Ascending: the least final first.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum RowState {
+        /// It has not begun.
+        Future = "future",
+        /// Every site is known to be closed on each of its days.
+        Closed = "closed",
+        /// One of its days is not over.
+        Open = "open",
+        /// Its days are over, but late data may still arrive.
+        Settling = "settling",
+        /// Its figures should no longer change.
+        Final = "final",
     }
 }
 

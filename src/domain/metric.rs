@@ -2,44 +2,25 @@
 
 use std::fmt;
 
-/// A metric that the vendor's report offers (vendor page, `metrics_facet`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum VendorMetric {
-    /// People entering.
-    Entrances,
-    /// Mean time that people stayed, in the vendor's unit.
-    DwellTime,
-    /// Sales.
-    Transactions,
-    /// People inside at one time.
-    Occupancy,
-    /// People passing by outside.
-    WalkBys,
+named! {
+    /// A metric that the vendor's report offers (vendor page, `metrics_facet`).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    #[repr(u8)]
+    pub enum VendorMetric {
+        /// People entering.
+        Entrances = "entrances",
+        /// Mean time that people stayed, in the vendor's unit.
+        DwellTime = "dwell_time",
+        /// Sales.
+        Transactions = "transactions",
+        /// People inside at one time.
+        Occupancy = "occupancy",
+        /// People passing by outside.
+        WalkBys = "walk_bys",
+    }
 }
 
 impl VendorMetric {
-    /// Every metric, in the order of the vendor's page.
-    pub const ALL: [Self; 5] = [
-        Self::Entrances,
-        Self::DwellTime,
-        Self::Transactions,
-        Self::Occupancy,
-        Self::WalkBys,
-    ];
-
-    /// The vendor's name for the metric, in requests and rows.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Entrances => "entrances",
-            Self::DwellTime => "dwell_time",
-            Self::Transactions => "transactions",
-            Self::Occupancy => "occupancy",
-            Self::WalkBys => "walk_bys",
-        }
-    }
-
     /// The metric with the given name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
@@ -102,97 +83,49 @@ impl FromIterator<VendorMetric> for MetricSet {
     }
 }
 
-/// A metric that callers can request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Metric {
-    /// People entering.
-    Entrances,
-    /// People passing by outside.
-    WalkBys,
-    /// Sales.
-    Transactions,
-    /// Mean time that people stayed, weighted by entrances.
-    DwellTime,
-    /// Mean number of people inside.
-    Occupancy,
-    /// Largest number of people inside.
-    PeakOccupancy,
-    /// Sales per person entering.
-    ConversionRate,
-    /// Entrances as a share of entrances and walk-bys.
-    CaptureRate,
+named! {
+    /// A metric that callers can request.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Metric {
+        /// People entering.
+        Entrances = "entrances",
+        /// People passing by outside.
+        WalkBys = "walk_bys",
+        /// Sales.
+        Transactions = "transactions",
+        /// Mean time that people stayed, weighted by entrances.
+        DwellTime = "dwell_time",
+        /// Mean number of people inside.
+        Occupancy = "occupancy",
+        /// Largest number of people inside.
+        PeakOccupancy = "peak_occupancy",
+        /// Sales per person entering.
+        ConversionRate = "conversion_rate",
+        /// Entrances as a share of entrances and walk-bys.
+        CaptureRate = "capture_rate",
+    }
 }
 
-/// Rule by which the figures of a metric combine, over time or over sites.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Combine {
-    /// Σ of the observed figures.
-    Sum,
-    /// Mean weighted by `entrances`.
-    WeightedMean,
-    /// Mean over the observed buckets.
-    Mean,
-    /// Maximum over the observed buckets.
-    Max,
-    /// Maximum over time of the level summed over sites.
-    MaxOfSum,
-    /// Quotient of two sums.
-    RatioOfSums,
-}
-
-impl Combine {
-    /// Every rule.
-    pub const ALL: [Self; 6] = [
-        Self::Sum,
-        Self::WeightedMean,
-        Self::Mean,
-        Self::Max,
-        Self::MaxOfSum,
-        Self::RatioOfSums,
-    ];
-
-    /// The name in `meta.metrics`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sum => "sum",
-            Self::WeightedMean => "weighted_mean",
-            Self::Mean => "mean",
-            Self::Max => "max",
-            Self::MaxOfSum => "max_of_sum",
-            Self::RatioOfSums => "ratio_of_sums",
-        }
+named! {
+    /// Rule by which the figures of a metric combine, over time or over sites.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Combine {
+        /// Σ of the observed figures.
+        Sum = "sum",
+        /// Mean weighted by `entrances`.
+        WeightedMean = "weighted_mean",
+        /// Mean over the observed buckets.
+        Mean = "mean",
+        /// Maximum over the observed buckets.
+        Max = "max",
+        /// Maximum over time of the level summed over sites.
+        MaxOfSum = "max_of_sum",
+        /// Quotient of two sums.
+        RatioOfSums = "ratio_of_sums",
     }
 }
 
 impl Metric {
-    /// Every metric, in the order of the documentation.
-    pub const ALL: [Self; 8] = [
-        Self::Entrances,
-        Self::WalkBys,
-        Self::Transactions,
-        Self::DwellTime,
-        Self::Occupancy,
-        Self::PeakOccupancy,
-        Self::ConversionRate,
-        Self::CaptureRate,
-    ];
-
-    /// The name in parameters, columns and `meta`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Entrances => "entrances",
-            Self::WalkBys => "walk_bys",
-            Self::Transactions => "transactions",
-            Self::DwellTime => "dwell_time",
-            Self::Occupancy => "occupancy",
-            Self::PeakOccupancy => "peak_occupancy",
-            Self::ConversionRate => "conversion_rate",
-            Self::CaptureRate => "capture_rate",
-        }
-    }
-
     /// The metric with the given name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {

@@ -288,59 +288,42 @@ impl GroupBy {
     }
 }
 
-/// Value of a row or bucket without a figure.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Fill {
-    /// Every expected bucket has a row; no figure is `null`.
-    #[default]
-    Null,
-    /// Missing counts are 0; means stay `null`.
-    Zero,
-    /// Rows without any figure are left out.
-    None,
+named! {
+    /// Value of a row or bucket without a figure.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub enum Fill {
+        /// Every expected bucket has a row; no figure is `null`.
+        #[default]
+        Null = "null",
+        /// Missing counts are 0; means stay `null`.
+        Zero = "zero",
+        /// Rows without any figure are left out.
+        None = "none",
+    }
 }
 
-impl Fill {
-    /// Every value with its word in a query.
-    pub const WORDS: [(&'static str, Self); 3] = [
-        ("null", Self::Null),
-        ("zero", Self::Zero),
-        ("none", Self::None),
-    ];
+named! {
+    /// How an answer writes the times of its rows.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub enum TimeFormat {
+        /// As the site's clock shows them, without an offset.
+        #[default]
+        Local = "local",
+        /// As the site's clock shows them, with its offset from UTC.
+        Offset = "offset",
+        /// In UTC.
+        Utc = "utc",
+    }
 }
 
-/// How an answer writes the times of its rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum TimeFormat {
-    /// As the site's clock shows them, without an offset.
-    #[default]
-    Local,
-    /// As the site's clock shows them, with its offset from UTC.
-    Offset,
-    /// In UTC.
-    Utc,
-}
-
-impl TimeFormat {
-    /// Every value with its word in a query.
-    pub const WORDS: [(&'static str, Self); 3] = [
-        ("local", Self::Local),
-        ("offset", Self::Offset),
-        ("utc", Self::Utc),
-    ];
-}
-
-/// Whether an answer may omit data that is unavailable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Partial {
-    /// Everything or an error.
-    #[default]
-    Deny,
-    /// The available data, with the errors beside it.
-    Allow,
-}
-
-impl Partial {
-    /// Every value with its word in a query.
-    pub const WORDS: [(&'static str, Self); 2] = [("deny", Self::Deny), ("allow", Self::Allow)];
+named! {
+    /// Whether an answer may omit data that is unavailable.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub enum Partial {
+        /// Everything or an error.
+        #[default]
+        Deny = "deny",
+        /// The available data, with the errors beside it.
+        Allow = "allow",
+    }
 }

@@ -8,29 +8,16 @@ use super::metric::VendorMetric;
 use super::missing;
 use super::zone::DayShape;
 
-/// The kind of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RevisionKind {
-    /// Only missing figures came.
-    Late,
-    /// Figures have other values, or some came while others went.
-    Changed,
-    /// Figures are missing that were there, and nothing else is different.
-    Withdrawn,
-}
-
-impl RevisionKind {
-    /// Each kind.
-    pub const ALL: [Self; 3] = [Self::Late, Self::Changed, Self::Withdrawn];
-
-    /// Its name in answers and metrics.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Late => "late",
-            Self::Changed => "changed",
-            Self::Withdrawn => "withdrawn",
-        }
+named! {
+    /// The kind of a change.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum RevisionKind {
+        /// Only missing figures came.
+        Late = "late",
+        /// Figures have other values, or some came while others went.
+        Changed = "changed",
+        /// Figures are missing that were there, and nothing else is different.
+        Withdrawn = "withdrawn",
     }
 }
 

@@ -4,36 +4,21 @@ use jiff::civil::{Date, Weekday};
 
 use super::dates::add_days;
 
-/// The first day of a week.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum WeekStart {
-    /// As in ISO 8601.
-    #[default]
-    Monday,
-    /// As in North America.
-    Sunday,
-    /// As in the Middle East.
-    Saturday,
+named! {
+    /// The first day of a week.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub enum WeekStart {
+        /// As in ISO 8601.
+        #[default]
+        Monday = "monday",
+        /// As in North America.
+        Sunday = "sunday",
+        /// As in the Middle East.
+        Saturday = "saturday",
+    }
 }
 
 impl WeekStart {
-    /// Every first day of a week, with its word in queries and in the configuration.
-    pub const WORDS: [(&'static str, Self); 3] = [
-        (Self::Monday.name(), Self::Monday),
-        (Self::Sunday.name(), Self::Sunday),
-        (Self::Saturday.name(), Self::Saturday),
-    ];
-
-    /// Its word.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Monday => "monday",
-            Self::Sunday => "sunday",
-            Self::Saturday => "saturday",
-        }
-    }
-
     pub(super) const fn weekday(self) -> Weekday {
         match self {
             Self::Monday => Weekday::Monday,

@@ -18,26 +18,16 @@ const BYTES: &str = "pitaya_cache_bytes";
 const REVISIONS: &str = "pitaya_revisions_total";
 const AUDITS: &str = "pitaya_audits_total";
 
-/// Outcome of an audit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AuditOutcome {
-    /// The counts are equal, or the vendor has changed them meanwhile.
-    Agree,
-    /// They are not.
-    Disagree,
-    /// The vendor failed, or its answers could not be compared.
-    Failed,
-}
-
-impl AuditOutcome {
-    const ALL: [Self; 3] = [Self::Agree, Self::Disagree, Self::Failed];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Agree => "agree",
-            Self::Disagree => "disagree",
-            Self::Failed => "failed",
-        }
+named! {
+    /// Outcome of an audit.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(super) enum AuditOutcome {
+        /// The counts are equal, or the vendor has changed them meanwhile.
+        Agree = "agree",
+        /// They are not.
+        Disagree = "disagree",
+        /// The vendor failed, or its answers could not be compared.
+        Failed = "failed",
     }
 }
 

@@ -234,26 +234,28 @@ pub struct Part {
 #[error("the purge is done here, and is waiting for the cache on disk")]
 pub struct Away;
 
-/// How a tier is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum TierState {
-    /// It is read and written.
-    Open,
-    /// Another process has it; it is tried each second.
-    WaitingForLock,
-    /// It failed, and is tried again ever more rarely.
-    Away,
-    /// A read has taken too long, and no other one has come back since: it is not read.
-    Slow,
-    /// The store that replicas share is read and written.
-    Connected,
-    /// It refuses writes, and is read.
-    RefusingWrites,
-    /// It is not set up to make room for new pages, and for nothing else.
-    EvictionPolicy,
-    /// Its clock differs from ours.
-    Clock,
+named! {
+    /// How a tier is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[repr(u8)]
+    pub enum TierState {
+        /// It is read and written.
+        Open = "open",
+        /// Another process has it; it is tried each second.
+        WaitingForLock = "waiting_for_lock",
+        /// It failed, and is tried again ever more rarely.
+        Away = "away",
+        /// A read has taken too long, and no other one has come back since: it is not read.
+        Slow = "slow",
+        /// The store that replicas share is read and written.
+        Connected = "connected",
+        /// It refuses writes, and is read.
+        RefusingWrites = "refusing_writes",
+        /// It is not set up to make room for new pages, and for nothing else.
+        EvictionPolicy = "eviction_policy",
+        /// Its clock differs from ours.
+        Clock = "clock",
+    }
 }
 
 impl TierState {
@@ -261,32 +263,5 @@ impl TierState {
     #[must_use]
     pub const fn is_written(self) -> bool {
         matches!(self, Self::Open | Self::Slow)
-    }
-
-    /// Every state.
-    pub const ALL: [Self; 8] = [
-        Self::Open,
-        Self::WaitingForLock,
-        Self::Away,
-        Self::Slow,
-        Self::Connected,
-        Self::RefusingWrites,
-        Self::EvictionPolicy,
-        Self::Clock,
-    ];
-
-    /// Its name in `/readyz` and metrics.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::WaitingForLock => "waiting_for_lock",
-            Self::Away => "away",
-            Self::Slow => "slow",
-            Self::Connected => "connected",
-            Self::RefusingWrites => "refusing_writes",
-            Self::EvictionPolicy => "eviction_policy",
-            Self::Clock => "clock",
-        }
     }
 }

@@ -11,6 +11,7 @@ mod circuit;
 mod client;
 mod coding;
 mod connection;
+mod doubt;
 mod error;
 mod limits;
 mod merge;

@@ -13,64 +13,72 @@ pub struct UpstreamStatus {
     pub token_sharing: TokenSharingState,
 }
 
-/// Whether the vendor is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CircuitState {
-    /// Calls go to the vendor.
-    Closed,
-    /// The vendor kept failing, and there are no calls.
-    Open,
-    /// One call probes whether the vendor has recovered.
-    HalfOpen,
+named! {
+    /// Whether the vendor is called.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum CircuitState {
+        /// Calls go to the vendor.
+        Closed = "closed",
+        /// The vendor kept failing, and there are no calls.
+        Open = "open",
+        /// One call probes whether the vendor has recovered.
+        HalfOpen = "half_open",
+    }
 }
 
-/// Whether the vendor accepts our tokens, in detail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenState {
-    /// There is no ID token yet: the first one is being obtained.
-    Pending,
-    /// The ID token expired while there were no calls: the next call renews it.
-    Unused,
-    /// We have an ID token that has not expired.
-    Valid,
-    /// We have an ID token, but nothing to renew it with.
-    NotRenewable,
-    /// Renewing fails for now (5xx, timeout, garbage).
-    RenewalFailing,
-    /// The vendor refuses our refresh token or our fresh ID tokens.
-    Refused,
-    /// The only ID token we have has expired, and there is nothing to renew it with.
-    Expired,
+named! {
+    /// Whether the vendor accepts our tokens, in detail.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum TokenState {
+        /// There is no ID token yet: the first one is being obtained.
+        Pending = "pending",
+        /// The ID token expired while there were no calls: the next call renews it.
+        Unused = "unused",
+        /// We have an ID token that has not expired.
+        Valid = "valid",
+        /// We have an ID token, but nothing to renew it with.
+        NotRenewable = "not_renewable",
+        /// Renewing fails for now (5xx, timeout, garbage).
+        RenewalFailing = "renewal_failing",
+        /// The vendor refuses our refresh token or our fresh ID tokens.
+        Refused = "refused",
+        /// The only ID token we have has expired, and there is nothing to renew it with.
+        Expired = "expired",
+    }
 }
 
-/// Whether the newest tokens would outlive the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenStoreState {
-    /// There is no token store: the tokens are only in memory.
-    Unset,
-    /// The token store has the newest tokens.
-    Kept,
-    /// The last write to the token store failed; retries follow.
-    Failing,
+named! {
+    /// Whether the newest tokens would outlive the process.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum TokenStoreState {
+        /// There is no token store: the tokens are only in memory.
+        Unset = "unset",
+        /// The token store has the newest tokens.
+        Kept = "kept",
+        /// The last write to the token store failed; retries follow.
+        Failing = "failing",
+    }
 }
 
-/// Whether the replicas agree on the tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenSharingState {
-    /// Tokens are not shared.
-    Unset,
-    /// The shared store has the newest tokens.
-    Shared,
-    /// There is no unexpired ID token here, and another replica is renewing.
-    Waiting,
-    /// The shared store may have lost writes a moment ago: no replica renews for some seconds, so that others can put back newer tokens.
-    Quarantine,
-    /// The shared store lacks the newest tokens, which this replica puts back.
-    PuttingBack,
-    /// A replica disappeared while it used the refresh token, which may be dead: no replica uses it again.
-    InDoubt,
-    /// The shared store is away; the ID token is still fresh enough.
-    Away,
-    /// The shared store is away, a renewal is due, and this replica must not renew alone, since the vendor rotates refresh tokens.
-    Alone,
+named! {
+    /// Whether the replicas agree on the tokens.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum TokenSharingState {
+        /// Tokens are not shared.
+        Unset = "unset",
+        /// The shared store has the newest tokens.
+        Shared = "shared",
+        /// There is no unexpired ID token here, and another replica is renewing.
+        Waiting = "waiting",
+        /// The shared store may have lost writes a moment ago: no replica renews for some seconds, so that others can put back newer tokens.
+        Quarantine = "quarantine",
+        /// The shared store lacks the newest tokens, which this replica puts back.
+        PuttingBack = "putting_back",
+        /// A replica disappeared while it used the refresh token, which may be dead: no replica uses it again.
+        InDoubt = "in_doubt",
+        /// The shared store is away; the ID token is still fresh enough.
+        Away = "away",
+        /// The shared store is away, a renewal is due, and this replica must not renew alone, since the vendor rotates refresh tokens.
+        Alone = "alone",
+    }
 }

@@ -7,6 +7,7 @@ use metrics::{
 };
 
 use super::UpstreamError;
+use super::doubt::Doubt;
 use super::status::{CircuitState, TokenSharingState, TokenState};
 
 const REPORTS: &str = "pitaya_upstream_reports_total";
@@ -199,57 +200,6 @@ pub(super) fn rows_ignored(rows: u64) {
     counter!(ROWS_IGNORED).increment(rows);
 }
 
-/// A kind of doubt about an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doubt {
-    /// The mapping of sites is ambiguous or contradictory.
-    Mapping,
-    /// Rows could not be credited to a site, so that sites were requested alone.
-    Rows,
-    /// An entity known as one site's belongs to another.
-    Moved,
-    /// An answer for one site has rows of another, or of two.
-    Stranger,
-    /// The same row came with different figures.
-    FiguresDiffer,
-    /// Rows may belong to parts of a site, or be copies.
-    PartsOrCopies,
-    /// Rows may belong to an hour that the clock showed twice, or be copies.
-    RepeatedHour,
-    /// Rows have figures of an hour that the clock has skipped.
-    SkippedHour,
-    /// A part with entrances has no dwell time, and another part has one.
-    PartialDwellTime,
-}
-
-impl Doubt {
-    const ALL: [Self; 9] = [
-        Self::Mapping,
-        Self::Rows,
-        Self::Moved,
-        Self::Stranger,
-        Self::FiguresDiffer,
-        Self::PartsOrCopies,
-        Self::RepeatedHour,
-        Self::SkippedHour,
-        Self::PartialDwellTime,
-    ];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Mapping => "mapping",
-            Self::Rows => "rows",
-            Self::Moved => "moved",
-            Self::Stranger => "stranger",
-            Self::FiguresDiffer => "figures_differ",
-            Self::PartsOrCopies => "parts_or_copies",
-            Self::RepeatedHour => "repeated_hour",
-            Self::SkippedHour => "skipped_hour",
-            Self::PartialDwellTime => "partial_dwell_time",
-        }
-    }
-}
-
 /// Counts a doubt.
 pub(super) fn doubt(doubt: Doubt) {
     counter!(DOUBTS, "kind" => doubt.name()).increment(1);
@@ -271,32 +221,15 @@ pub(super) fn circuit_state(state: CircuitState) {
 
 /// Publishes the tokens' state.
 pub(super) fn token_state(state: TokenState) {
-    for (each, name) in [
-        (TokenState::Pending, "pending"),
-        (TokenState::Unused, "unused"),
-        (TokenState::Valid, "valid"),
-        (TokenState::NotRenewable, "not_renewable"),
-        (TokenState::RenewalFailing, "renewal_failing"),
-        (TokenState::Refused, "refused"),
-        (TokenState::Expired, "expired"),
-    ] {
-        gauge!(TOKENS, "state" => name).set(if each == state { 1.0 } else { 0.0 });
+    for each in TokenState::ALL {
+        gauge!(TOKENS, "state" => each.name()).set(if each == state { 1.0 } else { 0.0 });
     }
 }
 
 /// Publishes whether the replicas agree on the tokens.
 pub(super) fn token_sharing_state(state: TokenSharingState) {
-    for (each, name) in [
-        (TokenSharingState::Unset, "unset"),
-        (TokenSharingState::Shared, "shared"),
-        (TokenSharingState::Waiting, "waiting"),
-        (TokenSharingState::Quarantine, "quarantine"),
-        (TokenSharingState::PuttingBack, "putting_back"),
-        (TokenSharingState::InDoubt, "in_doubt"),
-        (TokenSharingState::Away, "away"),
-        (TokenSharingState::Alone, "alone"),
-    ] {
-        gauge!(SHARING, "state" => name).set(if each == state { 1.0 } else { 0.0 });
+    for each in TokenSharingState::ALL {
+        gauge!(SHARING, "state" => each.name()).set(if each == state { 1.0 } else { 0.0 });
     }
 }
 

@@ -12,11 +12,12 @@ use tokio::time::timeout_at;
 
 use super::Fetched;
 use super::ask::{Answered, Asker};
+use super::doubt::Doubt;
 use super::error::UpstreamError;
 use super::report::Report;
 use super::sites::credit::{self, Asked, lacks_weights};
 use super::sites::learned::{Claim, Customer};
-use super::telemetry::{self, Doubt};
+use super::telemetry;
 use crate::domain::cell::ReportRequest;
 use crate::domain::metric::VendorMetric;
 use crate::domain::site::SiteId;
@@ -102,8 +103,7 @@ impl<'a> WorkList<'a> {
                     for report in answered.reports {
                         let contested = credit::contested(&report);
                         if !contested.is_empty() {
-                            let what = "the mapping is ambiguous: Pitaya does not trust its claims about these sites";
-                            tell(Doubt::Mapping, report.shape.request(), &contested, what);
+                            tell(Doubt::Mapping, report.shape.request(), &contested);
                         }
                         let batch = Batch {
                             report,
@@ -188,16 +188,14 @@ impl<'a> WorkList<'a> {
             drop(known);
             let rest = without(request, |site| batch.asked.sites.contains(site));
             let sites = rest.sites.iter().copied().collect();
-            let what = "an answer has rows of sites outside the request";
-            tell(Doubt::Stranger, &rest, &sites, what);
+            tell(Doubt::Stranger, &rest, &sites);
             let error = "it has rows of another site".to_owned();
             return self.fail(rest, Arc::new(UpstreamError::Untrusted(error)), batch.round);
         }
         if lost.is_none() && !credit.alone.is_empty() {
             let claim = self.customer.claim(&mut known, credit.alone);
             drop(known);
-            let what = "rows cannot be credited without doubt: Pitaya requests single sites";
-            tell(Doubt::Rows, request, &claim.sites, what);
+            tell(Doubt::Rows, request, &claim.sites);
             let request = request.clone();
             return self.each_alone(&request, claim, Some(Box::new(batch)));
         }
@@ -316,13 +314,14 @@ fn with_weights(request: ReportRequest) -> ReportRequest {
 }
 
 /// Reports a doubt about `sites` to operators.
-fn tell(doubt: Doubt, request: &ReportRequest, sites: &BTreeSet<SiteId>, what: &'static str) {
+fn tell(doubt: Doubt, request: &ReportRequest, sites: &BTreeSet<SiteId>) {
     telemetry::doubt(doubt);
     let sites: Vec<_> = sites.iter().map(ToString::to_string).collect();
     tracing::warn!(
         customer = %request.customer,
         sites = %sites.join(","),
         dates = %request.dates,
-        "{what}"
+        "{}",
+        doubt.what()
     );
 }

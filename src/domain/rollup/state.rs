@@ -81,7 +81,7 @@ impl States<'_> {
                     *row = row.and(own);
                 }
             }
-            states.extend(rows.into_iter().map(|row| Some(row.state().word())));
+            states.extend(rows.into_iter().map(|row| Some(row.state().name())));
         }
         let clipped = |_| (0..timeline.starts().len()).map(|bucket| timeline.is_clipped(bucket));
         let clipped = (0..table.groups().len()).flat_map(clipped).collect();

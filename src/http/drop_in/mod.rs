@@ -62,28 +62,20 @@ impl DropIn {
     }
 }
 
-/// The outcome of a call for a report.
-#[derive(Clone, Copy, Debug)]
-enum Outcome {
-    /// Cells answered it.
-    Cells,
-    /// The vendor got it as it was.
-    Passed,
-    /// Cells cannot answer it.
-    Rejected,
+named! {
+    /// The outcome of a call for a report.
+    #[derive(Clone, Copy, Debug)]
+    enum Outcome {
+        /// Cells answered it.
+        Cells = "cells",
+        /// The vendor got it as it was.
+        Passed = "passed",
+        /// Cells cannot answer it.
+        Rejected = "rejected",
+    }
 }
 
 impl Outcome {
-    const ALL: [Self; 3] = [Self::Cells, Self::Passed, Self::Rejected];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Cells => "cells",
-            Self::Passed => "passed",
-            Self::Rejected => "rejected",
-        }
-    }
-
     fn count(self) {
         counter!(REPORTS, "outcome" => self.name()).increment(1);
     }

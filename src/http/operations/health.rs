@@ -164,116 +164,96 @@ impl Check {
 }
 
 fn circuit(state: CircuitState) -> Check {
-    match state {
-        CircuitState::Closed => Check::new(Status::Pass, "closed", "The vendor is called."),
-        CircuitState::Open => Check::new(
+    let (status, detail) = match state {
+        CircuitState::Closed => (Status::Pass, "The vendor is called."),
+        CircuitState::Open => (
             Status::Warn,
-            "open",
             "The vendor kept failing, and is left alone for a moment.",
         ),
-        CircuitState::HalfOpen => Check::new(
+        CircuitState::HalfOpen => (
             Status::Warn,
-            "half_open",
             "One call probes whether the vendor is well again.",
         ),
-    }
+    };
+    Check::new(status, state.name(), detail)
 }
 
 fn tokens(state: TokenState) -> Check {
-    match state {
-        TokenState::Pending => Check::new(
+    let (status, detail) = match state {
+        TokenState::Pending => (
             Status::Warn,
-            "pending",
             "There is no ID token yet: the first one is being obtained.",
         ),
-        TokenState::Unused => Check::new(
+        TokenState::Unused => (
             Status::Pass,
-            "unused",
             "The ID token expired while nobody needed it, and is renewed for the next call.",
         ),
-        TokenState::Valid => Check::new(Status::Pass, "valid", "The ID token has not expired."),
-        TokenState::NotRenewable => Check::new(
+        TokenState::Valid => (Status::Pass, "The ID token has not expired."),
+        TokenState::NotRenewable => (
             Status::Warn,
-            "not_renewable",
             "There is no refresh token: calls fail once the ID token expires.",
         ),
-        TokenState::RenewalFailing => Check::new(
+        TokenState::RenewalFailing => (
             Status::Warn,
-            "renewal_failing",
             "Renewing the tokens fails for now, and is tried again.",
         ),
-        TokenState::Refused => Check::new(
+        TokenState::Refused => (Status::Warn, "The vendor refuses Pitaya's tokens."),
+        TokenState::Expired => (
             Status::Warn,
-            "refused",
-            "The vendor refuses Pitaya's tokens.",
-        ),
-        TokenState::Expired => Check::new(
-            Status::Warn,
-            "expired",
             "The ID token has expired, and there is nothing to renew it with.",
         ),
-    }
+    };
+    Check::new(status, state.name(), detail)
 }
 
 fn token_store(state: TokenStoreState) -> Check {
-    match state {
-        TokenStoreState::Unset => Check::new(
+    let (status, detail) = match state {
+        TokenStoreState::Unset => (
             Status::Pass,
-            "unset",
             "There is no token_store: the newest tokens are in memory only.",
         ),
-        TokenStoreState::Kept => Check::new(
-            Status::Pass,
-            "kept",
-            "The token store has the newest tokens.",
-        ),
-        TokenStoreState::Failing => Check::new(
+        TokenStoreState::Kept => (Status::Pass, "The token store has the newest tokens."),
+        TokenStoreState::Failing => (
             Status::Warn,
-            "failing",
             "The newest tokens could not be written to the token store, which is tried again: until then a restart loses them.",
         ),
-    }
+    };
+    Check::new(status, state.name(), detail)
 }
 
 fn token_sharing(state: TokenSharingState) -> Option<Check> {
-    Some(match state {
+    let (status, detail) = match state {
         TokenSharingState::Unset => return None,
-        TokenSharingState::Shared => Check::new(
+        TokenSharingState::Shared => (
             Status::Pass,
-            "shared",
             "The shared store has the newest tokens of all replicas.",
         ),
-        TokenSharingState::Waiting => Check::new(
+        TokenSharingState::Waiting => (
             Status::Warn,
-            "waiting",
             "There is no valid ID token here yet: another replica is renewing.",
         ),
-        TokenSharingState::Quarantine => Check::new(
+        TokenSharingState::Quarantine => (
             Status::Warn,
-            "quarantine",
             "The shared store is new or may have lost writes: no replica renews for some seconds, so that others can put back newer tokens.",
         ),
-        TokenSharingState::PuttingBack => Check::new(
+        TokenSharingState::PuttingBack => (
             Status::Warn,
-            "putting_back",
             "The shared store lacks the newest tokens: this replica puts them back.",
         ),
-        TokenSharingState::InDoubt => Check::new(
+        TokenSharingState::InDoubt => (
             Status::Warn,
-            "in_doubt",
             "A replica disappeared while it renewed the tokens, so the refresh token may be dead: it is not used again. Start that replica again with its token_store, or configure new credentials.",
         ),
-        TokenSharingState::Away => Check::new(
+        TokenSharingState::Away => (
             Status::Warn,
-            "away",
             "The shared store is away: this replica uses the tokens that it has.",
         ),
-        TokenSharingState::Alone => Check::new(
+        TokenSharingState::Alone => (
             Status::Warn,
-            "alone",
             "The shared store is away and the tokens are due to be renewed: this replica does not renew them alone, since that could revoke them.",
         ),
-    })
+    };
+    Some(Check::new(status, state.name(), detail))
 }
 
 fn cache_tier(state: TierState) -> Check {

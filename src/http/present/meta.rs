@@ -183,7 +183,7 @@ impl Compared {
         let left_out = comparison.left_out().iter();
         let left_out = left_out.map(|(site, reason)| LeftOut {
             site_id: site.get(),
-            reason: reason.word(),
+            reason: reason.name(),
         });
         Self {
             from: span.map(|span| span.from().to_string()),
@@ -299,7 +299,7 @@ impl<'a> Meta<'a> {
             coverage: Coverage {
                 min: coverage.min.map(|min| figure::number(false, min)),
                 rows_below_1: coverage.rows_below_1,
-                basis: coverage.basis.word(),
+                basis: coverage.basis.name(),
             },
             stale: Some(answer.outcome.stale.is_some()),
             errors: errors.collect(),

@@ -5,29 +5,20 @@ use crate::domain::cell::{CellKey, ReportRequest};
 use crate::domain::dates::DateRange;
 use crate::domain::metric::{MetricSet, VendorMetric};
 
-/// The other shape in which an audit requests a day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::service) enum Check {
-    /// The site alone instead of in its batch.
-    Alone,
-    /// The day alone instead of among others.
-    OneDay,
-    /// In hours instead of shorter buckets.
-    Hours,
+named! {
+    /// The other shape in which an audit requests a day.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(in crate::service) enum Check {
+        /// The site alone instead of in its batch.
+        Alone = "alone",
+        /// The day alone instead of among others.
+        OneDay = "one_day",
+        /// In hours instead of shorter buckets.
+        Hours = "hours",
+    }
 }
 
 impl Check {
-    pub(in crate::service) const ALL: [Self; 3] = [Self::Alone, Self::OneDay, Self::Hours];
-
-    /// Name in metrics and the log.
-    pub(in crate::service) const fn name(self) -> &'static str {
-        match self {
-            Self::Alone => "alone",
-            Self::OneDay => "one_day",
-            Self::Hours => "hours",
-        }
-    }
-
     /// The request for a site's day in the other shape; `None` if the report that fetched it already has that shape.
     pub(super) fn request(self, original: &ReportRequest, key: &CellKey) -> Option<ReportRequest> {
         let day = DateRange::day(key.date)?;

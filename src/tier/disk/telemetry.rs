@@ -16,42 +16,22 @@ const STATE: &str = "pitaya_tier_state";
 const DISK_BYTES: &str = "pitaya_tier_disk_bytes";
 const QUEUE_BYTES: &str = "pitaya_tier_queue_bytes";
 
-/// Outcome of the look-up of a month.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Outcome {
-    /// Found.
-    Hit,
-    /// Not found.
-    Miss,
-    /// Found with another zone.
-    Shape,
-    /// Found, but damaged or forged.
-    Corrupt,
-    /// The read exceeded its limit.
-    Timeout,
-    /// The folder is not open.
-    Skipped,
-}
-
-impl Outcome {
-    const ALL: [Self; 6] = [
-        Self::Hit,
-        Self::Miss,
-        Self::Shape,
-        Self::Corrupt,
-        Self::Timeout,
-        Self::Skipped,
-    ];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Miss => "miss",
-            Self::Shape => "shape",
-            Self::Corrupt => "corrupt",
-            Self::Timeout => "timeout",
-            Self::Skipped => "skipped",
-        }
+named! {
+    /// Outcome of the look-up of a month.
+    #[derive(Clone, Copy, Debug)]
+    pub(super) enum Outcome {
+        /// Found.
+        Hit = "hit",
+        /// Not found.
+        Miss = "miss",
+        /// Found with another zone.
+        Shape = "shape",
+        /// Found, but damaged or forged.
+        Corrupt = "corrupt",
+        /// The read exceeded its limit.
+        Timeout = "timeout",
+        /// The folder is not open.
+        Skipped = "skipped",
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::combine::differ;
-use super::doubt::{Doubt, Doubts};
+use super::doubts::Doubts;
+use crate::upstream::doubt::Doubt;
 use crate::upstream::wire::{ClockChange, Identity, NO_VALUES, Part, ReportShape, Values};
 
 /// Most parts of one site to compare by their figures; no honest site has nearly as many.

@@ -24,16 +24,17 @@
 //! The merge warns about remaining doubts, with site and date, and counts them in `pitaya_upstream_doubts_total`.
 
 mod combine;
-mod doubt;
+mod doubts;
 mod fold;
 mod groups;
 mod hours;
 
 use self::combine::{DWELL_TIME, OCCUPANCY, Placed, by_value, combined, differ, lacks_dwell_time};
-use self::doubt::{Doubt, Doubts};
+use self::doubts::Doubts;
 use self::groups::{Group, Groups, Seen};
 use super::wire::{ClockChange, Identity, NO_VALUES, ReportShape, Values};
 use crate::domain::site::SiteId;
+use crate::upstream::doubt::Doubt;
 
 /// The figures of one site on the dates of a report.
 #[derive(Debug)]

@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use super::site::Site;
 use super::{Known, LastPurge, MOST};
 use crate::domain::site::SiteId;
-use crate::upstream::telemetry::{self, Doubt};
+use crate::upstream::doubt::Doubt;
+use crate::upstream::telemetry;
 use crate::upstream::wire::{Identity, Mapping};
 
 impl Known {
@@ -97,7 +98,8 @@ impl Known {
             tracing::warn!(
                 %site,
                 others = others.len(),
-                "an entity known as another site's belongs to this one: Pitaya learns both sites again"
+                "{}",
+                Doubt::Moved.what()
             );
             for other in &others {
                 let other = self.site(*other, now);
