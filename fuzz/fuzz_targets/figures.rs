@@ -1,4 +1,4 @@
-//! Whatever bytes are found where figures were kept are refused, or are figures that can be read and combined.
+//! Any bytes in place of kept figures are either refused, or are figures that can be read and combined.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

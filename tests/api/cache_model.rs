@@ -314,7 +314,7 @@ impl Model {
         }
     }
 
-    /// Sets the clock back, which the next query notices: what is from the future is forgotten.
+    /// Sets the clock back, which the next query notices: the cache forgets everything from the future.
     async fn set_back(&mut self, seconds: i64) -> Result<(), TestCaseError> {
         self.app.clock.advance(SignedDuration::from_secs(-seconds));
         let now = self.app.clock.now();

@@ -164,7 +164,7 @@ async fn rows_say_where_they_lie_in_the_calendar() {
         periods("bucket=day&dates=2021-01-01").await,
         [2021, 1, 1, 53]
     );
-    // A row lies where it begins, which may be before the dates.
+    // A row belongs to the period in which it begins, which may be before the dates.
     let week = periods("calendar=nrf&bucket=week&dates=2024-02-03").await;
     assert_eq!(week, [2023, 4, 12, 53]);
     let year = periods("bucket=year&dates=2026-02-18").await;
@@ -382,7 +382,7 @@ async fn the_year_before_is_restated_and_week_53_has_none() {
         weekday["data"][0]["previous"]["time"],
         "2023-02-04T00:00:00"
     );
-    // A period of the calendar is as good a range as any.
+    // A period of the calendar is a valid range, too.
     let given = rows(
         &app,
         "calendar=nrf&bucket=month&dates=fy2026-p01&compare=fy2025-p01",

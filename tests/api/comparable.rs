@@ -44,7 +44,7 @@ async fn app() -> TestApp {
     setup.with("TIMEZONE", "UTC").start().await
 }
 
-/// The sites that the vendor was asked for.
+/// The sites in the calls of the vendor.
 fn asked(vendor: &Simulator) -> BTreeSet<u64> {
     let requests = vendor.reports().into_iter().filter_map(|call| call.request);
     let sites = requests.flat_map(|request| request.sites);
@@ -177,7 +177,7 @@ async fn a_query_that_leaves_no_site_or_compares_nothing_is_a_fault() {
     app.rows("sites=750&metric=entrances&dates=2026-02-16&comparable=false")
         .await;
     assert_eq!(asked(&app.vendor), BTreeSet::from([750]));
-    // A comparison that cannot be made is a fault of its own.
+    // An impossible comparison is a separate fault.
     let (_, _, body) = app
         .problem("sites=750&metric=entrances&dates=2026-02-16&compare=never&comparable=true")
         .await;

@@ -145,7 +145,7 @@ proptest! {
                 }
             }
         }
-        // The table without the other side has the same rows, and those without a figure of its own.
+        // The table without the other side has the same rows, and those that have no figure themselves.
         let plain = Query { compare: None, ..query.clone() };
         let (plan, grid, days) = world(&plain, base, seed);
         let plain = roll_up_with_totals(&plain, &plan, &grid, &days, later()).table;

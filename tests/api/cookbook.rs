@@ -48,7 +48,7 @@ fn examples(page: &str) -> Vec<Example> {
     examples
 }
 
-/// The places at which `answer` lacks what the page shows of it. Lists are whole, and objects are not.
+/// The differences of `answer` from the part of it that the page shows. Lists must be complete, objects need not be.
 fn differences(shown: &Value, answer: &Value, place: &str) -> Vec<String> {
     match (shown, answer) {
         (Value::Object(shown), Value::Object(answer)) => shown

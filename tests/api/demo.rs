@@ -1,4 +1,4 @@
-//! What `pitaya demo` shows: a chain of its own, to which nobody can add.
+//! `pitaya demo` shows its own chain, which callers cannot change.
 
 use std::process::{Command, Stdio};
 

@@ -177,14 +177,14 @@ async fn a_word_means_the_same_whether_a_hidden_site_answers_to_it_or_none() {
         }
         assert_eq!(told[0], told[1], "{form}");
     }
-    // So with all of them together, where nothing is visible or nothing configured.
+    // The same holds for all of them together if nothing is visible or configured.
     let hidden = faults(&app, "nothing", &format!("sites=all&{DAY}"), "-").await;
     let plain = TestApp::start().await;
     assert_eq!(
         faults(&plain, "-", &format!("sites=all&{DAY}"), "-").await,
         hidden
     );
-    // Ids stay what they are: refused, also where they are excluded.
+    // Ids are refused as before, even if they are excluded.
     for words in [
         "751",
         "9999",
@@ -198,7 +198,7 @@ async fn a_word_means_the_same_whether_a_hidden_site_answers_to_it_or_none() {
         let (status, slug, _) = problem(response).await;
         assert_eq!((status, slug.as_str()), (403, "forbidden"), "{words}");
     }
-    // Of a customer that the caller may not see, no word is told apart.
+    // For a customer that the caller may not see, all words get the same answer.
     for words in [
         "all",
         "code:T-0412",

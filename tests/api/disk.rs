@@ -100,7 +100,7 @@ async fn what_lies_on_the_disk_counts_as_cached() {
     let after: Value = response.json().await.unwrap();
     assert_eq!(after["data"], before["data"]);
 
-    // Nothing was claimed: a query that waits has the rest fetched, and nothing else.
+    // Nothing was claimed: a query that waits fetches the rest, and nothing else.
     second.rows(&more).await;
     let sites: BTreeSet<_> = vendor
         .cell_fetches()
@@ -249,7 +249,7 @@ async fn a_second_process_runs_without_the_folder_until_the_first_one_ends() {
     );
 }
 
-/// A service whose clock stands at `time`, in front of a vendor that there is.
+/// A service whose clock stands at `time`, in front of an existing vendor.
 async fn at(time: &str, vendor: &Simulator, folder: &Path) -> TestApp {
     let app = Setup::default()
         .at(time)
@@ -273,7 +273,7 @@ async fn end(app: TestApp, folder: &Path) {
 #[tokio::test]
 async fn figures_on_disk_go_past_their_ttl_as_those_in_memory_do() {
     let folder = tempfile::tempdir().unwrap();
-    // The day is open: a minute, then five in which it is refreshed behind, then a day for when the vendor fails.
+    // The day is open: fresh for a minute, then refreshed in the background for five, then usable for a day if the vendor fails.
     let first = at("2026-02-18T12:00:00Z", &vendor().await, folder.path()).await;
     let vendor = first.vendor.clone();
     let fresh = first.rows(DAY).await;
@@ -320,7 +320,7 @@ async fn figures_on_disk_go_past_their_ttl_as_those_in_memory_do() {
     assert_eq!(app.problem(DAY).await.1, "upstream-error");
 }
 
-/// Figures from the future are of a clock that was wrong: nobody knows how old they are once it has caught up.
+/// Figures from the future come from a wrong clock: their age is unknown once the clock has caught up.
 #[tokio::test]
 async fn figures_from_the_future_are_not_shown_and_give_way() {
     let folder = tempfile::tempdir().unwrap();

@@ -139,7 +139,7 @@ impl Stage {
     }
 }
 
-/// The request with what the vendor's own paths need for that status.
+/// The request with the additions that the vendor's own paths need for that status.
 fn vendors(request: RequestBuilder, path: &str, status: u16) -> RequestBuilder {
     if path == "/get_new_tokens" {
         let key = match status {
@@ -199,7 +199,7 @@ impl Validator {
         Self { compiler }
     }
 
-    /// Whether `body` is what the schema of that JSON pointer describes.
+    /// Whether `body` matches the schema at that JSON pointer.
     fn validate(&mut self, schema: &str, body: &Value) -> Result<(), String> {
         let mut schemas = Schemas::new();
         // A pointer in a URL's fragment.

@@ -87,7 +87,7 @@ async fn report(app: &TestApp, body: &Value) -> Value {
     serde_json::from_str(&answer).unwrap()
 }
 
-/// What the simulated vendor itself answers.
+/// The simulated vendor's own answer.
 async fn vendors_own(app: &TestApp, body: &Value) -> Value {
     let url = app.vendor.base_url().join(&REPORT[1..]).unwrap();
     let request = app.client.post(url).bearer_auth(app.vendor.id_token());
@@ -525,7 +525,7 @@ async fn what_cells_cannot_answer_is_passed_on_once_and_within_the_callers_scope
         ("everything", &other),
     ] {
         let response = call(&app, REPORT, body).bearer_auth(key).send().await;
-        // The simulated vendor knows no such config either; none of its text is told.
+        // The simulated vendor does not know such a config either; none of its text reaches the caller.
         let (status, message) = refusal(response.unwrap()).await;
         assert_eq!(status, 502);
         assert!(!message.contains("minutes"), "{message}");

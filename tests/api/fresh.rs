@@ -1,4 +1,4 @@
-//! How fresh a caller's figures are: `max_age` of a query, and `only-if-cached`.
+//! The freshness of a caller's figures: `max_age` of a query, and `only-if-cached`.
 
 use jiff::{SignedDuration, Timestamp};
 use pitaya::simulator::{Fault, Revision};
@@ -192,7 +192,7 @@ async fn if_the_vendor_fails_the_older_figure_serves_and_says_so() {
     assert_eq!(plain["meta"]["stale"], false);
 }
 
-/// The answer to a query that accepts only what is cached.
+/// The answer to a query that accepts only cached figures.
 async fn cached(app: &TestApp, query: &str) -> Response {
     let request = app.get(&format!("/v1/traffic?{query}"));
     let request = request.header("cache-control", "max-stale, only-if-cached");
@@ -269,7 +269,7 @@ async fn a_partial_answer_has_what_is_cached_and_names_the_rest() {
     assert_eq!(errors[0]["site_id"], 751);
     assert_eq!(errors[0]["type"], "/problems/not-cached");
     assert_eq!(app.vendor.report_count(), 0);
-    // What was missing is fetched for the next caller that waits for it.
+    // The missing figures are fetched for the next caller that waits for them.
     app.rows(&query).await;
     assert_eq!(app.vendor.report_count(), 1);
     assert_eq!(cached(&app, &query).await.status(), 200);
@@ -288,7 +288,7 @@ async fn a_stale_figure_counts_as_cached_and_is_not_refreshed_behind() {
     assert_eq!(stale.headers()["pitaya-stale"], "?1");
     assert!(cache_status(&stale).contains("stale-while-revalidate"));
     not_cached(&app, &format!("{OPEN}&max_age=1m")).await;
-    // What only serves if the vendor fails would have to be asked for.
+    // Figures that serve only if the vendor fails would need a call.
     app.clock.advance(seconds(300));
     not_cached(&app, OPEN).await;
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;

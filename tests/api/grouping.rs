@@ -1,4 +1,4 @@
-//! Series by the values of a tag: each is what its sites combined are.
+//! Series by the values of a tag: each equals its sites combined.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ fn grouping(query: &Query, values: &[Option<char>]) -> Grouping {
     }
 }
 
-/// What a row shows, apart from its series.
+/// The content of a row, apart from its series.
 type Shown = (DateTime, Vec<Option<f64>>, Option<f64>, Vec<Option<Cell>>);
 
 fn shown(table: &Table, group: usize) -> Vec<Shown> {

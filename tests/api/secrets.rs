@@ -138,7 +138,7 @@ async fn the_log_records_departed_callers_and_hides_the_values_of_unknown_parame
         _ = pitaya.traffic(query) => panic!("the answer is held back"),
         () = vendor.wait_for_reports(1) => {}
     }
-    // The process notices at its own time that the caller has left.
+    // It takes the process a moment to notice that the caller has left.
     while !pitaya.metrics().await.contains("status=\"499\"} 1") {
         tokio::task::yield_now().await;
     }

@@ -17,7 +17,7 @@ use crate::upstream::CircuitState;
 /// The contract's bound of calls for one report.
 const MOST_CALLS: usize = 32;
 
-/// How a vendor reports that a request was too large.
+/// The ways in which a vendor reports that a request was too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Truncated,

@@ -213,7 +213,7 @@ async fn without_keys_no_page_of_another_origin_changes_anything() {
     }
 
     assert_eq!(tried, 5);
-    // What is not there is no different.
+    // A missing site is treated the same.
     let refused = "POST /v1/traffic HTTP/1.1\r\nConnection: close\r\nHost: evil.example\r\n\r\n";
     let refused = app.raw(refused).await;
     assert!(refused.starts_with("HTTP/1.1 405 "), "{refused}");

@@ -58,7 +58,7 @@ async fn a_change_between_two_processes_is_told_by_the_second_and_cursors_go_on(
     let page = some(&first, &start).await;
     end(first, folder).await;
 
-    // Long after what was held is good for nothing but comparison.
+    // Long after the held figures serve only for comparison.
     vendor.revise(revised(750, "2026-02-18"));
     let second = at("2026-06-05T12:00:00Z", vendor.clone(), folder).await;
     assert_eq!(read(&second, &format!("since={start}")).await, page);

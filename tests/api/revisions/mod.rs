@@ -19,7 +19,7 @@ use crate::support::{Setup, TestApp, column, problem, true_entrances};
 const DAYS: &str = "sites=750,751&dates=2026-02-17..2026-02-18&metric=entrances&bucket=day";
 const TYLER: &str = "sites=750&dates=2026-02-18&metric=entrances&bucket=day";
 
-/// Figures that are past their TTL, and good for nothing, after a minute.
+/// Figures that expire after a minute, and then serve for nothing.
 fn hasty() -> Setup {
     Setup::default()
         .with("CACHE__OPEN_TTL", "1m")
@@ -47,7 +47,7 @@ fn revised(site: u64, date: &str) -> Revision {
     }
 }
 
-/// The vendor's entrances of a site's day, in buckets of so many minutes.
+/// The vendor's entrances of a site's day, in buckets of `minutes` minutes.
 fn entrances(vendor: &Simulator, site: u64, date: &str, minutes: u16) -> Vec<Option<f64>> {
     vendor.figures(&CellKey {
         customer: CustomerId::new(123).unwrap(),

@@ -1,4 +1,4 @@
-//! What the vendor allows, over replicas: its places, and its `Retry-After`.
+//! The vendor's allowance for all replicas: its places, and its `Retry-After`.
 
 use pitaya::simulator::RetryAfter;
 
@@ -57,7 +57,7 @@ async fn replicas_have_the_places_of_one_and_one_that_is_alone_in_need_has_all()
     let counts = vendor.counts();
     assert_eq!(counts.reports, 24);
     assert!(counts.peak_reports <= 5, "{}", counts.peak_reports);
-    // What nobody wants is given up.
+    // Unwanted places are given up.
     while [places(&a).await, places(&b).await] != ["1", "1"] {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

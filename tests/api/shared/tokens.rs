@@ -7,7 +7,7 @@ use pitaya::simulator::{Rotation, TokenSettings};
 
 use super::*;
 
-/// The life of an ID token: half of it is longer than the time for which nobody renews after the store was empty.
+/// The life of an ID token: half of it is longer than the pause in renewals after the store was emptied.
 const LIFE: Duration = Duration::from_secs(8);
 
 async fn rotating() -> Simulator {
