@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The rest of the time that a query's calls to a tier may take. Once one of them has come to nothing, it makes no others.
+/// The time left for a query's calls to a tier. Once one of them fails, the query makes no others.
 #[derive(Debug)]
 pub struct Patience {
     whole: Duration,
@@ -32,13 +32,13 @@ impl Patience {
         self.left = self.whole;
     }
 
-    /// How long a call may take that should take no longer than `limit`; `None`: it is not to be made.
+    /// The time limit of a call, at most `limit`; `None` if the call must not be made.
     pub(super) fn limit(&self, limit: Duration) -> Option<Duration> {
         let limit = limit.min(self.left);
         (!self.is_lost && !limit.is_zero()).then_some(limit)
     }
 
-    /// Notes that a call has taken so long, and whether it has come to something.
+    /// Records how long a call took, and whether it succeeded.
     pub(super) const fn took(&mut self, took: Duration, has_worked: bool) {
         self.left = self.left.saturating_sub(took);
         self.is_lost |= !has_worked;

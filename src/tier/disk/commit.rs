@@ -50,7 +50,7 @@ impl Writer {
             });
             match forgotten {
                 Ok(()) => return true,
-                // Each broken file goes; nothing that failed stays open.
+                // Every broken file is set aside, and no failed file stays open.
                 Err(fault) => self.recover(&fault),
             }
         }

@@ -1,4 +1,4 @@
-//! The tier on disk: files of the embedded engine `redb`. Reads go through to them; writes follow behind.
+//! The tier on disk: files of the embedded engine `redb`. Reads go through to them; writes follow in the background.
 //!
 //! One thread writes, with at most one durable commit a second. A kill therefore loses only the cells of the last second, which are
 //! fetched again. A purge is written at once, and answered once it is durable. If that fails, the thread removes the files: forgetting

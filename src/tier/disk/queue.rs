@@ -35,7 +35,7 @@ pub(super) struct Queue {
 #[derive(Debug)]
 struct Pending {
     purge: Arc<Purge>,
-    /// Whether the thread must do it, rather than only hide its figures.
+    /// Whether the thread must carry it out rather than only hide its figures.
     is_finished: bool,
 }
 

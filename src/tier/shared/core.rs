@@ -1,4 +1,4 @@
-//! The state that all tasks of the shared tier have in common: names, leases, knowledge of the store.
+//! The common state of all tasks of the shared tier: names, leases, and facts about the store.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,9 +25,9 @@ pub struct Settings {
     pub prefix: String,
     /// Time limit for a look-up of a few pages.
     pub timeout: Duration,
-    /// How long a replica that has died holds up the others.
+    /// Time for which a dead replica delays the others.
     pub lease: Duration,
-    /// How long a page is kept after its last change.
+    /// Time for which a page is kept after its last change.
     pub keep: Duration,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Pulses {
     pub(super) failed: u64,
 }
 
-/// The learned facts that were told and heard so far.
+/// The learned facts that this replica has told and heard so far.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
     /// The revision of each part that was told.
@@ -57,7 +57,7 @@ pub(super) struct Core {
     pub(super) allowance: Arc<dyn Allowance>,
     pub(super) exchange: tokio::sync::Mutex<Exchange>,
     pub(super) scripts: Scripts,
-    /// Tells this process from other replicas.
+    /// Distinguishes this process from other replicas.
     pub(super) replica: String,
     pub(super) register: Mutex<Register>,
     pub(super) leases: Mutex<Leases>,
@@ -66,7 +66,7 @@ pub(super) struct Core {
     pub(super) hurry: Arc<Notify>,
     /// Notified when there are purges for the owner to make.
     pub(super) news: Notify,
-    /// Bytes of pages that are being written.
+    /// Bytes of the pages being written.
     pub(super) writing: AtomicUsize,
     /// Whether the last write was refused.
     pub(super) refuses: AtomicBool,
@@ -94,7 +94,7 @@ impl Core {
         self.key(month) + ":l"
     }
 
-    /// A name of what is of the fleet, all of it in one slot.
+    /// A name for data of the whole fleet, all of which is in one slot.
     pub(super) fn fleet_key(&self, what: &str) -> String {
         let namespace = self.codec.namespace();
         format!("{}:{{fleet.{namespace}}}:{what}", self.settings.prefix)
@@ -146,7 +146,7 @@ impl Core {
         for (id, months) in held {
             self.end_leases(Lease { id, epoch: None }, &months).await;
         }
-        // Otherwise it counts as alive for a minute, in which no purge is made everywhere, and keeps its places for seconds.
+        // Otherwise it counts as alive for a minute, during which no purge completes everywhere, and keeps its places for seconds.
         for what in ["live", "places"] {
             let mut leave = cmd("HDEL");
             leave.arg(self.fleet_key(what)).arg(&self.replica);

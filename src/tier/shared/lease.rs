@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use crate::domain::month::SeriesMonth;
 
-/// No lease is extended for longer: nothing takes so long to fetch.
+/// No lease is extended beyond this: no fetch takes that long.
 const LONGEST: Duration = Duration::from_mins(10);
 
-/// The days of months that are leased, by lease.
+/// The leased days of months, by lease.
 #[derive(Debug, Default)]
 pub(super) struct Leases(HashMap<u64, Held>);
 
@@ -32,7 +32,7 @@ impl Leases {
         }
     }
 
-    /// Takes days away that are not to be held any longer, and returns those that were.
+    /// Removes days that are no longer needed, and returns those that were held.
     pub(super) fn end(
         &mut self,
         id: u64,
@@ -59,7 +59,7 @@ impl Leases {
         ended.into_iter().collect()
     }
 
-    /// All that is held, by lease; the months of a site follow one another.
+    /// Everything held, by lease; the months of a site are adjacent.
     pub(super) fn all(&mut self) -> Vec<(u64, Vec<(SeriesMonth, u32)>)> {
         self.0.retain(|_, held| held.since.elapsed() < LONGEST);
         let all = self.0.iter();

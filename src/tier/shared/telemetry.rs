@@ -95,8 +95,8 @@ pub(super) fn measure(state: TierState, queued: usize, replicas: usize, offset: 
     gauge!(OFFSET).set(offset.as_secs_f64());
 }
 
-/// Describes the metrics that the shared tier has beside those of the disk, and begins its counters at zero; to be called once the recorder
-/// is installed.
+/// Describes the metrics that the shared tier has in addition to those of the disk, and starts its counters at zero. Call it after the
+/// installation of the recorder.
 pub fn describe_metrics() {
     describe_counter!(
         CLAIMS,

@@ -1,8 +1,8 @@
-//! A page as it lies in the store.
+//! A page as stored in the shared store.
 //!
 //! A value, little endian: revision `[u8; 8]` · incarnation `u32` · number of epochs `u8` × {epoch `u64`, days `u32`} · the page as
-//! [`Codec::encode`] writes it · tag. The tag is over the name and all before it, so that a value that was moved, torn or planted is none.
-//! Times are those of the store's clock.
+//! [`Codec::encode`] writes it · tag. The tag is over the name and all before it, so a moved, torn or forged value is not accepted. Times
+//! are those of the store's clock.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,14 @@ use crate::domain::cell::{Age, Cell};
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::tier::codec::Decoded;
 
-/// Tells each content of a page from those of before.
+/// Distinguishes each content of a page from earlier ones.
 pub(super) type Revision = [u8; 8];
 
 /// A page that was read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Page {
     pub(super) incarnation: u32,
-    /// The cells, and the number of the last purge that was known when each was claimed; `None`: of another shape.
+    /// The cells, and the number of the last known purge at each one's claim; `None` for cells of another shape.
     pub(super) cells: Option<BTreeMap<Date, (Cell, u64)>>,
 }
 
@@ -100,7 +100,7 @@ impl Core {
     }
 }
 
-/// The revision of a value: of none, if there is none.
+/// The revision of a value, or of a missing one.
 pub(super) fn revision(value: &[u8]) -> &[u8] {
     value.get(..8).unwrap_or(value)
 }
@@ -116,7 +116,7 @@ fn shifted(cell: &Cell, by: SignedDuration) -> Cell {
     Cell::of_age(cell.figures().clone(), age)
 }
 
-/// The cell, whose replica's clock may be a little fast: that is no time to come.
+/// The cell. The clock of its replica may be a little fast, so a time slightly ahead does not count as the future.
 fn not_after(now: jiff::Timestamp, cell: Cell) -> Cell {
     let age = cell.age();
     let early = age.fetched_at().duration_since(now);
