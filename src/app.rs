@@ -57,8 +57,7 @@ impl App {
         server::describe_metrics();
         upstream::describe_metrics();
         service::describe_metrics();
-        tier::disk::describe_metrics();
-        tier::shared::describe_metrics();
+        tier::describe_metrics();
         let link = config.shared.as_ref().map(link_to);
         let sharing = config.shared.as_ref().zip(link.clone());
         let vendor = upstream::Settings {

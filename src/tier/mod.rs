@@ -7,6 +7,7 @@ mod codec;
 pub mod disk;
 mod patience;
 pub mod shared;
+mod telemetry;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -14,6 +15,7 @@ pub use codec::{Codec, FIGURES_VERSION};
 pub use disk::{Disk, UnusableFolder, check_folder};
 pub use patience::Patience;
 pub use shared::Shared;
+pub use telemetry::describe_metrics;
 
 use std::collections::HashMap;
 use std::fmt;

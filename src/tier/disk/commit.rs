@@ -9,11 +9,11 @@ use super::batch::{Fresh, newer};
 use super::fault::Fault;
 use super::folder::Generations;
 use super::generation::Entries;
-use super::telemetry;
 use super::writer::Writer;
 use crate::domain::month::SeriesMonth;
 use crate::domain::purge::Purge;
 use crate::tier::codec::Decoded;
+use crate::tier::telemetry::{self, Put};
 use crate::tier::{Part, TierState};
 
 /// Maximum number of bytes written in one step.
@@ -84,7 +84,7 @@ impl Writer {
         promoted: &[String],
     ) -> bool {
         if self.open.is_none() {
-            telemetry::dropped(pages.len());
+            telemetry::put(Put::Dropped, pages.len());
             return false;
         }
         let parts = self.knowledge.changed(&self.written);
@@ -107,7 +107,7 @@ impl Writer {
             }
             // The learned facts come with the first step, since all figures rest on them.
             if let Err(fault) = self.step(&step, &std::mem::take(&mut known), bytes) {
-                telemetry::dropped(left);
+                telemetry::put(Put::Dropped, left);
                 self.recover(&fault);
                 return false;
             }
@@ -168,7 +168,7 @@ impl Writer {
                     newer(&mut cells, date, cell);
                 }
             }
-            telemetry::stored(merged);
+            telemetry::put(if merged { Put::Merged } else { Put::Stored }, 1);
             let cells: Vec<_> = cells.into_iter().collect();
             let page = codec.encode(&name, fresh.shape, &cells);
             written += page.len();

@@ -15,7 +15,6 @@ mod generation;
 mod probe;
 mod queue;
 mod shared;
-mod telemetry;
 mod writer;
 
 #[cfg(test)]
@@ -23,7 +22,6 @@ mod tests;
 
 pub use probe::{UnusableFolder, check_folder};
 pub use shared::Settings;
-pub use telemetry::describe_metrics;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,12 +38,12 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use self::shared::{Pace, Shared};
-use self::telemetry::Outcome;
 use self::writer::Writer;
 use super::{Away, Codec, Kept, Knowledge, Landed, Patience, Tier, TierState};
 use crate::clock::Clock;
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::domain::purge::Purge;
+use crate::tier::telemetry::{self, Outcome, Put};
 
 /// Number of pages that one thread reads; several threads read more.
 const PIECE: usize = 300;
@@ -168,7 +166,7 @@ impl Tier for Disk {
         let refused = self.shared.queue().put(landed, held);
         match refused {
             Ok(()) => self.shared.wake.notify_one(),
-            Err(landed) => telemetry::dropped(landed.shapes.len()),
+            Err(landed) => telemetry::put(Put::Dropped, landed.shapes.len()),
         }
     }
 
@@ -199,7 +197,7 @@ impl Tier for Disk {
 
     fn measure(&self) {
         let bytes = self.shared.generations().map_or(0, |open| open.bytes());
-        telemetry::measure(self.state(), bytes, self.shared.queue().bytes());
+        telemetry::measure_disk(self.state(), bytes, self.shared.queue().bytes());
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

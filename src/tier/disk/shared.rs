@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::fault::Fault;
 use super::folder::Generations;
 use super::queue::{Job, Queue};
-use super::telemetry::{self, Outcome};
 use crate::clock::Clock;
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::tier::codec::{Codec, Decoded};
+use crate::tier::telemetry::{self, Outcome};
 use crate::tier::{Kept, TierState};
 
 /// Settings of the tier on disk.

@@ -12,8 +12,8 @@ use super::folder::{Folder, Generations};
 use super::generation::Generation;
 use super::queue::Job;
 use super::shared::Shared;
-use super::telemetry;
 use crate::domain::purge::Purge;
+use crate::tier::telemetry;
 use crate::tier::{Away, Knowledge, TierState};
 
 /// Writes the queued jobs, and reopens a folder that failed.

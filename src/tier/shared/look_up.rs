@@ -7,9 +7,9 @@ use futures_util::stream::{self, StreamExt};
 use tokio::time::{Instant, timeout_at};
 
 use super::core::{Core, PIECE};
-use super::telemetry::{self, Outcome};
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::store::{Cmd, Unavailable, cmd};
+use crate::tier::telemetry::{self, Outcome};
 use crate::tier::{Claimed, Grant, Kept, Lease, Patience};
 
 /// The time that each page adds to the limit of a call.

@@ -22,14 +22,12 @@ mod pulse;
 mod put;
 mod register;
 mod scripts;
-mod telemetry;
 mod value;
 
 #[cfg(test)]
 mod tests;
 
 pub use core::Settings;
-pub use telemetry::describe_metrics;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -53,6 +51,7 @@ use crate::clock::Clock;
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::domain::purge::Purge;
 use crate::store::Link;
+use crate::tier::telemetry;
 
 /// How often a replica hears and tells.
 const PULSE: Duration = Duration::from_millis(250);
@@ -261,7 +260,7 @@ impl Tier for Shared {
         let queued = self.core.writing.load(Ordering::Relaxed);
         let state = self.state();
         let register = self.core.register();
-        telemetry::measure(state, queued, register.replicas(), register.offset());
+        telemetry::measure_shared(state, queued, register.replicas(), register.offset());
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

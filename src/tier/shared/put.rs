@@ -8,11 +8,11 @@ use futures_util::stream::{self, StreamExt};
 use jiff::civil::Date;
 
 use super::core::Core;
-use super::telemetry::{self, Put};
 use super::value::revision;
 use crate::domain::cell::Cell;
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::store::{Cmd, Unavailable, Value, cmd};
+use crate::tier::telemetry::{self, Put};
 use crate::tier::{Epoch, Landed, Lease};
 
 /// The most bytes of pages that may wait to be written; further pages are dropped, since they can be fetched again.
