@@ -104,10 +104,10 @@ keys! { ALL, LIVE:
     ALLOWED_ORIGINS: Vec<HeaderValue> = "cors.allowed_origins" or "[]", origin::origins, origin::show, live;
 
     DROP_IN_ENABLED: bool = "drop_in.enabled" or "false", value::boolean, show::boolean, live;
-    DROP_IN_UNKNOWN: UnknownConfig = "drop_in.unknown" or "\"reject\"", |raw| words::read(raw, &words::UNKNOWN_CONFIG), |value| words::show(value, &words::UNKNOWN_CONFIG), live;
+    DROP_IN_UNKNOWN: UnknownConfig = "drop_in.unknown" or "\"reject\"", |raw| words::read(raw, &UnknownConfig::WORDS), |value| words::show(value, &UnknownConfig::WORDS), live;
 
     /// Unset: pretty on a terminal, else JSON.
-    LOG_FORMAT: Format = "log.format", |raw| words::read(raw, &words::LOG_FORMATS), show::text;
+    LOG_FORMAT: Format = "log.format", |raw| words::read(raw, &Format::WORDS), |value| words::show(value, &Format::WORDS);
     /// If unset, the standard variable decides.
     LOG_FILTER: Filter = "log.filter" or "\"info\"", value::log_filter, show::text, live;
     /// If unset, the standard variable decides.

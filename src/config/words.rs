@@ -5,24 +5,14 @@ use toml::Value;
 use super::error::Problem;
 use super::show;
 use super::value::Raw;
-use crate::http::UnknownConfig;
-use crate::telemetry::Format;
 
 /// Whether callers need a key.
 pub(super) const AUTH: [(&str, bool); 2] = [("required", true), ("disabled", false)];
-/// The format of log lines.
-pub(super) const LOG_FORMATS: [(&str, Format); 2] =
-    [("json", Format::Json), ("pretty", Format::Pretty)];
 /// The kinds of servers of the shared store.
 pub(super) const STORE_MODES: [(&str, &str); 3] = [
     ("single", "single"),
     ("sentinel", "sentinel"),
     ("cluster", "cluster"),
-];
-/// The treatment of a config that cells cannot answer.
-pub(super) const UNKNOWN_CONFIG: [(&str, UnknownConfig); 2] = [
-    ("reject", UnknownConfig::Reject),
-    ("pass", UnknownConfig::Pass),
 ];
 
 /// The value of one of `words`.

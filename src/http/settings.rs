@@ -63,14 +63,16 @@ pub struct DropIn {
     pub unknown: UnknownConfig,
 }
 
-/// The treatment of a config that cells cannot answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UnknownConfig {
-    /// It is refused.
-    #[default]
-    Reject,
-    /// It goes to the vendor as it is.
-    Pass,
+named! {
+    /// The treatment of a config that cells cannot answer.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum UnknownConfig {
+        /// It is refused.
+        #[default]
+        Reject = "reject",
+        /// It goes to the vendor as it is.
+        Pass = "pass",
+    }
 }
 
 /// Admitted callers.

@@ -55,21 +55,14 @@ pub struct Settings {
     pub otlp_endpoint: Option<Url>,
 }
 
-/// Format of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// One JSON object a line, for machines.
-    Json,
-    /// One line of text, coloured on a terminal, for people.
-    Pretty,
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Json => "json",
-            Self::Pretty => "pretty",
-        })
+named! {
+    /// Format of a log line.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Format {
+        /// One JSON object a line, for machines.
+        Json = "json",
+        /// One line of text, coloured on a terminal, for people.
+        Pretty = "pretty",
     }
 }
 

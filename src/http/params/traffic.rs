@@ -155,12 +155,7 @@ impl TrafficParams {
         let sort = parse_sort(&sort, metrics.as_deref(), &mut faults);
         let limit = parse_limit(&limit, &mut faults);
         let partial = choice(&partial, &PARTIAL, &Partial::WORDS, &mut faults);
-        let format = choice(
-            &format,
-            &FORMAT,
-            &Format::ALL.map(|format| (format.name(), format)),
-            &mut faults,
-        );
+        let format = choice(&format, &FORMAT, &Format::WORDS, &mut faults);
         let time_format = choice(&time_format, &TIME_FORMAT, &TimeFormat::WORDS, &mut faults);
         let max_age = parsed(&max_age, &MAX_AGE, &mut faults);
         faults.append(of_customer);

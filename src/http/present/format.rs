@@ -9,37 +9,25 @@ use utoipa::{PartialSchema, ToSchema};
 use super::quality::accepted;
 use crate::http::schemas::one_of;
 
-/// A format of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// An object of `meta` and `data`.
-    Json,
-    /// RFC 4180, with a header row.
-    Csv,
-    /// One object on its own line for each row.
-    Ndjson,
-    /// A workbook of Office Open XML: a sheet of rows, and one about them.
-    Xlsx,
+named! {
+    /// A format of an answer; the preferred one first.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Format {
+        /// An object of `meta` and `data`.
+        Json = "json",
+        /// RFC 4180, with a header row.
+        Csv = "csv",
+        /// One object on its own line for each row.
+        Ndjson = "ndjson",
+        /// A workbook of Office Open XML: a sheet of rows, and one about them.
+        Xlsx = "xlsx",
+    }
 }
 
 /// The media type of a workbook.
 const WORKBOOK: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 
 impl Format {
-    /// Every format, the preferred one first.
-    pub const ALL: [Self; 4] = [Self::Json, Self::Csv, Self::Ndjson, Self::Xlsx];
-
-    /// The name in the `format` parameter.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Csv => "csv",
-            Self::Ndjson => "ndjson",
-            Self::Xlsx => "xlsx",
-        }
-    }
-
     /// The media type, which `Accept` must match.
     #[must_use]
     pub const fn media_type(self) -> &'static str {
