@@ -144,8 +144,8 @@ impl Upstream {
         self.reporter.tell()
     }
 
-    /// Takes up what other replicas have told: from now on has `places` (if it `is_alone`, whatever it wants), at least one, and does not
-    /// call the vendor while another replica is `throttled`.
+    /// Adopts the state of the other replicas: from now on it has `places` places (at least one; all that it wants if it `is_alone`), and
+    /// does not call the vendor while another replica is `throttled`.
     pub fn hear(&self, places: usize, is_alone: bool, throttled: Duration) {
         self.reporter.hear(places, is_alone, throttled);
     }
@@ -161,7 +161,7 @@ impl Upstream {
         self.reporter.until_urgent().await;
     }
 
-    /// Brings the gauges of what waits for the vendor, and of the tokens, up to date.
+    /// Updates the gauges of waiting reports, places and tokens.
     pub fn measure(&self) {
         self.reporter.measure();
     }

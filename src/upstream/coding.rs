@@ -43,7 +43,7 @@ pub(super) enum Undecodable {
     Cut,
     /// It violates its coding.
     Corrupt,
-    /// We did not offer the coding, or so many of them.
+    /// We did not offer this coding, or this many at once.
     Unknown,
     /// It decodes to more bytes than allowed.
     TooLarge,

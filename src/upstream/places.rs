@@ -121,7 +121,8 @@ impl Places {
         lines.share.tell(wanted, taken)
     }
 
-    /// From now on, `places` are its own, at least one. Reports in flight beyond that go on, and nobody gets their places.
+    /// From now on, it has `places` places of its own, at least one. Reports in flight beyond that continue, and their places are not
+    /// passed on.
     pub(super) fn share(&self, places: usize, is_alone: bool) {
         let mut lines = self.lock();
         let wanted = lines.wanted();

@@ -128,7 +128,7 @@ pub fn describe_metrics() {
     }
 }
 
-/// Sets the gauges of what waits for the vendor, of the places (all, and those of this process), and of the tokens' expiry.
+/// Sets the gauges of waiting reports, of the places (all, and this process's own), and of the tokens' expiry.
 pub(super) fn measure(waiting: usize, (places, own): (usize, usize), expiry: Option<f64>) {
     let float = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     gauge!(WAITING).set(float(waiting));

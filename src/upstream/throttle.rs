@@ -18,7 +18,7 @@ pub(super) struct Throttle(Mutex<Held>);
 #[derive(Debug, Default)]
 struct Held {
     until: Option<Instant>,
-    /// The same by the vendor's answers to this process alone. Telling others what they have told would never end.
+    /// The same according to the vendor's answers to this process alone. If processes repeated what others told them, it would never end.
     own: Option<Instant>,
 }
 

@@ -191,7 +191,7 @@ impl Line {
         tickets.filter(|ticket| waits(ticket)).count()
     }
 
-    /// Number of reports that wait, other than those that were `counted` before: each once, whoever waits for it.
+    /// Number of reports that wait, other than those that were `counted` before: each once, however many clients wait for it.
     fn reports(&self, counted: &mut HashSet<*const Mutex<Option<Call>>>) -> usize {
         let tickets = self.0.values().flatten().filter(|ticket| waits(ticket));
         tickets.filter(|it| counted.insert(Arc::as_ptr(it))).count()

@@ -82,12 +82,12 @@ pub(super) struct Report {
     pub(super) times: Times,
 }
 
-/// The use that a process makes of the vendor, as it tells other replicas.
+/// A process's use of the vendor, as it tells other replicas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VendorUse {
     /// The places.
     pub places: PlacesTold,
-    /// How long the vendor is not to be called, by its answers to this process.
+    /// Time for which the vendor must not be called, according to its answers to this process.
     pub throttled: Option<Duration>,
 }
 
@@ -223,7 +223,7 @@ impl Reporter {
         }
     }
 
-    /// Takes up what other replicas have told.
+    /// Adopts the facts that other replicas have told.
     pub(super) fn hear(&self, places: usize, is_alone: bool, throttled: Duration) {
         self.throttle.hear(Instant::now(), throttled);
         self.places.share(places, is_alone);
@@ -239,7 +239,7 @@ impl Reporter {
         self.urgent.notified().await;
     }
 
-    /// Brings the gauges of what waits for the vendor, and of the tokens, up to date.
+    /// Updates the gauges of waiting reports, places and tokens.
     pub(super) fn measure(&self) {
         let left = self.tokens.time_left();
         let now = self.clock.now().as_duration().as_secs_f64();

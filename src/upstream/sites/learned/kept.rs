@@ -1,7 +1,7 @@
 //! The learned facts about sites as text, which outlives the process.
 //!
-//! Without it, figures that outlive the process would have no names, which come with the vendor's answers alone, and the first
-//! report of several sites would ask for each of them anew.
+//! Without them, figures that outlive the process would have no names, because names come only with the vendor's answers, and the first
+//! report of several sites would request each of them alone again.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -25,8 +25,8 @@ impl Known {
         Kept(sites.map(|(id, site)| (id.get(), site.clone())).collect())
     }
 
-    /// Takes back the sites of a [`Kept::text`] of which nothing is known yet, but not what was learned before they were purged. False if it
-    /// is no such text.
+    /// Restores the sites of a [`Kept::text`] that are still unknown, except facts learned before their purge. Returns false if it is not
+    /// such a text.
     pub(in crate::upstream) fn restore(&mut self, text: &[u8]) -> bool {
         let Ok(sites) = serde_json::from_slice::<BTreeMap<u64, Site>>(text) else {
             return false;
