@@ -27,7 +27,7 @@ pub struct CellKey {
 /// The figures of one cell, and the time at which they were true.
 ///
 /// `figures` has a slot for each bucket of the day on the clock. Where the clock goes back, the second occurrences of the buckets with a
-/// repeated minute ([`super::zone::DayShape::repeated`]) follow at the end.
+/// repeated minute ([`super::local_day::DayShape::repeated`]) follow at the end.
 ///
 /// No answer shows the two occurrences of a bucket apart, so only their combination must be right. For dwell times, both hold the mean of
 /// the two, because their weights may come from another report. Where a bucket is repeated in part and the order of its levels is unknown,

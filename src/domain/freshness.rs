@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
-use super::zone::DaySpan;
+use super::local_day::DaySpan;
 
 /// TTLs of figures, by how likely they are to change. The configuration's `[cache]` table documents each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::bucket::VendorBucket;
 use super::figures::View;
-use super::zone::DayShape;
+use super::local_day::DayShape;
 
 /// Buckets without a figure are missing if they last at least this many minutes in a row. A shorter run is quiet: the vendor may send no
 /// figure when nothing happened.

@@ -7,9 +7,9 @@ use jiff::tz::TimeZone;
 use super::bucket::VendorBucket;
 use super::cell::CellKey;
 use super::dates::DateRange;
+use super::local_day::DaySpan;
 use super::metric::VendorMetric;
 use super::site::{CustomerId, SiteId};
-use super::zone::DaySpan;
 
 /// Which cells are stored together: all of one series at one site in one calendar month.
 ///

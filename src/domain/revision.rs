@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use super::bucket::VendorBucket;
 use super::figures::Figures;
+use super::local_day::DayShape;
 use super::metric::VendorMetric;
 use super::missing;
-use super::zone::DayShape;
 
 named! {
     /// The kind of a change.

@@ -9,9 +9,10 @@ use crate::domain::days::Days;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::freshness::{Phase, Policy};
 use crate::domain::lifetime::Lifetime;
+use crate::domain::local_day::DaySpan;
+use crate::domain::local_days::LocalDays;
 use crate::domain::opening::{OpeningHours, Windows};
 use crate::domain::query::Query;
-use crate::domain::zone::{DaySpan, LocalDays};
 
 /// The days of a query's cells at each of its sites. Sites in one zone with the same opening hours share their days, as long as they exist on all of them.
 #[derive(Debug)]

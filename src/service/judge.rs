@@ -12,8 +12,8 @@ use crate::clock::Clock;
 use crate::domain::cell::{Age, Cell, CellKey};
 use crate::domain::directory::SiteDirectory;
 use crate::domain::freshness::{Phase, Policy, Standing};
+use crate::domain::local_day::DaySpan;
 use crate::domain::month::{MonthShape, SeriesMonth};
-use crate::domain::zone::DaySpan;
 use crate::tier::{Kept, Shapes};
 
 /// Judges cells. Cloning is cheap.

@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::hash::{hash, unit, units};
 use super::sites::Site;
 use crate::domain::bucket::DAY_MINUTES;
+use crate::domain::local_day::{DayShape, DaySpan};
 use crate::domain::site::CustomerId;
-use crate::domain::zone::{DayShape, DaySpan};
 
 /// Length of a step.
 pub(super) const STEP_MINUTES: u16 = 5;

@@ -7,9 +7,9 @@ use super::merge::SiteFigures;
 use super::wire::{Identity, ReportShape, Values};
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::figures::Figures;
+use crate::domain::local_day::DaySpan;
 use crate::domain::metric::VendorMetric;
 use crate::domain::site::SiteId;
-use crate::domain::zone::DaySpan;
 
 /// How far the vendor's clock may be ahead of ours.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);

@@ -15,6 +15,7 @@ use pitaya::domain::directory::{SiteDirectory, SiteEntry};
 use pitaya::domain::figures::Figures;
 use pitaya::domain::freshness::Policy;
 use pitaya::domain::lifetime::Lifetime;
+use pitaya::domain::local_days::LocalDays;
 use pitaya::domain::metric::Metric;
 use pitaya::domain::opening::{Exceptions, OpeningHours, Windows};
 use pitaya::domain::plan::Plan;
@@ -22,7 +23,6 @@ use pitaya::domain::query::{GroupBy, Include, Query};
 use pitaya::domain::rollup::{CellGrid, States, roll_up_with_totals};
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::domain::table::{Group, Value};
-use pitaya::domain::zone::LocalDays;
 use proptest::prelude::*;
 
 const METRICS: [Metric; 2] = [Metric::Entrances, Metric::WalkBys];

@@ -7,6 +7,7 @@ use jiff::civil::Date;
 use pitaya::domain::bucket::VendorBucket;
 use pitaya::domain::dates::DateRange;
 use pitaya::domain::figures::Figures;
+use pitaya::domain::local_days::LocalDays;
 use pitaya::domain::metric::Metric;
 use pitaya::domain::plan::Plan;
 use pitaya::domain::query::{Fill, GroupBy, Query};
@@ -14,7 +15,6 @@ use pitaya::domain::rollup::{CellGrid, roll_up_with_totals};
 use pitaya::domain::row_count::row_count;
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::domain::table::Value as Cell;
-use pitaya::domain::zone::LocalDays;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

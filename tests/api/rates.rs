@@ -14,12 +14,12 @@ use pitaya::domain::calendar::Calendar;
 use pitaya::domain::cell::Cell;
 use pitaya::domain::dates::DateRange;
 use pitaya::domain::figures::Figures;
+use pitaya::domain::local_days::LocalDays;
 use pitaya::domain::metric::{Metric, VendorMetric};
 use pitaya::domain::plan::Plan;
 use pitaya::domain::query::{GroupBy, Query};
 use pitaya::domain::rollup::{CellGrid, roll_up_with_totals};
 use pitaya::domain::site::{CustomerId, SiteId};
-use pitaya::domain::zone::LocalDays;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

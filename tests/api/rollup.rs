@@ -14,13 +14,14 @@ use pitaya::domain::cell::Cell;
 use pitaya::domain::dates::DateRange;
 use pitaya::domain::figures::Figures;
 use pitaya::domain::fiscal::FiscalCalendar;
+use pitaya::domain::local_day::DayShape;
+use pitaya::domain::local_days::LocalDays;
 use pitaya::domain::metric::{Metric, VendorMetric};
 use pitaya::domain::plan::Plan;
 use pitaya::domain::query::{Fill, GroupBy, Include, Query, Sort};
 use pitaya::domain::rollup::{CellGrid, roll_up_with_totals};
 use pitaya::domain::row_count::row_count;
 use pitaya::domain::site::{CustomerId, SiteId};
-use pitaya::domain::zone::{DayShape, LocalDays};
 use proptest::prelude::*;
 
 use crate::support::retail;

@@ -3,8 +3,8 @@
 use super::slots::SlotGrid;
 use crate::domain::bucket::{DAY_MINUTES, VendorBucket};
 use crate::domain::figures::Figures;
+use crate::domain::local_day::DayShape;
 use crate::domain::metric::VendorMetric;
-use crate::domain::zone::DayShape;
 
 /// The day's figure of `metric`, from its `figures` in buckets of that length on a day of that `shape`; `None` if nothing was observed.
 /// A dwell time needs the entrances of the same buckets as its `weights`.

@@ -8,9 +8,9 @@ use super::series_count;
 use super::side::pick_days;
 use crate::domain::bucket::{Bucket, DAY_MINUTES};
 use crate::domain::comparison::Comparison;
+use crate::domain::local_days::LocalDays;
 use crate::domain::query::Query;
 use crate::domain::timeline::{Piece, Timeline};
-use crate::domain::zone::LocalDays;
 
 /// The sites of a series on their clocks.
 #[derive(Clone, Copy)]

@@ -28,11 +28,11 @@ pub use self::state::States;
 pub use self::totals::{Rolled, Totals, roll_up_with_totals, total_of};
 use super::bucket::Bucket;
 use super::coverage::{Basis, MinCoverage};
+use super::local_days::LocalDays;
 use super::plan::Plan;
 use super::query::{Fill, GroupBy, Include, Query};
 use super::table::{Group, Table};
 use super::timeline::Timeline;
-use super::zone::LocalDays;
 
 /// Number of series of `query` before any limit.
 fn series_count(query: &Query) -> usize {

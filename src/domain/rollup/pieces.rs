@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::domain::coverage::Basis;
+use crate::domain::local_days::LocalDays;
 use crate::domain::query::Query;
 use crate::domain::timeline::{Piece, Pieces, Timeline};
-use crate::domain::zone::LocalDays;
 
 /// The pieces of the sites of a query, which its groups share.
 pub(super) struct KnownPieces<'a> {

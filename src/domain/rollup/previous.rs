@@ -14,12 +14,12 @@ use super::side::Side;
 use crate::domain::bucket::{Bucket, DAY_MINUTES};
 use crate::domain::comparison::Comparison;
 use crate::domain::dates::{add_days, days_between};
+use crate::domain::local_days::LocalDays;
 use crate::domain::metric::Metric;
 use crate::domain::plan::Plan;
 use crate::domain::query::{Fill, Query};
 use crate::domain::table::{Extra, Table, Values};
 use crate::domain::timeline::Timeline;
-use crate::domain::zone::LocalDays;
 
 /// Both sides of a comparison.
 pub(super) struct Sides<'a> {

@@ -6,8 +6,8 @@ use jiff::civil::Date;
 
 use super::grid::CellGrid;
 use crate::domain::dates::add_days;
+use crate::domain::local_days::LocalDays;
 use crate::domain::query::Query;
-use crate::domain::zone::LocalDays;
 
 /// The cells of one side, and the clock of each site, by the days of the timeline.
 pub(super) struct Side {

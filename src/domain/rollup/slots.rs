@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::domain::bucket::VendorBucket;
 use crate::domain::figures::View;
-use crate::domain::zone::DayShape;
+use crate::domain::local_day::DayShape;
 
 /// Maps a day's minutes to the slots of its figures.
 pub(super) struct SlotGrid<'a> {

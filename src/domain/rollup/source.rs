@@ -9,10 +9,10 @@ use super::pieces::SitePieces;
 use super::slots::SlotGrid;
 use crate::domain::cell::Cell;
 use crate::domain::figures::View;
+use crate::domain::local_days::LocalDays;
 use crate::domain::plan::Plan;
 use crate::domain::query::Query;
 use crate::domain::timeline::Timeline;
-use crate::domain::zone::LocalDays;
 
 /// One series of rows under construction.
 pub(super) struct GroupRoll<'a> {

@@ -10,11 +10,11 @@ use crate::domain::cell::Cell;
 use crate::domain::coverage::{RowState, Sites};
 use crate::domain::dates::add_days;
 use crate::domain::freshness::{Phase, Policy};
+use crate::domain::local_days::LocalDays;
 use crate::domain::plan::Plan;
 use crate::domain::query::{GroupBy, Query};
 use crate::domain::table::{Extra, Table, Values};
 use crate::domain::timeline::Timeline;
-use crate::domain::zone::LocalDays;
 
 /// Tells how final the rows of a query are.
 pub struct States<'a> {

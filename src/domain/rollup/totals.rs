@@ -10,11 +10,11 @@ use super::previous::Sides;
 use super::side::Side;
 use super::{roll_up_groups, series_count};
 use crate::domain::bucket::Bucket;
+use crate::domain::local_days::LocalDays;
 use crate::domain::periods;
 use crate::domain::plan::Plan;
 use crate::domain::query::{Fill, GroupBy, Query, Sort};
 use crate::domain::table::Table;
-use crate::domain::zone::LocalDays;
 
 /// The rows of a query and their totals.
 #[derive(Clone, Debug)]

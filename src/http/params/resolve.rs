@@ -16,9 +16,9 @@ use crate::domain::calendar::Calendar;
 use crate::domain::date_expression::DateExpression;
 use crate::domain::dates::DateRange;
 use crate::domain::directory::SiteDirectory;
+use crate::domain::local_day::DaySpan;
 use crate::domain::query::Query;
 use crate::domain::site::{CustomerId, SiteId};
-use crate::domain::zone::DaySpan;
 
 /// Reason why well-formed parameters are not a query.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

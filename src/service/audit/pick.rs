@@ -10,9 +10,9 @@ use crate::domain::batch::Bounds;
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::dates::{DateRange, add_days};
 use crate::domain::freshness::Phase;
+use crate::domain::local_day::{DayShape, DaySpan};
 use crate::domain::metric::VendorMetric;
 use crate::domain::month::SeriesMonth;
-use crate::domain::zone::{DayShape, DaySpan};
 use crate::service::engine::Engine;
 use crate::service::judge::Judge;
 

@@ -8,11 +8,11 @@ use crate::domain::bucket::VendorBucket;
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::directory::SiteDirectory;
 use crate::domain::figures::Figures;
+use crate::domain::local_day::{DayShape, DaySpan};
 use crate::domain::metric::VendorMetric;
 use crate::domain::month::SeriesMonth;
 use crate::domain::revision::difference;
 use crate::domain::rollup::day_figure;
-use crate::domain::zone::{DayShape, DaySpan};
 
 /// A difference that was found.
 #[derive(Clone, Debug)]

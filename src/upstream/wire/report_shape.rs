@@ -8,8 +8,8 @@ use jiff::tz::TimeZone;
 use crate::domain::cell::ReportRequest;
 use crate::domain::dates::add_days;
 use crate::domain::directory::SiteDirectory;
+use crate::domain::local_day::DayShape;
 use crate::domain::site::SiteId;
-use crate::domain::zone::DayShape;
 
 /// The days and slots of one report.
 #[derive(Clone, Debug)]

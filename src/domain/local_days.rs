@@ -1,0 +1,266 @@
+//! The dates of a query on the clock of one place: the span and the shape of each.
+
+use std::ops::Range;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use super::bucket::{DAY_MINUTES, Hours, VendorBucket};
+use super::cell::Cell;
+use super::dates::{DateRange, EARLIEST};
+use super::days::Days;
+use super::figures::Figures;
+use super::local_day::{DayShape, DaySpan};
+use super::opening::Windows;
+
+/// The dates of a query on the clock of one place: the span and the shape of each.
+#[derive(Clone, Debug)]
+pub struct LocalDays {
+    spans: Vec<DaySpan>,
+    /// Empty if every day is an ordinary one.
+    shapes: Vec<DayShape>,
+    zone_known: bool,
+    /// The times at which the place is open, if anything is known of them.
+    windows: Option<Windows>,
+    /// Whether these are its opening hours: otherwise, only its first or last day is known.
+    hours_known: bool,
+}
+
+static ORDINARY: DayShape = DayShape {
+    gap: None,
+    fold: None,
+};
+
+impl LocalDays {
+    /// The days of `dates` in `zone`.
+    #[must_use]
+    pub fn new(dates: DateRange, zone: Option<&TimeZone>) -> Self {
+        let spans = DaySpan::all(dates, zone);
+        Self {
+            shapes: DayShape::all(dates, zone, &spans),
+            spans,
+            zone_known: zone.is_some(),
+            windows: None,
+            hours_known: false,
+        }
+    }
+
+    /// The same days at a place with these opening hours.
+    #[must_use]
+    pub fn with_windows(self, windows: Windows) -> Self {
+        Self {
+            windows: Some(windows),
+            hours_known: true,
+            ..self
+        }
+    }
+
+    /// The same days at a place of which only the days are known on which it exists: all day on these.
+    #[must_use]
+    pub fn with_days_of_existence(self, windows: Windows) -> Self {
+        Self {
+            windows: Some(windows),
+            hours_known: false,
+            ..self
+        }
+    }
+
+    /// The opening hours, if they are known.
+    pub(super) fn windows(&self) -> Option<&Windows> {
+        self.windows.as_ref().filter(|_| self.hours_known)
+    }
+
+    /// The times at which the place is open, if anything is known of them: its opening hours, or the whole days on which it exists.
+    pub(super) const fn open_times(&self) -> Option<&Windows> {
+        self.windows.as_ref()
+    }
+
+    /// The days of all of `dates` in `zone`.
+    ///
+    /// # Panics
+    ///
+    /// Never: there is at least one date.
+    #[must_use]
+    pub fn of(dates: &Days, zone: Option<&TimeZone>) -> Self {
+        let mut parts = dates.ranges().map(|(_, range)| Self::new(range, zone));
+        let mut all = parts.next().expect("there is a range of dates");
+        for part in parts {
+            let own = all.spans.len();
+            if !(all.shapes.is_empty() && part.shapes.is_empty()) {
+                all.shapes.resize_with(own, DayShape::default);
+                all.shapes.extend(part.shapes);
+                all.shapes
+                    .resize_with(own + part.spans.len(), DayShape::default);
+            }
+            all.spans.extend(part.spans);
+        }
+        all
+    }
+
+    /// The days at those indices, in that order; a day of 1970 where there is none.
+    pub(super) fn pick(&self, dates: &[Option<usize>]) -> Self {
+        let spans = dates.iter().map(|date| match date {
+            Some(date) => self.spans[*date],
+            None => DaySpan::of(EARLIEST, None),
+        });
+        let shapes = dates.iter().map(|date| match date {
+            Some(date) => self.shape(*date).clone(),
+            None => DayShape::default(),
+        });
+        Self {
+            spans: spans.collect(),
+            shapes: if self.all_ordinary() {
+                Vec::new()
+            } else {
+                shapes.collect()
+            },
+            zone_known: self.zone_known,
+            windows: self.windows.as_ref().map(|windows| windows.pick(dates)),
+            hours_known: self.hours_known,
+        }
+    }
+
+    /// Midnight of the date at index `date`; in UTC if the zone is unknown.
+    fn midnight(&self, date: usize) -> Timestamp {
+        let begins = self.spans[date].begins;
+        if self.zone_known {
+            begins
+        } else {
+            begins + SignedDuration::from_hours(14)
+        }
+    }
+
+    /// Minutes that the clock shows at `at` on the date at index `date`: 0 before it, and all of a day after it. If the zone is unknown, the
+    /// clock is UTC's, as for words that stand for dates.
+    pub(super) fn clock_at(&self, date: usize, at: Timestamp) -> u16 {
+        let minutes = at.duration_since(self.midnight(date)).as_mins();
+        let end = if self.zone_known {
+            self.spans[date].ends
+        } else {
+            self.midnight(date) + SignedDuration::from_hours(24)
+        };
+        if at >= end {
+            return DAY_MINUTES;
+        }
+        let minutes = u16::try_from(minutes.clamp(0, 2 * i64::from(DAY_MINUTES)));
+        let minutes = minutes.expect("clamped to two days");
+        self.shape(date).clock_after(minutes).min(DAY_MINUTES)
+    }
+
+    /// The `cell` of the date at index `date`, in that bucket, as the vendor would have answered when the clock first showed `minute`, a
+    /// multiple of the bucket; `None` at midnight.
+    pub(super) fn until(
+        &self,
+        date: usize,
+        cell: &Cell,
+        bucket: VendorBucket,
+        minute: u16,
+    ) -> Option<Cell> {
+        if minute == 0 {
+            return None;
+        }
+        if minute == DAY_MINUTES {
+            return Some(cell.clone());
+        }
+        let (own, shape) = (usize::from(bucket.slots_per_day()), self.shape(date));
+        // Before the clock has passed its repeated hour twice, no second occurrence has begun.
+        let folded = shape.fold.as_ref().is_some_and(|fold| fold.end <= minute);
+        let over = usize::from(minute / bucket.minutes());
+        let values: Vec<Option<f64>> = cell
+            .figures()
+            .iter()
+            .enumerate()
+            .map(|(slot, figure)| figure.filter(|_| slot < over || (slot >= own && folded)))
+            .collect();
+        let at = self.midnight(date) + SignedDuration::from_mins(shape.minutes_before(minute));
+        Some(Cell::new(Figures::pack(&values), at, None))
+    }
+
+    /// Span of each date, in order.
+    #[must_use]
+    pub fn spans(&self) -> &[DaySpan] {
+        &self.spans
+    }
+
+    /// Whether no date has a skipped or a repeated hour.
+    pub(super) fn all_ordinary(&self) -> bool {
+        self.shapes.is_empty()
+    }
+
+    /// Shape of the date at index `date` (from 0).
+    pub(super) fn shape(&self, date: usize) -> &DayShape {
+        self.shapes.get(date).unwrap_or(&ORDINARY)
+    }
+
+    /// Whether any of `minutes` of the date at index `date` exists and the first existing one has begun at `now`. If the zone is unknown,
+    /// it must have begun everywhere on earth.
+    pub(super) fn has_begun(&self, date: usize, minutes: &Range<u16>, now: Timestamp) -> bool {
+        let (span, shape) = (self.spans[date], self.shape(date));
+        if shape.skips(minutes.start, minutes.end) || now < span.begins {
+            return false;
+        }
+        if now >= span.ends {
+            return true;
+        }
+        let midnight = if self.zone_known {
+            span.begins
+        } else {
+            span.ends - SignedDuration::from_hours(24)
+        };
+        let before = SignedDuration::from_mins(shape.minutes_before(minutes.start));
+        midnight + before <= now
+    }
+
+    /// Whether the date at index `date` has begun at `now` anywhere on earth where it may be, and its clock has reached `minute`.
+    pub(super) fn has_reached(&self, date: usize, minute: u16, now: Timestamp) -> bool {
+        let before = SignedDuration::from_mins(self.shape(date).minutes_before(minute));
+        self.spans[date].begins + before <= now
+    }
+
+    /// Whether the place is known to be closed in the requested hours' date at index `date`. By opening hours, only those that begin on it
+    /// matter; by the clock all on its calendar day, and those within the `hours` on the `late` day.
+    pub(super) fn is_closed(&self, date: usize, late: Option<usize>, hours: Hours) -> bool {
+        self.windows.as_ref().is_some_and(|windows| {
+            if hours.is_open() {
+                return windows.of(date).is_empty();
+            }
+            let end = hours.to().saturating_sub(DAY_MINUTES);
+            let late = late.and_then(|late| windows.on_calendar_day(late).next());
+            windows.on_calendar_day(date).next().is_none()
+                && late.is_none_or(|first| first.start >= end)
+        })
+    }
+
+    /// The minute of the day at index `late` at which the `hours` that began on the day before end.
+    pub(super) fn late_end(&self, late: usize, hours: Hours) -> u16 {
+        if !hours.is_open() {
+            return hours.to() - DAY_MINUTES;
+        }
+        let last = self
+            .windows()
+            .and_then(|windows| windows.before(late).last());
+        last.map_or(0, |last| last.end.saturating_sub(DAY_MINUTES))
+    }
+
+    /// Whether all times before `minute` on the date at index `date` are over at `now`; if the zone is unknown, over everywhere on earth.
+    pub(super) fn has_passed(&self, date: usize, minute: u16, now: Timestamp) -> bool {
+        let over = self.minutes_over_everywhere(date, now);
+        over >= usize::from(self.shape(date).minutes_until_end(minute))
+    }
+
+    /// Number of minutes of the date at index `date` that are over at `at`; if the zone is unknown, over everywhere on earth.
+    pub(super) fn minutes_over_everywhere(&self, date: usize, at: Timestamp) -> usize {
+        if self.zone_known {
+            return self.minutes_over(date, at);
+        }
+        let midnight = self.spans[date].ends - SignedDuration::from_hours(24);
+        usize::try_from(at.duration_since(midnight).as_mins().max(0)).expect("minutes fit")
+    }
+
+    /// Number of minutes of the date at index `date` that are over at `at`; if the zone is unknown, over anywhere on earth.
+    pub(super) fn minutes_over(&self, date: usize, at: Timestamp) -> usize {
+        let over = at.duration_since(self.spans[date].begins).as_mins();
+        // Negative if the date has not begun.
+        usize::try_from(over.max(0)).expect("minutes fit")
+    }
+}
