@@ -12,6 +12,10 @@ test: (ci "tests")
 soak:
     cargo test --test api -- --ignored --nocapture soak
 
+# Audits honest vendors ten thousand times: none may be accused.
+audits:
+    cargo test --test api -- --ignored --nocapture ten_thousand_audits
+
 lint: (ci "format" "lint" "fuzz_targets" "docs")
 
 # Checks that the committed document matches the code.
