@@ -29,6 +29,7 @@ mod faults;
 mod fresh;
 mod grouping;
 mod identities;
+mod levels_model;
 mod metrics;
 mod opening;
 mod pages;

@@ -245,7 +245,7 @@ impl GroupRoll<'_> {
         }
     }
 
-    /// Folds the levels of a day's pieces; each level is the sum over the sites that were observed at that time.
+    /// Folds the levels of a day's pieces, with those of the late day before it; each level is the sum over the sites that were observed at that time.
     fn levels(&self, series: usize, column: Column, day: usize, out: &mut ColumnTallies<'_>) {
         if let [site] = *self.sites {
             let Some(figures) = self.figures(series, site, day) else {
@@ -268,8 +268,46 @@ impl GroupRoll<'_> {
             }
             return;
         }
+        if self.goes_on(day) {
+            return;
+        }
+        let late = day.checked_sub(1).filter(|late| self.goes_on(*late));
         let slots = usize::from(self.plan.series()[series].bucket.slots_per_day());
-        let mut levels = Levels::new(slots);
+        let mut levels = Levels::new(slots, late.is_some());
+        for day in late.into_iter().chain([day]) {
+            self.add_levels(series, column, day, out, &mut levels);
+        }
+        for Level { bucket, sum, most } in levels.seen() {
+            let tally = out.in_bucket(bucket);
+            *tally = tally.merge(observed(column, sum, most), column);
+        }
+    }
+
+    /// Whether `day` is the late day of its date, and also the own day of the next date: the hours of one site that began on the day before
+    /// may meet those of another that begin on this day. The hours on the clock are the same at all sites and never meet themselves.
+    fn goes_on(&self, day: usize) -> bool {
+        let next = day + 1;
+        if !self.query.hours.is_open()
+            || !self.timeline.is_late(day)
+            || next >= self.timeline.days()
+        {
+            return false;
+        }
+        // The counterparts of consecutive dates are not always consecutive.
+        let spans = self.days[self.sites[0]].spans();
+        spans[day] == spans[next]
+    }
+
+    /// Adds the levels of a day's pieces at all sites.
+    fn add_levels(
+        &self,
+        series: usize,
+        column: Column,
+        day: usize,
+        out: &mut ColumnTallies<'_>,
+        levels: &mut Levels,
+    ) {
+        let slots = usize::from(self.plan.series()[series].bucket.slots_per_day());
         for (nth, site) in self.sites.iter().copied().enumerate() {
             let Some(figures) = self.figures(series, site, day) else {
                 continue;
@@ -295,10 +333,6 @@ impl GroupRoll<'_> {
                     });
                 }
             }
-        }
-        for Level { bucket, sum, most } in levels.seen() {
-            let tally = out.in_bucket(bucket);
-            *tally = tally.merge(observed(column, sum, most), column);
         }
     }
 }
@@ -332,17 +366,34 @@ struct Level {
     most: f64,
 }
 
-/// Levels of one day, summed over sites: by slot, with the second occurrences after all first ones, since the first and the second
+/// Levels of one calendar day, summed over sites: by slot, with the second occurrences after all first ones, since the first and the second
 /// occurrence of the same clock time are different times.
-struct Levels(Vec<Option<Level>>);
+///
+/// Of the same slot, the hours that began on the day before may be in another bucket than those that begin on the day. These come after all
+/// others.
+struct Levels {
+    levels: Vec<Option<Level>>,
+    /// Number of slots, with the second occurrences.
+    slots: usize,
+}
 
 impl Levels {
-    fn new(slots: usize) -> Self {
-        Self(vec![None; 2 * slots])
+    fn new(slots: usize, two_dates: bool) -> Self {
+        let slots = 2 * slots;
+        Self {
+            levels: vec![None; if two_dates { 2 * slots } else { slots }],
+            slots,
+        }
     }
 
     fn add(&mut self, piece: &Piece, slot: usize, level: f64, weight: f64) {
-        let sum = self.0[slot].get_or_insert(Level {
+        let in_other = |known: &Level| known.bucket != piece.bucket;
+        let place = if self.levels[slot].as_ref().is_some_and(in_other) {
+            self.slots + slot
+        } else {
+            slot
+        };
+        let sum = self.levels[place].get_or_insert(Level {
             bucket: piece.bucket,
             sum: 0.0,
             most: 0.0,
@@ -352,7 +403,7 @@ impl Levels {
     }
 
     fn seen(self) -> impl Iterator<Item = Level> {
-        self.0.into_iter().flatten()
+        self.levels.into_iter().flatten()
     }
 }
 
