@@ -73,7 +73,7 @@ impl Writer {
         tracing::warn!(
             "a purge could not be written to the cache on disk, which is emptied for it"
         );
-        self.try_to_open();
+        self.try_to_open(self.unwritten);
         true
     }
 
@@ -92,6 +92,7 @@ impl Writer {
         let half = self.shared.settings.max_bytes / 2;
         let most = STEP.min(usize::try_from(half / 8).unwrap_or(STEP));
         let mut left = pages.len();
+        let wrote = left > 0;
         let mut pages = pages.into_iter().peekable();
         loop {
             let mut step = Vec::new();
@@ -108,10 +109,14 @@ impl Writer {
             // The learned facts come with the first step, since all figures rest on them.
             if let Err(fault) = self.step(&step, &std::mem::take(&mut known), bytes) {
                 telemetry::put(Put::Dropped, left);
+                self.could_not_write(bytes);
                 self.recover(&fault);
                 return false;
             }
             left -= step.len();
+        }
+        if wrote {
+            self.could_write();
         }
         for part in parts {
             self.knowledge.written(&part);
@@ -119,6 +124,7 @@ impl Writer {
         }
         for names in promoted.chunks(PROMOTED) {
             if let Err(fault) = self.promote(names) {
+                self.could_not_write(0);
                 self.recover(&fault);
                 return false;
             }

@@ -4,6 +4,7 @@
 //! unread pages go first without a search for them. Pitaya renames a broken or foreign file, and does not read it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +18,8 @@ const NAMES: [&str; 2] = ["cells.a", "cells.b"];
 const BROKEN: &str = "cells.broken";
 /// Name of the file that a process locks while it holds the folder.
 const LOCK: &str = "lock";
+/// Name of the file that tries whether there is room again.
+const TRIAL: &str = "trial";
 
 /// All our file names in a folder.
 pub(super) fn files(folder: &Path) -> impl Iterator<Item = PathBuf> {
@@ -70,6 +73,25 @@ impl Folder {
             Err(TryLockError::WouldBlock) => Err(Fault::Locked),
             Err(TryLockError::Error(error)) => Err(error.into()),
         }
+    }
+
+    /// Checks that `bytes` more can be written here.
+    pub(super) fn has_room(&self, bytes: usize) -> Result<(), Fault> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        let path = self.path.join(TRIAL);
+        let tried = File::create(&path).and_then(|mut file| {
+            // Incompressible, since a file system may compress.
+            let content: Vec<u8> = std::iter::repeat_with(rand::random::<u64>)
+                .take(bytes.div_ceil(8))
+                .flat_map(u64::to_le_bytes)
+                .collect();
+            file.write_all(&content)?;
+            file.sync_all()
+        });
+        let _ = fs::remove_file(&path);
+        Ok(tried?)
     }
 
     /// Opens the existing generations, or makes a first one.

@@ -76,7 +76,7 @@ impl Disk {
     ) -> Self {
         let shared = Arc::new(Shared::new(settings, codec, clock, pace));
         let mut writer = Writer::new(Arc::clone(&shared), knowledge);
-        writer.try_to_open();
+        writer.try_to_open(0);
         let thread = std::thread::Builder::new()
             .name("pitaya-disk".to_owned())
             .spawn({

@@ -29,6 +29,8 @@ pub(super) struct Writer {
     pub(super) folder: Option<Folder>,
     /// Time of the next attempt to open the folder, and the pause after another failure.
     retry: (Instant, Duration),
+    /// Bytes of the largest write that failed since the last one that succeeded.
+    pub(super) unwritten: usize,
     committed: Option<Instant>,
 }
 
@@ -46,6 +48,7 @@ impl Writer {
     pub(super) fn new(shared: Arc<Shared>, knowledge: Arc<dyn Knowledge>) -> Self {
         Self {
             retry: (Instant::now(), shared.pace.retry.0),
+            unwritten: 0,
             committed: None,
             shared,
             knowledge,
@@ -106,7 +109,13 @@ impl Writer {
         let began = Instant::now();
         let batch = Batch::of(todo.jobs);
         if self.open.is_none() && (self.retry.0 <= began || !batch.told.is_empty()) {
-            self.try_to_open();
+            // A purge may fit where cells do not.
+            let room = if batch.told.is_empty() {
+                self.unwritten
+            } else {
+                0
+            };
+            self.try_to_open(room);
         }
         for (generation, why) in batch.broken {
             self.drop_broken(&generation, &why);
@@ -134,11 +143,13 @@ impl Writer {
         }
     }
 
-    /// Opens the folder if possible.
-    pub(super) fn try_to_open(&mut self) {
-        match self.opened() {
+    /// Opens the folder if possible, and if `room` bytes can be written there: a full disk opens well enough.
+    pub(super) fn try_to_open(&mut self, room: usize) {
+        match self.opened(room) {
             Ok(open) => {
-                self.retry.1 = self.shared.pace.retry.0;
+                if self.unwritten == 0 {
+                    self.retry.1 = self.shared.pace.retry.0;
+                }
                 self.restore(&open);
                 // These may be other files than before.
                 self.written.clear();
@@ -148,12 +159,25 @@ impl Writer {
         }
     }
 
-    fn opened(&mut self) -> Result<Generations, Fault> {
+    fn opened(&mut self, room: usize) -> Result<Generations, Fault> {
         let folder = match self.folder.take() {
             Some(folder) => folder,
             None => Folder::take(&self.shared.settings.path)?,
         };
-        self.folder.insert(folder).open()
+        let folder = self.folder.insert(folder);
+        folder.has_room(room)?;
+        folder.open()
+    }
+
+    /// Records that a write of `bytes` failed: until another one succeeds, the pauses grow.
+    pub(super) fn could_not_write(&mut self, bytes: usize) {
+        self.unwritten = self.unwritten.max(bytes).max(1);
+    }
+
+    /// Records that cells were written.
+    pub(super) fn could_write(&mut self) {
+        self.unwritten = 0;
+        self.retry.1 = self.shared.pace.retry.0;
     }
 
     pub(super) fn show(&mut self, open: Generations) {
@@ -168,7 +192,7 @@ impl Writer {
             Fault::Locked => (TierState::WaitingForLock, first),
             _ => (TierState::Away, self.retry.1),
         };
-        if self.open.is_some() || self.shared.state() != state || wait == first {
+        if self.shared.state() != state || self.retry.1 == first {
             let path = self.shared.settings.path.display();
             tracing::warn!(%path, %fault, "the cache on disk cannot be used, and is tried again");
         }

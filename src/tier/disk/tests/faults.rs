@@ -225,6 +225,40 @@ async fn full_disk() {
     assert_eq!(get(&again, key(2, 1)).await, Some(cell(3, 0)));
 }
 
+#[test]
+fn a_disk_that_stays_full_stays_away() {
+    in_a_small_file_system("full_for_long", r#"mkdir cache && exec "$@""#);
+}
+
+#[tokio::test]
+#[ignore = "needs a small file system as its folder"]
+async fn full_for_long() {
+    let disk = open(Path::new("cache"));
+    put(&disk, landed([(key(1, 0), cell(1, 0))]));
+    written(&disk).await;
+    fill("rest");
+    let many = || {
+        let sites = 1000..1200;
+        landed(sites.flat_map(|site| (0..28).map(move |day| (key(site, day), cell(7, 0)))))
+    };
+    put(&disk, many());
+    reaches(&disk, TierState::Away).await;
+
+    // Longer than the longest pause: it tries to open several times meanwhile.
+    for _ in 0..150 {
+        put(&disk, many());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        assert_eq!(disk.state(), TierState::Away);
+    }
+
+    fs::remove_file("rest").unwrap();
+    reaches(&disk, TierState::Open).await;
+    put(&disk, many());
+    written(&disk).await;
+    assert_eq!(get(&disk, key(1000, 0)).await, Some(cell(7, 0)));
+    assert!(!Path::new("cache/trial").exists());
+}
+
 /// Takes all the room that there is.
 fn fill(name: &str) {
     use std::io::Write;
