@@ -1,5 +1,6 @@
 //! The request for one report and, if it fails, for its available parts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -11,6 +12,9 @@ use super::report::{Attempts, Cost, Failure, Job, Report, Reporter};
 use super::search::Search;
 use crate::domain::cell::ReportRequest;
 use crate::domain::dates::DateRange;
+
+/// Maximum number of sites that the log names of a failed report.
+const NAMED: usize = 5;
 
 /// Requests the reports of one fetch.
 #[derive(Clone, Copy)]
@@ -47,6 +51,7 @@ impl Asker<'_> {
     /// Requests ever smaller parts of a failed report: a vendor reports too large a request in many ways, and one failing site must not
     /// affect its neighbours.
     async fn search(self, cost: &Cost, request: ReportRequest, failure: Failure) -> Answered {
+        let lacks_token = failure.lacks_token;
         let mut search = Search::new(request, failure.error, failure.blame);
         let mut reports = Vec::new();
         let mut parts = search.begin(self.job.has_succeeded());
@@ -78,14 +83,7 @@ impl Asker<'_> {
             parts = search.next(self.limits, now);
         }
         let failures = search.into_failures();
-        if let Some((first, error)) = failures.first() {
-            tracing::warn!(
-                %error,
-                customer = %first.customer,
-                sites = failures.iter().map(|(part, _)| part.sites.len()).sum::<usize>(),
-                "a report failed"
-            );
-        }
+        tell(&failures, lacks_token);
         Answered { reports, failures }
     }
 
@@ -113,6 +111,33 @@ impl Asker<'_> {
         };
         *self.job.canaries.get_or_init(ask).await
     }
+}
+
+/// Logs which figures failed, in one line. `lacks_token`: they were not requested, since the token endpoint failed.
+fn tell(failures: &[(ReportRequest, Arc<UpstreamError>)], lacks_token: bool) {
+    let Some((first, error)) = failures.first() else {
+        return;
+    };
+    let sites: BTreeSet<_> = failures.iter().flat_map(|(part, _)| &part.sites).collect();
+    let from = failures.iter().map(|(part, _)| part.dates.from()).min();
+    let to = failures.iter().map(|(part, _)| part.dates.to()).max();
+    let metrics: Vec<_> = first.metrics.iter().map(|it| it.to_string()).collect();
+    let named: Vec<_> = sites.iter().take(NAMED).map(ToString::to_string).collect();
+    let event = if lacks_token {
+        "a report was not sent, since no ID token could be obtained"
+    } else {
+        "a report failed"
+    };
+    tracing::warn!(
+        %error,
+        customer = %first.customer,
+        sites = sites.len(),
+        site_ids = named.join(","),
+        from = from.map(tracing::field::display),
+        to = to.map(tracing::field::display),
+        metrics = metrics.join(","),
+        "{event}"
+    );
 }
 
 /// Returns at most four single sites and days of `request`, spread over its sites and dates: if there are four of each, up to three

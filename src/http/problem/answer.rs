@@ -153,8 +153,9 @@ impl ApiError {
             Self::Upstream(error) if matches!(**error, UpstreamError::NotCached) => {
                 tracing::debug!(request_id, "not all figures are cached");
             }
+            // The fetch has warned about its report, once for all its callers.
             Self::Upstream(error) => {
-                tracing::warn!(request_id, %error, "the vendor failed a request");
+                tracing::debug!(request_id, %error, "the vendor failed a request");
             }
             Self::StoreUnavailable(error) => {
                 tracing::warn!(request_id, %error, "a purge is not complete");

@@ -57,7 +57,7 @@ impl Reporter {
         };
         // Only now, since a short-lived token may expire while its report is in the queue.
         let token = self.tokens.current(job.deadline()).await;
-        let token = token.map_err(Stop::NotAsked)?;
+        let token = token.map_err(Stop::NoToken)?;
         let admission = self.circuit.admit(Instant::now()).map_err(is_open)?;
         if !cost.takes_one() {
             return Err(Stop::NotAsked(UpstreamError::Timeout));
@@ -87,7 +87,9 @@ impl Reporter {
             match &result {
                 Ok(_) => None,
                 Err(Stop::Unauthorized(_)) => Some(&UpstreamError::Status(401)),
-                Err(Stop::Failed(error, _) | Stop::NotAsked(error)) => Some(error),
+                Err(Stop::Failed(error, _) | Stop::NotAsked(error) | Stop::NoToken(error)) => {
+                    Some(error)
+                }
             },
             began.elapsed(),
         );

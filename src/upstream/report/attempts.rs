@@ -62,13 +62,14 @@ impl Reporter {
                         return Err(Failure::general(UpstreamError::Credentials(what)));
                     }
                     let newer = self.tokens.newer_than(generation, job.deadline()).await;
-                    newer.map_err(Failure::general)?;
+                    newer.map_err(Failure::without_token)?;
                     continue;
                 }
                 Err(Stop::NotAsked(error @ UpstreamError::CircuitOpen { .. })) => {
                     return Err(last.map_or(Failure::general(error), Failure::of_call));
                 }
                 Err(Stop::NotAsked(error)) => return Err(Failure::general(error)),
+                Err(Stop::NoToken(error)) => return Err(Failure::without_token(error)),
                 Err(Stop::Failed(error, wait)) => (error, wait),
             };
             failed += 1;

@@ -6,10 +6,12 @@ use crate::upstream::error::{Blame, UpstreamError};
 
 /// Why an attempt brought no answer.
 pub(super) enum Stop {
-    /// There was no call: no ID token, no time or no call was left, or the vendor has requested a pause.
+    /// There was no call: no time or no call was left, or the vendor has requested a pause.
     NotAsked(UpstreamError),
     /// The vendor answered 401 to the ID token of this generation.
     Unauthorized(u64),
+    /// There was no call, since no ID token could be obtained.
+    NoToken(UpstreamError),
     /// Any other failure, and the pause that the vendor requests.
     Failed(UpstreamError, Duration),
 }
@@ -21,6 +23,8 @@ pub(in crate::upstream) struct Failure {
     pub(in crate::upstream) error: UpstreamError,
     /// The party that may be at fault.
     pub(in crate::upstream) blame: Blame,
+    /// Whether the error is that of the token endpoint, and no report was sent.
+    pub(in crate::upstream) lacks_token: bool,
 }
 
 impl Failure {
@@ -29,6 +33,16 @@ impl Failure {
         Self {
             error,
             blame: Blame::Vendor,
+            lacks_token: false,
+        }
+    }
+
+    /// No ID token could be obtained, for this reason.
+    pub(super) const fn without_token(error: UpstreamError) -> Self {
+        Self {
+            error,
+            blame: Blame::Vendor,
+            lacks_token: true,
         }
     }
 
@@ -37,6 +51,7 @@ impl Failure {
         Self {
             blame: error.blame(),
             error,
+            lacks_token: false,
         }
     }
 }
