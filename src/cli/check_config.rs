@@ -1,16 +1,14 @@
 //! `pitaya check-config`.
 
-use std::io::Write;
-
 use pitaya::config::{Config, Environment, Purpose};
 
-use super::command::{CommandError, ConfigFile};
+use super::command::{CommandError, ConfigFile, print};
 
 /// Prints the resolved configuration to standard output, and remarks on it to standard error.
 pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {
     let environment = Environment::of_process();
     let config = Config::load(file.config.as_deref(), &environment, Purpose::Serve)?;
-    write!(std::io::stdout(), "{config}")?;
+    print(&config.to_string())?;
     for (_, warning) in config.warnings() {
         eprintln!("warning: {warning}");
     }

@@ -1,5 +1,6 @@
 //! Shared parts of the commands: the location of the configuration, and the ways in which a command fails.
 
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -34,5 +35,14 @@ impl CommandError {
             Self::Config(_) | Self::Usage(_) => ExitCode::from(2),
             Self::Failed(_) | Self::Io(_) => ExitCode::FAILURE,
         }
+    }
+}
+
+/// Prints `text` to standard output. A reader that has left, such as `head`, wants no more of it.
+pub(super) fn print(text: &str) -> Result<(), CommandError> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
     }
 }

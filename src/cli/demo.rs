@@ -1,7 +1,7 @@
 //! `pitaya demo`.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use jiff::tz::TimeZone;
 use pitaya::app::App;
@@ -99,13 +99,25 @@ fn questions(directory: &SiteDirectory, demo: &Demo) -> Vec<String> {
     vec![query.clone(), format!("v1/traffic{query}")]
 }
 
+/// The address by which this machine reaches a server that listens on `address`.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
 /// Prints the URLs to standard output, one per line: the explorer, queries, the documentation, the sites and the metrics.
 fn announce(
     listen: SocketAddr,
     admin_listen: Option<SocketAddr>,
     questions: &[String],
 ) -> Result<(), CommandError> {
-    let administration = admin_listen.unwrap_or(listen);
+    let listen = reachable(listen);
+    let administration = admin_listen.map_or(listen, reachable);
     let mut text = Vec::new();
     writeln!(
         text,

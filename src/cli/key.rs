@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     // The key line is not valid TOML, so nobody pastes the key into the configuration along with its hash by accident.
     writeln!(
         std::io::stdout(),
-        "The client's key, shown this once:\n\n{key}\n\nFor the configuration, which needs only its hash:\n\n[[clients]]\nname = {name}\nkey_sha256 = [\"{hash}\"]",
+        "The client's key, shown only once:\n\n{key}\n\nFor the configuration, which needs only its hash:\n\n[[clients]]\nname = {name}\nkey_sha256 = [\"{hash}\"]",
     )?;
     Ok(())
 }

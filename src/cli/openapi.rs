@@ -1,11 +1,9 @@
 //! `pitaya openapi`.
 
-use std::io::Write;
-
 use clap::{Args, ValueEnum};
 use pitaya::http::openapi;
 
-use super::command::CommandError;
+use super::command::{CommandError, print};
 
 /// Arguments of the command.
 #[derive(Debug, Args)]
@@ -27,5 +25,5 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
         Format::Json => openapi::to_json(),
         Format::Yaml => openapi::to_yaml(),
     };
-    Ok(std::io::stdout().write_all(document.as_bytes())?)
+    print(&document)
 }

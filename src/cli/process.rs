@@ -9,7 +9,9 @@
 //! | finish fetches without a waiting caller: [`LAST_FETCHES`] | 1 s | 27 s |
 //! | send the last traces, then write the last log lines: [`LAST_WORDS`](pitaya::telemetry::LAST_WORDS) | 1.5 s + 0.5 s | 29 s |
 
+use std::fmt::Write;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -71,7 +73,12 @@ pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, CommandError> {
 /// Listens on `address`; `key` is its name in the configuration.
 pub(super) async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, CommandError> {
     TcpListener::bind(address).await.map_err(|error| {
-        CommandError::Failed(format!("can't listen on {key} = {address}: {error}").into())
+        let mut told = format!("cannot bind {key} ({address}): {error}");
+        if error.kind() == ErrorKind::AddrInUse {
+            let variable = format!("PITAYA_{}", key.to_uppercase());
+            let _ = write!(told, "; to use another port, set {variable}");
+        }
+        CommandError::Failed(told.into())
     })
 }
 

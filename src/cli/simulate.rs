@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use clap::Args;
 use pitaya::clock::Clock;
-use pitaya::simulator::{DEMO_CUSTOMER, Faults, Settings, Simulator};
+use pitaya::simulator::{DEMO_CUSTOMER, Fault, Settings, Simulator};
 
 use super::command::CommandError;
 use super::process::{self, Process};
@@ -25,20 +25,14 @@ pub(super) struct Arguments {
     ///
     /// Faults: `status=503` or `503` (options `html`, `retry-after=2`, `retry-after-date=2`), `delay=200ms`, `reset`, `close`, `cut`,
     /// `hang`, `drip=50ms`, `truncate`, `truncate>500`, `unsuccessful`, `error-status`, `html`, `redirect`, `garbage`, `negative`,
-    /// `nan`, `huge`, `text`, `off-grid`, `bad-time`.
+    /// `nan`, `huge`, `text`, `off-grid`, `bad-time`, `bomb=600MiB`.
     #[arg(long, value_name = "FAULTS")]
     faults: Vec<String>,
 }
 
 /// Runs the simulated vendor until a signal arrives.
 pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    let mut faults = Vec::new();
-    for text in &arguments.faults {
-        let parsed: Faults = text
-            .parse()
-            .map_err(|error| CommandError::Usage(format!("--faults: {error}")))?;
-        faults.extend(parsed);
-    }
+    let faults = faults(&arguments.faults)?;
     let settings = Settings {
         listen: arguments.listen,
         faults,
@@ -48,9 +42,32 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     Process::start()?.run(|_hangups| simulate(settings))
 }
 
+/// The faults of these lists, or all that is wrong with them.
+fn faults(lists: &[String]) -> Result<Vec<Fault>, CommandError> {
+    let rules = lists.iter().filter(|list| !list.is_empty());
+    let rules = rules.flat_map(|list| list.split(','));
+    let mut faults = Vec::new();
+    let mut wrong = Vec::new();
+    for rule in rules {
+        match rule.trim().parse() {
+            Ok(fault) => faults.push(fault),
+            Err(error) => wrong.push(format!("--faults: {error}")),
+        }
+    }
+    if wrong.is_empty() {
+        Ok(faults)
+    } else {
+        Err(CommandError::Usage(wrong.join("\nerror: ")))
+    }
+}
+
 async fn simulate(settings: Settings) -> Result<(), CommandError> {
     let stop = process::stop_signal()?;
-    let vendor = Simulator::start(settings, Clock::system()).await?;
+    let listen = settings.listen;
+    let vendor = Simulator::start(settings, Clock::system()).await;
+    let vendor = vendor.map_err(|error| {
+        CommandError::Failed(format!("cannot bind --listen ({listen}): {error}").into())
+    })?;
     announce(&vendor)?;
     stop.await;
     vendor.shutdown().await;

@@ -276,7 +276,7 @@ impl<'a> Reader<'a> {
 
     /// Notes a fault of `key`.
     pub(super) fn fault_in(&mut self, key: &str, problem: Problem, origin: Origin) {
-        self.errors.push(ConfigError::Value {
+        let fault = ConfigError::Value {
             key: self.full(key),
             variable: match self.scope {
                 Scope::Root { .. } => variable(key),
@@ -284,7 +284,11 @@ impl<'a> Reader<'a> {
             },
             problem,
             origin,
-        });
+        };
+        // A key with two uses is read twice.
+        if !self.errors.contains(&fault) {
+            self.errors.push(fault);
+        }
     }
 
     /// The place that sets `key`.

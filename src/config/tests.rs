@@ -662,6 +662,8 @@ fn the_fault_of_a_wrong_code_or_tag_describes_a_valid_one() {
 fn an_unknown_key_gets_a_suggestion_in_every_table() {
     for (toml, unknown, meant) in [
         ("[limit]\nmax_sites = 5", "limit", "limits"),
+        ("[log]\nlevel = \"debug\"", "log.level", "log.filter"),
+        ("log_level = \"debug\"", "log_level", "log.filter"),
         ("[CACHE]\nopen_ttl = \"5s\"", "CACHE", "cache"),
         ("[upstreams]\ntimeout = \"5s\"", "upstreams", "upstream"),
         ("[cach]\nopen_tl = \"5s\"", "cach", "cache"),
@@ -700,6 +702,30 @@ fn an_unknown_key_gets_a_suggestion_in_every_table() {
         let expected = format!("{unknown}: unknown key; did you mean `{meant}`? [in ");
         assert!(error.contains(&expected), "{toml}\n{error}");
     }
+}
+
+#[test]
+fn a_variable_of_other_programs_gets_a_suggestion() {
+    let errors = Setup::minimal().set("PITAYA_LOG_LEVEL", "debug").errors();
+
+    let expected = "PITAYA_LOG_LEVEL: unknown variable; did you mean `PITAYA_LOG__FILTER`?";
+    assert!(
+        errors.len() == 1 && errors[0].contains(expected),
+        "{errors:?}"
+    );
+}
+
+#[test]
+fn a_fault_of_a_key_with_two_uses_is_reported_once() {
+    assert!(error_in("week_start = \"Mon\"").contains("week_start"));
+}
+
+#[test]
+fn the_example_names_no_customer() {
+    let errors = Setup::minimal().set("PITAYA_UPSTREAM__CUSTOMER_IDS", "");
+    let errors = errors.file(EXAMPLE).errors().join("\n");
+
+    assert!(errors.contains("upstream.customer_ids"), "{errors}");
 }
 
 /// Checks that the faults of `setup` are exactly these lines, in this order.

@@ -120,25 +120,25 @@ pub(super) fn measure_shared(
 pub fn describe_metrics() {
     describe_counter!(
         READS,
-        "Months of a site's metric that were looked for in the cache on disk, by what was there."
+        "Months of a site's metric that were looked for in the cache on disk or the shared store, by what was there."
     );
     describe_counter!(
         PUTS,
-        "Months of a site's metric that were to be written to the cache on disk, by what became of them."
+        "Months of a site's metric that were to be written to the cache on disk or the shared store, by what became of them."
     );
     describe_counter!(
         BYTES,
         Unit::Bytes,
-        "Bytes of pages of the cache on disk, by direction."
+        "Bytes of pages of the cache on disk or the shared store, by direction."
     );
     describe_histogram!(
         SECONDS,
         Unit::Seconds,
-        "How long the cache on disk took, by operation."
+        "How long the cache on disk or the shared store took, by operation."
     );
     describe_gauge!(
         STATE,
-        "The state of the cache on disk: 1 for the one that it is in."
+        "The state of the cache on disk or the shared store: 1 for the one that it is in."
     );
     describe_gauge!(
         DISK_BYTES,
@@ -148,7 +148,7 @@ pub fn describe_metrics() {
     describe_gauge!(
         QUEUE_BYTES,
         Unit::Bytes,
-        "Bytes of cells that are to be written to the cache on disk."
+        "Bytes of cells that are to be written to the cache on disk or the shared store."
     );
     describe_counter!(
         CLAIMS,

@@ -112,7 +112,7 @@ pub fn describe_metrics() {
     describe_gauge!(PLACES, "The configured limit of reports in flight at once.");
     describe_gauge!(
         OWN_PLACES,
-        "The part of this limit that is this process's own: all of it, unless replicas share it."
+        "The places at the vendor (upstream.max_concurrency) that are this process's own: all, unless replicas share them."
     );
     // Present from the start, so that an alert sees the first failure as an increase.
     for outcome in OUTCOMES {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use pitaya::clock::Clock;
-use pitaya::simulator::{Settings, Simulator};
+use pitaya::simulator::{Fault, Settings, Simulator};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -266,7 +266,7 @@ async fn terminated(mut child: Child) -> Option<i32> {
 async fn the_demo_prints_its_urls_and_each_of_them_answers() {
     // The simulator's tokens are never stored, so it does not matter whether they could be.
     let listen = &[
-        ("PITAYA_LISTEN", "127.0.0.1:0"),
+        ("PITAYA_LISTEN", "0.0.0.0:0"),
         ("PITAYA_UPSTREAM__TOKEN_STORE", "/dev/full"),
     ];
     let (demo, lines) = started(&["demo"], listen, "/metrics").await;
@@ -279,6 +279,8 @@ async fn the_demo_prints_its_urls_and_each_of_them_answers() {
     let status = terminated(demo).await;
 
     assert!(statuses.len() >= 3, "{lines:?}");
+    let is_reachable = |line: &String| line.starts_with("http://127.0.0.1:");
+    assert!(lines[1..].iter().all(is_reachable), "{lines:?}");
     assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
     assert_eq!(status, Some(0));
 }
@@ -356,16 +358,93 @@ async fn the_simulated_vendor_starts_with_its_faults_and_prints_its_settings() {
 }
 
 #[tokio::test]
-async fn an_unknown_fault_of_the_simulated_vendor_is_refused() {
+async fn a_failed_query_is_one_warning_with_its_figures() {
+    for (fault, what) in [
+        (Fault::status(500), "a report failed"),
+        (
+            Fault::status(500).on_tokens(),
+            "a report was not sent, since no ID token could be obtained",
+        ),
+    ] {
+        let vendor = Simulator::start(Settings::default(), Clock::system());
+        let vendor = vendor.await.unwrap();
+        let on_tokens = what.contains("token");
+        vendor.inject(fault);
+        let pitaya = Binary::listen(&vendor, &[]).await;
+
+        let status = pitaya.traffic(ONE).await.status();
+        pitaya.signal("TERM");
+        let log = pitaya.ended().await.log;
+
+        assert_eq!(status, 502);
+        let warnings: Vec<_> = log
+            .lines()
+            .filter(|line| line.contains("\"WARN\"") && line.contains("the vendor answered 500"))
+            .filter(|line| !line.contains("the tokens could not be renewed"))
+            .collect();
+        assert_eq!(warnings.len(), 1, "{log}");
+        for expected in [
+            what,
+            r#""site_ids":"750""#,
+            r#""from":"2026-02-18""#,
+            r#""metrics":"entrances""#,
+        ] {
+            assert!(warnings[0].contains(expected), "{expected} in {log}");
+        }
+        assert_eq!(on_tokens, log.contains("the tokens could not be renewed"));
+    }
+}
+
+#[tokio::test]
+async fn every_unknown_fault_of_the_simulated_vendor_is_refused() {
     let output = Command::new(env!("CARGO_BIN_EXE_pitaya"))
-        .args(["simulate", "--listen", "127.0.0.1:0", "--faults", "explode"])
+        .args(["simulate", "--listen", "127.0.0.1:0"])
+        .args(["--faults", "explode,delay=1ms,melt"])
         .env_clear()
         .output()
         .unwrap();
 
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("--faults") && told.contains("\"explode\""));
+    assert!(told.contains("--faults") && told.contains("\"explode\"") && told.contains("\"melt\""));
+}
+
+#[tokio::test]
+async fn a_busy_port_is_named_with_the_way_to_another_one() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (arguments, expected) in [
+        (vec!["simulate", "--listen", &address], "--listen"),
+        (vec!["demo"], "PITAYA_LISTEN"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_pitaya"))
+            .args(arguments)
+            .env_clear()
+            .env("PITAYA_LISTEN", &address)
+            .output()
+            .unwrap();
+
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains(&address) && told.contains(expected), "{told}");
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_leaves_early_is_no_fault_of_the_document() {
+    let mut printing = Command::new(env!("CARGO_BIN_EXE_pitaya"))
+        .arg("openapi")
+        .env_clear()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(printing.stdout.take());
+
+    let output = printing.wait_with_output().unwrap();
+
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    assert_eq!(output.status.code(), Some(0));
 }
 
 #[tokio::test]

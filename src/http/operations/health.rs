@@ -1,4 +1,4 @@
-//! `/livez` and `/readyz`: whether the process is up, and whether it wants requests.
+//! `/livez` and `/readyz`: whether the process is up, and whether it is ready for requests.
 
 use std::collections::BTreeMap;
 
@@ -76,16 +76,16 @@ pub(in crate::http) async fn live() -> Response {
     uncached(StatusCode::OK, Json(Liveness { status: Live::Pass }))
 }
 
-/// `GET /readyz`: the process wants requests. A failing vendor does not change that, because cached figures still serve.
+/// `GET /readyz`: the process is ready for requests. A failing vendor does not change that, because cached figures still serve.
 #[utoipa::path(
     get,
     path = routes::READY.path,
     operation_id = "getReadiness",
     tag = "Operation",
-    summary = "Whether the process wants requests",
+    summary = "Readiness",
     description = "The state of the process itself: it becomes unready when it shuts down, not when the vendor fails.",
     responses(
-        (status = 200, description = "It does.", body = Readiness),
+        (status = 200, description = "Ready.", body = Readiness),
         (status = 503, description = "The process is shutting down.", body = Readiness),
     ),
 )]
@@ -165,7 +165,7 @@ impl Check {
 
 fn circuit(state: CircuitState) -> Check {
     let (status, detail) = match state {
-        CircuitState::Closed => (Status::Pass, "The vendor is called."),
+        CircuitState::Closed => (Status::Pass, "Calls to the vendor are allowed."),
         CircuitState::Open => (
             Status::Warn,
             "The vendor kept failing, and is left alone for a moment.",
@@ -195,7 +195,7 @@ fn tokens(state: TokenState) -> Check {
         ),
         TokenState::RenewalFailing => (
             Status::Warn,
-            "Renewing the tokens fails for now, and is tried again.",
+            "Token renewal is failing; Pitaya keeps retrying.",
         ),
         TokenState::Refused => (Status::Warn, "The vendor refuses Pitaya's tokens."),
         TokenState::Expired => (

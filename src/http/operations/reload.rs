@@ -108,7 +108,7 @@ impl Reloading {
                 tracing::error!(
                     asked_by,
                     faults = faults.len(),
-                    "the configuration was not reloaded: all stays as it was"
+                    "the configuration was not reloaded: nothing was changed"
                 );
             }
         }
