@@ -148,32 +148,38 @@ impl LocalDays {
     }
 
     /// The `cell` of the date at index `date`, in that bucket, as the vendor would have answered when the clock first showed `minute`, a
-    /// multiple of the bucket; `None` at midnight.
+    /// multiple of the bucket. Without a cell, and at midnight, nothing is known yet, and nothing later is expected; at the end of the day,
+    /// the cell is as it is. It is not younger than it was, and not from after `now`.
     pub(super) fn until(
         &self,
         date: usize,
-        cell: &Cell,
+        cell: Option<&Cell>,
         bucket: VendorBucket,
         minute: u16,
+        now: Timestamp,
     ) -> Option<Cell> {
-        if minute == 0 {
-            return None;
-        }
         if minute == DAY_MINUTES {
-            return Some(cell.clone());
+            return cell.cloned();
         }
-        let (own, shape) = (usize::from(bucket.slots_per_day()), self.shape(date));
+        let (own, shape) = (bucket.slots_per_day(), self.shape(date));
         // Before the clock has passed its repeated hour twice, no second occurrence has begun.
         let folded = shape.fold.as_ref().is_some_and(|fold| fold.end <= minute);
         let over = usize::from(minute / bucket.minutes());
-        let values: Vec<Option<f64>> = cell
-            .figures()
-            .iter()
-            .enumerate()
-            .map(|(slot, figure)| figure.filter(|_| slot < over || (slot >= own && folded)))
-            .collect();
+        let figures = if let Some(cell) = cell.filter(|_| minute > 0) {
+            let figures = cell.figures().iter().enumerate();
+            let until = |slot| slot < over || (slot >= usize::from(own) && folded);
+            let values: Vec<Option<f64>> = figures
+                .map(|(slot, figure)| figure.filter(|_| until(slot)))
+                .collect();
+            Figures::pack(&values)
+        } else {
+            let again = shape.repeated(bucket).unwrap_or(0..0);
+            Figures::none(own + (again.end - again.start) / bucket.minutes())
+        };
         let at = self.midnight(date) + SignedDuration::from_mins(shape.minutes_before(minute));
-        Some(Cell::new(Figures::pack(&values), at, None))
+        let fetched_at = cell.map_or(now, Cell::fetched_at).min(at);
+        let as_of = cell.map_or(now, Cell::as_of).min(at);
+        Some(Cell::new(figures, fetched_at, Some(as_of)))
     }
 
     /// Span of each date, in order.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fixedbitset::FixedBitSet;
 use jiff::civil::DateTime;
 
 use super::bucket::Profile;
@@ -17,6 +18,8 @@ pub struct Table {
     metrics: Vec<Metric>,
     /// By group, then time, then metric; NaN where there is no figure.
     values: Vec<f64>,
+    /// By group, then time, then metric: whether the figure is withheld, or the part of a site is left out of it.
+    withheld: FixedBitSet,
     /// By group, then time: whether the row is shown.
     shown: Vec<bool>,
     /// By group, then time: the row's coverage; NaN where nothing was expected.
@@ -153,6 +156,7 @@ impl Table {
             times,
             metrics,
             values,
+            withheld: FixedBitSet::new(),
             shown: vec![true; rows],
             coverage: vec![f64::NAN; rows],
             basis: Basis::default(),
@@ -165,6 +169,18 @@ impl Table {
     /// Sets the coverage of the row of `group` and `time`: NaN if nothing was expected.
     pub fn set_coverage(&mut self, group: usize, time: usize, coverage: f64) {
         self.coverage[group * self.times.len() + time] = coverage;
+    }
+
+    /// Notes that a figure is withheld for its coverage, or that the part of a site is left out of it.
+    pub(super) fn note_withheld(&mut self, group: usize, time: usize, column: usize) {
+        let place = (group * self.times.len() + time) * self.metrics.len() + column;
+        self.withheld.grow_and_insert(place);
+    }
+
+    /// Whether a figure is withheld for its coverage, or the part of a site is left out of it.
+    pub(super) fn withholds(&self, group: usize, time: usize, column: usize) -> bool {
+        let place = (group * self.times.len() + time) * self.metrics.len() + column;
+        self.withheld.contains(place)
     }
 
     /// Sets the sites of the rows of a `group`, by time.

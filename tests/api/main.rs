@@ -14,6 +14,7 @@ mod calendars;
 mod clock;
 mod comparable;
 mod compare;
+mod compare_model;
 mod cookbook;
 mod coverage;
 mod coverage_model;

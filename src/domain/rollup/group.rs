@@ -48,6 +48,11 @@ impl GroupRoll<'_> {
                 }
             }
             coverage.withhold(time, row);
+            if !self.query.min_coverage.is_none() {
+                for column in (0..columns).filter(|column| coverage.withholds(time, *column)) {
+                    table.note_withheld(group, time, column);
+                }
+            }
             if nothing
                 && !coverage.leaves_out_figures(time)
                 && (self.query.fill == Fill::None

@@ -55,6 +55,9 @@ impl<'a> Sides<'a> {
         for site in 0..query.sites.len() {
             for day in 0..timeline.days() {
                 sides.cut(query, plan, &timeline, site, day);
+                if comparison.counterpart(timeline.date_of(day)).is_none() {
+                    sides.end(plan, site, day, 0);
+                }
             }
         }
         sides
@@ -99,14 +102,17 @@ impl<'a> Sides<'a> {
         if span.begins <= self.now && cut < end {
             self.cuts[site] = Some(cut);
         }
+        self.end(plan, site, day, cut);
+    }
+
+    /// Ends a site's day on the other side when the clock first shows `minute`: nothing later is known or expected.
+    fn end(&mut self, plan: &Plan, site: usize, day: usize, minute: u16) {
+        let (days, grid) = (&self.previous.days[site], &mut self.previous.grid);
         for (series, known) in plan.series().iter().enumerate() {
-            let index = self.previous.grid.index(series, site, day);
-            let minutes = known.bucket.minutes();
-            let cut = cut / minutes * minutes;
-            if let Some(cell) = self.previous.grid.get(index) {
-                let cell = self.previous.days[site].until(day, cell, known.bucket, cut);
-                self.previous.grid.replace(index, cell);
-            }
+            let index = grid.index(series, site, day);
+            let minute = minute / known.bucket.minutes() * known.bucket.minutes();
+            let cell = days.until(day, grid.get(index), known.bucket, minute, self.now);
+            grid.replace(index, cell);
         }
     }
 
@@ -140,10 +146,10 @@ impl<'a> Sides<'a> {
         let begun = self.begun(&timeline);
         for group in 0..table.groups().len() {
             for (time, begun) in begun.iter().enumerate() {
-                let (row, before) = (table.row(group, time), other.row_mut(group, time));
                 if query.fill == Fill::Zero && *begun {
-                    zero_like(row, before, &query.metrics);
+                    zero_like(&table, &mut other, group, time);
                 }
+                let (row, before) = (table.row(group, time), other.row(group, time));
                 let nothing = |row: &[f64]| row.iter().all(|figure| figure.is_nan());
                 let nowhere = nothing(row) && nothing(before);
                 if query.fill == Fill::None && nowhere {
@@ -203,11 +209,19 @@ impl<'a> Sides<'a> {
     }
 }
 
-/// Makes each missing count of `before` 0 where the row has a count.
-fn zero_like(row: &[f64], before: &mut [f64], metrics: &[Metric]) {
-    for ((figure, before), metric) in row.iter().zip(before).zip(metrics) {
-        if metric.is_count() && before.is_nan() && !figure.is_nan() {
-            *before = 0.0;
+/// Makes each missing count of a row of the `other` side 0, unless it is withheld, where the row of `table` has a count or withholds it:
+/// elsewhere its bucket has not begun.
+fn zero_like(table: &Table, other: &mut Table, group: usize, time: usize) {
+    for (column, metric) in table.metrics().iter().enumerate() {
+        let has_begun =
+            !table.row(group, time)[column].is_nan() || table.withholds(group, time, column);
+        let before = other.row(group, time)[column];
+        if metric.is_count()
+            && has_begun
+            && before.is_nan()
+            && !other.withholds(group, time, column)
+        {
+            other.row_mut(group, time)[column] = 0.0;
         }
     }
 }
