@@ -12,6 +12,19 @@ pub(crate) async fn app(
     variables: &[(&str, &str)],
 ) -> (App, Simulator) {
     let vendor = Simulator::start(vendor, clock.clone()).await.unwrap();
+    (app_before(&vendor, clock, variables), vendor)
+}
+
+/// The same in front of a vendor that runs.
+pub(crate) fn app_before(vendor: &Simulator, clock: Clock, more: &[(&str, &str)]) -> App {
+    let environment: Environment = variables(vendor, more).into_iter().collect();
+    let config = Config::load(None, &environment, Purpose::Serve);
+    let config = config.unwrap_or_else(|errors| panic!("{errors}"));
+    App::build(config, clock).unwrap()
+}
+
+/// The environment of a service in front of that vendor.
+pub(crate) fn variables(vendor: &Simulator, more: &[(&str, &str)]) -> Vec<(String, String)> {
     let own = [
         ("AUTH", "disabled".to_owned()),
         ("UPSTREAM__CUSTOMER_IDS", "123".to_owned()),
@@ -19,15 +32,11 @@ pub(crate) async fn app(
         ("UPSTREAM__TOKEN_URL", vendor.token_url().to_string()),
         ("UPSTREAM__REFRESH_TOKEN", vendor.refresh_token()),
     ];
-    let given = variables
+    let more = more
         .iter()
         .map(|(name, value)| (*name, (*value).to_owned()));
-    let environment: Environment = own
-        .into_iter()
-        .chain(given)
+    own.into_iter()
+        .chain(more)
         .map(|(name, value)| (format!("PITAYA_{name}"), value))
-        .collect();
-    let config = Config::load(None, &environment, Purpose::Serve);
-    let config = config.unwrap_or_else(|errors| panic!("{errors}"));
-    (App::build(config, clock).unwrap(), vendor)
+        .collect()
 }
