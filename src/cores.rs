@@ -4,8 +4,9 @@
 use std::sync::{Arc, LazyLock};
 use std::thread::available_parallelism;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::{JoinError, block_in_place, spawn_blocking};
 
 /// More threads would finish nothing earlier, and each retains freed memory. Waits for a disk or the network do not suffer: they take no
 /// permit here.
@@ -34,6 +35,19 @@ pub async fn work<T: Send + 'static>(
         work()
     })
     .await
+}
+
+/// Does `work` on this thread; where it is `heavy`, the connections of this thread go on meanwhile on another, if there is one.
+pub fn aside<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
+    let has_others = || {
+        let runtime = Handle::try_current();
+        runtime.is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
+    };
+    if heavy && has_others() {
+        block_in_place(work)
+    } else {
+        work()
+    }
 }
 
 #[cfg(test)]

@@ -22,9 +22,10 @@ use super::judge::Judge;
 use super::progress::Progress;
 use super::queue::Refusal;
 use super::rules::{InForce, Rules};
-use super::scouting::{MANY_CELLS, aside};
+use super::scouting::MANY_CELLS;
 use super::telemetry;
 use crate::cache::{LookedUp, Unclaimed};
+use crate::cores::aside;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::freshness::Policy;
 use crate::domain::plan::Plan;
@@ -100,7 +101,7 @@ impl TrafficService {
         let began = Instant::now();
         let epoch = self.engine.cells.epoch();
         let now = self.begin_at();
-        let calendar = Calendar::new(query, directory, now);
+        let calendar = aside(planning.is_some(), || Calendar::new(query, directory, now));
         let looked_up = LookedUp {
             completions: self.engine.cells.completions(),
             shape: in_force.shape,

@@ -11,8 +11,8 @@ use super::calendar::Calendar;
 use super::inventory::{Inventory, Places};
 use super::queue::Refusal;
 use super::rules::InForce;
-use super::scouting::aside;
 use super::{TrafficService, Unanswered};
+use crate::cores::aside;
 use crate::domain::batch::reports;
 use crate::domain::cell::ReportRequest;
 use crate::domain::directory::SiteDirectory;
@@ -92,7 +92,7 @@ impl TrafficService {
         let planning = self.turn_to_plan(query, &plan, deadline).await?;
         let heavy = planning.is_some();
         let now = self.begin_at();
-        let calendar = Calendar::new(query, &rules.directory, now);
+        let calendar = aside(heavy, || Calendar::new(query, &rules.directory, now));
         let inventory = aside(heavy, || {
             self.look_up(query, &plan, &calendar, &rules.policy, now)
         });

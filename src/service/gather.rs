@@ -15,8 +15,8 @@ use super::inventory::{Missing, Places};
 use super::judge::Judge;
 use super::progress::Progress;
 use super::queue::Refusal;
-use super::scouting::aside;
 use crate::cache::{LookedUp, Onward, Unclaimed};
+use crate::cores::aside;
 use crate::domain::rollup::CellGrid;
 use crate::upstream::{Class, Client, Stake, UpstreamError};
 

@@ -4,12 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::block_in_place;
-
 use super::judge::{Below, Judge};
 use crate::backoff::Backoff;
 use crate::cache::ClaimedCells;
+use crate::cores::aside;
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::month::SeriesMonth;
 use crate::tier::{Lease, Patience, Tier};
@@ -149,13 +147,4 @@ fn without(wanted: &[(SeriesMonth, u32)], cells: &[(CellKey, Cell)]) -> Vec<(Ser
 fn is_heavy(months: &[(SeriesMonth, u32)]) -> bool {
     let days = months.iter().map(|(_, days)| days.count_ones() as usize);
     days.sum::<usize>() > MANY_CELLS
-}
-
-/// Does `work` on this thread; where it is `heavy`, the connections of this thread go on meanwhile on another, if there is one.
-pub(super) fn aside<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
-    if heavy && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
-        block_in_place(work)
-    } else {
-        work()
-    }
 }

@@ -12,6 +12,7 @@ use super::terms::Terms;
 use super::time_format;
 use super::traffic::TrafficParams;
 use super::values::{DATES, HOURS};
+use crate::cores::aside;
 use crate::domain::calendar::Calendar;
 use crate::domain::date_expression::DateExpression;
 use crate::domain::dates::DateRange;
@@ -19,6 +20,9 @@ use crate::domain::directory::SiteDirectory;
 use crate::domain::local_day::DaySpan;
 use crate::domain::query::Query;
 use crate::domain::site::{CustomerId, SiteId};
+
+/// Opening hours of more days of sites than this may take milliseconds to evaluate, in which other connections would wait.
+const MANY_DAYS: usize = 5_000;
 
 /// Reason why well-formed parameters are not a query.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,7 +100,8 @@ impl TrafficParams {
         if query.hours.is_open() {
             // Otherwise the limit of days refuses it.
             if query.dates.len() <= settings.max_days {
-                query.hours = directory.open_hours(&query);
+                let days = query.sites.len() * query.dates.len();
+                query.hours = aside(days > MANY_DAYS, || directory.open_hours(&query));
             }
         }
         limits::check(&query, settings)?;
