@@ -82,8 +82,8 @@ impl Allowance for OneOfMany {
         self.0.hear(left.places, left.is_alone, left.throttled);
     }
 
-    fn miss(&self, replicas: usize) {
-        self.0.miss(replicas);
+    fn miss(&self, replicas: usize, is_silent: bool) {
+        self.0.miss(replicas, is_silent);
     }
 
     fn until_urgent(&self) -> BoxFuture<'_, ()> {

@@ -189,8 +189,9 @@ pub trait Allowance: Send + Sync {
     /// Takes up what the others leave to this replica.
     fn hear(&self, left: Left);
 
-    /// Goes on without the others, since the store is away: there were so many replicas, with this one.
-    fn miss(&self, replicas: usize);
+    /// Goes on without the others, since the store is away: there were so many replicas, with this one. `is_silent`: for so long that the
+    /// others may count on no more than an equal part for it.
+    fn miss(&self, replicas: usize, is_silent: bool);
 
     /// Waits until there is something to tell at once.
     fn until_urgent(&self) -> BoxFuture<'_, ()>;

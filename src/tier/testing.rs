@@ -91,7 +91,7 @@ impl Allowance for Ignorance {
 
     fn hear(&self, _: Left) {}
 
-    fn miss(&self, _: usize) {}
+    fn miss(&self, _: usize, _: bool) {}
 
     fn until_urgent(&self) -> BoxFuture<'_, ()> {
         pending().boxed()

@@ -150,10 +150,10 @@ impl Upstream {
         self.reporter.hear(places, is_alone, throttled);
     }
 
-    /// Goes on while the other replicas cannot be heard, `replicas` in all with this one: it keeps its places, and has an equal part at
-    /// least.
-    pub fn miss(&self, replicas: usize) {
-        self.reporter.miss(replicas);
+    /// Goes on while the other replicas cannot be heard, `replicas` in all with this one: it has an equal part of the places, and keeps more
+    /// until it `is_silent` for them.
+    pub fn miss(&self, replicas: usize, is_silent: bool) {
+        self.reporter.miss(replicas, is_silent);
     }
 
     /// Waits until other replicas should hear of this process at once: the vendor has throttled it, or it needs more places.

@@ -131,9 +131,9 @@ impl Places {
         self.fill();
     }
 
-    /// Goes on without hearing the others, `processes` in all.
-    pub(super) fn share_equally(&self, processes: usize) {
-        self.lock().share.miss(processes);
+    /// Goes on without hearing the others, `processes` in all; `is_silent`: nor have they heard this one for long.
+    pub(super) fn share_equally(&self, processes: usize, is_silent: bool) {
+        self.lock().share.miss(processes, is_silent);
         self.fill();
     }
 

@@ -1,49 +1,7 @@
 //! The primary that sentinels know.
 
-use std::fs;
-use std::process::{Child, Command, Stdio};
-
 use super::*;
-use crate::store::testing::free_port;
-
-/// A sentinel that watches one primary, ended with this value.
-struct Sentinel {
-    child: Child,
-    _folder: tempfile::TempDir,
-    url: String,
-}
-
-impl Sentinel {
-    fn of(primary: &Redis, more: &str) -> Self {
-        let port = free_port();
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("sentinel.conf");
-        let lines = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {} 1\nsentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n{more}\n",
-            folder.path().display(),
-            primary.port,
-        );
-        fs::write(&file, lines).unwrap();
-        let child = Command::new("redis-server")
-            .arg(file)
-            .arg("--sentinel")
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self {
-            child,
-            _folder: folder,
-            url: format!("redis://127.0.0.1:{port}"),
-        }
-    }
-}
-
-impl Drop for Sentinel {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::store::testing::Sentinel;
 
 fn through(sentinels: &[&str]) -> Settings {
     Settings {
@@ -80,23 +38,16 @@ async fn the_primary_is_followed_through_a_failover() {
     let link = Link::new(&through(&[
         "redis://127.0.0.1:1",
         &second.url(),
-        &sentinel.url,
+        &sentinel.url(),
     ]))
     .unwrap();
     sets(&link, "before").await;
     while second.command(&["GET", "before"]) != "there" {
         sleep(Duration::from_millis(5)).await;
     }
-    // The sentinel knows of the replica from what the primary tells it.
-    let of_sentinel = sentinel.url.rsplit(':').next().unwrap().to_owned();
-    let known = || {
-        let cli = Command::new("redis-cli")
-            .args(["-p", &of_sentinel, "SENTINEL", "REPLICAS", "main"])
-            .output();
-        !cli.unwrap().stdout.trim_ascii().is_empty()
-    };
-    reaches(known).await;
+    reaches(|| sentinel.knows_a_replica()).await;
 
+    sentinel.give_up_after("500");
     first.kill();
     sets(&link, "after").await;
 
@@ -116,7 +67,7 @@ async fn sentinels_get_a_password_only_where_they_need_one() {
     for sentinel in [&open, &closed] {
         let link = Link::new(&Settings {
             password: Some(SecretString::from("secret")),
-            ..through(&[&sentinel.url])
+            ..through(&[&sentinel.url()])
         })
         .unwrap();
         sets(&link, "a").await;

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::core::{Core, Exchange};
-use crate::store::{Cmd, cmd};
+use crate::store::{Cmd, Unavailable, cmd};
 
 /// Several replicas that start together tell what they have learned at the same time.
 const TRIES: usize = 8;
+
+/// The longest pause before the same is tried again, where cells wait for it.
+const PAUSE: Duration = Duration::from_millis(250);
 
 impl Core {
     /// Hears what was learned elsewhere, if the store has another `revision` of it, and if it `is_due` tells what was learned here since.
@@ -17,14 +20,27 @@ impl Core {
         let limit = 2 * self.settings.timeout;
         let mut exchange = self.exchange.lock().await;
         if self.hear(&mut exchange, revision, limit).await && is_due {
-            self.tell(&mut exchange, limit).await;
+            // What is not told now is told with a later pulse.
+            let _ = self.tell(&mut exchange, limit).await;
         }
     }
 
-    /// Tells what was learned here since: what cells rest on is there before they are.
-    pub(super) async fn tell_first(&self) {
-        let mut exchange = self.exchange.lock().await;
-        self.tell(&mut exchange, 2 * self.settings.timeout).await;
+    /// Tells what was learned here since: what cells rest on is there before they are. Tries for the half of a lease; whether it was told.
+    pub(super) async fn tell_first(&self) -> bool {
+        let until = Instant::now() + self.settings.lease / 2;
+        loop {
+            let mut exchange = self.exchange.lock().await;
+            let told = self.tell(&mut exchange, 2 * self.settings.timeout).await;
+            drop(exchange);
+            match told {
+                Ok(true) => return true,
+                Err(Unavailable::Refused(_) | Unavailable::Skipped) => return false,
+                Ok(false) | Err(_) if Instant::now() >= until => return false,
+                Ok(false) | Err(_) => {}
+            }
+            // Others that tell at the same time do not try again at the same time.
+            sleep(rand::random_range(Duration::ZERO..PAUSE)).await;
+        }
     }
 
     /// Hears what was learned with cells that were found, as far as that is possible in time.
@@ -70,12 +86,13 @@ impl Core {
         true
     }
 
-    /// Tells what has changed here, unless others have told something that was not heard yet: then it hears that, and tries again.
-    async fn tell(&self, exchange: &mut Exchange, limit: Duration) {
+    /// Tells what has changed here, unless others have told something that was not heard yet: then it hears that, and tries again. False:
+    /// they did so each time.
+    async fn tell(&self, exchange: &mut Exchange, limit: Duration) -> Result<bool, Unavailable> {
         for _ in 0..TRIES {
             let changed = self.knowledge.changed(&exchange.told);
             if changed.is_empty() {
-                return;
+                return Ok(true);
             }
             let heard = exchange.heard;
             let arguments = |command: &mut Cmd| {
@@ -88,18 +105,23 @@ impl Core {
             };
             let keys = ["known", "known-revision"].map(|it| self.fleet_key(it));
             let script = &self.scripts.learned;
-            let answer: Result<(u8, u64), _> =
-                self.link.eval(script, &keys, arguments, limit).await;
-            match answer {
-                Ok((1, revision)) => {
+            let answer = self.link.eval::<(u8, u64)>(script, &keys, arguments, limit);
+            let answer = answer.await;
+            self.note(answer.as_ref().err());
+            match answer? {
+                (1, revision) => {
                     let told = changed.into_iter().map(|part| (part.name, part.revision));
                     exchange.told.extend(told);
                     exchange.heard = Some(revision);
-                    return;
+                    return Ok(true);
                 }
-                Ok((_, revision)) if self.hear(exchange, revision, limit).await => {}
-                _ => return,
+                (_, revision) => {
+                    if !self.hear(exchange, revision, limit).await {
+                        return Ok(false);
+                    }
+                }
             }
         }
+        Ok(false)
     }
 }

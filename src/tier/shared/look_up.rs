@@ -32,6 +32,16 @@ impl Core {
         EACH_PAGE.saturating_mul(pages).min(timeout) + timeout
     }
 
+    /// Notes that a call has taken that long. After one that came to nothing, a query has no time left to ask the others for places at the
+    /// vendor as well.
+    fn looked(&self, patience: &mut Patience, began: Instant, has_worked: bool) {
+        patience.took(began.elapsed(), has_worked);
+        let replicas = self.register().replicas();
+        if !has_worked && replicas > 0 {
+            self.allowance.miss(replicas, false);
+        }
+    }
+
     /// Reads pages; what cannot be had in time is not there.
     pub(super) async fn read(
         &self,
@@ -48,7 +58,7 @@ impl Core {
         };
         let until = began + limit;
         if !self.known_register(until).await {
-            patience.took(began.elapsed(), false);
+            self.looked(patience, began, false);
             return nothing();
         }
         let pieces = months
@@ -66,7 +76,7 @@ impl Core {
         if kept.iter().any(|cells| !cells.is_empty()) {
             self.hear_first(until).await;
         }
-        patience.took(began.elapsed(), has_worked);
+        self.looked(patience, began, has_worked);
         kept
     }
 
@@ -183,7 +193,7 @@ impl Core {
             }
         }
         if limit.is_some() {
-            patience.took(began.elapsed(), has_worked);
+            self.looked(patience, began, has_worked);
         }
         Claimed {
             lease,

@@ -63,6 +63,8 @@ const POLICY: u32 = 240;
 /// The calls of one look: it reads, claims, and reads again. Each may take a little longer than the time limit if it is about many pages, but
 /// all together may not.
 const CALLS: u32 = 3;
+/// After this long without its pulse, the others, if they have a store, count on an equal part of the places for a replica.
+const SILENCE: Duration = Duration::from_secs(5);
 /// How long the other replicas may take to forget figures.
 const PURGE: Duration = Duration::from_secs(2);
 
@@ -112,11 +114,13 @@ impl Shared {
 }
 
 async fn keep_in_step(core: Weak<Core>) {
-    let mut nth: u32 = 0;
+    let (mut nth, mut missed): (u32, u32) = (0, 0);
+    let mut heard = Instant::now();
     while let Some(core) = core.upgrade() {
+        let began = Instant::now();
         let in_step = core.pulse().await;
-        let is_in_step = in_step.is_ok();
         if let Ok(known) = in_step {
+            (missed, heard) = (0, began);
             core.exchange_knowledge(known, nth.is_multiple_of(KNOWLEDGE))
                 .await;
             if nth.is_multiple_of(POLICY) {
@@ -125,13 +129,18 @@ async fn keep_in_step(core: Weak<Core>) {
             nth = nth.wrapping_add(1);
             core.pulses.send_modify(|pulses| pulses.succeeded += 1);
         } else {
-            core.allowance.miss(core.register().replicas());
+            missed = missed.saturating_add(1);
+            // One pulse may be lost while the others are heard: the next tells.
+            if missed > 1 || !core.link.is_connected() {
+                let is_silent = heard.elapsed() >= SILENCE;
+                core.allowance.miss(core.register().replicas(), is_silent);
+            }
             core.pulses.send_modify(|pulses| pulses.failed += 1);
         }
-        let pause = if core.register().is_urgent() && is_in_step {
-            HURRIED_PULSE
-        } else {
-            PULSE
+        let pause = match missed {
+            0 if core.register().is_urgent() => HURRIED_PULSE,
+            1 if core.link.is_connected() => HURRIED_PULSE,
+            _ => PULSE,
         };
         let (hurry, allowance) = (Arc::clone(&core.hurry), Arc::clone(&core.allowance));
         drop(core);
@@ -198,7 +207,8 @@ impl Tier for Shared {
         core.register().finish(&purge);
         core.hurry.notify_one();
         Box::pin(async move {
-            let until = Instant::now() + PURGE;
+            let settles_in = core.register().settles_in();
+            let until = Instant::now() + settles_in + PURGE;
             let mut pulses = core.pulses.subscribe();
             let failed = pulses.borrow().failed;
             while core.register().is_pending(&purge) {

@@ -23,6 +23,7 @@ impl Core {
             "known-revision",
             "places",
             "throttle",
+            "begun",
         ];
         let keys = keys.map(|it| self.fleet_key(it));
         let unregistered = self.register().unregistered();
@@ -62,12 +63,11 @@ impl Core {
                 register.set_offset(now.duration_since(before) - half);
             }
             let lost = register.hear(&heard, Instant::now());
-            let is_settling = register.is_settling(Instant::now());
-            (lost, is_settling.then_some(replicas))
+            (lost, register.was_emptied().then_some(replicas))
         };
         match not_all_of {
             // The others have their places still, and may not have found the store that was emptied.
-            Some(replicas) => self.allowance.miss(replicas),
+            Some(replicas) => self.allowance.miss(replicas, false),
             None => self.allowance.hear(Left {
                 places,
                 is_alone: heard.5.is_empty(),

@@ -47,11 +47,10 @@ impl Core {
         let core = Arc::clone(self);
         let shapes = landed.shapes;
         tokio::spawn(async move {
-            if writing + weight > MAX_BYTES || lease.epoch.is_none() {
+            if writing + weight > MAX_BYTES || lease.epoch.is_none() || !core.tell_first().await {
                 telemetry::put(Put::Dropped, pages.len());
                 core.end_leases(lease, &came).await;
             } else {
-                core.tell_first().await;
                 let core = &core;
                 let shapes = &shapes;
                 let writes = pages.into_iter().filter_map(|(month, cells)| {

@@ -56,8 +56,10 @@ pub(super) struct Register {
     /// The lead of the store's clock over ours.
     offset: SignedDuration,
     replicas: usize,
-    /// When this replica found that the store had been emptied.
-    emptied: Option<Instant>,
+    /// How old the register was when it was last heard.
+    age: Duration,
+    /// Whether this replica knew another one before: the store was emptied.
+    is_another: bool,
     /// When it began: nothing in its memory is from before.
     begun: Option<Instant>,
     /// When it was last in step with the store, by its own clock, and the time of that by the store's, in microseconds.
@@ -106,8 +108,9 @@ struct Entry {
     dates: Option<(Date, Date)>,
 }
 
-/// The store's answer to a pulse: seconds and microseconds, incarnation, number, purges, what others have made, revision of what was learned.
-pub(super) type Heard = (i64, i64, u32, u64, Vec<String>, Vec<u64>, u64);
+/// The store's answer to a pulse: seconds and microseconds, incarnation, number, purges, what others have made, revision of what was learned,
+/// milliseconds since the incarnation began.
+pub(super) type Heard = (i64, i64, u32, u64, Vec<String>, Vec<u64>, u64, u64);
 
 impl Register {
     /// The register of a replica that begins `now`.
@@ -230,9 +233,15 @@ impl Register {
         Some(news)
     }
 
+    /// How long other replicas may still not have found that the store was emptied; a new replica cannot tell that from a store that was
+    /// never used.
+    pub(super) fn settles_in(&self) -> Duration {
+        SETTLING.saturating_sub(self.age)
+    }
+
     /// Whether the store was emptied so recently that other replicas may not have found out.
-    pub(super) fn is_settling(&self, now: Instant) -> bool {
-        self.emptied.is_some_and(|since| now < since + SETTLING)
+    pub(super) fn was_emptied(&self) -> bool {
+        self.is_another && !self.settles_in().is_zero()
     }
 
     /// The number of replicas, with this one, by the last pulse.
@@ -274,12 +283,13 @@ impl Register {
 
     /// Takes up what was heard; returns the purges that the register has lost.
     pub(super) fn hear(&mut self, heard: &Heard, now: Instant) -> Vec<(u64, String)> {
-        let (seconds, micros, incarnation, number, entries, told, _) = heard;
+        let (seconds, micros, incarnation, number, entries, told, _, age) = heard;
         let micros = seconds.saturating_mul(1_000_000).saturating_add(*micros);
+        self.age = Duration::from_millis(*age);
         if *incarnation != self.incarnation {
             // The store was emptied, or this is the first one. What others may not have heard gets another number.
             let is_first = self.incarnation == 0;
-            self.emptied = (!is_first).then_some(now);
+            self.is_another = !is_first;
             let was_away = |(at, _): (Instant, i64)| at + ALIVE < now;
             self.in_doubt |=
                 !is_first && (self.handed < self.number || self.in_step.is_some_and(was_away));
@@ -307,10 +317,11 @@ impl Register {
             self.take_up(*number, entries, now);
         }
         let least = told.iter().copied().min().unwrap_or(u64::MAX);
-        let settling = self.is_settling(now);
         // The others are not listed in a store that was emptied, until they have found that out.
-        self.pending
-            .retain(|it| settling || it.number.is_none_or(|number| number > least));
+        if self.settles_in().is_zero() {
+            self.pending
+                .retain(|it| it.number.is_none_or(|number| number > least));
+        }
         Vec::new()
     }
 

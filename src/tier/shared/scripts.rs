@@ -94,24 +94,31 @@ end
 redis.call('LTRIM', KEYS[2], -256, -1)
 ";
 
-/// KEYS: number, purges, incarnation, replicas, revision of what was learned, places at the vendor, throttle. ARGV: replica, the last purge that
+/// KEYS: number, purges, incarnation, replicas, revision of what was learned, places at the vendor, throttle, beginning of
+/// the incarnation. ARGV: replica, the last purge that
 /// it has made, its incarnation, an incarnation for a new register, milliseconds that a replica lives after its last pulse, the last purge that
 /// it knows; then its places at the vendor, those that it wants, those that it holds, milliseconds for which the vendor has throttled it.
-/// Returns the time, the incarnation, the number, the purges where it does not know them all, those that the other replicas have made, and the
-/// revision; then the places that are left to it, and milliseconds for which the vendor has throttled any replica.
+/// Returns the time, the incarnation, the number, the purges where it does not know them all, those that the other replicas have made, the
+/// revision, and milliseconds since the incarnation began; then the places that are left to it, and milliseconds for which the vendor has
+/// throttled any replica.
 ///
 /// Each replica has its part of what all want, and at least one place, but no more than the others do not hold. It has no more than it wants,
-/// beyond an equal part, so that others find some at once. One that was not heard for 5 s, as after a crash, holds none.
+/// beyond an equal part, so that others find some at once. One that was not heard for 5 s, as after a crash, holds an equal part, which it
+/// takes itself after that time.
 const PULSE: &str = r"#!lua flags=allow-oom
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local inc = redis.call('GET', KEYS[3])
-if not inc then inc = ARGV[4]; redis.call('SET', KEYS[3], inc) end
+local inc, begun = redis.call('GET', KEYS[3]), tonumber(redis.call('GET', KEYS[8]) or 'none')
+if not inc or not begun or begun > now then
+  inc, begun = inc or ARGV[4], now
+  redis.call('SET', KEYS[3], inc)
+  redis.call('SET', KEYS[8], string.format('%.0f', now))
+end
 redis.call('HSET', KEYS[4], ARGV[1], string.format('%.0f:', now) .. ARGV[2] .. ':' .. ARGV[3])
 local uses, used = {}, redis.call('HGETALL', KEYS[6])
 for i = 1, #used, 2 do uses[used[i]] = used[i + 1] end
 local all, want, hold = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local wanted, held = want, 0
+local wanted, held, silent = want, 0, 0
 local told, live = {}, redis.call('HGETALL', KEYS[4])
 for i = 1, #live, 2 do
   local at, n, of = string.match(live[i + 1], '^(%d+):(%d+):(%d+)$')
@@ -119,7 +126,8 @@ for i = 1, #live, 2 do
   elseif live[i] ~= ARGV[1] then
     if of == inc then told[#told + 1] = n else told[#told + 1] = '0' end
     local w, h = string.match(uses[live[i]] or '', '^(%d+):(%d+)$')
-    if tonumber(at) + 5000 >= now then wanted, held = wanted + (w or 0), held + (h or 0) end
+    if tonumber(at) + 5000 < now then silent = silent + 1
+    else wanted, held = wanted + (w or 0), held + (h or 0) end
     uses[live[i]] = nil
   end
 end
@@ -128,6 +136,7 @@ local places = all
 if #told > 0 and want == 0 then places = 0
 elseif #told > 0 then
   local most = math.max(want, math.ceil(all / (#told + 1)))
+  held = held + silent * math.max(1, math.floor(all / (#told + 1)))
   places = math.max(1, math.min(math.ceil(all * want / wanted), most, all - held))
 end
 redis.call('HSET', KEYS[6], ARGV[1], string.format('%.0f:%.0f', want, math.max(places, hold)))
@@ -139,7 +148,7 @@ end
 local number = redis.call('GET', KEYS[1]) or '0'
 local purges = {}
 if inc ~= ARGV[3] or number ~= ARGV[6] then purges = redis.call('LRANGE', KEYS[2], 0, -1) end
-return {{t[1], t[2], inc, number, purges, told, redis.call('GET', KEYS[5]) or '0'}, {places, math.max(0, throttled - now)}}
+return {{t[1], t[2], inc, number, purges, told, redis.call('GET', KEYS[5]) or '0', now - begun}, {places, math.max(0, throttled - now)}}
 ";
 
 /// KEYS: what was learned, its revision. ARGV: the revision to replace, then parts, each followed by its content. Returns 1 and the new

@@ -1,6 +1,8 @@
 //! The protocol, over a real server.
 
+mod knowledge;
 mod model;
+mod value;
 
 use std::time::Duration;
 
@@ -31,6 +33,16 @@ async fn replica_with(
     clock: Clock,
     allowance: Arc<dyn Allowance>,
 ) -> Shared {
+    replica_that_knows(redis, mode, clock, allowance, Arc::new(Ignorance)).await
+}
+
+async fn replica_that_knows(
+    redis: &Redis,
+    mode: Mode,
+    clock: Clock,
+    allowance: Arc<dyn Allowance>,
+    knowledge: Arc<dyn Knowledge>,
+) -> Shared {
     let settings = StoreSettings {
         urls: vec![redis.url().parse().unwrap()],
         mode,
@@ -47,10 +59,12 @@ async fn replica_with(
         },
         codec(),
         Link::new(&settings).unwrap(),
-        Arc::new(Ignorance),
+        knowledge,
         allowance,
         clock,
     );
+    in_step(&shared).await;
+    redis.settle();
     in_step(&shared).await;
     shared
 }
@@ -374,7 +388,7 @@ impl Allowance for Wanting {
         *self.left.lock().unwrap() = left;
     }
 
-    fn miss(&self, _: usize) {}
+    fn miss(&self, _: usize, _: bool) {}
 
     fn until_urgent(&self) -> BoxFuture<'_, ()> {
         Box::pin(futures_util::future::pending())

@@ -1,8 +1,8 @@
 //! How replicas share the places: each tells what it wants and what it holds, and hears what the others leave to it.
 //!
 //! A process holds its places until it has told that it gives them up, so while the store answers, all together hold no more than there
-//! are, however outdated a process's view of the others is; only one that was not heard for seconds counts as gone. It gives up what it
-//! does not want. Every process has one place in any case, so that it can begin a report at once, and asks for more without waiting for the
+//! are, however outdated a process's view of the others is. One that was not heard for seconds counts as holding an equal part, and has no
+//! more: so it is if the store is away for all. A process gives up what it does not want. Every process has one place in any case, so that it can begin a report at once, and asks for more without waiting for the
 //! next pulse: so all together may have one more report in flight for each process that wanted nothing, until the others have heard of it.
 
 #[cfg(test)]
@@ -85,9 +85,11 @@ impl Share {
         self.has_asked = wanted > self.own;
     }
 
-    /// The others, `processes` in all, cannot be heard: it keeps what it has, but takes an equal part at least.
-    pub(super) fn miss(&mut self, processes: usize) {
-        self.own = self.own.max(self.all / processes.max(1));
+    /// The others, `processes` in all, cannot be heard: it takes an equal part, and keeps more for as long as they count on that, until it
+    /// `is_silent`.
+    pub(super) fn miss(&mut self, processes: usize, is_silent: bool) {
+        let part = (self.all / processes.max(1)).max(1);
+        self.own = if is_silent { part } else { self.own.max(part) };
         self.has_asked = true;
     }
 

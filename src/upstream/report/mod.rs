@@ -229,9 +229,9 @@ impl Reporter {
         self.places.share(places, is_alone);
     }
 
-    /// Goes on without hearing the other replicas, `replicas` in all.
-    pub(super) fn miss(&self, replicas: usize) {
-        self.places.share_equally(replicas);
+    /// Goes on without hearing the other replicas, `replicas` in all; `is_silent`: nor have they heard this one for long.
+    pub(super) fn miss(&self, replicas: usize, is_silent: bool) {
+        self.places.share_equally(replicas, is_silent);
     }
 
     /// Waits until other replicas should hear of this one at once.

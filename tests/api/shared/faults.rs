@@ -12,7 +12,7 @@ async fn a_store_that_dies_or_hangs_or_is_emptied_fails_no_query() {
         replica(&vendor, &redis, &[]).await,
         replica(&vendor, &redis, &[]).await,
     ];
-    let queries = queries(120);
+    let queries = queries(120, 4);
     let parts: Vec<_> = queries.chunks(30).collect();
 
     // `ask` takes only answers with status 200.

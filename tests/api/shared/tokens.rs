@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use futures_util::future::join_all;
-use pitaya::simulator::{Rotation, TokenSettings};
+use pitaya::simulator::Rotation;
 
 use super::*;
 

@@ -1,7 +1,9 @@
 //! A real server of Redis, which a test starts for itself.
 
+use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,14 +31,65 @@ impl Redis {
             ignored("redis-server");
             return None;
         }
+        Some(Self::start_in(tempfile::tempdir().unwrap(), more))
+    }
+
+    fn start_in(folder: TempDir, more: &[&str]) -> Self {
         let mut redis = Self {
             child: None,
-            folder: tempfile::tempdir().unwrap(),
+            folder,
             port: free_port(),
             more: more.iter().map(|&word| word.to_owned()).collect(),
         };
         redis.run();
-        Some(redis)
+        redis
+    }
+
+    /// A server that also speaks TLS, at the returned port. The authority of its certificate is `ca.pem` in its folder; `other.pem` is
+    /// another one.
+    pub fn start_with_tls() -> Option<(Self, u16)> {
+        if Command::new("openssl").arg("version").output().is_err() {
+            ignored("openssl");
+            return None;
+        }
+        drop(Self::start(&[])?);
+        let folder = tempfile::tempdir().unwrap();
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        let path = folder.path();
+        for name in ["ca", "other"] {
+            openssl(
+                path,
+                &format!(
+                    "req -x509 {key} -days 2 -keyout {name}.key -out {name}.pem -subj /CN={name}"
+                ),
+            );
+        }
+        openssl(
+            path,
+            &format!("req {key} -keyout key.pem -out server.csr -subj /CN=store"),
+        );
+        fs::write(path.join("names"), "subjectAltName=IP:127.0.0.1").unwrap();
+        openssl(
+            path,
+            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem",
+        );
+        let port = free_port();
+        let tls = [
+            ("--tls-port", port.to_string()),
+            ("--tls-cert-file", file(path, "server.pem")),
+            ("--tls-key-file", file(path, "key.pem")),
+            ("--tls-ca-cert-file", file(path, "ca.pem")),
+            ("--tls-auth-clients", "no".to_owned()),
+        ];
+        let words = tls.iter().flat_map(|(name, value)| [*name, value]);
+        let words: Vec<&str> = words.collect();
+        let redis = Self::start_in(folder, &words);
+        Some((redis, port))
+    }
+
+    /// The path of a file in its folder.
+    pub fn file(&self, name: &str) -> String {
+        file(self.folder.path(), name)
     }
 
     /// A cluster of one node, which has all slots.
@@ -94,20 +147,104 @@ impl Redis {
         assert!(sent.unwrap().success());
     }
 
+    /// Makes the lists of purges in it old: otherwise, a purge waits for replicas that may not have found an empty store yet.
+    pub fn settle(&self) {
+        for key in self.command(&["KEYS", "*:begun"]).lines() {
+            self.command(&["SET", key, "1"]);
+        }
+    }
+
     /// The output of a command.
     pub fn command(&self, words: &[&str]) -> String {
-        let output = Command::new("redis-cli")
-            .args(["-p", &self.port.to_string()])
-            .args(words)
-            .output()
-            .unwrap();
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        command(self.port, words)
     }
+}
+
+/// The output of a command to the server at a port.
+fn command(port: u16, words: &[&str]) -> String {
+    let output = Command::new("redis-cli")
+        .args(["-p", &port.to_string()])
+        .args(words)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 impl Drop for Redis {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+fn file(folder: &Path, name: &str) -> String {
+    folder.join(name).display().to_string()
+}
+
+/// Runs `openssl` in a folder.
+fn openssl(folder: &Path, words: &str) {
+    let made = Command::new("openssl")
+        .args(words.split(' '))
+        .current_dir(folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    assert!(made.unwrap().success(), "openssl {words}");
+}
+
+/// A sentinel that watches one primary, `main`, ended with this value. It is patient: on a busy machine, half a second without an answer does
+/// not mean that the primary is dead.
+#[derive(Debug)]
+pub struct Sentinel {
+    child: Child,
+    _folder: TempDir,
+    port: u16,
+}
+
+impl Sentinel {
+    /// With these lines more in its configuration.
+    pub fn of(primary: &Redis, more: &str) -> Self {
+        let port = free_port();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sentinel.conf");
+        let lines = format!(
+            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {} 1\nsentinel down-after-milliseconds main 600000\nsentinel failover-timeout main 3000\n{more}\n",
+            folder.path().display(),
+            primary.port,
+        );
+        fs::write(&file, lines).unwrap();
+        let child = Command::new("redis-server")
+            .arg(file)
+            .arg("--sentinel")
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            _folder: folder,
+            port,
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Whether it knows of a replica of its primary, by what the primary tells it.
+    pub fn knows_a_replica(&self) -> bool {
+        !command(self.port, &["SENTINEL", "REPLICAS", "main"]).is_empty()
+    }
+
+    /// Has it take the primary for dead after this many milliseconds without an answer.
+    pub fn give_up_after(&self, millis: &str) {
+        let name = "down-after-milliseconds";
+        command(self.port, &["SENTINEL", "SET", "main", name, millis]);
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

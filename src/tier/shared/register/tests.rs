@@ -7,6 +7,16 @@ use crate::tier::testing::{key, purge};
 
 const REPLICAS: usize = 3;
 
+/// The age in milliseconds of a register that all replicas know.
+const OLD: u64 = SETTLING.as_secs() * 1000;
+
+/// Milliseconds since a register began.
+fn age_of(begun: Option<Instant>, now: Instant) -> u64 {
+    begun.map_or(OLD, |begun| {
+        u64::try_from((now - begun).as_millis()).unwrap()
+    })
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     /// Begins to fetch a day.
@@ -62,6 +72,7 @@ struct Store {
     /// Its clock, which numbers follow.
     clock: u64,
     incarnation: u32,
+    begun: Option<Instant>,
     number: u64,
     purges: Vec<(u64, String)>,
     live: BTreeMap<u64, (u64, u32)>,
@@ -117,6 +128,7 @@ impl Replica {
             entries.map(|(n, text)| format!("{n} {text}")).collect(),
             told.collect(),
             0,
+            age_of(store.begun, now),
         );
         for (n, text) in self.register.hear(&heard, now) {
             if store.number < n {
@@ -124,6 +136,11 @@ impl Replica {
                 store.purges.push((n, text));
             }
         }
+    }
+
+    /// Whether it knows the register, or nothing yet.
+    fn is_aware(&self, store: &Store) -> bool {
+        [0, store.incarnation].contains(&self.register.incarnation())
     }
 
     fn reads(&self, fetched: &Fetched) -> bool {
@@ -150,7 +167,10 @@ proptest! {
         let mut done: Vec<(Arc<Purge>, usize)> = Vec::new();
         let mut time = Instant::now();
         for (now, step) in steps.into_iter().enumerate() {
-            time += SETTLING;
+            // All find out that the store was emptied before it has settled.
+            if replicas.iter().all(|replica| replica.is_aware(&store)) {
+                time += SETTLING;
+            }
             match step {
                 Step::Claim { replica, day } => {
                     let epoch = replicas[replica].register.epoch();
@@ -174,11 +194,7 @@ proptest! {
                 Step::Empty => {
                     let incarnation = store.incarnation + 1;
                     let clock = store.clock;
-                    store = Store { clock, incarnation, ..Store::default() };
-                    // All hear of it before a purge counts as made.
-                    for replica in &mut replicas {
-                        replica.pulse(&mut store, time);
-                    }
+                    store = Store { clock, incarnation, begun: Some(time), ..Store::default() };
                 }
                 Step::Lose { purges } => {
                     let kept = store.purges.len().saturating_sub(purges);
@@ -230,7 +246,7 @@ fn purges_that_wait_for_long_become_one() {
     );
     assert!(register.is_pending(&first));
     let now = Instant::now();
-    register.hear(&(0, 0, 1, 0, Vec::new(), Vec::new(), 0), now);
+    register.hear(&(0, 0, 1, 0, Vec::new(), Vec::new(), 0, OLD), now);
     let all = register.unregistered();
     for (number, purge) in (1..).zip(&all) {
         register.numbered(purge, number);
@@ -238,34 +254,35 @@ fn purges_that_wait_for_long_become_one() {
     let last = u64::try_from(all.len()).unwrap();
     let entries = (1_u64..).zip(&all);
     let entries = entries.map(|(n, purge)| format!("{n} {}", text(purge)));
-    register.hear(&(0, 0, 1, last, entries.collect(), vec![last], 0), now);
+    register.hear(&(0, 0, 1, last, entries.collect(), vec![last], 0, OLD), now);
     assert!(!register.is_pending(&first));
     assert_eq!(register.pending.len(), 0);
 }
 
 #[test]
 fn a_purge_is_not_complete_until_all_may_have_found_the_emptied_store() {
-    let mut register = Register::default();
     let now = Instant::now();
-    let nothing = |incarnation| (0, 0, incarnation, 0, Vec::new(), Vec::new(), 0);
-    register.hear(&nothing(1), now);
-    register.hear(&nothing(2), now);
-    let wanted = Arc::new(purge(Some(1), None));
-    register.begin(Arc::clone(&wanted));
-    register.finish(&wanted);
-    register.numbered(&wanted, 1);
-    let heard = (
-        0,
-        0,
-        2,
-        1,
-        vec![format!("1 {}", text(&wanted))],
-        Vec::new(),
-        0,
-    );
+    let nothing = |incarnation, age| (0, 0, incarnation, 0, Vec::new(), Vec::new(), 0, age);
+    // One that knew the store before, and one that begins beside it.
+    for known in [Some(nothing(1, OLD)), None] {
+        let mut register = Register::default();
+        let was_known = known.is_some();
+        known.map(|heard| register.hear(&heard, now));
+        register.hear(&nothing(2, 0), now);
+        let wanted = Arc::new(purge(Some(1), None));
+        register.begin(Arc::clone(&wanted));
+        register.finish(&wanted);
+        register.numbered(&wanted, 1);
+        let heard = |age| {
+            let entries = vec![format!("1 {}", text(&wanted))];
+            (0, 0, 2, 1, entries, Vec::new(), 0, age)
+        };
 
-    register.hear(&heard, now);
-    assert!(register.is_pending(&wanted));
-    register.hear(&heard, now + SETTLING);
-    assert!(!register.is_pending(&wanted));
+        register.hear(&heard(OLD - 1), now);
+        assert!(register.is_pending(&wanted));
+        assert_eq!(register.was_emptied(), was_known);
+        register.hear(&heard(OLD), now);
+        assert!(!register.is_pending(&wanted));
+        assert!(!register.was_emptied());
+    }
 }

@@ -1,11 +1,12 @@
-//! Any order of claims, puts, releases and purges of two replicas, over a real server.
+//! Any order of claims, puts, releases, purges and deaths of two replicas, whose clocks may be wrong, over a real server.
 
-use std::sync::atomic::AtomicU64;
+use std::cell::{Cell as Counter, RefCell};
 
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
 
 use super::*;
+use crate::domain::figures::Figures;
 
 /// The days of a case.
 const DAYS: i32 = 4;
@@ -17,6 +18,10 @@ enum Step {
     /// The claimed days come, fetched that many seconds ago.
     Put(usize, i64),
     Release(usize),
+    /// A lease ends before the days have come.
+    Expire(usize),
+    /// A replica dies without leaving, the others have found out, and another one begins.
+    Die(usize),
     /// A replica purges a day, or all.
     Purge(usize, Option<i32>),
     Read(usize, i32),
@@ -28,6 +33,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (replica(), 1_u32..1 << DAYS).prop_map(|(nth, days)| Step::Claim(nth, days)),
         6 => (any::<usize>(), 0..50_i64).prop_map(|(at, age)| Step::Put(at, age)),
         1 => any::<usize>().prop_map(Step::Release),
+        1 => any::<usize>().prop_map(Step::Expire),
+        1 => replica().prop_map(Step::Die),
         1 => (replica(), prop::option::of(day())).prop_map(|(nth, day)| Step::Purge(nth, day)),
         6 => (replica(), day()).prop_map(|(nth, day)| Step::Read(nth, day)),
     ];
@@ -40,13 +47,57 @@ struct Claim {
     lease: Lease,
     days: u32,
     epoch: u32,
+    is_expired: bool,
+}
+
+/// Two replicas, and the lead of their clocks.
+struct Fleet {
+    redis: Redis,
+    replicas: [Shared; 2],
+    leads: [i64; 2],
+}
+
+impl Fleet {
+    async fn new(redis: Redis, leads: [i64; 2]) -> Self {
+        let replicas = [
+            replica(&redis, ahead_by(leads[0])).await,
+            replica(&redis, ahead_by(leads[1])).await,
+        ];
+        Self {
+            redis,
+            replicas,
+            leads,
+        }
+    }
+
+    /// Has a replica die, and its last pulse be long ago.
+    async fn die(&mut self, nth: usize) {
+        let next = replica(&self.redis, ahead_by(self.leads[nth])).await;
+        let dead = std::mem::replace(&mut self.replicas[nth], next);
+        let (live, id) = (dead.core.fleet_key("live"), dead.core.replica.clone());
+        drop(dead);
+        self.redis.command(&["HDEL", &live, &id]);
+    }
+
+    /// Lets the time of a lease pass.
+    fn expire(&self, claim: &Claim, month: &SeriesMonth) {
+        let key = self.replicas[claim.replica].core.lease_key(month);
+        let owner = claim.lease.owner();
+        if !self.redis.command(&["HGET", &key, &owner]).is_empty() {
+            self.redis.command(&["HSET", &key, &owner, "30:1"]);
+        }
+    }
+}
+
+fn ahead_by(seconds: i64) -> Clock {
+    Clock::from_fn(move || Timestamp::now() + SignedDuration::from_secs(seconds))
 }
 
 /// A cell that was put, and how many purges had been made when it was claimed.
 struct Put {
     day: i32,
     second: i64,
-    cell: Cell,
+    figures: Figures,
     epoch: u32,
 }
 
@@ -71,7 +122,7 @@ async fn make(replicas: &[Shared; 2], by: usize, wanted: Purge) {
     }
 }
 
-async fn case(replicas: &[Shared; 2], site: u64, steps: Vec<Step>) -> Result<(), TestCaseError> {
+async fn case(fleet: &mut Fleet, site: u64, steps: Vec<Step>) -> Result<(), TestCaseError> {
     let start = now() - 10_000;
     let month = SeriesMonth::of(&key(site, 0));
     let mut claims: Vec<Claim> = Vec::new();
@@ -80,10 +131,12 @@ async fn case(replicas: &[Shared; 2], site: u64, steps: Vec<Step>) -> Result<(),
     let mut count = 0;
     let mut purged = [0; DAYS as usize];
     for (at, step) in steps.into_iter().enumerate() {
+        let replicas = &fleet.replicas;
         match step {
             Step::Claim(nth, days) => {
                 // Day `d` of the case is day `d + 1` of the month.
-                let taken = claims.iter().fold(0, |taken, claim| taken | claim.days);
+                let held = claims.iter().filter(|claim| !claim.is_expired);
+                let taken = held.fold(0, |taken, claim| taken | claim.days);
                 let (lease, mine) = claim(&replicas[nth], site, days << 1).await;
                 prop_assert_eq!(
                     mine,
@@ -95,25 +148,26 @@ async fn case(replicas: &[Shared; 2], site: u64, steps: Vec<Step>) -> Result<(),
                     lease,
                     days: mine,
                     epoch: count,
+                    is_expired: false,
                 });
             }
             Step::Put(which, age) => {
                 let Some(claim) = pick(&mut claims, which) else {
                     continue;
                 };
-                // No two are of the same time.
-                let second = start - 64 * age - i64::try_from(at).unwrap();
+                // No two are of about the same time.
+                let second = start - 60 * (64 * age + i64::try_from(at).unwrap());
                 let figure = u32::try_from(at).unwrap();
                 let mut cells = Vec::new();
                 for day in (0..DAYS).filter(|day| claim.days & 2 << day != 0) {
-                    let cell = cell(figure, second);
-                    cells.push((key(site, day), cell.clone()));
+                    let cell = cell(figure, second + fleet.leads[claim.replica]);
                     puts.push(Put {
                         day,
                         second,
-                        cell,
+                        figures: cell.figures().clone(),
                         epoch: claim.epoch,
                     });
+                    cells.push((key(site, day), cell));
                 }
                 put(&replicas[claim.replica], claim.lease, cells).await;
             }
@@ -124,6 +178,18 @@ async fn case(replicas: &[Shared; 2], site: u64, steps: Vec<Step>) -> Result<(),
                 let core = &replicas[claim.replica].core;
                 let ended = core.leases().end(claim.lease.id, &[(month, claim.days)]);
                 core.end_leases(claim.lease, &ended).await;
+            }
+            Step::Expire(which) => {
+                if let Some(at) = which.checked_rem(claims.len()) {
+                    claims[at].is_expired = true;
+                    fleet.expire(&claims[at], &month);
+                }
+            }
+            Step::Die(nth) => {
+                for claim in claims.extract_if(.., |claim| claim.replica == nth) {
+                    fleet.expire(&claim, &month);
+                }
+                fleet.die(nth).await;
             }
             Step::Purge(by, day) => {
                 make(replicas, by, purge(Some(site), day.map(|day| (day, day)))).await;
@@ -141,32 +207,44 @@ async fn case(replicas: &[Shared; 2], site: u64, steps: Vec<Step>) -> Result<(),
                 // A claim after a purge is newer than what was purged, also by a slow clock.
                 let newest = puts.iter().filter(counts);
                 let newest = newest.max_by_key(|put| (put.epoch, put.second));
-                prop_assert_eq!(found, newest.map(|put| put.cell.clone()));
+                let found = found.as_ref().map(Cell::figures);
+                prop_assert_eq!(found, newest.map(|put| &put.figures));
             }
         }
     }
     Ok(())
 }
 
-#[test]
-fn no_day_is_granted_twice_no_purged_cell_comes_back_and_no_newer_one_is_replaced() {
+/// Runs random cases, with clocks that lead by so many seconds.
+fn check(leads: [i64; 2]) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().build().unwrap();
-    let Some((_redis, a, b)) = runtime.block_on(two()) else {
+    let Some(redis) = Redis::start(&[]) else {
         return;
     };
-    let (replicas, sites) = ([a, b], AtomicU64::new(1));
+    let fleet = RefCell::new(runtime.block_on(Fleet::new(redis, leads)));
+    let sites = Counter::new(1);
     let mut runner = TestRunner::new(ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(16)
+        ..ProptestConfig::with_cases(12)
     });
 
     let all = runner.run(&steps(), |steps| {
-        let site = sites.fetch_add(1, Ordering::Relaxed);
-        runtime.block_on(case(&replicas, site, steps))
+        let site = sites.replace(sites.get() + 1);
+        runtime.block_on(case(&mut fleet.borrow_mut(), site, steps))
     });
 
     all.unwrap();
     let _runtime = runtime.enter();
-    drop(replicas);
+    drop(fleet);
+}
+
+#[test]
+fn no_day_is_granted_twice_no_purged_cell_comes_back_and_no_newer_one_is_replaced() {
+    check([0, 0]);
+}
+
+#[test]
+fn it_is_the_same_where_clocks_are_wrong() {
+    check([600, -600]);
 }

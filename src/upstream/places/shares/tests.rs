@@ -144,21 +144,22 @@ fn a_report_that_waits_for_a_place_of_others_is_told_once() {
 }
 
 #[test]
-fn without_the_others_a_replica_keeps_its_places_and_has_an_equal_part_at_least() {
-    for (all, replicas, own, then) in [
-        (8, 0, 1, 8),
-        (8, 1, 3, 8),
-        (8, 3, 1, 2),
-        (8, 3, 7, 7),
-        (2, 5, 1, 1),
+fn without_the_others_a_replica_has_an_equal_part_and_keeps_more_for_some_time() {
+    for (all, replicas, own, then, at_last) in [
+        (8, 0, 1, 8, 8),
+        (8, 1, 3, 8, 8),
+        (8, 3, 1, 2, 2),
+        (8, 3, 7, 7, 2),
+        (2, 5, 2, 2, 1),
     ] {
         let places = Places::new(all, 1);
         places.begin_sharing();
         places.share(own, false);
 
-        places.share_equally(replicas);
-
+        places.share_equally(replicas, false);
         assert_eq!(places.own(), then, "{all} of {replicas}");
+        places.share_equally(replicas, true);
+        assert_eq!(places.own(), at_last, "{all} of {replicas}");
     }
 }
 
