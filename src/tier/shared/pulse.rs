@@ -60,7 +60,7 @@ impl Core {
             let mut register = self.register();
             let replicas = register.replicas();
             if let Ok(now) = Timestamp::from_microsecond(micros) {
-                register.set_offset(now.duration_since(before) - half);
+                register.set_offset(now.duration_since(before) - half, half);
             }
             let lost = register.hear(&heard, Instant::now());
             (lost, register.was_emptied().then_some(replicas))

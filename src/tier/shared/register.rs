@@ -249,8 +249,10 @@ impl Register {
         self.replicas
     }
 
-    pub(super) const fn set_offset(&mut self, offset: SignedDuration) {
-        self.offset = offset;
+    /// Takes note that the store's clock leads by `offset`, give or take `doubt`. As long as that may be the known lead, it stays.
+    pub(super) fn set_offset(&mut self, offset: SignedDuration, doubt: SignedDuration) {
+        let (least, most) = (offset - doubt, offset + doubt);
+        self.offset = self.offset.clamp(least, most);
     }
 
     pub(super) const fn offset(&self) -> SignedDuration {

@@ -286,3 +286,13 @@ fn a_purge_is_not_complete_until_all_may_have_found_the_emptied_store() {
         assert!(!register.was_emptied());
     }
 }
+
+#[test]
+fn a_slow_pulse_does_not_change_the_lead_of_the_stores_clock() {
+    let seconds = SignedDuration::from_secs;
+    let mut register = Register::default();
+    for (offset, doubt, known) in [(2, 3, 0), (60, 1, 59), (57, 4, 59), (-3, 1, -2)] {
+        register.set_offset(seconds(offset), seconds(doubt));
+        assert_eq!(register.offset(), seconds(known), "{offset} ± {doubt}");
+    }
+}
