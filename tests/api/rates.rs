@@ -170,6 +170,28 @@ async fn a_store_without_a_till_or_a_door_is_in_no_rate_of_them_all() {
 }
 
 #[tokio::test]
+async fn a_site_is_observed_in_a_rate_if_its_part_is_in_it() {
+    let app = app(Told::from([
+        ((1, "entrances"), quarters(9, 18, 8)),
+        ((1, "walk_bys"), quarters(9, 18, 8)),
+        ((2, "entrances"), quarters(9, 12, 8)),
+        ((2, "walk_bys"), quarters(12, 18, 8)),
+    ]))
+    .await;
+    let observed = async |sites: &str, metrics: &str| {
+        let query = format!(
+            "sites={sites}&dates=2026-02-18&bucket=day&group_by=none&include=coverage&metric={metrics}"
+        );
+        let answer = app.rows(&query).await;
+        column(&answer, "sites_observed")
+    };
+
+    assert_eq!(observed("1,2", "capture_rate").await, [json!(1)]);
+    assert_eq!(observed("2", "capture_rate").await, [json!(0)]);
+    assert_eq!(observed("1,2", "entrances,walk_bys").await, [json!(2)]);
+}
+
+#[tokio::test]
 async fn less_than_an_hour_without_entrances_is_quiet() {
     let but = |absent: std::ops::Range<u16>| {
         let mut entrances = quarters(9, 12, 8);

@@ -24,6 +24,10 @@ pub(super) struct GroupCoverage<'a> {
     parts: Option<LeftOut>,
     /// By time; empty unless several sites are combined, and the query asks for them.
     sites: Vec<Sites>,
+    /// By time, then column: the number of sites whose part is in the figure, without those of the rates; empty like `sites`.
+    observed: Vec<u32>,
+    /// By site, then time, then column: the sites that have figures of both sides of a rate; empty like `sites`.
+    rates: FixedBitSet,
 }
 
 /// The parts of sites that are left out of a combined row.
@@ -53,6 +57,8 @@ impl<'a> GroupCoverage<'a> {
                 with_figures: FixedBitSet::with_capacity(times),
             }),
             sites: Vec::new(),
+            observed: Vec::new(),
+            rates: FixedBitSet::new(),
         };
         let mut scratch = Scratch::default();
         let asked = roll.query.include.coverage && combined;
@@ -62,9 +68,14 @@ impl<'a> GroupCoverage<'a> {
             }
             return coverage;
         }
-        // By time, then column: the number of sites whose part is in the figure.
-        coverage.sites = vec![Sites::default(); if asked { times } else { 0 }];
-        let mut observed = vec![0_u32; if asked { times * columns.len() } else { 0 }];
+        if asked {
+            coverage.sites = vec![Sites::default(); times];
+            coverage.observed = vec![0; times * columns.len()];
+            if columns.iter().any(is_rate) {
+                coverage.rates =
+                    FixedBitSet::with_capacity(roll.sites.len() * times * columns.len());
+            }
+        }
         let mut of_site = vec![Counted::default(); series * times];
         let mut seen = FixedBitSet::with_capacity(if asked { series * times } else { 0 });
         for nth in 0..roll.sites.len() {
@@ -76,12 +87,8 @@ impl<'a> GroupCoverage<'a> {
             coverage.leave_out(nth, &of_site);
             if asked {
                 see(roll, nth, times, &mut seen);
-                coverage.count_sites(nth, &of_site, &seen, &mut observed);
+                coverage.count_sites(nth, &of_site, &seen);
             }
-        }
-        let of_rows = observed.chunks(columns.len());
-        for (sites, observed) in coverage.sites.iter_mut().zip(of_rows) {
-            sites.observed = observed.iter().copied().min().unwrap_or(0);
         }
         coverage
     }
@@ -109,13 +116,7 @@ impl<'a> GroupCoverage<'a> {
     }
 
     /// Counts the `nth` site in the rows that expect it, and in the figures that it is part of.
-    fn count_sites(
-        &mut self,
-        nth: usize,
-        counted: &[Counted],
-        seen: &FixedBitSet,
-        observed: &mut [u32],
-    ) {
+    fn count_sites(&mut self, nth: usize, counted: &[Counted], seen: &FixedBitSet) {
         let columns = self.columns.len();
         for time in 0..self.times {
             let at = |series: usize| series * self.times + time;
@@ -127,7 +128,11 @@ impl<'a> GroupCoverage<'a> {
             for (column, kind) in self.columns.iter().enumerate() {
                 let is_part = kind.series().all(|series| seen.contains(at(series)))
                     && !self.leaves_out(nth, time, column);
-                observed[time * columns + column] += u32::from(is_part);
+                if is_rate(kind) && is_part {
+                    self.rates.insert(self.place(nth, time, column));
+                } else {
+                    self.observed[time * columns + column] += u32::from(is_part);
+                }
             }
         }
     }
@@ -175,14 +180,38 @@ impl<'a> GroupCoverage<'a> {
         shares.fold(f64::NAN, f64::min)
     }
 
-    /// The sites of each row; empty unless the query asks for them.
-    pub(super) fn into_sites(self) -> Vec<Sites> {
+    /// No place of a site's part in a rate yet, if the query asks for such sites.
+    pub(super) fn no_rates(&self) -> FixedBitSet {
+        FixedBitSet::with_capacity(self.rates.len())
+    }
+
+    /// The place of a site's part in a figure.
+    pub(super) const fn place(&self, nth: usize, time: usize, column: usize) -> usize {
+        (nth * self.times + time) * self.columns.len() + column
+    }
+
+    /// The sites of each row, of which those at the places `in_rates` have a part in the sums of a rate; empty unless the query asks for
+    /// them.
+    pub(super) fn into_sites(mut self, in_rates: &FixedBitSet) -> Vec<Sites> {
+        for place in self.rates.intersection(in_rates) {
+            let figures = self.observed.len();
+            self.observed[place % figures] += 1;
+        }
+        let of_rows = self.observed.chunks(self.columns.len());
+        for (sites, observed) in self.sites.iter_mut().zip(of_rows) {
+            sites.observed = observed.iter().copied().min().unwrap_or(0);
+        }
         self.sites
     }
 
     fn share_of(&self, column: Column, time: usize) -> f64 {
         share_of(column, &self.counted, self.times, time)
     }
+}
+
+/// Whether only figures count that were observed on both sides.
+const fn is_rate(column: &Column) -> bool {
+    matches!(column, Column::Ratio { .. } | Column::Share { .. })
 }
 
 /// The coverage of one metric at one time: the least of the vendor's metrics that it is made of; NaN if nothing was expected.

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use fixedbitset::FixedBitSet;
+
 use super::coverage::GroupCoverage;
 use super::expected::SeriesSites;
 use super::slots::SlotGrid;
@@ -21,7 +23,8 @@ impl GroupRoll<'_> {
     pub(super) fn write(&self, table: &mut Table, group: usize) {
         let times = self.timeline.starts().len();
         let coverage = GroupCoverage::of(self);
-        let tallies = self.tallies(times, &coverage);
+        let mut in_rates = coverage.no_rates();
+        let tallies = self.tallies(times, &coverage, &mut in_rates);
         let columns = self.plan.columns.len();
         let expected = self.series_sites().expected_buckets();
         let zeros: Vec<_> = self
@@ -62,14 +65,19 @@ impl GroupRoll<'_> {
             }
             table.set_coverage(group, time, coverage.share(time));
         }
-        let sites = coverage.into_sites();
+        let sites = coverage.into_sites(&in_rates);
         if !sites.is_empty() {
             table.set_sites(group, &sites);
         }
     }
 
     /// The tallies of each bucket and column.
-    fn tallies(&self, times: usize, coverage: &GroupCoverage<'_>) -> Vec<Tally> {
+    fn tallies(
+        &self,
+        times: usize,
+        coverage: &GroupCoverage<'_>,
+        in_rates: &mut FixedBitSet,
+    ) -> Vec<Tally> {
         let columns = self.plan.columns.len();
         let mut tallies = vec![Tally::default(); times * columns];
         for day in 0..self.timeline.days() {
@@ -79,6 +87,7 @@ impl GroupRoll<'_> {
                     columns,
                     column,
                     coverage,
+                    in_rates,
                 };
                 self.tally(*kind, day, &mut out);
             }
@@ -200,16 +209,22 @@ impl GroupRoll<'_> {
                     continue;
                 };
                 let minutes = piece.minutes();
+                let mut in_rate = false;
                 let mut add = |slots: Range<usize>| {
                     let part = sum_outside(parts, slots.clone(), &without_other);
                     tally.first = plus(tally.first, part);
                     let other = sum_outside(others, slots, &without_part);
                     tally.second = plus(tally.second, other);
+                    in_rate |= part.is_some() || other.is_some();
                 };
                 add(grid.slots(&minutes));
                 let repeated = grid.repeated_slots(&minutes, parts);
                 if let Some(repeated) = repeated.or_else(|| grid.repeated_slots(&minutes, others)) {
                     add(repeated);
+                }
+                if in_rate && !out.in_rates.is_empty() {
+                    let place = out.coverage.place(nth, piece.bucket, out.column);
+                    out.in_rates.insert(place);
                 }
             }
         }
@@ -348,6 +363,8 @@ struct ColumnTallies<'a> {
     columns: usize,
     column: usize,
     coverage: &'a GroupCoverage<'a>,
+    /// The places of sites with a part in the sums of a rate; empty unless anybody asks for them.
+    in_rates: &'a mut FixedBitSet,
 }
 
 impl ColumnTallies<'_> {
