@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::bucket::VendorBucket;
+use super::bucket::{DAY_MINUTES, VendorBucket};
 use super::figures::View;
 use super::local_day::DayShape;
 
@@ -26,9 +26,21 @@ pub(super) fn find(
     passed: usize,
     missing: &mut Vec<Range<usize>>,
 ) {
+    missing.clear();
+    if shape.is_ordinary() && passed >= usize::from(DAY_MINUTES) {
+        let (slots, minutes) = (
+            usize::from(bucket.slots_per_day()),
+            usize::from(bucket.minutes()),
+        );
+        figures.for_each_gap(0..slots, |gap| {
+            if gap.len() * minutes >= SILENCE {
+                missing.push(gap);
+            }
+        });
+        return;
+    }
     let mut left = passed;
     let mut silence = Silence::default();
-    missing.clear();
     for Stretch { slots, minutes } in stretches(bucket, shape) {
         if slots.is_empty() {
             continue;

@@ -184,20 +184,45 @@ impl<'a> View<'a> {
             } else if at >= end {
                 at = slots.end;
             }
-            while at < slots.end && !self.present(at - first) {
-                at += 1;
+            if at < slots.end && at < end {
+                at = first + self.run_end(at - first, false);
             }
             let gap = gap..at.min(slots.end);
             if !gap.is_empty() {
                 visit(gap);
             }
-            if self.shape.all {
-                at = at.max(end.min(slots.end));
-            }
-            while at < slots.end && at < end && self.present(at - first) {
-                at += 1;
+            if at < slots.end && at < end {
+                at = first + self.run_end(at - first, true);
             }
         }
+    }
+
+    /// The place after the places from `nth` on that all have a figure, or none if not `present`: found a word of the map at a time.
+    fn run_end(&self, nth: usize, present: bool) -> usize {
+        let len = usize::from(self.shape.len);
+        if self.shape.all {
+            return if present { len } else { nth };
+        }
+        let mut at = nth;
+        while at < len {
+            let bytes = &self.map[at / 8..];
+            let mut word = [0; 8];
+            let read = bytes.len().min(word.len());
+            word[..read].copy_from_slice(&bytes[..read]);
+            let word = u64::from_le_bytes(word) >> (at % 8);
+            let run = if present {
+                word.trailing_ones()
+            } else {
+                word.trailing_zeros()
+            };
+            let known = 8 * read - at % 8;
+            let run = usize::try_from(run).expect("at most 64");
+            if run < known {
+                return (at + run).min(len);
+            }
+            at += known;
+        }
+        len
     }
 
     fn whole_sum(&self, places: Range<usize>) -> u64 {
