@@ -66,7 +66,7 @@ impl Written {
         keys: &Keys,
     ) -> Option<OpeningHours> {
         if self.is_faulty || defaults.is_faulty {
-            // What they mean together is not known.
+            // A valid part without the others would have another meaning.
             return None;
         }
         let hours = self.hours.as_ref().or(defaults.hours.as_ref());

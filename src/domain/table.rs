@@ -31,7 +31,7 @@ pub struct Table {
     profile: Option<Profile>,
 }
 
-/// What the rows of a series are about.
+/// The site or sites of a series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Group {
     /// All sites combined.
@@ -252,7 +252,7 @@ impl Table {
         self.extras.push(extra);
     }
 
-    /// What each series is about.
+    /// The site or sites of each series.
     #[must_use]
     pub fn groups(&self) -> &[Group] {
         &self.groups

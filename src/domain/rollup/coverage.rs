@@ -199,7 +199,8 @@ impl<'a> GroupCoverage<'a> {
         }
         let of_rows = self.observed.chunks(self.columns.len());
         for (sites, observed) in self.sites.iter_mut().zip(of_rows) {
-            sites.observed = observed.iter().copied().min().unwrap_or(0);
+            let least = observed.iter().copied().min();
+            sites.observed = least.expect("a query has a metric");
         }
         self.sites
     }

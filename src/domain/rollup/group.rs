@@ -265,7 +265,8 @@ impl GroupRoll<'_> {
         }
     }
 
-    /// Folds the levels of a day's pieces, with those of the late day before it; each level is the sum over the sites that were observed at that time.
+    /// Folds the levels of a day's pieces, with those of the late day before it; each level is the sum over the sites that were observed at
+    /// that time.
     fn levels(&self, series: usize, column: Column, day: usize, out: &mut ColumnTallies<'_>) {
         if let [site] = *self.sites {
             let Some(figures) = self.figures(series, site, day) else {

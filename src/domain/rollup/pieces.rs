@@ -102,7 +102,7 @@ impl SitePieces<'_> {
     /// The weakest basis of any site.
     pub(super) fn weakest_basis(&self) -> Basis {
         let bases = self.of_site.iter().map(|own| own.basis);
-        bases.min().unwrap_or_default()
+        bases.min().expect("a series has a site")
     }
 }
 

@@ -66,10 +66,14 @@ impl Folder {
         let options = options.read(true).write(true).create(true).mode(0o600);
         let lock = options.truncate(false).open(path.join(LOCK))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                _lock: lock,
-            }),
+            Ok(()) => {
+                // A process that was killed may have left it.
+                let _ = fs::remove_file(path.join(TRIAL));
+                Ok(Self {
+                    path: path.to_owned(),
+                    _lock: lock,
+                })
+            }
             Err(TryLockError::WouldBlock) => Err(Fault::Locked),
             Err(TryLockError::Error(error)) => Err(error.into()),
         }
