@@ -4,7 +4,8 @@ import { existsSync } from 'node:fs';
 import { test as nodeTest } from 'node:test';
 import { chromium } from 'playwright-core';
 
-const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+// The shell comes first: a whole browser without a screen may stop drawing a window, and then no click ever finds its target at rest.
+const PLACES = ['chromium-headless-shell', 'chromium', 'chromium-browser', 'google-chrome'].map((name) => `/usr/bin/${name}`);
 const EXECUTABLE = process.env.CHROMIUM ?? PLACES.find((path) => existsSync(path));
 const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
@@ -12,8 +13,11 @@ const FLAGS = [
   '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
 ];
 
+// Swagger UI takes seconds of a free processor to show our document, and many more beside other work. A wait ends when what it waits for is there.
+const PATIENCE_MS = 120_000;
+
 /** The reason to skip tests with a browser, or `false`. */
-export const skip = EXECUTABLE ? false : 'no Chromium is installed (apt-get install chromium, or set CHROMIUM)';
+export const skip = EXECUTABLE ? false : 'no Chromium is installed (apt-get install chromium-headless-shell, or set CHROMIUM)';
 if (skip) console.error(`SKIPPING every test that needs a browser: ${skip}`);
 
 /** A test that needs the browser; without one it is skipped and counted as such. */
@@ -32,6 +36,7 @@ export function launch() {
  */
 export async function openPage(browser, base, { expected = [], ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true, ...options });
+  context.setDefaultTimeout(PATIENCE_MS);
   const page = await context.newPage();
   const faults = [];
   const logged = expected.map((status) => `status of ${status}`);
