@@ -66,6 +66,8 @@ pub(super) struct Core {
     pub(super) hurry: Arc<Notify>,
     /// Notified when there are purges for the owner to make.
     pub(super) news: Notify,
+    /// Whether the store may not have learned of the end of a lease.
+    pub(super) unreleased: AtomicBool,
     /// Bytes of the pages being written.
     pub(super) writing: AtomicUsize,
     /// Whether the last write was refused.
@@ -119,7 +121,7 @@ impl Core {
 
     /// Ends leases, without waiting for it.
     pub(super) fn release(self: &Arc<Self>, lease: Lease, months: &[(SeriesMonth, u32)]) {
-        let ended = self.leases().end(lease.id, months);
+        let ended = self.leases().end(lease.id, months, self.settings.lease);
         if ended.is_empty() {
             return;
         }
@@ -128,15 +130,34 @@ impl Core {
     }
 
     pub(super) async fn end_leases(&self, lease: Lease, ended: &[(SeriesMonth, u32)]) {
-        self.on_leases(&self.scripts.release, lease.owner(), ended)
+        let released = self
+            .on_leases(&self.scripts.release, lease.owner(), ended)
             .await;
+        if !released {
+            self.unreleased.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends once more what ended lately, where the store may not have learned of it: it was away, or another server has taken its place,
+    /// which lacks the last writes. Otherwise the other replicas would wait until these leases run out.
+    pub(super) async fn end_leases_again(&self) {
+        self.unreleased.store(false, Ordering::Relaxed);
+        let ended = self.leases().ended(self.settings.lease);
+        for (id, months) in ended {
+            self.end_leases(Lease { id, epoch: None }, &months).await;
+            // The next pulse tries again.
+            if self.unreleased.load(Ordering::Relaxed) {
+                break;
+            }
+        }
     }
 
     pub(super) async fn extend_leases(&self) {
         let held = self.leases().all();
         for (id, months) in held {
             let owner = Lease { id, epoch: None }.owner();
-            self.on_leases(&self.scripts.extend, owner, &months).await;
+            // A lease that is not extended ends early: others then fetch the same.
+            let _ = self.on_leases(&self.scripts.extend, owner, &months).await;
         }
     }
 
@@ -155,16 +176,17 @@ impl Core {
         }
     }
 
-    /// Runs a script on the leases of months, a site at a time.
+    /// Runs a script on the leases of months, a site at a time; whether the store has run all of them.
     pub(super) async fn on_leases(
         &self,
         script: &Script,
         owner: String,
         months: &[(SeriesMonth, u32)],
-    ) {
+    ) -> bool {
         let of_site = |one: &(SeriesMonth, u32), next: &(SeriesMonth, u32)| {
             (one.0.customer, one.0.site) == (next.0.customer, next.0.site)
         };
+        let mut has_worked = true;
         for months in months.chunk_by(of_site).flat_map(|site| site.chunks(PIECE)) {
             let keys: Vec<String> = months
                 .iter()
@@ -177,8 +199,9 @@ impl Core {
                 }
             };
             let limit = 2 * self.settings.timeout;
-            // Left alone, a lease ends by itself.
-            let _ = self.link.eval::<()>(script, &keys, arguments, limit).await;
+            let run = self.link.eval::<()>(script, &keys, arguments, limit).await;
+            has_worked &= run.is_ok();
         }
+        has_worked
     }
 }

@@ -1,6 +1,6 @@
-//! The leases that this replica holds.
+//! The leases that this replica holds, and those that it held lately.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,7 +12,18 @@ const LONGEST: Duration = Duration::from_mins(10);
 
 /// The leased days of months, by lease.
 #[derive(Debug, Default)]
-pub(super) struct Leases(HashMap<u64, Held>);
+pub(super) struct Leases {
+    held: HashMap<u64, Held>,
+    /// The oldest first.
+    ended: VecDeque<Ended>,
+}
+
+#[derive(Debug)]
+struct Ended {
+    at: Instant,
+    id: u64,
+    months: Vec<(SeriesMonth, u32)>,
+}
 
 #[derive(Debug)]
 struct Held {
@@ -24,7 +35,7 @@ impl Leases {
     /// Adds days that were leased.
     pub(super) fn add(&mut self, id: u64, month: SeriesMonth, days: u32) {
         if days != 0 {
-            let held = self.0.entry(id).or_insert_with(|| Held {
+            let held = self.held.entry(id).or_insert_with(|| Held {
                 since: Instant::now(),
                 months: BTreeMap::new(),
             });
@@ -32,13 +43,15 @@ impl Leases {
         }
     }
 
-    /// Removes days that are no longer needed, and returns those that were held.
+    /// Removes days that are no longer needed, and returns those that were held. A lease is valid for the time `lease` after its last
+    /// extension.
     pub(super) fn end(
         &mut self,
         id: u64,
         months: &[(SeriesMonth, u32)],
+        lease: Duration,
     ) -> Vec<(SeriesMonth, u32)> {
-        let Some(held) = self.0.get_mut(&id) else {
+        let Some(held) = self.held.get_mut(&id) else {
             return Vec::new();
         };
         let mut ended = BTreeMap::new();
@@ -54,15 +67,39 @@ impl Leases {
             }
         }
         if held.months.is_empty() {
-            self.0.remove(&id);
+            self.held.remove(&id);
         }
-        ended.into_iter().collect()
+        let ended: Vec<_> = ended.into_iter().collect();
+        self.forget_ended(lease);
+        if !ended.is_empty() {
+            let (at, months) = (Instant::now(), ended.clone());
+            self.ended.push_back(Ended { at, id, months });
+        }
+        ended
+    }
+
+    /// The leases that ended so lately that a store which has not learned of it still holds them, as [`all`](Self::all) returns those that
+    /// did not end.
+    pub(super) fn ended(&mut self, lease: Duration) -> Vec<(u64, Vec<(SeriesMonth, u32)>)> {
+        self.forget_ended(lease);
+        let ended = self.ended.iter();
+        ended
+            .map(|ended| (ended.id, ended.months.clone()))
+            .collect()
+    }
+
+    fn forget_ended(&mut self, lease: Duration) {
+        while self
+            .ended
+            .pop_front_if(|ended| ended.at.elapsed() > lease)
+            .is_some()
+        {}
     }
 
     /// Everything held, by lease; the months of a site are adjacent.
     pub(super) fn all(&mut self) -> Vec<(u64, Vec<(SeriesMonth, u32)>)> {
-        self.0.retain(|_, held| held.since.elapsed() < LONGEST);
-        let all = self.0.iter();
+        self.held.retain(|_, held| held.since.elapsed() < LONGEST);
+        let all = self.held.iter();
         let months = |held: &Held| {
             held.months
                 .iter()

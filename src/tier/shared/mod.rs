@@ -94,6 +94,7 @@ impl Shared {
             pulses: watch::Sender::default(),
             hurry: Arc::default(),
             news: Notify::new(),
+            unreleased: AtomicBool::new(false),
             writing: AtomicUsize::new(0),
             refuses: AtomicBool::new(false),
             never_evicts: AtomicBool::new(false),
@@ -120,6 +121,10 @@ async fn keep_in_step(core: Weak<Core>) {
         let began = Instant::now();
         let in_step = core.pulse().await;
         if let Ok(known) = in_step {
+            if missed > 0 || core.unreleased.load(Ordering::Relaxed) {
+                let core = Arc::clone(&core);
+                tokio::spawn(async move { core.end_leases_again().await });
+            }
             (missed, heard) = (0, began);
             core.exchange_knowledge(known, nth.is_multiple_of(KNOWLEDGE))
                 .await;

@@ -41,7 +41,7 @@ impl Core {
             .map(|(month, cells)| (*month, days_of(cells.keys())))
             .collect();
         // They end with the page that is written, or below.
-        self.leases().end(lease.id, &came);
+        self.leases().end(lease.id, &came, self.settings.lease);
         let weight: usize = pages.values().map(weight).sum();
         let writing = self.writing.fetch_add(weight, Ordering::AcqRel);
         let core = Arc::clone(self);

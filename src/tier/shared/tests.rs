@@ -7,7 +7,7 @@ mod value;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::domain::cell::{Cell, CellKey};
@@ -146,6 +146,38 @@ async fn a_day_is_granted_once_until_it_has_come_or_was_given_up() {
     while claim(&b, 1, 0b0100).await.1 == 0 {
         sleep(Duration::from_millis(1)).await;
     }
+}
+
+#[tokio::test]
+async fn a_lease_that_ended_ends_again_in_a_server_that_has_lost_the_end() {
+    let Some((mut redis, a, b)) = two().await else {
+        return;
+    };
+    let month = SeriesMonth::of(&key(1, 0));
+    let (lease, _) = claim(&a, 1, 0b0010).await;
+    // The server starts again with this.
+    assert_eq!(redis.command(&["SAVE"]), "OK");
+    a.release(lease, vec![(month, 0b0010)]);
+    while redis.command(&["EXISTS", &a.core.lease_key(&month)]) != "0" {
+        sleep(Duration::from_millis(1)).await;
+    }
+
+    redis.kill();
+    while a.state() != TierState::Away || b.state() != TierState::Away {
+        sleep(Duration::from_millis(5)).await;
+    }
+    redis.run();
+    for replica in [&a, &b] {
+        in_step(replica).await;
+    }
+
+    // Long before the lease runs out.
+    let granted = async {
+        while claim(&b, 1, 0b0010).await.1 == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(5 * PATIENCE, granted).await.unwrap();
 }
 
 #[tokio::test]
@@ -310,11 +342,12 @@ async fn without_the_store_everything_is_granted_and_nothing_is_found() {
 
 #[tokio::test]
 async fn in_a_cluster_it_is_the_same() {
-    let Some(redis) = Redis::start_cluster() else {
+    let Some(nodes) = Redis::start_six() else {
         return;
     };
-    let a = replica_of(&redis, Mode::Cluster, Clock::system()).await;
-    let b = replica_of(&redis, Mode::Cluster, Clock::system()).await;
+    let a = replica_of(&nodes[0], Mode::Cluster, Clock::system()).await;
+    let b = replica_of(&nodes[1], Mode::Cluster, Clock::system()).await;
+    nodes.iter().for_each(Redis::settle);
 
     let months = [1, 2, 3].map(|site| (SeriesMonth::of(&key(site, 0)), 0b0010));
     let claimed = a.claim(months.to_vec(), &mut a.patience()).await;

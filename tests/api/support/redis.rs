@@ -92,22 +92,39 @@ impl Redis {
         file(self.folder.path(), name)
     }
 
-    /// A cluster of one node, which has all slots.
-    pub fn start_cluster() -> Option<Self> {
-        let redis = Self::start(&["--cluster-enabled", "yes"])?;
-        redis.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
-        let until = Instant::now() + Duration::from_mins(1);
-        while !redis
-            .command(&["CLUSTER", "INFO"])
-            .contains("cluster_state:ok")
-        {
-            assert!(Instant::now() < until, "the cluster is not ready");
-            std::thread::sleep(Duration::from_millis(5));
+    /// A cluster of three primaries, each with a replica that is in step.
+    pub fn start_six() -> Option<Vec<Self>> {
+        let node = || Self::start(&["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]);
+        let nodes: Vec<Self> = (0..6).map_while(|_| node()).collect();
+        let addresses: Vec<String> = nodes
+            .iter()
+            .map(|node| format!("127.0.0.1:{}", node.port))
+            .collect();
+        let mut create = vec!["--cluster", "create"];
+        create.extend(addresses.iter().map(String::as_str));
+        create.extend(["--cluster-replicas", "1", "--cluster-yes"]);
+        let created = nodes.first()?.command(&create);
+        assert!(created.contains("All 16384 slots covered"), "{created}");
+        // A replica that has never had the data of its primary does not take over.
+        let is_in_step = |node: &Self| {
+            node.is_primary()
+                || node
+                    .command(&["INFO", "replication"])
+                    .contains("master_link_status:up")
+        };
+        while !nodes.iter().all(is_in_step) {
+            std::thread::sleep(Duration::from_millis(20));
         }
-        Some(redis)
+        Some(nodes)
     }
 
-    /// Starts the server again, empty, after [`kill`](Self::kill).
+    /// Whether it takes writes, as a server of its own or as a primary.
+    pub fn is_primary(&self) -> bool {
+        self.command(&["INFO", "replication"])
+            .contains("role:master")
+    }
+
+    /// Starts the server again, after [`kill`](Self::kill): with what it saved on command, or empty.
     pub fn run(&mut self) {
         let port = self.port.to_string();
         let child = Command::new("redis-server")

@@ -176,7 +176,9 @@ async fn case(fleet: &mut Fleet, site: u64, steps: Vec<Step>) -> Result<(), Test
                     continue;
                 };
                 let core = &replicas[claim.replica].core;
-                let ended = core.leases().end(claim.lease.id, &[(month, claim.days)]);
+                let ended =
+                    core.leases()
+                        .end(claim.lease.id, &[(month, claim.days)], core.settings.lease);
                 core.end_leases(claim.lease, &ended).await;
             }
             Step::Expire(which) => {
