@@ -4,12 +4,12 @@ use super::*;
 
 #[tokio::test]
 async fn a_cluster_is_asked_at_the_node_that_has_the_key() {
-    let Some(redis) = Redis::start_cluster() else {
+    let Some(nodes) = Redis::start_six() else {
         return;
     };
     let link = Link::new(&Settings {
         mode: Mode::Cluster,
-        ..settings(&[&redis.url()])
+        ..settings(&[&nodes[0].url()])
     })
     .unwrap();
     let script = Script::new("return redis.call('SET', KEYS[1], ARGV[1])");
@@ -25,30 +25,6 @@ async fn a_cluster_is_asked_at_the_node_that_has_the_key() {
 
     let expected = [Some("one"), Some("two"), Some("three"), None];
     assert_eq!(read, expected.map(|it| it.map(str::to_owned)));
-}
-
-/// Three primaries, each with a replica.
-fn six() -> Option<Vec<Redis>> {
-    let node = || Redis::start(&["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]);
-    let nodes: Vec<Redis> = (0..6).map_while(|_| node()).collect();
-    let addresses: Vec<String> = nodes
-        .iter()
-        .map(|node| format!("127.0.0.1:{}", node.port))
-        .collect();
-    let mut create = vec!["--cluster", "create"];
-    create.extend(addresses.iter().map(String::as_str));
-    create.extend(["--cluster-replicas", "1", "--cluster-yes"]);
-    let created = nodes.first()?.command(&create);
-    assert!(created.contains("All 16384 slots covered"), "{created}");
-    // A replica that has never had the data of its primary does not take over.
-    let is_in_step = |node: &Redis| {
-        let info = node.command(&["INFO", "replication"]);
-        info.contains("role:master") || info.contains("master_link_status:up")
-    };
-    while !nodes.iter().all(is_in_step) {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Some(nodes)
 }
 
 /// Writes keys of many slots; whether all were taken.
@@ -77,7 +53,9 @@ async fn writes_again(link: &Link) {
 
 #[tokio::test]
 async fn a_primary_that_dies_or_hangs_is_followed_to_its_replica() {
-    let Some(mut nodes) = six() else { return };
+    let Some(mut nodes) = Redis::start_six() else {
+        return;
+    };
     let urls: Vec<String> = nodes.iter().map(Redis::url).collect();
     let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
     let link = Link::new(&Settings {

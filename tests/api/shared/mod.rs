@@ -271,28 +271,6 @@ async fn without_the_store_a_purge_is_503_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn in_a_cluster_it_is_the_same() {
-    let Some(redis) = Redis::start_cluster() else {
-        return;
-    };
-    let vendor = vendor().await;
-    let in_cluster = [&PATIENT[..], &[("CACHE__SHARED__MODE", "cluster")]].concat();
-    let a = replica(&vendor, &redis, &in_cluster).await;
-    let b = replica(&vendor, &redis, &in_cluster).await;
-    let before = a.rows(MONTH).await;
-    a.until_written().await;
-    vendor.reset_counts();
-
-    // With the names, though those who fetched it have only just learned them.
-    assert_eq!(b.rows(MONTH).await, before);
-    assert_eq!(vendor.report_count(), 0);
-    assert_eq!(purge(&a, "?sites=750").await.status(), 200);
-    b.rows(DAY).await;
-
-    assert_eq!(vendor.report_count(), 1);
-}
-
-#[tokio::test]
 async fn the_documented_rights_are_enough_and_no_other_key_is_touched() {
     let Some(redis) = Redis::start(&[]) else {
         return;
