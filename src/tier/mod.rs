@@ -1,7 +1,8 @@
-//! Where cells outlive memory or the process: read when memory lacks them, written behind when they have come.
+//! Tiers: storage for cells that outlives memory or the process. A tier is read when memory lacks a cell, and written in the background
+//! after a fetch.
 //!
-//! A tier is below single flight: only the fetch that holds a claim looks into it, and a query that must not ask the vendor, so that hits, rendered or not, do not know that
-//! there is one. Nothing here is an error to a caller: what cannot be had in time, or cannot be trusted, is not there.
+//! A tier is below single flight: only a fetch that holds a claim reads it, and a query or an explanation that must not ask the vendor.
+//! Hits never touch it. Nothing here is an error to a caller: a cell that cannot be read in time, or cannot be trusted, counts as missing.
 
 mod codec;
 pub mod disk;
@@ -30,31 +31,32 @@ use crate::domain::cell::{Cell, CellKey};
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::domain::purge::Purge;
 
-/// The shape that the cells of each month have or must have.
+/// The shape of each month's cells, or the shape that they must have.
 pub type Shapes = HashMap<SeriesMonth, MonthShape, foldhash::fast::RandomState>;
 
-/// Where cells outlive memory or the process.
+/// Storage for cells that outlives memory or the process.
 ///
-/// Invariants: what was purged is not read again from the moment at which its purge is begun, and what was put before the purge is
-/// finished does not come back; a newer cell is never replaced by an older one; a cell is read only by the shape that it has, and
-/// not before the time at which it was asked for.
+/// Invariants: once a purge begins, nobody reads the cells that it covers, and once it finishes, no cell that was put before comes back. An
+/// older cell never replaces a newer one. A read returns only cells of the wanted shape. Once the clock is set back, a tier must not return
+/// cells from its future: see [`forget_later_than`](Self::forget_later_than).
 ///
-/// A purge has two steps, between which the owner ends all claims to the figures: from the first on nobody reads them, and the second
-/// comes after all that was put by claims of before.
+/// A purge has two steps: [`begin_purge`](Self::begin_purge) hides the figures, and [`finish_purge`](Self::finish_purge) removes them.
+/// Between the two, the owner ends all claims to the figures, so the second step follows everything that those claims have put.
 pub trait Tier: Send + Sync + fmt::Debug {
-    /// How long the calls of one look into it may take together.
+    /// The time that all calls of one look-up may take together.
     fn patience(&self) -> Patience {
         Patience::endless()
     }
 
-    /// The kept cells of these months, in their order, without those of another shape.
+    /// Reads the cells of these months, in the order of the months. Omits cells of another shape.
     fn read<'a>(
         &'a self,
         months: Vec<(SeriesMonth, MonthShape)>,
         patience: &'a mut Patience,
     ) -> BoxFuture<'a, Vec<Kept>>;
 
-    /// Asks for the right to fetch days of months (bit `d`: day `d`), each month once. A tier that others share may have granted it to them.
+    /// Asks for the right to fetch days of months (bit `d`: day `d`). Each month occurs once. A shared tier may have granted that right to
+    /// another replica.
     fn claim<'a>(
         &'a self,
         wanted: Vec<(SeriesMonth, u32)>,
@@ -72,70 +74,69 @@ pub trait Tier: Send + Sync + fmt::Debug {
         Box::pin(ready(claimed))
     }
 
-    /// Gives up what is left of the right to fetch these days.
+    /// Gives up the right to fetch these days, as far as the lease still holds it.
     fn release(&self, _: Lease, _: Vec<(SeriesMonth, u32)>) {}
 
-    /// Whether others read and write it as well.
+    /// Whether other replicas read and write this tier as well.
     fn is_shared(&self) -> bool {
         false
     }
 
-    /// Waits until others have told of purges; `None`: of some that nobody knows any more, so everything is to be forgotten. The next call
-    /// tells that these have been made here.
+    /// Waits for purges that other replicas have announced. The next call confirms that the owner has made them.
     fn news(&self) -> BoxFuture<'_, Vec<News>> {
         Box::pin(pending())
     }
 
-    /// Keeps cells that came, which nobody waits for. `held` says which days of a month its caller still holds a claim to (bit `d`: day
-    /// `d`); it is asked in the order in which purges are finished.
+    /// Keeps fetched cells, in the background. `held` returns the days of a month that the caller still holds a claim to (bit `d`: day
+    /// `d`); the tier drops the others. A purge that finishes after the tier has called `held` must cover the cells put here as well.
     fn put(&self, landed: Landed, held: &dyn Fn(&SeriesMonth) -> u32);
 
-    /// Begins to forget figures: from now on nobody reads them here.
+    /// Hides figures: from now on, nobody reads them here.
     fn begin_purge(&self, purge: Purge) -> Arc<Purge>;
 
-    /// Forgets what has been put so far of the figures of a purge that was begun; the future tells when that outlives the process.
+    /// Forgets the figures of a begun purge that have been put so far. The future completes once that outlives the process.
     fn finish_purge(&self, purge: Arc<Purge>) -> BoxFuture<'static, Result<(), Away>>;
 
-    /// Forgets what was asked for later than `time`, since the clock that told so was wrong: nobody reads it from now on.
+    /// Forgets the cells fetched later than `time`, since the clock was wrong then: from now on, nobody reads them.
     fn forget_later_than(&self, time: Timestamp);
 
-    /// How it is, for `/readyz`.
+    /// The tier's state, which `/readyz` reports.
     fn state(&self) -> TierState;
 
-    /// Brings its gauges up to date.
+    /// Updates the tier's gauges.
     fn measure(&self);
 
-    /// Writes what is still to be written, and ends.
+    /// Writes the queued cells, and stops.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
-/// A purge that others have made (`None`: of everything), and its time.
+/// A purge that another replica has made, and its time. `None` stands for purges that are no longer known one by one: forget everything.
 pub type News = (Option<Purge>, Timestamp);
 
-/// The cells that are kept of a month, by date.
+/// The cells that a tier has of a month, with their dates.
 pub type Kept = Vec<(Date, Cell)>;
 
-/// Cells that came, and the shapes of their months.
+/// Fetched cells, and the shapes of their months.
 #[derive(Clone, Debug)]
 pub struct Landed {
     /// The cells.
     pub cells: Vec<(CellKey, Cell)>,
-    /// The shape of each month that has one of these cells.
+    /// The shape of each month that occurs in `cells`.
     pub shapes: Arc<Shapes>,
     /// The lease under which they were fetched.
     pub lease: Lease,
 }
 
-/// The right to fetch figures, which ends with what is put or released.
+/// The right to fetch days of months. It ends, day by day, as the owner puts or releases them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lease {
     id: u64,
-    /// The purges that were known when it was given.
+    /// The last purge that was known when the lease was granted.
     epoch: Option<Epoch>,
 }
 
 impl Lease {
-    /// How others see its owner.
+    /// The name under which other replicas see the owner.
     fn owner(self) -> String {
         format!("{:016x}", self.id)
     }
@@ -155,7 +156,7 @@ pub struct Claimed {
     pub lease: Lease,
     /// The granted days of each month, in their order.
     pub grants: Vec<Grant>,
-    /// Whether others may have put some of the granted days before they were granted.
+    /// Whether other replicas may have put some of the granted days before this claim.
     pub look_again: bool,
 }
 
@@ -164,105 +165,107 @@ pub struct Claimed {
 pub struct Grant {
     /// The days to fetch.
     pub mine: u32,
-    /// The days that others fetch.
+    /// The days that other replicas fetch.
     pub theirs: u32,
 }
 
-/// The facts that are learned beside cells, and kept with them: they are asked for with every commit, so that what the figures rest on is there
-/// whenever they are.
+/// The facts learned along with cells. A tier keeps both, and asks for the facts with every commit, so wherever figures are kept, so are
+/// the facts that they rest on.
 pub trait Knowledge: Send + Sync {
-    /// The parts of it that are at another revision than `known` says; a part that `known` lacks is told.
+    /// The parts whose revision differs from the one in `known`, and the parts that `known` lacks.
     fn changed(&self, known: &HashMap<String, u64>) -> Vec<Part>;
 
-    /// Tells that a part is kept for good, with all the parts that were told beside it.
+    /// Reports that a part is durable, and so are all parts returned along with it.
     fn written(&self, part: &Part);
 
-    /// Takes back what was kept of a part, where nothing newer is known; false for bytes that it does not understand.
+    /// Restores a part that was kept, wherever nothing newer is known. Returns false for bytes that it cannot read.
     fn restore(&self, name: &str, content: &[u8]) -> bool;
 }
 
-/// The vendor's allowance for all replicas together: they share it with every pulse.
+/// What the vendor allows all replicas together: places for reports, and pauses after throttling. The replicas share it out with every
+/// pulse.
 pub trait Allowance: Send + Sync {
-    /// The message of this replica to the others now.
+    /// This replica's current message to the others.
     fn tell(&self) -> Told;
 
-    /// Takes up what the others leave to this replica.
+    /// Receives the part that the others leave to this replica.
     fn hear(&self, left: Left);
 
-    /// Goes on without the others, since the store is away: there were so many replicas, with this one. `is_silent`: for so long that the
-    /// others may count on no more than an equal part for it.
+    /// Carries on without hearing the others. `replicas` is their last known number, this one included. `is_silent`: the others have missed
+    /// this replica for so long that they may count on it to take no more than an equal part.
     fn miss(&self, replicas: usize, is_silent: bool);
 
-    /// Waits until there is something to tell at once.
+    /// Waits until this replica has something to tell that should not wait for the next pulse.
     fn until_urgent(&self) -> BoxFuture<'_, ()>;
 }
 
-/// The use that a replica makes of the vendor, as it tells the others.
+/// A replica's use of the vendor, as it tells the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Told {
     /// The places at the vendor, by its configuration.
     pub places: usize,
-    /// How many of them it could use now.
+    /// The number of places it could use now.
     pub wanted: usize,
-    /// How many of them it uses, or may use until it tells otherwise.
+    /// The number of places it uses, or may use until it next tells the others.
     pub held: usize,
-    /// How long the vendor is not to be called, by its answers to this replica.
+    /// How long to leave the vendor alone, according to its answers to this replica.
     pub throttled: Duration,
 }
 
 /// The part that the other replicas leave to one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Left {
-    /// The places that it may use.
+    /// The number of places it may use.
     pub places: usize,
-    /// Whether there are no others.
+    /// Whether it is the only replica.
     pub is_alone: bool,
-    /// How long the vendor is not to be called, by its answers to any replica.
+    /// How long to leave the vendor alone, according to its answers to any replica.
     pub throttled: Duration,
 }
 
-/// A part of what was learned.
+/// A part of the learned facts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Tells it from other parts.
+    /// Identifies the part.
     pub name: String,
-    /// Is another one whenever the content is.
+    /// Changes whenever the content changes.
     pub revision: u64,
-    /// The content, in a form that its owner knows.
+    /// The content, in the owner's own format.
     pub content: Vec<u8>,
 }
 
-/// Figures are forgotten here, and could not be forgotten for good: that is tried again.
+/// The figures are forgotten in this process, but not yet durably or not yet by every replica. Pitaya keeps trying.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the purge is done here, and is waiting for the cache on disk")]
 pub struct Away;
 
 named! {
-    /// How a tier is.
+    /// The state of a tier.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[repr(u8)]
     pub enum TierState {
-        /// It is read and written.
+        /// Disk: read and written.
         Open = "open",
-        /// Another process has it; it is tried each second.
+        /// Disk: another process holds the folder; Pitaya tries again every second.
         WaitingForLock = "waiting_for_lock",
-        /// It failed, and is tried again ever more rarely.
+        /// The folder failed or the store cannot be reached; Pitaya tries again, a folder at growing intervals.
         Away = "away",
-        /// A read has taken too long, and no other one has come back since: it is not read.
+        /// Disk: a read exceeded its time limit. Pitaya does not read until one of the reads in progress returns.
         Slow = "slow",
-        /// The store that replicas share is read and written.
+        /// Shared store: read and written.
         Connected = "connected",
-        /// It refuses writes, and is read.
+        /// Shared store: read, but it refuses writes.
         RefusingWrites = "refusing_writes",
-        /// It is not set up to make room for new pages, and for nothing else.
+        /// Shared store: it has no memory limit, or its eviction policy does not evict pages alone.
         EvictionPolicy = "eviction_policy",
-        /// Its clock differs from ours.
+        /// Shared store: its clock differs from ours by more than a second.
         Clock = "clock",
     }
 }
 
 impl TierState {
-    /// Whether what was learned is on its way to a disk: [`Knowledge::written`] tells when it is there. A shared store keeps no feed.
+    /// Whether learned facts are on their way to disk, after which the tier calls [`Knowledge::written`]. A shared store keeps no feed of
+    /// revisions.
     #[must_use]
     pub const fn is_written(self) -> bool {
         matches!(self, Self::Open | Self::Slow)

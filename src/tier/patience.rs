@@ -11,7 +11,7 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// That much for each look.
+    /// Allows each look-up this much time.
     #[must_use]
     pub const fn new(whole: Duration) -> Self {
         Self {
@@ -21,13 +21,13 @@ impl Patience {
         }
     }
 
-    /// For a tier that has limits of its own.
+    /// Sets no limit, for a tier with limits of its own.
     #[must_use]
     pub const fn endless() -> Self {
         Self::new(Duration::MAX)
     }
 
-    /// For another look, after a pause.
+    /// Allows another look-up the whole time again, after a pause.
     pub const fn renew(&mut self) {
         self.left = self.whole;
     }

@@ -1,4 +1,4 @@
-//! Metrics of the tiers: those that both have, and those of the shared one.
+//! Metrics of the tiers.
 
 use std::time::Duration;
 
@@ -37,24 +37,24 @@ named! {
         Corrupt = "corrupt",
         /// The read exceeded its limit.
         Timeout = "timeout",
-        /// The folder is not open, or the store is away.
+        /// Not read: the folder is not open, or the store cannot be reached.
         Skipped = "skipped",
     }
 }
 
 named! {
-    /// Outcome of a page to be written.
+    /// Outcome of writing a page.
     #[derive(Clone, Copy, Debug)]
     pub(super) enum Put {
         /// Written.
         Stored = "stored",
-        /// Written together with cells that were there.
+        /// Written together with the page's own cells.
         Merged = "merged",
         /// Other replicas kept changing it.
         Conflict = "conflict",
         /// The store did not take it.
         Refused = "refused",
-        /// Not written, for lack of room or after a failure.
+        /// Not written, because the queue was full or after a failure.
         Dropped = "dropped",
     }
 }

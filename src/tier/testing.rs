@@ -1,4 +1,4 @@
-//! Cells to try tiers with, and a tier to try others with.
+//! Helpers for tests: cells for tests of tiers, and a tier for tests of everything else.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -27,7 +27,7 @@ pub(super) fn codec() -> Codec {
     Codec::new("https://vendor.example/", b"")
 }
 
-/// A cell of a site, some days after the first of February.
+/// The key of a site's cell, `day` days after the first of February.
 pub(super) fn key(site: u64, day: i32) -> CellKey {
     CellKey {
         customer: CustomerId::new(123).unwrap(),
@@ -42,7 +42,7 @@ pub(super) fn day_of(day: i32) -> Date {
     add_days(date(2026, 2, 1), day)
 }
 
-/// A cell of one figure, fetched at that second.
+/// A cell with one figure, fetched at the given second.
 pub(super) fn cell(figure: u32, second: i64) -> Cell {
     let mut figures = vec![None; 24];
     figures[9] = Some(f64::from(figure));
@@ -68,7 +68,7 @@ pub(super) fn purge(site: Option<u64>, days: Option<(i32, i32)>) -> Purge {
     }
 }
 
-/// Knows nothing.
+/// Has learned nothing, and has no allowance to share.
 #[derive(Debug)]
 pub(super) struct Ignorance;
 
@@ -100,7 +100,7 @@ impl Allowance for Ignorance {
 
 type Pages = HashMap<SeriesMonth, (MonthShape, BTreeMap<Date, Cell>)>;
 
-/// A tier that outlives no process.
+/// A tier in memory, which does not outlive the process.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     pages: Mutex<Pages>,
@@ -176,12 +176,12 @@ impl Tier for Memory {
     }
 }
 
-/// Puts cells in whose claims are held.
+/// Puts cells, all of whose claims are held.
 pub(super) fn put(tier: &dyn Tier, landed: Landed) {
     tier.put(landed, &|_| u32::MAX);
 }
 
-/// Purges in both steps.
+/// Makes both steps of a purge.
 pub(super) fn forget(tier: &dyn Tier, purge: Purge) -> BoxFuture<'static, Result<(), Away>> {
     tier.finish_purge(tier.begin_purge(purge))
 }

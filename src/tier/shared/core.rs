@@ -15,35 +15,35 @@ use crate::domain::month::SeriesMonth;
 use crate::store::{Cmd, Link, Script, Unavailable, cmd};
 use crate::tier::{Allowance, Codec, Knowledge, Lease};
 
-/// The most keys of one command.
+/// Maximum number of keys in one command.
 pub(super) const PIECE: usize = 300;
 
-/// The configuration of the shared tier.
+/// Configuration of the shared tier.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The beginning of every name in the store.
+    /// Prefix of every name in the store.
     pub prefix: String,
-    /// Time limit for a look-up of a few pages.
+    /// Time limit of a call for a few pages.
     pub timeout: Duration,
-    /// Time for which a dead replica delays the others.
+    /// Duration of a lease, and so the time for which a dead replica delays the others.
     pub lease: Duration,
     /// Time for which a page is kept after its last change.
     pub keep: Duration,
 }
 
-/// The pulses so far.
+/// Number of pulses so far.
 #[derive(Debug, Default)]
 pub(super) struct Pulses {
     pub(super) succeeded: u64,
     pub(super) failed: u64,
 }
 
-/// The learned facts that this replica has told and heard so far.
+/// The learned facts that this replica has exchanged with the others so far.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
-    /// The revision of each part that was told.
+    /// The revision of each part that this replica has told.
     pub(super) told: HashMap<String, u64>,
-    /// The revision of all, when it was heard.
+    /// The revision of the whole that this replica has last heard.
     pub(super) heard: Option<u64>,
 }
 
@@ -62,9 +62,9 @@ pub(super) struct Core {
     pub(super) register: Mutex<Register>,
     pub(super) leases: Mutex<Leases>,
     pub(super) pulses: watch::Sender<Pulses>,
-    /// Notified when a pulse should not wait.
+    /// Notified when the next pulse should begin at once.
     pub(super) hurry: Arc<Notify>,
-    /// Notified when there are purges for the owner to make.
+    /// Notified when the owner has purges to make.
     pub(super) news: Notify,
     /// Whether the store may not have learned of the end of a lease.
     pub(super) unreleased: AtomicBool,
@@ -85,7 +85,7 @@ impl Core {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The name of the page of `month`: all of a site are in one slot.
+    /// The name of the page of `month`. All names of a site are in one slot of a cluster.
     pub(super) fn key(&self, month: &SeriesMonth) -> String {
         let name = self.codec.page_name(month);
         let (site, rest) = name.split_once(':').expect("a page is named by its site");
@@ -96,7 +96,7 @@ impl Core {
         self.key(month) + ":l"
     }
 
-    /// A name for data of the whole fleet, all of which is in one slot.
+    /// The name of data of the whole fleet. All such names are in one slot of a cluster.
     pub(super) fn fleet_key(&self, what: &str) -> String {
         let namespace = self.codec.namespace();
         format!("{}:{{fleet.{namespace}}}:{what}", self.settings.prefix)
@@ -106,7 +106,7 @@ impl Core {
         u64::try_from(self.settings.lease.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Notes whether the store takes writes.
+    /// Notes whether the store accepts writes.
     pub(super) fn note(&self, error: Option<&Unavailable>) {
         match error {
             None => self.refuses.store(false, Ordering::Relaxed),
@@ -119,7 +119,7 @@ impl Core {
         }
     }
 
-    /// Ends leases, without waiting for it.
+    /// Ends leases in the background.
     pub(super) fn release(self: &Arc<Self>, lease: Lease, months: &[(SeriesMonth, u32)]) {
         let ended = self.leases().end(lease.id, months, self.settings.lease);
         if ended.is_empty() {
@@ -161,13 +161,14 @@ impl Core {
         }
     }
 
-    /// Lets nobody wait for this replica.
+    /// Takes leave of the other replicas, so that none waits for this one.
     pub(super) async fn leave(&self) {
         let held = self.leases().all();
         for (id, months) in held {
             self.end_leases(Lease { id, epoch: None }, &months).await;
         }
-        // Otherwise it counts as alive for a minute, during which no purge completes everywhere, and keeps its places for seconds.
+        // Otherwise this replica counts as alive for a minute, during which no purge completes everywhere, and keeps its places for
+        // seconds.
         for what in ["live", "places"] {
             let mut leave = cmd("HDEL");
             leave.arg(self.fleet_key(what)).arg(&self.replica);
@@ -176,7 +177,7 @@ impl Core {
         }
     }
 
-    /// Runs a script on the leases of months, a site at a time; whether the store has run all of them.
+    /// Runs a script on the leases of months, one site at a time, and returns whether the store has run all of it.
     pub(super) async fn on_leases(
         &self,
         script: &Script,

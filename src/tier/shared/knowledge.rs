@@ -1,4 +1,5 @@
-//! The facts that were learned beside cells: a replica tells them before the cells that came with them, and hears them before it uses cells.
+//! The exchange of learned facts. A replica tells what it learned before it writes the cells that came with it, and hears what others
+//! learned before it uses their cells.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,24 +9,26 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::core::{Core, Exchange};
 use crate::store::{Cmd, Unavailable, cmd};
 
-/// Several replicas that start together tell what they have learned at the same time.
+/// Number of attempts to tell: replicas that start together tell what they have learned at the same time.
 const TRIES: usize = 8;
 
-/// The longest pause before the same is tried again, where cells wait for it.
+/// The longest pause between attempts while cells wait.
 const PAUSE: Duration = Duration::from_millis(250);
 
 impl Core {
-    /// Hears what was learned elsewhere, if the store has another `revision` of it, and if it `is_due` tells what was learned here since.
+    /// Hears what other replicas have learned, if the store's `revision` is another than the one last heard. Then, if it `is_due`, tells
+    /// what this replica has learned since.
     pub(super) async fn exchange_knowledge(&self, revision: u64, is_due: bool) {
         let limit = 2 * self.settings.timeout;
         let mut exchange = self.exchange.lock().await;
         if self.hear(&mut exchange, revision, limit).await && is_due {
-            // What is not told now is told with a later pulse.
+            // If this fails, a later pulse tries again.
             let _ = self.tell(&mut exchange, limit).await;
         }
     }
 
-    /// Tells what was learned here since: what cells rest on is there before they are. Tries for the half of a lease; whether it was told.
+    /// Tells what this replica has learned since, so that the facts are in the store before the cells that rest on them. Tries for half the
+    /// duration of a lease, and returns whether it succeeded.
     pub(super) async fn tell_first(&self) -> bool {
         let until = Instant::now() + self.settings.lease / 2;
         loop {
@@ -38,12 +41,12 @@ impl Core {
                 Ok(false) | Err(_) if Instant::now() >= until => return false,
                 Ok(false) | Err(_) => {}
             }
-            // Others that tell at the same time do not try again at the same time.
+            // The random pause spreads the attempts of replicas that collided.
             sleep(rand::random_range(Duration::ZERO..PAUSE)).await;
         }
     }
 
-    /// Hears what was learned with cells that were found, as far as that is possible in time.
+    /// Hears the facts learned with cells that were found, if there is time.
     pub(super) async fn hear_first(&self, until: Instant) {
         let hearing = async {
             let left = || until.saturating_duration_since(Instant::now());
@@ -58,7 +61,7 @@ impl Core {
         let _ = timeout_at(until, hearing).await;
     }
 
-    /// Reads what was learned elsewhere; whether it is known now.
+    /// Reads what other replicas have learned, and returns whether this replica is now up to date.
     async fn hear(&self, exchange: &mut Exchange, revision: u64, limit: Duration) -> bool {
         if exchange.heard == Some(revision) {
             return true;
@@ -78,7 +81,7 @@ impl Core {
                 tracing::warn!(name, "what was learned cannot be read in the shared store");
             }
         }
-        // A store that was emptied has lost what was told.
+        // The store was emptied, so what this replica told is lost.
         if exchange.heard.is_some_and(|heard| revision < heard) {
             exchange.told.clear();
         }
@@ -86,8 +89,8 @@ impl Core {
         true
     }
 
-    /// Tells what has changed here, unless others have told something that was not heard yet: then it hears that, and tries again. False:
-    /// they did so each time.
+    /// Tells what has changed here. If another replica was faster, hears that first and tries again. Returns false if that happened each
+    /// time, or if hearing failed.
     async fn tell(&self, exchange: &mut Exchange, limit: Duration) -> Result<bool, Unavailable> {
         for _ in 0..TRIES {
             let changed = self.knowledge.changed(&exchange.told);

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::domain::month::SeriesMonth;
 
-/// No lease is extended beyond this: no fetch takes that long.
+/// The longest that a lease is extended: no fetch takes that long.
 const LONGEST: Duration = Duration::from_mins(10);
 
 /// The leased days of months, by lease.
@@ -43,8 +43,7 @@ impl Leases {
         }
     }
 
-    /// Removes days that are no longer needed, and returns those that were held. A lease is valid for the time `lease` after its last
-    /// extension.
+    /// Removes these days from a lease, and returns those that it held. A lease is valid for `lease` after its last extension.
     pub(super) fn end(
         &mut self,
         id: u64,
@@ -96,7 +95,7 @@ impl Leases {
         {}
     }
 
-    /// Everything held, by lease; the months of a site are adjacent.
+    /// All leases and their days. The months of a site are adjacent.
     pub(super) fn all(&mut self) -> Vec<(u64, Vec<(SeriesMonth, u32)>)> {
         self.held.retain(|_, held| held.since.elapsed() < LONGEST);
         let all = self.held.iter();

@@ -1,18 +1,22 @@
 //! The tier that all replicas share, in a Valkey or a Redis.
 //!
-//! A page is a string of its own, replaced as a whole if nobody has replaced it meanwhile. What is to be fetched is leased by days of a month,
-//! by the store's own clock, so that of all replicas one asks the vendor; the others look again until it has come. A lease that is lost
-//! costs a fetch, never a result.
+//! Each page is one string. A writer replaces it as a whole, unless another replica has replaced it since the writer read it. Before a
+//! fetch, a replica leases the days of a month, by the store's own clock, so only one replica asks the vendor; the others look again until
+//! the cells have come. A lost lease costs a fetch, never a result.
 //!
-//! Purges are numbered in a register, and a cell carries the number that its replica knew when it was claimed: a reader does not use a cell
-//! that a later purge covers. So a purge ends fetches under way anywhere, at the cost of one entry. A purge has been made once every replica
-//! that lives has told that it has forgotten the figures in its memory as well. A register that has lost purges gets them back from the replicas
-//! that know them, and cells of another register (the store was emptied) are not used at all.
+//! The store numbers purges in a register. A cell carries the number of the last purge that its replica knew when it claimed the cell, and
+//! a reader ignores a cell that a later purge covers. So one entry ends in-flight fetches everywhere. A purge is complete once every live
+//! replica has reported that it has also forgotten the figures in its memory. If the register loses purges, the replicas that know them put
+//! them back. Nobody uses cells of another register, from before the store was emptied.
 //!
-//! Replicas share the vendor's allowance as well: each tells with every pulse how many places at the vendor it wants and holds, and for how
-//! long the vendor has throttled it, and hears which places are left to it, in proportion to what all of them want.
+//! Replicas do not use pub/sub. A replica that misses a message there never learns of it, while every pulse hears all that is new in the
+//! register.
 //!
-//! Nothing here fails a query: without the store, each replica fetches for itself, with the places that it uses, and an equal part at least.
+//! Replicas share the vendor's allowance as well. With every pulse, each tells how many places at the vendor it wants and holds, and for
+//! how long the vendor has throttled it. In return it hears how many places the others leave to it, in proportion to what all of them want.
+//!
+//! Nothing here fails a query. Without the store, each replica fetches for itself, and keeps the places that it has, or at least an equal
+//! part.
 
 mod core;
 mod knowledge;
@@ -53,19 +57,19 @@ use crate::domain::purge::Purge;
 use crate::store::Link;
 use crate::tier::telemetry;
 
-/// How often a replica hears and tells.
+/// Interval at which a replica hears the others and tells them its news.
 const PULSE: Duration = Duration::from_millis(250);
-/// The same while somebody waits for a purge.
+/// The interval while somebody waits for a purge.
 const HURRIED_PULSE: Duration = Duration::from_millis(40);
-/// Pulses between looks at what was learned here, and at the store's settings.
+/// Number of pulses between checks of what was learned here, and of the store's settings.
 const KNOWLEDGE: u32 = 4;
 const POLICY: u32 = 240;
-/// The calls of one look: it reads, claims, and reads again. Each may take a little longer than the time limit if it is about many pages, but
-/// all together may not.
+/// Calls in one look-up: it reads, claims, and reads again. A call for many pages may exceed the time limit a little, but the calls
+/// together may not exceed three times the limit.
 const CALLS: u32 = 3;
-/// After this long without its pulse, the others, if they have a store, count on an equal part of the places for a replica.
+/// After this long without a replica's pulse, the others, if they reach the store, assume that it takes an equal part of the places.
 const SILENCE: Duration = Duration::from_secs(5);
-/// How long the other replicas may take to forget figures.
+/// Time limit for the other replicas to forget figures.
 const PURGE: Duration = Duration::from_secs(2);
 
 /// Cells in a store that all replicas share.
@@ -75,7 +79,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// The tier behind `link`; tasks of the running runtime keep it in step with the other replicas.
+    /// Opens the tier behind `link`, and spawns tasks that keep it in step with the other replicas.
     #[must_use]
     pub fn open(
         settings: Settings,
@@ -135,7 +139,7 @@ async fn keep_in_step(core: Weak<Core>) {
             core.pulses.send_modify(|pulses| pulses.succeeded += 1);
         } else {
             missed = missed.saturating_add(1);
-            // One pulse may be lost while the others are heard: the next tells.
+            // A single lost pulse does not mean that the others cannot be heard; the next one shows.
             if missed > 1 || !core.link.is_connected() {
                 let is_silent = heard.elapsed() >= SILENCE;
                 core.allowance.miss(core.register().replicas(), is_silent);
@@ -217,7 +221,7 @@ impl Tier for Shared {
             let mut pulses = core.pulses.subscribe();
             let failed = pulses.borrow().failed;
             while core.register().is_pending(&purge) {
-                // Nobody waits for a store that is known to be away.
+                // Do not wait for a store that is known to be away.
                 if !core.link.is_connected() || pulses.borrow().failed != failed {
                     return Err(Away);
                 }
@@ -252,7 +256,7 @@ impl Tier for Shared {
     }
 
     fn forget_later_than(&self, _: Timestamp) {
-        // The store's times are its own clock's: the next pulse tells how far this one is from it.
+        // Times in the store are those of its own clock. The next pulse shows how far ours is from it.
         self.core.hurry.notify_one();
     }
 

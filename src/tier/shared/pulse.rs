@@ -1,4 +1,4 @@
-//! Hearing the other replicas, and telling them.
+//! The pulse: hearing the other replicas, and telling them.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use crate::store::{Cmd, Unavailable, Value, cmd};
 use crate::tier::Left;
 
 impl Core {
-    /// Tells the other replicas what this one has made, and hears what they tell; returns the revision of what was learned.
+    /// Registers this replica's purges, tells the others which purges it has made and which places it wants, and hears the same of them.
+    /// Returns the revision of the learned facts.
     pub(super) async fn pulse(&self) -> Result<u64, Unavailable> {
         let limit = 2 * self.settings.timeout;
         let keys = [
@@ -66,7 +67,7 @@ impl Core {
             (lost, register.was_emptied().then_some(replicas))
         };
         match not_all_of {
-            // The others have their places still, and may not have found the store that was emptied.
+            // The others still have their places, and may not have noticed that the store was emptied.
             Some(replicas) => self.allowance.miss(replicas, false),
             None => self.allowance.hear(Left {
                 places,
@@ -92,7 +93,7 @@ impl Core {
         Ok(heard.6)
     }
 
-    /// Looks whether the store evicts pages, and nothing else, when its memory is full.
+    /// Checks whether the store, when its memory is full, evicts pages and nothing else.
     pub(super) async fn look_at_the_policy(&self) {
         let mut info = cmd("INFO");
         info.arg("memory");
@@ -124,7 +125,7 @@ impl Core {
     }
 }
 
-/// The texts in a reply: of one server, or of each node of a cluster.
+/// The texts in a reply: one for a single server, or one for each node of a cluster.
 fn texts(reply: &Value) -> Vec<String> {
     match reply {
         Value::BulkString(text) => vec![String::from_utf8_lossy(text).into_owned()],

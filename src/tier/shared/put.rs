@@ -1,4 +1,4 @@
-//! Cells that came, into the store.
+//! Writes fetched cells to the store.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::store::{Cmd, Unavailable, Value, cmd};
 use crate::tier::telemetry::{self, Put};
 use crate::tier::{Epoch, Landed, Lease};
 
-/// The most bytes of pages that may wait to be written; further pages are dropped, since they can be fetched again.
+/// Maximum number of bytes of pages that may wait to be written. Further pages are dropped, since they can be fetched again.
 const MAX_BYTES: usize = 16 << 20;
-/// How often a page that others change at the same time is tried.
+/// Number of attempts to write a page that others change at the same time.
 const TRIES: usize = 8;
 
 impl Core {
-    /// Puts cells in whose claims are held, behind.
+    /// Writes the cells whose claims are still held, in the background.
     pub(super) fn put(self: &Arc<Self>, landed: Landed, held: &dyn Fn(&SeriesMonth) -> u32) {
         let lease = landed.lease;
         let mut pages: BTreeMap<SeriesMonth, BTreeMap<Date, Cell>> = BTreeMap::new();
@@ -40,7 +40,7 @@ impl Core {
             .iter()
             .map(|(month, cells)| (*month, days_of(cells.keys())))
             .collect();
-        // They end with the page that is written, or below.
+        // The store ends these leases when the page is written; otherwise the task below does.
         self.leases().end(lease.id, &came, self.settings.lease);
         let weight: usize = pages.values().map(weight).sum();
         let writing = self.writing.fetch_add(weight, Ordering::AcqRel);
@@ -71,7 +71,7 @@ impl Core {
         });
     }
 
-    /// Puts cells into a page, unless there are newer ones.
+    /// Writes cells into a page, except where the page has newer ones.
     async fn write(
         &self,
         month: &SeriesMonth,
@@ -121,7 +121,7 @@ impl Core {
         Put::Conflict
     }
 
-    /// The cells of the page that is there, with those that came; whether others were there.
+    /// The page's own cells merged with the new ones, and whether it had any.
     fn merged(
         &self,
         month: &SeriesMonth,

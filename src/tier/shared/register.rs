@@ -1,4 +1,4 @@
-//! The purges that replicas tell each other, and what else they tell.
+//! One replica's knowledge of the purges of all replicas: a state machine without I/O, fed by the pulse.
 
 #[cfg(test)]
 mod tests;
@@ -18,77 +18,77 @@ use crate::domain::purge::Purge;
 use crate::domain::site::{CustomerId, SiteId};
 use crate::tier::{Epoch, News};
 
-/// How long after the store was emptied another replica may not have found that out: it may try to connect only each other second.
+/// How long another replica may fail to notice that the store was emptied: it may try to connect only every other second.
 const SETTLING: Duration = Duration::from_secs(5);
 
-/// How long this replica registers its purges anew in a store that was emptied, for a replica that had not heard of them.
+/// For this long after a purge, the replica that made it registers it anew in an emptied store, for replicas that have not heard of it.
 const REMEMBERED: Duration = Duration::from_mins(10);
 
-/// How long after its last pulse a replica may still be alive: it may serve what is purged in the meantime, so that a purge waits for it, and
-/// comes to nothing. A replica that ends in order leaves at once.
+/// How long after its last pulse a replica counts as alive. It may still serve figures that are purged in the meantime, so a purge waits
+/// for it, and is answered as incomplete. A replica that shuts down in order leaves at once.
 pub(super) const ALIVE: Duration = Duration::from_mins(1);
 
-/// The clocks of a fleet may differ by this.
+/// The largest difference between the clocks of a fleet that counts as none.
 pub(super) const SAME_TIME: SignedDuration = SignedDuration::from_secs(1);
 
-/// The most purges that the store lists, as its scripts say.
+/// Maximum number of purges that the store lists. The scripts use the same number.
 pub(super) const LISTED: usize = 256;
 
-/// The most purges that wait for the store one by one.
+/// Maximum number of purges that wait for the store one by one.
 const MANY: usize = 64;
 
 /// One replica's knowledge of the purges of all.
 #[derive(Debug, Default)]
 pub(super) struct Register {
-    /// Tells the register from one that was there before the store was emptied; 0: none is known.
+    /// Distinguishes the register from one that the store held before it was emptied; 0: none is known.
     incarnation: u32,
-    /// The last purge that is known. The number of a purge is the time of the store's clock at which it was registered, in microseconds, or
-    /// more: one that a failover has lost is not given again.
+    /// The number of the last known purge. A number is at least the time at which the purge was registered, by the store's clock, in
+    /// microseconds, so a number that a failover has lost is not assigned again.
     number: u64,
-    /// Up to here, what was purged is not known one by one.
+    /// Purges up to this number are no longer known one by one.
     floor: u64,
     purges: BTreeMap<u64, Known>,
-    /// The last purge that was handed to the owner, and the last that it has made.
+    /// The last purge that was handed to the owner, and the last one that the owner has made.
     handed: u64,
     made: u64,
-    /// The purges of this replica that not all replicas have made.
+    /// This replica's purges that not all replicas have made yet.
     pending: Vec<Pending>,
     /// The lead of the store's clock over ours.
     offset: SignedDuration,
     replicas: usize,
-    /// How old the register was when it was last heard.
+    /// The register's age when this replica last heard it.
     age: Duration,
-    /// Whether this replica knew another one before: the store was emptied.
+    /// Whether this replica knew another register before, so the store was emptied.
     is_another: bool,
-    /// When it began: nothing in its memory is from before.
+    /// When this replica began. Nothing in its memory is older.
     begun: Option<Instant>,
-    /// When it was last in step with the store, by its own clock, and the time of that by the store's, in microseconds.
+    /// When this replica was last in step with the store: by its own clock, and by the store's in microseconds.
     in_step: Option<(Instant, i64)>,
-    /// Whether purges may have been lost before this replica could make them.
+    /// Whether the store may have lost purges before this replica could make them.
     in_doubt: bool,
 }
 
 #[derive(Clone, Debug)]
 struct Known {
     text: String,
-    /// `None`: it can't be read, and covers everything.
+    /// `None` if the text cannot be read; such a purge covers everything.
     purge: Option<Purge>,
-    /// When it was registered here, if this replica made it.
+    /// When this replica registered it, if it is the replica's own.
     own_since: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Pending {
     purge: Arc<Purge>,
-    /// The purges that became part of this one and are still waited for.
+    /// The purges that were merged into this one, and that somebody still waits for.
     parts: Vec<Weak<Purge>>,
-    /// Whether it is to be made elsewhere.
+    /// Whether its first step is over, so the other replicas should make it.
     is_finished: bool,
     number: Option<u64>,
 }
 
 impl Pending {
-    /// A purge that was made here, and is to be registered once more.
+    /// A purge that was made here, to be registered once more.
     fn anew(purge: Purge) -> Self {
         Self {
             purge: Arc::new(purge),
@@ -99,7 +99,7 @@ impl Pending {
     }
 }
 
-/// A purge as it lies in the register.
+/// A purge as the store's register holds it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
@@ -108,8 +108,8 @@ struct Entry {
     dates: Option<(Date, Date)>,
 }
 
-/// The store's answer to a pulse: seconds and microseconds, incarnation, number, purges, what others have made, revision of what was learned,
-/// milliseconds since the incarnation began.
+/// The store's answer to a pulse: seconds and microseconds of its time, incarnation, number of the last purge, purges, the last purge that
+/// each other replica has made, revision of the learned facts, milliseconds since the incarnation began.
 pub(super) type Heard = (i64, i64, u32, u64, Vec<String>, Vec<u64>, u64, u64);
 
 impl Register {
@@ -125,7 +125,7 @@ impl Register {
         self.incarnation
     }
 
-    /// The mark of a cell that is claimed now.
+    /// The epoch of a cell that is claimed now; `None` until the register is known.
     pub(super) fn epoch(&self) -> Option<Epoch> {
         (self.incarnation != 0).then_some(Epoch {
             incarnation: self.incarnation,
@@ -133,7 +133,7 @@ impl Register {
         })
     }
 
-    /// Whether no purge later than `epoch` covers a cell.
+    /// Whether no purge later than `epoch` covers the cell of `month` and `date`.
     pub(super) fn allows(&self, month: &SeriesMonth, date: Date, epoch: u64) -> bool {
         let covers =
             |purge: &Purge| purge.covers(month.customer, month.site) && purge.covers_date(date);
@@ -144,7 +144,7 @@ impl Register {
             && !unnumbered.any(|it| covers(&it.purge))
     }
 
-    /// From now on, nothing that the purge covers is read here.
+    /// Begins a purge: from now on, nobody reads here what it covers.
     pub(super) fn begin(&mut self, purge: Arc<Purge>) {
         self.pending.push(Pending {
             purge,
@@ -155,14 +155,14 @@ impl Register {
         self.merge();
     }
 
-    /// The purge is to be made everywhere.
+    /// Releases a purge for registration, so that all replicas make it.
     pub(super) fn finish(&mut self, purge: &Arc<Purge>) {
         for pending in &mut self.pending {
             pending.is_finished |= Arc::ptr_eq(&pending.purge, purge);
         }
     }
 
-    /// Whether not every replica has made it.
+    /// Whether some replica has not made the purge yet.
     pub(super) fn is_pending(&self, purge: &Arc<Purge>) -> bool {
         let mut pending = self.pending.iter();
         pending.any(|it| {
@@ -172,7 +172,7 @@ impl Register {
         })
     }
 
-    /// Makes one purge, of all figures of their customers, of those that have waited too long for the store.
+    /// If too many purges wait for the store, merges them into one, which covers all figures of their customers.
     fn merge(&mut self) {
         let waits = |it: &Pending| it.is_finished && it.number.is_none();
         if self.pending.iter().filter(|it| waits(it)).count() <= MANY {
@@ -200,17 +200,17 @@ impl Register {
         });
     }
 
-    /// Whether somebody waits for the replicas.
+    /// Whether a replica waits for another: this one for a purge of its own, or another for this one.
     pub(super) fn is_urgent(&self) -> bool {
         self.pending.iter().any(|it| it.is_finished) || self.made != self.number
     }
 
-    /// The last purge that is known, and the last that has been made here.
+    /// The numbers of the last known purge and of the last purge made here.
     pub(super) const fn numbers(&self) -> (u64, u64) {
         (self.number, self.made)
     }
 
-    /// The purges of others since the last call, whose purges the owner has made by now.
+    /// The other replicas' purges since the last call. A call confirms that the owner has made the purges of the call before.
     pub(super) fn news(&mut self) -> Option<Vec<News>> {
         self.made = self.handed;
         let mut news = Vec::new();
@@ -233,23 +233,24 @@ impl Register {
         Some(news)
     }
 
-    /// How long other replicas may still not have found that the store was emptied; a new replica cannot tell that from a store that was
+    /// How much longer other replicas may fail to notice that the store was emptied. A new replica cannot tell an emptied store from one
     /// never used.
     pub(super) fn settles_in(&self) -> Duration {
         SETTLING.saturating_sub(self.age)
     }
 
-    /// Whether the store was emptied so recently that other replicas may not have found out.
+    /// Whether the store was emptied so recently that other replicas may not have noticed.
     pub(super) fn was_emptied(&self) -> bool {
         self.is_another && !self.settles_in().is_zero()
     }
 
-    /// The number of replicas, with this one, by the last pulse.
+    /// The number of replicas at the last pulse, this one included.
     pub(super) const fn replicas(&self) -> usize {
         self.replicas
     }
 
-    /// Takes note that the store's clock leads by `offset`, give or take `doubt`. As long as that may be the known lead, it stays.
+    /// Records that the store's clock leads ours by `offset`, give or take `doubt`. Changes the known lead only as far as it lies outside
+    /// that range.
     pub(super) fn set_offset(&mut self, offset: SignedDuration, doubt: SignedDuration) {
         let (least, most) = (offset - doubt, offset + doubt);
         self.offset = self.offset.clamp(least, most);
@@ -259,7 +260,7 @@ impl Register {
         self.offset
     }
 
-    /// The difference by which times are converted for the store.
+    /// The difference to add to our times to get the store's: zero while the clocks count as equal.
     pub(super) fn conversion(&self) -> SignedDuration {
         if self.offset.abs() > SAME_TIME {
             self.offset
@@ -268,13 +269,13 @@ impl Register {
         }
     }
 
-    /// A time of the store's clock, in microseconds, by our own.
+    /// Converts a time of the store's clock, in microseconds, to our own clock.
     fn here(&self, micros: i64) -> Timestamp {
         let time = Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX);
         time.saturating_sub(self.offset).unwrap_or(time)
     }
 
-    /// A purge of ours has got a number.
+    /// Records the number that the store has assigned to a purge of ours.
     pub(super) fn numbered(&mut self, purge: &Arc<Purge>, number: u64) {
         for pending in &mut self.pending {
             if Arc::ptr_eq(&pending.purge, purge) {
@@ -283,20 +284,21 @@ impl Register {
         }
     }
 
-    /// Takes up what was heard; returns the purges that the register has lost.
+    /// Applies the answer to a pulse. Returns the purges that the store's register has lost.
     pub(super) fn hear(&mut self, heard: &Heard, now: Instant) -> Vec<(u64, String)> {
         let (seconds, micros, incarnation, number, entries, told, _, age) = heard;
         let micros = seconds.saturating_mul(1_000_000).saturating_add(*micros);
         self.age = Duration::from_millis(*age);
         if *incarnation != self.incarnation {
-            // The store was emptied, or this is the first one. What others may not have heard gets another number.
+            // The store was emptied, or this is the first register that this replica hears. Purges that others may not have heard get
+            // another number.
             let is_first = self.incarnation == 0;
             self.is_another = !is_first;
             let was_away = |(at, _): (Instant, i64)| at + ALIVE < now;
             self.in_doubt |=
                 !is_first && (self.handed < self.number || self.in_step.is_some_and(was_away));
             self.incarnation = *incarnation;
-            // Its memory has nothing that was purged before it began.
+            // A replica's memory holds nothing that was purged before it began.
             let age = self
                 .begun
                 .filter(|_| is_first)
@@ -319,7 +321,7 @@ impl Register {
             self.take_up(*number, entries, now);
         }
         let least = told.iter().copied().min().unwrap_or(u64::MAX);
-        // The others are not listed in a store that was emptied, until they have found that out.
+        // An emptied store does not list the other replicas until they have noticed.
         if self.settles_in().is_zero() {
             self.pending
                 .retain(|it| it.number.is_none_or(|number| number > least));
@@ -327,7 +329,7 @@ impl Register {
         Vec::new()
     }
 
-    /// Has the purges that this replica has made of late registered once more.
+    /// Queues this replica's recent purges for registration once more.
     fn register_anew(&mut self, now: Instant) {
         let purges = std::mem::take(&mut self.purges).into_values();
         let own = purges.filter(|known| {
@@ -360,10 +362,10 @@ impl Register {
                 own_since: is_own.then_some(now),
             });
         }
-        // A list that is not full leaves none out.
+        // A list that is not full omits no purge.
         self.floor = if entries.len() < LISTED { 0 } else { first - 1 };
         self.purges = self.purges.split_off(&(self.floor + 1));
-        // Later ones may have been registered before anybody saw that the register had lost some.
+        // Later purges may have been registered before any replica noticed that the register had lost some.
         let is_lost = |n: &u64| !listed.contains(n);
         let lost: Vec<u64> = self.purges.keys().copied().filter(is_lost).collect();
         for n in lost {
@@ -372,7 +374,7 @@ impl Register {
         self.number = number;
     }
 
-    /// Has a purge that the register has lost registered by another number.
+    /// Queues a purge that the register has lost, for registration under another number.
     fn register_again(&mut self, number: u64) {
         let mut pending = self.pending.iter_mut();
         if let Some(pending) = pending.find(|it| it.number == Some(number)) {
@@ -381,13 +383,13 @@ impl Register {
             let purge = self.purges[&number].purge.clone();
             self.pending.extend(purge.map(Pending::anew));
         }
-        // Otherwise it is still to be made here; the next list leaves it out again.
+        // Otherwise the owner still has to make it. The next list omits it again.
         if number <= self.handed {
             self.purges.remove(&number);
         }
     }
 
-    /// The purges to be registered.
+    /// The purges that wait to be registered.
     pub(super) fn unregistered(&self) -> Vec<Arc<Purge>> {
         let pending = self.pending.iter();
         let unregistered = pending.filter(|it| it.is_finished && it.number.is_none());

@@ -1,12 +1,12 @@
-//! The steps that the store takes at once, by its own clock.
+//! The scripts: each is one atomic step in the store, by the store's own clock.
 //!
-//! A lease is a field of its page's hash of leases: owner → `days:until`, in milliseconds. What must be possible in a store whose memory is full
-//! says so (`allow-oom`).
+//! Each page has a hash of leases: owner → `days:until`, in milliseconds. Scripts that must succeed in a store whose memory is full declare
+//! `allow-oom`.
 
 use crate::store::Script;
 
-/// KEYS: leases of the months of one site. ARGV: owner, milliseconds, then the days of each month. Returns the days of each that are the
-/// owner's now.
+/// KEYS: leases of the months of one site. ARGV: owner, milliseconds, then the days of each month. Returns the days of each month that are
+/// now the owner's.
 const CLAIM: &str = r"
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -33,7 +33,7 @@ end
 return out
 ";
 
-/// As [`CLAIM`], for days that the owner has.
+/// As [`CLAIM`], but extends the days that the owner holds.
 const EXTEND: &str = r"
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -43,7 +43,7 @@ for k = 1, #KEYS do
 end
 ";
 
-/// As [`CLAIM`], for days that the owner gives up.
+/// As [`CLAIM`], but releases the days.
 const RELEASE: &str = r"#!lua flags=allow-oom
 for k = 1, #KEYS do
   local d, u = string.match(redis.call('HGET', KEYS[k], ARGV[1]) or '', '^(%d+):(%d+)$')
@@ -56,8 +56,8 @@ for k = 1, #KEYS do
 end
 ";
 
-/// KEYS: page, its leases. ARGV: the revision to replace, the page, milliseconds to keep it, owner, the days that have come. Returns 1, or
-/// the page that is there instead.
+/// KEYS: page, its leases. ARGV: the revision to replace, the new page, milliseconds to keep it, owner, the days that the owner has put.
+/// Returns 1, or the page that is there instead.
 const PUT: &str = r"
 if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then return redis.call('GET', KEYS[1]) or '' end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
@@ -71,8 +71,8 @@ end
 return 1
 ";
 
-/// KEYS: number, purges. ARGV: the least number, the purge. Returns its number, which is no earlier than the time in microseconds: a
-/// failover that loses numbers does not give them again.
+/// KEYS: number, purges. ARGV: the least number, the purge. Returns the purge's number, which is at least the time in microseconds, so the
+/// store never assigns a number again that a failover has lost.
 const PURGE: &str = r"#!lua flags=allow-oom
 local t = redis.call('TIME')
 local last = tonumber(redis.call('GET', KEYS[1]) or '0')
@@ -83,7 +83,7 @@ redis.call('LTRIM', KEYS[2], -256, -1)
 return n
 ";
 
-/// KEYS: number, purges. ARGV: numbers, each followed by its purge, ascending. Puts those back that the register has lost.
+/// KEYS: number, purges. ARGV: numbers, each followed by its purge, ascending. Puts back the purges that the register has lost.
 const PUT_BACK: &str = r"#!lua flags=allow-oom
 for i = 1, #ARGV, 2 do
   if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[i]) then
@@ -94,17 +94,17 @@ end
 redis.call('LTRIM', KEYS[2], -256, -1)
 ";
 
-/// KEYS: number, purges, incarnation, replicas, revision of what was learned, places at the vendor, throttle, beginning of
-/// the incarnation. ARGV: replica, the last purge that
-/// it has made, its incarnation, an incarnation for a new register, milliseconds that a replica lives after its last pulse, the last purge that
-/// it knows; then its places at the vendor, those that it wants, those that it holds, milliseconds for which the vendor has throttled it.
-/// Returns the time, the incarnation, the number, the purges where it does not know them all, those that the other replicas have made, the
-/// revision, and milliseconds since the incarnation began; then the places that are left to it, and milliseconds for which the vendor has
-/// throttled any replica.
+/// KEYS: number, purges, incarnation, replicas, revision of the learned facts, places at the vendor, throttle, beginning of the
+/// incarnation. ARGV: replica, the last purge that it has made, the incarnation that it knows, an incarnation for a new register,
+/// milliseconds for which a replica counts as alive after its last pulse, the last purge that it knows; then the configured places at the
+/// vendor, the places that it wants, the places that it holds, milliseconds for which the vendor has throttled it. Returns the time, the
+/// incarnation, the number of the last purge, the purges (unless the replica knows them all), the last purge that each other replica has
+/// made, the revision, and milliseconds since the incarnation began; then the places left to this replica, and milliseconds for which the
+/// vendor has throttled any replica.
 ///
-/// Each replica has its part of what all want, and at least one place, but no more than the others do not hold. It has no more than it wants,
-/// beyond an equal part, so that others find some at once. One that was not heard for 5 s, as after a crash, holds an equal part, which it
-/// takes itself after that time.
+/// Each replica gets places in proportion to what it wants, at least one, and only places that the others do not hold. Beyond an equal
+/// part, it gets no more than it wants, so that others find free places at once. A replica that was not heard for 5 s, as after a crash,
+/// counts as holding an equal part; after that time it limits itself to that part.
 const PULSE: &str = r"#!lua flags=allow-oom
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -151,8 +151,8 @@ if inc ~= ARGV[3] or number ~= ARGV[6] then purges = redis.call('LRANGE', KEYS[2
 return {{t[1], t[2], inc, number, purges, told, redis.call('GET', KEYS[5]) or '0', now - begun}, {places, math.max(0, throttled - now)}}
 ";
 
-/// KEYS: what was learned, its revision. ARGV: the revision to replace, then parts, each followed by its content. Returns 1 and the new
-/// revision, or 0 and the one that is there instead.
+/// KEYS: the learned facts, their revision. ARGV: the revision to replace, then the names of parts, each followed by its content. Returns 1
+/// and the new revision, or 0 and the one that is there instead.
 const LEARNED: &str = r"
 local now = redis.call('GET', KEYS[2]) or '0'
 if now ~= ARGV[1] then return {0, now} end

@@ -1,4 +1,4 @@
-//! The protocol, over a real server.
+//! The protocol between replicas, over a real server.
 
 mod knowledge;
 mod model;
@@ -69,7 +69,7 @@ async fn replica_that_knows(
     shared
 }
 
-/// Waits until it has heard all that others have told so far.
+/// Waits until `shared` has heard everything that others have told so far.
 async fn in_step(shared: &Shared) {
     let mut pulses = shared.core.pulses.subscribe();
     let after = pulses.borrow().succeeded + 2;
@@ -94,7 +94,7 @@ async fn get(shared: &Shared, key: CellKey) -> Option<Cell> {
     cells.next().map(|(_, cell)| cell)
 }
 
-/// Claims days of February at a site: those that were granted.
+/// Claims days of February at a site. Returns the lease and the granted days.
 async fn claim(shared: &Shared, site: u64, days: u32) -> (Lease, u32) {
     let month = SeriesMonth::of(&key(site, 0));
     let mut patience = shared.patience();
@@ -116,7 +116,7 @@ async fn put(shared: &Shared, lease: Lease, cells: Vec<(CellKey, Cell)>) {
     }
 }
 
-/// Makes the purges that others tell of, as an owner does, for as long as it is polled.
+/// Makes the purges that others announce, as an owner does, for as long as it is polled.
 async fn owner(shared: &Shared) {
     loop {
         shared.news().await;
@@ -128,7 +128,7 @@ fn now() -> i64 {
 }
 
 #[tokio::test]
-async fn a_day_is_granted_once_until_it_has_come_or_was_given_up() {
+async fn a_day_is_granted_once_until_it_is_put_or_released() {
     let Some((_redis, a, b)) = two().await else {
         return;
     };
@@ -136,7 +136,7 @@ async fn a_day_is_granted_once_until_it_has_come_or_was_given_up() {
     assert_eq!(mine, 0b0110);
     assert_eq!(claim(&b, 1, 0b1100).await.1, 0b1000);
     assert_eq!(claim(&b, 2, 0b1100).await.1, 0b1100);
-    // Another query of the same replica is another owner.
+    // Another query of the same replica counts as another owner.
     assert_eq!(claim(&a, 1, 0b0110).await.1, 0);
 
     put(&a, first, vec![(key(1, 0), cell(7, now()))]).await;
@@ -181,7 +181,7 @@ async fn a_lease_that_ended_ends_again_in_a_server_that_has_lost_the_end() {
 }
 
 #[tokio::test]
-async fn a_newer_cell_is_never_replaced_and_others_of_the_page_stay() {
+async fn a_newer_cell_is_never_replaced_and_other_cells_of_the_page_stay() {
     let Some((_redis, a, b)) = two().await else {
         return;
     };
@@ -243,7 +243,7 @@ async fn a_purge_waits_for_every_replica_that_lives() {
     let refused = a.finish_purge(Arc::clone(&forgotten)).await;
     assert_eq!(refused, Err(Away));
 
-    // `b` hears of it now, and tells.
+    // Now `b` hears of the purge, makes it, and says so.
     let heard = b.news().await.into_iter();
     let heard: Vec<_> = heard.map(|(purge, _)| purge).collect();
     assert_eq!(heard, [Some(purge(Some(1), None))]);
@@ -255,21 +255,21 @@ async fn a_purge_waits_for_every_replica_that_lives() {
             }
         } => {}
     }
-    // A replica that is gone may still live, until its last pulse is long ago.
+    // A replica that vanished counts as alive until its last pulse is long ago.
     drop(b);
     let forgotten = a.begin_purge(purge(Some(2), None));
     let refused = a.finish_purge(Arc::clone(&forgotten)).await;
     assert_eq!(refused, Err(Away));
     let live = a.core.fleet_key("live");
     for replica in redis.command(&["HKEYS", &live]).lines() {
-        // The living one writes its own anew.
+        // The live replica rewrites its own entry.
         redis.command(&["HSET", &live, replica, "0:0:0"]);
     }
     while a.finish_purge(Arc::clone(&forgotten)).await.is_err() {}
 }
 
 #[tokio::test]
-async fn cells_of_a_store_that_was_emptied_and_purges_that_it_lost_are_minded() {
+async fn lost_purges_are_put_back_and_cells_of_an_emptied_store_are_ignored() {
     let Some((redis, a, b)) = two().await else {
         return;
     };
@@ -301,7 +301,7 @@ async fn cells_of_a_store_that_was_emptied_and_purges_that_it_lost_are_minded() 
 }
 
 #[tokio::test]
-async fn times_are_those_of_the_stores_clock() {
+async fn times_in_the_store_are_those_of_its_clock() {
     let Some(redis) = Redis::start(&[]) else {
         return;
     };
@@ -341,7 +341,7 @@ async fn without_the_store_everything_is_granted_and_nothing_is_found() {
 }
 
 #[tokio::test]
-async fn in_a_cluster_it_is_the_same() {
+async fn a_cluster_works_like_a_single_server() {
     let Some(nodes) = Redis::start_six() else {
         return;
     };
@@ -372,7 +372,7 @@ async fn in_a_cluster_it_is_the_same() {
     assert_eq!(get(&b, key(2, 0)).await, None);
 }
 
-/// A replica that wants this many of eight places, and has those that are left to it.
+/// A replica that wants some of eight places, and uses those that are left to it.
 #[derive(Debug)]
 struct Wanting {
     told: Mutex<Told>,
@@ -439,7 +439,7 @@ async fn wanting<const N: usize>(redis: &Redis) -> ([Arc<Wanting>; N], Vec<Share
 }
 
 #[tokio::test]
-async fn replicas_share_the_places_at_the_vendor_by_what_they_want() {
+async fn replicas_share_the_places_at_the_vendor_in_proportion_to_what_they_want() {
     let Some(redis) = Redis::start(&[]) else {
         return;
     };
@@ -459,7 +459,7 @@ async fn replicas_share_the_places_at_the_vendor_by_what_they_want() {
     vendors[0].want(30);
     in_step(&replicas[0]).await;
     assert_eq!(places(), [8, 0, 0]);
-    // Another one has a place before the first has given up any.
+    // Another replica gets a place before the first has given up any.
     vendors[1].want(10);
     in_step(&replicas[1]).await;
     assert!([1, 2].contains(&vendors[1].left().places));
@@ -469,12 +469,12 @@ async fn replicas_share_the_places_at_the_vendor_by_what_they_want() {
     all_in_step(2).await;
     assert_eq!(places(), [0, 8, 0]);
 
-    // A replica that ends in order leaves its places at once.
+    // A replica that shuts down in order gives up its places at once.
     replicas[1].close().await;
     vendors[2].want(1);
     in_step(&replicas[2]).await;
-    assert_eq!(places()[2], 4, "more than it wants, but an equal part");
-    // So another one has several at once.
+    assert_eq!(places()[2], 4, "an equal part, though it wants less");
+    // So another replica gets several at once.
     vendors[0].want(8);
     in_step(&replicas[0]).await;
     assert!(places()[0] >= 4, "{:?}", places());
@@ -486,7 +486,7 @@ async fn replicas_share_the_places_at_the_vendor_by_what_they_want() {
 }
 
 #[tokio::test]
-async fn a_replica_that_is_alone_has_all_places() {
+async fn a_lone_replica_has_all_places() {
     let Some(redis) = Redis::start(&[]) else {
         return;
     };
@@ -498,7 +498,7 @@ async fn a_replica_that_is_alone_has_all_places() {
 }
 
 #[tokio::test]
-async fn what_the_vendor_told_one_replica_holds_for_all_until_it_is_over() {
+async fn a_pause_that_the_vendor_demands_of_one_replica_holds_for_all_until_it_ends() {
     let Some(redis) = Redis::start(&[]) else {
         return;
     };

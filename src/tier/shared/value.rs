@@ -1,4 +1,4 @@
-//! A page as stored in the shared store.
+//! A page as the shared store holds it.
 //!
 //! A value, little endian: revision `[u8; 8]` · incarnation `u32` · number of epochs `u8` × {epoch `u64`, days `u32`} · the page as
 //! [`Codec::encode`] writes it · tag. The tag is over the name and all before it, so a moved, torn or forged value is not accepted. Times
@@ -56,7 +56,7 @@ impl Core {
         self.codec.seal(&name, bytes)
     }
 
-    /// The page of `month` in a value; `None` for any other bytes.
+    /// The page of `month` in a value, or `None` if the bytes are not such a page.
     pub(super) fn decode(
         &self,
         month: &SeriesMonth,
@@ -100,12 +100,12 @@ impl Core {
     }
 }
 
-/// The revision of a value, or of a missing one.
+/// The revision of a value; empty for a missing value.
 pub(super) fn revision(value: &[u8]) -> &[u8] {
     value.get(..8).unwrap_or(value)
 }
 
-/// The cell by another clock.
+/// The cell with its times converted to another clock.
 fn shifted(cell: &Cell, by: SignedDuration) -> Cell {
     if by.is_zero() {
         return cell.clone();
@@ -116,7 +116,7 @@ fn shifted(cell: &Cell, by: SignedDuration) -> Cell {
     Cell::of_age(cell.figures().clone(), age)
 }
 
-/// The cell. The clock of its replica may be a little fast, so a time slightly ahead does not count as the future.
+/// The cell, with a time that is only slightly ahead set to `now`: its replica's clock may be a little fast.
 fn not_after(now: jiff::Timestamp, cell: Cell) -> Cell {
     let age = cell.age();
     let early = age.fetched_at().duration_since(now);

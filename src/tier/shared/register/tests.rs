@@ -1,4 +1,4 @@
-//! Replicas that claim, land, purge, hear and die in any order, and a store that is emptied or loses its last purges.
+//! Replicas claim, put, purge, hear and die in any order, and the store is emptied or loses its last purges.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use crate::tier::testing::{key, purge};
 
 const REPLICAS: usize = 3;
 
-/// The age in milliseconds of a register that all replicas know.
+/// The age, in milliseconds, at which all replicas know a register.
 const OLD: u64 = SETTLING.as_secs() * 1000;
 
 /// Milliseconds since a register began.
@@ -24,7 +24,7 @@ enum Step {
         replica: usize,
         day: i32,
     },
-    /// The oldest fetch lands.
+    /// The oldest fetch puts its cell.
     Land,
     Purge {
         replica: usize,
@@ -34,17 +34,17 @@ enum Step {
     Pulse {
         replica: usize,
     },
-    /// The owner of a replica makes the purges that it has heard of.
+    /// The owner of a replica makes the purges that the replica has heard of.
     News {
         replica: usize,
     },
-    /// A replica dies, and another one begins.
+    /// A replica dies, and another one starts.
     Dies {
         replica: usize,
     },
     /// The store is emptied.
     Empty,
-    /// A failover loses that many purges.
+    /// A failover loses this many purges.
     Lose {
         purges: usize,
     },
@@ -69,7 +69,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// The content of the store.
 #[derive(Debug, Default)]
 struct Store {
-    /// Its clock, which numbers follow.
+    /// The store's clock, which the numbers follow.
     clock: u64,
     incarnation: u32,
     begun: Option<Instant>,
@@ -79,7 +79,7 @@ struct Store {
     cells: Vec<Fetched>,
 }
 
-/// A cell that is fetched, and when that began.
+/// A fetched cell, and when its fetch began.
 #[derive(Clone, Debug)]
 struct Fetched {
     day: i32,
@@ -91,7 +91,7 @@ struct Fetched {
 struct Replica {
     id: u64,
     register: Register,
-    /// The purges that were begun here, and when.
+    /// The purges begun here, and when.
     purges: Vec<(Arc<Purge>, usize)>,
 }
 
@@ -104,7 +104,7 @@ impl Replica {
         }
     }
 
-    /// As the pulse does it.
+    /// Does the same as `Core::pulse`.
     fn pulse(&mut self, store: &mut Store, now: Instant) {
         for purge in self.register.unregistered() {
             let least = self.register.numbers().0 + 1;
@@ -138,7 +138,7 @@ impl Replica {
         }
     }
 
-    /// Whether it knows the register, or nothing yet.
+    /// Whether it knows the store's register, or none yet.
     fn is_aware(&self, store: &Store) -> bool {
         [0, store.incarnation].contains(&self.register.incarnation())
     }
@@ -163,11 +163,11 @@ proptest! {
         let mut replicas: Vec<Replica> = (0..REPLICAS as u64).map(Replica::new).collect();
         let mut next = REPLICAS as u64;
         let mut fetching = std::collections::VecDeque::new();
-        // The purges that were answered 200, and when they were asked for.
+        // The purges that are complete, and when they were requested.
         let mut done: Vec<(Arc<Purge>, usize)> = Vec::new();
         let mut time = Instant::now();
         for (now, step) in steps.into_iter().enumerate() {
-            // All find out that the store was emptied before it has settled.
+            // Every replica notices that the store was emptied before the store has settled.
             if replicas.iter().all(|replica| replica.is_aware(&store)) {
                 time += SETTLING;
             }
@@ -200,8 +200,8 @@ proptest! {
                     let kept = store.purges.len().saturating_sub(purges);
                     store.purges.truncate(kept);
                     store.number = store.purges.last().map_or(0, |(n, _)| *n);
-                    // All are cut off by a failover, and hear before anything else. One finds what was lost, registers it anew with its next
-                    // pulse, and those that had theirs before hear that with another one.
+                    // A failover cuts off all replicas, and each hears before it does anything else. One notices the loss, and registers
+                    // the purges anew with its next pulse. Replicas that pulsed before that hear of it with a third pulse.
                     for _ in 0..3 {
                         for replica in &mut replicas {
                             replica.pulse(&mut store, time);
@@ -228,7 +228,7 @@ proptest! {
 }
 
 #[test]
-fn purges_that_wait_for_long_become_one() {
+fn many_waiting_purges_are_merged_into_one() {
     let mut register = Register::default();
     let first = Arc::new(purge(Some(1), Some((0, 0))));
     register.begin(Arc::clone(&first));
@@ -260,10 +260,10 @@ fn purges_that_wait_for_long_become_one() {
 }
 
 #[test]
-fn a_purge_is_not_complete_until_all_may_have_found_the_emptied_store() {
+fn a_purge_is_incomplete_until_all_replicas_have_had_time_to_notice_an_emptied_store() {
     let now = Instant::now();
     let nothing = |incarnation, age| (0, 0, incarnation, 0, Vec::new(), Vec::new(), 0, age);
-    // One that knew the store before, and one that begins beside it.
+    // A replica that knew the store before, and a new one.
     for known in [Some(nothing(1, OLD)), None] {
         let mut register = Register::default();
         let was_known = known.is_some();

@@ -1,4 +1,4 @@
-//! What was learned is told before the cells that came with it.
+//! A replica tells what it learned before it writes the cells that came with it.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use super::*;
 use crate::tier::Part;
 
-/// Knows one part. While it is contested, another replica has always told something just before.
+/// Knows one part. While `busy`, another replica always tells something just before.
 struct Contested {
     redis: Arc<Redis>,
     busy: AtomicBool,
@@ -41,7 +41,7 @@ impl Knowledge for Contested {
 }
 
 #[tokio::test]
-async fn cells_wait_until_it_is_told_however_often_others_are_first() {
+async fn cells_wait_until_the_facts_are_told_however_often_others_are_faster() {
     let Some(redis) = Redis::start(&[]) else {
         return;
     };

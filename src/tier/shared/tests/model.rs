@@ -1,4 +1,4 @@
-//! Any order of claims, puts, releases, purges and deaths of two replicas, whose clocks may be wrong, over a real server.
+//! Two replicas, whose clocks may be wrong, claim, put, release, purge and die in any order, over a real server.
 
 use std::cell::{Cell as Counter, RefCell};
 
@@ -15,14 +15,14 @@ const DAYS: i32 = 4;
 enum Step {
     /// A replica claims days (bit `d`: day `d`).
     Claim(usize, u32),
-    /// The claimed days come, fetched that many seconds ago.
+    /// Puts the days of a claim. The second number determines the age of the cells.
     Put(usize, i64),
     Release(usize),
-    /// A lease ends before the days have come.
+    /// A lease ends before its days are put.
     Expire(usize),
-    /// A replica dies without leaving, the others have found out, and another one begins.
+    /// A replica dies without leaving, the other notices, and a new one starts.
     Die(usize),
-    /// A replica purges a day, or all.
+    /// A replica purges one day, or all.
     Purge(usize, Option<i32>),
     Read(usize, i32),
 }
@@ -41,7 +41,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..40)
 }
 
-/// Days that a replica has claimed, after that many purges.
+/// Days that a replica claimed after `epoch` purges.
 struct Claim {
     replica: usize,
     lease: Lease,
@@ -50,7 +50,7 @@ struct Claim {
     is_expired: bool,
 }
 
-/// Two replicas, and the lead of their clocks.
+/// Two replicas, and the seconds by which their clocks lead.
 struct Fleet {
     redis: Redis,
     replicas: [Shared; 2],
@@ -70,7 +70,7 @@ impl Fleet {
         }
     }
 
-    /// Has a replica die, and its last pulse be long ago.
+    /// Replaces a replica by a new one, as if the last pulse of the old one were long ago.
     async fn die(&mut self, nth: usize) {
         let next = replica(&self.redis, ahead_by(self.leads[nth])).await;
         let dead = std::mem::replace(&mut self.replicas[nth], next);
@@ -93,7 +93,7 @@ fn ahead_by(seconds: i64) -> Clock {
     Clock::from_fn(move || Timestamp::now() + SignedDuration::from_secs(seconds))
 }
 
-/// A cell that was put, and how many purges had been made when it was claimed.
+/// A cell that was put. `epoch` is the number of purges made before its claim.
 struct Put {
     day: i32,
     second: i64,
@@ -101,7 +101,7 @@ struct Put {
     epoch: u32,
 }
 
-/// Takes an element of a list, unless it is empty.
+/// Removes an element of the list, unless the list is empty.
 fn pick<T>(list: &mut Vec<T>, at: usize) -> Option<T> {
     (!list.is_empty()).then(|| list.swap_remove(at % list.len()))
 }
@@ -127,7 +127,7 @@ async fn case(fleet: &mut Fleet, site: u64, steps: Vec<Step>) -> Result<(), Test
     let month = SeriesMonth::of(&key(site, 0));
     let mut claims: Vec<Claim> = Vec::new();
     let mut puts: Vec<Put> = Vec::new();
-    // The purges so far, and how many had been made with the last one of each day.
+    // The number of purges so far, and for each day the number of its last purge.
     let mut count = 0;
     let mut purged = [0; DAYS as usize];
     for (at, step) in steps.into_iter().enumerate() {
@@ -141,7 +141,7 @@ async fn case(fleet: &mut Fleet, site: u64, steps: Vec<Step>) -> Result<(), Test
                 prop_assert_eq!(
                     mine,
                     days << 1 & !taken,
-                    "a day was granted twice, or not at all"
+                    "a day was granted twice, or to nobody"
                 );
                 claims.push(Claim {
                     replica: nth,
@@ -155,7 +155,7 @@ async fn case(fleet: &mut Fleet, site: u64, steps: Vec<Step>) -> Result<(), Test
                 let Some(claim) = pick(&mut claims, which) else {
                     continue;
                 };
-                // No two are of about the same time.
+                // No two puts are of about the same time.
                 let second = start - 60 * (64 * age + i64::try_from(at).unwrap());
                 let figure = u32::try_from(at).unwrap();
                 let mut cells = Vec::new();
@@ -206,7 +206,7 @@ async fn case(fleet: &mut Fleet, site: u64, steps: Vec<Step>) -> Result<(), Test
                 let found = get(&replicas[nth], key(site, day)).await;
                 let last = purged[usize::try_from(day).unwrap()];
                 let counts = |put: &&Put| put.day == day && last <= put.epoch;
-                // A claim after a purge is newer than what was purged, also by a slow clock.
+                // A cell claimed after a purge is newer than a purged one, even by a slow clock.
                 let newest = puts.iter().filter(counts);
                 let newest = newest.max_by_key(|put| (put.epoch, put.second));
                 let found = found.as_ref().map(Cell::figures);
@@ -217,7 +217,7 @@ async fn case(fleet: &mut Fleet, site: u64, steps: Vec<Step>) -> Result<(), Test
     Ok(())
 }
 
-/// Runs random cases, with clocks that lead by so many seconds.
+/// Runs random cases with clocks that lead by these numbers of seconds.
 fn check(leads: [i64; 2]) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().build().unwrap();
@@ -247,6 +247,6 @@ fn no_day_is_granted_twice_no_purged_cell_comes_back_and_no_newer_one_is_replace
 }
 
 #[test]
-fn it_is_the_same_where_clocks_are_wrong() {
+fn the_same_holds_where_clocks_are_wrong() {
     check([600, -600]);
 }

@@ -1,10 +1,10 @@
-//! The form of a page in the store.
+//! The encoding of a page in the store.
 
 use std::collections::BTreeMap;
 
 use super::*;
 
-/// The bytes in stores out there, between the revision and the page of the codec. Where these change, so must a version.
+/// The bytes between the revision and the codec's page, as deployed stores hold them. If they change, a version must change too.
 const HEAD: &str = concat!(
     "04030201",
     "02",
