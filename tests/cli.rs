@@ -149,7 +149,7 @@ fn a_healthcheck_asks_the_admin_listener_on_loopback() {
 fn a_healthcheck_of_an_unready_or_absent_service_fails_in_one_line() {
     let (unready, service) = answers_once("503 Service Unavailable");
     let unready = unready.to_string();
-    // The port of a service that died out decades ago has no listener, while another test may take a free port.
+    // The port of a service that nobody has run for decades has no listener, while another test may take a free port.
     let absent = "127.0.0.1:1";
 
     let outputs = [
@@ -185,7 +185,7 @@ fn with_store(path: &str) -> Vec<(&'static str, &str)> {
     variables
 }
 
-/// Content of a folder: each finite file's content and modification time.
+/// The content and modification time of each finite file in a folder.
 fn content(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| {
         let path = entry.unwrap().path();

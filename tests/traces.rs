@@ -58,7 +58,7 @@ async fn demo(variables: &[(&str, &str)]) -> (Child, String) {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     loop {
         let line = lines.next_line().await.unwrap().unwrap();
-        // The last line of the announcement. A reader that stops earlier breaks the pipe, and ends the process.
+        // This is the last line that the demo prints at start. A reader that stops earlier breaks the pipe, and ends the process.
         if let Some(base) = line.strip_suffix("/metrics") {
             return (child, base.to_owned());
         }

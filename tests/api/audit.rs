@@ -1,4 +1,4 @@
-//! Audits: held days are checked against the vendor in another shape.
+//! Audits: Pitaya requests held days again in another shape, and compares the figures.
 
 use std::time::Duration;
 
@@ -23,14 +23,14 @@ fn audited(rate: &str) -> Setup {
     Setup::default().with("AUDIT__RATE", rate)
 }
 
-/// Vendor calls since `calls` of them, of those that are audits: nobody else asks for anything.
+/// Waits for `calls` more vendor calls. All of them are audits, since nobody else calls the vendor.
 async fn calls(app: &TestApp, calls: u64) {
     app.vendor
         .wait_for_reports(app.vendor.report_count() + calls)
         .await;
 }
 
-/// Whether the cells of a query are held, so that it asks the vendor nothing.
+/// Whether the cells of a query are held, so that it needs no vendor call.
 async fn is_held(app: &TestApp, query: &str) -> bool {
     let response = app
         .get(&format!("/v1/traffic?{query}"))
@@ -43,7 +43,7 @@ async fn is_held(app: &TestApp, query: &str) -> bool {
         .starts_with("pitaya; hit")
 }
 
-/// Counts of a real process, which shares its metrics with no other test.
+/// The number of audits with that outcome, from a real process, which shares its metrics with no other test.
 async fn audits(pitaya: &Binary, outcome: &str) -> f64 {
     let metrics = pitaya.metrics().await;
     let mut sum = 0.0;
@@ -77,8 +77,8 @@ async fn vendor(quirks: Quirks) -> Simulator {
         .unwrap()
 }
 
-/// Audits of what a vendor of these quirks gave to `queries`, until there were that many; none may raise an alarm. Meanwhile, the vendor
-/// makes each of `changes`, and only an audit during which it does so may fail.
+/// Fills the cache with `queries`, and waits for at least `least` agreeing audits, whose number it returns. Meanwhile, the vendor makes
+/// each of `changes`. No audit may raise an alarm, and at most one audit for each change may fail.
 async fn audit_honest(
     vendor: Simulator,
     variables: &[(&str, &str)],
@@ -115,7 +115,7 @@ async fn an_honest_vendor_never_alarms_whatever_its_quirks() {
     };
     let odd = (0..5).map(|seed| odd_quirks(seed, [750, 751]));
     let vendors = odd.map(|quirks| (quirks, "America/Chicago", 30.0));
-    // Two days, on one of which the clock changes.
+    // Two days; the clock changes on one of them.
     let dst = BATCH.replace("2026-02-02..2026-02-18", "2025-11-01..2025-11-02");
     let queries = [BATCH.to_owned(), dst];
     for (quirks, zone, least) in vendors.chain([(late, "", 15.0)]) {
@@ -125,7 +125,7 @@ async fn an_honest_vendor_never_alarms_whatever_its_quirks() {
     }
 }
 
-/// Each of 40 vendors has quirks, size limits and a zone of its own, and changes some of its past meanwhile.
+/// Each of 40 vendors has its own quirks, size limits and zone, and changes some of its past meanwhile.
 #[tokio::test]
 #[ignore = "takes minutes; run it by name"]
 async fn an_honest_vendor_never_alarms_in_ten_thousand_audits() {
@@ -173,7 +173,7 @@ async fn an_honest_vendor_never_alarms_in_ten_thousand_audits() {
                 ["15m", "30m"].choose(random).unwrap(),
             ),
         ];
-        // The clocks of all zones but one change within these.
+        // Within these dates, the clocks of all zones but one change.
         let queries = ["2025-10-02..2025-10-06", "2025-10-31..2025-11-03", "2026-03-06..2026-03-10", "2026-04-03..2026-04-06"].map(|dates| {
             format!("sites=1000,1001,1002,1003,1004,1005,1006&dates={dates}&metric=entrances,transactions,dwell_time&bucket=day")
         });
@@ -199,7 +199,7 @@ async fn an_honest_vendor_never_alarms_in_ten_thousand_audits() {
 }
 
 #[tokio::test]
-async fn a_vendor_that_swaps_two_sites_in_batches_is_caught_and_the_day_forgotten() {
+async fn a_vendor_that_swaps_two_sites_in_batches_is_caught_and_the_day_is_forgotten() {
     let lying = Quirks {
         swapped_sites: true,
         ..Quirks::default()
@@ -241,7 +241,7 @@ async fn a_vendor_that_swaps_two_sites_in_batches_is_caught_and_the_day_forgotte
 }
 
 #[tokio::test]
-async fn a_vendor_whose_hours_are_not_its_quarters_is_caught() {
+async fn a_vendor_whose_hours_contradict_its_quarter_hours_is_caught() {
     let lying = Quirks {
         uneven_hours: true,
         ..Quirks::default()
@@ -260,7 +260,7 @@ async fn a_vendor_whose_hours_are_not_its_quarters_is_caught() {
 }
 
 #[tokio::test]
-async fn a_day_that_the_vendor_has_changed_is_refreshed_and_alarms_nobody() {
+async fn a_day_that_the_vendor_has_changed_is_refreshed_without_an_alarm() {
     let vendor = vendor(Quirks::default()).await;
     let pitaya = Binary::serve(&vendor, &[("AUDIT__RATE", "100/s")]).await;
     pitaya.rows(TYLER).await;
@@ -305,7 +305,7 @@ async fn a_failing_vendor_proves_nothing() {
 }
 
 #[tokio::test]
-async fn there_is_no_audit_of_days_that_may_change_or_unless_a_rate_is_set() {
+async fn days_that_may_change_are_never_audited_and_nothing_is_without_a_rate() {
     let young = audited("1000/s").at("2026-02-20T12:00:00Z").start().await;
     let unset = Setup::default().start().await;
     let zero = audited("0/h").start().await;
@@ -345,7 +345,7 @@ async fn no_audit_begins_while_a_caller_waits() {
         while asked().await.1 == 0 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        // One audit may have begun before the caller came.
+        // One audit may have begun before the caller arrived.
         let before = asked().await.0;
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert_eq!(asked().await.0, before);
@@ -358,7 +358,7 @@ async fn no_audit_begins_while_a_caller_waits() {
 }
 
 #[tokio::test]
-async fn a_rate_is_taken_up_by_a_reload() {
+async fn a_reload_applies_a_new_rate() {
     let app = Setup::default().start().await;
     app.rows(TYLER).await;
     assert!(is_held(&app, TYLER).await);

@@ -347,7 +347,7 @@ async fn a_stale_figure_is_served_when_the_vendor_fails() {
         calls,
         "a vendor that failed a moment ago is asked again"
     );
-    // Nothing of the other site was ever cached, and the vendor was asked for it.
+    // The other site was never cached, so Pitaya asked the vendor for it.
     let partial = "sites=750,751&dates=today&metric=entrances&bucket=hour&partial=allow";
     let partial = app.traffic(partial).await;
     let status = cache_status(&partial);

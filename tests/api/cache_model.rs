@@ -249,7 +249,7 @@ impl Model {
         };
         let begun = |date: Date| DaySpan::of(date, Some(&TimeZone::UTC)).begins <= now;
         if status != 200 {
-            prop_assert!(self.broken, "a well vendor, and {status}: {body}");
+            prop_assert!(self.broken, "a healthy vendor, yet {status}: {body}");
             let servable = |held: &Held, date| {
                 let age = now.duration_since(held.at).as_secs_f64();
                 age < 0.9 * self.ttl(date, held.at) as f64 + STALE_IF_ERROR as f64

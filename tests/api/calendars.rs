@@ -136,7 +136,7 @@ async fn words_for_dates_are_those_of_the_calendar() {
 }
 
 #[tokio::test]
-async fn rows_say_where_they_lie_in_the_calendar() {
+async fn rows_show_their_place_in_the_calendar() {
     let app = TestApp::start().await;
     let periods = async |query: &str| {
         let answer = rows(&app, &format!("include=period&{query}")).await;
@@ -174,7 +174,7 @@ async fn rows_say_where_they_lie_in_the_calendar() {
 }
 
 #[tokio::test]
-async fn each_format_has_the_periods() {
+async fn every_format_shows_the_periods() {
     let app = TestApp::start().await;
     let query =
         "sites=750&metric=entrances&dates=2026-02-18&bucket=day&calendar=nrf&compare=previous_week";
@@ -198,12 +198,12 @@ async fn each_format_has_the_periods() {
     assert_eq!(line["period"], 1);
     assert!(
         json["totals"][0].get("period").is_none(),
-        "a total lies nowhere"
+        "a total has no place in the calendar"
     );
 }
 
 #[tokio::test]
-async fn own_calendars_are_words_for_callers() {
+async fn callers_name_configured_calendars() {
     let app = Setup::default()
         .file(
             "[[calendars]]\nname = \"uk\"\npattern = \"4-4-5\"\nweek_start = \"monday\"\n\
@@ -252,7 +252,7 @@ async fn own_calendars_are_words_for_callers() {
 }
 
 #[tokio::test]
-async fn a_calendar_refuses_what_it_has_not() {
+async fn a_calendar_refuses_what_it_lacks() {
     let app = Setup::default()
         .file("[[calendars]]\nname = \"april\"\npattern = \"months\"\nfirst_month = 4\n")
         .start()
@@ -337,7 +337,7 @@ async fn a_calendar_refuses_what_it_has_not() {
 }
 
 #[tokio::test]
-async fn the_year_before_is_restated_and_week_53_has_none() {
+async fn the_year_before_is_restated_and_week_53_has_no_counterpart() {
     let app = at("2026-06-01T12:00:00Z").await;
     let previous = async |query: &str| {
         let answer = rows(&app, &format!("calendar=nrf&compare=previous_year&{query}")).await;

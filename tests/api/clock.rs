@@ -15,7 +15,7 @@ struct Vendor {
     calls: AtomicUsize,
 }
 
-/// An app in `zone` whose vendor has these rows, each with only the requested metrics.
+/// An app in `zone` whose vendor sends these rows, each reduced to the requested metrics.
 async fn app(zone: &str, base_bucket: &str, rows: &[Value]) -> (TestApp, Arc<Vendor>) {
     let vendor = Arc::new(Vendor {
         rows: rows.to_vec(),
@@ -65,7 +65,7 @@ async fn figures(app: &TestApp, query: &str, metric: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn dwell_time_of_a_repeated_hour_is_the_same_whether_entrances_are_cached() {
+async fn dwell_time_of_a_repeated_hour_is_the_same_whether_or_not_entrances_are_cached() {
     for (zone, date) in [
         ("America/Chicago", "2026-11-01"),
         ("Australia/Lord_Howe", "2026-04-05"),
@@ -183,7 +183,7 @@ async fn figures_of_a_skipped_hour_count_nowhere() {
 }
 
 #[tokio::test]
-async fn of_contradicting_copies_one_row_is_taken_whether_entrances_are_cached() {
+async fn one_of_two_contradicting_rows_is_used_whether_or_not_entrances_are_cached() {
     let at = |hour: u8, entrances: u32, dwell_time: u32| {
         let time = format!("2026-02-18 {hour:02}:00:00");
         row(

@@ -1,4 +1,4 @@
-//! Comparisons of only those sites that were open in both ranges.
+//! Comparisons of only the sites that were open throughout both ranges.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Setup, TestApp, column, problem};
 
-/// Compared are 2026-02-09 to 15 and 16 to 22.
+/// Compares 2026-02-16..2026-02-22 with the seven days before.
 const SITES: &str = r#"
 [[sites]]
 id = 750
@@ -44,14 +44,14 @@ async fn app() -> TestApp {
     setup.with("TIMEZONE", "UTC").start().await
 }
 
-/// The sites in the calls of the vendor.
+/// The sites that Pitaya has requested from the vendor.
 fn asked(vendor: &Simulator) -> BTreeSet<u64> {
     let requests = vendor.reports().into_iter().filter_map(|call| call.request);
     let sites = requests.flat_map(|request| request.sites);
     sites.map(|site| site.get()).collect()
 }
 
-/// The sites that are left out of an answer, with their reasons.
+/// The sites left out of an answer, with the reasons.
 fn left_out(answer: &Value) -> Vec<(u64, String)> {
     let list = answer["meta"]["comparison"]["left_out"].as_array().unwrap();
     let site = |it: &Value| {
@@ -86,7 +86,7 @@ async fn only_sites_that_were_open_on_every_day_of_both_ranges_are_fetched_and_c
     shown.dedup();
     assert_eq!(shown, [750, 751, 755]);
 
-    // Without it, and with the default, all of them are compared.
+    // Without the parameter, and with its default, all sites are compared.
     for rest in ["", "&comparable=false"] {
         let all = app.rows(&format!("sites=all&{QUERY}{rest}")).await;
         assert_eq!(all["meta"]["comparison"]["left_out"], json!([]));
@@ -95,7 +95,7 @@ async fn only_sites_that_were_open_on_every_day_of_both_ranges_are_fetched_and_c
 }
 
 #[tokio::test]
-async fn all_figures_are_those_of_the_comparable_sites_alone() {
+async fn all_figures_are_those_of_the_comparable_sites_only() {
     let app = app().await;
 
     for group_by in ["site", "none", "region"] {
@@ -130,7 +130,7 @@ async fn all_figures_are_those_of_the_comparable_sites_alone() {
 }
 
 #[tokio::test]
-async fn both_ranges_count_whichever_is_the_earlier() {
+async fn both_ranges_count_whichever_is_earlier() {
     let app = app().await;
     let of = async |rest: &str| {
         let query = format!("sites=all&metric=entrances&bucket=total&comparable=true&{rest}");
@@ -145,12 +145,12 @@ async fn both_ranges_count_whichever_is_the_earlier() {
         (754, "opened_later".to_owned()),
     ];
     assert_eq!(later, expected);
-    // The last days that a site is open, and the first one.
+    // On these dates, site 753 has its last open day, and site 752 its first: both count as open.
     let open = of("dates=2026-02-21&compare=previous_week").await;
     assert_eq!(open, [(754, "closed_earlier".to_owned())]);
     let first = of("dates=2026-02-17&compare=previous_week").await;
     assert_eq!(first, [(754, "opened_later".to_owned())]);
-    // A day without a counterpart has one range alone.
+    // A day without a counterpart belongs to one range only.
     let leap = of("dates=2024-02-29&compare=previous_year").await;
     let leap: Vec<_> = leap.into_iter().map(|(site, _)| site).collect();
     assert_eq!(leap, [751, 752, 754]);
@@ -186,7 +186,7 @@ async fn a_query_that_leaves_no_site_or_compares_nothing_is_a_fault() {
 }
 
 #[tokio::test]
-async fn an_explained_query_needs_the_comparable_sites_alone() {
+async fn an_explained_query_needs_only_the_comparable_sites() {
     let app = app().await;
     let query = "sites=750,752&metric=entrances&dates=2026-02-16&compare=previous_week";
     let needed = async |rest: &str| {
@@ -201,7 +201,7 @@ async fn an_explained_query_needs_the_comparable_sites_alone() {
 }
 
 #[tokio::test]
-async fn the_list_of_sites_shows_the_dates_that_are_known() {
+async fn the_list_of_sites_shows_known_opening_and_closing_dates() {
     let app = app().await;
 
     let list = app.get("/v1/sites").send().await.unwrap();
@@ -227,7 +227,7 @@ async fn the_list_of_sites_shows_the_dates_that_are_known() {
 }
 
 #[tokio::test]
-async fn a_reload_of_the_dates_holds_from_the_next_request() {
+async fn reloaded_dates_apply_from_the_next_request() {
     let app = app().await;
     let query = format!("sites=750,751&{QUERY}&comparable=true");
     assert_eq!(left_out(&app.rows(&query).await), []);
@@ -240,7 +240,7 @@ async fn a_reload_of_the_dates_holds_from_the_next_request() {
     assert_eq!(changed, ["sites"]);
     let expected = [(751, "opened_later".to_owned())];
     assert_eq!(left_out(&app.rows(&query).await), expected);
-    // A wrong date is refused, and changes nothing.
+    // A reload with a wrong date is refused, and changes nothing.
     app.write_file(&SITES.replace("opened = \"2026-02-09\"", "opened = \"2026-02-24\""));
     let refused = app.client.post(app.url("/v1/reload")).send().await.unwrap();
     let (status, _, body) = problem(refused).await;

@@ -1,4 +1,4 @@
-//! Comparisons: against a naive implementation, and from the outside.
+//! Comparisons, tested against a naive implementation and over HTTP.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +30,8 @@ fn counterpart(shift: &Shift, date: Date) -> Option<Date> {
     }
 }
 
-/// The figures of the other side, by the start of the row that they stand in; and where the row's bucket begins there.
+/// The figures of the compared range, keyed by the start of the row that shows them, and the start of that row's bucket in the compared
+/// range.
 fn naive_previous(
     query: &Query,
     shift: &Shift,
@@ -90,7 +91,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn the_other_side_agrees_with_a_naive_one(
+    fn the_compared_range_agrees_with_a_naive_one(
         query in rollup::query(),
         shift in prop_oneof![
             (-40_i32..40).prop_map(Shift::Days),
@@ -103,7 +104,7 @@ proptest! {
     ) {
         let mut query = query;
         if leap {
-            // Some of these contain the 29th of February, and some are in the 53rd week of a fiscal year.
+            // Some of these contain the 29th of February, and some lie in the 53rd week of a fiscal year.
             let back = |date: Date| date.checked_sub(jiff::Span::new().years(2)).unwrap();
             query.dates = DateRange::new(back(query.dates.from()), back(query.dates.to())).unwrap();
         }
@@ -145,7 +146,8 @@ proptest! {
                 }
             }
         }
-        // The table without the other side has the same rows, and those that have no figure themselves.
+        // Without the comparison, the table has the same rows, but with `fill=none` it lacks those that have a figure only in the compared
+        // range.
         let plain = Query { compare: None, ..query.clone() };
         let (plan, grid, days) = world(&plain, base, seed);
         let plain = roll_up_with_totals(&plain, &plan, &grid, &days, later()).table;
@@ -167,7 +169,7 @@ async fn app(now: &str) -> TestApp {
 }
 
 #[tokio::test]
-async fn each_row_has_the_row_of_the_other_range_in_one_set_of_fetches() {
+async fn each_row_has_its_counterpart_from_a_single_set_of_fetches() {
     let app = app("2026-06-01T12:00:00Z").await;
     let query = "sites=750,751&metric=entrances,conversion_rate&bucket=day";
 
@@ -178,7 +180,7 @@ async fn each_row_has_the_row_of_the_other_range_in_one_set_of_fetches() {
         .await;
 
     let reports = app.vendor.reports().len();
-    assert_eq!(reports, 1, "both ranges are next to each other");
+    assert_eq!(reports, 1, "the two ranges are adjacent");
     let before = app
         .rows(&format!("{query}&dates=2026-02-09..2026-02-15"))
         .await;
@@ -217,7 +219,7 @@ async fn each_row_has_the_row_of_the_other_range_in_one_set_of_fetches() {
 }
 
 #[tokio::test]
-async fn flat_formats_have_the_other_side_in_columns() {
+async fn flat_formats_have_the_compared_range_in_columns() {
     let app = app("2026-06-01T12:00:00Z").await;
     let query = "sites=750&metric=entrances,dwell_time&bucket=day&dates=2024-02-29..2024-03-01&compare=previous_year";
 
@@ -238,7 +240,7 @@ async fn flat_formats_have_the_other_side_in_columns() {
     let leap_day = lines.next().unwrap();
     assert!(
         leap_day.ends_with(",,,,,"),
-        "it has no counterpart: {leap_day}"
+        "a leap day has no counterpart: {leap_day}"
     );
     let after: Vec<&str> = lines.next().unwrap().split(',').collect();
     assert_eq!(after[5], "2023-03-01T00:00:00");
@@ -246,7 +248,7 @@ async fn flat_formats_have_the_other_side_in_columns() {
 }
 
 #[tokio::test]
-async fn a_day_that_is_not_over_is_compared_up_to_the_same_local_time() {
+async fn an_unfinished_day_is_compared_up_to_the_same_local_time() {
     let app = app("2026-11-25T22:20:00Z").await;
 
     let answer = app
@@ -265,7 +267,7 @@ async fn a_day_that_is_not_over_is_compared_up_to_the_same_local_time() {
         answer["meta"]["comparison"]["cut_at"],
         json!({"America/Chicago": "16:15"})
     );
-    // By hours, later ones have no other side; a week to date has whole days before today.
+    // By the hour, later hours have no counterpart. A week to date compares whole days before today.
     let hours = app
         .rows("sites=750&metric=entrances&dates=today&compare=previous_week&fill=zero")
         .await;
@@ -331,7 +333,7 @@ async fn both_ranges_count_towards_the_limit_of_days() {
 }
 
 #[tokio::test]
-async fn a_kept_answer_is_shown_for_the_same_comparison_alone() {
+async fn a_kept_answer_serves_only_the_same_comparison() {
     let app = app("2026-06-01T12:00:00Z").await;
     let query = "sites=750&metric=entrances&bucket=day&dates=2026-02-16";
     let mut previous = Vec::new();

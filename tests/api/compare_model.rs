@@ -1,4 +1,4 @@
-//! Compares the other side of days that are not over with a naive implementation, which looks at every hour of every site.
+//! Checks comparisons of unfinished days against a naive implementation, which looks at every hour of every site.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl World {
         midnight.unwrap() + SignedDuration::from_hours(hour)
     }
 
-    /// What a site counts in an hour of a day, if its sensor works.
+    /// The count of a site in an hour of a day; `None` if its sensor fails.
     fn counts(&self, site: u64, day: Date, hour: i64) -> Option<f64> {
         let draw = |what: String| {
             let hash = blake3::hash(format!("{} {what}", self.seed).as_bytes());
@@ -80,7 +80,7 @@ impl World {
     }
 }
 
-/// What is known of a row of one side.
+/// A row of one range.
 #[derive(Clone, Default)]
 struct Side {
     sum: Option<f64>,
@@ -88,7 +88,7 @@ struct Side {
     begun: bool,
 }
 
-/// The rows of one side of a series: of the days `shift` later.
+/// The rows of one range of a series: the queried days moved by `shift` days.
 fn naive(world: &World, query: &Query, sites: &[u64], shift: i64) -> BTreeMap<DateTime, Side> {
     let least: f64 = query.min_coverage.get();
     let mut rows: BTreeMap<DateTime, Side> = BTreeMap::new();
@@ -112,7 +112,7 @@ fn naive(world: &World, query: &Query, sites: &[u64], shift: i64) -> BTreeMap<Da
                 if let Some(figure) = figure {
                     *sum.get_or_insert(0.0) += figure;
                 }
-                // Without a window, only a day with nothing at all lacks anything.
+                // Without a window, a day lacks something only if it has no figure at all.
                 let anything = (0..24).any(|hour| {
                     let over = World::begins(*site, day, hour + 1) <= world.now;
                     over && world.counts(*site, other, hour).is_some()
@@ -150,7 +150,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(120))]
 
     #[test]
-    fn each_site_is_compared_up_to_its_own_time_and_nothing_later_is_expected(
+    fn each_site_is_compared_up_to_its_own_time_and_expects_nothing_later(
         seed in any::<u64>(),
         (sites, days) in (1_u64..4, 1_i64..6),
         bucket in prop::sample::select(vec!["hour", "day", "total"]),

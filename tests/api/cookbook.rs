@@ -1,4 +1,4 @@
-//! The questions of the cookbook, asked of the demo on the day of its answers.
+//! Sends the queries of the cookbook to the demo, on the day of the printed answers.
 
 use std::path::Path;
 
@@ -7,12 +7,12 @@ use serde_json::Value;
 use crate::support::{Setup, TestApp};
 
 const PAGE: &str = "docs/cookbook.md";
-/// The time of the answers in the page.
+/// The time of the answers on the page.
 const NOW: &str = "2026-11-27T18:00:00Z";
-/// The demo's address in the page.
+/// The demo's address on the page.
 const SHOWN: &str = "http://127.0.0.1:8080";
 
-/// A query of the page, with the answer that the page shows.
+/// A query on the page, with the answer that the page shows.
 struct Example {
     title: String,
     path: String,
@@ -20,7 +20,7 @@ struct Example {
     answer: String,
 }
 
-/// Every query whose answer follows it in the same section.
+/// Every query that is followed by its answer in the same section.
 fn examples(page: &str) -> Vec<Example> {
     let mut examples = Vec::new();
     let (mut title, mut path) = (String::new(), None);
@@ -48,7 +48,7 @@ fn examples(page: &str) -> Vec<Example> {
     examples
 }
 
-/// The differences of `answer` from the part of it that the page shows. Lists must be complete, objects need not be.
+/// The differences between `answer` and the part of it that the page shows. Lists must be complete; objects need not be.
 fn differences(shown: &Value, answer: &Value, place: &str) -> Vec<String> {
     match (shown, answer) {
         (Value::Object(shown), Value::Object(answer)) => shown
@@ -89,7 +89,7 @@ async fn asked(app: &TestApp, example: &Example) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_answer_in_the_cookbook_is_that_of_the_demo() {
+async fn the_demo_gives_every_answer_in_the_cookbook() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
     let page = std::fs::read_to_string(page).unwrap();
     let (questions, _) = page.split_once("\n## Recipes\n").unwrap();

@@ -1,4 +1,4 @@
-//! What a row is worth: coverage, state, and what is withheld for too little of it.
+//! The quality of a row: its coverage, its state, and figures withheld for too little coverage.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Setup, TestApp, column};
 
-/// Whether a metric has a figure at a site, on a date, in the quarter hour from that minute of the day.
+/// Whether a metric has a figure at a site, on a date, in the quarter hour that begins at that minute of the day.
 type Seen = dyn Fn(u64, Date, u16, &str) -> bool + Send + Sync;
 
 /// A vendor whose figures are all 1.
@@ -68,13 +68,13 @@ pub async fn app(
         .await
 }
 
-/// From nine to nine.
+/// Whether a minute of the day lies between 09:00 and 21:00.
 fn nine_to_nine(minute: u16) -> bool {
     (540..1260).contains(&minute)
 }
 
 #[tokio::test]
-async fn a_store_that_is_silent_from_noon_is_a_quarter_of_its_day_in_every_form() {
+async fn a_store_that_falls_silent_at_noon_covers_a_quarter_of_its_day_in_every_form() {
     let app = app(
         |_, _, minute, _| (540..720).contains(&minute),
         Setup::default(),
@@ -124,7 +124,7 @@ async fn a_store_that_is_silent_from_noon_is_a_quarter_of_its_day_in_every_form(
                 .to_owned()
         )
     );
-    // Also without the columns, and again from the rendered answer.
+    // The field is also there without the columns, and again from the kept answer.
     for form in ["format=csv", "format=ndjson", "format=json", "format=csv"] {
         assert_eq!(text(form).await.0, field, "{form}");
     }
@@ -142,7 +142,7 @@ async fn a_store_that_is_silent_from_noon_is_a_quarter_of_its_day_in_every_form(
 }
 
 #[tokio::test]
-async fn a_day_without_any_figure_is_the_only_one_missing_where_no_hours_are_known() {
+async fn without_known_hours_only_a_day_without_any_figure_counts_as_missing() {
     let tuesday = jiff::civil::date(2026, 2, 17);
     let app = app(
         move |_, date, minute, _| date != tuesday && nine_to_nine(minute),
@@ -164,7 +164,7 @@ async fn a_day_without_any_figure_is_the_only_one_missing_where_no_hours_are_kno
         column(&days, "coverage"),
         [1, 0, 1, 1, 1, 1, 1].map(Value::from)
     );
-    // A row below a day has its day's.
+    // A row shorter than a day has its day's coverage.
     assert_eq!(
         column(&hours, "coverage"),
         [1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1].map(Value::from)
@@ -178,8 +178,8 @@ async fn a_day_without_any_figure_is_the_only_one_missing_where_no_hours_are_kno
 }
 
 #[tokio::test]
-async fn nothing_is_expected_of_what_is_not_over() {
-    // 12:20 in Chicago.
+async fn time_that_is_not_over_expects_nothing() {
+    // It is 12:20 in Chicago.
     let setup = Setup::default().at("2026-02-18T18:20:00Z");
     let app = app(|_, _, minute, _| (540..735).contains(&minute), setup).await;
     let query =
@@ -193,7 +193,7 @@ async fn nothing_is_expected_of_what_is_not_over() {
         .await
         .unwrap();
 
-    // The running hour has one quarter that is over; the tail after it is not expected yet.
+    // One quarter of the current hour is over; the rest is not expected yet.
     let null = Value::Null;
     assert_eq!(
         column(&hours, "coverage"),
@@ -220,7 +220,7 @@ async fn nothing_is_expected_of_what_is_not_over() {
 }
 
 #[tokio::test]
-async fn states_ripen_from_open_to_final_and_weeks_beyond_the_dates_are_clipped() {
+async fn states_go_from_open_to_final_and_weeks_beyond_the_dates_are_clipped() {
     let setup = Setup::default().at("2026-02-18T18:20:00Z");
     let app = app(|_, _, minute, _| nine_to_nine(minute), setup).await;
     let query = "sites=1&dates=2026-02-07..2026-02-18&metric=entrances&include=coverage";
@@ -246,7 +246,7 @@ async fn states_ripen_from_open_to_final_and_weeks_beyond_the_dates_are_clipped(
 }
 
 #[tokio::test]
-async fn combined_rows_count_their_sites_and_leave_out_those_with_too_little() {
+async fn combined_rows_count_their_sites_and_omit_those_with_too_little_coverage() {
     let app = app(
         |site, _, minute, _| match site {
             1 => nine_to_nine(minute),
@@ -282,7 +282,7 @@ async fn combined_rows_count_their_sites_and_leave_out_those_with_too_little() {
 }
 
 #[tokio::test]
-async fn a_row_has_the_least_coverage_of_its_metrics_and_each_figure_its_own() {
+async fn a_row_has_the_lowest_coverage_of_its_metrics_and_each_figure_its_own() {
     let app = app(
         |_, _, minute, metric| match metric {
             "entrances" => nine_to_nine(minute),
@@ -304,7 +304,7 @@ async fn a_row_has_the_least_coverage_of_its_metrics_and_each_figure_its_own() {
     assert_eq!(row["conversion_rate"], Value::Null);
 }
 
-/// Open from nine to nine: all through, from Wednesday on, until Wednesday, and from Wednesday on with unknown hours.
+/// Sites open 09:00-21:00: always, from Wednesday on, and until Tuesday. The hours of the fourth, which opens on Wednesday, are unknown.
 const LIVES: &str = r#"
 [[sites]]
 id = 1
@@ -323,7 +323,7 @@ opened = "2026-02-18"
 "#;
 
 #[tokio::test]
-async fn nothing_is_expected_of_a_site_before_it_opened_or_after_it_closed() {
+async fn a_site_expects_nothing_before_it_opened_or_after_it_closed() {
     let wednesday = jiff::civil::date(2026, 2, 18);
     let app = app(
         move |site, date, minute, _| {
@@ -398,7 +398,7 @@ async fn nothing_is_expected_of_a_site_before_it_opened_or_after_it_closed() {
     );
 }
 
-/// What the vendor has of such days counts, as what it has outside opening hours does, but it is worth nothing.
+/// Like figures outside opening hours, the vendor's figures of such days count in sums, but not in the coverage.
 #[tokio::test]
 async fn figures_of_a_site_before_it_opened_are_shown_unless_only_opening_hours_count() {
     let app = app(
@@ -416,7 +416,7 @@ async fn figures_of_a_site_before_it_opened_are_shown_unless_only_opening_hours_
 
     assert_eq!(column(&all, "entrances"), [48, 48].map(Value::from));
     assert_eq!(column(&open, "entrances"), [Value::Null, json!(48)]);
-    // There is no row of a day on which it is closed.
+    // A day on which the site is closed has no row.
     assert_eq!(column(&hours, "time")[0], "2026-02-18T09:00:00");
     assert_eq!(column(&hours, "time").len(), 12);
 }

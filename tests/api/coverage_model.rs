@@ -1,4 +1,5 @@
-//! Compares coverage, states and business days with a naive implementation, which examines every bucket of every site on its own clock.
+//! Checks coverage, states and business days against a naive implementation, which examines every bucket of every site by the site's own
+//! clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,7 +37,7 @@ const POLICY: Policy = Policy {
     stale_if_error: Duration::from_hours(24),
 };
 
-/// A bucket as it passed on the clock of a site.
+/// A bucket that has passed on a site's clock.
 #[derive(Clone)]
 struct Passed {
     day: Date,
@@ -50,22 +51,22 @@ struct Passed {
 #[derive(Clone, Debug)]
 struct World {
     seed: u64,
-    /// About how many buckets in a row are there or not.
+    /// Approximate number of consecutive buckets that are present or absent.
     run: u64,
     zone: TimeZone,
     minutes: u16,
     /// When all figures were computed.
     as_of: Timestamp,
-    /// The places that are known to be open, by the rule of that number.
+    /// The sites with known opening hours, and the number of each one's rule.
     rules: BTreeMap<u64, usize>,
-    /// The first day on which a place is open, and the first on which it is closed for good, where they are known.
+    /// The first day on which a site is open, and the first on which it is closed for good, where they are known.
     lives: BTreeMap<u64, [Option<Date>; 2]>,
 }
 
-/// The hours that begin on a weekday, in minutes from its midnight.
+/// The opening hours that begin on a weekday, in minutes from its midnight.
 type Rule = fn(Weekday) -> &'static [(u16, u16)];
 
-/// Opening hours, in the grammar and as a function of the weekday.
+/// Opening hours, in the configuration's grammar and as a function of the weekday.
 const RULES: [(&str, Rule); 4] = [
     ("Mo-Sa 09:00-21:00; Su 11:00-18:00", |day| match day {
         Weekday::Sunday => &[(660, 1080)],
@@ -147,7 +148,7 @@ impl World {
         passed
     }
 
-    /// The hours that begin on `day` at a site, as far as is known.
+    /// The opening hours that begin on `day` at a site, if they are known.
     fn hours(&self, site: u64, day: Date) -> &'static [(u16, u16)] {
         let [opened, closed] = self.lives.get(&site).copied().unwrap_or_default();
         if opened.is_some_and(|opened| day < opened) || closed.is_some_and(|closed| day >= closed) {
@@ -159,7 +160,7 @@ impl World {
         }
     }
 
-    /// Whether the hours of `day` at a site include a minute of that day or the next.
+    /// Whether the hours that begin on `day` at a site include that minute, which may lie on the next day.
     fn is_open(&self, site: u64, day: Date, minute: u16) -> bool {
         let mut hours = self.hours(site, day).iter();
         hours.any(|(from, to)| (*from..*to).contains(&minute))
@@ -205,7 +206,7 @@ fn start_of(query: &Query, business: Date, bucket: &Passed) -> DateTime {
     }
 }
 
-/// The date on which the requested hours began that a bucket is in, if any.
+/// The date on which the requested hours that contain a bucket began, if any contain it.
 fn business_day(world: &World, query: &Query, site: u64, bucket: &Passed) -> Option<Date> {
     let yesterday = bucket.day.yesterday().unwrap();
     let within = |day: Date, minute: u16| {
@@ -236,7 +237,7 @@ fn naive_site(world: &World, query: &Query, site: u64) -> BTreeMap<DateTime, Row
             let open = world.is_open(site, day, bucket.minute)
                 || world.is_open(site, day.yesterday().unwrap(), bucket.minute + 1440);
             for metric in [0, 1] {
-                // Nobody asks for a day that has not begun.
+                // Pitaya does not request a day that has not begun.
                 if bucket.seen[metric] && world.midnight(day) <= world.as_of {
                     *row.sum[metric].get_or_insert(0.0) += 1.0;
                 }
@@ -314,7 +315,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn rows_are_worth_what_a_look_at_every_bucket_says(
+    fn quality_of_rows_agrees_with_looking_at_every_bucket(
         (seed, run) in (any::<u64>(), 1_u64..12),
         (sites, known) in (1_u64..4, prop::collection::vec(prop::option::of(0_usize..4), 4)),
         lives in prop::collection::vec((prop::option::of(-2_i64..9), prop::option::of(1_i64..9)), 4),
@@ -414,7 +415,7 @@ proptest! {
                 start < dates.from() || start.saturating_add(jiff::Span::new().days(6)) > dates.to()
             };
             prop_assert_eq!(extra("clipped"), Some(Value::Flag(clipped)), "{}", place);
-            // Its days: those on which the row's hours may have begun.
+            // The days on which the row's hours may have begun.
             let in_row: Vec<Date> = dates.iter().filter(|day| match query.bucket {
                 Bucket::Minutes(_) => {
                     let length = SignedDuration::from_mins(i64::from(query.bucket.clock_minutes()));
@@ -475,7 +476,7 @@ proptest! {
             false => Basis::Days,
         }).min();
         prop_assert_eq!(Some(summary.basis), basis);
-        // No row with anything in it is left out.
+        // No row that has a figure is omitted.
         for (site, rows) in &naive {
             for (time, row) in rows {
                 let group = if group_by == GroupBy::Site { vec![*site] } else { (1..=sites).collect() };

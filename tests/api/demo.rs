@@ -92,7 +92,7 @@ async fn the_demo_has_a_sensor_that_is_silent_from_noon_each_wednesday() {
         .await;
 
     let coverage = column(&week, "coverage");
-    // From 9 to 12 of the hours from 9 to 21.
+    // The figures cover 9 to 12, and the store is open from 9 to 21.
     assert_eq!(coverage[2], 0.25, "{coverage:?}");
     assert_eq!(week["meta"]["coverage"]["min"], 0.25);
 }

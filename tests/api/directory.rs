@@ -90,7 +90,7 @@ async fn answer(app: &TestApp, key: &str, query: &str) -> Value {
     answer
 }
 
-/// The sites that words stand for.
+/// The sites that `words` stand for.
 async fn sites(app: &TestApp, key: &str, words: &str) -> Vec<u64> {
     let answer = answer(app, key, &format!("sites={words}")).await;
     let listed = answer["meta"]["sites"].as_array().unwrap().iter();
@@ -102,7 +102,7 @@ async fn sites(app: &TestApp, key: &str, words: &str) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn words_stand_for_the_sites_that_answer_to_them() {
+async fn words_mean_the_sites_that_have_them() {
     let app = guarded().start().await;
 
     for (words, expected) in [
@@ -132,7 +132,7 @@ async fn words_stand_for_the_sites_that_answer_to_them() {
 }
 
 #[tokio::test]
-async fn every_spelling_of_the_same_sites_is_one_question() {
+async fn every_spelling_of_the_same_sites_is_one_query() {
     let app = guarded().start().await;
 
     sites(&app, "all", "tag:region=North").await;
@@ -144,7 +144,7 @@ async fn every_spelling_of_the_same_sites_is_one_question() {
     assert_eq!(app.vendor.report_count(), 1);
 }
 
-/// The faults of a query that must be a 400, with the text that differs replaced.
+/// The faults of a query that must get 400. Replaces the text that differs between queries.
 async fn faults(app: &TestApp, key: &str, query: &str, word: &str) -> String {
     let response = ask(app, key, query).await;
     let (status, slug, body) = problem(response).await;
@@ -157,7 +157,7 @@ async fn faults(app: &TestApp, key: &str, query: &str, word: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_word_means_the_same_whether_a_hidden_site_answers_to_it_or_none() {
+async fn a_word_of_a_hidden_site_gets_the_same_answer_as_an_unknown_word() {
     let app = guarded().start().await;
     app.vendor.reset_counts();
 
@@ -177,7 +177,7 @@ async fn a_word_means_the_same_whether_a_hidden_site_answers_to_it_or_none() {
         }
         assert_eq!(told[0], told[1], "{form}");
     }
-    // The same holds for all of them together if nothing is visible or configured.
+    // The same holds for `all` if nothing is visible or configured.
     let hidden = faults(&app, "nothing", &format!("sites=all&{DAY}"), "-").await;
     let plain = TestApp::start().await;
     assert_eq!(
@@ -316,7 +316,7 @@ async fn sites_with_the_same_value_of_a_tag_are_one_series() {
         lines.starts_with("{\"region\":null,\"time\":\"2026-02-18T00:00:00\",\"entrances\":"),
         "{lines}"
     );
-    // A key that only other sites of the caller have is known: all of these have no value.
+    // A key that only other sites of the caller have is known: these sites all have no value for it.
     assert_eq!(
         answer(&app, "all", "sites=760&group_by=region").await["data"][0]["region"],
         Value::Null
@@ -557,7 +557,7 @@ async fn three_thousand_sites_fit_into_a_query() {
 }
 
 #[tokio::test]
-async fn a_purge_knows_the_same_words() {
+async fn a_purge_accepts_the_same_words() {
     let app = guarded().start().await;
     let fill = async || {
         answer(&app, "all", "sites=all").await;
@@ -573,7 +573,7 @@ async fn a_purge_knows_the_same_words() {
     };
     fill().await;
 
-    // A code stands for a site of each customer that has one: 750 of the one, and 900 of the other.
+    // A code means one site of each customer that has it: 750 of the one, and 900 of the other.
     assert_eq!(
         purged("both", "sites=code:T-0412&dates=2026-02-18").await,
         2
@@ -589,7 +589,7 @@ async fn a_purge_knows_the_same_words() {
     );
     assert_eq!(purged("both", "sites=750").await, 2);
     fill().await;
-    // Without sites, it is every site that the caller may see.
+    // Without `sites`, it purges every site that the caller may see.
     assert_eq!(purged("north", "").await, 2);
     fill().await;
     assert_eq!(purged("both", "sites=all").await, 6);

@@ -1,4 +1,4 @@
-//! Figures that outlive the process: with the real binary, which is killed.
+//! Figures that outlive the process. Most tests kill the real binary.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::support::{
     Binary, Setup, TestApp, cache_status, column, metric, problem, true_entrances,
 };
 
-/// A month of some sites, in metrics of every kind.
+/// A month of some sites, with metrics of every kind.
 const MONTH: &str = "sites=750,751,752&dates=2026-01-20..2026-02-18&metric=entrances,dwell_time,peak_occupancy,conversion_rate&bucket=day";
 const DAY: &str = "sites=750&dates=2026-02-18&metric=entrances&bucket=day";
 
@@ -34,7 +34,7 @@ async fn serve(vendor: &Simulator, folder: &TempDir, more: &[(&str, &str)]) -> B
 }
 
 #[tokio::test]
-async fn after_a_kill_nothing_is_asked_again_and_every_answer_is_the_same() {
+async fn after_a_kill_nothing_is_fetched_again_and_every_answer_is_the_same() {
     let (vendor, folder) = (vendor().await, tempfile::tempdir().unwrap());
     let forms = [
         MONTH.to_owned(),
@@ -72,7 +72,7 @@ async fn after_a_kill_nothing_is_asked_again_and_every_answer_is_the_same() {
 }
 
 #[tokio::test]
-async fn what_lies_on_the_disk_counts_as_cached() {
+async fn figures_on_disk_count_as_cached() {
     let (vendor, folder) = (vendor().await, tempfile::tempdir().unwrap());
     let first = serve(&vendor, &folder, &[]).await;
     let before = first.rows(MONTH).await;
@@ -100,7 +100,7 @@ async fn what_lies_on_the_disk_counts_as_cached() {
     let after: Value = response.json().await.unwrap();
     assert_eq!(after["data"], before["data"]);
 
-    // Nothing was claimed: a query that waits fetches the rest, and nothing else.
+    // The earlier query left no claim behind: a query that waits fetches the rest, and nothing else.
     second.rows(&more).await;
     let sites: BTreeSet<_> = vendor
         .cell_fetches()
@@ -111,7 +111,7 @@ async fn what_lies_on_the_disk_counts_as_cached() {
 }
 
 #[tokio::test]
-async fn what_is_missing_alone_is_asked_for_and_a_hit_does_not_touch_the_disk() {
+async fn only_missing_figures_are_fetched_and_a_hit_does_not_touch_the_disk() {
     let (vendor, folder) = (vendor().await, tempfile::tempdir().unwrap());
     let first = serve(&vendor, &folder, &[]).await;
     first.rows(MONTH).await;
@@ -153,7 +153,7 @@ async fn what_is_missing_alone_is_asked_for_and_a_hit_does_not_touch_the_disk() 
 }
 
 #[tokio::test]
-async fn an_orderly_end_writes_what_has_come() {
+async fn an_orderly_shutdown_writes_all_fetched_figures() {
     let (vendor, folder) = (vendor().await, tempfile::tempdir().unwrap());
     let first = serve(&vendor, &folder, &[]).await;
     let before = first.rows(MONTH).await;
@@ -191,7 +191,7 @@ async fn another_zone_or_another_vendor_finds_nothing() {
 }
 
 #[tokio::test]
-async fn what_was_purged_stays_purged_after_a_kill_and_nothing_else_does() {
+async fn purged_figures_stay_purged_after_a_kill_and_all_others_stay() {
     let (vendor, folder) = (vendor().await, tempfile::tempdir().unwrap());
     let first = serve(&vendor, &folder, &[]).await;
     first.rows(MONTH).await;
@@ -249,7 +249,7 @@ async fn a_second_process_runs_without_the_folder_until_the_first_one_ends() {
     );
 }
 
-/// A service whose clock stands at `time`, in front of an existing vendor.
+/// A service in front of an existing vendor, with its clock fixed at `time`.
 async fn at(time: &str, vendor: &Simulator, folder: &Path) -> TestApp {
     let app = Setup::default()
         .at(time)
@@ -261,7 +261,7 @@ async fn at(time: &str, vendor: &Simulator, folder: &Path) -> TestApp {
     app
 }
 
-/// Ends the service in order.
+/// Shuts the service down in order.
 async fn end(app: TestApp, folder: &Path) {
     drop(app);
     let lock = std::fs::File::open(folder.join("lock")).unwrap();
@@ -271,9 +271,10 @@ async fn end(app: TestApp, folder: &Path) {
 }
 
 #[tokio::test]
-async fn figures_on_disk_go_past_their_ttl_as_those_in_memory_do() {
+async fn figures_on_disk_expire_like_those_in_memory() {
     let folder = tempfile::tempdir().unwrap();
-    // The day is open: fresh for a minute, then refreshed in the background for five, then usable for a day if the vendor fails.
+    // The day is open. Its figures are fresh for a minute, then refreshed in the background for five, then usable for a day if the vendor
+    // fails.
     let first = at("2026-02-18T12:00:00Z", &vendor().await, folder.path()).await;
     let vendor = first.vendor.clone();
     let fresh = first.rows(DAY).await;
@@ -320,9 +321,9 @@ async fn figures_on_disk_go_past_their_ttl_as_those_in_memory_do() {
     assert_eq!(app.problem(DAY).await.1, "upstream-error");
 }
 
-/// Figures from the future come from a wrong clock: their age is unknown once the clock has caught up.
+/// Figures from the future come from a wrong clock. Even once the clock catches up, nobody knows their age.
 #[tokio::test]
-async fn figures_from_the_future_are_not_shown_and_give_way() {
+async fn figures_from_the_future_are_not_shown_and_are_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let first = at("2026-06-01T14:00:00Z", &vendor().await, folder.path()).await;
     let vendor = first.vendor.clone();
@@ -351,7 +352,7 @@ fn copy(folder: &Path) -> TempDir {
 }
 
 #[tokio::test]
-async fn a_zone_that_a_reload_changes_finds_nothing_on_disk() {
+async fn after_a_reload_changes_a_zone_its_figures_on_disk_are_not_used() {
     let (vendor, folder) = (vendor().await, tempfile::tempdir().unwrap());
     let file = folder.path().join("pitaya.toml");
     let config = file.to_str().unwrap();

@@ -74,7 +74,7 @@ impl Stage {
         }
     }
 
-    /// An answer with that status, if a test can provoke one.
+    /// An answer with that status, if this test can provoke one.
     async fn provoke(&self, method: &str, path: &str, status: u16) -> Option<Response> {
         let app = match status {
             502 => &self.failing,
@@ -139,7 +139,7 @@ impl Stage {
     }
 }
 
-/// The request with the additions that the vendor's own paths need for that status.
+/// Adds to the request what the vendor's own paths need for that status.
 fn vendors(request: RequestBuilder, path: &str, status: u16) -> RequestBuilder {
     if path == "/get_new_tokens" {
         let key = match status {
@@ -296,7 +296,7 @@ async fn every_documented_status_occurs_with_the_documented_answer() {
             "{method} {path} {status}"
         );
         match content_type {
-            // Some bytes of an answer: the schema is that of the whole one.
+            // This body is a part of an answer, but the schema describes the whole answer.
             Some(kind) if status == 206 => assert!(types.contains_key(&kind), "{kind}"),
             Some(kind) => {
                 let kind = kind.split(';').next().unwrap();
@@ -357,7 +357,7 @@ async fn every_documented_status_occurs_with_the_documented_answer() {
 }
 
 #[tokio::test]
-async fn figures_of_every_metric_and_shape_are_as_the_schema_says() {
+async fn figures_of_every_metric_and_shape_match_the_schema() {
     let app = Setup::default().start().await;
     let mut validator = Validator::new(&served(&app).await);
     let metrics = Metric::ALL.map(Metric::name).join(",");

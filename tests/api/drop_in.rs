@@ -1,4 +1,4 @@
-//! Programs for the vendor get their figures from cells, in the vendor's own language.
+//! The drop-in: programs written for the vendor get figures from cells, in the vendor's own format.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -101,7 +101,7 @@ async fn vendors_own(app: &TestApp, body: &Value) -> Value {
         .unwrap()
 }
 
-/// The figures that are there, by site, time and metric.
+/// The figures in an answer, by site, time and metric.
 fn figures(answer: &Value) -> BTreeMap<(String, String, &'static str), String> {
     let rows = answer["data"]["InsightResponse"]["data"]
         .as_array()
@@ -235,7 +235,7 @@ async fn coarser_buckets_are_those_of_traffic() {
         let ours = numbers(&ours);
         assert!(ours.keys().eq(expected.keys()), "{bucket}");
         for (key, figure) in ours {
-            // Traffic rounds to four decimals, and the vendor's language does not.
+            // `/v1/traffic` rounds to four decimals; the vendor's format does not.
             assert!(
                 (figure - expected[&key]).abs() <= 0.000_051,
                 "{bucket} {key:?}"
@@ -245,7 +245,7 @@ async fn coarser_buckets_are_those_of_traffic() {
 }
 
 #[tokio::test]
-async fn parts_come_combined_and_the_answer_says_so() {
+async fn parts_are_combined_and_the_answer_says_so() {
     let quirks = Quirks {
         regions: 3,
         ..Quirks::default()
@@ -293,7 +293,7 @@ async fn a_long_answer_arrives_whole() {
 }
 
 #[tokio::test]
-async fn the_paths_are_not_there_unless_they_are_enabled() {
+async fn the_paths_are_404_unless_enabled() {
     let app = with_file(&client("operator", &["operator"], "admin = true"))
         .start()
         .await;
@@ -475,11 +475,11 @@ async fn a_body_over_its_bound_is_refused_before_it_is_read() {
 }
 
 #[tokio::test]
-async fn the_key_is_every_token_and_counts_against_its_limit() {
+async fn the_callers_key_stands_for_every_token_and_counts_against_its_limit() {
     let app = guarded().start().await;
     let renew = |key: &'static str| {
         let body = json!({"refreshToken": key});
-        // Programs may send an older token too, which does not matter.
+        // Programs may also send an older token, which Pitaya ignores.
         call(&app, TOKENS, &body).bearer_auth("anything").send()
     };
 
@@ -505,7 +505,7 @@ async fn the_key_is_every_token_and_counts_against_its_limit() {
 }
 
 #[tokio::test]
-async fn what_cells_cannot_answer_is_passed_on_once_and_within_the_callers_scope() {
+async fn requests_that_cells_cannot_answer_are_passed_on_once_and_within_the_callers_scope() {
     let app = guarded().with("DROP_IN__UNKNOWN", "pass").start().await;
     let mut other = sample();
     other["config"]["group_by_facet"]["time"]["number"] = json!(7);
@@ -576,7 +576,7 @@ async fn vendor_of(status: u16, answer: &'static str) -> (String, Arc<AtomicU32>
     (base, calls, bytes)
 }
 
-/// Serves `routes`; axum's own server is not among the features.
+/// Serves `routes`. The crate does not enable axum's own server.
 async fn axum_serve(listener: TcpListener, routes: Router) {
     while let Ok((stream, _)) = listener.accept().await {
         let service = hyper_util::service::TowerToHyperService::new(routes.clone());
@@ -586,7 +586,7 @@ async fn axum_serve(listener: TcpListener, routes: Router) {
     }
 }
 
-/// A form with a file of that length.
+/// A form with a file of `length` bytes.
 fn form(app: &TestApp, length: usize) -> RequestBuilder {
     let head =
         "--x\r\nContent-Disposition: form-data; name=\"sites\"; filename=\"sites.csv\"\r\n\r\n";
@@ -661,7 +661,7 @@ async fn an_import_that_turns_out_too_long_is_cut_off() {
         .with("UPSTREAM__TOKEN_URL", &format!("{base}get_new_tokens"))
         .start()
         .await;
-    // A single byte too many, so that the caller has sent all by the time of the answer.
+    // A single byte too many, so the caller has sent everything before the answer.
     let lengths = std::iter::repeat_n(1 << 20, 16).chain([1]);
     let piece = |length| Ok::<_, std::io::Error>(Bytes::from(vec![b'a'; length]));
     let body = futures_util::stream::iter(lengths.map(piece));
@@ -677,7 +677,7 @@ async fn an_import_that_turns_out_too_long_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_passed_answer_is_the_vendors_and_never_kept() {
+async fn a_passed_answer_is_the_vendors_own_and_is_never_kept() {
     let answer = r#"{"success":true,"data":{"InsightResponse":{"data":[]}}}"#;
     let (base, calls, _) = vendor_of(200, answer).await;
     let app = guarded()

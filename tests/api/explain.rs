@@ -1,4 +1,4 @@
-//! `GET /v1/explain`: what a query would need and cause, without a call.
+//! `GET /v1/explain`: what a query would need and cause, found without a vendor call.
 
 use std::collections::BTreeSet;
 
@@ -23,13 +23,13 @@ async fn explain(app: &TestApp, query: &str) -> Value {
     response.json().await.unwrap()
 }
 
-/// The counts of cells: needed, fresh, stale, in flight, missing.
+/// The numbers of cells: needed, fresh, stale, in flight, missing.
 fn cells(explanation: &Value) -> [u64; 5] {
     let cells = &explanation["cells"];
     ["needed", "fresh", "stale", "in_flight", "missing"].map(|name| cells[name].as_u64().unwrap())
 }
 
-/// A report as an explanation tells it.
+/// A report as an explanation describes it.
 fn told(request: &ReportRequest) -> String {
     let minutes = request.bucket.minutes();
     let bucket = match minutes {
@@ -48,7 +48,7 @@ fn told(request: &ReportRequest) -> String {
     .to_string()
 }
 
-/// Asserts that the vendor has got exactly the reports of an explanation.
+/// Asserts that the vendor has received exactly the reports of an explanation.
 #[track_caller]
 fn assert_are_the_calls(explanation: &Value, app: &TestApp) {
     let calls = app.vendor.reports();
@@ -62,7 +62,7 @@ fn assert_are_the_calls(explanation: &Value, app: &TestApp) {
 }
 
 #[tokio::test]
-async fn reports_have_the_sizes_that_the_vendor_is_known_to_answer() {
+async fn explained_reports_respect_the_learned_size_limits() {
     let app = app().await;
     app.vendor
         .inject(Fault::new(FaultKind::Truncate { above: Some(2500) }));
@@ -83,7 +83,7 @@ async fn reports_have_the_sizes_that_the_vendor_is_known_to_answer() {
 }
 
 #[tokio::test]
-async fn what_is_explained_is_what_the_query_then_causes() {
+async fn the_query_then_causes_exactly_what_was_explained() {
     let app = app().await;
     app.rows("sites=751&dates=2026-02-03..2026-02-05&metric=entrances&bucket=day")
         .await;
@@ -95,7 +95,11 @@ async fn what_is_explained_is_what_the_query_then_causes() {
         app.vendor.reset_counts();
 
         let before = explain(&app, query).await;
-        assert_eq!(explain(&app, query).await, before, "it claims nothing");
+        assert_eq!(
+            explain(&app, query).await,
+            before,
+            "an explanation claims nothing"
+        );
         assert_eq!(app.vendor.report_count(), 0);
         let rows = app.rows(query).await;
         let after = explain(&app, query).await;
@@ -140,7 +144,7 @@ async fn a_cell_is_one_metric_of_the_vendor_at_one_site_on_one_date() {
         );
         assert_eq!(explanation["rows"], 2 * 3 * 24);
     }
-    // The same cells in another bucket of the vendor's are others to it.
+    // To the vendor, the same figures in another bucket are other cells.
     app.rows("sites=750&dates=2026-02-01&metric=entrances&bucket=hour")
         .await;
     let finer = "sites=750&dates=2026-02-01&metric=entrances&bucket=5m";
@@ -151,7 +155,7 @@ async fn a_cell_is_one_metric_of_the_vendor_at_one_site_on_one_date() {
 }
 
 #[tokio::test]
-async fn stale_cells_and_those_in_flight_are_told_apart() {
+async fn stale_cells_and_cells_in_flight_are_counted_separately() {
     let app = app().await;
     let today = "sites=750&dates=2026-02-18&metric=entrances&bucket=day";
     app.rows(today).await;
@@ -186,13 +190,13 @@ async fn stale_cells_and_those_in_flight_are_told_apart() {
         json!([{"sites": [750], "from": "2026-02-17", "to": "2026-02-17", "metrics": ["entrances"], "bucket": "15m"}])
     );
     assert_eq!(app.vendor.report_count(), 1);
-    // Past what is served at once, it has to be fetched.
+    // A cell too old to be served at once counts as missing.
     app.clock.advance(SignedDuration::from_secs(300));
     assert_eq!(cells(&explain(&app, today).await), [1, 0, 0, 0, 1]);
 }
 
 #[tokio::test]
-async fn the_limits_are_those_of_a_query_and_are_told() {
+async fn the_limits_are_those_of_a_query_and_are_shown() {
     let setup = Setup::default().with("LIMITS__MAX_SITES", "3");
     let setup = setup
         .with("LIMITS__MAX_DAYS", "10")
@@ -230,7 +234,7 @@ async fn the_limits_are_those_of_a_query_and_are_told() {
 }
 
 #[tokio::test]
-async fn what_lies_on_the_disk_is_not_missing() {
+async fn cells_on_disk_are_not_missing() {
     let vendor = pitaya::simulator::Simulator::start(
         pitaya::simulator::Settings::default(),
         pitaya::clock::Clock::system(),
@@ -287,7 +291,7 @@ async fn nothing_is_explained_of_sites_that_the_caller_may_not_see() {
     assert_eq!(app.vendor.report_count(), 0);
 }
 
-/// One of them opens past midnight, one is closed on some days, and one has no hours: the clocks of two are put forward on 2026-03-08.
+/// One site is open past midnight, one is closed on some days, and one has no hours. The clocks of three go forward on 2026-03-08.
 const HOURS: &str = r#"
 [[sites]]
 id = 750
@@ -305,7 +309,7 @@ id = 760
 "#;
 
 #[tokio::test]
-async fn rows_are_those_of_the_answer_also_where_sites_are_closed_or_hours_are_skipped() {
+async fn rows_are_those_of_the_answer_even_where_sites_are_closed_or_hours_are_skipped() {
     let setup = Setup::default().file(HOURS).at("2026-06-01T12:00:00Z");
     let app = setup.with("TIMEZONE", "America/Chicago").start().await;
     let open = "sites=750,751,752&hours=open&metric=entrances&dates=2026-03-05..2026-03-09";
@@ -343,7 +347,7 @@ async fn rows_are_those_of_the_answer_also_where_sites_are_closed_or_hours_are_s
         assert_eq!(explanation["rows"], shown, "{query}");
         assert_eq!(shown, rows, "{query}");
     }
-    // Here the figures decide: it is the most that there may be.
+    // Here the number of rows depends on the figures, so the explanation gives an upper bound.
     for query in [
         format!("{open}&bucket=hour&sort=-entrances&limit=1"),
         format!("{open}&bucket=hour&compare=previous_week"),

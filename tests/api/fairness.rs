@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::access::{client, with_file};
 use crate::support::{Setup, TestApp, cache_status, column, problem, true_entrances};
 
-/// An app with the clients `greedy` and `other`, whose names are their keys, and one report in flight at a time, of one site each.
+/// An app with the clients `greedy` and `other`, whose names are their keys. Each report is for one site, and only one is in flight at a
+/// time.
 fn one_at_a_time() -> Setup {
     with_file(
         &["greedy", "other"]
@@ -45,7 +46,7 @@ async fn waits(app: &TestApp, key: &str) -> bool {
     progress.send().await.unwrap().status() == StatusCode::OK
 }
 
-/// Waits until `waiting` says whether a query of that client waits for reports.
+/// Waits until a query of that client waits for reports; if not `waiting`, until none does.
 async fn until(app: &TestApp, key: &str, waiting: bool) {
     while waits(app, key).await != waiting {
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -110,7 +111,7 @@ async fn a_report_that_another_client_joins_waits_in_the_queues_of_both() {
 }
 
 #[tokio::test]
-async fn callers_precede_refreshes_and_an_awaited_refresh_counts_as_a_callers_fetch() {
+async fn callers_precede_refreshes_and_an_awaited_refresh_counts_as_their_fetch() {
     let app = one_at_a_time()
         .with("CACHE__FINAL_TTL", "1h")
         .with("CACHE__STALE_WHILE_REVALIDATE", "2h")
@@ -121,7 +122,7 @@ async fn callers_precede_refreshes_and_an_awaited_refresh_counts_as_a_callers_fe
     app.clock.advance(SignedDuration::from_hours(2));
     let hold = app.vendor.hold_reports();
 
-    // Its refreshes are four reports; the first is in progress.
+    // This query's refreshes are four reports; the first is in progress.
     let response = ask(&app, "greedy", &stale).await;
     assert!(cache_status(&response).contains("stale-while-revalidate"));
     app.vendor.wait_for_reports(5).await;

@@ -1,4 +1,4 @@
-//! The freshness of a caller's figures: `max_age` of a query, and `only-if-cached`.
+//! How fresh a caller wants its figures: `max_age` and `only-if-cached`.
 
 use jiff::{SignedDuration, Timestamp};
 use pitaya::simulator::{Fault, Revision};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Setup, TestApp, cache_status, column, problem};
 
-/// The figures of a day that is not over, of one that settles, and of one that is final, at [`now`](app).
+/// The figures of an open day, of a settling day and of a final day, by the clock of [`app`].
 const OPEN: &str = "sites=750&dates=2026-02-18&metric=entrances&bucket=day";
 const SETTLING: &str = "sites=750&dates=2026-02-17&metric=entrances&bucket=day";
 const FINAL: &str = "sites=750&dates=2026-02-10&metric=entrances&bucket=day";
@@ -26,7 +26,7 @@ fn as_of(answer: &Value) -> Timestamp {
 }
 
 #[tokio::test]
-async fn only_figures_that_are_older_and_not_final_are_fetched_first() {
+async fn only_figures_that_are_too_old_and_not_final_are_fetched_first() {
     let app = app().await;
     for query in [OPEN, SETTLING, FINAL] {
         app.rows(query).await;
@@ -38,14 +38,18 @@ async fn only_figures_that_are_older_and_not_final_are_fetched_first() {
         app.rows(query).await;
         app.rows(&format!("{query}&max_age=15s")).await;
     }
-    assert_eq!(app.vendor.report_count(), 0, "nobody is older than 15 s");
+    assert_eq!(app.vendor.report_count(), 0, "no figure is older than 15 s");
 
     app.clock.advance(seconds(1));
     for query in [OPEN, SETTLING, FINAL] {
         app.rows(query).await;
         app.rows(&format!("{query}&max_age=1m")).await;
     }
-    assert_eq!(app.vendor.report_count(), 0, "nor than a minute");
+    assert_eq!(
+        app.vendor.report_count(),
+        0,
+        "no figure is older than a minute"
+    );
     for query in [OPEN, SETTLING, FINAL] {
         let fresh = app.rows(&format!("{query}&max_age=15s")).await;
         assert_eq!(fresh["meta"]["stale"], false);
@@ -53,12 +57,16 @@ async fn only_figures_that_are_older_and_not_final_are_fetched_first() {
     }
     assert_eq!(app.vendor.report_count(), 2);
     let hours = app.rows(&OPEN.replace("bucket=day", "bucket=hour")).await;
-    assert_eq!(as_of(&hours), app.clock.now(), "other queries have it now");
+    assert_eq!(
+        as_of(&hours),
+        app.clock.now(),
+        "other queries get the new figures"
+    );
     assert_eq!(app.vendor.report_count(), 2);
 }
 
 #[tokio::test]
-async fn once_fresher_figures_have_come_nobody_gets_the_older_ones_in_any_form() {
+async fn once_fresher_figures_arrive_nobody_gets_the_older_ones_in_any_form() {
     let app = app().await;
     let forms = [
         OPEN.to_owned(),
@@ -68,7 +76,7 @@ async fn once_fresher_figures_have_come_nobody_gets_the_older_ones_in_any_form()
     ];
     let shown = async |form: &str| {
         let response = app.traffic(form).await;
-        // A date of structured fields: `@` and seconds.
+        // A date in a structured field: `@` and seconds.
         let as_of = response.headers()["pitaya-as-of"].to_str().unwrap();
         as_of[1..].parse::<i64>().unwrap()
     };
@@ -83,7 +91,7 @@ async fn once_fresher_figures_have_come_nobody_gets_the_older_ones_in_any_form()
 
     for form in &forms {
         assert_eq!(shown(form).await, app.clock.now().as_second(), "{form}");
-        // Also the second time, as a hit.
+        // The second answer is a hit, with the same time.
         assert_eq!(shown(form).await, app.clock.now().as_second(), "{form}");
     }
     assert_eq!(app.rows(OPEN).await["data"], fresh["data"]);
@@ -91,7 +99,7 @@ async fn once_fresher_figures_have_come_nobody_gets_the_older_ones_in_any_form()
 }
 
 #[tokio::test]
-async fn a_kept_answer_serves_until_its_figures_are_older() {
+async fn a_kept_answer_serves_until_its_figures_exceed_the_age() {
     let app = app().await;
     let query = format!("{OPEN}&max_age=20s");
     let first = app.traffic(&query).await;
@@ -107,7 +115,7 @@ async fn a_kept_answer_serves_until_its_figures_are_older() {
     let request = app.get(&format!("/v1/traffic?{query}"));
     let again = request.header("if-none-match", &etag).send().await.unwrap();
 
-    // The same figures have the same tag, whoever asks for them.
+    // The same figures have the same tag for every query.
     assert_eq!(app.vendor.report_count(), 2);
     assert_eq!(again.headers()["etag"] == etag, again.status() == 304);
     let plain = app.traffic(OPEN).await;
@@ -116,7 +124,7 @@ async fn a_kept_answer_serves_until_its_figures_are_older() {
 }
 
 #[tokio::test]
-async fn figures_within_the_age_and_past_their_ttl_are_refreshed_behind() {
+async fn figures_within_the_age_but_past_their_ttl_are_refreshed_in_the_background() {
     let app = app().await;
     app.rows(OPEN).await;
     app.clock.advance(seconds(90));
@@ -124,7 +132,7 @@ async fn figures_within_the_age_and_past_their_ttl_are_refreshed_behind() {
     let response = app.traffic(&format!("{OPEN}&max_age=10m")).await;
 
     assert!(cache_status(&response).contains("stale-while-revalidate"));
-    // Past the age, the caller waits although the figures could be served.
+    // Past the age, the caller waits, although the figures could be served.
     app.clock.advance(seconds(200));
     let answer = app.rows(&format!("{OPEN}&max_age=1m")).await;
     assert_eq!(answer["meta"]["stale"], false);
@@ -158,7 +166,7 @@ async fn a_shared_fetch_that_is_too_old_is_followed_by_another() {
         let query = format!("{OPEN}&max_age=15s");
         let fresh = app.rows(&query);
         let release = async {
-            // The query has joined the fetch by then, or begins after it: both must end in a new one.
+            // By then, the query has joined the fetch, or will begin after it. Either way, it must cause a new fetch.
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             hold.release();
         };
@@ -172,7 +180,7 @@ async fn a_shared_fetch_that_is_too_old_is_followed_by_another() {
 }
 
 #[tokio::test]
-async fn if_the_vendor_fails_the_older_figure_serves_and_says_so() {
+async fn if_the_vendor_fails_the_older_figure_is_served_and_marked() {
     let app = app().await;
     let before = app.rows(OPEN).await;
     app.clock.advance(seconds(30));
@@ -187,7 +195,7 @@ async fn if_the_vendor_fails_the_older_figure_serves_and_says_so() {
     assert_eq!(answer["data"], before["data"]);
     assert_eq!(answer["meta"]["stale"], true);
     assert_eq!(as_of(&answer), as_of(&before));
-    // Within its TTL it is no stale figure for other callers.
+    // For other callers, the figure is not stale, since it is within its TTL.
     let plain = app.rows(OPEN).await;
     assert_eq!(plain["meta"]["stale"], false);
 }
@@ -205,7 +213,7 @@ async fn not_cached(app: &TestApp, query: &str) {
 }
 
 #[tokio::test]
-async fn only_what_is_cached_is_answered_without_any_call() {
+async fn only_if_cached_answers_from_the_cache_without_any_call() {
     let app = app().await;
     not_cached(&app, FINAL).await;
     assert_eq!(app.vendor.report_count(), 0);
@@ -226,7 +234,7 @@ async fn only_what_is_cached_is_answered_without_any_call() {
     not_cached(&app, &FINAL.replace("sites=750", "sites=750,751")).await;
     not_cached(&app, &FINAL.replace("2026-02-10", "2026-02-10..2026-02-11")).await;
     not_cached(&app, &FINAL.replace("entrances", "entrances,walk_bys")).await;
-    // A day that has not begun needs no figure.
+    // A day that has not begun needs no figures.
     let future = cached(&app, &FINAL.replace("2026-02-10", "2026-03-01")).await;
     assert_eq!(future.status(), 200);
     let mut head = app
@@ -249,7 +257,7 @@ async fn only_what_is_cached_is_answered_without_any_call() {
 }
 
 #[tokio::test]
-async fn a_partial_answer_has_what_is_cached_and_names_the_rest() {
+async fn a_partial_answer_has_the_cached_figures_and_names_the_rest() {
     let app = app().await;
     let cached_row = app.rows(FINAL).await["data"][0].clone();
     app.vendor.reset_counts();
@@ -276,7 +284,7 @@ async fn a_partial_answer_has_what_is_cached_and_names_the_rest() {
 }
 
 #[tokio::test]
-async fn a_stale_figure_counts_as_cached_and_is_not_refreshed_behind() {
+async fn a_stale_figure_counts_as_cached_and_causes_no_refresh() {
     let app = app().await;
     app.rows(OPEN).await;
     app.vendor.reset_counts();
@@ -288,7 +296,7 @@ async fn a_stale_figure_counts_as_cached_and_is_not_refreshed_behind() {
     assert_eq!(stale.headers()["pitaya-stale"], "?1");
     assert!(cache_status(&stale).contains("stale-while-revalidate"));
     not_cached(&app, &format!("{OPEN}&max_age=1m")).await;
-    // Figures that serve only if the vendor fails would need a call.
+    // Figures that may be served only if the vendor fails would need a call.
     app.clock.advance(seconds(300));
     not_cached(&app, OPEN).await;
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -296,7 +304,7 @@ async fn a_stale_figure_counts_as_cached_and_is_not_refreshed_behind() {
 }
 
 #[tokio::test]
-async fn a_figure_that_would_serve_without_a_call_because_the_vendor_fails_counts_as_cached() {
+async fn a_fallback_counts_as_cached_while_pitaya_spares_a_failing_vendor() {
     let app = app().await;
     let before = app.rows(OPEN).await;
     app.clock.advance(seconds(3600));
@@ -316,13 +324,13 @@ async fn a_figure_that_would_serve_without_a_call_because_the_vendor_fails_count
     assert_eq!(answer["data"], before["data"]);
     not_cached(&app, &OPEN.replace("sites=750", "sites=750,751")).await;
     assert_eq!(app.vendor.report_count(), 0);
-    // After the pause, the vendor would be asked again.
+    // After the pause, Pitaya would call the vendor again.
     app.clock.advance(seconds(3600));
     not_cached(&app, OPEN).await;
 }
 
 #[tokio::test]
-async fn what_is_under_way_is_not_waited_for() {
+async fn only_if_cached_does_not_wait_for_a_fetch_in_progress() {
     let app = app().await;
     let hold = app.vendor.hold_reports();
     let first = async { app.rows(FINAL).await };

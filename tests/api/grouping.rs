@@ -1,4 +1,4 @@
-//! Series by the values of a tag: each equals its sites combined.
+//! Series by the values of a tag: each equals the combination of its sites.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use proptest::prelude::*;
 
 use crate::rollup::{later, query, world};
 
-/// The value of each site: one letter, or none.
+/// The tag's value at each site: one letter, or none.
 fn grouping(query: &Query, values: &[Option<char>]) -> Grouping {
     let value_of = |place: usize| values[place % values.len()];
     let mut known: Vec<Option<char>> = (0..query.sites.len()).map(value_of).collect();
-    // `None` is the least value, but its series is the last.
+    // `None` is the lowest value, but its series comes last.
     known.sort_by_key(|value| (value.is_none(), *value));
     known.dedup();
     let places = |value: &Option<char>| {
@@ -88,7 +88,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn a_series_is_what_its_sites_are_together(
+    fn a_series_equals_its_sites_combined(
         query in query(),
         profile in prop::option::of(prop::sample::select(vec!["hour_of_day", "day_of_week", "hour_of_week"])),
         values in prop::collection::vec(prop::option::of(prop::char::range('a', 'c')), 1..4),

@@ -1,4 +1,4 @@
-//! The sites of the vendor's rows and their names, when the vendor changes or contradicts itself.
+//! Sites and names of the vendor's rows, when the vendor changes them or contradicts itself.
 
 use std::sync::{Arc, Mutex};
 
@@ -69,7 +69,7 @@ async fn answer(State(vendor): State<Vendor>, body: String) -> String {
             json!({"time": "2026-02-18 09:00:00", "entity_id": entity, "site_name": name, "entrances": site})
         })
         .collect();
-    // Written by hand, since a JSON object from our library has each key only once.
+    // Written by hand, since our JSON library writes each key of an object only once.
     format!(
         r#"{{"success":true,"data":{{"InsightResponse":{{"data":{},"site_mapping":{},"status":"success","is_data_truncated":false}}}}}}"#,
         json!(rows),
@@ -139,7 +139,7 @@ async fn a_purge_drops_learned_facts_of_its_sites_only() {
 
     assert_eq!(left, [(752, json!("Waco"))]);
     assert_eq!(figures, [750, 751, 752]);
-    assert_eq!(calls, 3, "a batch, and each that was forgotten");
+    assert_eq!(calls, 3, "a batch, and one call for each forgotten site");
     assert_eq!(none, []);
     assert_eq!(entrances(&app, "750,751,752").await, [750, 751, 752]);
 }

@@ -1,4 +1,4 @@
-//! Compares levels within opening hours with a naive implementation, which looks at every site at every moment.
+//! Checks levels within opening hours against a naive implementation, which looks at every site at every moment.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use pitaya::domain::rollup::{CellGrid, roll_up_with_totals};
 use pitaya::domain::site::{CustomerId, SiteId};
 use proptest::prelude::*;
 
-/// A bucket of the vendor's: the minute at which it begins on the clock, and whether the clock shows it for the second time.
+/// One of the vendor's buckets: its date, its first minute on the clock, and whether the clock shows that minute for the second time.
 type Moment = (Date, u16, bool);
 
 /// Sites with the same hours every day, in minutes from midnight.
@@ -54,7 +54,7 @@ impl World {
         moments
     }
 
-    /// The date on which the hours began that a site is in, if it is open.
+    /// The date on which the site's current opening hours began, if it is open.
     fn business_day(&self, site: usize, (day, minute, _): Moment) -> Option<Date> {
         let (from, to) = self.hours[site];
         if (from..to).contains(&(minute + 1440)) {
@@ -68,7 +68,7 @@ fn row(query: &Query, business: Date, (day, minute, _): Moment) -> DateTime {
     let monday = |day: Date| {
         day.saturating_sub(Span::new().days(i64::from(day.weekday().since(Weekday::Monday))))
     };
-    // The first Monday from 1970 on stands for the weekday.
+    // The week that begins on the first Monday of 1970 stands for weekdays.
     let weekday = |day: Date| {
         date(1970, 1, 5)
             .saturating_add(Span::new().days(i64::from(day.weekday().since(Weekday::Monday))))
@@ -82,7 +82,7 @@ fn row(query: &Query, business: Date, (day, minute, _): Moment) -> DateTime {
         Bucket::Day => business.at(0, 0, 0, 0),
         Bucket::Week => monday(business).at(0, 0, 0, 0),
         Bucket::Profile(Profile::HourOfDay) => date(1970, 1, 5).at(hour, 0, 0, 0),
-        // Where the late hours of one site meet the early ones of another, the clock decides.
+        // Where the late hours of one site overlap the early hours of another, the weekday is the clock's.
         Bucket::Profile(Profile::HourOfWeek) if query.hours.to() - query.hours.from() > 1440 => {
             weekday(day).at(hour, 0, 0, 0)
         }
@@ -92,7 +92,7 @@ fn row(query: &Query, business: Date, (day, minute, _): Moment) -> DateTime {
     }
 }
 
-/// The figure of each row: of the levels at one moment the sum over the sites in the row, and of these sums the mean or the largest.
+/// The figure of each row. It adds up the levels of the row's sites at each moment, and takes the mean or the maximum of these sums.
 fn naive(world: &World, query: &Query, minutes: u16) -> BTreeMap<DateTime, f64> {
     let mut sums = BTreeMap::<DateTime, BTreeMap<Moment, f64>>::new();
     for day in query.cell_days().iter() {
@@ -160,7 +160,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn levels_of_the_same_moment_are_added_up_whenever_each_site_opened(
+    fn levels_of_the_same_moment_add_up_whenever_each_site_opened(
         seed in any::<u64>(),
         hours in prop::collection::vec(
             prop::sample::select(vec![(1320, 1800), (240, 720), (0, 1440), (1080, 1560), (1200, 1710), (60, 150), (1410, 1530)]), 2..5),

@@ -1,4 +1,4 @@
-//! Pitaya from the outside.
+//! Tests of Pitaya from the outside, over HTTP or through the public surface of the crate.
 #![expect(
     clippy::pedantic,
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The documented metrics match the exported ones, and these are right.
+//! The documented metrics match the exported ones, and the exported ones are right.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -51,7 +51,7 @@ fn named(text: &str) -> BTreeSet<String> {
     names.collect()
 }
 
-/// Names of the labels of one exported line; values contain braces and commas, but no equals sign before a quote.
+/// Label names of one exported line. Values may contain braces and commas, but no equals sign before a quote.
 fn labels(line: &str) -> BTreeSet<String> {
     let ends = line.match_indices("=\"").map(|(at, _)| &line[..at]);
     let names = ends.map(|before| before.rsplit(['{', ',']).next().unwrap());
@@ -71,7 +71,7 @@ fn every_metric_of_the_code_is_documented_and_vice_versa() {
         let code = text.split("#[cfg(test)]").next().unwrap();
         let names = code.split("\"pitaya_").skip(1);
         let names = names.map(|rest| rest.split('"').next().unwrap());
-        // The prefix alone begins variables.
+        // The bare prefix belongs to environment variables.
         let names = names.filter(|name| !name.is_empty());
         in_code.extend(names.map(|name| format!("pitaya_{name}")));
     }
@@ -166,7 +166,7 @@ async fn every_documented_counter_begins_at_zero() {
             .collect();
         assert!(!series.is_empty(), "{counter}");
         for line in series {
-            // The start itself: the tokens, and the test's look at the readiness.
+            // The start itself counts: it obtains tokens, and the test polls the readiness.
             let is_start = line.contains("/readyz")
                 || line.starts_with("pitaya_upstream_token_refreshes_total{outcome=\"success\"}");
             assert_ne!(line.ends_with(" 0"), is_start, "{line}");
@@ -255,12 +255,12 @@ async fn requests_and_cells_are_counted_by_client() {
     };
 
     let mut statuses = Vec::new();
-    // Two cells of the vendor; the kept answer; two cells of the cache, and one of the vendor; a refusal.
+    // The queries: two cells from the vendor; the kept answer; two cells from the cache and one from the vendor; a refusal.
     for sites in ["750,751", "750,751", "750,751,752", "x"] {
         statuses.push(ask(sites).await);
     }
     app.vendor.inject(Fault::status(400));
-    // A failure of the vendor; then a refusal by the rate limit.
+    // A vendor failure; then a refusal by the rate limit.
     statuses.extend([ask("753").await, ask("754").await]);
 
     assert_eq!(statuses, [200, 200, 200, 400, 502, 429]);
@@ -283,7 +283,7 @@ async fn requests_and_cells_are_counted_by_client() {
 }
 
 #[tokio::test]
-async fn a_removed_client_has_no_metrics_and_finds_its_own_when_it_returns() {
+async fn a_removed_client_has_no_metrics_and_resumes_its_own_when_it_returns() {
     let vendor = vendor().await;
     let folder = tempfile::tempdir().unwrap();
     let file = configuration(&folder, &client("guest", &["guest"], ""));

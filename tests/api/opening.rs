@@ -24,7 +24,7 @@ async fn hours_past_midnight_belong_to_the_date_on_which_they_began() {
     let weekdays = app.rows(&format!("{query}&bucket=day_of_week")).await;
     let week = app.rows(&format!("{query}&bucket=hour_of_week")).await;
 
-    // After midnight of the 16th the vendor has nothing.
+    // The vendor has no figures after midnight of the 16th.
     assert_eq!(column(&days, "entrances"), [8, 16].map(Value::from));
     assert_eq!(column(&days, "coverage"), [json!(0.5), json!(1)]);
     assert_eq!(days["grand_total"]["entrances"], 24);
@@ -68,14 +68,14 @@ async fn hours_past_midnight_belong_to_the_date_on_which_they_began() {
 }
 
 #[tokio::test]
-async fn a_window_that_ends_where_it_began_a_day_later_has_one_row_for_each_time() {
+async fn adjacent_windows_share_the_row_in_which_one_ends_and_the_next_begins() {
     let app = app(|_, _, _, _| true, Setup::default()).await;
 
     let rows = app
         .rows("sites=1&dates=2026-02-16..2026-02-17&metric=entrances&bucket=12h&hours=20:00-19:00")
         .await;
 
-    // The 17th from noon on has the end of one window and the begin of the next.
+    // The row from noon on the 17th has the end of one window and the start of the next.
     assert_eq!(
         column(&rows, "time"),
         [
@@ -94,9 +94,9 @@ async fn a_window_that_ends_where_it_began_a_day_later_has_one_row_for_each_time
 }
 
 #[tokio::test]
-async fn the_nights_on_which_the_clock_is_changed_are_shorter_and_longer() {
+async fn nights_on_which_the_clock_changes_are_shorter_or_longer() {
     let (spring, autumn) = (date(2026, 3, 8), date(2025, 11, 2));
-    // The vendor has nothing of the hour that is skipped, and sends the repeated one twice.
+    // The vendor has no figures of the skipped hour, and sends the repeated hour twice.
     let app = app(
         move |_, date, minute, _| date != spring || !(120..180).contains(&minute),
         Setup::default(),
@@ -111,7 +111,7 @@ async fn the_nights_on_which_the_clock_is_changed_are_shorter_and_longer() {
     let (figures, covered) = nights("2026-03-07..2026-03-08").await;
     assert_eq!(figures, [20, 24].map(Value::from));
     assert_eq!(covered, [1, 1].map(Value::from));
-    // 22:00 to 04:00 lasts seven hours, of which this vendor knows six.
+    // 22:00 to 04:00 lasts seven hours, and this vendor has figures for six.
     let (figures, covered) = nights("2025-11-01..2025-11-02").await;
     assert_eq!(figures, [24, 24].map(Value::from));
     assert_eq!(covered, [json!(0.8571), json!(1)]);
@@ -148,12 +148,12 @@ async fn the_last_date_needs_the_next_day_and_is_provisional_with_it() {
     let hours = app.rows(&format!("{query}&bucket=hour")).await;
     assert_eq!(hours["data"].as_array().unwrap().len(), 8);
     let coverage = column(&hours, "coverage");
-    // At night this store has no figures; of the hour that is not over, none is expected.
+    // This store has no figures at night, and none is expected for the hour that is not over.
     assert_eq!(coverage[6..], [json!(0), Value::Null], "{coverage:?}");
     let states_of_hours = column(&hours, "state");
     assert_eq!(states_of_hours[4..], ["open"; 4].map(Value::from));
 
-    // Before the 19th begins, its hours lie in the future and nobody asks for them.
+    // Before the 19th begins, its hours lie in the future, and Pitaya does not request them.
     let early = simulated("2026-02-19T05:30:00Z").await;
     let hours = early.rows(&format!("{query}&bucket=hour")).await;
     let states_of_hours = column(&hours, "state");
@@ -164,7 +164,7 @@ async fn the_last_date_needs_the_next_day_and_is_provisional_with_it() {
     let report = early.vendor.reports()[0].request.clone().unwrap();
     assert_eq!(report.dates.to_string(), "2026-02-17..2026-02-18");
 
-    // At two the date is over, although the 19th is not.
+    // At two o'clock the business day is over, although the 19th is not.
     app.clock.set("2026-02-19T08:00:00Z");
     let (now, provisional) = states(&app).await;
     assert_eq!(now, as_words(["settling", "settling"]));
@@ -175,7 +175,7 @@ async fn the_last_date_needs_the_next_day_and_is_provisional_with_it() {
     assert_eq!(provisional, Value::Null);
 }
 
-/// Sites in Chicago: a shop, a bar, and a site whose hours are not known.
+/// Sites in Chicago: a shop, a bar, and a site whose hours are unknown.
 const SITES: &str = r#"
 [[sites]]
 id = 1
@@ -194,8 +194,8 @@ fn setup() -> Setup {
 }
 
 #[tokio::test]
-async fn opening_hours_are_counted_and_closed_days_are_known() {
-    // The shop counts around the clock.
+async fn only_opening_hours_count_and_closed_days_are_marked() {
+    // The shop's sensor counts around the clock.
     let app = app(|_, _, _, _| true, setup()).await;
     let query = "sites=1&metric=entrances&include=coverage&dates=2026-02-15..2026-02-19";
 
@@ -235,10 +235,10 @@ async fn opening_hours_are_counted_and_closed_days_are_known() {
         days["meta"]["coverage"],
         json!({"min": 1, "rows_below_1": 0, "basis": "open"})
     );
-    // Closed hours have no row.
+    // Hours at which the shop is closed have no row.
     assert_eq!(hours["data"].as_array().unwrap().len(), 12 + 2);
     assert_eq!(hours["data"][0]["time"], "2026-02-17T09:00:00");
-    // Without hours=open, the figures of all hours count, and coverage still goes by the opening hours.
+    // Without hours=open, the figures of all hours count, but coverage still follows the opening hours.
     assert_eq!(
         column(&all, "entrances"),
         [96, 96, 96, 96, 96].map(Value::from)
@@ -248,7 +248,7 @@ async fn opening_hours_are_counted_and_closed_days_are_known() {
 }
 
 #[tokio::test]
-async fn coverage_goes_by_opening_hours_where_they_are_known() {
+async fn coverage_follows_opening_hours_where_they_are_known() {
     let app = app(|_, _, minute, _| (540..720).contains(&minute), setup()).await;
     let query = "dates=2026-02-17&metric=entrances&bucket=day&include=coverage";
 
@@ -261,7 +261,7 @@ async fn coverage_goes_by_opening_hours_where_they_are_known() {
         .rows(&format!("sites=1,3&{query}&hours=09:00-13:00"))
         .await;
 
-    // A store of twelve hours that is silent from noon.
+    // A store that is open for twelve hours, and silent from noon.
     assert_eq!(shop["data"][0]["coverage"], 0.25);
     assert_eq!(morning["data"][0]["coverage"], 0.75);
     assert_eq!(
@@ -293,7 +293,7 @@ async fn a_site_without_known_hours_is_named() {
 }
 
 #[tokio::test]
-async fn a_bar_is_open_past_midnight_and_sites_with_other_hours_share_a_table() {
+async fn a_bar_is_open_past_midnight_and_sites_with_different_hours_share_a_table() {
     let app = app(
         |_, date, minute, _| date.day() != 17 || minute >= 600,
         setup(),
@@ -336,7 +336,7 @@ async fn a_bar_is_open_past_midnight_and_sites_with_other_hours_share_a_table() 
         ]
         .map(Value::from)
     );
-    // Of the shop's day, the hour from nine to ten is missing.
+    // The hour from nine to ten is missing from the shop's day.
     assert_eq!(
         column(&together, "entrances"),
         [8, 44 + 16].map(Value::from)
@@ -353,7 +353,7 @@ async fn a_bar_is_open_past_midnight_and_sites_with_other_hours_share_a_table() 
 async fn a_day_that_is_closed_on_one_side_of_a_comparison_still_shows_the_other() {
     let app = app(|_, _, _, _| true, setup()).await;
 
-    // Presidents' Day, and the Monday before.
+    // Presidents' Day is compared with the Monday before.
     let hours = app
         .rows("sites=1&metric=entrances&dates=2026-02-16&compare=previous_week&hours=open&bucket=hour")
         .await;
@@ -367,7 +367,7 @@ async fn a_day_that_is_closed_on_one_side_of_a_comparison_still_shows_the_other(
 }
 
 #[tokio::test]
-async fn other_hours_after_a_reload_make_answers_new() {
+async fn a_reload_of_hours_changes_the_answers() {
     let app = app(|_, _, _, _| true, setup()).await;
     let query = "sites=1&dates=2026-02-17&metric=entrances&bucket=day&hours=open";
     let before = app.rows(query).await;
@@ -381,7 +381,7 @@ async fn other_hours_after_a_reload_make_answers_new() {
 
     assert_eq!(changed, ["sites"]);
     assert_eq!(before["data"][0]["entrances"], 48);
-    // In buckets of five minutes, this vendor has one figure for each quarter.
+    // In five-minute buckets, this vendor has one figure for each quarter hour.
     assert_eq!(after["data"][0]["entrances"], 45);
     assert_eq!(
         sites["data"][0]["hours"],
@@ -407,7 +407,7 @@ async fn defaults_serve_sites_without_their_own_hours() {
 }
 
 #[tokio::test]
-async fn years_of_opening_hours_are_refused_by_their_days() {
+async fn the_limit_of_days_also_bounds_queries_of_opening_hours() {
     let app = app(|_, _, _, _| true, setup()).await;
 
     let (status, slug, _) = app

@@ -1,4 +1,4 @@
-//! Routes without a key: the pages, the document, problems, health.
+//! Routes that need no key: the pages, the API's document, problems, health.
 
 use axum_test::TestServer;
 use pitaya::simulator::Simulator;

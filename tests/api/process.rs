@@ -1,4 +1,4 @@
-//! The process: its start, its load, its end.
+//! The process: how it starts, bears load and ends.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,4 @@
-//! Profiles: against a naive implementation, and from the outside.
+//! Profiles, tested against a naive implementation and over HTTP.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,14 +22,15 @@ use crate::coverage;
 use crate::rollup::{self, Parts, coarsest, later, naive_value, on_calendar, world};
 use crate::support::{Setup, TestApp, column};
 
-/// The vendor's buckets of a profile's rows, by weekday and hour, where the rows have these.
+/// The vendor's buckets in each row of a profile, keyed by weekday and hour, as far as the profile has these.
 type Parted = BTreeMap<(Option<i8>, Option<u16>), Vec<(Date, u16)>>;
 
 fn parted(query: &Query, (weekday, hour): (bool, bool), minutes: u16) -> Parted {
     let mut parted = Parted::new();
     for day in query.dates.iter() {
         for minute in (query.hours.from()..query.hours.to()).step_by(usize::from(minutes)) {
-            // A day is that on which its hours began, and an hour is that of the clock; in one hour, the next date's hours may begin.
+            // The day is the one on which the hours began; the hour is the clock's. The hours of the next date may begin within the same
+            // clock hour.
             let (next, clock) = on_calendar(day, minute);
             let is_shared = next > day && clock / 60 == query.hours.from() / 60;
             let shown = if hour && is_shared && query.dates.contains(next) {
@@ -187,7 +188,7 @@ async fn counts_are_means_over_the_observed_days() {
 }
 
 #[test]
-fn the_two_first_hours_of_autumn_add_up_within_their_day() {
+fn both_occurrences_of_a_repeated_hour_add_up_within_their_day() {
     let zone = jiff::tz::TimeZone::get("America/Chicago").unwrap();
     let dates =
         DateRange::new("2026-10-31".parse().unwrap(), "2026-11-01".parse().unwrap()).unwrap();
@@ -256,8 +257,8 @@ async fn a_profile_is_compared_with_the_profile_of_the_other_range() {
 }
 
 #[tokio::test]
-async fn a_profile_is_worth_all_its_occurrences_together() {
-    // Two Wednesdays, of which the second is lost from noon on, and a Thursday, which is lost.
+async fn coverage_of_a_profile_combines_all_its_occurrences() {
+    // Two Wednesdays, the second without figures from noon on, and a Thursday without any.
     let app = coverage::app(
         |_, date, minute, _| {
             let end = match date.day() {
@@ -290,7 +291,7 @@ async fn a_profile_is_worth_all_its_occurrences_together() {
         ),
         (&Value::Null, &json!(0), &json!(0))
     );
-    // A mean is withheld or shown as a whole: no occurrence with too little is left out of it.
+    // A mean is withheld or shown as a whole. It does not omit single occurrences with too little coverage.
     let least = rows(&format!("{days}&min_coverage=0.6")).await;
     assert_eq!(
         (&least[2]["entrances"], &least[2]["days"]),
@@ -301,7 +302,7 @@ async fn a_profile_is_worth_all_its_occurrences_together() {
         (&more[2]["entrances"], &more[2]["days"]),
         (&Value::Null, &json!(2))
     );
-    // Eight days, of which two have a figure at nine, and one at noon.
+    // Eight days: two of them have a figure at nine, and one at noon.
     let by_hour = rows(hours).await;
     for (hour, days) in [(0, 2), (3, 1)] {
         let row = &by_hour[hour];
@@ -343,7 +344,7 @@ async fn hours_of_a_profile_are_in_the_future_until_one_of_them_begins() {
 }
 
 #[tokio::test]
-async fn a_least_coverage_of_combined_sites_is_refused_for_profiles() {
+async fn min_coverage_of_combined_sites_is_refused_for_profiles() {
     let app = app().await;
     let query = "sites=750,751&metric=entrances&dates=2026-02-18&group_by=none";
     let status = async |more: &str| app.traffic(&format!("{query}&{more}")).await.status();

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Setup, TestApp, column};
 
-/// Figures of one metric at one site, by the start of their quarter hours in minutes of the day on the clock.
+/// Figures of one metric at one site, keyed by the start of the quarter hour, in minutes of the day on the clock.
 type Told = BTreeMap<(u64, &'static str), Vec<(u16, u64)>>;
 
 /// A vendor that reports exactly these figures for each requested date.
@@ -75,7 +75,7 @@ async fn app(told: Told) -> TestApp {
         .await
 }
 
-/// The same figure in each quarter hour from one hour to another.
+/// The same figure in each quarter hour between two hours.
 fn quarters(from: u16, to: u16, figure: u64) -> Vec<(u16, u64)> {
     (from * 60..to * 60)
         .step_by(15)
@@ -134,7 +134,7 @@ async fn a_door_that_is_silent_from_noon_changes_no_rate() {
 }
 
 #[tokio::test]
-async fn a_store_without_a_till_or_a_door_is_in_no_rate_of_them_all() {
+async fn a_store_without_a_till_or_a_door_is_excluded_from_the_combined_rates() {
     let app = app(Told::from([
         ((1, "entrances"), quarters(9, 12, 8)),
         ((1, "transactions"), quarters(9, 12, 2)),
@@ -170,7 +170,7 @@ async fn a_store_without_a_till_or_a_door_is_in_no_rate_of_them_all() {
 }
 
 #[tokio::test]
-async fn a_site_is_observed_in_a_rate_if_its_part_is_in_it() {
+async fn a_site_counts_as_observed_in_a_rate_if_the_rate_includes_it() {
     let app = app(Told::from([
         ((1, "entrances"), quarters(9, 18, 8)),
         ((1, "walk_bys"), quarters(9, 18, 8)),
@@ -192,7 +192,7 @@ async fn a_site_is_observed_in_a_rate_if_its_part_is_in_it() {
 }
 
 #[tokio::test]
-async fn less_than_an_hour_without_entrances_is_quiet() {
+async fn less_than_an_hour_without_entrances_counts_as_zero() {
     let but = |absent: std::ops::Range<u16>| {
         let mut entrances = quarters(9, 12, 8);
         entrances.retain(|(minute, _)| !absent.contains(minute));
@@ -210,7 +210,7 @@ async fn less_than_an_hour_without_entrances_is_quiet() {
         .rows("sites=1,2&dates=2026-02-18&metric=conversion_rate&bucket=day")
         .await;
 
-    // 24 of 72; and without the missing hour 16 of 64.
+    // 24 of 72, and 16 of 64 without the missing hour.
     assert_eq!(
         column(&answer, "conversion_rate"),
         [json!(0.3333), json!(0.25)]
@@ -218,7 +218,7 @@ async fn less_than_an_hour_without_entrances_is_quiet() {
 }
 
 #[tokio::test]
-async fn metrics_say_what_they_are() {
+async fn meta_describes_every_metric() {
     let app = Setup::default()
         .with("DWELL_TIME_UNIT", "seconds")
         .start()
@@ -360,7 +360,7 @@ fn walk(
     seen
 }
 
-/// The buckets of each row, and whether any sale was observed on their site's day.
+/// The buckets of each row, and whether any sale was observed on that day at their site.
 type Rows = BTreeMap<(Option<u64>, DateTime), Vec<(bool, Seen)>>;
 
 fn naive_rates(buckets: &[(bool, &Seen)]) -> [Option<f64>; 2] {
@@ -439,7 +439,7 @@ proptest! {
             for (date_index, day) in query.dates.iter().enumerate() {
                 let seen = walk(&world, site, day, minutes, &zone, asked_at);
                 for (series, of) in plan.series().iter().enumerate() {
-                    // By the clock, followed by the second occurrences.
+                    // In the order of the clock, followed by the second occurrences.
                     let mut slots = vec![None; usize::from(base.slots_per_day())];
                     let mut again = Vec::new();
                     for (at, bucket) in seen.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Remembered requests do not change answers.
+//! Remembering requests does not change answers.
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ async fn today_is_another_day_after_midnight_although_yesterdays_answer_is_still
 }
 
 #[tokio::test]
-async fn the_form_of_a_repeated_answer_is_that_of_each_request() {
+async fn a_repeated_answer_has_the_form_that_each_request_asks_for() {
     let app = TestApp::start().await;
     let types = async |accept: &[&str]| {
         let mut request = app.get(&format!("/v1/traffic?{DAY}"));
@@ -50,7 +50,7 @@ async fn the_form_of_a_repeated_answer_is_that_of_each_request() {
             types(&["application/x-ndjson"]).await,
             "application/x-ndjson"
         );
-        // Two header lines mean the same as one with both values.
+        // Two header lines mean the same as one line with both values.
         assert_eq!(
             types(&["text/csv;q=0.5", "application/json"]).await,
             "application/json"

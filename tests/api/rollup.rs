@@ -124,10 +124,10 @@ pub(super) fn bucket_start(query: &Query, mut day: Date, minute: u16) -> DateTim
     day.at(0, 0, 0, 0)
 }
 
-/// Every observation of one group and bucket: by time, then site.
+/// Every observation of one group and bucket, by time, then by site.
 type Seen = BTreeMap<(Date, u16), BTreeMap<u64, f64>>;
 
-/// The calendar day and the minute of a minute that is counted from the midnight of `date`.
+/// The calendar day and the minute of the day, for a minute counted from the midnight of `date`.
 pub(super) fn on_calendar(date: Date, minute: u16) -> (Date, u16) {
     if minute < 1440 {
         (date, minute)
@@ -136,8 +136,8 @@ pub(super) fn on_calendar(date: Date, minute: u16) -> (Date, u16) {
     }
 }
 
-/// The times at which the vendor's buckets of `bucket` minutes begin, by the beginning of the row's bucket that they belong to: each as the
-/// date on which its hours began, and the minutes since that date's midnight.
+/// The starts of the vendor's buckets of `bucket` minutes, keyed by the start of the row that they belong to. Each consists of the date on
+/// which its hours began, and the minutes since that date's midnight.
 pub(super) fn times(query: &Query, bucket: u16) -> BTreeMap<DateTime, Vec<(Date, u16)>> {
     let mut times = BTreeMap::<_, Vec<_>>::new();
     for day in query.dates.iter() {
@@ -180,14 +180,14 @@ fn sum(seen: &Seen) -> Option<f64> {
     (!seen.is_empty()).then(|| seen.values().flat_map(BTreeMap::values).sum())
 }
 
-/// The vendor's buckets of one row: how long they are in minutes, and when they begin.
+/// The vendor's buckets of one row: their length in minutes, and their starts.
 #[derive(Clone, Copy)]
 pub(super) struct Parts<'a> {
     pub(super) minutes: u16,
     pub(super) times: &'a [(Date, u16)],
 }
 
-/// The figure of one row, from its `fine` parts or, for means, from its `coarse` ones.
+/// The figure of one row, from its `fine` parts or, for means, from its `coarse` parts.
 pub(super) fn naive_value(
     seed: u64,
     sites: &[u64],
@@ -288,7 +288,7 @@ fn keep(seen: &mut Seen, site: u64, day: Date, counts: impl Fn(u16) -> bool) {
 fn silent(seed: u64, site: u64, day: Date, metric: VendorMetric, bucket: u16) -> Rc<BTreeSet<u16>> {
     type Days = HashMap<(u64, u64, Date, VendorMetric, u16), Rc<BTreeSet<u16>>>;
     thread_local! {
-        // Each row asks for its whole days.
+        // Each row asks for its whole days, so this remembers them.
         static KNOWN: RefCell<Days> = RefCell::default();
     }
     KNOWN.with_borrow_mut(|known| {
@@ -315,7 +315,7 @@ fn naive(query: &Query, base: u16, seed: u64) -> Vec<Row> {
     naive_from(query, query.bucket, base, seed)
 }
 
-/// The rows of `query`, made of the vendor's buckets that a query of `bucket` needs.
+/// The rows of `query`, made from the vendor's buckets that a query in `bucket` needs.
 fn naive_from(query: &Query, bucket: Bucket, base: u16, seed: u64) -> Vec<Row> {
     let sites: Vec<u64> = query.sites.iter().map(|site| site.get()).collect();
     let groups: Vec<(Option<u64>, Vec<u64>)> = match query.group_by {
@@ -441,7 +441,7 @@ pub(super) fn query() -> impl Strategy<Value = Query> {
         window
             .clone()
             .prop_map(|(from, to)| (from / 60 * 60, to.div_ceil(60) * 60)),
-        // From the end of one day's window to its begin on the next day.
+        // From the end of one day's window to the start of the next day's.
         window.prop_filter_map("it has a length", |(from, to)| (to < 1440)
             .then_some((to, from))),
     ];
@@ -514,7 +514,7 @@ proptest! {
     }
 
     #[test]
-    fn totals_and_the_order_of_series_agree_with_naive_ones(
+    fn totals_and_the_order_of_series_agree_with_a_naive_implementation(
         query in query(),
         base in prop::sample::select(vec![5_u16, 15, 60]),
         (nth, descending, limit) in (0_usize..8, any::<bool>(), 1_usize..5),
@@ -536,7 +536,7 @@ proptest! {
         for row in &shown {
             assert_same(std::slice::from_ref(row), std::slice::from_ref(&all[place(row)]))?;
         }
-        // No series that comes later has a total that belongs before.
+        // No later series has a total that belongs earlier.
         let figure = |row: &Row| row.2[nth % query.metrics.len()];
         let belongs_before = |one: &Row, other: &Row| match (figure(one), figure(other)) {
             (Some(one), Some(other)) if descending => one > other + 1e-6,
@@ -570,7 +570,8 @@ proptest! {
         parts.extend(real(&part(days[cut], days[days.len() - 1]), 15, seed));
 
         parts.sort_by_key(|(group, time, _)| (*group, *time));
-        // The last bucket of a window past midnight may be the first one of the next date: one row of the whole, and of either part.
+        // The last bucket of a window past midnight may also be the first bucket of the next date. The whole then has one row for it, and
+        // so does either part.
         let is_shared = |pair: &[Row]| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1);
         prop_assume!(!parts.windows(2).any(is_shared));
         assert_same(&whole, &parts)?;
@@ -619,7 +620,7 @@ fn the_repeated_hour_counts_twice_and_the_skipped_hour_is_not_expected() {
     assert_eq!(day(date(2026, 3, 8), "2h").len(), 12);
 }
 
-/// The mean of a day's hourly levels at that number of sites, all of them 2 but for that of `hour`.
+/// The mean of a day's hourly levels at `sites` sites. Every level is 2, except the one of `hour`.
 fn mean_level(zone: &str, date: Date, (hour, level): (usize, f64), sites: u64) -> Option<f64> {
     let zone = jiff::tz::TimeZone::get(zone).unwrap();
     let query = Query {
@@ -647,8 +648,8 @@ fn mean_level(zone: &str, date: Date, (hour, level): (usize, f64), sites: u64) -
 }
 
 #[test]
-fn a_level_weighs_as_long_as_its_bucket_lasts_where_the_clock_is_put_forward_in_it() {
-    // From 02:00 to 02:30.
+fn a_level_weighs_as_long_as_its_bucket_lasts_even_if_the_clock_goes_forward_within_it() {
+    // The clock skips from 02:00 to 02:30.
     let lord_howe = |hour| mean_level("Australia/Lord_Howe", date(2026, 10, 4), hour, 1);
     let expected = |weight: f64| (23.0 * 2.0 + weight * 49.0) / (23.0 + weight);
 

@@ -138,7 +138,7 @@ async fn the_log_records_departed_callers_and_hides_the_values_of_unknown_parame
         _ = pitaya.traffic(query) => panic!("the answer is held back"),
         () = vendor.wait_for_reports(1) => {}
     }
-    // It takes the process a moment to notice that the caller has left.
+    // The process takes a moment to notice that the caller has left.
     while !pitaya.metrics().await.contains("status=\"499\"} 1") {
         tokio::task::yield_now().await;
     }
@@ -147,7 +147,7 @@ async fn the_log_records_departed_callers_and_hides_the_values_of_unknown_parame
     let wrong = pitaya.traffic(&format!("{query}&api_key={KEY}")).await;
 
     assert_eq!(wrong.status(), 400);
-    // Nobody has understood the query of an OPTIONS request.
+    // Pitaya does not parse the query of an OPTIONS request.
     let url = pitaya.url(&format!("/v1/traffic?{query}&api_key={KEY}"));
     let options = pitaya.client.request(reqwest::Method::OPTIONS, url);
     options.send().await.unwrap();
@@ -214,14 +214,14 @@ async fn the_log_names_the_problem_of_an_answer() {
         "/v1/traffic?sites=750&dates=2000-01-01..2026-01-01&metric=entrances",
         "/nothing",
         "/problems/forbidden",
-        // No lines: a view of the page loads many.
+        // These log nothing, since one view of the page loads many of them.
         "/explorer/app.js",
         "/docs/docs.css",
         "/explorer/nothing.js",
     ] {
         pitaya.get(path).await;
     }
-    // Its head never becomes a request.
+    // This head never becomes a request.
     let mut peer = TcpStream::connect(pitaya.address).await.unwrap();
     peer.write_all(b"hello\r\n\r\n").await.unwrap();
     let mut answer = String::new();

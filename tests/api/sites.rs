@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Setup, TestApp, cache_status, column};
 
-/// Site 750 is in Auckland, 751 in Honolulu, 752 has no zone of its own; the first two have names.
+/// Site 750 is in Auckland, 751 in Honolulu, and 752 has no zone of its own. The first two have configured names.
 const DIRECTORY: &str = "
 [[sites]]
 id = 750
@@ -127,7 +127,7 @@ async fn neither_blanks_nor_full_width_characters_hide_a_formula_from_the_escape
 }
 
 #[tokio::test]
-async fn today_turns_at_the_midnight_of_the_sites_own_zone() {
+async fn today_begins_at_midnight_in_the_sites_own_zone() {
     // Midnight is 11:00 UTC in Auckland in summer, and 10:00 UTC in Honolulu.
     let app = directory().at("2026-02-18T10:59:59Z").start().await;
 
@@ -180,7 +180,7 @@ async fn several_zones_share_the_earliest_of_their_days() {
 
 #[tokio::test]
 async fn every_relative_date_starts_from_the_sites_own_day() {
-    // A Sunday evening on the last of the month in Honolulu is a Monday, the first, in Auckland.
+    // A Sunday evening on the last of the month in Honolulu is Monday the first in Auckland.
     let app = directory().at("2026-03-01T11:30:00Z").start().await;
     app.clock.set("2026-06-01T05:00:00Z");
     let range = |from: &str, to: &str| (from.to_owned(), to.to_owned());
@@ -320,7 +320,7 @@ async fn a_day_is_not_fetched_before_it_has_begun_at_the_site() {
         cache_status(&honolulu)
     );
     assert_eq!(app.vendor.report_count(), 0);
-    // It began half an hour ago in Auckland; if the zone is unknown, it may have begun.
+    // The day began half an hour ago in Auckland; if the zone is unknown, it may have begun.
     for site in [750, 752] {
         app.vendor.reset_counts();
         app.rows(&tomorrow(site)).await;

@@ -2,7 +2,7 @@
 
 use crate::support::{Setup, TestApp};
 
-/// Two sites and a day, with every metric; nothing in it depends on the time.
+/// Two sites and a day, with every metric. Nothing in the answer depends on the time.
 const QUERY: &str = "sites=751,750&dates=2026-02-18&hours=09:30-15:00&bucket=3h\
     &metric=entrances,walk_bys,transactions,dwell_time,occupancy,peak_occupancy,conversion_rate,capture_rate";
 

@@ -17,7 +17,7 @@ const CODINGS: [&str; 3] = ["zstd", "br", "gzip"];
 /// Size above which a body is not held in one piece.
 const LARGE: usize = 1024 * 1024;
 
-/// All hourly figures of these sites in six weeks.
+/// Every hourly figure of these sites over six weeks.
 fn query(sites: impl IntoIterator<Item = u64>, form: &str) -> String {
     let sites: Vec<_> = sites.into_iter().map(|site| site.to_string()).collect();
     format!(
@@ -72,7 +72,7 @@ fn lasting_fields(response: &Response) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn a_large_answer_is_that_of_its_sites_one_by_one() {
+async fn a_large_answer_equals_the_answers_of_its_sites_one_by_one() {
     let app = TestApp::start().await;
     let mut rows: BTreeMap<&str, String> = BTreeMap::new();
     for form in ["csv", "ndjson"] {
@@ -111,7 +111,7 @@ async fn a_large_answer_is_that_of_its_sites_one_by_one() {
 }
 
 #[tokio::test]
-async fn a_large_answer_has_a_length_if_plain_and_the_same_bytes_in_every_coding() {
+async fn a_large_answer_has_a_length_unless_coded_and_the_same_bytes_in_every_coding() {
     let app = TestApp::start().await;
     for form in FORMS {
         let query = large_query(form);
@@ -162,7 +162,7 @@ async fn a_304_or_a_head_of_a_large_answer_has_no_body() {
             let known = known.send().await.unwrap();
 
             let (mut of_head, mut of_get) = (lasting_fields(&asked), lasting_fields(&got));
-            // It shows how the body, if any, would have been framed.
+            // This field shows how the body, if any, would have been framed.
             of_head.remove("transfer-encoding");
             of_get.remove("transfer-encoding");
             assert_eq!(of_head, of_get);
@@ -204,7 +204,7 @@ fn cramped() -> Setup {
     Setup::default().with("CACHE__MAX_BYTES", "20MiB")
 }
 
-/// A large answer of which the caller takes only the beginning until read, while keeping its connection alive.
+/// A large answer, of which the caller reads only the beginning for now, while it keeps its connection open.
 async fn unread(app: &TestApp) -> Response {
     let client = Client::builder()
         .no_proxy()

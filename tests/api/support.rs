@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 /// Name of the configuration file.
 const FILE: &str = "pitaya.toml";
 
-/// Time of most tests: long after their dates, so that these are final.
+/// Time of most tests: long after their dates, so their figures are final.
 pub const NOW: &str = "2026-06-01T12:00:00Z";
 
 /// Time limit of a test's waits.
@@ -73,7 +73,7 @@ impl TestClock {
         }
     }
 
-    /// Makes every read of the clock panic, which is as near to a bug as a test can come.
+    /// Makes every read of the clock panic: the closest that a test can come to a bug.
     pub fn break_down(&self, broken: bool) {
         self.broken.store(broken, Ordering::SeqCst);
     }
@@ -132,7 +132,7 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// What `pitaya demo` serves at that time.
+    /// The setup of `pitaya demo` at that time.
     pub fn demo(time: &str) -> Self {
         let now: Timestamp = time.parse().unwrap();
         let today = TimeZone::UTC.to_datetime(now).date();
@@ -268,7 +268,7 @@ fn client() -> Client {
         .unwrap()
 }
 
-/// Asks again and again until `holds`.
+/// Polls until `holds` returns true.
 pub async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     let asking = async {
         while !holds().await {
@@ -279,7 +279,7 @@ pub async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     met.unwrap_or_else(|_| panic!("it never holds that {what}"));
 }
 
-/// Returns once that check in `/readyz` of the service at `address` has a state that `is_wanted`.
+/// Returns once `check` in `/readyz` of the service at `address` has a state that `is_wanted`.
 async fn until_state(
     client: &Client,
     address: SocketAddr,
@@ -326,7 +326,7 @@ impl TestApp {
         Setup::default().start().await
     }
 
-    /// Returns once that check in `/readyz` has that state.
+    /// Returns once `check` in `/readyz` has the `wanted` state.
     pub async fn until_state_is(&self, check: &str, wanted: &str) {
         let is_wanted = |state: &str| state == wanted;
         until_state(&self.client, self.address, check, is_wanted).await;
@@ -336,12 +336,12 @@ impl TestApp {
         format!("http://{}{path}", self.address)
     }
 
-    /// Writes another configuration file, which nobody reads until the next reload.
+    /// Replaces the configuration file. The app reads it at the next reload.
     pub fn write_file(&self, toml: &str) {
         std::fs::write(self.folder.path().join(FILE), toml).unwrap();
     }
 
-    /// Reloads a configuration that must be right, without a key; returns what changed and what needs a restart.
+    /// Reloads a valid configuration without a key. Returns what changed and what needs a restart.
     pub async fn reload(&self, toml: &str) -> (Vec<String>, Vec<String>) {
         self.write_file(toml);
         let response = self.client.post(self.url("/v1/reload")).send().await;
@@ -355,7 +355,7 @@ impl TestApp {
     /// Sends these bytes on a new connection, and returns all bytes received until it closes.
     pub async fn raw(&self, request: impl AsRef<[u8]>) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        // A client that is refused early may see a reset while still sending; only the answer matters.
+        // A client that is refused early may see a reset while it is still sending. Only the answer matters.
         let _ = stream.write_all(request.as_ref()).await;
         let mut answer = Vec::new();
         let _ = timeout(PATIENCE, stream.read_to_end(&mut answer))

@@ -66,9 +66,9 @@ async fn times_have_the_offset_of_their_site_or_are_in_utc() {
 }
 
 #[tokio::test]
-async fn every_format_and_both_sides_of_a_comparison_have_them() {
+async fn every_format_and_both_ranges_of_a_comparison_use_the_time_format() {
     let app = app().await;
-    // The clock was put forward on 2026-03-08 in Chicago.
+    // In Chicago, the clock goes forward on 2026-03-08.
     let query =
         "sites=750&dates=2026-03-08&metric=entrances&bucket=day&compare=previous_week&time_format";
 
@@ -136,11 +136,11 @@ async fn series_in_the_order_of_their_totals_keep_their_own_zone() {
     }
     let sites = column(&sorted, "site_id");
     assert_eq!(sites.len(), 3);
-    assert_ne!(sites, [750, 751, 752], "the order is another one");
+    assert_ne!(sites, [750, 751, 752], "the totals must change the order");
 }
 
 #[tokio::test]
-async fn the_zone_of_every_site_is_needed_and_one_for_each_series() {
+async fn every_site_needs_a_known_zone_and_every_series_a_single_one() {
     let app = app().await;
     let fault = async |query: &str| {
         let (status, slug, body) = app.problem(query).await;

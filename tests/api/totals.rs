@@ -13,7 +13,7 @@ async fn app() -> TestApp {
         .await
 }
 
-/// The rows under `name`, without the fields of the time and the site's name.
+/// The rows under `name`, without their times and site names.
 fn bare(answer: &Value, name: &str) -> Vec<Value> {
     let rows = answer[name].as_array().unwrap().iter();
     rows.map(|row| {
@@ -26,7 +26,7 @@ fn bare(answer: &Value, name: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn totals_are_what_a_query_for_them_answers_and_cost_no_call() {
+async fn totals_equal_the_answer_of_a_query_for_them_and_cost_no_call() {
     let app = app().await;
     let query = format!("sites=750,751,752&dates=2026-02-16..2026-02-22&metric={METRICS}");
     app.rows(&query).await;
@@ -97,7 +97,7 @@ async fn series_are_sorted_by_their_totals_and_the_grand_total_is_over_all() {
 }
 
 #[tokio::test]
-async fn only_json_has_a_place_for_totals() {
+async fn totals_are_refused_in_every_format_but_json() {
     let app = app().await;
     let query = "sites=750&dates=2026-02-18&metric=entrances&include=totals";
     for format in ["csv", "ndjson"] {
@@ -114,7 +114,7 @@ async fn only_json_has_a_place_for_totals() {
 }
 
 #[tokio::test]
-async fn a_kept_answer_is_shown_for_the_same_order_limit_and_additions_alone() {
+async fn a_kept_answer_serves_only_the_same_order_limit_and_additions() {
     let app = app().await;
     let query = "sites=750,751&dates=2026-02-18&metric=entrances&bucket=day";
     let mut seen = Vec::new();
@@ -146,7 +146,7 @@ async fn a_kept_answer_is_shown_for_the_same_order_limit_and_additions_alone() {
 }
 
 #[tokio::test]
-async fn the_limit_counts_rows_of_shown_series_alone() {
+async fn the_limit_counts_only_rows_of_shown_series() {
     let app = Setup::default()
         .with("LIMITS__MAX_ROWS", "48")
         .start()

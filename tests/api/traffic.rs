@@ -240,7 +240,7 @@ async fn figures_are_the_same_for_every_row_format() {
 }
 
 #[tokio::test]
-async fn regions_are_parts_of_their_sites_figure() {
+async fn regions_add_up_to_the_figure_of_their_site() {
     for region_entities in [false, true] {
         let quirks = Quirks {
             regions: 3,
@@ -271,7 +271,7 @@ async fn regions_are_parts_of_their_sites_figure() {
 }
 
 #[tokio::test]
-async fn same_named_sites_are_never_mixed_and_batched_once_they_are_known() {
+async fn same_named_sites_are_never_confused_and_are_batched_once_known() {
     let names: BTreeMap<u64, String> = (750..754)
         .map(|site| (site, "Main Street".to_owned()))
         .collect();

@@ -1,4 +1,4 @@
-//! Warming: Pitaya fetches the figures of configured queries before a caller requests them, and delays no caller for it.
+//! Warming: Pitaya fetches the figures of configured queries before any caller requests them, without delaying callers.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::{NOW, Setup, TestApp, cache_status, column, true_entrances};
 
-/// An app that warms a query over these sites, by a report for each.
+/// An app that warms a query over these sites, with one report for each site.
 fn warming(sites: &str, dates: &str) -> Setup {
     let query = query(sites, dates);
     Setup::default()
@@ -76,7 +76,7 @@ async fn until_waiting(app: &TestApp, hold: simulator::Hold) {
 }
 
 #[tokio::test]
-async fn a_query_is_brought_at_start_and_again_after_midnight() {
+async fn a_query_is_warmed_at_start_and_again_after_midnight() {
     let app = warming("750", "yesterday")
         .at("2026-06-01T23:50:00Z")
         .start()
@@ -96,7 +96,8 @@ async fn a_query_is_brought_at_start_and_again_after_midnight() {
     assert_eq!(app.vendor.report_count(), 2);
 }
 
-/// A file that warms a query over 752 of New York, and one over 750 and 751 of Chicago, that long before 09:00 there.
+/// A file with two warmed queries, over site 752 in New York and over 750 and 751 in Chicago. Pitaya warms each that long before 09:00
+/// there.
 fn before_open(before: &str) -> String {
     let site = |id, zone| {
         format!(
@@ -118,7 +119,7 @@ fn over_days(file: &str) -> Setup {
     setup.vendor(|vendor| vendor.tokens.ttl = Duration::from_hours(24 * 365))
 }
 
-/// Sets the clock, waits until the vendor has had that many calls in all, and returns the sites of the last `new` ones.
+/// Sets the clock, waits until the vendor has had `all` calls altogether, and returns the sites of the last `new` ones.
 async fn calls_at(app: &TestApp, time: &str, all: u64, new: usize) -> Vec<u64> {
     app.clock.set(time);
     app.vendor.wait_for_reports(all).await;
@@ -129,9 +130,9 @@ async fn calls_at(app: &TestApp, time: &str, all: u64, new: usize) -> Vec<u64> {
     new.copied().map(SiteId::get).collect()
 }
 
-/// Each query is the other's control: the warmer looks at New York's first, then at Chicago's.
+/// Each query is the other's control: in each pass, the warmer checks New York's first, then Chicago's.
 #[tokio::test]
-async fn a_query_is_brought_once_before_its_sites_open() {
+async fn a_query_is_warmed_once_before_its_sites_open() {
     let setup = over_days(&before_open("30m"));
     let app = setup.at("2026-06-01T10:00:00Z").start().await;
     let at_start = calls_at(&app, "2026-06-01T10:00:00Z", 2, 2).await;
@@ -140,12 +141,12 @@ async fn a_query_is_brought_once_before_its_sites_open() {
         calls_at(&app, "2026-06-01T12:30:00Z", 3, 1).await,
         calls_at(&app, "2026-06-01T13:30:00Z", 4, 1).await,
     ];
-    // An exception: two hours earlier. Tuesday's have passed, which is no reason to bring it twice.
+    // An exceptional opening, two hours earlier. Tuesday's opening has been skipped, but each query is warmed only once.
     let wednesday = [
         calls_at(&app, "2026-06-03T10:30:00Z", 6, 2).await,
         calls_at(&app, "2026-06-03T11:30:00Z", 7, 1).await,
     ];
-    // A holiday, and over the weekend.
+    // From Thursday across a holiday and the weekend.
     let after_juneteenth = [
         calls_at(&app, "2026-06-18T13:31:00Z", 9, 2).await,
         calls_at(&app, "2026-06-22T12:30:00Z", 10, 1).await,
@@ -158,7 +159,7 @@ async fn a_query_is_brought_once_before_its_sites_open() {
 }
 
 #[tokio::test]
-async fn a_reload_changes_how_long_before_openings_a_query_is_brought() {
+async fn a_reload_changes_how_long_before_openings_a_query_is_warmed() {
     let setup = over_days(&before_open("30m"));
     let app = setup.at("2026-06-01T10:00:00Z").start().await;
     calls_at(&app, "2026-06-01T10:00:00Z", 2, 2).await;
@@ -179,7 +180,7 @@ async fn a_reload_changes_how_long_before_openings_a_query_is_brought() {
 }
 
 #[tokio::test]
-async fn warming_has_its_share_of_the_places_and_callers_have_the_others() {
+async fn warming_uses_only_its_share_of_the_places_and_leaves_the_others_to_callers() {
     let (vendor, hold) = holding_vendor().await;
     let setup = warming("1000,1001,1002,1003,1004", "2026-02-18");
     let setup = setup.with("UPSTREAM__MAX_CONCURRENCY", "4");
@@ -199,7 +200,7 @@ async fn warming_has_its_share_of_the_places_and_callers_have_the_others() {
 }
 
 #[tokio::test]
-async fn callers_go_before_warming_and_a_report_that_one_waits_for_is_theirs() {
+async fn callers_precede_warming_and_a_report_that_a_caller_awaits_counts_as_theirs() {
     let (vendor, hold) = holding_vendor().await;
     let setup = warming("1000,1001,1002,1003", "2026-02-18");
     let setup = setup.with("UPSTREAM__MAX_CONCURRENCY", "1");
@@ -215,7 +216,7 @@ async fn callers_go_before_warming_and_a_report_that_one_waits_for_is_theirs() {
 }
 
 #[tokio::test]
-async fn a_query_that_the_vendor_fails_to_bring_is_brought_later() {
+async fn a_query_whose_warming_fails_is_warmed_later() {
     let (vendor, hold) = holding_vendor().await;
     vendor.inject(Fault::status(400).times(1));
     let app = warming("750", "2026-02-18").start_before(vendor).await;

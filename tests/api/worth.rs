@@ -155,7 +155,7 @@ async fn stale_figures_are_marked_stale() {
 }
 
 #[tokio::test]
-async fn a_smaller_total_does_not_look_whole() {
+async fn an_incomplete_total_does_not_look_complete() {
     let app = TestApp::start().await;
     for site in [751, 753] {
         app.vendor
@@ -170,7 +170,7 @@ async fn a_smaller_total_does_not_look_whole() {
 }
 
 #[tokio::test]
-async fn answers_rendered_while_sent_report_it_too() {
+async fn answers_rendered_while_being_sent_report_quality_too() {
     let app = Setup::default()
         .with("TIMEZONE", "UTC")
         .at("2026-02-10T18:00:00Z")

@@ -1,4 +1,4 @@
-//! Answers as workbooks: each cell is that of CSV, with a type.
+//! Answers as workbooks: each cell equals the value in CSV, with a type.
 
 mod libreoffice;
 
@@ -53,7 +53,7 @@ async fn workbook(app: &TestApp, query: &str) -> Vec<u8> {
     answer.bytes().await.unwrap().to_vec()
 }
 
-/// The text in CSV that stands for a cell of a column.
+/// The text that CSV has for a cell of this column.
 fn as_csv(column: &str, cell: &Data, wanted: &str) -> String {
     match cell {
         Data::Empty => String::new(),
@@ -74,7 +74,7 @@ fn as_csv(column: &str, cell: &Data, wanted: &str) -> String {
                 is_text || wanted.contains("+0") || wanted.contains("-0"),
                 "{column}"
             );
-            // CSV marks what a program would take for a formula.
+            // CSV marks text that a program would take for a formula.
             if text.starts_with(['=', '@']) {
                 format!("'{text}")
             } else {
@@ -86,7 +86,7 @@ fn as_csv(column: &str, cell: &Data, wanted: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_cell_is_that_of_csv() {
+async fn every_cell_equals_that_of_csv() {
     let app = app().await;
     let mut empty = 0;
     for query in [
@@ -125,7 +125,7 @@ async fn every_cell_is_that_of_csv() {
             }
         }
     }
-    assert!(empty > 0, "no null was compared");
+    assert!(empty > 0, "the test compares no empty cell");
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn times_and_figures_have_their_types() {
 }
 
 #[tokio::test]
-async fn the_sheet_about_has_the_facts_of_meta() {
+async fn the_about_sheet_has_the_facts_of_meta() {
     let app = app().await;
     let query = "sites=750,751&dates=2026-02-17..2026-02-20&metric=entrances,dwell_time,capture_rate\
                  &bucket=day&hours=09:00-17:00&sort=-entrances&min_coverage=0.5&include=coverage";
@@ -244,7 +244,7 @@ fn tag(answer: &Response) -> String {
 }
 
 #[tokio::test]
-async fn a_workbook_is_asked_for_and_asked_for_again_like_any_form() {
+async fn a_workbook_is_requested_and_revalidated_like_any_form() {
     let app = app().await;
     let query = "sites=750,751&dates=2026-01-10&metric=entrances&include=coverage";
     let csv = app.traffic(&format!("{query}&format=csv")).await;
@@ -290,7 +290,7 @@ async fn the_same_answer_has_the_same_bytes_even_if_it_is_written_again() {
 async fn a_workbook_is_coded_only_for_a_caller_that_refuses_plain_bytes() {
     let app = app().await;
     let path = "/v1/traffic?sites=750&dates=2026-01-10&metric=entrances&format=xlsx";
-    // A client that decodes nothing.
+    // This client decodes nothing.
     let client = reqwest::Client::builder()
         .no_gzip()
         .no_zstd()
@@ -318,7 +318,7 @@ async fn a_workbook_is_coded_only_for_a_caller_that_refuses_plain_bytes() {
 }
 
 #[tokio::test]
-async fn totals_have_no_place_in_a_workbook_and_sites_are_no_workbook() {
+async fn totals_in_a_workbook_and_a_workbook_of_sites_are_refused() {
     let app = app().await;
     let query = "sites=750&dates=2026-02-18&metric=entrances&include=totals&format=xlsx";
     let (status, _, body) = app.problem(query).await;

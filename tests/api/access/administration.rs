@@ -122,7 +122,7 @@ async fn administration_with_its_own_listener_is_nowhere_else() {
     assert_eq!(forgotten, json!({"purged": 1}));
 }
 
-/// Status of a purge that this machine sends with those fields, without authentication.
+/// Status of a purge that this machine sends with those header fields, without authentication.
 async fn unguarded_purge(app: &TestApp, fields: &str) -> u16 {
     let request = format!("DELETE /v1/cache HTTP/1.1\r\nConnection: close\r\n{fields}\r\n");
     let answer = app.raw(request).await;
@@ -150,7 +150,7 @@ async fn without_keys_only_this_machine_administrates_and_only_for_itself() {
         assert_eq!(unguarded_purge(&app, allowed).await, 200, "{allowed:?}");
     }
     for refused in [
-        // An attacker made this name resolve to this machine (DNS rebinding).
+        // An attacker has made this name resolve to this machine (DNS rebinding).
         "Host: evil.example\r\n",
         "Host: evil.example:8080\r\nOrigin: http://evil.example:8080\r\n",
         "Host: localhost.evil.example\r\n",
@@ -213,7 +213,7 @@ async fn without_keys_no_page_of_another_origin_changes_anything() {
     }
 
     assert_eq!(tried, 5);
-    // A missing site is treated the same.
+    // A method that the route lacks gets 405 from any origin.
     let refused = "POST /v1/traffic HTTP/1.1\r\nConnection: close\r\nHost: evil.example\r\n\r\n";
     let refused = app.raw(refused).await;
     assert!(refused.starts_with("HTTP/1.1 405 "), "{refused}");

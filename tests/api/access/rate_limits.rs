@@ -40,7 +40,7 @@ async fn a_client_sees_its_limit_and_exhausting_it_affects_no_other_client() {
 
     assert_eq!(left, ["r=2", "r=1", "r=0"]);
     let wait: u64 = field(&over, "retry-after").parse().unwrap();
-    // One of three requests an hour returns every twenty minutes.
+    // With three requests an hour, the client regains one every twenty minutes.
     assert!((1..=1200).contains(&wait), "{wait}");
     assert!(
         field(&over, "ratelimit").starts_with("\"default\";r=0;t="),

@@ -112,7 +112,7 @@ async fn only_sites_of_a_customers_directory_may_be_requested() {
 }
 
 #[tokio::test]
-async fn one_customers_figures_are_never_anothers() {
+async fn one_customers_figures_are_never_shown_for_another() {
     let app = guarded().start().await;
     let query = "sites=750&dates=2026-02-18&metric=entrances&bucket=hour";
 
@@ -206,7 +206,7 @@ async fn no_clients_requests_change_another_clients_answers() {
             "sites=750&dates=2026-02-18&metric=entrances",
         ] {
             let (status, mut fields, body) = seen(ask(app, "austin", query).await).await;
-            // The lifetime of a figure has jitter, drawn for each report.
+            // A figure's lifetime has jitter, drawn anew for each report.
             fields.remove("cache-control");
             let cache_status = fields.remove("cache-status").unwrap_or_default();
             fields.insert(

@@ -1,4 +1,4 @@
-//! Header fields that every answer has, and fields that none has.
+//! Header fields that every answer has, and fields that no answer has.
 
 use super::*;
 
@@ -15,7 +15,7 @@ async fn a_sane_request_id_is_kept_and_an_insane_one_replaced() {
         let text = app.raw(request).await;
         let answer = Answer::of(&text);
         assert_eq!(answer.slug(), "not-found");
-        // In its case on the wire, rather than in lower case.
+        // On the wire, the field's name keeps its case.
         text.lines()
             .find_map(|line| line.strip_prefix("x-request-id: "))
             .unwrap()

@@ -1,4 +1,4 @@
-//! The origins whose pages may call, and the fields that they may read.
+//! The origins whose pages may call Pitaya, and the fields that those pages may read.
 
 use reqwest::Method;
 use sha2::{Digest, Sha256};

@@ -74,7 +74,7 @@ async fn a_range_of_an_answer_that_is_not_kept_yet_is_served_too() {
 }
 
 #[tokio::test]
-async fn of_figures_that_may_change_a_range_gets_the_format_or_everything() {
+async fn a_range_of_figures_that_may_change_gets_the_first_few_bytes_or_everything() {
     let app = TestApp::start().await;
     let (_, headers, whole) = ranged(&app, TODAY, &[]).await;
     assert!(headers.contains_key("pitaya-provisional-from"));
@@ -96,7 +96,7 @@ async fn of_figures_that_may_change_a_range_gets_the_format_or_everything() {
 }
 
 #[tokio::test]
-async fn a_range_beyond_the_end_is_416_and_tells_the_length() {
+async fn a_range_beyond_the_end_is_416_and_gives_the_length() {
     let app = TestApp::start().await;
     let (.., whole) = ranged(&app, SETTLED, &[]).await;
 
@@ -145,7 +145,7 @@ async fn a_range_is_of_plain_bytes_whatever_coding_the_caller_prefers() {
 }
 
 #[tokio::test]
-async fn head_ignores_ranges_and_incomplete_or_large_answers_have_none() {
+async fn head_ignores_ranges_and_incomplete_or_large_answers_offer_none() {
     let app = TestApp::start().await;
     let head = app.client.head(app.url(&format!("/v1/traffic?{SETTLED}")));
     let head = head.header("range", "bytes=0-3").send().await.unwrap();

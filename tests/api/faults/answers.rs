@@ -75,7 +75,7 @@ async fn transient_faults_are_retried_as_often_as_configured() {
 }
 
 #[tokio::test]
-async fn a_vendor_that_refuses_our_tokens_is_a_matter_of_credentials() {
+async fn a_vendor_that_refuses_our_tokens_is_a_credentials_problem() {
     let cases = [(Fault::status(401), 503, "upstream-credentials", 2)];
     assert_each(cases, Setup::default).await;
 }

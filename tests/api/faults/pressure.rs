@@ -1,4 +1,4 @@
-//! Bounds of concurrency and of time.
+//! Limits on concurrency and on time.
 
 use std::time::Duration;
 

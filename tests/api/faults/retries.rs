@@ -1,4 +1,4 @@
-//! Retries happen only where they may help, never too often, and never before the vendor permits them.
+//! Pitaya retries only where that may help, never too often, and never before the vendor permits it.
 
 use futures_util::future::join_all;
 use jiff::SignedDuration;
@@ -10,7 +10,7 @@ use crate::support::{Setup, cache_status, column, true_entrances};
 const OTHER: &str = "sites=751&dates=2026-02-18&metric=entrances&bucket=day";
 
 #[tokio::test]
-async fn there_are_no_more_than_the_configured_attempts() {
+async fn a_report_gets_no_more_than_the_configured_attempts() {
     for (attempts, calls) in [("1", 1), ("2", 2), ("5", 5)] {
         let app = Setup::default()
             .with("UPSTREAM__MAX_ATTEMPTS", attempts)
@@ -83,13 +83,13 @@ async fn every_report_waits_for_a_retry_after() {
 }
 
 #[tokio::test]
-async fn callers_that_cannot_wait_that_long_fail_at_once_and_so_do_the_others() {
+async fn callers_that_cannot_wait_that_long_fail_at_once_and_so_do_later_ones() {
     for (retry_after, least, most) in [
         (RetryAfter::Seconds(30), 25, 30),
         (RetryAfter::Date(30), 25, 30),
-        // The wait would leave less time for the call than the call takes.
+        // The wait would leave less time than the call takes.
         (RetryAfter::Seconds(15), 10, 15),
-        // Pitaya never trusts more than a minute.
+        // Pitaya caps any longer demand at a minute.
         (RetryAfter::Seconds(86_400), 55, 60),
         (RetryAfter::Date(86_400), 55, 60),
     ] {

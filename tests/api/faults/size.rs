@@ -32,7 +32,7 @@ async fn a_single_site_and_day_that_is_still_truncated_is_an_upstream_error() {
 }
 
 #[tokio::test]
-async fn a_bomb_is_an_upstream_error_and_takes_no_more_memory_than_an_answer_may() {
+async fn a_decompression_bomb_is_an_upstream_error_and_uses_no_more_memory_than_allowed() {
     let vendor = Simulator::start(
         pitaya::simulator::Settings::default(),
         pitaya::clock::Clock::system(),
@@ -62,7 +62,7 @@ async fn a_bomb_is_an_upstream_error_and_takes_no_more_memory_than_an_answer_may
     assert_eq!(column(&pitaya.rows(ONE).await, "entrances"), [truth]);
 }
 
-/// A vendor that answers every metric with 1 for each day of up to seven, and never answers longer requests.
+/// A vendor that answers a request of up to seven days with 1 for every metric and day, and never answers longer requests.
 async fn weekly_vendor() -> String {
     let handle = move |body: String| async move {
         let body: Value = serde_json::from_str(&body).unwrap();
@@ -90,7 +90,7 @@ async fn weekly_vendor() -> String {
 const MONTH: &str = "sites=750&dates=2026-01-01..2026-01-31&metric=entrances&bucket=total";
 
 #[tokio::test]
-async fn try_again_soon_is_true_of_a_vendor_that_hangs_above_a_week() {
+async fn a_retry_succeeds_with_a_vendor_that_hangs_above_a_week_as_the_504_promises() {
     let vendor = weekly_vendor().await;
     let app = Setup::default()
         .with("UPSTREAM__BASE_URL", &vendor)

@@ -204,7 +204,7 @@ async fn equivalent_forms_are_one_query() {
 }
 
 #[tokio::test]
-async fn each_parameter_but_a_list_may_be_given_once() {
+async fn only_list_parameters_may_be_repeated() {
     let app = TestApp::start().await;
 
     for (query, named) in [

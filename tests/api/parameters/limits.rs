@@ -179,7 +179,7 @@ async fn malformed_comes_before_too_large_and_too_large_before_not_acceptable() 
     assert_eq!(app.vendor.report_count(), 0);
 }
 
-/// The sites, days and bucket of a query that follows the advice `way_out`.
+/// The sites, days and bucket of a query that follows the advice in `way_out`.
 fn heeded<'a>(way_out: &'a str, asked: (usize, usize, &'a str)) -> (usize, usize, &'a str) {
     let (amount, bucket) = match way_out.split_once("bucket=") {
         Some((amount, bucket)) => (amount.trim_end_matches(", with "), bucket),

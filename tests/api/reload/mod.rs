@@ -195,7 +195,7 @@ async fn begin_large(app: &TestApp, key: &str) -> TcpStream {
     stream
 }
 
-/// Reads the rest, and returns its number of bytes and the announced one.
+/// Reads the rest, and returns the number of bytes received and the announced length.
 async fn rest(mut stream: TcpStream) -> (usize, usize) {
     let mut rest = Vec::new();
     // The server may reset a connection that ends unfinished.
@@ -259,7 +259,7 @@ async fn a_waiting_caller_with_a_removed_key_gets_401_at_once() {
 }
 
 #[tokio::test]
-async fn authentication_can_be_switched_on_and_readiness_shows_it() {
+async fn a_reload_can_enable_authentication_and_readiness_shows_it() {
     let app = Setup::default()
         .with("LISTEN", "0.0.0.0:0")
         .with("AUTH", "")

@@ -1,4 +1,4 @@
-//! The feed with a folder on disk, over restarts.
+//! The feed across restarts, with a folder on disk.
 
 use std::path::Path;
 use std::time::Duration;
@@ -33,7 +33,7 @@ async fn end(app: TestApp, folder: &Path) {
     }
 }
 
-/// The page since that cursor, once it has events.
+/// Polls the page that begins at that cursor until it has events.
 async fn some(app: &TestApp, since: &str) -> Value {
     loop {
         let page = read(app, &format!("since={since}")).await;
@@ -45,7 +45,7 @@ async fn some(app: &TestApp, since: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_change_between_two_processes_is_told_by_the_second_and_cursors_go_on() {
+async fn the_second_process_reports_a_change_between_the_two_and_cursors_continue() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let clock = Clock::from_fn(|| "2026-06-01T12:00:00Z".parse().unwrap());
@@ -58,7 +58,7 @@ async fn a_change_between_two_processes_is_told_by_the_second_and_cursors_go_on(
     let page = some(&first, &start).await;
     end(first, folder).await;
 
-    // Long after the held figures serve only for comparison.
+    // By now, the held figures are expired, and serve only for comparison.
     vendor.revise(revised(750, "2026-02-18"));
     let second = at("2026-06-05T12:00:00Z", vendor.clone(), folder).await;
     assert_eq!(read(&second, &format!("since={start}")).await, page);
@@ -83,7 +83,7 @@ async fn a_change_between_two_processes_is_told_by_the_second_and_cursors_go_on(
 }
 
 #[tokio::test]
-async fn after_a_kill_what_was_told_is_there_and_is_not_told_again() {
+async fn after_a_kill_reported_events_are_still_there_and_are_not_reported_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().display().to_string();
     let variables = [

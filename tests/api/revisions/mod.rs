@@ -19,7 +19,7 @@ use crate::support::{Setup, TestApp, column, problem, true_entrances};
 const DAYS: &str = "sites=750,751&dates=2026-02-17..2026-02-18&metric=entrances&bucket=day";
 const TYLER: &str = "sites=750&dates=2026-02-18&metric=entrances&bucket=day";
 
-/// Figures that expire after a minute, and then serve for nothing.
+/// An app whose figures expire after a minute, and then cannot be served at all.
 fn hasty() -> Setup {
     Setup::default()
         .with("CACHE__OPEN_TTL", "1m")
@@ -58,14 +58,14 @@ fn entrances(vendor: &Simulator, site: u64, date: &str, minutes: u16) -> Vec<Opt
     })
 }
 
-/// Asks again once the figures are past their TTL.
+/// Lets the figures expire, and sends the query again.
 async fn again(app: &TestApp, query: &str) -> Value {
     app.clock.advance(SignedDuration::from_mins(2));
     app.rows(query).await
 }
 
 #[tokio::test]
-async fn a_recomputed_day_is_one_event_with_its_figures_and_no_other_day_is() {
+async fn a_recomputed_day_is_one_event_with_its_figures_and_other_days_are_none() {
     let app = hasty().start().await;
     let before = app.rows(DAYS).await;
     let start = next(&read(&app, "").await);
@@ -115,7 +115,7 @@ async fn a_recomputed_day_is_one_event_with_its_figures_and_no_other_day_is() {
 }
 
 #[tokio::test]
-async fn a_day_that_was_not_over_is_expected_to_grow() {
+async fn the_growth_of_an_unfinished_day_is_no_revision() {
     let app = hasty().at("2026-02-18T20:00:00Z").start().await;
     app.rows(TYLER).await;
 
@@ -131,7 +131,7 @@ async fn a_day_that_was_not_over_is_expected_to_grow() {
     assert_eq!(page["data"][0]["age"], 120);
 }
 
-/// An independent reading of what is missing of five minutes each: no figure for an hour or longer. What is absent for less is a zero.
+/// An independent reading of absent five-minute figures: absent for an hour or longer, they are missing; absent for less, they are zeros.
 fn observed(figures: &[Option<f64>]) -> Vec<Option<f64>> {
     let mut observed = figures.to_vec();
     for slot in 0..figures.len() {
@@ -145,8 +145,8 @@ fn observed(figures: &[Option<f64>]) -> Vec<Option<f64>> {
 }
 
 #[tokio::test]
-async fn what_came_late_and_what_was_withdrawn_is_told_apart() {
-    // A sensor fails for some steps of five minutes.
+async fn late_and_withdrawn_figures_are_distinguished() {
+    // A sensor fails for some five-minute steps.
     let app = hasty().with("UPSTREAM__BASE_BUCKET", "5m").start().await;
     let sites: Vec<u64> = (1000..1020).collect();
     let list: Vec<String> = sites.iter().map(u64::to_string).collect();
@@ -228,7 +228,7 @@ async fn what_came_late_and_what_was_withdrawn_is_told_apart() {
 }
 
 #[tokio::test]
-async fn means_have_the_figures_of_a_query_by_day_and_no_metric_is_told_twice() {
+async fn means_match_a_query_by_day_and_no_metric_is_reported_twice() {
     let app = hasty().start().await;
     let query = TYLER.replace(
         "metric=entrances",
@@ -261,7 +261,7 @@ async fn means_have_the_figures_of_a_query_by_day_and_no_metric_is_told_twice() 
 }
 
 #[tokio::test]
-async fn what_was_purged_is_not_compared() {
+async fn purged_figures_are_not_compared() {
     let app = hasty().start().await;
     app.rows(TYLER).await;
     app.vendor.revise(revised(750, "2026-02-18"));
@@ -314,7 +314,7 @@ async fn pages_and_filters_lose_nothing() {
 }
 
 #[tokio::test]
-async fn a_caller_sees_what_it_may_ask_for() {
+async fn a_caller_sees_only_revisions_of_its_own_sites() {
     let clients = [
         client("everything", &["everything"], ""),
         client("austin", &["austin"], "site_ids = [751]"),
@@ -352,7 +352,7 @@ async fn a_caller_sees_what_it_may_ask_for() {
 }
 
 #[tokio::test]
-async fn a_cursor_is_good_in_its_own_process_and_malformed_ones_nowhere() {
+async fn a_cursor_is_valid_only_in_its_own_process_and_malformed_ones_nowhere() {
     let (app, other) = (TestApp::start().await, TestApp::start().await);
     let cursor = next(&read(&app, "").await);
     assert_eq!(read(&app, &format!("since={cursor}")).await["next"], cursor);

@@ -11,7 +11,7 @@ use crate::support::{Setup, TestApp, column, problem};
 
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// A stream that is read event by event.
+/// A stream that a test reads event by event.
 struct Events {
     response: Response,
     text: String,
@@ -63,7 +63,7 @@ impl Events {
 }
 
 #[tokio::test]
-async fn events_come_as_they_are_seen_and_a_reader_goes_on_where_it_was() {
+async fn events_arrive_as_they_happen_and_a_reader_resumes_where_it_stopped() {
     let app = hasty().start().await;
     app.rows(DAYS).await;
     app.vendor.revise(Revision::default());
@@ -94,7 +94,7 @@ async fn events_come_as_they_are_seen_and_a_reader_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_reader_whose_place_is_not_known_is_told_so() {
+async fn a_reader_with_an_unknown_cursor_gets_410() {
     let (app, other) = (TestApp::start().await, TestApp::start().await);
     let cursor = next(&read(&other, "").await);
     let open = async |last: &str| {
@@ -122,7 +122,7 @@ async fn a_stream_ends_at_a_shutdown() {
 }
 
 #[tokio::test]
-async fn a_stream_goes_by_the_callers_rights_of_now_and_ends_with_its_key() {
+async fn a_stream_follows_the_callers_current_rights_and_ends_with_its_key() {
     let one = client("one", &["one"], "");
     let two = client("two", &["two"], "admin = true");
     let app = hasty()

@@ -32,7 +32,7 @@ struct Syntax {
     paths: Vec<Vec<String>>,
 }
 
-/// One name that a `use` brings in.
+/// One name that a `use` imports.
 struct Use {
     name: String,
     path: Vec<String>,
@@ -229,7 +229,7 @@ impl<'a> Visit<'a> for Syntax {
 
     fn visit_macro(&mut self, it: &'a Macro) {
         self.visit_path(&it.path);
-        // A macro may do anything with its tokens, but paths in them are paths.
+        // A macro may do anything with its tokens, but a path among them counts as a path.
         let tokens = it.tokens.to_string().replace(" :: ", "::");
         let of_path = |c: char| c.is_alphanumeric() || ['_', ':'].contains(&c);
         for word in tokens.split(|c: char| !of_path(c)) {

@@ -52,7 +52,7 @@ const UPSTREAM_TYPES_FOR_HTTP: [&str; 6] = [
 pub fn source_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        // The imports of test files do not matter.
+        // Imports of test files do not count.
         let tests = ["tests", "tests.rs", "testing.rs"].contains(&entry_name(&path));
         if tests {
             continue;
@@ -73,7 +73,7 @@ fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// The imports of the crate's files, which take a while to read.
+/// The imports of the crate's files. Reading them takes a while, so the tests share the result.
 static ARROWS: LazyLock<Arrows> = LazyLock::new(|| Sources::read(&src()).arrows());
 
 /// The room of `file`, a path below `src`.
@@ -93,7 +93,7 @@ fn reached<'a>(arrows: &'a Arrows, file: &str) -> BTreeSet<&'a str> {
     reached
 }
 
-/// The arrows that are part of a circle.
+/// The arrows that belong to a circle.
 fn circular(arrows: &Arrows) -> Vec<String> {
     let mut circular = Vec::new();
     for (file, imports) in arrows {
@@ -111,7 +111,7 @@ fn rooms_import_exactly_along_the_arrows_of_the_architecture() {
     let architecture = Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md");
     let architecture = std::fs::read_to_string(architecture).unwrap();
     let mut rows = table(&architecture);
-    // It lists the rooms and imports nothing.
+    // `lib.rs` lists the rooms and imports nothing.
     rows.push(Row {
         rooms: vec!["lib"],
         may_import: BTreeSet::new(),

@@ -1,4 +1,4 @@
-//! The vendor's allowance for all replicas: its places, and its `Retry-After`.
+//! What the vendor allows all replicas together: its places, and its `Retry-After`.
 
 use pitaya::simulator::RetryAfter;
 
@@ -12,7 +12,7 @@ const PLACES: [(&str, &str); 4] = [
     ("UPSTREAM__MAX_DAYS_PER_REQUEST", "1"),
 ];
 
-/// A query of twelve reports.
+/// A query that needs twelve reports.
 fn twelve(site: u64) -> String {
     format!("sites={site}&dates=2026-02-01..2026-02-12&metric=entrances&bucket=day")
 }
@@ -25,7 +25,7 @@ async fn places(pitaya: &Binary) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn replicas_have_the_places_of_one_and_one_that_is_alone_in_need_has_all() {
+async fn replicas_together_use_the_places_of_one_and_a_single_busy_one_gets_all() {
     let Some(redis) = Redis::start(&[]) else {
         return;
     };
@@ -40,7 +40,7 @@ async fn replicas_have_the_places_of_one_and_one_that_is_alone_in_need_has_all()
         vendor.wait_for_reports(4).await;
         let second = b.rows(&of_b);
         let released = async {
-            // It has one at once, and the others when the first gives them up.
+            // The second replica gets one place at once, and the others when the first gives them up.
             vendor.wait_for_reports(5).await;
             hold.release();
         };
@@ -57,7 +57,7 @@ async fn replicas_have_the_places_of_one_and_one_that_is_alone_in_need_has_all()
     let counts = vendor.counts();
     assert_eq!(counts.reports, 24);
     assert!(counts.peak_reports <= 5, "{}", counts.peak_reports);
-    // Unwanted places are given up.
+    // A replica gives up the places that it does not want.
     while [places(&a).await, places(&b).await] != ["1", "1"] {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -86,7 +86,7 @@ async fn a_replica_that_wanted_nothing_has_an_equal_part_of_the_places_once_the_
     redis.signal("CONT");
 }
 
-/// Waits until each replica has pulsed this many times more.
+/// Waits until each replica has pulsed `times` more times.
 async fn pulses(redis: &Redis, times: usize) {
     let live = redis.command(&["KEYS", "*:live"]);
     let seen = || redis.command(&["HVALS", live.trim()]);
@@ -99,7 +99,7 @@ async fn pulses(redis: &Redis, times: usize) {
 }
 
 #[tokio::test]
-async fn a_vendor_that_throttles_one_replica_is_not_asked_by_another() {
+async fn a_vendor_that_throttles_one_replica_is_not_called_by_another() {
     let Some(redis) = Redis::start(&[]) else {
         return;
     };

@@ -1,9 +1,9 @@
-//! The store dies, hangs, is emptied or full, lies, or a replica dies.
+//! The store dies, hangs, is emptied, fills up or holds forged values, or a replica dies.
 
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_dies_or_hangs_or_is_emptied_fails_no_query() {
+async fn no_query_fails_if_the_store_dies_hangs_or_is_emptied() {
     let Some(mut redis) = Redis::start(&[]) else {
         return;
     };
@@ -15,7 +15,7 @@ async fn a_store_that_dies_or_hangs_or_is_emptied_fails_no_query() {
     let queries = queries(120, 4);
     let parts: Vec<_> = queries.chunks(30).collect();
 
-    // `ask` takes only answers with status 200.
+    // `ask` accepts only answers with status 200.
     tokio::join!(ask(&replicas, parts[0]), async {
         tokio::time::sleep(Duration::from_millis(30)).await;
         redis.signal("STOP");
@@ -43,7 +43,7 @@ async fn a_store_that_dies_or_hangs_or_is_emptied_fails_no_query() {
 }
 
 #[tokio::test]
-async fn readiness_warns_while_the_store_hangs_and_no_longer() {
+async fn readiness_warns_only_while_the_store_hangs() {
     let Some(redis) = Redis::start(&["--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru"])
     else {
         return;
@@ -68,7 +68,7 @@ async fn readiness_warns_while_the_store_hangs_and_no_longer() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_full_is_read_and_fails_no_query() {
+async fn a_full_store_is_still_read_and_fails_no_query() {
     let Some(redis) = Redis::start(&[]) else {
         return;
     };
@@ -88,7 +88,7 @@ async fn a_store_that_is_full_is_read_and_fails_no_query() {
 }
 
 #[tokio::test]
-async fn a_replica_that_dies_holds_the_others_up_for_a_lease() {
+async fn a_dead_replica_delays_the_others_for_one_lease() {
     let Some(redis) = Redis::start(&[]) else {
         return;
     };
@@ -119,7 +119,7 @@ async fn a_replica_that_dies_holds_the_others_up_for_a_lease() {
 }
 
 #[tokio::test]
-async fn a_value_that_was_planted_or_moved_is_none() {
+async fn a_forged_or_moved_value_is_ignored() {
     let Some(redis) = Redis::start(&[]) else {
         return;
     };
@@ -139,7 +139,7 @@ async fn a_value_that_was_planted_or_moved_is_none() {
     let truth = [750, 751].map(|site| true_entrances(&vendor, site, "2026-02-18"));
     assert_eq!(column(&answer, "entrances"), truth);
     assert_eq!(vendor.cell_fetches().len(), 2);
-    // What was fetched has replaced it.
+    // The fetched page has replaced the forged one.
     b.until_written().await;
     vendor.reset_counts();
     c.rows(&DAY.replace("750", "750,751")).await;

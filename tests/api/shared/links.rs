@@ -1,11 +1,11 @@
-//! A store behind TLS, one that sentinels move, and a cluster.
+//! A store behind TLS, one that fails over with sentinels, and a cluster.
 
 use super::*;
 use crate::support::redis::Sentinel;
 use crate::support::until;
 
 #[tokio::test]
-async fn figures_are_shared_over_tls_with_an_authority_of_ones_own() {
+async fn figures_are_shared_over_tls_with_a_private_authority() {
     let Some((redis, port)) = Redis::start_with_tls() else {
         return;
     };
@@ -63,7 +63,7 @@ async fn a_failover_fails_no_query_and_keeps_figures_purges_and_tokens() {
     .await;
     assert_eq!(primary.command(&["WAIT", "1", "60000"]), "1");
 
-    // `ask` takes only answers with status 200.
+    // `ask` accepts only answers with status 200.
     let queries = queries(200, 4);
     tokio::join!(ask(&replicas, &queries), async {
         tokio::time::sleep(Duration::from_millis(30)).await;
@@ -111,7 +111,7 @@ async fn a_cluster_that_loses_a_primary_fails_no_query_and_keeps_figures_purges_
     }
     replicas[0].until_written().await;
     vendor.reset_counts();
-    // With the names, though those who fetched it have only just learned them.
+    // The answer includes the names, though the other replica has only just learned them.
     assert_eq!(replicas[1].rows(&month("760")).await, before[0]);
     assert_eq!(vendor.report_count(), 0);
     until("the purge is made", async || {

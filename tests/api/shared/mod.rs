@@ -1,4 +1,4 @@
-//! Replicas with one store: real processes, and a real server of Redis.
+//! Replicas that share a store: real processes, and a real Redis server.
 
 mod allowance;
 mod faults;
@@ -40,7 +40,7 @@ async fn replica(vendor: &Simulator, redis: &Redis, more: &[(&str, &str)]) -> Bi
     ];
     let variables = [&shared[..], more].concat();
     let pitaya = Binary::serve(vendor, &variables).await;
-    // The server of the tests has no limit of memory.
+    // The tests' server has no memory limit.
     pitaya
         .until_state_is("cache_tier", &["eviction_policy", "connected"])
         .await;
@@ -48,7 +48,7 @@ async fn replica(vendor: &Simulator, redis: &Redis, more: &[(&str, &str)]) -> Bi
     pitaya
 }
 
-/// Waits for the store for as long as it takes on a busy machine.
+/// Lets a replica wait for the store as long as a busy machine needs.
 const PATIENT: [(&str, &str); 2] = [
     ("CACHE__SHARED__TIMEOUT", "10s"),
     ("CACHE__SHARED__LEASE", "100s"),
@@ -63,7 +63,7 @@ async fn replicas_with(
     redis: &Redis,
     patience: [(&str, &str); 2],
 ) -> [Binary; 3] {
-    // The same for all, though the first of them has it replaced.
+    // All replicas get the same refresh token, though the first has replaced it by then.
     let token = vendor.refresh_token();
     let same = [&patience[..], &[("UPSTREAM__REFRESH_TOKEN", &token)]].concat();
     [
@@ -78,12 +78,12 @@ async fn purge(pitaya: &Binary, query: &str) -> reqwest::Response {
     pitaya.client.delete(url).send().await.unwrap()
 }
 
-/// A number that looks random.
+/// A pseudorandom number.
 fn random(nth: u64) -> u64 {
     nth.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
 }
 
-/// The first of two sites, the first and the last day in February of overlapping queries, in no order.
+/// Overlapping queries in random order: the first of two sites, and the first and last day in February.
 fn overlapping(number: u64, sites: u64) -> impl Iterator<Item = (u64, u64, u64)> {
     (0..number).map(random).map(move |random| {
         let (site, random) = (750 + random % sites, random / sites);
@@ -102,7 +102,7 @@ fn queries(number: u64, sites: u64) -> Vec<String> {
     overlapping(number, sites).map(text).collect()
 }
 
-/// The sites and days that they need.
+/// The sites and days that these queries need.
 fn needed(number: u64, sites: u64) -> BTreeSet<(u64, u64)> {
     let days = overlapping(number, sites).flat_map(|(site, first, last)| {
         let days = first..=last;
@@ -131,13 +131,13 @@ async fn each_figure_that_1500_queries_to_three_replicas_need_is_fetched_once() 
         return;
     };
     let vendor = vendor().await;
-    // Where a busy machine loses the answer to a claim, its lease ends before another query does.
+    // If a busy machine loses the answer to a claim, its lease must end before the other queries give up.
     let patience = [
         ("CACHE__SHARED__TIMEOUT", "3s"),
         ("CACHE__SHARED__LEASE", "30s"),
     ];
     let replicas = replicas_with(&vendor, &redis, patience).await;
-    // Long enough that others ask meanwhile.
+    // Slow enough that other replicas ask for the same figures meanwhile.
     vendor.inject(Fault::new(FaultKind::Delay(Duration::from_millis(60))));
 
     ask(&replicas, &queries(1500, SITES)).await;
@@ -164,7 +164,7 @@ async fn each_figure_that_1500_queries_to_three_replicas_need_is_fetched_once() 
 }
 
 #[tokio::test]
-async fn a_new_replica_asks_for_nothing_that_others_know() {
+async fn a_new_replica_fetches_nothing_that_others_have_shared() {
     let Some(redis) = Redis::start(&[]) else {
         return;
     };
@@ -187,7 +187,7 @@ async fn a_new_replica_asks_for_nothing_that_others_know() {
 }
 
 #[tokio::test]
-async fn a_purge_on_one_replica_is_a_purge_on_all() {
+async fn a_purge_on_one_replica_purges_all() {
     let Some(redis) = Redis::start(&[]) else {
         return;
     };
@@ -214,7 +214,7 @@ async fn a_purge_on_one_replica_is_a_purge_on_all() {
 }
 
 #[tokio::test]
-async fn a_purge_on_one_replica_ends_what_another_one_is_fetching() {
+async fn a_purge_on_one_replica_ends_a_fetch_of_another() {
     let Some(redis) = Redis::start(&[]) else {
         return;
     };
@@ -241,7 +241,7 @@ async fn a_purge_on_one_replica_ends_what_another_one_is_fetching() {
 }
 
 #[tokio::test]
-async fn without_the_store_a_purge_is_503_until_it_is_back() {
+async fn a_purge_is_503_until_the_store_is_back() {
     let Some(mut redis) = Redis::start(&[]) else {
         return;
     };
@@ -262,7 +262,7 @@ async fn without_the_store_a_purge_is_503_until_it_is_back() {
             .until_state_is("cache_tier", &["eviction_policy"])
             .await;
     }
-    // Any purge that is made everywhere comes after the one that was pending.
+    // The pending purge is made before any later one, so once this one is complete, both are.
     while purge(&a, "?sites=1").await.status() != 200 {}
     vendor.reset_counts();
 
@@ -271,7 +271,7 @@ async fn without_the_store_a_purge_is_503_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn the_documented_rights_are_enough_and_no_other_key_is_touched() {
+async fn the_documented_rights_suffice_and_no_other_key_is_touched() {
     let Some(redis) = Redis::start(&[]) else {
         return;
     };

@@ -1,4 +1,4 @@
-//! Replicas share the tokens of a vendor that revokes them all if a refresh token comes twice.
+//! Replicas share the tokens of a vendor that revokes all tokens if it receives a refresh token twice.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use pitaya::simulator::Rotation;
 
 use super::*;
 
-/// The life of an ID token: half of it is longer than the pause in renewals after the store was emptied.
+/// The life of an ID token. Half of it exceeds the pause in renewals after the store is emptied.
 const LIFE: Duration = Duration::from_secs(8);
 
 async fn rotating() -> Simulator {
@@ -22,7 +22,7 @@ async fn rotating() -> Simulator {
     Simulator::start(settings, Clock::system()).await.unwrap()
 }
 
-/// A query for one day, which nobody has asked for before.
+/// Sends a query for one day that no query has asked for before.
 async fn ask_anew(pitaya: &Binary, day: usize) {
     let query = DAY.replace("2026-02-18", &format!("2026-01-{day:02}"));
     pitaya.rows(&query).await;
@@ -50,7 +50,7 @@ async fn of_five_replicas_one_renews_though_the_store_is_emptied_twice() {
     }
 
     assert_eq!(vendor.reused_tokens(), 0);
-    // One at each half of a life, and the first.
+    // The first renewal, and one at each half of a life.
     let most = began.elapsed().as_secs() / (LIFE / 2).as_secs() + 1;
     assert!(
         vendor.refresh_count() <= most,

@@ -1,4 +1,4 @@
-//! The real binary in a separate process, for signals, memory, logs and metrics, which are shared within a test process.
+//! The real binary in its own process: for signals, memory, logs and metrics, which all tests of one process would share.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -113,13 +113,13 @@ impl Binary {
         self.get("/metrics").await.text().await.unwrap()
     }
 
-    /// Returns once that check in `/readyz` has one of these states.
+    /// Returns once `check` in `/readyz` has one of the `wanted` states.
     pub async fn until_state_is(&self, check: &str, wanted: &[&str]) {
         let is_wanted = |state: &str| wanted.contains(&state);
         super::until_state(&self.client, self.address, check, is_wanted).await;
     }
 
-    /// Returns once what came so far is on the disk or in the shared store, and with it what was learned.
+    /// Returns once all figures fetched so far, and the facts learned with them, are on disk or in the shared store.
     pub async fn until_written(&self) {
         super::until("the queue is empty", async || {
             super::metric(&self.metrics().await, "pitaya_tier_queue_bytes") == 0.0

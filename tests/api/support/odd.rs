@@ -1,4 +1,4 @@
-//! Vendors with every combination of quirks, none of which changes a figure.
+//! Vendors with random combinations of quirks that change no figure.
 
 use pitaya::simulator::{Mapping, Quirks, Respelt, RowOrder};
 use rand::rngs::SmallRng;

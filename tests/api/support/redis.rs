@@ -1,4 +1,4 @@
-//! A real server of Redis, which a test starts for itself.
+//! A real Redis server, which a test starts for itself.
 
 use std::fs;
 use std::io::Write;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// A server of its own, with a folder of its own. It ends with this value.
+/// A test's own server, with its own folder. It ends when dropped.
 #[derive(Debug)]
 pub struct Redis {
     child: Option<Child>,
@@ -19,9 +19,9 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// A server on a free port of the loopback, that writes nothing to disk.
+    /// Starts a server on a free loopback port. It writes nothing to disk.
     ///
-    /// Without the program there is none, which is told so that nobody takes the test for passed.
+    /// Returns `None` without the program, and says so, since the test would otherwise seem to have passed.
     pub fn start(more: &[&str]) -> Option<Self> {
         let there = Command::new("redis-server")
             .arg("--version")
@@ -45,8 +45,8 @@ impl Redis {
         redis
     }
 
-    /// A server that also speaks TLS, at the returned port. The authority of its certificate is `ca.pem` in its folder; `other.pem` is
-    /// another one.
+    /// Starts a server that also speaks TLS, on the returned port. The authority of its certificate is `ca.pem` in its folder; `other.pem`
+    /// is an unrelated authority.
     pub fn start_with_tls() -> Option<(Self, u16)> {
         if Command::new("openssl").arg("version").output().is_err() {
             ignored("openssl");
@@ -92,7 +92,7 @@ impl Redis {
         file(self.folder.path(), name)
     }
 
-    /// A cluster of three primaries, each with a replica that is in step.
+    /// Starts a cluster of three primaries, each with a replica that is in step.
     pub fn start_six() -> Option<Vec<Self>> {
         let node = || Self::start(&["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]);
         let nodes: Vec<Self> = (0..6).map_while(|_| node()).collect();
@@ -118,13 +118,13 @@ impl Redis {
         Some(nodes)
     }
 
-    /// Whether it takes writes, as a server of its own or as a primary.
+    /// Whether it takes writes, as a single server or as a primary.
     pub fn is_primary(&self) -> bool {
         self.command(&["INFO", "replication"])
             .contains("role:master")
     }
 
-    /// Starts the server again, after [`kill`](Self::kill): with what it saved on command, or empty.
+    /// Starts the server again after [`kill`](Self::kill), with what it saved on command, or empty.
     pub fn run(&mut self) {
         let port = self.port.to_string();
         let child = Command::new("redis-server")
@@ -147,7 +147,7 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Ends it at once, with all that it had.
+    /// Kills the server at once. It loses everything.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -155,7 +155,7 @@ impl Redis {
         }
     }
 
-    /// Sends it a signal: `STOP`, `CONT`.
+    /// Sends the server a signal: `STOP`, `CONT`.
     pub fn signal(&self, name: &str) {
         let id = self.child.as_ref().unwrap().id().to_string();
         let sent = Command::new("kill")
@@ -164,7 +164,7 @@ impl Redis {
         assert!(sent.unwrap().success());
     }
 
-    /// Makes the lists of purges in it old: otherwise, a purge waits for replicas that may not have found an empty store yet.
+    /// Makes the server's registers of purges look old. Otherwise, a purge waits for replicas that may not have noticed an emptied store.
     pub fn settle(&self) {
         for key in self.command(&["KEYS", "*:begun"]).lines() {
             self.command(&["SET", key, "1"]);
@@ -177,7 +177,7 @@ impl Redis {
     }
 }
 
-/// The output of a command to the server at a port.
+/// The output of a command to the server at `port`.
 fn command(port: u16, words: &[&str]) -> String {
     let output = Command::new("redis-cli")
         .args(["-p", &port.to_string()])
@@ -208,8 +208,8 @@ fn openssl(folder: &Path, words: &str) {
     assert!(made.unwrap().success(), "openssl {words}");
 }
 
-/// A sentinel that watches one primary, `main`, ended with this value. It is patient: on a busy machine, half a second without an answer does
-/// not mean that the primary is dead.
+/// A sentinel that watches one primary, `main`. It ends when dropped. It is patient: on a busy machine, half a second without an answer
+/// does not mean that the primary is dead.
 #[derive(Debug)]
 pub struct Sentinel {
     child: Child,
@@ -218,7 +218,7 @@ pub struct Sentinel {
 }
 
 impl Sentinel {
-    /// With these lines more in its configuration.
+    /// Starts a sentinel with additional lines in its configuration.
     pub fn of(primary: &Redis, more: &str) -> Self {
         let port = free_port();
         let folder = tempfile::tempdir().unwrap();
@@ -246,12 +246,12 @@ impl Sentinel {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Whether it knows of a replica of its primary, by what the primary tells it.
+    /// Whether the sentinel knows of a replica of its primary, which it learns from the primary.
     pub fn knows_a_replica(&self) -> bool {
         !command(self.port, &["SENTINEL", "REPLICAS", "main"]).is_empty()
     }
 
-    /// Has it take the primary for dead after this many milliseconds without an answer.
+    /// Makes the sentinel consider the primary dead after this many milliseconds without an answer.
     pub fn give_up_after(&self, millis: &str) {
         let name = "down-after-milliseconds";
         command(self.port, &["SENTINEL", "SET", "main", name, millis]);
@@ -265,15 +265,15 @@ impl Drop for Sentinel {
     }
 }
 
-/// Tells that a test is not made for want of a program.
+/// Says that a test is skipped because a program is missing.
 pub fn ignored(program: &str) {
     let name = std::thread::current().name().unwrap_or("a test").to_owned();
-    // Not `eprintln!`, which the harness keeps to itself.
+    // Not `eprintln!`, whose output the harness captures.
     let told = format!("\nIGNORED: {name} needs {program}, which is not installed\n");
     std::io::stderr().write_all(told.as_bytes()).unwrap();
 }
 
-/// A free port; ten thousand above it is another one, for the nodes of a cluster.
+/// A free port, below 55,000: a node of a cluster also uses the port 10,000 above.
 pub fn free_port() -> u16 {
     loop {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -38,7 +38,7 @@ fn living(seconds: u64) -> Setup {
         .vendor(move |vendor| vendor.tokens.ttl = Duration::from_secs(seconds))
 }
 
-/// Lets that time pass at once, for the app and the vendor alike.
+/// Moves time ahead at once, for the app and the vendor alike.
 async fn pass(app: &TestApp, time: Duration) {
     app.clock.advance(time.try_into().unwrap());
     tokio::time::pause();
@@ -113,7 +113,11 @@ async fn a_401_to_an_older_token_renews_nothing() {
         hold.release();
     });
 
-    assert_eq!(app.vendor.refresh_count(), 2, "one at first, one for both");
+    assert_eq!(
+        app.vendor.refresh_count(),
+        2,
+        "one at the start, and one for both calls"
+    );
     assert_eq!(app.vendor.report_count(), 5);
 }
 
@@ -161,7 +165,7 @@ async fn refused_credentials_differ_from_a_transient_failure_of_the_token_endpoi
             "renewal_failing",
         ),
     ] {
-        // Only a caller who gives up ends the wait for a vendor that hangs.
+        // The wait for a hanging vendor ends only when the caller gives up.
         let patience = if status == 504 { "500ms" } else { "60s" };
         let app = Setup::default()
             .with("UPSTREAM__TIMEOUT", "300ms")

@@ -49,7 +49,7 @@ async fn assert_right(pitaya: &Binary, vendor: &Simulator, site: u64) {
 }
 
 #[tokio::test]
-async fn killed_as_soon_as_a_fresh_token_is_used_the_next_process_has_it() {
+async fn after_a_kill_upon_the_first_use_of_a_token_the_next_process_has_it() {
     let (folder, path) = folder();
     let vendor = rotating(Duration::from_secs(3600)).await;
     let configured = vendor.refresh_token();
@@ -75,12 +75,12 @@ async fn killed_as_soon_as_a_fresh_token_is_used_the_next_process_has_it() {
         assert_eq!(vendor.reused_tokens(), 0);
     }
 
-    // Once at the first start, and once in each round: stored ID tokens remain in use, and no later start renews them.
+    // Renewals: one at the first start, and one in each round. Stored ID tokens remain in use, and no later start renews them.
     assert_eq!(vendor.refresh_count(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_any_moment_the_next_process_uses_no_dead_token() {
+async fn after_a_kill_at_any_moment_the_next_process_uses_no_dead_token() {
     let (folder, path) = folder();
     let vendor = rotating(Duration::from_secs(3600)).await;
     let mut configured = vendor.refresh_token();
@@ -106,14 +106,15 @@ async fn killed_at_any_moment_the_next_process_uses_no_dead_token() {
         pitaya.kill().await;
         assert_eq!(vendor.reused_tokens(), 0);
         if !is_kept(&vendor, folder.path()) {
-            // The token was still on its way, and the vendor, which has invalidated the previous one, never repeats it: no store helps.
+            // The new token was still on its way. The vendor has invalidated the previous one and never repeats the new one, so no store
+            // can help.
             configured = vendor.reissue().refresh_token;
         }
     }
 }
 
 #[tokio::test]
-async fn killed_before_the_vendor_has_answered_the_stored_token_still_works() {
+async fn after_a_kill_before_the_vendor_has_answered_the_stored_token_still_works() {
     let (_folder, path) = folder();
     let vendor = rotating(Duration::from_secs(3600)).await;
     let first = vendor.refresh_token();
@@ -245,7 +246,7 @@ async fn a_later_store_failure_is_reported_everywhere_and_the_store_is_written_a
         "{}",
         ended.log
     );
-    // The next process starts with them.
+    // The next process starts with the renewed tokens.
     let next = Binary::serve(&vendor, &variables).await;
     assert_right(&next, &vendor, 752).await;
     assert_eq!((vendor.refresh_count(), vendor.reused_tokens()), (2, 0));
@@ -283,6 +284,6 @@ async fn two_processes_on_one_store_renew_once_between_them() {
     }
 
     let counts = vendor.counts();
-    // Once at the start of both, and once in each round.
+    // Renewals: one for both processes at the start, and one in each round.
     assert_eq!((counts.refreshes, counts.reused_tokens), (5, 0));
 }

@@ -1,4 +1,4 @@
-//! A workbook in LibreOffice: it opens, and its figures are those of CSV. Without `soffice`, the test says that it was ignored.
+//! A workbook opens in LibreOffice, with the same figures as CSV. Without `soffice`, the test says that it is skipped.
 
 use std::fs;
 use std::path::Path;
@@ -27,7 +27,7 @@ fn convert(folder: &Path) {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
-    // It misses Java, which it needs for none of this.
+    // It complains that Java is missing, but needs none for this.
     let complaints: Vec<&str> = said.lines().filter(|line| !line.contains("java")).collect();
     assert!(complaints.is_empty(), "{said}");
 }
