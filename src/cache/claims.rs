@@ -16,7 +16,7 @@ use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::month::SeriesMonth;
 
 /// The right to fetch cells, and the duty to [`split`](ClaimedCells::split) them into reports. Dropping it instead frees its cells, and
-/// lets the queries that have joined it see that it died.
+/// shows the queries that have joined it that it died.
 pub struct ClaimedCells<E, I> {
     shared: Arc<Shared<E, I>>,
     fetch: Arc<FetchUnderWay<E, I>>,
@@ -25,16 +25,16 @@ pub struct ClaimedCells<E, I> {
     outdated: bool,
     /// The store's shape at the claim.
     shape: u64,
-    /// The cells among them that were found past their TTL.
+    /// The claimed cells that were found past their TTL.
     stale: Vec<CellKey>,
-    /// Whether other replicas were fetching them at the last look.
+    /// Whether other replicas were fetching the cells at the last look.
     waited: bool,
 }
 
 /// A fetch for the caller to start, and a waiter for it.
 pub(super) type Split<E, I> = (ClaimedFetch<E, I>, Fetch<E, I>);
 
-/// A new claim, as long as its maker holds the lock of flights.
+/// A new claim, while its maker still holds the lock of flights.
 pub(super) struct Mine<E, I> {
     fetch: Arc<FetchUnderWay<E, I>>,
     months: Vec<Month>,
@@ -90,15 +90,14 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
         self.months.iter().map(|month| (month.key, month.days))
     }
 
-    /// One more waiter; it follows the claim to the reports.
+    /// Another waiter, which follows the claim to its reports.
     #[must_use]
     pub fn waiter(&self) -> Fetch<E, I> {
         self.fetch.waiter()
     }
 
-    /// Fills the cache with cells that were kept elsewhere, grouped by month, and tells waiters which of these are `stale`. Purges may have
-    /// ended the claim to some of them: these do not enter it. Ends all answers rendered so far if a cell that one of them `may_show` is
-    /// replaced.
+    /// Fills the cache with cells from a tier, grouped by month, and tells waiters which of them are `stale`. Cells to which a purge has
+    /// ended the claim do not enter it. Ends all answers rendered so far if this replaces a cell that one of them `may_show`.
     pub fn fill(
         &mut self,
         kept: &[(CellKey, Cell)],
@@ -129,8 +128,8 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
         self.shared.completions.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The cells that are `good` by now: another fetch may have brought them between the caller's look-up and the claim. None, if a
-    /// site's zone has changed since the claim.
+    /// The claimed cells that are `good` by now, since another fetch may have brought them between the caller's look-up and the claim. None
+    /// if a site's zone has changed since the claim.
     #[must_use]
     pub fn look_again(&self, good: impl Fn(&CellKey, &Cell) -> bool) -> Vec<(CellKey, Cell)> {
         let mut found = Vec::new();
@@ -144,7 +143,7 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
             });
             found.extend(cells);
         }
-        // Only now: the shape has not changed before the cells were read.
+        // Checked after the cells were read: so the shape was the same while they were.
         if self.shared.shape.load(Ordering::Acquire) != self.shape {
             found.clear();
         }
@@ -162,7 +161,7 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
         self.split_off(found, &[], plan).0
     }
 
-    /// As [`split`](Self::split), without the days of months that others fetch `elsewhere`: the claim to these continues, so that the
+    /// Like [`split`](Self::split), but leaves out the days that other replicas fetch `elsewhere`. The claim to these continues, so the
     /// caller can look for them again.
     #[must_use]
     pub fn split_off(
@@ -207,7 +206,7 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
                 onward: onward.chain(rest).collect(),
             });
         }
-        // Only now: see `Fetch::keep`.
+        // In this order, as `Fetch::keep` explains.
         if self.fetch.is_kept() {
             let reports = fetches.iter().map(|(_, waiter)| waiter);
             for waiter in reports.chain(&rest_waiter) {
@@ -258,7 +257,7 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
         })
     }
 
-    /// Gives the cells up if no query waits for them, and returns whether it did. Not for a claim whose fetches need no waiters.
+    /// Gives the cells up if no query waits for them, and returns whether it did. Do not call it for a claim whose fetches need no waiters.
     #[must_use]
     pub fn end_if_unwanted(&self) -> bool {
         let months = self.months.iter().copied();
@@ -266,7 +265,7 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
         flights.end_if_unwanted(&self.fetch, months)
     }
 
-    /// Turns a report into a fetch of its own, and hands the claim to its cells over. Each report takes the lock for itself.
+    /// Turns a report into its own fetch, and hands the claim to the report's cells over to it. Takes the lock once for each report.
     fn hand_over(&self, request: ReportRequest, interest: I) -> ClaimedFetch<E, I> {
         let mut flights = self.shared.flights();
         let fetch = flights.start(interest, false);

@@ -32,7 +32,7 @@ impl Failures {
         let before = self.0.get(&cell).map_or(0, |failing| failing.times);
         let times = before.saturating_add(1);
         let pause = SignedDuration::try_from(BACKOFF.after(times)).expect("a minute at most");
-        // At the very end of the calendar there is no pause.
+        // There is no pause at the very end of the calendar.
         let until = now.saturating_add(pause).unwrap_or(now);
         self.0.insert(cell, Failing { times, until });
     }

@@ -50,7 +50,7 @@ impl Page {
         std::array::from_fn(|day| self.of_day(day))
     }
 
-    /// The page with those of `cells` put in that are newer than the existing ones.
+    /// The page with those of `cells` that are newer than its own.
     pub(super) fn with(&self, cells: impl IntoIterator<Item = (Date, Cell)>) -> Self {
         let mut days = self.by_day();
         for (date, cell) in cells {
@@ -65,7 +65,7 @@ impl Page {
         Self::from_days(&days)
     }
 
-    /// The newer cell of each day of two pages of one month.
+    /// Two pages of one month merged: the newer cell of each day.
     pub(super) fn newest_of(&self, other: &Self) -> Self {
         let mut days = self.by_day();
         for (day, cell) in days.iter_mut().zip(other.by_day()) {
@@ -156,7 +156,7 @@ mod tests {
 
     use super::*;
 
-    /// A cell that can be told from others: of one figure, fetched at that second.
+    /// A distinguishable cell: it has one figure, fetched at that second.
     fn cell((second, figure): (i64, Option<u16>)) -> Cell {
         let fetched = Timestamp::from_second(second).unwrap();
         Cell::new(

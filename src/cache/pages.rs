@@ -4,7 +4,7 @@
 //! again.
 //!
 //! A dropped page leaves its figures for comparison: they no longer answer queries, but show what the vendor has changed once it is asked
-//! again. They have a small share of the memory to themselves.
+//! again. They have their own small share of the memory.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ type Map = Cache<SeriesMonth, Arc<Page>, foldhash::fast::RandomState>;
 #[derive(Debug)]
 pub(super) struct Pages {
     held: Map,
-    /// Those that were dropped.
+    /// The dropped cells.
     dropped: Map,
 }
 
@@ -51,7 +51,7 @@ impl LastKnown {
 }
 
 impl Pages {
-    /// At most `max_bytes` of pages.
+    /// Holds at most `max_bytes` of pages.
     pub(super) fn new(max_bytes: u64) -> Self {
         let map = |max_bytes| {
             Cache::builder()
@@ -124,8 +124,8 @@ impl Pages {
         });
     }
 
-    /// Forgets the cells of the days that `pick` returns (bit `d`: day `d`), also where they were dropped before; returns the number of
-    /// those that were held.
+    /// Forgets the cells of the days that `pick` returns (bit `d`: day `d`), including dropped ones. Returns the number of cells that were
+    /// held.
     pub(super) fn forget(&self, key: SeriesMonth, pick: impl Fn(&Page) -> u32) -> u64 {
         let forgotten = forget(&self.held, key, &pick);
         // In this order, since a page that is dropped meanwhile moves from the first to the second.
@@ -133,7 +133,7 @@ impl Pages {
         forgotten
     }
 
-    /// Drops the pages whose cells were all requested before that time.
+    /// Drops the pages whose cells were all requested before `before`.
     pub(super) fn drop_older_than(&self, before: Timestamp) {
         let is_old = |page: &Page| page.newest().is_none_or(|newest| newest < before);
         for (key, _) in self.iter().filter(|(_, page)| is_old(page)) {

@@ -54,7 +54,7 @@ impl<E, I> Shared<E, I> {
         self.epoch.fetch_add(1, Ordering::Release);
     }
 
-    /// Whether one of these cells of a month is newer than the last known one, which kept answers may still show.
+    /// Whether one of these cells of a month replaces an older known cell that kept answers may still show.
     pub(super) fn outdates<'a>(
         &self,
         month: &SeriesMonth,

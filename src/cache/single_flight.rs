@@ -1,4 +1,4 @@
-//! Single flight: which fetch brings which cells, so that no other one does.
+//! Single flight: which fetch brings which cells, so that no two fetches bring the same cell.
 //!
 //! A fetch may fill the cache only where it still holds its claim. That makes "a purge beats a fetch that began before it" and "a newer
 //! cell is never replaced by an older one" the same rule. Rendered answers carry the number of purges at the time of their query, and the
@@ -19,7 +19,7 @@ use crate::domain::month::SeriesMonth;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
-/// The outcome of a fetch, which all its waiters share. `E` is why a cell could not be had.
+/// The outcome of a fetch, which all its waiters share. `E` is the reason why a cell could not be fetched.
 #[derive(Debug)]
 pub struct FetchOutcome<E, I> {
     pub(super) outcomes: Vec<(CellKey, Result<Cell, E>)>,
@@ -29,7 +29,7 @@ pub struct FetchOutcome<E, I> {
     pub(super) onward: Vec<(Onward, Fetch<E, I>)>,
 }
 
-/// The cells of a fetch that an outcome leads on to.
+/// The cells of another fetch that an outcome points to.
 #[derive(Clone, Debug)]
 pub enum Onward {
     /// The cells of a report.
@@ -56,7 +56,7 @@ impl<E, I> FetchOutcome<E, I> {
         &self.outcomes
     }
 
-    /// Whether the cells were found without a call of the vendor.
+    /// Whether the cells were found without a vendor call.
     #[must_use]
     pub const fn is_found(&self) -> bool {
         self.found
@@ -68,7 +68,7 @@ impl<E, I> FetchOutcome<E, I> {
         self.waited
     }
 
-    /// The cells among them that are past their TTL.
+    /// The found cells that are past their TTL.
     #[must_use]
     pub fn stale(&self) -> &[CellKey] {
         &self.stale
@@ -82,7 +82,7 @@ impl<E, I> FetchOutcome<E, I> {
     }
 }
 
-/// One waiter's view of a fetch that is queued or under way. `I` is what the store's owner attached to the fetch.
+/// One waiter's view of a fetch that is queued or in progress. `I` is what the store's owner attached to the fetch.
 #[derive(Clone, Debug)]
 pub struct Fetch<E, I> {
     id: u64,
@@ -92,7 +92,7 @@ pub struct Fetch<E, I> {
 }
 
 impl<E, I> Fetch<E, I> {
-    /// Tells flights apart.
+    /// Distinguishes this flight from others.
     #[must_use]
     pub const fn id(&self) -> u64 {
         self.id
@@ -109,7 +109,7 @@ impl<E, I> Fetch<E, I> {
         self.outcome.wait_for(Option::is_some).await.ok()?.clone()
     }
 
-    /// Whether its outcome, or that of a fetch it leads on to, is still open.
+    /// Whether the outcome of this fetch, or of a fetch that the outcome points to, is still open.
     #[must_use]
     pub fn is_under_way(&self) -> bool {
         match &*self.outcome.borrow() {
@@ -120,8 +120,8 @@ impl<E, I> Fetch<E, I> {
 
     /// Keeps the fetch going even if it loses all its waiters.
     pub fn keep(&self) {
-        // Before this waiter goes: the task that counts the waiters must see it. And before the look at the outcome: either this sees
-        // the split of the claim, or the thread that splits the claim sees this.
+        // This must precede the waiter's departure, since the task that counts waiters must see it. It must also precede the look at the
+        // outcome: either this thread sees the split of the claim, or the splitting thread sees the flag.
         self.kept.store(true, Ordering::Release);
         if let Some(outcome) = &*self.outcome.borrow() {
             for (_, fetch) in &outcome.onward {
@@ -131,7 +131,7 @@ impl<E, I> Fetch<E, I> {
     }
 }
 
-/// The flights under way.
+/// The flights in progress.
 #[derive(Debug)]
 pub(super) struct SingleFlight<E, I> {
     next_id: u64,
@@ -157,7 +157,7 @@ pub(super) struct FetchUnderWay<E, I> {
 }
 
 impl<E, I: Clone> FetchUnderWay<E, I> {
-    /// One more waiter.
+    /// Another waiter.
     pub(super) fn waiter(&self) -> Fetch<E, I> {
         Fetch {
             id: self.id,
@@ -169,7 +169,7 @@ impl<E, I: Clone> FetchUnderWay<E, I> {
 }
 
 impl<E, I> FetchUnderWay<E, I> {
-    /// Whether it goes on even without waiters.
+    /// Whether it continues even without waiters.
     pub(super) fn is_kept(&self) -> bool {
         self.kept.load(Ordering::Acquire)
     }
@@ -180,7 +180,7 @@ impl<E, I> FetchUnderWay<E, I> {
     }
 
     fn is_wanted(&self) -> bool {
-        // In this order: a waiter that leaves says first that it is to be kept.
+        // In this order, since a departing waiter marks the flight as kept before it leaves.
         self.has_waiters() || self.is_kept()
     }
 
@@ -204,7 +204,7 @@ impl<E, I> SingleFlight<E, I> {
         }
     }
 
-    /// Starts a flight. If `kept`, it goes on even without waiters.
+    /// Starts a flight. If `kept`, it continues even without waiters.
     pub(super) fn start(&mut self, interest: I, kept: bool) -> Arc<FetchUnderWay<E, I>> {
         let id = self.next_id;
         self.next_id += 1;
@@ -246,7 +246,7 @@ impl<E, I> SingleFlight<E, I> {
     pub(super) fn claim(&mut self, id: u64, month: Month) {
         let Month { key, days } = month;
         let held = Held { id, days };
-        // Mostly a month has one flight.
+        // Most months have one flight.
         let claims = self.by_month.entry(key);
         claims
             .and_modify(|claims| claims.push(held))
@@ -260,7 +260,7 @@ impl<E, I> SingleFlight<E, I> {
         own.fold(0, |days, held| days | held.days)
     }
 
-    /// Hands what is left of a flight's claim to `month` over to another flight.
+    /// Hands the rest of a flight's claim to `month` over to another flight.
     pub(super) fn hand_over(&mut self, from: u64, to: u64, month: &Month) {
         let Some(claims) = self.by_month.get_mut(&month.key) else {
             return;
@@ -282,7 +282,7 @@ impl<E, I> SingleFlight<E, I> {
         }
     }
 
-    /// Ends a flight, and the claims to `months` that it still has.
+    /// Ends a flight, and its remaining claims to `months`.
     pub(super) fn end(&mut self, id: u64, months: impl IntoIterator<Item = Month>) {
         if self.by_id.remove(&id).is_none() {
             return;
@@ -332,7 +332,7 @@ impl<E, I> SingleFlight<E, I> {
     }
 }
 
-/// Gives memory back after a burst: a map keeps its size whatever is removed from it.
+/// Returns memory after a burst, since a map does not shrink by itself.
 fn shrink<K: Eq + Hash, V>(map: &mut Map<K, V>) {
     const SMALL: usize = 4096;
     if map.capacity() > SMALL && map.len() < map.capacity() / 4 {

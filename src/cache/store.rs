@@ -1,9 +1,9 @@
 //! The figures held in memory, and the one place that grants the right to fetch them.
 //!
-//! A figure requested later than now is not fresh, does not enter the cache, and serves for nothing: its age is unknown, and so is
-//! whether its day was over. The cache knows the latest time at which anything it holds was made. Every query, and a check each
-//! second, compares the clock with that time. If the clock shows less, the cache forgets everything from the future and no longer shows
-//! any answer rendered so far. So nothing from the future becomes fresh once the clock has caught up.
+//! A figure requested later than now is not fresh, does not enter the cache, and answers nothing: its age is unknown, and so is whether its
+//! day was over. The cache knows the latest time at which anything it holds was made. Every query, and a check each second, compares the
+//! clock with that time. If the clock shows less, the cache forgets everything from the future and no longer shows any answer rendered so
+//! far. So nothing from the future becomes fresh once the clock has caught up.
 //!
 //! # The locks
 //!
@@ -44,12 +44,12 @@ pub struct CellStore<E, I> {
     set_backs: AtomicU64,
 }
 
-/// A query's share in the fetches of the cells that it lacks.
+/// The fetches that bring the cells that a query lacks.
 #[derive(Debug)]
 pub struct Claim<E, I> {
     /// Fetches of other queries that bring some of them.
     pub joined: Vec<Fetch<E, I>>,
-    /// The others, which the caller must have fetched.
+    /// The claim to the other cells, which the caller must see fetched.
     pub mine: Option<ClaimedCells<E, I>>,
 }
 
@@ -80,12 +80,13 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         self.shared.pages.get(&SeriesMonth::of(key))?.get(key.date)
     }
 
-    /// The months of which cells are held.
+    /// The months with cells in memory.
     pub fn months(&self) -> impl Iterator<Item = SeriesMonth> {
         self.shared.pages.iter().map(|(month, _)| month)
     }
 
-    /// The last cells of a month that were ever held and not forgotten, as far as there is memory for those that answer no query any more.
+    /// The last known cells of a month that were not forgotten, including dropped cells that no longer answer queries, as far as memory
+    /// allows.
     #[must_use]
     pub fn last_known(&self, month: &SeriesMonth) -> LastKnown {
         self.shared.pages.last_known(month)
@@ -143,7 +144,7 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
     }
 
     /// Claims the `stale` cells that no flight is fetching and that are not [`backing_off`](Self::backing_off), if `admit` accepts their
-    /// number; none, if a site's zone has changed since the caller looked. Their fetches need no waiters. `interest`: see
+    /// number. Claims none if a site's zone has changed since the caller looked. Their fetches need no waiters. `interest`: see
     /// [`claim`](Self::claim).
     pub fn claim_refresh(
         &self,
@@ -166,7 +167,7 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         Some(mine.release(&self.shared, looked_up, outdated))
     }
 
-    /// For each of `cells`, whether it is left alone because its last fetch failed.
+    /// For each of `cells`, whether its refresh is in a pause, because its last fetch failed.
     #[must_use]
     pub fn backing_off(&self, cells: &[CellKey], now: Timestamp) -> Vec<bool> {
         let failures = self.shared.failures();
@@ -176,9 +177,9 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
             .collect()
     }
 
-    /// Forgets figures, including those of fetches in progress, and returns the number of cells held of them.
+    /// Forgets figures, including those of fetches in progress, and returns the number of cells that it held of them.
     pub fn purge(&self, purge: &Purge) -> u64 {
-        // First: fetches that complete from now on do not put these figures in.
+        // First, so that fetches that complete from now on do not put these figures in.
         let disowned = self.shared.flights().disown(|month| purge.days_of(month));
         self.shared
             .failures()
@@ -186,8 +187,8 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         self.forget(disowned, |month| purge.days_of(month))
     }
 
-    /// Forgets all figures of the sites that are `elsewhere` by now, including those of fetches in progress. Returns the
-    /// [`shape`](Self::shape) from then on, and the number of cells held of them.
+    /// Forgets all figures of the sites that have moved `elsewhere`, to another zone, including those of fetches in progress. Returns the
+    /// [`shape`](Self::shape) from then on, and the number of cells that it held of these sites.
     pub fn reshape(&self, elsewhere: impl Fn(CustomerId, SiteId) -> bool) -> (u64, u64) {
         let days_of = |month: &SeriesMonth| {
             if elsewhere(month.customer, month.site) {
@@ -197,8 +198,8 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
             }
         };
         let mut flights = self.shared.flights();
-        // With the claims: a claim of before has ended, and no claim of before can be taken from now on. Claims under the new shape, and so
-        // its cells, come only after this returns.
+        // Under the same lock as the claims: the claims under the old shape have ended, and no other can be taken. Claims under the new
+        // shape, and so its cells, come only after this returns.
         let shape = self.shared.shape.fetch_add(1, Ordering::AcqRel) + 1;
         let disowned = flights.disown(days_of);
         drop(flights);
@@ -208,23 +209,23 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         (shape, self.forget(disowned, days_of))
     }
 
-    /// Counts the changes of zones. While this is the number that goes with a query's zones, the cells that it finds, joins or claims are
-    /// of these zones.
+    /// Counts the changes of zones. While this equals the number that belongs to a query's zones, the cells that the query finds, joins or
+    /// claims are of these zones.
     #[must_use]
     pub fn shape(&self) -> u64 {
         self.shared.shape.load(Ordering::Acquire)
     }
 
-    /// Frees the months whose cells were all requested before that time.
+    /// Frees the months whose cells were all requested before `before`.
     pub fn drop_older_than(&self, before: Timestamp) {
         self.shared.pages.drop_older_than(before);
     }
 
-    /// Forgets those days of all months, once no claim to them is left, and returns the number of cells held of them. `disowned` has had
-    /// claims.
+    /// Forgets those days of all months, after their claims have ended, and returns the number of cells that it held of them. `disowned`
+    /// are the months that had claims.
     fn forget(&self, disowned: Vec<SeriesMonth>, days_of: impl Fn(&SeriesMonth) -> u32) -> u64 {
         let held = self.shared.pages.iter().map(|(key, _)| key);
-        // Includes the pages being put in at this moment, which iterating may miss.
+        // Includes pages being put in at this moment, which the iteration may miss.
         let purged = held
             .chain(disowned)
             .map(|key| match days_of(&key) {
@@ -238,7 +239,8 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
                 self.shared.pages.forget(key, |_| days);
             }
         }
-        // Only now: a query during the purge may still find some of the figures, so its answer counts as one of before.
+        // After the removal: a query during the purge may still find some of the figures, so its answer must count as made before the
+        // purge.
         self.shared.end_answers();
         self.shared.pages.free();
         purged
@@ -264,7 +266,7 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
             if latest <= micros {
                 return now;
             }
-            // Before other threads see the new time, so none of them shows an answer of before.
+            // Before other threads see the new time, so none of them shows an answer rendered before.
             self.shared.end_answers();
             // Before forgetting: a fetch that completes too late for that raises the time after this, so the next check forgets again.
             let told = (Ordering::AcqRel, Ordering::Relaxed);
@@ -294,7 +296,7 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         self.set_backs.load(Ordering::Acquire)
     }
 
-    /// The latest time at which anything held was made.
+    /// The latest time at which anything in memory was made.
     #[must_use]
     pub fn latest(&self) -> Timestamp {
         Timestamp::from_microsecond(self.shared.latest.load(Ordering::Acquire))

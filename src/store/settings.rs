@@ -100,7 +100,7 @@ impl Settings {
         info
     }
 
-    /// The same for one server, with TLS if it is configured.
+    /// The same settings for one server, with TLS if it is configured.
     pub(super) fn at(&self, host: &str, port: u16) -> Result<Self, RedisError> {
         let host = host.trim_matches(['[', ']']);
         let host = if host.contains(':') {
@@ -117,7 +117,7 @@ impl Settings {
         Ok(self.of(&url))
     }
 
-    /// The same for one server, at this address.
+    /// The same settings for one server, at `url`.
     pub(super) fn of(&self, url: &Url) -> Self {
         Self {
             urls: vec![url.clone()],
@@ -126,7 +126,7 @@ impl Settings {
         }
     }
 
-    /// The same without a user.
+    /// The same settings without a user.
     pub(super) fn anonymous(self) -> Self {
         Self {
             username: None,

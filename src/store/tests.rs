@@ -111,7 +111,7 @@ async fn a_store_that_dies_is_skipped_and_found_again() {
 }
 
 #[tokio::test]
-async fn a_store_that_hangs_costs_three_time_limits_and_is_connected_to_anew() {
+async fn a_hanging_store_costs_three_time_limits_and_then_the_link_reconnects() {
     let Some(redis) = Redis::start(&[]) else {
         return;
     };
@@ -138,7 +138,7 @@ async fn a_store_that_hangs_costs_three_time_limits_and_is_connected_to_anew() {
 }
 
 #[tokio::test]
-async fn a_store_that_became_a_replica_is_left_at_once() {
+async fn the_link_leaves_a_store_that_has_become_a_replica_at_once() {
     let Some(redis) = Redis::start(&[]) else {
         return;
     };
@@ -155,7 +155,7 @@ async fn a_store_that_became_a_replica_is_left_at_once() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_not_there_is_skipped_after_the_first_attempt() {
+async fn an_absent_store_is_skipped_after_the_first_attempt() {
     let link = Link::new(&settings(&["redis://127.0.0.1:1"])).unwrap();
 
     let skipped = link.query::<Option<String>>(&get("a"), LIMIT).await;

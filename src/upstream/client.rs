@@ -34,7 +34,7 @@ const SIZES: &str = "sizes";
 /// Prefix of the parts that hold what the vendor's answers taught about a customer's sites; the customer's id follows.
 const SITES: &str = "sites.";
 
-/// Whether the client learns from the answers to a fetch.
+/// What the client learns from the answers to a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Teaching {
     /// It learns the entities, names and parts of sites, as always.
@@ -120,9 +120,9 @@ impl Upstream {
         self.reporter.set_deadline(deadline);
     }
 
-    /// Obtains tokens if there are none. The first caller then need not wait for them, and operators see refused credentials before
-    /// any caller does. If replicas share the tokens, this goes on for ever, and adopts and puts back tokens. The future may be dropped at any
-    /// time.
+    /// Obtains tokens if there are none. The first caller then need not wait for them, and operators see refused credentials before any
+    /// caller does. If replicas share the tokens, this never ends: it adopts their tokens, and puts lost ones back. The future may be
+    /// dropped at any time.
     pub async fn obtain_tokens(&self) {
         self.reporter.obtain_tokens().await;
     }
@@ -133,7 +133,8 @@ impl Upstream {
         self.reporter.finish_renewal().await;
     }
 
-    /// Shares the places at the vendor with other replicas from now on: one is its own until they are heard, or cannot be.
+    /// Shares the places at the vendor with other replicas from now on. This replica has one place until it hears the others, or cannot
+    /// hear them.
     pub fn begin_sharing(&self) {
         self.reporter.begin_sharing();
     }
@@ -144,14 +145,14 @@ impl Upstream {
         self.reporter.tell()
     }
 
-    /// Adopts the state of the other replicas: from now on it has `places` places (at least one; all that it wants if it `is_alone`), and
-    /// does not call the vendor while another replica is `throttled`.
+    /// Adopts what the other replicas have told. From now on, this replica has `places` places (at least one). If it `is_alone`, it keeps
+    /// even those that it does not want. It does not call the vendor for `throttled`.
     pub fn hear(&self, places: usize, is_alone: bool, throttled: Duration) {
         self.reporter.hear(places, is_alone, throttled);
     }
 
-    /// Goes on while the other replicas cannot be heard, `replicas` in all with this one: it has an equal part of the places, and keeps more
-    /// until it `is_silent` for them.
+    /// Carries on while the other replicas cannot be heard; there are `replicas`, this one included. It gets an equal part of the places,
+    /// and keeps more until it `is_silent` to them.
     pub fn miss(&self, replicas: usize, is_silent: bool) {
         self.reporter.miss(replicas, is_silent);
     }
@@ -215,7 +216,7 @@ impl Upstream {
         self.learned.customer(customer).known().vendor_site(site)
     }
 
-    /// Passes the body of a call for a report on to the vendor, once, in the client's turn: within `patience` it has its turn.
+    /// Passes the body of a report call on to the vendor, once, when the client's turn comes, which must be within `patience`.
     pub async fn pass_report(
         &self,
         customer: CustomerId,
@@ -228,7 +229,7 @@ impl Upstream {
         passed.await
     }
 
-    /// Passes an import of sites on to the vendor, once, while its body arrives: within `patience`.
+    /// Passes an import of sites on to the vendor, once, while its body arrives, which may take `patience`.
     pub async fn import_sites(
         &self,
         customer: CustomerId,
@@ -258,8 +259,8 @@ impl Upstream {
         self.learned.customer(customer).known().forget(sites, at);
     }
 
-    /// The parts of the learned facts whose revision differs from that in `known`: name, revision and content of each. They are to
-    /// outlive the process.
+    /// The parts of the learned facts whose revision differs from that in `known`: name, revision and content of each. They should outlive
+    /// the process.
     #[must_use]
     pub fn learned(&self, known: &HashMap<String, u64>) -> Vec<(String, u64, Vec<u8>)> {
         let is_known = |name: &str, revision| known.get(name) == Some(&revision);

@@ -4,7 +4,7 @@
 //! long their queues are. Callers go before refreshes, and refreshes before warming, which never has more than its share of the
 //! places. Within a client's queue, reports that have begun go before those that have not.
 //!
-//! Replicas with one store share the places by what each of them wants: see `shares`.
+//! Replicas that share a store share the places in proportion to what they want: see `shares`.
 
 mod interest;
 mod lines;
@@ -24,7 +24,7 @@ use self::lines::{Lines, Purpose, Ticket, lock};
 #[derive(Clone, Debug)]
 pub(super) struct Places(Arc<Mutex<Lines>>);
 
-/// A place at the vendor, given back when it is dropped.
+/// A place at the vendor. Dropping it gives it back.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Places,
@@ -109,20 +109,20 @@ impl Places {
         }
     }
 
-    /// Shares the places with other processes from now on: one is its own until they are heard.
+    /// Shares the places with other processes from now on. This process has one place until it hears from them.
     pub(super) fn begin_sharing(&self) {
         self.lock().share.begin();
     }
 
-    /// Its places, for others to hear. It gives up those that it does not want.
+    /// This process's places, for others to hear. It gives up those that it does not want.
     pub(super) fn tell(&self) -> PlacesTold {
         let mut lines = self.lock();
         let (wanted, taken) = (lines.wanted(), lines.taken);
         lines.share.tell(wanted, taken)
     }
 
-    /// From now on, it has `places` places of its own, at least one. Reports in flight beyond that continue, and their places are not
-    /// passed on.
+    /// Gives this process `places` places from now on, at least one. Reports in flight beyond that continue, but do not pass their places
+    /// on.
     pub(super) fn share(&self, places: usize, is_alone: bool) {
         let mut lines = self.lock();
         let wanted = lines.wanted();
@@ -131,18 +131,18 @@ impl Places {
         self.fill();
     }
 
-    /// Goes on without hearing the others, `processes` in all; `is_silent`: nor have they heard this one for long.
+    /// Carries on without hearing the others; there are `processes` in all. `is_silent`: they have not heard this one for long either.
     pub(super) fn share_equally(&self, processes: usize, is_silent: bool) {
         self.lock().share.miss(processes, is_silent);
         self.fill();
     }
 
-    /// The number of its own places.
+    /// The number of this process's own places.
     pub(super) fn own(&self) -> usize {
         self.lock().share.own()
     }
 
-    /// Notified when a report waits for a place that others may leave.
+    /// Notified when a report waits for a place that others may leave to this process.
     pub(super) fn asks(&self) -> Arc<Notify> {
         Arc::clone(self.lock().share.asks())
     }

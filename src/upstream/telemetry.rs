@@ -205,7 +205,7 @@ pub(super) fn doubt(doubt: Doubt) {
     counter!(DOUBTS, "kind" => doubt.name()).increment(1);
 }
 
-/// Counts a failed attempt to write new tokens down.
+/// Counts a failed attempt to write new tokens to disk.
 pub(super) fn store_failure() {
     counter!(STORE_FAILURES).increment(1);
 }
@@ -238,12 +238,12 @@ pub(super) fn tokens_put_back() {
     counter!(PUT_BACK).increment(1);
 }
 
-/// Counts a look at something that is not our record.
+/// Counts a read of a value in the shared store that is not our record.
 pub(super) fn tokens_unreadable() {
     counter!(UNREADABLE).increment(1);
 }
 
-/// Counts a renewal that this replica left or delayed, by reason.
+/// Counts a renewal that this replica skipped or delayed, by reason.
 pub(super) fn renewal_denied(reason: &'static str) {
     counter!(DENIED, "reason" => reason).increment(1);
 }

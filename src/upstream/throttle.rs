@@ -11,36 +11,37 @@ use tokio::time::Instant;
 /// Longest pause that we accept from `Retry-After`.
 pub(super) const LONGEST: Duration = Duration::from_mins(1);
 
-/// When we may call the vendor again after it has throttled us, or another replica.
+/// When we may call the vendor again, after it has throttled this process or another replica.
 #[derive(Debug, Default)]
 pub(super) struct Throttle(Mutex<Held>);
 
 #[derive(Debug, Default)]
 struct Held {
     until: Option<Instant>,
-    /// The same according to the vendor's answers to this process alone. If processes repeated what others told them, it would never end.
+    /// The same, but only by the vendor's answers to this process. If processes repeated what they hear from each other, the pause would
+    /// never end.
     own: Option<Instant>,
 }
 
 impl Throttle {
-    /// The time from `now` in which calls are not allowed.
+    /// The time from `now` during which calls are not allowed.
     pub(super) fn remaining(&self, now: Instant) -> Option<Duration> {
         left(self.lock().until, now)
     }
 
-    /// The time from `now` in which calls are not allowed by the vendor's answers to this process.
+    /// The time from `now` during which the vendor's answers to this process forbid calls.
     pub(super) fn own(&self, now: Instant) -> Option<Duration> {
         left(self.lock().own, now)
     }
 
-    /// Holds all reports back for `wait` from `now`, [`LONGEST`] at most, because the vendor said so.
+    /// Holds all reports back for `wait` from `now`, at most [`LONGEST`], as the vendor has requested.
     pub(super) fn hold(&self, now: Instant, wait: Duration) {
         let mut held = self.lock();
         extend(&mut held.until, now, wait);
         extend(&mut held.own, now, wait);
     }
 
-    /// The same, because the vendor said so to another replica.
+    /// The same, as the vendor has requested of another replica.
     pub(super) fn hear(&self, now: Instant, wait: Duration) {
         extend(&mut self.lock().until, now, wait);
     }

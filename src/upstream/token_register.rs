@@ -1,4 +1,4 @@
-//! Where replicas share their tokens: one value in a store that may be away, slow, emptied, or set back.
+//! The register in which replicas share their tokens: one value in a store that may be away, slow, emptied, or set back.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,19 +11,19 @@ use futures_util::future::BoxFuture;
 pub struct TokenSharing {
     /// The store that all replicas see.
     pub register: Arc<dyn TokenRegister>,
-    /// Whether this replica renews the tokens of a vendor that rotates them even without the store's consent: at most one replica may.
+    /// Whether this replica renews a rotating vendor's tokens even without the store's consent. Set it for at most one replica.
     pub renew_alone: bool,
 }
 
 /// One value under each name, which all replicas see.
 ///
-/// A call ends within a fraction of a second: a store that does not answer in time is away.
+/// Every call ends within a fraction of a second. A store that does not answer in time counts as away.
 pub trait TokenRegister: Send + Sync + fmt::Debug {
     /// The value under `name`.
     fn look<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Seen, Away>>;
 
-    /// Replaces what is under `name` by `new`, in one step, if it is still `expected`, and this [`life`](Seen::life) of the store has
-    /// lasted for `min_life`.
+    /// Replaces the value under `name` by `new`, atomically, if it is still `expected`, and if the current [`life`](Seen::life) of the
+    /// store has lasted for `min_life`.
     fn swap<'a>(
         &'a self,
         name: &'a str,
@@ -40,7 +40,7 @@ pub struct Seen {
     pub value: Option<Vec<u8>>,
     /// The store's time of day, in milliseconds since the epoch.
     pub now_ms: i64,
-    /// The time since the store may last have lost writes: since it was first used after a start, a failover, or a flush.
+    /// The time since the store may last have lost writes. It counts from the first use after a start, a failover, or a flush.
     pub life: Duration,
 }
 

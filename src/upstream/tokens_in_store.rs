@@ -12,10 +12,11 @@ use crate::store::{Cmd, Link, Script};
 /// Time limit of a call.
 const LIMIT: Duration = Duration::from_millis(100);
 
-/// Looks at `KEYS[1]` and, if `ARGV[1]` is "swap", replaces `ARGV[3]` there by `ARGV[4]`, after `ARGV[2]` milliseconds of the store's life.
+/// Reads `KEYS[1]`. If `ARGV[1]` is "swap", replaces the value `ARGV[3]` there by `ARGV[4]`, but only after `ARGV[2]` milliseconds of the
+/// store's life.
 ///
-/// `KEYS[2]` has the identity of the server and the time of its first use. An empty store has none, and a server that has been started
-/// again, or has taken over from another, has another identity: either way, writes may be lost, and a life begins.
+/// `KEYS[2]` holds the server's identity and the time of its first use. An empty store has no identity there, and a server that has
+/// restarted, or has taken over from another, has a different one. Either way, writes may be lost, and a new life begins.
 const SCRIPT: &str = r"#!lua flags=allow-oom
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or '-'
 local time = redis.call('TIME')

@@ -1,4 +1,4 @@
-//! A fetch that a claim was turned into.
+//! A report's fetch, made from a claim.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::cache::single_flight::{Fetch, FetchOutcome, FetchUnderWay};
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::month::SeriesMonth;
 
-/// A fetch for the caller to start: [`begin`](ClaimedFetch::begin), request its report, then [`complete`](ClaimedFetch::complete).
-/// Dropping it instead frees its cells, and lets its waiters see that it died.
+/// A fetch for the caller to start: [`begin`](ClaimedFetch::begin), request its report, then [`complete`](ClaimedFetch::complete). Dropping
+/// it instead frees its cells, and shows its waiters that it died.
 pub struct ClaimedFetch<E, I> {
     shared: Arc<Shared<E, I>>,
     fetch: Arc<FetchUnderWay<E, I>>,
@@ -35,18 +35,18 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
         }
     }
 
-    /// A waiter for it.
+    /// A waiter for this fetch.
     pub(super) fn waiter(&self) -> Fetch<E, I> {
         self.fetch.waiter()
     }
 
-    /// The report to ask for.
+    /// The report to request.
     #[must_use]
     pub fn request(&self) -> &ReportRequest {
         &self.request
     }
 
-    /// The days of a month to which it still holds the claim: bit `d` is set for day `d`.
+    /// The days of a month that it still has a claim to: bit `d` is set for day `d`.
     #[must_use]
     pub fn held(&self, month: &SeriesMonth) -> u32 {
         self.shared.flights().held(self.fetch.id, month)
@@ -58,7 +58,7 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
         &self.fetch.interest
     }
 
-    /// Waits until the fetch has no waiters, and gives its cells up. Not for a fetch that has begun.
+    /// Waits until the fetch has no waiters, and then gives its cells up. Do not call it for a fetch that has begun.
     pub async fn abandoned(&self) {
         loop {
             self.fetch.no_waiters().await;
@@ -72,7 +72,7 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
         }
     }
 
-    /// Begins the fetch, which no departing caller stops from then on. Without waiters it gives up its cells instead, and returns false.
+    /// Begins the fetch: from then on, no departing caller stops it. Without waiters, it gives up its cells instead, and returns false.
     #[must_use]
     pub fn begin(&self) -> bool {
         !self.end_if_unwanted()
@@ -84,7 +84,7 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
     }
 
     /// Fills the cache with the fetched cells, and notifies the waiters. A claimed cell without an outcome counts as lost. Ends all answers
-    /// rendered so far if a cell that one of them `may_show` is replaced.
+    /// rendered so far if this replaces a cell that one of them `may_show`.
     pub fn complete(
         self,
         outcomes: Vec<(CellKey, Result<Cell, E>)>,

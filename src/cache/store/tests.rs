@@ -240,7 +240,7 @@ fn a_purge_comes_after_a_fetch_that_is_putting_its_page_in() {
     store.shared.pages.put(SeriesMonth::of(&key), || {
         let (epoch, purged) = (store.epoch(), Arc::clone(&store));
         purging = Some(std::thread::spawn(move || purged.purge(&everything())));
-        // A purge that missed this page would be over soon.
+        // A purge that missed this page would soon end.
         for _ in 0..20 {
             if store.epoch() != epoch {
                 break;

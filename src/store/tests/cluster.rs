@@ -1,9 +1,9 @@
-//! Nodes of a cluster.
+//! The link to a cluster.
 
 use super::*;
 
 #[tokio::test]
-async fn a_cluster_is_asked_at_the_node_that_has_the_key() {
+async fn a_command_goes_to_the_node_of_a_cluster_that_has_the_key() {
     let Some(nodes) = Redis::start_six() else {
         return;
     };
@@ -27,7 +27,7 @@ async fn a_cluster_is_asked_at_the_node_that_has_the_key() {
     assert_eq!(read, expected.map(|it| it.map(str::to_owned)));
 }
 
-/// Writes keys of many slots; whether all were taken.
+/// Writes keys of many slots. Returns whether all were accepted.
 async fn writes(link: &Link) -> bool {
     for key in 0..64 {
         let mut set = cmd("SET");
@@ -52,7 +52,7 @@ async fn writes_again(link: &Link) {
 }
 
 #[tokio::test]
-async fn a_primary_that_dies_or_hangs_is_followed_to_its_replica() {
+async fn after_a_primary_dies_or_hangs_the_link_follows_its_replica() {
     let Some(mut nodes) = Redis::start_six() else {
         return;
     };

@@ -1,4 +1,4 @@
-//! The primary that sentinels know.
+//! The link to a primary, found through sentinels.
 
 use super::*;
 use crate::store::testing::Sentinel;
@@ -34,7 +34,7 @@ async fn the_primary_is_followed_through_a_failover() {
     let port = first.port.to_string();
     let second = Redis::start(&["--replicaof", "127.0.0.1", &port]).unwrap();
     let sentinel = Sentinel::of(&first, "");
-    // One sentinel is dead, and one port is that of no sentinel.
+    // One sentinel is dead, and one of the ports belongs to no sentinel.
     let link = Link::new(&through(&[
         "redis://127.0.0.1:1",
         &second.url(),
@@ -56,7 +56,7 @@ async fn the_primary_is_followed_through_a_failover() {
 }
 
 #[tokio::test]
-async fn sentinels_get_a_password_only_where_they_need_one() {
+async fn sentinels_get_a_password_only_if_they_need_one() {
     let Some(redis) = Redis::start(&["--requirepass", "secret"]) else {
         return;
     };

@@ -1,9 +1,9 @@
-//! TLS, with authorities of one's own.
+//! TLS with private authorities.
 
 use super::*;
 
 #[tokio::test]
-async fn only_a_server_that_the_configured_authority_vouches_for_is_asked() {
+async fn the_link_talks_only_to_a_server_that_the_configured_authority_vouches_for() {
     let Some((redis, port)) = Redis::start_with_tls() else {
         return;
     };

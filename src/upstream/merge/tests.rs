@@ -1,4 +1,4 @@
-//! One figure from a bucket's rows, for every reason that a bucket has several.
+//! One figure from a bucket's rows, for every reason why a bucket may have several.
 
 use std::sync::Arc;
 
@@ -175,7 +175,7 @@ fn a_part_with_entrances_and_no_dwell_time_leaves_the_sites_dwell_time_unknown()
         (11, &row("B", r#""entrances":0"#)),
     ]);
 
-    // A day with 100 for A would weight it with the entrances of B, too.
+    // A value of 100 for A would also be weighted with the entrances of B over a day.
     let dwell_time = [9, 10, 11].map(|slot| at(&figures, slot, VendorMetric::DwellTime));
     assert_eq!(dwell_time, [None, Some(200.0), Some(300.0)]);
     assert_eq!(at(&figures, 9, VendorMetric::Entrances), Some(100.0));

@@ -26,7 +26,7 @@ pub(super) enum Purpose {
     Warming,
 }
 
-/// Calls a waiting report to its place.
+/// Sends a waiting report to its place.
 pub(super) type Call = oneshot::Sender<Purpose>;
 
 /// A waiting report. It may stand in several queues, and is called from whichever comes first.
@@ -38,13 +38,13 @@ pub(super) struct Lines {
     pub(super) share: Share,
     /// The number of own places that are taken.
     pub(super) taken: usize,
-    /// The number of places that warming uses, and its limit of all places.
+    /// The number of places that warming uses, and its limit if all places are this process's own.
     pub(super) warming: usize,
     most_warming: usize,
     callers: Line,
     refreshes: Line,
     warm: Line,
-    /// The last time each client got a place, as a count of all places given. Clients are configured, so there are few.
+    /// When each client last got a place, counted in places given. Clients are configured, so there are few.
     served: HashMap<Client, u64>,
     given: u64,
     /// Lower bound of the tickets whose reports have stopped waiting since the last sweep.
@@ -59,7 +59,7 @@ struct Line(BTreeMap<Client, VecDeque<Ticket>>);
 const MANY_LEFT: usize = 256;
 
 impl Lines {
-    /// No report waits for any of these places, of which warming may use `most_warming`; at least one of each.
+    /// Empty queues for `places` places, of which warming may use `most_warming`; at least one of each.
     pub(super) fn new(places: usize, most_warming: usize) -> Self {
         Self {
             share: Share::whole(places),
@@ -95,7 +95,7 @@ impl Lines {
         self.warming < self.most_warming_here()
     }
 
-    /// The limit of warming, of the process's own places: at least 1.
+    /// The limit of warming among the process's own places: at least 1.
     fn most_warming_here(&self) -> usize {
         (self.most_warming * self.share.own() / self.share.all()).max(1)
     }
@@ -127,7 +127,7 @@ impl Lines {
         self.taken + needed + reports(&self.warm).min(room_to_warm)
     }
 
-    /// Asks for more places, once, if a report waits for one that others may leave.
+    /// Asks for more places, once, if a report waits for one that others may leave to this process.
     pub(super) fn wants_more(&mut self) {
         if self.share.may_ask() && self.wanted() > self.share.own() {
             self.share.ask();

@@ -1,9 +1,12 @@
-//! How replicas share the places: each tells what it wants and what it holds, and hears what the others leave to it.
+//! How replicas share the places: each tells how many it wants and holds, and hears how many the others leave to it.
 //!
-//! A process holds its places until it has told that it gives them up, so while the store answers, all together hold no more than there
-//! are, however outdated a process's view of the others is. One that was not heard for seconds counts as holding an equal part, and has no
-//! more: so it is if the store is away for all. A process gives up what it does not want. Every process has one place in any case, so that it can begin a report at once, and asks for more without waiting for the
-//! next pulse: so all together may have one more report in flight for each process that wanted nothing, until the others have heard of it.
+//! A process holds its places until it has told the others that it gives them up. So while the store answers, the processes together hold
+//! no more places than there are, however outdated a process's view of the others is. A process gives up places that it does not want. A
+//! process that was not heard for seconds counts as holding an equal part, and limits itself to that part; all processes do so while the
+//! store is away.
+//!
+//! Every process always has one place, so it can begin a report at once, and it asks for more without waiting for the next pulse. So until
+//! the others have heard of it, each process that wanted nothing may add one report in flight beyond the limit.
 
 #[cfg(test)]
 mod tests;
@@ -17,29 +20,29 @@ use tokio::sync::Notify;
 pub struct PlacesTold {
     /// All places at the vendor, by its configuration.
     pub all: usize,
-    /// How many it could use now.
+    /// The number of places it could use now.
     pub wanted: usize,
-    /// How many it may use, or still uses, until it tells otherwise.
+    /// The number of places it may use, or still uses, until it next tells the others.
     pub held: usize,
 }
 
-/// The part of the places that is a process's own.
+/// The places of one process.
 #[derive(Debug, Default)]
 pub(super) struct Share {
     all: usize,
     own: usize,
-    /// Whether it tells others of what it wants; otherwise, all places are its own.
+    /// Whether the process shares the places; otherwise, all places are its own.
     is_on: bool,
-    /// Whether it was the only one when it last heard of others.
+    /// Whether it was the only process when it last heard from the store.
     is_alone: bool,
-    /// Whether it has asked for more since it last heard of the others.
+    /// Whether it has asked for more since it last heard from the store.
     has_asked: bool,
     /// Notified when it asks for more.
     asks: Arc<Notify>,
 }
 
 impl Share {
-    /// All of them; at least 1.
+    /// All places, at least 1, for a process that shares with nobody.
     pub(super) fn whole(all: usize) -> Self {
         Self {
             all: all.max(1),
@@ -53,18 +56,18 @@ impl Share {
         self.all
     }
 
-    /// The number of its own: at least 1.
+    /// The number of the process's own places: at least 1.
     pub(super) const fn own(&self) -> usize {
         self.own
     }
 
-    /// Takes one place until others have been heard.
+    /// Begins sharing, with one place until the process hears from the others.
     pub(super) const fn begin(&mut self) {
         self.is_on = true;
         self.own = 1;
     }
 
-    /// What a process that wants so many places, and has taken so many, tells others. It gives up those that it does not want.
+    /// What the process tells others if it wants `wanted` places and uses `taken`. It gives up the places that it does not want.
     pub(super) fn tell(&mut self, wanted: usize, taken: usize) -> PlacesTold {
         if !self.is_alone {
             self.own = self.own.min(wanted.max(1));
@@ -77,7 +80,7 @@ impl Share {
         }
     }
 
-    /// From now on, it has `places`, at least one, and wants so many.
+    /// Gives the process `places` from now on, at least one. `wanted` is the number that it wants.
     pub(super) fn hear(&mut self, places: usize, is_alone: bool, wanted: usize) {
         self.own = places.clamp(1, self.all);
         self.is_alone = is_alone;
@@ -85,15 +88,15 @@ impl Share {
         self.has_asked = wanted > self.own;
     }
 
-    /// The others, `processes` in all, cannot be heard: it takes an equal part, and keeps more for as long as they count on that, until it
-    /// `is_silent`.
+    /// Carries on while the other processes cannot be heard; there are `processes` in all. It takes an equal part, and keeps more only
+    /// until it `is_silent` to them, since until then they count on it to hold its places.
     pub(super) fn miss(&mut self, processes: usize, is_silent: bool) {
         let part = (self.all / processes.max(1)).max(1);
         self.own = if is_silent { part } else { self.own.max(part) };
         self.has_asked = true;
     }
 
-    /// Whether others may leave it places that it has not asked for.
+    /// Whether asking may help: others may leave it more places, and it has not asked for them yet.
     pub(super) const fn may_ask(&self) -> bool {
         self.is_on && !self.has_asked && self.own < self.all
     }

@@ -46,7 +46,7 @@ use crate::domain::cell::ReportRequest;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::site::CustomerId;
 
-/// Retries are a fifth of the calls of the last ten seconds, and two a second whatever the calls.
+/// Retries are limited to a fifth of the calls of the last ten seconds, plus two a second.
 const BUDGET_WINDOW: Duration = Duration::from_secs(10);
 const BUDGET_FLOOR_PER_SECOND: u32 = 2;
 const BUDGET_SHARE: f32 = 0.2;
@@ -82,7 +82,7 @@ pub(super) struct Report {
     pub(super) times: Times,
 }
 
-/// A process's use of the vendor, as it tells other replicas.
+/// A process's use of the vendor, as it tells the other replicas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VendorUse {
     /// The places.
@@ -215,7 +215,7 @@ impl Reporter {
         self.places.begin_sharing();
     }
 
-    /// Its use of the vendor, for other replicas to hear. It gives up the places that it does not want.
+    /// This process's use of the vendor, for other replicas to hear. It gives up the places that it does not want.
     pub(super) fn tell(&self) -> VendorUse {
         VendorUse {
             places: self.places.tell(),
@@ -229,7 +229,8 @@ impl Reporter {
         self.places.share(places, is_alone);
     }
 
-    /// Goes on without hearing the other replicas, `replicas` in all; `is_silent`: nor have they heard this one for long.
+    /// Carries on without hearing the other replicas; there are `replicas` in all. `is_silent`: they have not heard this one for long
+    /// either.
     pub(super) fn miss(&self, replicas: usize, is_silent: bool) {
         self.places.share_equally(replicas, is_silent);
     }

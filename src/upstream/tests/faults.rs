@@ -284,7 +284,7 @@ async fn up_to_three_failing_sites_do_not_affect_the_others_wherever_they_are() 
 }
 
 #[tokio::test]
-async fn truncated_answers_are_requested_in_parts_and_later_reports_stay_below() {
+async fn truncated_answers_are_requested_in_parts_and_later_reports_stay_smaller() {
     let vendor = vendor(Quirks::default()).await;
     let client = client(settings(&vendor));
     vendor.inject(Fault::new(FaultKind::Truncate { above: Some(2500) }));

@@ -1,4 +1,4 @@
-//! Vendors that receive too large requests, and report it in other ways than by truncation.
+//! Vendors that find a request too large, and report that in other ways than by truncation.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -175,7 +175,7 @@ fn assert_whole(request: &ReportRequest, fetched: &Fetched) {
 }
 
 #[tokio::test]
-async fn every_too_large_request_is_answered_in_parts_and_later_reports_stay_below() {
+async fn every_too_large_request_is_answered_in_parts_and_later_reports_stay_smaller() {
     let cases = [
         (1, 31, Most { days: 7, ..ANY }),
         (1, 2, Most { days: 1, ..ANY }),

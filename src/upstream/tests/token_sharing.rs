@@ -1,4 +1,4 @@
-//! Tokens over replicas: each client stands for one, and all share a store in memory.
+//! Tokens shared by replicas: each client stands for one replica, and all share a store in memory.
 
 mod redis;
 
@@ -24,7 +24,7 @@ fn shared_in(store: &Memory, settings: Settings) -> Settings {
     }
 }
 
-/// Replicas with a task each that keeps in touch with the store, while the set lives.
+/// Replicas, each with a task that keeps in touch with the store until the set is dropped.
 struct Replicas {
     clients: Vec<Arc<Upstream>>,
     _keepers: JoinSet<()>,
@@ -53,7 +53,7 @@ impl Replicas {
         }
     }
 
-    /// Has every replica asked until it gets its answer: meanwhile, the store may be found away for too long.
+    /// Sends a query to every replica until it is answered, since the replica may meanwhile have found the store away for too long.
     async fn all_come_to_answer(&self, vendor: &Simulator) {
         let request = request([750], 1);
         let answered = async |client: &Arc<Upstream>| {
@@ -139,7 +139,7 @@ async fn an_emptied_store_costs_no_renewal_and_revokes_nothing() {
 }
 
 #[tokio::test]
-async fn the_store_may_be_away_while_the_id_token_serves() {
+async fn the_store_may_be_away_while_the_id_token_is_valid() {
     let vendor = vendor(Quirks::default()).await;
     let store = Memory::old();
     let replicas = Replicas::start((0..2).map(|_| shared_in(&store, settings(&vendor))));
@@ -155,7 +155,7 @@ async fn the_store_may_be_away_while_the_id_token_serves() {
 }
 
 #[tokio::test]
-async fn a_vendor_that_rotates_is_not_asked_without_the_store() {
+async fn without_the_store_a_rotating_vendor_is_not_called() {
     let vendor = vendor(Quirks::default()).await;
     let store = Memory::old();
     let replicas = Replicas::start((0..2).map(|_| shared_in(&store, settings(&vendor))));
@@ -178,7 +178,7 @@ async fn a_vendor_that_rotates_is_not_asked_without_the_store() {
 }
 
 #[tokio::test]
-async fn a_vendor_that_keeps_refresh_tokens_is_asked_without_the_store() {
+async fn without_the_store_a_vendor_that_keeps_refresh_tokens_is_called() {
     let vendor = vendor_with(TokenSettings {
         rotation: Rotation::Keep,
         ..TokenSettings::default()
@@ -198,7 +198,7 @@ async fn a_vendor_that_keeps_refresh_tokens_is_asked_without_the_store() {
 }
 
 #[tokio::test]
-async fn each_replica_keeps_the_newest_tokens_and_brings_them_back_into_an_empty_store() {
+async fn each_replica_keeps_the_newest_tokens_and_puts_them_back_into_an_emptied_store() {
     let folder = tempfile::tempdir().unwrap();
     let vendor = vendor(Quirks::default()).await;
     let paths = ["a", "b"].map(|name| folder.path().join(name));
@@ -220,7 +220,7 @@ async fn each_replica_keeps_the_newest_tokens_and_brings_them_back_into_an_empty
     }
     assert_eq!(vendor.refresh_count(), 2);
 
-    // The store and all replicas are gone; the second file is what is left, beside a new replica.
+    // The store and all replicas are gone. The second file is left, for a new replica.
     let store = Memory::old();
     let first = Replicas::start([settings(&store, &paths[1])]);
     eventually(|| !store.values().is_empty()).await;
@@ -232,7 +232,7 @@ async fn each_replica_keeps_the_newest_tokens_and_brings_them_back_into_an_empty
 }
 
 #[tokio::test]
-async fn another_hand_in_the_store_cannot_make_replicas_use_its_tokens() {
+async fn foreign_values_in_the_store_cannot_make_replicas_use_their_tokens() {
     let vendor = vendor(Quirks::default()).await;
     let store = Memory::old();
     let replicas = Replicas::start((0..2).map(|_| shared_in(&store, settings(&vendor))));
@@ -258,7 +258,7 @@ async fn another_hand_in_the_store_cannot_make_replicas_use_its_tokens() {
 }
 
 #[tokio::test]
-async fn a_refused_refresh_token_does_not_give_way_to_one_that_has_been_rotated() {
+async fn a_refused_refresh_token_does_not_bring_back_a_rotated_one() {
     let vendor = vendor(Quirks::default()).await;
     let store = Memory::old();
     let replicas = Replicas::start([shared_in(&store, settings(&vendor))]);

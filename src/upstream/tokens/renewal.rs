@@ -27,10 +27,10 @@ const SOON: Duration = Duration::from_millis(200);
 /// Pause between attempts to write tokens that could not be written before.
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
 
-/// How often a renewal asks again for the right to go on, while others have it.
+/// Interval at which a renewal asks again for its turn while another replica has it.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-/// How much a renewal is wanted.
+/// The urgency of a renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
     /// The ID token still serves: if another replica renews, its tokens arrive in time.
@@ -192,7 +192,7 @@ impl<'a> Renewal<'a> {
                 let configured = self.shared.configured.clone().filter(|configured| {
                     configured.expose_secret() != newest.expose_secret()
                         && !self.state().fallback_spent
-                        // Other replicas' tokens may depend on it that a dead one is not used again.
+                        // Using a dead token again might revoke the other replicas' tokens.
                         && !self.shared.sharing.as_ref().is_some_and(Sharing::rotates)
                 });
                 let Some(configured) = configured else {
@@ -328,7 +328,7 @@ impl<'a> Renewal<'a> {
         Ok(state.hold(id, Some(Term::new(received, fresh.lifetime))))
     }
 
-    /// [`Self::write_down`], while no other process writes to the same file.
+    /// Like [`Self::write_down`], but keeps other processes from writing to the same file meanwhile.
     async fn write_down_alone(&self, store: &Store, stored: &Stored) {
         // A process that holds the lock for so long hangs, and must not keep the tokens from the disk.
         let _alone = store.lock(self.shared.timeout).await;

@@ -33,7 +33,7 @@ pub(in crate::upstream) struct Token {
     pub(in crate::upstream) generation: u64,
 }
 
-/// The time in which an ID token serves.
+/// The time during which an ID token serves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Term {
     received: Instant,

@@ -105,7 +105,7 @@ impl Redis {
         create.extend(["--cluster-replicas", "1", "--cluster-yes"]);
         let created = nodes.first()?.command(&create);
         assert!(created.contains("All 16384 slots covered"), "{created}");
-        // A replica that has never had the data of its primary does not take over.
+        // A replica that has never received its primary's data does not take over.
         let is_in_step = |node: &Self| {
             node.is_primary()
                 || node

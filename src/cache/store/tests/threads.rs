@@ -1,4 +1,4 @@
-//! The store under many threads, which claim, fetch, complete, purge and look at the same few months.
+//! The store under many threads, which claim, fetch, complete, purge and read the same few months.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64};
@@ -18,7 +18,7 @@ const SITES: u64 = 3;
 const DAYS: u64 = 40;
 const FIRST: Date = date(2026, 1, 20);
 
-/// A few sites and days of all.
+/// Some of the sites and days.
 fn some(random: &mut StdRng) -> ReportRequest {
     let (site, day) = (random.random_range(1..=SITES), random.random_range(0..DAYS));
     let sites = site..=random.random_range(site..=SITES);
@@ -79,7 +79,7 @@ fn bring(
             fetch(claimed);
         }
     }
-    // Everybody completes its own first, so that nobody waits for ever.
+    // Every thread completes its own fetches first, so none waits for ever.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();

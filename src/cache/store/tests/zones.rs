@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// An event, in any order; numbers are taken modulo what there is.
+/// An event, in any order. Numbers are taken modulo the number of existing things.
 #[derive(Clone, Debug)]
 enum Step {
     /// A query of that site reads the zones.
@@ -142,7 +142,7 @@ impl Model {
         Ok(())
     }
 
-    /// Completes everything, and checks what the queries get that wait.
+    /// Completes everything, and checks what the waiting queries get.
     fn end(mut self) -> Result<(), TestCaseError> {
         while !self.claims.is_empty() {
             self.step(&Step::Split(0))?;

@@ -1,4 +1,4 @@
-//! Replicas that share places over a model of the store.
+//! Replicas that share places through a model of the store.
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::upstream::places::{Class, Entry, Interest, Place, Places, Stake};
 
-/// A replica's places, its reports in flight, and those that wait.
+/// A replica's places, its reports in flight, and its waiting reports.
 struct Replica {
     places: Places,
     in_flight: Vec<Place>,
@@ -56,7 +56,7 @@ impl Replica {
     }
 }
 
-/// The store: what each replica that was ever heard wants and holds.
+/// The store: what each replica heard so far wants and holds.
 struct Store(Vec<Option<(usize, usize)>>);
 
 impl Store {
@@ -96,9 +96,9 @@ fn in_flight(replicas: &[Replica]) -> Vec<usize> {
 }
 
 #[test]
-fn each_replica_has_the_part_of_the_places_that_it_wants_of_all() {
+fn each_replica_gets_places_in_proportion_to_what_it_wants() {
     let (mut replicas, mut store) = replicas(3, 8);
-    // The first is alone, and the others begin.
+    // The first replica is alone before the others start.
     store.pulse(&mut replicas, 0, true);
     replicas[0].ask(100);
     assert_eq!(in_flight(&replicas), [8, 0, 0]);
@@ -113,15 +113,15 @@ fn each_replica_has_the_part_of_the_places_that_it_wants_of_all() {
         store.pulse(&mut replicas, 1, true);
     }
 
-    // Of 94 and 36.
+    // In proportion to 94 and 36.
     assert_eq!(in_flight(&replicas), [6, 2, 0]);
-    // The last one has a place at once.
+    // The last replica has a place at once.
     replicas[2].ask(2);
     assert_eq!(in_flight(&replicas), [6, 2, 1]);
 }
 
 #[test]
-fn a_report_that_waits_for_a_place_of_others_is_told_once() {
+fn a_report_that_needs_a_place_of_others_asks_once() {
     let (mut replicas, mut store) = replicas(2, 8);
     store.pulse(&mut replicas, 0, true);
     store.pulse(&mut replicas, 1, true);
@@ -136,7 +136,7 @@ fn a_report_that_waits_for_a_place_of_others_is_told_once() {
     assert!(told());
     replicas[0].ask(20);
     assert!(!told());
-    // With all that it can have, it asks for no more.
+    // With all the places it can get, it asks for no more.
     store.pulse(&mut replicas, 0, true);
     replicas[0].ask(1);
     assert!(!told());
@@ -144,7 +144,7 @@ fn a_report_that_waits_for_a_place_of_others_is_told_once() {
 }
 
 #[test]
-fn without_the_others_a_replica_has_an_equal_part_and_keeps_more_for_some_time() {
+fn without_the_others_a_replica_has_an_equal_part_and_keeps_more_for_a_while() {
     for (all, replicas, own, then, at_last) in [
         (8, 0, 1, 8, 8),
         (8, 1, 3, 8, 8),

@@ -1,4 +1,4 @@
-//! Tokens over replicas in a real store.
+//! Tokens shared by replicas, in a real store.
 
 use super::*;
 use crate::store::testing::Redis;
@@ -16,7 +16,7 @@ fn register(redis: &Redis) -> TokensInStore {
     TokensInStore::new(Link::new(&settings).unwrap(), "pitaya")
 }
 
-/// The content of `register`, as soon as the store answers.
+/// The content of `register`, once the store answers.
 async fn seen(register: &TokensInStore) -> Seen {
     loop {
         match register.look("name").await {
@@ -41,13 +41,13 @@ async fn swapped(
 }
 
 #[tokio::test]
-async fn a_value_is_swapped_only_for_the_expected_one_and_after_the_quarantine() {
+async fn only_the_expected_value_is_replaced_and_only_after_the_quarantine() {
     let Some(redis) = Redis::start(&[]) else {
         return;
     };
     let register = register(&redis);
     let hour = Duration::from_hours(1);
-    // Not text, and with what a script might stumble over.
+    // Not text, and with bytes that a script might mishandle.
     let (first, second) = (&b"\x00\xff 1|\r\n"[..], &b"second"[..]);
 
     assert_eq!(seen(&register).await.value, None);
@@ -97,7 +97,7 @@ async fn a_flush_and_a_restart_with_all_data_begin_a_new_life_of_the_store() {
     redis.kill();
     redis.run();
 
-    // The last second may be missing from what it has read back.
+    // The data that it has read back may lack the last second.
     let restarted = seen(&register).await;
     assert_eq!(restarted.value.as_deref(), Some(&b"kept"[..]));
     assert!(restarted.life < before, "{restarted:?}, {before:?}");

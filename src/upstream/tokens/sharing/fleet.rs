@@ -1,4 +1,4 @@
-//! One replica's knowledge of the tokens of all, and its next steps: decisions only, without a store, a vendor or a clock.
+//! One replica's knowledge of the shared tokens, and its next steps: decisions only, without a store, a vendor or a clock.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use tokio::time::Instant;
 
 use super::record::{Phase, Record, Tokens};
 
-/// How often a replica tells that it still waits for the vendor's answer.
+/// Interval at which a replica records that it still waits for the vendor's answer.
 pub(super) const BEAT: Duration = Duration::from_secs(3);
-/// A replica that spends a token and has told nothing for this long is presumed dead.
+/// A replica that is using a token and has recorded nothing for this long is presumed dead.
 pub(super) const SILENCE: Duration = Duration::from_secs(15);
-/// After this long, no vendor's answer can be on its way to a silent replica any more: an exchange listens for a minute, and is retried
-/// at most after quick failures.
+/// After this long, no answer of the vendor can still be on its way to a silent replica: an exchange listens for a minute, and is retried
+/// only after quick failures.
 pub(super) const CERTAIN_SILENCE: Duration = Duration::from_mins(2);
-/// How long a store may be away, or a start may take, until calls fail for want of it.
+/// How long the store may be away, at a start or later, before calls fail for lack of it.
 pub(super) const BLINK: Duration = Duration::from_secs(3);
-/// How long the store must have been away until the one replica that may do so renews alone: others may still reach it.
+/// How long the store must have been away before the one replica that may renew alone does so: others may still reach the store.
 pub(super) const AWAY_FOR_ALONE: Duration = Duration::from_secs(10);
 
 /// One replica's view.
@@ -25,28 +25,28 @@ pub(super) struct Fleet {
     /// Whether this replica renews even if it cannot agree with the others.
     renew_alone: bool,
     newest: Record,
-    /// When this replica saw the newest record first.
+    /// When this replica first saw the newest record.
     since: Instant,
-    /// Whether this replica has sent the newest refresh token under its own mark, and not recorded the outcome.
+    /// Whether this replica has marked the newest refresh token as its own and sent it, and has not recorded the outcome.
     asking: bool,
-    /// When this replica wrote last that it spends the token.
+    /// When this replica last recorded that it is using the token.
     beat: Instant,
     /// Serial of the newest tokens that this replica uses.
     adopted: u64,
-    /// When the store answered last, or the start.
+    /// When the store last answered, or the start.
     contact: Instant,
     /// The highest rank that the store is known to have had.
     kept: (u64, u64),
 }
 
-/// Why a replica does not renew now.
+/// Why a replica may not renew now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Denied {
     /// Another replica is renewing.
     Busy,
-    /// The attempt of a replica has failed, and its pause lasts.
+    /// A replica's attempt has failed, and the pause after it is not over.
     Paused { refused: bool },
-    /// A replica disappeared while it used the refresh token, which may be dead therefore.
+    /// A replica disappeared while it was using the refresh token, so the token may be dead.
     InDoubt,
     /// The store may have lost writes a moment ago; others may have to put back newer tokens first.
     Quarantine,
@@ -71,7 +71,7 @@ impl Denied {
 }
 
 impl Fleet {
-    /// The view of the replica `owner` at its start, when it uses the tokens of `record`.
+    /// The view of the replica `owner` at its start, with the tokens of `record`.
     pub(super) fn new(owner: u64, renew_alone: bool, record: Record, now: Instant) -> Self {
         Self {
             owner,
@@ -91,7 +91,7 @@ impl Fleet {
         &self.newest
     }
 
-    /// Whether the store has had the newest record before: if it is behind nevertheless, it has lost it.
+    /// Whether the store has held the newest record: if it is behind now, it has lost that record.
     pub(super) fn was_kept(&self) -> bool {
         self.kept >= self.newest.rank()
     }
@@ -116,7 +116,7 @@ impl Fleet {
         self.adopted = self.adopted.max(serial);
     }
 
-    /// Takes note of what the store holds; returns whether it must be put back, since this replica knows a newer record.
+    /// Learns the store's record. Returns whether the store is behind, so that this replica must put its newer record back.
     pub(super) fn learn(&mut self, stored: Option<Record>, now: Instant) -> bool {
         self.contact = now;
         let rank = self.newest.rank();
@@ -125,7 +125,7 @@ impl Fleet {
         }
         match stored {
             Some(stored) if stored.rank() >= rank => {
-                // Only after a double fault can two records have the same rank; the store's counts for all.
+                // Two records can have the same rank only after a double fault. Then all replicas use the store's.
                 if stored.rank() > rank || stored.phase != self.newest.phase {
                     self.newest = stored;
                     self.since = now;
@@ -136,7 +136,7 @@ impl Fleet {
         }
     }
 
-    /// Takes note that the store has taken `record` from this replica.
+    /// Records that the store has accepted `record` from this replica.
     pub(super) fn wrote(&mut self, record: Record, now: Instant) {
         self.contact = now;
         self.beat = now;
@@ -147,8 +147,8 @@ impl Fleet {
         }
     }
 
-    /// The record that this replica has to write even though the store has the newest: that it still spends the token, or, unless it is
-    /// `renewing`, that it does not after all.
+    /// The record that this replica must write although the store has the newest. It says that this replica still uses the token or, unless
+    /// it is `renewing`, that it does not use it after all.
     pub(super) fn upkeep(&self, renewing: bool, now: Instant) -> Option<Record> {
         let mine = self.newest.phase == Phase::Spending(self.owner);
         if mine && self.asking && now >= self.beat + BEAT {
@@ -160,39 +160,40 @@ impl Fleet {
         }
     }
 
-    /// The record that marks the newest refresh token as this replica's to spend; the store must take it before the vendor is asked.
+    /// The record that marks the newest refresh token as in use by this replica. The store must accept it before the replica calls the
+    /// vendor.
     ///
     /// # Errors
     ///
-    /// The reason against a renewal.
+    /// The reason not to renew.
     pub(super) fn claim(&self, now: Instant) -> Result<Record, Denied> {
         self.is_free(now)?;
         Ok(self.newest.then(1, Phase::Spending(self.owner)))
     }
 
-    /// Decides, while the store is away, whether this replica asks the vendor without its consent.
+    /// Decides, while the store is away, whether this replica calls the vendor without the store's consent.
     ///
     /// # Errors
     ///
-    /// The reason against it.
+    /// The reason not to.
     pub(super) fn claim_alone(&self, now: Instant) -> Result<(), Denied> {
         let away = now.duration_since(self.contact);
         match self.newest.rotates {
-            // Each replica may use it, as often as it likes: the worst is a renewal too many.
+            // Every replica may use the token as often as it likes. The worst result is one renewal too many.
             Some(false) => Ok(()),
             _ if away < BLINK => Err(Denied::Away),
-            // Also where nobody has seen yet whether it rotates: a replica that starts without tokens does not know what others did.
+            // Also if it is unknown whether the vendor rotates: a replica that starts without tokens does not know what others have done.
             _ if !self.renew_alone => Err(Denied::Alone),
             _ if away < AWAY_FOR_ALONE => Err(Denied::Away),
             _ => self.is_free(now),
         }
     }
 
-    /// Whether the newest refresh token may be spent.
+    /// Checks whether the newest refresh token may be used.
     ///
     /// # Errors
     ///
-    /// The reason against it.
+    /// The reason not to.
     pub(super) fn is_free(&self, now: Instant) -> Result<(), Denied> {
         let silence = now.duration_since(self.since);
         match self.newest.phase {
@@ -208,7 +209,7 @@ impl Fleet {
         }
     }
 
-    /// Records that this replica sends the newest refresh token to the vendor.
+    /// Records that this replica is sending the newest refresh token to the vendor.
     pub(super) fn asks(&mut self, now: Instant) {
         self.asking = true;
         self.beat = now;
@@ -235,7 +236,7 @@ impl Fleet {
             return;
         }
         let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        // Two steps: a beat, one step ahead, may be on its way to the store.
+        // Two steps ahead, since a beat, one step ahead, may be on its way to the store.
         self.newest = self.newest.then(2, Phase::Failed { pause_ms, refused });
         self.since = now;
     }

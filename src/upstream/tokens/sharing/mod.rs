@@ -1,20 +1,20 @@
-//! Tokens over replicas: one record of them in a shared store, which no replica trusts to keep it.
+//! Tokens shared by replicas: one record in a shared store, which no replica trusts to keep the record.
 //!
-//! The record (`record`) has a rank that only grows: the number of renewals, then the number of steps since. Before a replica asks the
-//! vendor, it replaces the record by one that says so, and the store lets only one replica do that. So no two replicas use one
-//! refresh token, although no lock is held: a store that comes back without a lock would let the next replica in. The rest is for what
-//! can happen to the store or to a replica (`fleet` decides, without I/O):
+//! The record (`record`) has a rank that only grows: the number of renewals, then the number of steps since. Before a replica calls the
+//! vendor, it replaces the record by one that says so, and the store lets only one replica do that. So no two replicas use the same refresh
+//! token. There is no lock, since a store that came back without it would let another replica in. The table shows what each replica does
+//! when something happens to the store or to a replica (`fleet` decides, without I/O):
 //!
 //! | happens | each replica |
 //! |---|---|
-//! | the store was emptied, set back, or failed over | puts back the newest record that it knows, also one that says that a token is being used |
-//! | | does not renew for [`QUARANTINE`], in which others put back theirs; the store's own clock and identity tell (`TokenRegister`) |
+//! | the store was emptied, set back, or failed over | puts back the newest record that it knows, even one that says that a token is in use |
+//! | | does not renew for [`QUARANTINE`], so that others can put back theirs; the store's own clock and identity show when that is over (`TokenRegister`) |
 //! | the store is away, or refuses writes | renews at half life, so it has the other half to wait for the store |
-//! | | then asks the vendor alone if the vendor is known not to rotate, or if `renew_alone` is set |
-//! | a replica dies while it uses a token | uses the token after a silence if no renewal has shown yet that the vendor rotates |
-//! | | else leaves the token alone, since it may be dead: the dead replica returns with its `token_store`, or the operator decides |
+//! | | then calls the vendor alone if the vendor is known not to rotate, or if `renew_alone` is set |
+//! | a replica dies while it uses a token | uses the token itself after a silence, if no renewal has shown yet that the vendor rotates |
+//! | | otherwise leaves the token alone, since it may be dead, until the dead replica returns with its `token_store` or the operator decides |
 //! | clocks differ | counts a token's age by the store's clock |
-//! | another hand writes to the store | takes what it cannot decrypt for nothing, and puts back the newest record |
+//! | something else writes to the store | treats a value that it cannot decrypt as missing, and puts back the newest record |
 
 mod fleet;
 mod record;
@@ -38,11 +38,12 @@ use crate::upstream::status::TokenSharingState;
 use crate::upstream::telemetry;
 use crate::upstream::token_register::{Away, Seen, Swapped, TokenRegister, TokenSharing};
 
-/// How long a replica does not renew after the store may have lost writes: time for the others to reconnect and put back what it lost.
+/// For this long after the store may have lost writes, a replica does not renew, so that the others can reconnect and put back what was
+/// lost.
 const QUARANTINE: Duration = Duration::from_secs(3);
-/// How often a replica looks into the store.
+/// Interval at which a replica reads the store.
 pub(super) const PULSE: Duration = Duration::from_millis(250);
-/// How often a replica retries a write that another's has overtaken.
+/// Number of attempts to write while other replicas are faster.
 const ROUNDS: usize = 4;
 
 /// This replica's part in sharing the tokens.
@@ -54,12 +55,12 @@ pub(super) struct Sharing {
     view: Mutex<View>,
 }
 
-/// The right to ask the vendor.
+/// The answer to a claim of the refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Claimed {
-    /// The store has taken note that this replica uses the refresh token, or this replica may ask without it.
+    /// The store has recorded that this replica uses the refresh token, or this replica may call the vendor without the store.
     Ask,
-    /// There are newer tokens to adopt, so there is no need to.
+    /// There are newer tokens to adopt, so no call is needed.
     Newer,
 }
 
@@ -79,11 +80,11 @@ pub(super) struct Theirs {
 #[derive(Debug, Default)]
 struct View {
     away: bool,
-    /// Whether the store is new, and may lack records of others.
+    /// Whether the store's life is short, so it may lack records of others.
     young: bool,
     /// Whether the store lacks the newest record.
     behind: bool,
-    /// The store's time of day in milliseconds, and when it was that.
+    /// The store's time of day in milliseconds, and our instant at that time.
     clock: Option<(i64, Instant)>,
     denied: Option<Denied>,
     /// The value that the store held, and the record in it.
@@ -91,7 +92,7 @@ struct View {
 }
 
 impl Sharing {
-    /// Begins with the tokens of `stored`, which descend from the configured refresh token, or with that token alone.
+    /// Starts with the tokens of `stored`, which descend from the configured refresh token, or with that token alone.
     pub(super) fn new(
         settings: &TokenSharing,
         configured: &SecretString,
@@ -101,7 +102,7 @@ impl Sharing {
         let record = stored.map_or(Record::FIRST, |stored| {
             let lifetime = stored.expires_at.duration_since(stored.obtained_at);
             let serial = stored.shared.unwrap_or(SharedSerial {
-                // A file from before the tokens were shared: it has the newest of this lineage.
+                // The file is from before the tokens were shared, so it has the newest tokens of this lineage.
                 serial: stored.serial.max(1),
                 rotates: rotated.then_some(true),
             });
@@ -131,10 +132,10 @@ impl Sharing {
         }
     }
 
-    /// Looks into the store: learns what is newer there, puts back what it lacks, and tells that this replica still asks the vendor;
-    /// `renewing`: a renewal is under way here.
+    /// Reads the store: learns a newer record, puts back a lost one, and records that this replica still waits for the vendor. `renewing`:
+    /// whether a renewal is in progress here.
     pub(super) async fn pulse(&self, renewing: bool) {
-        // A store that is away is tried again with the next pulse; `view` has it.
+        // `view` shows a store that is away. The next pulse tries again.
         let _ = self.agree(renewing).await;
     }
 
@@ -177,11 +178,11 @@ impl Sharing {
                 return Ok(seen);
             }
         }
-        // Others write all the time, which must end.
+        // Others keep writing, which soon ends.
         Err(Away)
     }
 
-    /// Decrypts what the store holds. What does not open counts as nothing, and is replaced in time.
+    /// Decrypts the store's value. A value that does not decrypt counts as missing, so the next record replaces it.
     fn open(&self, seen: &Seen) -> Option<Record> {
         let value = seen.value.as_deref()?;
         if let Some((before, record)) = &self.view().opened
@@ -224,11 +225,11 @@ impl Sharing {
         view.clock = Some((seen.now_ms, Instant::now()));
     }
 
-    /// Asks for the right to use the newest refresh token. `pressing`: without new tokens, calls to the vendor soon fail.
+    /// Claims the newest refresh token for this replica. `pressing`: without new tokens, calls to the vendor will soon fail.
     ///
     /// # Errors
     ///
-    /// The reason against it.
+    /// The reason not to renew now.
     pub(super) async fn claim(&self, pressing: bool) -> Result<Claimed, Denied> {
         let claimed = self.try_to_claim(pressing).await;
         let denied = claimed.err();
@@ -279,7 +280,7 @@ impl Sharing {
         })
     }
 
-    /// Tells the others of the tokens that the vendor has issued to this replica at `received`, and of a rotation.
+    /// Tells the others about the tokens that the vendor issued to this replica at `received`, and whether it `rotated` the refresh token.
     pub(super) async fn renewed(
         &self,
         fresh: &Fresh,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 const VERSION: u8 = 1;
 const NONCE: usize = 24;
 
-/// The replicas' knowledge of the tokens. Of two records, the one with the higher [`Self::rank`] replaces the other, everywhere.
+/// The replicas' shared knowledge of the tokens. Of two records, the one with the higher [`Self::rank`] replaces the other everywhere.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     /// Counts the renewals of this configured refresh token.
@@ -32,14 +32,14 @@ pub(super) struct Record {
 pub(super) enum Phase {
     /// No replica uses it.
     Free,
-    /// A replica's attempt with it has failed, and the next waits for `pause_ms` milliseconds.
+    /// A replica's attempt has failed, and the next one waits for `pause_ms` milliseconds.
     Failed {
         /// The pause, in milliseconds.
         pause_ms: u64,
-        /// Whether the vendor refused the token, rather than failed.
+        /// Whether the vendor refused the token, rather than failing.
         refused: bool,
     },
-    /// This replica sends it to the vendor, or has sent it and has not told the outcome.
+    /// This replica is sending it to the vendor, or has sent it without recording the outcome yet.
     Spending(u64),
 }
 
@@ -47,7 +47,7 @@ pub(super) enum Phase {
 #[derive(Clone, Debug)]
 pub(super) struct Tokens {
     pub(super) refresh: SecretString,
-    /// `None` if the vendor's answer had no usable one.
+    /// The ID token; `None` if the vendor's answer had no usable one.
     pub(super) id: Option<SecretString>,
     /// The time of the vendor's answer by the store's clock, in milliseconds.
     pub(super) received_ms: i64,
@@ -82,7 +82,7 @@ impl Record {
         tokens: None,
     };
 
-    /// Orders the records of one configured refresh token.
+    /// The order of the records that descend from one configured refresh token.
     pub(super) const fn rank(&self) -> (u64, u64) {
         (self.serial, self.step)
     }
@@ -97,8 +97,8 @@ impl Record {
     }
 }
 
-/// Encrypts the records that descend from one configured refresh token, and names them. Only a process that knows this token can read or
-/// make one.
+/// Encrypts and names the records that descend from one configured refresh token. Only a process that knows this token can read or make
+/// such a record.
 pub(super) struct Seal {
     cipher: XChaCha20Poly1305,
     name: String,
@@ -116,7 +116,7 @@ impl Seal {
         }
     }
 
-    /// The name of the record: the same on all replicas with the same configured refresh token, of which it tells nothing.
+    /// The record's name: the same on all replicas with the same configured refresh token, without revealing the token.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -174,7 +174,7 @@ impl Seal {
         })
     }
 
-    /// The bytes that a record is bound to beside its key: bytes moved to another name do not open.
+    /// The bytes that a record is bound to besides its key, so bytes moved to another name do not decrypt.
     fn bound(&self) -> &[u8] {
         self.name.as_bytes()
     }

@@ -12,10 +12,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::upstream::{Away, Seen, Swapped, TokenRegister};
 
-/// The time limit of a call, as that of the link to a real store.
+/// The time limit of a call: the same as for a real store.
 const LIMIT: Duration = Duration::from_millis(100);
 
-/// One replica's way to the store; clones share the store.
+/// One replica's connection to the store. Clones share the store.
 #[derive(Clone, Debug)]
 pub(in crate::upstream) struct Memory {
     world: Arc<Mutex<World>>,
@@ -26,12 +26,12 @@ pub(in crate::upstream) struct Memory {
 #[derive(Debug)]
 struct World {
     values: HashMap<String, Vec<u8>>,
-    /// When the store was first used after it may have lost writes.
+    /// When the store was first used after it may last have lost writes.
     born: Option<Instant>,
     start: Instant,
     epoch_ms: i64,
     away: bool,
-    /// Whether it seems to have lost writes just now, until [`Memory::grow_old`].
+    /// Whether it looks as if it had just lost writes, until [`Memory::grow_old`].
     stays_young: bool,
     /// Delays and loses replies at random.
     faults: Option<StdRng>,
@@ -45,7 +45,7 @@ impl Memory {
         Self::with(Some(start.checked_sub(hour).unwrap()), start, None)
     }
 
-    /// A store that nobody has used, whose replies come late and sometimes not at all.
+    /// An unused store, whose replies come late and sometimes not at all.
     pub(super) fn new_and_unsteady(seed: u64) -> Self {
         Self::with(None, Instant::now(), Some(StdRng::seed_from_u64(seed)))
     }
@@ -66,7 +66,7 @@ impl Memory {
         }
     }
 
-    /// Another replica's way to the same store.
+    /// Another replica's connection to the same store.
     pub(in crate::upstream) fn another(&self) -> Self {
         Self {
             world: Arc::clone(&self.world),
@@ -74,7 +74,7 @@ impl Memory {
         }
     }
 
-    /// Cuts this replica off, or ends that.
+    /// Cuts this replica off from the store, or reconnects it.
     pub(super) fn cut(&self, cut: bool) {
         *self.cut.lock().unwrap() = cut;
     }
@@ -96,13 +96,13 @@ impl Memory {
         world.born = None;
     }
 
-    /// Empties the store, whose quarantine lasts until [`grow_old`](Self::grow_old).
+    /// Empties the store. Its quarantine lasts until [`grow_old`](Self::grow_old).
     pub(in crate::upstream) fn empty_and_stay_young(&self) {
         self.world.lock().unwrap().stays_young = true;
         self.set_back(HashMap::new());
     }
 
-    /// Lets the quarantine of the store be over.
+    /// Ends the store's quarantine.
     pub(in crate::upstream) fn grow_old(&self) {
         let hour = Duration::from_hours(1);
         let mut world = self.world.lock().unwrap();

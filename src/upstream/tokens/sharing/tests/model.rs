@@ -20,7 +20,7 @@ use secrecy::ExposeSecret;
 /// Lifetime of an ID token.
 const LIFE: Duration = Duration::from_mins(2);
 const REPLICAS: usize = 4;
-/// Time between two faults, in which the replicas can learn from each other.
+/// Time between two faults, during which the replicas can learn from each other.
 const QUIET: Duration = Duration::from_secs(7);
 
 /// The vendor: its refresh tokens are numbers.
@@ -33,7 +33,7 @@ struct Vendor {
     random: StdRng,
 }
 
-/// The content of a replica's file, and the part that an observer may see.
+/// The content of a replica's file, and its state as an observer sees it.
 #[derive(Debug, Default)]
 struct Replica {
     /// The refresh token, serial and knowledge of the vendor that the file keeps.
@@ -56,7 +56,7 @@ enum Fault {
     Cut(usize, u64),
     /// A replica is killed, and starts again after some seconds, with or without its file.
     Killed(usize, u64, bool),
-    /// Another hand writes into the store.
+    /// Something else writes to the store.
     Scribbled,
 }
 
@@ -66,7 +66,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         (1..100_u64, any::<bool>()).prop_map(|(seconds, kept)| Fault::Away(seconds, kept)),
         Just(Fault::SetBack),
         (0..REPLICAS, 1..60_u64).prop_map(|(who, seconds)| Fault::Cut(who, seconds)),
-        // The first never dies: without any replica or file, nobody could know the tokens of an emptied store.
+        // The first replica never dies: without any replica or file, nobody would know the tokens of an emptied store.
         (1..REPLICAS, 1..60_u64, any::<bool>())
             .prop_map(|(who, seconds, file)| Fault::Killed(who, seconds, file)),
         Just(Fault::Scribbled),
@@ -336,7 +336,7 @@ proptest! {
             for replica in &world.replicas {
                 let replica = replica.lock().unwrap();
                 let serves = replica.expires.is_some_and(|at| at > Instant::now());
-                // The newest may be on its way.
+                // The newest token may still be on its way.
                 let newest = replica.used + 1 >= vendor.live && serves;
                 prop_assert!(in_doubt || newest, "{replica:?}, {vendor:?}");
             }
