@@ -1,9 +1,8 @@
 //! Pitaya: a caching and aggregating proxy for Dragonfruit's Traffic Analysis Metrics API.
 //!
-//! `ARCHITECTURE.md` is the map. The rooms in reading order: [`domain`], [`cache`], [`tier`], [`upstream`], [`service`], [`server`], [`http`]; then
-//! the surrounding ones: [`config`], [`telemetry`], [`simulator`], [`app`]. [`store`] is the link to what
-//! replicas share; `vendor` holds the wire format that client and simulator share; `named`
-//! declares enums with names.
+//! `ARCHITECTURE.md` is the map. The rooms in reading order: [`domain`], [`cache`], [`tier`], [`upstream`], [`service`], [`server`],
+//! [`http`]; then the surrounding ones: [`config`], [`telemetry`], [`simulator`], [`app`]. [`store`] is the link to the store that replicas
+//! share, `vendor` holds the wire format that the client and the simulator share, and `named` declares enums with names.
 
 #[macro_use]
 mod named;

@@ -14,7 +14,8 @@ use crate::domain::local_days::LocalDays;
 use crate::domain::opening::{OpeningHours, Windows};
 use crate::domain::query::Query;
 
-/// The days of a query's cells at each of its sites. Sites in one zone with the same opening hours share their days, as long as they exist on all of them.
+/// The days of a query's cells at each of its sites. Sites with the same zone, opening hours and lifetime, as far as it matters on these
+/// dates, share their days.
 #[derive(Debug)]
 pub(super) struct Calendar {
     zones: Vec<ZoneDays>,

@@ -1,5 +1,4 @@
-//! The facts that the vendor's client has learned, and the revisions that it has seen, for the tier that keeps them; and the part of it that
-//! replicas share.
+//! The learned facts and the revisions, for the tier that keeps them, and the part of them that replicas share.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use super::revisions::Revisions;
 use crate::tier::{Allowance, Knowledge, Left, Part, Told};
 use crate::upstream::Upstream;
 
-/// The facts that were learned beside cells.
+/// The facts that were learned along with cells.
 #[derive(Clone, Debug)]
 pub struct Learned {
     /// The vendor's client.
@@ -19,13 +18,13 @@ pub struct Learned {
     pub revisions: Arc<Revisions>,
 }
 
-/// The vendor's client, for replicas: they share what it has learned, and what the vendor allows it. Each has a feed of revisions of its own,
-/// as the cursors of one mean nothing in another.
+/// The vendor's client of one replica among several. They share what it has learned, and what the vendor allows. Each has its own feed of
+/// revisions, since a cursor of one means nothing to another.
 #[derive(Clone, Debug)]
 pub struct OneOfMany(Arc<Upstream>);
 
 impl OneOfMany {
-    /// The client of a replica: it shares its places at the vendor from now on.
+    /// The client of a replica, which shares its places at the vendor from now on.
     #[must_use]
     pub fn new(upstream: Arc<Upstream>) -> Self {
         upstream.begin_sharing();

@@ -232,7 +232,8 @@ impl TrafficService {
         self.engine.upstream.obtain_tokens().await;
     }
 
-    /// Waits until the process may end without losing a token that the vendor has issued: see [`finish_renewal`](crate::upstream::Upstream::finish_renewal).
+    /// Waits until the process may end without losing a token that the vendor has issued: see
+    /// [`finish_renewal`](crate::upstream::Upstream::finish_renewal).
     pub async fn finish_renewal(&self) {
         self.engine.upstream.finish_renewal().await;
     }

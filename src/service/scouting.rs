@@ -1,4 +1,4 @@
-//! The look of a claim into the tier: it finds cells there, and leaves the rest to be fetched.
+//! A claim's look-up in the tier: it finds cells there, and leaves the rest to be fetched.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use crate::domain::month::SeriesMonth;
 use crate::tier::{Lease, Patience, Tier};
 use crate::upstream::Class;
 
-/// Work on more cells than this takes milliseconds, in which the other connections of the thread would wait.
+/// Work on more cells than this takes milliseconds, during which the other connections of the thread would wait.
 pub(super) const MANY_CELLS: usize = 5_000;
 
-/// Pauses between looks for what another replica fetches.
+/// Pauses between look-ups of cells that another replica fetches.
 const PAUSE: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(400));
 
-/// The result of a claim's look into the tier.
+/// The result of a claim's look-up in the tier.
 #[derive(Debug)]
 pub(super) struct Seen {
     /// The cells that were found.
@@ -28,11 +28,11 @@ pub(super) struct Seen {
     pub(super) elsewhere: Vec<(SeriesMonth, u32)>,
     /// The leases under which the rest is fetched.
     pub(super) lease: Option<Lease>,
-    /// Whether that is work for milliseconds.
+    /// Whether work on these cells takes milliseconds.
     pub(super) is_heavy: bool,
 }
 
-/// Gives up what is leased for a report once it has ended in whatever way.
+/// Gives up the lease of a report when the report ends, for whatever reason.
 #[derive(Debug)]
 pub(super) struct Duty {
     pub(super) tier: Arc<dyn Tier>,
@@ -74,7 +74,7 @@ where
             elsewhere.extend((grant.theirs != 0).then_some((*month, grant.theirs)));
         }
         if claimed.look_again && !granted.is_empty() {
-            // Cells that have come between the look and the claim are there now; later ones are ours.
+            // Cells that came between the look-up and the claim are there now. Any later ones are ours to fetch.
             let again = read(&granted, tier, judge, class, patience).await;
             let came = again.found.iter().map(|(key, _)| *key);
             tier.release(claimed.lease, self::months(came));
@@ -92,7 +92,7 @@ where
     }
 }
 
-/// The pause after that many looks; a random one, so that replicas do not look at the same time.
+/// The pause after that many look-ups. It is random, so that replicas do not look at the same time.
 pub(super) fn pause(looks: u32) -> Duration {
     PAUSE.after(looks) / 2 + PAUSE.jittered(looks) / 2
 }

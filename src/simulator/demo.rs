@@ -100,7 +100,7 @@ impl DemoSite {
     }
 }
 
-/// The demo's chain on one day: a site has opened a few months before, and another one has sensors that are silent from noon each Wednesday.
+/// The demo's chain on one day. One site opened a few months before, and the sensors of another are silent from noon each Wednesday.
 #[derive(Clone, Debug)]
 pub struct Chain {
     /// The sites as the vendor knows them.
