@@ -1,4 +1,4 @@
-//! The cells whose last fetch failed.
+//! The cells whose last fetch failed. A failure evicts nothing: the old cell stays, and its next refresh waits for a growing pause.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! The outside: routes, parameters, presentations, problems.
+//!
+//! Arrows lead from `router` to `traffic`, `drop_in`, `operations`, `sites` and `pages`, and from `operations` to the kept answers of
+//! `traffic`; from all of these to `edge`, and on to `problem`, `params` and `present`. `openapi` stands beside `router`.
 
 mod drop_in;
 mod edge;

@@ -10,7 +10,8 @@
 //! `limits.request_timeout` gets 503 `overloaded`. Queries that need less than 128 KiB reserve nothing, and therefore never wait:
 //! `limits.max_in_flight` bounds them, and a body that is written in pieces counts as in flight until it is sent.
 //!
-//! The price: a large query that finds the budget exhausted starts no fetch, and one that waits for the vendor keeps its reservation.
+//! The price: a large query that finds the budget exhausted starts no fetch, and one that waits for the vendor keeps its reservation. No
+//! fetch in progress needs this memory, or waits for a query that holds it, so neither can block the other for ever.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! A query's wait for its missing cells: from the fetches that it has claimed or joined, until its deadline.
+//! A query's wait for its missing cells: from the fetches that it has claimed or joined, until its deadline. It takes the cells from the
+//! outcomes of the fetches, not from the cache, so eviction cannot remove them.
 
 use std::collections::HashMap;
 use std::sync::Arc;

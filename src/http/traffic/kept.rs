@@ -1,7 +1,10 @@
 //! Keeps rendered answers, so that a repeated query costs only a look-up and a write.
 //!
-//! `quick_cache` holds rendered answers, and moka holds cells. A look-up in `quick_cache` costs a fraction of one in moka, and
-//! rendered answers need no TTL from the map: each knows its own expiry. Cells need moka's exact least-recently-used order and TTL.
+//! `quick_cache` holds rendered answers, and moka holds cells. A look-up in `quick_cache` costs a fraction of one in moka, and rendered
+//! answers need no TTL from the map: each knows its own expiry. Cells need moka's exact least-recently-used order and TTL.
+//!
+//! An answer is valid until the earliest of its cells exceeds its TTL. A purge, a clock set back, the replacement of a cell that answers
+//! may still show, and a change to a name that this customer has been shown end it earlier.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};

@@ -1,4 +1,4 @@
-//! The report on the wire: our request, and the trustworthy part of the answer.
+//! The report on the wire: our request, and the one gate for the vendor's answer, which passes it whole or not at all.
 
 mod accumulate;
 mod envelope;
