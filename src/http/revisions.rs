@@ -1,8 +1,8 @@
 //! `GET /v1/revisions`: the past figures that the vendor changed, as a page or as a stream of events.
 //!
-//! A stream holds a place in the feed and no events, so a slow reader costs no memory: it reads on where it is, or, once the feed does not
-//! reach back so far, its stream ends. A reader that comes back says where it was by `Last-Event-ID`. Streams have a part of the requests
-//! in flight to themselves, so that readers who stay cannot shut out queries.
+//! A stream holds a place in the feed and no events, so a slow reader costs no memory: it continues at its place, or its stream ends once
+//! the feed no longer reaches back that far. A reader that returns gives its place in `Last-Event-ID`. Streams may use only a part of the
+//! requests in flight, so that readers who stay cannot shut out queries.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -36,11 +36,11 @@ use crate::service::{Cursor, Revision, RevisionPage, Since, TrafficService};
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const MEDIA_TYPES: [&str; 2] = ["application/json", "text/event-stream"];
 
-/// Streams may be this fraction of the requests in flight, at least one.
+/// Streams may use this fraction of the requests in flight, at least one.
 const STREAMS_SHARE: usize = 4;
 /// Events that a stream reads at a time.
 const STRETCH: usize = 100;
-/// How often a stream without events shows that it is there. Proxies close what is silent for a minute.
+/// Interval at which a stream without events shows that it is alive: proxies close a connection that is silent for a minute.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The state that readers of the feed share. Cloning shares it.
@@ -225,7 +225,7 @@ impl Reader {
     }
 }
 
-/// Events that were read and not sent yet, and the place after them.
+/// Events that were read but not sent yet, and the place after them.
 struct Stretch {
     events: VecDeque<(Cursor, Revision)>,
     next: Cursor,
@@ -244,11 +244,11 @@ impl From<RevisionPage> for Stretch {
 struct Streaming {
     feed: Feed,
     reader: Reader,
-    /// The request's, by which its caller is known after a reload, too.
+    /// The request's own fields, which identify its caller even after a reload.
     headers: HeaderMap,
     waiting: Stretch,
     more: watch::Receiver<u64>,
-    /// How many events are still to come, if their number is limited.
+    /// Number of events still to send, if it is limited.
     left: Option<usize>,
     _held: (Admitted, Option<Arc<Admitted>>),
 }
@@ -276,7 +276,7 @@ impl Streaming {
             if let Some(event) = self.waiting.events.pop_front() {
                 return Some(event);
             }
-            // Before the look, so that nothing is missed.
+            // Before the look-up, so that no event is missed.
             self.more.mark_unchanged();
             let since = Since::Cursor(self.waiting.next);
             let page = self.reader.page(&self.feed.service, since, STRETCH).ok()?;
@@ -286,7 +286,7 @@ impl Streaming {
             }
             tokio::select! {
                 more = self.more.changed() => more.ok()?,
-                // A tier that has failed meanwhile shows its events only to a reader that looks.
+                // If the tier has failed meanwhile, its events are shown only when a reader looks.
                 () = tokio::time::sleep(KEEP_ALIVE) => {}
                 () = self.reader.caller.revoked().cancelled() => return None,
                 () = self.feed.shutting_down.cancelled() => return None,
@@ -294,14 +294,14 @@ impl Streaming {
         }
     }
 
-    /// Whether the caller may still read; it goes by what the configuration says now.
+    /// Whether the caller may still read, by the current configuration.
     fn is_still_allowed(&mut self) -> bool {
         let snapshot = self.feed.snapshots.now();
         if snapshot.generation != self.reader.snapshot.generation {
             let Some(caller) = snapshot.caller(&self.headers) else {
                 return false;
             };
-            // The events that were read for it before may not be for it any more.
+            // The caller may no longer be allowed to see events that were read for it before.
             let scope = caller.scope();
             self.waiting.events.retain(|(_, revision)| {
                 let subject = &revision.subject;

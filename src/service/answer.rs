@@ -109,7 +109,7 @@ pub struct CacheOutcome {
     pub collapsed: bool,
     /// Whether the answer uses figures past their TTL.
     pub stale: Option<Stale>,
-    /// Whether nobody was asked for what is not cached, since the circuit is open.
+    /// Whether Pitaya did not call the vendor for missing figures, since the circuit is open.
     pub circuit_open: bool,
 }
 
@@ -161,7 +161,7 @@ pub enum Forward {
 /// The reason why the answer uses figures past their TTL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stale {
-    /// A refresh runs behind the answer.
+    /// A refresh runs in the background.
     WhileRevalidate,
     /// The vendor failed.
     IfError,

@@ -44,8 +44,8 @@ struct Asked<'a> {
 }
 
 impl TrafficService {
-    /// Answers a `query` of `client`, which was understood by `directory`, within `patience`. Fetches continue in the background after that;
-    /// `progress` shows how far they are.
+    /// Answers a `query` of `client`, which was resolved with `directory`, within `patience`. Fetches continue in the background after
+    /// that; `progress` shows how far they are.
     ///
     /// # Errors
     ///

@@ -18,7 +18,7 @@ use crate::upstream::{Class, Client, Interest, Stake};
 /// The name under which warming counts as a client. No configured client's name has a control character.
 const WARMER: &str = "\0warm";
 
-/// A claim to cells that the queue has taken.
+/// A claim to cells that the queue has accepted.
 pub(super) struct Own {
     mine: Mine,
     queued: Queued,
@@ -30,7 +30,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// If the queue takes no more cells, or if a site's zone has changed since they were looked up; nothing is claimed then.
+    /// If the queue accepts no more cells, or if a site's zone has changed since they were looked up. Then it claims nothing.
     pub(super) fn claim(
         &self,
         wanted: impl IntoIterator<Item = CellKey>,
@@ -51,8 +51,8 @@ impl Engine {
         Ok((claim.joined, own))
     }
 
-    /// Has the claimed cells fetched, by way of the tier if there is one. Returns the fetches, and the cells that had arrived between the
-    /// look-up and the claim. The reports of a `heavy` claim are planned beside the connections.
+    /// Starts the fetches of the claimed cells, by way of the tier if there is one. Returns the fetches, and the cells that had arrived
+    /// between the look-up and the claim. The reports of a `heavy` claim are planned beside the connections.
     pub(super) fn begin(
         self: &Arc<Self>,
         own: Own,
@@ -178,7 +178,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// If the queue takes no more cells, or if a site's zone has changed since they were looked up; nothing is fetched then.
+    /// If the queue accepts no more cells, or if a site's zone has changed since they were looked up. Then it fetches nothing.
     pub(super) fn warm(
         self: &Arc<Self>,
         wanted: &[CellKey],

@@ -54,7 +54,7 @@ enum State {
 }
 
 impl TrafficService {
-    /// Explains `query`, which was understood by `directory`, to a caller that waits for at most `patience`.
+    /// Explains `query`, which was resolved with `directory`, to a caller that waits for at most `patience`.
     ///
     /// # Errors
     ///

@@ -161,7 +161,7 @@ impl Gathering<'_> {
                         waiting.push(ended(flight.clone()));
                     }
                     if outcome.is_found() {
-                        // The claim that was waited for has become these reports, or none.
+                        // The claim that the query waited for has become these reports, or none.
                         reports = reports + onward.len() - 1;
                         progress.wait_for(reports);
                     } else {
@@ -186,7 +186,7 @@ impl Gathering<'_> {
         })
     }
 
-    /// Those fetches that an outcome leads on to which bring cells that are missing here.
+    /// The fetches that an outcome points to, as far as they bring cells that are missing here.
     fn onward(&self, outcome: &Outcome, known: &HashMap<u64, Waiter>) -> Vec<Waiter> {
         let lacks = |onward: &Onward| {
             let mut places = onward.cells().filter_map(|key| self.places.of(&key));

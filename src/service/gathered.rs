@@ -1,4 +1,4 @@
-//! The cells that have come for a query so far, and the reasons why others have not.
+//! The cells that have arrived for a query so far, and the reasons why others have not.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
@@ -16,15 +16,15 @@ use crate::upstream::UpstreamError;
 /// Result of waiting for a query's missing cells.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    /// How many cells were waited for.
+    /// Number of cells that the query waited for.
     pub(super) cells: usize,
-    /// How many of these were found in the cache or the tier after all.
+    /// Number of these that were in the cache or the tier after all.
     pub(super) found: usize,
-    /// How many of the others arrived, from the vendor or from another query's fetch.
+    /// Number of the others that arrived, from the vendor or from another query's fetch.
     pub(super) brought: usize,
     /// Whether another query's fetch was shared.
     pub(super) collapsed: bool,
-    /// Whether some of those found are past their TTL, and are being refreshed.
+    /// Whether some of the found cells are past their TTL, and are being refreshed.
     pub(super) revalidating: bool,
     /// Whether cells past their TTL serve because the vendor failed.
     pub(super) fell_back: bool,
@@ -40,7 +40,7 @@ impl Gathered {
     }
 }
 
-/// A query's grid while its missing cells come in.
+/// A query's grid while its missing cells arrive.
 pub(super) struct Gathering<'a> {
     pub(super) places: Places<'a>,
     pub(super) grid: &'a mut CellGrid,
@@ -49,12 +49,12 @@ pub(super) struct Gathering<'a> {
     pub(super) judge: &'a Judge,
     /// The cells in memory, if the tier may have added a fallback to them meanwhile.
     pub(super) below: Option<&'a Cells>,
-    /// Whether a fetch that was joined has brought cells that are too old for the query.
+    /// Whether a joined fetch has brought cells that are too old for the query.
     pub(super) is_outdated: bool,
 }
 
 impl Gathering<'_> {
-    /// Takes up the outcome of a fetch.
+    /// Applies the outcome of a fetch.
     pub(super) fn settle_all(&mut self, outcome: &Outcome) {
         let past: HashSet<&CellKey> = outcome.stale().iter().collect();
         let before = self.gathered.brought;
@@ -70,7 +70,7 @@ impl Gathering<'_> {
         }
     }
 
-    /// Takes up the outcome of a cell, and returns whether the cell serves.
+    /// Applies the outcome of a cell, and returns whether the query can use the cell.
     pub(super) fn settle(
         &mut self,
         key: &CellKey,
@@ -124,7 +124,7 @@ impl Gathering<'_> {
         missing
     }
 
-    /// A cell that has meanwhile arrived from the tier, and serves only if the vendor fails.
+    /// A cell that has meanwhile arrived from the tier, and may be used only if the vendor fails.
     fn fallback_of_tier(&self, place: usize) -> Option<Cell> {
         let key = self.places.key(place);
         let cell = self.below?.get(&key)?;
@@ -171,8 +171,8 @@ mod tests {
         stale_if_error: Duration::from_hours(24),
     };
 
-    /// Joins a claim that finds a cell past its TTL in the tier, for a query that accepts figures from `since` on. Returns whether that cell
-    /// serves, and what the query is told.
+    /// Joins a claim that finds a cell past its TTL in the tier, for a query that accepts figures from `since` on. Returns whether the
+    /// query uses that cell, and the query's outcome.
     async fn joined(since: Option<Timestamp>) -> (bool, Gathered) {
         let now: Timestamp = "2026-02-18T18:02:00Z".parse().unwrap();
         let fetched_at: Timestamp = "2026-02-18T18:00:00Z".parse().unwrap();

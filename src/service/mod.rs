@@ -168,7 +168,7 @@ impl TrafficService {
         Arc::clone(&self.rules.load().rules.directory)
     }
 
-    /// The rules for a query that was understood by `directory`. If a reload has replaced that directory meanwhile, the query still uses
+    /// The rules for a query that was resolved with `directory`. If a reload has replaced that directory meanwhile, the query still uses
     /// it, so that no answer mixes two directories; the other rules, such as TTLs, do not change what figures mean. If a zone has changed
     /// as well, the cells of the old zone are gone, and the query uses the new directory.
     fn rules_by(&self, directory: &Arc<SiteDirectory>) -> Arc<InForce> {
@@ -197,11 +197,11 @@ impl TrafficService {
         self.engine.cells.epoch() + self.engine.upstream.names_changed(customer)
     }
 
-    /// The feed of revisions, with all that may be shown by now.
+    /// The feed of revisions, with every event that may be shown by now.
     #[must_use]
     pub fn revisions(&self) -> &Revisions {
         let revisions = &self.engine.revisions;
-        // Nothing can wait for a tier that writes nothing.
+        // A tier that writes nothing must not delay events.
         if self.tier_state().is_some_and(|state| !state.is_written()) {
             revisions.show_all();
         }

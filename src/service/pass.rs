@@ -11,7 +11,7 @@ use crate::domain::site::CustomerId;
 use crate::upstream::{Client, Passed, PassedBody, UpstreamError};
 
 impl TrafficService {
-    /// Sends the body of a call for a report to the vendor, once, in the turn of `client`.
+    /// Sends the body of a report call to the vendor, once, when the turn of `client` comes.
     pub async fn pass_report(
         &self,
         customer: CustomerId,
@@ -26,7 +26,7 @@ impl TrafficService {
         passed.await.map_err(Arc::new)
     }
 
-    /// Sends an import of sites to the vendor, once, while its body arrives: within `patience`.
+    /// Sends an import of sites to the vendor, once, while its body arrives, which may take `patience`.
     pub async fn import_sites(
         &self,
         customer: CustomerId,

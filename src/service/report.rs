@@ -173,7 +173,7 @@ impl Engine {
         })
     }
 
-    /// Has the tier keep the cells that arrived, while their claim is held.
+    /// Passes the cells that arrived to the tier, as far as their claim is still held.
     fn keep(&self, claimed: &Claimed, cells: Vec<(CellKey, Cell)>, launch: &Launch) {
         let Some(tier) = &self.tier else { return };
         let mut months: Vec<_> = cells.iter().map(|(key, _)| SeriesMonth::of(key)).collect();

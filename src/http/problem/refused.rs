@@ -12,7 +12,7 @@ use super::answer::Problem;
 /// The status of a shared response, its name in the document, and what it means.
 type Shared = (u16, &'static str, &'static str);
 
-/// Of those that 503 can mean, all but the shortest say more than one thing.
+/// Several responses share the status 503. All but the shortest have more than one meaning.
 const SHARED: [Shared; 18] = [
     (
         400,
@@ -82,7 +82,7 @@ const SHARED: [Shared; 18] = [
     ),
 ];
 
-/// That an operation can refuse because of the configuration that it reads.
+/// Documents that an operation can refuse because of the configuration that it reads.
 pub(in crate::http) struct Misconfigured;
 
 impl IntoResponses for Misconfigured {
@@ -91,7 +91,7 @@ impl IntoResponses for Misconfigured {
     }
 }
 
-/// That an operation can refuse with this status, beside those with which every operation of its kind can.
+/// Documents that an operation can refuse with this status, in addition to the refusals of every operation of its kind.
 pub(in crate::http) struct Refused<const STATUS: u16>;
 
 impl<const STATUS: u16> IntoResponses for Refused<STATUS> {
@@ -101,7 +101,7 @@ impl<const STATUS: u16> IntoResponses for Refused<STATUS> {
     }
 }
 
-/// That an operation can refuse because the store that outlives the process is not available.
+/// Documents that an operation can refuse because the store that outlives the process is not available.
 pub(in crate::http) struct WithoutStore;
 
 impl IntoResponses for WithoutStore {

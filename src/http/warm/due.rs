@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::openings::Openings;
 
-/// How long the next opening counts as known. Less than the days that are looked ahead, so that none is missed.
+/// How long a look-up of the next opening holds: less than the days that it looks ahead, so that no opening is missed.
 const LOOK_UP: SignedDuration = SignedDuration::from_hours(24);
 
 /// When a query was warmed, and when it is due again.
@@ -38,7 +38,7 @@ impl Due {
 
     /// Looks up the next opening, and when the query is due ahead of it.
     pub(super) fn look_up(&mut self, openings: Option<(Openings<'_>, Duration)>, now: Timestamp) {
-        // A time that has passed since the query was last seen is not missed.
+        // Begins where the query was last seen, so that a time that has passed since is not missed.
         let seen = self.seen.min(now);
         self.found = now;
         self.ahead = openings.and_then(|(openings, before)| {
@@ -49,7 +49,7 @@ impl Due {
                 if let Some(opening) = opening {
                     return opening.checked_sub(before).ok();
                 }
-                // The process may have slept for longer than openings are looked ahead.
+                // The process may have slept for longer than a look-up looks ahead.
                 if after == now {
                     return None;
                 }
@@ -58,7 +58,7 @@ impl Due {
         });
     }
 
-    /// Whether the next opening is to be looked up again.
+    /// Whether the next opening must be looked up again.
     pub(super) fn is_outdated(self, now: Timestamp) -> bool {
         now < self.found || now.duration_since(self.found) >= LOOK_UP
     }

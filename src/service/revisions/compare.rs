@@ -1,4 +1,4 @@
-//! Compares the cells of a fetch with the last ones known.
+//! Compares the cells of a fetch with the last known ones.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -19,7 +19,7 @@ use crate::domain::rollup::day_figure;
 pub(in crate::service) struct Compared {
     /// Its event, without the process.
     pub(super) revision: Revision,
-    /// Time at which the old figures were asked for.
+    /// Time at which the old figures were requested.
     old_fetched_at: Timestamp,
 }
 
@@ -32,11 +32,12 @@ impl Compared {
         }
     }
 
-    /// Whether the last event about the same day and metric says the same.
+    /// Whether the last event about the same day and metric already reports this difference.
     ///
-    /// It does if it leads to the same figures: their cell was not written before the process died, and was compared again. Or if it comes
-    /// from buckets of another length, and from after the old figures: all of a day's buckets are made of the same events. A count shows
-    /// whether the vendor has changed it again since; a mean over hours need not be one over quarters.
+    /// It does if it leads to the same figures: then their cell was not written before the process died, and was compared again. It also
+    /// does if it comes from buckets of another length and is later than the old figures, since all of a day's buckets are made of the same
+    /// events. In that case a count shows whether the vendor has changed it again since; a mean does not, because a mean over hours need
+    /// not equal one over quarters.
     pub(super) fn is_known_by(&self, last: &Revision) -> bool {
         let own = &self.revision;
         let of_same_change =
@@ -46,7 +47,7 @@ impl Compared {
     }
 }
 
-/// The cells that a fetch brought, and those that were known before.
+/// The cells that a fetch brought, and the cells known before.
 pub(in crate::service) struct Landing<'a, L> {
     pub(in crate::service) directory: &'a SiteDirectory,
     /// The cells whose claim is held, in order of their months and dates.
@@ -60,7 +61,7 @@ where
     L: Fn(&SeriesMonth) -> M,
     M: Fn(Date) -> Option<Cell>,
 {
-    /// The differences in days that were over when either version was asked for: before that, figures are expected to grow.
+    /// The differences in days that were over when both versions were requested: before that, figures are expected to grow.
     pub(in crate::service) fn compare(&self) -> Vec<Compared> {
         let mut found = Vec::new();
         let month_of = |cell: &(CellKey, _)| SeriesMonth::of(&cell.0);
@@ -70,7 +71,7 @@ where
         {
             let last_known = (self.last_known)(&month_of(&cells[0]));
             for (key, cell) in cells {
-                // Most are new, or the same.
+                // Most cells are new, or the same as before.
                 if let Some(old) = last_known(key.date)
                     && old.figures() != cell.figures()
                 {

@@ -10,8 +10,8 @@ use super::event::take;
 
 /// A place in the feed: all events up to one have been seen. Callers keep it as opaque text that is safe in a URL.
 ///
-/// It names the log, since each folder on disk and each process without one has a log of its own; and it names the process that saw the
-/// event, since a process that was killed may have told an event that another one, which reused its number, does not know.
+/// It names the log, since each folder on disk, and each process without one, has its own log. It also names the process that saw the
+/// event, since a killed process may have shown an event whose number a later process uses for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     pub(super) log: LogId,
@@ -21,12 +21,12 @@ pub struct Cursor {
     pub(super) process: u32,
 }
 
-/// Identifies the log. A log that was begun later has a greater value.
+/// Identifies the log. A log that began later has a greater value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LogId {
     /// Microseconds since 1970.
     pub(super) begun_at: i64,
-    /// Distinguishes logs that were begun at the same time.
+    /// Distinguishes logs that began at the same time.
     pub(super) number: u32,
 }
 

@@ -13,7 +13,7 @@ use crate::domain::site::{CustomerId, SiteId};
 pub struct Revision {
     /// Its subject.
     pub subject: Subject,
-    /// Time at which Pitaya asked for the new figures.
+    /// Time at which Pitaya requested the new figures.
     pub seen_at: Timestamp,
     /// Kind of the change.
     pub kind: RevisionKind,
@@ -27,7 +27,7 @@ pub struct Revision {
     pub age: SignedDuration,
     /// Length of the buckets that were compared.
     pub(super) bucket: VendorBucket,
-    /// Tells the new figures from others.
+    /// Distinguishes the new figures from others.
     pub(super) state: u64,
     /// The process that saw it.
     pub(super) process: u32,
@@ -71,7 +71,7 @@ impl Revision {
         bytes.extend(self.process.to_le_bytes());
     }
 
-    /// Reads one from the front of `bytes`; `None` if they are not an event.
+    /// Reads an event from the front of `bytes`; `None` if they are not an event.
     pub(super) fn read(bytes: &mut &[u8]) -> Option<Self> {
         let micros = |bytes| Timestamp::from_microsecond(i64::from_le_bytes(bytes)).ok();
         let seen_at = micros(take(bytes)?)?;
@@ -106,7 +106,7 @@ fn figure_of(bytes: [u8; 8]) -> Option<f64> {
     Some(f64::from_le_bytes(bytes)).filter(|figure| !figure.is_nan())
 }
 
-/// Takes the first bytes away.
+/// Splits off the first bytes.
 pub(super) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     let (first, rest) = bytes.split_first_chunk()?;
     *bytes = rest;

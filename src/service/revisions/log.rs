@@ -1,14 +1,14 @@
-//! The events that are kept: the last ones, by number.
+//! The last events, by number.
 //!
-//! They are kept in chunks, of which the oldest goes when a new one is begun. A chunk is also the unit of writing to the disk: unchanged
-//! chunks are not written again.
+//! The log keeps them in chunks, and drops the oldest chunk when a new one begins. A chunk is also the unit of writing to disk, so
+//! unchanged chunks are not written again.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::cursor::{Cursor, LogId};
 use super::event::{Revision, Subject, take};
 
-/// Events in a chunk, and chunks that are kept.
+/// Number of events in a chunk, and of kept chunks.
 pub(super) const CHUNK: u64 = 1024;
 pub(super) const CHUNKS: u64 = 64;
 
@@ -31,7 +31,7 @@ pub(super) struct Log {
     latest: HashMap<Subject, u64, foldhash::fast::RandomState>,
 }
 
-/// A chunk as it stands on the disk.
+/// A chunk on disk.
 #[derive(Debug)]
 pub(super) struct Chunk {
     pub(super) log: LogId,
@@ -109,12 +109,12 @@ impl Log {
         self.events.get(usize::try_from(nth).ok()?)
     }
 
-    /// Number of the first event that is kept, or of the next one if there are none.
+    /// Number of the first kept event, or of the next event if none is kept.
     pub(super) const fn first_kept(&self) -> u64 {
         self.first
     }
 
-    /// The first event, if any was dropped before it.
+    /// The first kept event, if any earlier event was dropped.
     pub(super) fn first_after_dropped(&self) -> Option<&Revision> {
         self.events.front().filter(|_| self.first > 1)
     }
@@ -128,7 +128,7 @@ impl Log {
         }
     }
 
-    /// The number of the last event that the caller of that cursor has seen.
+    /// The number of the last event that the holder of `cursor` has seen.
     pub(super) fn seen_by(&self, cursor: Cursor) -> Result<u64, Expired> {
         let is_ours = cursor.log == self.id
             && match cursor.seen {
@@ -152,7 +152,7 @@ impl Log {
         Ok((seen + 1..).zip(self.events.iter().skip(skipped)))
     }
 
-    /// For each chunk, its place among all chunks and the number of its last event. A log without events has a chunk, too, so that its
+    /// For each chunk, its place among all chunks and the number of its last event. A log without events also has a chunk, so that its
     /// cursors outlive the process.
     pub(super) fn chunks(&self) -> impl Iterator<Item = (u64, u64)> {
         let last = self.last();
@@ -177,7 +177,7 @@ impl Log {
 }
 
 impl Chunk {
-    /// The chunk of these bytes; `None` for bytes that no chunk has.
+    /// The chunk in these bytes; `None` if they are not a chunk.
     pub(super) fn read(mut bytes: &[u8]) -> Option<Self> {
         let [version] = take(&mut bytes)?;
         if version != VERSION {
@@ -189,7 +189,7 @@ impl Chunk {
         while !bytes.is_empty() {
             events.push(Revision::read(&mut bytes)?);
         }
-        // No log reaches so far that counting on could overflow.
+        // No log is long enough for its numbers to overflow.
         let is_sound = (1..=u64::MAX / 2).contains(&first) && events.len() as u64 <= CHUNK;
         is_sound.then_some(Self { log, first, events })
     }

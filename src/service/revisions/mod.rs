@@ -1,9 +1,9 @@
 //! The feed of revisions: which figures of days that are over the vendor has changed.
 //!
-//! A fetch that lands compares its cells with the last ones known (`compare`), and records what differs before the cells are kept
-//! anywhere. With a tier, the events are written in the same step as their cells, and are shown only once they are written: a process
-//! that is killed has either told neither or kept both, so that no event is lost, and none comes twice. An event whose cells were not
-//! written is found again, and is recognised by the figures that it leads to.
+//! A completed fetch compares its cells with the last known ones (`compare`), and records the differences before the cells are kept
+//! anywhere. With a tier on disk, the events are written in the same step as their cells, and shown only once they are written. So a killed
+//! process has either kept both, or kept neither and shown no event: no event is lost, and none comes twice. If the cells of a written
+//! event were not written, the next comparison finds the event again, and recognises it by the figures that it leads to.
 
 mod compare;
 mod cursor;
@@ -28,13 +28,13 @@ use self::log::{Chunk, Log};
 use super::telemetry;
 use crate::tier::Part;
 
-/// The beginning of the names of what is kept of it.
+/// Prefix of the names of the feed's parts.
 const NAME: &str = "revisions.";
 
 /// Where a reader of the feed begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
-    /// With the oldest event that is kept.
+    /// With the oldest kept event.
     Beginning,
     /// After that place.
     Cursor(Cursor),
@@ -45,9 +45,9 @@ pub enum Since {
 /// A stretch of the feed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RevisionPage {
-    /// The events that were wanted, each with the place after it.
+    /// The wanted events, each with the place after it.
     pub events: Vec<(Cursor, Revision)>,
-    /// The place after all that was looked at.
+    /// The place after the last examined event.
     pub next: Cursor,
 }
 
@@ -63,7 +63,7 @@ pub struct Revisions {
 #[derive(Debug)]
 struct State {
     log: Log,
-    /// The events that were read from the disk and are not in the log yet.
+    /// The events read from the disk that are not in the log yet.
     restored: Vec<Chunk>,
     /// Whether this process has added an event: from then on, nothing is restored.
     is_begun: bool,
@@ -90,7 +90,7 @@ impl Revisions {
         }
     }
 
-    /// Adds what a comparison has found, unless it is known. If `is_kept`, it is shown once it is [`written`](Self::written), else at
+    /// Adds the findings of a comparison that are not known yet. If `is_kept`, they are shown once [`written`](Self::written), otherwise at
     /// once.
     pub(super) fn record(&self, found: impl IntoIterator<Item = Compared>, is_kept: bool) {
         let mut state = self.lock();
@@ -113,17 +113,17 @@ impl Revisions {
         }
     }
 
-    /// Shows all events: there is nothing that they could be written to.
+    /// Shows all events, since there is no tier to write them to.
     pub(super) fn show_all(&self) {
         let last = self.lock().log.last();
         self.show_up_to(last);
     }
 
-    /// Up to `limit` events from `since` on that are `wanted`.
+    /// The first `limit` events from `since` on that are `wanted`.
     ///
     /// # Errors
     ///
-    /// If events in between are not kept any more, or the cursor is of another log.
+    /// If events in between are no longer kept, or the cursor belongs to another log.
     pub fn page(
         &self,
         since: Since,
@@ -162,13 +162,13 @@ impl Revisions {
         Ok(page)
     }
 
-    /// Tells when there is more to read.
+    /// Changes whenever there is more to read.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.shown.subscribe()
     }
 
-    /// The parts of the feed that are at another revision than `known` says.
+    /// The parts of the feed whose revision differs from the one in `known`.
     pub(super) fn changed(&self, known: &HashMap<String, u64>) -> Vec<Part> {
         let state = self.lock();
         let mut parts = Vec::new();
@@ -190,13 +190,13 @@ impl Revisions {
         name.starts_with(NAME)
     }
 
-    /// Shows what is in a part, which has been written together with all before it.
+    /// Shows the events of a part, which has been written together with all earlier parts.
     pub(super) fn written(&self, revision: u64) {
         self.show_up_to(revision);
     }
 
-    /// Takes back a part that an earlier process has written, unless this one has events of its own; false for bytes that are not
-    /// understood. Of several logs, the one that was begun last counts.
+    /// Restores a part that an earlier process has written, unless this process has events of its own. Of several logs, the one that began
+    /// last counts. Returns false if it cannot read `content`.
     pub(super) fn restore(&self, content: &[u8]) -> bool {
         let Some(chunk) = Chunk::read(content) else {
             return false;

@@ -94,7 +94,7 @@ fn an_event_is_shown_once_it_is_written_with_its_cells() {
 fn a_return_to_the_figures_of_the_last_event_is_an_event() {
     let feed = Revisions::new(at(0));
     feed.record([found(1, 7, (0, 1), 15)], false);
-    // Between the two, a purge has hidden another change.
+    // Between these two, a purge has hidden another change.
     feed.record([found(1, 7, (2, 3), 15)], false);
 
     assert_eq!(all(&feed, Since::Beginning), Ok(vec![7.0, 7.0]));
@@ -112,7 +112,7 @@ fn a_killed_process_loses_nothing_that_was_shown_and_tells_nothing_twice() {
     feed.record([found(2, 8, (0, 2), 15)], true);
 
     let feed = restarted(&disk, 10);
-    // The cell of the first event was not written, and is compared again; the second is found again.
+    // The cell of the first event was not written, so it is compared again. The second event is found again.
     feed.record([found(1, 7, (0, 11), 15), found(2, 8, (0, 12), 15)], true);
     commit(&feed, &mut disk);
 
@@ -125,7 +125,7 @@ fn a_cursor_of_an_event_that_no_disk_has_is_expired() {
     let (feed, mut disk) = (Revisions::new(at(0)), Disk::new());
     commit(&feed, &mut disk);
     let start = feed.page(Since::Beginning, 9, |_| true).unwrap().next;
-    // The disk cannot be written, so it is shown at once.
+    // The disk cannot be written, so the event is shown at once.
     feed.record([found(1, 7, (0, 1), 15)], false);
     let lost = feed.page(Since::Beginning, 9, |_| true).unwrap().next;
 
