@@ -236,7 +236,7 @@ pub struct Part {
 
 /// The figures are forgotten in this process, but not yet durably or not yet by every replica. Pitaya keeps trying.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the purge is done here, and is waiting for the cache on disk")]
+#[error("the purge is done here, but not yet on disk or at every replica")]
 pub struct Away;
 
 named! {
