@@ -32,11 +32,7 @@ pub(super) fn find(
             usize::from(bucket.slots_per_day()),
             usize::from(bucket.minutes()),
         );
-        figures.for_each_gap(0..slots, |gap| {
-            if gap.len() * minutes >= SILENCE {
-                missing.push(gap);
-            }
-        });
+        figures.for_each_gap(0..slots, SILENCE.div_ceil(minutes), |gap| missing.push(gap));
         return;
     }
     let mut left = passed;
@@ -47,7 +43,7 @@ pub(super) fn find(
         }
         let over = slots.start..slots.start + slots.len().min(left / minutes);
         left -= over.len() * minutes;
-        figures.for_each_gap(over.clone(), |gap| {
+        figures.for_each_gap(over.clone(), 1, |gap| {
             if gap.start > over.start || !silence.lasts {
                 silence.end(missing);
             }
@@ -61,7 +57,7 @@ pub(super) fn find(
         if over.end < slots.end {
             left = 0;
             silence.end(missing);
-            figures.for_each_gap(over.end..slots.end, |gap| missing.push(gap));
+            figures.for_each_gap(over.end..slots.end, 1, |gap| missing.push(gap));
             silence.begin(missing);
         }
     }

@@ -208,6 +208,25 @@ mod tests {
         }
 
         #[test]
+        fn gaps_are_the_long_runs_of_slots_without_a_figure(
+            runs in prop::collection::vec((any::<bool>(), 1_usize..70), 0..20),
+            (from, to) in (0_usize..500, 0_usize..500),
+            at_least in 1_usize..58,
+        ) {
+            let runs = runs.into_iter().flat_map(|(there, times)| std::iter::repeat_n(there, times));
+            let values: Vec<Option<f64>> = runs.map(|there| there.then_some(3.0)).collect();
+            let slots = from..to;
+
+            let mut gaps = Vec::new();
+            Figures::pack(&values).view().for_each_gap(slots.clone(), at_least, |gap| gaps.push(gap));
+
+            let absent: Vec<usize> = slots.filter(|slot| values.get(*slot).is_none_or(Option::is_none)).collect();
+            let expected = absent.chunk_by(|one, next| one + 1 == *next).filter(|run| run.len() >= at_least);
+            let expected: Vec<Range<usize>> = expected.map(|run| run[0]..run[run.len() - 1] + 1).collect();
+            prop_assert_eq!(gaps, expected);
+        }
+
+        #[test]
         fn figures_come_back_from_their_bytes(values in prop::collection::vec(figure(), 0..400)) {
             let figures = Figures::pack(&values);
 

@@ -104,6 +104,7 @@ fn ends_in_zeros(bytes: &[u8], bits: usize) -> bool {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::domain) struct View<'a> {
     shape: Shape,
+    /// Starts at the presence of the first value, if there is a map, and extends a word beyond the last.
     map: &'a [u8],
     /// Starts at the first value, and extends beyond the last.
     data: &'a [u8],
@@ -113,7 +114,8 @@ impl<'a> View<'a> {
     /// Decodes the head; `bytes` must extend at least one word past the figures' own.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         let shape = Shape::read(bytes);
-        let (map, data) = bytes[HEAD..].split_at(shape.map_len());
+        let map = &bytes[HEAD..];
+        let data = &map[shape.map_len()..];
         Self { shape, map, data }
     }
 
@@ -167,62 +169,73 @@ impl<'a> View<'a> {
         self.shape.len == 0
     }
 
-    /// Calls `visit` with the longest runs of `slots` that have no figure, in order.
+    /// Calls `visit` with the longest runs of `slots` that have no figure, in order, unless they are shorter than `at_least`: 1 to
+    /// [`LONGEST_LEAST`](Self::LONGEST_LEAST) slots.
     pub(in crate::domain) fn for_each_gap(
         &self,
         slots: Range<usize>,
+        at_least: usize,
         mut visit: impl FnMut(Range<usize>),
     ) {
         let first = usize::from(self.shape.first);
         let end = first + usize::from(self.shape.len);
-        let mut at = slots.start;
-        while at < slots.end {
-            let gap = at;
-            // The span begins and ends with a figure, and usually has one in each slot.
-            if at < first {
-                at = first;
-            } else if at >= end {
-                at = slots.end;
+        // The span begins and ends with a figure, and usually has one in each slot.
+        let before = slots.start..slots.end.min(first);
+        let after = slots.start.max(end)..slots.end;
+        if before.len() >= at_least {
+            visit(before);
+        }
+        if !self.shape.all {
+            let mut places = self.within(slots);
+            while let Some(gap) = self.next_gap(places.clone(), at_least) {
+                places.start = gap.end;
+                visit(first + gap.start..first + gap.end);
             }
-            if at < slots.end && at < end {
-                at = first + self.run_end(at - first, false);
-            }
-            let gap = gap..at.min(slots.end);
-            if !gap.is_empty() {
-                visit(gap);
-            }
-            if at < slots.end && at < end {
-                at = first + self.run_end(at - first, true);
-            }
+        }
+        if after.len() >= at_least {
+            visit(after);
         }
     }
 
-    /// The place after the places from `nth` on that all have a figure, or none if not `present`: found a word of the map at a time.
-    fn run_end(&self, nth: usize, present: bool) -> usize {
-        let len = usize::from(self.shape.len);
-        if self.shape.all {
-            return if present { len } else { nth };
+    /// The greatest bound of [`for_each_gap`](Self::for_each_gap): a word of the map, from any place on, has so many places.
+    const LONGEST_LEAST: usize = 57;
+
+    /// The first of the longest runs of `places` without a figure that are `at_least` so long: found a word of the map at a time.
+    fn next_gap(&self, places: Range<usize>, at_least: usize) -> Option<Range<usize>> {
+        debug_assert!((1..=Self::LONGEST_LEAST).contains(&at_least));
+        let mut at = places.start;
+        while at + at_least <= places.end {
+            let (absent, known) = self.absent(at, places.end);
+            let starts = starts_of_runs(absent, at_least);
+            if starts != 0 {
+                let start = at + trailing_zeros(starts);
+                return Some(start..self.gap_end(start + at_least, places.end));
+            }
+            // The last places may begin a run that goes on.
+            at += known + 1 - at_least;
         }
-        let mut at = nth;
-        while at < len {
-            let bytes = &self.map[at / 8..];
-            let mut word = [0; 8];
-            let read = bytes.len().min(word.len());
-            word[..read].copy_from_slice(&bytes[..read]);
-            let word = u64::from_le_bytes(word) >> (at % 8);
-            let run = if present {
-                word.trailing_ones()
-            } else {
-                word.trailing_zeros()
-            };
-            let known = 8 * read - at % 8;
-            let run = usize::try_from(run).expect("at most 64");
+        None
+    }
+
+    /// The place after the places from `at` on, up to `end`, that all lack a figure.
+    fn gap_end(&self, mut at: usize, end: usize) -> usize {
+        while at < end {
+            let (absent, known) = self.absent(at, end);
+            let run = trailing_zeros(!absent);
             if run < known {
-                return (at + run).min(len);
+                return at + run;
             }
             at += known;
         }
-        len
+        end
+    }
+
+    /// The places from `at` on that lack a figure, as the bits of a word from the lowest on, and the number of places that the word tells
+    /// of: as many as it can, up to `end`. Above them, its bits are zeros.
+    fn absent(&self, at: usize, end: usize) -> (u64, usize) {
+        let known = (64 - at % 8).min(end - at);
+        let present = word_at(self.map, at / 8) >> (at % 8);
+        (!present & (u64::MAX >> (64 - known)), known)
     }
 
     fn whole_sum(&self, places: Range<usize>) -> u64 {
@@ -300,6 +313,21 @@ impl<'a> View<'a> {
             value
         }
     }
+}
+
+/// The bits of `ones` from which on, towards the highest, at least `len` bits are ones.
+fn starts_of_runs(mut ones: u64, len: usize) -> u64 {
+    let mut found = 1;
+    while found < len {
+        let more = found.min(len - found);
+        ones &= ones >> more;
+        found += more;
+    }
+    ones
+}
+
+fn trailing_zeros(word: u64) -> usize {
+    usize::try_from(word.trailing_zeros()).expect("at most 64")
 }
 
 /// The word made of the 8 bytes from `at` on.
