@@ -113,6 +113,19 @@ pub(super) struct Counted {
 }
 
 impl Counted {
+    /// That many buckets, all of them observed.
+    ///
+    /// # Panics
+    ///
+    /// If there are more than fit in 32 bits; a day has at most 576.
+    pub(super) fn all(buckets: usize) -> Self {
+        let buckets = u32::try_from(buckets).expect("a day has at most 576 buckets");
+        Self {
+            expected: buckets,
+            observed: buckets,
+        }
+    }
+
     /// Observed over expected; NaN if nothing was expected.
     pub(super) fn share(self) -> f64 {
         if self.observed == self.expected && self.expected > 0 {

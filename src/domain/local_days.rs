@@ -198,6 +198,12 @@ impl LocalDays {
         self.shapes.get(date).unwrap_or(&ORDINARY)
     }
 
+    /// Whether the date at index `date` has neither a skipped nor a repeated minute, and is over at `at`; if the zone is unknown, over
+    /// everywhere on earth.
+    pub(super) fn is_ordinary_and_over(&self, date: usize, at: Timestamp) -> bool {
+        at >= self.spans[date].ends && self.shape(date).is_ordinary()
+    }
+
     /// Whether any of `minutes` of the date at index `date` exists and the first existing one has begun at `now`. If the zone is unknown,
     /// it must have begun everywhere on earth.
     pub(super) fn has_begun(&self, date: usize, minutes: &Range<u16>, now: Timestamp) -> bool {

@@ -171,6 +171,12 @@ impl Table {
         self.coverage[group * self.times.len() + time] = coverage;
     }
 
+    /// The coverage of each row of a `group`, by time, for writing: NaN if nothing was expected.
+    pub(super) fn coverages_mut(&mut self, group: usize) -> &mut [f64] {
+        let times = self.times.len();
+        &mut self.coverage[group * times..(group + 1) * times]
+    }
+
     /// Notes that a figure is withheld for its coverage, or that the part of a site is left out of it.
     pub(super) fn note_withheld(&mut self, group: usize, time: usize, column: usize) {
         let place = (group * self.times.len() + time) * self.metrics.len() + column;

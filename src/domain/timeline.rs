@@ -209,11 +209,16 @@ impl Timeline {
         &self,
         minutes_of: impl Fn(usize) -> M,
     ) -> Pieces {
-        let mut pieces = Pieces::default();
+        let mut pieces = Pieces {
+            pieces: Vec::with_capacity(self.pieces.pieces.len()),
+            ends: Vec::with_capacity(self.days()),
+        };
+        let mut of_day = Vec::new();
         for day in 0..self.days() {
+            of_day.clear();
+            of_day.extend(minutes_of(day));
             for piece in self.pieces(day) {
-                let minutes = minutes_of(day).into_iter();
-                let parts = minutes.filter_map(|minutes| piece.within(&minutes));
+                let parts = of_day.iter().filter_map(|minutes| piece.within(minutes));
                 pieces.pieces.extend(parts);
             }
             pieces.ends.push(pieces.pieces.len());

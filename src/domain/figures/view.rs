@@ -148,7 +148,7 @@ impl<'a> View<'a> {
         }
         // An absent whole number is stored as 0, so the sum needs the map only to tell none from zero.
         if self.shape.width != FLOAT {
-            let any = self.shape.all || places.clone().any(|nth| self.present(nth));
+            let any = self.any(places.clone());
             #[expect(
                 clippy::cast_precision_loss,
                 reason = "exact up to 2^53, the nearest float beyond"
@@ -164,9 +164,20 @@ impl<'a> View<'a> {
         sum
     }
 
+    /// Whether any of `slots` has a figure.
+    pub(in crate::domain) fn has_any(&self, slots: Range<usize>) -> bool {
+        self.any(self.within(slots))
+    }
+
     /// Whether no slot has a figure.
     pub(in crate::domain) fn is_empty(&self) -> bool {
         self.shape.len == 0
+    }
+
+    /// Whether all of `slots` lie between the first and the last figure, between which no slot lacks one.
+    pub(in crate::domain) fn span_is_full_over(&self, slots: &Range<usize>) -> bool {
+        let (first, len) = (usize::from(self.shape.first), usize::from(self.shape.len));
+        self.shape.all && first <= slots.start && slots.end <= first + len
     }
 
     /// Calls `visit` with the longest runs of `slots` that have no figure, in order, unless they are shorter than `at_least`: 1 to
@@ -236,6 +247,10 @@ impl<'a> View<'a> {
         let known = (64 - at % 8).min(end - at);
         let present = word_at(self.map, at / 8) >> (at % 8);
         (!present & (u64::MAX >> (64 - known)), known)
+    }
+
+    fn any(&self, mut places: Range<usize>) -> bool {
+        !places.is_empty() && (self.shape.all || places.any(|nth| self.present(nth)))
     }
 
     fn whole_sum(&self, places: Range<usize>) -> u64 {

@@ -8,6 +8,7 @@ use super::source::GroupRoll;
 use crate::domain::bucket::DAY_MINUTES;
 use crate::domain::cell::Cell;
 use crate::domain::coverage::{Basis, Counted, Sites};
+use crate::domain::figures::View;
 use crate::domain::missing;
 use crate::domain::plan::Column;
 use crate::domain::query::GroupBy;
@@ -161,7 +162,7 @@ impl<'a> GroupCoverage<'a> {
 
     /// Withholds the figures of a row of a single site whose coverage is too low.
     pub(super) fn withhold(&self, time: usize, row: &mut [f64]) {
-        if self.parts.is_some() || self.min == 0.0 {
+        if self.parts.is_some() {
             return;
         }
         for (column, value) in row.iter_mut().enumerate() {
@@ -171,13 +172,16 @@ impl<'a> GroupCoverage<'a> {
         }
     }
 
-    /// The coverage of a row: the least of its metrics; NaN if nothing was expected.
-    pub(super) fn share(&self, time: usize) -> f64 {
-        let shares = self
-            .columns
-            .iter()
-            .map(|column| self.share_of(*column, time));
-        shares.fold(f64::NAN, f64::min)
+    /// Writes the coverage of each row, by time: the least of the vendor's metrics that its metrics are made of; NaN if nothing was
+    /// expected.
+    pub(super) fn write_shares(&self, shares: &mut [f64]) {
+        shares.fill(f64::NAN);
+        for counted in self.counted.chunks(self.times.max(1)) {
+            for (share, counted) in shares.iter_mut().zip(counted) {
+                // `min` ignores NaN.
+                *share = share.min(counted.share());
+            }
+        }
     }
 
     /// No place of a site's part in a rate yet, if the query asks for such sites.
@@ -236,8 +240,8 @@ fn see(roll: &GroupRoll<'_>, nth: usize, times: usize, seen: &mut FixedBitSet) {
             for piece in roll.pieces.counted(nth, day) {
                 let minutes = piece.minutes();
                 let repeated = grid.repeated_slots(&minutes, figures);
-                if figures.sum(grid.slots(&minutes)).is_some()
-                    || repeated.is_some_and(|repeated| figures.sum(repeated).is_some())
+                if figures.has_any(grid.slots(&minutes))
+                    || repeated.is_some_and(|repeated| figures.has_any(repeated))
                 {
                     seen.insert(series * times + piece.bucket);
                 }
@@ -254,83 +258,94 @@ struct Scratch {
 }
 
 impl Scratch {
-    /// Counts the buckets of the group's site at place `nth`, by series, then time.
+    /// Adds the count of the buckets of the group's site at place `nth`, by series, then time.
     fn count_site(&mut self, roll: &GroupRoll<'_>, nth: usize, counted: &mut [Counted]) {
         let times = roll.timeline.starts().len();
         for (series, counted) in counted.chunks_mut(times.max(1)).enumerate() {
-            for day in 0..roll.timeline.days() {
-                self.count_day(roll, series, nth, day, counted);
+            let bucket = roll.plan.series()[series].bucket;
+            let expected = roll.pieces.expected_slots(nth, bucket);
+            // As if each day was an ordinary one that is over, and nothing was missing.
+            for (counted, whole) in counted.iter_mut().zip(&expected.whole) {
+                counted.add(*whole);
+            }
+            for (day, slots) in expected.of_days.iter().enumerate() {
+                if !slots.is_empty() {
+                    self.correct_day(roll, (series, nth, day), slots, counted);
+                }
             }
         }
     }
 
-    /// Counts the buckets of one calendar day, by time.
-    fn count_day(
+    /// Corrects the count of the buckets, by time, for a series at the group's site at place `nth` on a calendar day, all whose expected
+    /// `slots` were counted as observed.
+    fn correct_day(
         &mut self,
         roll: &GroupRoll<'_>,
-        series: usize,
-        nth: usize,
-        day: usize,
+        (series, nth, day): (usize, usize, usize),
+        slots: &Range<usize>,
         counted: &mut [Counted],
     ) {
         let site = roll.sites[nth];
-        let (bucket, days) = (roll.plan.series()[series].bucket, &roll.days[site]);
-        let shape = days.shape(day);
+        let days = &roll.days[site];
         let cell = roll.cell(series, site, day);
+        let figures = cell.map(|cell| cell.figures().view());
+        let figures = figures.filter(|figures| !figures.is_empty());
         let as_of = cell.map_or(roll.now, Cell::as_of);
-        let passed = days.minutes_over_everywhere(day, as_of);
-        if passed == 0 {
+        let is_whole = days.is_ordinary_and_over(day, as_of);
+        let by_day = roll.pieces.basis(nth) == Basis::Days;
+        let lacks_nothing = |figures: View<'_>| by_day || figures.span_is_full_over(slots);
+        if is_whole && figures.is_some_and(lacks_nothing) {
             return;
         }
-        let figures = cell.map(|cell| cell.figures().view());
-        let nothing = figures.is_none_or(|figures| figures.is_empty());
-        let pieces = roll.pieces.expected(nth, day);
-        let slots_of = |piece: &Piece| bucket.whole_slots(&piece.minutes());
+        let (bucket, shape) = (roll.plan.series()[series].bucket, days.shape(day));
+        let passed = if is_whole {
+            usize::from(DAY_MINUTES)
+        } else {
+            days.minutes_over_everywhere(day, as_of)
+        };
         self.missing.clear();
         if let Some(figures) = figures
-            && !nothing
-            && roll.pieces.basis(nth) != Basis::Days
+            && !by_day
         {
             missing::find(figures, bucket, shape, passed, &mut self.missing);
         }
-        if shape.is_ordinary() && passed >= usize::from(DAY_MINUTES) {
-            for piece in pieces {
-                let slots = slots_of(piece);
-                let lacks = if nothing {
-                    slots.len()
-                } else {
-                    overlap(&slots, &self.missing)
-                };
-                add(&mut counted[piece.bucket], slots.len(), lacks);
+        let lacks = |slots: &Range<usize>| match figures {
+            Some(_) => overlap(slots, &self.missing),
+            None => slots.len(),
+        };
+        let pieces = roll.pieces.expected(nth, day);
+        let slots_of = |piece: &Piece| bucket.whole_slots(&piece.minutes());
+        if is_whole {
+            if lacks(slots) > 0 {
+                for piece in pieces {
+                    counted[piece.bucket].observed -= number(lacks(&slots_of(piece)));
+                }
             }
             return;
         }
         missing::over(bucket, shape, passed, &mut self.over);
         let grid = roll.slot_grid(series, site, day);
         for piece in pieces {
-            let slots = slots_of(piece);
-            let repeated = grid.repeated(&slots).unwrap_or(0..0);
-            for slots in [slots, repeated] {
+            let own = slots_of(piece);
+            let counted = &mut counted[piece.bucket];
+            counted.expected -= number(own.len());
+            counted.observed -= number(own.len());
+            let repeated = grid.repeated(&own).unwrap_or(0..0);
+            for slots in [own, repeated] {
                 for over in &self.over {
                     let over = slots.start.max(over.start)..slots.end.min(over.end);
-                    let lacks = if nothing {
-                        over.len()
-                    } else {
-                        overlap(&over, &self.missing)
-                    };
-                    add(&mut counted[piece.bucket], over.len(), lacks);
+                    counted.add(Counted {
+                        expected: number(over.len()),
+                        observed: number(over.len() - lacks(&over)),
+                    });
                 }
             }
         }
     }
 }
 
-fn add(counted: &mut Counted, expected: usize, lacks: usize) {
-    let number = |slots: usize| u32::try_from(slots).expect("a day has at most 576 slots");
-    counted.add(Counted {
-        expected: number(expected),
-        observed: number(expected - lacks),
-    });
+fn number(slots: usize) -> u32 {
+    u32::try_from(slots).expect("a day has at most 576 slots")
 }
 
 /// Number of `slots` in `ranges`, which do not overlap.

@@ -50,8 +50,8 @@ impl GroupRoll<'_> {
                     *value = 0.0;
                 }
             }
-            coverage.withhold(time, row);
             if !self.query.min_coverage.is_none() {
+                coverage.withhold(time, row);
                 for column in (0..columns).filter(|column| coverage.withholds(time, *column)) {
                     table.note_withheld(group, time, column);
                 }
@@ -63,8 +63,8 @@ impl GroupRoll<'_> {
             {
                 table.hide(group, time);
             }
-            table.set_coverage(group, time, coverage.share(time));
         }
+        coverage.write_shares(table.coverages_mut(group));
         let sites = coverage.into_sites(&in_rates);
         if !sites.is_empty() {
             table.set_sites(group, &sites);

@@ -1,10 +1,13 @@
 //! The pieces of each day that count at a site, and those in which a figure is expected.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::domain::coverage::Basis;
+use crate::domain::bucket::VendorBucket;
+use crate::domain::coverage::{Basis, Counted};
 use crate::domain::local_days::LocalDays;
 use crate::domain::query::Query;
 use crate::domain::timeline::{Piece, Pieces, Timeline};
@@ -34,6 +37,43 @@ struct Own {
     counted: Option<Pieces>,
     /// `None`: all that are counted.
     expected: Option<Pieces>,
+    /// The slots of the expected pieces, for each vendor bucket that was asked for.
+    slots: RefCell<Vec<(VendorBucket, Rc<ExpectedSlots>)>>,
+}
+
+/// The slots of one vendor bucket in which a figure is expected, as if each day was an ordinary one that is over.
+pub(super) struct ExpectedSlots {
+    /// By bucket of the timeline: their number, all of them observed.
+    pub(super) whole: Vec<Counted>,
+    /// By day: the least range of slots that holds them; empty if there are none.
+    pub(super) of_days: Vec<Range<usize>>,
+}
+
+impl ExpectedSlots {
+    fn new<'p>(
+        timeline: &Timeline,
+        bucket: VendorBucket,
+        pieces: impl Fn(usize) -> &'p [Piece],
+    ) -> Self {
+        let mut whole = vec![Counted::default(); timeline.starts().len()];
+        let mut of_days = Vec::with_capacity(timeline.days());
+        for day in 0..timeline.days() {
+            let mut of_day = 0..0;
+            for piece in pieces(day) {
+                let slots = bucket.whole_slots(&piece.minutes());
+                if slots.is_empty() {
+                    continue;
+                }
+                whole[piece.bucket].add(Counted::all(slots.len()));
+                if of_day.is_empty() {
+                    of_day.start = slots.start;
+                }
+                of_day.end = slots.end;
+            }
+            of_days.push(of_day);
+        }
+        Self { whole, of_days }
+    }
 }
 
 impl<'a> KnownPieces<'a> {
@@ -94,6 +134,18 @@ impl SitePieces<'_> {
         }
     }
 
+    /// The slots of `bucket` in the expected pieces of a site.
+    pub(super) fn expected_slots(&self, nth: usize, bucket: VendorBucket) -> Rc<ExpectedSlots> {
+        let mut known = self.of_site[nth].slots.borrow_mut();
+        if let Some((_, slots)) = known.iter().find(|(of, _)| *of == bucket) {
+            return Rc::clone(slots);
+        }
+        let slots = ExpectedSlots::new(self.timeline, bucket, |day| self.expected(nth, day));
+        let slots = Rc::new(slots);
+        known.push((bucket, Rc::clone(&slots)));
+        slots
+    }
+
     /// The basis from which the expected buckets of a site follow.
     pub(super) fn basis(&self, nth: usize) -> Basis {
         self.of_site[nth].basis
@@ -119,6 +171,7 @@ impl Own {
             },
             counted: query.hours.is_open().then(nothing),
             expected: None,
+            slots: RefCell::default(),
         }
     }
 
@@ -147,6 +200,7 @@ impl Own {
             basis: Basis::Open,
             counted: open.then(counted),
             expected: (!open).then(expected),
+            slots: RefCell::default(),
         }
     }
 }
