@@ -1,5 +1,8 @@
 //! Cost of a hit that needs a rollup: queries of all sizes to a service with all figures in memory, from the query to the rows. The
 //! simulator is called once, before any measurement.
+//!
+//! Each answer counts its coverage. Without opening hours, only a day without any figure is missing; with them, so is each gap of an hour
+//! while a site is open.
 
 #![expect(clippy::unwrap_used, reason = "a bench that can't go on has failed")]
 
@@ -16,6 +19,7 @@ use pitaya::domain::bucket::VendorBucket;
 use pitaya::domain::dates::DateRange;
 use pitaya::domain::directory::SiteDirectory;
 use pitaya::domain::metric::Metric;
+use pitaya::domain::opening::{Exceptions, OpeningHours};
 use pitaya::domain::plan::Plan;
 use pitaya::domain::query::{GroupBy, Partial, Query};
 use pitaya::domain::site::{CustomerId, SiteId};
@@ -54,8 +58,8 @@ fn query(
     }
 }
 
-/// A service in `zone`, in front of a simulator with a figure for each bucket of each day.
-async fn service(zone: Option<TimeZone>) -> (TrafficService, Simulator) {
+/// A service in `zone`, of sites that are open at `hours`, in front of a simulator with a figure for each bucket of each day.
+async fn service(zone: Option<TimeZone>, hours: Option<&str>) -> (TrafficService, Simulator) {
     let mut vendor = simulator::Settings {
         timezone: zone.clone().unwrap_or(TimeZone::UTC),
         sites: Vec::new(),
@@ -81,10 +85,14 @@ async fn service(zone: Option<TimeZone>) -> (TrafficService, Simulator) {
         base_bucket: config.base_bucket,
         max_bytes: config.cache_max_bytes,
     };
+    let hours = hours.map(|hours| {
+        let hours = OpeningHours::new(hours.parse().unwrap(), None, Exceptions::new());
+        Arc::new(hours)
+    });
     let rules = Rules {
         policy: config.freshness,
         customers: config.http.customers.iter().copied().collect(),
-        directory: Arc::new(SiteDirectory::new(zone)),
+        directory: Arc::new(SiteDirectory::new(zone).with_default_hours(hours)),
         max_queued_cells: config.max_queued_cells,
         deadline: PATIENCE,
         audit_every: None,
@@ -163,10 +171,15 @@ fn rollups(criterion: &mut Criterion) {
             query(200, month, Metric::PeakOccupancy, "day", none()),
         ),
     ];
-    for zone in [None, Some("America/Chicago")] {
-        let place = zone.unwrap_or("no zone");
+    let chicago = Some("America/Chicago");
+    let hours = Some("Mo-Sa 09:00-21:00; Su 11:00-18:00");
+    for (place, zone, hours) in [
+        ("no zone", None, None),
+        ("America/Chicago", chicago, None),
+        ("America/Chicago with opening hours", chicago, hours),
+    ] {
         let zone = zone.map(|name| TimeZone::get(name).unwrap());
-        let (service, _vendor) = runtime.block_on(service(zone));
+        let (service, _vendor) = runtime.block_on(service(zone, hours));
         let mut group = criterion.benchmark_group(format!("answer, {place}"));
         group.sample_size(20);
         for (name, query) in &queries {
