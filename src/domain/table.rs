@@ -24,6 +24,8 @@ pub struct Table {
     shown: Vec<bool>,
     /// By group, then time: the row's coverage; NaN where nothing was expected.
     coverage: Vec<f64>,
+    /// By group, then time: the coverage of the figures that the row is compared with, if the query asks for it.
+    previous_coverage: Option<Vec<f64>>,
     basis: Basis,
     /// By group, then time, if the query asks for them.
     sites: Vec<Sites>,
@@ -61,7 +63,7 @@ impl Group {
 /// A column after the metrics.
 #[derive(Clone, Debug)]
 pub struct Extra {
-    /// Name of the object in a row that holds it, next to its neighbours of the same object; `None`: the row itself.
+    /// Name of the object in a row that holds it; `None`: the row itself.
     pub within: Option<&'static str>,
     /// Its name there.
     pub name: &'static str,
@@ -159,6 +161,7 @@ impl Table {
             withheld: FixedBitSet::new(),
             shown: vec![true; rows],
             coverage: vec![f64::NAN; rows],
+            previous_coverage: None,
             basis: Basis::default(),
             sites: Vec::new(),
             extras: Vec::new(),
@@ -230,7 +233,17 @@ impl Table {
         &self.coverage
     }
 
-    /// The columns after the metrics; those of one object are next to each other.
+    /// Sets the coverage of the figures that each row is compared with, by group, then time: NaN if nothing was expected.
+    pub(super) fn set_previous_coverages(&mut self, coverages: Vec<f64>) {
+        self.previous_coverage = Some(coverages);
+    }
+
+    /// Takes these coverages, if they were set.
+    pub(super) const fn take_previous_coverages(&mut self) -> Option<Vec<f64>> {
+        self.previous_coverage.take()
+    }
+
+    /// The columns after the metrics, in the order of formats without objects.
     #[must_use]
     pub fn extras(&self) -> &[Extra] {
         &self.extras

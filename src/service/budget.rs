@@ -4,7 +4,7 @@
 //! `limits.max_in_flight` alone would let them use gigabytes. So they share a quarter of `cache.max_bytes`, beside the cache.
 //!
 //! A query reserves its memory before it looks anything up, since its grid of cells may be larger than its table: 40 bytes for each cell;
-//! for each row, 8 for each figure and 56 more, or 97 with `include=coverage`, and 32 more with `include=period`; for many rows, 4 MiB for
+//! for each row, 8 for each figure and 56 more, or 97 with `include=coverage` (105 beside a comparison), and 32 more with `include=period`; for many rows, 4 MiB for
 //! a coding's state and the pieces. After the rollup, it returns the memory of the cells. A query larger than the whole budget reserves all
 //! of it, so every allowed query can eventually run. Queries queue in order (tokio's `Semaphore`); one that waits longer than
 //! `limits.request_timeout` gets 503 `overloaded`. Queries that need less than 128 KiB reserve nothing, and therefore never wait:
@@ -34,6 +34,8 @@ const MISSING_CELL: usize = 96;
 const BESIDE_FIGURES: usize = 56;
 /// Bytes of a row's columns of `include=coverage`.
 const WORTH: usize = 41;
+/// Bytes of its column of `include=coverage` that is about the other side of a comparison.
+const PREVIOUS_WORTH: usize = 8;
 /// Bytes of a row's columns of `include=period`, which the series share.
 const PERIOD: usize = 32;
 /// Bytes of a coding's state and of the pieces in transit, for an answer that may be written in pieces.
@@ -94,7 +96,11 @@ impl MemoryNeed {
             let rows = row_count(&one);
             (query.sites.len() * query.metrics.len()).saturating_mul(rows) / 8
         };
-        let worth = if query.include.coverage { WORTH } else { 0 };
+        let worth = match (query.include.coverage, &query.compare) {
+            (false, _) => 0,
+            (true, None) => WORTH,
+            (true, Some(_)) => WORTH + PREVIOUS_WORTH,
+        };
         let period = if query.include.period { PERIOD } else { 0 };
         let rows = row_count(query).saturating_mul(figures + BESIDE_FIGURES + worth + period);
         Self {

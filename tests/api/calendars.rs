@@ -187,7 +187,7 @@ async fn every_format_shows_the_periods() {
     assert!(
         csv.starts_with(
             "site_id,site_name,time,entrances,previous_time,entrances_previous,entrances_change,\
-             year,quarter,period,week,coverage,state,clipped\r\n"
+             year,quarter,period,week,coverage,state,clipped,previous_coverage\r\n"
         ),
         "{csv}"
     );

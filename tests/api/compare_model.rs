@@ -14,11 +14,13 @@ use pitaya::domain::figures::Figures;
 use pitaya::domain::local_days::LocalDays;
 use pitaya::domain::metric::Metric;
 use pitaya::domain::plan::Plan;
-use pitaya::domain::query::{Fill, GroupBy, Query};
-use pitaya::domain::rollup::{CellGrid, roll_up_with_totals};
+use pitaya::domain::query::{Fill, GroupBy, Include, Query};
+use pitaya::domain::rollup::{CellGrid, States, roll_up_with_totals};
 use pitaya::domain::site::{CustomerId, SiteId};
 use pitaya::domain::table::{Extra, Group, Row, Value};
 use proptest::prelude::*;
+
+use crate::coverage_model::POLICY;
 
 const ZONES: [&str; 3] = [
     "America/Chicago",
@@ -86,6 +88,14 @@ struct Side {
     sum: Option<f64>,
     withheld: bool,
     begun: bool,
+    expected: u32,
+    observed: u32,
+}
+
+impl Side {
+    fn coverage(&self) -> Option<f64> {
+        (self.expected > 0).then(|| f64::from(self.observed) / f64::from(self.expected))
+    }
 }
 
 /// The rows of one range of a series: the queried days moved by `shift` days.
@@ -124,6 +134,8 @@ fn naive(world: &World, query: &Query, sites: &[u64], shift: i64) -> BTreeMap<Da
         for (start, (sum, expected, observed, begun)) in of_site {
             let row = rows.entry(start).or_default();
             row.begun |= begun;
+            row.expected += expected;
+            row.observed += observed;
             if expected > 0 && f64::from(observed) / f64::from(expected) < least {
                 row.withheld = true;
             } else if let Some(sum) = sum {
@@ -171,16 +183,19 @@ proptest! {
             group_by: group_by.clone(),
             min_coverage: min.parse().unwrap(),
             fill,
+            include: Include { coverage: true, ..Include::NOTHING },
             compare: Comparison::new(Mode::PreviousWeek, dates, Shift::Days(-7), None),
             ..Query::new(CustomerId::new(1).unwrap(), (1..=sites).filter_map(SiteId::new).collect(), dates, vec![Metric::Entrances])
         };
         let (plan, grid, local) = world.build(&query);
 
-        let table = roll_up_with_totals(&query, &plan, &grid, &local, now).table;
+        let mut table = roll_up_with_totals(&query, &plan, &grid, &local, now).table;
+        States { query: &query, plan: &plan, grid: &grid, days: &local, policy: &POLICY, now }.tell(&mut table);
 
-        let [_, previous, change] = table.extras() else {
-            panic!("a comparison has a time, a figure and a change");
+        let [_, previous, change, .., worth] = table.extras() else {
+            panic!("a comparison has a time, a figure, a change and a coverage");
         };
+        prop_assert_eq!((worth.within, worth.name), (Some("previous"), "coverage"));
         let mut shown = BTreeSet::new();
         for row in table.rows() {
             let (group, time) = (&table.groups()[row.group], table.times()[row.time]);
@@ -188,7 +203,10 @@ proptest! {
                 Group::Site(site) => vec![site.get()],
                 _ => (1..=sites).collect(),
             };
-            let [a, b] = [0, -7].map(|shift| naive(&world, &query, &of, shift)[&time].sum);
+            let sides = [0, -7].map(|shift| naive(&world, &query, &of, shift)[&time].clone());
+            prop_assert_eq!(row.coverage(), sides[0].coverage(), "coverage of {:?} {}", group, time);
+            prop_assert_eq!(number(worth, &row), sides[1].coverage(), "coverage before {:?} {}", group, time);
+            let [a, b] = sides.map(|side| side.sum);
             prop_assert_eq!(row.values().collect::<Vec<_>>(), [a], "{:?} {}", group, time);
             prop_assert_eq!(number(previous, &row), b, "previous of {:?} {}", group, time);
             let expected = a.zip(b).filter(|(_, b)| *b != 0.0).map(|(a, b)| (a - b) / b);

@@ -142,6 +142,57 @@ async fn a_store_that_falls_silent_at_noon_covers_a_quarter_of_its_day_in_every_
 }
 
 #[tokio::test]
+async fn a_comparison_tells_what_its_earlier_figures_are_worth_in_every_form() {
+    // Silent from noon on the 17th.
+    let seen =
+        |_, date: Date, minute, _: &str| nine_to_nine(minute) && (date.day() != 17 || minute < 720);
+    let app = app(seen, Setup::default()).await;
+    let query = "sites=1&dates=2026-02-18&metric=entrances&bucket=day&hours=09:00-21:00&compare=previous_period";
+
+    let answer = app.rows(&format!("{query}&include=coverage,totals")).await;
+
+    let row = &answer["data"][0];
+    assert_eq!(
+        (&row["coverage"], &row["previous"]),
+        (
+            &json!(1),
+            &json!({"time": "2026-02-17T00:00:00", "entrances": 12, "coverage": 0.25})
+        )
+    );
+    for total in [&answer["totals"][0], &answer["grand_total"]] {
+        assert_eq!(
+            total["previous"],
+            json!({"entrances": 12, "coverage": 0.25})
+        );
+    }
+    let text = async |form: &str| {
+        let response = app.traffic(&format!("{query}&{form}")).await;
+        response.text().await.unwrap()
+    };
+    let ndjson = text("include=coverage&format=ndjson").await;
+    assert_eq!(serde_json::from_str::<Value>(&ndjson).unwrap(), *row);
+    assert_eq!(
+        text("include=coverage,period&format=csv").await,
+        "site_id,site_name,time,entrances,previous_time,entrances_previous,entrances_change,year,quarter,period,week,\
+         coverage,state,clipped,previous_coverage\r\n\
+         1,Store 1,2026-02-18T00:00:00,48,2026-02-17T00:00:00,12,3,2026,1,2,8,1,final,false,0.25\r\n"
+    );
+    let plain = app.rows(query).await;
+    assert_eq!(
+        plain["data"][0]["previous"],
+        json!({"time": "2026-02-17T00:00:00", "entrances": 12})
+    );
+    // A day without a counterpart is compared with nothing, of which nothing was expected.
+    let leap = app
+        .rows("sites=1&dates=2024-02-29&metric=entrances&bucket=day&compare=previous_year&include=coverage")
+        .await;
+    assert_eq!(
+        leap["data"][0]["previous"],
+        json!({"time": null, "entrances": null, "coverage": null})
+    );
+}
+
+#[tokio::test]
 async fn without_known_hours_only_a_day_without_any_figure_counts_as_missing() {
     let tuesday = jiff::civil::date(2026, 2, 17);
     let app = app(

@@ -28,7 +28,7 @@ use proptest::prelude::*;
 
 const METRICS: [Metric; 2] = [Metric::Entrances, Metric::WalkBys];
 
-const POLICY: Policy = Policy {
+pub const POLICY: Policy = Policy {
     open_ttl: Duration::from_mins(1),
     settling_ttl: Duration::from_mins(15),
     settle_after: Duration::from_hours(48),

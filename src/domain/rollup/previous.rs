@@ -169,6 +169,9 @@ impl<'a> Sides<'a> {
             });
         }
         add_figures(&mut table, &other);
+        if query.include.coverage {
+            table.set_previous_coverages(other.coverages().to_vec());
+        }
         table
     }
 
@@ -227,7 +230,7 @@ fn zero_like(table: &Table, other: &mut Table, group: usize, time: usize) {
 }
 
 /// Name of the object with the other side's figures.
-const PREVIOUS: &str = "previous";
+pub(super) const PREVIOUS: &str = "previous";
 /// Name of the object with the changes.
 const CHANGE: &str = "change";
 

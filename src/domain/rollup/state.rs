@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::grid::CellGrid;
+use super::previous::PREVIOUS;
 use crate::domain::bucket::{Bucket, DAY_MINUTES};
 use crate::domain::cell::Cell;
 use crate::domain::coverage::{RowState, Sites};
@@ -103,6 +104,13 @@ impl States<'_> {
                 within: None,
                 name,
                 values,
+            });
+        }
+        if let Some(coverages) = table.take_previous_coverages() {
+            table.push_extra(Extra {
+                within: Some(PREVIOUS),
+                name: "coverage",
+                values: Values::Decimals(coverages),
             });
         }
     }

@@ -87,7 +87,7 @@ fn column_count(query: &Query) -> usize {
     };
     let metrics = query.metrics.len();
     let of_comparison = if query.compare.is_some() {
-        1 + 2 * metrics
+        1 + 2 * metrics + usize::from(query.include.coverage)
     } else {
         0
     };
@@ -132,6 +132,7 @@ fn has_column(query: &Query, name: &str) -> bool {
         let parts = ["previous", "change"];
         parts.contains(&name)
             || name == "previous_time"
+            || (name == "previous_coverage" && query.include.coverage)
             || parts.into_iter().any(|part| {
                 let metric = name
                     .strip_suffix(part)

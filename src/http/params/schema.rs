@@ -242,7 +242,8 @@ fn include() -> Parameter {
     list(
         &INCLUDE,
         "Additions to the answer: `coverage` adds `coverage`, `state` and `clipped` to each row, and `sites_observed` and \
-         `sites_expected` to rows of several sites; `totals` (JSON alone) adds `totals`, a row without `time` for each \
+         `sites_expected` to rows of several sites, and with `compare` also `coverage` to `previous` (`previous_coverage` in \
+         CSV and workbooks); `totals` (JSON alone) adds `totals`, a row without `time` for each \
          series, and `grand_total`, over all series; both are rolled up over all `dates`; `period` adds `year`, `quarter`, \
          `period` and `week` of the date on which each row begins (not for profiles).",
         one_of("An addition.", Include::WORDS),

@@ -11,7 +11,7 @@ use crate::service::{Answer, SiteInfo};
 const MARKS: Marks = Marks {
     missing: b"",
     quote: b"",
-    object_end: b"",
+    object_end: None,
     row_end: b"\r\n",
     between: b"",
 };
@@ -169,9 +169,9 @@ mod tests {
 
         assert_eq!(
             text(&answer),
-            "site_id,site_name,time,entrances,days,previous_time,entrances_previous,entrances_change,state,clipped\r\n\
-             750,Tyler,2026-02-18T09:00:00,77,4,2026-02-11T09:00:00,80,-0.0375,final,true\r\n\
-             750,Tyler,2026-02-18T10:00:00,,5,,,,,false\r\n"
+            "site_id,site_name,time,entrances,days,previous_time,entrances_previous,entrances_change,state,clipped,previous_coverage\r\n\
+             750,Tyler,2026-02-18T09:00:00,77,4,2026-02-11T09:00:00,80,-0.0375,final,true,0.25\r\n\
+             750,Tyler,2026-02-18T10:00:00,,5,,,,,false,\r\n"
         );
     }
 

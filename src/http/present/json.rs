@@ -10,7 +10,7 @@ use crate::service::{Answer, SiteInfo};
 const DOCUMENT: Marks = Marks {
     missing: b"null",
     quote: b"\"",
-    object_end: b"}",
+    object_end: Some(b"}"),
     row_end: b"}",
     between: b",",
 };
@@ -203,11 +203,11 @@ mod tests {
             written(&lines(&answer, Notations::local()), &answer),
             concat!(
                 r#"{"site_id":750,"site_name":"Tyler","time":"2026-02-18T09:00:00","entrances":77,"days":4,"#,
-                r#""previous":{"time":"2026-02-11T09:00:00","entrances":80},"change":{"entrances":-0.0375},"#,
+                r#""previous":{"time":"2026-02-11T09:00:00","entrances":80,"coverage":0.25},"change":{"entrances":-0.0375},"#,
                 r#""state":"final","clipped":true}"#,
                 "\n",
                 r#"{"site_id":750,"site_name":"Tyler","time":"2026-02-18T10:00:00","entrances":null,"days":5,"#,
-                r#""previous":{"time":null,"entrances":null},"change":{"entrances":null},"#,
+                r#""previous":{"time":null,"entrances":null,"coverage":null},"change":{"entrances":null},"#,
                 r#""state":null,"clipped":false}"#,
                 "\n",
             )

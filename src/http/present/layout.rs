@@ -18,8 +18,8 @@ pub(super) struct Layout {
     times: Times,
     notations: Notations,
     columns: Vec<Column>,
-    /// Text before the value of each extra column.
-    extras: Vec<Vec<u8>>,
+    /// The place of each extra column among those of the table, and the text before its value.
+    extras: Vec<(usize, Vec<u8>)>,
     marks: Marks,
     /// Text after the last row.
     closing: Vec<u8>,
@@ -42,8 +42,8 @@ pub(super) struct Marks {
     pub(super) missing: &'static [u8],
     /// Text on both sides of a word or a time.
     pub(super) quote: &'static [u8],
-    /// Text at the end of an object within a row.
-    pub(super) object_end: &'static [u8],
+    /// Text at the end of an object within a row, which holds its values next to each other; `None`: rows have no objects.
+    pub(super) object_end: Option<&'static [u8]>,
     /// Text at the end of a row.
     pub(super) row_end: &'static [u8],
     /// Text between two rows.
@@ -75,8 +75,13 @@ impl Layout {
             },
         });
         let mut object = None;
-        let end_of = |object: Option<&str>| object.map_or(&b""[..], |_| marks.object_end);
-        let extras = table.extras().iter().map(|extra| {
+        let end_of = |object: Option<&str>| object.and(marks.object_end).unwrap_or_default();
+        let mut places: Vec<usize> = (0..table.extras().len()).collect();
+        if marks.object_end.is_some() {
+            places.sort_by_key(|place| first_of_object(table.extras(), *place));
+        }
+        let extras = places.into_iter().map(|nth| {
+            let extra = &table.extras()[nth];
             let is_first = extra.within.is_some() && extra.within != object;
             let mut text = Vec::new();
             if extra.within != object {
@@ -88,7 +93,7 @@ impl Layout {
                 is_first,
                 name: extra.name,
             }));
-            text
+            (nth, text)
         });
         let extras = extras.collect();
         Self {
@@ -131,9 +136,9 @@ impl Layout {
                     None => out.extend_from_slice(self.marks.missing),
                 }
             }
-            for (before, extra) in self.extras.iter().zip(table.extras()) {
+            for (nth, before) in &self.extras {
                 out.extend_from_slice(before);
-                self.write_extra(row.group, extra.value(&row), out);
+                self.write_extra(row.group, table.extras()[*nth].value(&row), out);
             }
             out.extend_from_slice(&self.row_end);
             let next = row.place + 1;
@@ -182,11 +187,18 @@ pub(super) struct Place {
     pub(super) name: &'static str,
 }
 
+/// The place of the first column that is in the same object as the one at `place`, which is its own if that is in none.
+fn first_of_object(extras: &[Extra], place: usize) -> usize {
+    let within = extras[place].within;
+    let first = extras.iter().position(|other| other.within == within);
+    within.and(first).unwrap_or(place)
+}
+
 /// Name of an extra column in formats without objects: `previous_time`, `entrances_previous`.
 pub(super) fn flat_name(extra: &Extra) -> Cow<'_, str> {
     match (extra.within, extra.name) {
         (None, name) => name.into(),
-        (Some(object), "time") => format!("{object}_time").into(),
+        (Some(object), name @ ("time" | "coverage")) => format!("{object}_{name}").into(),
         (Some(object), name) => format!("{name}_{object}").into(),
     }
 }

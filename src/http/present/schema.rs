@@ -90,6 +90,13 @@ impl PartialSchema for Row {
         let previous = metrics().fold(previous, |previous, metric| {
             previous.property(metric.name(), figure(metric))
         });
+        let previous = previous.property(
+            "coverage",
+            share(
+                "With `include=coverage`: the same for these figures as `coverage` for those of the row. `null` also without a \
+                 counterpart.",
+            ),
+        );
         let change = ObjectBuilder::new().description(Some(
             "The change since the other side: (a − b) / b, for rates the difference; `null` without a base.",
         ));
@@ -136,14 +143,10 @@ fn with_period(row: ObjectBuilder) -> ObjectBuilder {
 
 /// Adds the fields of `include=coverage`.
 fn with_worth(row: ObjectBuilder) -> ObjectBuilder {
-    let coverage = ObjectBuilder::new()
-        .schema_type(SchemaType::from_iter([Type::Number, Type::Null]))
-        .description(Some(
-            "With `include=coverage`: the observed part of the base buckets that are expected to have a figure, the least of the \
-             row's metrics, rounded to four decimals; `null` if nothing was expected.",
-        ))
-        .minimum(Some(0))
-        .maximum(Some(1));
+    let coverage = share(
+        "With `include=coverage`: the observed part of the base buckets that are expected to have a figure, the least of the row's \
+         metrics, rounded to four decimals; `null` if nothing was expected.",
+    );
     let clipped = ObjectBuilder::new()
         .schema_type(Type::Boolean)
         .description(Some(
@@ -166,6 +169,15 @@ fn with_worth(row: ObjectBuilder) -> ObjectBuilder {
             "sites_expected",
             sites("With `include=coverage`, for several sites: number of sites of which a figure was expected."),
         )
+}
+
+/// A part of a whole, if any.
+fn share(description: &str) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Number, Type::Null]))
+        .description(Some(description))
+        .minimum(Some(0))
+        .maximum(Some(1))
 }
 
 /// A number from `least` to `most`.

@@ -95,6 +95,7 @@ pub(super) fn with_extras() -> Answer {
         ),
         (None, "state", Values::Words(vec![Some("final"), None])),
         (None, "clipped", Values::Flags(vec![true, false])),
+        (previous, "coverage", Values::Decimals(vec![0.25, f64::NAN])),
     ] {
         answer.table.push_extra(Extra {
             within,
