@@ -6,8 +6,8 @@ import { showTable } from './table.js';
 import { showTotals } from './totals.js';
 
 /**
- * Shows an answer: its title, notices, charts, cache outcome and rows; `nameOf` names a site. Returns a function that marks rows: those
- * that the vendor has revised, with their words, and those whose earlier figures were observed only in part, with that part.
+ * Shows an answer: its title, notices, charts, cache outcome and rows; `nameOf` names a site. Returns a function that marks the
+ * rows that the vendor has revised with their words.
  */
 export function showAnswer(result, charts, nameOf) {
   const { answer } = result;
@@ -29,9 +29,9 @@ export function showAnswer(result, charts, nameOf) {
   charts.show(answer);
   const mark = showTable(answer);
   announce(`${byId('row-count').textContent}. ${sentence}`);
-  return (revised, before) => {
+  return (revised) => {
     charts.show(answer, revised);
-    mark(revised, before);
+    mark(revised);
   };
 }
 

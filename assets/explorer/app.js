@@ -6,7 +6,6 @@ import { Problem, askSites, askTraffic, newRequestId } from './api.js';
 import { attachChartKind } from './chart-kind.js';
 import { Charts } from './charts.js';
 import { byId } from './dom.js';
-import { observedBefore } from './earlier.js';
 import { Form } from './form.js';
 import { acceptKey, askForKey, attachKey, readKey } from './key.js';
 import { clearProblem, focusFault, showProblem } from './problems.js';
@@ -145,13 +144,13 @@ function succeed(result, search) {
   form.learn(result.answer.meta.sites ?? []);
   const mark = showAnswer(result, charts, nameOf);
   offerRefresh(result.answer.meta);
-  markRows(result.answer, search, mark);
+  markRevised(result.answer, mark);
 }
 
-/** Marks the rows of the shown answer that were revised, or are compared with a part of a period, unless another one is shown by then. */
-async function markRows(answer, search, mark) {
-  const [revised, before] = await Promise.all([revisedRows(answer), observedBefore(search, answer)]);
-  if ((revised.size > 0 || before.size > 0) && shown?.meta === answer.meta) mark(revised, before);
+/** Marks the rows of the shown answer that were revised, unless another one is shown by then. */
+async function markRevised(answer, mark) {
+  const revised = await revisedRows(answer);
+  if (revised.size > 0 && shown?.meta === answer.meta) mark(revised);
 }
 
 function fail(error, retry, asked = false) {

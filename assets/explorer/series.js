@@ -43,6 +43,11 @@ export function isPartial({ coverage }) {
   return typeof coverage === 'number' && coverage < 1;
 }
 
+/** Whether a row is compared with figures although a part of what was expected of them is missing. */
+export function isComparedWithPart({ previous = {} }, { metrics }) {
+  return isPartial(previous) && metrics.some(({ name }) => (previous[name] ?? null) !== null);
+}
+
 /** A column in two: the certain part, and the part that may still change; that of a line begins at the last certain point. */
 export function splitUncertain(column, uncertain, isLine) {
   const certain = column.map((value, at) => (uncertain.has(at) ? null : value));
@@ -95,8 +100,7 @@ export function lastDate(time, bucket, to) {
   return last < to ? last : to;
 }
 
-/** The key of the group of a row. */
-export function groupOf(row, { group_by: groupBy }) {
+function groupOf(row, { group_by: groupBy }) {
   if (groupBy === 'none') return 'all';
   return groupBy === 'site' ? row.site_id : (row[groupBy] ?? null);
 }

@@ -2,21 +2,21 @@ import { byId, make } from './dom.js';
 import { bucketText, changeClass, changeText, coverageText, datesText, decimalsOf, figure } from './format.js';
 import { isProfile, placeText } from './heat-map.js';
 import { metricLabel } from './metrics.js';
-import { isPartial, isProvisional } from './series.js';
+import { isComparedWithPart, isPartial, isProvisional } from './series.js';
 
 const ROWS_AT_ONCE = 1000;
 const OTHER_DIRECTION = { ascending: 'descending', descending: 'ascending' };
 
 /**
  * Shows the rows of `answer`: the first thousand at once, the others on demand. Returns a function that marks the rows of a map with its
- * words, and those of another with the part of the earlier figures that was observed.
+ * words.
  */
 export function showTable({ meta, data }) {
   const body = make('tbody');
   let rows = data;
-  let [revised, before] = [new Map(), new Map()];
+  let revised = new Map();
   const decimals = new Map(meta.metrics.map(({ name }) => [name, decimalsOf(data.map((row) => row[name]), name)]));
-  const shown = (row) => line(row, meta, decimals, revised.get(row), before.get(row));
+  const shown = (row) => line(row, meta, decimals, revised.get(row));
   const sort = (key, direction) => {
     rows = sorted(data, key, direction);
     body.replaceChildren();
@@ -41,8 +41,8 @@ export function showTable({ meta, data }) {
   byId('table').replaceChildren(table);
   byId('table').scrollTop = 0;
   byId('row-count').textContent = data.length === 1 ? '1 row' : `${data.length} rows`;
-  return (words, shares) => {
-    [revised, before] = [words, shares];
+  return (words) => {
+    revised = words;
     body.replaceChildren(...rows.slice(0, body.rows.length).map(shown));
   };
 }
@@ -80,24 +80,24 @@ function head({ metrics, bucket, group_by: groupBy }, sort) {
   return make('thead', {}, make('tr', {}, ...cells));
 }
 
-function line(row, meta, decimals, revised, before) {
+function line(row, meta, decimals, revised) {
   const profile = isProfile(meta.bucket);
   const provisional = !profile && isProvisional(row.time, meta);
   const time = profile ? placeText(row) : make('time', { dateTime: row.time, textContent: bucketText(row.time, meta) });
   return make('tr', { className: provisional ? 'is-provisional' : '' },
     ...(meta.group_by === 'none' ? [] : [group(row, meta)]),
-    make('td', { className: 'when' }, time, ...marks(row, provisional, revised, before)),
+    make('td', { className: 'when' }, time, ...marks(row, meta, provisional, revised)),
     ...meta.metrics.map(({ name }) => make('td', { className: 'number' }, figure(row[name] ?? null, name, decimals.get(name)), ...change(row, name))),
   );
 }
 
-function marks(row, provisional, revised, before) {
+function marks(row, meta, provisional, revised) {
   const texts = [];
   if (row.state === 'closed') texts.push('closed');
   else if (row.state === 'future') texts.push('not begun');
   else if (provisional) texts.push('provisional');
   if (isPartial(row)) texts.push(`${coverageText(row.coverage)} observed`);
-  if (before !== undefined) texts.push(`${coverageText(before)} observed before`);
+  if (isComparedWithPart(row, meta)) texts.push(`${coverageText(row.previous.coverage)} observed before`);
   if (row.sites_observed < row.sites_expected) texts.push(`${row.sites_observed} of ${row.sites_expected} sites`);
   const spans = texts.map((textContent) => make('span', { className: 'mark', textContent }));
   if (revised !== undefined) spans.push(make('span', { className: 'mark is-revised', textContent: revised }));

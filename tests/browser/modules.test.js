@@ -8,9 +8,8 @@ import { whyEmpty } from '../../assets/explorer/charts.js';
 import {
   axisFigureText, axisText, bucketText, changeClass, changeText, comparedText, coverageText, datesText, decimalsOf, figureText, momentText,
 } from '../../assets/explorer/format.js';
-import { earlierPath, sharesBefore } from '../../assets/explorer/earlier.js';
 import { apiPath, pagePath, readQuery, writeQuery } from '../../assets/explorer/query.js';
-import { breakAtSkips, isProvisional, splitUncertain, toSeries } from '../../assets/explorer/series.js';
+import { breakAtSkips, isComparedWithPart, isProvisional, splitUncertain, toSeries } from '../../assets/explorer/series.js';
 import { fileName } from '../../assets/explorer/share.js';
 import { sorted } from '../../assets/explorer/table.js';
 
@@ -35,27 +34,15 @@ test('the page asks for local times, whatever form of time the URL asks for', ()
   assert.equal(pagePath('?sites=7&time_format=iso'), '/v1/traffic?sites=7&time_format=iso&include=totals,coverage');
 });
 
-test('the earlier period of a comparison is asked for alone, with the same sites', () => {
-  const comparison = { from: '2026-02-09', to: '2026-02-15', left_out: [{ site_id: 752 }] };
-  const search = '?sites=tag:region%3DNorth&sites=750&dates=last_week&compare=previous_week&comparable=true&metric=entrances&bucket=day&sort=entrances&limit=2';
-
-  const asked = new URL(earlierPath(search, { comparison }), 'http://host');
-
-  assert.equal(asked.pathname, '/v1/traffic');
-  assert.deepEqual(Object.fromEntries(asked.searchParams), {
-    sites: 'tag:region=North,750,-752', dates: '2026-02-09..2026-02-15', metric: 'entrances', bucket: 'day', include: 'coverage',
-  });
-});
-
 test('rows that are compared with a part of a period are told', () => {
-  const row = (day, site, previous, figure) => ({ time: `2026-02-${day}T00:00:00`, site_id: site, previous: { time: `2026-02-${previous}T00:00:00`, entrances: figure } });
-  const data = [row(18, 750, 11, 5), row(18, 751, 11, 5), row(19, 750, 12, 5), row(20, 750, 13, null)];
-  const earlier = (day, site, coverage) => ({ time: `2026-02-${day}T00:00:00`, site_id: site, coverage });
-  const meta = { group_by: 'site', metrics: [{ name: 'entrances' }] };
+  const meta = { metrics: [{ name: 'entrances' }] };
+  const told = (previous) => isComparedWithPart({ coverage: 0.25, previous }, meta);
 
-  const shares = sharesBefore(meta, data, [earlier(11, 750, 0.25), earlier(11, 751, 1), earlier(12, 750, null), earlier(13, 750, 0)]);
-
-  assert.deepEqual([...shares], [[data[0], 0.25]]);
+  assert.ok(told({ entrances: 5, coverage: 0.25 }));
+  assert.ok(!told({ entrances: 5, coverage: 1 }));
+  assert.ok(!told({ entrances: 5, coverage: null }));
+  assert.ok(!told({ entrances: null, coverage: 0 }));
+  assert.ok(!told(undefined));
 });
 
 test('Cache-Status is parsed with its quoted texts', () => {
