@@ -8,7 +8,7 @@ use super::dates::{DateRange, add_days};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Days {
     ranges: Vec<DateRange>,
-    len: usize,
+    dates: Vec<Date>,
 }
 
 impl Days {
@@ -24,15 +24,15 @@ impl Days {
                 _ => ranges.push(range),
             }
         }
-        let len = ranges.iter().map(|range| range.len()).sum();
-        Self { ranges, len }
+        let dates = ranges.iter().flat_map(|range| range.iter()).collect();
+        Self { ranges, dates }
     }
 
     /// Number of dates.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a query has dates")]
     pub fn len(&self) -> usize {
-        self.len
+        self.dates.len()
     }
 
     /// The ranges, ascending, each with the index of its first date.
@@ -46,7 +46,7 @@ impl Days {
 
     /// The dates, ascending.
     pub fn iter(&self) -> impl Iterator<Item = Date> {
-        self.ranges.iter().flat_map(|range| range.iter())
+        self.dates.iter().copied()
     }
 
     /// The date at `index`.
@@ -56,22 +56,24 @@ impl Days {
     /// If there are no more than `index` dates.
     #[must_use]
     pub fn at(&self, index: usize) -> Date {
-        let (first, range) = self
-            .ranges()
-            .take_while(|(first, _)| *first <= index)
-            .last()
-            .expect("the first range begins at 0");
-        add_days(
-            range.from(),
-            i32::try_from(index - first).expect("a query's days are few"),
-        )
+        self.dates[index]
     }
 
     /// The index of `date`, if it is one of them.
     #[must_use]
     pub fn index_of(&self, date: Date) -> Option<usize> {
-        self.ranges()
-            .find_map(|(first, range)| Some(first + range.index_of(date)?))
+        self.dates.binary_search(&date).ok()
+    }
+
+    /// The dates of one month of a year, ascending, each with its index.
+    pub fn of_month(&self, year: i16, month: i8) -> impl Iterator<Item = (usize, Date)> {
+        let month_of = |date: &Date| (date.year(), date.month());
+        let first = self
+            .dates
+            .partition_point(|date| month_of(date) < (year, month));
+        let dates = self.dates[first..].iter().copied();
+        let dates = dates.take_while(move |date| month_of(date) == (year, month));
+        (first..).zip(dates)
     }
 }
 
@@ -99,6 +101,11 @@ mod tests {
                 prop_assert_eq!((days.at(index), days.index_of(*date)), (*date, Some(index)));
             }
             prop_assert_eq!(days.index_of(day(90)), None);
+            for month in 1..=6 {
+                let of_month = expected.iter().copied().enumerate();
+                let of_month: Vec<_> = of_month.filter(|(_, date)| date.month() == month).collect();
+                prop_assert_eq!(days.of_month(2026, month).collect::<Vec<_>>(), of_month);
+            }
             let ranges: Vec<_> = days.ranges().collect();
             prop_assert!(ranges.windows(2).all(|pair| add_days(pair[0].1.to(), 1) < pair[1].1.from()));
         }
