@@ -2,18 +2,17 @@
 
 mod fetch;
 
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 pub use self::fetch::ClaimedFetch;
 use super::months::{Month, months_of_report};
-use super::page::bit_of;
 use super::shared::{LookedUp, Shared};
 use super::single_flight::{Fetch, FetchOutcome, FetchUnderWay, Onward, SingleFlight};
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
-use crate::domain::month::SeriesMonth;
+use crate::domain::month::{SeriesMonth, without};
+use crate::domain::page::{PageDays, bit_of};
 
 /// The right to fetch cells, and the duty to [`split`](ClaimedCells::split) them into reports. Dropping it instead frees its cells, and
 /// shows the queries that have joined it that it died.
@@ -100,7 +99,7 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
     /// ended the claim do not enter it. Ends all answers rendered so far if this replaces a cell that one of them `may_show`.
     pub fn fill(
         &mut self,
-        kept: &[(CellKey, Cell)],
+        kept: &[PageDays],
         stale: Vec<CellKey>,
         may_show: impl Fn(&CellKey, &Cell) -> bool,
     ) {
@@ -109,16 +108,12 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
         }
         self.stale = stale;
         let mut outdates = false;
-        let month_of = |cell: &(CellKey, _)| SeriesMonth::of(&cell.0);
-        for cells in kept.chunk_by(|one, next| month_of(one) == month_of(next)) {
-            let key = month_of(&cells[0]);
-            let came = cells.iter().map(|(key, cell)| (key, cell));
-            outdates = outdates || self.shared.outdates(&key, came, &may_show);
-            self.shared.pages.put(key, || {
-                let held = self.shared.flights().held(self.fetch.id, &key);
-                let cells = cells.iter();
-                let held = cells.filter(|(key, _)| held & bit_of(key.date) != 0);
-                held.map(|(key, cell)| (key.date, cell.clone())).collect()
+        for kept in kept {
+            let came = kept.cells().map(|(key, cell)| (key, cell.fetched_at()));
+            outdates = outdates || self.shared.outdates(&kept.month, came, &may_show);
+            self.shared.pages.put(kept.month, || {
+                let held = self.shared.flights().held(self.fetch.id, &kept.month);
+                kept.only(held)
             });
         }
         // After the cells are in the cache, and before any waiter hears of them.
@@ -131,17 +126,24 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
     /// The claimed cells that are `good` by now, since another fetch may have brought them between the caller's look-up and the claim. None
     /// if a site's zone has changed since the claim.
     #[must_use]
-    pub fn look_again(&self, good: impl Fn(&CellKey, &Cell) -> bool) -> Vec<(CellKey, Cell)> {
+    pub fn look_again(&self, good: impl Fn(&CellKey, &Cell) -> bool) -> Vec<PageDays> {
         let mut found = Vec::new();
         for month in self.months.iter().filter(|_| self.outdated) {
             let Some(page) = self.shared.pages.get(&month.key) else {
                 continue;
             };
-            let cells = month.cells().filter_map(|key| {
-                let cell = page.get(key.date)?;
-                good(&key, &cell).then_some((key, cell))
-            });
-            found.extend(cells);
+            let cells = month
+                .cells()
+                .filter_map(|key| Some((key, page.get(key.date)?)));
+            let good = cells.filter(|(key, cell)| good(key, cell));
+            let days = good.fold(0, |days, (key, _)| days | bit_of(key.date));
+            if days != 0 {
+                found.push(PageDays {
+                    month: month.key,
+                    days,
+                    page,
+                });
+            }
         }
         // Checked after the cells were read: so the shape was the same while they were.
         if self.shared.shape.load(Ordering::Acquire) != self.shape {
@@ -155,7 +157,7 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
     #[must_use]
     pub fn split(
         self,
-        found: &[(CellKey, Cell)],
+        found: &[PageDays],
         plan: impl FnOnce(&[CellKey]) -> Vec<(ReportRequest, I)>,
     ) -> Vec<Split<E, I>> {
         self.split_off(found, &[], plan).0
@@ -166,7 +168,7 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
     #[must_use]
     pub fn split_off(
         mut self,
-        found: &[(CellKey, Cell)],
+        found: &[PageDays],
         elsewhere: &[(SeriesMonth, u32)],
         plan: impl FnOnce(&[CellKey]) -> Vec<(ReportRequest, I)>,
     ) -> (Vec<Split<E, I>>, Option<Self>) {
@@ -197,10 +199,9 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
                     waiter.clone(),
                 )
             });
-            let found = found.iter().map(|(key, cell)| (*key, Ok(cell.clone())));
             self.fetch.tell(FetchOutcome {
-                outcomes: found.collect(),
-                found: true,
+                outcomes: Vec::new(),
+                found: Some(found.to_vec()),
                 waited: self.waited,
                 stale: std::mem::take(&mut self.stale),
                 onward: onward.chain(rest).collect(),
@@ -216,17 +217,14 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
         (fetches, rest)
     }
 
-    fn without(&self, found: &[(CellKey, Cell)], elsewhere: &[(SeriesMonth, u32)]) -> Vec<CellKey> {
-        let found: HashSet<&CellKey> = found.iter().map(|(key, _)| key).collect();
-        let elsewhere: HashMap<&SeriesMonth, u32> = elsewhere
-            .iter()
-            .map(|(month, days)| (month, *days))
-            .collect();
-        let cells = self.months.iter().flat_map(|month| {
-            let days = month.days & !elsewhere.get(&month.key).copied().unwrap_or_default();
-            Month { days, ..*month }.cells()
-        });
-        cells.filter(|key| !found.contains(key)).collect()
+    fn without(&self, found: &[PageDays], elsewhere: &[(SeriesMonth, u32)]) -> Vec<CellKey> {
+        let months: Vec<_> = self.months().collect();
+        let found = found.iter().map(|found| (found.month, found.days));
+        let lacking = without(&months, found.chain(elsewhere.iter().copied()));
+        let lacking = lacking.into_iter();
+        lacking
+            .flat_map(|(key, days)| Month { key, days }.cells())
+            .collect()
     }
 
     /// A separate claim to the days that other replicas fetch.

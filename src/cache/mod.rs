@@ -3,7 +3,6 @@
 mod claims;
 mod failures;
 mod months;
-mod page;
 mod pages;
 mod shared;
 mod single_flight;

@@ -2,10 +2,10 @@
 
 use jiff::civil::Date;
 
-use super::page::bit_of;
 use crate::domain::cell::{CellKey, ReportRequest};
 use crate::domain::dates::DateRange;
 use crate::domain::month::SeriesMonth;
+use crate::domain::page::bit_of;
 
 /// Some days of a series' month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,10 +14,10 @@ use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use super::page::{Page, newer};
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::dates::DateRange;
 use crate::domain::month::SeriesMonth;
+use crate::domain::page::{Page, newer};
 
 /// Bytes of an entry beside its key and page: the map's nodes, its places in the queues of eviction and expiry, and the allocator's
 /// rounding. Measured by `benches/cells.rs` as resident memory minus the weight of the pages (moka 0.12, glibc).
@@ -41,6 +41,11 @@ pub(super) struct Pages {
 pub struct LastKnown([Option<Arc<Page>>; 2]);
 
 impl LastKnown {
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+
     /// The newest cell of that date; the caller knows that its month is this one.
     #[must_use]
     pub fn get(&self, date: Date) -> Option<Cell> {
@@ -108,19 +113,18 @@ impl Pages {
         LastKnown([&self.dropped, &self.held].map(|pages| pages.get(key)))
     }
 
-    /// Puts in the cells that `choose` returns, unless the page has newer ones. `choose` runs under the page's lock, so no
+    /// Puts in the cells of the page that `choose` returns, unless there are newer ones. `choose` runs under the page's lock, so no
     /// [`forget`](Self::forget) of this page can come between it and the change.
-    pub(super) fn put(&self, key: SeriesMonth, choose: impl FnOnce() -> Vec<(Date, Cell)>) {
+    pub(super) fn put(&self, key: SeriesMonth, choose: impl FnOnce() -> Arc<Page>) {
         self.held.entry(key).and_compute_with(|old| {
-            let cells = choose();
-            if cells.is_empty() {
+            let page = choose();
+            if page.days() == 0 {
                 return Op::Nop;
             }
-            let new = match old {
-                Some(old) => old.value().with(cells),
-                None => Page::default().with(cells),
-            };
-            Op::Put(Arc::new(new))
+            Op::Put(match old {
+                Some(old) => Arc::new(old.value().newest_of(&page)),
+                None => page,
+            })
         });
     }
 

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
+
 use super::failures::Failures;
 use super::pages::Pages;
 use super::single_flight::SingleFlight;
@@ -54,18 +56,20 @@ impl<E, I> Shared<E, I> {
         self.epoch.fetch_add(1, Ordering::Release);
     }
 
-    /// Whether one of these cells of a month replaces an older known cell that kept answers may still show.
-    pub(super) fn outdates<'a>(
+    /// Whether one of these cells of a month, each with the time of its request, replaces an older known cell that kept answers may still
+    /// show.
+    pub(super) fn outdates(
         &self,
         month: &SeriesMonth,
-        cells: impl IntoIterator<Item = (&'a CellKey, &'a Cell)>,
+        cells: impl IntoIterator<Item = (CellKey, Timestamp)>,
         may_show: impl Fn(&CellKey, &Cell) -> bool,
     ) -> bool {
         let last_known = self.pages.last_known(month);
-        cells.into_iter().any(|(key, cell)| {
-            let known = last_known.get(key.date);
-            known.is_some_and(|it| it.fetched_at() < cell.fetched_at() && may_show(key, &it))
-        })
+        !last_known.is_empty()
+            && cells.into_iter().any(|(key, fetched_at)| {
+                let known = last_known.get(key.date);
+                known.is_some_and(|it| it.fetched_at() < fetched_at && may_show(&key, &it))
+            })
     }
 }
 

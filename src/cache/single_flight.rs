@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::months::Month;
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::month::SeriesMonth;
+use crate::domain::page::PageDays;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -23,7 +24,7 @@ type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 #[derive(Debug)]
 pub struct FetchOutcome<E, I> {
     pub(super) outcomes: Vec<(CellKey, Result<Cell, E>)>,
-    pub(super) found: bool,
+    pub(super) found: Option<Vec<PageDays>>,
     pub(super) waited: bool,
     pub(super) stale: Vec<CellKey>,
     pub(super) onward: Vec<(Onward, Fetch<E, I>)>,
@@ -56,10 +57,10 @@ impl<E, I> FetchOutcome<E, I> {
         &self.outcomes
     }
 
-    /// Whether the cells were found without a vendor call.
+    /// The cells that were found without a vendor call; `None` for the outcome of a report.
     #[must_use]
-    pub const fn is_found(&self) -> bool {
-        self.found
+    pub fn found(&self) -> Option<&[PageDays]> {
+        self.found.as_deref()
     }
 
     /// Whether the cells were found only after other replicas had fetched them.

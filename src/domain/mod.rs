@@ -21,6 +21,7 @@ mod missing;
 pub mod month;
 pub mod opening;
 pub mod openings;
+pub mod page;
 pub mod periods;
 pub mod plan;
 pub mod purge;

@@ -1,5 +1,6 @@
 //! The unit in which cells are stored: one series at one site in one calendar month.
 
+use foldhash::{HashMap, HashMapExt};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -50,12 +51,28 @@ impl SeriesMonth {
         Date::new(self.year, self.month, day).ok()
     }
 
+    /// The days that the month has: bit `d` is set for day `d`.
+    #[must_use]
+    pub fn days(&self) -> u32 {
+        let first = self.date(1);
+        first.map_or(0, |first| u32::MAX >> (31 - first.days_in_month()) & !1)
+    }
+
     /// The days of the month that are in `dates`: bit `d` is set for day `d`.
     #[must_use]
     pub fn days_within(&self, dates: DateRange) -> u32 {
-        (1..=31)
-            .filter(|day| self.date(*day).is_some_and(|date| dates.contains(date)))
-            .fold(0, |days, day| days | 1 << day)
+        let within = self
+            .dates(u32::MAX)
+            .filter(|(_, date)| dates.contains(*date));
+        within.fold(0, |days, (bit, _)| days | bit)
+    }
+
+    /// The dates of those `days` (bit `d`: day `d`) that the month has, ascending, each with its bit.
+    pub fn dates(&self, days: u32) -> impl Iterator<Item = (u32, Date)> {
+        let days = (1..=31)
+            .map(|day| (day, 1 << day))
+            .filter(move |(_, bit)| days & bit != 0);
+        days.filter_map(|(day, bit)| Some((bit, self.date(day)?)))
     }
 
     /// The cell of that date.
@@ -101,6 +118,22 @@ impl SeriesMonth {
         let first = hash.as_bytes().first_chunk().expect("it has 32 bytes");
         MonthShape(u32::from_le_bytes(*first))
     }
+}
+
+/// The `days` of months (bit `d`: day `d`) that are not among the `others`, in their order.
+pub fn without(
+    days: &[(SeriesMonth, u32)],
+    others: impl IntoIterator<Item = (SeriesMonth, u32)>,
+) -> Vec<(SeriesMonth, u32)> {
+    let mut by_month: HashMap<SeriesMonth, u32> = HashMap::new();
+    for (month, days) in others {
+        *by_month.entry(month).or_default() |= days;
+    }
+    let lacking = days.iter().map(|(month, days)| {
+        let others = by_month.get(month).copied().unwrap_or_default();
+        (*month, days & !others)
+    });
+    lacking.filter(|(_, days)| *days != 0).collect()
 }
 
 /// Distinguishes the figures of one clock from those of another: if a site gets another zone, its days have other buckets and end at other

@@ -56,8 +56,8 @@ impl Engine {
             revalidating: !below.stale.is_empty(),
             ..Gathered::default()
         };
-        for (key, cell) in below.found {
-            if let Some(place) = places.of(&key).filter(|place| missing.take(*place)) {
+        for (place, _, cell) in below.found.iter().flat_map(|found| places.cells(found)) {
+            if missing.take(place) {
                 grid.set(place, cell);
                 gathered.found += 1;
             }

@@ -11,7 +11,8 @@ use super::telemetry;
 use crate::cache::{LookedUp, Unclaimed};
 use crate::cores::aside;
 use crate::domain::batch::reports;
-use crate::domain::cell::{Cell, CellKey, ReportRequest};
+use crate::domain::cell::{CellKey, ReportRequest};
+use crate::domain::page::PageDays;
 use crate::tier::Tier;
 use crate::upstream::{Class, Client, Interest, Stake};
 
@@ -59,7 +60,7 @@ impl Engine {
         judge: &Judge,
         stake: &Stake,
         heavy: bool,
-    ) -> (Vec<Waiter>, Vec<(CellKey, Cell)>) {
+    ) -> (Vec<Waiter>, Vec<PageDays>) {
         // A tier of this process alone has nothing newer than memory, so a refresh need not ask it.
         let is_of_use = |tier: &&Arc<dyn Tier>| stake.class != Class::Refresh || tier.is_shared();
         if let Some(tier) = self.tier.as_ref().filter(is_of_use) {

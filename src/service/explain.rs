@@ -116,8 +116,8 @@ impl TrafficService {
         }
         let below = self.engine.look_below(&missing, places, &judge).await;
         let explanation = aside(heavy, || {
-            for (key, _) in &below.found {
-                places.of(key).map(|place| missing.take(place));
+            for (place, ..) in below.found.iter().flat_map(|found| places.cells(found)) {
+                missing.take(place);
             }
             stale.extend(below.stale.iter().filter_map(|key| places.of(key)));
             let wanted = missing.places().map(|place| places.key(place));

@@ -115,9 +115,7 @@ impl Engine {
         if let Some(own) = own {
             let (fetches, found) = self.begin(own, wish.judge, stake, heavy);
             flights.extend(fetches);
-            for (key, cell) in found {
-                gathering.settle(&key, Ok(cell));
-            }
+            gathering.settle_found(&found, &[]);
         }
         Ok(flights)
     }
@@ -160,7 +158,7 @@ impl Gathering<'_> {
                         flight.interest().add(stake);
                         waiting.push(ended(flight.clone()));
                     }
-                    if outcome.is_found() {
+                    if outcome.found().is_some() {
                         // The claim that the query waited for has become these reports, or none.
                         reports = reports + onward.len() - 1;
                         progress.wait_for(reports);

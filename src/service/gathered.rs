@@ -10,6 +10,7 @@ use super::inventory::{Cells, Missing, Places};
 use super::judge::Judge;
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::freshness::Standing;
+use crate::domain::page::PageDays;
 use crate::domain::rollup::CellGrid;
 use crate::upstream::UpstreamError;
 
@@ -56,44 +57,52 @@ pub(super) struct Gathering<'a> {
 impl Gathering<'_> {
     /// Applies the outcome of a fetch.
     pub(super) fn settle_all(&mut self, outcome: &Outcome) {
-        let past: HashSet<&CellKey> = outcome.stale().iter().collect();
         let before = self.gathered.brought;
         for (key, outcome) in outcome.outcomes() {
-            let is_brought = self.settle(key, outcome.clone());
-            self.gathered.revalidating |= is_brought && past.contains(key);
+            let Some(place) = self.places.of(key) else {
+                continue;
+            };
+            match outcome {
+                Ok(cell) => _ = self.settle(place, key, cell.clone()),
+                Err(error) => self.fail(place, Arc::clone(error)),
+            }
         }
+        let Some(found) = outcome.found() else {
+            return;
+        };
+        self.settle_found(found, outcome.stale());
         if outcome.was_elsewhere() {
             self.gathered.collapsed |= self.gathered.brought != before;
-        } else if outcome.is_found() {
+        } else {
             self.gathered.found += self.gathered.brought - before;
             self.gathered.brought = before;
         }
     }
 
-    /// Applies the outcome of a cell, and returns whether the query can use the cell.
-    pub(super) fn settle(
-        &mut self,
-        key: &CellKey,
-        outcome: Result<Cell, Arc<UpstreamError>>,
-    ) -> bool {
-        let Some(place) = self.places.of(key) else {
-            return false;
-        };
-        match outcome {
-            Ok(cell) if !self.missing.has(place) => drop(cell),
-            Ok(cell) if self.judge.is_too_old(key, &cell) => {
-                self.missing.put_fallback(place, cell);
-                self.is_outdated = true;
-            }
-            Ok(cell) => {
-                self.missing.take(place);
-                self.grid.set(place, cell);
-                self.gathered.brought += 1;
-                return true;
-            }
-            Err(error) => self.fail(place, error),
+    /// Applies cells that were found, of which some are `stale`.
+    pub(super) fn settle_found(&mut self, found: &[PageDays], stale: &[CellKey]) {
+        let stale: HashSet<&CellKey> = stale.iter().collect();
+        let places = self.places;
+        for (place, key, cell) in found.iter().flat_map(|found| places.cells(found)) {
+            let serves = self.settle(place, &key, cell);
+            self.gathered.revalidating |= serves && stale.contains(&key);
         }
-        false
+    }
+
+    /// Applies a cell, and returns whether the query can use it.
+    fn settle(&mut self, place: usize, key: &CellKey, cell: Cell) -> bool {
+        if !self.missing.has(place) {
+            return false;
+        }
+        if self.judge.is_too_old(key, &cell) {
+            self.missing.put_fallback(place, cell);
+            self.is_outdated = true;
+            return false;
+        }
+        self.missing.take(place);
+        self.grid.set(place, cell);
+        self.gathered.brought += 1;
+        true
     }
 
     fn fail(&mut self, place: usize, error: Arc<UpstreamError>) {
@@ -157,6 +166,8 @@ mod tests {
     use crate::domain::figures::Figures;
     use crate::domain::freshness::Policy;
     use crate::domain::metric::Metric;
+    use crate::domain::month::SeriesMonth;
+    use crate::domain::page::Page;
     use crate::domain::plan::Plan;
     use crate::domain::query::Query;
     use crate::domain::site::{CustomerId, SiteId};
@@ -220,7 +231,14 @@ mod tests {
         let mut mine = claim.mine.unwrap();
         let mut waiter = mine.waiter();
         let figures = Figures::pack(&[Some(7.0); 24]);
-        let kept = [(places.key(0), Cell::new(figures, fetched_at, None))];
+        let cell = Cell::new(figures, fetched_at, None);
+        let key = places.key(0);
+        let page = Arc::new(Page::of([(key.date, cell)]));
+        let kept = [PageDays {
+            month: SeriesMonth::of(&key),
+            days: page.days(),
+            page,
+        }];
         mine.fill(&kept, vec![places.key(0)], |_, _| false);
         assert!(mine.split(&kept, |_| Vec::new()).is_empty());
         let outcome = waiter.wait().await.unwrap();

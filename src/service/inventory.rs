@@ -13,6 +13,8 @@ use crate::clock::Clock;
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::days::Days;
 use crate::domain::freshness::{Policy, Standing};
+use crate::domain::month::SeriesMonth;
+use crate::domain::page::PageDays;
 use crate::domain::plan::{Plan, Series};
 use crate::domain::query::Query;
 use crate::domain::rollup::CellGrid;
@@ -79,17 +81,31 @@ impl<'a> Places<'a> {
 
     /// The place of a cell; `None` if the query does not need the cell.
     pub(super) fn of(&self, key: &CellKey) -> Option<usize> {
+        let first = self.of_month(&SeriesMonth::of(key))?;
+        Some(first + self.days.index_of(key.date)?)
+    }
+
+    /// Those cells that the query needs, each with its place.
+    pub(super) fn cells(&self, cells: &PageDays) -> impl Iterator<Item = (usize, CellKey, Cell)> {
+        let month = cells.month;
+        let first = self.of_month(&month).into_iter();
+        let needed = first.flat_map(move |first| {
+            let dates = self.days.of_month(month.year, month.month);
+            dates.map(move |(index, date)| (first + index, date))
+        });
+        needed.filter_map(move |(place, date)| Some((place, month.cell(date), cells.get(date)?)))
+    }
+
+    /// The place of the first of the query's days, for the series and the site of a month.
+    fn of_month(&self, month: &SeriesMonth) -> Option<usize> {
         let series = Series {
-            metric: key.metric,
-            bucket: key.bucket,
+            metric: month.metric,
+            bucket: month.bucket,
         };
         let series = self.series.iter().position(|known| *known == series)?;
-        let site = self.query.sites.binary_search(&key.site).ok()?;
-        if key.customer != self.query.customer {
-            return None;
-        }
-        let date = self.days.index_of(key.date)?;
-        Some((series * self.query.sites.len() + site) * self.days.len() + date)
+        let site = self.query.sites.binary_search(&month.site).ok()?;
+        let is_own = month.customer == self.query.customer;
+        is_own.then(|| (series * self.query.sites.len() + site) * self.days.len())
     }
 }
 

@@ -14,7 +14,8 @@ use crate::domain::directory::SiteDirectory;
 use crate::domain::freshness::{Phase, Policy, Standing};
 use crate::domain::local_day::DaySpan;
 use crate::domain::month::{MonthShape, SeriesMonth};
-use crate::tier::{Kept, Shapes};
+use crate::domain::page::{Page, PageDays};
+use crate::tier::Shapes;
 
 /// Judges cells. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -30,9 +31,9 @@ pub(super) struct Judge {
 #[derive(Debug, Default)]
 pub(super) struct Below {
     /// All that serves for anything.
-    pub(super) usable: Vec<(CellKey, Cell)>,
+    pub(super) usable: Vec<PageDays>,
     /// The cells that are served at once.
-    pub(super) found: Vec<(CellKey, Cell)>,
+    pub(super) found: Vec<PageDays>,
     /// Those of `found` that are past their TTL, and are refreshed in the background.
     pub(super) stale: Vec<CellKey>,
     /// The months with cells that serve only for comparison.
@@ -93,42 +94,59 @@ impl Judge {
         shapes.collect()
     }
 
-    /// Judges the `kept` cells of the claimed days of `months`.
-    pub(super) fn judge(&self, months: &[(SeriesMonth, u32)], kept: Vec<Kept>) -> Below {
+    /// Judges the `kept` cells of the claimed days of `months`. Unless it `serves_stale`, those past their TTL are not served at once.
+    pub(super) fn judge(
+        &self,
+        months: &[(SeriesMonth, u32)],
+        kept: Vec<Page>,
+        serves_stale: bool,
+    ) -> Below {
         let now = self.clock.now();
         let mut below = Below::default();
         let mut zones = Zones::default();
         // Most sites have a date's cells from the same report.
-        let mut known: HashMap<(usize, Date), (Age, Standing)> = HashMap::new();
-        for ((month, days), kept) in months.iter().zip(kept) {
+        let mut known: HashMap<(usize, i16, i8), [Option<(Age, Standing)>; 32]> = HashMap::new();
+        for ((month, claimed), page) in months.iter().zip(kept) {
+            if page.days() & claimed == 0 {
+                continue;
+            }
             let (number, zone) = zones.of(&self.directory, month);
-            let claimed = kept
-                .into_iter()
-                .filter(|(date, _)| days & 1 << date.day() != 0);
-            for (date, cell) in claimed {
-                let standing = match known.get(&(number, date)) {
-                    Some((age, standing)) if *age == cell.age() => *standing,
-                    _ => {
-                        let day = DaySpan::of(date, zone);
-                        let standing = self.standing_on(date, day, cell.fetched_at(), now);
-                        known.insert((number, date), (cell.age(), standing));
-                        standing
+            let known = known.entry((number, month.year, month.month)).or_default();
+            let (mut found, mut usable) = (0, 0);
+            for of_age in page.ages() {
+                let fetched_at = of_age.age.fetched_at();
+                for (bit, date) in month.dates(of_age.days & claimed) {
+                    let known = &mut known[usize::from(date.day().unsigned_abs())];
+                    let standing = match known {
+                        Some((age, standing)) if *age == of_age.age => *standing,
+                        _ => {
+                            let day = DaySpan::of(date, zone);
+                            let standing = self.standing_on(date, day, fetched_at, now);
+                            known.insert((of_age.age, standing)).1
+                        }
+                    };
+                    match standing {
+                        Standing::Fresh => found |= bit,
+                        Standing::Revalidate if serves_stale => {
+                            found |= bit;
+                            below.stale.push(month.cell(date));
+                        }
+                        Standing::Revalidate | Standing::IfError => usable |= bit,
+                        Standing::Expired => {
+                            below.outdated.insert(*month);
+                        }
                     }
-                };
-                if standing == Standing::Expired {
-                    below.outdated.insert(*month);
-                }
-                let key = month.cell(date);
-                if standing == Standing::Revalidate {
-                    below.stale.push(key);
-                }
-                if standing < Standing::IfError {
-                    below.found.push((key, cell.clone()));
-                }
-                if standing < Standing::Expired {
-                    below.usable.push((key, cell));
                 }
             }
+            let page = Arc::new(page);
+            let some = |days| PageDays {
+                month: *month,
+                days,
+                page: Arc::clone(&page),
+            };
+            below.found.extend((found != 0).then(|| some(found)));
+            usable |= found;
+            below.usable.extend((usable != 0).then(|| some(usable)));
         }
         below
     }

@@ -13,6 +13,7 @@ use super::scouting::{self, Duty};
 use super::telemetry;
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::month::SeriesMonth;
+use crate::domain::page::Page;
 use crate::tier::{Landed, Lease, Tier};
 use crate::upstream::{Class, Fetched, UpstreamError};
 
@@ -124,17 +125,12 @@ impl Engine {
         let mut months: Vec<SeriesMonth> = came.iter().map(|it| SeriesMonth::of(&it.0)).collect();
         months.dedup();
         months.retain(|month| outdated.contains(month));
-        let mut below: HashMap<CellKey, Cell> = HashMap::new();
+        let mut below: HashMap<SeriesMonth, Page> = HashMap::new();
         if let Some(tier) = self.tier.as_ref().filter(|_| !months.is_empty()) {
             let shapes = judge.shapes(months.iter().copied());
             let wanted = months.iter().map(|month| (*month, shapes[month]));
             let kept = tier.read(wanted.collect(), &mut tier.patience()).await;
-            for (month, kept) in months.iter().zip(kept) {
-                below.extend(
-                    kept.into_iter()
-                        .map(|(date, cell)| (month.cell(date), cell)),
-                );
-            }
+            below.extend(months.into_iter().zip(kept));
         }
         let of_months = came.chunk_by(|a, b| SeriesMonth::of(&a.0) == SeriesMonth::of(&b.0));
         let held = of_months.flat_map(|cells| {
@@ -151,7 +147,7 @@ impl Engine {
                 let (above, below) = (self.cells.last_known(&month), &below);
                 move |date: Date| {
                     let known = above.get(date);
-                    known.or_else(|| below.get(&month.cell(date)).cloned())
+                    known.or_else(|| below.get(&month)?.get(date))
                 }
             },
         };

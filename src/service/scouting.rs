@@ -1,6 +1,5 @@
 //! A claim's look-up in the tier: it finds cells there, and leaves the rest to be fetched.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +7,9 @@ use super::judge::{Below, Judge};
 use crate::backoff::Backoff;
 use crate::cache::ClaimedCells;
 use crate::cores::aside;
-use crate::domain::cell::{Cell, CellKey};
-use crate::domain::month::SeriesMonth;
+use crate::domain::cell::CellKey;
+use crate::domain::month::{SeriesMonth, without};
+use crate::domain::page::PageDays;
 use crate::tier::{Lease, Patience, Tier};
 use crate::upstream::Class;
 
@@ -53,7 +53,7 @@ pub(super) async fn look<E, I>(
     tier: &dyn Tier,
     judge: &Judge,
     class: Class,
-    known: &[(CellKey, Cell)],
+    known: &[PageDays],
     patience: &mut Patience,
 ) -> Seen
 where
@@ -62,7 +62,8 @@ where
 {
     let months: Vec<(SeriesMonth, u32)> = mine.months().collect();
     let mut below = read(&months, tier, judge, class, patience).await;
-    let lacking = without(&without(&months, known), &below.found);
+    let found = known.iter().chain(&below.found);
+    let lacking = without(&months, found.map(|found| (found.month, found.days)));
     let mut elsewhere = Vec::new();
     let mut lease = None;
     if !lacking.is_empty() {
@@ -76,8 +77,8 @@ where
         if claimed.look_again && !granted.is_empty() {
             // Cells that came between the look-up and the claim are there now. Any later ones are ours to fetch.
             let again = read(&granted, tier, judge, class, patience).await;
-            let came = again.found.iter().map(|(key, _)| *key);
-            tier.release(claimed.lease, self::months(came));
+            let came = again.found.iter().map(|found| (found.month, found.days));
+            tier.release(claimed.lease, came.collect());
             below.usable.extend(again.usable);
             below.found.extend(again.found);
             below.stale.extend(again.stale);
@@ -121,27 +122,9 @@ pub(super) async fn read(
     let shapes = judge.shapes(months.iter().map(|(month, _)| *month));
     let wanted = months.iter().map(|(month, _)| (*month, shapes[month]));
     let kept = tier.read(wanted.collect(), patience).await;
-    let is_heavy = is_heavy(months);
-    let mut below = aside(is_heavy, || judge.judge(months, kept));
-    if class != Class::Caller {
-        // Nobody waits: what is past its TTL is fetched in its turn.
-        let past: HashSet<CellKey> = below.stale.drain(..).collect();
-        below.found.retain(|(key, _)| !past.contains(key));
-    }
-    below
-}
-
-/// The days of months that were not found.
-fn without(wanted: &[(SeriesMonth, u32)], cells: &[(CellKey, Cell)]) -> Vec<(SeriesMonth, u32)> {
-    let mut found: HashMap<SeriesMonth, u32> = HashMap::new();
-    for (month, days) in months(cells.iter().map(|(key, _)| *key)) {
-        *found.entry(month).or_default() |= days;
-    }
-    let lacking = wanted.iter().map(|(month, days)| {
-        let found = found.get(month).copied().unwrap_or_default();
-        (*month, days & !found)
-    });
-    lacking.filter(|(_, days)| *days != 0).collect()
+    // Where nobody waits, what is past its TTL is fetched in its turn.
+    let serves_stale = class == Class::Caller;
+    aside(is_heavy(months), || judge.judge(months, kept, serves_stale))
 }
 
 fn is_heavy(months: &[(SeriesMonth, u32)]) -> bool {

@@ -110,7 +110,7 @@ impl TrafficService {
                     continue;
                 };
                 flights.extend(outcome.onward().iter().map(|(_, onward)| onward.clone()));
-                if outcome.is_found() {
+                if outcome.found().is_some() {
                     continue;
                 }
                 // A joined fetch may bring other cells, too.

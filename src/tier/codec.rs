@@ -8,15 +8,14 @@
 //! ascending, length `u16` and [`Figures::encoded`] · tag `[u8; 16]`. Bit `d` of `days` is day `d` of the month.
 
 use std::fmt::{self, Write};
-use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::Kept;
 use crate::domain::cell::{Age, Cell};
-use crate::domain::figures::{Bundle, Figures};
+use crate::domain::figures::Bundle;
 use crate::domain::month::{MonthShape, SeriesMonth};
+use crate::domain::page::{DaysOfAge, Page};
 use crate::domain::site::{CustomerId, SiteId};
 
 /// The version of the layout of names and pages.
@@ -40,7 +39,7 @@ pub struct Codec {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Decoded {
     /// A page of the wanted shape.
-    Page(Kept),
+    Page(Page),
     /// A page of another shape.
     OtherShape,
     /// No page of that name.
@@ -123,14 +122,16 @@ impl Codec {
         // A day on which the clock is set back has some buckets twice.
         let slots = slots..=MAX_SLOTS * slots;
         let page = self.open(name, bytes).and_then(|content| {
-            let (found, rest) = content.split_first_chunk()?;
-            let cells = cells(|day| month.date(day), &slots, rest)?;
-            Some((MonthShape(u32::from_le_bytes(*found)), cells))
+            let (found, page) = page(content)?;
+            let mut all_slots = page.slots();
+            let fits = page.days() & !month.days() == 0 && all_slots.all(|it| slots.contains(&it));
+            drop(all_slots);
+            fits.then_some((found, page))
         });
         match page {
             None => Decoded::Corrupt,
             Some((found, _)) if found != shape => Decoded::OtherShape,
-            Some((_, cells)) => Decoded::Page(cells),
+            Some((_, page)) => Decoded::Page(page),
         }
     }
 
@@ -160,12 +161,9 @@ impl Codec {
         forget: impl Fn(Date, &Cell) -> bool,
     ) -> Option<Vec<u8>> {
         let (year, month) = month_of(name)?;
-        let content = self.open(name, bytes)?;
-        let (shape, rest) = content.split_first_chunk()?;
-        let date = |day| Date::new(year, month, day).ok();
-        let mut cells = cells(date, &(0..=usize::MAX), rest)?;
-        cells.retain(|(date, cell)| !forget(*date, cell));
-        let shape = MonthShape(u32::from_le_bytes(*shape));
+        let (shape, page) = page(self.open(name, bytes)?)?;
+        let cells = page.cells(|day| Date::new(year, month, day).ok());
+        let cells: Vec<_> = cells.filter(|(date, cell)| !forget(*date, cell)).collect();
         (!cells.is_empty()).then(|| self.encode(name, shape, &cells))
     }
 
@@ -216,48 +214,31 @@ pub(super) fn month_of(name: &str) -> Option<(i16, i8)> {
     Some((year.parse().ok()?, month.parse().ok()?))
 }
 
-/// Decodes the cells of a page from the bytes after its shape.
-fn cells(
-    date: impl Fn(i8) -> Option<Date>,
-    slots: &RangeInclusive<usize>,
-    bytes: &[u8],
-) -> Option<Kept> {
-    let (ages, mut rest) = bytes.split_first()?;
-    let mut by_day: [Option<Age>; 32] = [None; 32];
-    for _ in 0..*ages {
+/// The page in these bytes, without its tag, and its shape.
+fn page(content: &[u8]) -> Option<(MonthShape, Page)> {
+    let (shape, rest) = content.split_first_chunk()?;
+    let (count, mut rest) = rest.split_first()?;
+    let mut ages = Vec::with_capacity((*count).into());
+    for _ in 0..*count {
         let (days, fetched_at, computed_at);
         (days, rest) = rest.split_first_chunk()?;
         (fetched_at, rest) = rest.split_first_chunk()?;
         (computed_at, rest) = rest.split_first_chunk()?;
-        let days = u32::from_le_bytes(*days);
         let time = |bytes| Timestamp::from_microsecond(i64::from_le_bytes(bytes)).ok();
-        let age = Age::new(time(*fetched_at)?, Some(time(*computed_at)?));
-        for (day, known) in by_day.iter_mut().enumerate() {
-            if days & 1 << day != 0 && known.replace(age).is_some() {
-                return None;
-            }
-        }
+        ages.push(DaysOfAge {
+            days: u32::from_le_bytes(*days),
+            age: Age::new(time(*fetched_at)?, Some(time(*computed_at)?)),
+        });
     }
-    let mut days = Vec::new();
-    let mut figures = Vec::new();
-    for (day, age) in (0..).zip(by_day) {
-        let Some(age) = age else { continue };
+    let mut figures = Vec::with_capacity(31);
+    while !rest.is_empty() {
         let (len, encoded);
         (len, rest) = rest.split_first_chunk()?;
         (encoded, rest) = rest.split_at_checked(u16::from_le_bytes(*len).into())?;
-        days.push((date(day)?, age));
         figures.push(encoded);
     }
-    if !rest.is_empty() {
-        return None;
-    }
-    let bundle = Bundle::from_encoded(&figures)?;
-    let cells = days.into_iter().enumerate().map(|(nth, (date, age))| {
-        let figures: Figures = bundle.get(nth)?;
-        let fits = slots.contains(&figures.slots());
-        fits.then(|| (date, Cell::of_age(figures, age)))
-    });
-    cells.collect()
+    let page = Page::of_ages(ages.into(), Bundle::from_encoded(&figures)?)?;
+    Some((MonthShape(u32::from_le_bytes(*shape)), page))
 }
 
 #[cfg(test)]

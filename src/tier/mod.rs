@@ -25,10 +25,10 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, pending, ready};
 use jiff::Timestamp;
-use jiff::civil::Date;
 
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::month::{MonthShape, SeriesMonth};
+use crate::domain::page::Page;
 use crate::domain::purge::Purge;
 
 /// The shape of each month's cells, or the shape that they must have.
@@ -48,12 +48,12 @@ pub trait Tier: Send + Sync + fmt::Debug {
         Patience::endless()
     }
 
-    /// Reads the cells of these months, in the order of the months. Omits cells of another shape.
+    /// Reads the cells of each of these months, in the order of the months. Omits cells of another shape.
     fn read<'a>(
         &'a self,
         months: Vec<(SeriesMonth, MonthShape)>,
         patience: &'a mut Patience,
-    ) -> BoxFuture<'a, Vec<Kept>>;
+    ) -> BoxFuture<'a, Vec<Page>>;
 
     /// Asks for the right to fetch days of months (bit `d`: day `d`). Each month occurs once. A shared tier may have granted that right to
     /// another replica.
@@ -112,9 +112,6 @@ pub trait Tier: Send + Sync + fmt::Debug {
 
 /// A purge that another replica has made, and its time. `None` stands for purges that are no longer known one by one: forget everything.
 pub type News = (Option<Purge>, Timestamp);
-
-/// The cells that a tier has of a month, with their dates.
-pub type Kept = Vec<(Date, Cell)>;
 
 /// Fetched cells, and the shapes of their months.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff::civil::{Date, date};
 
 use super::{
-    Allowance, Away, Codec, Kept, Knowledge, Landed, Lease, Left, Part, Patience, Shapes, Tier,
+    Allowance, Away, Codec, Knowledge, Landed, Lease, Left, Part, Patience, Shapes, Tier,
     TierState, Told,
 };
 use crate::domain::bucket::VendorBucket;
@@ -18,6 +18,7 @@ use crate::domain::dates::{DateRange, add_days};
 use crate::domain::figures::Figures;
 use crate::domain::metric::VendorMetric;
 use crate::domain::month::{MonthShape, SeriesMonth};
+use crate::domain::page::Page;
 use crate::domain::purge::Purge;
 use crate::domain::site::{CustomerId, SiteId};
 
@@ -117,12 +118,12 @@ impl Tier for Memory {
         &'a self,
         months: Vec<(SeriesMonth, MonthShape)>,
         _: &'a mut Patience,
-    ) -> BoxFuture<'a, Vec<Kept>> {
+    ) -> BoxFuture<'a, Vec<Page>> {
         let pages = self.pages();
         let kept = months.iter().map(|(month, shape)| {
             let page = pages.get(month).filter(|(found, _)| found == shape);
             let cells = page.into_iter().flat_map(|(_, cells)| cells);
-            cells.map(|(date, cell)| (*date, cell.clone())).collect()
+            Page::of(cells.map(|(date, cell)| (*date, cell.clone())))
         });
         ready(kept.collect()).boxed()
     }

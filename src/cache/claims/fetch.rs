@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 use jiff::Timestamp;
 
 use crate::cache::months::months_of_report;
-use crate::cache::page::bit_of;
 use crate::cache::shared::Shared;
 use crate::cache::single_flight::{Fetch, FetchOutcome, FetchUnderWay};
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::month::SeriesMonth;
+use crate::domain::page::{Page, bit_of};
 
 /// A fetch for the caller to start: [`begin`](ClaimedFetch::begin), request its report, then [`complete`](ClaimedFetch::complete). Dropping
 /// it instead frees its cells, and shows its waiters that it died.
@@ -97,7 +97,8 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
         for outcomes in outcomes.chunk_by(|one, next| month_of(one) == month_of(next)) {
             let key = month_of(&outcomes[0]);
             let arrived = outcomes.iter();
-            let arrived = arrived.filter_map(|(key, outcome)| Some((key, outcome.as_ref().ok()?)));
+            let arrived = arrived
+                .filter_map(|(key, outcome)| Some((*key, outcome.as_ref().ok()?.fetched_at())));
             outdates = outdates || self.shared.outdates(&key, arrived, &may_show);
             self.shared.pages.put(key, || {
                 let held = self.shared.flights().held(self.fetch.id, &key);
@@ -114,7 +115,7 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
                         Err(_) => failed.push(*key),
                     }
                 }
-                cells
+                Arc::new(Page::of(cells))
             });
         }
         self.note(&came, failed, now);
@@ -130,7 +131,7 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
         self.give_up();
         self.fetch.tell(FetchOutcome {
             outcomes,
-            found: false,
+            found: None,
             waited: false,
             stale: Vec::new(),
             onward: Vec::new(),

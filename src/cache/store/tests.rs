@@ -11,6 +11,7 @@ use crate::domain::bucket::VendorBucket;
 use crate::domain::cell::ReportRequest;
 use crate::domain::figures::Figures;
 use crate::domain::metric::{MetricSet, VendorMetric};
+use crate::domain::page::Page;
 use crate::domain::site::{CustomerId, SiteId};
 
 type Store = Arc<CellStore<(), ()>>;
@@ -247,7 +248,7 @@ fn a_purge_comes_after_a_fetch_that_is_putting_its_page_in() {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        vec![(key.date, at(1))]
+        Arc::new(Page::of([(key.date, at(1))]))
     });
 
     assert_eq!(purging.unwrap().join().unwrap(), 1);

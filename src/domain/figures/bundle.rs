@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Figures;
-use super::view::{TAIL, is_encoded};
+use super::view::{Shape, TAIL, is_encoded};
 
 /// The figures of several cells, which share one allocation and its overheads.
 #[derive(Clone, Debug, Default)]
@@ -33,18 +33,18 @@ impl Bundle {
 
     fn of_bytes(encoded: &[&[u8]]) -> Self {
         let len: usize = encoded.iter().map(|bytes| bytes.len()).sum();
-        let mut bytes = Vec::with_capacity(len + TAIL);
+        // Made in its place: a vector would be copied once more.
+        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, len + TAIL).collect();
+        let mut rest = Arc::get_mut(&mut bytes).expect("nobody else has it");
         let starts = encoded.iter().map(|encoded| {
-            let start = u32::try_from(bytes.len()).expect("far below 4 GiB");
-            bytes.extend_from_slice(encoded);
+            let start = u32::try_from(len + TAIL - rest.len()).expect("far below 4 GiB");
+            let place;
+            (place, rest) = std::mem::take(&mut rest).split_at_mut(encoded.len());
+            place.copy_from_slice(encoded);
             start
         });
         let starts = starts.collect();
-        bytes.extend_from_slice(&[0; TAIL]);
-        Self {
-            bytes: bytes.into(),
-            starts,
-        }
+        Self { bytes, starts }
     }
 
     /// The figures of the `nth` cell (from 0), sharing the bundle's bytes.
@@ -54,6 +54,12 @@ impl Bundle {
             start: *self.starts.get(nth)?,
             bytes: Arc::clone(&self.bytes),
         })
+    }
+
+    /// The number of buckets in the day of each cell.
+    pub fn slots(&self) -> impl Iterator<Item = usize> {
+        let starts = self.starts.iter();
+        starts.map(|start| Shape::read(&self.bytes[*start as usize..]).slots.into())
     }
 
     /// Number of cells.

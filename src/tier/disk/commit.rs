@@ -165,10 +165,8 @@ impl Writer {
             let merged = matches!(there, Some(Decoded::Page(_)));
             if let Some(Decoded::Page(kept)) = there {
                 // A cell from the future gives way to any other, since its age is unknown.
-                let known = kept
-                    .into_iter()
-                    .filter(|(_, cell)| cell.fetched_at() <= now);
-                let mut all = known.collect();
+                let known = kept.without(kept.later_than(now)).0;
+                let mut all = known.cells(|day| month.date(day)).collect();
                 std::mem::swap(&mut cells, &mut all);
                 for (date, cell) in all {
                     newer(&mut cells, date, cell);

@@ -39,9 +39,10 @@ use tokio::time::timeout;
 
 use self::shared::{Pace, Shared};
 use self::writer::Writer;
-use super::{Away, Codec, Kept, Knowledge, Landed, Patience, Tier, TierState};
+use super::{Away, Codec, Knowledge, Landed, Patience, Tier, TierState};
 use crate::clock::Clock;
 use crate::domain::month::{MonthShape, SeriesMonth};
+use crate::domain::page::Page;
 use crate::domain::purge::Purge;
 use crate::tier::telemetry::{self, Outcome, Put};
 
@@ -108,7 +109,7 @@ impl Tier for Disk {
         &'a self,
         months: Vec<(SeriesMonth, MonthShape)>,
         _: &'a mut Patience,
-    ) -> BoxFuture<'a, Vec<Kept>> {
+    ) -> BoxFuture<'a, Vec<Page>> {
         Box::pin(async move {
             let began = Instant::now();
             let asked = months.len();
@@ -121,7 +122,7 @@ impl Tier for Disk {
             let open = shared.generations();
             let Some(open) = open.filter(|_| !shared.slow.load(Ordering::Relaxed)) else {
                 telemetry::read(Outcome::Skipped, asked);
-                return vec![Kept::new(); asked];
+                return vec![Page::default(); asked];
             };
             let pieces = months.chunks(PIECE).map(|piece| {
                 let (shared, open) = (Arc::clone(shared), open.clone());
@@ -137,7 +138,7 @@ impl Tier for Disk {
                 shared.slow.store(true, Ordering::Relaxed);
                 telemetry::read(Outcome::Timeout, asked);
                 tracing::warn!("the cache on disk does not answer in time: it is not read for now");
-                return vec![Kept::new(); asked];
+                return vec![Page::default(); asked];
             };
             let mut kept = Vec::with_capacity(asked);
             for piece in pieces {
@@ -146,15 +147,13 @@ impl Tier for Disk {
                     Err(error) => tracing::error!(%error, "a read of the cache on disk died"),
                 }
             }
-            kept.resize(asked, Kept::new());
+            kept.resize(asked, Page::default());
             for ((month, _), kept) in months.iter().zip(&mut kept) {
-                let mut purges = purges.iter();
-                let of_site = |purge: &&Arc<Purge>| purge.covers(month.customer, month.site);
-                while let Some(purge) = purges.find(of_site) {
-                    kept.retain(|(date, _)| !purge.covers_date(*date));
-                }
-                if let Some(later) = later {
-                    kept.retain(|(_, cell)| cell.fetched_at() <= later);
+                let hidden = purges.iter().map(|purge| purge.days_of(month));
+                let hidden = hidden.chain(later.map(|later| kept.later_than(later)));
+                let hidden = hidden.fold(0, |hidden, days| hidden | days);
+                if hidden & kept.days() != 0 {
+                    *kept = kept.without(hidden).0;
                 }
             }
             telemetry::took("read", began.elapsed());

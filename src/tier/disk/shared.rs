@@ -10,9 +10,10 @@ use super::folder::Generations;
 use super::queue::{Job, Queue};
 use crate::clock::Clock;
 use crate::domain::month::{MonthShape, SeriesMonth};
+use crate::domain::page::Page;
+use crate::tier::TierState;
 use crate::tier::codec::{Codec, Decoded};
 use crate::tier::telemetry::{self, Outcome};
-use crate::tier::{Kept, TierState};
 
 /// Settings of the tier on disk.
 #[derive(Clone, Debug)]
@@ -112,7 +113,7 @@ impl Shared {
         &self,
         open: &Generations,
         months: &[(SeriesMonth, MonthShape)],
-    ) -> Vec<Kept> {
+    ) -> Vec<Page> {
         let names: Vec<String> = months
             .iter()
             .map(|(month, _)| self.codec.page_name(month))
@@ -160,16 +161,16 @@ impl Shared {
         shape: MonthShape,
         name: &str,
         page: Option<Vec<u8>>,
-    ) -> Kept {
+    ) -> Page {
         let Some(page) = page else {
             telemetry::read(Outcome::Miss, 1);
-            return Kept::new();
+            return Page::default();
         };
         telemetry::bytes("read", page.len());
         let (outcome, kept) = match self.codec.decode(month, name, shape, &page) {
             Decoded::Page(kept) => (Outcome::Hit, kept),
-            Decoded::OtherShape => (Outcome::Shape, Kept::new()),
-            Decoded::Corrupt => (Outcome::Corrupt, Kept::new()),
+            Decoded::OtherShape => (Outcome::Shape, Page::default()),
+            Decoded::Corrupt => (Outcome::Corrupt, Page::default()),
         };
         telemetry::read(outcome, 1);
         kept

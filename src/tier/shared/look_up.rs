@@ -8,9 +8,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::core::{Core, PIECE};
 use crate::domain::month::{MonthShape, SeriesMonth};
+use crate::domain::page::Page;
 use crate::store::{Cmd, Unavailable, cmd};
 use crate::tier::telemetry::{self, Outcome};
-use crate::tier::{Claimed, Grant, Kept, Lease, Patience};
+use crate::tier::{Claimed, Grant, Lease, Patience};
 
 /// The time that each page adds to the limit of a call.
 const EACH_PAGE: Duration = Duration::from_micros(50);
@@ -47,11 +48,11 @@ impl Core {
         &self,
         months: Vec<(SeriesMonth, MonthShape)>,
         patience: &mut Patience,
-    ) -> Vec<Kept> {
+    ) -> Vec<Page> {
         let began = Instant::now();
         let nothing = || {
             telemetry::read(Outcome::Skipped, months.len());
-            vec![Kept::new(); months.len()]
+            vec![Page::default(); months.len()]
         };
         let Some(limit) = patience.limit(self.limit(months.len())) else {
             return nothing();
@@ -66,14 +67,14 @@ impl Core {
             .map(|piece| self.read_piece(piece, until));
         let pieces: Vec<_> = pieces.collect();
         let pieces = stream::iter(pieces).buffered(AT_ONCE);
-        let pieces: Vec<Option<Vec<Kept>>> = pieces.collect().await;
+        let pieces: Vec<Option<Vec<Page>>> = pieces.collect().await;
         telemetry::took("read", began.elapsed());
         let has_worked = pieces.iter().all(Option::is_some);
         let kept = months.chunks(PIECE).zip(pieces);
-        let kept: Vec<Kept> = kept
-            .flat_map(|(piece, kept)| kept.unwrap_or_else(|| vec![Kept::new(); piece.len()]))
+        let kept: Vec<Page> = kept
+            .flat_map(|(piece, kept)| kept.unwrap_or_else(|| vec![Page::default(); piece.len()]))
             .collect();
-        if kept.iter().any(|cells| !cells.is_empty()) {
+        if kept.iter().any(|page| page.days() != 0) {
             self.hear_first(until).await;
         }
         self.looked(patience, began, has_worked);
@@ -85,7 +86,7 @@ impl Core {
         &self,
         piece: &[(SeriesMonth, MonthShape)],
         until: Instant,
-    ) -> Option<Vec<Kept>> {
+    ) -> Option<Vec<Page>> {
         let left = until.saturating_duration_since(Instant::now());
         let mut command = cmd("MGET");
         command.arg(
@@ -115,32 +116,30 @@ impl Core {
         }
     }
 
-    /// The usable part of a page.
-    fn judge(&self, month: &SeriesMonth, shape: MonthShape, page: Option<Vec<u8>>) -> Kept {
-        let Some(page) = page else {
+    /// The usable part of the page in a value.
+    fn judge(&self, month: &SeriesMonth, shape: MonthShape, value: Option<Vec<u8>>) -> Page {
+        let Some(value) = value else {
             telemetry::read(Outcome::Miss, 1);
-            return Kept::new();
+            return Page::default();
         };
-        telemetry::bytes("read", page.len());
-        let Some(page) = self.decode(month, shape, &page) else {
+        telemetry::bytes("read", value.len());
+        let Some(value) = self.decode(month, shape, &value) else {
             telemetry::read(Outcome::Corrupt, 1);
-            return Kept::new();
-        };
-        let (outcome, cells) = match page.cells {
-            None => (Outcome::Shape, BTreeMap::new()),
-            Some(cells) => (Outcome::Hit, cells),
+            return Page::default();
         };
         let register = self.register();
-        let before = cells.len();
-        let good = cells.into_iter().filter(|(date, (_, epoch))| {
-            page.incarnation == register.incarnation() && register.allows(month, *date, *epoch)
-        });
-        let good: Kept = good.map(|(date, (cell, _))| (date, cell)).collect();
-        drop(register);
-        let outcome = if good.is_empty() && before > 0 {
-            Outcome::Purged
+        let allowed = if value.incarnation == register.incarnation() {
+            value.days(|epoch| register.allows(month, epoch))
         } else {
-            outcome
+            0
+        };
+        drop(register);
+        let (outcome, good) = match value.page {
+            None => (Outcome::Shape, Page::default()),
+            Some(page) if page.days() != 0 && page.days() & allowed == 0 => {
+                (Outcome::Purged, Page::default())
+            }
+            Some(page) => (Outcome::Hit, page.without(!allowed).0),
         };
         telemetry::read(outcome, 1);
         good

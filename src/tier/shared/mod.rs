@@ -48,11 +48,11 @@ use self::core::Core;
 use self::register::{Register, SAME_TIME};
 use self::scripts::Scripts;
 use super::{
-    Allowance, Away, Claimed, Codec, Kept, Knowledge, Landed, Lease, News, Patience, Tier,
-    TierState,
+    Allowance, Away, Claimed, Codec, Knowledge, Landed, Lease, News, Patience, Tier, TierState,
 };
 use crate::clock::Clock;
 use crate::domain::month::{MonthShape, SeriesMonth};
+use crate::domain::page::Page;
 use crate::domain::purge::Purge;
 use crate::store::Link;
 use crate::tier::telemetry;
@@ -181,7 +181,7 @@ impl Tier for Shared {
         &'a self,
         months: Vec<(SeriesMonth, MonthShape)>,
         patience: &'a mut Patience,
-    ) -> BoxFuture<'a, Vec<Kept>> {
+    ) -> BoxFuture<'a, Vec<Page>> {
         Box::pin(self.core.read(months, patience))
     }
 

@@ -130,12 +130,10 @@ impl Core {
         cells: &BTreeMap<Date, Cell>,
         epoch: Epoch,
     ) -> (BTreeMap<Date, (Cell, u64)>, bool) {
-        let page = self.decode(month, shape, there);
-        let page = page.filter(|page| page.incarnation == epoch.incarnation);
-        let mut merged = page.and_then(|page| page.cells).unwrap_or_default();
-        let register = self.register();
-        merged.retain(|date, (_, epoch)| register.allows(month, *date, *epoch));
-        drop(register);
+        let value = self.decode(month, shape, there);
+        let value = value.filter(|value| value.incarnation == epoch.incarnation);
+        let allowed = |epoch| self.register().allows(month, epoch);
+        let mut merged = value.map_or_else(BTreeMap::new, |value| value.cells(month, allowed));
         let with_others = !merged.is_empty();
         for (date, cell) in cells {
             let newer = merged.get(date).is_some_and(|(known, known_epoch)| {

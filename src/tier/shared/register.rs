@@ -133,15 +133,17 @@ impl Register {
         })
     }
 
-    /// Whether no purge later than `epoch` covers the cell of `month` and `date`.
-    pub(super) fn allows(&self, month: &SeriesMonth, date: Date, epoch: u64) -> bool {
-        let covers =
-            |purge: &Purge| purge.covers(month.customer, month.site) && purge.covers_date(date);
-        let mut later = self.purges.range(epoch.saturating_add(1)..);
-        let mut unnumbered = self.pending.iter().filter(|it| it.number.is_none());
-        epoch >= self.floor
-            && !later.any(|(_, known)| known.purge.as_ref().is_none_or(covers))
-            && !unnumbered.any(|it| covers(&it.purge))
+    /// The days of a month that no purge later than `epoch` covers: bit `d` is set for day `d`.
+    pub(super) fn allows(&self, month: &SeriesMonth, epoch: u64) -> u32 {
+        if epoch < self.floor {
+            return 0;
+        }
+        let later = self.purges.range(epoch.saturating_add(1)..);
+        let later = later.map(|(_, known)| known.purge.as_ref());
+        let unnumbered = self.pending.iter().filter(|it| it.number.is_none());
+        let all = later.chain(unnumbered.map(|it| Some(&*it.purge)));
+        let covered = all.map(|purge| purge.map_or(u32::MAX, |purge| purge.days_of(month)));
+        !covered.fold(0, |covered, days| covered | days)
     }
 
     /// Begins a purge: from now on, nobody reads here what it covers.

@@ -89,9 +89,7 @@ async fn get(shared: &Shared, key: CellKey) -> Option<Cell> {
     let month = SeriesMonth::of(&key);
     let mut patience = shared.patience();
     let kept = shared.read(vec![(month, SHAPE)], &mut patience);
-    let kept = kept.await.remove(0);
-    let mut cells = kept.into_iter().filter(|(date, _)| *date == key.date);
-    cells.next().map(|(_, cell)| cell)
+    kept.await[0].get(key.date)
 }
 
 /// Claims days of February at a site. Returns the lease and the granted days.

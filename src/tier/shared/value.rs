@@ -6,24 +6,51 @@
 
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 
 use super::core::Core;
 use super::register::SAME_TIME;
 use crate::domain::cell::{Age, Cell};
 use crate::domain::month::{MonthShape, SeriesMonth};
+use crate::domain::page::Page;
 use crate::tier::codec::Decoded;
 
 /// Distinguishes each content of a page from earlier ones.
 pub(super) type Revision = [u8; 8];
 
-/// A page that was read.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Page {
+/// A value that was read.
+#[derive(Debug)]
+pub(super) struct Value {
     pub(super) incarnation: u32,
-    /// The cells, and the number of the last known purge at each one's claim; `None` for cells of another shape.
-    pub(super) cells: Option<BTreeMap<Date, (Cell, u64)>>,
+    /// The numbers of the last known purge at the claim of cells, and the days of these cells.
+    epochs: Vec<(u64, u32)>,
+    /// The cells; `None`: they have another shape.
+    pub(super) page: Option<Page>,
+}
+
+impl Value {
+    /// The days (bit `d`: day `d`) that are among those that are `allowed` for the number of the last known purge at their claim.
+    pub(super) fn days(&self, allowed: impl Fn(u64) -> u32) -> u32 {
+        let epochs = self.epochs.iter();
+        epochs.fold(0, |all, (epoch, days)| all | days & allowed(*epoch))
+    }
+
+    /// The cells of these days of `month`, and the number of the last known purge at the claim of each.
+    pub(super) fn cells(
+        self,
+        month: &SeriesMonth,
+        allowed: impl Fn(u64) -> u32,
+    ) -> BTreeMap<Date, (Cell, u64)> {
+        let mut cells = BTreeMap::new();
+        let page = self.page.unwrap_or_default();
+        for (epoch, days) in self.epochs {
+            let days = days & allowed(epoch);
+            let date = |day| month.date(day).filter(|_| days & 1 << day != 0);
+            cells.extend(page.cells(date).map(|(date, cell)| (date, (cell, epoch))));
+        }
+        cells
+    }
 }
 
 impl Core {
@@ -49,53 +76,54 @@ impl Core {
         }
         let cells: Vec<(Date, Cell)> = cells
             .iter()
-            .map(|(date, (cell, _))| (*date, shifted(cell, offset)))
+            .map(|(date, (cell, _))| {
+                let age = shifted(cell.age(), offset);
+                (*date, Cell::of_age(cell.figures().clone(), age))
+            })
             .collect();
         let name = self.key(month);
         bytes.extend(self.codec.encode(&name, shape, &cells));
         self.codec.seal(&name, bytes)
     }
 
-    /// The page of `month` in a value, or `None` if the bytes are not such a page.
+    /// The value of the page of `month` in these bytes, or `None` if they are not such a page.
     pub(super) fn decode(
         &self,
         month: &SeriesMonth,
         shape: MonthShape,
-        value: &[u8],
-    ) -> Option<Page> {
+        bytes: &[u8],
+    ) -> Option<Value> {
         let name = self.key(month);
-        let content = self.codec.open(&name, value)?;
+        let content = self.codec.open(&name, bytes)?;
         let (_, rest) = content.split_first_chunk::<8>()?;
         let (incarnation, rest) = rest.split_first_chunk()?;
         let (count, mut rest) = rest.split_first()?;
-        let mut epochs = [None; 32];
+        let (mut epochs, mut known) = (Vec::new(), 0);
         for _ in 0..*count {
             let (epoch, days);
             (epoch, rest) = rest.split_first_chunk()?;
             (days, rest) = rest.split_first_chunk()?;
             let days = u32::from_le_bytes(*days);
-            for (day, known) in epochs.iter_mut().enumerate() {
-                if days & 1 << day != 0 {
-                    *known = Some(u64::from_le_bytes(*epoch));
-                }
+            if known & days != 0 {
+                return None;
             }
+            known |= days;
+            epochs.push((u64::from_le_bytes(*epoch), days));
         }
-        let cells = match self.codec.decode(month, &name, shape, rest) {
+        let page = match self.codec.decode(month, &name, shape, rest) {
             Decoded::Corrupt => return None,
             Decoded::OtherShape => None,
-            Decoded::Page(cells) => {
+            Decoded::Page(page) if page.days() & !known != 0 => return None,
+            Decoded::Page(page) => {
                 let offset = -self.register().conversion();
                 let now = self.clock.now();
-                let cells = cells.into_iter().map(|(date, cell)| {
-                    let epoch = epochs[usize::from(date.day().unsigned_abs())]?;
-                    Some((date, (not_after(now, shifted(&cell, offset)), epoch)))
-                });
-                Some(cells.collect::<Option<_>>()?)
+                Some(page.aged(|age| not_after(now, shifted(age, offset))))
             }
         };
-        Some(Page {
+        Some(Value {
             incarnation: u32::from_le_bytes(*incarnation),
-            cells,
+            epochs,
+            page,
         })
     }
 }
@@ -105,24 +133,20 @@ pub(super) fn revision(value: &[u8]) -> &[u8] {
     value.get(..8).unwrap_or(value)
 }
 
-/// The cell with its times converted to another clock.
-fn shifted(cell: &Cell, by: SignedDuration) -> Cell {
+/// The age, converted to another clock.
+fn shifted(age: Age, by: SignedDuration) -> Age {
     if by.is_zero() {
-        return cell.clone();
+        return age;
     }
-    let age = cell.age();
-    let shift = |time: jiff::Timestamp| time.checked_add(by).unwrap_or(time);
-    let age = Age::new(shift(age.fetched_at()), Some(shift(age.computed_at())));
-    Cell::of_age(cell.figures().clone(), age)
+    let shift = |time: Timestamp| time.checked_add(by).unwrap_or(time);
+    Age::new(shift(age.fetched_at()), Some(shift(age.computed_at())))
 }
 
-/// The cell, with a time that is only slightly ahead set to `now`: its replica's clock may be a little fast.
-fn not_after(now: jiff::Timestamp, cell: Cell) -> Cell {
-    let age = cell.age();
+/// The age, with a time that is only slightly ahead set to `now`: its replica's clock may be a little fast.
+fn not_after(now: Timestamp, age: Age) -> Age {
     let early = age.fetched_at().duration_since(now);
     if early.is_positive() && early <= 2 * SAME_TIME {
-        let age = Age::new(now, Some(age.computed_at().min(now)));
-        return Cell::of_age(cell.figures().clone(), age);
+        return Age::new(now, Some(age.computed_at().min(now)));
     }
-    cell
+    age
 }

@@ -11,6 +11,7 @@ use rand::{Rng, SeedableRng};
 use super::*;
 use crate::domain::batch::{Bounds, reports};
 use crate::domain::dates::add_days;
+use crate::domain::page::PageDays;
 
 const THREADS: u64 = 6;
 const ROUNDS: usize = 250;
@@ -72,7 +73,7 @@ fn bring(
             let reports = reports(missing, bounds).into_iter();
             reports.map(|report| (report, ())).collect()
         });
-        brought.extend(found);
+        brought.extend(found.iter().flat_map(PageDays::cells));
         for (claimed, waiter) in fetches {
             assert!(claimed.begin());
             waiting.push(waiter);
@@ -87,6 +88,8 @@ fn bring(
         let outcome = runtime.block_on(waiter.wait()).unwrap();
         let cells = outcome.outcomes().iter();
         brought.extend(cells.map(|(key, cell)| (*key, cell.clone().unwrap())));
+        let found = outcome.found().into_iter().flatten();
+        brought.extend(found.flat_map(PageDays::cells));
         waiting.extend(outcome.onward().iter().map(|(_, fetch)| fetch.clone()));
     }
     for key in request.cells() {

@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::page::PageDays;
 
 /// An event, in any order. Numbers are taken modulo the number of existing things.
 #[derive(Clone, Debug)]
@@ -118,7 +119,8 @@ impl Model {
             Step::Split(place) if !self.claims.is_empty() => {
                 let (mine, asked) = self.claims.swap_remove(place % self.claims.len());
                 let found = mine.look_again(|_, _| true);
-                prop_assert!(found.iter().all(|(_, cell)| is_of(cell, &asked)));
+                let mut cells = found.iter().flat_map(PageDays::cells);
+                prop_assert!(cells.all(|(_, cell)| is_of(&cell, &asked)));
                 let fetches = mine.split(&found, |_| vec![(request(asked.site), ())]);
                 for (claimed, waiter) in fetches {
                     self.fetches.push((claimed, asked));
@@ -154,6 +156,10 @@ impl Model {
             let outcome = fetch.wait().now_or_never().unwrap().unwrap();
             for (_, cell) in outcome.outcomes() {
                 prop_assert!(cell.as_ref().is_ok_and(|cell| is_of(cell, &asked)));
+            }
+            let found = outcome.found().into_iter().flatten();
+            for (_, cell) in found.flat_map(PageDays::cells) {
+                prop_assert!(is_of(&cell, &asked));
             }
             let onward = outcome.onward().iter();
             self.waiting

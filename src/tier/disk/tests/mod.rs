@@ -74,8 +74,7 @@ async fn get(disk: &Disk, key: CellKey) -> Option<Cell> {
         )
         .await;
     let [kept] = kept.try_into().unwrap();
-    let mut found = kept.into_iter().filter(|(date, _)| *date == key.date);
-    found.next().map(|(_, cell)| cell)
+    kept.get(key.date)
 }
 
 /// Waits until the disk is in that state.
@@ -129,7 +128,7 @@ async fn cells_of_another_clock_or_vendor_are_not_there() {
         vec![(SeriesMonth::of(&key(1, 0)), MonthShape(8))],
         &mut patience,
     );
-    assert_eq!(other.await, [Kept::new()]);
+    assert_eq!(other.await, [Page::default()]);
     disk.close().await;
     let elsewhere = Codec::new("https://elsewhere.example/", b"");
     let settings = settings(folder.path(), 1 << 30);
@@ -170,7 +169,7 @@ async fn cells_of_another_clock_are_replaced() {
     let kept = disk
         .read(vec![(month, MonthShape(8))], &mut Patience::endless())
         .await;
-    assert_eq!(kept, [vec![(day_of(0), cell(3, 5))]]);
+    assert_eq!(kept, [Page::of([(day_of(0), cell(3, 5))])]);
 }
 
 #[tokio::test]

@@ -53,8 +53,9 @@ async fn all(tier: &dyn Tier) -> BTreeMap<CellKey, Cell> {
     let cells = months.iter().zip(kept);
     cells
         .flat_map(|(month, kept)| {
-            kept.into_iter()
-                .map(|(date, cell)| (month.cell(date), cell))
+            let cells = kept.cells(|day| month.date(day));
+            let cells = cells.map(|(date, cell)| (month.cell(date), cell));
+            cells.collect::<Vec<_>>()
         })
         .collect()
 }

@@ -148,7 +148,9 @@ impl Replica {
         fetched.epoch.incarnation == self.register.incarnation()
             && self
                 .register
-                .allows(&SeriesMonth::of(&key), key.date, fetched.epoch.number)
+                .allows(&SeriesMonth::of(&key), fetched.epoch.number)
+                & 1 << key.date.day()
+                != 0
     }
 }
 

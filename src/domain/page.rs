@@ -1,20 +1,23 @@
 //! The unit of storage: the cells of one month of one site's metric.
 //!
-//! A moka look-up costs about a microsecond, and 200 sites × 366 days are 73,200 cells. `cache::page` stores the cells of one site's metric
-//! by calendar month, so that this query is 2,600 look-ups. The cell stays the unit of freshness and of fetching. A page has its figures in
-//! one piece of memory, of which a cell is a window that keeps it alive, and stores the age of the cells of one report once. A refreshed
-//! day copies the page, a few microseconds. The service computes the expiry of the cells of one zone, date and report once: computing it
-//! for each cell cost as much as rolling the cell up.
+//! A moka look-up costs about a microsecond, and 200 sites × 366 days are 73,200 cells. `cache` stores the cells of one site's metric by
+//! calendar month, so that this query is 2,600 look-ups, and a tier hands them over by month as well. The cell stays the unit of freshness
+//! and of fetching. A page has its figures in one piece of memory, of which a cell is a window that keeps it alive, and stores the age of
+//! the cells of one report once. A refreshed day copies the page, a few microseconds. The service computes the expiry of the cells of one
+//! zone, date and report once: computing it for each cell cost as much as rolling the cell up.
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use crate::domain::cell::{Age, Cell};
-use crate::domain::figures::{Bundle, Figures};
+use super::cell::{Age, Cell, CellKey};
+use super::figures::{Bundle, Figures};
+use super::month::SeriesMonth;
 
 /// The cells of a page, by day of the month.
-#[derive(Debug, Default)]
-pub(super) struct Page {
+#[derive(Clone, Debug, Default)]
+pub struct Page {
     /// Bit `d` is set if day `d` has a cell.
     days: u32,
     /// The ages of the cells: usually all are from one report, and have one age.
@@ -23,17 +26,86 @@ pub(super) struct Page {
     figures: Bundle,
 }
 
+/// Some cells of a page.
+#[derive(Clone, Debug)]
+pub struct PageDays {
+    /// The month of the page.
+    pub month: SeriesMonth,
+    /// Bit `d` is set for day `d`; the page has a cell of each.
+    pub days: u32,
+    /// The page.
+    pub page: Arc<Page>,
+}
+
 /// The days of a page whose cells have one age.
-#[derive(Debug)]
-struct DaysOfAge {
-    days: u32,
-    age: Age,
+#[derive(Clone, Copy, Debug)]
+pub struct DaysOfAge {
+    /// Bit `d` is set for day `d`.
+    pub days: u32,
+    /// When they were requested and computed.
+    pub age: Age,
 }
 
 impl Page {
+    /// The page of these cells, which have one month.
+    pub fn of(cells: impl IntoIterator<Item = (Date, Cell)>) -> Self {
+        Self::default().with(cells)
+    }
+
+    /// The page of these figures, in order of their days, and their ages. `None` if a day has no age or two, or no figures.
+    #[must_use]
+    pub fn of_ages(ages: Box<[DaysOfAge]>, figures: Bundle) -> Option<Self> {
+        let mut days = 0;
+        for of_age in &ages {
+            if days & of_age.days != 0 {
+                return None;
+            }
+            days |= of_age.days;
+        }
+        (days.count_ones() as usize == figures.len()).then_some(Self {
+            days,
+            ages,
+            figures,
+        })
+    }
+
+    /// The days that have a cell: bit `d` is set for day `d`.
+    #[must_use]
+    pub const fn days(&self) -> u32 {
+        self.days
+    }
+
+    /// The ages of its cells, and the days of each.
+    #[must_use]
+    pub const fn ages(&self) -> &[DaysOfAge] {
+        &self.ages
+    }
+
+    /// The same figures at other ages.
+    #[must_use]
+    pub fn aged(mut self, other: impl Fn(Age) -> Age) -> Self {
+        for of_age in &mut self.ages {
+            of_age.age = other(of_age.age);
+        }
+        self
+    }
+
     /// The cell of that date; the caller knows that its month is the page's.
-    pub(super) fn get(&self, date: Date) -> Option<Cell> {
+    #[must_use]
+    pub fn get(&self, date: Date) -> Option<Cell> {
         self.of_day(day_of(date))
+    }
+
+    /// The cells, ascending, by the `date` of each day.
+    pub fn cells(&self, date: impl Fn(i8) -> Option<Date>) -> impl Iterator<Item = (Date, Cell)> {
+        (1..=31).filter_map(move |day| {
+            Some((date(day)?, self.of_day(usize::from(day.unsigned_abs()))?))
+        })
+    }
+
+    /// The number of buckets in the day of each cell.
+    pub fn slots(&self) -> impl Iterator<Item = usize> {
+        self.figures.slots()
     }
 
     fn of_day(&self, day: usize) -> Option<Cell> {
@@ -51,7 +123,8 @@ impl Page {
     }
 
     /// The page with those of `cells` that are newer than its own.
-    pub(super) fn with(&self, cells: impl IntoIterator<Item = (Date, Cell)>) -> Self {
+    #[must_use]
+    pub fn with(&self, cells: impl IntoIterator<Item = (Date, Cell)>) -> Self {
         let mut days = self.by_day();
         for (date, cell) in cells {
             let slot = &mut days[day_of(date)];
@@ -66,7 +139,8 @@ impl Page {
     }
 
     /// Two pages of one month merged: the newer cell of each day.
-    pub(super) fn newest_of(&self, other: &Self) -> Self {
+    #[must_use]
+    pub fn newest_of(&self, other: &Self) -> Self {
         let mut days = self.by_day();
         for (day, cell) in days.iter_mut().zip(other.by_day()) {
             *day = newer(day.take(), cell);
@@ -75,8 +149,12 @@ impl Page {
     }
 
     /// The page without the cells of `days` (bit `d`: day `d`), and the number of those cells.
-    pub(super) fn without(&self, days: u32) -> (Self, u64) {
+    #[must_use]
+    pub fn without(&self, days: u32) -> (Self, u64) {
         let forgotten = self.days & days;
+        if forgotten == 0 {
+            return (self.clone(), 0);
+        }
         if forgotten == self.days {
             return (Self::default(), forgotten.count_ones().into());
         }
@@ -90,7 +168,8 @@ impl Page {
     }
 
     /// The days whose cells were requested later than `now`.
-    pub(super) fn later_than(&self, now: Timestamp) -> u32 {
+    #[must_use]
+    pub fn later_than(&self, now: Timestamp) -> u32 {
         let later = self
             .ages
             .iter()
@@ -117,23 +196,61 @@ impl Page {
     }
 
     /// When its newest cell was requested.
-    pub(super) fn newest(&self) -> Option<Timestamp> {
+    #[must_use]
+    pub fn newest(&self) -> Option<Timestamp> {
         self.ages.iter().map(|ages| ages.age.fetched_at()).max()
     }
 
     /// How many cells it has.
-    pub(super) fn len(&self) -> u64 {
+    #[must_use]
+    pub fn len(&self) -> u64 {
         self.figures.len() as u64
     }
 
     /// Its size in bytes, including the struct itself.
-    pub(super) fn bytes(&self) -> usize {
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         size_of::<Self>() + size_of_val(&*self.ages) + self.figures.heap_bytes()
     }
 }
 
+impl PageDays {
+    /// The cell of that date; the caller knows that its month is this one.
+    #[must_use]
+    pub fn get(&self, date: Date) -> Option<Cell> {
+        (self.days & bit_of(date) != 0).then(|| self.page.get(date))?
+    }
+
+    /// The page of those cells whose days are in `days` as well.
+    #[must_use]
+    pub fn only(&self, days: u32) -> Arc<Page> {
+        let others = self.page.days & !(self.days & days);
+        if others == 0 {
+            Arc::clone(&self.page)
+        } else {
+            Arc::new(self.page.without(others).0)
+        }
+    }
+
+    /// The cells, ascending by date.
+    pub fn cells(&self) -> impl Iterator<Item = (CellKey, Cell)> {
+        let date = |day| self.month.date(day).filter(|_| self.days & 1 << day != 0);
+        let cells = self.page.cells(date);
+        cells.map(|(date, cell)| (self.month.cell(date), cell))
+    }
+}
+
+/// Pages are equal if they have the same cells.
+impl PartialEq for Page {
+    fn eq(&self, other: &Self) -> bool {
+        self.by_day() == other.by_day()
+    }
+}
+
+impl Eq for Page {}
+
 /// The newer one of two cells of one day.
-pub(super) fn newer(one: Option<Cell>, other: Option<Cell>) -> Option<Cell> {
+pub(crate) fn newer(one: Option<Cell>, other: Option<Cell>) -> Option<Cell> {
     match (one, other) {
         (Some(one), Some(other)) if other.fetched_at() < one.fetched_at() => Some(one),
         (one, other) => other.or(one),
@@ -145,7 +262,7 @@ fn day_of(date: Date) -> usize {
 }
 
 /// The bit of a date's day among the days of its month.
-pub(super) fn bit_of(date: Date) -> u32 {
+pub(crate) fn bit_of(date: Date) -> u32 {
     1 << day_of(date)
 }
 
