@@ -107,9 +107,19 @@ impl Generation {
         &self,
         names: impl Iterator<Item = &'a str>,
     ) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+        self.read(names, |_, page| page.to_vec())
+    }
+
+    /// The result of `read` for the content of each of the `names`, which are counted from 0.
+    pub(super) fn read<'a, T>(
+        &self,
+        names: impl Iterator<Item = &'a str>,
+        read: impl Fn(usize, &[u8]) -> T,
+    ) -> Result<Vec<Option<T>>, Fault> {
         self.look(PAGES, |table| {
+            let names = names.enumerate();
             names
-                .map(|name| Ok(table.get(name)?.map(|page| page.value().to_vec())))
+                .map(|(nth, name)| Ok(table.get(name)?.map(|page| read(nth, page.value()))))
                 .collect()
         })
     }

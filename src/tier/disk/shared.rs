@@ -118,7 +118,7 @@ impl Shared {
             .iter()
             .map(|(month, _)| self.codec.page_name(month))
             .collect();
-        let mut pages: Vec<Option<Vec<u8>>> = vec![None; names.len()];
+        let mut pages: Vec<Option<Page>> = vec![None; names.len()];
         let mut promoted = Vec::new();
         for generation in [Some(&open.young), open.old.as_ref()].into_iter().flatten() {
             let missing: Vec<usize> = (0..names.len())
@@ -127,7 +127,10 @@ impl Shared {
             if missing.is_empty() {
                 continue;
             }
-            let found = generation.pages(missing.iter().map(|nth| &*names[*nth]));
+            let found = generation.read(missing.iter().map(|nth| &*names[*nth]), |at, page| {
+                let (month, shape) = &months[missing[at]];
+                self.decode(month, *shape, &names[missing[at]], page)
+            });
             match found {
                 Ok(found) => {
                     for (nth, page) in missing.into_iter().zip(found) {
@@ -149,25 +152,14 @@ impl Shared {
             self.queue().note(Job::Promote(promoted));
             self.wake.notify_one();
         }
-        let decoded = months.iter().zip(&names).zip(pages);
-        decoded
-            .map(|(((month, shape), name), page)| self.decode(month, *shape, name, page))
-            .collect()
+        let misses = pages.iter().filter(|page| page.is_none()).count();
+        telemetry::read(Outcome::Miss, misses);
+        pages.into_iter().map(Option::unwrap_or_default).collect()
     }
 
-    fn decode(
-        &self,
-        month: &SeriesMonth,
-        shape: MonthShape,
-        name: &str,
-        page: Option<Vec<u8>>,
-    ) -> Page {
-        let Some(page) = page else {
-            telemetry::read(Outcome::Miss, 1);
-            return Page::default();
-        };
+    fn decode(&self, month: &SeriesMonth, shape: MonthShape, name: &str, page: &[u8]) -> Page {
         telemetry::bytes("read", page.len());
-        let (outcome, kept) = match self.codec.decode(month, name, shape, &page) {
+        let (outcome, kept) = match self.codec.decode(month, name, shape, page) {
             Decoded::Page(kept) => (Outcome::Hit, kept),
             Decoded::OtherShape => (Outcome::Shape, Page::default()),
             Decoded::Corrupt => (Outcome::Corrupt, Page::default()),
