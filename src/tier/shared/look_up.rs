@@ -1,9 +1,11 @@
 //! Reading pages, and leasing what is to be fetched.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use super::core::{Core, PIECE};
@@ -45,7 +47,7 @@ impl Core {
 
     /// Reads pages; what cannot be had in time is not there.
     pub(super) async fn read(
-        &self,
+        self: &Arc<Self>,
         months: Vec<(SeriesMonth, MonthShape)>,
         patience: &mut Patience,
     ) -> Vec<Page> {
@@ -83,27 +85,33 @@ impl Core {
 
     /// Reads pages; `None`: they cannot be had.
     async fn read_piece(
-        &self,
+        self: &Arc<Self>,
         piece: &[(SeriesMonth, MonthShape)],
         until: Instant,
     ) -> Option<Vec<Page>> {
         let left = until.saturating_duration_since(Instant::now());
         let mut command = cmd("MGET");
-        command.arg(
-            piece
-                .iter()
-                .map(|(month, _)| self.key(month))
-                .collect::<Vec<_>>(),
-        );
+        let names: Vec<String> = piece.iter().map(|(month, _)| self.key(month)).collect();
+        command.arg(&names);
         let found = self
             .link
             .query::<Vec<Option<Vec<u8>>>>(&command, left)
             .await;
         match found {
             Ok(pages) if pages.len() == piece.len() => {
-                let found = piece.iter().zip(pages);
-                let judged = found.map(|((month, shape), page)| self.judge(month, *shape, page));
-                Some(judged.collect())
+                let (core, piece) = (Arc::clone(self), piece.to_vec());
+                // Beside the connections, and on all cores.
+                let judged = spawn_blocking(move || {
+                    let found = piece.iter().zip(&names).zip(pages);
+                    let judged = found.map(|(((month, shape), name), value)| {
+                        core.judge(month, name, *shape, value)
+                    });
+                    judged.collect()
+                });
+                let judged = judged.await;
+                judged
+                    .inspect_err(|error| tracing::error!(%error, "a read of the shared store died"))
+                    .ok()
             }
             unavailable => {
                 let outcome = match unavailable {
@@ -117,13 +125,19 @@ impl Core {
     }
 
     /// The usable part of the page in a value.
-    fn judge(&self, month: &SeriesMonth, shape: MonthShape, value: Option<Vec<u8>>) -> Page {
+    fn judge(
+        &self,
+        month: &SeriesMonth,
+        name: &str,
+        shape: MonthShape,
+        value: Option<Vec<u8>>,
+    ) -> Page {
         let Some(value) = value else {
             telemetry::read(Outcome::Miss, 1);
             return Page::default();
         };
         telemetry::bytes("read", value.len());
-        let Some(value) = self.decode(month, shape, &value) else {
+        let Some(value) = self.decode(month, name, shape, &value) else {
             telemetry::read(Outcome::Corrupt, 1);
             return Page::default();
         };

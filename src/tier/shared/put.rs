@@ -93,8 +93,9 @@ impl Core {
             Err(_) => return Put::Refused,
         };
         for _ in 0..TRIES {
-            let (merged, with_others) = self.merged(month, shape, &there, &cells, epoch);
-            let value = self.encode(month, shape, epoch.incarnation, &merged);
+            let (merged, with_others) =
+                self.merged((month, &keys[0]), shape, &there, &cells, epoch);
+            let value = self.encode(&keys[0], shape, epoch.incarnation, &merged);
             let arguments = |command: &mut Cmd| {
                 command.arg(revision(&there)).arg(&value).arg(keep);
                 command.arg(lease.owner()).arg(days_of(cells.keys()));
@@ -124,13 +125,13 @@ impl Core {
     /// The page's own cells merged with the new ones, and whether it had any.
     fn merged(
         &self,
-        month: &SeriesMonth,
+        (month, name): (&SeriesMonth, &str),
         shape: MonthShape,
         there: &[u8],
         cells: &BTreeMap<Date, Cell>,
         epoch: Epoch,
     ) -> (BTreeMap<Date, (Cell, u64)>, bool) {
-        let value = self.decode(month, shape, there);
+        let value = self.decode(month, name, shape, there);
         let value = value.filter(|value| value.incarnation == epoch.incarnation);
         let allowed = |epoch| self.register().allows(month, epoch);
         let mut merged = value.map_or_else(BTreeMap::new, |value| value.cells(month, allowed));

@@ -54,10 +54,10 @@ impl Value {
 }
 
 impl Core {
-    /// The value of a page.
+    /// The value of the page of that name.
     pub(super) fn encode(
         &self,
-        month: &SeriesMonth,
+        name: &str,
         shape: MonthShape,
         incarnation: u32,
         cells: &BTreeMap<Date, (Cell, u64)>,
@@ -81,20 +81,19 @@ impl Core {
                 (*date, Cell::of_age(cell.figures().clone(), age))
             })
             .collect();
-        let name = self.key(month);
-        bytes.extend(self.codec.encode(&name, shape, &cells));
-        self.codec.seal(&name, bytes)
+        bytes.extend(self.codec.encode(name, shape, &cells));
+        self.codec.seal(name, bytes)
     }
 
-    /// The value of the page of `month` in these bytes, or `None` if they are not such a page.
+    /// The value of the page of `month`, which has that name, in these bytes, or `None` if they are not such a page.
     pub(super) fn decode(
         &self,
         month: &SeriesMonth,
+        name: &str,
         shape: MonthShape,
         bytes: &[u8],
     ) -> Option<Value> {
-        let name = self.key(month);
-        let content = self.codec.open(&name, bytes)?;
+        let content = self.codec.open(name, bytes)?;
         let (_, rest) = content.split_first_chunk::<8>()?;
         let (incarnation, rest) = rest.split_first_chunk()?;
         let (count, mut rest) = rest.split_first()?;
@@ -110,7 +109,7 @@ impl Core {
             known |= days;
             epochs.push((u64::from_le_bytes(*epoch), days));
         }
-        let page = match self.codec.decode(month, &name, shape, rest) {
+        let page = match self.codec.decode(month, name, shape, rest) {
             Decoded::Corrupt => return None,
             Decoded::OtherShape => None,
             Decoded::Page(page) if page.days() & !known != 0 => return None,

@@ -27,7 +27,7 @@ async fn the_bytes_of_a_value_are_these() {
     let cells = cells.map(|(day, epoch)| (day_of(day), (cell(7, 5), epoch)));
     let cells = BTreeMap::from(cells);
 
-    let value = core.encode(&month, SHAPE, 0x0102_0304, &cells);
+    let value = core.encode(NAME, SHAPE, 0x0102_0304, &cells);
 
     let page = cells.iter().map(|(date, (cell, _))| (*date, cell.clone()));
     let page = codec().encode(NAME, SHAPE, &page.collect::<Vec<_>>());
@@ -36,7 +36,9 @@ async fn the_bytes_of_a_value_are_these() {
         hex::encode(&content[8..]),
         HEAD.to_owned() + &hex::encode(page)
     );
-    let read = core.decode(&month, SHAPE, &value).unwrap();
+    let read = core
+        .decode(&month, &core.key(&month), SHAPE, &value)
+        .unwrap();
     assert_eq!(read.incarnation, 0x0102_0304);
     assert_eq!(read.cells(&month, |_| u32::MAX), cells);
 }
