@@ -23,12 +23,12 @@ pub(super) struct JsonLines(pub(super) Lines);
 impl<S: Subscriber> Layer<S> for JsonLines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         // Formatting an event's field may log another event, so the line under construction is not shared.
-        let mut draft = DRAFT.take();
+        let mut draft = DRAFT.take().unwrap_or_default();
         draft.line.clear();
         if write_line(&mut draft, event).is_ok() {
             self.0.add(draft.line.as_bytes());
         }
-        DRAFT.set(draft);
+        DRAFT.set(Some(draft));
     }
 }
 
@@ -36,50 +36,47 @@ impl<S: Subscriber> Layer<S> for JsonLines {
 #[derive(Default)]
 struct Draft {
     line: String,
-    /// Second of the last line, and its text: most lines have the same second as the previous one.
+    /// Second of the last line, and the beginning of its line up to there: most lines have the same second as the previous one.
     second: Option<i64>,
-    second_text: String,
+    beginning: String,
     /// Field keys of each call site.
     keys: HashMap<Identifier, Box<[Box<str>]>>,
 }
 
 thread_local! {
     /// Buffer in which a thread builds its lines.
-    static DRAFT: Cell<Draft> = Cell::default();
+    static DRAFT: Cell<Option<Box<Draft>>> = const { Cell::new(None) };
 }
 
 impl Draft {
-    /// Writes the time to the microsecond, in RFC 3339 format.
-    fn write_time(&mut self, now: Timestamp) -> fmt::Result {
+    /// Begins the line with the time to the microsecond, in RFC 3339 format.
+    fn begin(&mut self, now: Timestamp) -> fmt::Result {
         const MICROSECONDS: i64 = 1_000_000;
         let second = now.as_microsecond().div_euclid(MICROSECONDS);
-        let mut rest = now.as_microsecond().rem_euclid(MICROSECONDS);
+        let rest = now.as_microsecond().rem_euclid(MICROSECONDS);
         if self.second != Some(second) {
-            self.second_text.clear();
             let whole = Timestamp::from_second(second).map_err(|_| fmt::Error)?;
-            write!(self.second_text, "{whole:.0}")?;
+            self.beginning.clear();
+            write!(self.beginning, "{{\"timestamp\":\"{whole:.0}")?;
+            // `Z` follows the fraction.
+            self.beginning.pop();
             self.second = Some(second);
         }
-        let date_and_time = self.second_text.strip_suffix('Z');
-        self.line.push_str(date_and_time.ok_or(fmt::Error)?);
-        let mut digits = *b".000000Z";
-        for digit in digits[1..7].iter_mut().rev() {
-            // The remainder of a division by ten is a digit.
-            *digit += u8::try_from(rest % 10).expect("a digit");
-            rest /= 10;
-        }
-        self.line
-            .push_str(str::from_utf8(&digits).map_err(|_| fmt::Error)?);
+        self.line.push_str(&self.beginning);
+        // The leading digit keeps the zeros after it.
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(MICROSECONDS + rest);
+        self.line.push('.');
+        self.line.push_str(&digits[1..]);
         Ok(())
     }
 }
 
 fn write_line(draft: &mut Draft, event: &Event<'_>) -> fmt::Result {
     let metadata = event.metadata();
-    draft.line.push_str("{\"timestamp\":\"");
-    draft.write_time(Timestamp::now())?;
+    draft.begin(Timestamp::now())?;
     let line = &mut draft.line;
-    line.push_str("\",\"level\":\"");
+    line.push_str("Z\",\"level\":\"");
     line.push_str(metadata.level().as_str());
     line.push('"');
     let keys = draft
@@ -111,17 +108,31 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    fn member(&mut self, field: &Field, value: impl FnOnce(&mut String) -> fmt::Result) {
-        let key = self.keys.get(field.index());
-        let key = key.map(AsRef::as_ref).filter(|key| !key.is_empty());
-        if let (Ok(()), Some(key)) = (self.result, key) {
+    /// Writes a member whose value is a string.
+    fn text(&mut self, field: &Field, value: impl FnOnce(&mut Escaped<'_>) -> fmt::Result) {
+        if let (Ok(()), Some(key)) = (self.result, shown_key(self.keys, field)) {
             self.line.push_str(key);
-            self.result = value(self.line);
+            self.result = value(&mut Escaped(self.line));
+            self.line.push('"');
+        }
+    }
+
+    /// Writes a member whose value is another literal.
+    fn literal(&mut self, field: &Field, value: &str) {
+        if let (Ok(()), Some(key)) = (self.result, shown_key(self.keys, field)) {
+            self.line.push_str(key.strip_suffix('"').unwrap_or(key));
+            self.line.push_str(value);
         }
     }
 }
 
-/// Key of a field, preceded by a comma; empty if the field is hidden.
+/// The key of a field that is not hidden.
+fn shown_key<'a>(keys: &'a [Box<str>], field: &Field) -> Option<&'a str> {
+    let key = keys.get(field.index())?;
+    (!key.is_empty()).then_some(key)
+}
+
+/// Key of a field, between a comma and the quotation mark that begins a string; empty if the field is hidden.
 fn key(field: &Field) -> Box<str> {
     let name = field.name();
     // The bridge from the `log` crate adds these fields to its events.
@@ -130,7 +141,7 @@ fn key(field: &Field) -> Box<str> {
     }
     // Names come from the code, and none needs escaping.
     let name = name.strip_prefix("r#").unwrap_or(name);
-    format!(",\"{name}\":").into()
+    format!(",\"{name}\":\"").into()
 }
 
 impl Visit for Fields<'_> {
@@ -138,48 +149,34 @@ impl Visit for Fields<'_> {
         if field.name() == "log.target" {
             self.target = Some(value.to_owned());
         }
-        self.member(field, |line| quoted(line, |line| line.write_str(value)));
+        self.text(field, |line| line.write_str(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.member(field, |line| {
-            line.write_str(itoa::Buffer::new().format(value))
-        });
+        self.literal(field, itoa::Buffer::new().format(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.member(field, |line| {
-            line.write_str(itoa::Buffer::new().format(value))
-        });
+        self.literal(field, itoa::Buffer::new().format(value));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.member(field, |line| {
-            let mut buffer = zmij::Buffer::new();
-            line.write_str(if value.is_finite() {
-                buffer.format_finite(value)
-            } else {
-                "null"
-            })
-        });
+        let mut buffer = zmij::Buffer::new();
+        let value = if value.is_finite() {
+            buffer.format_finite(value)
+        } else {
+            "null"
+        };
+        self.literal(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.member(field, |line| {
-            line.write_str(if value { "true" } else { "false" })
-        });
+        self.literal(field, if value { "true" } else { "false" });
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.member(field, |line| quoted(line, |line| write!(line, "{value:?}")));
+        self.text(field, |line| write!(line, "{value:?}"));
     }
-}
-
-fn quoted(line: &mut String, text: impl FnOnce(&mut Escaped<'_>) -> fmt::Result) -> fmt::Result {
-    line.push('"');
-    text(&mut Escaped(line))?;
-    line.push('"');
-    Ok(())
 }
 
 /// Escapes text for the inside of a JSON string (RFC 8259, section 7).
@@ -306,9 +303,10 @@ mod tests {
             let mut draft = Draft::default();
             for now in [first, first, second] {
                 draft.line.clear();
-                draft.write_time(now).unwrap();
+                draft.begin(now).unwrap();
 
-                prop_assert_eq!(&draft.line, &format!("{now:.6}"));
+                let time = draft.line.strip_prefix("{\"timestamp\":\"").unwrap();
+                prop_assert_eq!(format!("{time}Z"), format!("{now:.6}"));
             }
         }
 
