@@ -12,7 +12,7 @@ thread_local! {
 }
 
 /// The value of the field at `now` (RFC 9110, section 5.6.7); `None` for a year that the field cannot hold.
-pub(super) fn value(now: Timestamp) -> Option<HeaderValue> {
+pub(in crate::http) fn value(now: Timestamp) -> Option<HeaderValue> {
     let second = now.as_second();
     LAST.with_borrow_mut(|last| match last {
         Some((known, value)) if *known == second => Some(value.clone()),

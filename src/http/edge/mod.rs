@@ -7,7 +7,7 @@
 
 pub(super) mod auth;
 mod cors;
-mod date;
+pub(super) mod date;
 pub(super) mod fields;
 pub(super) mod handler_context;
 pub(super) mod host;
@@ -274,9 +274,6 @@ impl RequestContext {
         fields.set(Field::RequestId, self.id.into_value());
         fields.add(Constant::ContentTypeOptions);
         fields.add(Constant::ReferrerPolicy);
-        if let Some(date) = date::value(Timestamp::now()) {
-            fields.set(Field::Date, date);
-        }
         if let Some(origin) = self.origin {
             fields.set(Field::AllowOrigin, origin);
             fields.add(Constant::ExposeHeaders);

@@ -15,6 +15,7 @@ use super::large_body::{LargeBody, LongBody};
 use super::parsed_queries::Question;
 use crate::cores;
 use crate::domain::query::Query;
+use crate::http::edge::date;
 use crate::http::edge::fields::{Constant, Field, Fields};
 use crate::http::edge::handler_context::HandlerContext;
 use crate::http::edge::reply::Reply;
@@ -233,6 +234,9 @@ impl Delivery {
         fields.set(Field::CacheStatus, cache_status);
         let server_timing = present::server_timing(&self.timings, self.rendered_in);
         fields.set(Field::ServerTiming, server_timing);
+        if let Some(date) = date::value(shown.now) {
+            fields.set(Field::Date, date);
+        }
         fields.add(Constant::Vary);
         fields.set(Field::AsOf, self.rendering.as_of.clone());
         fields.set(Field::Coverage, self.rendering.coverage.clone());
