@@ -279,8 +279,9 @@ impl RequestContext {
             fields.add(Constant::ExposeHeaders);
         }
         if let Some(standing) = self.standing {
-            fields.set(Field::RateLimit, standing.value());
-            fields.set(Field::RateLimitPolicy, standing.policy());
+            let (rest, policy) = standing.into_values();
+            fields.set(Field::RateLimit, rest);
+            fields.set(Field::RateLimitPolicy, policy);
         }
         if let Some(caller) = &self.caller {
             caller.count_request(reply.status);

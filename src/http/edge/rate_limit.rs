@@ -82,21 +82,18 @@ impl ClientLimit {
 impl Standing {
     /// Writes its header fields.
     pub(in crate::http) fn write(self, headers: &mut HeaderMap) {
-        headers.insert(RATELIMIT, self.value());
-        headers.insert(RATELIMIT_POLICY, self.policy);
+        let (rest, policy) = self.into_values();
+        headers.insert(RATELIMIT, rest);
+        headers.insert(RATELIMIT_POLICY, policy);
     }
 
-    /// Field value of the limit.
-    pub(in crate::http) fn policy(&self) -> HeaderValue {
-        self.policy.clone()
-    }
-
-    /// Field value of the rest.
-    pub(in crate::http) fn value(&self) -> HeaderValue {
+    /// The values of both fields: the rest, and the limit.
+    pub(super) fn into_values(self) -> (HeaderValue, HeaderValue) {
         let (mut remaining, mut reset) = (itoa::Buffer::new(), itoa::Buffer::new());
         let (remaining, reset) = (remaining.format(self.remaining), reset.format(self.reset));
-        HeaderValue::try_from([r#""default";r="#, remaining, ";t=", reset].concat())
-            .expect("plain ASCII is a valid header value")
+        let rest = HeaderValue::try_from([r#""default";r="#, remaining, ";t=", reset].concat());
+        let rest = rest.expect("plain ASCII is a valid header value");
+        (rest, self.policy)
     }
 }
 
