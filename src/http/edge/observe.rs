@@ -87,13 +87,13 @@ struct Instrument {
 
 impl Instruments {
     fn record(&self, labels: Labels, elapsed: Duration) {
-        let known = {
-            let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-            known.get(&labels).cloned()
-        };
-        let instrument = known.unwrap_or_else(|| self.find(labels));
-        instrument.requests.increment(1);
-        instrument.duration.record(elapsed.as_secs_f64());
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(instrument) = known.get(&labels) {
+            instrument.record(elapsed);
+        } else {
+            drop(known);
+            self.find(labels).record(elapsed);
+        }
     }
 
     fn find(&self, labels: Labels) -> Instrument {
@@ -104,6 +104,13 @@ impl Instruments {
         };
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         known.entry(labels).or_insert(found).clone()
+    }
+}
+
+impl Instrument {
+    fn record(&self, elapsed: Duration) {
+        self.requests.increment(1);
+        self.duration.record(elapsed.as_secs_f64());
     }
 }
 
