@@ -82,19 +82,25 @@ impl<S> Deadlines<S> {
                 self.reading = Reading::Head(awaited);
                 self.restart_idle();
             }
-            Reading::Head(_) | Reading::Late(_) => {
-                self.reading = Reading::Idle;
-                self.restart_idle();
-            }
-            Reading::Idle => {}
+            // The answer to that head begins the idle time once it is written.
+            Reading::Head(_) | Reading::Late(_) | Reading::Idle => {}
         }
+        let is_idle = !busy && !self.owes_an_answer();
         while self.idle.poll(cx).is_ready() {
-            if !busy {
+            if is_idle {
                 return Poll::Ready(timed_out("the connection is idle"));
             }
             self.idle.restart();
         }
         Poll::Pending
+    }
+
+    /// Whether a head has arrived whole, and nothing has been written since.
+    fn owes_an_answer(&self) -> bool {
+        match self.reading {
+            Reading::Head(awaited) | Reading::Late(awaited) => awaited != self.activity.begun(),
+            Reading::Idle => false,
+        }
     }
 
     fn restart_idle(&mut self) {
@@ -117,6 +123,9 @@ impl<S> Deadlines<S> {
         if written.is_ready() {
             if stalled {
                 self.activity.set_stalled(false);
+            }
+            if self.owes_an_answer() && !self.activity.is_multiplexed() {
+                self.reading = Reading::Idle;
             }
             if self.reading == Reading::Idle {
                 self.restart_idle();
