@@ -14,7 +14,7 @@ pub const VARY: HeaderValue =
     HeaderValue::from_static("Accept, Accept-Encoding, Authorization, Origin");
 
 /// The value of `Server-Timing` for an already rendered answer, which takes no steps.
-const NO_TIME: HeaderValue = HeaderValue::from_static(
+pub const NO_STEPS: HeaderValue = HeaderValue::from_static(
     "plan;dur=0.000, vendor;dur=0.000, rollup;dur=0.000, render;dur=0.000",
 );
 
@@ -120,20 +120,20 @@ pub fn cache_status(outcome: CacheOutcome, whole: bool, seconds_left: i64) -> He
     value([source, stored, collapsed, ttl[0], ttl[1], detail].concat())
 }
 
-/// The value of `Server-Timing` (W3C Server Timing), in milliseconds.
+/// The value of `Server-Timing` (W3C Server Timing), in milliseconds; `None` instead of [`NO_STEPS`].
 #[must_use]
-pub fn server_timing(timings: &Timings, render: Duration) -> HeaderValue {
+pub fn server_timing(timings: &Timings, render: Duration) -> Option<HeaderValue> {
     if *timings == Timings::default() && render.is_zero() {
-        return NO_TIME;
+        return None;
     }
     let milliseconds = |duration: Duration| duration.as_secs_f64() * 1000.0;
-    value(format!(
+    Some(value(format!(
         "plan;dur={:.3}, vendor;dur={:.3}, rollup;dur={:.3}, render;dur={:.3}",
         milliseconds(timings.plan),
         milliseconds(timings.upstream),
         milliseconds(timings.rollup),
         milliseconds(render),
-    ))
+    )))
 }
 
 /// Converts `text` to a value, without a copy if it fills its memory exactly, as the result of `concat` does.
@@ -254,7 +254,8 @@ mod tests {
     fn a_skipped_step_takes_no_time() {
         let took = |render| server_timing(&Timings::default(), render);
 
-        assert_eq!(took(Duration::ZERO), took(Duration::from_nanos(1)));
+        assert_eq!(took(Duration::ZERO), None);
+        assert_eq!(took(Duration::from_nanos(1)), Some(NO_STEPS));
     }
 
     #[test]
@@ -264,7 +265,7 @@ mod tests {
             ..Timings::default()
         };
 
-        let value = server_timing(&timings, Duration::from_nanos(1));
+        let value = server_timing(&timings, Duration::from_nanos(1)).unwrap();
 
         assert_eq!(
             value,

@@ -27,7 +27,7 @@ pub use coding::{Coding, Codings, encode};
 pub use conditional::{not_modified, only_if_cached};
 pub use format::Format;
 pub use headers::{
-    LongestAge, STALE, VARY, cache_control, cache_status, seconds_left, server_timing,
+    LongestAge, NO_STEPS, STALE, VARY, cache_control, cache_status, seconds_left, server_timing,
 };
 pub use large::{Large, Pieces};
 pub use meta::SiteProblem;

@@ -205,8 +205,12 @@ impl Delivery {
 
     fn with_body(&self, body: Body, format: Format, coding: Coding, shown: Showing<'_>) -> Reply {
         let mut fields = self.fields(shown);
-        let content_type = HeaderValue::from_static(format.content_type());
-        fields.set(Field::ContentType, content_type);
+        fields.add(match format {
+            Format::Json => Constant::Json,
+            Format::Csv => Constant::Csv,
+            Format::Ndjson => Constant::Ndjson,
+            Format::Xlsx => Constant::Xlsx,
+        });
         if self.whole() && self.rendering.small().is_some() {
             fields.add(Constant::AcceptRanges);
         }
@@ -232,8 +236,10 @@ impl Delivery {
         );
         let cache_status = present::cache_status(self.outcome, whole, left);
         fields.set(Field::CacheStatus, cache_status);
-        let server_timing = present::server_timing(&self.timings, self.rendered_in);
-        fields.set(Field::ServerTiming, server_timing);
+        match present::server_timing(&self.timings, self.rendered_in) {
+            Some(steps) => fields.set(Field::ServerTiming, steps),
+            None => fields.add(Constant::NoSteps),
+        }
         if let Some(date) = date::value(shown.now) {
             fields.set(Field::Date, date);
         }
