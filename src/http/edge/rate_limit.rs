@@ -23,6 +23,8 @@ type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformati
 pub(super) struct ClientLimit {
     limiter: Limiter,
     limit: RateLimit,
+    /// Time after which one more request is allowed.
+    interval: Duration,
     policy: HeaderValue,
 }
 
@@ -50,6 +52,7 @@ impl ClientLimit {
         Self {
             limiter: RateLimiter::direct(quota).with_middleware(),
             limit,
+            interval,
             policy: HeaderValue::try_from(policy).expect("visible ASCII"),
         }
     }
@@ -69,7 +72,7 @@ impl ClientLimit {
             }
         };
         let spent = self.limit.requests.get().saturating_sub(remaining);
-        let until_whole = (self.limit.period / self.limit.requests.get()).saturating_mul(spent);
+        let until_whole = self.interval.saturating_mul(spent);
         Standing {
             policy: self.policy.clone(),
             remaining,
