@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use axum::response::Response;
 use futures_util::FutureExt;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, DATE};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -143,15 +143,16 @@ fn refusal(bytes: &[u8]) -> Option<Refusal> {
     (bare && empty && bytes.ends_with(b"\r\n\r\n")).then_some(refusal)
 }
 
-/// Combines the status line and the fields of the `bare` refusal with the fields and the body of `response`.
+/// Combines the status line and the fields of the `bare` refusal with the fields and the body of `response`, which replace its own.
 fn whole(bare: &[u8], response: Response) -> Vec<u8> {
+    let (head, body) = response.into_parts();
     let mut answer = Vec::with_capacity(1024);
     for line in bare.split_inclusive(|byte| *byte == b'\n') {
-        if line != b"\r\n" && !line.starts_with(b"content-length") {
+        let is_dated = line.starts_with(b"date:") && head.headers.contains_key(DATE);
+        if line != b"\r\n" && !line.starts_with(b"content-length") && !is_dated {
             answer.extend_from_slice(line);
         }
     }
-    let (head, body) = response.into_parts();
     // The body is in memory, and so available at once.
     let body = body.collect().now_or_never().and_then(Result::ok);
     let body = body
@@ -216,6 +217,20 @@ mod tests {
             "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ndate: Wed, 18 Feb 2026 09:00:00 GMT\r\n\
              content-type: text/plain; charset=utf-8\r\nx-told: 127.0.0.1:1\r\ncontent-length: 9\r\n\r\nMalformed"
         );
+    }
+
+    #[test]
+    fn an_answer_has_one_date() {
+        let now = "Wed, 18 Feb 2026 10:00:00 GMT";
+        let dated = ([("date", now)], "").into_response();
+
+        let answer = String::from_utf8(whole(REFUSAL, dated)).unwrap();
+
+        let dates: Vec<_> = answer
+            .lines()
+            .filter_map(|line| line.strip_prefix("date: "))
+            .collect();
+        assert_eq!(dates, [now]);
     }
 
     #[tokio::test]
