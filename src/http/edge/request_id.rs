@@ -20,9 +20,11 @@ impl RequestId {
     }
 
     fn random() -> Self {
+        // An array of bytes would draw a word for each.
+        let random = rand::random::<u128>().to_le_bytes();
         let mut id = [b'0'; 32];
         // The buffer holds two digits per byte, and digits are always a valid header value.
-        let _ = hex::encode_to_slice(rand::random::<[u8; 16]>(), &mut id);
+        let _ = hex::encode_to_slice(random, &mut id);
         Self(HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("none")))
     }
 
