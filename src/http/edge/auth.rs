@@ -10,13 +10,12 @@ use std::sync::Arc;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, Engine, GeneralPurpose, GeneralPurposeConfig};
 use foldhash::{HashMap, HashMapExt};
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::StatusCode;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::rate_limit::{ClientLimit, Standing};
-use super::single::{Several, single};
+use super::request_fields::{RequestFields, Several};
 use super::usage::Usage;
 use crate::domain::site::{CustomerId, SiteId};
 use crate::domain::tag::Tag;
@@ -24,8 +23,6 @@ use crate::http::params::Scope;
 use crate::http::problem::KeyFault;
 use crate::http::settings::{Auth, RateLimit, Settings};
 use crate::service::CellCounts;
-
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The calling client and its rights.
 #[derive(Debug)]
@@ -185,11 +182,11 @@ impl Authenticator {
     /// Caller of a request with those header fields.
     ///
     /// The duration of the look-up may reveal something about the key's digest, but a digest reveals nothing about its key.
-    pub(super) fn caller(&self, headers: &HeaderMap) -> Result<&Arc<Caller>, KeyFault> {
+    pub(super) fn caller(&self, fields: &RequestFields<'_>) -> Result<&Arc<Caller>, KeyFault> {
         if let Some(anybody) = &self.anybody {
             return Ok(anybody);
         }
-        self.caller_with(&key(headers)?)
+        self.caller_with(&key(fields)?)
     }
 
     /// Caller with that key; every caller if authentication is disabled.
@@ -209,11 +206,11 @@ impl From<Several> for KeyFault {
 }
 
 /// The key in a request: that of `X-API-Key`, if the request has this field, otherwise that of `Authorization`.
-fn key(headers: &HeaderMap) -> Result<Cow<'_, [u8]>, KeyFault> {
-    let key = if let Some(key) = single(headers, &X_API_KEY)? {
+fn key<'a>(fields: &RequestFields<'a>) -> Result<Cow<'a, [u8]>, KeyFault> {
+    let key = if let Some(key) = fields.x_api_key.single()? {
         Cow::Borrowed(key)
     } else {
-        let value = single(headers, &AUTHORIZATION)?.ok_or(KeyFault::Missing)?;
+        let value = fields.authorization.single()?.ok_or(KeyFault::Missing)?;
         credentials(value).ok_or(KeyFault::Malformed)?
     };
     if key.is_empty() {
@@ -253,7 +250,7 @@ fn password(encoded: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderValue};
 
     use super::*;
     use crate::http::settings::Client;
@@ -293,7 +290,7 @@ mod tests {
             map.append(*name, HeaderValue::from_static(value));
         }
         let authenticator = authenticator();
-        let caller = authenticator.caller(&map)?;
+        let caller = authenticator.caller(&RequestFields::of(&map))?;
         Ok(caller.name.as_deref().unwrap_or("anybody").to_owned())
     }
 
@@ -361,9 +358,12 @@ mod tests {
     fn a_client_sees_only_its_own_configured_customers() {
         let authenticator = authenticator();
         let mut headers = HeaderMap::new();
-        headers.insert(X_API_KEY, HeaderValue::from_static("scoped-key"));
+        headers.insert("x-api-key", HeaderValue::from_static("scoped-key"));
 
-        let scope = authenticator.caller(&headers).unwrap().scope();
+        let scope = authenticator
+            .caller(&RequestFields::of(&headers))
+            .unwrap()
+            .scope();
 
         assert_eq!(scope.customers, [CustomerId::new(1).unwrap()]);
     }
@@ -372,9 +372,9 @@ mod tests {
     fn a_client_without_the_right_may_not_administrate() {
         let authenticator = authenticator();
         let mut headers = HeaderMap::new();
-        headers.insert(X_API_KEY, HeaderValue::from_static("old"));
+        headers.insert("x-api-key", HeaderValue::from_static("old"));
 
-        let caller = authenticator.caller(&headers).unwrap();
+        let caller = authenticator.caller(&RequestFields::of(&headers)).unwrap();
 
         assert!(!caller.may_administrate());
     }

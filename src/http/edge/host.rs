@@ -2,11 +2,11 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use http::header::{FORWARDED, HOST, HeaderName, ORIGIN, VIA};
+use http::Version;
+use http::header::{FORWARDED, HeaderName, VIA};
 use http::request::Parts;
-use http::{HeaderMap, Version};
 
-use super::single::single;
+use super::request_fields::RequestFields;
 use crate::http::problem::ApiError;
 
 /// Fields that proxies add to requests.
@@ -19,8 +19,8 @@ const FORWARDING: [HeaderName; 5] = [
 ];
 
 /// Checks that a request names its host once, in a valid form: in `Host`, or for HTTP/2 in `:authority`. HTTP/1.0 need not name one.
-pub(in crate::http) fn check(head: &Parts) -> Result<(), ApiError> {
-    let Ok(host) = single(&head.headers, &HOST) else {
+pub(in crate::http) fn check(head: &Parts, fields: &RequestFields<'_>) -> Result<(), ApiError> {
+    let Ok(host) = fields.host.single() else {
         return Err(ApiError::InvalidHost);
     };
     let authority = head.uri.authority();
@@ -55,7 +55,8 @@ pub(in crate::http) fn is_from_here(peer: Option<SocketAddr>, head: &Parts) -> b
 }
 
 fn names_this_machine(head: &Parts) -> bool {
-    let Ok(host) = single(&head.headers, &HOST) else {
+    let fields = RequestFields::of(&head.headers);
+    let Ok(host) = fields.host.single() else {
         return false;
     };
     let target = head.uri.authority().map(|named| named.as_str().as_bytes());
@@ -63,12 +64,12 @@ fn names_this_machine(head: &Parts) -> bool {
         return false;
     };
     let same_target = target.is_none_or(|target| Authority::parse(target).as_ref() == Some(&host));
-    host.is_unnamed() && same_target && is_own_page(&head.headers, &host)
+    host.is_unnamed() && same_target && is_own_page(&fields, &host)
 }
 
 /// Whether the request came from no page, or from one of our own.
-fn is_own_page(headers: &HeaderMap, host: &Authority<'_>) -> bool {
-    match single(headers, &ORIGIN) {
+fn is_own_page(fields: &RequestFields<'_>, host: &Authority<'_>) -> bool {
+    match fields.origin.single() {
         Ok(None) => true,
         Ok(Some(origin)) => {
             let origin = origin.strip_prefix(b"http://").and_then(Authority::parse);
@@ -194,7 +195,8 @@ mod tests {
     fn a_request_names_its_host_once_as_its_version_demands() {
         let valid = |version, target: &str, hosts: &[&str]| {
             let fields: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
-            check(&head(version, target, &fields)).is_ok()
+            let head = head(version, target, &fields);
+            check(&head, &RequestFields::of(&head.headers)).is_ok()
         };
         let (old, one, two) = (Version::HTTP_10, Version::HTTP_11, Version::HTTP_2);
 

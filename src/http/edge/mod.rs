@@ -15,9 +15,9 @@ pub(super) mod in_flight;
 pub(super) mod observe;
 pub(super) mod rate_limit;
 pub(super) mod reply;
+pub(super) mod request_fields;
 pub(super) mod request_id;
 mod sender;
-pub(super) mod single;
 pub(super) mod snapshot;
 mod trace;
 mod usage;
@@ -45,6 +45,7 @@ use self::in_flight::{Admitted, InFlight};
 use self::observe::{Instruments, Observation, Outcome};
 use self::rate_limit::Standing;
 use self::reply::Reply;
+use self::request_fields::RequestFields;
 use self::request_id::{RequestId, X_REQUEST_ID};
 use self::sender::Sender;
 use self::snapshot::{Identified, Snapshot, Snapshots};
@@ -107,13 +108,14 @@ pub(in crate::http) async fn middleware(
     let (head, body) = request.into_parts();
     let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map(|peer| peer.0);
-    let mut context = RequestContext::new(&edge, &head, peer, route_of(&head));
+    let fields = RequestFields::of(&head.headers);
+    let mut context = RequestContext::new(&edge, &head, &fields, peer, route_of(&head));
     let is_preflight = cors::is_preflight(&head.method, &head.headers);
-    let admitted = host::check(&head).and_then(|()| {
+    let admitted = host::check(&head, &fields).and_then(|()| {
         if is_preflight {
             Ok(())
         } else {
-            context.admit(&head)
+            context.admit(&head, &fields)
         }
     });
     let answered = match admitted {
@@ -136,20 +138,22 @@ impl RequestContext {
     pub(super) fn new(
         edge: &Edge,
         head: &Parts,
+        fields: &RequestFields<'_>,
         peer: Option<SocketAddr>,
         route: &'static Route,
     ) -> Self {
-        let id = RequestId::of(&head.headers);
+        let id = RequestId::of(fields.x_request_id.first);
         let span = request_span(head, route.label, &id);
         let snapshot = edge.snapshots.now();
         let settings = &snapshot.settings;
-        let sender = Sender::of(peer, &head.headers, &settings.trusted_proxies);
+        let user_agent = fields.user_agent.first;
+        let sender = Sender::of(peer, &head.headers, user_agent, &settings.trusted_proxies);
         let observation = Observation::begin(head, route, sender);
         Self {
             observation,
             id,
             span,
-            origin: cors::allowed_origin(settings, &head.headers),
+            origin: cors::allowed_origin(settings, fields.origin.first),
             admitted: edge.in_flight.admit(settings.max_in_flight),
             snapshot,
             caller: None,
@@ -158,7 +162,11 @@ impl RequestContext {
     }
 
     /// Runs every check that can refuse a request before its route sees it.
-    pub(super) fn admit(&mut self, head: &Parts) -> Result<(), ApiError> {
+    pub(super) fn admit(
+        &mut self,
+        head: &Parts,
+        fields: &RequestFields<'_>,
+    ) -> Result<(), ApiError> {
         let route = self.observation.route();
         if route.is_vendors && !self.is_for_vendor() {
             return Err(ApiError::NotFound);
@@ -171,9 +179,7 @@ impl RequestContext {
         if target > MAX_URI_BYTES {
             return Err(URI_TOO_LONG);
         }
-        let field =
-            |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len();
-        if head.headers.iter().map(field).sum::<usize>() > MAX_HEADER_BYTES {
+        if fields.bytes > MAX_HEADER_BYTES {
             return Err(HEADERS_TOO_LARGE);
         }
         let is_change =
@@ -182,7 +188,7 @@ impl RequestContext {
             return Err(ApiError::Forbidden(Forbidden::Elsewhere));
         }
         if !route.is_open && head.method != Method::OPTIONS {
-            let caller = self.snapshot.authenticator.caller(&head.headers);
+            let caller = self.snapshot.authenticator.caller(fields);
             let caller = caller.map_err(ApiError::Unauthenticated)?;
             self.caller = Some(Arc::clone(caller));
             self.standing = caller.count();
@@ -201,8 +207,9 @@ impl RequestContext {
     /// The caller of a request that passes every check.
     #[cfg(test)]
     pub(super) fn admitted(edge: &Edge, head: &Parts) -> Arc<Caller> {
-        let mut context = Self::new(edge, head, None, &crate::http::routes::TRAFFIC);
-        context.admit(head).unwrap();
+        let fields = RequestFields::of(&head.headers);
+        let mut context = Self::new(edge, head, &fields, None, &crate::http::routes::TRAFFIC);
+        context.admit(head, &fields).unwrap();
         context.caller.take().unwrap()
     }
 

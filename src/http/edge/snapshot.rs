@@ -12,6 +12,7 @@ use http::HeaderMap;
 
 use super::auth::{Authenticator, Caller};
 use super::rate_limit::Standing;
+use super::request_fields::RequestFields;
 use super::usage;
 use crate::domain::directory::SiteDirectory;
 use crate::http::params::{Scope, Terms};
@@ -35,7 +36,8 @@ pub(in crate::http) struct Snapshot {
 impl Snapshot {
     /// Caller of a request with those header fields; `None` without a valid key.
     pub(in crate::http) fn caller(&self, headers: &HeaderMap) -> Option<Arc<Caller>> {
-        self.authenticator.caller(headers).ok().cloned()
+        let fields = RequestFields::of(headers);
+        self.authenticator.caller(&fields).ok().cloned()
     }
 
     /// `metrics` without those of clients that the configuration no longer has: a recorder forgets nothing.

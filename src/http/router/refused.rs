@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use axum::response::Response;
-use http::HeaderMap;
 
 use crate::http::edge;
 use crate::http::edge::observe::{self, Outcome};
@@ -19,7 +18,7 @@ pub fn refused(refusal: Refusal, peer: SocketAddr) -> Response {
         Refusal::UriTooLong => edge::URI_TOO_LONG,
         Refusal::HeadersTooLarge => edge::HEADERS_TOO_LARGE,
     };
-    let id = RequestId::of(&HeaderMap::new());
+    let id = RequestId::of(None);
     error.log(id.as_str());
     let mut response = error.render(id.as_str());
     edge::mark(response.headers_mut(), &id);

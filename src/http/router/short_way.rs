@@ -13,6 +13,7 @@ use http::request::Parts;
 
 use super::state::AppState;
 use crate::http::edge::handler_context::HandlerContext;
+use crate::http::edge::request_fields::RequestFields;
 use crate::http::edge::{RequestContext, host};
 use crate::http::problem::{ApiError, of_panic};
 use crate::http::routes::TRAFFIC;
@@ -36,14 +37,15 @@ pub(super) struct Waiting {
 
 /// Runs the middleware for a `GET` of traffic, and answers at once if the answer is available.
 pub(super) fn answer_now(state: &AppState, head: &Parts, peer: SocketAddr) -> Started {
-    let mut context = RequestContext::new(&state.edge, head, Some(peer), &TRAFFIC);
+    let fields = RequestFields::of(&head.headers);
+    let mut context = RequestContext::new(&state.edge, head, &fields, Some(peer), &TRAFFIC);
     let try_it = || {
-        host::check(head)?;
-        context.admit(head)?;
+        host::check(head, &fields)?;
+        context.admit(head, &fields)?;
         // Only a route without a key has no caller.
         let caller = context.caller.as_ref().ok_or(ApiError::NotFound)?;
         let _span = context.span.enter();
-        traffic::begin(&state.traffic, &context.snapshot, caller, head)
+        traffic::begin(&state.traffic, &context.snapshot, caller, head, &fields)
     };
     let begun = catch_unwind(AssertUnwindSafe(try_it));
     let answered = match begun.unwrap_or_else(|panic| Err(of_panic(&*panic))) {

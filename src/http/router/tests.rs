@@ -27,6 +27,7 @@ use crate::domain::query::{Partial, Query};
 use crate::domain::site::SiteId;
 use crate::http::edge::RequestContext;
 use crate::http::edge::rate_limit::{RATELIMIT, RATELIMIT_POLICY};
+use crate::http::edge::request_fields::RequestFields;
 use crate::http::edge::request_id::X_REQUEST_ID;
 use crate::http::settings::{Auth, Client, RateLimit, Settings};
 use crate::http::testing;
@@ -518,7 +519,8 @@ async fn a_query_is_parsed_again_under_other_settings() {
     let begin = || {
         let snapshot = state.edge.snapshots.now();
         let caller = RequestContext::admitted(&state.edge, &head);
-        traffic::begin(&state.traffic, &snapshot, &caller, &head).map(|_| ())
+        let fields = RequestFields::of(&head.headers);
+        traffic::begin(&state.traffic, &snapshot, &caller, &head, &fields).map(|_| ())
     };
     assert!(begin().is_ok());
     assert!(begin().is_ok(), "remembered");

@@ -19,6 +19,7 @@ use crate::http::edge::date;
 use crate::http::edge::fields::{Constant, Field, Fields};
 use crate::http::edge::handler_context::HandlerContext;
 use crate::http::edge::reply::Reply;
+use crate::http::edge::request_fields::RequestFields;
 use crate::http::edge::watched_body::WatchedBody;
 use crate::http::present::{
     self, Coding, Form, Format, LongestAge, RenderedBody, Rendering, SiteProblem, Wanted,
@@ -114,7 +115,8 @@ impl Delivery {
         shown: Showing<'_>,
         context: &HandlerContext,
     ) -> Result<Reply, ApiError> {
-        if let Some(reply) = self.respond_at_once(question, request, shown)? {
+        let fields = RequestFields::of(&request.headers);
+        if let Some(reply) = self.respond_at_once(question, request, &fields, shown)? {
             return Ok(reply);
         }
         let coding = self.coding(question)?;
@@ -143,9 +145,11 @@ impl Delivery {
         &self,
         question: &Question,
         request: &Parts,
+        fields: &RequestFields<'_>,
         shown: Showing<'_>,
     ) -> Result<Option<Reply>, ApiError> {
-        if present::not_modified(&request.headers, &self.rendering.etag) {
+        let etag = &self.rendering.etag;
+        if fields.if_none_match.any() && present::not_modified(&request.headers, etag) {
             return Ok(Some(Reply {
                 status: StatusCode::NOT_MODIFIED,
                 fields: self.fields(shown),
@@ -156,7 +160,9 @@ impl Delivery {
         let Some(plain) = self.rendering.small() else {
             return Ok(None);
         };
-        if let Some(part) = self.part(plain, question, request, shown)? {
+        if fields.range.any()
+            && let Some(part) = self.part(plain, question, request, shown)?
+        {
             return Ok(Some(part));
         }
         let bytes = match coding.name() {

@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::http::edge::auth::Caller;
 use crate::http::edge::handler_context::HandlerContext;
 use crate::http::edge::reply::Reply;
+use crate::http::edge::request_fields::RequestFields;
 use crate::http::edge::snapshot::Snapshot;
 use crate::http::params::{TrafficParams, check_form};
 use crate::http::present::{
@@ -135,7 +136,15 @@ pub(in crate::http) async fn traffic(
     request: Request,
 ) -> Result<Reply, ApiError> {
     let (request, _) = request.into_parts();
-    match begin(&traffic, &context.snapshot, &context.caller, &request)? {
+    let fields = RequestFields::of(&request.headers);
+    let begun = begin(
+        &traffic,
+        &context.snapshot,
+        &context.caller,
+        &request,
+        &fields,
+    );
+    match begun? {
         Begun::Answered(reply) => Ok(reply),
         Begun::Pending(pending) => finish(&traffic, &context, &request, pending).await,
     }
@@ -147,13 +156,15 @@ pub(in crate::http) fn begin(
     snapshot: &Snapshot,
     caller: &Caller,
     request: &Parts,
+    fields: &RequestFields<'_>,
 ) -> Result<Begun, ApiError> {
     let shown = traffic.showing(snapshot);
-    let question = understand(traffic, snapshot, caller, request, shown.now)?;
+    let text = RawQuery::new(snapshot.generation, caller, request.uri.query(), fields);
+    let question = understand(traffic, snapshot, caller, request, text, shown.now)?;
     let kept = traffic.kept.find(&question.key, shown.now);
     let kept = kept.map(Delivery::kept);
     if let Some(kept) = &kept
-        && let Some(reply) = kept.respond_at_once(&question, request, shown)?
+        && let Some(reply) = kept.respond_at_once(&question, request, fields, shown)?
     {
         return Ok(Begun::Answered(reply));
     }
@@ -237,22 +248,21 @@ async fn answer(
     Ok(delivery)
 }
 
-/// Finds the question of a request: usually an earlier request has asked the same one.
+/// Finds the question of a request with that text: usually an earlier request has asked the same one.
 fn understand(
     traffic: &Traffic,
     snapshot: &Snapshot,
     caller: &Caller,
     request: &Parts,
+    text: Option<RawQuery<'_>>,
     now: Timestamp,
 ) -> Result<Arc<Question>, ApiError> {
-    let query = request.uri.query();
-    let text = RawQuery::new(snapshot.generation, caller, query, &request.headers);
     let known = text.and_then(|text| traffic.parsed_queries.get(&text, now));
     if let Some(known) = known {
         return Ok(known);
     }
     let terms = snapshot.terms(caller.scope());
-    let params = TrafficParams::parse(query, &terms)?;
+    let params = TrafficParams::parse(request.uri.query(), &terms)?;
     let (partial, format) = (params.partial, params.format);
     let until = params.means_until(&snapshot.directory, now);
     let query = params.resolve(&terms, now)?;

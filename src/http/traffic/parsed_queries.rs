@@ -7,8 +7,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::HeaderMap;
-use http::header::{ACCEPT, ACCEPT_ENCODING};
 use jiff::Timestamp;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, OptionsBuilder, Weighter};
@@ -16,7 +14,7 @@ use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 use super::kept::AnswerKey;
 use crate::domain::query::Partial;
 use crate::http::edge::auth::Caller;
-use crate::http::edge::single::single;
+use crate::http::edge::request_fields::RequestFields;
 use crate::http::present::{Codings, Format};
 
 /// A checked question, and the format and coding of its answer.
@@ -73,13 +71,13 @@ impl<'a> RawQuery<'a> {
         generation: u64,
         caller: &'a Caller,
         query: Option<&'a str>,
-        headers: &'a HeaderMap,
+        fields: &RequestFields<'a>,
     ) -> Option<Self> {
         Some(Self {
             generation,
             client: caller.name.as_deref(),
-            accept: single(headers, &ACCEPT).ok()?,
-            accept_encoding: single(headers, &ACCEPT_ENCODING).ok()?,
+            accept: fields.accept.single().ok()?,
+            accept_encoding: fields.accept_encoding.single().ok()?,
             query: query?,
         })
     }
