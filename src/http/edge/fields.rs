@@ -4,6 +4,7 @@
 //! each name anew took a tenth of a hit's instructions. The copy already has the values that are always the same.
 
 use std::cell::RefCell;
+use std::mem;
 
 use headers::Header;
 use http::header::{
@@ -155,9 +156,9 @@ impl Fields {
             form
         });
         // A map iterates over its fields in insertion order, so the constants come last; a test checks this.
-        let values = self.values.iter_mut().filter_map(Option::take);
-        for (blank, value) in map.values_mut().zip(values) {
-            *blank = value;
+        // Swapping costs less than taking each value out, and dropping a blank one for it.
+        for (value, blank) in self.values.iter_mut().flatten().zip(map.values_mut()) {
+            mem::swap(value, blank);
         }
         map
     }
