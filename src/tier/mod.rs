@@ -48,7 +48,7 @@ pub trait Tier: Send + Sync + fmt::Debug {
         Patience::endless()
     }
 
-    /// Reads the cells of each of these months, in the order of the months. Omits cells of another shape.
+    /// Reads the cells of these months, in the order of the months. Omits cells of another shape.
     fn read<'a>(
         &'a self,
         months: Vec<(SeriesMonth, MonthShape)>,

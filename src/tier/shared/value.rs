@@ -19,24 +19,24 @@ use crate::tier::codec::Decoded;
 /// Distinguishes each content of a page from earlier ones.
 pub(super) type Revision = [u8; 8];
 
-/// A value that was read.
+/// A decoded value.
 #[derive(Debug)]
 pub(super) struct Value {
     pub(super) incarnation: u32,
-    /// The numbers of the last known purge at the claim of cells, and the days of these cells.
+    /// The epochs in which the cells were claimed, and the days of each (bit `d`: day `d`).
     epochs: Vec<(u64, u32)>,
-    /// The cells; `None`: they have another shape.
+    /// The cells; `None` if they have another shape.
     pub(super) page: Option<Page>,
 }
 
 impl Value {
-    /// The days (bit `d`: day `d`) that are among those that are `allowed` for the number of the last known purge at their claim.
+    /// The days (bit `d`: day `d`) that `allowed` returns for their epoch.
     pub(super) fn days(&self, allowed: impl Fn(u64) -> u32) -> u32 {
         let epochs = self.epochs.iter();
         epochs.fold(0, |all, (epoch, days)| all | days & allowed(*epoch))
     }
 
-    /// The cells of these days of `month`, and the number of the last known purge at the claim of each.
+    /// The cells of those days, which are of `month`, each with its epoch.
     pub(super) fn cells(
         self,
         month: &SeriesMonth,
@@ -85,7 +85,7 @@ impl Core {
         self.codec.seal(name, bytes)
     }
 
-    /// The value of the page of `month`, which has that name, in these bytes, or `None` if they are not such a page.
+    /// The value of the page of `month`, which has that name, or `None` if the bytes are not such a value.
     pub(super) fn decode(
         &self,
         month: &SeriesMonth,
@@ -132,7 +132,7 @@ pub(super) fn revision(value: &[u8]) -> &[u8] {
     value.get(..8).unwrap_or(value)
 }
 
-/// The age, converted to another clock.
+/// The age with its times converted to another clock.
 fn shifted(age: Age, by: SignedDuration) -> Age {
     if by.is_zero() {
         return age;

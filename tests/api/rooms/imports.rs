@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use syn::buffer::{Cursor, TokenBuffer};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, ItemMod, ItemUse, Macro, UseTree, Visibility};
 
@@ -230,16 +231,40 @@ impl<'a> Visit<'a> for Syntax {
     fn visit_macro(&mut self, it: &'a Macro) {
         self.visit_path(&it.path);
         // A macro may do anything with its tokens, but a path among them counts as a path.
-        let tokens = it.tokens.to_string().replace(" :: ", "::");
-        let of_path = |c: char| c.is_alphanumeric() || ['_', ':'].contains(&c);
-        for word in tokens.split(|c: char| !of_path(c)) {
-            let path: Vec<String> = word.split("::").map(str::to_owned).collect();
-            if path
-                .iter()
-                .all(|name| !name.is_empty() && !name.contains(':'))
-            {
-                self.paths.push(path);
+        let tokens = TokenBuffer::new2(it.tokens.clone());
+        self.paths.extend(paths_among(tokens.begin()));
+    }
+}
+
+/// Every path among tokens; the text of comments and strings has none.
+fn paths_among(mut at: Cursor<'_>) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    while !at.eof() {
+        if let Some((name, mut rest)) = at.ident() {
+            let mut path = vec![name.to_string()];
+            while let Some((name, after)) = after_colons(rest).and_then(Cursor::ident) {
+                path.push(name.to_string());
+                rest = after;
             }
+            found.push(path);
+            at = rest;
+        } else if let Some((inside, _, _, rest)) = at.any_group() {
+            found.extend(paths_among(inside));
+            at = rest;
+        } else {
+            let (_, rest) = at.token_tree().unwrap();
+            at = rest;
         }
     }
+    found
+}
+
+/// The place after a `::`.
+fn after_colons(at: Cursor<'_>) -> Option<Cursor<'_>> {
+    after_colon(after_colon(at)?)
+}
+
+fn after_colon(at: Cursor<'_>) -> Option<Cursor<'_>> {
+    let (punct, rest) = at.punct()?;
+    (punct.as_char() == ':').then_some(rest)
 }

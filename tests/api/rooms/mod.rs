@@ -189,7 +189,7 @@ fn an_import_is_found_in_every_form() {
         ("room/one.rs", "pub struct One;"),
         (
             "room/two.rs",
-            "// crate::clock\nuse super::One;\n#[cfg(test)] use crate::cache::Store;",
+            "// crate::clock\nuse super::One;\n#[cfg(test)] use crate::cache::Store;\nnames! { /// crate::clock\n enum It { A = \"crate::clock::tell\" } }",
         ),
     ] {
         let path = folder.path().join(file);
