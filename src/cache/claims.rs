@@ -95,8 +95,8 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
         self.fetch.waiter()
     }
 
-    /// Fills the cache with cells from a tier, grouped by month, and tells waiters which of them are `stale`. Cells to which a purge has
-    /// ended the claim do not enter it. Ends all answers rendered so far if this replaces a cell that one of them `may_show`.
+    /// Fills the cache with cells from a tier, and tells waiters which of them are `stale`. Cells to which a purge has ended the claim do not
+    /// enter it. Ends all answers rendered so far if this replaces a cell that one of them `may_show`.
     pub fn fill(
         &mut self,
         kept: &[PageDays],

@@ -24,8 +24,6 @@ pub struct Table {
     shown: Vec<bool>,
     /// By group, then time: the row's coverage; NaN where nothing was expected.
     coverage: Vec<f64>,
-    /// By group, then time: the coverage of the figures that the row is compared with, if the query asks for it.
-    previous_coverage: Option<Vec<f64>>,
     basis: Basis,
     /// By group, then time, if the query asks for them.
     sites: Vec<Sites>,
@@ -161,7 +159,6 @@ impl Table {
             withheld: FixedBitSet::new(),
             shown: vec![true; rows],
             coverage: vec![f64::NAN; rows],
-            previous_coverage: None,
             basis: Basis::default(),
             sites: Vec::new(),
             extras: Vec::new(),
@@ -233,16 +230,6 @@ impl Table {
         &self.coverage
     }
 
-    /// Sets the coverage of the figures that each row is compared with, by group, then time: NaN if nothing was expected.
-    pub(super) fn set_previous_coverages(&mut self, coverages: Vec<f64>) {
-        self.previous_coverage = Some(coverages);
-    }
-
-    /// Takes these coverages, if they were set.
-    pub(super) const fn take_previous_coverages(&mut self) -> Option<Vec<f64>> {
-        self.previous_coverage.take()
-    }
-
     /// The columns after the metrics, in the order of formats without objects.
     #[must_use]
     pub fn extras(&self) -> &[Extra] {
@@ -264,6 +251,13 @@ impl Table {
     #[must_use]
     pub fn is_whole(&self, metric: Metric) -> bool {
         metric.is_count() && self.profile.is_none()
+    }
+
+    /// Takes a column away, if there is one of that name in that object.
+    pub(super) fn take_extra(&mut self, within: &str, name: &str) -> Option<Extra> {
+        let is_it = |extra: &Extra| extra.within == Some(within) && extra.name == name;
+        let place = self.extras.iter().position(is_it)?;
+        Some(self.extras.remove(place))
     }
 
     /// Adds a column after the others.

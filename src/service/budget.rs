@@ -4,11 +4,11 @@
 //! `limits.max_in_flight` alone would let them use gigabytes. So they share a quarter of `cache.max_bytes`, beside the cache.
 //!
 //! A query reserves its memory before it looks anything up, since its grid of cells may be larger than its table: 40 bytes for each cell;
-//! for each row, 8 for each figure and 56 more, or 97 with `include=coverage` (105 beside a comparison), and 32 more with `include=period`; for many rows, 4 MiB for
-//! a coding's state and the pieces. After the rollup, it returns the memory of the cells. A query larger than the whole budget reserves all
-//! of it, so every allowed query can eventually run. Queries queue in order (tokio's `Semaphore`); one that waits longer than
-//! `limits.request_timeout` gets 503 `overloaded`. Queries that need less than 128 KiB reserve nothing, and therefore never wait:
-//! `limits.max_in_flight` bounds them, and a body that is written in pieces counts as in flight until it is sent.
+//! for each row, 8 for each figure and 56 more, or 97 with `include=coverage` (105 beside a comparison), and 32 more with `include=period`;
+//! for many rows, 4 MiB for a coding's state and the pieces. After the rollup, it returns the memory of the cells. A query larger than the
+//! whole budget reserves all of it, so every allowed query can eventually run. Queries queue in order (tokio's `Semaphore`); one that waits
+//! longer than `limits.request_timeout` gets 503 `overloaded`. Queries that need less than 128 KiB reserve nothing, and therefore never
+//! wait: `limits.max_in_flight` bounds them, and a body that is written in pieces counts as in flight until it is sent.
 //!
 //! The price: a large query that finds the budget exhausted starts no fetch, and one that waits for the vendor keeps its reservation. No
 //! fetch in progress needs this memory, or waits for a query that holds it, so neither can block the other for ever.

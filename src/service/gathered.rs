@@ -79,7 +79,7 @@ impl Gathering<'_> {
         }
     }
 
-    /// Applies cells that were found, of which some are `stale`.
+    /// Applies cells that were found, some of which are `stale`.
     pub(super) fn settle_found(&mut self, found: &[PageDays], stale: &[CellKey]) {
         let stale: HashSet<&CellKey> = stale.iter().collect();
         let places = self.places;

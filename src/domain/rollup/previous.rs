@@ -170,7 +170,11 @@ impl<'a> Sides<'a> {
         }
         add_figures(&mut table, &other);
         if query.include.coverage {
-            table.set_previous_coverages(other.coverages().to_vec());
+            table.push_extra(Extra {
+                within: Some(PREVIOUS),
+                name: COVERAGE,
+                values: Values::Decimals(other.coverages().to_vec()),
+            });
         }
         table
     }
@@ -231,6 +235,8 @@ fn zero_like(table: &Table, other: &mut Table, group: usize, time: usize) {
 
 /// Name of the object with the other side's figures.
 pub(super) const PREVIOUS: &str = "previous";
+/// Name of the coverage of these figures there.
+pub(super) const COVERAGE: &str = "coverage";
 /// Name of the object with the changes.
 const CHANGE: &str = "change";
 

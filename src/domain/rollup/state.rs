@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::grid::CellGrid;
-use super::previous::PREVIOUS;
+use super::previous::{COVERAGE, PREVIOUS};
 use crate::domain::bucket::{Bucket, DAY_MINUTES};
 use crate::domain::cell::Cell;
 use crate::domain::coverage::{RowState, Sites};
@@ -106,12 +106,9 @@ impl States<'_> {
                 values,
             });
         }
-        if let Some(coverages) = table.take_previous_coverages() {
-            table.push_extra(Extra {
-                within: Some(PREVIOUS),
-                name: "coverage",
-                values: Values::Decimals(coverages),
-            });
+        // After all others, whose places it does not change in formats without objects.
+        if let Some(previous) = table.take_extra(PREVIOUS, COVERAGE) {
+            table.push_extra(previous);
         }
     }
 
