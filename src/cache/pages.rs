@@ -118,7 +118,7 @@ impl Pages {
     pub(super) fn put(&self, key: SeriesMonth, choose: impl FnOnce() -> Arc<Page>) {
         self.held.entry(key).and_compute_with(|old| {
             let page = choose();
-            if page.days() == 0 {
+            if page.is_empty() {
                 return Op::Nop;
             }
             Op::Put(match old {

@@ -207,6 +207,12 @@ impl Page {
         self.figures.len() as u64
     }
 
+    /// Whether it has none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.days == 0
+    }
+
     /// Its size in bytes, including the struct itself.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -222,9 +222,9 @@ mod tests {
     #[test]
     fn an_answer_has_one_date() {
         let now = "Wed, 18 Feb 2026 10:00:00 GMT";
-        let dated = ([("date", now)], "").into_response();
+        let response = ([("date", now)], "").into_response();
 
-        let answer = String::from_utf8(whole(REFUSAL, dated)).unwrap();
+        let answer = String::from_utf8(whole(REFUSAL, response)).unwrap();
 
         let dates: Vec<_> = answer
             .lines()

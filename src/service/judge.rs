@@ -40,6 +40,9 @@ pub(super) struct Below {
     pub(super) outdated: HashSet<SeriesMonth>,
 }
 
+/// By day of a month: the standing of the last cell that was judged, and its age.
+type StandingByDay = [Option<(Age, Standing)>; 32];
+
 impl Judge {
     /// The permitted use of `cell` now.
     pub(super) fn standing(&self, key: &CellKey, cell: &Cell) -> Standing {
@@ -105,7 +108,7 @@ impl Judge {
         let mut below = Below::default();
         let mut zones = Zones::default();
         // Most sites have a date's cells from the same report.
-        let mut known: HashMap<(usize, i16, i8), [Option<(Age, Standing)>; 32]> = HashMap::new();
+        let mut known: HashMap<(usize, i16, i8), StandingByDay> = HashMap::new();
         for ((month, claimed), page) in months.iter().zip(kept) {
             if page.days() & claimed == 0 {
                 continue;

@@ -94,9 +94,10 @@ impl Standing {
     pub(super) fn into_values(self) -> (HeaderValue, HeaderValue) {
         let (mut remaining, mut reset) = (itoa::Buffer::new(), itoa::Buffer::new());
         let (remaining, reset) = (remaining.format(self.remaining), reset.format(self.reset));
-        let rest = HeaderValue::try_from([r#""default";r="#, remaining, ";t=", reset].concat());
-        let rest = rest.expect("plain ASCII is a valid header value");
-        (rest, self.policy)
+        let standing = [r#""default";r="#, remaining, ";t=", reset].concat();
+        let standing =
+            HeaderValue::try_from(standing).expect("plain ASCII is a valid header value");
+        (standing, self.policy)
     }
 }
 

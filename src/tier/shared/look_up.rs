@@ -76,7 +76,7 @@ impl Core {
         let kept: Vec<Page> = kept
             .flat_map(|(piece, kept)| kept.unwrap_or_else(|| vec![Page::default(); piece.len()]))
             .collect();
-        if kept.iter().any(|page| page.days() != 0) {
+        if !kept.iter().all(Page::is_empty) {
             self.hear_first(until).await;
         }
         self.looked(patience, began, has_worked);
@@ -150,7 +150,7 @@ impl Core {
         drop(register);
         let (outcome, good) = match value.page {
             None => (Outcome::Shape, Page::default()),
-            Some(page) if page.days() != 0 && page.days() & allowed == 0 => {
+            Some(page) if !page.is_empty() && page.days() & allowed == 0 => {
                 (Outcome::Purged, Page::default())
             }
             Some(page) => (Outcome::Hit, page.without(!allowed).0),
