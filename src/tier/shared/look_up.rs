@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use super::core::{Core, PIECE};
+use crate::cores;
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::domain::page::Page;
 use crate::store::{Cmd, Unavailable, cmd};
@@ -100,8 +100,8 @@ impl Core {
         match found {
             Ok(pages) if pages.len() == piece.len() => {
                 let (core, piece) = (Arc::clone(self), piece.to_vec());
-                // Beside the connections, and on all cores.
-                let judged = spawn_blocking(move || {
+                // The pieces of a large query take all cores.
+                let judged = cores::work(move || {
                     let found = piece.iter().zip(&names).zip(pages);
                     let judged = found.map(|(((month, shape), name), value)| {
                         core.judge(month, name, *shape, value)
