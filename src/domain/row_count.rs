@@ -52,7 +52,9 @@ pub fn most_rows(query: &Query, sites: usize, days: usize) -> usize {
                 1
             };
             let of_a_day = match query.bucket.occurrence() {
-                Bucket::Minutes(minutes) => buckets_of_a_day(query, minutes).len(),
+                Bucket::Minutes(minutes) => buckets_of_a_day(query, minutes)
+                    .len()
+                    .min(usize::from(DAY_MINUTES / minutes)),
                 _ => 1,
             };
             weekdays * of_a_day

@@ -24,7 +24,7 @@ pub struct Timeline {
     minutes: Option<u16>,
     /// Number of such buckets between midnight and the first one of a date.
     skipped: u16,
-    /// Number of buckets that the hours of a date fall in.
+    /// Number of buckets that the hours of a date fall in. Those of a profile are hours of the clock: each of them is in it once.
     of_a_day: usize,
     /// The first bucket of each date, before any are folded.
     first: Vec<usize>,
@@ -78,43 +78,44 @@ impl Timeline {
     /// The buckets of `query`.
     #[must_use]
     pub fn new(query: &Query) -> Self {
+        let occurrences = Self::occurrences(query);
+        match query.bucket {
+            Bucket::Profile(profile) => occurrences.fold(query, profile),
+            _ => occurrences,
+        }
+    }
+
+    /// The buckets of `query`, before any are folded into those of a profile.
+    ///
+    /// Those of a profile belong to one date each: the hours that begin on a date fall in an hour of the clock once, even if some of them lie
+    /// on the one and some on the other side of midnight.
+    pub(super) fn occurrences(query: &Query) -> Self {
         let mut starts: Vec<DateTime> = Vec::new();
-        // The date that each bucket belongs to; of two, the one whose hours begin in it.
-        let mut owners: Vec<Date> = Vec::new();
         let mut first = Vec::with_capacity(query.dates.len());
         let (mut skipped, mut of_a_day) = (0, 1);
         for date in query.dates.iter() {
             if let Bucket::Minutes(minutes) = query.bucket.occurrence() {
-                let buckets = buckets_of_a_day(query, minutes);
+                let mut buckets = buckets_of_a_day(query, minutes);
+                if matches!(query.bucket, Bucket::Profile(_)) {
+                    buckets.end = buckets.end.min(buckets.start + DAY_MINUTES / minutes);
+                }
                 (skipped, of_a_day) = (buckets.start, buckets.len());
                 // The last bucket of the date before may be the first one of this date.
                 let begin = clock(date, buckets.start * minutes);
                 let known = starts.iter().rev().take_while(|start| **start >= begin);
                 let known = known.count();
                 first.push(starts.len() - known);
-                owners.truncate(starts.len() - known);
                 let new = buckets.skip(known);
                 starts.extend(new.map(|nth| clock(date, nth * minutes)));
-                owners.resize(starts.len(), date);
             } else {
                 let start = long_bucket_start(query, date).to_datetime(Time::midnight());
                 if starts.last() != Some(&start) {
                     starts.push(start);
-                    owners.push(date);
                 }
                 first.push(starts.len() - 1);
             }
         }
-        let mut folded = Vec::new();
-        if let Bucket::Profile(profile) = query.bucket {
-            let hours = &query.hours;
-            if hours.to() - hours.from() > DAY_MINUTES {
-                // One bucket has hours of several dates: of some sites the late ones, of others the early ones.
-                owners = starts.iter().map(|start| start.date()).collect();
-            }
-            (starts, folded) = fold(profile, &starts, &owners);
-        }
-        let mut timeline = Self {
+        let timeline = Self {
             starts,
             clipped: clipped(query),
             minutes: match query.bucket.occurrence() {
@@ -124,12 +125,42 @@ impl Timeline {
             skipped,
             of_a_day,
             first,
-            folded,
+            folded: Vec::new(),
             days_of_a_date: query.days_of_a_date(),
             pieces: Pieces::default(),
         };
-        timeline.pieces = timeline.cut_all(|_| once(query.hours.from()..query.hours.to()));
-        timeline
+        timeline.with_pieces(query)
+    }
+
+    /// With the pieces of all hours of `query`.
+    fn with_pieces(mut self, query: &Query) -> Self {
+        self.pieces = self.cut_all(|_| once(query.hours.from()..query.hours.to()));
+        self
+    }
+
+    /// Folds the buckets of each date of `query` into those of a profile: by the time at which they start, and the weekday of the date.
+    fn fold(mut self, query: &Query, profile: Profile) -> Self {
+        /// A Monday.
+        const MONDAY: Date = jiff::civil::date(1970, 1, 5);
+        let mut places = Vec::with_capacity(self.starts.len());
+        for date in query.dates.iter() {
+            let days = if profile.has_weekday() {
+                date.weekday().to_monday_zero_offset()
+            } else {
+                0
+            };
+            let day = add_days(MONDAY, days.into());
+            let starts = &self.starts[places.len()..][..self.of_a_day];
+            places.extend(starts.iter().map(|start| day.to_datetime(start.time())));
+        }
+        let buckets: BTreeSet<DateTime> = places.iter().copied().collect();
+        self.starts = buckets.into_iter().collect();
+        let index = |place: &DateTime| self.starts.binary_search(place);
+        let folded = places
+            .iter()
+            .map(|place| index(place).expect("each place is a bucket"));
+        self.folded = folded.collect();
+        self.with_pieces(query)
     }
 
     /// Start of each bucket, in local time; of a profile, on the days from Monday, 1970-01-05.
@@ -252,7 +283,7 @@ impl Timeline {
                 continue;
             };
             for nth in hours.start / minutes..hours.end.div_ceil(minutes) {
-                let bucket = first + usize::from(nth - self.skipped);
+                let bucket = first + usize::from(nth - self.skipped) % self.of_a_day;
                 let (from, to) = (nth * minutes, (nth + 1) * minutes);
                 push(bucket, hours.start.max(from)..hours.end.min(to));
             }
@@ -277,30 +308,6 @@ fn clipped(query: &Query) -> [bool; 2] {
 /// The buckets of `minutes` that the hours of one date fall in, counted from its midnight.
 pub(super) fn buckets_of_a_day(query: &Query, minutes: u16) -> Range<u16> {
     query.hours.from() / minutes..query.hours.to().div_ceil(minutes)
-}
-
-/// The buckets of a profile, ascending, and the one among them that each bucket of an occurrence is folded into: by the time at which it
-/// starts, and the weekday of the date that it belongs to.
-fn fold(profile: Profile, starts: &[DateTime], owners: &[Date]) -> (Vec<DateTime>, Vec<usize>) {
-    /// A Monday.
-    const MONDAY: Date = jiff::civil::date(1970, 1, 5);
-    let place = |(start, date): (&DateTime, &Date)| {
-        let days = if profile.has_weekday() {
-            date.weekday().to_monday_zero_offset()
-        } else {
-            0
-        };
-        add_days(MONDAY, days.into()).to_datetime(start.time())
-    };
-    let places: Vec<DateTime> = starts.iter().zip(owners).map(place).collect();
-    let buckets: BTreeSet<DateTime> = places.iter().copied().collect();
-    let buckets: Vec<DateTime> = buckets.into_iter().collect();
-    let index = |place: &DateTime| buckets.binary_search(place);
-    let folded = places
-        .iter()
-        .map(|place| index(place).expect("each place is a bucket"));
-    let folded = folded.collect();
-    (buckets, folded)
 }
 
 /// The first date of the bucket of whole days that `date` is in; may lie before the query's dates.

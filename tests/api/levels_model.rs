@@ -82,10 +82,6 @@ fn row(query: &Query, business: Date, (day, minute, _): Moment) -> DateTime {
         Bucket::Day => business.at(0, 0, 0, 0),
         Bucket::Week => monday(business).at(0, 0, 0, 0),
         Bucket::Profile(Profile::HourOfDay) => date(1970, 1, 5).at(hour, 0, 0, 0),
-        // Where the late hours of one site overlap the early hours of another, the weekday is the clock's.
-        Bucket::Profile(Profile::HourOfWeek) if query.hours.to() - query.hours.from() > 1440 => {
-            weekday(day).at(hour, 0, 0, 0)
-        }
         Bucket::Profile(Profile::HourOfWeek) => weekday(business).at(hour, 0, 0, 0),
         Bucket::Profile(Profile::DayOfWeek) => weekday(business).at(0, 0, 0, 0),
         _ => query.dates.from().at(0, 0, 0, 0),

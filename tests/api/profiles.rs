@@ -29,17 +29,10 @@ fn parted(query: &Query, (weekday, hour): (bool, bool), minutes: u16) -> Parted 
     let mut parted = Parted::new();
     for day in query.dates.iter() {
         for minute in (query.hours.from()..query.hours.to()).step_by(usize::from(minutes)) {
-            // The day is the one on which the hours began; the hour is the clock's. The hours of the next date may begin within the same
-            // clock hour.
-            let (next, clock) = on_calendar(day, minute);
-            let is_shared = next > day && clock / 60 == query.hours.from() / 60;
-            let shown = if hour && is_shared && query.dates.contains(next) {
-                next
-            } else {
-                day
-            };
+            // The day is the one on which the hours began; the hour is the clock's.
+            let (_, clock) = on_calendar(day, minute);
             let key = (
-                weekday.then(|| shown.weekday().to_monday_one_offset()),
+                weekday.then(|| day.weekday().to_monday_one_offset()),
                 hour.then_some(clock / 60),
             );
             parted.entry(key).or_default().push((day, minute));
@@ -60,9 +53,15 @@ proptest! {
             ("hour_of_week", (true, true)),
         ]),
         base in prop::sample::select(vec![5_u16, 15, 60]),
+        // The hours of a date may end within the clock hour in which those of the next one begin.
+        around in prop::option::of((0_u16..24, 0_u16..11, 1_u16..11)),
         seed in 0_u64..1000,
     ) {
-        let query = Query { bucket: name.parse().unwrap(), ..query };
+        let hours = around.map_or(query.hours, |(hour, end, pause)| {
+            let begin = (end + pause).min(11);
+            format!("{hour:02}:{:02}-{hour:02}:{:02}", begin * 5, end * 5).parse().unwrap()
+        });
+        let query = Query { bucket: name.parse().unwrap(), hours, ..query };
         let (plan, grid, days) = world(&query, base, seed);
 
         let table = roll_up_with_totals(&query, &plan, &grid, &days, later()).table;
@@ -83,9 +82,8 @@ proptest! {
             for (key, times) in &fine.1 {
                 let parts = [&fine, &coarse].map(|(minutes, parted)| Parts { minutes: *minutes, times: &parted[key] });
                 let mut occurrences: BTreeMap<Date, Vec<(Date, u16)>> = BTreeMap::new();
-                let occurrence = |(day, minute): (Date, u16)| if has.1 { on_calendar(day, minute).0 } else { day };
-                for time in times {
-                    occurrences.entry(occurrence(*time)).or_default().push(*time);
+                for (day, minute) in times {
+                    occurrences.entry(*day).or_default().push((*day, *minute));
                 }
                 let (mut expected, mut seen) = (Vec::new(), [0_u32, 0]);
                 for metric in &query.metrics {
@@ -102,7 +100,7 @@ proptest! {
                     expected.push(mean);
                 }
                 for (date, fine_times) in &occurrences {
-                    let coarse_times: Vec<_> = coarse.1[key].iter().copied().filter(|time| occurrence(*time) == *date).collect();
+                    let coarse_times: Vec<_> = coarse.1[key].iter().copied().filter(|(day, _)| day == date).collect();
                     let parts = [
                         Parts { minutes: fine.0, times: fine_times },
                         Parts { minutes: coarse.0, times: &coarse_times },

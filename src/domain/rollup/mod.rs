@@ -60,6 +60,7 @@ fn roll_up_groups(
     };
     let mut table = roll(query, &timeline).table(groups);
     if let Bucket::Profile(profile) = query.bucket {
+        let occurrences = Timeline::occurrences(query);
         // The rows are worth what all their occurrences are together: none of these is withheld or filled on its own.
         let query = Query {
             bucket: query.bucket.occurrence(),
@@ -68,7 +69,6 @@ fn roll_up_groups(
             min_coverage: MinCoverage::NONE,
             ..query.clone()
         };
-        let occurrences = Timeline::new(&query);
         let mut roll = roll(&query, &occurrences);
         profile::average(
             &mut table,
