@@ -5,6 +5,8 @@
 pub struct UpstreamStatus {
     /// The state of the circuit to the vendor.
     pub circuit: CircuitState,
+    /// Whether a pause that the vendor has requested (`Retry-After`) is not over.
+    pub throttled: bool,
     /// Whether the vendor accepts our tokens.
     pub tokens: TokenState,
     /// Whether the newest tokens would outlive the process.
@@ -53,8 +55,10 @@ named! {
     pub enum TokenStoreState {
         /// There is no token store: the tokens are only in memory.
         Unset = "unset",
-        /// The token store has the newest tokens.
+        /// A restart begins with the newest tokens: the token store has them, or is empty and they are the configured ones.
         Kept = "kept",
+        /// The file of the token store cannot be read, and nothing has replaced it yet.
+        Unreadable = "unreadable",
         /// The last write to the token store failed; retries follow.
         Failing = "failing",
     }

@@ -127,6 +127,7 @@ impl Readiness {
         let mut checks = BTreeMap::from([
             ("process", process),
             ("upstream_circuit", circuit(upstream.circuit)),
+            ("upstream_throttle", throttle(upstream.throttled)),
             ("upstream_tokens", tokens(upstream.tokens)),
             ("upstream_token_store", token_store(upstream.token_store)),
         ]);
@@ -165,7 +166,7 @@ impl Check {
 
 fn circuit(state: CircuitState) -> Check {
     let (status, detail) = match state {
-        CircuitState::Closed => (Status::Pass, "Calls to the vendor are allowed."),
+        CircuitState::Closed => (Status::Pass, "The vendor has not kept failing."),
         CircuitState::Open => (
             Status::Warn,
             "The vendor kept failing, and is left alone for a moment.",
@@ -176,6 +177,14 @@ fn circuit(state: CircuitState) -> Check {
         ),
     };
     Check::new(status, state.name(), detail)
+}
+
+fn throttle(throttled: bool) -> Check {
+    if throttled {
+        let detail = "The vendor has requested a pause, and is not called until it is over.";
+        return Check::new(Status::Warn, "paused", detail);
+    }
+    Check::new(Status::Pass, "none", "The vendor has requested no pause.")
 }
 
 fn tokens(state: TokenState) -> Check {
@@ -212,7 +221,11 @@ fn token_store(state: TokenStoreState) -> Check {
             Status::Pass,
             "There is no token_store: the newest tokens are in memory only.",
         ),
-        TokenStoreState::Kept => (Status::Pass, "The token store has the newest tokens."),
+        TokenStoreState::Kept => (Status::Pass, "A restart begins with the newest tokens."),
+        TokenStoreState::Unreadable => (
+            Status::Warn,
+            "The file of token_store could not be read, so Pitaya uses the configured tokens, which may be older. The next renewal replaces the file.",
+        ),
         TokenStoreState::Failing => (
             Status::Warn,
             "The newest tokens could not be written to the token store, which is tried again: until then a restart loses them.",
@@ -297,6 +310,7 @@ mod tests {
 
     const WELL: UpstreamStatus = UpstreamStatus {
         circuit: CircuitState::Closed,
+        throttled: false,
         tokens: TokenState::Valid,
         token_store: TokenStoreState::Kept,
         token_sharing: TokenSharingState::Unset,
@@ -306,6 +320,7 @@ mod tests {
     fn a_failing_vendor_is_shown_and_does_not_make_pitaya_unready() {
         let failing = UpstreamStatus {
             circuit: CircuitState::Open,
+            throttled: true,
             tokens: TokenState::Refused,
             token_store: TokenStoreState::Failing,
             token_sharing: TokenSharingState::Alone,
@@ -315,6 +330,11 @@ mod tests {
 
         assert_eq!(readiness.status, Status::Warn);
         assert_eq!(readiness.checks["upstream_circuit"].state, Some("open"));
+        let throttle = &readiness.checks["upstream_throttle"];
+        assert_eq!(
+            (throttle.status, throttle.state),
+            (Status::Warn, Some("paused"))
+        );
         assert_eq!(readiness.checks["upstream_tokens"].state, Some("refused"));
         let store = &readiness.checks["upstream_token_store"];
         assert_eq!((store.status, store.state), (Status::Warn, Some("failing")));

@@ -311,6 +311,7 @@ impl Reporter {
     pub(super) fn status(&self) -> UpstreamStatus {
         UpstreamStatus {
             circuit: self.circuit.state(),
+            throttled: self.throttle.remaining(Instant::now()).is_some(),
             tokens: self.tokens.state(),
             token_store: self.tokens.store_state(),
             token_sharing: self.tokens.sharing_state(),

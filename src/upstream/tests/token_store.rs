@@ -151,3 +151,18 @@ async fn tokens_stored_meanwhile_by_another_process_stay() {
     assert!(std::fs::read_to_string(&path).unwrap().contains("theirs"));
     assert_eq!(ending.status().token_store, TokenStoreState::Kept);
 }
+
+#[tokio::test]
+async fn an_unreadable_store_is_reported_until_new_tokens_replace_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.json");
+    let vendor = vendor(Quirks::default()).await;
+    std::fs::write(&path, "{\"refresh_token\": \"half of a").unwrap();
+    let client = client(stored_at(&vendor, &path));
+    assert_eq!(client.status().token_store, TokenStoreState::Unreadable);
+
+    let request = request([750], 1);
+    assert_true(&vendor, &request, &client.fetch(&request).await);
+
+    assert_eq!(client.status().token_store, TokenStoreState::Kept);
+}

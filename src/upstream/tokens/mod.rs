@@ -207,10 +207,13 @@ impl Tokens {
 
     /// Whether the newest tokens are in the token store.
     pub(super) fn store_state(&self) -> TokenStoreState {
-        if self.0.store.is_none() {
-            TokenStoreState::Unset
-        } else if self.0.state().unstored.is_some() {
+        let Some(store) = &self.0.store else {
+            return TokenStoreState::Unset;
+        };
+        if self.0.state().unstored.is_some() {
             TokenStoreState::Failing
+        } else if store.is_unreadable() {
+            TokenStoreState::Unreadable
         } else {
             TokenStoreState::Kept
         }

@@ -9,6 +9,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -77,6 +79,8 @@ struct Content {
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     path: PathBuf,
+    /// Whether the last load found a file that cannot be read, and nothing has replaced it since; clones share it.
+    unreadable: Arc<AtomicBool>,
 }
 
 /// Holds the lock until it is dropped.
@@ -124,6 +128,7 @@ impl Store {
     pub(super) fn new(path: PathBuf) -> Self {
         Self {
             path: std::fs::canonicalize(&path).unwrap_or(path),
+            unreadable: Arc::default(),
         }
     }
 
@@ -134,12 +139,20 @@ impl Store {
 
     /// Returns [`Self::newest`]; logs a warning if the file exists and cannot be read.
     pub(super) fn load(&self) -> Option<Stored> {
-        if let Err(kind) = read(&self.path)
-            && kind != io::ErrorKind::NotFound
-        {
-            tracing::warn!(path = %self.path.display(), %kind, "the token store cannot be read; Pitaya uses the configured tokens");
-        }
+        let unreadable = match read(&self.path) {
+            Err(kind) if kind != io::ErrorKind::NotFound => {
+                tracing::warn!(path = %self.path.display(), %kind, "the token store cannot be read; Pitaya uses the configured tokens");
+                true
+            }
+            _ => false,
+        };
+        self.unreadable.store(unreadable, Ordering::Relaxed);
         self.newest()
+    }
+
+    /// Whether the last load found a file that cannot be read, and nothing has replaced it since.
+    pub(super) fn is_unreadable(&self) -> bool {
+        self.unreadable.load(Ordering::Relaxed)
     }
 
     /// Reads the store's file, or the newer one that a killed process did not put in its place; `None` if neither exists and is readable.
@@ -172,6 +185,7 @@ impl Store {
         file.write_all(&content)?;
         file.sync_all()?;
         std::fs::rename(&newer, &self.path)?;
+        self.unreadable.store(false, Ordering::Relaxed);
         // The rename is durable only after a sync of the folder.
         File::open(self.folder())?.sync_all()
     }
