@@ -188,7 +188,7 @@ impl App {
         audits.abort();
         let renewed = timeout_at(signalled + LAST_RENEWAL, self.service.finish_renewal()).await;
         if renewed.is_err() {
-            tracing::warn!("the process ends while the tokens are being renewed");
+            tracing::warn!("Pitaya exits before the renewal of the tokens has finished");
         }
         // Until now, it has kept other replicas informed of that renewal.
         obtaining.abort();
@@ -196,7 +196,7 @@ impl App {
             .await
             .is_err()
         {
-            tracing::warn!("the process ends while the cache on disk is being written");
+            tracing::warn!("Pitaya exits before the cache on disk is completely written");
         }
         Ok(())
     }

@@ -283,7 +283,7 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
                 tracing::warn!(
                     seconds,
                     cells = forgotten,
-                    "the clock was set back: figures from the future are forgotten"
+                    "the clock was set back: Pitaya drops figures from the future"
                 );
                 return now;
             }

@@ -74,7 +74,7 @@ impl<A: Application> Connection<A> {
         } = self;
         // Answers are written whole or in large pieces, so waiting for more bytes would only delay their last packet.
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, %peer, "a connection ended before it began");
+            tracing::debug!(%error, %peer, "a connection could not be set up");
             return;
         }
         let activity = Arc::clone(&place.activity);
@@ -112,7 +112,7 @@ impl<A: Application> Connection<A> {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(%error, %peer, "a connection broke");
+            tracing::debug!(%error, %peer, "a connection failed");
         }
     }
 }

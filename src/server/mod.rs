@@ -132,10 +132,10 @@ impl<A: Application> Acceptor<A> {
             return;
         }
         if self.connections.displace_one() {
-            tracing::debug!(%error, "an idle connection gives way, since none could be accepted");
+            tracing::debug!(%error, "could not accept a connection: Pitaya closes an idle one to make room");
             sleep(ROOM_MADE).await;
         } else {
-            tracing::error!(%error, "a connection could not be accepted");
+            tracing::error!(%error, "could not accept a connection");
             sleep(ACCEPT_BACKOFF).await;
         }
     }
@@ -162,7 +162,7 @@ impl<A: Application> Acceptor<A> {
         if timeout(self.limits.drain, self.tasks.wait()).await.is_err() {
             tracing::warn!(
                 connections = self.tasks.len(),
-                "connections were dropped: their requests took too long to finish"
+                "Pitaya drops connections whose requests did not finish in time"
             );
             self.ending.abandoned.cancel();
             self.tasks.wait().await;

@@ -148,7 +148,7 @@ impl Gathering<'_> {
                 }
                 Ok(Some((id, None))) => {
                     flights.remove(&id);
-                    tracing::error!("a fetch died without an outcome");
+                    tracing::error!("a fetch ended without an outcome");
                 }
                 Ok(Some((id, Some(outcome)))) => {
                     flights.remove(&id);

@@ -155,7 +155,7 @@ impl TrafficService {
             let (shape, cells) = self.engine.cells.reshape(elsewhere);
             tracing::info!(
                 cells,
-                "figures of sites whose zone has changed are forgotten"
+                "dropped the figures of sites whose timezone has changed"
             );
             shape
         };

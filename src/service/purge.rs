@@ -78,8 +78,10 @@ impl TrafficService {
                 let cells = Arc::clone(&self.engine.cells);
                 let purged = cores::work(move || cells.purge(&purge)).await;
                 match purged {
-                    Ok(cells) => tracing::info!(cells, "another replica purged figures"),
-                    Err(error) => tracing::error!(%error, "a purge of another replica died"),
+                    Ok(cells) => tracing::info!(cells, "repeated a purge of another replica"),
+                    Err(error) => {
+                        tracing::error!(%error, "could not repeat a purge of another replica");
+                    }
                 }
             }
         }

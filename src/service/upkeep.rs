@@ -65,7 +65,7 @@ impl TrafficService {
                 let cells = Arc::clone(&self.engine.cells);
                 let dropped = cores::work(move || cells.drop_older_than(before)).await;
                 if let Err(error) = dropped {
-                    tracing::error!(%error, "cells that are too old for any use were not freed");
+                    tracing::error!(%error, "could not free cells that are too old for any use");
                 }
             }
         }

@@ -64,7 +64,7 @@ pub(super) async fn serve(
                 () = stop.cancelled() => {}
                 result = connection(stream, routes) => {
                     if let Err(error) = result {
-                        tracing::debug!(%error, "a simulated connection ended");
+                        tracing::debug!(%error, "a connection of the simulator failed");
                     }
                 }
             }

@@ -298,7 +298,10 @@ impl Inner {
             Err(reason) => {
                 // Told once for each outage.
                 if first || state.connection.take().is_some() {
-                    tracing::warn!(reason, "the shared store is away: it is tried again");
+                    tracing::warn!(
+                        reason,
+                        "cannot reach the shared store: Pitaya will try again"
+                    );
                 }
                 false
             }

@@ -198,7 +198,9 @@ pub fn metrics() -> &'static PrometheusHandle {
         let handle = recorder.handle();
         // Fails only if another recorder is installed, whose metrics Pitaya cannot show.
         if metrics::set_global_recorder(recorder).is_err() {
-            tracing::warn!("metrics are recorded elsewhere already, and will be missing here");
+            tracing::warn!(
+                "another recorder of metrics is installed: /metrics lacks those of Pitaya"
+            );
         }
         metrics::describe_counter!(
             lines::DROPPED,

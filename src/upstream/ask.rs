@@ -124,7 +124,7 @@ fn tell(failures: &[(ReportRequest, Arc<UpstreamError>)], lacks_token: bool) {
     let metrics: Vec<_> = first.metrics.iter().map(|it| it.to_string()).collect();
     let named: Vec<_> = sites.iter().take(NAMED).map(ToString::to_string).collect();
     let event = if lacks_token {
-        "a report was not sent, since no ID token could be obtained"
+        "Pitaya did not send a report: there is no valid ID token"
     } else {
         "a report failed"
     };

@@ -96,7 +96,7 @@ impl Circuit {
     fn succeeded(&self) {
         let before = std::mem::replace(&mut *self.lock(), State::Closed { failures: 0 });
         if !matches!(before, State::Closed { .. }) {
-            tracing::info!("the vendor answers again: the circuit is closed");
+            tracing::info!("the vendor answers again: the circuit closes");
             self.publish();
         }
     }
@@ -123,7 +123,7 @@ impl Circuit {
         drop(state);
         tracing::warn!(
             pause_ms = pause.as_millis(),
-            "the vendor keeps failing: the circuit is open"
+            "the vendor keeps failing: the circuit opens"
         );
         self.publish();
     }

@@ -193,7 +193,7 @@ impl Limits {
             bound_figures = learned.figures.size,
             bound_sites = learned.sites.size,
             bound_days = learned.days.size,
-            "the vendor could not answer a report of this size; later ones stay below"
+            "the vendor could not answer a report of this size: later ones will be smaller"
         );
     }
 

@@ -61,7 +61,7 @@ impl TokensInStore {
         let keys = [key('v'), key('i')];
         let reply = self.link.eval(&self.script, &keys, arguments, LIMIT).await;
         let (done, now_ms, life_ms, value): (i64, i64, u64, Vec<u8>) = reply.map_err(|error| {
-            tracing::debug!(%error, "the shared store does not tell of the tokens");
+            tracing::debug!(%error, "cannot exchange the tokens with the shared store");
             Away
         })?;
         Ok(Swapped {

@@ -226,7 +226,7 @@ async fn a_vendor_that_swaps_two_sites_in_batches_is_caught_and_the_day_is_forgo
     let log = pitaya.ended().await.log;
     let mut lines = log
         .lines()
-        .filter(|line| line.contains("the day is forgotten"));
+        .filter(|line| line.contains("Pitaya drops the day"));
     let line: Value = lines
         .find(|line| line.contains("\"site\":\"750\""))
         .map(|line| serde_json::from_str(line).unwrap())

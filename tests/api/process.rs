@@ -363,7 +363,7 @@ async fn a_failed_query_is_one_warning_with_its_figures() {
         (Fault::status(500), "a report failed"),
         (
             Fault::status(500).on_tokens(),
-            "a report was not sent, since no ID token could be obtained",
+            "Pitaya did not send a report: there is no valid ID token",
         ),
     ] {
         let vendor = Simulator::start(Settings::default(), Clock::system());
@@ -380,7 +380,7 @@ async fn a_failed_query_is_one_warning_with_its_figures() {
         let warnings: Vec<_> = log
             .lines()
             .filter(|line| line.contains("\"WARN\"") && line.contains("the vendor answered 500"))
-            .filter(|line| !line.contains("the tokens could not be renewed"))
+            .filter(|line| !line.contains("could not renew the tokens"))
             .collect();
         assert_eq!(warnings.len(), 1, "{log}");
         for expected in [
@@ -391,7 +391,7 @@ async fn a_failed_query_is_one_warning_with_its_figures() {
         ] {
             assert!(warnings[0].contains(expected), "{expected} in {log}");
         }
-        assert_eq!(on_tokens, log.contains("the tokens could not be renewed"));
+        assert_eq!(on_tokens, log.contains("could not renew the tokens"));
     }
 }
 

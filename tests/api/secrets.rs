@@ -91,7 +91,7 @@ async fn the_most_verbose_log_contains_no_token_no_key_and_no_text_of_the_vendor
 
     assert_eq!(ended.status.code(), Some(0));
     assert!(ended.log.contains("\"level\":\"DEBUG\""), "the log is on");
-    assert!(ended.log.contains("the tokens are renewed"));
+    assert!(ended.log.contains("renewed the tokens"));
     told += &ended.log;
     told += &ended.stdout;
     secrets.extend([KEY.to_owned(), WRONG_KEY.to_owned(), MARKER.to_owned()]);

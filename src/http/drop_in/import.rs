@@ -66,7 +66,7 @@ pub(in crate::http) async fn import(
         client = caller.name.as_deref(),
         %customer,
         request_id = context.id.as_str(),
-        "an import of sites is being passed on"
+        "Pitaya passes on an import of sites"
     );
     let service = &state.service;
     let imported = service.import_sites(customer, content_type, body, patience);
@@ -83,7 +83,7 @@ pub(in crate::http) async fn import(
         status = status.ok(),
         problem,
         request_id = context.id.as_str(),
-        "an import of sites was passed on"
+        "an import of sites has ended"
     );
     let outcome = if imported.is_ok() {
         "answered"

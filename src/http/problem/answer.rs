@@ -148,20 +148,24 @@ impl ApiError {
     pub(in crate::http) fn log(&self, request_id: &str) {
         match self {
             Self::Upstream(error) if matches!(**error, UpstreamError::Internal(_)) => {
-                tracing::error!(request_id, %error, "a request failed inside");
+                tracing::error!(request_id, %error, "a request failed with an internal error");
             }
             Self::Upstream(error) if matches!(**error, UpstreamError::NotCached) => {
                 tracing::debug!(request_id, "not all figures are cached");
             }
             // The fetch has warned about its report, once for all its callers.
             Self::Upstream(error) => {
-                tracing::debug!(request_id, %error, "the vendor failed a request");
+                tracing::debug!(request_id, %error, "a request failed at the vendor");
             }
             Self::StoreUnavailable(error) => {
-                tracing::warn!(request_id, %error, "a purge is not complete");
+                tracing::warn!(request_id, %error, "a purge is not complete yet");
             }
             Self::Internal(detail) => {
-                tracing::error!(request_id, detail, "a request failed inside");
+                tracing::error!(
+                    request_id,
+                    detail,
+                    "a request failed with an internal error"
+                );
             }
             other => tracing::debug!(request_id, error = %other, "a request was refused"),
         }

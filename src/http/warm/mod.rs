@@ -76,7 +76,7 @@ impl Warmer {
             Ok(understood) => understood,
             Err(rejection) => {
                 let faults = faults_of(rejection).join("; ");
-                tracing::warn!(query = text, %faults, "cannot warm a query of warm.queries: it is refused today");
+                tracing::warn!(query = text, %faults, "cannot warm a query of warm.queries, which is invalid or over a limit today");
                 metrics::counter!(QUERIES, "outcome" => "refused").increment(1);
                 return again;
             }
@@ -97,7 +97,7 @@ impl Warmer {
                 query = text,
                 cells = warmed.brought,
                 failed = warmed.failed,
-                "could not warm a query of warm.queries completely; it will be retried"
+                "could not warm a query of warm.queries completely: Pitaya will try again"
             );
             "incomplete"
         };

@@ -96,7 +96,7 @@ impl TrafficService {
         let engine = Arc::clone(&self.engine);
         let picked = cores::work(move || pick(&engine, &judge, audits)).await;
         picked.unwrap_or_else(|error| {
-            tracing::error!(%error, "no figure could be picked for an audit");
+            tracing::error!(%error, "could not pick a day to audit");
             None
         })
     }
@@ -208,7 +208,7 @@ impl TrafficService {
             held = audit.held.of_day(metric),
             same_shape = original.of_day(metric),
             other_shape = other.of_day(metric),
-            "the vendor gives other counts in another shape of report: the day is forgotten"
+            "the vendor's counts depend on the shape of the report: Pitaya drops the day"
         );
         let purge = Purge {
             customers: [customer].into(),
@@ -216,7 +216,7 @@ impl TrafficService {
             dates: DateRange::day(date),
         };
         if let Err(error) = self.purge_cells(purge).lasting.await {
-            tracing::warn!(%error, "an audited day is not forgotten for good yet");
+            tracing::warn!(%error, "the purge of an audited day is not complete yet");
         }
     }
 }

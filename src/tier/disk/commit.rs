@@ -71,7 +71,7 @@ impl Writer {
             return false;
         }
         tracing::warn!(
-            "a purge could not be written to the cache on disk, which is emptied for it"
+            "could not write a purge to the cache on disk: Pitaya has emptied it instead"
         );
         self.try_to_open(self.unwritten);
         true

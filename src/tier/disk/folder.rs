@@ -168,7 +168,7 @@ impl Folder {
         tracing::error!(
             path = %path.display(),
             why,
-            "a file of the cache on disk is broken: it is renamed, and what it held is fetched again"
+            "a file of the cache on disk is broken: Pitaya renames it, and will fetch its figures again"
         );
         fs::rename(path, self.path.join(BROKEN))?;
         self.sync()

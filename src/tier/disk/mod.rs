@@ -85,7 +85,7 @@ impl Disk {
                 move || {
                     if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
                         tracing::error!(
-                            "the thread of the cache on disk died: nothing is kept there"
+                            "the thread of the cache on disk panicked: Pitaya uses that cache no more"
                         );
                         shared.show(None, TierState::Away);
                         shared.end();
@@ -93,7 +93,7 @@ impl Disk {
                 }
             });
         if let Err(error) = &thread {
-            tracing::error!(%error, "the cache on disk has no thread: nothing is kept there");
+            tracing::error!(%error, "could not start the thread of the cache on disk: Pitaya does not use that cache");
             shared.show(None, TierState::Away);
             shared.end();
         }
@@ -137,14 +137,16 @@ impl Tier for Disk {
                 // No further threads join those that hang; the next read that returns ends this state.
                 shared.slow.store(true, Ordering::Relaxed);
                 telemetry::read(Outcome::Timeout, asked);
-                tracing::warn!("the cache on disk does not answer in time: it is not read for now");
+                tracing::warn!(
+                    "the cache on disk did not answer in time: Pitaya does not read it for now"
+                );
                 return vec![Page::default(); asked];
             };
             let mut kept = Vec::with_capacity(asked);
             for piece in pieces {
                 match piece {
                     Ok(piece) => kept.extend(piece),
-                    Err(error) => tracing::error!(%error, "a read of the cache on disk died"),
+                    Err(error) => tracing::error!(%error, "a read of the cache on disk failed"),
                 }
             }
             kept.resize(asked, Page::default());
@@ -204,10 +206,9 @@ impl Tier for Disk {
             self.shared.end();
             let thread = self.thread.lock();
             let thread = thread.unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(thread) = thread
-                && spawn_blocking(move || thread.join()).await.is_err()
-            {
-                tracing::error!("the thread of the cache on disk died");
+            if let Some(thread) = thread {
+                // A panic of the thread has been logged.
+                spawn_blocking(move || thread.join()).await.ok();
             }
         })
     }

@@ -145,7 +145,7 @@ impl Shared {
                     self.queue().note(broken);
                     self.wake.notify_one();
                 }
-                Err(fault) => tracing::warn!(%fault, "the cache on disk cannot be read"),
+                Err(fault) => tracing::warn!(%fault, "cannot read the cache on disk"),
             }
         }
         if !promoted.is_empty() {

@@ -194,7 +194,7 @@ impl Writer {
         };
         if self.shared.state() != state || self.retry.1 == first {
             let path = self.shared.settings.path.display();
-            tracing::warn!(%path, %fault, "the cache on disk cannot be used, and is tried again");
+            tracing::warn!(%path, %fault, "cannot use the cache on disk: Pitaya will try again");
         }
         self.open = None;
         self.shared.show(None, state);
@@ -233,7 +233,7 @@ impl Writer {
         let known = match open.young.known() {
             Ok(known) => known,
             Err(fault) => {
-                tracing::warn!(%fault, "what was learned cannot be read in the cache on disk");
+                tracing::warn!(%fault, "cannot read the learned facts about sites in the cache on disk: Pitaya learns them again");
                 return;
             }
         };
@@ -246,7 +246,7 @@ impl Writer {
             if !content.is_some_and(|content| self.knowledge.restore(part, content)) {
                 tracing::warn!(
                     part,
-                    "the kept facts about sites cannot be read: Pitaya learns them again"
+                    "cannot decode learned facts about sites in the cache on disk: Pitaya learns them again"
                 );
             }
         }

@@ -112,7 +112,7 @@ impl Core {
             None => self.refuses.store(false, Ordering::Relaxed),
             Some(Unavailable::Refused(code)) => {
                 if !self.refuses.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(code, "the shared store refuses to keep anything");
+                    tracing::warn!(code, "the shared store refuses writes");
                 }
             }
             Some(_) => {}

@@ -78,7 +78,7 @@ impl Core {
         for (name, sealed) in parts {
             let content = self.codec.open(&self.codec.known_name(&name), &sealed);
             if !content.is_some_and(|content| self.knowledge.restore(&name, content)) {
-                tracing::warn!(name, "what was learned cannot be read in the shared store");
+                tracing::warn!(name, "cannot decode learned facts in the shared store");
             }
         }
         // The store was emptied, so what this replica told is lost.

@@ -110,7 +110,7 @@ impl Core {
                 });
                 let judged = judged.await;
                 judged
-                    .inspect_err(|error| tracing::error!(%error, "a read of the shared store died"))
+                    .inspect_err(|error| tracing::error!(%error, "could not decode values of the shared store"))
                     .ok()
             }
             unavailable => {

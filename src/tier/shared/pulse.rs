@@ -78,7 +78,7 @@ impl Core {
         if !lost.is_empty() {
             tracing::warn!(
                 purges = lost.len(),
-                "the shared store has lost purges, which are put back"
+                "the shared store had lost purges: Pitaya puts them back"
             );
             let arguments = |command: &mut Cmd| {
                 for (number, text) in &lost {
@@ -119,7 +119,7 @@ impl Core {
         ) {
             tracing::warn!(
                 policy,
-                "the shared store should have a maxmemory, and evict by volatile-lru"
+                "the shared store should have a maxmemory, and the maxmemory-policy volatile-lru"
             );
         }
     }

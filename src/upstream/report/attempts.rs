@@ -92,7 +92,7 @@ impl Reporter {
                 }
                 return Err(Failure::of_call(error));
             }
-            tracing::debug!(%error, pause_ms = pause.as_millis(), "trying again");
+            tracing::debug!(%error, pause_ms = pause.as_millis(), "a report call failed: Pitaya will try again");
             telemetry::retry();
             last = Some(error);
             tokio::time::sleep(pause).await;

@@ -63,7 +63,7 @@ async fn no_token_and_no_text_of_the_vendor_is_logged_at_any_level() {
 
     let log = log.0.lock().unwrap_or_else(PoisonError::into_inner);
     let all = String::from_utf8_lossy(&log).into_owned() + &shown + &shown_errors.concat();
-    assert!(all.contains("the tokens are renewed"), "the log is on");
+    assert!(all.contains("renewed the tokens"), "the log is on");
     secrets.push(simulator::MARKER.to_owned());
     for secret in secrets {
         assert!(!all.contains(&secret), "{secret} in {all}");

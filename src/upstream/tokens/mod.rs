@@ -105,7 +105,7 @@ impl Tokens {
         }
         if state.refresh.is_none() {
             tracing::warn!(
-                "there is no refresh token: calls to the vendor end when the ID token expires"
+                "there is no refresh token: calls to the vendor will fail once the ID token expires"
             );
         }
         let tokens = Self(Arc::new(Shared {

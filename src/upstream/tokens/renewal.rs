@@ -150,7 +150,7 @@ impl<'a> Renewal<'a> {
     }
 
     fn failed(&self, error: UpstreamError, at_least: Duration) -> UpstreamError {
-        tracing::warn!(%error, "the tokens could not be renewed");
+        tracing::warn!(%error, "could not renew the tokens");
         self.state()
             .renewal_failed(error.clone(), Instant::now(), at_least);
         error
@@ -199,7 +199,7 @@ impl<'a> Renewal<'a> {
                     return Err((error, Duration::ZERO));
                 };
                 tracing::warn!(
-                    "the vendor refuses the newest refresh token: trying the configured one"
+                    "the vendor refuses the newest refresh token: Pitaya tries the configured one"
                 );
                 match self.exchange(&configured, bearer.as_ref()).await {
                     Ok((fresh, received)) => Ok((fresh, configured, received)),
@@ -247,7 +247,7 @@ impl<'a> Renewal<'a> {
             return result;
         }
         tracing::warn!(
-            "the token endpoint has not answered in time: Pitaya does not send the refresh token again while the answer may still come"
+            "the token endpoint did not answer in time: Pitaya waits for a late answer before it sends the refresh token again"
         );
         self.state().renewal_is_late();
         self.shared.publish();
@@ -299,7 +299,7 @@ impl<'a> Renewal<'a> {
             Some(store) if sharing.is_some() => self.write_down_alone(store, &stored).await,
             Some(store) => self.write_down(store, &stored).await,
             None if rotated && self.state().serial == 0 && sharing.is_none() => tracing::warn!(
-                "the vendor rotates refresh tokens and there is no token_store: after a restart the configured one may no longer work"
+                "the vendor rotates refresh tokens and there is no token_store: after a restart, the configured token may no longer work"
             ),
             None => {}
         }
@@ -323,7 +323,7 @@ impl<'a> Renewal<'a> {
         tracing::info!(
             lifetime_s = fresh.lifetime.as_secs(),
             rotated,
-            "the tokens are renewed"
+            "renewed the tokens"
         );
         Ok(state.hold(id, Some(Term::new(received, fresh.lifetime))))
     }
@@ -342,7 +342,7 @@ impl<'a> Renewal<'a> {
     async fn write_down(&self, store: &Store, stored: &Stored) {
         let failed = save(store, stored).await.err();
         if let Some(kind) = failed {
-            tracing::error!(path = %store.path().display(), %kind, "the newest tokens could not be written to the token store: they are only in memory until it works again");
+            tracing::error!(path = %store.path().display(), %kind, "could not write the newest tokens to the token store: only memory holds them until a write succeeds");
         }
         let unstored = failed.map(|_| stored.clone());
         let begins = {
@@ -375,12 +375,12 @@ impl<'a> Renewal<'a> {
         };
         let path = store.path().display();
         if self.superseded(store, &stored).await {
-            tracing::warn!(%path, "another process has written other tokens to the token store meanwhile: Pitaya keeps those");
+            tracing::warn!(%path, "another process has meanwhile written other tokens to the token store: Pitaya leaves them there");
         } else if let Err(kind) = save(store, &stored).await {
-            tracing::debug!(%path, %kind, "the token store still cannot be written");
+            tracing::debug!(%path, %kind, "still cannot write to the token store");
             return false;
         } else {
-            tracing::info!(%path, "the newest tokens are in the token store again");
+            tracing::info!(%path, "the token store has the newest tokens again");
         }
         self.state().unstored = None;
         true

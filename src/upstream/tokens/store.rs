@@ -141,7 +141,7 @@ impl Store {
     pub(super) fn load(&self) -> Option<Stored> {
         let unreadable = match read(&self.path) {
             Err(kind) if kind != io::ErrorKind::NotFound => {
-                tracing::warn!(path = %self.path.display(), %kind, "the token store cannot be read; Pitaya uses the configured tokens");
+                tracing::warn!(path = %self.path.display(), %kind, "cannot read the token store: Pitaya uses the configured tokens");
                 true
             }
             _ => false,
@@ -199,7 +199,7 @@ impl Store {
         let file = match private(&mut options).open(self.lock_file()) {
             Ok(file) => file,
             Err(error) => {
-                tracing::debug!(kind = %error.kind(), "the token store cannot be locked");
+                tracing::debug!(kind = %error.kind(), "cannot lock the token store");
                 return Ok(Held { _file: None });
             }
         };
@@ -209,7 +209,7 @@ impl Store {
                 Ok(()) => return Ok(Held { _file: Some(file) }),
                 Err(std::fs::TryLockError::WouldBlock) => {}
                 Err(std::fs::TryLockError::Error(error)) => {
-                    tracing::debug!(kind = %error.kind(), "the token store cannot be locked");
+                    tracing::debug!(kind = %error.kind(), "cannot lock the token store");
                     return Ok(Held { _file: None });
                 }
             }

@@ -82,7 +82,7 @@ impl Rows {
         tracing::warn!(
             site = site.map(tracing::field::display),
             site_name = name.as_deref(),
-            "a figure is larger than 2^53 - 1: Pitaya refuses the answer"
+            "a figure is larger than 2^53 - 1: Pitaya rejects the answer"
         );
     }
 

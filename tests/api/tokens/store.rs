@@ -199,7 +199,7 @@ async fn a_corrupt_store_gives_way_to_the_configured_token() {
 
     assert!(is_kept(&vendor, folder.path()));
     let ended = pitaya.kill().await;
-    assert!(ended.log.contains("the token store cannot be read"));
+    assert!(ended.log.contains("cannot read the token store"));
     assert!(!ended.log.contains("half of a"));
 }
 

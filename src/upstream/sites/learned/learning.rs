@@ -156,7 +156,7 @@ impl Known {
     fn learn(&mut self, site: SiteId, identities: &[&Identity], now: Timestamp) {
         if self.sites.len() + self.entities.len() >= MOST {
             tracing::warn!(
-                "too many learned facts about a customer's sites: Pitaya discards them and learns them again"
+                "too many learned facts about a customer's sites: Pitaya drops them and learns them again"
             );
             self.entities.clear();
             self.sites.clear();

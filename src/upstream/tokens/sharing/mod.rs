@@ -168,7 +168,9 @@ impl Sharing {
             };
             let swapped = self.write(&seen, &record, Duration::ZERO).await?;
             if swapped.done && lost {
-                tracing::warn!("the shared store had lost the newest tokens: they are back in it");
+                tracing::warn!(
+                    "the shared store had lost the newest tokens: Pitaya has put them back"
+                );
                 telemetry::tokens_put_back();
             }
             let done = swapped.done;
@@ -193,7 +195,9 @@ impl Sharing {
         let record = self.seal.open(value);
         self.view().opened = Some((value.to_owned(), record.clone()));
         if record.is_none() {
-            tracing::warn!("the shared store holds something else in the place of the tokens");
+            tracing::warn!(
+                "the shared store holds something undecryptable in the place of the tokens"
+            );
             telemetry::tokens_unreadable();
         }
         record
@@ -275,7 +279,7 @@ impl Sharing {
             return Err(Denied::Away);
         }
         decided.map(|()| {
-            tracing::warn!("the shared store is away: this replica renews the tokens alone");
+            tracing::warn!("cannot reach the shared store: this replica renews the tokens alone");
             Claimed::Ask
         })
     }
