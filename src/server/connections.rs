@@ -25,7 +25,7 @@ const NOTED: usize = 64;
 pub fn describe_metrics() {
     describe_counter!(
         DISPLACED,
-        "Idle connections that were closed to make room for new ones."
+        "Idle connections closed to make room for new ones."
     );
     counter!(DISPLACED).increment(0);
 }

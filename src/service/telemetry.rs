@@ -35,33 +35,36 @@ named! {
 pub fn describe_metrics() {
     describe_counter!(
         QUERIES,
-        "Queries answered, by the share of cached figures: all (hit), some (partial) or none (miss)."
+        "Answered queries by how many of their figures were cached: all (hit), some (partial) or none (miss)."
     );
     describe_counter!(
         STALE,
         "Queries answered with figures past their TTL, by reason."
     );
     describe_counter!(COLLAPSED, "Queries that shared another query's fetch.");
-    describe_counter!(REFRESHES, "Reports fetched behind an answer, by outcome.");
+    describe_counter!(
+        REFRESHES,
+        "Reports that refreshed stale figures in the background, by outcome."
+    );
     describe_counter!(
         REPORTS_DROPPED,
-        "Queued reports that were dropped because no query waited for them any longer."
+        "Queued reports dropped because no caller waited for them any longer."
     );
     describe_gauge!(
         QUEUED_CELLS,
-        "Cells that are claimed and not yet requested from the vendor."
+        "Claimed cells that are not being fetched yet."
     );
     describe_counter!(
         "pitaya_cache_evictions_total",
-        "Entries evicted for lack of room: months of cells, or rendered answers."
+        "Months of cells, or rendered answers, evicted to make room, by kind."
     );
     describe_counter!(
         "pitaya_clock_set_back_total",
-        "Number of times the clock was set back, which drops everything in memory from later than now."
+        "Times that the clock was set back, which drops everything in memory from later than the new time."
     );
     describe_gauge!(
         QUEUE_LIMIT,
-        "The configured limit of cells that are claimed and not yet requested from the vendor."
+        "Configured limit of queued cells (limits.max_queued_cells)."
     );
     for outcome in ["hit", "miss", "partial"] {
         counter!(QUERIES, "outcome" => outcome).increment(0);
@@ -82,14 +85,14 @@ pub fn describe_metrics() {
     describe_gauge!(BYTES, Unit::Bytes, "Bytes in memory, by kind.");
     describe_counter!(
         REVISIONS,
-        "Days whose figures the vendor changed after they were over, by kind."
+        "Metrics of a site's past day whose figures the vendor has changed, by kind."
     );
     for kind in RevisionKind::ALL {
         counter!(REVISIONS, "kind" => kind.name()).increment(0);
     }
     describe_counter!(
         AUDITS,
-        "Held days that were checked against the vendor in another shape, by shape and outcome."
+        "Cached days compared with the vendor's counts in another shape of report, by shape and outcome."
     );
     for check in Check::ALL {
         for outcome in AuditOutcome::ALL {

@@ -6,7 +6,7 @@ const BUILD_INFO: &str = "pitaya_build_info";
 
 /// Describes these metrics to the installed recorder.
 pub(super) fn describe_metrics() {
-    metrics::describe_gauge!(BUILD_INFO, "Always 1: its label is the version of Pitaya.");
+    metrics::describe_gauge!(BUILD_INFO, "Always 1; the label is the version of Pitaya.");
     metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1);
     Collector::default().describe();
 }

@@ -120,46 +120,46 @@ pub(super) fn measure_shared(
 pub fn describe_metrics() {
     describe_counter!(
         READS,
-        "Months of a site's metric that were looked for in the cache on disk or the shared store, by what was there."
+        "Months of a site's metric looked up in the cache on disk or the shared store, by outcome."
     );
     describe_counter!(
         PUTS,
-        "Months of a site's metric that were to be written to the cache on disk or the shared store, by what became of them."
+        "Months of a site's metric to be written to the cache on disk or the shared store, by outcome."
     );
     describe_counter!(
         BYTES,
         Unit::Bytes,
-        "Bytes of pages of the cache on disk or the shared store, by direction."
+        "Bytes of pages read from or written to the cache on disk or the shared store, by direction."
     );
     describe_histogram!(
         SECONDS,
         Unit::Seconds,
-        "How long the cache on disk or the shared store took, by operation."
+        "Duration of operations of the cache on disk or the shared store, by operation."
     );
     describe_gauge!(
         STATE,
-        "The state of the cache on disk or the shared store: 1 for the one that it is in."
+        "1 for the current state of the cache on disk or the shared store, by state."
     );
     describe_gauge!(
         DISK_BYTES,
         Unit::Bytes,
-        "Bytes that the cache takes on disk."
+        "Bytes of the files of the cache on disk."
     );
     describe_gauge!(
         QUEUE_BYTES,
         Unit::Bytes,
-        "Bytes of cells that are to be written to the cache on disk or the shared store."
+        "Bytes of cells still to be written to the cache on disk or the shared store."
     );
     describe_counter!(
         CLAIMS,
-        "Months of a site's metric to be fetched, by who fetches them: this replica, another one, or this one without the store."
+        "Months of a site's metric to fetch, by the replica that fetches them: this one (mine), another one (theirs), or this one without the store's consent (alone)."
     );
     describe_counter!(REBUILDS, "Connections to the shared store after the first.");
-    describe_gauge!(REPLICAS, "Replicas that live, this one included.");
+    describe_gauge!(REPLICAS, "Live replicas, including this one.");
     describe_gauge!(
         OFFSET,
         Unit::Seconds,
-        "What the clock of the shared store shows more than this machine's."
+        "How far the clock of the shared store is ahead of this machine's."
     );
     for outcome in Outcome::ALL {
         read(outcome, 0);

@@ -53,7 +53,7 @@ const STORE_FAILURES: &str = "pitaya_upstream_token_store_failures_total";
 pub fn describe_metrics() {
     describe_counter!(
         REPORTS,
-        "Report calls to the vendor, each attempt counted, by outcome."
+        "Report calls to the vendor by outcome, counting each attempt."
     );
     describe_histogram!(
         REPORT_DURATION,
@@ -66,11 +66,11 @@ pub fn describe_metrics() {
         "Decoded bytes of the vendor's answers."
     );
     describe_counter!(CELLS, "Cells (site, day, metric) fetched by reports.");
-    describe_counter!(RETRIES, "Report calls that were repeated.");
+    describe_counter!(RETRIES, "Retried report calls.");
     describe_counter!(ROWS_IGNORED, "Rows outside the requested dates.");
     describe_counter!(
         DOUBTS,
-        "Doubts that change a figure, or would have changed one by a guess, by kind."
+        "Doubts that change a figure, or would have changed one if Pitaya had guessed, by kind."
     );
     describe_gauge!(
         CIRCUIT,
@@ -88,15 +88,15 @@ pub fn describe_metrics() {
     );
     describe_counter!(
         PUT_BACK,
-        "How often this replica put the newest tokens back into a shared store that had lost them."
+        "Times that this replica put the newest tokens back into a shared store that had lost them."
     );
     describe_counter!(
         UNREADABLE,
-        "How often the shared store held something undecryptable in the place of the tokens."
+        "Times that the shared store held something undecryptable in the place of the tokens."
     );
     describe_counter!(
         DENIED,
-        "Renewals that this replica had to leave or delay, since the tokens are shared, by reason."
+        "Token renewals that this replica left to others or delayed, by reason."
     );
     counter!(PUT_BACK).increment(0);
     counter!(UNREADABLE).increment(0);
@@ -106,13 +106,19 @@ pub fn describe_metrics() {
     describe_gauge!(
         EXPIRY,
         Unit::Seconds,
-        "Time at which the ID token expires, in seconds since 1970; 0 while there is none or its expiry is not known."
+        "Expiry time of the ID token, in seconds since 1970; 0 without a token or a known expiry."
     );
-    describe_gauge!(WAITING, "Reports that wait for one of the vendor's places.");
-    describe_gauge!(PLACES, "The configured limit of reports in flight at once.");
+    describe_gauge!(
+        WAITING,
+        "Reports that wait for a place at the vendor (upstream.max_concurrency)."
+    );
+    describe_gauge!(
+        PLACES,
+        "The configured maximum of concurrent reports (upstream.max_concurrency)."
+    );
     describe_gauge!(
         OWN_PLACES,
-        "The places at the vendor (upstream.max_concurrency) that are this process's own: all, unless replicas share them."
+        "Places at the vendor that this process may use: all, unless replicas share them."
     );
     // Present from the start, so that an alert sees the first failure as an increase.
     for outcome in OUTCOMES {

@@ -85,11 +85,11 @@ impl Outcome {
 pub(super) fn describe_metrics() {
     describe_counter!(
         REPORTS,
-        "Well-formed calls for reports in the vendor's own language, by what answered them."
+        "Well-formed report calls in the vendor's own language, by outcome: answered from cells, passed on to the vendor, or rejected."
     );
     describe_counter!(
         IMPORTS,
-        "Imports of sites, by whether the vendor's answer was passed on."
+        "Imports of sites, by outcome: Pitaya passed on the vendor's answer (answered), or failed."
     );
     for outcome in Outcome::ALL {
         counter!(REPORTS, "outcome" => outcome.name()).increment(0);

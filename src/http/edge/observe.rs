@@ -42,21 +42,21 @@ pub(in crate::http) const CACHE_STATUS: HeaderName = HeaderName::from_static("ca
 /// Describes the metrics of requests. Call this after installing the recorder.
 pub(in crate::http) fn describe_metrics() {
     super::usage::describe_metrics();
-    describe_counter!(REQUESTS, "Requests answered, by method, route and status.");
+    describe_counter!(REQUESTS, "Answered requests, by method, route and status.");
     describe_histogram!(
         REQUEST_DURATION,
         metrics::Unit::Seconds,
-        "Time from a request's head to its answer's, by route."
+        "Time from the head of a request to the head of its answer, by route."
     );
     describe_gauge!(IN_FLIGHT, "Requests being answered.");
     describe_gauge!(
         LIMIT,
-        "The configured limits of one query, and of requests in flight, by name."
+        "Configured limits of a query and of requests in flight, by name."
     );
     describe_gauge!(
         TIME_LIMIT,
         metrics::Unit::Seconds,
-        "The configured limit of the time that a caller waits."
+        "Configured limit of a caller's waiting time (limits.request_timeout)."
     );
     // An alert on a rate misses the first event of a counter that appears with it.
     for status in TRAFFIC_STATUSES {

@@ -13,10 +13,10 @@ const CELLS: &str = "pitaya_client_cells_total";
 
 /// Describes these metrics to the installed recorder.
 pub(super) fn describe_metrics() {
-    describe_counter!(REQUESTS, "Requests of each client, by outcome.");
+    describe_counter!(REQUESTS, "Requests by client and outcome.");
     describe_counter!(
         CELLS,
-        "Cells that the queries of each client needed, by source. An answer that is kept as a whole needs none."
+        "Cells that queries needed, by client and source. A kept rendered answer needs none."
     );
 }
 

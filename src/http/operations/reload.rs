@@ -186,11 +186,11 @@ pub(in crate::http) async fn reload(
 pub(in crate::http) fn describe_metrics() {
     describe_gauge!(
         SUCCESS,
-        "Whether the last read of the configuration succeeded: 1 or 0."
+        "1 if the last read of the configuration succeeded, else 0."
     );
     describe_gauge!(
         SUCCESS_TIME,
         metrics::Unit::Seconds,
-        "Time of the last read of the configuration without an error, in seconds since 1970."
+        "Time of the last successful read of the configuration, in seconds since 1970."
     );
 }

@@ -10,7 +10,7 @@ const ROWS: &str = "pitaya_answer_rows_total";
 pub(in crate::http) fn describe_metrics() {
     describe_counter!(
         ROWS,
-        "Rows of answers of which something was expected: with all of it (whole), or with less (partial)."
+        "Rows with expected figures in rendered answers, by coverage: complete (whole) or not (partial)."
     );
     add(0, 0);
 }

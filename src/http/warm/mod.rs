@@ -197,7 +197,7 @@ fn faults_of(rejection: Rejection) -> Vec<String> {
 pub(super) fn describe_metrics() {
     metrics::describe_counter!(
         QUERIES,
-        "Queries of warm.queries, by outcome: whole, incomplete (the vendor failed) or refused (over a limit today)."
+        "Attempts to warm a query of warm.queries, by outcome: whole, incomplete (the vendor failed) or refused (over a limit today)."
     );
     metrics::describe_counter!(
         CELLS,
