@@ -58,7 +58,7 @@ pub(super) struct Feed {
 pub(super) struct ShownPage {
     /// The oldest first.
     data: Vec<ShownRevision>,
-    /// The cursor to go on from, also if nothing came.
+    /// The cursor to continue from, also if there were no events.
     next: String,
 }
 
@@ -66,7 +66,7 @@ pub(super) struct ShownPage {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Revision)]
 struct ShownRevision {
-    /// The place after this event, for `since`.
+    /// The position after this event, for `since`.
     cursor: String,
     /// Time at which Pitaya asked for the new figures.
     #[schema(format = "date-time")]
@@ -78,11 +78,11 @@ struct ShownRevision {
     /// The local day.
     #[schema(format = "date")]
     date: String,
-    /// The vendor's metric: rates are made of these.
+    /// The vendor's metric: rates are computed from these.
     #[schema(value_type = crate::domain::metric::Metric)]
     metric: &'static str,
-    /// `late`: only missing figures came. `changed`: figures have other values, or some came while others went. `withdrawn`: figures are
-    /// missing that were there.
+    /// `late`: only missing figures came. `changed`: figures have other values, or some came while others disappeared. `withdrawn`: figures
+    /// disappeared.
     #[schema(value_type = crate::domain::revision::RevisionKind)]
     kind: &'static str,
     /// The day's figure before; `null` if there was none.
@@ -93,7 +93,7 @@ struct ShownRevision {
     new: Option<Box<RawValue>>,
     /// Number of buckets that differ.
     buckets: u16,
-    /// Seconds from the end of the day to `seen_at`.
+    /// Seconds from the end of the day until `seen_at`.
     age: i64,
 }
 
@@ -124,12 +124,12 @@ impl ShownRevision {
     operation_id = "getRevisions",
     tag = "Traffic",
     summary = "Follow the past figures that the vendor changed",
-    description = "Each event is a metric of a site on a day that was over, and whose figures were different when Pitaya asked the vendor \
-                   again. Pitaya asks again when a query needs figures that are past their TTL, and compares with the last figures that it \
-                   knows. Without `since`, the feed begins with the oldest event that is kept: the last 64,512 or more. `next` goes on \
-                   where this answer ends. With `Accept: text/event-stream`, the same events come as they are seen, with `id` as their \
-                   cursor, and `Last-Event-ID` takes precedence over `since`. The stream ends at a shutdown, when the key is removed, \
-                   after `limit` events if that is given, or when its reader is too slow; connect again to go on.",
+    description = "Each event is a metric of a site on a past day whose figures had changed when Pitaya requested them again. Pitaya \
+                   requests figures again when a query needs them past their TTL, and compares them with the last ones that it knows. \
+                   Without `since`, the feed begins with the oldest event that is kept: the last 64,512 or more. `next` continues where this \
+                   answer ends. With `Accept: text/event-stream`, Pitaya sends the same events as it sees them, with their cursor as `id`, \
+                   and `Last-Event-ID` takes precedence over `since`. The stream ends at a shutdown, when the key is removed, after `limit` \
+                   events if that is given, or when its reader is too slow; connect again to continue.",
     params(RevisionParams),
     responses(
         (

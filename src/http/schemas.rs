@@ -77,7 +77,7 @@ schemas! {
         NotOpen::WORDS.map(|(word, _)| word)
     );
     RowState, "RowState": one_of(
-        "Maturity of a row: not begun; known to be closed on all its days; not over; over, but late data may still arrive; or final.",
+        "State of a row: not begun; known to be closed on all its days; not over; over, but late data may still arrive; or final.",
         RowState::WORDS.map(|(word, _)| word)
     );
     WeekStart, "WeekStart": one_of("The first day of a week.", WeekStart::WORDS.map(|(word, _)| word));

@@ -25,8 +25,8 @@ use crate::http::routes;
     operation_id = "importSites",
     tag = "Drop-in",
     summary = "Import sites into the vendor",
-    description = "Passes the files `sites` and `site_contacts` through to the vendor, once, and the vendor's answer back, even if \
-                   that lists errors of rows. Needs the key of an administrator who may see every site. The body must arrive within \
+    description = "Passes the files `sites` and `site_contacts` on to the vendor, once, and returns the vendor's answer, even if it lists \
+                   errors of rows. Needs the key of an administrator who may see every site. The body must arrive within \
                    `limits.request_timeout`. 404 unless `drop_in.enabled` is set.",
     params(("customer_id" = CustomerId, Path, description = "The customer of the sites.", example = 123)),
     request_body(

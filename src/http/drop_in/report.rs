@@ -33,9 +33,9 @@ const STALE: HeaderName = HeaderName::from_static("pitaya-stale");
     summary = "Get figures as the vendor reports them",
     description = "The vendor's own report, answered from the same cells as `GET /v1/traffic`, if `drop_in.enabled` is set (404 \
                    otherwise). Cells answer a config of `groupBys` time and site, custom dates and times, version V2, and buckets of \
-                   5 minutes to 24 hours. Rows and figures are there if they were observed: absent stays absent, and 0 stays 0. The \
-                   parts of a site come combined (`metadata.pitaya.parts_combined`). Any other config is refused, or with \
-                   `drop_in.unknown = \"pass\"` sent to the vendor once, as it is.",
+                   5 minutes to 24 hours. The answer has only observed rows and figures: absent stays absent, and 0 stays 0. Pitaya combines \
+                   the parts of a site (`metadata.pitaya.parts_combined`). It refuses any other config or, with `drop_in.unknown = \
+                   \"pass\"`, sends it to the vendor once, unchanged.",
     params(("customer_id" = CustomerId, Path, description = "The customer of the sites.", example = 123)),
     request_body(
         content = Object,

@@ -26,7 +26,7 @@ pub(in crate::http) struct Asked {
     refresh_token: String,
 }
 
-/// Tokens, all of which are the key.
+/// Tokens: each is the key.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::http) struct Tokens {
@@ -34,7 +34,7 @@ pub(in crate::http) struct Tokens {
     id_token: String,
     /// The API key.
     refresh_token: String,
-    /// Seconds until a program should ask again.
+    /// Seconds until a program should request tokens again.
     expires_in: u32,
 }
 
@@ -45,8 +45,8 @@ pub(in crate::http) struct Tokens {
     operation_id = "getNewTokens",
     tag = "Drop-in",
     summary = "Exchange the API key for itself",
-    description = "Programs for the vendor keep their token code: the API key is their refresh token and their ID token. The key is \
-                   read from the body alone. No token of the vendor is ever sent. 404 unless `drop_in.enabled` is set.",
+    description = "Programs written for the vendor keep their token code: the API key serves as refresh token and as ID token. Pitaya reads \
+                   the key from the body only, and never sends a token of the vendor. 404 unless `drop_in.enabled` is set.",
     request_body(content = Asked, description = "At most 16 KiB, within 10 s."),
     responses((status = 200, description = "The key, again.", body = Tokens)),
 )]

@@ -19,7 +19,7 @@ pub(super) fn schemes() -> [(String, RefOr<SecurityScheme>); 3] {
     let basic = HttpBuilder::new()
         .scheme(HttpAuthScheme::Basic)
         .description(Some(
-            "The API key as the password, with any user name: for tools that can send no other form.",
+            "The API key as the password, with any user name: for tools that cannot send it otherwise.",
         ))
         .build();
     [

@@ -62,8 +62,8 @@ pub(super) fn all() -> impl Iterator<Item = (String, RefOr<Header>)> {
         ),
         (
             "Pitaya-Coverage",
-            "`meta.coverage` in every format of the answer: the least coverage of any row, to three decimals, and the number of \
-             rows with a coverage below 1, as a dictionary of RFC 9651. Without `min` if nothing was expected.",
+            "`meta.coverage` in every format of the answer: the lowest coverage of any row, to three decimals, and the number of rows with a \
+             coverage below 1, as a dictionary of RFC 9651. Without `min` if nothing was expected.",
             "min=0.31, rows=3",
         ),
         (
@@ -78,7 +78,7 @@ pub(super) fn all() -> impl Iterator<Item = (String, RefOr<Header>)> {
         ),
         (
             "Accept-Ranges",
-            "Present if `Range` gets parts of this answer.",
+            "Present if `Range` can request parts of this answer.",
             "bytes",
         ),
         (

@@ -206,7 +206,7 @@ fn info() -> Info {
          One `GET` returns figures, from 5-minute buckets to months and totals, for many sites at once. \
          Missing is never zero: a figure that was not observed is `null`. \
          Every error is a problem document (RFC 9457) whose `type` is a page that explains it.\n\n\
-         `openapi/README.md` in the sources has the line for each of five generators of clients."
+         `openapi/README.md` in the sources shows how to generate clients with five generators."
             .to_owned(),
     );
     info

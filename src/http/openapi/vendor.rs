@@ -11,7 +11,7 @@ use crate::http::problem::Refusal;
 const REFUSALS: [(u16, &str, bool); 13] = [
     (
         400,
-        "The request is not one that this path understands; `message` names each fault.",
+        "This path does not understand the request; `message` names each fault.",
         true,
     ),
     (401, "No valid key.", true),

@@ -32,11 +32,11 @@ enum Status {
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct Check {
     status: Status,
-    /// The result for programs; checks made only at startup have none.
+    /// The state, for programs; checks made only at startup have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     state: Option<&'static str>,
-    /// The result for people.
+    /// The explanation, for people.
     detail: String,
 }
 
@@ -83,7 +83,7 @@ pub(in crate::http) async fn live() -> Response {
     operation_id = "getReadiness",
     tag = "Operation",
     summary = "Readiness",
-    description = "The state of the process itself: it becomes unready when it shuts down, not when the vendor fails.",
+    description = "The state of the process itself: it becomes unready when it shuts down, but not when the vendor fails.",
     responses(
         (status = 200, description = "Ready.", body = Readiness),
         (status = 503, description = "The process is shutting down.", body = Readiness),

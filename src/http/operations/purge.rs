@@ -32,11 +32,10 @@ struct Purged {
     description = "Forgets the cached figures of these sites and dates (all by default), including those of fetches in progress. \
                    Also forgets the names and the entities that Pitaya has learned for these sites. With `cache.disk.path`, Pitaya \
                    also removes them from the disk before it answers; with `cache.shared.urls`, all replicas forget them before it answers. \
-                   If that fails, the answer is 503 `store-unavailable`: this Pitaya has forgotten them, and goes on trying, \
-                   so repeat the purge later. A replica that crashed causes that for up to a minute. Needs the key of an \
-                   administrator. If authentication is disabled, only callers on the same machine may do this: from a loopback \
-                   address, not through a proxy (`X-Forwarded-For`, `Forwarded`), with `localhost` or an IP address as `Host`, \
-                   and the same host as `Origin`, if any.",
+                   If that fails, the answer is 503 `store-unavailable`: this Pitaya has forgotten them and keeps trying, so repeat the \
+                   purge later. A crashed replica causes that for up to a minute. Needs an administrator's key. If authentication is \
+                   disabled, only callers on the same machine may do this: from a loopback address, not through a proxy (`X-Forwarded-For`, \
+                   `Forwarded`), with `localhost` or an IP address as `Host`, and the same host as `Origin`, if any.",
     params(CacheParams),
     responses((status = 200, description = "Pitaya has forgotten them.", body = Purged), Refused<403>, WithoutStore),
 )]

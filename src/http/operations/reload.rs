@@ -46,7 +46,7 @@ pub struct Reloaded {
     pub changes: Changes,
 }
 
-/// The differences of a reloaded configuration from the one in force: each key once, a list of tables as one key.
+/// The differences between the reloaded configuration and the one in force: each key once, a list of tables as one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Changes {
     /// The keys that were applied.
@@ -160,10 +160,10 @@ impl fmt::Debug for Reloading {
     tag = "Operation",
     summary = "Reload the configuration",
     description = "Reads the configuration again: its file, and the files that hold secrets. Clients, sites, origins, limits, TTLs, \
-                   warm queries and the log filter take effect at the next request, and the cache stays. What needs a restart is \
-                   named, and stays as it was. An answer in transit to a caller whose key is gone ends at once. If anything is \
-                   wrong, nothing changes. SIGHUP does the same. It requires an administrator's key; if authentication is \
-                   disabled, it is for the same callers as `DELETE /v1/cache`.",
+                   warm queries and the log filter take effect at the next request, and the cache stays. Keys that need a restart keep their \
+                   old values, and the answer names them. An answer in transit to a caller whose key was removed ends at once. If anything \
+                   is wrong, nothing changes. SIGHUP does the same. Needs an administrator's key; if authentication is disabled, the same \
+                   callers as for `DELETE /v1/cache` may do this.",
     responses(
         (status = 200, description = "The differences from the configuration in force.", body = Changes),
         Refused<403>,

@@ -27,15 +27,15 @@ use crate::http::present::Format;
 use crate::http::schemas::one_of;
 
 /// The meaning of `hours`.
-const HOURS_COUNT: &str = "The part of each day that counts: two local times of day at the site, the end excluded, in steps of 5 minutes. \
-                 `24:00` is valid as the end. A window that ends before it begins runs past midnight, and all of it belongs to the \
-                 date on which it begins. `open` is each site's opening hours, if they are configured. By default the whole day counts.";
+const HOURS_COUNT: &str = "The part of each day that counts: two local times of day at the site, in steps of 5 minutes; the end is excluded \
+                           and may be `24:00`. A window that ends before it begins runs past midnight, and all of it belongs to the date on \
+                           which it begins. `open` means each site's configured opening hours. By default the whole day counts.";
 
 impl IntoParams for TrafficParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let metrics = list(
             &METRIC,
-            "The metrics; columns keep the requested order, and repeats do not matter. Commas may separate several.",
+            "The metrics; columns keep the requested order, and repeats do not matter. Commas may separate several metrics.",
             Ref::from_schema_name(<Metric as ToSchema>::name()),
         );
         vec![
@@ -47,10 +47,9 @@ impl IntoParams for TrafficParams {
                 .build(),
             choice::<Bucket>(
                 &BUCKET,
-                "Length of a row's bucket. `week` begins on the day of `week_start`, `total` is all dates together; `hour`, \
-                 `1h` and `60m` are the same, as are `day`, `24h` and `1d`, and `week` and `1w`. \
-                 A profile (`hour_of_day`, `day_of_week`, `hour_of_week`) has rows with `hour` and `weekday` instead of `time`; its \
-                 counts are means over the observed occurrences.",
+                "Length of a row's bucket. `week` begins on the day of `week_start`; `total` is all dates together. `hour`, `1h` and `60m` \
+                 are the same, as are `day`, `24h` and `1d`, and `week` and `1w`. A profile (`hour_of_day`, `day_of_week`, `hour_of_week`) \
+                 has rows with `hour` and `weekday` instead of `time`; its counts are means over the observed occurrences.",
                 "hour",
             ),
             query(
@@ -65,8 +64,7 @@ impl IntoParams for TrafficParams {
             group_by(),
             choice::<Fill>(
                 &FILL,
-                "Value of a row or bucket without a figure: `null`; `zero` for counts; or `none`, which omits rows without any \
-                 figure.",
+                "What stands for a missing figure: `null`; `zero`, for counts; or `none`, which omits rows without any figure.",
                 "null",
             ),
             compare(),
@@ -74,8 +72,8 @@ impl IntoParams for TrafficParams {
             include(),
             query(
                 &MIN_COVERAGE,
-                "The least coverage of a figure that is shown: a figure with less is `null`. Among several sites, the part of \
-                 a site with less is left out; therefore not for a profile of several sites combined.",
+                "The minimum coverage: a figure with less is `null`. A row of several sites leaves out the part of a site with less, so a \
+                 profile of several sites combined does not allow this parameter.",
                 ObjectBuilder::new()
                     .schema_type(Type::Number)
                     .minimum(Some(0))
@@ -86,14 +84,14 @@ impl IntoParams for TrafficParams {
             .build(),
             query(
                 &SORT,
-                "Order of the series by their totals over all `dates`: one of the metrics asked for, with `-` before it for the \
-                 largest first. Series without a total come last. By default the series are in the order of `site_id`, or of the tag's values.",
+                "Orders the series by their totals over all `dates`: one of the requested metrics; a `-` before it puts the largest first. \
+                 Series without a total come last. By default the series are in the order of `site_id`, or of the tag's values.",
                 text(&format!("^-?({})$", Metric::ALL.map(Metric::name).join("|")), "order"),
             )
             .build(),
             query(
                 &LIMIT,
-                "Maximum number of series, taken from the top of the order.",
+                "Maximum number of series: the first ones of the order.",
                 ObjectBuilder::new()
                     .schema_type(Type::Integer)
                     .minimum(Some(1)),
@@ -168,13 +166,13 @@ impl IntoParams for RevisionParams {
             .maximum(Some(MAX_LIMIT));
         let metrics = list(
             &METRIC,
-            "Only these metrics. One that is made of others stands for those: `conversion_rate` for `transactions` and `entrances`.",
+            "Only these metrics. A metric computed from others stands for those: `conversion_rate` for `transactions` and `entrances`.",
             Ref::from_schema_name(<Metric as ToSchema>::name()),
         );
         vec![
             query(
                 &SINCE,
-                "A cursor, to go on after it; or a time with a zone, to begin with what was seen then or later.",
+                "A cursor, to continue after it; or a time with a zone, to begin with the events seen then or later.",
                 text(
                     r"^([A-Za-z0-9_-]{32}|\d{4}-\d{2}-\d{2}T.+)$",
                     "cursor-or-time",
@@ -185,7 +183,7 @@ impl IntoParams for RevisionParams {
             metrics.example(Some(json!(["entrances"]))).build(),
             query(
                 &EVENTS,
-                "Maximum number of events (default 1000). A stream ends after this many, if given.",
+                "Maximum number of events (default 1000). If given, a stream ends after this many.",
                 limit,
             )
             .example(Some(json!(1000)))
@@ -197,12 +195,11 @@ impl IntoParams for RevisionParams {
 fn compare() -> Parameter {
     query(
         &COMPARE,
-        "What each row is compared with: `previous_period` (as many days, ending the day before; for `this_week`, \
-         `this_month` and the like the same elapsed days of the one before), `previous_week`, `previous_year` (in a calendar \
-         whose years consist of weeks 364 days earlier, and nothing for week 53), \
-         `previous_year_weekday` (364 days earlier), or a range of as many days. Rows get `previous` and `change`; days \
-         pair in their order, and a day without a counterpart has `null`. If a day is not over, the other side ends at \
-         the same local time.",
+        "The dates to compare with: `previous_period` (as many days, ending the day before; `this_week`, `this_month` and the like are \
+         compared with the same elapsed days of the unit before), `previous_week`, `previous_year` (in a calendar whose years consist of \
+         weeks, 364 days earlier, and nothing for week 53), `previous_year_weekday` (364 days earlier), or a range of as many days. Rows get \
+         `previous` and `change`; days pair in order, and a day without a counterpart has `null`. If a day is not over, the other side ends \
+         at the same local time.",
         text(
             &format!(
                 r"^({span}(\.\.{span})?|{})$",
@@ -218,8 +215,8 @@ fn compare() -> Parameter {
 fn comparable() -> Parameter {
     query(
         &COMPARABLE,
-        "Whether the answer has only the sites that were open on every day of both ranges, by `opened` and `closed` of the directory; \
-         a site without these dates counts as open. `meta.comparison.left_out` lists the others. Only with `compare`.",
+        "Whether to include only sites that were open on every day of both ranges, by `opened` and `closed` of the directory; a site without \
+         these dates counts as open. `meta.comparison.left_out` lists the others. Only with `compare`.",
         ObjectBuilder::new()
             .schema_type(Type::Boolean)
             .default(Some(json!(false))),
@@ -231,9 +228,9 @@ fn comparable() -> Parameter {
 fn group_by() -> Parameter {
     choice::<GroupBy>(
         &GROUP_BY,
-        "How sites form series: each is one (`site`), all are combined into one (`none`), or the key of a tag, such as `region`: \
-         a series for each of its values, ascending, and one for the sites without it last. Rows then have a field of that \
-         name, with the value or `null`, instead of the site.",
+        "How sites form series: one for each site (`site`), one for all sites combined (`none`), or, with the key of a tag such as `region`, \
+         one for each of its values, ascending, and a last one for the sites without that tag. Rows then have a field of that name, with the \
+         value or `null`, instead of the site.",
         "site",
     )
 }
@@ -241,11 +238,10 @@ fn group_by() -> Parameter {
 fn include() -> Parameter {
     list(
         &INCLUDE,
-        "Additions to the answer: `coverage` adds `coverage`, `state` and `clipped` to each row, and `sites_observed` and \
-         `sites_expected` to rows of several sites, and with `compare` also `coverage` to `previous` (`previous_coverage` in \
-         CSV and workbooks); `totals` (JSON alone) adds `totals`, a row without `time` for each \
-         series, and `grand_total`, over all series; both are rolled up over all `dates`; `period` adds `year`, `quarter`, \
-         `period` and `week` of the date on which each row begins (not for profiles).",
+        "Additions to the answer. `coverage` adds `coverage`, `state` and `clipped` to each row, `sites_observed` and `sites_expected` to \
+         rows of several sites, and with `compare` also `coverage` to `previous` (`previous_coverage` in CSV and workbooks). `totals` (JSON \
+         only) adds `totals`, a row without `time` for each series, and `grand_total`, a row over all series, both rolled up over all \
+         `dates`. `period` adds `year`, `quarter`, `period` and `week` of the date on which each row begins (not for profiles).",
         one_of("An addition.", Include::WORDS),
     )
     .example(Some(json!(Include::WORDS)))
@@ -255,9 +251,9 @@ fn include() -> Parameter {
 fn calendar() -> Parameter {
     query(
         &CALENDAR,
-        "The calendar whose weeks, months, quarters and years `bucket`, the words of `dates` and `compare` mean: `gregorian`; `nrf`, the \
-         4-5-4 retail calendar, whose weeks begin on Sunday; or one that the operator configured. With a calendar of fiscal years, \
-         `dates` also takes `fy2026`, `fy2026-q1`, `fy2026-p02` (a period, 01 to 12), `fy2026-w07` (a week) and ranges of these.",
+        "The calendar that defines the weeks, months, quarters and years of `bucket`, `compare` and the words of `dates`: `gregorian`; \
+         `nrf`, the 4-5-4 retail calendar, whose weeks begin on Sunday; or one that the operator configured. With a calendar of fiscal \
+         years, `dates` also accepts `fy2026`, `fy2026-q1`, `fy2026-p02` (a period, 01 to 12), `fy2026-w07` (a week) and ranges of these.",
         text("^[a-z][a-z0-9_-]*$", "calendar").default(Some(json!(Calendar::GREGORIAN_NAME))),
     )
     // Pages fill in the examples of all parameters together, and week_start is for this calendar only.
@@ -268,8 +264,8 @@ fn calendar() -> Parameter {
 fn week_start() -> Parameter {
     query(
         &WEEK_START,
-        "The first day of the weeks of `bucket=week`, `this_week` and `last_week`; by default the one that is configured, which \
-         is Monday unless the operator says otherwise. Not for another calendar, which has its own.",
+        "The first day of the weeks of `bucket=week`, `this_week` and `last_week`; by default the configured one, which is Monday unless the \
+         operator changed it. Only for the Gregorian calendar, since others have their own.",
         Ref::from_schema_name(<WeekStart as ToSchema>::name()),
     )
     .build()
@@ -279,8 +275,8 @@ fn time_format() -> Parameter {
     choice::<TimeFormat>(
         &TIME_FORMAT,
         "How the answer writes times: as the site's clock shows them (`local`, `2026-02-18T09:00:00`), with the offset \
-         (`offset`, `2026-02-18T09:00:00-06:00`), or in UTC (`utc`, `2026-02-18T15:00:00Z`). The last two need the time zone \
-         of every site, and the same one for sites that are combined. A repeated hour has its first offset.",
+         (`offset`, `2026-02-18T09:00:00-06:00`), or in UTC (`utc`, `2026-02-18T15:00:00Z`). The last two need the time zone of every site, \
+         and combined sites must share one. A repeated hour has its first offset.",
         "local",
     )
 }
@@ -288,18 +284,18 @@ fn time_format() -> Parameter {
 fn max_age() -> Parameter {
     query(
         &MAX_AGE,
-        "The age (`15s` to `3650d`, in `s`, `m`, `h` or `d`) above which a figure of a day that is not final is fetched first, even \
-         within its TTL. If the vendor fails, the older figure serves, and `meta.stale` is true. By default the TTLs alone decide. \
-         `Cache-Control` in a request does not force fresher figures.",
+        "The maximum age (`15s` to `3650d`, in `s`, `m`, `h` or `d`) of figures of days that are not final: Pitaya first fetches older ones \
+         again, even within their TTL. If the vendor fails, Pitaya answers with the older figure, and `meta.stale` is true. By default the \
+         TTLs alone decide. `Cache-Control` in a request does not force fresher figures.",
         text(r"^[1-9]\d*[smhd]$", "age"),
     )
     .build()
 }
 
 fn sites() -> ParameterBuilder {
-    let description = "The sites: ids, `all` sites of the directory that the caller may see, the store with a code (`code:T-0412`), or \
-                       those with a tag (`tag:region=North`, `tag:outlet`). With `-` before it, a word excludes its sites. Order and \
-                       repeats do not matter. Commas may separate several.";
+    let description = "The sites: ids, `all` sites of the directory that the caller may see, the store with a code (`code:T-0412`), or those \
+                       with a tag (`tag:region=North`, `tag:outlet`). A `-` before a word excludes its sites. Order and repeats do not \
+                       matter. Commas may separate several words.";
     let words = format!(r"^(-[1-9]\d{{0,15}}|-?(all|code:[^,]+|tag:{TAG_PATTERN}))$");
     let word = OneOfBuilder::new()
         .item(Ref::from_schema_name(<SiteId as ToSchema>::name()))
@@ -325,10 +321,10 @@ fn dates() -> ParameterBuilder {
     let words = r"today|yesterday|last_[1-9]\d{0,2}_days|(this|last)_(week|month|quarter|year)";
     query(
         &DATES,
-        "Local dates (1970 to 9998): a date `2026-02-18`, a month `2026-02`, a year `2026`, an ISO week `2026-W08`, a range of \
-         these that includes both ends, also up to `today` or `yesterday` (`2026-11-01..today`), or a word. `last_N_days` (N up to \
-         366) are full days ending yesterday; `this_week`, `this_month`, `this_quarter` and `this_year` go up to today; \
-         `last_week`, `last_month`, `last_quarter` and `last_year` are whole. With a `calendar` of fiscal years also these and their parts.",
+        "Local dates (1970 to 9998): a date `2026-02-18`, a month `2026-02`, a year `2026`, an ISO week `2026-W08`, a range of these that \
+         includes both ends and may end `today` or `yesterday` (`2026-11-01..today`), or a word. `last_N_days` (N up to 366) are full days \
+         ending yesterday; `this_week`, `this_month`, `this_quarter` and `this_year` end today; `last_week`, `last_month`, `last_quarter` \
+         and `last_year` are whole. A `calendar` of fiscal years adds these years and their parts.",
         text(
             &format!(r"^({span}(\.\.({span}|today|yesterday))?|{words})$"),
             "date-range",

@@ -82,16 +82,16 @@ pub(super) struct Meta<'a> {
     errors: Vec<Failure>,
 }
 
-/// Coverage of the rows: the observed part of the base buckets that are expected to have a figure.
+/// Coverage of the rows: the observed part of the base buckets with an expected figure.
 #[derive(Clone, Serialize, ToSchema)]
 struct Coverage {
-    /// The least coverage of any row, rounded to four decimals; `null` if nothing was expected.
+    /// The lowest coverage of any row, rounded to four decimals; `null` if nothing was expected.
     #[schema(required, value_type = Option<f64>, minimum = 0, maximum = 1)]
     min: Option<Box<RawValue>>,
     /// Number of rows with a coverage below 1.
     rows_below_1: usize,
-    /// The reason to expect a bucket, the weakest of all sites: the site's opening hours (`open`), the caller's `hours`
-    /// (`hours`), or none (`days`), when only a day without any figure is known to be missing.
+    /// The reason to expect figures, the weakest of all sites: the site's opening hours (`open`), the caller's `hours` (`hours`), or none
+    /// (`days`), so that only a day without any figure is known to be missing.
     #[schema(value_type = Basis)]
     basis: &'static str,
 }
@@ -151,8 +151,7 @@ struct Compared {
     to: Option<String>,
     /// How it follows from the query's dates: a word of `compare`, or `range`.
     mode: &'static str,
-    /// The local time up to which a day that is not over is compared, by time zone; the earliest of the zone's sites, and UTC for an
-    /// unknown zone.
+    /// The local time up to which an unfinished day is compared, by time zone: the earliest of the zone's sites; UTC for an unknown zone.
     cut_at: BTreeMap<String, String>,
     /// Sites that are left out of the whole answer, ascending, and why; with `comparable=true`.
     left_out: Vec<LeftOut>,
@@ -163,7 +162,7 @@ struct Compared {
 struct LeftOut {
     #[schema(value_type = SiteId)]
     site_id: u64,
-    /// The first that holds.
+    /// The first reason that applies.
     #[schema(value_type = NotOpen)]
     reason: &'static str,
 }
@@ -206,9 +205,8 @@ struct Column<'a> {
     over_time: &'static str,
     #[schema(value_type = Combine)]
     over_sites: &'static str,
-    /// Whether it uses only times at which both sides were observed: a base bucket counts towards neither sum if a
-    /// part of the denominator is missing for an hour or longer, and a site's day counts towards neither if the
-    /// numerator was not observed at all.
+    /// Whether it uses only times at which numerator and denominator were both observed: neither sum includes a base bucket if a part of
+    /// the denominator is missing for an hour or longer, nor a site's day if the numerator was not observed at all.
     paired: bool,
     /// Unit of its figures: `people`, `transactions` or `ratio`; for `dwell_time` the configured unit, else `null`.
     #[schema(required)]

@@ -54,24 +54,16 @@ impl PartialSchema for Row {
             .property("hour", whole("The hour of the day in a profile.", 0, 23))
             .property(
                 "days",
-                ObjectBuilder::new()
-                    .schema_type(Type::Integer)
-                    .description(Some(
-                        "Number of observed occurrences that the counts of a profile are means over.",
-                    ))
-                    .minimum(Some(0)),
+                number_of("In a profile: the number of observed occurrences that its counts are means of."),
             );
         let figure = |metric: Metric| {
-            let (number, description) = if metric.is_count() {
-                (
-                    Type::Number,
-                    "A count: a whole number; in a profile a mean, rounded to four decimals.",
-                )
+            let description = if metric.is_count() {
+                "A count: a whole number, or in a profile a mean, rounded to four decimals."
             } else {
-                (Type::Number, "Rounded to four decimals.")
+                "Rounded to four decimals."
             };
             ObjectBuilder::new()
-                .schema_type(SchemaType::from_iter([number, Type::Null]))
+                .schema_type(SchemaType::from_iter([Type::Number, Type::Null]))
                 .description(Some(description))
                 .minimum(Some(0))
         };
@@ -81,7 +73,7 @@ impl PartialSchema for Row {
         });
         let previous = ObjectBuilder::new()
             .description(Some(
-                "The other side of a comparison: the start of the bucket there, and its figures.",
+                "The other side of a comparison: the start of its bucket, and its figures.",
             ))
             .property(
                 "time",
@@ -93,12 +85,11 @@ impl PartialSchema for Row {
         let previous = previous.property(
             "coverage",
             share(
-                "With `include=coverage`: the same for these figures as `coverage` for those of the row. `null` also without a \
-                 counterpart.",
+                "With `include=coverage`: the coverage of these figures; `null` also without a counterpart.",
             ),
         );
         let change = ObjectBuilder::new().description(Some(
-            "The change since the other side: (a − b) / b, for rates the difference; `null` without a base.",
+            "The change from the other side: (a − b) / b, or for rates the difference; `null` without a base.",
         ));
         let change = metrics().fold(change, |change, metric| {
             let number =
@@ -118,7 +109,7 @@ impl PartialSchema for Row {
 fn with_period(row: ObjectBuilder) -> ObjectBuilder {
     let fields = [
         (
-            "With `include=period`: the year of the calendar that the row begins in.",
+            "With `include=period`: the year of the calendar in which the row begins.",
             1969,
             9999,
         ),
@@ -129,8 +120,8 @@ fn with_period(row: ObjectBuilder) -> ObjectBuilder {
             12,
         ),
         (
-            "With `include=period`: the week of that year; where years consist of months the ISO week, which may belong to the year \
-             before or after.",
+            "With `include=period`: the week of that year; in a calendar of months the ISO week, which may belong to the year before or \
+             after.",
             1,
             53,
         ),
@@ -144,30 +135,24 @@ fn with_period(row: ObjectBuilder) -> ObjectBuilder {
 /// Adds the fields of `include=coverage`.
 fn with_worth(row: ObjectBuilder) -> ObjectBuilder {
     let coverage = share(
-        "With `include=coverage`: the observed part of the base buckets that are expected to have a figure, the least of the row's \
-         metrics, rounded to four decimals; `null` if nothing was expected.",
+        "With `include=coverage`: the observed part of the base buckets with an expected figure: the lowest of the row's metrics, rounded \
+         to four decimals; `null` if nothing was expected.",
     );
     let clipped = ObjectBuilder::new()
         .schema_type(Type::Boolean)
         .description(Some(
             "With `include=coverage`: whether the bucket reaches beyond `dates`.",
         ));
-    let sites = |description| {
-        ObjectBuilder::new()
-            .schema_type(Type::Integer)
-            .description(Some(description))
-            .minimum(Some(0))
-    };
     row.property("coverage", coverage)
         .property("state", Ref::from_schema_name("RowState"))
         .property("clipped", clipped)
         .property(
             "sites_observed",
-            sites("With `include=coverage`, for several sites: number of sites whose part is in the figures."),
+            number_of("With `include=coverage`, for several sites: the number of sites that the figures include."),
         )
         .property(
             "sites_expected",
-            sites("With `include=coverage`, for several sites: number of sites of which a figure was expected."),
+            number_of("With `include=coverage`, for several sites: the number of sites with an expected figure."),
         )
 }
 
@@ -178,6 +163,14 @@ fn share(description: &str) -> ObjectBuilder {
         .description(Some(description))
         .minimum(Some(0))
         .maximum(Some(1))
+}
+
+/// A number of things.
+fn number_of(description: &str) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .description(Some(description))
+        .minimum(Some(0))
 }
 
 /// A number from `least` to `most`.

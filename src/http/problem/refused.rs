@@ -12,12 +12,13 @@ use super::answer::Problem;
 /// The status of a shared response, its name in the document, and what it means.
 type Shared = (u16, &'static str, &'static str);
 
-/// Several responses share the status 503. All but the shortest have more than one meaning.
+/// Several responses share the status 503, each with other reasons.
 const SHARED: [Shared; 18] = [
     (
         400,
         "InvalidParameter",
-        "A parameter is malformed, unknown, repeated or missing; the problem lists all of them. Or the request does not name its host exactly once (`malformed-request`).",
+        "A parameter is malformed, unknown, repeated or missing; the problem lists all faults. Or the request does not name its host exactly \
+         once (`malformed-request`).",
     ),
     (401, "Unauthenticated", "No valid key."),
     (
@@ -40,7 +41,7 @@ const SHARED: [Shared; 18] = [
     (
         416,
         "RangeNotSatisfiable",
-        "The answer has no byte of the range in `Range`.",
+        "The answer has none of the bytes in `Range`.",
     ),
     (
         422,
@@ -72,7 +73,8 @@ const SHARED: [Shared; 18] = [
     (
         503,
         "StoreUnavailable",
-        "Pitaya is overloaded; or it has forgotten the figures, and could not remove them yet from where they outlive the process, or from all replicas (`store-unavailable`).",
+        "Pitaya is overloaded; or it has forgotten the figures here, but could not yet remove them from the disk or from all replicas \
+         (`store-unavailable`).",
     ),
     (503, "Overloaded", "Pitaya is overloaded."),
     (

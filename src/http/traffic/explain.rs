@@ -26,14 +26,14 @@ pub(in crate::http) struct Explanation {
     cells: Cells,
     /// The reports that would fetch the missing cells.
     reports: Vec<Report>,
-    /// Number of rows before `fill=none` hides any. With `hours=open`, it is the most that there may be if `sort` and `limit` show some of the
-    /// series alone, or if `compare` adds rows of hours at which only the other range was open.
+    /// Number of rows before `fill=none` omits any. With `hours=open`, it is an upper bound if `sort` and `limit` show only some series, or
+    /// if `compare` adds rows of hours at which only the other range was open.
     rows: usize,
     limits: Limits,
 }
 
-/// The cells of a query: a cell is one metric of the vendor at one site on one local date. A rate or a mean needs those that it is made of. A cell
-/// that is needed in buckets of two lengths counts once, in the worse of its states.
+/// The cells of a query: a cell is one metric of the vendor at one site on one local date. A rate or a mean needs the cells that it is
+/// computed from. A cell needed in buckets of two lengths counts once, in the worse of its states.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ExplainedCells)]
 struct Cells {
@@ -78,11 +78,11 @@ struct Report {
 )]
 struct Limits {
     max_sites: usize,
-    /// Both ranges of a comparison together.
+    /// Of both ranges of a comparison together.
     max_days: usize,
-    /// Counted before rows of closed or skipped hours, or without figures, are left out.
+    /// Counts rows of closed or skipped hours, and rows without figures.
     max_rows: usize,
-    /// Most cells that a query may lack.
+    /// Maximum number of cells that a query may have to fetch.
     max_queued_cells: usize,
 }
 
@@ -120,8 +120,8 @@ fn name_of(bucket: VendorBucket) -> String {
     operation_id = "explainTraffic",
     tag = "Traffic",
     summary = "Explain a query",
-    description = "What a query of `/v1/traffic` with the same parameters would need now, and what Pitaya would ask the vendor for. It calls \
-                   nobody and fetches nothing. The same scopes and limits apply.",
+    description = "What a query of `/v1/traffic` with the same parameters would need now, and what Pitaya would request from the vendor. \
+                   This operation does not call the vendor. The same scopes and limits apply.",
     params(TrafficParams),
     responses(
         (status = 200, description = "What the query needs.", body = Explanation),

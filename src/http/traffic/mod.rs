@@ -107,10 +107,11 @@ pub(in crate::http) struct Pending {
     operation_id = "getTraffic",
     tag = "Traffic",
     summary = "Get figures",
-    description = "Answers from the cache, and asks the vendor only for missing figures. Rows are in the order of `site_id` (or `sort`), then \
-                   `time`; a bucket contains only figures inside `dates` and `hours`. `Range: bytes=…` gets 206 from answers of up to 1 MiB whose \
-                   figures no longer change (`meta.provisional_from`); from others only as a range of all bytes, or of the first four. \
-                   `Cache-Control: only-if-cached` gets cached figures alone, or 504 `not-cached`; other directives of a request are ignored.",
+    description = "Answers from the cache, and requests only missing figures from the vendor. Rows are in the order of `site_id` (or \
+                   `sort`), then `time`; a bucket contains only figures inside `dates` and `hours`. `Range: bytes=…` yields 206 for answers \
+                   of up to 1 MiB whose figures no longer change (`meta.provisional_from`); for others, only if the range is all bytes or \
+                   the first four. With `Cache-Control: only-if-cached`, Pitaya answers with cached figures only, or with 504 `not-cached`; \
+                   it ignores other directives of a request.",
     params(TrafficParams),
     responses(
         (status = 200, description = "The figures.", content(

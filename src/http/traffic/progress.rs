@@ -109,8 +109,8 @@ impl Drop for UnderWay<'_> {
     operation_id = "getProgress",
     tag = "Traffic",
     summary = "Watch a query",
-    description = "Progress of a query that waits for reports of the vendor. The answer is 404 if no such query waits: it has \
-                   ended, did not wait for the vendor, or belongs to another caller.",
+    description = "Progress of a query that waits for reports of the vendor; 404 if no such query waits: it has ended, does not wait for the \
+                   vendor, or belongs to another caller.",
     params((
         "request_id" = String,
         Path,
