@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use futures_util::stream::{Stream, unfold};
 use http::header::{CACHE_CONTROL, VARY};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
@@ -152,18 +152,15 @@ pub(super) async fn list(
     let filter = params.filter(&context.snapshot.terms(context.caller.scope()))?;
     let is_stream = accepted(&headers, &MEDIA_TYPES).ok_or(ApiError::NotAcceptable)? == 1;
     let fields = [
-        (CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
-        (
-            VARY,
-            HeaderValue::from_static("Accept, Authorization, X-API-Key"),
-        ),
+        (CACHE_CONTROL, "private, no-cache"),
+        (VARY, "Accept, Authorization, X-API-Key"),
     ];
+    let reader = Reader {
+        caller: context.caller,
+        snapshot: context.snapshot,
+        filter,
+    };
     if !is_stream {
-        let reader = Reader {
-            caller: context.caller,
-            snapshot: context.snapshot,
-            filter,
-        };
         let page = reader.page(&feed.service, params.since, params.limit())?;
         let events = page.events.iter();
         let shown = ShownPage {
@@ -178,14 +175,9 @@ pub(super) async fn list(
         Some(id) if !id.is_empty() => last_event_id(id.to_str().unwrap_or_default())?,
         _ => params.since,
     };
-    let most = context.snapshot.settings.max_in_flight / STREAMS_SHARE;
+    let most = reader.snapshot.settings.max_in_flight / STREAMS_SHARE;
     let place = feed.streams.admit(most.max(1));
     let place = place.ok_or(ApiError::Overloaded)?;
-    let reader = Reader {
-        caller: context.caller,
-        snapshot: context.snapshot,
-        filter,
-    };
     let stream = Streaming {
         more: feed.service.revisions().watch(),
         waiting: reader.page(&feed.service, since, STRETCH)?.into(),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use http::HeaderMap;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
-use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -95,15 +95,12 @@ pub(super) async fn list(
     let format = format.ok_or(ApiError::NotAcceptable)?;
     // The list grows as Pitaya learns sites from the vendor, and each caller has its own.
     let fields = [
-        (CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
-        (
-            VARY,
-            HeaderValue::from_static("Accept, Authorization, X-API-Key"),
-        ),
+        (CACHE_CONTROL, "private, no-cache"),
+        (VARY, "Accept, Authorization, X-API-Key"),
     ];
     if format == Format::Csv {
-        let content_type = HeaderValue::from_static(Format::Csv.content_type());
-        return Ok((fields, [(CONTENT_TYPE, content_type)], csv(&data)).into_response());
+        let content_type = [(CONTENT_TYPE, Format::Csv.content_type())];
+        return Ok((fields, content_type, csv(&data)).into_response());
     }
     Ok((fields, Json(Sites { data })).into_response())
 }
