@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::bucket::{Bucket, Hours};
 use crate::domain::dates::{DateRange, parse_date};
-use crate::domain::metric::Metric;
+use crate::domain::metric::{Metric, VendorMetric};
 use crate::domain::query::{Fill, Query};
 use crate::domain::site::{CustomerId, SiteId};
 use crate::http::params::ParameterFault;
@@ -231,14 +231,8 @@ fn is_by_time_and_site(facet: &GroupByFacet) -> bool {
 fn metrics(facet: &MetricsFacet) -> Option<Vec<Metric>> {
     let mut metrics = Vec::new();
     for name in &facet.metrics {
-        let metric = match name.as_str() {
-            "entrances" => Metric::Entrances,
-            "dwell_time" => Metric::DwellTime,
-            "transactions" => Metric::Transactions,
-            "occupancy" => Metric::Occupancy,
-            "walk_bys" => Metric::WalkBys,
-            _ => return None,
-        };
+        // The vendor's metrics have the same names here.
+        let metric = VendorMetric::from_name(name).and(Metric::from_name(name))?;
         if !metrics.contains(&metric) {
             metrics.push(metric);
         }
