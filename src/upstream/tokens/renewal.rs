@@ -92,18 +92,15 @@ impl<'a> Renewal<'a> {
                 }
             }
         }
-        let asked = match self.ask().await {
-            Ok((fresh, used, received)) => self.take(fresh, used, received).await,
-            Err((error, at_least)) => Err(self.failed(error, at_least)),
-        };
-        if asked.is_err() {
+        let renewed = self.renew().await;
+        if renewed.is_err() {
             let (pause, refused) = {
                 let state = self.state();
                 (state.pause(Instant::now()), state.renewal_is_refused())
             };
             sharing.failed(pause, refused).await;
         }
-        asked
+        renewed
     }
 
     /// Adopts the tokens that another replica has obtained, if they are newer; the caller must hold `renewing`.
@@ -117,9 +114,7 @@ impl<'a> Renewal<'a> {
             self.write_down_alone(store, &stored).await;
         }
         let mut state = self.state();
-        state.serial = stored.serial;
-        state.lineage = stored.lineage;
-        state.refresh = Some(theirs.refresh);
+        state.continue_from(&stored);
         if let Some(id) = theirs.id.filter(|_| theirs.age < theirs.lifetime) {
             let now = Instant::now();
             let received = now.checked_sub(theirs.age).unwrap_or(now);
@@ -143,6 +138,11 @@ impl<'a> Renewal<'a> {
         if let Some(token) = self.adopt_newer(generation).await {
             return Ok(token);
         }
+        self.renew().await
+    }
+
+    /// Obtains new tokens from the vendor, writes them down and adopts them.
+    async fn renew(&self) -> Result<Token, UpstreamError> {
         match self.ask().await {
             Ok((fresh, used, received)) => self.take(fresh, used, received).await,
             Err((error, at_least)) => Err(self.failed(error, at_least)),
@@ -309,12 +309,7 @@ impl<'a> Renewal<'a> {
                 .renewed(&fresh, refresh, rotated, received, now)
                 .await;
         }
-        {
-            let mut state = self.state();
-            state.serial = stored.serial;
-            state.lineage = stored.lineage;
-            state.refresh = Some(stored.refresh);
-        }
+        self.state().continue_from(&stored);
         let Some(id) = fresh.id else {
             return Err(self.failed(endpoint::no_id_token(), Duration::ZERO));
         };

@@ -56,9 +56,7 @@ impl Shared {
 
 /// Adopts stored tokens.
 pub(super) fn adopt(state: &mut State, stored: Stored, now: jiff::Timestamp, instant: Instant) {
-    state.serial = stored.serial;
-    state.lineage = stored.lineage;
-    state.refresh = Some(stored.refresh);
+    state.continue_from(&stored);
     let left = Duration::try_from(stored.expires_at.duration_since(now)).unwrap_or_default();
     let lived = Duration::try_from(now.duration_since(stored.obtained_at)).unwrap_or_default();
     if !left.is_zero() {

@@ -127,6 +127,13 @@ impl State {
         }
     }
 
+    /// Adopts the refresh token of `stored` as the newest.
+    pub(super) fn continue_from(&mut self, stored: &Stored) {
+        self.serial = stored.serial;
+        self.lineage.clone_from(&stored.lineage);
+        self.refresh = Some(stored.refresh.clone());
+    }
+
     /// Adopts an ID token as the newest.
     pub(super) fn hold(&mut self, secret: SecretString, term: Option<Term>) -> Token {
         // Only now is it certain that the previous token was not in vain: other calls may succeed before the one that caused its renewal.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 /// Interval at which we retry a lock that another process holds.
@@ -25,13 +25,17 @@ const LOCK_POLL: Duration = Duration::from_millis(25);
 pub(super) const MAX_BYTES: u64 = 2 << 20;
 
 /// The content of the file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Stored {
     /// Grows with each save, across all processes that share the file.
     pub(super) serial: u64,
     /// The newest refresh token.
+    #[serde(rename = "refresh_token", serialize_with = "expose")]
+    #[serde(deserialize_with = "conceal")]
     pub(super) refresh: SecretString,
-    /// The ID token that came with it.
+    /// The ID token that came with it; empty if none did.
+    #[serde(rename = "id_token", serialize_with = "expose")]
+    #[serde(deserialize_with = "conceal")]
     pub(super) id: SecretString,
     /// Time at which the ID token was received.
     pub(super) obtained_at: Timestamp,
@@ -40,6 +44,7 @@ pub(super) struct Stored {
     /// The [`fingerprint`] of the configured refresh token that these tokens descend from.
     pub(super) lineage: Option<String>,
     /// The tokens' place among those that replicas share; `None`: they were not shared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) shared: Option<SharedSerial>,
 }
 
@@ -59,16 +64,14 @@ impl Stored {
     }
 }
 
-#[derive(Deserialize, Serialize)]
-struct Content {
-    serial: u64,
-    refresh_token: String,
-    id_token: String,
-    obtained_at: Timestamp,
-    expires_at: Timestamp,
-    lineage: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    shared: Option<SharedSerial>,
+/// Writes a token as plain text, for the store's file.
+fn expose<S: Serializer>(token: &SecretString, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(token.expose_secret())
+}
+
+/// Reads a token from plain text.
+fn conceal<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString, D::Error> {
+    String::deserialize(from).map(Into::into)
 }
 
 /// The store's file, the newer file that will replace it, and the lock beside them for sharing among processes.
@@ -109,17 +112,7 @@ fn read(path: &Path) -> Result<Stored, io::ErrorKind> {
         return Err(io::ErrorKind::FileTooLarge);
     }
     // serde's own message may quote the file.
-    let content: Content =
-        serde_json::from_slice(&bytes).map_err(|_| io::ErrorKind::InvalidData)?;
-    Ok(Stored {
-        serial: content.serial,
-        refresh: content.refresh_token.into(),
-        id: content.id_token.into(),
-        obtained_at: content.obtained_at,
-        expires_at: content.expires_at,
-        lineage: content.lineage,
-        shared: content.shared,
-    })
+    serde_json::from_slice(&bytes).map_err(|_| io::ErrorKind::InvalidData)
 }
 
 impl Store {
@@ -166,15 +159,7 @@ impl Store {
 
     /// Replaces the content of the file atomically, and returns when it is on disk.
     pub(super) fn save(&self, stored: &Stored) -> io::Result<()> {
-        let content = serde_json::to_vec_pretty(&Content {
-            serial: stored.serial,
-            refresh_token: stored.refresh.expose_secret().to_owned(),
-            id_token: stored.id.expose_secret().to_owned(),
-            obtained_at: stored.obtained_at,
-            expires_at: stored.expires_at,
-            lineage: stored.lineage.clone(),
-            shared: stored.shared,
-        })?;
+        let content = serde_json::to_vec_pretty(stored)?;
         let newer = self.newer();
         match std::fs::remove_file(&newer) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 const VERSION: u8 = 1;
 const NONCE: usize = 24;
 
-/// The replicas' shared knowledge of the tokens. Of two records, the one with the higher [`Self::rank`] replaces the other everywhere.
-#[derive(Clone, Debug)]
+/// What the replicas know of the tokens. Of two records, the one with the higher [`Self::rank`] replaces the other everywhere.
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Record {
     /// Counts the renewals of this configured refresh token.
     pub(super) serial: u64,
@@ -44,7 +44,8 @@ pub(super) enum Phase {
 }
 
 /// The tokens of one renewal.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(from = "PlainTokens", into = "PlainTokens")]
 pub(super) struct Tokens {
     pub(super) refresh: SecretString,
     /// The ID token; `None` if the vendor's answer had no usable one.
@@ -56,20 +57,33 @@ pub(super) struct Tokens {
 }
 
 #[derive(Deserialize, Serialize)]
-struct Content {
-    serial: u64,
-    step: u64,
-    phase: Phase,
-    rotates: Option<bool>,
-    tokens: Option<TokensContent>,
-}
-
-#[derive(Deserialize, Serialize)]
-struct TokensContent {
+struct PlainTokens {
     refresh: String,
     id: Option<String>,
     received_ms: i64,
     lifetime_ms: u64,
+}
+
+impl From<Tokens> for PlainTokens {
+    fn from(tokens: Tokens) -> Self {
+        Self {
+            refresh: tokens.refresh.expose_secret().to_owned(),
+            id: tokens.id.map(|id| id.expose_secret().to_owned()),
+            received_ms: tokens.received_ms,
+            lifetime_ms: u64::try_from(tokens.lifetime.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl From<PlainTokens> for Tokens {
+    fn from(plain: PlainTokens) -> Self {
+        Self {
+            refresh: plain.refresh.into(),
+            id: plain.id.map(Into::into),
+            received_ms: plain.received_ms,
+            lifetime: Duration::from_millis(plain.lifetime_ms),
+        }
+    }
 }
 
 impl Record {
@@ -123,19 +137,7 @@ impl Seal {
 
     /// Encrypts `record`.
     pub(super) fn close(&self, record: &Record) -> Vec<u8> {
-        let content = Content {
-            serial: record.serial,
-            step: record.step,
-            phase: record.phase,
-            rotates: record.rotates,
-            tokens: record.tokens.as_ref().map(|tokens| TokensContent {
-                refresh: tokens.refresh.expose_secret().to_owned(),
-                id: tokens.id.as_ref().map(|id| id.expose_secret().to_owned()),
-                received_ms: tokens.received_ms,
-                lifetime_ms: u64::try_from(tokens.lifetime.as_millis()).unwrap_or(u64::MAX),
-            }),
-        };
-        let text = serde_json::to_vec(&content).expect("texts and numbers");
+        let text = serde_json::to_vec(record).expect("texts and numbers");
         let nonce: [u8; NONCE] = rand::random();
         let payload = Payload {
             msg: &text,
@@ -159,19 +161,7 @@ impl Seal {
             aad: self.bound(),
         };
         let text = self.cipher.decrypt(&XNonce::from(*nonce), payload).ok()?;
-        let content: Content = serde_json::from_slice(&text).ok()?;
-        Some(Record {
-            serial: content.serial,
-            step: content.step,
-            phase: content.phase,
-            rotates: content.rotates,
-            tokens: content.tokens.map(|tokens| Tokens {
-                refresh: tokens.refresh.into(),
-                id: tokens.id.map(Into::into),
-                received_ms: tokens.received_ms,
-                lifetime: Duration::from_millis(tokens.lifetime_ms),
-            }),
-        })
+        serde_json::from_slice(&text).ok()
     }
 
     /// The bytes that a record is bound to besides its key, so bytes moved to another name do not decrypt.
