@@ -139,22 +139,20 @@ impl DateExpression {
         let Some((from, to)) = text.split_once("..") else {
             return Ok(Self::Range(span(text, calendar)?));
         };
-        let from = span(from, calendar)?;
+        let first = span(from, calendar)?;
+        let from = first.from();
         let to = match to {
-            "today" => Err(RelativeDay::Today),
-            "yesterday" => Err(RelativeDay::Yesterday),
-            to => Ok(span(to, calendar)?),
+            "today" => RelativeDay::Today,
+            "yesterday" => RelativeDay::Yesterday,
+            to => {
+                let last = span(to, calendar)?;
+                return DateRange::new(from, last.to())
+                    .filter(|_| first.to() <= last.to())
+                    .map(Self::Range)
+                    .ok_or(InvalidDates::Backwards);
+            }
         };
-        match to {
-            Ok(to) => DateRange::new(from.from(), to.to())
-                .filter(|_| from.to() <= to.to())
-                .map(Self::Range)
-                .ok_or(InvalidDates::Backwards),
-            Err(to) => Ok(Self::Until {
-                from: from.from(),
-                to,
-            }),
-        }
+        Ok(Self::Until { from, to })
     }
 }
 
@@ -192,22 +190,18 @@ fn fiscal(text: &str, calendar: &Calendar) -> Result<DateRange, InvalidDates> {
     let year = digits(year)
         .filter(|year| (EARLIEST.year()..=LATEST.year()).contains(year))
         .ok_or(form)?;
-    let nth = |length: usize| {
-        let nth = digits(&rest[2..]).filter(|_| rest.len() == 2 + length);
-        nth.and_then(|nth| u8::try_from(nth).ok()).ok_or(form)
+    let nth = |length: usize, most: u8| {
+        let nth = digits(&rest[2..]).and_then(|nth| u8::try_from(nth).ok());
+        nth.filter(|nth| rest.len() == 2 + length && (1..=most).contains(nth))
+            .ok_or(form)
     };
-    let (part, most) = match rest.as_bytes() {
-        [] => (Part::Year, 0),
-        [b'-', b'q', ..] => (Part::Quarter(nth(1)?), 4),
-        [b'-', b'p', ..] => (Part::Period(nth(2)?), 12),
-        [b'-', b'w', ..] => (Part::Week(nth(2)?), 53),
+    let part = match rest.as_bytes() {
+        [] => Part::Year,
+        [b'-', b'q', ..] => Part::Quarter(nth(1, 4)?),
+        [b'-', b'p', ..] => Part::Period(nth(2, 12)?),
+        [b'-', b'w', ..] => Part::Week(nth(2, 53)?),
         _ => return Err(form),
     };
-    if let Part::Quarter(nth) | Part::Period(nth) | Part::Week(nth) = part
-        && !(1..=most).contains(&nth)
-    {
-        return Err(form);
-    }
     let Calendar::Fiscal(calendar) = calendar else {
         return Err(InvalidDates::NotFiscal);
     };
