@@ -180,34 +180,21 @@ impl DayShape {
     }
 
     /// Minutes that pass from midnight until the clock first shows `minute`, or skips it.
-    pub(super) fn minutes_before(&self, minute: u16) -> i64 {
-        let skipped = self
-            .gap
-            .as_ref()
-            .map_or(0, |gap| gap.end.min(minute).saturating_sub(gap.start));
-        let repeated = self.fold.as_ref().map_or(0, |fold| {
-            if fold.end <= minute {
-                fold.end - fold.start
-            } else {
-                0
-            }
-        });
-        i64::from(minute - skipped + repeated)
+    pub(super) fn minutes_before(&self, minute: u16) -> u16 {
+        self.elapsed(minute, |fold| fold.end <= minute)
     }
 
     /// Minutes that pass from midnight until all times before `minute` are over, also those that the clock shows twice.
     pub(super) fn minutes_until_end(&self, minute: u16) -> u16 {
-        let skipped = self
-            .gap
-            .as_ref()
-            .map_or(0, |gap| gap.end.min(minute).saturating_sub(gap.start));
-        let repeated = self.fold.as_ref().map_or(0, |fold| {
-            if fold.start < minute {
-                fold.end - fold.start
-            } else {
-                0
-            }
-        });
+        self.elapsed(minute, |fold| fold.start < minute)
+    }
+
+    /// Minutes from midnight to `minute`, without the skipped ones before it, and with the repeated ones if they have `passed` twice.
+    fn elapsed(&self, minute: u16, passed: impl Fn(&Range<u16>) -> bool) -> u16 {
+        let gap = self.gap.as_ref();
+        let skipped = gap.map_or(0, |gap| gap.end.min(minute).saturating_sub(gap.start));
+        let fold = self.fold.as_ref().filter(|fold| passed(fold));
+        let repeated = fold.map_or(0, |fold| fold.end - fold.start);
         minute - skipped + repeated
     }
 }

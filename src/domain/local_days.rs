@@ -130,8 +130,18 @@ impl LocalDays {
         }
     }
 
-    /// Minutes that the clock shows at `at` on the date at index `date`: 0 before it, and all of a day after it. If the zone is unknown, the
-    /// clock is UTC's, as for words that stand for dates.
+    /// Midnight of the date at index `date`; the last one on earth if the zone is unknown.
+    fn last_midnight(&self, date: usize) -> Timestamp {
+        let span = self.spans[date];
+        if self.zone_known {
+            span.begins
+        } else {
+            span.ends - SignedDuration::from_hours(24)
+        }
+    }
+
+    /// The time on the clock at `at`, in minutes from the midnight of the date at index `date`: 0 before that date, and 1440 after it. If
+    /// the zone is unknown, the clock is UTC's, as for relative dates.
     pub(super) fn clock_at(&self, date: usize, at: Timestamp) -> u16 {
         let minutes = at.duration_since(self.midnight(date)).as_mins();
         let end = if self.zone_known {
@@ -176,7 +186,8 @@ impl LocalDays {
             let again = shape.repeated(bucket).unwrap_or(0..0);
             Figures::none(own + (again.end - again.start) / bucket.minutes())
         };
-        let at = self.midnight(date) + SignedDuration::from_mins(shape.minutes_before(minute));
+        let at =
+            self.midnight(date) + SignedDuration::from_mins(shape.minutes_before(minute).into());
         let fetched_at = cell.map_or(now, Cell::fetched_at).min(at);
         let as_of = cell.map_or(now, Cell::as_of).min(at);
         Some(Cell::new(figures, fetched_at, Some(as_of)))
@@ -214,18 +225,13 @@ impl LocalDays {
         if now >= span.ends {
             return true;
         }
-        let midnight = if self.zone_known {
-            span.begins
-        } else {
-            span.ends - SignedDuration::from_hours(24)
-        };
-        let before = SignedDuration::from_mins(shape.minutes_before(minutes.start));
-        midnight + before <= now
+        let before = SignedDuration::from_mins(shape.minutes_before(minutes.start).into());
+        self.last_midnight(date) + before <= now
     }
 
     /// Whether the date at index `date` has begun at `now` anywhere on earth where it may be, and its clock has reached `minute`.
     pub(super) fn has_reached(&self, date: usize, minute: u16, now: Timestamp) -> bool {
-        let before = SignedDuration::from_mins(self.shape(date).minutes_before(minute));
+        let before = SignedDuration::from_mins(self.shape(date).minutes_before(minute).into());
         self.spans[date].begins + before <= now
     }
 
@@ -262,17 +268,16 @@ impl LocalDays {
 
     /// Number of minutes of the date at index `date` that are over at `at`; if the zone is unknown, over everywhere on earth.
     pub(super) fn minutes_over_everywhere(&self, date: usize, at: Timestamp) -> usize {
-        if self.zone_known {
-            return self.minutes_over(date, at);
-        }
-        let midnight = self.spans[date].ends - SignedDuration::from_hours(24);
-        usize::try_from(at.duration_since(midnight).as_mins().max(0)).expect("minutes fit")
+        minutes_since(self.last_midnight(date), at)
     }
 
     /// Number of minutes of the date at index `date` that are over at `at`; if the zone is unknown, over anywhere on earth.
     pub(super) fn minutes_over(&self, date: usize, at: Timestamp) -> usize {
-        let over = at.duration_since(self.spans[date].begins).as_mins();
-        // Negative if the date has not begun.
-        usize::try_from(over.max(0)).expect("minutes fit")
+        minutes_since(self.spans[date].begins, at)
     }
+}
+
+fn minutes_since(start: Timestamp, at: Timestamp) -> usize {
+    let over = at.duration_since(start).as_mins();
+    usize::try_from(over.max(0)).expect("minutes fit")
 }
