@@ -56,11 +56,8 @@ impl FromStr for Expression {
             spans.extend(fixed_hours(rule)?);
         }
         let past_midnight = spans.iter().any(|span| span.end > DAY_MINUTES);
-        let has_fallback = parsed
-            .rules
-            .iter()
-            .any(|rule| rule.operator == RuleOperator::Fallback);
-        if past_midnight && has_fallback {
+        let is_fallback = |rule: &RuleSequence| rule.operator == RuleOperator::Fallback;
+        if past_midnight && parsed.rules.iter().any(is_fallback) {
             return Err(InvalidExpression::Unsupported(
                 "a fallback (||) beside hours past midnight",
             ));
@@ -128,14 +125,19 @@ fn fixed_hours(rule: &RuleSequence) -> Result<Vec<Range<u16>>, InvalidExpression
     let mut hours = hours.collect::<Result<Vec<_>, _>>()?;
     // The evaluator ends hours with the last ones that begin in them, even if those end earlier.
     hours.sort_by_key(|hours| hours.start);
-    hours.dedup_by(|next, hours| {
-        let meets = next.start <= hours.end;
-        if meets {
-            hours.end = hours.end.max(next.end);
+    Ok(joined(hours))
+}
+
+/// Joins hours that meet or overlap; `hours` begin in ascending order.
+fn joined(hours: impl IntoIterator<Item = Range<u16>>) -> Vec<Range<u16>> {
+    let mut joined: Vec<Range<u16>> = Vec::new();
+    for hours in hours {
+        match joined.last_mut() {
+            Some(last) if hours.start <= last.end => last.end = last.end.max(hours.end),
+            _ => joined.push(hours),
         }
-        meets
-    });
-    Ok(hours)
+    }
+    joined
 }
 
 /// Whether a rule is about whole days.
@@ -221,35 +223,20 @@ impl Expression {
 
     /// The hours that begin on `date`, ascending, in minutes from its midnight.
     pub(super) fn of(&self, date: Date) -> Vec<Range<u16>> {
-        let mut hours = open(&self.before_midnight, date);
-        let after = self.after_midnight.as_ref();
-        for late in after.map_or_else(Vec::new, |after| open(after, date)) {
-            let late = late.start + DAY_MINUTES..late.end + DAY_MINUTES;
-            match hours.last_mut() {
-                Some(last) if last.end == late.start => last.end = late.end,
-                _ => hours.push(late),
-            }
-        }
-        hours
+        let late = self.after_midnight.iter();
+        let late = late.flat_map(|after| open(after, date));
+        let late = late.map(|late| late.start + DAY_MINUTES..late.end + DAY_MINUTES);
+        joined(open(&self.before_midnight, date).chain(late))
     }
 }
 
-/// The hours of a day by an evaluator without hours past midnight.
-fn open(hours: &Evaluator, date: Date) -> Vec<Range<u16>> {
+/// The hours of a day, ascending, by an evaluator without hours past midnight. They may meet.
+fn open(hours: &Evaluator, date: Date) -> impl Iterator<Item = Range<u16>> {
     let (month, day) = (date.month().unsigned_abs(), date.day().unsigned_abs());
     let date = NaiveDate::from_ymd_opt(date.year().into(), month.into(), day.into());
     let date = date.expect("both calendars are the Gregorian one");
-    let mut open: Vec<Range<u16>> = Vec::new();
-    for range in hours.schedule_at(date) {
-        if range.kind != RuleKind::Open {
-            continue;
-        }
-        let minutes = |time: ExtendedTime| time.mins_from_midnight().min(DAY_MINUTES);
-        let range = minutes(range.range.start)..minutes(range.range.end);
-        match open.last_mut() {
-            Some(last) if last.end == range.start => last.end = range.end,
-            _ => open.push(range),
-        }
-    }
-    open
+    let minutes = |time: ExtendedTime| time.mins_from_midnight().min(DAY_MINUTES);
+    let ranges = hours.schedule_at(date).into_iter();
+    let open = ranges.filter(|range| range.kind == RuleKind::Open);
+    open.map(move |open| minutes(open.range.start)..minutes(open.range.end))
 }
