@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use jiff::civil::{Date, date};
+use jiff::civil::{Date, DateTime, date};
+
+use super::bucket::DAY_MINUTES;
 
 /// The earliest date that callers may request.
 pub const EARLIEST: Date = date(1970, 1, 1);
@@ -48,6 +50,18 @@ pub fn days_between(from: Date, to: Date) -> i32 {
 #[must_use]
 pub fn add_days(date: Date, days: i32) -> Date {
     date.saturating_add(jiff::Span::new().days(days))
+}
+
+/// The time at that minute of `date`, from its midnight; minutes from 1440 on belong to later days.
+pub(super) fn clock(date: Date, minute: u16) -> DateTime {
+    let (days, minute) = (minute / DAY_MINUTES, minute % DAY_MINUTES);
+    let date = if days == 0 {
+        date
+    } else {
+        add_days(date, days.into())
+    };
+    let small = |part: u16| i8::try_from(part).expect("below 60");
+    date.at(small(minute / 60), small(minute % 60), 0, 0)
 }
 
 /// One or more consecutive local dates, both ends included.

@@ -10,8 +10,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 
-use super::bucket::DAY_MINUTES;
-use super::dates::add_days;
+use super::dates::{add_days, clock};
 use super::directory::SiteDirectory;
 use super::lifetime::Lifetime;
 use super::opening::{OpeningHours, Windows};
@@ -96,12 +95,7 @@ impl Place<'_> {
 /// The first instant at which the clock of `zone` has reached that minute of `date`, counted from its midnight; minutes from 1440 on belong
 /// to the next day. `None` at the ends of time.
 fn moment(date: Date, minute: u16, zone: &TimeZone) -> Option<Timestamp> {
-    let date = add_days(date, i32::from(minute / DAY_MINUTES));
-    let minute = i8::try_from(minute % DAY_MINUTES / 60)
-        .ok()
-        .zip(i8::try_from(minute % 60).ok());
-    let (hour, minute) = minute.expect("hours and minutes of a day are small");
-    let time = zone.to_ambiguous_timestamp(date.at(hour, minute, 0, 0));
+    let time = zone.to_ambiguous_timestamp(clock(date, minute));
     if let AmbiguousOffset::Gap { .. } = time.offset() {
         let before = time.earlier().ok()?;
         return zone.following(before).next().map(|skip| skip.timestamp());
@@ -116,6 +110,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::bucket::DAY_MINUTES;
     use crate::domain::directory::SiteEntry;
     use crate::domain::opening::{Exceptions, country};
 

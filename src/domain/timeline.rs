@@ -8,7 +8,7 @@ use jiff::civil::{Date, DateTime, Time};
 
 use super::bucket::{Bucket, DAY_MINUTES, Profile};
 use super::calendar::Unit;
-use super::dates::add_days;
+use super::dates::{add_days, clock};
 use super::query::Query;
 
 /// The buckets of a query, in order of time.
@@ -321,18 +321,6 @@ fn long_bucket_start(query: &Query, date: Date) -> Date {
         Bucket::Total => return query.dates.from(),
     };
     query.calendar.first_of(unit, date)
-}
-
-/// The time at that minute of `date`; minutes from 1440 on belong to the next day.
-fn clock(date: Date, minute: u16) -> DateTime {
-    let date = match minute / DAY_MINUTES {
-        0 => date,
-        days => add_days(date, days.into()),
-    };
-    let minute = minute % DAY_MINUTES;
-    let hour = i8::try_from(minute / 60).expect("a day has 24 hours");
-    let minute = i8::try_from(minute % 60).expect("below 60");
-    date.at(hour, minute, 0, 0)
 }
 
 #[cfg(test)]
