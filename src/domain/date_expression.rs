@@ -30,19 +30,19 @@ pub enum DateExpression {
     Last(Unit),
 }
 
-/// A day that depends on the current one.
+/// The current day, or the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RelativeDay {
     /// The current day.
     Today,
-    /// The day before.
+    /// The day before the current one.
     Yesterday,
 }
 
 /// The largest N of `last_N_days`.
 pub const MAX_LAST_DAYS: u16 = 366;
 
-/// The words without a number, and `last_N_days` with the commonest ones.
+/// The words without a number, and `last_N_days` with the most common numbers.
 const WORDS: [(&str, DateExpression); 12] = [
     ("today", DateExpression::Day(RelativeDay::Today)),
     ("yesterday", DateExpression::Day(RelativeDay::Yesterday)),
@@ -68,7 +68,7 @@ impl RelativeDay {
 }
 
 impl DateExpression {
-    /// The words, for documentation and suggestions: `last_7_days` and `last_30_days` stand for all `last_N_days`.
+    /// The words, for documentation and suggestions; of `last_N_days`, only two examples.
     pub fn words() -> impl Iterator<Item = &'static str> {
         WORDS.into_iter().map(|(word, _)| word)
     }
@@ -83,7 +83,7 @@ impl DateExpression {
     ///
     /// # Errors
     ///
-    /// At the very ends of the calendar, and if the dates begin later than they end.
+    /// If dates lie outside 1970 to 9998, or the first is later than the last.
     pub fn resolve(self, today: Date, calendar: &Calendar) -> Result<DateRange, NoSuchDates> {
         let first = |unit, date| calendar.first_of(unit, date);
         let (from, to) = match self {
@@ -121,7 +121,7 @@ impl DateExpression {
     ///
     /// # Errors
     ///
-    /// If it is malformed, or names dates that do not exist.
+    /// If `text` is malformed, or names dates that do not exist.
     pub fn parse(text: &str, calendar: &Calendar) -> Result<Self, InvalidDates> {
         if let Some((_, word)) = WORDS.into_iter().find(|(word, _)| *word == text) {
             return Ok(word);
@@ -156,7 +156,7 @@ impl DateExpression {
     }
 }
 
-/// The dates of `2026-02-18`, `2026-02`, `2026` or `2026-W08`, or of a part of a fiscal year.
+/// The dates of `2026-02-18`, `2026-02`, `2026`, `2026-W08`, or a part of a fiscal year such as `fy2026-q1`.
 fn span(text: &str, calendar: &Calendar) -> Result<DateRange, InvalidDates> {
     if let Some(text) = text.strip_prefix("fy") {
         return fiscal(text, calendar);
@@ -183,7 +183,7 @@ fn span(text: &str, calendar: &Calendar) -> Result<DateRange, InvalidDates> {
     DateRange::new(first, last).ok_or(InvalidDates::Form)
 }
 
-/// The dates of `2026`, `2026-q1`, `2026-p02` or `2026-w07`.
+/// The dates of a fiscal year or a part of one, `text` being what follows `fy`: `2026`, `2026-q1`, `2026-p02` or `2026-w07`.
 fn fiscal(text: &str, calendar: &Calendar) -> Result<DateRange, InvalidDates> {
     let form = InvalidDates::FiscalForm;
     let (year, rest) = text.split_at_checked(4).ok_or(form)?;

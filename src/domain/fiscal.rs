@@ -25,7 +25,7 @@ pub struct FiscalCalendar {
     pub week_start: WeekStart,
     /// How a year divides into periods.
     pub pattern: Pattern,
-    /// The end that gives a year its number.
+    /// Whether a year takes its number from its start or its end.
     pub year_name: YearName,
 }
 
@@ -48,12 +48,12 @@ pub enum Pattern {
     },
 }
 
-/// Where a year of weeks ends: on the day before a week starts.
+/// The weekday on which a year of weeks ends: the day before a week starts, at or near the end of a month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct YearEnd {
     /// Month: 1 to 12.
     pub month: i8,
-    /// Which such weekday.
+    /// Which of these weekdays.
     pub rule: YearEndRule,
 }
 
@@ -66,16 +66,16 @@ pub enum YearEndRule {
     Last,
 }
 
-/// The end that gives a year its number.
+/// Whether a year takes its number from its start or its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum YearName {
-    /// Its start: the year that ends near 31 January 2027 is 2026.
+    /// From its start: the year that ends near 31 January 2027 is 2026.
     Start,
-    /// Its end: that year is 2027.
+    /// From its end: that year is 2027.
     End,
 }
 
-/// Where a date lies in its year.
+/// The position of a date in its fiscal year.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period {
     /// Year.
@@ -188,7 +188,7 @@ impl FiscalCalendar {
 
     /// The year that `date` is in.
     fn year_of(&self, date: Date) -> Year<'_> {
-        // Its number is that of the calendar year, or one more or less.
+        // Its number is that of the calendar year, one more or one less.
         let numbers = [date.year() + 1, date.year()];
         let begun = numbers
             .into_iter()
@@ -207,8 +207,8 @@ impl FiscalCalendar {
     fn first_of_year(&self, number: i16) -> Date {
         match self.pattern {
             Pattern::Weeks { year_end, .. } => {
-                // It begins after the end of the year before. One that ends near December bears the number of the calendar year that it
-                // fills.
+                // It begins on the day after the end of the year before. One that ends near the end of December bears the number of the
+                // calendar year that it fills, whatever the end from which years take their numbers.
                 let ended_in = match self.year_name {
                     YearName::Start if year_end.month < 12 => number,
                     YearName::Start | YearName::End => number - 1,
@@ -228,7 +228,7 @@ impl FiscalCalendar {
     /// The last day of the year of weeks that ends with a month of the calendar year `calendar_year`.
     fn year_end(&self, end: YearEnd, calendar_year: i16) -> Date {
         let last = first_of_month(calendar_year, end.month).last_of_month();
-        // Days from the last such weekday of the month to its end.
+        // Days from the last of these weekdays in the month to the month's end.
         let past = i32::from(
             last.weekday()
                 .since(self.week_start.weekday().wrapping_sub(1)),
@@ -248,7 +248,7 @@ struct Year<'a> {
 }
 
 impl Year<'_> {
-    /// The first date of a period; after the last one, of the next year.
+    /// The first date of a period; period 13 is the first one of the next year.
     fn first_of_period(&self, period: u8) -> Date {
         match self.calendar.pattern {
             Pattern::Months { .. } => {
@@ -282,7 +282,7 @@ impl Year<'_> {
         }
     }
 
-    /// Number of weeks of a period, week 53 aside.
+    /// Number of weeks of a period, without week 53; 0 if years consist of months.
     fn weeks_of(&self, period: u8) -> i32 {
         match self.calendar.pattern {
             Pattern::Weeks { weeks, .. } => {
@@ -320,7 +320,7 @@ const fn first_of_quarter(quarter: u8) -> u8 {
     (quarter - 1) * PERIODS_OF_QUARTER + 1
 }
 
-/// The first day of a month; at the ends of the calendar, the nearest existing date.
+/// The first day of a month; outside of the years 1 to 9999, that of the nearest year.
 fn first_of_month(year: i16, month: i8) -> Date {
     Date::new(year.clamp(1, 9999), month, 1).expect("each month has a first day")
 }

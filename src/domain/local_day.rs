@@ -1,4 +1,4 @@
-//! A local day in its zone: its begin, its end, and its skipped or repeated hours.
+//! A local day in its zone: its start, its end, and its skipped or repeated hours.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::bucket::{DAY_MINUTES, VendorBucket};
 use super::dates::DateRange;
 
-/// Begin and end of a local day.
+/// Start and end of a local day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DaySpan {
     /// First instant; if the zone is unknown, the first instant of that date anywhere on earth (UTC+14).
@@ -66,7 +66,7 @@ fn first_instant(date: Date, zone: &TimeZone) -> Timestamp {
         .expect(FAR_FROM_THE_ENDS)
 }
 
-/// Irregularities of the clock on one local day: at most one skipped stretch and one repeated stretch.
+/// Changes of the clock on a local day: at most one skipped and one repeated stretch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DayShape {
     /// Minutes of the day that do not exist (clocks put forward).
@@ -130,7 +130,7 @@ impl DayShape {
         shapes
     }
 
-    /// Minutes of the buckets of that size with a repeated minute: each such bucket has a second occurrence.
+    /// The minutes of all buckets of that size with a repeated minute: each of these buckets occurs twice.
     #[must_use]
     pub fn repeated(&self, bucket: VendorBucket) -> Option<Range<u16>> {
         let minutes = bucket.minutes();
@@ -140,7 +140,7 @@ impl DayShape {
         self.fold.as_ref().map(whole)
     }
 
-    /// Minutes of the buckets of that size without any existing minute.
+    /// The minutes of all buckets of that size whose minutes are all skipped.
     #[must_use]
     pub fn skipped(&self, bucket: VendorBucket) -> Range<u16> {
         let minutes = bucket.minutes();

@@ -20,9 +20,9 @@ pub struct LocalDays {
     /// Empty if every day is an ordinary one.
     shapes: Vec<DayShape>,
     zone_known: bool,
-    /// The times at which the place is open, if anything is known of them.
+    /// When the place is open, if known.
     windows: Option<Windows>,
-    /// Whether these are its opening hours: otherwise, only its first or last day is known.
+    /// Whether `windows` are its opening hours, rather than the whole days on which it exists.
     hours_known: bool,
 }
 
@@ -55,7 +55,7 @@ impl LocalDays {
         }
     }
 
-    /// The same days at a place of which only the days are known on which it exists: all day on these.
+    /// The same days at a place whose hours are unknown: it is open all day while it exists, which is what `windows` say.
     #[must_use]
     pub fn with_days_of_existence(self, windows: Windows) -> Self {
         Self {
@@ -70,7 +70,7 @@ impl LocalDays {
         self.windows.as_ref().filter(|_| self.hours_known)
     }
 
-    /// The times at which the place is open, if anything is known of them: its opening hours, or the whole days on which it exists.
+    /// When the place is open, if known: its opening hours or, if these are unknown, the whole days on which it exists.
     pub(super) const fn open_times(&self) -> Option<&Windows> {
         self.windows.as_ref()
     }
@@ -97,7 +97,7 @@ impl LocalDays {
         all
     }
 
-    /// The days at those indices, in that order; a day of 1970 where there is none.
+    /// The days at those indices, in that order; a day of 1970 for each `None`.
     pub(super) fn pick(&self, dates: &[Option<usize>]) -> Self {
         let spans = dates.iter().map(|date| match date {
             Some(date) => self.spans[*date],
@@ -126,6 +126,7 @@ impl LocalDays {
         if self.zone_known {
             begins
         } else {
+            // Such a span begins in UTC+14.
             begins + SignedDuration::from_hours(14)
         }
     }
@@ -157,9 +158,10 @@ impl LocalDays {
         self.shape(date).clock_after(minutes).min(DAY_MINUTES)
     }
 
-    /// The `cell` of the date at index `date`, in that bucket, as the vendor would have answered when the clock first showed `minute`, a
-    /// multiple of the bucket. Without a cell, and at midnight, nothing is known yet, and nothing later is expected; at the end of the day,
-    /// the cell is as it is. It is not younger than it was, and not from after `now`.
+    /// The `cell` of the date at index `date`, in buckets of `bucket`, as the vendor would have answered when the clock first showed
+    /// `minute`, a multiple of the bucket. At 1440, that is the cell itself. At 0, or without a cell, it has no figures.
+    ///
+    /// Its times are the cell's, or `now` without a cell, but not later than that moment.
     pub(super) fn until(
         &self,
         date: usize,
@@ -172,7 +174,7 @@ impl LocalDays {
             return cell.cloned();
         }
         let (own, shape) = (bucket.slots_per_day(), self.shape(date));
-        // Before the clock has passed its repeated hour twice, no second occurrence has begun.
+        // The clock first shows a minute after the repeated hour when the hour has passed twice.
         let folded = shape.fold.as_ref().is_some_and(|fold| fold.end <= minute);
         let over = usize::from(minute / bucket.minutes());
         let figures = if let Some(cell) = cell.filter(|_| minute > 0) {
@@ -209,14 +211,14 @@ impl LocalDays {
         self.shapes.get(date).unwrap_or(&ORDINARY)
     }
 
-    /// Whether the date at index `date` has neither a skipped nor a repeated minute, and is over at `at`; if the zone is unknown, over
-    /// everywhere on earth.
+    /// Whether the date at index `date` has neither a skipped nor a repeated minute, and is over at `at`: everywhere on earth, if the zone is
+    /// unknown.
     pub(super) fn is_ordinary_and_over(&self, date: usize, at: Timestamp) -> bool {
         at >= self.spans[date].ends && self.shape(date).is_ordinary()
     }
 
-    /// Whether any of `minutes` of the date at index `date` exists and the first existing one has begun at `now`. If the zone is unknown,
-    /// it must have begun everywhere on earth.
+    /// Whether the first existing minute in `minutes` of the date at index `date` has begun at `now`: everywhere on earth, if the zone is
+    /// unknown. False if the clock skips all of them.
     pub(super) fn has_begun(&self, date: usize, minutes: &Range<u16>, now: Timestamp) -> bool {
         let (span, shape) = (self.spans[date], self.shape(date));
         if shape.skips(minutes.start, minutes.end) || now < span.begins {
@@ -229,14 +231,15 @@ impl LocalDays {
         self.last_midnight(date) + before <= now
     }
 
-    /// Whether the date at index `date` has begun at `now` anywhere on earth where it may be, and its clock has reached `minute`.
+    /// Whether the clock has reached `minute` of the date at index `date` at `now`: anywhere on earth, if the zone is unknown.
     pub(super) fn has_reached(&self, date: usize, minute: u16, now: Timestamp) -> bool {
         let before = SignedDuration::from_mins(self.shape(date).minutes_before(minute).into());
         self.spans[date].begins + before <= now
     }
 
-    /// Whether the place is known to be closed in the requested hours' date at index `date`. By opening hours, only those that begin on it
-    /// matter; by the clock all on its calendar day, and those within the `hours` on the `late` day.
+    /// Whether the place is known to be closed for the date at index `date`. If `hours` are the opening hours, only those that begin on the
+    /// date matter. If they are hours on the clock, all opening hours on its calendar day matter, and those within `hours` on the day at
+    /// index `late`, if any.
     pub(super) fn is_closed(&self, date: usize, late: Option<usize>, hours: Hours) -> bool {
         self.windows.as_ref().is_some_and(|windows| {
             if hours.is_open() {
@@ -260,18 +263,18 @@ impl LocalDays {
         last.map_or(0, |last| last.end.saturating_sub(DAY_MINUTES))
     }
 
-    /// Whether all times before `minute` on the date at index `date` are over at `now`; if the zone is unknown, over everywhere on earth.
+    /// Whether all times before `minute` on the date at index `date` are over at `now`: everywhere on earth, if the zone is unknown.
     pub(super) fn has_passed(&self, date: usize, minute: u16, now: Timestamp) -> bool {
         let over = self.minutes_over_everywhere(date, now);
         over >= usize::from(self.shape(date).minutes_until_end(minute))
     }
 
-    /// Number of minutes of the date at index `date` that are over at `at`; if the zone is unknown, over everywhere on earth.
+    /// Minutes from the start of the date at index `date` to `at`, 0 before it; if the zone is unknown, from its start everywhere on earth.
     pub(super) fn minutes_over_everywhere(&self, date: usize, at: Timestamp) -> usize {
         minutes_since(self.last_midnight(date), at)
     }
 
-    /// Number of minutes of the date at index `date` that are over at `at`; if the zone is unknown, over anywhere on earth.
+    /// Minutes from the start of the date at index `date` to `at`, 0 before it; if the zone is unknown, from its start anywhere on earth.
     pub(super) fn minutes_over(&self, date: usize, at: Timestamp) -> usize {
         minutes_since(self.spans[date].begins, at)
     }

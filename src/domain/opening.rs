@@ -1,7 +1,7 @@
 //! The opening hours of a site, in the grammar of OpenStreetMap's `opening_hours`.
 //!
-//! Hours after midnight belong to the date on which they began, so each date is evaluated by its own rules alone: an expression is
-//! split into the hours before midnight, and those after it, shifted back by a day. A date that is off has neither.
+//! Hours after midnight belong to the date on which they began, so a date's own rules alone decide its hours. [`Expression`] evaluates the
+//! hours before midnight and those after it separately, the latter shifted back by a day. A date that is off has neither.
 
 mod expression;
 mod holidays;
@@ -18,7 +18,7 @@ use jiff::civil::Date;
 
 use super::bucket::common_divisor;
 
-/// When a site is open on the dates to which its opening hours do not apply; `None`: closed.
+/// The hours on dates to which a site's usual opening hours do not apply; `None`: closed.
 pub type Exceptions = BTreeMap<Date, Option<Expression>>;
 
 /// The opening hours of a site.
@@ -29,7 +29,7 @@ pub struct OpeningHours {
 }
 
 impl OpeningHours {
-    /// These `hours`, with the public `holidays` that they refer to, and other hours on the dates of `exceptions`.
+    /// These `hours`, where `PH` means `holidays`; on the dates of `exceptions`, those instead.
     #[must_use]
     pub fn new(hours: Expression, holidays: Option<Holidays>, exceptions: Exceptions) -> Self {
         let with = |hours: Expression| match holidays {
@@ -60,7 +60,7 @@ impl OpeningHours {
         }
     }
 
-    /// The largest number of minutes, up to an hour, of which every end is a multiple.
+    /// The greatest common divisor of an hour and all starts and ends, in minutes.
     #[must_use]
     pub fn grid(&self) -> u16 {
         let exceptions = self.exceptions.values().flatten();

@@ -92,8 +92,8 @@ impl Place<'_> {
     }
 }
 
-/// The first instant at which the clock of `zone` has reached that minute of `date`, counted from its midnight; minutes from 1440 on belong
-/// to the next day. `None` at the ends of time.
+/// The first instant at which the clock of `zone` has reached that minute of `date`; minutes from 1440 on belong to the next day. `None` at
+/// the ends of time.
 fn moment(date: Date, minute: u16, zone: &TimeZone) -> Option<Timestamp> {
     let time = zone.to_ambiguous_timestamp(clock(date, minute));
     if let AmbiguousOffset::Gap { .. } = time.offset() {

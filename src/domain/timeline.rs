@@ -13,8 +13,8 @@ use super::query::Query;
 
 /// The buckets of a query, in order of time.
 ///
-/// The hours of a date lie on its own calendar day, and past midnight on the late day as well: the one after it. The days of all dates
-/// follow on each other, so the late day of a date comes before the own day of the next date, although both are the same on the calendar.
+/// Hours past midnight lie on two days: the date's *own day*, and its *late day*, the one after it. Days are numbered date by date, so the
+/// late day of a date precedes the own day of the next date, although both are the same calendar day.
 #[derive(Clone, Debug)]
 pub struct Timeline {
     starts: Vec<DateTime>,
@@ -30,7 +30,7 @@ pub struct Timeline {
     first: Vec<usize>,
     /// The bucket of a profile that each is folded into; empty if none is.
     folded: Vec<usize>,
-    /// Number of days of a date.
+    /// Number of days of a date: 2 if hours run past midnight, else 1.
     days_of_a_date: usize,
     /// The pieces of the hours on the clock, day by day.
     pieces: Pieces,
@@ -187,12 +187,12 @@ impl Timeline {
         (first..first + self.of_a_day).map(|bucket| self.folded(bucket))
     }
 
-    /// The bucket of a profile that the `bucket` of its occurrences is folded into; other buckets are their own.
+    /// The bucket of a profile that `bucket` is folded into; `bucket` itself without a profile.
     pub(super) fn folded(&self, bucket: usize) -> usize {
         self.folded.get(bucket).copied().unwrap_or(bucket)
     }
 
-    /// Number of buckets from the midnight of a date to the one at index `nth` of the date's buckets.
+    /// Number of buckets between the midnight of a date and the bucket at index `nth` of its hours.
     pub(super) fn nth_of_day(&self, nth: u16) -> u16 {
         self.skipped + nth
     }
@@ -222,7 +222,8 @@ impl Timeline {
         self.pieces.of(day)
     }
 
-    /// The pieces of each day: of the hours of its date that `hours_of` returns, ascending, in minutes from the date's midnight.
+    /// Cuts the hours that `hours_of` returns for each day into pieces. They are hours of the day's date, ascending, in minutes from that
+    /// date's midnight; those on other days are ignored.
     pub(super) fn cut_all<H: IntoIterator<Item = Range<u16>>>(
         &self,
         hours_of: impl Fn(usize) -> H,
@@ -235,7 +236,7 @@ impl Timeline {
         pieces
     }
 
-    /// The parts of the pieces of each day in the minutes of the day that `minutes_of` returns, ascending.
+    /// The parts of each day's pieces that lie in the minutes that `minutes_of` returns for the day, ascending.
     pub(super) fn narrowed<M: IntoIterator<Item = Range<u16>>>(
         &self,
         minutes_of: impl Fn(usize) -> M,
@@ -257,7 +258,7 @@ impl Timeline {
         pieces
     }
 
-    /// Appends the pieces of a day: of the `hours` of its date, which are ascending, in minutes from the date's midnight.
+    /// Appends the pieces of a day. `hours` are those of its date, ascending, in minutes from the date's midnight.
     fn cut(
         &self,
         day: usize,
@@ -305,7 +306,7 @@ fn clipped(query: &Query) -> [bool; 2] {
     [goes_on(add_days(from, -1)), goes_on(to)]
 }
 
-/// The buckets of `minutes` that the hours of one date fall in, counted from its midnight.
+/// The buckets of `minutes` that the hours of a date fall in, numbered from its midnight.
 pub(super) fn buckets_of_a_day(query: &Query, minutes: u16) -> Range<u16> {
     query.hours.from() / minutes..query.hours.to().div_ceil(minutes)
 }

@@ -19,11 +19,11 @@ use crate::domain::bucket::{DAY_MINUTES, common_divisor};
 pub struct Expression {
     text: String,
     before_midnight: Evaluator,
-    /// Shifted back by a day; `None` if there are none.
+    /// The hours after midnight, shifted back by a day; `None` if there are none.
     after_midnight: Option<Evaluator>,
     /// Whether it has rules for public holidays.
     has_holidays: bool,
-    /// The largest number of minutes, up to an hour, of which every end is a multiple.
+    /// The greatest common divisor of an hour and all starts and ends, in minutes.
     pub(super) grid: u16,
 }
 
@@ -62,7 +62,7 @@ impl FromStr for Expression {
                 "a fallback (||) beside hours past midnight",
             ));
         }
-        // It would cut a part out of the hours of the evening before.
+        // It would cut into the hours that began on the evening before.
         let is_part = |rule: &RuleSequence| rule.kind == RuleKind::Closed && !is_whole_day(rule);
         if past_midnight && parsed.rules.iter().any(is_part) {
             return Err(InvalidExpression::Unsupported(
@@ -123,7 +123,7 @@ fn fixed_hours(rule: &RuleSequence) -> Result<Vec<Range<u16>>, InvalidExpression
     };
     let hours = rule.time_selector.spans.iter().map(span);
     let mut hours = hours.collect::<Result<Vec<_>, _>>()?;
-    // The evaluator ends hours with the last ones that begin in them, even if those end earlier.
+    // Of overlapping hours, the evaluator takes the last end, even if another one is later.
     hours.sort_by_key(|hours| hours.start);
     Ok(joined(hours))
 }
@@ -149,7 +149,7 @@ fn is_whole_day(rule: &RuleSequence) -> bool {
     })
 }
 
-/// The days from a public holiday to the date that a rule names by it, for each such date.
+/// The dates of a rule that depend on a public holiday, each as the number of days from that holiday.
 fn holiday_offsets(rule: &RuleSequence) -> impl Iterator<Item = i16> {
     let days = rule.day_selector.weekday.iter();
     days.filter_map(|day| match day {
@@ -158,7 +158,7 @@ fn holiday_offsets(rule: &RuleSequence) -> impl Iterator<Item = i16> {
     })
 }
 
-/// The hours of a day that begins at the minute `from`, shifted to begin at 0.
+/// An evaluator of the hours from minute `from` up to 24 hours later, shifted back by `from`.
 fn cut(parsed: &OpeningHoursExpression, from: u16) -> Result<Evaluator, InvalidExpression> {
     let mut rules = Vec::new();
     for rule in &parsed.rules {
@@ -189,7 +189,7 @@ fn cut(parsed: &OpeningHoursExpression, from: u16) -> Result<Evaluator, InvalidE
             ..rule.clone()
         });
     }
-    // The evaluator accepts only text, and needs a plus sign that its own text of a holiday lacks.
+    // An evaluator is made from text only. It expects a plus sign before the days after a holiday, and the rules' own text lacks that.
     let offsets: Vec<i16> = rules.iter().flat_map(holiday_offsets).collect();
     let mut text = OpeningHoursExpression { rules }.to_string();
     for days in offsets.into_iter().filter(|days| *days > 0) {

@@ -15,17 +15,17 @@ pub struct Windows {
     days: Vec<DayWindows>,
 }
 
-/// The opening hours that matter on one calendar day, ascending, in minutes from the midnight at which their own day began.
+/// The opening hours that matter on one calendar day, ascending, each in minutes from the midnight of the day on which it begins.
 #[derive(Clone, Debug, Default)]
 struct DayWindows {
-    /// Those that began on the day before.
+    /// The hours that began on the day before, even if they ended there.
     before: Vec<Range<u16>>,
-    /// Those that begin on the day.
+    /// The hours that begin on the day.
     own: Vec<Range<u16>>,
 }
 
 impl Windows {
-    /// The opening hours on `dates` of a site that exists in its `lifetime`; all day where its `hours` are unknown.
+    /// The opening hours on `dates`: none outside the site's `lifetime`, and all day within it if its `hours` are unknown.
     #[must_use]
     pub fn new(
         hours: Option<&OpeningHours>,
@@ -47,7 +47,7 @@ impl Windows {
             };
             let begun = begun_on(date);
             let mut own = begun.clone();
-            // Hours that are still open from the day before belong to that day.
+            // Minutes in which the site is still open from the day before belong to that day.
             let until = before
                 .last()
                 .and_then(|last| last.end.checked_sub(DAY_MINUTES));
@@ -61,7 +61,7 @@ impl Windows {
         Self { days }
     }
 
-    /// The opening hours on the dates at those indices, in that order; none where there is no date.
+    /// The opening hours on the dates at those indices, in that order; none for `None`.
     pub(in crate::domain) fn pick(&self, dates: &[Option<usize>]) -> Self {
         let picked = dates.iter().map(|date| match date {
             Some(date) => self.days[*date].clone(),
@@ -98,7 +98,7 @@ impl Windows {
         late.chain(own).filter(|hours| !hours.is_empty())
     }
 
-    /// The first and the last minute of any date's hours; `None` if it is closed on all dates.
+    /// From the earliest start to the latest end of any date's hours, in minutes; `None` if the site is closed on all dates.
     #[must_use]
     pub fn envelope(&self) -> Option<Range<u16>> {
         let hours = || self.days.iter().flat_map(|day| &day.own);

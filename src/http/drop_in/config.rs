@@ -27,7 +27,7 @@ pub(super) struct Call {
 
 /// Reads the body of a call: a JSON object with a config.
 pub(super) fn read(body: &Bytes) -> Result<Call, Vec<ParameterFault>> {
-    /// Both are wrong if a key occurs twice.
+    /// Fails, like `Alone`, if a key occurs twice.
     #[derive(Deserialize)]
     struct Any {
         config: Box<RawValue>,
@@ -58,7 +58,7 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// All reasons why cells cannot answer it.
+    /// All reasons why cells cannot answer the config.
     pub(super) fn query(&self, customer: CustomerId) -> Result<Query, Vec<ParameterFault>> {
         if !self.is_config_alone {
             return Err(fault("body", "must have a config and nothing else"));
@@ -126,9 +126,9 @@ impl Call {
         }
     }
 
-    /// The sites that the config asks the vendor for, if that is certain: only known facets may choose sites.
+    /// The sites that the config selects, if that is certain: an unknown facet might select others.
     pub(super) fn certain_sites(&self) -> Option<Vec<SiteId>> {
-        /// Wrong if a facet occurs twice.
+        /// Fails if a facet occurs twice.
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Facets {
@@ -148,8 +148,8 @@ impl Call {
         sites(&facets.sites_facet).filter(|_| self.is_config_alone && self.is_of_objects())
     }
 
-    /// Whether the config is an object, and so is everything in it that has fields. Serde would read a list of the same values as well,
-    /// which the vendor may understand in another way.
+    /// Whether the config is an object, and so is each part of it that has fields. Serde would also accept a list of the values, which the
+    /// vendor may read differently.
     fn is_of_objects(&self) -> bool {
         const WITH_FIELDS: [&str; 8] = [
             "/sites_facet",
@@ -202,7 +202,7 @@ fn hours(facet: &TimeFacet) -> Option<Hours> {
         minutes(to)?
     };
     let start = minutes(from)?;
-    // Times of the same form sort like their texts.
+    // Texts of this form sort like the times.
     let hours = format!("{start}-{end}").parse().ok()?;
     (facet.time_of_day == "custom" && start < end).then_some(hours)
 }
