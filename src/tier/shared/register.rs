@@ -1,4 +1,4 @@
-//! One replica's knowledge of the purges of all replicas: a state machine without I/O, fed by the pulse.
+//! What one replica knows of the purges of all replicas: a state machine without I/O, fed by the pulse.
 
 #[cfg(test)]
 mod tests;
@@ -18,37 +18,37 @@ use crate::domain::purge::Purge;
 use crate::domain::site::{CustomerId, SiteId};
 use crate::tier::{Epoch, News};
 
-/// How long another replica may fail to notice that the store was emptied: it may try to connect only every other second.
+/// How long another replica may take to notice that the store was emptied: it may try to connect only every other second.
 const SETTLING: Duration = Duration::from_secs(5);
 
-/// For this long after a purge, the replica that made it registers it anew in an emptied store, for replicas that have not heard of it.
+/// How long after a purge its replica registers it anew if the store was emptied, for replicas that have not heard of it.
 const REMEMBERED: Duration = Duration::from_mins(10);
 
-/// How long after its last pulse a replica counts as alive. It may still serve figures that are purged in the meantime, so a purge waits
-/// for it, and is answered as incomplete. A replica that shuts down in order leaves at once.
+/// How long after its last pulse a replica counts as alive. Until then it may serve purged figures, so a purge waits for it, and Pitaya
+/// answers it as incomplete. A replica that shuts down in order leaves at once.
 pub(super) const ALIVE: Duration = Duration::from_mins(1);
 
-/// The largest difference between the clocks of a fleet that counts as none.
+/// Clocks that differ by at most this count as equal.
 pub(super) const SAME_TIME: SignedDuration = SignedDuration::from_secs(1);
 
 /// Maximum number of purges that the store lists. The scripts use the same number.
 pub(super) const LISTED: usize = 256;
 
-/// Maximum number of purges that wait for the store one by one.
+/// Beyond this number, purges that wait for the store are merged into one.
 const MANY: usize = 64;
 
-/// One replica's knowledge of the purges of all.
+/// What one replica knows of the purges of all.
 #[derive(Debug, Default)]
 pub(super) struct Register {
-    /// Distinguishes the register from one that the store held before it was emptied; 0: none is known.
+    /// Distinguishes the register from those that the store held before it was emptied; 0: none is known yet.
     incarnation: u32,
-    /// The number of the last known purge. A number is at least the time at which the purge was registered, by the store's clock, in
-    /// microseconds, so a number that a failover has lost is not assigned again.
+    /// The number of the last known purge. Numbers are at least the time of registration, in microseconds by the store's clock, so a number
+    /// that a failover has lost is not assigned again.
     number: u64,
-    /// Purges up to this number are no longer known one by one.
+    /// Purges up to this number are no longer known individually.
     floor: u64,
     purges: BTreeMap<u64, Known>,
-    /// The last purge that was handed to the owner, and the last one that the owner has made.
+    /// The numbers of the last purge that was handed to the owner, and of the last one that the owner has made.
     handed: u64,
     made: u64,
     /// This replica's purges that not all replicas have made yet.
@@ -64,7 +64,7 @@ pub(super) struct Register {
     begun: Option<Instant>,
     /// When this replica was last in step with the store: by its own clock, and by the store's in microseconds.
     in_step: Option<(Instant, i64)>,
-    /// Whether the store may have lost purges before this replica could make them.
+    /// Whether the store may have lost purges that this replica has not made.
     in_doubt: bool,
 }
 
@@ -80,15 +80,15 @@ struct Known {
 #[derive(Debug)]
 struct Pending {
     purge: Arc<Purge>,
-    /// The purges that were merged into this one, and that somebody still waits for.
+    /// The purges that were merged into this one, as long as a caller waits for them.
     parts: Vec<Weak<Purge>>,
-    /// Whether its first step is over, so the other replicas should make it.
+    /// Whether this replica has made it, so the others should.
     is_finished: bool,
     number: Option<u64>,
 }
 
 impl Pending {
-    /// A purge that was made here, to be registered once more.
+    /// A purge that this replica has made, to be registered again.
     fn anew(purge: Purge) -> Self {
         Self {
             purge: Arc::new(purge),
@@ -146,7 +146,7 @@ impl Register {
         !covered.fold(0, |covered, days| covered | days)
     }
 
-    /// Begins a purge: from now on, nobody reads here what it covers.
+    /// Begins a purge: from now on, this replica does not read what it covers.
     pub(super) fn begin(&mut self, purge: Arc<Purge>) {
         self.pending.push(Pending {
             purge,
@@ -164,7 +164,7 @@ impl Register {
         }
     }
 
-    /// Whether some replica has not made the purge yet.
+    /// Whether any replica has not made the purge yet.
     pub(super) fn is_pending(&self, purge: &Arc<Purge>) -> bool {
         let mut pending = self.pending.iter();
         pending.any(|it| {
@@ -174,7 +174,7 @@ impl Register {
         })
     }
 
-    /// If too many purges wait for the store, merges them into one, which covers all figures of their customers.
+    /// If too many purges wait for the store, merges them into one that covers all figures of their customers.
     fn merge(&mut self) {
         let waits = |it: &Pending| it.is_finished && it.number.is_none();
         if self.pending.iter().filter(|it| waits(it)).count() <= MANY {
@@ -212,7 +212,7 @@ impl Register {
         (self.number, self.made)
     }
 
-    /// The other replicas' purges since the last call. A call confirms that the owner has made the purges of the call before.
+    /// The other replicas' purges since the last call. Calling confirms that the owner has made those of the previous call.
     pub(super) fn news(&mut self) -> Option<Vec<News>> {
         self.made = self.handed;
         let mut news = Vec::new();
@@ -235,8 +235,8 @@ impl Register {
         Some(news)
     }
 
-    /// How much longer other replicas may fail to notice that the store was emptied. A new replica cannot tell an emptied store from one
-    /// never used.
+    /// How much longer other replicas may take to notice that the store was emptied. A new replica cannot tell an emptied store from an
+    /// unused one.
     pub(super) fn settles_in(&self) -> Duration {
         SETTLING.saturating_sub(self.age)
     }
@@ -292,8 +292,8 @@ impl Register {
         let micros = seconds.saturating_mul(1_000_000).saturating_add(*micros);
         self.age = Duration::from_millis(*age);
         if *incarnation != self.incarnation {
-            // The store was emptied, or this is the first register that this replica hears. Purges that others may not have heard get
-            // another number.
+            // The store was emptied, or this is the first register that this replica hears. Purges that others may not have heard of get
+            // new numbers.
             let is_first = self.incarnation == 0;
             self.is_another = !is_first;
             let was_away = |(at, _): (Instant, i64)| at + ALIVE < now;
@@ -367,7 +367,7 @@ impl Register {
         // A list that is not full omits no purge.
         self.floor = if entries.len() < LISTED { 0 } else { first - 1 };
         self.purges = self.purges.split_off(&(self.floor + 1));
-        // Later purges may have been registered before any replica noticed that the register had lost some.
+        // The register may have lost purges, and taken later ones before any replica noticed.
         let is_lost = |n: &u64| !listed.contains(n);
         let lost: Vec<u64> = self.purges.keys().copied().filter(is_lost).collect();
         for n in lost {
@@ -385,7 +385,7 @@ impl Register {
             let purge = self.purges[&number].purge.clone();
             self.pending.extend(purge.map(Pending::anew));
         }
-        // Otherwise the owner still has to make it. The next list omits it again.
+        // Otherwise the owner still has to make it, and the next list omits it again.
         if number <= self.handed {
             self.purges.remove(&number);
         }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::jwt::{Claims, positive};
 
-/// Names of the ID token, most likely first: an access token serves only if there is no ID token.
+/// Names of the ID token, most likely first. An access token is used only if there is no ID token.
 const ID_TOKEN: [&str; 7] = [
     "idToken",
     "id_token",
@@ -38,13 +38,13 @@ pub(super) struct Fresh {
 pub(super) enum NoTokens {
     /// It says `success: false`.
     Refused,
-    /// It is not JSON, or has neither an ID token that fits in a header nor a refresh token.
+    /// It is not JSON, or has neither a refresh token nor an ID token that fits in a header.
     Garbage,
 }
 
 /// Reads the answer `body`, sent at `date` by the vendor's clock and received at `now` by ours.
 ///
-/// The caller bounds its size, so a tree of values does no harm here.
+/// The caller bounds its size, so parsing it into a tree of values does no harm.
 pub(super) fn read(
     body: &[u8],
     date: Option<Timestamp>,

@@ -31,10 +31,10 @@ pub(super) struct Endpoint {
     clock: Clock,
 }
 
-/// Why an exchange brought no new tokens.
+/// Why an exchange yielded no tokens.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The vendor refuses this refresh token: another attempt with it is useless.
+    /// The vendor refuses this refresh token, so another attempt with it is useless.
     Refused(UpstreamError),
     /// A temporary failure, and the minimum pause after it.
     Passing(UpstreamError, Duration),

@@ -1,4 +1,4 @@
-//! The two claims of a JWT that give its lifetime. Its signature is not checked: that is up to the vendor.
+//! The two claims of a JWT that determine its lifetime. The vendor checks the signature; Pitaya does not.
 
 use std::time::Duration;
 

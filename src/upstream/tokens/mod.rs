@@ -1,26 +1,26 @@
-//! The vendor's tokens. All calls share them, one renewal at a time serves all calls, and no token gets lost.
+//! The vendor's tokens. All calls share them, one renewal at a time serves all calls, and none gets lost.
 //!
 //! | state | meaning | ends with |
 //! |---|---|---|
-//! | `Pending` | no ID token yet; the client is obtaining the first in the background of the start | the vendor's answer |
+//! | `Pending` | no ID token yet: the client obtains the first one in the background | the vendor's answer |
 //! | `Valid` | the ID token has not expired | a call when a fifth of its life is left (half, if replicas share the tokens), which renews it in the background; a 401, which renews it |
 //! | `Unused` | it expired while there were no calls | the next call, which renews it |
 //! | `RenewalFailing` | the last renewal failed for a temporary reason | the next renewal, after a pause of up to 5 s |
 //! | | or the vendor has not answered within `timeout` | its answer; we wait a minute for it before we send the refresh token again |
 //! | `Refused` | the vendor refuses the refresh token, or fresh ID tokens | a successful call, or a renewal for one, after a pause of up to a minute |
 //! | `NotRenewable` | there is only an ID token | its expiry or refusal |
-//! | `Expired` | it has expired, and nothing can renew it | new credentials |
+//! | `Expired` | the ID token has expired, and nothing can renew it | new credentials |
 //!
 //! In every state, one renewal runs at a time ([`Shared::renewing`], and the store's lock across all processes that share it). Calls that
-//! arrive meanwhile take its token, or give up at their own deadline. A renewal calls the vendor, writes the tokens to disk, and only
-//! then releases them. If the write fails, the tokens are used nevertheless; `State::unstored` keeps them until a retry, or the last
-//! attempt at the end of the process, writes them.
+//! arrive meanwhile take its token, or give up at their own deadline. A renewal calls the vendor, writes the tokens to disk, and only then
+//! releases them. If the write fails, Pitaya uses the tokens nevertheless, and `State::unstored` keeps them until a retry or the last
+//! attempt at shutdown has written them.
 //!
-//! Lifetimes are relative (`exp − iat`, else against the answer's `Date`), so a clock that is minutes off does no harm. A renewal is
-//! detached from its caller, calls the vendor once for all callers, and writes the refresh token down before it uses the ID token; with a
-//! shared token store it holds a file lock and adopts the tokens that another process has written. A 401 may concern a single site, so we
-//! judge a refusal by whether the renewal has helped the refused call: if not, renewals after refusals pause ever longer, up to a minute,
-//! even if other calls succeed meanwhile.
+//! Lifetimes are relative (`exp − iat`, else `exp` minus the answer's `Date`), so a clock that is minutes off does no harm. A renewal runs
+//! in its own task, calls the vendor once for all callers, and writes the refresh token down before it uses the ID token. If processes
+//! share the token store, it holds a file lock, and adopts tokens that another process has written. A 401 may concern a single site, so we
+//! judge a refusal by whether the renewal helped the refused call. If not, renewals after refusals pause ever longer, up to a minute, even
+//! if other calls succeed meanwhile.
 //!
 //! Replicas on several machines share their tokens in a store (`sharing` explains how, and what happens if the store fails). Each is in one
 //! of the states above, and in one of these:
@@ -29,10 +29,10 @@
 //! |---|---|---|
 //! | `Shared` | the store has the newest tokens | any of the following |
 //! | `Waiting` | there is no valid ID token here, and another replica is renewing | its tokens, which are adopted |
-//! | `Quarantine` | the store may have lost writes, so no replica renews | 3 s of its life |
+//! | `Quarantine` | the store may have lost writes, so no replica renews | 3 s later |
 //! | `PuttingBack` | the store lacks the newest tokens | a successful write, which is tried four times a second |
 //! | `Away` | the store does not answer | its answer |
-//! | `Alone` | nor does it, and a renewal is due that this replica must not do alone | its answer |
+//! | `Alone` | the store does not answer, and a renewal is due that this replica must not make alone | its answer |
 //! | `InDoubt` | a replica disappeared during a renewal; its refresh token may be dead | that replica's return, or new credentials |
 //!
 //! One gap remains: a process that is killed between the vendor's answer and the write to disk
@@ -126,7 +126,7 @@ impl Tokens {
     }
 
     /// Obtains tokens if there is a refresh token and no unexpired ID token; retries after temporary failures. If replicas share the
-    /// tokens, this goes on for ever, adopts those of the others, and renews them at half life. Dropping this future interrupts no renewal.
+    /// tokens, it never returns: it adopts the others' tokens, and renews them at half life. Dropping this future interrupts no renewal.
     pub(super) async fn obtain(&self) {
         if let Some(sharing) = &self.0.sharing {
             return self.keep_sharing(sharing).await;
@@ -183,7 +183,7 @@ impl Tokens {
             .map_err(|_| UpstreamError::Internal("the token renewal panicked".to_owned()))?
     }
 
-    /// Waits for the running renewal, if any, and lets no other begin: the tokens that the vendor has issued must be on disk before the
+    /// Waits for the running renewal, if any, and prevents further ones: tokens that the vendor has issued must be on disk before the
     /// process ends.
     pub(super) async fn finish_renewal(&self) {
         self.0.ending.store(true, Ordering::Relaxed);
@@ -200,7 +200,7 @@ impl Tokens {
         self.0.state().token_state(Instant::now())
     }
 
-    /// Time until the ID token expires, if there is one and it does.
+    /// Time until the ID token expires; `None` if there is none, or it does not expire.
     pub(super) fn time_left(&self) -> Option<Duration> {
         self.0.state().time_left(Instant::now())
     }
@@ -224,7 +224,7 @@ impl Tokens {
         self.0.sharing_state()
     }
 
-    /// Keeps in touch with the store that replicas share, for ever.
+    /// Keeps in touch with the shared store, for ever.
     async fn keep_sharing(&self, sharing: &Sharing) {
         loop {
             sharing.pulse(self.0.renewing.try_lock().is_err()).await;
@@ -259,8 +259,8 @@ impl Tokens {
     }
 }
 
-/// This process's part in sharing the tokens, if they are shared. Without a configured refresh token there is nothing to share: the ID
-/// token is each replica's own.
+/// How this process shares the tokens, if it does. Without a configured refresh token there is nothing to share: each replica has its own
+/// ID token.
 fn sharing(settings: &Settings, stored: Option<&Stored>) -> Option<Sharing> {
     let sharing = settings.token_sharing.as_ref()?;
     let configured = settings.refresh_token.as_ref()?;

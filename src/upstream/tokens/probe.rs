@@ -9,7 +9,7 @@ use rand::RngCore;
 
 use super::store::{MAX_BYTES, Store, private};
 
-/// Bytes of the trial file: more than the tokens of any known vendor, and random, so that no file system can compress them.
+/// Bytes of the trial file: more than any known vendor's tokens, and random, so that no file system can compress them.
 const PROBE_BYTES: usize = 16 << 10;
 const STICKY: u32 = 0o1000;
 

@@ -22,18 +22,18 @@ use crate::upstream::telemetry;
 /// Attempts within one renewal after temporary failures.
 const ATTEMPTS: u32 = 3;
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(400), Duration::from_millis(800));
-/// If the endpoint requests a longer pause than this, the same renewal does not try again.
+/// If the endpoint requests a longer pause than this, the renewal fails without another attempt.
 const SOON: Duration = Duration::from_millis(200);
 /// Pause between attempts to write tokens that could not be written before.
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
 
-/// Interval at which a renewal asks again for its turn while another replica has it.
+/// Interval at which a renewal asks for its turn while another replica renews.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The urgency of a renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// The ID token still serves: if another replica renews, its tokens arrive in time.
+    /// The ID token is still valid: if another replica renews, its tokens arrive in time.
     Ahead,
     /// Calls wait for it.
     Needed,
@@ -156,7 +156,7 @@ impl<'a> Renewal<'a> {
         error
     }
 
-    /// Adopts tokens that another process has written since the last look.
+    /// Adopts tokens that another process has written to the token store since Pitaya last read it.
     async fn adopt_newer(&self, generation: u64) -> Option<Token> {
         let store = self.shared.store.clone()?;
         let stored = tokio::task::spawn_blocking(move || store.load())
@@ -222,7 +222,7 @@ impl<'a> Renewal<'a> {
     ) -> Result<(Fresh, Instant), Failure> {
         let mut attempt = 1;
         loop {
-            // Taken before the call, so the call's duration does not count towards the token's life.
+            // Taken before the call, since the token's life begins before its answer arrives.
             let received = Instant::now();
             let transport = &self.shared.transport;
             let exchange = self.shared.endpoint.exchange(transport, refresh, bearer);
@@ -240,7 +240,7 @@ impl<'a> Renewal<'a> {
         }
     }
 
-    /// Waits for an exchange. Once it is late, logs a warning and reports renewal as failing until it ends.
+    /// Waits for an exchange. If it is late, logs a warning, and reports the renewal as failing until it ends.
     async fn even_if_late<T>(&self, exchange: impl Future<Output = T>) -> T {
         let mut exchange = pin!(exchange);
         if let Ok(result) = timeout(self.shared.timeout, &mut exchange).await {
@@ -325,15 +325,15 @@ impl<'a> Renewal<'a> {
 
     /// Like [`Self::write_down`], but keeps other processes from writing to the same file meanwhile.
     async fn write_down_alone(&self, store: &Store, stored: &Stored) {
-        // A process that holds the lock for so long hangs, and must not keep the tokens from the disk.
+        // A process that holds the lock longer than that hangs, and must not keep the tokens from the disk.
         let _alone = store.lock(self.shared.timeout).await;
         self.write_down(store, stored).await;
     }
 
     /// Writes the tokens down before anything relies on them.
     ///
-    /// If that fails they are used nevertheless, since the old ones may be dead already and a refusal would not bring them back; a retry
-    /// writes them as soon as possible.
+    /// If that fails, Pitaya uses them nevertheless, since the old ones may be dead and cannot be brought back, and keeps trying to write
+    /// them.
     async fn write_down(&self, store: &Store, stored: &Stored) {
         let failed = save(store, stored).await.err();
         if let Some(kind) = failed {

@@ -13,15 +13,15 @@ use crate::upstream::status::TokenState;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// After refused renewals, and refused fresh tokens.
 const REFUSED: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_mins(1));
-/// After temporary failures: shorter, so that we recover soon after the vendor does.
+/// After temporary failures: shorter pauses, so that we recover soon after the vendor does.
 const PASSING: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_secs(5));
 
 /// The part of an ID token's life after which it is renewed, ahead of its expiry.
 const AHEAD: f64 = 0.8;
-/// The same if replicas share the tokens: the other half is there to wait for the store in which they agree.
+/// The same if replicas share the tokens: the other half leaves time to wait for the shared store.
 const AHEAD_IF_SHARED: f64 = 0.5;
 
-/// Claims and header fields give the time of issue in whole seconds, rounded down: a token may be up to this much older than it seems.
+/// Claims and header fields round the time of issue down to whole seconds, so a token may be this much older than it seems.
 const ROUNDING: Duration = Duration::from_secs(1);
 
 /// An ID token to send, and its generation.
@@ -33,7 +33,7 @@ pub(in crate::upstream) struct Token {
     pub(in crate::upstream) generation: u64,
 }
 
-/// The time during which an ID token serves.
+/// The time during which an ID token is used.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Term {
     received: Instant,
@@ -54,7 +54,7 @@ impl Term {
         now >= self.received + self.life.mul_f64(part)
     }
 
-    /// From here on it no longer serves.
+    /// The end of its use.
     fn expires_at(&self) -> Instant {
         self.received + self.life
     }
@@ -63,24 +63,24 @@ impl Term {
 #[derive(Clone, Debug)]
 struct HeldToken {
     token: Token,
-    /// `None`: it has no expiry, and serves until it is refused.
+    /// `None`: it has no expiry, and is used until the vendor refuses it.
     term: Option<Term>,
     /// Whether the vendor has accepted it.
     accepted: bool,
     /// Whether the vendor has refused it.
     refused: bool,
-    /// Whether it was obtained in vain: the call that caused its renewal was refused again, or it was refused like the one before it.
+    /// Whether it was obtained in vain, as [`State`] explains.
     in_vain: bool,
 }
 
-/// The tokens, and the outcomes of their renewals.
+/// The tokens, and the results of their renewals.
 ///
-/// A 401 may concern the token or only the requested data, such as one site. So the state judges whether a renewal has helped: a token
-/// was obtained in vain if the call that caused the renewal is refused again, or if the vendor has refused the token before it and
-/// accepts this one from no call. A series of tokens obtained in vain causes ever longer pauses, which hold even if other calls succeed
-/// meanwhile; the series ends with a token that the vendor has accepted and that was not in vain. A pause begins while its token is still
-/// fresh and is never longer than a minute, so a token that is refused after some time of use is renewed at once. While the vendor
-/// accepts our tokens, a pause does not stop renewals for age.
+/// A 401 may concern the token or only the requested data, such as one site. So the state judges whether a renewal has helped. A token was
+/// obtained *in vain* if the vendor refuses the call that caused the renewal again, or if it refused the previous token and accepts this
+/// one from no call. A series of tokens obtained in vain causes ever longer pauses, even if other calls succeed meanwhile. It ends with a
+/// token that the vendor has accepted and that was not in vain. A pause begins while its token is still fresh, and never exceeds a minute,
+/// so a token that the vendor refuses after some time of use is renewed at once. While the vendor accepts our tokens, a pause does not
+/// prevent renewals of old tokens.
 #[derive(Debug, Default)]
 pub(super) struct State {
     held: Option<HeldToken>,
@@ -99,13 +99,13 @@ pub(super) struct State {
     generations: u64,
     trouble: Option<UpstreamError>,
     failures: u32,
-    /// No renewal before this time, since the last one failed.
+    /// No renewal before this time, because the last one failed.
     not_before: Option<Instant>,
     /// Whether the vendor's last answer to an ID token of ours was a refusal.
     refused: bool,
     /// Number of tokens obtained in vain in a row.
     in_vain: u32,
-    /// No renewal after a refusal before this time, since the last one was in vain.
+    /// No renewal after a refusal before this time, because the last one was in vain.
     not_for_refusals_before: Option<Instant>,
 }
 
@@ -174,7 +174,7 @@ impl State {
         }
     }
 
-    /// Whether there is no ID token to send at `now`, or only one that is about to expire.
+    /// Whether there is no ID token to send at `now`, or one that is about to expire.
     pub(super) fn is_pressing(&self, now: Instant) -> bool {
         self.valid(now)
             .is_none_or(|held| held.term.is_some_and(|term| term.is_past(AHEAD, now)))
@@ -199,8 +199,8 @@ impl State {
             .map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
 
-    /// The generation to renew from and the time of the renewal, if there is no unexpired ID token and a renewal may help: without a
-    /// caller, we do not retry a refused refresh token.
+    /// The generation to renew from and the earliest time, if there is no unexpired ID token and a renewal may help. A refused refresh
+    /// token is tried again only for a caller.
     pub(super) fn wanted(&self, now: Instant) -> Option<(u64, Instant)> {
         let wanted =
             self.refresh.is_some() && self.valid(now).is_none() && !self.renewal_is_refused();
@@ -287,8 +287,8 @@ impl State {
 
     /// Records that the vendor refused the ID token of `generation`; `again`: it had already refused the same call an older one.
     ///
-    /// That allows a renewal at once, unless the token turns out to have been obtained in vain: then renewals are not the cure. A late
-    /// refusal of a replaced token has no effect.
+    /// This allows a renewal at once, unless the token was obtained in vain, when another renewal would hardly help. A late refusal of a
+    /// replaced token has no effect.
     pub(super) fn refused(&mut self, generation: u64, again: bool, now: Instant) {
         let held = self.held.as_mut();
         let Some(held) = held.filter(|held| held.token.generation == generation) else {
@@ -312,7 +312,7 @@ impl State {
         }
     }
 
-    /// Time until the ID token expires, if there is one and it does; zero after that.
+    /// Time until the ID token expires, zero after that; `None` if there is none, or it does not expire.
     pub(super) fn time_left(&self, now: Instant) -> Option<Duration> {
         let term = self.held.as_ref()?.term?;
         Some(term.expires_at().saturating_duration_since(now))
@@ -359,7 +359,7 @@ impl State {
         until.is_some_and(|until| now < until)
     }
 
-    /// Whether a renewal for age has to wait. Pauses after refusals count only if the vendor accepts no token.
+    /// Whether a renewal of an old token has to wait. Pauses after refusals count only if the vendor accepts no token.
     fn pauses_for_age(&self, now: Instant) -> bool {
         let taken = !self.refused || self.held.as_ref().is_some_and(|held| held.accepted);
         if taken {

@@ -1,10 +1,9 @@
 //! The file that keeps the newest tokens, so that a restart does not begin with a dead refresh token.
 //!
-//! A save writes the newest tokens to a file beside the store, syncs it and renames it over the store; the next start reads both files
-//! and takes the newer one that is complete. So a kill loses nothing that has reached us. Only the vendor can save a rotated token that
-//! is still in transit. Before anything starts, `upstream::tokens::probe` checks that the store is writable, with a file of another name,
-//! since a running process may be using the store. If writing fails later, the tokens are used nevertheless, since the old ones may be
-//! dead; they are written as soon as possible, and once more at the end. `upstream::tokens` lists the states.
+//! A save writes the newest tokens to a file beside the store, syncs it and renames it over the store. The next start reads both files, and
+//! takes the newer one that is complete. So a kill loses nothing that has reached us; a rotated token still in transit is lost. Before
+//! anything starts, `upstream::tokens::probe` checks that the store is writable, with a file of another name, since a running process may
+//! be using the store. `upstream::tokens` says what happens if a write fails later.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -21,7 +20,7 @@ use sha2::{Digest, Sha256};
 /// Interval at which we retry a lock that another process holds.
 const LOCK_POLL: Duration = Duration::from_millis(25);
 
-/// A token answer is at most half as long, so a longer file is not a token store.
+/// Twice the size limit of a token answer, so a longer file is not a token store.
 pub(super) const MAX_BYTES: u64 = 2 << 20;
 
 /// The content of the file.
@@ -74,11 +73,11 @@ fn conceal<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString, D::Error>
     String::deserialize(from).map(Into::into)
 }
 
-/// The store's file, the newer file that will replace it, and the lock beside them for sharing among processes.
+/// The store's file, the newer file that will replace it, and the file that processes lock to share them.
 ///
-/// Between the vendor's answer and the replacement of the file the old refresh token is dead, and the new one must not be lost. So the
-/// newer file has a fixed name, takes one write, and counts from that write on. The sync and the rename that follow protect against power
-/// loss.
+/// Between the vendor's answer and the replacement of the file, the old refresh token is dead, and the new one must not be lost. So the
+/// newer file has a fixed name, takes a single write, and counts as soon as it is complete. The sync and the rename that follow protect
+/// against power loss.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     path: PathBuf,
@@ -148,9 +147,9 @@ impl Store {
         self.unreadable.load(Ordering::Relaxed)
     }
 
-    /// Reads the store's file, or the newer one that a killed process did not put in its place; `None` if neither exists and is readable.
+    /// Reads the store's file, or the newer one that a killed process left beside it; `None` if neither is readable.
     pub(super) fn newest(&self) -> Option<Stored> {
-        // An incomplete file counts as none: nothing has relied on the vendor's answer.
+        // An incomplete file counts as none: nothing has relied on its tokens.
         [read(&self.path), read(&self.newer())]
             .into_iter()
             .flatten()
@@ -175,7 +174,7 @@ impl Store {
         File::open(self.folder())?.sync_all()
     }
 
-    /// Waits until no other process renews the tokens of this file, `patience` at most.
+    /// Locks the tokens of this file against renewals by other processes; waits for the lock for at most `patience`.
     ///
     /// If the file system has no locks, this takes none and does not wait.
     pub(super) async fn lock(&self, patience: Duration) -> io::Result<Held> {

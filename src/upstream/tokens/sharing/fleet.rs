@@ -1,4 +1,4 @@
-//! One replica's knowledge of the shared tokens, and its next steps: decisions only, without a store, a vendor or a clock.
+//! What one replica knows of the shared tokens, and its next steps: decisions only, without a store, a vendor or a clock.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(super) const SILENCE: Duration = Duration::from_secs(15);
 /// After this long, no answer of the vendor can still be on its way to a silent replica: an exchange listens for a minute, and is retried
 /// only after quick failures.
 pub(super) const CERTAIN_SILENCE: Duration = Duration::from_mins(2);
-/// How long the store may be away, at a start or later, before calls fail for lack of it.
+/// How long the store may be away, at the start or later, before calls fail because of it.
 pub(super) const BLINK: Duration = Duration::from_secs(3);
 /// How long the store must have been away before the one replica that may renew alone does so: others may still reach the store.
 pub(super) const AWAY_FOR_ALONE: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ pub(super) struct Fleet {
     newest: Record,
     /// When this replica first saw the newest record.
     since: Instant,
-    /// Whether this replica has marked the newest refresh token as its own and sent it, and has not recorded the outcome.
+    /// Whether this replica has marked the newest refresh token as in use and sent it, without having recorded the outcome yet.
     asking: bool,
     /// When this replica last recorded that it is using the token.
     beat: Instant,
@@ -179,10 +179,10 @@ impl Fleet {
     pub(super) fn claim_alone(&self, now: Instant) -> Result<(), Denied> {
         let away = now.duration_since(self.contact);
         match self.newest.rotates {
-            // Every replica may use the token as often as it likes. The worst result is one renewal too many.
+            // Every replica may use such a token as often as it likes; at worst, there is one renewal too many.
             Some(false) => Ok(()),
             _ if away < BLINK => Err(Denied::Away),
-            // Also if it is unknown whether the vendor rotates: a replica that starts without tokens does not know what others have done.
+            // This also holds if it is unknown whether the vendor rotates: a replica that starts without tokens does not know what others have done.
             _ if !self.renew_alone => Err(Denied::Alone),
             _ if away < AWAY_FOR_ALONE => Err(Denied::Away),
             _ => self.is_free(now),

@@ -1,4 +1,4 @@
-//! Tokens shared by replicas: one record in a shared store, which no replica trusts to keep the record.
+//! Tokens shared by replicas: one record in a shared store that may lose it.
 //!
 //! The record (`record`) has a rank that only grows: the number of renewals, then the number of steps since. Before a replica calls the
 //! vendor, it replaces the record by one that says so, and the store lets only one replica do that. So no two replicas use the same refresh
@@ -38,10 +38,9 @@ use crate::upstream::status::TokenSharingState;
 use crate::upstream::telemetry;
 use crate::upstream::token_register::{Away, Seen, Swapped, TokenRegister, TokenSharing};
 
-/// For this long after the store may have lost writes, a replica does not renew, so that the others can reconnect and put back what was
-/// lost.
+/// How long replicas do not renew after the store may have lost writes, so that all can reconnect and put back what was lost.
 const QUARANTINE: Duration = Duration::from_secs(3);
-/// Interval at which a replica reads the store.
+/// Interval at which a replica reads the shared store.
 pub(super) const PULSE: Duration = Duration::from_millis(250);
 /// Number of attempts to write while other replicas are faster.
 const ROUNDS: usize = 4;
@@ -135,7 +134,7 @@ impl Sharing {
     /// Reads the store: learns a newer record, puts back a lost one, and records that this replica still waits for the vendor. `renewing`:
     /// whether a renewal is in progress here.
     pub(super) async fn pulse(&self, renewing: bool) {
-        // `view` shows a store that is away. The next pulse tries again.
+        // `view` records that the store is away, and the next pulse tries again.
         let _ = self.agree(renewing).await;
     }
 

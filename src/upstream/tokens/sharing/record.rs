@@ -56,6 +56,7 @@ pub(super) struct Tokens {
     pub(super) lifetime: Duration,
 }
 
+/// Tokens as text to encrypt.
 #[derive(Deserialize, Serialize)]
 struct PlainTokens {
     refresh: String,
@@ -164,7 +165,7 @@ impl Seal {
         serde_json::from_slice(&text).ok()
     }
 
-    /// The bytes that a record is bound to besides its key, so bytes moved to another name do not decrypt.
+    /// The associated data of a record: a record moved to another name does not decrypt.
     fn bound(&self) -> &[u8] {
         self.name.as_bytes()
     }
