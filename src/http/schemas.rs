@@ -2,7 +2,6 @@
 
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::bucket::Bucket;
 use crate::domain::calendar::WeekStart;
@@ -42,19 +41,21 @@ pub(super) enum Workbook {}
 /// Gives a type the schema of an expression, under a name in the document.
 macro_rules! schemas {
     ($($type:ty, $name:literal: $schema:expr;)*) => {$(
-        impl PartialSchema for $type {
-            fn schema() -> RefOr<Schema> {
+        impl utoipa::PartialSchema for $type {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
                 $schema
             }
         }
 
-        impl ToSchema for $type {
+        impl utoipa::ToSchema for $type {
             fn name() -> std::borrow::Cow<'static, str> {
                 $name.into()
             }
         }
     )*};
 }
+
+pub(super) use schemas;
 
 schemas! {
     SiteId, "SiteId": id("A site's id.");

@@ -1,13 +1,9 @@
 //! The formats of an answer, and the choice of one for a caller.
 
-use std::borrow::Cow;
-
 use http::header::HeaderMap;
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
 
 use super::quality::accepted;
-use crate::http::schemas::one_of;
+use crate::http::schemas::{one_of, schemas};
 
 named! {
     /// A format of an answer; the preferred one first.
@@ -24,9 +20,6 @@ named! {
     }
 }
 
-/// The media type of a workbook.
-const WORKBOOK: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
-
 impl Format {
     /// The media type, which `Accept` must match.
     #[must_use]
@@ -35,7 +28,7 @@ impl Format {
             Self::Json => "application/json",
             Self::Csv => "text/csv",
             Self::Ndjson => "application/x-ndjson",
-            Self::Xlsx => WORKBOOK,
+            Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
         }
     }
 
@@ -43,24 +36,14 @@ impl Format {
     #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {
-            Self::Json => "application/json",
             Self::Csv => "text/csv; charset=utf-8; header=present",
-            Self::Ndjson => "application/x-ndjson",
-            Self::Xlsx => WORKBOOK,
+            Self::Json | Self::Ndjson | Self::Xlsx => self.media_type(),
         }
     }
 }
 
-impl PartialSchema for Format {
-    fn schema() -> RefOr<Schema> {
-        one_of("A format of the answer.", Self::ALL.map(Self::name))
-    }
-}
-
-impl ToSchema for Format {
-    fn name() -> Cow<'static, str> {
-        "AnswerFormat".into()
-    }
+schemas! {
+    Format, "AnswerFormat": one_of("A format of the answer.", Format::ALL.map(Format::name));
 }
 
 impl Format {
@@ -88,7 +71,7 @@ mod tests {
             ("text/*", Some(Format::Csv)),
             ("application/*", Some(Format::Json)),
             ("application/x-ndjson", Some(Format::Ndjson)),
-            (WORKBOOK, Some(Format::Xlsx)),
+            (Format::Xlsx.media_type(), Some(Format::Xlsx)),
             ("text/csv;q=0.5, application/json;q=0.4", Some(Format::Csv)),
             ("text/csv;q=0.5, application/json", Some(Format::Json)),
             ("text/csv, */*", Some(Format::Csv)),

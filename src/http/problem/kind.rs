@@ -1,12 +1,8 @@
 //! The kinds of problem that callers can meet. Only this module defines their slugs, statuses and texts.
 
-use std::borrow::Cow;
-
 use http::StatusCode;
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
 
-use crate::http::schemas::one_of;
+use crate::http::schemas::{one_of, schemas};
 use crate::upstream::UpstreamError;
 
 /// Declares the kinds: each with its slug, its status, its title for people, and its meaning and remedy for its page.
@@ -185,16 +181,8 @@ impl ProblemKind {
     }
 }
 
-impl PartialSchema for ProblemKind {
-    fn schema() -> RefOr<Schema> {
-        one_of("A kind of problem.", Self::ALL.map(Self::slug))
-    }
-}
-
-impl ToSchema for ProblemKind {
-    fn name() -> Cow<'static, str> {
-        "ProblemSlug".into()
-    }
+schemas! {
+    ProblemKind, "ProblemSlug": one_of("A kind of problem.", ProblemKind::ALL.map(ProblemKind::slug));
 }
 
 #[cfg(test)]
