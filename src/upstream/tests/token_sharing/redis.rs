@@ -18,14 +18,19 @@ fn register(redis: &Redis) -> TokensInStore {
 
 /// The content of `register`, once the store answers.
 async fn seen(register: &TokensInStore) -> Seen {
+    seen_as(register, "name").await
+}
+
+async fn seen_as(register: &TokensInStore, name: &str) -> Seen {
     loop {
-        match register.look("name").await {
+        match register.look(name).await {
             Ok(seen) => return seen,
             Err(Away) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
 }
 
+/// Whether `register` has swapped, once the store answers: on a busy machine it may have swapped without an answer in time.
 async fn swapped(
     register: &TokensInStore,
     expected: Option<&[u8]>,
@@ -35,6 +40,7 @@ async fn swapped(
     loop {
         match register.swap("name", expected, new, min_life).await {
             Ok(swapped) => return swapped.done,
+            Err(Away) if seen(register).await.value.as_deref() == Some(new) => return true,
             Err(Away) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
@@ -67,10 +73,7 @@ async fn only_the_expected_value_is_replaced_and_only_after_the_quarantine() {
         .parse()
         .unwrap();
     assert!((time - kept.now_ms / 1000).abs() < 60);
-    assert_eq!(
-        register.look("another name").await.map(|it| it.value),
-        Ok(None)
-    );
+    assert_eq!(seen_as(&register, "another name").await.value, None);
 }
 
 #[tokio::test]
@@ -113,8 +116,7 @@ async fn a_store_whose_memory_is_full_still_takes_the_tokens() {
 
     redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
 
-    let full = register.swap("name", Some(b"kept"), b"new", Duration::ZERO);
-    assert!(full.await.is_ok_and(|swapped| swapped.done));
+    assert!(swapped(&register, Some(b"kept"), b"new", Duration::ZERO).await);
     assert_eq!(seen(&register).await.value.as_deref(), Some(&b"new"[..]));
 }
 
