@@ -75,6 +75,11 @@ impl Age {
     pub fn computed_at(self) -> Timestamp {
         Timestamp::from_microsecond(self.computed_at).expect("made from a timestamp")
     }
+
+    /// Whether that time is not before `at`, in microseconds since 1970.
+    pub(super) const fn is_computed_since(self, at: i64) -> bool {
+        self.computed_at >= at
+    }
 }
 
 impl Cell {

@@ -1,6 +1,7 @@
 //! The dates of a query on the clock of one place: the span and the shape of each.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -24,6 +25,8 @@ pub struct LocalDays {
     windows: Option<Windows>,
     /// Whether `windows` are its opening hours, rather than the whole days on which it exists.
     hours_known: bool,
+    /// Those of [`ordinary_ends`](Self::ordinary_ends), once anybody has asked.
+    ordinary_ends: OnceLock<Vec<i64>>,
 }
 
 static ORDINARY: DayShape = DayShape {
@@ -42,6 +45,7 @@ impl LocalDays {
             zone_known: zone.is_some(),
             windows: None,
             hours_known: false,
+            ordinary_ends: OnceLock::new(),
         }
     }
 
@@ -117,6 +121,7 @@ impl LocalDays {
             zone_known: self.zone_known,
             windows: self.windows.as_ref().map(|windows| windows.pick(dates)),
             hours_known: self.hours_known,
+            ordinary_ends: OnceLock::new(),
         }
     }
 
@@ -211,10 +216,19 @@ impl LocalDays {
         self.shapes.get(date).unwrap_or(&ORDINARY)
     }
 
-    /// Whether the date at index `date` has neither a skipped nor a repeated minute, and is over at `at`: everywhere on earth, if the zone is
-    /// unknown.
-    pub(super) fn is_ordinary_and_over(&self, date: usize, at: Timestamp) -> bool {
-        at >= self.spans[date].ends && self.shape(date).is_ordinary()
+    /// The end of each date without a skipped or a repeated minute, in microseconds since 1970, and the end of time for any other date. If
+    /// the zone is unknown, it is the end everywhere on earth.
+    pub(super) fn ordinary_ends(&self) -> &[i64] {
+        self.ordinary_ends.get_or_init(|| {
+            let ends = self.spans.iter().enumerate().map(|(date, span)| {
+                if self.shape(date).is_ordinary() {
+                    span.ends.as_microsecond()
+                } else {
+                    i64::MAX
+                }
+            });
+            ends.collect()
+        })
     }
 
     /// Whether the first existing minute in `minutes` of the date at index `date` has begun at `now`: everywhere on earth, if the zone is

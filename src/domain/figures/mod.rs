@@ -145,6 +145,16 @@ impl Figures {
         self.view().sum(slots)
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        Shape::read(self.onward()).len == 0
+    }
+
+    /// Whether all of `slots` lie between the first and the last figure, between which no slot lacks one.
+    pub(super) fn span_is_full_over(&self, slots: &Range<usize>) -> bool {
+        Shape::read(self.onward()).is_full_over(slots)
+    }
+
     /// The figures, decoded for repeated reads.
     pub(super) fn view(&self) -> View<'_> {
         View::new(self.onward())

@@ -60,6 +60,12 @@ impl Shape {
         HEAD + self.map_len() + (usize::from(self.len) * usize::from(self.width)).div_ceil(8)
     }
 
+    /// Whether all of `slots` are in the span, every slot of which has a figure.
+    pub(super) fn is_full_over(self, slots: &Range<usize>) -> bool {
+        let (first, len) = (usize::from(self.first), usize::from(self.len));
+        self.all && first <= slots.start && slots.end <= first + len
+    }
+
     /// Whether packed figures can have this shape: a possible width, and a span within the day.
     fn can_be(self) -> bool {
         let width = self.width <= WIDEST_WHOLE || self.width == FLOAT;
@@ -172,12 +178,6 @@ impl<'a> View<'a> {
     /// Whether no slot has a figure.
     pub(in crate::domain) fn is_empty(&self) -> bool {
         self.shape.len == 0
-    }
-
-    /// Whether all of `slots` lie between the first and the last figure, between which no slot lacks one.
-    pub(in crate::domain) fn span_is_full_over(&self, slots: &Range<usize>) -> bool {
-        let (first, len) = (usize::from(self.shape.first), usize::from(self.shape.len));
-        self.shape.all && first <= slots.start && slots.end <= first + len
     }
 
     /// Calls `visit` with the longest runs of `slots` that have no figure, in order, unless they are shorter than `at_least`: 1 to

@@ -6,9 +6,8 @@ use fixedbitset::FixedBitSet;
 
 use super::source::GroupRoll;
 use crate::domain::bucket::DAY_MINUTES;
-use crate::domain::cell::Cell;
+use crate::domain::cell::{Age, Cell};
 use crate::domain::coverage::{Basis, Counted, Sites};
-use crate::domain::figures::View;
 use crate::domain::missing;
 use crate::domain::plan::Column;
 use crate::domain::query::GroupBy;
@@ -261,6 +260,17 @@ impl Scratch {
     /// Adds the count of the buckets of the group's site at place `nth`, by series, then time.
     fn count_site(&mut self, roll: &GroupRoll<'_>, nth: usize, counted: &mut [Counted]) {
         let times = roll.timeline.starts().len();
+        let (site, by_day) = (roll.sites[nth], roll.pieces.basis(nth) == Basis::Days);
+        let days = &roll.days[site];
+        let now = Age::new(roll.now, None);
+        let lacks_nothing = |cell: &Cell, slots: &Range<usize>| {
+            let figures = cell.figures();
+            if by_day {
+                !figures.is_empty()
+            } else {
+                figures.span_is_full_over(slots)
+            }
+        };
         for (series, counted) in counted.chunks_mut(times.max(1)).enumerate() {
             let bucket = roll.plan.series()[series].bucket;
             let expected = roll.pieces.expected_slots(nth, bucket);
@@ -268,20 +278,31 @@ impl Scratch {
             for (counted, whole) in counted.iter_mut().zip(&expected.whole) {
                 counted.add(*whole);
             }
-            for (day, slots) in expected.of_days.iter().enumerate() {
-                if !slots.is_empty() {
-                    self.correct_day(roll, (series, nth, day), slots, counted);
+            let (cells, ends) = (roll.grid.line(series, site), days.ordinary_ends());
+            debug_assert_eq!(
+                (cells.len(), ends.len()),
+                (expected.of_days.len(), cells.len())
+            );
+            for (day, ((slots, cell), end)) in
+                expected.of_days.iter().zip(cells).zip(ends).enumerate()
+            {
+                let age = cell.as_ref().map_or(now, Cell::age);
+                let is_whole = age.is_computed_since(*end);
+                let right = |cell: &Cell| is_whole && lacks_nothing(cell, slots);
+                if !cell.as_ref().is_some_and(right) && !slots.is_empty() {
+                    self.correct_day(roll, (series, nth, day), is_whole, slots, counted);
                 }
             }
         }
     }
 
     /// Corrects the count of the buckets, by time, for a series at the group's site at place `nth` on a calendar day, all whose expected
-    /// `slots` were counted as observed.
+    /// `slots` were counted as observed; `is_whole` tells whether it is an ordinary day that is over.
     fn correct_day(
         &mut self,
         roll: &GroupRoll<'_>,
         (series, nth, day): (usize, usize, usize),
+        is_whole: bool,
         slots: &Range<usize>,
         counted: &mut [Counted],
     ) {
@@ -291,12 +312,6 @@ impl Scratch {
         let figures = cell.map(|cell| cell.figures().view());
         let figures = figures.filter(|figures| !figures.is_empty());
         let as_of = cell.map_or(roll.now, Cell::as_of);
-        let is_whole = days.is_ordinary_and_over(day, as_of);
-        let by_day = roll.pieces.basis(nth) == Basis::Days;
-        let lacks_nothing = |figures: View<'_>| by_day || figures.span_is_full_over(slots);
-        if is_whole && figures.is_some_and(lacks_nothing) {
-            return;
-        }
         let (bucket, shape) = (roll.plan.series()[series].bucket, days.shape(day));
         let passed = if is_whole {
             usize::from(DAY_MINUTES)
@@ -305,7 +320,7 @@ impl Scratch {
         };
         self.missing.clear();
         if let Some(figures) = figures
-            && !by_day
+            && roll.pieces.basis(nth) != Basis::Days
         {
             missing::find(figures, bucket, shape, passed, &mut self.missing);
         }

@@ -52,6 +52,12 @@ impl CellGrid {
         }
     }
 
+    /// The cells of a series at a site, by date.
+    pub(super) fn line(&self, series: usize, site: usize) -> &[Option<Cell>] {
+        let first = self.index(series, site, 0);
+        &self.cells[first..first + self.dates]
+    }
+
     /// The cell at an [`index`](Self::index).
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&Cell> {
