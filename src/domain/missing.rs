@@ -28,11 +28,7 @@ pub(super) fn find(
 ) {
     missing.clear();
     if shape.is_ordinary() && passed >= usize::from(DAY_MINUTES) {
-        let (slots, minutes) = (
-            usize::from(bucket.slots_per_day()),
-            usize::from(bucket.minutes()),
-        );
-        figures.for_each_gap(0..slots, SILENCE.div_ceil(minutes), |gap| missing.push(gap));
+        for_each_of_ordinary_day(figures, bucket, |gap| missing.push(gap));
         return;
     }
     let mut left = passed;
@@ -62,6 +58,20 @@ pub(super) fn find(
         }
     }
     silence.end(missing);
+}
+
+/// Calls `visit` with the missing slots of an ordinary day that was over when the vendor was asked, as [`find`] finds them.
+#[inline]
+pub(super) fn for_each_of_ordinary_day(
+    figures: View<'_>,
+    bucket: VendorBucket,
+    visit: impl FnMut(Range<usize>),
+) {
+    let (slots, minutes) = (
+        usize::from(bucket.slots_per_day()),
+        usize::from(bucket.minutes()),
+    );
+    figures.for_each_gap(0..slots, SILENCE.div_ceil(minutes), visit);
 }
 
 /// Pushes the slots of a day that exist and were over after `passed` of its minutes onto `over`, in the order in which they happen.

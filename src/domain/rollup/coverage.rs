@@ -5,7 +5,6 @@ use std::ops::Range;
 use fixedbitset::FixedBitSet;
 
 use super::source::GroupRoll;
-use crate::domain::bucket::DAY_MINUTES;
 use crate::domain::cell::{Age, Cell};
 use crate::domain::coverage::{Basis, Counted, Sites};
 use crate::domain::missing;
@@ -307,40 +306,43 @@ impl Scratch {
         counted: &mut [Counted],
     ) {
         let site = roll.sites[nth];
-        let days = &roll.days[site];
         let cell = roll.cell(series, site, day);
         let figures = cell.map(|cell| cell.figures().view());
         let figures = figures.filter(|figures| !figures.is_empty());
-        let as_of = cell.map_or(roll.now, Cell::as_of);
-        let (bucket, shape) = (roll.plan.series()[series].bucket, days.shape(day));
-        let passed = if is_whole {
-            usize::from(DAY_MINUTES)
-        } else {
-            days.minutes_over_everywhere(day, as_of)
-        };
+        let bucket = roll.plan.series()[series].bucket;
+        let slots_of = |piece: &Piece| bucket.whole_slots(&piece.minutes());
         self.missing.clear();
+        if figures.is_none() {
+            self.missing.push(0..usize::MAX);
+        }
+        if is_whole {
+            // By days, a day with any figure needs no correction.
+            if let Some(figures) = figures {
+                missing::for_each_of_ordinary_day(figures, bucket, |gap| {
+                    if gap.start < slots.end && slots.start < gap.end {
+                        self.missing.push(gap);
+                    }
+                });
+            }
+            if !self.missing.is_empty() {
+                for piece in roll.pieces.expected(nth, day) {
+                    let lacks = overlap(&slots_of(piece), &self.missing);
+                    counted[piece.bucket].observed -= number(lacks);
+                }
+            }
+            return;
+        }
+        let days = &roll.days[site];
+        let as_of = cell.map_or(roll.now, Cell::as_of);
+        let (shape, passed) = (days.shape(day), days.minutes_over_everywhere(day, as_of));
         if let Some(figures) = figures
             && roll.pieces.basis(nth) != Basis::Days
         {
             missing::find(figures, bucket, shape, passed, &mut self.missing);
         }
-        let lacks = |slots: &Range<usize>| match figures {
-            Some(_) => overlap(slots, &self.missing),
-            None => slots.len(),
-        };
-        let pieces = roll.pieces.expected(nth, day);
-        let slots_of = |piece: &Piece| bucket.whole_slots(&piece.minutes());
-        if is_whole {
-            if lacks(slots) > 0 {
-                for piece in pieces {
-                    counted[piece.bucket].observed -= number(lacks(&slots_of(piece)));
-                }
-            }
-            return;
-        }
         missing::over(bucket, shape, passed, &mut self.over);
         let grid = roll.slot_grid(series, site, day);
-        for piece in pieces {
+        for piece in roll.pieces.expected(nth, day) {
             let own = slots_of(piece);
             let counted = &mut counted[piece.bucket];
             counted.expected -= number(own.len());
@@ -351,7 +353,7 @@ impl Scratch {
                     let over = slots.start.max(over.start)..slots.end.min(over.end);
                     counted.add(Counted {
                         expected: number(over.len()),
-                        observed: number(over.len() - lacks(&over)),
+                        observed: number(over.len() - overlap(&over, &self.missing)),
                     });
                 }
             }
