@@ -96,10 +96,13 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
     }
 
     /// Fills the cache with cells from a tier, and tells waiters which of them are `stale`. Cells to which a purge has ended the claim do not
-    /// enter it. Ends all answers rendered so far if this replaces a cell that one of them `may_show`.
+    /// enter it. Ends all answers rendered so far if this replaces a cell that one of them `may_show`. Otherwise, if `all` claimed cells are
+    /// known, the waiters get these first, since it takes milliseconds to put many pages in; queries that join meanwhile get them at the
+    /// [`split`](Self::split).
     pub fn fill(
         &mut self,
         kept: &[PageDays],
+        all: Option<&[PageDays]>,
         stale: Vec<CellKey>,
         may_show: impl Fn(&CellKey, &Cell) -> bool,
     ) {
@@ -107,10 +110,17 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
             return;
         }
         self.stale = stale;
-        let mut outdates = false;
-        for kept in kept {
+        let outdates = kept.iter().any(|kept| {
             let came = kept.cells().map(|(key, cell)| (key, cell.fetched_at()));
-            outdates = outdates || self.shared.outdates(&kept.month, came, &may_show);
+            self.shared.outdates(&kept.month, came, &may_show)
+        });
+        if let Some(found) = all.filter(|_| !outdates) {
+            // The claim goes on until the pages are in, since a purge must end it first.
+            let joined = self.shared.flights().renew(&self.fetch);
+            let told = std::mem::replace(&mut self.fetch, joined);
+            told.tell(self.outcome(found, Vec::new()));
+        }
+        for kept in kept {
             self.shared.pages.put(kept.month, || {
                 let held = self.shared.flights().held(self.fetch.id, &kept.month);
                 kept.only(held)
@@ -167,7 +177,7 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
     /// caller can look for them again.
     #[must_use]
     pub fn split_off(
-        mut self,
+        self,
         found: &[PageDays],
         elsewhere: &[(SeriesMonth, u32)],
         plan: impl FnOnce(&[CellKey]) -> Vec<(ReportRequest, I)>,
@@ -199,13 +209,8 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
                     waiter.clone(),
                 )
             });
-            self.fetch.tell(FetchOutcome {
-                outcomes: Vec::new(),
-                found: Some(found.to_vec()),
-                waited: self.waited,
-                stale: std::mem::take(&mut self.stale),
-                onward: onward.chain(rest).collect(),
-            });
+            let onward = onward.chain(rest).collect();
+            self.fetch.tell(self.outcome(found, onward));
         }
         // In this order, as `Fetch::keep` explains.
         if self.fetch.is_kept() {
@@ -215,6 +220,20 @@ impl<E: Clone, I: Clone> ClaimedCells<E, I> {
             }
         }
         (fetches, rest)
+    }
+
+    fn outcome(
+        &self,
+        found: &[PageDays],
+        onward: Vec<(Onward, Fetch<E, I>)>,
+    ) -> FetchOutcome<E, I> {
+        FetchOutcome {
+            outcomes: Vec::new(),
+            found: Some(found.to_vec()),
+            waited: self.waited,
+            stale: self.stale.clone(),
+            onward,
+        }
     }
 
     fn without(&self, found: &[PageDays], elsewhere: &[(SeriesMonth, u32)]) -> Vec<CellKey> {

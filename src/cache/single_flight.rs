@@ -209,11 +209,23 @@ impl<E, I> SingleFlight<E, I> {
     pub(super) fn start(&mut self, interest: I, kept: bool) -> Arc<FetchUnderWay<E, I>> {
         let id = self.next_id;
         self.next_id += 1;
+        self.insert(id, interest, Arc::new(AtomicBool::new(kept)))
+    }
+
+    /// Gives a flight under way an outcome of its own for those who join it from now on.
+    pub(super) fn renew(&mut self, fetch: &FetchUnderWay<E, I>) -> Arc<FetchUnderWay<E, I>>
+    where
+        I: Clone,
+    {
+        self.insert(fetch.id, fetch.interest.clone(), Arc::clone(&fetch.kept))
+    }
+
+    fn insert(&mut self, id: u64, interest: I, kept: Arc<AtomicBool>) -> Arc<FetchUnderWay<E, I>> {
         let fetch = Arc::new(FetchUnderWay {
             id,
             interest,
             tell: watch::Sender::new(None),
-            kept: Arc::new(AtomicBool::new(kept)),
+            kept,
         });
         self.by_id.insert(id, Arc::clone(&fetch));
         fetch

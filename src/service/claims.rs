@@ -100,10 +100,13 @@ impl Engine {
                     scouting::look(&mine, &*tier, &judge, stake.class, &found, &mut patience);
                 let mut seen = look.await;
                 let (fetches, rest) = aside(seen.is_heavy, || {
-                    mine.fill(&seen.below.usable, seen.below.stale.clone(), |key, cell| {
+                    found.append(&mut seen.below.found);
+                    // Nothing is leased: all were found.
+                    let all = (seen.is_heavy && seen.lease.is_none()).then_some(&*found);
+                    let below = &seen.below;
+                    mine.fill(&below.usable, all, below.stale.clone(), |key, cell| {
                         judge.may_show(key, cell)
                     });
-                    found.append(&mut seen.below.found);
                     let plan = |missing: &[CellKey]| engine.plan(missing, &stake);
                     mine.split_off(&found, &seen.elsewhere, plan)
                 });

@@ -239,7 +239,7 @@ mod tests {
             days: page.days(),
             page,
         }];
-        mine.fill(&kept, vec![places.key(0)], |_, _| false);
+        mine.fill(&kept, None, vec![places.key(0)], |_, _| false);
         assert!(mine.split(&kept, |_| Vec::new()).is_empty());
         let outcome = waiter.wait().await.unwrap();
 

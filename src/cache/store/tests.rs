@@ -11,7 +11,7 @@ use crate::domain::bucket::VendorBucket;
 use crate::domain::cell::ReportRequest;
 use crate::domain::figures::Figures;
 use crate::domain::metric::{MetricSet, VendorMetric};
-use crate::domain::page::Page;
+use crate::domain::page::{Page, PageDays};
 use crate::domain::site::{CustomerId, SiteId};
 
 type Store = Arc<CellStore<(), ()>>;
@@ -159,6 +159,52 @@ async fn a_claim_that_is_joined_before_it_is_split_leads_on_to_its_reports() {
         assert_eq!(cells, request.cells().collect::<Vec<_>>());
     }
     assert!(!second.joined[0].is_under_way());
+}
+
+/// The cells of a month of a report, as a tier hands them over.
+fn kept(request: &ReportRequest, second: i64) -> PageDays {
+    let first = request.cells().next().unwrap();
+    let cells = request.cells().map(|key| (key.date, at(second)));
+    let page = Arc::new(Page::of(cells));
+    PageDays {
+        month: SeriesMonth::of(&first),
+        days: page.days(),
+        page,
+    }
+}
+
+#[tokio::test]
+async fn waiters_hear_of_all_their_cells_before_those_who_join_later() {
+    let store = store();
+    let request = report([1], date(2026, 1, 1), date(2026, 1, 9));
+    let mut mine = claim(&store, &request).mine.unwrap();
+    let (mut waiter, kept) = (mine.waiter(), [kept(&request, 5)]);
+
+    mine.fill(&kept, Some(&kept), Vec::new(), |_, _| true);
+    let again = claim(&store, &request);
+
+    assert_eq!(waiter.wait().await.unwrap().found().unwrap().len(), 1);
+    let [mut late] = again.joined.try_into().unwrap();
+    assert!(again.mine.is_none() && late.is_under_way());
+    assert!(mine.split(&kept, |_| Vec::new()).is_empty());
+    assert_eq!(late.wait().await.unwrap().found().unwrap().len(), 1);
+    assert_eq!(store.cells(), 9);
+}
+
+#[test]
+fn nobody_hears_of_a_newer_cell_while_a_kept_answer_shows_the_older_one() {
+    let store = store();
+    let request = report([1], date(2026, 1, 1), date(2026, 1, 9));
+    for (claimed, _) in split(claim(&store, &request).mine.unwrap(), &request) {
+        complete(claimed, 1);
+    }
+    let (mut mine, epoch) = (claim(&store, &request).mine.unwrap(), store.epoch());
+    let (waiter, kept) = (mine.waiter(), [kept(&request, 5)]);
+
+    mine.fill(&kept, Some(&kept), Vec::new(), |_, _| true);
+
+    assert!(waiter.is_under_way());
+    assert_eq!(store.epoch(), epoch + 1);
 }
 
 #[tokio::test]
