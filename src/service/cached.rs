@@ -80,7 +80,7 @@ impl Engine {
         let Some(tier) = self.tier.as_ref().filter(|_| missing.len() > 0) else {
             return Below::default();
         };
-        let months = scouting::months(missing.places().map(|place| places.key(place)));
+        let months = scouting::months(missing.keys(places));
         let mut patience = tier.patience();
         scouting::read(&months, &**tier, judge, Class::Caller, &mut patience).await
     }

@@ -120,7 +120,7 @@ impl TrafficService {
                 missing.take(place);
             }
             stale.extend(below.stale.iter().filter_map(|key| places.of(key)));
-            let wanted = missing.places().map(|place| places.key(place));
+            let wanted = missing.keys(places);
             let unclaimed = self.engine.cells.unclaimed(wanted);
             let mut states = States::new(query, &plan, days.len());
             states.begin(&calendar);

@@ -104,7 +104,7 @@ impl Engine {
         let heavy = planning.is_some();
         let (joined, own) = aside(heavy, || {
             let places = gathering.places;
-            let wanted = gathering.missing.places().map(|place| places.key(place));
+            let wanted = gathering.missing.keys(places);
             self.claim(wanted, wish.looked_up, stake)
         })?;
         gathering.gathered.collapsed |= !joined.is_empty();

@@ -120,6 +120,23 @@ impl Missing {
         self.cells.ones()
     }
 
+    /// The cells, in the same order.
+    pub(super) fn keys<'a>(&'a self, places: Places<'a>) -> impl Iterator<Item = CellKey> {
+        let dates = places.days.len();
+        let mut line = None;
+        self.places().map(move |place| {
+            // The cells of a site's series differ only by date. To divide for each of them takes longer than all else.
+            let (begins, first) = match line {
+                Some((begins, first)) if place - begins < dates => (begins, first),
+                _ => *line.insert((place - place % dates, places.key(place))),
+            };
+            CellKey {
+                date: places.days.at(place - begins),
+                ..first
+            }
+        })
+    }
+
     /// Whether a place is still missing.
     pub(super) fn has(&self, place: usize) -> bool {
         self.cells.contains(place)
@@ -238,7 +255,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cells_and_places_correspond_one_to_one(sites in 1..9_u64, days in 1..40_i32) {
+        fn cells_and_places_correspond_one_to_one(
+            sites in 1..9_u64,
+            days in 1..40_i32,
+            some in prop::collection::hash_set(0_usize..40, 0..40),
+        ) {
             let from = jiff::civil::date(2026, 1, 20);
             let range = format!("{from}..{}", add_days(from, days - 1));
             let DateExpression::Range(dates) = range.parse().unwrap() else { panic!("{range}") };
@@ -264,6 +285,11 @@ mod tests {
                     }
                 }
             }
+            let size = plan.series().len() * query.sites.len() * needed.len();
+            let cells = (0..size).filter(|place| some.contains(&(place % 40))).collect();
+            let missing = Missing { cells, fallbacks: HashMap::default() };
+            let keys: Vec<_> = missing.keys(places).collect();
+            prop_assert_eq!(keys, missing.places().map(|place| places.key(place)).collect::<Vec<_>>());
             let other = CellKey { date: add_days(from, days), ..places.key(0) };
             prop_assert_eq!(places.of(&other), None);
         }

@@ -72,7 +72,7 @@ impl TrafficService {
             );
             let days = piece.cell_days();
             let places = Places::new(&piece, &days, &plan);
-            let missing = missing.places().map(|place| places.key(place));
+            let missing = missing.keys(places);
             let mut wanted: Vec<CellKey> = missing.chain(stale).collect();
             let lacking = wanted.len();
             let mut failing = cells.backing_off(&wanted, now).into_iter();
