@@ -63,6 +63,31 @@ pub(super) fn read(outcome: Outcome, months: usize) {
     counter!(READS, "outcome" => outcome.name()).increment(months as u64);
 }
 
+/// Pages that were found, by outcome, and their bytes. They are told together when it is dropped: a counter takes a while to find.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    months: [usize; Outcome::ALL.len()],
+    bytes: usize,
+}
+
+impl Pages {
+    pub(super) fn add(&mut self, outcome: Outcome, bytes: usize) {
+        self.months[outcome as usize] += 1;
+        self.bytes += bytes;
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        for (outcome, months) in Outcome::ALL.into_iter().zip(self.months) {
+            if months > 0 {
+                read(outcome, months);
+            }
+        }
+        bytes("read", self.bytes);
+    }
+}
+
 pub(super) fn put(outcome: Put, months: usize) {
     counter!(PUTS, "outcome" => outcome.name()).increment(months as u64);
 }

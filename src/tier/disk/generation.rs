@@ -114,7 +114,7 @@ impl Generation {
     pub(super) fn read<'a, T>(
         &self,
         names: impl Iterator<Item = &'a str>,
-        read: impl Fn(usize, &[u8]) -> T,
+        mut read: impl FnMut(usize, &[u8]) -> T,
     ) -> Result<Vec<Option<T>>, Fault> {
         self.look(PAGES, |table| {
             let names = names.enumerate();

@@ -119,7 +119,7 @@ impl Shared {
             .map(|(month, _)| self.codec.page_name(month))
             .collect();
         let mut pages: Vec<Option<Page>> = vec![None; names.len()];
-        let mut promoted = Vec::new();
+        let (mut promoted, mut told) = (Vec::new(), telemetry::Pages::default());
         for generation in [Some(&open.young), open.old.as_ref()].into_iter().flatten() {
             let missing: Vec<usize> = (0..names.len())
                 .filter(|nth| pages[*nth].is_none())
@@ -129,7 +129,14 @@ impl Shared {
             }
             let found = generation.read(missing.iter().map(|nth| &*names[*nth]), |at, page| {
                 let (month, shape) = &months[missing[at]];
-                self.decode(month, *shape, &names[missing[at]], page)
+                let name = &names[missing[at]];
+                let (outcome, kept) = match self.codec.decode(month, name, *shape, page) {
+                    Decoded::Page(kept) => (Outcome::Hit, kept),
+                    Decoded::OtherShape => (Outcome::Shape, Page::default()),
+                    Decoded::Corrupt => (Outcome::Corrupt, Page::default()),
+                };
+                told.add(outcome, page.len());
+                kept
             });
             match found {
                 Ok(found) => {
@@ -152,19 +159,8 @@ impl Shared {
             self.queue().note(Job::Promote(promoted));
             self.wake.notify_one();
         }
-        let misses = pages.iter().filter(|page| page.is_none()).count();
-        telemetry::read(Outcome::Miss, misses);
+        let misses = pages.iter().filter(|page| page.is_none());
+        misses.for_each(|_| told.add(Outcome::Miss, 0));
         pages.into_iter().map(Option::unwrap_or_default).collect()
-    }
-
-    fn decode(&self, month: &SeriesMonth, shape: MonthShape, name: &str, page: &[u8]) -> Page {
-        telemetry::bytes("read", page.len());
-        let (outcome, kept) = match self.codec.decode(month, name, shape, page) {
-            Decoded::Page(kept) => (Outcome::Hit, kept),
-            Decoded::OtherShape => (Outcome::Shape, Page::default()),
-            Decoded::Corrupt => (Outcome::Corrupt, Page::default()),
-        };
-        telemetry::read(outcome, 1);
-        kept
     }
 }

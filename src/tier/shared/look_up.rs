@@ -102,9 +102,13 @@ impl Core {
                 let (core, piece) = (Arc::clone(self), piece.to_vec());
                 // The pieces of a large query take all cores.
                 let judged = cores::work(move || {
+                    let mut told = telemetry::Pages::default();
                     let found = piece.iter().zip(&names).zip(pages);
                     let judged = found.map(|(((month, shape), name), value)| {
-                        core.judge(month, name, *shape, value)
+                        let bytes = value.as_ref().map_or(0, Vec::len);
+                        let (outcome, page) = core.judge(month, name, *shape, value);
+                        told.add(outcome, bytes);
+                        page
                     });
                     judged.collect()
                 });
@@ -131,15 +135,12 @@ impl Core {
         name: &str,
         shape: MonthShape,
         value: Option<Vec<u8>>,
-    ) -> Page {
+    ) -> (Outcome, Page) {
         let Some(value) = value else {
-            telemetry::read(Outcome::Miss, 1);
-            return Page::default();
+            return (Outcome::Miss, Page::default());
         };
-        telemetry::bytes("read", value.len());
         let Some(value) = self.decode(month, name, shape, &value) else {
-            telemetry::read(Outcome::Corrupt, 1);
-            return Page::default();
+            return (Outcome::Corrupt, Page::default());
         };
         let register = self.register();
         let allowed = if value.incarnation == register.incarnation() {
@@ -148,15 +149,13 @@ impl Core {
             0
         };
         drop(register);
-        let (outcome, good) = match value.page {
+        match value.page {
             None => (Outcome::Shape, Page::default()),
             Some(page) if !page.is_empty() && page.days() & allowed == 0 => {
                 (Outcome::Purged, Page::default())
             }
             Some(page) => (Outcome::Hit, page.without(!allowed).0),
-        };
-        telemetry::read(outcome, 1);
-        good
+        }
     }
 
     /// Leases days of months, and tells which of them.
