@@ -154,6 +154,7 @@ impl Core {
             Some(page) if !page.is_empty() && page.days() & allowed == 0 => {
                 (Outcome::Purged, Page::default())
             }
+            Some(page) if page.days() & !allowed == 0 => (Outcome::Hit, page),
             Some(page) => (Outcome::Hit, page.without(!allowed).0),
         }
     }
