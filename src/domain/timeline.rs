@@ -115,7 +115,7 @@ impl Timeline {
                 first.push(starts.len() - 1);
             }
         }
-        let timeline = Self {
+        let mut timeline = Self {
             starts,
             clipped: clipped(query),
             minutes: match query.bucket.occurrence() {
@@ -129,13 +129,8 @@ impl Timeline {
             days_of_a_date: query.days_of_a_date(),
             pieces: Pieces::default(),
         };
-        timeline.with_pieces(query)
-    }
-
-    /// With the pieces of all hours of `query`.
-    fn with_pieces(mut self, query: &Query) -> Self {
-        self.pieces = self.cut_all(|_| once(query.hours.from()..query.hours.to()));
-        self
+        timeline.pieces = timeline.cut_all(|_| once(query.hours.from()..query.hours.to()));
+        timeline
     }
 
     /// Folds the buckets of each date of `query` into those of a profile: by the time at which they start, and the weekday of the date.
@@ -160,7 +155,10 @@ impl Timeline {
             .iter()
             .map(|place| index(place).expect("each place is a bucket"));
         self.folded = folded.collect();
-        self.with_pieces(query)
+        for piece in &mut self.pieces.pieces {
+            piece.bucket = self.folded[piece.bucket];
+        }
+        self
     }
 
     /// Start of each bucket, in local time; of a profile, on the days from Monday, 1970-01-05.

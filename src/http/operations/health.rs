@@ -166,7 +166,10 @@ impl Check {
 
 fn circuit(state: CircuitState) -> Check {
     let (status, detail) = match state {
-        CircuitState::Closed => (Status::Pass, "The vendor has not kept failing."),
+        CircuitState::Closed => (
+            Status::Pass,
+            "The circuit is closed: the vendor does not keep failing.",
+        ),
         CircuitState::Open => (
             Status::Warn,
             "The vendor kept failing, and is left alone for a moment.",

@@ -85,7 +85,7 @@ impl Disk {
                 move || {
                     if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
                         tracing::error!(
-                            "the thread of the cache on disk panicked: Pitaya uses that cache no more"
+                            "the thread of the cache on disk panicked: Pitaya no longer uses that cache"
                         );
                         shared.show(None, TierState::Away);
                         shared.end();

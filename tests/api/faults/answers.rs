@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pitaya::simulator::{Fault, FaultKind, RetryAfter, RowFault};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{ONE, assert_fails, assert_well, impatient};
 use crate::support::{Setup, TestApp};
@@ -110,14 +110,7 @@ async fn a_throttling_vendor_is_unavailable() {
     assert_fails(&app, ONE, 503, "upstream-unavailable", "429").await;
 
     assert_eq!(app.vendor.report_count(), 1);
-    let ready: Value = app
-        .get("/readyz")
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let ready = app.json("/readyz").await;
     let check = &ready["checks"]["upstream_throttle"];
     assert_eq!(
         (&check["status"], &check["state"]),
