@@ -347,9 +347,9 @@ fn trailing_zeros(word: u64) -> usize {
 
 /// The word made of the 8 bytes from `at` on.
 pub(super) fn word_at(bytes: &[u8], at: usize) -> u64 {
-    let mut word = [0; 8];
-    word.copy_from_slice(&bytes[at..at + 8]);
-    u64::from_le_bytes(word)
+    // To copy a slice would be a call.
+    let word = bytes[at..].first_chunk();
+    u64::from_le_bytes(*word.expect("there is a word"))
 }
 
 /// Whether it is a whole number that an `f64` tells from its neighbours. (Asking for the fraction is a call on x86-64.)
