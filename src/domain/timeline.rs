@@ -226,7 +226,10 @@ impl Timeline {
         &self,
         hours_of: impl Fn(usize) -> H,
     ) -> Pieces {
-        let mut pieces = Pieces::default();
+        let mut pieces = Pieces {
+            pieces: Vec::with_capacity(self.starts.len()),
+            ends: Vec::with_capacity(self.days()),
+        };
         for day in 0..self.days() {
             self.cut(day, hours_of(day), &mut pieces.pieces);
             pieces.ends.push(pieces.pieces.len());
@@ -282,7 +285,10 @@ impl Timeline {
                 continue;
             };
             for nth in hours.start / minutes..hours.end.div_ceil(minutes) {
-                let bucket = first + usize::from(nth - self.skipped) % self.of_a_day;
+                let nth_of_date = usize::from(nth - self.skipped);
+                // In a profile, hours past midnight may end in the hour of the clock in which they began.
+                let wraps = nth_of_date >= self.of_a_day;
+                let bucket = first + nth_of_date - if wraps { self.of_a_day } else { 0 };
                 let (from, to) = (nth * minutes, (nth + 1) * minutes);
                 push(bucket, hours.start.max(from)..hours.end.min(to));
             }

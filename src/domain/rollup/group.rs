@@ -27,26 +27,16 @@ impl GroupRoll<'_> {
         let tallies = self.tallies(times, &coverage, &mut in_rates);
         let columns = self.plan.columns.len();
         let expected = self.series_sites().expected_buckets();
-        let zeros: Vec<_> = self
-            .plan
-            .columns
-            .iter()
-            .map(|column| match column {
-                Column::Sum(series) if self.query.fill == Fill::Zero => {
-                    self.answered_buckets(*series, times)
-                }
-                _ => Vec::new(),
-            })
-            .collect();
+        let zeros = self.zeros(times);
         for time in 0..times {
             let row = table.row_mut(group, time);
             for (column, value) in row.iter_mut().enumerate() {
                 *value = tallies[time * columns + column].result(self.plan.columns[column]);
             }
             let nothing = row.iter().all(|value| value.is_nan());
-            for (column, (value, zeros)) in row.iter_mut().zip(&zeros).enumerate() {
-                let is_answered = zeros.get(time).is_some_and(|answered| *answered);
-                if is_answered && value.is_nan() && !coverage.withholds(time, column) {
+            for (column, answered) in &zeros {
+                let value = &mut row[*column];
+                if answered[time] && value.is_nan() && !coverage.withholds(time, *column) {
                     *value = 0.0;
                 }
             }
@@ -93,6 +83,18 @@ impl GroupRoll<'_> {
             }
         }
         tallies
+    }
+
+    /// The columns whose absent figures become zeros, each with the buckets where they do.
+    fn zeros(&self, times: usize) -> Vec<(usize, Vec<bool>)> {
+        let columns = self.plan.columns.iter().enumerate();
+        let zeros = columns.filter_map(|(column, kind)| match kind {
+            Column::Sum(series) if self.query.fill == Fill::Zero => {
+                Some((column, self.answered_buckets(*series, times)))
+            }
+            _ => None,
+        });
+        zeros.collect()
     }
 
     /// Marks the buckets that have begun at one site or more whose cells of `series` are there, as far as the buckets exist and lie inside

@@ -58,10 +58,10 @@ pub fn roll_up_with_totals(
         Some(sides) => sides.roll_up(query, plan, groups, with_times),
         None => roll_up_groups(query, plan, own_grid, own_days, now, groups),
     };
-    let totals = total_of(query, query.group_by.clone());
+    let totals = || total_of(query, query.group_by.clone());
     let all = query.sort.map(|sort| {
         let groups: Vec<_> = (0..series_count(query)).collect();
-        let table = roll_up_groups(&totals, plan, own_grid, own_days, now, &groups);
+        let table = roll_up_groups(&totals(), plan, own_grid, own_days, now, &groups);
         by_total(&table, sort)
     });
     let mut shown = all.unwrap_or_else(|| (0..series_count(query)).collect());
@@ -73,7 +73,7 @@ pub fn roll_up_with_totals(
         }
     }
     let totals = query.include.totals.then(|| Totals {
-        series: with_all_rows(roll(&totals, &shown, false)),
+        series: with_all_rows(roll(&totals(), &shown, false)),
         grand: with_all_rows(roll(&total_of(query, GroupBy::None), &[0], false)),
     });
     let cuts = sides.map(|sides| sides.cuts).unwrap_or_default();
