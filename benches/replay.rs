@@ -127,7 +127,7 @@ impl Ideal {
                 let day = DaySpan::of(date, Some(zone));
                 let slots = u64::from(series.bucket.slots_per_day());
                 figures += slots;
-                let expires = policy().expires_at(date, day, now);
+                let expires = policy().expires_at(date, policy().phase(day, now), now);
                 good_until = good_until.min(expires);
                 let cell = CellKey {
                     customer: query.customer,

@@ -15,16 +15,17 @@ impl Days {
     /// All dates of `ranges`, which may overlap.
     #[must_use]
     pub fn of(ranges: impl IntoIterator<Item = DateRange>) -> Self {
-        let mut sorted: Vec<_> = ranges.into_iter().collect();
-        sorted.sort_unstable();
-        let mut ranges: Vec<DateRange> = Vec::with_capacity(sorted.len());
-        for range in sorted {
-            match ranges.last_mut() {
-                Some(last) if range.from() <= add_days(last.to(), 1) => *last = last.hull(range),
-                _ => ranges.push(range),
+        let mut ranges: Vec<DateRange> = ranges.into_iter().collect();
+        ranges.sort_unstable();
+        ranges.dedup_by(|range, last| {
+            let touches = range.from() <= add_days(last.to(), 1);
+            if touches {
+                *last = last.hull(*range);
             }
-        }
-        let dates = ranges.iter().flat_map(|range| range.iter()).collect();
+            touches
+        });
+        let mut dates = Vec::with_capacity(ranges.iter().map(|range| range.len()).sum());
+        dates.extend(ranges.iter().flat_map(|range| range.iter()));
         Self { ranges, dates }
     }
 

@@ -140,14 +140,14 @@ impl Policy {
         }
     }
 
-    /// Time at which a cell of `date`, requested at `fetched_at`, passes its TTL.
+    /// Time at which a cell of `date`, requested at `fetched_at`, passes its TTL; `phase` is that of its day at `fetched_at`.
     ///
     /// The phase at the time of the *request* determines the TTL: a cell fetched before its day was over lacks the end of the day, even if
     /// the day is final now. Jitter shortens the TTL by up to 10 %, equally for the cells of one date in one report: these are refetched
     /// together, other dates and reports at other times.
     #[must_use]
-    pub fn expires_at(&self, date: Date, day: DaySpan, fetched_at: Timestamp) -> Timestamp {
-        let ttl = match self.phase(day, fetched_at) {
+    pub fn expires_at(&self, date: Date, phase: Phase, fetched_at: Timestamp) -> Timestamp {
+        let ttl = match phase {
             Phase::Future | Phase::Open => self.open_ttl,
             Phase::Settling => self.settling_ttl,
             Phase::Final => self.final_ttl,
@@ -244,7 +244,7 @@ mod tests {
         let day = DaySpan::of(date(2026, 2, 18), None);
         let fetched = at("2026-02-19T11:59:59Z");
 
-        let expires = POLICY.expires_at(date(2026, 2, 18), day, fetched);
+        let expires = POLICY.expires_at(date(2026, 2, 18), POLICY.phase(day, fetched), fetched);
 
         let standing = |now| POLICY.standing(fetched, expires, at(now));
         assert!(expires <= fetched + SignedDuration::from_secs(60));
@@ -268,7 +268,7 @@ mod tests {
             let hours = |hours| at("2026-02-18T12:00:00Z") + SignedDuration::from_hours(hours);
             let (fetched, now) = (hours(fetched), hours(now) + SignedDuration::from_secs(second));
 
-            let expires = POLICY.expires_at(date(2026, 2, 18), day, fetched);
+            let expires = POLICY.expires_at(date(2026, 2, 18), POLICY.phase(day, fetched), fetched);
             let standing = POLICY.standing(fetched, expires, now);
 
             let ttl = match POLICY.phase(day, fetched) {

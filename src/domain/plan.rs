@@ -1,13 +1,15 @@
 //! Plans the cells that a query needs and the inputs of each of its columns.
 
 use super::bucket::VendorBucket;
+use super::days::Days;
 use super::metric::{Metric, VendorMetric};
 use super::query::Query;
 
-/// The cells needed for each site and date, and how the columns follow from them.
+/// The cells that a query needs of each site, and how its columns follow from them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     series: Vec<Series>,
+    days: Days,
     pub(super) columns: Vec<Column>,
 }
 
@@ -93,12 +95,22 @@ impl Plan {
                 },
             })
             .collect();
-        Self { series, columns }
+        Self {
+            series,
+            days: query.cell_days(),
+            columns,
+        }
     }
 
     /// The series, unique.
     #[must_use]
     pub fn series(&self) -> &[Series] {
         &self.series
+    }
+
+    /// The dates of the cells of each series.
+    #[must_use]
+    pub const fn days(&self) -> &Days {
+        &self.days
     }
 }

@@ -101,7 +101,8 @@ impl TrafficService {
         let began = Instant::now();
         let epoch = self.engine.cells.epoch();
         let now = self.begin_at();
-        let calendar = aside(planning.is_some(), || Calendar::new(query, directory, now));
+        let heavy = planning.is_some();
+        let calendar = aside(heavy, || Calendar::new(query, plan.days(), directory, now));
         let looked_up = LookedUp {
             completions: self.engine.cells.completions(),
             shape: in_force.shape,
@@ -111,9 +112,8 @@ impl TrafficService {
             missing,
             stale,
             needed,
-        } = aside(planning.is_some(), || {
-            self.look_up(query, &plan, &calendar, policy, now)
-        });
+            expiries,
+        } = aside(heavy, || self.look_up(query, &plan, &calendar, policy, now));
         // Compared after the look-up: if the shape is still the same, the cells found are of that shape.
         if self.engine.cells.shape() != in_force.shape {
             return Ok(None);
@@ -123,8 +123,7 @@ impl TrafficService {
         room.shrink_to_missing(missing.len());
         let lacks = missing.len();
         let planned = Instant::now();
-        let days = query.cell_days();
-        let places = Places::new(query, &days, &plan);
+        let places = Places::new(query, &plan);
         let wish = Wish {
             planning,
             client: asked.client,
@@ -156,6 +155,7 @@ impl TrafficService {
             calendar,
             policy: *policy,
             grid,
+            expiries,
             room,
             now,
             gathered_at,
@@ -237,7 +237,7 @@ impl TrafficService {
         plan: &Plan,
         deadline: Instant,
     ) -> Result<Option<SemaphorePermit<'_>>, Unanswered> {
-        if plan.series().len() * query.sites.len() * query.cell_days().len() <= MANY_CELLS {
+        if plan.series().len() * query.sites.len() * plan.days().len() <= MANY_CELLS {
             return Ok(None);
         }
         let turn = timeout_at(deadline, self.planning.acquire()).await;

@@ -82,7 +82,7 @@ impl MemoryNeed {
             None => (0, 1),
         };
         let lines = plan.series().len() * query.sites.len();
-        let cells = lines * query.cell_days().len();
+        let cells = lines * plan.days().len();
         let of_sides = sides * lines * query.dates.len() * query.days_of_a_date();
         let figures = columns * size_of::<f64>() * query.metrics.len();
         // By site, row and figure: whether the part of the site is left out.

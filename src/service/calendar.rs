@@ -35,8 +35,13 @@ struct ZoneDays {
 }
 
 impl Calendar {
-    pub(super) fn new(query: &Query, directory: &SiteDirectory, now: Timestamp) -> Self {
-        let dates = query.cell_days();
+    /// The `dates` are those of the query's cells.
+    pub(super) fn new(
+        query: &Query,
+        dates: &Days,
+        directory: &SiteDirectory,
+        now: Timestamp,
+    ) -> Self {
         let (first, last) = (dates.at(0), dates.at(dates.len() - 1));
         let mut zones: Vec<ZoneDays> = Vec::new();
         let of_site = query
@@ -51,7 +56,7 @@ impl Calendar {
                     .iter()
                     .position(|known| known.is_of(zone, hours, lifetime))
                     .unwrap_or_else(|| {
-                        zones.push(ZoneDays::new(&dates, zone, hours, lifetime, now));
+                        zones.push(ZoneDays::new(dates, zone, hours, lifetime, now));
                         zones.len() - 1
                     })
             })
@@ -72,6 +77,11 @@ impl Calendar {
     /// Number of zones of the sites.
     pub(super) fn zones(&self) -> usize {
         self.zones.len()
+    }
+
+    /// Number of dates.
+    pub(super) fn dates(&self) -> usize {
+        self.zones[0].days.spans().len()
     }
 
     /// Number of dates, from the first, that have begun at that site.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::budget::{MemoryPermit, Reservation};
 use super::calendar::Calendar;
+use super::expiry::ExpiryMemo;
 use super::summary::Summary;
 use crate::cores;
 use crate::domain::freshness::Policy;
@@ -22,6 +23,7 @@ pub(super) struct Complete {
     pub(super) calendar: Calendar,
     pub(super) policy: Policy,
     pub(super) grid: CellGrid,
+    pub(super) expiries: ExpiryMemo,
     /// Its share of the memory, until its answer is sent, even if its caller leaves.
     pub(super) room: Reservation,
     /// Time at which its days were classified.
@@ -45,6 +47,7 @@ impl Complete {
                 calendar,
                 policy,
                 grid,
+                mut expiries,
                 room,
                 now,
                 gathered_at,
@@ -72,7 +75,15 @@ impl Complete {
                     tell(&total_of(&query, GroupBy::None), &mut totals.grand);
                 }
             }
-            let summary = Summary::of(&query, &plan, &calendar, &policy, &grid, now, gathered_at);
+            let summary = Summary::of(
+                &query,
+                &plan,
+                &calendar,
+                &policy,
+                &grid,
+                &mut expiries,
+                (now, gathered_at),
+            );
             drop(grid);
             (rolled, summary, room.without_cells())
         };

@@ -23,39 +23,38 @@ pub(super) struct Expiry {
 
 /// Computes the expiries of a query's cells. Most sites get a date's cells from the same report, so the last result usually applies
 /// to the next cell.
-#[derive(Debug)]
-pub(super) struct ExpiryMemo<'a> {
-    calendar: &'a Calendar,
-    policy: &'a Policy,
-    dates: usize,
-    /// The last results by zone, then date.
+#[derive(Debug, Default)]
+pub(super) struct ExpiryMemo {
+    /// The last results by zone, then date; empty before the first one.
     last: Vec<Option<Expiry>>,
 }
 
-impl<'a> ExpiryMemo<'a> {
-    pub(super) fn new(calendar: &'a Calendar, policy: &'a Policy, dates: usize) -> Self {
-        Self {
-            calendar,
-            policy,
-            dates,
-            last: vec![None; calendar.zones() * dates],
+impl ExpiryMemo {
+    /// The expiry of a cell of the site at index `site` and of `date`, which is at `date_index` in the query. Calendar and policy are
+    /// always the same.
+    pub(super) fn of(
+        &mut self,
+        (calendar, policy): (&Calendar, &Policy),
+        cell: &Cell,
+        site: usize,
+        (date_index, date): (usize, Date),
+    ) -> Expiry {
+        let day = calendar.span(site, date_index);
+        if self.last.is_empty() {
+            self.last = vec![None; calendar.zones() * calendar.dates()];
         }
-    }
-
-    /// The expiry of a cell of the site at index `site` and of `date`, which is at `date_index` in the query.
-    pub(super) fn of(&mut self, cell: &Cell, site: usize, date_index: usize, date: Date) -> Expiry {
-        let last = &mut self.last[self.calendar.zone(site) * self.dates + date_index];
+        let last = &mut self.last[calendar.zone(site) * calendar.dates() + date_index];
         match last {
             Some(known) if known.age == cell.age() => *known,
             _ => {
-                let day = self.calendar.span(site, date_index);
                 let fetched_at = cell.fetched_at();
+                let phase = policy.phase(day, fetched_at);
                 *last.insert(Expiry {
                     age: cell.age(),
                     fetched_at,
                     as_of: cell.as_of(),
-                    expires_at: self.policy.expires_at(date, day, fetched_at),
-                    is_final: self.policy.phase(day, fetched_at) == Phase::Final,
+                    expires_at: policy.expires_at(date, phase, fetched_at),
+                    is_final: phase == Phase::Final,
                 })
             }
         }

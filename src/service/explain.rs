@@ -92,7 +92,9 @@ impl TrafficService {
         let planning = self.turn_to_plan(query, &plan, deadline).await?;
         let heavy = planning.is_some();
         let now = self.begin_at();
-        let calendar = aside(heavy, || Calendar::new(query, &rules.directory, now));
+        let calendar = aside(heavy, || {
+            Calendar::new(query, plan.days(), &rules.directory, now)
+        });
         let inventory = aside(heavy, || {
             self.look_up(query, &plan, &calendar, &rules.policy, now)
         });
@@ -101,13 +103,13 @@ impl TrafficService {
             stale,
             grid: _,
             needed: _,
+            expiries: _,
         } = inventory;
         if self.engine.cells.shape() != in_force.shape {
             return Ok(None);
         }
         let judge = self.judge(rules, query.max_age.map(|age| age.since(now)));
-        let days = query.cell_days();
-        let places = Places::new(query, &days, &plan);
+        let places = Places::new(query, &plan);
         let mut stale: Vec<usize> = stale.iter().filter_map(|key| places.of(key)).collect();
         let spared = self.engine.spare_failing(&mut missing, places);
         stale.extend(spared.into_iter().map(|(place, _)| place));
@@ -122,7 +124,7 @@ impl TrafficService {
             stale.extend(below.stale.iter().filter_map(|key| places.of(key)));
             let wanted = missing.keys(places);
             let unclaimed = self.engine.cells.unclaimed(wanted);
-            let mut states = States::new(query, &plan, days.len());
+            let mut states = States::new(query, &plan);
             states.begin(&calendar);
             for place in stale {
                 states.raise(place, State::Stale);
@@ -163,7 +165,7 @@ struct States {
 
 impl States {
     /// No cell is needed yet.
-    fn new(query: &Query, plan: &Plan, dates: usize) -> Self {
+    fn new(query: &Query, plan: &Plan) -> Self {
         let mut distinct: Vec<VendorMetric> = Vec::new();
         let numbers = plan.series().iter().map(|series| {
             let known = distinct.iter().position(|metric| *metric == series.metric);
@@ -173,7 +175,7 @@ impl States {
             })
         });
         let metrics = numbers.collect();
-        let sites = query.sites.len();
+        let (sites, dates) = (query.sites.len(), plan.days().len());
         Self {
             metrics,
             sites,

@@ -197,8 +197,7 @@ mod tests {
             )
         };
         let plan = Plan::new(&query, VendorBucket::HOUR);
-        let days = query.cell_days();
-        let places = Places::new(&query, &days, &plan);
+        let places = Places::new(&query, &plan);
         let judge = Judge {
             policy: POLICY,
             since,
@@ -209,7 +208,7 @@ mod tests {
         let inventory = Inventory::take(
             &query,
             &plan,
-            &Calendar::new(&query, &judge.directory, now),
+            &Calendar::new(&query, plan.days(), &judge.directory, now),
             &POLICY,
             &cells,
             &judge.clock,

@@ -32,6 +32,8 @@ pub(super) struct Inventory {
     pub(super) stale: Vec<CellKey>,
     /// Number of cells that the query needs: those of days that have begun.
     pub(super) needed: usize,
+    /// Those of the cells that it found, if none is missing.
+    pub(super) expiries: ExpiryMemo,
 }
 
 /// The cells that the query must wait for. There may be hundreds of thousands, so each takes one bit.
@@ -52,11 +54,10 @@ pub(super) struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    /// `days` are those of the query's cells.
-    pub(super) fn new(query: &'a Query, days: &'a Days, plan: &'a Plan) -> Self {
+    pub(super) fn new(query: &'a Query, plan: &'a Plan) -> Self {
         Self {
             query,
-            days,
+            days: plan.days(),
             series: plan.series(),
         }
     }
@@ -175,14 +176,14 @@ impl Inventory {
         clock: &Clock,
         now: Timestamp,
     ) -> Self {
-        let days = query.cell_days();
+        let days = plan.days();
         let size = plan.series().len() * query.sites.len() * days.len();
         let mut grid = CellGrid::new(plan.series().len(), query.sites.len(), days.len());
         let mut missing = Missing {
             cells: FixedBitSet::with_capacity(size),
             fallbacks: HashMap::default(),
         };
-        let mut expiries = ExpiryMemo::new(calendar, policy, days.len());
+        let mut expiries = ExpiryMemo::default();
         let since = query.max_age.map(|age| age.since(now));
         let (mut stale, mut needed) = (Vec::new(), 0);
         for (series_index, series) in plan.series().iter().enumerate() {
@@ -204,7 +205,10 @@ impl Inventory {
                         }
                         let index = grid.index(series_index, site_index, date_index);
                         let known = cell.map(|cell| {
-                            let expiry = expiries.of(&cell, site_index, date_index, date);
+                            let expiry = {
+                                let day = (date_index, date);
+                                expiries.of((calendar, policy), &cell, site_index, day)
+                            };
                             let Expiry {
                                 fetched_at,
                                 expires_at,
@@ -233,11 +237,16 @@ impl Inventory {
                 }
             }
         }
+        if missing.len() > 0 {
+            // A query that waits holds no more than its share of the memory.
+            expiries = ExpiryMemo::default();
+        }
         Self {
             grid,
             missing,
             stale,
             needed,
+            expiries,
         }
     }
 }
@@ -269,8 +278,7 @@ mod tests {
             let query = Query { bucket: Bucket::Day, ..Query::new(customer, sites, dates, metrics) };
             let plan = Plan::new(&query, VendorBucket::HOUR);
             let grid = CellGrid::new(plan.series().len(), query.sites.len(), query.dates.len());
-            let needed = query.cell_days();
-            let places = Places::new(&query, &needed, &plan);
+            let places = Places::new(&query, &plan);
 
             for series in 0..plan.series().len() {
                 for site in 0..query.sites.len() {
@@ -285,7 +293,7 @@ mod tests {
                     }
                 }
             }
-            let size = plan.series().len() * query.sites.len() * needed.len();
+            let size = plan.series().len() * query.sites.len() * plan.days().len();
             let cells = (0..size).filter(|place| some.contains(&(place % 40))).collect();
             let missing = Missing { cells, fallbacks: HashMap::default() };
             let keys: Vec<_> = missing.keys(places).collect();

@@ -58,10 +58,10 @@ impl Judge {
         fetched_at: Timestamp,
         now: Timestamp,
     ) -> Standing {
-        let expires_at = self.policy.expires_at(date, day, fetched_at);
+        let phase = self.policy.phase(day, fetched_at);
+        let expires_at = self.policy.expires_at(date, phase, fetched_at);
         let standing = self.policy.standing(fetched_at, expires_at, now);
-        let is_final = || self.policy.phase(day, fetched_at) == Phase::Final;
-        standing.not_before(self.since, fetched_at, is_final)
+        standing.not_before(self.since, fetched_at, || phase == Phase::Final)
     }
 
     /// Whether the query wants a newer figure than `cell`.
@@ -76,7 +76,9 @@ impl Judge {
     /// Whether kept answers may show `cell` now, regardless of this query.
     pub(super) fn may_show(&self, key: &CellKey, cell: &Cell) -> bool {
         let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
-        let expires_at = self.policy.expires_at(key.date, day, cell.fetched_at());
+        let fetched_at = cell.fetched_at();
+        let phase = self.policy.phase(day, fetched_at);
+        let expires_at = self.policy.expires_at(key.date, phase, fetched_at);
         self.clock.now() < expires_at
     }
 

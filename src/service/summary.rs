@@ -28,21 +28,20 @@ impl Summary {
         calendar: &Calendar,
         policy: &Policy,
         grid: &CellGrid,
-        now: Timestamp,
-        gathered_at: Timestamp,
+        expiries: &mut ExpiryMemo,
+        (now, gathered_at): (Timestamp, Timestamp),
     ) -> Self {
         let mut as_of: Option<Timestamp> = None;
         let mut expires_at = calendar.next_beginning();
         let mut provisional = calendar.first_provisional(policy, now);
-        let days = query.cell_days();
-        let mut expiries = ExpiryMemo::new(calendar, policy, days.len());
+        let days = plan.days();
         for series in 0..plan.series().len() {
             for site in 0..query.sites.len() {
                 for (date_index, date) in days.iter().enumerate() {
                     let Some(cell) = grid.get(grid.index(series, site, date_index)) else {
                         continue;
                     };
-                    let expiry = expiries.of(cell, site, date_index, date);
+                    let expiry = expiries.of((calendar, policy), cell, site, (date_index, date));
                     // If the clock was set back during the fetch, the expiry is unknown.
                     let from_the_future = gathered_at < expiry.fetched_at;
                     let good_until = match query.max_age {

@@ -56,7 +56,7 @@ impl TrafficService {
             let in_force = self.rules.load_full();
             let rules = &in_force.rules;
             let now = self.begin_at();
-            let calendar = Calendar::new(&piece, &rules.directory, now);
+            let calendar = Calendar::new(&piece, plan.days(), &rules.directory, now);
             let looked_up = LookedUp {
                 completions: cells.completions(),
                 shape: in_force.shape,
@@ -70,8 +70,7 @@ impl TrafficService {
                 &self.clock,
                 now,
             );
-            let days = piece.cell_days();
-            let places = Places::new(&piece, &days, &plan);
+            let places = Places::new(&piece, &plan);
             let missing = missing.keys(places);
             let mut wanted: Vec<CellKey> = missing.chain(stale).collect();
             let lacking = wanted.len();

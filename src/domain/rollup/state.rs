@@ -120,7 +120,7 @@ impl States<'_> {
             ..Said::NOTHING
         };
         let mut rows = vec![nothing; timeline.starts().len()];
-        let needed = self.query.cell_days();
+        let needed = self.plan.days();
         let first = needed.index_of(self.query.dates.from());
         let first = first.expect("a query needs its own dates");
         for (index, date) in self.query.dates.iter().enumerate() {
