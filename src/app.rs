@@ -1,9 +1,10 @@
 //! The composition root: from a configuration to a running service.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout_at};
@@ -265,7 +266,7 @@ fn rules(config: &Config) -> Rules {
 fn read_again(running: Config, service: Arc<TrafficService>) -> ReadAgain {
     let running = Mutex::new(running);
     Box::new(move || {
-        let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = running.lock();
         let (newer, changes) = running.reloaded().map_err(|errors| {
             let faults = errors.faults();
             faults

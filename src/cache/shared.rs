@@ -1,9 +1,9 @@
 //! The state that a store shares with its claims.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::failures::Failures;
 use super::pages::Pages;
@@ -43,12 +43,12 @@ impl<E, I> Shared<E, I> {
     /// Locks the flights.
     pub(super) fn flights(&self) -> MutexGuard<'_, SingleFlight<E, I>> {
         // No panic under the lock can leave the flights half-changed.
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+        self.flights.lock()
     }
 
     /// Locks the failures.
     pub(super) fn failures(&self) -> MutexGuard<'_, Failures> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+        self.failures.lock()
     }
 
     /// Ends all answers rendered so far.

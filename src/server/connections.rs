@@ -2,10 +2,11 @@
 //! connections.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{counter, describe_counter};
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -107,7 +108,7 @@ impl Connections {
             then.map_or(0, |then| micros_after(self.epoch, then))
         };
         let (rested, stalled) = (before(REST), before(self.write_stall));
-        let mut open = lock(&self.open);
+        let mut open = self.open.lock();
         open.tell_next(stalled) || {
             open.look_for_idle(rested, stalled);
             open.tell_next(stalled)
@@ -117,7 +118,7 @@ impl Connections {
     fn taken(&self, permit: OwnedSemaphorePermit, all_leave: &CancellationToken) -> Place {
         let activity = Arc::new(Activity::new(self.epoch));
         let leave = all_leave.child_token();
-        let mut open = lock(&self.open);
+        let mut open = self.open.lock();
         open.held_before += 1;
         let number = open.held_before;
         let holder = Holder {
@@ -173,12 +174,8 @@ impl Open {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        lock(&self.open).holders.remove(&self.number);
+        self.open.lock().holders.remove(&self.number);
     }
-}
-
-fn lock(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
-    open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Counts, by client, the cells that are claimed and not yet requested from the vendor.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::upstream::Client;
 
@@ -61,7 +63,7 @@ impl Queue {
 
     /// Number of queued cells.
     pub(super) fn cells(&self) -> usize {
-        self.lock().total
+        self.counts.lock().total
     }
 
     /// Queues the cells of one query. No client may have more than half of the queue, unless this is its only query in the queue.
@@ -74,7 +76,7 @@ impl Queue {
         if cells > max {
             return Err(Refusal::TooMany);
         }
-        let mut counts = self.lock();
+        let mut counts = self.counts.lock();
         let own = counts.by_client.get(client).copied().unwrap_or(0);
         if counts.total + cells > max || (own > 0 && own + cells > max / 2) {
             return Err(Refusal::Full);
@@ -86,10 +88,6 @@ impl Queue {
             client: Arc::clone(client),
             cells,
         })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -113,7 +111,7 @@ impl Drop for Queued {
         if self.cells == 0 {
             return;
         }
-        let mut counts = self.queue.lock();
+        let mut counts = self.queue.counts.lock();
         counts.total -= self.cells;
         let own = counts
             .by_client
@@ -152,7 +150,7 @@ mod tests {
         assert_eq!(queue.cells(), 100);
         drop((most, more, other));
         assert_eq!(queue.cells(), 0);
-        assert!(queue.lock().by_client.is_empty());
+        assert!(queue.counts.lock().by_client.is_empty());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Log of the simulator's calls and answers.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::domain::cell::{CellKey, ReportRequest};
@@ -70,7 +70,7 @@ impl Ledger {
         customer: Option<CustomerId>,
         request: Option<ReportRequest>,
     ) -> UnderWay<'_> {
-        let mut book = self.book();
+        let mut book = self.book.lock();
         if book.calls.len() == REMEMBERED {
             book.calls.pop_front();
             book.first += 1;
@@ -113,13 +113,13 @@ impl Ledger {
 
     /// The calls kept, in order of arrival.
     pub(super) fn calls(&self) -> Vec<ReportCall> {
-        self.book().calls.iter().cloned().collect()
+        self.book.lock().calls.iter().cloned().collect()
     }
 
     /// Number of whole and true answers that included each cell.
     pub(super) fn cell_fetches(&self) -> HashMap<CellKey, u32> {
         let mut fetches = HashMap::new();
-        for call in self.book().calls.iter().filter(|call| call.whole) {
+        for call in self.book.lock().calls.iter().filter(|call| call.whole) {
             for cell in call.request.iter().flat_map(ReportRequest::cells) {
                 *fetches.entry(cell).or_default() += 1;
             }
@@ -140,7 +140,7 @@ impl Ledger {
 
     /// Forgets all calls and restarts counting from zero.
     pub(super) fn reset(&self) {
-        let mut book = self.book();
+        let mut book = self.book.lock();
         book.first += book.calls.len() as u64;
         book.calls.clear();
         let in_flight = book.in_flight;
@@ -149,10 +149,6 @@ impl Ledger {
             peak_reports: in_flight,
             ..Counts::default()
         });
-    }
-
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -166,7 +162,7 @@ pub(super) struct UnderWay<'a> {
 impl UnderWay<'_> {
     /// Records the answer about to be sent.
     pub(super) fn answered(&self, status: u16, whole: bool) {
-        let mut book = self.ledger.book();
+        let mut book = self.ledger.book.lock();
         // `None`: the counts were reset while the call was in progress.
         let index = self.number.checked_sub(book.first);
         let index = index.and_then(|index| usize::try_from(index).ok());
@@ -179,6 +175,6 @@ impl UnderWay<'_> {
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.ledger.book().in_flight -= 1;
+        self.ledger.book.lock().in_flight -= 1;
     }
 }

@@ -1,6 +1,8 @@
 //! State shared by all connections of one simulator.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::active_faults::ActiveFaults;
 use super::hash::hash;
@@ -59,11 +61,8 @@ impl World {
 
     /// The current world.
     pub(super) fn view(&self) -> View {
-        let quirks = self.quirks.read().unwrap_or_else(PoisonError::into_inner);
-        let revisions = self
-            .revisions
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let quirks = self.quirks.read();
+        let revisions = self.revisions.read();
         View {
             settings: Arc::clone(&self.settings),
             quirks: quirks.clone(),
@@ -73,21 +72,18 @@ impl World {
     }
 
     pub(super) fn set_quirks(&self, quirks: Quirks) {
-        *self.quirks.write().unwrap_or_else(PoisonError::into_inner) = quirks;
+        *self.quirks.write() = quirks;
     }
 
     pub(super) fn revise(&self, revision: Revision) {
-        let revisions = self.revisions.write();
-        revisions
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(revision);
+        self.revisions.write().push(revision);
     }
 
     pub(super) fn tokens(&self) -> MutexGuard<'_, TokenBook> {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tokens.lock()
     }
 
     pub(super) fn faults(&self) -> MutexGuard<'_, ActiveFaults> {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+        self.faults.lock()
     }
 }

@@ -1,9 +1,10 @@
 //! The link to the store: one for a server, sentinels and a cluster.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, cmd};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -107,14 +108,14 @@ impl Link {
     /// Whether calls are made rather than skipped.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        let state = self.0.state();
+        let state = self.0.state.lock();
         state.connection.is_some() && !state.health.is_open()
     }
 
     /// How often the link has connected, the first time included.
     #[must_use]
     pub fn connections(&self) -> u64 {
-        self.0.state().generation
+        self.0.state.lock().generation
     }
 
     /// The store's reply to a command, within `limit`.
@@ -194,16 +195,12 @@ impl fmt::Debug for Link {
 }
 
 impl Inner {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The connection, unless calls are skipped. At start, a call waits for the first attempt to connect.
     async fn connection(&self, until: Instant) -> Result<(u64, Connection), Unavailable> {
         loop {
             let tried = self.tried.notified();
             {
-                let state = self.state();
+                let state = self.state.lock();
                 match &state.connection {
                     Some(connection) if !state.health.is_open() => {
                         return Ok((state.generation, connection.clone()));
@@ -220,7 +217,7 @@ impl Inner {
 
     /// Records a change in the health of the connection `generation`, unless it has been replaced.
     fn of(&self, generation: u64, note: impl FnOnce(&mut Health)) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.generation == generation {
             note(&mut state.health);
         }
@@ -284,7 +281,7 @@ impl Inner {
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("it does not answer in time".to_owned()),
         };
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let first = !state.has_tried;
         state.has_tried = true;
         let is_connected = match connected {
@@ -316,14 +313,14 @@ impl Inner {
 
     /// Whether no connection is worth a probe.
     fn is_lost(&self) -> bool {
-        let state = self.state();
+        let state = self.state.lock();
         state.connection.is_none() || state.health.is_lost(Instant::now())
     }
 
     /// Probes all primaries.
     async fn probe(&self) {
         let (generation, connection) = {
-            let state = self.state();
+            let state = self.state.lock();
             (state.generation, state.connection.clone())
         };
         let Some(mut connection) = connection else {

@@ -6,11 +6,12 @@
 //! that a slow reader may let pile up are dropped and counted.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Time for which lines are gathered before being written together.
@@ -69,7 +70,7 @@ impl Lines {
 
     /// Buffers a line, or counts it as dropped.
     pub(super) fn add(&self, line: &[u8]) {
-        let mut waiting = self.lock();
+        let mut waiting = self.0.waiting.lock();
         let before = waiting.bytes.len();
         if before + line.len() > MOST {
             drop(waiting);
@@ -99,26 +100,17 @@ impl Lines {
         let Shared { waiting, changed } = &*self.0;
         let little = |waiting: &mut Waiting| waiting.bytes.len() < ENOUGH && !waiting.ending;
         let asleep = |waiting: &mut Waiting| waiting.asleep && !waiting.ending;
-        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = waiting.lock();
         loop {
-            let waited = changed.wait_timeout_while(waiting, GATHER, little);
-            (waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            changed.wait_while_for(&mut waiting, little, GATHER);
             if waiting.ending || !waiting.bytes.is_empty() {
                 break;
             }
             waiting.asleep = true;
-            let woken = changed.wait_while(waiting, asleep);
-            waiting = woken.unwrap_or_else(PoisonError::into_inner);
+            changed.wait_while(&mut waiting, asleep);
         }
         std::mem::swap(&mut waiting.bytes, into);
         !into.is_empty()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -143,7 +135,7 @@ impl<'a> MakeWriter<'a> for Lines {
 
 impl Drop for Flush {
     fn drop(&mut self) {
-        self.lines.lock().ending = true;
+        self.lines.0.waiting.lock().ending = true;
         self.lines.0.changed.notify_one();
         // The thread never sends: the disconnect signals that it has ended.
         let _ = self.ended.recv_timeout(LAST_LINES);
@@ -213,7 +205,7 @@ mod tests {
         };
 
         for length in [1, ENOUGH] {
-            until(&|| lines.lock().asleep);
+            until(&|| lines.0.waiting.lock().asleep);
             let before = captured.text().len();
             lines.add(&vec![b'x'; length]);
             until(&|| captured.text().len() == before + length);
@@ -231,7 +223,7 @@ mod tests {
             lines.write_all(&line).unwrap();
         }
 
-        assert!(lines.lock().bytes.len() <= MOST);
+        assert!(lines.0.waiting.lock().bytes.len() <= MOST);
         drop(release);
         drop(flush);
     }

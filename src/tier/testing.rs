@@ -1,12 +1,13 @@
 //! Helpers for tests: cells for tests of tiers, and a tier for tests of everything else.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending, ready};
 use jiff::Timestamp;
 use jiff::civil::{Date, date};
+use parking_lot::Mutex;
 
 use super::{
     Allowance, Away, Codec, Knowledge, Landed, Lease, Left, Part, Patience, Shapes, Tier,
@@ -107,19 +108,13 @@ pub(crate) struct Memory {
     pages: Mutex<Pages>,
 }
 
-impl Memory {
-    fn pages(&self) -> MutexGuard<'_, Pages> {
-        self.pages.lock().unwrap()
-    }
-}
-
 impl Tier for Memory {
     fn read<'a>(
         &'a self,
         months: Vec<(SeriesMonth, MonthShape)>,
         _: &'a mut Patience,
     ) -> BoxFuture<'a, Vec<Page>> {
-        let pages = self.pages();
+        let pages = self.pages.lock();
         let kept = months.iter().map(|(month, shape)| {
             let page = pages.get(month).filter(|(found, _)| found == shape);
             let cells = page.into_iter().flat_map(|(_, cells)| cells);
@@ -129,7 +124,7 @@ impl Tier for Memory {
     }
 
     fn put(&self, landed: Landed, held: &dyn Fn(&SeriesMonth) -> u32) {
-        let mut pages = self.pages();
+        let mut pages = self.pages.lock();
         for (key, cell) in landed.cells {
             let month = SeriesMonth::of(&key);
             if held(&month) & 1 << key.date.day() == 0 {
@@ -152,7 +147,7 @@ impl Tier for Memory {
     }
 
     fn finish_purge(&self, purge: Arc<Purge>) -> BoxFuture<'static, Result<(), Away>> {
-        for (month, (_, cells)) in self.pages().iter_mut() {
+        for (month, (_, cells)) in self.pages.lock().iter_mut() {
             if purge.covers(month.customer, month.site) {
                 cells.retain(|date, _| !purge.covers_date(*date));
             }
@@ -161,7 +156,7 @@ impl Tier for Memory {
     }
 
     fn forget_later_than(&self, time: Timestamp) {
-        for (_, cells) in self.pages().values_mut() {
+        for (_, cells) in self.pages.lock().values_mut() {
             cells.retain(|_, cell| cell.fetched_at() <= time);
         }
     }

@@ -1,8 +1,8 @@
 //! The circuit breaker: it stops calls to a vendor that keeps failing, and sends one probe every few seconds.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::status::CircuitState;
@@ -56,7 +56,7 @@ impl Circuit {
 
     /// The state of the circuit.
     pub(super) fn state(&self) -> CircuitState {
-        match *self.lock() {
+        match *self.state.lock() {
             State::Closed { .. } => CircuitState::Closed,
             State::Open { .. } => CircuitState::Open,
             State::Probing { .. } => CircuitState::HalfOpen,
@@ -65,7 +65,7 @@ impl Circuit {
 
     /// The time from `now` for which calls are refused, if they are.
     pub(super) fn refuses(&self, now: Instant) -> Option<Duration> {
-        match *self.lock() {
+        match *self.state.lock() {
             State::Open { until, .. } if now < until => Some(until - now),
             State::Probing { .. } => Some(FIRST_PAUSE),
             State::Open { .. } | State::Closed { .. } => None,
@@ -74,7 +74,7 @@ impl Circuit {
 
     /// Gives permission to call now, or returns the time until the next probe. The first call after a pause is the probe.
     pub(super) fn admit(&self, now: Instant) -> Result<Admission<'_>, Duration> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let probe = match *state {
             State::Closed { .. } => false,
             State::Open { until, .. } if now < until => return Err(until - now),
@@ -94,7 +94,7 @@ impl Circuit {
     }
 
     fn succeeded(&self) {
-        let before = std::mem::replace(&mut *self.lock(), State::Closed { failures: 0 });
+        let before = std::mem::replace(&mut *self.state.lock(), State::Closed { failures: 0 });
         if !matches!(before, State::Closed { .. }) {
             tracing::info!("the vendor answers again: the circuit closes");
             self.publish();
@@ -102,7 +102,7 @@ impl Circuit {
     }
 
     fn failed(&self, probe: bool, now: Instant) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let times = match *state {
             State::Closed { failures } if failures + 1 < THRESHOLD => {
                 *state = State::Closed {
@@ -131,10 +131,6 @@ impl Circuit {
     fn publish(&self) {
         super::telemetry::circuit_state(self.state());
     }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Admission<'_> {
@@ -160,7 +156,7 @@ impl Drop for Admission<'_> {
     fn drop(&mut self) {
         if self.probe && !self.decided {
             // The probe's caller has left: the next call probes.
-            let mut state = self.circuit.lock();
+            let mut state = self.circuit.state.lock();
             if let State::Probing { times } = *state {
                 *state = State::Open {
                     until: Instant::now(),

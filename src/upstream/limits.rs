@@ -9,9 +9,9 @@
 //! accept larger reports again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::batch::Bounds;
@@ -198,7 +198,7 @@ impl Limits {
     }
 
     fn lock(&self, now: Timestamp) -> MutexGuard<'_, Learned> {
-        let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut learned = self.learned.lock();
         let before = learned.sizes();
         learned.grow(now);
         if learned.sizes() != before {
@@ -214,7 +214,7 @@ impl Limits {
 
     /// The learned bounds in a form that outlives the process, for [`restore`](Self::restore).
     pub(super) fn kept(&self) -> Vec<u8> {
-        let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        let learned = self.learned.lock();
         serde_json::to_vec(&*learned).expect("numbers and times can be written")
     }
 
@@ -223,7 +223,7 @@ impl Limits {
         let Ok(kept) = serde_json::from_slice::<Learned>(kept) else {
             return false;
         };
-        let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut learned = self.learned.lock();
         let Learned {
             figures,
             sites,

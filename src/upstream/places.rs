@@ -14,11 +14,12 @@ pub use self::interest::{Class, Client, Interest, Stake};
 pub(super) use self::lines::Entry;
 pub use self::shares::PlacesTold;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use self::lines::{Lines, Purpose, Ticket, lock};
+use self::lines::{Lines, Purpose, Ticket};
 
 /// The places at the vendor. Clones share them.
 #[derive(Clone, Debug)]
@@ -39,7 +40,7 @@ impl Places {
 
     /// Whether no report is in flight. Then none waits, either.
     pub(super) fn are_idle(&self) -> bool {
-        self.lock().taken == 0
+        self.0.lock().taken == 0
     }
 
     /// Waits for a place, in the turns of all clients in `interest`, including those that join meanwhile.
@@ -55,7 +56,7 @@ impl Places {
             // Created before the stakes are read, so that no addition is missed.
             let grown = interest.grown();
             {
-                let mut lines = self.lock();
+                let mut lines = self.0.lock();
                 let all = interest.lock();
                 let purpose = if Interest::is_warming(&all) {
                     Purpose::Warming
@@ -63,7 +64,7 @@ impl Places {
                     Purpose::Needed
                 };
                 // A report that has just been called has no ticket left, and takes the place of its call.
-                if lines.has_room_for(purpose) && lock(&ticket).take().is_some() {
+                if lines.has_room_for(purpose) && ticket.lock().take().is_some() {
                     lines.give(&all[0].client, purpose);
                     return waiting.succeed(purpose);
                 }
@@ -85,38 +86,38 @@ impl Places {
 
     /// Number of reports that wait for a place. One that several clients wait for counts for each.
     pub(super) fn waiting(&self) -> usize {
-        self.lock().waiting()
+        self.0.lock().waiting()
     }
 
     /// Gives a place back, and passes it to the report whose turn it is.
     fn release(&self, was: Purpose) {
-        self.lock().take_back(was);
+        self.0.lock().take_back(was);
         self.fill();
     }
 
     /// Passes the places that are free to the reports whose turn it is.
     fn fill(&self) {
         loop {
-            let mut lines = self.lock();
+            let mut lines = self.0.lock();
             let Some((call, purpose)) = lines.next() else {
                 return;
             };
             drop(lines);
             // A report that stopped waiting just now leaves the place to the next.
             if call.send(purpose).is_err() {
-                self.lock().take_back(purpose);
+                self.0.lock().take_back(purpose);
             }
         }
     }
 
     /// Shares the places with other processes from now on. This process has one place until it hears from them.
     pub(super) fn begin_sharing(&self) {
-        self.lock().share.begin();
+        self.0.lock().share.begin();
     }
 
     /// This process's places, for others to hear. It gives up those that it does not want.
     pub(super) fn tell(&self) -> PlacesTold {
-        let mut lines = self.lock();
+        let mut lines = self.0.lock();
         let (wanted, taken) = (lines.wanted(), lines.taken);
         lines.share.tell(wanted, taken)
     }
@@ -124,7 +125,7 @@ impl Places {
     /// Gives this process `places` places from now on, at least one. Reports in flight beyond that continue, but do not pass their places
     /// on.
     pub(super) fn share(&self, places: usize, is_alone: bool) {
-        let mut lines = self.lock();
+        let mut lines = self.0.lock();
         let wanted = lines.wanted();
         lines.share.hear(places, is_alone, wanted);
         drop(lines);
@@ -133,22 +134,18 @@ impl Places {
 
     /// Carries on without hearing the others; there are `processes` in all. `is_silent`: they have not heard this one for long either.
     pub(super) fn share_equally(&self, processes: usize, is_silent: bool) {
-        self.lock().share.miss(processes, is_silent);
+        self.0.lock().share.miss(processes, is_silent);
         self.fill();
     }
 
     /// The number of this process's own places.
     pub(super) fn own(&self) -> usize {
-        self.lock().share.own()
+        self.0.lock().share.own()
     }
 
     /// Notified when a report waits for a place that others may leave to this process.
     pub(super) fn asks(&self) -> Arc<Notify> {
-        Arc::clone(self.lock().share.asks())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Lines> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        Arc::clone(self.0.lock().share.asks())
     }
 }
 
@@ -182,7 +179,7 @@ impl Drop for Waiting<'_> {
         if let Ok(purpose) = self.called.try_recv() {
             places.release(purpose);
         } else {
-            places.lock().one_left();
+            places.0.lock().one_left();
         }
     }
 }
@@ -299,7 +296,7 @@ mod tests {
             }
             drop(waiting);
             drop(held);
-            let lines = places.lock();
+            let lines = places.0.lock();
             prop_assert_eq!((lines.taken, lines.warming), (0, 0));
         }
     }

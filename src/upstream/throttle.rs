@@ -1,11 +1,11 @@
 //! The vendor's `Retry-After`: read, bounded, and respected by every report.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Longest pause that we accept from `Retry-After`.
@@ -26,28 +26,24 @@ struct Held {
 impl Throttle {
     /// The time from `now` during which calls are not allowed.
     pub(super) fn remaining(&self, now: Instant) -> Option<Duration> {
-        left(self.lock().until, now)
+        left(self.0.lock().until, now)
     }
 
     /// The time from `now` during which the vendor's answers to this process forbid calls.
     pub(super) fn own(&self, now: Instant) -> Option<Duration> {
-        left(self.lock().own, now)
+        left(self.0.lock().own, now)
     }
 
     /// Holds all reports back for `wait` from `now`, at most [`LONGEST`], as the vendor has requested.
     pub(super) fn hold(&self, now: Instant, wait: Duration) {
-        let mut held = self.lock();
+        let mut held = self.0.lock();
         extend(&mut held.until, now, wait);
         extend(&mut held.own, now, wait);
     }
 
     /// The same, as the vendor has requested of another replica.
     pub(super) fn hear(&self, now: Instant, wait: Duration) {
-        extend(&mut self.lock().until, now, wait);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        extend(&mut self.0.lock().until, now, wait);
     }
 }
 

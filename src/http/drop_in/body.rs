@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -76,7 +77,7 @@ impl TokenBodies {
 
     fn begin(&self) -> Reading<'_> {
         let ended = Arc::new(CancellationToken::new());
-        let mut held = self.lock();
+        let mut held = self.0.lock();
         if held.len() == MAX_TOKEN_BODIES
             && let Some(oldest) = held.pop_front()
         {
@@ -89,10 +90,6 @@ impl TokenBodies {
             ended,
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<CancellationToken>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// One body that is being read.
@@ -103,7 +100,7 @@ struct Reading<'a> {
 
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
-        let mut held = self.bodies.lock();
+        let mut held = self.bodies.0.lock();
         held.retain(|held| !Arc::ptr_eq(held, &self.ended));
     }
 }
@@ -290,7 +287,7 @@ mod tests {
         assert!(matches!(polled, Poll::Ready(Err(ApiError::Overloaded))));
         assert!(futures_util::poll!(&mut slow[1]).is_pending());
         drop(slow);
-        assert!(bodies.lock().is_empty());
+        assert!(bodies.0.lock().is_empty());
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::response::Response;
@@ -16,6 +16,7 @@ use metrics::{
     Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
     histogram,
 };
+use parking_lot::RwLock;
 use tracing::Span;
 
 use super::auth::Caller;
@@ -87,7 +88,7 @@ struct Instrument {
 
 impl Instruments {
     fn record(&self, labels: Labels, elapsed: Duration) {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.read();
         if let Some(instrument) = known.get(&labels) {
             instrument.record(elapsed);
         } else {
@@ -102,7 +103,7 @@ impl Instruments {
             requests: counter!(REQUESTS, "method" => labels.method, "route" => labels.route, "status" => status),
             duration: histogram!(REQUEST_DURATION, "route" => labels.route),
         };
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.write();
         known.entry(labels).or_insert(found).clone()
     }
 }

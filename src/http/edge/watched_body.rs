@@ -7,11 +7,12 @@
 
 use std::error::Error;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -98,7 +99,7 @@ async fn watch<B>(source: Weak<Mutex<Source<B>>>, revoked: CancellationToken) {
         let Some(source) = source.upgrade() else {
             return;
         };
-        let mut source = lock(&source);
+        let mut source = source.lock();
         let now = Instant::now();
         until = if source.is_late { now } else { source.asked_at } + WRITE_STALL;
         if ended == Ended::Revoked || until <= now {
@@ -106,10 +107,6 @@ async fn watch<B>(source: Weak<Mutex<Source<B>>>, revoked: CancellationToken) {
             return;
         }
     }
-}
-
-fn lock<B>(source: &Mutex<Source<B>>) -> MutexGuard<'_, Source<B>> {
-    source.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<B> Body for WatchedBody<B>
@@ -125,7 +122,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let Self { source, pause, .. } = self.get_mut();
-        let source = &mut *lock(source);
+        let source = &mut *source.lock();
         source.asked_at = Instant::now();
         let rest = match &mut source.rest {
             Ok(rest) => rest,
@@ -151,13 +148,13 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        let source = lock(&self.source);
+        let source = self.source.lock();
         let rest = source.rest.as_ref();
         rest.is_ok_and(|rest| rest.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        let source = lock(&self.source);
+        let source = self.source.lock();
         let rest = source.rest.as_ref();
         rest.map(|rest| rest.body.size_hint()).unwrap_or_default()
     }

@@ -5,7 +5,7 @@
 //! last, when these keys can no longer start new requests.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
 use metrics::{describe_gauge, gauge};
+use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -118,10 +119,7 @@ impl Reloading {
 
 impl Parts {
     fn reload(&self) -> Result<Changes, Vec<ParameterFault>> {
-        let read_again = self
-            .read_again
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let read_again = self.read_again.lock();
         let read = read_again();
         self.count(read.is_ok());
         let Reloaded {

@@ -1,7 +1,7 @@
 //! `GET /v1/progress/{request_id}`: progress of the reports that a running query waits for.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
+use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -59,7 +60,7 @@ impl Queries {
         progress: Arc<Progress>,
     ) -> UnderWay<'_> {
         let key = Key::new(caller, id.as_str());
-        self.lock().insert(key.clone(), Arc::clone(&progress));
+        self.0.lock().insert(key.clone(), Arc::clone(&progress));
         UnderWay {
             queries: self,
             key,
@@ -69,16 +70,12 @@ impl Queries {
 
     /// Progress of a query of that caller, if it waits for any reports.
     fn reports(&self, caller: &Caller, request_id: &str) -> Option<Reports> {
-        let progress = self.lock().get(&Key::new(caller, request_id)).cloned()?;
+        let progress = self.0.lock().get(&Key::new(caller, request_id)).cloned()?;
         let reports_total = progress.total();
         (reports_total > 0).then(|| Reports {
             reports_done: progress.done().min(reports_total),
             reports_total,
         })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Progress>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -93,7 +90,7 @@ impl Key {
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        let mut queries = self.queries.lock();
+        let mut queries = self.queries.0.lock();
         // A later query with the same id may have replaced this one.
         let still_ours = |shown: &Arc<Progress>| Arc::ptr_eq(shown, &self.progress);
         if queries.get(&self.key).is_some_and(still_ours) {

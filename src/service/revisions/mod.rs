@@ -17,9 +17,9 @@ pub use self::event::{Revision, Subject};
 pub use self::log::Expired;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 pub(super) use self::compare::{Compared, Landing};
@@ -201,7 +201,7 @@ impl Revisions {
         let Some(chunk) = Chunk::read(content) else {
             return false;
         };
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let newest = state.restored.first().map(|known| known.log);
         if state.is_begun || newest.is_some_and(|newest| chunk.log < newest) {
             return true;
@@ -222,7 +222,7 @@ impl Revisions {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if let Some(chunk) = state.restored.first() {
             let id = chunk.log;
             let chunks = std::mem::take(&mut state.restored);

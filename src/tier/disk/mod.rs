@@ -25,14 +25,15 @@ pub use shared::Settings;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -166,7 +167,9 @@ impl Tier for Disk {
     fn put(&self, landed: Landed, held: &dyn Fn(&SeriesMonth) -> u32) {
         let refused = self.shared.queue().put(landed, held);
         match refused {
-            Ok(()) => self.shared.wake.notify_one(),
+            Ok(()) => {
+                self.shared.wake.notify_one();
+            }
             Err(landed) => telemetry::put(Put::Dropped, landed.shapes.len()),
         }
     }
@@ -204,8 +207,7 @@ impl Tier for Disk {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.shared.end();
-            let thread = self.thread.lock();
-            let thread = thread.unwrap_or_else(PoisonError::into_inner).take();
+            let thread = self.thread.lock().take();
             if let Some(thread) = thread {
                 // A panic of the thread has been logged.
                 spawn_blocking(move || thread.join()).await.ok();

@@ -1,9 +1,11 @@
 //! State shared by readers and the writing thread.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::fault::Fault;
 use super::folder::Generations;
@@ -79,18 +81,16 @@ impl Shared {
     }
 
     pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 
     /// The open generations, if any.
     pub(super) fn generations(&self) -> Option<Generations> {
-        let open = self.open.lock();
-        open.unwrap_or_else(PoisonError::into_inner).clone()
+        self.open.lock().clone()
     }
 
     pub(super) fn show(&self, open: Option<Generations>, state: TierState) {
-        let there = self.open.lock();
-        *there.unwrap_or_else(PoisonError::into_inner) = open;
+        *self.open.lock() = open;
         self.state.store(state as u8, Ordering::Relaxed);
     }
 

@@ -1,7 +1,7 @@
 //! The writing thread.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -95,13 +95,12 @@ impl Writer {
                 };
             }
             let wake = &self.shared.wake;
-            queue = match due {
+            match due {
                 Some(due) => {
-                    let waited = wake.wait_timeout(queue, due - now);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
+                    wake.wait_for(&mut queue, due - now);
                 }
-                None => wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
-            };
+                None => wake.wait(&mut queue),
+            }
         }
     }
 

@@ -393,21 +393,21 @@ impl Wanting {
     }
 
     fn want(&self, places: usize) {
-        self.told.lock().unwrap().wanted = places;
+        self.told.lock().wanted = places;
     }
 
     fn throttle(&self, wait: Duration) {
-        self.told.lock().unwrap().throttled = wait;
+        self.told.lock().throttled = wait;
     }
 
     fn left(&self) -> Left {
-        *self.left.lock().unwrap()
+        *self.left.lock()
     }
 }
 
 impl Allowance for Wanting {
     fn tell(&self) -> Told {
-        let told = *self.told.lock().unwrap();
+        let told = *self.told.lock();
         let held = self.left().places.max(1);
         Told {
             held: if told.wanted > 0 { held } else { 0 },
@@ -416,7 +416,7 @@ impl Allowance for Wanting {
     }
 
     fn hear(&self, left: Left) {
-        *self.left.lock().unwrap() = left;
+        *self.left.lock() = left;
     }
 
     fn miss(&self, _: usize, _: bool) {}

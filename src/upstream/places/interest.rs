@@ -1,8 +1,9 @@
 //! The reasons to have a report: which clients want it, and why.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
@@ -58,14 +59,14 @@ impl Interest {
 
     /// Records that the work on the report may continue until `until`.
     pub(in crate::upstream) fn works_until(&self, until: Instant) {
-        let mut known = self.0.until.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.until.lock();
         *known = known.max(Some(until));
     }
 
     /// Whether the report has time left at `now`, so that a caller that retries soon may find its figures.
     #[must_use]
     pub fn has_time_left(&self, now: Instant) -> bool {
-        let until = *self.0.until.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = *self.0.until.lock();
         until.is_none_or(|until| now + WORTH_TELLING <= until)
     }
 
@@ -85,7 +86,7 @@ impl Interest {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Vec<Stake>> {
-        self.0.all.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.all.lock()
     }
 
     /// Completes once another reason is added.

@@ -1,8 +1,9 @@
 //! The queues for the places, and whose turn it is.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::interest::{Class, Client, Stake};
@@ -209,14 +210,10 @@ impl Line {
 
 /// Takes the call of a waiting report; `None` if it no longer waits.
 fn take(ticket: &Ticket) -> Option<Call> {
-    let call = lock(ticket).take()?;
+    let call = ticket.lock().take()?;
     (!call.is_closed()).then_some(call)
 }
 
 fn waits(ticket: &Ticket) -> bool {
-    lock(ticket).as_ref().is_some_and(|call| !call.is_closed())
-}
-
-pub(super) fn lock(ticket: &Ticket) -> MutexGuard<'_, Option<Call>> {
-    ticket.lock().unwrap_or_else(PoisonError::into_inner)
+    ticket.lock().as_ref().is_some_and(|call| !call.is_closed())
 }

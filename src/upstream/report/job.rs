@@ -1,9 +1,10 @@
 //! One fetch and one report, and their cost so far.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
@@ -108,21 +109,18 @@ impl Job {
 
     /// Takes the place of its start, once.
     pub(super) fn first_place(&self) -> Option<Place> {
-        let mut place = self
-            .first_place
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut place = self.first_place.lock();
         place.take()
     }
 
     /// The latest start of an attempt.
     pub(in crate::upstream) fn deadline(&self) -> Instant {
-        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.deadline.lock()
     }
 
     /// Moves the deadline to `to`, if that is later.
     pub(super) fn extend(&self, to: Instant) {
-        let mut deadline = self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut deadline = self.deadline.lock();
         *deadline = to.max(*deadline);
         self.interest.works_until(to);
     }

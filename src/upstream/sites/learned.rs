@@ -22,11 +22,12 @@ pub use self::site::VendorSite;
 pub(in crate::upstream) use customers::Learned;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::HashMap;
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use self::site::Site;
@@ -98,7 +99,7 @@ impl Default for Customer {
 impl Customer {
     /// Locks the facts; hold the lock only briefly.
     pub(in crate::upstream) fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 
     /// Number of changes to names of its sites that callers had been shown.

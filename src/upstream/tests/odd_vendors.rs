@@ -1,11 +1,11 @@
 //! Vendors odder than the simulated one.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
+use parking_lot::Mutex;
 
 use super::*;
 use crate::upstream::TokenState;
@@ -394,10 +394,10 @@ async fn telling_vendor(tokens: &'static str) -> (Settings, Arc<Mutex<Vec<String
     let handler = move |headers: http::HeaderMap, body: String| async move {
         if let Some(bearer) = headers.get("authorization") {
             let bearer = bearer.to_str().unwrap().to_owned();
-            heard.lock().unwrap().push(bearer);
+            heard.lock().push(bearer);
             report(&[row("", 5)], "{}")
         } else {
-            heard.lock().unwrap().push(body);
+            heard.lock().push(body);
             tokens.to_owned()
         }
     };
@@ -426,7 +426,7 @@ async fn a_token_received_with_its_scheme_is_sent_with_only_one() {
     let fetched = client.fetch(&request([750], 1)).await;
 
     assert_eq!(at_nine(&fetched), [(750, Some(5.0))]);
-    let told = told.lock().unwrap().clone();
+    let told = told.lock().clone();
     assert_eq!(told, [r#"{"refreshToken":"first"}"#, "Bearer abc"]);
 }
 
@@ -446,10 +446,6 @@ async fn a_rotated_refresh_token_is_kept_even_if_its_id_token_is_useless() {
 
     assert!(matches!(only_error(&fetched), UpstreamError::Untrusted(_)));
     assert_eq!(client.status().tokens, TokenState::RenewalFailing);
-    assert_eq!(
-        told.lock().unwrap().len(),
-        1,
-        "there is no request for a report"
-    );
+    assert_eq!(told.lock().len(), 1, "there is no request for a report");
     assert!(std::fs::read_to_string(path).unwrap().contains("second"));
 }

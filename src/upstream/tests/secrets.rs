@@ -1,7 +1,8 @@
 //! No token and no body of the vendor's is logged, at any level.
 
 use std::io::{self, Write};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::*;
 use crate::simulator::{Fault, FaultKind, Quirks, RowFault};
@@ -11,7 +12,7 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = self.0.lock();
         log.extend_from_slice(bytes);
         Ok(bytes.len())
     }
@@ -61,7 +62,7 @@ async fn no_token_and_no_text_of_the_vendor_is_logged_at_any_level() {
         secrets.extend([vendor.id_token(), vendor.refresh_token()]);
     }
 
-    let log = log.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let log = log.0.lock();
     let all = String::from_utf8_lossy(&log).into_owned() + &shown + &shown_errors.concat();
     assert!(all.contains("renewed the tokens"), "the log is on");
     secrets.push(simulator::MARKER.to_owned());
@@ -98,7 +99,7 @@ async fn a_doubt_is_logged_with_its_site_and_date_and_too_large_a_figure_with_th
         client.fetch(&request([site], 1)).await;
     }
 
-    let log = log.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let log = log.0.lock();
     let log = String::from_utf8_lossy(&log);
     let line = |text: &str| log.lines().find(|line| line.contains(text)).unwrap();
     let doubt = line("the same row came with different figures");

@@ -1,6 +1,5 @@
 //! Vendors that find a request too large, and report that in other ways than by truncation.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use axum::Router;
@@ -9,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use super::*;
@@ -57,17 +57,17 @@ struct Limited {
 
 impl Limited {
     fn take_calls(&self) -> Vec<Call> {
-        std::mem::take(&mut *self.calls.lock().unwrap())
+        std::mem::take(&mut *self.calls.lock())
     }
 
     fn answer(&self, sites: &[u64], dates: DateRange) -> Option<String> {
-        let most = *self.most.lock().unwrap();
+        let most = *self.most.lock();
         let cells = sites.len() * dates.len();
         let answered = sites.len() <= most.sites
             && dates.len() <= most.days
             && cells <= most.cells
             && !sites.iter().any(|site| self.failing == Some(*site));
-        self.calls.lock().unwrap().push(Call {
+        self.calls.lock().push(Call {
             sites: sites.len(),
             days: dates.len(),
             answered,
@@ -124,7 +124,7 @@ async fn limited(most: Most, way: Way) -> (Arc<Limited>, Settings) {
 }
 
 async fn start(vendor: Limited) -> (Arc<Limited>, Settings) {
-    let answers_none = vendor.most.lock().unwrap().sites == 0;
+    let answers_none = vendor.most.lock().sites == 0;
     let vendor = Arc::new(vendor);
     let app = Router::new()
         .fallback(post(handle))
@@ -363,7 +363,7 @@ async fn a_learned_size_doubles_by_the_hour_and_requests_stay_within_it_until_th
     let client = Upstream::new(settings, clock).unwrap();
     let request = request([1], 31);
     client.fetch(&request).await;
-    *vendor.most.lock().unwrap() = ANY;
+    *vendor.most.lock() = ANY;
     vendor.take_calls();
 
     let mut longest = Vec::new();

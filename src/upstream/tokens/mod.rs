@@ -53,10 +53,11 @@ pub use probe::{UnusableStore, check_token_store};
 pub(super) use sharing::tests::memory;
 pub(super) use state::Token;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 

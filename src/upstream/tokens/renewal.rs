@@ -391,7 +391,7 @@ impl<'a> Renewal<'a> {
         })
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> parking_lot::MutexGuard<'_, State> {
         self.shared.state()
     }
 }

@@ -160,7 +160,7 @@ async fn what_was_learned_does_not_come_back_after_a_purge_that_had_to_wait() {
     first.close().await;
     reaches(&second, TierState::Open).await;
 
-    assert_eq!(*lesson.restored.lock().unwrap(), []);
+    assert_eq!(*lesson.restored.lock(), []);
 }
 
 /// Runs the ignored test of that name in a small file system of its own; `script` prepares it.

@@ -315,7 +315,7 @@ impl Knowledge for Lesson {
     fn written(&self, _: &Part) {}
 
     fn restore(&self, name: &str, content: &[u8]) -> bool {
-        let mut restored = self.restored.lock().unwrap();
+        let mut restored = self.restored.lock();
         restored.push((name.to_owned(), content.to_owned()));
         true
     }
@@ -333,7 +333,7 @@ async fn what_was_learned_is_there_whenever_the_cells_are() {
         clock(),
         HASTE,
     );
-    assert_eq!(*lesson.restored.lock().unwrap(), []);
+    assert_eq!(*lesson.restored.lock(), []);
 
     for site in 1..=30_u32 {
         lesson.learn();
@@ -346,7 +346,7 @@ async fn what_was_learned_is_there_whenever_the_cells_are() {
             let again = Arc::new(Lesson::default());
             let settings = settings(copied.path(), MAX);
             Disk::at_pace(settings, codec(), again.clone(), clock(), HASTE);
-            let restored = again.restored.lock().unwrap();
+            let restored = again.restored.lock();
             assert_eq!(
                 *restored,
                 [("names".to_owned(), site.to_string().into_bytes())]

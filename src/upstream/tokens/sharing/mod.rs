@@ -22,10 +22,11 @@ mod record;
 #[cfg(test)]
 pub(in crate::upstream) mod tests;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
@@ -141,7 +142,7 @@ impl Sharing {
     async fn agree(&self, renewing: bool) -> Result<Seen, Away> {
         let agreed = self.try_to_agree(renewing).await;
         if agreed.is_err() {
-            self.view().away = true;
+            self.view.lock().away = true;
         }
         agreed
     }
@@ -152,7 +153,7 @@ impl Sharing {
             let stored = self.open(&seen);
             let now = Instant::now();
             let (behind, lost, record) = {
-                let mut fleet = self.fleet();
+                let mut fleet = self.fleet.lock();
                 let behind = fleet.learn(stored, now);
                 let record = if behind {
                     Some(fleet.newest().clone())
@@ -186,13 +187,13 @@ impl Sharing {
     /// Decrypts the store's value. A value that does not decrypt counts as missing, so the next record replaces it.
     fn open(&self, seen: &Seen) -> Option<Record> {
         let value = seen.value.as_deref()?;
-        if let Some((before, record)) = &self.view().opened
+        if let Some((before, record)) = &self.view.lock().opened
             && before == value
         {
             return record.clone();
         }
         let record = self.seal.open(value);
-        self.view().opened = Some((value.to_owned(), record.clone()));
+        self.view.lock().opened = Some((value.to_owned(), record.clone()));
         if record.is_none() {
             tracing::warn!(
                 "the shared store holds something undecryptable in the place of the tokens"
@@ -215,13 +216,13 @@ impl Sharing {
             .swap(self.seal.name(), expected, &sealed, min_life)
             .await?;
         if swapped.done {
-            self.fleet().wrote(record.clone(), Instant::now());
+            self.fleet.lock().wrote(record.clone(), Instant::now());
         }
         Ok(swapped)
     }
 
     fn saw(&self, seen: &Seen, behind: bool) {
-        let mut view = self.view();
+        let mut view = self.view.lock();
         view.away = false;
         view.young = seen.life < QUARANTINE;
         view.behind = behind;
@@ -236,12 +237,12 @@ impl Sharing {
     pub(super) async fn claim(&self, pressing: bool) -> Result<Claimed, Denied> {
         let claimed = self.try_to_claim(pressing).await;
         let denied = claimed.err();
-        let before = std::mem::replace(&mut self.view().denied, denied);
+        let before = std::mem::replace(&mut self.view.lock().denied, denied);
         if let Some(denied) = denied.filter(|_| denied != before) {
             telemetry::renewal_denied(denied.name());
         }
         if claimed == Ok(Claimed::Ask) {
-            self.fleet().asks(Instant::now());
+            self.fleet.lock().asks(Instant::now());
         }
         claimed
     }
@@ -252,7 +253,7 @@ impl Sharing {
                 return self.claim_alone(pressing);
             };
             let (mark, min_life) = {
-                let fleet = self.fleet();
+                let fleet = self.fleet.lock();
                 if fleet.to_adopt().is_some() {
                     return Ok(Claimed::Newer);
                 }
@@ -273,7 +274,7 @@ impl Sharing {
     }
 
     fn claim_alone(&self, pressing: bool) -> Result<Claimed, Denied> {
-        let decided = self.fleet().claim_alone(Instant::now());
+        let decided = self.fleet.lock().claim_alone(Instant::now());
         if decided.is_ok() && !pressing {
             return Err(Denied::Away);
         }
@@ -298,19 +299,19 @@ impl Sharing {
             received_ms: self.time_at(received, now),
             lifetime: fresh.lifetime,
         };
-        self.fleet().renewed(tokens, rotated, Instant::now());
+        self.fleet.lock().renewed(tokens, rotated, Instant::now());
         self.pulse(true).await;
     }
 
     /// Tells the others that the vendor has issued no tokens to this replica, and when to try again.
     pub(super) async fn failed(&self, pause: Duration, refused: bool) {
-        self.fleet().failed(pause, refused, Instant::now());
+        self.fleet.lock().failed(pause, refused, Instant::now());
         self.pulse(true).await;
     }
 
     /// The serial of the next tokens that this replica obtains.
     pub(super) fn next_serial(&self, rotated: bool) -> SharedSerial {
-        let fleet = self.fleet();
+        let fleet = self.fleet.lock();
         SharedSerial {
             serial: fleet.newest().serial + 1,
             rotates: Some(rotated || fleet.rotates()),
@@ -320,7 +321,7 @@ impl Sharing {
     /// Another replica's tokens, if they are newer than this one's.
     pub(super) fn to_adopt(&self, now: Timestamp) -> Option<Theirs> {
         let today = self.time_at(Instant::now(), now);
-        let fleet = self.fleet();
+        let fleet = self.fleet.lock();
         let record = fleet.to_adopt()?;
         let tokens = record.tokens.as_ref()?;
         let age = u64::try_from(today.saturating_sub(tokens.received_ms)).unwrap_or(0);
@@ -338,22 +339,22 @@ impl Sharing {
 
     /// Records that this replica uses the tokens of `serial`.
     pub(super) fn adopted(&self, serial: u64) {
-        self.fleet().adopted(serial);
+        self.fleet.lock().adopted(serial);
     }
 
     /// Whether the vendor is known to rotate refresh tokens: then the configured one is dead after the first renewal.
     pub(super) fn rotates(&self) -> bool {
-        self.fleet().rotates()
+        self.fleet.lock().rotates()
     }
 
     /// The state for readiness and operators; `has_token` and `due`: whether this replica has an unexpired ID token, and whether its
     /// renewal is due.
     pub(super) fn state(&self, has_token: bool, due: bool) -> TokenSharingState {
         let hindrance = {
-            let fleet = self.fleet();
+            let fleet = self.fleet.lock();
             (fleet.is_free(Instant::now()).err(), fleet.needs_the_store())
         };
-        let view = self.view();
+        let view = self.view.lock();
         match hindrance {
             (_, true) if view.away && due => TokenSharingState::Alone,
             _ if view.away => TokenSharingState::Away,
@@ -368,7 +369,8 @@ impl Sharing {
     /// The store's time of day at `instant`, in milliseconds; our own if the store has never answered.
     fn time_at(&self, instant: Instant, now: Timestamp) -> i64 {
         let (then_ms, then) = self
-            .view()
+            .view
+            .lock()
             .clock
             .unwrap_or_else(|| (now.as_millisecond(), Instant::now()));
         let between = |later: Instant, earlier: Instant| {
@@ -379,14 +381,6 @@ impl Sharing {
         } else {
             then_ms.saturating_sub(between(then, instant))
         }
-    }
-
-    fn fleet(&self) -> MutexGuard<'_, Fleet> {
-        self.fleet.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn view(&self) -> MutexGuard<'_, View> {
-        self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

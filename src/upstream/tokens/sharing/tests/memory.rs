@@ -1,11 +1,12 @@
 //! A shared store in memory, for tests: it can be away, slow, emptied and set back, and can lose replies.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::{Instant, sleep};
@@ -76,43 +77,43 @@ impl Memory {
 
     /// Cuts this replica off from the store, or reconnects it.
     pub(super) fn cut(&self, cut: bool) {
-        *self.cut.lock().unwrap() = cut;
+        *self.cut.lock() = cut;
     }
 
     /// Takes the store away from all replicas, or brings it back.
     pub(in crate::upstream) fn set_away(&self, away: bool) {
-        self.world.lock().unwrap().away = away;
+        self.world.lock().away = away;
     }
 
     /// The content of the store.
     pub(in crate::upstream) fn values(&self) -> HashMap<String, Vec<u8>> {
-        self.world.lock().unwrap().values.clone()
+        self.world.lock().values.clone()
     }
 
     /// Lets the store hold only `values`, as after a failover or a flush.
     pub(in crate::upstream) fn set_back(&self, values: HashMap<String, Vec<u8>>) {
-        let mut world = self.world.lock().unwrap();
+        let mut world = self.world.lock();
         world.values = values;
         world.born = None;
     }
 
     /// Empties the store. Its quarantine lasts until [`grow_old`](Self::grow_old).
     pub(in crate::upstream) fn empty_and_stay_young(&self) {
-        self.world.lock().unwrap().stays_young = true;
+        self.world.lock().stays_young = true;
         self.set_back(HashMap::new());
     }
 
     /// Ends the store's quarantine.
     pub(in crate::upstream) fn grow_old(&self) {
         let hour = Duration::from_hours(1);
-        let mut world = self.world.lock().unwrap();
+        let mut world = self.world.lock();
         world.stays_young = false;
         world.born = Instant::now().checked_sub(hour);
     }
 
     async fn call<T>(&self, carry_out: impl FnOnce(&mut World) -> T) -> Result<T, Away> {
         let (before, after, lost) = {
-            let mut world = self.world.lock().unwrap();
+            let mut world = self.world.lock();
             world
                 .faults
                 .as_mut()
@@ -123,8 +124,8 @@ impl Memory {
         };
         sleep(before).await;
         let reply = {
-            let mut world = self.world.lock().unwrap();
-            let reachable = !world.away && !*self.cut.lock().unwrap();
+            let mut world = self.world.lock();
+            let reachable = !world.away && !*self.cut.lock();
             reachable.then(|| carry_out(&mut world))
         };
         match reply {

@@ -4,9 +4,10 @@
 //! everything when one is used again. Time is virtual.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use jiff::SignedDuration;
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -114,7 +115,7 @@ impl World {
         };
         let replica = Arc::clone(&self.replicas[who]);
         let file = {
-            let mut replica = replica.lock().unwrap();
+            let mut replica = replica.lock();
             let file = replica.file;
             *replica = Replica {
                 file,
@@ -169,7 +170,7 @@ impl World {
             Fault::Killed(who, seconds, file) => {
                 self.tasks[who].abort();
                 if !file {
-                    self.replicas[who].lock().unwrap().file = None;
+                    self.replicas[who].lock().file = None;
                 }
                 sleep(Duration::from_secs(seconds)).await;
                 self.tasks[who] = self.start(who);
@@ -203,7 +204,7 @@ async fn run(
         if !renewing {
             adopt(&sharing, &replica, now());
             let left = {
-                let replica = replica.lock().unwrap();
+                let replica = replica.lock();
                 replica
                     .expires
                     .map(|at| at.saturating_duration_since(Instant::now()))
@@ -213,9 +214,9 @@ async fn run(
                 let (sharing, vendor) = (Arc::clone(&sharing), Arc::clone(&vendor));
                 let (replica, now) = (Arc::clone(&replica), now());
                 renewal.spawn(async move {
-                    replica.lock().unwrap().renewing = true;
+                    replica.lock().renewing = true;
                     renew(&sharing, &replica, &vendor, pressing, now).await;
-                    replica.lock().unwrap().renewing = false;
+                    replica.lock().renewing = false;
                 });
             }
         }
@@ -228,7 +229,7 @@ fn adopt(sharing: &Sharing, replica: &Mutex<Replica>, now: Timestamp) {
         return;
     };
     let token = theirs.refresh.expose_secret().parse().unwrap();
-    let mut replica = replica.lock().unwrap();
+    let mut replica = replica.lock();
     replica.file = Some((token, theirs.serial));
     replica.used = token;
     replica.expires = Some(Instant::now() + theirs.lifetime.saturating_sub(theirs.age));
@@ -247,9 +248,9 @@ async fn renew(
         Ok(Claimed::Newer) => return adopt(sharing, replica, now),
         Err(_) => return,
     }
-    let used = replica.lock().unwrap().used;
+    let used = replica.lock().used;
     let (there, back, fails) = {
-        let random = &mut vendor.lock().unwrap().random;
+        let random = &mut vendor.lock().random;
         let fails = random.random_bool(0.05);
         let slow = if !fails && random.random_bool(0.1) {
             15_000
@@ -262,7 +263,7 @@ async fn renew(
     let received = Instant::now();
     sleep(there).await;
     let answer = (!fails).then(|| {
-        let mut vendor = vendor.lock().unwrap();
+        let mut vendor = vendor.lock();
         if vendor.revoked || used != vendor.live {
             vendor.revoked = true;
             return None;
@@ -279,7 +280,7 @@ async fn renew(
     };
     let serial = sharing.next_serial(token != used);
     {
-        let mut replica = replica.lock().unwrap();
+        let mut replica = replica.lock();
         replica.file = Some((token, serial));
         replica.used = token;
         replica.expires = Some(received + LIFE);
@@ -313,7 +314,7 @@ proptest! {
             let begin = Instant::now();
             let mut world = World::new(seed, true, skews);
             // Until the first renewal, nobody can know whether the vendor rotates.
-            while world.vendor.lock().unwrap().renewals.is_empty() {
+            while world.vendor.lock().renewals.is_empty() {
                 sleep(PULSE).await;
             }
             sleep(Duration::from_mins(2)).await;
@@ -321,20 +322,20 @@ proptest! {
             for (fault, pause) in &faults {
                 sleep(QUIET + Duration::from_millis(*pause)).await;
                 if let Fault::Killed(who, ..) = fault {
-                    in_doubt |= world.replicas[*who].lock().unwrap().renewing;
+                    in_doubt |= world.replicas[*who].lock().renewing;
                 }
                 world.inflict(fault).await;
-                prop_assert!(!world.vendor.lock().unwrap().revoked, "{fault:?}");
+                prop_assert!(!world.vendor.lock().revoked, "{fault:?}");
             }
             sleep(LIFE * 3).await;
-            let vendor = world.vendor.lock().unwrap();
+            let vendor = world.vendor.lock();
             prop_assert!(!vendor.revoked);
             // A replica that is killed loses its ID token, and may renew once for another.
             let kills = faults.iter().filter(|(fault, _)| matches!(fault, Fault::Killed(..)));
             let most = begin.elapsed().as_secs() / (LIFE / 2).as_secs() + 1 + kills.count() as u64;
             prop_assert!(vendor.renewals.len() as u64 <= most, "{} renewals, not {most}", vendor.renewals.len());
             for replica in &world.replicas {
-                let replica = replica.lock().unwrap();
+                let replica = replica.lock();
                 let serves = replica.expires.is_some_and(|at| at > Instant::now());
                 // The newest token may still be on its way.
                 let newest = replica.used + 1 >= vendor.live && serves;
