@@ -11,6 +11,9 @@ pub const EARLIEST: Date = date(1970, 1, 1);
 /// The latest date that callers may request: far enough from the end of the calendar that no arithmetic on it overflows.
 pub const LATEST: Date = date(9998, 12, 31);
 
+/// A Monday.
+pub(super) const MONDAY: Date = date(1970, 1, 5);
+
 /// Parses a date in ISO 8601's extended form (`2026-02-18`) between [`EARLIEST`] and [`LATEST`], and rejects the other forms that a lenient
 /// parser would accept.
 #[must_use]

@@ -217,6 +217,33 @@ mod tests {
         }
 
         #[test]
+        fn what_a_weekday_decides_is_what_the_evaluator_says(
+            rules in prop::collection::vec(
+                prop::sample::select(&[
+                    "Mo-Fr 09:00-12:30,13:30-21:00", "Sa-Mo 18:00-02:00", "Su off", "24/7", "PH off", "PH 10:00-14:00",
+                    "PH -1 day 09:00-12:00", "PH,PH +2 days off", "Su,PH 11:00-17:00", "Dec 24 09:00-12:00", "week 10-20 Tu 06:00-09:00",
+                    "Mo[1] off", "We[-1] 10:00-11:00", "2026 Jul off", "Mar-Oct 08:00-22:00", "Th +1 day 10:00-12:00",
+                ][..]),
+                1..4,
+            ),
+            holidays in prop::option::of(prop::sample::select(&["US", "DE", "JP"][..])),
+            days in prop::collection::vec(0..25_000, 40),
+        ) {
+            let parsed: Result<Expression, _> = rules.join("; ").parse();
+            prop_assume!(parsed.is_ok());
+            let expression = parsed.unwrap();
+            let expression = match holidays {
+                Some(code) => expression.with_holidays(country(code).unwrap()),
+                None => expression,
+            };
+
+            for day in days {
+                let date = add_days(date(1970, 1, 1), day);
+                prop_assert_eq!(expression.of(date), expression.evaluate(date), "{}", date);
+            }
+        }
+
+        #[test]
         fn the_windows_of_a_range_are_those_of_each_date(from in 0..40, days in 1..20, gap in 0..4) {
             let shop = hours("Mo-Th 18:00-01:00; Fr-Su 06:00-12:00,20:00-08:00; PH off; Nov 28 off");
             let from = add_days(date(2026, 11, 1), from);

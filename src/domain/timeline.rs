@@ -8,7 +8,7 @@ use jiff::civil::{Date, DateTime, Time};
 
 use super::bucket::{Bucket, DAY_MINUTES, Profile};
 use super::calendar::Unit;
-use super::dates::{add_days, clock};
+use super::dates::{MONDAY, add_days, clock};
 use super::query::Query;
 
 /// The buckets of a query, in order of time.
@@ -135,8 +135,6 @@ impl Timeline {
 
     /// Folds the buckets of each date of `query` into those of a profile: by the time at which they start, and the weekday of the date.
     fn fold(mut self, query: &Query, profile: Profile) -> Self {
-        /// A Monday.
-        const MONDAY: Date = jiff::civil::date(1970, 1, 5);
         let mut places = Vec::with_capacity(self.starts.len());
         for date in query.dates.iter() {
             let days = if profile.has_weekday() {

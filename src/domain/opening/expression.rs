@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use chrono::NaiveDate;
 use jiff::civil::Date;
-use opening_hours::{OpeningHours as Evaluator, RuleKind};
+use opening_hours::{ContextHolidays, OpeningHours as Evaluator, RuleKind};
 use opening_hours_syntax::ExtendedTime;
 use opening_hours_syntax::rules::day::{HolidayKind, WeekDayRange};
 use opening_hours_syntax::rules::time::{Time, TimeSelector, TimeSpan};
@@ -13,6 +13,7 @@ use opening_hours_syntax::rules::{OpeningHoursExpression, RuleOperator, RuleSequ
 
 use super::holidays::Holidays;
 use crate::domain::bucket::{DAY_MINUTES, common_divisor};
+use crate::domain::dates::{MONDAY, add_days};
 
 /// An expression of opening hours that is known to be usable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +22,11 @@ pub struct Expression {
     before_midnight: Evaluator,
     /// The hours after midnight, shifted back by a day; `None` if there are none.
     after_midnight: Option<Evaluator>,
-    /// Whether it has rules for public holidays.
-    has_holidays: bool,
+    /// Its hours on Monday to Sunday, unless the date is one of `holiday_offsets`; `None` if other dates differ, too.
+    by_weekday: Option<Box<[Vec<Range<u16>>; 7]>>,
+    /// The dates that have a rule of their own, each as the number of days from a public holiday.
+    holiday_offsets: Vec<i16>,
+    holidays: ContextHolidays,
     /// The greatest common divisor of an hour and all starts and ends, in minutes.
     pub(super) grid: u16,
 }
@@ -69,17 +73,24 @@ impl FromStr for Expression {
                 "a part of a day that is off beside hours past midnight",
             ));
         }
-        let has_holidays = parsed.rules.iter().flat_map(holiday_offsets).count() > 0;
+        let holiday_offsets = parsed.rules.iter().flat_map(holiday_offsets);
         let ends = spans.iter().flat_map(|span| [span.start, span.end]);
-        Ok(Self {
+        let mut expression = Self {
             text: text.to_owned(),
             before_midnight: cut(&parsed, 0)?,
             after_midnight: past_midnight
                 .then(|| cut(&parsed, DAY_MINUTES))
                 .transpose()?,
-            has_holidays,
+            by_weekday: None,
+            holiday_offsets: holiday_offsets.collect(),
+            holidays: ContextHolidays::default(),
             grid: ends.fold(60, common_divisor),
-        })
+        };
+        if parsed.rules.iter().all(goes_by_weekday) {
+            let hours_on = |day| expression.evaluate(add_days(MONDAY, day));
+            expression.by_weekday = Some(Box::new([0, 1, 2, 3, 4, 5, 6].map(hours_on)));
+        }
+        Ok(expression)
     }
 }
 
@@ -149,6 +160,22 @@ fn is_whole_day(rule: &RuleSequence) -> bool {
     })
 }
 
+/// Whether the weekday of a date decides if a rule is about it, or the number of days from a public holiday.
+fn goes_by_weekday(rule: &RuleSequence) -> bool {
+    let days = &rule.day_selector;
+    let others = days.year.len() + days.monthday.len() + days.week.len();
+    let any_week = |day: &WeekDayRange| match day {
+        WeekDayRange::Holiday { .. } => true,
+        WeekDayRange::Fixed {
+            range: _,
+            offset,
+            nth_from_start,
+            nth_from_end,
+        } => *offset == 0 && (*nth_from_start, *nth_from_end) == ([true; 5], [true; 5]),
+    };
+    others == 0 && days.weekday.iter().all(any_week)
+}
+
 /// The dates of a rule that depend on a public holiday, each as the number of days from that holiday.
 fn holiday_offsets(rule: &RuleSequence) -> impl Iterator<Item = i16> {
     let days = rule.day_selector.weekday.iter();
@@ -208,7 +235,7 @@ impl Expression {
     /// Whether it has rules for public holidays.
     #[must_use]
     pub const fn has_holidays(&self) -> bool {
-        self.has_holidays
+        !self.holiday_offsets.is_empty()
     }
 
     /// The same hours, where `PH` means these holidays.
@@ -217,12 +244,31 @@ impl Expression {
         Self {
             before_midnight: with(self.before_midnight),
             after_midnight: self.after_midnight.map(with),
+            holidays: holidays.dates(),
             ..self
         }
     }
 
     /// The hours that begin on `date`, ascending, in minutes from its midnight.
     pub(super) fn of(&self, date: Date) -> Vec<Range<u16>> {
+        match &self.by_weekday {
+            Some(hours) if !self.goes_by_holiday(date) => {
+                let weekday = date.weekday().to_monday_zero_offset();
+                hours[usize::from(weekday.unsigned_abs())].clone()
+            }
+            _ => self.evaluate(date),
+        }
+    }
+
+    /// Whether the date has a rule of its own by a public holiday.
+    fn goes_by_holiday(&self, date: Date) -> bool {
+        let mut offsets = self.holiday_offsets.iter();
+        let is_holiday = |date| self.holidays.get_public().contains(naive(date));
+        offsets.any(|days| is_holiday(add_days(date, -i32::from(*days))))
+    }
+
+    /// The same by the evaluators, which takes a microsecond.
+    pub(super) fn evaluate(&self, date: Date) -> Vec<Range<u16>> {
         let late = self.after_midnight.iter();
         let late = late.flat_map(|after| open(after, date));
         let late = late.map(|late| late.start + DAY_MINUTES..late.end + DAY_MINUTES);
@@ -230,13 +276,17 @@ impl Expression {
     }
 }
 
-/// The hours of a day, ascending, by an evaluator without hours past midnight. They may meet.
-fn open(hours: &Evaluator, date: Date) -> impl Iterator<Item = Range<u16>> {
+/// The same date for the evaluator.
+fn naive(date: Date) -> NaiveDate {
     let (month, day) = (date.month().unsigned_abs(), date.day().unsigned_abs());
     let date = NaiveDate::from_ymd_opt(date.year().into(), month.into(), day.into());
-    let date = date.expect("both calendars are the Gregorian one");
+    date.expect("both calendars are the Gregorian one")
+}
+
+/// The hours of a day, ascending, by an evaluator without hours past midnight. They may meet.
+fn open(hours: &Evaluator, date: Date) -> impl Iterator<Item = Range<u16>> {
     let minutes = |time: ExtendedTime| time.mins_from_midnight().min(DAY_MINUTES);
-    let ranges = hours.schedule_at(date).into_iter();
+    let ranges = hours.schedule_at(naive(date)).into_iter();
     let open = ranges.filter(|range| range.kind == RuleKind::Open);
     open.map(move |open| minutes(open.range.start)..minutes(open.range.end))
 }

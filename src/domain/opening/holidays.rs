@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use opening_hours::Context;
 use opening_hours::localization::Country;
+use opening_hours::{Context, ContextHolidays};
 
 /// The country whose public holidays `PH` means, by its code of ISO 3166-1; `None` if they are unknown.
 #[must_use]
@@ -25,8 +25,13 @@ impl fmt::Display for Holidays {
 }
 
 impl Holidays {
+    /// Their dates.
+    pub(super) fn dates(self) -> ContextHolidays {
+        self.0.holidays()
+    }
+
     /// The context in which hours are evaluated with them.
     pub(super) fn context(self) -> Context {
-        Context::default().with_holidays(self.0.holidays())
+        Context::default().with_holidays(self.dates())
     }
 }
