@@ -8,7 +8,7 @@ use super::dates::{DateRange, add_days};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Days {
     ranges: Vec<DateRange>,
-    dates: Vec<Date>,
+    len: usize,
 }
 
 impl Days {
@@ -24,16 +24,15 @@ impl Days {
             }
             touches
         });
-        let mut dates = Vec::with_capacity(ranges.iter().map(|range| range.len()).sum());
-        dates.extend(ranges.iter().flat_map(|range| range.iter()));
-        Self { ranges, dates }
+        let len = ranges.iter().map(|range| range.len()).sum();
+        Self { ranges, len }
     }
 
     /// Number of dates.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a query has dates")]
-    pub fn len(&self) -> usize {
-        self.dates.len()
+    pub const fn len(&self) -> usize {
+        self.len
     }
 
     /// The ranges, ascending, each with the index of its first date.
@@ -47,7 +46,7 @@ impl Days {
 
     /// The dates, ascending.
     pub fn iter(&self) -> impl Iterator<Item = Date> {
-        self.dates.iter().copied()
+        self.ranges.iter().flat_map(|range| range.iter())
     }
 
     /// The date at `index`.
@@ -57,24 +56,31 @@ impl Days {
     /// If there are no more than `index` dates.
     #[must_use]
     pub fn at(&self, index: usize) -> Date {
-        self.dates[index]
+        let at = |(first, range): (usize, DateRange)| {
+            let days = i32::try_from(index - first).expect("a few million days");
+            let date = add_days(range.from(), days);
+            range.contains(date).then_some(date)
+        };
+        let date = self.ranges().find_map(at);
+        date.unwrap_or_else(|| panic!("{index} of {} dates", self.len))
     }
 
     /// The index of `date`, if it is one of them.
     #[must_use]
     pub fn index_of(&self, date: Date) -> Option<usize> {
-        self.dates.binary_search(&date).ok()
+        let index = |(first, range): (usize, DateRange)| Some(first + range.index_of(date)?);
+        self.ranges().find_map(index)
     }
 
     /// The dates of one month of a year, ascending, each with its index.
     pub fn of_month(&self, year: i16, month: i8) -> impl Iterator<Item = (usize, Date)> {
-        let month_of = |date: &Date| (date.year(), date.month());
-        let first = self
-            .dates
-            .partition_point(|date| month_of(date) < (year, month));
-        let dates = self.dates[first..].iter().copied();
-        let dates = dates.take_while(move |date| month_of(date) == (year, month));
-        (first..).zip(dates)
+        let month = jiff::civil::date(year, month, 1);
+        self.ranges().flat_map(move |(first, range)| {
+            let from = range.from().max(month);
+            let common = DateRange::new(from, range.to().min(month.last_of_month()));
+            let index = first + range.index_of(from).unwrap_or_default();
+            (index..).zip(common.into_iter().flat_map(DateRange::iter))
+        })
     }
 }
 

@@ -90,22 +90,25 @@ impl Timeline {
     /// Those of a profile belong to one date each: the hours that begin on a date fall in an hour of the clock once, even if some of them lie
     /// on the one and some on the other side of midnight.
     pub(super) fn occurrences(query: &Query) -> Self {
-        let mut starts: Vec<DateTime> = Vec::new();
-        let mut first = Vec::with_capacity(query.dates.len());
-        let (mut skipped, mut of_a_day) = (0, 1);
+        let minutes = match query.bucket.occurrence() {
+            Bucket::Minutes(minutes) => Some(minutes),
+            _ => None,
+        };
+        let mut buckets = minutes.map_or(0..1, |minutes| buckets_of_a_day(query, minutes));
+        if let (Some(minutes), Bucket::Profile(_)) = (minutes, query.bucket) {
+            buckets.end = buckets.end.min(buckets.start + DAY_MINUTES / minutes);
+        }
+        let dates = query.dates.len();
+        let mut starts: Vec<DateTime> = Vec::with_capacity(dates * buckets.len());
+        let mut first = Vec::with_capacity(dates);
         for date in query.dates.iter() {
-            if let Bucket::Minutes(minutes) = query.bucket.occurrence() {
-                let mut buckets = buckets_of_a_day(query, minutes);
-                if matches!(query.bucket, Bucket::Profile(_)) {
-                    buckets.end = buckets.end.min(buckets.start + DAY_MINUTES / minutes);
-                }
-                (skipped, of_a_day) = (buckets.start, buckets.len());
+            if let Some(minutes) = minutes {
                 // The last bucket of the date before may be the first one of this date.
                 let begin = clock(date, buckets.start * minutes);
                 let known = starts.iter().rev().take_while(|start| **start >= begin);
                 let known = known.count();
                 first.push(starts.len() - known);
-                let new = buckets.skip(known);
+                let new = buckets.clone().skip(known);
                 starts.extend(new.map(|nth| clock(date, nth * minutes)));
             } else {
                 let start = long_bucket_start(query, date).to_datetime(Time::midnight());
@@ -118,12 +121,9 @@ impl Timeline {
         let mut timeline = Self {
             starts,
             clipped: clipped(query),
-            minutes: match query.bucket.occurrence() {
-                Bucket::Minutes(minutes) => Some(minutes),
-                _ => None,
-            },
-            skipped,
-            of_a_day,
+            minutes,
+            skipped: buckets.start,
+            of_a_day: buckets.len(),
             first,
             folded: Vec::new(),
             days_of_a_date: query.days_of_a_date(),
