@@ -19,6 +19,8 @@ use crate::domain::query::Query;
 #[derive(Debug)]
 pub(super) struct Calendar {
     zones: Vec<ZoneDays>,
+    /// Number of time zones: those with several opening hours count once.
+    clocks: usize,
     /// Index into `zones` of each site, in the order of the query.
     of_site: Vec<usize>,
 }
@@ -26,6 +28,8 @@ pub(super) struct Calendar {
 #[derive(Debug)]
 struct ZoneDays {
     zone: Option<TimeZone>,
+    /// The number of the zone among those of the query.
+    clock: usize,
     hours: Option<Arc<OpeningHours>>,
     /// As far as it matters on the dates.
     lifetime: Lifetime,
@@ -44,6 +48,7 @@ impl Calendar {
     ) -> Self {
         let (first, last) = (dates.at(0), dates.at(dates.len() - 1));
         let mut zones: Vec<ZoneDays> = Vec::new();
+        let mut clocks: Vec<Option<&TimeZone>> = Vec::new();
         let of_site = query
             .sites
             .iter()
@@ -56,12 +61,21 @@ impl Calendar {
                     .iter()
                     .position(|known| known.is_of(zone, hours, lifetime))
                     .unwrap_or_else(|| {
-                        zones.push(ZoneDays::new(dates, zone, hours, lifetime, now));
+                        let clock = clocks.iter().position(|known| *known == zone);
+                        let clock = clock.unwrap_or_else(|| {
+                            clocks.push(zone);
+                            clocks.len() - 1
+                        });
+                        zones.push(ZoneDays::new(dates, (zone, clock), hours, lifetime, now));
                         zones.len() - 1
                     })
             })
             .collect();
-        Self { zones, of_site }
+        Self {
+            clocks: clocks.len(),
+            zones,
+            of_site,
+        }
     }
 
     /// The span of the date at index `date` at the site at index `site`, both from 0.
@@ -69,14 +83,14 @@ impl Calendar {
         self.zones[self.of_site[site]].days.spans()[date]
     }
 
-    /// The index of the zone of the site at index `site`; sites in one zone have the same spans.
-    pub(super) fn zone(&self, site: usize) -> usize {
-        self.of_site[site]
+    /// The number of the zone of the site at index `site`, from 0; sites in one zone have the same spans.
+    pub(super) fn clock(&self, site: usize) -> usize {
+        self.zones[self.of_site[site]].clock
     }
 
     /// Number of zones of the sites.
-    pub(super) fn zones(&self) -> usize {
-        self.zones.len()
+    pub(super) const fn clocks(&self) -> usize {
+        self.clocks
     }
 
     /// Number of dates.
@@ -136,7 +150,7 @@ impl ZoneDays {
 
     fn new(
         dates: &Days,
-        zone: Option<&TimeZone>,
+        (zone, clock): (Option<&TimeZone>, usize),
         hours: Option<&Arc<OpeningHours>>,
         lifetime: Lifetime,
         now: Timestamp,
@@ -151,6 +165,7 @@ impl ZoneDays {
         let begun = days.spans().partition_point(|span| span.begins <= now);
         Self {
             zone: zone.cloned(),
+            clock,
             hours: hours.cloned(),
             lifetime,
             days: Arc::new(days),

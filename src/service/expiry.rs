@@ -41,9 +41,9 @@ impl ExpiryMemo {
     ) -> Expiry {
         let day = calendar.span(site, date_index);
         if self.last.is_empty() {
-            self.last = vec![None; calendar.zones() * calendar.dates()];
+            self.last = vec![None; calendar.clocks() * calendar.dates()];
         }
-        let last = &mut self.last[calendar.zone(site) * calendar.dates() + date_index];
+        let last = &mut self.last[calendar.clock(site) * calendar.dates() + date_index];
         match last {
             Some(known) if known.age == cell.age() => *known,
             _ => {
