@@ -1,6 +1,6 @@
 //! The columns with the year, quarter, period and week of each row.
 
-use jiff::civil::DateTime;
+use jiff::civil::Date;
 
 use super::calendar::Calendar;
 use super::fiscal::Period;
@@ -9,11 +9,10 @@ use super::table::{Extra, Values};
 /// The names of the columns.
 pub const COLUMNS: [&str; 4] = ["year", "quarter", "period", "week"];
 
-/// The columns for rows that begin at `times`, by the date of each beginning.
+/// The columns for rows of these dates.
 #[must_use]
-pub(super) fn columns(calendar: &Calendar, times: &[DateTime]) -> [Extra; 4] {
-    let periods = times.iter().map(|time| calendar.period_of(time.date()));
-    let periods: Vec<Period> = periods.collect();
+pub(super) fn columns(calendar: &Calendar, dates: impl Iterator<Item = Date>) -> [Extra; 4] {
+    let periods: Vec<Period> = dates.map(|date| calendar.period_of(date)).collect();
     let numbers: [fn(&Period) -> f64; 4] = [
         |period| period.year.into(),
         |period| period.quarter.into(),

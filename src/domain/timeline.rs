@@ -165,6 +165,20 @@ impl Timeline {
         &self.starts
     }
 
+    /// The date that each bucket belongs to: the one on which its hours began, where there are several buckets in a day, and otherwise the
+    /// first one in it. A bucket of two dates is that of the later one.
+    pub(super) fn dates(&self, query: &Query) -> impl Iterator<Item = Date> {
+        let dates = query.dates;
+        let begin = |bucket| self.first.partition_point(|first| *first <= bucket) - 1;
+        self.starts.iter().enumerate().map(move |(bucket, start)| {
+            if self.minutes.is_none() {
+                return start.date();
+            }
+            let days = i32::try_from(begin(bucket)).expect("a few million days");
+            add_days(dates.from(), days)
+        })
+    }
+
     /// Whether a bucket reaches beyond the query's dates.
     #[must_use]
     pub fn is_clipped(&self, bucket: usize) -> bool {

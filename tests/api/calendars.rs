@@ -136,6 +136,34 @@ async fn words_for_dates_are_those_of_the_calendar() {
 }
 
 #[tokio::test]
+async fn hours_past_midnight_lie_in_the_period_of_the_date_on_which_they_began() {
+    let app = TestApp::start().await;
+    let years = async |query: &str| {
+        let query = format!("include=period&bucket=hour&{query}");
+        let answer = rows(&app, &query).await;
+        column(&answer, "year")
+    };
+
+    // The fiscal year 2026 begins on 2026-02-01.
+    let one = years("calendar=nrf&dates=2026-01-31&hours=22:00-02:00").await;
+    assert_eq!(one, [2025; 4]);
+    let two = years("calendar=nrf&dates=2026-01-31..2026-02-01&hours=22:00-02:00").await;
+    assert_eq!(two, [2025, 2025, 2025, 2025, 2026, 2026, 2026, 2026]);
+    assert_eq!(years("dates=2025-12-31&hours=23:00-01:00").await, [2025; 2]);
+    // The hours end within the clock hour in which they began.
+    let one = years("calendar=nrf&dates=2026-01-31&hours=10:30-10:25").await;
+    assert_eq!(one, [2025; 25]);
+    let open = Setup::default()
+        .file(
+            "[[sites]]\nid = 750\ntimezone = \"America/Chicago\"\nhours = \"Mo-Su 20:00-03:00\"\n",
+        )
+        .start()
+        .await;
+    let query = "include=period&bucket=hour&calendar=nrf&dates=2026-01-31&hours=open";
+    assert_eq!(column(&rows(&open, query).await, "year"), [2025; 7]);
+}
+
+#[tokio::test]
 async fn rows_show_their_place_in_the_calendar() {
     let app = TestApp::start().await;
     let periods = async |query: &str| {

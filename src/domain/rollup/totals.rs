@@ -15,6 +15,7 @@ use crate::domain::periods;
 use crate::domain::plan::Plan;
 use crate::domain::query::{Fill, GroupBy, Query, Sort};
 use crate::domain::table::Table;
+use crate::domain::timeline::Timeline;
 
 /// The rows of a query and their totals.
 #[derive(Clone, Debug)]
@@ -68,7 +69,8 @@ pub fn roll_up_with_totals(
     shown.truncate(query.limit.unwrap_or(usize::MAX));
     let mut table = roll(query, &shown, true);
     if query.include.period {
-        for column in periods::columns(&query.calendar, table.times()) {
+        let timeline = Timeline::new(query);
+        for column in periods::columns(&query.calendar, timeline.dates(query)) {
             table.push_extra(column);
         }
     }

@@ -109,7 +109,8 @@ impl PartialSchema for Row {
 fn with_period(row: ObjectBuilder) -> ObjectBuilder {
     let fields = [
         (
-            "With `include=period`: the year of the calendar in which the row begins.",
+            "With `include=period`: the year of the calendar in which the row begins; hours past midnight belong to the date on which they \
+             began.",
             1969,
             9999,
         ),
