@@ -1,17 +1,20 @@
-//! Passes a caller's own request on to the vendor: one attempt, and the vendor's answer as it is.
+//! Passes a caller's own request on to the vendor: one attempt, and the vendor's answer as it is. What the vendor answers instead of a
+//! report is an error like any other.
 //!
 //! Such a request says little about the vendor's health, because only its sender knows whether it is right. So its failures do not count
 //! for the circuit, but an open circuit and a throttle stop it.
 
 use std::fmt;
+use std::future::ready;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Full};
+use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
@@ -25,6 +28,8 @@ use crate::domain::site::CustomerId;
 
 /// Length of a piece of the vendor's answer, in bytes.
 const PIECE: usize = 64 * 1024;
+/// An answer of up to so many bytes is read before it is passed on; the vendor needs fewer to say that it has no report.
+const LONGEST_FAILURE: usize = 64 * 1024;
 
 /// The vendor's answer to a request that was passed on.
 pub struct Passed {
@@ -66,13 +71,11 @@ impl Reporter {
         let until = deadline.min(Instant::now() + self.timeout());
         let call = PassedReport::begin();
         let answered = self.pass(&url, &token, json, body, until).await;
-        let answered = answered.and_then(|passed| {
-            if passed.status.is_success() {
-                Ok(passed)
-            } else {
-                Err(UpstreamError::Status(passed.status.as_u16()))
-            }
-        });
+        let answered = match answered {
+            Ok(passed) if passed.status.is_success() => reported(passed).await,
+            Ok(passed) => Err(UpstreamError::Status(passed.status.as_u16())),
+            Err(error) => Err(error),
+        };
         match answered {
             Ok(passed) => Ok(Passed {
                 body: counted(passed.body, call, turn),
@@ -159,6 +162,42 @@ impl Reporter {
             body: pieces.boxed(),
         })
     }
+}
+
+/// The same answer, if it is a report: a JSON object that does not deny its success.
+async fn reported(passed: Passed) -> Result<Passed, UpstreamError> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        success: bool,
+    }
+    let untrusted = |what: &str| Err(UpstreamError::Untrusted(what.to_owned()));
+    let mut rest = passed.body.fuse();
+    let mut begun = BytesMut::new();
+    let is_whole = loop {
+        match rest.next().await {
+            Some(piece) => begun.extend_from_slice(&piece?),
+            None => break true,
+        }
+        if begun.len() > LONGEST_FAILURE {
+            break false;
+        }
+    };
+    if !begun.trim_ascii_start().starts_with(b"{") {
+        return untrusted("it is not a JSON object");
+    }
+    if is_whole {
+        match serde_json::from_slice(&begun) {
+            Ok(Envelope { success: true }) => {}
+            Ok(_) => return untrusted("the envelope does not say success"),
+            Err(_) => return untrusted("it is not an envelope in JSON"),
+        }
+    }
+    let begun = stream::once(ready(Ok(begun.freeze())));
+    Ok(Passed {
+        content_type: Some(HeaderValue::from_static("application/json")),
+        body: begun.chain(rest).boxed(),
+        ..passed
+    })
 }
 
 /// The pieces of a report's body: at their end, the call counts, and its place is free.

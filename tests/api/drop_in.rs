@@ -513,8 +513,23 @@ async fn requests_that_cells_cannot_answer_are_passed_on_once_and_within_the_cal
     others_site["config"]["sites_facet"]["site_ids"] = json!([751]);
     let mut uncertain = sample();
     uncertain["config"]["regions_facet"] = json!({"names": ["North"]});
+    // The vendor might know a field that Pitaya does not, in whatever part of the config.
+    let hidden = [
+        ("/metrics_facet", "site_ids", json!([751])),
+        ("/group_by_facet", "sites", json!([751])),
+        ("/date_facet/custom", "sites", json!("North")),
+        ("", "version", json!({"site_ids": [751]})),
+        ("/time_facet/custom", "range", json!([{"site_ids": [751]}])),
+        ("/metrics_facet", "metrics", json!([["entrances"]])),
+    ];
+    let hidden = hidden.map(|(part, field, value)| {
+        let mut body = other.clone();
+        let part = body["config"].pointer_mut(part).unwrap();
+        part[field] = value;
+        body
+    });
 
-    for body in [&others_site, &uncertain] {
+    for body in [&others_site, &uncertain].into_iter().chain(&hidden) {
         let response = call(&app, REPORT, body).bearer_auth("tyler").send().await;
         assert_eq!(refusal(response.unwrap()).await.0, 403, "{body}");
     }
@@ -540,6 +555,35 @@ async fn requests_that_cells_cannot_answer_are_passed_on_once_and_within_the_cal
         .await
         .unwrap();
     assert!(metrics.contains("pitaya_drop_in_reports_total{outcome=\"passed\"}"));
+}
+
+#[tokio::test]
+async fn what_the_vendor_answers_instead_of_a_report_is_not_passed_on() {
+    for answer in [
+        "<html>Traefik: no such backend</html>",
+        r#"{"success": false, "message": "Traefik"}"#,
+        r#"{"message": "Traefik"}"#,
+        r#"["Traefik"]"#,
+        r#"{"success": true, "Traefik"#,
+        "",
+    ] {
+        let (base, calls, _) = vendor_of(200, answer).await;
+        let app = guarded()
+            .with("UPSTREAM__BASE_URL", &base)
+            .with("UPSTREAM__TOKEN_URL", &format!("{base}get_new_tokens"))
+            .with("DROP_IN__UNKNOWN", "pass")
+            .start()
+            .await;
+        let mut other = sample();
+        other["config"]["group_by_facet"]["groupBys"] = json!(["time"]);
+
+        let response = call(&app, REPORT, &other).bearer_auth("tyler").send().await;
+
+        let (status, message) = refusal(response.unwrap()).await;
+        assert_eq!(status, 502, "{answer}");
+        assert!(!message.contains("Traefik"), "{message}");
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+    }
 }
 
 /// A vendor that answers every report and import alike, and counts them.

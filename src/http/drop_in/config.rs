@@ -16,6 +16,29 @@ use crate::vendor::{DateFacet, GroupByFacet, MetricsFacet, ReportConfig, SitesFa
 /// The end of a whole day, as the vendor writes it.
 const LAST_SECOND: &str = "23:59:59";
 
+/// The parts of a config that are objects, each with its fields.
+const PARTS: [(&str, &[&str]); 9] = [
+    (
+        "",
+        &[
+            "sites_facet",
+            "date_facet",
+            "time_facet",
+            "group_by_facet",
+            "metrics_facet",
+            "version",
+        ],
+    ),
+    ("/sites_facet", &["site_ids"]),
+    ("/date_facet", &["dateRange", "custom"]),
+    ("/date_facet/custom", &["range"]),
+    ("/time_facet", &["timeOfDay", "custom"]),
+    ("/time_facet/custom", &["range"]),
+    ("/group_by_facet", &["time", "groupBys"]),
+    ("/group_by_facet/time", &["unit", "number"]),
+    ("/metrics_facet", &["metrics"]),
+];
+
 /// The body of a call for a report.
 #[derive(Debug)]
 pub(super) struct Call {
@@ -126,7 +149,7 @@ impl Call {
         }
     }
 
-    /// The sites that the config selects, if that is certain: an unknown facet might select others.
+    /// The sites that the config selects, if that is certain: an unknown field, in whatever facet, might select others.
     pub(super) fn certain_sites(&self) -> Option<Vec<SiteId>> {
         /// Fails if a facet occurs twice.
         #[derive(Deserialize)]
@@ -145,27 +168,44 @@ impl Call {
             _version: Option<serde::de::IgnoredAny>,
         }
         let facets: Facets = serde_json::from_str(self.config.get()).ok()?;
-        sites(&facets.sites_facet).filter(|_| self.is_config_alone && self.is_of_objects())
+        sites(&facets.sites_facet).filter(|_| self.is_config_alone && self.has_known_fields_alone())
     }
 
     /// Whether the config is an object, and so is each part of it that has fields. Serde would also accept a list of the values, which the
     /// vendor may read differently.
     fn is_of_objects(&self) -> bool {
-        const WITH_FIELDS: [&str; 8] = [
-            "/sites_facet",
-            "/date_facet",
-            "/date_facet/custom",
-            "/time_facet",
-            "/time_facet/custom",
-            "/group_by_facet",
-            "/group_by_facet/time",
-            "/metrics_facet",
-        ];
         let config: Option<Value> = serde_json::from_str(self.config.get()).ok();
         config.is_some_and(|config| {
-            let mut parts = WITH_FIELDS.iter().filter_map(|part| config.pointer(part));
-            config.is_object() && parts.all(Value::is_object)
+            let mut parts = PARTS.iter().filter_map(|(part, _)| config.pointer(part));
+            parts.all(Value::is_object)
         })
+    }
+
+    /// Whether the config has no other field than those of its known parts, and no object within their values.
+    fn has_known_fields_alone(&self) -> bool {
+        let config: Option<Value> = serde_json::from_str(self.config.get()).ok();
+        config.is_some_and(|config| {
+            PARTS.iter().all(|(part, fields)| {
+                let is_known = |(name, value): (&String, &Value)| {
+                    let of_field = format!("{part}/{name}");
+                    let is_part = PARTS.iter().any(|(part, _)| *part == of_field);
+                    fields.contains(&name.as_str()) && (is_part || is_plain(value))
+                };
+                config.pointer(part).is_none_or(|part| {
+                    let part = part.as_object();
+                    part.is_some_and(|part| part.iter().all(is_known))
+                })
+            })
+        })
+    }
+}
+
+/// Whether it is a text, a number or a word, or a list of them.
+fn is_plain(value: &Value) -> bool {
+    let is_nested = |value: &Value| value.is_object() || value.is_array();
+    match value {
+        Value::Array(values) => !values.iter().any(is_nested),
+        value => !value.is_object(),
     }
 }
 
