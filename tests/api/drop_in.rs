@@ -513,6 +513,8 @@ async fn requests_that_cells_cannot_answer_are_passed_on_once_and_within_the_cal
     others_site["config"]["sites_facet"]["site_ids"] = json!([751]);
     let mut uncertain = sample();
     uncertain["config"]["regions_facet"] = json!({"names": ["North"]});
+    let mut preset = sample();
+    preset["config"]["date_facet"] = json!({"dateRange": "last_week"});
     // The vendor might know a field that Pitaya does not, in whatever part of the config.
     let hidden = [
         ("/metrics_facet", "site_ids", json!([751])),
@@ -533,9 +535,21 @@ async fn requests_that_cells_cannot_answer_are_passed_on_once_and_within_the_cal
         let response = call(&app, REPORT, body).bearer_auth("tyler").send().await;
         assert_eq!(refusal(response.unwrap()).await.0, 403, "{body}");
     }
+    let metrics = r#""metrics":["entrances"]"#;
+    let twice = other.to_string();
+    assert!(twice.contains(metrics));
+    let twice = twice.replace(metrics, &format!(r#""metrics":["site 751"],{metrics}"#));
+    let twice = app.client.post(app.url(REPORT)).body(twice);
+    let twice = twice.bearer_auth("tyler").send();
+    assert_eq!(
+        refusal(twice.await.unwrap()).await.0,
+        403,
+        "a repeated field"
+    );
     assert_eq!(app.vendor.report_count(), 0);
     for (key, body) in [
         ("tyler", &other),
+        ("tyler", &preset),
         ("everything", &uncertain),
         ("everything", &other),
     ] {
@@ -545,7 +559,7 @@ async fn requests_that_cells_cannot_answer_are_passed_on_once_and_within_the_cal
         assert_eq!(status, 502);
         assert!(!message.contains("minutes"), "{message}");
     }
-    assert_eq!(app.vendor.report_count(), 3);
+    assert_eq!(app.vendor.report_count(), 4);
     let metrics = app
         .get("/metrics")
         .send()
@@ -568,14 +582,7 @@ async fn what_the_vendor_answers_instead_of_a_report_is_not_passed_on() {
         "",
     ] {
         let (base, calls, _) = vendor_of(200, answer).await;
-        let app = guarded()
-            .with("UPSTREAM__BASE_URL", &base)
-            .with("UPSTREAM__TOKEN_URL", &format!("{base}get_new_tokens"))
-            .with("DROP_IN__UNKNOWN", "pass")
-            .start()
-            .await;
-        let mut other = sample();
-        other["config"]["group_by_facet"]["groupBys"] = json!(["time"]);
+        let (app, other) = passing_to(&base).await;
 
         let response = call(&app, REPORT, &other).bearer_auth("tyler").send().await;
 
@@ -584,6 +591,18 @@ async fn what_the_vendor_answers_instead_of_a_report_is_not_passed_on() {
         assert!(!message.contains("Traefik"), "{message}");
         assert_eq!(calls.load(Ordering::SeqCst), 1);
     }
+}
+
+/// Pitaya in front of the vendor at `base`, and a body that it passes on.
+async fn passing_to(base: &str) -> (TestApp, Value) {
+    let app = guarded()
+        .with("UPSTREAM__BASE_URL", base)
+        .with("UPSTREAM__TOKEN_URL", &format!("{base}get_new_tokens"))
+        .with("DROP_IN__UNKNOWN", "pass")
+        .start();
+    let mut other = sample();
+    other["config"]["group_by_facet"]["groupBys"] = json!(["time"]);
+    (app.await, other)
 }
 
 /// A vendor that answers every report and import alike, and counts them.
@@ -724,14 +743,7 @@ async fn an_import_that_turns_out_too_long_is_cut_off() {
 async fn a_passed_answer_is_the_vendors_own_and_is_never_kept() {
     let answer = r#"{"success":true,"data":{"InsightResponse":{"data":[]}}}"#;
     let (base, calls, _) = vendor_of(200, answer).await;
-    let app = guarded()
-        .with("UPSTREAM__BASE_URL", &base)
-        .with("UPSTREAM__TOKEN_URL", &format!("{base}get_new_tokens"))
-        .with("DROP_IN__UNKNOWN", "pass")
-        .start()
-        .await;
-    let mut other = sample();
-    other["config"]["group_by_facet"]["groupBys"] = json!(["time"]);
+    let (app, other) = passing_to(&base).await;
 
     for count in 1..=2 {
         let response = call(&app, REPORT, &other)

@@ -16,29 +16,6 @@ use crate::vendor::{DateFacet, GroupByFacet, MetricsFacet, ReportConfig, SitesFa
 /// The end of a whole day, as the vendor writes it.
 const LAST_SECOND: &str = "23:59:59";
 
-/// The parts of a config that are objects, each with its fields.
-const PARTS: [(&str, &[&str]); 9] = [
-    (
-        "",
-        &[
-            "sites_facet",
-            "date_facet",
-            "time_facet",
-            "group_by_facet",
-            "metrics_facet",
-            "version",
-        ],
-    ),
-    ("/sites_facet", &["site_ids"]),
-    ("/date_facet", &["dateRange", "custom"]),
-    ("/date_facet/custom", &["range"]),
-    ("/time_facet", &["timeOfDay", "custom"]),
-    ("/time_facet/custom", &["range"]),
-    ("/group_by_facet", &["time", "groupBys"]),
-    ("/group_by_facet/time", &["unit", "number"]),
-    ("/metrics_facet", &["metrics"]),
-];
-
 /// The body of a call for a report.
 #[derive(Debug)]
 pub(super) struct Call {
@@ -151,61 +128,104 @@ impl Call {
 
     /// The sites that the config selects, if that is certain: an unknown field, in whatever facet, might select others.
     pub(super) fn certain_sites(&self) -> Option<Vec<SiteId>> {
-        /// Fails if a facet occurs twice.
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Facets {
-            sites_facet: SitesFacet,
-            #[serde(rename = "date_facet")]
-            _date: Option<serde::de::IgnoredAny>,
-            #[serde(rename = "time_facet")]
-            _time: Option<serde::de::IgnoredAny>,
-            #[serde(rename = "group_by_facet")]
-            _group_by: Option<serde::de::IgnoredAny>,
-            #[serde(rename = "metrics_facet")]
-            _metrics: Option<serde::de::IgnoredAny>,
-            #[serde(rename = "version")]
-            _version: Option<serde::de::IgnoredAny>,
-        }
-        let facets: Facets = serde_json::from_str(self.config.get()).ok()?;
-        sites(&facets.sites_facet).filter(|_| self.is_config_alone && self.has_known_fields_alone())
+        let config: known::Config = serde_json::from_str(self.config.get()).ok()?;
+        sites(&config.sites_facet).filter(|_| self.is_config_alone && self.is_of_objects())
     }
 
     /// Whether the config is an object, and so is each part of it that has fields. Serde would also accept a list of the values, which the
     /// vendor may read differently.
     fn is_of_objects(&self) -> bool {
+        const WITH_FIELDS: [&str; 8] = [
+            "/sites_facet",
+            "/date_facet",
+            "/date_facet/custom",
+            "/time_facet",
+            "/time_facet/custom",
+            "/group_by_facet",
+            "/group_by_facet/time",
+            "/metrics_facet",
+        ];
         let config: Option<Value> = serde_json::from_str(self.config.get()).ok();
         config.is_some_and(|config| {
-            let mut parts = PARTS.iter().filter_map(|(part, _)| config.pointer(part));
-            parts.all(Value::is_object)
-        })
-    }
-
-    /// Whether the config has no other field than those of its known parts, and no object within their values.
-    fn has_known_fields_alone(&self) -> bool {
-        let config: Option<Value> = serde_json::from_str(self.config.get()).ok();
-        config.is_some_and(|config| {
-            PARTS.iter().all(|(part, fields)| {
-                let is_known = |(name, value): (&String, &Value)| {
-                    let of_field = format!("{part}/{name}");
-                    let is_part = PARTS.iter().any(|(part, _)| *part == of_field);
-                    fields.contains(&name.as_str()) && (is_part || is_plain(value))
-                };
-                config.pointer(part).is_none_or(|part| {
-                    let part = part.as_object();
-                    part.is_some_and(|part| part.iter().all(is_known))
-                })
-            })
+            let mut parts = WITH_FIELDS.iter().filter_map(|part| config.pointer(part));
+            config.is_object() && parts.all(Value::is_object)
         })
     }
 }
 
-/// Whether it is a text, a number or a word, or a list of them.
-fn is_plain(value: &Value) -> bool {
-    let is_nested = |value: &Value| value.is_object() || value.is_array();
-    match value {
-        Value::Array(values) => !values.iter().any(is_nested),
-        value => !value.is_object(),
+/// The fields of a config that Pitaya knows, with whatever values: any other field is an error, as is an object within a value, or a field
+/// that occurs twice.
+mod known {
+    #![expect(dead_code, reason = "only the names and the form of fields matter")]
+
+    use serde::Deserialize;
+
+    use crate::vendor::SitesFacet;
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Config {
+        pub(super) sites_facet: SitesFacet,
+        date_facet: Option<Dates>,
+        time_facet: Option<Times>,
+        group_by_facet: Option<GroupBy>,
+        metrics_facet: Option<Metrics>,
+        version: Option<Plain>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    struct Dates {
+        date_range: Option<Plain>,
+        custom: Option<Custom>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    struct Times {
+        time_of_day: Option<Plain>,
+        custom: Option<Custom>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Custom {
+        range: Option<Plain>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    struct GroupBy {
+        time: Option<Granularity>,
+        group_bys: Option<Plain>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Granularity {
+        unit: Option<Plain>,
+        number: Option<Plain>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Metrics {
+        metrics: Option<Plain>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Plain {
+        One(Scalar),
+        Many(Vec<Scalar>),
+    }
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Scalar {
+        Flag(bool),
+        Number(f64),
+        Text(String),
     }
 }
 
