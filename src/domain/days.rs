@@ -75,12 +75,12 @@ impl Days {
     /// The dates of one month of a year, ascending, each with its index.
     pub fn of_month(&self, year: i16, month: i8) -> impl Iterator<Item = (usize, Date)> {
         let month = jiff::civil::date(year, month, 1);
-        self.ranges().flat_map(move |(first, range)| {
+        let parts = self.ranges().filter_map(move |(first, range)| {
             let from = range.from().max(month);
-            let common = DateRange::new(from, range.to().min(month.last_of_month()));
-            let index = first + range.index_of(from).unwrap_or_default();
-            (index..).zip(common.into_iter().flat_map(DateRange::iter))
-        })
+            let part = DateRange::new(from, range.to().min(month.last_of_month()))?;
+            Some((first + range.index_of(from)?, part))
+        });
+        parts.flat_map(|(first, part)| (first..).zip(part.iter()))
     }
 }
 

@@ -37,7 +37,7 @@ impl Windows {
             Some(hours) => hours.begun_on(date),
             None => std::iter::once(0..DAY_MINUTES).collect(),
         };
-        let mut days = Vec::with_capacity(dates.size_hint().0);
+        let mut days = Vec::new();
         let mut last: Option<(Date, Vec<Range<u16>>)> = None;
         for date in dates {
             let yesterday = add_days(date, -1);
