@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::known_config::KnownConfig;
 use crate::domain::bucket::{Bucket, Hours};
 use crate::domain::dates::{DateRange, parse_date};
 use crate::domain::metric::{Metric, VendorMetric};
@@ -128,7 +129,7 @@ impl Call {
 
     /// The sites that the config selects, if that is certain: an unknown field, in whatever facet, might select others.
     pub(super) fn certain_sites(&self) -> Option<Vec<SiteId>> {
-        let config: known::Config = serde_json::from_str(self.config.get()).ok()?;
+        let config: KnownConfig = serde_json::from_str(self.config.get()).ok()?;
         sites(&config.sites_facet).filter(|_| self.is_config_alone && self.is_of_objects())
     }
 
@@ -150,82 +151,6 @@ impl Call {
             let mut parts = WITH_FIELDS.iter().filter_map(|part| config.pointer(part));
             config.is_object() && parts.all(Value::is_object)
         })
-    }
-}
-
-/// The fields of a config that Pitaya knows, with whatever values: any other field is an error, as is an object within a value, or a field
-/// that occurs twice.
-mod known {
-    #![expect(dead_code, reason = "only the names and the form of fields matter")]
-
-    use serde::Deserialize;
-
-    use crate::vendor::SitesFacet;
-
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    pub(super) struct Config {
-        pub(super) sites_facet: SitesFacet,
-        date_facet: Option<Dates>,
-        time_facet: Option<Times>,
-        group_by_facet: Option<GroupBy>,
-        metrics_facet: Option<Metrics>,
-        version: Option<Plain>,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields, rename_all = "camelCase")]
-    struct Dates {
-        date_range: Option<Plain>,
-        custom: Option<Custom>,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields, rename_all = "camelCase")]
-    struct Times {
-        time_of_day: Option<Plain>,
-        custom: Option<Custom>,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Custom {
-        range: Option<Plain>,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields, rename_all = "camelCase")]
-    struct GroupBy {
-        time: Option<Granularity>,
-        group_bys: Option<Plain>,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Granularity {
-        unit: Option<Plain>,
-        number: Option<Plain>,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Metrics {
-        metrics: Option<Plain>,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Plain {
-        One(Scalar),
-        Many(Vec<Scalar>),
-    }
-
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Scalar {
-        Flag(bool),
-        Number(f64),
-        Text(String),
     }
 }
 

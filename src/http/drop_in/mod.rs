@@ -6,6 +6,7 @@
 mod body;
 mod config;
 pub(super) mod import;
+mod known_config;
 pub(super) mod report;
 mod rows;
 pub(super) mod tokens;
