@@ -13,7 +13,6 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
-use http_body_util::{BodyExt, Full};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
@@ -23,7 +22,7 @@ use super::places::{Class, Client, Interest, Stake};
 use super::report::{REPORT_PATH, Reporter};
 use super::telemetry::PassedReport;
 use super::tokens::Token;
-use super::transport::{Forwarded, PassedBody};
+use super::transport::{Forwarded, PassedBody, whole};
 use crate::domain::site::CustomerId;
 
 /// Length of a piece of the vendor's answer, in bytes.
@@ -63,14 +62,11 @@ impl Reporter {
         let turn = timeout_at(deadline, turn).await;
         let turn = turn.map_err(|_| UpstreamError::Timeout)?;
         let token = self.token_for_a_call(deadline).await?;
-        let body = Full::new(body)
-            .map_err(|never| match never {})
-            .boxed_unsync();
         let url = self.url_of(customer, &REPORT_PATH);
         let json = HeaderValue::from_static("application/json");
         let until = deadline.min(Instant::now() + self.timeout());
         let call = PassedReport::begin();
-        let answered = self.pass(&url, &token, json, body, until).await;
+        let answered = self.pass(&url, &token, json, whole(body), until).await;
         let answered = match answered {
             Ok(passed) if passed.status.is_success() => reported(passed).await,
             Ok(passed) => Err(UpstreamError::Status(passed.status.as_u16())),

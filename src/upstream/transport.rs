@@ -19,8 +19,8 @@ use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::response::Parts;
 use http::{Extensions, HeaderValue, Request, Response, StatusCode, Uri};
-use http_body_util::Full;
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -50,11 +50,9 @@ pub type PassedBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 /// The HTTP client of reports and tokens. It follows no redirect, since that would send the token elsewhere, and uses no proxy.
 #[derive(Debug)]
 pub(super) struct Transport {
-    pooled: Client<Connector, Full<Bytes>>,
+    pooled: Client<Connector, PassedBody>,
     /// A new connection for each call.
-    fresh: Client<Connector, Full<Bytes>>,
-    /// A new connection for each body that is passed on while it arrives.
-    passing: Client<Connector, PassedBody>,
+    fresh: Client<Connector, PassedBody>,
     timeout: Duration,
     clock: Clock,
 }
@@ -99,8 +97,7 @@ impl Transport {
         };
         Ok(Self {
             pooled: builder(usize::MAX).build(connector.clone()),
-            fresh: builder(0).build(connector.clone()),
-            passing: builder(0).build(connector.clone()),
+            fresh: builder(0).build(connector),
             timeout: settings.timeout,
             clock,
         })
@@ -114,17 +111,17 @@ impl Transport {
     pub(super) async fn post(
         &self,
         url: &Url,
-        bearer: Option<&SecretString>,
+        bearer: &SecretString,
         body: Bytes,
         max_bytes: u64,
     ) -> Result<Reply, UpstreamError> {
         let deadline = Instant::now() + self.timeout;
-        let request = || request(url, bearer, JSON, Full::new(body.clone()));
+        let request = || request(url, Some(bearer), JSON, whole(body.clone()));
         let response = match send(&self.pooled, request()?, deadline).await {
             Err(Unanswered::DeadConnection) => send(&self.fresh, request()?, deadline).await,
             answered => answered,
         };
-        self.reply(response, max_bytes, deadline)
+        self.reply(response?, max_bytes, deadline)
     }
 
     /// Posts like [`Transport::post`], but never reaches the vendor twice, and waits for the answer until `deadline`.
@@ -136,12 +133,8 @@ impl Transport {
         max_bytes: u64,
         deadline: Instant,
     ) -> Result<Reply, UpstreamError> {
-        let response = send(
-            &self.fresh,
-            request(url, bearer, JSON, Full::new(body))?,
-            deadline,
-        )
-        .await;
+        let request = request(url, bearer, JSON, whole(body))?;
+        let response = send(&self.fresh, request, deadline).await?;
         self.reply(response, max_bytes, deadline)
     }
 
@@ -156,7 +149,7 @@ impl Transport {
         deadline: Instant,
     ) -> Result<Forwarded, UpstreamError> {
         let request = request(url, Some(bearer), content_type, body)?;
-        let response = send(&self.passing, request, deadline).await?;
+        let response = send(&self.fresh, request, deadline).await?;
         let (head, incoming) = response.into_parts();
         let body = Body::of(&head, incoming, max_bytes, deadline)?;
         Ok(Forwarded { head, body })
@@ -164,16 +157,14 @@ impl Transport {
 
     fn reply(
         &self,
-        response: Result<Response<Incoming>, Unanswered>,
+        response: Response<Incoming>,
         max_bytes: u64,
         deadline: Instant,
     ) -> Result<Reply, UpstreamError> {
-        let response = response?;
-        let status = response.status();
         let (head, incoming) = response.into_parts();
-        if !status.is_success() {
+        if !head.status.is_success() {
             return Ok(Reply::Status {
-                status,
+                status: head.status,
                 retry_after: throttle::retry_after(&head.headers, self.clock.now()),
             });
         }
@@ -191,12 +182,18 @@ impl From<Unanswered> for UpstreamError {
     }
 }
 
-fn request<B>(
+/// A body that is already there.
+pub(super) fn whole(body: Bytes) -> PassedBody {
+    let body = Full::new(body).map_err(|never| match never {});
+    body.boxed_unsync()
+}
+
+fn request(
     url: &Url,
     bearer: Option<&SecretString>,
     content_type: HeaderValue,
-    body: B,
-) -> Result<Request<B>, UpstreamError> {
+    body: PassedBody,
+) -> Result<Request<PassedBody>, UpstreamError> {
     let unbuilt = || UpstreamError::Internal("the request could not be built".to_owned());
     let uri: Uri = url.as_str().parse().map_err(|_| unbuilt())?;
     let mut request = Request::post(uri)
@@ -214,17 +211,11 @@ fn request<B>(
 }
 
 /// Sends `request`, and returns the head of the answer.
-async fn send<B>(
-    client: &Client<Connector, B>,
-    mut request: Request<B>,
+async fn send(
+    client: &Client<Connector, PassedBody>,
+    mut request: Request<PassedBody>,
     deadline: Instant,
-) -> Result<Response<Incoming>, Unanswered>
-where
-    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
-        + Send
-        + Unpin
-        + 'static,
-{
+) -> Result<Response<Incoming>, Unanswered> {
     let (enough, seen) = (Arc::new(Notify::new()), AtomicU32::new(0));
     let too_many = Arc::clone(&enough);
     hyper::ext::on_informational(&mut request, move |_| {

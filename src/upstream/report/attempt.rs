@@ -108,7 +108,7 @@ impl Reporter {
         let most = self.settings.max_response_bytes;
         let reply = self
             .transport
-            .post(&url, Some(&token.secret), body.clone(), most)
+            .post(&url, &token.secret, body.clone(), most)
             .await?;
         Ok(match reply {
             Reply::Body(body) => {

@@ -100,12 +100,7 @@ impl Body {
         else {
             return Ok(false);
         };
-        self.received = self.received.saturating_add(chunk.len() as u64);
-        if self.received > self.max_bytes {
-            return Err(UpstreamError::TooLarge {
-                limit: self.max_bytes,
-            });
-        }
+        self.received += chunk.len() as u64;
         self.chunk = chunk;
         Ok(true)
     }
