@@ -9,7 +9,9 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Longest pause that we accept from `Retry-After`.
-pub(super) const LONGEST: Duration = Duration::from_mins(1);
+const LONGEST: Duration = Duration::from_mins(1);
+/// The pause after a 429 without `Retry-After`.
+pub(super) const DEFAULT: Duration = Duration::from_secs(1);
 
 /// When we may call the vendor again, after it has throttled this process or another replica.
 #[derive(Debug, Default)]

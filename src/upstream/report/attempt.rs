@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::failure::Stop;
 use super::job::{Cost, Job};
 use super::reading::{self, Unread};
-use super::{DEFAULT_THROTTLE, REPORT_PATH, Report, Reporter};
+use super::{REPORT_PATH, Report, Reporter};
 use crate::upstream::cells::Times;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::telemetry;
@@ -19,19 +20,6 @@ use crate::upstream::throttle;
 use crate::upstream::tokens::Token;
 use crate::upstream::transport::Reply;
 use crate::upstream::wire::{Answer, Fault, ReportShape};
-
-/// The vendor's answer.
-enum Answered {
-    /// 200, with a body read to its end or to its first fault.
-    Ok(Result<Answer, Fault>),
-    /// Any other status.
-    Status {
-        /// The status.
-        status: StatusCode,
-        /// The pause that the vendor requests.
-        retry_after: Option<Duration>,
-    },
-}
 
 impl Reporter {
     /// Makes one call, as soon as the vendor may be called.
@@ -66,23 +54,15 @@ impl Reporter {
         let (began, fetched_at) = (Instant::now(), self.clock.now());
         job.interest.works_until(began + self.settings.timeout);
         let answered = self.call(shape, body, &token).await;
-        let is_outage = match &answered {
-            Err(error) => error.is_outage(),
-            Ok(Answered::Status { status, .. }) => status.is_server_error(),
-            Ok(Answered::Ok(_)) => false,
-        };
-        if !is_outage {
-            admission.succeeded();
-        } else if cost.is_first_failure() || admission.is_probe() {
-            admission.failed(Instant::now());
-        }
-        let result = match answered {
-            Ok(Answered::Status { status, .. }) if status == StatusCode::UNAUTHORIZED => {
-                Err(Stop::Unauthorized(token.generation))
+        match &answered {
+            Err(Stop::Failed(error, _)) if error.is_outage() => {
+                if cost.is_first_failure() || admission.is_probe() {
+                    admission.failed(Instant::now());
+                }
             }
-            Ok(answered) => self.judge(answered, shape, fetched_at),
-            Err(error) => Err(Stop::Failed(error, Duration::ZERO)),
-        };
+            _ => admission.succeeded(),
+        }
+        let result = answered.and_then(|answer| judge(answer, shape, fetched_at));
         telemetry::report(
             match &result {
                 Ok(_) => None,
@@ -96,95 +76,46 @@ impl Reporter {
         result
     }
 
-    /// Posts `body`, and reads the vendor's answer; fails if the answer does not arrive whole.
+    /// Posts `body`, and reads the vendor's answer to its end or to its first fault.
     async fn call(
         &self,
         shape: &Arc<ReportShape>,
         body: &Bytes,
         token: &Token,
-    ) -> Result<Answered, UpstreamError> {
-        let customer = shape.request().customer;
-        let url = self.url_of(customer, &REPORT_PATH);
+    ) -> Result<Result<Answer, Fault>, Stop> {
+        let failed = |error| Stop::Failed(error, Duration::ZERO);
+        let url = self.url_of(shape.request().customer, &REPORT_PATH);
         let most = self.settings.max_response_bytes;
-        let reply = self
-            .transport
-            .post(&url, &token.secret, body.clone(), most)
-            .await?;
-        Ok(match reply {
+        let posted = self.transport.post(&url, &token.secret, body.clone(), most);
+        let (status, retry_after) = match posted.await.map_err(failed)? {
             Reply::Body(body) => {
                 self.tokens.accepted(token.generation);
                 let status = body.status();
                 if status == StatusCode::OK {
-                    Answered::Ok(match reading::read(*body, shape).await {
-                        Ok(answer) => Ok(answer),
-                        Err(Unread::Fault(fault)) => Err(fault),
-                        Err(Unread::Transfer(error)) => return Err(error),
-                    })
-                } else {
-                    Answered::Status {
-                        status,
-                        retry_after: None,
-                    }
+                    return match reading::read(*body, shape).await {
+                        Ok(answer) => Ok(Ok(answer)),
+                        Err(Unread::Fault(fault)) => Ok(Err(fault)),
+                        Err(Unread::Transfer(error)) => Err(failed(error)),
+                    };
                 }
+                (status, None)
             }
             Reply::Status {
                 status,
                 retry_after,
-            } => Answered::Status {
-                status,
-                retry_after,
-            },
-        })
-    }
-
-    fn judge(
-        &self,
-        answered: Answered,
-        shape: &Arc<ReportShape>,
-        fetched_at: jiff::Timestamp,
-    ) -> Result<Report, Stop> {
-        match answered {
-            Answered::Ok(answer) => {
-                let answer = answer.map_err(|fault| {
-                    let error = match fault {
-                        Fault::Cut => UpstreamError::Connection(fault.to_string()),
-                        Fault::Truncated => UpstreamError::Truncated,
-                        Fault::Json { .. }
-                        | Fault::Malformed(_)
-                        | Fault::FigureTooLarge
-                        | Fault::TooLong { .. }
-                        | Fault::TooLarge => UpstreamError::Untrusted(fault.to_string()),
-                    };
-                    Stop::Failed(error, Duration::ZERO)
-                })?;
-                if answer.outside > 0 {
-                    tracing::warn!(
-                        rows = answer.outside,
-                        "Pitaya ignores rows outside the requested dates"
-                    );
-                    telemetry::rows_ignored(answer.outside);
-                }
-                let times = Times::new(fetched_at, answer.computed_at);
-                Ok(Report {
-                    answer,
-                    shape: Arc::clone(shape),
-                    times,
-                })
+            } => (status, retry_after),
+        };
+        Err(match status {
+            StatusCode::UNAUTHORIZED => Stop::Unauthorized(token.generation),
+            StatusCode::TOO_MANY_REQUESTS => {
+                let wait = retry_after.unwrap_or(throttle::DEFAULT);
+                Stop::Failed(self.hold_back(wait), wait)
             }
-            Answered::Status {
-                status,
-                retry_after,
-            } => Err(match status.as_u16() {
-                429 => {
-                    let wait = retry_after.unwrap_or(DEFAULT_THROTTLE);
-                    Stop::Failed(self.hold_back(retry_after), wait)
-                }
-                other => Stop::Failed(
-                    UpstreamError::Status(other),
-                    retry_after.unwrap_or_default().min(throttle::LONGEST),
-                ),
-            }),
-        }
+            other => Stop::Failed(
+                UpstreamError::Status(other.as_u16()),
+                retry_after.unwrap_or_default(),
+            ),
+        })
     }
 
     /// Waits until the vendor's `Retry-After` is over; fails at once if the report cannot afford the wait.
@@ -200,4 +131,36 @@ impl Reporter {
         }
         Ok(())
     }
+}
+
+/// The report of a trusted answer, which was requested at `fetched_at`.
+fn judge(
+    answer: Result<Answer, Fault>,
+    shape: &Arc<ReportShape>,
+    fetched_at: Timestamp,
+) -> Result<Report, Stop> {
+    let answer = answer.map_err(|fault| {
+        let error = match fault {
+            Fault::Cut => UpstreamError::Connection(fault.to_string()),
+            Fault::Truncated => UpstreamError::Truncated,
+            Fault::Json { .. }
+            | Fault::Malformed(_)
+            | Fault::FigureTooLarge
+            | Fault::TooLong { .. }
+            | Fault::TooLarge => UpstreamError::Untrusted(fault.to_string()),
+        };
+        Stop::Failed(error, Duration::ZERO)
+    })?;
+    if answer.outside > 0 {
+        tracing::warn!(
+            rows = answer.outside,
+            "Pitaya ignores rows outside the requested dates"
+        );
+        telemetry::rows_ignored(answer.outside);
+    }
+    Ok(Report {
+        times: Times::new(fetched_at, answer.computed_at),
+        answer,
+        shape: Arc::clone(shape),
+    })
 }

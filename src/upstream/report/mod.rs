@@ -52,8 +52,6 @@ const BUDGET_FLOOR_PER_SECOND: u32 = 2;
 const BUDGET_SHARE: f32 = 0.2;
 /// The path of reports, below a customer.
 pub(super) const REPORT_PATH: [&str; 2] = ["insights", "generate_traffic_report"];
-/// The pause after a 429 without `Retry-After`.
-const DEFAULT_THROTTLE: Duration = Duration::from_secs(1);
 /// Maximum duration of a report that is being split, in timeouts of an attempt: each round of parts may take one. Its callers' 504
 /// told them to try again soon, so the split continues after it.
 const SPLITTING: u32 = 6;
@@ -264,11 +262,10 @@ impl Reporter {
     /// Holds all calls back after a 429, as long as its fields request.
     pub(super) fn throttled(&self, headers: &HeaderMap) -> UpstreamError {
         let requested = throttle::retry_after(headers, self.clock.now());
-        self.hold_back(requested)
+        self.hold_back(requested.unwrap_or(throttle::DEFAULT))
     }
 
-    fn hold_back(&self, requested: Option<Duration>) -> UpstreamError {
-        let retry_after = requested.unwrap_or(DEFAULT_THROTTLE);
+    fn hold_back(&self, retry_after: Duration) -> UpstreamError {
         self.throttle.hold(Instant::now(), retry_after);
         self.urgent.notify_one();
         UpstreamError::Throttled { retry_after }

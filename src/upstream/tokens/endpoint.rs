@@ -107,12 +107,12 @@ impl Endpoint {
                     status.as_u16()
                 ))),
                 429 => {
-                    let retry_after = retry_after.unwrap_or(Duration::from_secs(1));
+                    let retry_after = retry_after.unwrap_or(throttle::DEFAULT);
                     Failure::Passing(UpstreamError::Throttled { retry_after }, retry_after)
                 }
                 other => Failure::Passing(
                     UpstreamError::Status(other),
-                    retry_after.unwrap_or_default().min(throttle::LONGEST),
+                    retry_after.unwrap_or_default(),
                 ),
             }),
         }
