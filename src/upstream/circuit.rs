@@ -40,8 +40,18 @@ enum State {
 #[must_use]
 pub(super) struct Admission<'a> {
     circuit: &'a Circuit,
+    /// Whether its verdict is that of the probe, and still to come.
     probe: bool,
-    decided: bool,
+}
+
+impl State {
+    fn refuses(self, now: Instant) -> Option<Duration> {
+        match self {
+            Self::Open { until, .. } if now < until => Some(until - now),
+            Self::Probing { .. } => Some(FIRST_PAUSE),
+            Self::Open { .. } | Self::Closed { .. } => None,
+        }
+    }
 }
 
 impl Circuit {
@@ -65,31 +75,26 @@ impl Circuit {
 
     /// The time from `now` for which calls are refused, if they are.
     pub(super) fn refuses(&self, now: Instant) -> Option<Duration> {
-        match *self.state.lock() {
-            State::Open { until, .. } if now < until => Some(until - now),
-            State::Probing { .. } => Some(FIRST_PAUSE),
-            State::Open { .. } | State::Closed { .. } => None,
-        }
+        self.state.lock().refuses(now)
     }
 
     /// Gives permission to call now, or returns the time until the next probe. The first call after a pause is the probe.
     pub(super) fn admit(&self, now: Instant) -> Result<Admission<'_>, Duration> {
         let mut state = self.state.lock();
-        let probe = match *state {
-            State::Closed { .. } => false,
-            State::Open { until, .. } if now < until => return Err(until - now),
-            State::Open { times, .. } => {
-                *state = State::Probing { times };
-                true
-            }
-            State::Probing { .. } => return Err(FIRST_PAUSE),
+        if let Some(pause) = state.refuses(now) {
+            return Err(pause);
+        }
+        let probe = if let State::Open { times, .. } = *state {
+            *state = State::Probing { times };
+            true
+        } else {
+            false
         };
         drop(state);
         self.publish();
         Ok(Admission {
             circuit: self,
             probe,
-            decided: false,
         })
     }
 
@@ -141,20 +146,20 @@ impl Admission<'_> {
 
     /// Records an answer that is not a failure of the vendor.
     pub(super) fn succeeded(mut self) {
-        self.decided = true;
+        self.probe = false;
         self.circuit.succeeded();
     }
 
     /// Records a failure of the vendor.
     pub(super) fn failed(mut self, now: Instant) {
-        self.decided = true;
-        self.circuit.failed(self.probe, now);
+        let probe = std::mem::take(&mut self.probe);
+        self.circuit.failed(probe, now);
     }
 }
 
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
-        if self.probe && !self.decided {
+        if self.probe {
             // The probe's caller has left: the next call probes.
             let mut state = self.circuit.state.lock();
             if let State::Probing { times } = *state {

@@ -93,23 +93,7 @@ impl UpstreamError {
 
     /// Whether another attempt may succeed: never after a 4xx, a redirect, or an untrusted answer.
     pub(super) const fn may_pass(&self) -> bool {
-        match self {
-            Self::Timeout
-            | Self::ConnectTimeout
-            | Self::Connection(_)
-            | Self::Throttled { .. }
-            | Self::Status(500..) => true,
-            Self::Status(_)
-            | Self::StillFetching
-            | Self::NotCached
-            | Self::CircuitOpen { .. }
-            | Self::Untrusted(_)
-            | Self::Undecodable(_)
-            | Self::Truncated
-            | Self::TooLarge { .. }
-            | Self::Credentials(_)
-            | Self::Internal(_) => false,
-        }
+        self.is_outage() || matches!(self, Self::Throttled { .. })
     }
 
     /// The urgency for operators: 0 is the most urgent.
