@@ -19,7 +19,7 @@ use std::time::Duration;
 use jiff::civil::date;
 use pitaya::clock::Clock;
 use pitaya::domain::cell::ReportRequest;
-use pitaya::upstream::{Class, Interest, Settings, Stake, Upstream};
+use pitaya::upstream::{Class, Interest, Settings, Stake, Teaching, Upstream};
 use url::Url;
 
 /// The minimum of this many measurements counts, since other processes only add to them.
@@ -134,7 +134,9 @@ fn fetch(base_url: Url) {
         let fetched = runtime.block_on(async {
             let turn = upstream.turn(Interest::new(stake)).await;
             let directory = Arc::default();
-            upstream.fetch_in_turn(&request(), &directory, turn).await
+            upstream
+                .fetch_in_turn(&request(), &directory, turn, Teaching::On)
+                .await
         });
         assert!(fetched.failures.is_empty(), "{:?}", fetched.failures);
     });

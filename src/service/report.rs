@@ -15,7 +15,7 @@ use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::month::SeriesMonth;
 use crate::domain::page::Page;
 use crate::tier::{Landed, Lease, Tier};
-use crate::upstream::{Class, Fetched, UpstreamError};
+use crate::upstream::{Class, Fetched, Teaching, UpstreamError};
 
 type CellOutcome = (CellKey, Result<Cell, Arc<UpstreamError>>);
 
@@ -82,6 +82,7 @@ impl Engine {
                 claimed.request(),
                 &launch.judge.directory,
                 turn,
+                Teaching::On,
             ));
             let fetched = fetch.await;
             if launch.class == Class::Refresh {

@@ -73,7 +73,7 @@ impl Asker<'_> {
                     Err(failure) => search.has_failed(part, failure.error, failure.blame),
                 }
             }
-            let now = self.reporter.now();
+            let now = self.reporter.clock.now();
             for whole in search.too_large() {
                 self.limits.was_too_large(&whole, search.answered(), now);
             }

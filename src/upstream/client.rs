@@ -5,23 +5,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::HeaderValue;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::Fetched;
 use super::ask::Asker;
-use super::error::{StartError, UpstreamError};
+use super::error::StartError;
 use super::limits::Limits;
-use super::pass::Passed;
-use super::places::{Client, Interest};
-use super::report::{Reporter, Turn, VendorUse};
+use super::places::{Interest, PlacesTold};
+use super::report::{Reporter, Turn};
 use super::settings::Settings;
 use super::sites::learned::{Learned, VendorSite};
 use super::status::UpstreamStatus;
 use super::telemetry;
-use super::transport::PassedBody;
 use super::worklist::WorkList;
 use crate::clock::Clock;
 use crate::domain::batch::Bounds;
@@ -43,9 +39,18 @@ pub enum Teaching {
     Off,
 }
 
+/// A process's use of the vendor, as it tells the other replicas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VendorUse {
+    /// The places.
+    pub places: PlacesTold,
+    /// Time for which the vendor must not be called, according to its answers to this process.
+    pub throttled: Option<Duration>,
+}
+
 /// The vendor's client; share it in an `Arc`.
 pub struct Upstream {
-    reporter: Reporter,
+    pub(super) reporter: Reporter,
     limits: Limits,
     learned: Learned,
 }
@@ -75,19 +80,9 @@ impl Upstream {
 
     /// Fetches every cell of `request`, for sites in the zones of `directory`. Each cell is in the result, as figures or as part of a
     /// failure. It splits, resolves and retries as needed. It begins no attempt after the configured deadline, except that it
-    /// continues to split a report it has begun to split, for the benefit of the next caller.
+    /// continues to split a report it has begun to split, for the benefit of the next caller. `teaching` decides whether the client
+    /// learns from the answers.
     pub async fn fetch_in_turn(
-        &self,
-        request: &ReportRequest,
-        directory: &Arc<SiteDirectory>,
-        turn: Turn,
-    ) -> Fetched {
-        self.fetch_with(request, directory, turn, Teaching::On)
-            .await
-    }
-
-    /// The same, and decides whether the client learns from the answers.
-    pub async fn fetch_with(
         &self,
         request: &ReportRequest,
         directory: &Arc<SiteDirectory>,
@@ -117,78 +112,94 @@ impl Upstream {
 
     /// Sets the deadline of fetches that begin from now on.
     pub fn set_deadline(&self, deadline: Duration) {
-        self.reporter.set_deadline(deadline);
+        *self.reporter.deadline.lock() = deadline;
     }
 
     /// Obtains tokens if there are none. The first caller then need not wait for them, and operators see refused credentials before any
     /// caller does. If replicas share the tokens, this never ends: it adopts their tokens, and puts lost ones back. The future may be
     /// dropped at any time.
     pub async fn obtain_tokens(&self) {
-        self.reporter.obtain_tokens().await;
+        self.reporter.tokens.obtain().await;
     }
 
     /// Waits for a renewal in progress, and prevents any other. Call it before the process ends: a refresh token that the vendor has
     /// just issued is the only one that works, and must reach the token store.
     pub async fn finish_renewal(&self) {
-        self.reporter.finish_renewal().await;
+        self.reporter.tokens.finish_renewal().await;
     }
 
     /// Shares the places at the vendor with other replicas from now on. This replica has one place until it hears the others, or cannot
     /// hear them.
     pub fn begin_sharing(&self) {
-        self.reporter.begin_sharing();
+        self.reporter.places.begin_sharing();
     }
 
     /// This process's use of the vendor, for other replicas to hear. It gives up the places that it does not want.
     #[must_use]
     pub fn tell(&self) -> VendorUse {
-        self.reporter.tell()
+        VendorUse {
+            places: self.reporter.places.tell(),
+            throttled: self.reporter.throttle.own(Instant::now()),
+        }
     }
 
     /// Adopts what the other replicas have told. From now on, this replica has `places` places (at least one). If it `is_alone`, it keeps
     /// even those that it does not want. It does not call the vendor for `throttled`.
     pub fn hear(&self, places: usize, is_alone: bool, throttled: Duration) {
-        self.reporter.hear(places, is_alone, throttled);
+        self.reporter.throttle.hear(Instant::now(), throttled);
+        self.reporter.places.share(places, is_alone);
     }
 
     /// Carries on while the other replicas cannot be heard; there are `replicas`, this one included. It gets an equal part of the places,
     /// and keeps more until it `is_silent` to them.
     pub fn miss(&self, replicas: usize, is_silent: bool) {
-        self.reporter.miss(replicas, is_silent);
+        self.reporter.places.share_equally(replicas, is_silent);
     }
 
     /// Waits until other replicas should hear of this process at once: the vendor has throttled it, or it needs more places.
     pub async fn until_urgent(&self) {
-        self.reporter.until_urgent().await;
+        self.reporter.urgent.notified().await;
     }
 
     /// Updates the gauges of waiting reports, places and tokens.
     pub fn measure(&self) {
-        self.reporter.measure();
+        let reporter = &self.reporter;
+        let left = reporter.tokens.time_left();
+        let now = reporter.clock.now().as_duration().as_secs_f64();
+        let expiry = left.map(|left| now + left.as_secs_f64());
+        let places = (reporter.max_concurrency(), reporter.places.own());
+        telemetry::measure(reporter.places.waiting(), places, expiry);
     }
 
     /// State of the vendor and of Pitaya's tokens.
     #[must_use]
     pub fn status(&self) -> UpstreamStatus {
-        self.reporter.status()
+        let reporter = &self.reporter;
+        UpstreamStatus {
+            circuit: reporter.circuit.state(),
+            throttled: reporter.throttle.remaining(Instant::now()).is_some(),
+            tokens: reporter.tokens.state(),
+            token_store: reporter.tokens.store_state(),
+            token_sharing: reporter.tokens.sharing_state(),
+        }
     }
 
     /// Whether the circuit would let a call through now.
     #[must_use]
     pub fn is_callable(&self) -> bool {
-        self.reporter.is_callable()
+        self.reporter.circuit.refuses(Instant::now()).is_none()
     }
 
     /// Whether nothing is requested of the vendor, and it would accept a call made now.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.reporter.is_idle()
+        self.reporter.may_call().is_ok() && self.reporter.places.are_idle()
     }
 
     /// Maximum number of warming reports in flight.
     #[must_use]
     pub fn max_warming(&self) -> usize {
-        self.reporter.max_warming()
+        self.reporter.settings.max_warming.max(1)
     }
 
     /// The sites of `customer` seen in the vendor's answers, in ascending order, with the names they have there.
@@ -214,32 +225,6 @@ impl Upstream {
     #[must_use]
     pub fn vendor_site(&self, customer: CustomerId, site: SiteId) -> VendorSite {
         self.learned.customer(customer).known().vendor_site(site)
-    }
-
-    /// Passes the body of a report call on to the vendor, once, when the client's turn comes, which must be within `patience`.
-    pub async fn pass_report(
-        &self,
-        customer: CustomerId,
-        client: Client,
-        body: Bytes,
-        patience: Duration,
-    ) -> Result<Passed, UpstreamError> {
-        let deadline = Instant::now() + patience;
-        let passed = self.reporter.pass_report(customer, client, body, deadline);
-        passed.await
-    }
-
-    /// Passes an import of sites on to the vendor, once, while its body arrives, which may take `patience`.
-    pub async fn import_sites(
-        &self,
-        customer: CustomerId,
-        content_type: HeaderValue,
-        body: PassedBody,
-        patience: Duration,
-    ) -> Result<Passed, UpstreamError> {
-        let reporter = &self.reporter;
-        let imported = reporter.import_sites(customer, content_type, body, patience);
-        imported.await
     }
 
     /// The configured bounds of one report.

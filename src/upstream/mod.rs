@@ -31,11 +31,11 @@ mod transport;
 mod wire;
 mod worklist;
 
-pub use client::{Teaching, Upstream};
+pub use client::{Teaching, Upstream, VendorUse};
 pub use error::{StartError, UpstreamError};
 pub use pass::Passed;
 pub use places::{Class, Client, Interest, PlacesTold, Stake};
-pub use report::{Turn, VendorUse};
+pub use report::Turn;
 pub use settings::Settings;
 pub use sites::credit::credited_cells;
 pub use sites::learned::VendorSite;

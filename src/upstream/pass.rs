@@ -17,12 +17,13 @@ use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
+use super::client::Upstream;
 use super::error::UpstreamError;
 use super::places::{Class, Client, Interest, Stake};
-use super::report::{REPORT_PATH, Reporter};
+use super::report::{REPORT_PATH, Turn};
 use super::telemetry::PassedReport;
 use super::tokens::Token;
-use super::transport::{Forwarded, PassedBody, whole};
+use super::transport::{Forwarded, JSON, PassedBody, whole};
 use crate::domain::site::CustomerId;
 
 /// Length of a piece of the vendor's answer, in bytes.
@@ -48,25 +49,25 @@ impl fmt::Debug for Passed {
     }
 }
 
-impl Reporter {
-    /// Passes the body of a call for a report on, in the client's turn.
-    pub(super) async fn pass_report(
+impl Upstream {
+    /// Passes the body of a report call on to the vendor, once, when the client's turn comes, which must be within `patience`.
+    pub async fn pass_report(
         &self,
         customer: CustomerId,
         client: Client,
         body: Bytes,
-        deadline: Instant,
+        patience: Duration,
     ) -> Result<Passed, UpstreamError> {
+        let deadline = Instant::now() + patience;
         let class = Class::Caller;
         let turn = self.turn(Interest::new(Stake { client, class }));
         let turn = timeout_at(deadline, turn).await;
         let turn = turn.map_err(|_| UpstreamError::Timeout)?;
         let token = self.token_for_a_call(deadline).await?;
-        let url = self.url_of(customer, &REPORT_PATH);
-        let json = HeaderValue::from_static("application/json");
-        let until = deadline.min(Instant::now() + self.timeout());
+        let url = self.reporter.url_of(customer, &REPORT_PATH);
+        let until = deadline.min(Instant::now() + self.reporter.settings.timeout);
         let call = PassedReport::begin();
-        let answered = self.pass(&url, &token, json, whole(body), until).await;
+        let answered = self.pass(&url, &token, JSON, whole(body), until).await;
         let answered = match answered {
             Ok(passed) if passed.status.is_success() => reported(passed).await,
             Ok(passed) => Err(UpstreamError::Status(passed.status.as_u16())),
@@ -84,8 +85,9 @@ impl Reporter {
         }
     }
 
-    /// Passes an import of sites on. The caller may take `patience` to send it, and the vendor a call's time to answer.
-    pub(super) async fn import_sites(
+    /// Passes an import of sites on to the vendor, once, while its body arrives, which may take `patience`. The vendor then has a
+    /// call's time to answer.
+    pub async fn import_sites(
         &self,
         customer: CustomerId,
         content_type: HeaderValue,
@@ -93,8 +95,8 @@ impl Reporter {
         patience: Duration,
     ) -> Result<Passed, UpstreamError> {
         let now = Instant::now();
-        let url = self.url_of(customer, &["sites", "import"]);
-        let until = now + patience + self.timeout();
+        let url = self.reporter.url_of(customer, &["sites", "import"]);
+        let until = now + patience + self.reporter.settings.timeout;
         let token = self.token_for_a_call(now + patience).await?;
         let answered = self.pass(&url, &token, content_type, body, until);
         let answered = answered.await?;
@@ -108,8 +110,8 @@ impl Reporter {
 
     /// A token for a call, if one may be made now; it waits for the token until `deadline`.
     async fn token_for_a_call(&self, deadline: Instant) -> Result<Token, UpstreamError> {
-        self.may_call()?;
-        self.tokens().current(deadline).await
+        self.reporter.may_call()?;
+        self.reporter.tokens.current(deadline).await
     }
 
     /// Makes the call, and waits for the whole answer until `until`.
@@ -121,28 +123,24 @@ impl Reporter {
         body: PassedBody,
         until: Instant,
     ) -> Result<Passed, UpstreamError> {
-        let Forwarded { head, body } = self
-            .transport()
-            .forward(
-                url,
-                &token.secret,
-                content_type,
-                body,
-                self.max_bytes(),
-                until,
-            )
-            .await?;
+        let reporter = &self.reporter;
+        let most = reporter.settings.max_response_bytes;
+        let forwarded =
+            reporter
+                .transport
+                .forward(url, &token.secret, content_type, body, most, until);
+        let Forwarded { head, body } = forwarded.await?;
         match head.status {
             StatusCode::UNAUTHORIZED => {
-                self.tokens().refused(token.generation, false);
+                reporter.tokens.refused(token.generation, false);
                 let what = "the ID token is refused".to_owned();
                 return Err(UpstreamError::Credentials(what));
             }
-            StatusCode::TOO_MANY_REQUESTS => return Err(self.throttled(&head.headers)),
+            StatusCode::TOO_MANY_REQUESTS => return Err(reporter.throttled(&head.headers)),
             _ => {}
         }
         if head.status.is_success() {
-            self.tokens().accepted(token.generation);
+            reporter.tokens.accepted(token.generation);
         }
         let pieces = stream::unfold(Some(body), |body| async move {
             let mut body = body?;
@@ -190,17 +188,17 @@ async fn reported(passed: Passed) -> Result<Passed, UpstreamError> {
     }
     let begun = stream::once(ready(Ok(begun.freeze())));
     Ok(Passed {
-        content_type: Some(HeaderValue::from_static("application/json")),
+        content_type: Some(JSON),
         body: begun.chain(rest).boxed(),
         ..passed
     })
 }
 
 /// The pieces of a report's body: at their end, the call counts, and its place is free.
-fn counted<T: Send + 'static>(
+fn counted(
     body: BoxStream<'static, Result<Bytes, UpstreamError>>,
     call: PassedReport,
-    turn: T,
+    turn: Turn,
 ) -> BoxStream<'static, Result<Bytes, UpstreamError>> {
     let state = Some((body, call, turn));
     let pieces = stream::unfold(state, |state| async move {

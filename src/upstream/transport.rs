@@ -42,7 +42,7 @@ use crate::clock::Clock;
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Most informational heads (1xx) before an answer; an endless series would keep a core busy until the timeout.
 const MOST_INFORMATIONAL: u32 = 64;
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A body that is passed on while it arrives.
 pub type PassedBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;

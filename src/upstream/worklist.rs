@@ -124,7 +124,7 @@ impl<'a> WorkList<'a> {
     /// requested alone.
     fn start(&mut self, Errand { request, round }: Errand) {
         let mut request = self.weighted(request);
-        let now = self.asker.reporter.now();
+        let now = self.asker.reporter.clock.now();
         let parts = self.asker.limits.split(&request, now);
         if parts.len() > 1 {
             self.put_first(parts, round);

@@ -241,7 +241,7 @@ impl Engine {
         let turn = self.upstream.turn(interest).await;
         let fetch = self
             .upstream
-            .fetch_with(request, &judge.directory, turn, teaching);
+            .fetch_in_turn(request, &judge.directory, turn, teaching);
         let cells = Box::pin(fetch).await.cells.into_iter();
         let wanted = cells.filter(|(it, _)| {
             it.site == key.site && it.date == key.date && it.bucket == request.bucket

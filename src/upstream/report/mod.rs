@@ -20,10 +20,10 @@ pub use job::Turn;
 pub(super) use job::{Cost, Job};
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use tower::retry::budget::TpsBudget;
@@ -33,10 +33,8 @@ use self::job::affords;
 use super::cells::Times;
 use super::circuit::Circuit;
 use super::error::{StartError, UpstreamError};
-use super::places::{Entry, Interest, Place, Places, PlacesTold};
+use super::places::{Entry, Interest, Place, Places};
 use super::settings::Settings;
-use super::status::UpstreamStatus;
-use super::telemetry;
 use super::throttle::{self, Throttle};
 use super::tokens::Tokens;
 use super::transport::Transport;
@@ -58,18 +56,18 @@ const SPLITTING: u32 = 6;
 
 /// Makes report calls.
 pub(super) struct Reporter {
-    settings: Settings,
-    transport: Arc<Transport>,
-    tokens: Tokens,
-    circuit: Circuit,
-    throttle: Throttle,
+    pub(super) settings: Settings,
+    pub(super) transport: Arc<Transport>,
+    pub(super) tokens: Tokens,
+    pub(super) circuit: Circuit,
+    pub(super) throttle: Throttle,
     budget: TpsBudget,
-    places: Places,
+    pub(super) places: Places,
     /// Notified when other replicas should hear of this one at once.
-    urgent: Arc<Notify>,
-    /// Maximum duration of a fetch in nanoseconds.
-    deadline: AtomicU64,
-    clock: Clock,
+    pub(super) urgent: Arc<Notify>,
+    /// Maximum duration of fetches that begin from now on.
+    pub(super) deadline: Mutex<Duration>,
+    pub(super) clock: Clock,
 }
 
 /// A complete, well-formed answer, and the times it refers to.
@@ -78,19 +76,6 @@ pub(super) struct Report {
     pub(super) answer: Answer,
     pub(super) shape: Arc<ReportShape>,
     pub(super) times: Times,
-}
-
-/// A process's use of the vendor, as it tells the other replicas.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct VendorUse {
-    /// The places.
-    pub places: PlacesTold,
-    /// Time for which the vendor must not be called, according to its answers to this process.
-    pub throttled: Option<Duration>,
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).expect("ten years at most")
 }
 
 impl Reporter {
@@ -109,38 +94,10 @@ impl Reporter {
             budget: TpsBudget::new(BUDGET_WINDOW, BUDGET_FLOOR_PER_SECOND, BUDGET_SHARE),
             urgent: places.asks(),
             places,
-            deadline: AtomicU64::new(nanoseconds(settings.deadline)),
+            deadline: Mutex::new(settings.deadline),
             settings,
             clock,
         })
-    }
-
-    /// Whether the circuit would let a call through now.
-    pub(super) fn is_callable(&self) -> bool {
-        self.circuit.refuses(Instant::now()).is_none()
-    }
-
-    /// Whether nothing is requested of the vendor, and neither the circuit nor the vendor's throttling delays a call made now.
-    pub(super) fn is_idle(&self) -> bool {
-        let now = Instant::now();
-        self.circuit.refuses(now).is_none()
-            && self.throttle.remaining(now).is_none()
-            && self.places.are_idle()
-    }
-
-    /// Maximum number of warming reports in flight.
-    pub(super) fn max_warming(&self) -> usize {
-        self.settings.max_warming.max(1)
-    }
-
-    /// Sets the deadline of fetches that begin from now on.
-    pub(super) fn set_deadline(&self, deadline: Duration) {
-        self.deadline
-            .store(nanoseconds(deadline), Ordering::Relaxed);
-    }
-
-    fn deadline(&self) -> Duration {
-        Duration::from_nanos(self.deadline.load(Ordering::Relaxed))
     }
 
     /// Maximum number of reports in flight: at least 1.
@@ -156,7 +113,7 @@ impl Reporter {
                 break None;
             }
             if let Some(wait) = self.throttle.remaining(Instant::now()) {
-                if !affords(self.deadline(), wait) {
+                if !affords(*self.deadline.lock(), wait) {
                     break None;
                 }
                 tokio::time::sleep(wait).await;
@@ -184,67 +141,13 @@ impl Reporter {
             directory,
             turn,
             since,
-            Instant::now() + self.deadline(),
+            Instant::now() + *self.deadline.lock(),
         )
     }
 
     /// Gives `job` time to split a report, regardless of its callers' deadline.
     pub(super) fn extend(&self, job: &Job) {
         job.extend(Instant::now() + self.settings.timeout * SPLITTING);
-    }
-
-    /// The current time.
-    pub(super) fn now(&self) -> jiff::Timestamp {
-        self.clock.now()
-    }
-
-    /// Obtains tokens before any call needs them.
-    pub(super) async fn obtain_tokens(&self) {
-        self.tokens.obtain().await;
-    }
-
-    /// Waits for a renewal of the tokens in progress, and prevents any other.
-    pub(super) async fn finish_renewal(&self) {
-        self.tokens.finish_renewal().await;
-    }
-
-    /// Shares the places with other replicas from now on.
-    pub(super) fn begin_sharing(&self) {
-        self.places.begin_sharing();
-    }
-
-    /// This process's use of the vendor, for other replicas to hear. It gives up the places that it does not want.
-    pub(super) fn tell(&self) -> VendorUse {
-        VendorUse {
-            places: self.places.tell(),
-            throttled: self.throttle.own(Instant::now()),
-        }
-    }
-
-    /// Adopts the facts that other replicas have told.
-    pub(super) fn hear(&self, places: usize, is_alone: bool, throttled: Duration) {
-        self.throttle.hear(Instant::now(), throttled);
-        self.places.share(places, is_alone);
-    }
-
-    /// Carries on without hearing the other replicas; there are `replicas` in all. `is_silent`: they have not heard this one for long
-    /// either.
-    pub(super) fn miss(&self, replicas: usize, is_silent: bool) {
-        self.places.share_equally(replicas, is_silent);
-    }
-
-    /// Waits until other replicas should hear of this one at once.
-    pub(super) async fn until_urgent(&self) {
-        self.urgent.notified().await;
-    }
-
-    /// Updates the gauges of waiting reports, places and tokens.
-    pub(super) fn measure(&self) {
-        let left = self.tokens.time_left();
-        let now = self.clock.now().as_duration().as_secs_f64();
-        let expiry = left.map(|left| now + left.as_secs_f64());
-        let places = (self.max_concurrency(), self.places.own());
-        telemetry::measure(self.places.waiting(), places, expiry);
     }
 
     /// Fails while the vendor must not be called.
@@ -282,37 +185,6 @@ impl Reporter {
                 .extend(path);
         }
         url
-    }
-
-    /// The tokens.
-    pub(super) const fn tokens(&self) -> &Tokens {
-        &self.tokens
-    }
-
-    /// The HTTP client.
-    pub(super) fn transport(&self) -> &Transport {
-        &self.transport
-    }
-
-    /// Time limit of one call.
-    pub(super) const fn timeout(&self) -> Duration {
-        self.settings.timeout
-    }
-
-    /// Most decoded bytes of one answer.
-    pub(super) const fn max_bytes(&self) -> u64 {
-        self.settings.max_response_bytes
-    }
-
-    /// State of the vendor and of Pitaya's tokens.
-    pub(super) fn status(&self) -> UpstreamStatus {
-        UpstreamStatus {
-            circuit: self.circuit.state(),
-            throttled: self.throttle.remaining(Instant::now()).is_some(),
-            tokens: self.tokens.state(),
-            token_store: self.tokens.store_state(),
-            token_sharing: self.tokens.sharing_state(),
-        }
     }
 
     /// A place for the next call of `job`, or `None` once its deadline passes. For its first call it already has one.

@@ -21,7 +21,7 @@ use std::time::Duration;
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
 
-use super::{Class, Fetched, Interest, Settings, Stake, Upstream, UpstreamError};
+use super::{Class, Fetched, Interest, Settings, Stake, Teaching, Upstream, UpstreamError};
 use crate::clock::Clock;
 use crate::domain::bucket::VendorBucket;
 use crate::domain::cell::{CellKey, ReportRequest};
@@ -103,7 +103,8 @@ impl Fetch for Upstream {
             class: Class::Caller,
         };
         let turn = self.turn(Interest::new(stake)).await;
-        self.fetch_in_turn(request, &directory(), turn).await
+        self.fetch_in_turn(request, &directory(), turn, Teaching::On)
+            .await
     }
 }
 
