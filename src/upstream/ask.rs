@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
+use tokio::time::Instant;
 
 use super::error::UpstreamError;
 use super::limits::Limits;
@@ -13,6 +14,9 @@ use super::search::Search;
 use crate::domain::cell::ReportRequest;
 use crate::domain::dates::DateRange;
 
+/// Maximum duration of a report that is being split, in timeouts of an attempt: each round of parts may take one. Its callers' 504
+/// told them to try again soon, so the split continues after it.
+const SPLITTING: u32 = 6;
 /// Maximum number of sites that the log names of a failed report.
 const NAMED: usize = 5;
 
@@ -57,7 +61,8 @@ impl Asker<'_> {
         let mut parts = search.begin(self.job.has_succeeded());
         if search.is_bounded() && !parts.is_empty() {
             cost.limit();
-            self.reporter.extend(self.job);
+            let longest = self.reporter.settings.timeout * SPLITTING;
+            self.job.extend(Instant::now() + longest);
         }
         while !parts.is_empty() {
             let results = stream::iter(parts)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ use super::ask::Asker;
 use super::error::StartError;
 use super::limits::Limits;
 use super::places::{Interest, PlacesTold};
-use super::report::{Reporter, Turn};
+use super::report::{Job, Reporter, Turn};
 use super::settings::Settings;
 use super::sites::learned::{Learned, VendorSite};
 use super::status::UpstreamStatus;
@@ -97,7 +98,8 @@ impl Upstream {
             Teaching::On => Some(customer.known().purges()),
             Teaching::Off => None,
         };
-        let job = self.reporter.job(request, directory, turn, since);
+        let deadline = Instant::now() + *self.reporter.deadline.lock();
+        let job = Job::new(request, directory, turn, since, deadline);
         let asker = Asker {
             reporter: &self.reporter,
             limits: &self.limits,
@@ -106,7 +108,7 @@ impl Upstream {
         let list = WorkList::new(asker, customer);
         let mut fetched = list.fetch(request.clone()).await;
         telemetry::cells(fetched.cells.len());
-        fetched.calls = job.calls();
+        fetched.calls = job.calls.load(Ordering::Relaxed);
         fetched
     }
 

@@ -18,6 +18,7 @@ use super::report::Report;
 use super::sites::credit::{self, Asked, lacks_weights};
 use super::sites::learned::{Claim, Customer};
 use super::telemetry;
+use super::wire::ReportShape;
 use crate::domain::cell::ReportRequest;
 use crate::domain::metric::VendorMetric;
 use crate::domain::site::SiteId;
@@ -161,9 +162,9 @@ impl<'a> WorkList<'a> {
             let known = self.customer.known();
             request.sites.iter().any(|site| known.is_in_parts(*site))
         };
-        let needs_weights = lacks_weights(request.metrics)
-            && (is_in_parts() || self.asker.job.has_repeated_hours(&request));
-        if needs_weights {
+        let has_repeated_hours =
+            || ReportShape::new(&request, &self.asker.job.directory).has_repeated_slots();
+        if lacks_weights(request.metrics) && (is_in_parts() || has_repeated_hours()) {
             with_weights(request)
         } else {
             request

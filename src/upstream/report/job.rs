@@ -11,7 +11,6 @@ use tokio::time::Instant;
 use crate::domain::cell::ReportRequest;
 use crate::domain::directory::SiteDirectory;
 use crate::upstream::places::{Interest, Place};
-use crate::upstream::wire::ReportShape;
 
 /// Most calls for one report, however it is split: the contract's promise.
 const MOST_CALLS: u32 = 32;
@@ -21,13 +20,14 @@ pub(in crate::upstream) struct Job {
     deadline: Mutex<Instant>,
     pub(super) interest: Interest,
     /// The place of its start, until its first call takes it.
-    first_place: Mutex<Option<Place>>,
-    pub(super) calls: AtomicU32,
+    pub(super) first_place: Mutex<Option<Place>>,
+    /// Number of report calls so far.
+    pub(in crate::upstream) calls: AtomicU32,
     pub(super) succeeded: AtomicBool,
     /// The whole fetch.
     pub(in crate::upstream) request: ReportRequest,
     /// The zones of its sites when its cells were claimed.
-    pub(super) directory: Arc<SiteDirectory>,
+    pub(in crate::upstream) directory: Arc<SiteDirectory>,
     /// The number of purges before its start: a later purge's data must not be learned again from it. `None` if nothing is to be learned
     /// from it.
     pub(in crate::upstream) since: Option<u64>,
@@ -81,7 +81,7 @@ impl Cost {
 
 impl Job {
     /// A fetch of `request` that starts with its `turn`, after `since` purges; `None` if it is to teach nothing.
-    pub(super) fn new(
+    pub(in crate::upstream) fn new(
         request: &ReportRequest,
         directory: &Arc<SiteDirectory>,
         turn: Turn,
@@ -102,24 +102,13 @@ impl Job {
         }
     }
 
-    /// Whether the clock of any of these sites repeats slots on any of these days.
-    pub(in crate::upstream) fn has_repeated_hours(&self, request: &ReportRequest) -> bool {
-        ReportShape::new(request, &self.directory).has_repeated_slots()
-    }
-
-    /// Takes the place of its start, once.
-    pub(super) fn first_place(&self) -> Option<Place> {
-        let mut place = self.first_place.lock();
-        place.take()
-    }
-
     /// The latest start of an attempt.
     pub(in crate::upstream) fn deadline(&self) -> Instant {
         *self.deadline.lock()
     }
 
     /// Moves the deadline to `to`, if that is later.
-    pub(super) fn extend(&self, to: Instant) {
+    pub(in crate::upstream) fn extend(&self, to: Instant) {
         let mut deadline = self.deadline.lock();
         *deadline = to.max(*deadline);
         self.interest.works_until(to);
@@ -131,11 +120,6 @@ impl Job {
             self.deadline().saturating_duration_since(Instant::now()),
             wait,
         )
-    }
-
-    /// Number of report calls so far.
-    pub(in crate::upstream) fn calls(&self) -> u32 {
-        self.calls.load(Ordering::Relaxed)
     }
 
     /// Whether the vendor has answered any report.

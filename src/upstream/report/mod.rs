@@ -40,8 +40,6 @@ use super::tokens::Tokens;
 use super::transport::Transport;
 use super::wire::{Answer, ReportShape};
 use crate::clock::Clock;
-use crate::domain::cell::ReportRequest;
-use crate::domain::directory::SiteDirectory;
 use crate::domain::site::CustomerId;
 
 /// Retries are limited to a fifth of the calls of the last ten seconds, plus two a second.
@@ -50,9 +48,6 @@ const BUDGET_FLOOR_PER_SECOND: u32 = 2;
 const BUDGET_SHARE: f32 = 0.2;
 /// The path of reports, below a customer.
 pub(super) const REPORT_PATH: [&str; 2] = ["insights", "generate_traffic_report"];
-/// Maximum duration of a report that is being split, in timeouts of an attempt: each round of parts may take one. Its callers' 504
-/// told them to try again soon, so the split continues after it.
-const SPLITTING: u32 = 6;
 
 /// Makes report calls.
 pub(super) struct Reporter {
@@ -128,28 +123,6 @@ impl Reporter {
         Turn { interest, place }
     }
 
-    /// A fetch of `request` that begins now; `since` is the number of purges before it, or `None` if it is to teach nothing.
-    pub(super) fn job(
-        &self,
-        request: &ReportRequest,
-        directory: &Arc<SiteDirectory>,
-        turn: Turn,
-        since: Option<u64>,
-    ) -> Job {
-        Job::new(
-            request,
-            directory,
-            turn,
-            since,
-            Instant::now() + *self.deadline.lock(),
-        )
-    }
-
-    /// Gives `job` time to split a report, regardless of its callers' deadline.
-    pub(super) fn extend(&self, job: &Job) {
-        job.extend(Instant::now() + self.settings.timeout * SPLITTING);
-    }
-
     /// Fails while the vendor must not be called.
     pub(super) fn may_call(&self) -> Result<(), UpstreamError> {
         let now = Instant::now();
@@ -189,7 +162,7 @@ impl Reporter {
 
     /// A place for the next call of `job`, or `None` once its deadline passes. For its first call it already has one.
     async fn place(&self, job: &Job) -> Option<Place> {
-        let first = job.first_place();
+        let first = job.first_place.lock().take();
         if first.is_some() {
             return first;
         }
