@@ -63,7 +63,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use self::endpoint::Endpoint;
 use self::jwt::Claims;
-use self::renewal::{Renewal, Wish};
+use self::renewal::Wish;
 use self::shared::{Shared, adopt};
 use self::sharing::{PULSE, Sharing};
 use self::state::{Serve, State, Term};
@@ -189,7 +189,7 @@ impl Tokens {
     pub(super) async fn finish_renewal(&self) {
         self.0.ending.store(true, Ordering::Relaxed);
         let last = self.0.renewing.lock().await;
-        Renewal::of(&self.0).write_unstored().await;
+        self.0.write_unstored().await;
         if let Some(sharing) = &self.0.sharing {
             sharing.pulse(true).await;
         }
@@ -230,7 +230,7 @@ impl Tokens {
         loop {
             sharing.pulse(self.0.renewing.try_lock().is_err()).await;
             if let Ok(_one_at_a_time) = self.0.renewing.try_lock() {
-                Renewal::of(&self.0).adopt_shared(sharing).await;
+                self.0.adopt_shared(sharing).await;
             }
             self.0.publish();
             let served = self.0.state().serve(Instant::now());
@@ -253,7 +253,7 @@ impl Tokens {
     ) -> tokio::task::JoinHandle<Result<Token, UpstreamError>> {
         let shared = Arc::clone(&self.0);
         tokio::spawn(async move {
-            let token = Renewal::of(&shared).run(generation, wish).await;
+            let token = shared.obtain_newer(generation, wish).await;
             shared.publish();
             token
         })

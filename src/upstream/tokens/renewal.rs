@@ -13,7 +13,7 @@ use super::answer::Fresh;
 use super::endpoint::{self, Failure};
 use super::shared::{Shared, adopt};
 use super::sharing::{Claimed, Denied, Sharing};
-use super::state::{State, Term, Token};
+use super::state::{Term, Token};
 use super::store::{Store, Stored, fingerprint};
 use crate::backoff::Backoff;
 use crate::upstream::error::UpstreamError;
@@ -39,26 +39,20 @@ pub(super) enum Wish {
     Needed,
 }
 
-/// One renewal of shared tokens.
-pub(super) struct Renewal<'a> {
-    shared: &'a Arc<Shared>,
-}
-
-impl<'a> Renewal<'a> {
-    /// Prepares a renewal of `shared`.
-    pub(super) const fn of(shared: &'a Arc<Shared>) -> Self {
-        Self { shared }
-    }
-
+impl Shared {
     /// Returns an ID token newer than `generation`, unless the vendor or a pause after failures denies it.
-    pub(super) async fn run(&self, generation: u64, wish: Wish) -> Result<Token, UpstreamError> {
-        let _one_at_a_time = self.shared.renewing.lock().await;
+    pub(super) async fn obtain_newer(
+        self: &Arc<Self>,
+        generation: u64,
+        wish: Wish,
+    ) -> Result<Token, UpstreamError> {
+        let _one_at_a_time = self.renewing.lock().await;
         // During the wait another renewal may have succeeded, or failed.
         if let Some(token) = self.state().newer_than(generation, Instant::now()) {
             return Ok(token);
         }
         self.state().may_renew(Instant::now())?;
-        match &self.shared.sharing {
+        match &self.sharing {
             None => self.renew_or_adopt(generation).await,
             Some(sharing) => self.renew_or_share(sharing, generation, wish).await,
         }
@@ -66,7 +60,7 @@ impl<'a> Renewal<'a> {
 
     /// Renews the tokens, unless another replica has.
     async fn renew_or_share(
-        &self,
+        self: &Arc<Self>,
         sharing: &Sharing,
         generation: u64,
         wish: Wish,
@@ -83,11 +77,11 @@ impl<'a> Renewal<'a> {
                 }
                 Err(denied) => {
                     let passes = matches!(denied, Denied::Busy | Denied::Quarantine | Denied::Away);
-                    let ending = self.shared.ending.load(Ordering::Relaxed);
+                    let ending = self.ending.load(Ordering::Relaxed);
                     if wish == Wish::Ahead || !passes || ending {
                         return Err(denied_error(denied));
                     }
-                    self.shared.publish();
+                    self.publish();
                     tokio::time::sleep(ASK_AGAIN).await;
                 }
             }
@@ -104,13 +98,13 @@ impl<'a> Renewal<'a> {
     }
 
     /// Adopts the tokens that another replica has obtained, if they are newer; the caller must hold `renewing`.
-    pub(super) async fn adopt_shared(&self, sharing: &Sharing) {
-        let now = self.shared.clock.now();
-        let (Some(theirs), Some(own)) = (sharing.to_adopt(now), &self.shared.configured) else {
+    pub(super) async fn adopt_shared(self: &Arc<Self>, sharing: &Sharing) {
+        let now = self.clock.now();
+        let (Some(theirs), Some(own)) = (sharing.to_adopt(now), &self.configured) else {
             return;
         };
         let stored = theirs.stored(self.state().serial + 1, fingerprint(own), now);
-        if let Some(store) = &self.shared.store {
+        if let Some(store) = &self.store {
             self.write_down_alone(store, &stored).await;
         }
         let mut state = self.state();
@@ -125,12 +119,12 @@ impl<'a> Renewal<'a> {
         tracing::info!("another replica has renewed the tokens");
     }
 
-    async fn renew_or_adopt(&self, generation: u64) -> Result<Token, UpstreamError> {
-        let _alone = match &self.shared.store {
+    async fn renew_or_adopt(self: &Arc<Self>, generation: u64) -> Result<Token, UpstreamError> {
+        let _alone = match &self.store {
             None => None,
             Some(store) => Some(
                 store
-                    .lock(self.shared.timeout.saturating_mul(2))
+                    .lock(self.timeout.saturating_mul(2))
                     .await
                     .map_err(|_| self.failed(UpstreamError::Timeout, Duration::ZERO))?,
             ),
@@ -142,7 +136,7 @@ impl<'a> Renewal<'a> {
     }
 
     /// Obtains new tokens from the vendor, writes them down and adopts them.
-    async fn renew(&self) -> Result<Token, UpstreamError> {
+    async fn renew(self: &Arc<Self>) -> Result<Token, UpstreamError> {
         match self.ask().await {
             Ok((fresh, used, received)) => self.take(fresh, used, received).await,
             Err((error, at_least)) => Err(self.failed(error, at_least)),
@@ -158,7 +152,7 @@ impl<'a> Renewal<'a> {
 
     /// Adopts tokens that another process has written to the token store since Pitaya last read it.
     async fn adopt_newer(&self, generation: u64) -> Option<Token> {
-        let store = self.shared.store.clone()?;
+        let store = self.store.clone()?;
         let stored = tokio::task::spawn_blocking(move || store.load())
             .await
             .ok()??;
@@ -166,7 +160,7 @@ impl<'a> Renewal<'a> {
         if stored.serial <= state.serial {
             return None;
         }
-        adopt(&mut state, stored, self.shared.clock.now(), Instant::now());
+        adopt(&mut state, stored, self.clock.now(), Instant::now());
         let token = state.newer_than(generation, Instant::now())?;
         state.renewed();
         tracing::info!("another process has renewed the tokens");
@@ -184,16 +178,16 @@ impl<'a> Renewal<'a> {
             let error = UpstreamError::Credentials("there is no refresh token".to_owned());
             return Err((error, Duration::ZERO));
         };
-        let bearer = bearer.filter(|_| self.shared.send_token_on_refresh);
+        let bearer = bearer.filter(|_| self.send_token_on_refresh);
         match self.exchange(&newest, bearer.as_ref()).await {
             Ok((fresh, received)) => Ok((fresh, newest, received)),
             Err(Failure::Passing(error, at_least)) => Err((error, at_least)),
             Err(Failure::Refused(error)) => {
-                let configured = self.shared.configured.clone().filter(|configured| {
+                let configured = self.configured.clone().filter(|configured| {
                     configured.expose_secret() != newest.expose_secret()
                         && !self.state().fallback_spent
                         // Using a dead token again might revoke the other replicas' tokens.
-                        && !self.shared.sharing.as_ref().is_some_and(Sharing::rotates)
+                        && !self.sharing.as_ref().is_some_and(Sharing::rotates)
                 });
                 let Some(configured) = configured else {
                     return Err((error, Duration::ZERO));
@@ -224,8 +218,8 @@ impl<'a> Renewal<'a> {
         loop {
             // Taken before the call, since the token's life begins before its answer arrives.
             let received = Instant::now();
-            let transport = &self.shared.transport;
-            let exchange = self.shared.endpoint.exchange(transport, refresh, bearer);
+            let transport = &self.transport;
+            let exchange = self.endpoint.exchange(transport, refresh, bearer);
             match self.even_if_late(exchange).await {
                 Ok(fresh) => return Ok((fresh, received)),
                 Err(Failure::Passing(
@@ -243,14 +237,14 @@ impl<'a> Renewal<'a> {
     /// Waits for an exchange. If it is late, logs a warning, and reports the renewal as failing until it ends.
     async fn even_if_late<T>(&self, exchange: impl Future<Output = T>) -> T {
         let mut exchange = pin!(exchange);
-        if let Ok(result) = timeout(self.shared.timeout, &mut exchange).await {
+        if let Ok(result) = timeout(self.timeout, &mut exchange).await {
             return result;
         }
         tracing::warn!(
             "the token endpoint did not answer in time: Pitaya waits for a late answer before it sends the refresh token again"
         );
         self.state().renewal_is_late();
-        self.shared.publish();
+        self.publish();
         exchange.await
     }
 
@@ -258,7 +252,7 @@ impl<'a> Renewal<'a> {
     ///
     /// An answer without a usable ID token is a failure, but its refresh token may be the only one that still works.
     async fn take(
-        &self,
+        self: &Arc<Self>,
         fresh: Fresh,
         used: SecretString,
         received: Instant,
@@ -270,10 +264,10 @@ impl<'a> Renewal<'a> {
         if fresh.id.is_none() && !rotated {
             return Err(self.failed(endpoint::no_id_token(), Duration::ZERO));
         }
-        let now = self.shared.clock.now();
+        let now = self.clock.now();
         let lifetime = jiff::SignedDuration::try_from(fresh.lifetime).unwrap_or_default();
-        let configured = self.shared.configured.as_ref();
-        let sharing = self.shared.sharing.as_ref();
+        let configured = self.configured.as_ref();
+        let sharing = self.sharing.as_ref();
         let shared = sharing.map(|sharing| sharing.next_serial(rotated));
         let stored = {
             let state = self.state();
@@ -295,7 +289,7 @@ impl<'a> Renewal<'a> {
                 refresh: fresh.refresh.clone().unwrap_or(used),
             }
         };
-        match &self.shared.store {
+        match &self.store {
             Some(store) if sharing.is_some() => self.write_down_alone(store, &stored).await,
             Some(store) => self.write_down(store, &stored).await,
             None if rotated && self.state().serial == 0 && sharing.is_none() => tracing::warn!(
@@ -324,9 +318,9 @@ impl<'a> Renewal<'a> {
     }
 
     /// Like [`Self::write_down`], but keeps other processes from writing to the same file meanwhile.
-    async fn write_down_alone(&self, store: &Store, stored: &Stored) {
+    async fn write_down_alone(self: &Arc<Self>, store: &Store, stored: &Stored) {
         // A process that holds the lock longer than that hangs, and must not keep the tokens from the disk.
-        let _alone = store.lock(self.shared.timeout).await;
+        let _alone = store.lock(self.timeout).await;
         self.write_down(store, stored).await;
     }
 
@@ -334,7 +328,7 @@ impl<'a> Renewal<'a> {
     ///
     /// If that fails, Pitaya uses them nevertheless, since the old ones may be dead and cannot be brought back, and keeps trying to write
     /// them.
-    async fn write_down(&self, store: &Store, stored: &Stored) {
+    async fn write_down(self: &Arc<Self>, store: &Store, stored: &Stored) {
         let failed = save(store, stored).await.err();
         if let Some(kind) = failed {
             tracing::error!(path = %store.path().display(), %kind, "could not write the newest tokens to the token store: only memory holds them until a write succeeds");
@@ -346,12 +340,12 @@ impl<'a> Renewal<'a> {
             before.is_none() && state.unstored.is_some()
         };
         if begins {
-            let shared = Arc::clone(self.shared);
+            let shared = Arc::clone(self);
             tokio::spawn(async move {
                 loop {
                     tokio::time::sleep(SAVE_AGAIN).await;
                     let _one_at_a_time = shared.renewing.lock().await;
-                    if Renewal::of(&shared).write_unstored().await {
+                    if shared.write_unstored().await {
                         return;
                     }
                 }
@@ -362,7 +356,7 @@ impl<'a> Renewal<'a> {
     /// Writes down the newest tokens if that failed before; returns whether none are left to write. The caller must hold `renewing`.
     pub(super) async fn write_unstored(&self) -> bool {
         let unstored = self.state().unstored.clone();
-        let (Some(store), Some(stored)) = (&self.shared.store, unstored) else {
+        let (Some(store), Some(stored)) = (&self.store, unstored) else {
             return true;
         };
         let Ok(_alone) = store.lock(Duration::ZERO).await else {
@@ -389,10 +383,6 @@ impl<'a> Renewal<'a> {
             kept.serial >= stored.serial
                 && kept.refresh.expose_secret() != stored.refresh.expose_secret()
         })
-    }
-
-    fn state(&self) -> parking_lot::MutexGuard<'_, State> {
-        self.shared.state()
     }
 }
 
