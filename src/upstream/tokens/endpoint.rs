@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
+use serde_json::json;
 use tokio::time::Instant;
 use url::Url;
 
@@ -38,12 +38,6 @@ pub(super) enum Failure {
     Refused(UpstreamError),
     /// A temporary failure, and the minimum pause after it.
     Passing(UpstreamError, Duration),
-}
-
-#[derive(Serialize)]
-struct Body<'a> {
-    #[serde(rename = "refreshToken")]
-    refresh_token: &'a str,
 }
 
 impl Endpoint {
@@ -84,10 +78,7 @@ impl Endpoint {
             UpstreamError::TooLarge { .. } => passing(no_id_token()),
             error => passing(error),
         };
-        let body = serde_json::to_vec(&Body {
-            refresh_token: refresh.expose_secret(),
-        })
-        .map_err(|_| passing(UpstreamError::Internal("no token request".to_owned())))?;
+        let body = json!({ "refreshToken": refresh.expose_secret() }).to_string();
         let deadline = Instant::now() + self.patience;
         let reply = transport
             .post_once(&self.url, bearer, body.into(), MAX_BYTES, deadline)
