@@ -67,7 +67,7 @@ use self::renewal::Wish;
 use self::shared::{Shared, adopt};
 use self::sharing::{PULSE, Sharing};
 use self::state::{Serve, State, Term};
-use self::store::{Store, Stored, fingerprint};
+use self::store::{Store, fingerprint};
 use super::error::UpstreamError;
 use super::settings::Settings;
 use super::status::{TokenSharingState, TokenState, TokenStoreState};
@@ -93,7 +93,12 @@ impl Tokens {
         let own = settings.refresh_token.as_ref().map(fingerprint);
         let mut state = State::new(stored.as_ref().map_or(0, |stored| stored.serial));
         let stored = stored.filter(|stored| own.is_none() || stored.lineage == own);
-        let sharing = sharing(settings, stored.as_ref());
+        // Without a configured refresh token there is nothing to share: each replica has its own ID token.
+        let sharing = settings
+            .token_sharing
+            .as_ref()
+            .zip(settings.refresh_token.as_ref());
+        let sharing = sharing.map(|(sharing, own)| Sharing::new(sharing, own, stored.as_ref()));
         state.shared = sharing.is_some();
         if let Some(stored) = stored {
             adopt(&mut state, stored, now, instant);
@@ -258,16 +263,6 @@ impl Tokens {
             token
         })
     }
-}
-
-/// How this process shares the tokens, if it does. Without a configured refresh token there is nothing to share: each replica has its own
-/// ID token.
-fn sharing(settings: &Settings, stored: Option<&Stored>) -> Option<Sharing> {
-    let sharing = settings.token_sharing.as_ref()?;
-    let configured = settings.refresh_token.as_ref()?;
-    let rotated =
-        stored.is_some_and(|stored| stored.refresh.expose_secret() != configured.expose_secret());
-    Some(Sharing::new(sharing, configured, stored, rotated))
 }
 
 /// Adopts the configured ID token, unless it has expired.

@@ -14,7 +14,7 @@ use super::endpoint::{self, Failure};
 use super::shared::{Shared, adopt};
 use super::sharing::{Claimed, Denied, Sharing};
 use super::state::{Term, Token};
-use super::store::{Store, Stored, fingerprint};
+use super::store::{Store, Stored, expiry, fingerprint};
 use crate::backoff::Backoff;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::telemetry;
@@ -99,23 +99,19 @@ impl Shared {
 
     /// Adopts the tokens that another replica has obtained, if they are newer; the caller must hold `renewing`.
     pub(super) async fn adopt_shared(self: &Arc<Self>, sharing: &Sharing) {
-        let now = self.clock.now();
-        let (Some(theirs), Some(own)) = (sharing.to_adopt(now), &self.configured) else {
+        let Some(own) = &self.configured else { return };
+        let serial = self.state().serial;
+        let Some(stored) = sharing.to_adopt(serial, own, self.clock.now()) else {
             return;
         };
-        let stored = theirs.stored(self.state().serial + 1, fingerprint(own), now);
         if let Some(store) = &self.store {
             self.write_down_alone(store, &stored).await;
         }
+        let shared = stored.shared.map_or(0, |shared| shared.serial);
         let mut state = self.state();
-        state.continue_from(&stored);
-        if let Some(id) = theirs.id.filter(|_| theirs.age < theirs.lifetime) {
-            let now = Instant::now();
-            let received = now.checked_sub(theirs.age).unwrap_or(now);
-            state.hold(id, Some(Term::new(received, theirs.lifetime)));
-        }
+        adopt(&mut state, stored, self.clock.now(), Instant::now());
         state.renewed();
-        sharing.adopted(theirs.serial.serial);
+        sharing.adopted(shared);
         tracing::info!("another replica has renewed the tokens");
     }
 
@@ -265,7 +261,6 @@ impl Shared {
             return Err(self.failed(endpoint::no_id_token(), Duration::ZERO));
         }
         let now = self.clock.now();
-        let lifetime = jiff::SignedDuration::try_from(fresh.lifetime).unwrap_or_default();
         let configured = self.configured.as_ref();
         let sharing = self.sharing.as_ref();
         let shared = sharing.map(|sharing| sharing.next_serial(rotated));
@@ -276,10 +271,7 @@ impl Shared {
                 shared,
                 id: fresh.id.clone().unwrap_or_default(),
                 obtained_at: now,
-                expires_at: match fresh.id {
-                    Some(_) => now.saturating_add(lifetime).unwrap_or(now),
-                    None => jiff::Timestamp::UNIX_EPOCH,
-                },
+                expires_at: expiry(fresh.id.as_ref(), now, fresh.lifetime),
                 lineage: match configured {
                     Some(own) if own.expose_secret() == used.expose_secret() => {
                         Some(fingerprint(own))

@@ -63,6 +63,16 @@ impl Stored {
     }
 }
 
+/// The [`expires_at`](Stored::expires_at) of an ID token that was received at `obtained_at`; long ago if there is none.
+pub(super) fn expiry(
+    id: Option<&SecretString>,
+    obtained_at: Timestamp,
+    lifetime: Duration,
+) -> Timestamp {
+    let expiry = id.map(|_| obtained_at.saturating_add(lifetime).unwrap_or(obtained_at));
+    expiry.unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
 /// Writes a token as plain text, for the store's file.
 fn expose<S: Serializer>(token: &SecretString, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(token.expose_secret())
@@ -83,12 +93,6 @@ pub(super) struct Store {
     path: PathBuf,
     /// Whether the last load found a file that cannot be read, and nothing has replaced it since; clones share it.
     unreadable: Arc<AtomicBool>,
-}
-
-/// Holds the lock until it is dropped.
-#[derive(Debug)]
-pub(super) struct Held {
-    _file: Option<File>,
 }
 
 /// Distinguishes one configured refresh token from another without keeping it.
@@ -176,26 +180,24 @@ impl Store {
 
     /// Locks the tokens of this file against renewals by other processes; waits for the lock for at most `patience`.
     ///
-    /// If the file system has no locks, this takes none and does not wait.
-    pub(super) async fn lock(&self, patience: Duration) -> io::Result<Held> {
+    /// Returns the file that holds the lock until it is dropped. If the file system has no locks, this takes none and does not wait.
+    pub(super) async fn lock(&self, patience: Duration) -> io::Result<Option<File>> {
+        let has_no_locks = |error: io::Error| {
+            tracing::debug!(kind = %error.kind(), "cannot lock the token store");
+            Ok(None)
+        };
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true);
         let file = match private(&mut options).open(self.lock_file()) {
             Ok(file) => file,
-            Err(error) => {
-                tracing::debug!(kind = %error.kind(), "cannot lock the token store");
-                return Ok(Held { _file: None });
-            }
+            Err(error) => return has_no_locks(error),
         };
         let give_up = tokio::time::Instant::now() + patience;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Held { _file: Some(file) }),
+                Ok(()) => return Ok(Some(file)),
                 Err(std::fs::TryLockError::WouldBlock) => {}
-                Err(std::fs::TryLockError::Error(error)) => {
-                    tracing::debug!(kind = %error.kind(), "cannot lock the token store");
-                    return Ok(Held { _file: None });
-                }
+                Err(std::fs::TryLockError::Error(error)) => return has_no_locks(error),
             }
             if tokio::time::Instant::now() >= give_up {
                 return Err(io::ErrorKind::TimedOut.into());

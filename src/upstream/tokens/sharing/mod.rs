@@ -27,14 +27,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 pub(super) use self::fleet::Denied;
 use self::fleet::Fleet;
 use self::record::{Record, Seal};
 use super::answer::Fresh;
-use super::store::{SharedSerial, Stored};
+use super::store::{SharedSerial, Stored, expiry, fingerprint};
 use crate::upstream::status::TokenSharingState;
 use crate::upstream::telemetry;
 use crate::upstream::token_register::{Away, Seen, Swapped, TokenRegister, TokenSharing};
@@ -64,18 +64,6 @@ pub(super) enum Claimed {
     Newer,
 }
 
-/// Tokens to adopt from another replica.
-#[derive(Debug)]
-pub(super) struct Theirs {
-    pub(super) refresh: SecretString,
-    pub(super) id: Option<SecretString>,
-    pub(super) serial: SharedSerial,
-    /// Time since the vendor's answer.
-    pub(super) age: Duration,
-    /// Lifetime of the ID token from the vendor's answer on.
-    pub(super) lifetime: Duration,
-}
-
 /// The result of the last contact with the store.
 #[derive(Debug, Default)]
 struct View {
@@ -97,10 +85,10 @@ impl Sharing {
         settings: &TokenSharing,
         configured: &SecretString,
         stored: Option<&Stored>,
-        rotated: bool,
     ) -> Self {
         let record = stored.map_or(Record::FIRST, |stored| {
             let lifetime = stored.expires_at.duration_since(stored.obtained_at);
+            let rotated = stored.refresh.expose_secret() != configured.expose_secret();
             let serial = stored.shared.unwrap_or(SharedSerial {
                 // The file is from before the tokens were shared, so it has the newest tokens of this lineage.
                 serial: stored.serial.max(1),
@@ -119,15 +107,11 @@ impl Sharing {
             }
         });
         let owner = rand::random();
+        let fleet = Fleet::new(owner, settings.renew_alone, record, Instant::now());
         Self {
             register: Arc::clone(&settings.register),
             seal: Seal::new(configured),
-            fleet: Mutex::new(Fleet::new(
-                owner,
-                settings.renew_alone,
-                record,
-                Instant::now(),
-            )),
+            fleet: Mutex::new(fleet),
             view: Mutex::default(),
         }
     }
@@ -318,22 +302,31 @@ impl Sharing {
         }
     }
 
-    /// Another replica's tokens, if they are newer than this one's.
-    pub(super) fn to_adopt(&self, now: Timestamp) -> Option<Theirs> {
+    /// Another replica's tokens, if they are newer than this one's: as the token store keeps them after those of `serial`. They descend
+    /// from the `configured` refresh token.
+    pub(super) fn to_adopt(
+        &self,
+        serial: u64,
+        configured: &SecretString,
+        now: Timestamp,
+    ) -> Option<Stored> {
         let today = self.time_at(Instant::now(), now);
         let fleet = self.fleet.lock();
         let record = fleet.to_adopt()?;
         let tokens = record.tokens.as_ref()?;
-        let age = u64::try_from(today.saturating_sub(tokens.received_ms)).unwrap_or(0);
-        Some(Theirs {
+        let age = SignedDuration::from_millis(today.saturating_sub(tokens.received_ms).max(0));
+        let obtained_at = now.saturating_sub(age).unwrap_or(now);
+        Some(Stored {
+            serial: record.serial.max(serial + 1),
             refresh: tokens.refresh.clone(),
-            id: tokens.id.clone(),
-            serial: SharedSerial {
+            id: tokens.id.clone().unwrap_or_default(),
+            obtained_at,
+            expires_at: expiry(tokens.id.as_ref(), obtained_at, tokens.lifetime),
+            lineage: Some(fingerprint(configured)),
+            shared: Some(SharedSerial {
                 serial: record.serial,
                 rotates: record.rotates,
-            },
-            age: Duration::from_millis(age),
-            lifetime: tokens.lifetime,
+            }),
         })
     }
 
@@ -380,26 +373,6 @@ impl Sharing {
             then_ms.saturating_add(between(instant, then))
         } else {
             then_ms.saturating_sub(between(then, instant))
-        }
-    }
-}
-
-impl Theirs {
-    /// The tokens as the local file keeps them, at `serial`.
-    pub(super) fn stored(&self, serial: u64, lineage: String, now: Timestamp) -> Stored {
-        let before = SignedDuration::try_from(self.age).unwrap_or_default();
-        let left = SignedDuration::try_from(self.lifetime.saturating_sub(self.age));
-        Stored {
-            serial: serial.max(self.serial.serial),
-            refresh: self.refresh.clone(),
-            id: self.id.clone().unwrap_or_default(),
-            obtained_at: now.saturating_sub(before).unwrap_or(now),
-            expires_at: match self.id {
-                Some(_) => now.saturating_add(left.unwrap_or_default()).unwrap_or(now),
-                None => Timestamp::UNIX_EPOCH,
-            },
-            lineage: Some(lineage),
-            shared: Some(self.serial),
         }
     }
 }

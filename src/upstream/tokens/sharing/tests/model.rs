@@ -133,7 +133,7 @@ impl World {
             lineage: None,
             shared: Some(serial),
         });
-        let sharing = Sharing::new(&settings, &"0".into(), stored.as_ref(), false);
+        let sharing = Sharing::new(&settings, &"0".into(), stored.as_ref());
         let wall = Timestamp::now() + SignedDuration::from_secs(self.skews[who]);
         tokio::spawn(run(
             Arc::new(sharing),
@@ -225,15 +225,17 @@ async fn run(
 }
 
 fn adopt(sharing: &Sharing, replica: &Mutex<Replica>, now: Timestamp) {
-    let Some(theirs) = sharing.to_adopt(now) else {
+    let Some(theirs) = sharing.to_adopt(0, &"0".into(), now) else {
         return;
     };
     let token = theirs.refresh.expose_secret().parse().unwrap();
     let mut replica = replica.lock();
-    replica.file = Some((token, theirs.serial));
+    let shared = theirs.shared.unwrap();
+    let left = Duration::try_from(theirs.expires_at.duration_since(now)).unwrap_or_default();
+    replica.file = Some((token, shared));
     replica.used = token;
-    replica.expires = Some(Instant::now() + theirs.lifetime.saturating_sub(theirs.age));
-    sharing.adopted(theirs.serial.serial);
+    replica.expires = Some(Instant::now() + left);
+    sharing.adopted(shared.serial);
 }
 
 async fn renew(
