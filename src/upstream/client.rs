@@ -250,24 +250,14 @@ impl Upstream {
     /// the process.
     #[must_use]
     pub fn learned(&self, known: &HashMap<String, u64>) -> Vec<(String, u64, Vec<u8>)> {
-        let is_known = |name: &str, revision| known.get(name) == Some(&revision);
-        let mut parts = Vec::new();
-        // Read before the content, so the revision is never newer than the content.
-        let revision = self.limits.revision();
-        if !is_known(SIZES, revision) {
-            parts.push((SIZES.to_owned(), revision, self.limits.kept()));
-        }
-        for (id, customer) in self.learned.customers() {
+        let sizes = self.limits.kept(known.get(SIZES).copied());
+        let sizes = sizes.map(|(revision, kept)| (SIZES.to_owned(), revision, kept));
+        let customers = self.learned.customers().filter_map(|(id, customer)| {
             let name = format!("{SITES}{id}");
-            let known = customer.known();
-            let revision = known.revision();
-            if !is_known(&name, revision) {
-                let kept = known.kept();
-                drop(known);
-                parts.push((name, revision, kept.text()));
-            }
-        }
-        parts
+            let (revision, kept) = customer.kept(known.get(&name).copied())?;
+            Some((name, revision, kept))
+        });
+        sizes.into_iter().chain(customers).collect()
     }
 
     /// Restores a part that an earlier process had [`learned`](Self::learned), unless this process knows something newer. Returns

@@ -8,8 +8,6 @@
 //! which later reports lower again if the vendor counts figures after all. Each bound doubles after an hour, since the vendor may
 //! accept larger reports again.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
@@ -26,8 +24,6 @@ const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 pub(super) struct Limits {
     bounds: Bounds,
     learned: Mutex<Learned>,
-    /// Number of possible changes to `learned`.
-    revision: AtomicU64,
 }
 
 /// The learned bounds. The vendor does not say what it counts, so each measure has a bound of its own.
@@ -37,6 +33,9 @@ struct Learned {
     figures: Bound,
     sites: Bound,
     days: Bound,
+    /// Number of changes.
+    #[serde(skip)]
+    revision: u64,
 }
 
 /// A learned bound of one measure.
@@ -57,13 +56,15 @@ impl Default for Bound {
 }
 
 impl Bound {
-    /// Doubles the bound if it has held for an hour.
-    fn grow(&mut self, now: Timestamp) {
+    /// Doubles the bound if it has held for an hour; returns whether that changes it.
+    fn grow(&mut self, now: Timestamp) -> bool {
         // If the clock was set back, the wait starts over.
         self.since = self.since.min(now);
+        let before = self.size;
         if now.duration_since(self.since) >= PATIENCE {
-            (self.size, self.since) = (self.size.saturating_mul(2), now);
+            (self.size, self.since) = (before.saturating_mul(2), now);
         }
+        self.size != before
     }
 }
 
@@ -75,14 +76,8 @@ impl Learned {
             && days(request) <= self.days.size
     }
 
-    const fn sizes(&self) -> [u64; 3] {
-        [self.figures.size, self.sites.size, self.days.size]
-    }
-
-    fn grow(&mut self, now: Timestamp) {
-        for bound in [&mut self.figures, &mut self.sites, &mut self.days] {
-            bound.grow(now);
-        }
+    const fn bounds(&mut self) -> [&mut Bound; 3] {
+        [&mut self.figures, &mut self.sites, &mut self.days]
     }
 }
 
@@ -122,7 +117,6 @@ impl Limits {
                 max_days: max_days.max(1),
             },
             learned: Mutex::default(),
-            revision: AtomicU64::new(0),
         }
     }
 
@@ -183,7 +177,7 @@ impl Limits {
             (&mut learned.figures, below(size))
         };
         *bound = Bound { size, since: now };
-        self.revision.fetch_add(1, Ordering::Release);
+        learned.revision += 1;
         if request.sites.len() == 1 || request.dates.len() == 1 {
             learned.figures.size = u64::MAX;
         }
@@ -199,46 +193,38 @@ impl Limits {
 
     fn lock(&self, now: Timestamp) -> MutexGuard<'_, Learned> {
         let mut learned = self.learned.lock();
-        let before = learned.sizes();
-        learned.grow(now);
-        if learned.sizes() != before {
-            self.revision.fetch_add(1, Ordering::Release);
+        if learned
+            .bounds()
+            .map(|bound| bound.grow(now))
+            .contains(&true)
+        {
+            learned.revision += 1;
         }
         learned
     }
 
-    /// Changes whenever a learned bound changes.
-    pub(super) fn revision(&self) -> u64 {
-        self.revision.load(Ordering::Acquire)
-    }
-
-    /// The learned bounds in a form that outlives the process, for [`restore`](Self::restore).
-    pub(super) fn kept(&self) -> Vec<u8> {
+    /// The revision of the learned bounds, which changes whenever one of them does, and the bounds in a form that outlives the process,
+    /// for [`restore`](Self::restore); `None` if their revision is the one `known`.
+    pub(super) fn kept(&self, known: Option<u64>) -> Option<(u64, Vec<u8>)> {
         let learned = self.learned.lock();
-        serde_json::to_vec(&*learned).expect("numbers and times can be written")
+        let kept = || serde_json::to_vec(&*learned).expect("numbers and times can be written");
+        (known != Some(learned.revision)).then(|| (learned.revision, kept()))
     }
 
     /// Takes over the bounds that another process has learned, where they are tighter. Returns false if it cannot read `kept`.
     pub(super) fn restore(&self, kept: &[u8]) -> bool {
-        let Ok(kept) = serde_json::from_slice::<Learned>(kept) else {
+        let Ok(mut kept) = serde_json::from_slice::<Learned>(kept) else {
             return false;
         };
         let mut learned = self.learned.lock();
-        let Learned {
-            figures,
-            sites,
-            days,
-        } = &mut *learned;
-        for (own, theirs) in [
-            (figures, kept.figures),
-            (sites, kept.sites),
-            (days, kept.days),
-        ] {
+        let mut is_changed = false;
+        for (own, theirs) in learned.bounds().into_iter().zip(kept.bounds()) {
             if theirs.size < own.size {
-                *own = theirs;
-                self.revision.fetch_add(1, Ordering::Release);
+                own.clone_from(theirs);
+                is_changed = true;
             }
         }
+        learned.revision += u64::from(is_changed);
         true
     }
 }
@@ -259,14 +245,9 @@ pub(super) fn halves(request: &ReportRequest) -> Option<[ReportRequest; 2]> {
 /// Consecutive parts of about equal length, at most `max` each.
 fn even_chunks<T: Copy>(all: &[T], max: usize) -> Vec<Vec<T>> {
     let parts = all.len().div_ceil(max).max(1);
-    let (size, longer) = (all.len() / parts, all.len() % parts);
-    let mut rest = all;
+    let start = |part: usize| (all.len() * part).div_ceil(parts);
     (0..parts)
-        .map(|part| {
-            let (chunk, left) = rest.split_at(size + usize::from(part < longer));
-            rest = left;
-            chunk.to_vec()
-        })
+        .map(|part| all[start(part)..start(part + 1)].to_vec())
         .collect()
 }
 
@@ -390,7 +371,7 @@ mod tests {
         let longest = |limits: &Limits, at| limits.split(&request(1, 31), hours(at))[0].dates.len();
         let limits = Limits::new(50, 31);
         limits.was_too_large(&request(1, 31), &[request(1, 7)], NOW);
-        let kept = limits.kept();
+        let (_, kept) = limits.kept(None).unwrap();
 
         let again = Limits::new(50, 31);
         assert!(again.restore(&kept));
@@ -400,10 +381,10 @@ mod tests {
         assert!(newer.restore(&kept));
         assert_eq!(longest(&newer, 0), 5);
         // Replicas learn from each other, in either order.
-        let revision = newer.revision();
+        let (revision, kept_by_newer) = newer.kept(None).unwrap();
         assert!(newer.restore(&kept));
-        assert_eq!(newer.revision(), revision, "nothing was new");
-        assert!(limits.restore(&newer.kept()));
+        assert_eq!(newer.kept(Some(revision)), None, "nothing was new");
+        assert!(limits.restore(&kept_by_newer));
         assert_eq!(longest(&limits, 0), 5);
         assert!(!Limits::new(50, 31).restore(b"{}"));
     }

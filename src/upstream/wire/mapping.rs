@@ -100,11 +100,6 @@ impl Mapping {
         mapping
     }
 
-    /// Whether its claims about `site` are ambiguous or contradictory.
-    pub(in crate::upstream) fn is_contested(&self, site: SiteId) -> bool {
-        self.contested.contains(&site)
-    }
-
     /// Uses the rows of the same answer to decide which of the texts that stand for sites are entities, which are names, and which claims
     /// do not count.
     pub(super) fn settle(&mut self, identities: &[Identity]) {

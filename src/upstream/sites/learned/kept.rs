@@ -7,28 +7,42 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use super::site::Site;
-use super::{Known, MOST};
+use super::{Customer, Known, MOST};
 use crate::domain::site::SiteId;
 
 /// The sites of one customer, as learned.
-pub(in crate::upstream) struct Kept(BTreeMap<u64, Site>);
+type Sites = BTreeMap<u64, Site>;
+
+impl Customer {
+    /// The revision of the learned facts, which changes whenever they may have changed, and the text that [`Known::restore`] reads; `None`
+    /// if their revision is the one `known`.
+    pub(in crate::upstream) fn kept(&self, known: Option<u64>) -> Option<(u64, Vec<u8>)> {
+        let (revision, sites) = {
+            let facts = self.known();
+            if known == Some(facts.revision) {
+                return None;
+            }
+            (facts.revision, facts.kept())
+        };
+        // Without the lock.
+        Some((revision, text(&sites)))
+    }
+}
+
+fn text(sites: &Sites) -> Vec<u8> {
+    serde_json::to_vec(sites).expect("texts, times and flags can be written")
+}
 
 impl Known {
-    /// Changes whenever what is [`kept`](Self::kept) may have changed.
-    pub(in crate::upstream) const fn revision(&self) -> u64 {
-        self.revision
-    }
-
-    /// The sites, to be written without the lock.
-    pub(in crate::upstream) fn kept(&self) -> Kept {
+    fn kept(&self) -> Sites {
         let sites = self.sites.iter();
-        Kept(sites.map(|(id, site)| (id.get(), site.clone())).collect())
+        sites.map(|(id, site)| (id.get(), site.clone())).collect()
     }
 
-    /// Restores the sites of a [`Kept::text`] that are still unknown, except facts learned before their purge. Returns false if it is not
+    /// Restores the sites of a [`Customer::kept`] that are still unknown, except facts learned before their purge. Returns false if it is not
     /// such a text.
     pub(in crate::upstream) fn restore(&mut self, text: &[u8]) -> bool {
-        let Ok(sites) = serde_json::from_slice::<BTreeMap<u64, Site>>(text) else {
+        let Ok(sites) = serde_json::from_slice::<Sites>(text) else {
             return false;
         };
         for (id, site) in sites {
@@ -53,13 +67,6 @@ impl Known {
             }
         }
         true
-    }
-}
-
-impl Kept {
-    /// The text that [`Known::restore`] reads.
-    pub(in crate::upstream) fn text(&self) -> Vec<u8> {
-        serde_json::to_vec(&self.0).expect("texts, times and flags can be written")
     }
 }
 
@@ -105,7 +112,7 @@ mod tests {
         let known = taught();
 
         let mut again = Known::default();
-        let restored = again.restore(&known.kept().text());
+        let restored = again.restore(&text(&known.kept()));
 
         assert!(restored);
         assert_eq!(again.sites(), known.sites());
@@ -113,13 +120,13 @@ mod tests {
         assert_eq!(again.site_of("b", NOW), None, "it was seen for two sites");
         let all = [site(1), site(2), site(3)];
         assert_eq!(again.apart(&all, NOW), known.apart(&all, NOW));
-        assert_eq!(again.kept().text(), known.kept().text());
+        assert_eq!(text(&again.kept()), text(&known.kept()));
         assert_eq!(again.show_name(site(2)).as_deref(), Some("Waco"));
     }
 
     #[test]
     fn what_is_known_by_now_or_was_forgotten_is_not_overwritten() {
-        let text = taught().kept().text();
+        let text = text(&taught().kept());
 
         let mut known = Known::default();
         known.learn_alone(site(1), &[&identity("c", "Austin")], 0, NOW);
@@ -140,7 +147,7 @@ mod tests {
         for (id, entity, name) in [(1, "a", "Tyler"), (2, "b", "Waco"), (3, "c", "Austin")] {
             known.learn_alone(site(id), &[&identity(entity, name)], 0, NOW);
         }
-        let text = known.kept().text();
+        let text = text(&known.kept());
         let before = NOW - jiff::SignedDuration::from_secs(1);
 
         let mut forgotten = Known::default();
@@ -154,14 +161,14 @@ mod tests {
 
     #[test]
     fn what_brings_nothing_new_changes_nothing() {
-        let text = taught().kept().text();
+        let text = text(&taught().kept());
         let mut known = Known::default();
         assert!(known.restore(&text));
-        let revision = known.revision();
+        let revision = known.revision;
 
         assert!(known.restore(&text));
 
-        assert_eq!(known.revision(), revision);
+        assert_eq!(known.revision, revision);
     }
 
     #[test]
@@ -170,7 +177,7 @@ mod tests {
         assert_eq!(known.show_name(site(1)), None);
         let before = known.names_changed.load(Ordering::Acquire);
 
-        assert!(known.restore(&taught().kept().text()));
+        assert!(known.restore(&text(&taught().kept())));
 
         assert_ne!(known.names_changed.load(Ordering::Acquire), before);
     }

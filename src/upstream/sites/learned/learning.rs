@@ -25,24 +25,19 @@ impl Known {
         self.purges += 1;
         let number = self.purges;
         let purge = LastPurge { number, at };
-        match sites {
-            Some(sites) if self.purged.len() + sites.len() <= MOST => {
-                for site in sites {
-                    self.purged.insert(*site, purge);
-                    self.drop_site(*site);
-                }
-            }
-            _ => {
-                let dropped: Vec<_> = match sites {
-                    Some(sites) => sites.iter().copied().collect(),
-                    None => self.sites.keys().copied().collect(),
-                };
-                for site in dropped {
-                    self.drop_site(site);
-                }
-                self.purged.clear();
-                self.all_purged = purge;
-            }
+        let dropped: Vec<_> = match sites {
+            Some(sites) => sites.iter().copied().collect(),
+            None => self.sites.keys().copied().collect(),
+        };
+        for site in &dropped {
+            self.drop_site(*site);
+        }
+        if sites.is_some() && self.purged.len() + dropped.len() <= MOST {
+            self.purged
+                .extend(dropped.into_iter().map(|site| (site, purge)));
+        } else {
+            self.purged.clear();
+            self.all_purged = purge;
         }
     }
 
@@ -145,7 +140,7 @@ impl Known {
         }
         for site in requested {
             if let Some(Some(name)) = names.get(site)
-                && !mapping.is_contested(*site)
+                && !mapping.contested.contains(site)
                 && self.may_learn(*site, since)
             {
                 self.change(*site, now, |site| site.name_by_mapping(name));

@@ -19,7 +19,7 @@ const MOST_OTHER_NAMES: usize = 4;
 const MAX_ENTITY: usize = 256;
 
 /// Our knowledge of one site.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Site {
     seen: Vec<Seen>,
@@ -72,15 +72,10 @@ impl Seen {
 
 impl Site {
     /// A site without rows so far.
-    pub(super) const fn new(now: Timestamp) -> Self {
+    pub(super) fn new(now: Timestamp) -> Self {
         Self {
-            seen: Vec::new(),
-            name_in_mapping: None,
-            shown: None,
             checked: now,
-            rests_on_learning: false,
-            untold_since: None,
-            in_parts: false,
+            ..Self::default()
         }
     }
 
