@@ -74,11 +74,7 @@ pub(super) fn differ(one: f64, other: f64) -> bool {
 
 /// An order of rows that does not depend on their arrival: larger figures first, and absent ones last.
 pub(super) fn by_value(one: &Values, other: &Values) -> std::cmp::Ordering {
-    let key = |values: &Values| values.map(|value| if value.is_nan() { -1.0 } else { value });
-    key(other)
-        .iter()
-        .zip(key(one))
-        .map(|(other, one)| other.total_cmp(&one))
-        .find(|order| order.is_ne())
-        .unwrap_or(std::cmp::Ordering::Equal)
+    // None is negative, so their bits are in the order of the figures.
+    let key = |values: &Values| values.map(|value| (!value.is_nan()).then(|| value.to_bits()));
+    key(other).cmp(&key(one))
 }

@@ -129,9 +129,8 @@ impl SiteFigures {
     }
 
     fn empty(shape: &ReportShape) -> Self {
-        let dates = shape.request().dates.len();
         Self {
-            days: std::iter::repeat_with(|| None).take(dates).collect(),
+            days: vec![None; shape.request().dates.len()],
         }
     }
 

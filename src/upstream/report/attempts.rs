@@ -38,10 +38,7 @@ impl Reporter {
         attempts: Attempts,
     ) -> Result<Report, Failure> {
         let shape = Arc::new(ReportShape::new(request, &job.directory));
-        let body: Bytes = wire::body(request)
-            .map_err(|_| UpstreamError::Internal("no report request".to_owned()))
-            .map_err(Failure::general)?
-            .into();
+        let body = Bytes::from(wire::body(request));
         let max_attempts = self.settings.max_attempts.max(1);
         let mut failed = 0;
         let mut renewed = false;

@@ -14,11 +14,10 @@ use super::learned::{Known, are_in_parts};
 use super::resolve::{self, Grounds, Verdict};
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::directory::SiteDirectory;
-use crate::domain::metric::{MetricSet, VendorMetric};
 use crate::domain::site::SiteId;
 use crate::upstream::cells::{self, Times};
 use crate::upstream::report::Report;
-use crate::upstream::wire::{Identity, Reader, ReportShape};
+use crate::upstream::wire::{Identity, Reader, ReportShape, lacks_weights};
 
 /// The sites of an answer that were requested alone because of it: their cells come from those answers.
 #[derive(Clone, Debug, Default)]
@@ -91,11 +90,6 @@ pub(in crate::upstream) fn credit<'a>(
             .collect();
     }
     credit
-}
-
-/// Whether `metrics` include dwell times, which need entrances for a site in parts, but no entrances.
-pub(in crate::upstream) fn lacks_weights(metrics: MetricSet) -> bool {
-    metrics.contains(VendorMetric::DwellTime) && !metrics.contains(VendorMetric::Entrances)
 }
 
 impl Credit<'_> {

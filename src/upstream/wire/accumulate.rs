@@ -11,7 +11,7 @@ use super::meaning;
 use super::part::{Part, Values};
 use super::report_shape::ReportShape;
 use super::value::name_of;
-use crate::domain::metric::VendorMetric;
+use crate::domain::metric::{MetricSet, VendorMetric};
 
 /// Bytes that any answer may take in addition to the length of its rows, however odd it is.
 const FLOOR: usize = 16 << 20;
@@ -102,9 +102,7 @@ impl Accumulator {
 
     /// Returns the identities of the rows, and the number of rows outside the dates.
     pub(super) fn finish(mut self) -> (Vec<Identity>, u64) {
-        let metrics = self.shape.request().metrics;
-        let lacks_weights =
-            metrics.contains(VendorMetric::DwellTime) && !metrics.contains(VendorMetric::Entrances);
+        let lacks_weights = lacks_weights(self.shape.request().metrics);
         for identity in &mut self.identities {
             let newest = identity.parts.iter().filter_map(Part::newest).max();
             let newest = newest.map(|place| self.shape.date(place / self.shape.slots()));
@@ -217,6 +215,11 @@ impl Accumulator {
         self.room = self.room.checked_sub(bytes).ok_or(Fault::TooLarge)?;
         Ok(())
     }
+}
+
+/// Whether `metrics` include dwell times, which need entrances for a site in parts, but no entrances.
+pub(in crate::upstream) fn lacks_weights(metrics: MetricSet) -> bool {
+    metrics.contains(VendorMetric::DwellTime) && !metrics.contains(VendorMetric::Entrances)
 }
 
 /// Appends `text` so that no two lists of texts give the same key.

@@ -1,14 +1,12 @@
 //! `site_mapping`, whose shape is undocumented: claims that entities are sites, read from every shape that makes sense.
 
-mod entries;
-
 use std::collections::BTreeSet;
 
 use foldhash::{HashMap, HashMapExt};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use self::entries::{Entries, Entry, MAX_ENTRIES, by_key};
+use super::entries::{Entries, Entry, MAX_ENTRIES, by_key};
 use super::identity::Identity;
 use super::value::{Text, cut, name_of};
 use crate::domain::site::SiteId;
@@ -72,9 +70,6 @@ impl Mapping {
     pub(super) fn read(json: &str, requested: &[SiteId]) -> Self {
         let mut mapping = Self::default();
         if let Ok(Entries(entries)) = serde_json::from_str(json) {
-            if entries.len() > MAX_ENTRIES {
-                return mapping;
-            }
             for entry in by_key(&entries) {
                 mapping.entry(&entry, requested);
             }

@@ -1,6 +1,7 @@
 //! The report on the wire: our request, and the one gate for the vendor's answer, which passes it whole or not at all.
 
 mod accumulate;
+mod entries;
 mod envelope;
 mod fault;
 mod identity;
@@ -15,6 +16,7 @@ mod row;
 mod time;
 mod value;
 
+pub(super) use accumulate::lacks_weights;
 pub(super) use fault::Fault;
 pub(super) use identity::Identity;
 pub(super) use mapping::Mapping;

@@ -4,13 +4,10 @@
 //! `metadata`, means a truncated answer unless it reports that there is no more (`null`, `false`, empty, one page of one). A lone first
 //! page is not enough for that. A numeric `total_count` above the number of rows also means a truncated answer.
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::value::{Name, text};
+use super::entries::Entries;
+use super::value::text;
 
 /// How deep objects with paging keys may be nested.
 const MOST_DEEP: usize = 4;
@@ -78,13 +75,14 @@ impl Paging {
         if value.starts_with('{') {
             match (serde_json::from_str(value), deep.checked_sub(1)) {
                 // Such as `{"href": …}`.
-                (Ok(Fields { said, .. }), _) if matches!(key, Key::Next | Key::HasMore) => {
+                (Ok(Entries(entries)), _) if matches!(key, Key::Next | Key::HasMore) => {
+                    let said = entries.iter().any(|(_, json)| !says_nothing(json));
                     self.more |= said;
                     self.no_more |= !said;
                 }
-                (Ok(Fields { of_paging, .. }), Some(deep)) => {
+                (Ok(Entries(entries)), Some(deep)) => {
                     let within = within || !matches!(normal(name).as_str(), "metadata" | "meta");
-                    for (name, json) in of_paging {
+                    for (name, json) in entries {
                         self.note(&name, json, within, deep);
                     }
                 }
@@ -171,39 +169,6 @@ fn says_nothing(json: &RawValue) -> bool {
     }
 }
 
-/// The fields of an object that concern paging.
-struct Fields<'a> {
-    /// Fields that may be about other pages, repeats included.
-    of_paging: Vec<(Cow<'a, str>, &'a RawValue)>,
-    /// Whether any field has a value that is not empty.
-    said: bool,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Each;
-        impl<'de> Visitor<'de> for Each {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-                let (mut of_paging, mut said) = (Vec::new(), false);
-                while let Some((Name(name), json)) = map.next_entry::<_, &RawValue>()? {
-                    said |= !says_nothing(json);
-                    if key(&name, true).is_some() {
-                        of_paging.push((name, json));
-                    }
-                }
-                Ok(Fields { of_paging, said })
-            }
-        }
-        deserializer.deserialize_map(Each)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,8 +176,8 @@ mod tests {
     fn is_cut(fields: &str, rows: u64) -> bool {
         let mut paging = Paging::default();
         let json = format!("{{{fields}}}");
-        let Fields { of_paging, .. } = serde_json::from_str(&json).unwrap();
-        for (name, json) in of_paging {
+        let Entries(entries) = serde_json::from_str(&json).unwrap();
+        for (name, json) in entries {
             paging.read(&name, json);
         }
         paging.is_of_more_than(rows)

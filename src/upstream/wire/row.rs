@@ -15,7 +15,7 @@ use super::input_buffer::{Bound, InputBuffer, Stop};
 use super::part::NO_VALUES;
 use super::report_shape::ReportShape;
 use super::time;
-use super::value::{Name, Number, Reason, Text, entity, fail, site_name};
+use super::value::{Name, Number, Reason, entity, fail, site_name, text};
 use crate::domain::dates::parse_date_bytes;
 use crate::domain::metric::VendorMetric;
 
@@ -118,19 +118,10 @@ enum Field {
 impl OneRow<'_> {
     fn place<E: Error>(&mut self, text: &str) -> Result<(Option<usize>, usize), E> {
         let request = self.into.shape().request();
-        let Some((date, minute)) = time::split(text, request.bucket) else {
-            return Err(fail(
-                self.reason,
-                "a row's time is malformed or off the grid",
-            ));
-        };
+        let wrong = || fail(self.reason, "a row's time is malformed or off the grid");
+        let (date, minute) = time::split(text, request.bucket).ok_or_else(wrong)?;
         if self.last_date.0 != *date {
-            let Some(day) = parse_date_bytes(date) else {
-                return Err(fail(
-                    self.reason,
-                    "a row's time is malformed or off the grid",
-                ));
-            };
+            let day = parse_date_bytes(date).ok_or_else(wrong)?;
             *self.last_date = (*date, request.dates.index_of(day));
         }
         Ok((
@@ -168,7 +159,7 @@ impl<'de> Visitor<'de> for OneRow<'_> {
         while let Some(Name(name)) = fields.next_key()? {
             match Field::from(&*name) {
                 Field::Time => {
-                    let Text(Some(text)) = fields.next_value()? else {
+                    let Some(text) = text(fields.next_value()?) else {
                         return Err(fail(self.reason, "a row's time is not a text"));
                     };
                     if place.replace(self.place(&text)?).is_some() {

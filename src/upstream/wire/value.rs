@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Number as JsonNumber;
 use serde_json::value::RawValue;
 
 use super::fault::Fault;
@@ -18,70 +20,21 @@ pub(super) fn fail<E: Error>(reason: &Reason, what: &'static str) -> E {
     E::custom(what)
 }
 
-/// A text, or a number as text; anything else, or an empty text, counts as none.
-#[derive(Debug, Default)]
-pub(super) struct Text<'de>(pub(super) Option<Cow<'de, str>>);
+/// What [`text`] reads.
+#[derive(Default)]
+pub(super) struct Text<'a>(pub(super) Option<Cow<'a, str>>);
 
-impl<'de: 'a, 'a> serde::Deserialize<'de> for Text<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnyText;
-        impl<'de> Visitor<'de> for AnyText {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text or a number")
-            }
-
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text((!text.is_empty()).then_some(Cow::Borrowed(text))))
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(
-                    (!text.is_empty()).then(|| Cow::Owned(text.to_owned())),
-                ))
-            }
-
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Text<'de>, E> {
-                Ok(Text(Some(Cow::Owned(number.to_string()))))
-            }
-
-            fn visit_i64<E: Error>(self, number: i64) -> Result<Text<'de>, E> {
-                Ok(Text(Some(Cow::Owned(number.to_string()))))
-            }
-
-            fn visit_f64<E: Error>(self, number: f64) -> Result<Text<'de>, E> {
-                // 36655.0 is the same entity as 36655, and Rust writes floats without a fraction that way.
-                Ok(Text(Some(Cow::Owned(number.to_string()))))
-            }
-
-            fn visit_bool<E: Error>(self, _: bool) -> Result<Text<'de>, E> {
-                Ok(Text(None))
-            }
-
-            fn visit_unit<E: Error>(self) -> Result<Text<'de>, E> {
-                Ok(Text(None))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Text<'de>, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Text(None))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text<'de>, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Text(None))
-            }
-        }
-        deserializer.deserialize_any(AnyText)
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&RawValue>::deserialize(deserializer).map(|json| Self(text(json)))
     }
 }
 
 /// The name of a field. A name with half a surrogate pair is not a text and matches no known name: it becomes empty.
 pub(super) struct Name<'de>(pub(super) Cow<'de, str>);
 
-impl<'de: 'a, 'a> serde::Deserialize<'de> for Name<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         <&RawValue>::deserialize(deserializer).map(|json| Self(text(json).unwrap_or_default()))
     }
 }
@@ -91,16 +44,24 @@ const MAX_NAME: usize = 256;
 /// Most bytes of an entity. A cut one could be mistaken for another, so a longer one is refused.
 const MOST_OF_ENTITY: usize = 256;
 
-/// Returns `json` as text if it is a text or a number. A text with half a surrogate pair counts as none.
+/// Returns `json` as text if it is a text or a number; anything else counts as none, and so does an empty text, or one with half a
+/// surrogate pair.
 pub(super) fn text(json: &RawValue) -> Option<Cow<'_, str>> {
     let json = json.get();
-    match json
+    let text = match json
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'))
     {
-        Some(plain) if !plain.contains('\\') => (!plain.is_empty()).then_some(Cow::Borrowed(plain)),
-        _ => serde_json::from_str::<Text<'_>>(json).ok()?.0,
-    }
+        Some(plain) if !plain.contains('\\') => Cow::Borrowed(plain),
+        Some(_) => Cow::Owned(serde_json::from_str(json).ok()?),
+        None => {
+            let number: JsonNumber = serde_json::from_str(json).ok()?;
+            // 36655.0 is the same entity as 36655, and Rust writes floats without a fraction that way.
+            let float = number.as_f64().filter(|_| number.is_f64());
+            Cow::Owned(float.map_or_else(|| number.to_string(), |float| float.to_string()))
+        }
+    };
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// Cuts `name` to [`MAX_NAME`].
@@ -156,7 +117,7 @@ impl Number<'_> {
 impl<'de> DeserializeSeed<'de> for Number<'_> {
     type Value = f64;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<f64, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<f64, D::Error> {
         deserializer.deserialize_any(self)
     }
 }

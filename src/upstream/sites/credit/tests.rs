@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::bucket::VendorBucket;
 use crate::domain::dates::DateRange;
+use crate::domain::metric::VendorMetric;
 use crate::domain::site::CustomerId;
 use crate::upstream::wire;
 

@@ -1,17 +1,19 @@
-//! The entries of an object, including those with the same key.
+//! The entries of an object beside the rows, including those with the same key.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use foldhash::{HashMap, HashMapExt};
-use serde::de::{MapAccess, Visitor};
+use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// Most entries of a mapping: more than any customer has sites; further ones are not worth the memory.
+use super::value::Name;
+
+/// Most entries of an object: more than any customer has sites; further ones are not worth the memory.
 pub(super) const MAX_ENTRIES: usize = 100_000;
 
-/// An object's entries in their order, including repeated keys.
+/// An object's entries in their order, including repeated keys; there must not be more than [`MAX_ENTRIES`].
 pub(super) struct Entries<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
@@ -26,11 +28,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
                 let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    // One more than the limit shows that there are too many.
-                    if entries.len() <= MAX_ENTRIES {
-                        entries.push(entry);
+                while let Some((Name(key), value)) = map.next_entry()? {
+                    if entries.len() == MAX_ENTRIES {
+                        return Err(A::Error::custom("too many entries"));
                     }
+                    entries.push((key, value));
                 }
                 Ok(Entries(entries))
             }
