@@ -140,12 +140,12 @@ impl Places {
 
     /// The number of this process's own places.
     pub(super) fn own(&self) -> usize {
-        self.0.lock().share.own()
+        self.0.lock().share.own
     }
 
     /// Notified when a report waits for a place that others may leave to this process.
     pub(super) fn asks(&self) -> Arc<Notify> {
-        Arc::clone(self.0.lock().share.asks())
+        Arc::clone(&self.0.lock().share.asks)
     }
 }
 

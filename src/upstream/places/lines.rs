@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::interest::{Class, Client, Stake};
+use super::interest::{Client, Stake};
 use super::shares::Share;
 
 /// Where a report joins its client's queue.
@@ -42,9 +42,8 @@ pub(super) struct Lines {
     /// The number of places that warming uses, and its limit if all places are this process's own.
     pub(super) warming: usize,
     most_warming: usize,
-    callers: Line,
-    refreshes: Line,
-    warm: Line,
+    /// The queues of callers, refreshes and warming.
+    by_class: [Line; 3],
     /// When each client last got a place, counted in places given. Clients are configured, so there are few.
     served: HashMap<Client, u64>,
     given: u64,
@@ -71,25 +70,21 @@ impl Lines {
 
     /// Queues a report for `stake`.
     pub(super) fn enter(&mut self, stake: &Stake, ticket: &Ticket, entry: Entry) {
-        self.of(stake.class).enter(&stake.client, ticket, entry);
+        let Line(line) = &mut self.by_class[stake.class as usize];
+        let queue = line.entry(Arc::clone(&stake.client)).or_default();
+        match entry {
+            Entry::New => queue.push_back(Arc::clone(ticket)),
+            Entry::Begun => queue.push_front(Arc::clone(ticket)),
+        }
     }
 
     /// Number of waiting reports; one that several clients wait for counts for each.
     pub(super) fn waiting(&self) -> usize {
-        let lines = [&self.callers, &self.refreshes, &self.warm];
-        lines.into_iter().map(Line::waiting).sum()
-    }
-
-    fn of(&mut self, class: Class) -> &mut Line {
-        match class {
-            Class::Caller => &mut self.callers,
-            Class::Refresh => &mut self.refreshes,
-            Class::Warm => &mut self.warm,
-        }
+        self.by_class.iter().flat_map(Line::waiting).count()
     }
 
     pub(super) fn has_room_for(&self, purpose: Purpose) -> bool {
-        self.taken < self.share.own() && (purpose == Purpose::Needed || self.may_warm())
+        self.taken < self.share.own && (purpose == Purpose::Needed || self.may_warm())
     }
 
     fn may_warm(&self) -> bool {
@@ -98,23 +93,23 @@ impl Lines {
 
     /// The limit of warming among the process's own places: at least 1.
     fn most_warming_here(&self) -> usize {
-        (self.most_warming * self.share.own() / self.share.all()).max(1)
+        (self.most_warming * self.share.own / self.share.all).max(1)
     }
 
     /// The next report to call, and the use of its place, if one is free.
     pub(super) fn next(&mut self) -> Option<(Call, Purpose)> {
-        if self.taken >= self.share.own() {
+        if self.taken >= self.share.own {
             return None;
         }
+        let may_warm = self.may_warm();
+        let [callers, refreshes, warm] = &mut self.by_class;
         let served = &self.served;
-        let needed = self.callers.next(served);
-        let needed = needed.or_else(|| self.refreshes.next(served));
-        let (next, purpose) = match needed {
+        let needed = callers.next(served).or_else(|| refreshes.next(served));
+        let ((client, call), purpose) = match needed {
             Some(next) => (next, Purpose::Needed),
-            None if self.may_warm() => (self.warm.next(served)?, Purpose::Warming),
+            None if may_warm => (warm.next(served)?, Purpose::Warming),
             None => return None,
         };
-        let (client, call) = next;
         self.give(&client, purpose);
         Some((call, purpose))
     }
@@ -123,14 +118,19 @@ impl Lines {
     pub(super) fn wanted(&self) -> usize {
         let room_to_warm = self.most_warming_here().saturating_sub(self.warming);
         let mut counted = HashSet::new();
-        let mut reports = |line: &Line| line.reports(&mut counted);
-        let needed = reports(&self.callers) + reports(&self.refreshes);
-        self.taken + needed + reports(&self.warm).min(room_to_warm)
+        // Each once, however many clients wait for it.
+        let mut reports = |line: &Line| {
+            let tickets = line.waiting();
+            tickets.filter(|it| counted.insert(Arc::as_ptr(it))).count()
+        };
+        let [callers, refreshes, warm] = &self.by_class;
+        let needed = reports(callers) + reports(refreshes);
+        self.taken + needed + reports(warm).min(room_to_warm)
     }
 
     /// Asks for more places, once, if a report waits for one that others may leave to this process.
     pub(super) fn wants_more(&mut self) {
-        if self.share.may_ask() && self.wanted() > self.share.own() {
+        if self.share.may_ask() && self.wanted() > self.share.own {
             self.share.ask();
         }
     }
@@ -149,24 +149,16 @@ impl Lines {
 
     pub(super) fn one_left(&mut self) {
         self.left += 1;
-        let lines = [&mut self.callers, &mut self.refreshes, &mut self.warm];
-        let held: usize = lines.iter().map(|line| line.len()).sum();
+        let queues = self.by_class.iter().flat_map(|Line(line)| line.values());
+        let held: usize = queues.map(VecDeque::len).sum();
         if self.left > MANY_LEFT && self.left > held / 2 {
             self.left = 0;
-            lines.into_iter().for_each(Line::sweep);
+            self.by_class.iter_mut().for_each(Line::sweep);
         }
     }
 }
 
 impl Line {
-    fn enter(&mut self, client: &Client, ticket: &Ticket, entry: Entry) {
-        let queue = self.0.entry(Arc::clone(client)).or_default();
-        match entry {
-            Entry::New => queue.push_back(Arc::clone(ticket)),
-            Entry::Begun => queue.push_front(Arc::clone(ticket)),
-        }
-    }
-
     /// The first waiting report of the client that was served longest ago.
     fn next(&mut self, served: &HashMap<Client, u64>) -> Option<(Client, Call)> {
         loop {
@@ -183,19 +175,8 @@ impl Line {
         }
     }
 
-    fn len(&self) -> usize {
-        self.0.values().map(VecDeque::len).sum()
-    }
-
-    fn waiting(&self) -> usize {
-        let tickets = self.0.values().flatten();
-        tickets.filter(|ticket| waits(ticket)).count()
-    }
-
-    /// Number of reports that wait, other than those that were `counted` before: each once, however many clients wait for it.
-    fn reports(&self, counted: &mut HashSet<*const Mutex<Option<Call>>>) -> usize {
-        let tickets = self.0.values().flatten().filter(|ticket| waits(ticket));
-        tickets.filter(|it| counted.insert(Arc::as_ptr(it))).count()
+    fn waiting(&self) -> impl Iterator<Item = &Ticket> {
+        self.0.values().flatten().filter(|ticket| waits(ticket))
     }
 
     /// Drops the tickets of reports that no longer wait.

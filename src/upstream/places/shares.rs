@@ -29,8 +29,10 @@ pub struct PlacesTold {
 /// The places of one process.
 #[derive(Debug, Default)]
 pub(super) struct Share {
-    all: usize,
-    own: usize,
+    /// The number of all places.
+    pub(super) all: usize,
+    /// The number of the process's own places: at least 1.
+    pub(super) own: usize,
     /// Whether the process shares the places; otherwise, all places are its own.
     is_on: bool,
     /// Whether it was the only process when it last heard from the store.
@@ -38,7 +40,7 @@ pub(super) struct Share {
     /// Whether it has asked for more since it last heard from the store.
     has_asked: bool,
     /// Notified when it asks for more.
-    asks: Arc<Notify>,
+    pub(super) asks: Arc<Notify>,
 }
 
 impl Share {
@@ -49,16 +51,6 @@ impl Share {
             own: all.max(1),
             ..Self::default()
         }
-    }
-
-    /// The number of all places.
-    pub(super) const fn all(&self) -> usize {
-        self.all
-    }
-
-    /// The number of the process's own places: at least 1.
-    pub(super) const fn own(&self) -> usize {
-        self.own
     }
 
     /// Begins sharing, with one place until the process hears from the others.
@@ -105,10 +97,5 @@ impl Share {
     pub(super) fn ask(&mut self) {
         self.has_asked = true;
         self.asks.notify_one();
-    }
-
-    /// Notified when it asks for more.
-    pub(super) const fn asks(&self) -> &Arc<Notify> {
-        &self.asks
     }
 }
