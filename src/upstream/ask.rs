@@ -56,7 +56,7 @@ impl Asker<'_> {
     /// affect its neighbours.
     async fn search(self, cost: &Cost, request: ReportRequest, failure: Failure) -> Answered {
         let lacks_token = failure.lacks_token;
-        let mut search = Search::new(request, failure.error, failure.blame);
+        let mut search = Search::new(request, failure);
         let mut reports = Vec::new();
         let mut parts = search.begin(self.job.has_succeeded());
         if search.is_bounded() && !parts.is_empty() {
@@ -73,14 +73,14 @@ impl Asker<'_> {
                 match result {
                     Ok(report) => {
                         reports.push(report);
-                        search.was_answered(part);
+                        search.answered.push(part);
                     }
-                    Err(failure) => search.has_failed(part, failure.error, failure.blame),
+                    Err(failure) => search.has_failed(part, failure),
                 }
             }
             let now = self.reporter.clock.now();
             for whole in search.too_large() {
-                self.limits.was_too_large(&whole, search.answered(), now);
+                self.limits.was_too_large(&whole, &search.answered, now);
             }
             if !self.job.has_succeeded() && !self.has_hope(cost, &search).await {
                 break;

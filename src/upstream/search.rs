@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use super::error::{Blame, UpstreamError};
 use super::limits::{self, Limits, is_minimal, size};
+use super::report::Failure;
 use crate::domain::batch::{self, Bounds};
 use crate::domain::cell::{CellKey, ReportRequest};
 use crate::domain::dates::{DateRange, add_days};
@@ -24,13 +25,13 @@ use crate::domain::dates::{DateRange, add_days};
 #[derive(Debug)]
 pub(super) struct Search {
     whole: ReportRequest,
-    error: Arc<UpstreamError>,
-    blame: Blame,
+    failure: Failure,
     /// Failed parts to request in smaller parts.
     rest: Vec<Failed>,
     /// Failed parts that are not requested again.
     lost: Vec<Failed>,
-    answered: Vec<ReportRequest>,
+    /// The answered parts.
+    pub(super) answered: Vec<ReportRequest>,
     /// Failed parts that may have been too large; if all their parts are answered, they were.
     suspects: Vec<ReportRequest>,
     /// Whether there must be no further calls.
@@ -40,35 +41,35 @@ pub(super) struct Search {
 #[derive(Debug)]
 struct Failed {
     request: ReportRequest,
-    error: Arc<UpstreamError>,
-    blame: Blame,
+    failure: Failure,
 }
 
 impl Search {
-    /// Starts the search in `whole`, which failed with `error`.
-    pub(super) fn new(whole: ReportRequest, error: UpstreamError, blame: Blame) -> Self {
+    /// Starts the search in `whole`, which failed.
+    pub(super) fn new(whole: ReportRequest, failure: Failure) -> Self {
         let mut search = Self {
             whole: whole.clone(),
-            error: Arc::new(error.clone()),
-            blame,
+            failure: failure.clone(),
             rest: Vec::new(),
             lost: Vec::new(),
             answered: Vec::new(),
             suspects: Vec::new(),
             is_over: false,
         };
-        search.has_failed(whole, error, blame);
+        search.has_failed(whole, failure);
         search
     }
 
     /// Whether the failure may have another reason than size, so that the search must not cost much.
     pub(super) fn is_bounded(&self) -> bool {
-        self.blame == Blame::Anything || *self.error == UpstreamError::Status(413)
+        let Failure { error, blame, .. } = &self.failure;
+        *blame == Blame::Anything || *error == UpstreamError::Status(413)
     }
 
     /// Whether smaller parts than the failed ones may succeed because of their size.
     pub(super) fn may_be_of_size(&self) -> bool {
-        !self.is_over && self.rest.iter().any(|failed| failed.blame != Blame::Site)
+        let mut rest = self.rest.iter();
+        !self.is_over && rest.any(|failed| failed.failure.blame != Blame::Site)
     }
 
     /// Returns the first parts to request. While the vendor has answered nothing at all, these are four parts, two of them small: up to
@@ -81,13 +82,9 @@ impl Search {
         }
     }
 
-    /// Records that the vendor answered `part`.
-    pub(super) fn was_answered(&mut self, part: ReportRequest) {
-        self.answered.push(part);
-    }
-
     /// Records that `part` failed.
-    pub(super) fn has_failed(&mut self, part: ReportRequest, error: UpstreamError, blame: Blame) {
+    pub(super) fn has_failed(&mut self, part: ReportRequest, failure: Failure) {
+        let blame = failure.blame;
         let may_be_split = match blame {
             Blame::Size | Blame::Anything => !is_minimal(&part),
             Blame::Site => part.sites.len() > 1,
@@ -101,19 +98,13 @@ impl Search {
         }
         let failed = Failed {
             request: part,
-            error: Arc::new(error),
-            blame,
+            failure,
         };
         if may_be_split {
             self.rest.push(failed);
         } else {
             self.lost.push(failed);
         }
-    }
-
-    /// The answered parts.
-    pub(super) fn answered(&self) -> &[ReportRequest] {
-        &self.answered
     }
 
     /// Returns the failed requests whose parts have all been answered since, the smallest first, and each once.
@@ -148,10 +139,15 @@ impl Search {
 
     /// Returns the failed parts. Each has the failure of the whole report, unless the failure can only be the part's own.
     pub(super) fn into_failures(self) -> Vec<(ReportRequest, Arc<UpstreamError>)> {
-        let told = self.is_bounded().then_some(self.error);
+        let told = self
+            .is_bounded()
+            .then(|| Arc::new(self.failure.error.clone()));
         let failed = self.rest.into_iter().chain(self.lost);
         failed
-            .map(|failed| (failed.request, told.clone().unwrap_or(failed.error)))
+            .map(|Failed { request, failure }| {
+                let own = || Arc::new(failure.error);
+                (request, told.clone().unwrap_or_else(own))
+            })
             .collect()
     }
 

@@ -38,20 +38,18 @@ impl Failure {
     }
 
     /// No ID token could be obtained, for this reason.
-    pub(super) const fn without_token(error: UpstreamError) -> Self {
+    pub(super) fn without_token(error: UpstreamError) -> Self {
         Self {
-            error,
-            blame: Blame::Vendor,
             lacks_token: true,
+            ..Self::general(error)
         }
     }
 
     /// A failure of the call itself.
-    pub(super) const fn of_call(error: UpstreamError) -> Self {
+    pub(super) fn of_call(error: UpstreamError) -> Self {
         Self {
             blame: error.blame(),
-            error,
-            lacks_token: false,
+            ..Self::general(error)
         }
     }
 }
