@@ -105,16 +105,6 @@ struct OneRow<'a> {
     last_date: &'a mut ([u8; 10], Option<usize>),
 }
 
-enum Field {
-    Time,
-    SiteName,
-    EntityId,
-    FilterId,
-    RegionNames,
-    Metric(VendorMetric),
-    Other,
-}
-
 impl OneRow<'_> {
     fn place<E: Error>(&mut self, text: &str) -> Result<(Option<usize>, usize), E> {
         let request = self.into.shape().request();
@@ -157,8 +147,8 @@ impl<'de> Visitor<'de> for OneRow<'_> {
         let mut place = None;
         let metrics = self.into.shape().request().metrics;
         while let Some(Name(name)) = fields.next_key()? {
-            match Field::from(&*name) {
-                Field::Time => {
+            match &*name {
+                "time" => {
                     let Some(text) = text(fields.next_value()?) else {
                         return Err(fail(self.reason, "a row's time is not a text"));
                     };
@@ -166,20 +156,22 @@ impl<'de> Visitor<'de> for OneRow<'_> {
                         return Err(fail(self.reason, "a row has two times"));
                     }
                 }
-                Field::SiteName => row.name = site_name(fields.next_value()?),
-                Field::EntityId => row.entity = entity(fields.next_value()?, self.reason)?,
-                Field::FilterId => row.filter = Some(fields.next_value::<&RawValue>()?.get()),
-                Field::RegionNames => row.regions = Some(fields.next_value::<&RawValue>()?.get()),
-                Field::Metric(metric) if metrics.contains(metric) => {
-                    let value = fields.next_value_seed(Number(self.reason))?;
-                    if !row.values[metric as usize].is_nan() {
-                        return Err(fail(self.reason, "a row has two figures of one metric"));
+                "site_name" => row.name = site_name(fields.next_value()?),
+                "entity_id" => row.entity = entity(fields.next_value()?, self.reason)?,
+                "filter_id" => row.filter = Some(fields.next_value::<&RawValue>()?.get()),
+                "region_names" => row.regions = Some(fields.next_value::<&RawValue>()?.get()),
+                other => match VendorMetric::from_name(other) {
+                    Some(metric) if metrics.contains(metric) => {
+                        let value = fields.next_value_seed(Number(self.reason))?;
+                        if !row.values[metric as usize].is_nan() {
+                            return Err(fail(self.reason, "a row has two figures of one metric"));
+                        }
+                        row.values[metric as usize] = value;
                     }
-                    row.values[metric as usize] = value;
-                }
-                Field::Metric(_) | Field::Other => {
-                    fields.next_value::<IgnoredAny>()?;
-                }
+                    _ => {
+                        fields.next_value::<IgnoredAny>()?;
+                    }
+                },
             }
         }
         match place {
@@ -192,19 +184,6 @@ impl<'de> Visitor<'de> for OneRow<'_> {
                 self.reason.set(Some(fault));
                 A::Error::custom("too large")
             }),
-        }
-    }
-}
-
-impl From<&str> for Field {
-    fn from(name: &str) -> Self {
-        match name {
-            "time" => Self::Time,
-            "site_name" => Self::SiteName,
-            "entity_id" => Self::EntityId,
-            "filter_id" => Self::FilterId,
-            "region_names" => Self::RegionNames,
-            other => VendorMetric::from_name(other).map_or(Self::Other, Self::Metric),
         }
     }
 }
