@@ -114,7 +114,7 @@ impl Day<'_> {
             return start <= latest_clock_on_earth(self.fetched_at);
         };
         let at = if second {
-            let again = self.shape.start_again(self.site, self.index, slot);
+            let again = start.max(self.shape.change(self.site, self.index).back_to);
             zone.to_ambiguous_timestamp(again).later()
         } else {
             zone.to_ambiguous_timestamp(start).earlier()

@@ -37,15 +37,15 @@ pub(in crate::upstream) struct ClockChange {
     pub(in crate::upstream) whole: bool,
     /// The slots none of whose minutes exists.
     pub(in crate::upstream) skipped: Range<usize>,
-    /// The first repeated minute of the day.
-    back_to: u16,
+    /// The first repeated time of the day, on the clock.
+    pub(in crate::upstream) back_to: DateTime,
 }
 
 static NO_CHANGE: ClockChange = ClockChange {
     repeated: 0..0,
     whole: true,
     skipped: 0..0,
-    back_to: 0,
+    back_to: DateTime::MIN,
 };
 
 impl ReportShape {
@@ -107,18 +107,6 @@ impl ReportShape {
         on_clock(date, minute)
     }
 
-    /// Start of the second occurrence of `slot` at `site` on the date of that index, on the clock.
-    pub(in crate::upstream) fn start_again(
-        &self,
-        site: SiteId,
-        index: usize,
-        slot: usize,
-    ) -> DateTime {
-        let date = self.date(index);
-        let back_to = on_clock(date, self.change(site, index).back_to.into());
-        self.start(date, slot).max(back_to)
-    }
-
     /// The date of that index.
     pub(in crate::upstream) fn date(&self, index: usize) -> Date {
         let days = i32::try_from(index).expect("a range of dates is far shorter than 2^31 days");
@@ -149,7 +137,9 @@ impl Zone {
                 whole: repeated == shape.fold,
                 repeated: repeated.map_or(0..0, slots),
                 skipped: slots(shape.skipped(request.bucket)),
-                back_to: shape.fold.map_or(0, |fold| fold.start),
+                back_to: shape
+                    .fold
+                    .map_or(DateTime::MIN, |fold| on_clock(date, fold.start.into())),
             }
         };
         Self {
