@@ -2,15 +2,14 @@
 
 mod claims;
 mod failures;
-mod months;
+mod hold;
 mod pages;
 mod shared;
 mod single_flight;
 mod store;
 
 pub use claims::{ClaimedCells, ClaimedFetch};
-pub use months::Month;
 pub use pages::LastKnown;
 pub use shared::{LookedUp, Unclaimed};
-pub use single_flight::{Fetch, FetchOutcome, Onward};
+pub use single_flight::{Fetch, FetchOutcome};
 pub use store::{CellStore, Claim};

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use jiff::Timestamp;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::failures::Failures;
 use super::pages::Pages;
@@ -14,8 +14,9 @@ use crate::domain::month::SeriesMonth;
 /// The figures, and the flights that fetch more. [`super::store`] explains the locks.
 pub(super) struct Shared<E, I> {
     pub(super) pages: Pages,
-    flights: Mutex<SingleFlight<E, I>>,
-    failures: Mutex<Failures>,
+    /// No panic under the lock can leave the flights half-changed.
+    pub(super) flights: Mutex<SingleFlight<E, I>>,
+    pub(super) failures: Mutex<Failures>,
     /// See [`CellStore::epoch`](super::CellStore::epoch).
     pub(super) epoch: AtomicU64,
     /// The number of completed fetches.
@@ -38,17 +39,6 @@ impl<E, I> Shared<E, I> {
             shape: AtomicU64::new(0),
             latest: AtomicI64::new(i64::MIN),
         }
-    }
-
-    /// Locks the flights.
-    pub(super) fn flights(&self) -> MutexGuard<'_, SingleFlight<E, I>> {
-        // No panic under the lock can leave the flights half-changed.
-        self.flights.lock()
-    }
-
-    /// Locks the failures.
-    pub(super) fn failures(&self) -> MutexGuard<'_, Failures> {
-        self.failures.lock()
     }
 
     /// Ends all answers rendered so far.

@@ -13,9 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 
-use super::months::Month;
-use crate::domain::cell::{Cell, CellKey, ReportRequest};
-use crate::domain::month::SeriesMonth;
+use crate::domain::cell::{Cell, CellKey};
+use crate::domain::month::{self, MonthDays, SeriesMonth};
 use crate::domain::page::PageDays;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -23,64 +22,17 @@ type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 /// The outcome of a fetch, which all its waiters share. `E` is the reason why a cell could not be fetched.
 #[derive(Debug)]
 pub struct FetchOutcome<E, I> {
-    pub(super) outcomes: Vec<(CellKey, Result<Cell, E>)>,
-    pub(super) found: Option<Vec<PageDays>>,
-    pub(super) waited: bool,
-    pub(super) stale: Vec<CellKey>,
-    pub(super) onward: Vec<(Onward, Fetch<E, I>)>,
-}
-
-/// The cells of another fetch that an outcome points to.
-#[derive(Clone, Debug)]
-pub enum Onward {
-    /// The cells of a report.
-    Report(ReportRequest),
-    /// Cells that other replicas fetch; the claim looks for them again.
-    Elsewhere(Arc<[Month]>),
-}
-
-impl Onward {
-    /// The cells.
-    pub fn cells(&self) -> impl Iterator<Item = CellKey> {
-        let (report, months) = match self {
-            Self::Report(report) => (Some(report), &[][..]),
-            Self::Elsewhere(months) => (None, &months[..]),
-        };
-        let of_report = report.into_iter().flat_map(ReportRequest::cells);
-        of_report.chain(months.iter().flat_map(|month| month.cells()))
-    }
-}
-
-impl<E, I> FetchOutcome<E, I> {
     /// The outcome of each requested cell.
-    pub fn outcomes(&self) -> &[(CellKey, Result<Cell, E>)] {
-        &self.outcomes
-    }
-
+    pub outcomes: Vec<(CellKey, Result<Cell, E>)>,
     /// The cells that were found without a vendor call; `None` for the outcome of a report.
-    #[must_use]
-    pub fn found(&self) -> Option<&[PageDays]> {
-        self.found.as_deref()
-    }
-
+    pub found: Option<Vec<PageDays>>,
     /// Whether the cells were found only after other replicas had fetched them.
-    #[must_use]
-    pub const fn was_elsewhere(&self) -> bool {
-        self.waited
-    }
-
+    pub was_elsewhere: bool,
     /// The found cells that are past their TTL.
-    #[must_use]
-    pub fn stale(&self) -> &[CellKey] {
-        &self.stale
-    }
-
-    /// The fetches that bring the other cells, if the waiter joined a claim before it was split into reports. A waiter clones the ones
-    /// that it needs before it drops this outcome, so each of them has a waiter at all times.
-    #[must_use]
-    pub fn onward(&self) -> &[(Onward, Fetch<E, I>)] {
-        &self.onward
-    }
+    pub stale: Vec<CellKey>,
+    /// The fetches that bring the other cells, if the waiter joined a claim before it was split. A waiter clones the ones that it needs
+    /// before it drops this outcome, so each of them has a waiter at all times.
+    pub onward: Vec<Fetch<E, I>>,
 }
 
 /// One waiter's view of a fetch that is queued or in progress. `I` is what the store's owner attached to the fetch.
@@ -90,6 +42,7 @@ pub struct Fetch<E, I> {
     outcome: watch::Receiver<Option<Arc<FetchOutcome<E, I>>>>,
     kept: Arc<AtomicBool>,
     interest: I,
+    months: Arc<[MonthDays]>,
 }
 
 impl<E, I> Fetch<E, I> {
@@ -105,6 +58,11 @@ impl<E, I> Fetch<E, I> {
         &self.interest
     }
 
+    /// The cells that it was started for.
+    pub fn cells(&self) -> impl Iterator<Item = CellKey> {
+        month::cells(self.months.iter().copied())
+    }
+
     /// Its outcome, once complete; `None` if its task died without one.
     pub async fn wait(&mut self) -> Option<Arc<FetchOutcome<E, I>>> {
         self.outcome.wait_for(Option::is_some).await.ok()?.clone()
@@ -115,7 +73,7 @@ impl<E, I> Fetch<E, I> {
     pub fn is_under_way(&self) -> bool {
         match &*self.outcome.borrow() {
             None => true,
-            Some(outcome) => outcome.onward.iter().any(|(_, fetch)| fetch.is_under_way()),
+            Some(outcome) => outcome.onward.iter().any(Self::is_under_way),
         }
     }
 
@@ -125,9 +83,7 @@ impl<E, I> Fetch<E, I> {
         // outcome: either this thread sees the split of the claim, or the splitting thread sees the flag.
         self.kept.store(true, Ordering::Release);
         if let Some(outcome) = &*self.outcome.borrow() {
-            for (_, fetch) in &outcome.onward {
-                fetch.keep();
-            }
+            outcome.onward.iter().for_each(Self::keep);
         }
     }
 }
@@ -153,6 +109,8 @@ struct Held {
 pub(super) struct FetchUnderWay<E, I> {
     pub(super) id: u64,
     pub(super) interest: I,
+    /// The cells that it was started for.
+    pub(super) months: Arc<[MonthDays]>,
     tell: watch::Sender<Option<Arc<FetchOutcome<E, I>>>>,
     kept: Arc<AtomicBool>,
 }
@@ -165,6 +123,7 @@ impl<E, I: Clone> FetchUnderWay<E, I> {
             outcome: self.tell.subscribe(),
             kept: Arc::clone(&self.kept),
             interest: self.interest.clone(),
+            months: Arc::clone(&self.months),
         }
     }
 }
@@ -180,7 +139,8 @@ impl<E, I> FetchUnderWay<E, I> {
         self.tell.receiver_count() > 0
     }
 
-    fn is_wanted(&self) -> bool {
+    /// Whether it has waiters, or continues without any.
+    pub(super) fn is_wanted(&self) -> bool {
         // In this order, since a departing waiter marks the flight as kept before it leaves.
         self.has_waiters() || self.is_kept()
     }
@@ -205,11 +165,66 @@ impl<E, I> SingleFlight<E, I> {
         }
     }
 
-    /// Starts a flight. If `kept`, it continues even without waiters.
-    pub(super) fn start(&mut self, interest: I, kept: bool) -> Arc<FetchUnderWay<E, I>> {
+    /// Starts a flight with a claim to unclaimed days. If `kept`, it continues even without waiters.
+    pub(super) fn claim(
+        &mut self,
+        interest: I,
+        kept: bool,
+        months: Vec<MonthDays>,
+    ) -> Arc<FetchUnderWay<E, I>> {
+        let fetch = self.start(interest, kept, months);
+        for (month, days) in fetch.months.iter().copied() {
+            let held = Held { id: fetch.id, days };
+            // Most months have one flight.
+            let claims = self.by_month.entry(month);
+            claims
+                .and_modify(|claims| claims.push(held))
+                .or_insert_with(|| vec![held]);
+        }
+        fetch
+    }
+
+    /// Starts a flight that takes over what flight `from` still has of its claim to these days.
+    pub(super) fn hand_over(
+        &mut self,
+        from: u64,
+        interest: I,
+        months: Vec<MonthDays>,
+    ) -> Arc<FetchUnderWay<E, I>> {
+        let fetch = self.start(interest, false, months);
+        for (month, days) in &*fetch.months {
+            let Some(claims) = self.by_month.get_mut(month) else {
+                continue;
+            };
+            let mut handed = Held {
+                id: fetch.id,
+                days: 0,
+            };
+            for held in claims.iter_mut().filter(|held| held.id == from) {
+                handed.days |= held.days & days;
+                held.days &= !days;
+            }
+            claims.push(handed);
+            claims.retain(|held| held.days != 0);
+        }
+        fetch
+    }
+
+    fn start(
+        &mut self,
+        interest: I,
+        kept: bool,
+        months: Vec<MonthDays>,
+    ) -> Arc<FetchUnderWay<E, I>> {
         let id = self.next_id;
         self.next_id += 1;
-        self.insert(id, interest, Arc::new(AtomicBool::new(kept)))
+        self.insert(FetchUnderWay {
+            id,
+            interest,
+            months: months.into(),
+            tell: watch::Sender::new(None),
+            kept: Arc::new(AtomicBool::new(kept)),
+        })
     }
 
     /// Gives a flight under way an outcome of its own for those who join it from now on.
@@ -217,17 +232,18 @@ impl<E, I> SingleFlight<E, I> {
     where
         I: Clone,
     {
-        self.insert(fetch.id, fetch.interest.clone(), Arc::clone(&fetch.kept))
+        self.insert(FetchUnderWay {
+            id: fetch.id,
+            interest: fetch.interest.clone(),
+            months: Arc::clone(&fetch.months),
+            tell: watch::Sender::new(None),
+            kept: Arc::clone(&fetch.kept),
+        })
     }
 
-    fn insert(&mut self, id: u64, interest: I, kept: Arc<AtomicBool>) -> Arc<FetchUnderWay<E, I>> {
-        let fetch = Arc::new(FetchUnderWay {
-            id,
-            interest,
-            tell: watch::Sender::new(None),
-            kept,
-        });
-        self.by_id.insert(id, Arc::clone(&fetch));
+    fn insert(&mut self, fetch: FetchUnderWay<E, I>) -> Arc<FetchUnderWay<E, I>> {
+        let fetch = Arc::new(fetch);
+        self.by_id.insert(fetch.id, Arc::clone(&fetch));
         fetch
     }
 
@@ -243,27 +259,16 @@ impl<E, I> SingleFlight<E, I> {
         fetch.expect("a claimed cell's flight is under way")
     }
 
-    /// The unclaimed days of `month`. `taken` gets the flights that have claimed the others.
-    pub(super) fn unclaimed(&self, month: &Month, mut taken: impl FnMut(u64)) -> u32 {
-        let mut free = month.days;
-        for held in self.by_month.get(&month.key).into_iter().flatten() {
-            if held.days & month.days != 0 {
+    /// The unclaimed days of a month. `taken` gets the flights that have claimed the others.
+    pub(super) fn unclaimed(&self, (month, days): MonthDays, mut taken: impl FnMut(u64)) -> u32 {
+        let mut free = days;
+        for held in self.by_month.get(&month).into_iter().flatten() {
+            if held.days & days != 0 {
                 taken(held.id);
                 free &= !held.days;
             }
         }
         free
-    }
-
-    /// Claims unclaimed days.
-    pub(super) fn claim(&mut self, id: u64, month: Month) {
-        let Month { key, days } = month;
-        let held = Held { id, days };
-        // Most months have one flight.
-        let claims = self.by_month.entry(key);
-        claims
-            .and_modify(|claims| claims.push(held))
-            .or_insert_with(|| vec![held]);
     }
 
     /// The days of that month to which flight `id` still holds a claim.
@@ -273,58 +278,22 @@ impl<E, I> SingleFlight<E, I> {
         own.fold(0, |days, held| days | held.days)
     }
 
-    /// Hands the rest of a flight's claim to `month` over to another flight.
-    pub(super) fn hand_over(&mut self, from: u64, to: u64, month: &Month) {
-        let Some(claims) = self.by_month.get_mut(&month.key) else {
-            return;
-        };
-        let mut handed = 0;
-        for held in claims.iter_mut().filter(|held| held.id == from) {
-            handed |= held.days & month.days;
-            held.days &= !month.days;
-        }
-        claims.retain(|held| held.days != 0);
-        if handed != 0 {
-            claims.push(Held {
-                id: to,
-                days: handed,
-            });
-        }
-        if claims.is_empty() {
-            self.by_month.remove(&month.key);
-        }
-    }
-
-    /// Ends a flight, and its remaining claims to `months`.
-    pub(super) fn end(&mut self, id: u64, months: impl IntoIterator<Item = Month>) {
-        if self.by_id.remove(&id).is_none() {
+    /// Ends a flight, and what is left of its claim.
+    pub(super) fn end(&mut self, fetch: &FetchUnderWay<E, I>) {
+        if self.by_id.remove(&fetch.id).is_none() {
             return;
         }
-        for month in months {
-            let Some(claims) = self.by_month.get_mut(&month.key) else {
+        for (month, _) in &*fetch.months {
+            let Some(claims) = self.by_month.get_mut(month) else {
                 continue;
             };
-            claims.retain(|held| held.id != id);
+            claims.retain(|held| held.id != fetch.id);
             if claims.is_empty() {
-                self.by_month.remove(&month.key);
+                self.by_month.remove(month);
             }
         }
         shrink(&mut self.by_month);
         shrink(&mut self.by_id);
-    }
-
-    /// Ends a flight that has no waiters and is not kept; returns whether it did.
-    pub(super) fn end_if_unwanted(
-        &mut self,
-        fetch: &FetchUnderWay<E, I>,
-        months: impl IntoIterator<Item = Month>,
-    ) -> bool {
-        // Joining a flight takes the lock under which this runs.
-        let unwanted = !fetch.is_wanted();
-        if unwanted {
-            self.end(fetch.id, months);
-        }
-        unwanted
     }
 
     /// Ends every claim to the days that `forget` returns for a month, so the next query fetches them anew. Returns the months affected.

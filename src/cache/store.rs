@@ -24,14 +24,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::claims::{ClaimedCells, Mine};
-use super::months::{Month, months};
+use super::claims::ClaimedCells;
+use super::hold::Hold;
 use super::pages::{LastKnown, Pages};
 use super::shared::{LookedUp, Shared, Unclaimed};
 use super::single_flight::Fetch;
 use crate::domain::cell::{Cell, CellKey};
 use crate::domain::dates::DateRange;
-use crate::domain::month::SeriesMonth;
+use crate::domain::month::{self, MonthDays, SeriesMonth, months};
 use crate::domain::purge::Purge;
 use crate::domain::site::{CustomerId, SiteId};
 
@@ -105,42 +105,63 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         interest: I,
         admit: impl FnOnce(usize) -> Result<(), R>,
     ) -> Result<Claim<E, I>, Unclaimed<R>> {
-        let wanted = months(wanted);
+        self.claim_free(months(wanted), looked_up, (interest, false), admit)
+    }
+
+    /// Claims the unclaimed days of `wanted`, if there are any and `admit` accepts their number. If the flight is `kept`, the caller waits
+    /// for nothing, and joins nobody.
+    fn claim_free<R>(
+        &self,
+        wanted: Vec<MonthDays>,
+        looked_up: LookedUp,
+        (interest, kept): (I, bool),
+        admit: impl FnOnce(usize) -> Result<(), R>,
+    ) -> Result<Claim<E, I>, Unclaimed<R>> {
         let mut others = Vec::new();
-        let mut flights = self.shared.flights();
+        let mut flights = self.shared.flights.lock();
         if looked_up.shape != self.shape() {
             return Err(Unclaimed::Reshaped);
         }
-        let taken = |id| {
-            // The cells of a report are adjacent, so the last joined flight is nearly always the same.
-            if others.last() != Some(&id) {
-                others.push(id);
-            }
+        let mut free = wanted;
+        for month in &mut free {
+            month.1 = flights.unclaimed(*month, |id| {
+                // The cells of a report are adjacent, so the last joined flight is nearly always the same.
+                if !kept && others.last() != Some(&id) {
+                    others.push(id);
+                }
+            });
+        }
+        free.retain(|(_, days)| *days != 0);
+        let fetch = if free.is_empty() {
+            None
+        } else {
+            let cells = free.iter().map(|(_, days)| days.count_ones() as usize);
+            admit(cells.sum()).map_err(Unclaimed::Refused)?;
+            Some(flights.claim(interest, kept, free))
         };
-        let mine = Mine::claim(&mut flights, &wanted, taken, (interest, false), admit)
-            .map_err(Unclaimed::Refused)?;
         others.sort_unstable();
         others.dedup();
         let joined = others.into_iter().map(|id| flights.of(id).waiter());
         let joined = joined.collect();
         let outdated = self.completions() != looked_up.completions;
         drop(flights);
-        Ok(Claim {
-            joined,
-            mine: mine.map(|mine| mine.release(&self.shared, looked_up, outdated)),
-        })
+        let mine = fetch.map(|fetch| {
+            let shared = Arc::clone(&self.shared);
+            ClaimedCells::new(Hold { shared, fetch }, looked_up.shape, outdated)
+        });
+        Ok(Claim { joined, mine })
     }
 
     /// Those of the distinct `wanted` cells that no flight is fetching.
     #[must_use]
     pub fn unclaimed(&self, wanted: impl IntoIterator<Item = CellKey>) -> Vec<CellKey> {
         let mut months = months(wanted);
-        let flights = self.shared.flights();
+        let flights = self.shared.flights.lock();
         for month in &mut months {
-            month.days = flights.unclaimed(month, |_| {});
+            month.1 = flights.unclaimed(*month, |_| {});
         }
         drop(flights);
-        months.into_iter().flat_map(Month::cells).collect()
+        month::cells(months).collect()
     }
 
     /// Claims the `stale` cells that no flight is fetching and that are not [`backing_off`](Self::backing_off), if `admit` accepts their
@@ -157,20 +178,14 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
         let wanted = stale.iter().zip(backing_off);
         let wanted = months(wanted.filter(|(_, off)| !off).map(|(key, _)| *key));
         let admit = |cells| if admit(cells) { Ok(()) } else { Err(()) };
-        let mut flights = self.shared.flights();
-        if looked_up.shape != self.shape() {
-            return None;
-        }
-        let mine = Mine::claim(&mut flights, &wanted, |_| {}, (interest, true), admit).ok()??;
-        let outdated = self.completions() != looked_up.completions;
-        drop(flights);
-        Some(mine.release(&self.shared, looked_up, outdated))
+        let claim = self.claim_free(wanted, looked_up, (interest, true), admit);
+        claim.ok()?.mine
     }
 
     /// For each of `cells`, whether its refresh is in a pause, because its last fetch failed.
     #[must_use]
     pub fn backing_off(&self, cells: &[CellKey], now: Timestamp) -> Vec<bool> {
-        let failures = self.shared.failures();
+        let failures = self.shared.failures.lock();
         cells
             .iter()
             .map(|cell| failures.backing_off(cell, now))
@@ -180,10 +195,14 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
     /// Forgets figures, including those of fetches in progress, and returns the number of cells that it held of them.
     pub fn purge(&self, purge: &Purge) -> u64 {
         // First, so that fetches that complete from now on do not put these figures in.
-        let disowned = self.shared.flights().disown(|month| purge.days_of(month));
-        self.shared
-            .failures()
-            .forget(|cell| purge.covers_cell(cell));
+        let disowned = self
+            .shared
+            .flights
+            .lock()
+            .disown(|month| purge.days_of(month));
+        let mut failures = self.shared.failures.lock();
+        failures.forget(|cell| purge.covers_cell(cell));
+        drop(failures);
         self.forget(disowned, |month| purge.days_of(month))
     }
 
@@ -197,13 +216,13 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
                 0
             }
         };
-        let mut flights = self.shared.flights();
+        let mut flights = self.shared.flights.lock();
         // Under the same lock as the claims: the claims under the old shape have ended, and no other can be taken. Claims under the new
         // shape, and so its cells, come only after this returns.
         let shape = self.shared.shape.fetch_add(1, Ordering::AcqRel) + 1;
         let disowned = flights.disown(days_of);
         drop(flights);
-        let mut failures = self.shared.failures();
+        let mut failures = self.shared.failures.lock();
         failures.forget(|cell| elsewhere(cell.customer, cell.site));
         drop(failures);
         (shape, self.forget(disowned, days_of))
@@ -304,7 +323,7 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
     }
 
     fn forget_later_than(&self, now: Timestamp) -> u64 {
-        self.shared.failures().forget(|_| true);
+        self.shared.failures.lock().forget(|_| true);
         let pages = &self.shared.pages;
         pages
             .iter()

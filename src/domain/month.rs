@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::bucket::VendorBucket;
-use super::cell::CellKey;
+use super::cell::{CellKey, ReportRequest};
 use super::dates::DateRange;
 use super::local_day::DaySpan;
 use super::metric::VendorMetric;
@@ -68,11 +68,11 @@ impl SeriesMonth {
     }
 
     /// The dates of those `days` (bit `d`: day `d`) that the month has, ascending, each with its bit.
-    pub fn dates(&self, days: u32) -> impl Iterator<Item = (u32, Date)> {
+    pub fn dates(self, days: u32) -> impl Iterator<Item = (u32, Date)> {
         let days = (1..=31)
             .map(|day| (day, 1 << day))
             .filter(move |(_, bit)| days & bit != 0);
-        days.filter_map(|(day, bit)| Some((bit, self.date(day)?)))
+        days.filter_map(move |(day, bit)| Some((bit, self.date(day)?)))
     }
 
     /// The cell of that date.
@@ -120,11 +120,60 @@ impl SeriesMonth {
     }
 }
 
-/// The `days` of months (bit `d`: day `d`) that are not among the `others`, in their order.
-pub fn without(
-    days: &[(SeriesMonth, u32)],
-    others: impl IntoIterator<Item = (SeriesMonth, u32)>,
-) -> Vec<(SeriesMonth, u32)> {
+/// A month and some of its days: bit `d` is set for day `d`.
+pub type MonthDays = (SeriesMonth, u32);
+
+/// The months of distinct `cells`. Neighbouring cells of one month share an entry.
+pub fn months(cells: impl IntoIterator<Item = CellKey>) -> Vec<MonthDays> {
+    let mut months: Vec<MonthDays> = Vec::new();
+    for cell in cells {
+        let (month, bit) = (SeriesMonth::of(&cell), bit_of(cell.date));
+        match months.last_mut() {
+            Some((last, days)) if *last == month => *days |= bit,
+            _ => months.push((month, bit)),
+        }
+    }
+    months
+}
+
+/// The months of a report's cells, in the order of the cells.
+#[must_use]
+pub fn months_of_report(report: &ReportRequest) -> Vec<MonthDays> {
+    // All series have the same days.
+    let of_one = months(report.cells().take(report.dates.len()));
+    let mut months = Vec::with_capacity(report.sites.len() * report.metrics.len() * of_one.len());
+    for site in report.sites.iter().copied() {
+        for metric in report.metrics.iter() {
+            let of_series = |month| SeriesMonth {
+                site,
+                metric,
+                ..month
+            };
+            months.extend(
+                of_one
+                    .iter()
+                    .map(|(month, days)| (of_series(*month), *days)),
+            );
+        }
+    }
+    months
+}
+
+/// The cells of these months, in their order, and by date in each.
+pub fn cells(months: impl IntoIterator<Item = MonthDays>) -> impl Iterator<Item = CellKey> {
+    months.into_iter().flat_map(|(month, days)| {
+        let dates = month.dates(days);
+        dates.map(move |(_, date)| month.cell(date))
+    })
+}
+
+/// The bit of a date's day among the days of its month.
+pub(crate) fn bit_of(date: Date) -> u32 {
+    1 << date.day()
+}
+
+/// The `days` of months that are not among the `others`, in their order.
+pub fn without(days: &[MonthDays], others: impl IntoIterator<Item = MonthDays>) -> Vec<MonthDays> {
     let mut by_month: HashMap<SeriesMonth, u32> = HashMap::new();
     for (month, days) in others {
         *by_month.entry(month).or_default() |= days;
@@ -144,8 +193,11 @@ pub struct MonthShape(pub u32);
 #[cfg(test)]
 mod tests {
     use jiff::civil::date;
+    use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::dates::add_days;
+    use crate::domain::metric::MetricSet;
 
     fn month(year: i16, month: i8) -> SeriesMonth {
         SeriesMonth::of(&CellKey {
@@ -191,5 +243,28 @@ mod tests {
         };
 
         assert!(same(2) && !same(3) && !same(7) && !same(11) && same(12));
+    }
+
+    proptest! {
+        #[test]
+        fn months_have_the_cells_that_they_are_made_of(sites in 1..4_u64, first in 0..800_i32, days in 0..400_i32) {
+            let from = add_days(date(2027, 11, 3), first);
+            let report = ReportRequest {
+                customer: CustomerId::new(1).unwrap(),
+                sites: (1..=sites).filter_map(SiteId::new).collect(),
+                dates: DateRange::new(from, add_days(from, days)).unwrap(),
+                metrics: MetricSet::default().with(VendorMetric::Entrances).with(VendorMetric::Transactions),
+                bucket: VendorBucket::HOUR,
+            };
+            let all: Vec<CellKey> = report.cells().collect();
+
+            let by_cell = months(all.iter().copied());
+
+            prop_assert_eq!(months_of_report(&report), by_cell.clone());
+            prop_assert_eq!(cells(by_cell.iter().copied()).collect::<Vec<_>>(), all);
+            for (month, days) in by_cell {
+                prop_assert_eq!(month.days_within(report.dates), days);
+            }
+        }
     }
 }

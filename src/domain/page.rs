@@ -13,7 +13,7 @@ use jiff::civil::Date;
 
 use super::cell::{Age, Cell, CellKey};
 use super::figures::{Bundle, Figures};
-use super::month::SeriesMonth;
+use super::month::{SeriesMonth, bit_of};
 
 /// The cells of a page, by day of the month.
 #[derive(Clone, Debug, Default)]
@@ -265,11 +265,6 @@ pub(crate) fn newer(one: Option<Cell>, other: Option<Cell>) -> Option<Cell> {
 
 fn day_of(date: Date) -> usize {
     usize::from(date.day().unsigned_abs())
-}
-
-/// The bit of a date's day among the days of its month.
-pub(crate) fn bit_of(date: Date) -> u32 {
-    1 << day_of(date)
 }
 
 #[cfg(test)]

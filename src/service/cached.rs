@@ -12,6 +12,7 @@ use super::queue::Refusal;
 use super::scouting;
 use crate::cache::Unclaimed;
 use crate::domain::cell::{Cell, CellKey};
+use crate::domain::month::months;
 use crate::domain::rollup::CellGrid;
 use crate::upstream::{Class, UpstreamError};
 
@@ -80,7 +81,7 @@ impl Engine {
         let Some(tier) = self.tier.as_ref().filter(|_| missing.len() > 0) else {
             return Below::default();
         };
-        let months = scouting::months(missing.keys(places));
+        let months = months(missing.keys(places));
         let mut patience = tier.patience();
         scouting::read(&months, &**tier, judge, Class::Caller, &mut patience).await
     }

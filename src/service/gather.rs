@@ -16,7 +16,7 @@ use super::inventory::{Missing, Places};
 use super::judge::Judge;
 use super::progress::Progress;
 use super::queue::Refusal;
-use crate::cache::{LookedUp, Onward, Unclaimed};
+use crate::cache::{LookedUp, Unclaimed};
 use crate::cores::aside;
 use crate::domain::rollup::CellGrid;
 use crate::upstream::{Class, Client, Stake, UpstreamError};
@@ -158,7 +158,7 @@ impl Gathering<'_> {
                         flight.interest().add(stake);
                         waiting.push(ended(flight.clone()));
                     }
-                    if outcome.found().is_some() {
+                    if outcome.found.is_some() {
                         // The claim that the query waited for has become these reports, or none.
                         reports = reports + onward.len() - 1;
                         progress.wait_for(reports);
@@ -186,14 +186,14 @@ impl Gathering<'_> {
 
     /// The fetches that an outcome points to, as far as they bring cells that are missing here.
     fn onward(&self, outcome: &Outcome, known: &HashMap<u64, Waiter>) -> Vec<Waiter> {
-        let lacks = |onward: &Onward| {
-            let mut places = onward.cells().filter_map(|key| self.places.of(&key));
+        let lacks = |flight: &Waiter| {
+            let mut places = flight.cells().filter_map(|key| self.places.of(&key));
             places.any(|place| self.missing.has(place))
         };
-        let onward = outcome.onward().iter();
+        let onward = outcome.onward.iter();
         onward
-            .filter(|(onward, flight)| !known.contains_key(&flight.id()) && lacks(onward))
-            .map(|(_, flight)| flight.clone())
+            .filter(|flight| !known.contains_key(&flight.id()) && lacks(flight))
+            .cloned()
             .collect()
     }
 }

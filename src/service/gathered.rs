@@ -58,7 +58,7 @@ impl Gathering<'_> {
     /// Applies the outcome of a fetch.
     pub(super) fn settle_all(&mut self, outcome: &Outcome) {
         let before = self.gathered.brought;
-        for (key, outcome) in outcome.outcomes() {
+        for (key, outcome) in &outcome.outcomes {
             let Some(place) = self.places.of(key) else {
                 continue;
             };
@@ -67,11 +67,11 @@ impl Gathering<'_> {
                 Err(error) => self.fail(place, Arc::clone(error)),
             }
         }
-        let Some(found) = outcome.found() else {
+        let Some(found) = &outcome.found else {
             return;
         };
-        self.settle_found(found, outcome.stale());
-        if outcome.was_elsewhere() {
+        self.settle_found(found, &outcome.stale);
+        if outcome.was_elsewhere {
             self.gathered.collapsed |= self.gathered.brought != before;
         } else {
             self.gathered.found += self.gathered.brought - before;

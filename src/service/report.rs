@@ -9,10 +9,10 @@ use super::engine::{Claimed, Engine, Waiter};
 use super::judge::Judge;
 use super::queue::Queued;
 use super::revisions::Landing;
-use super::scouting::{self, Duty};
+use super::scouting::Duty;
 use super::telemetry;
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
-use crate::domain::month::SeriesMonth;
+use crate::domain::month::{SeriesMonth, months_of_report};
 use crate::domain::page::Page;
 use crate::tier::{Landed, Lease, Tier};
 use crate::upstream::{Class, Fetched, Teaching, UpstreamError};
@@ -166,7 +166,7 @@ impl Engine {
         Some(Duty {
             tier: Arc::clone(tier),
             lease,
-            months: scouting::months(request.cells()),
+            months: months_of_report(request),
         })
     }
 

@@ -7,7 +7,6 @@ use super::judge::{Below, Judge};
 use crate::backoff::Backoff;
 use crate::cache::ClaimedCells;
 use crate::cores::aside;
-use crate::domain::cell::CellKey;
 use crate::domain::month::{SeriesMonth, without};
 use crate::domain::page::PageDays;
 use crate::tier::{Lease, Patience, Tier};
@@ -60,10 +59,10 @@ where
     E: Clone + Send + Sync,
     I: Clone + Send + Sync,
 {
-    let months: Vec<(SeriesMonth, u32)> = mine.months().collect();
-    let mut below = read(&months, tier, judge, class, patience).await;
+    let months = mine.months();
+    let mut below = read(months, tier, judge, class, patience).await;
     let found = known.iter().chain(&below.found);
-    let lacking = without(&months, found.map(|found| (found.month, found.days)));
+    let lacking = without(months, found.map(|found| (found.month, found.days)));
     let mut elsewhere = Vec::new();
     let mut lease = None;
     if !lacking.is_empty() {
@@ -89,26 +88,13 @@ where
         below,
         elsewhere,
         lease,
-        is_heavy: is_heavy(&months),
+        is_heavy: is_heavy(months),
     }
 }
 
 /// The pause after that many look-ups. It is random, so that replicas do not look at the same time.
 pub(super) fn pause(looks: u32) -> Duration {
     PAUSE.after(looks) / 2 + PAUSE.jittered(looks) / 2
-}
-
-/// The months of cells; neighbouring cells of one month share an entry.
-pub(super) fn months(cells: impl Iterator<Item = CellKey>) -> Vec<(SeriesMonth, u32)> {
-    let mut months: Vec<(SeriesMonth, u32)> = Vec::new();
-    for cell in cells {
-        let (month, bit) = (SeriesMonth::of(&cell), 1 << cell.date.day());
-        match months.last_mut() {
-            Some((last, days)) if *last == month => *days |= bit,
-            _ => months.push((month, bit)),
-        }
-    }
-    months
 }
 
 /// The kept cells of these days of months, and their use.

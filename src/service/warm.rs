@@ -108,12 +108,12 @@ impl TrafficService {
                     died = true;
                     continue;
                 };
-                flights.extend(outcome.onward().iter().map(|(_, onward)| onward.clone()));
-                if outcome.found().is_some() {
+                flights.extend(outcome.onward.iter().cloned());
+                if outcome.found.is_some() {
                     continue;
                 }
                 // A joined fetch may bring other cells, too.
-                let outcomes = outcome.outcomes().iter();
+                let outcomes = outcome.outcomes.iter();
                 for (_, outcome) in outcomes.filter(|(key, _)| wanted.contains(key)) {
                     match outcome {
                         Ok(_) => warmed.brought += 1,

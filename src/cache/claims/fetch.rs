@@ -1,45 +1,25 @@
 //! A report's fetch, made from a claim.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 
-use crate::cache::months::months_of_report;
-use crate::cache::shared::Shared;
-use crate::cache::single_flight::{Fetch, FetchOutcome, FetchUnderWay};
+use crate::cache::hold::Hold;
+use crate::cache::single_flight::FetchOutcome;
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
-use crate::domain::month::SeriesMonth;
-use crate::domain::page::{Page, bit_of};
+use crate::domain::month::{SeriesMonth, bit_of};
+use crate::domain::page::Page;
 
 /// A fetch for the caller to start: [`begin`](ClaimedFetch::begin), request its report, then [`complete`](ClaimedFetch::complete). Dropping
 /// it instead frees its cells, and shows its waiters that it died.
+#[derive(Debug)]
 pub struct ClaimedFetch<E, I> {
-    shared: Arc<Shared<E, I>>,
-    fetch: Arc<FetchUnderWay<E, I>>,
-    request: ReportRequest,
+    pub(super) hold: Hold<E, I>,
+    pub(super) request: ReportRequest,
 }
 
-impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
-    /// The fetch of this report, which holds the claim to the report's cells.
-    pub(super) fn new(
-        shared: &Arc<Shared<E, I>>,
-        fetch: Arc<FetchUnderWay<E, I>>,
-        request: ReportRequest,
-    ) -> Self {
-        Self {
-            shared: Arc::clone(shared),
-            fetch,
-            request,
-        }
-    }
-
-    /// A waiter for this fetch.
-    pub(super) fn waiter(&self) -> Fetch<E, I> {
-        self.fetch.waiter()
-    }
-
+impl<E: Clone, I> ClaimedFetch<E, I> {
     /// The report to request.
     #[must_use]
     pub fn request(&self) -> &ReportRequest {
@@ -49,24 +29,24 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
     /// The days of a month that it still has a claim to: bit `d` is set for day `d`.
     #[must_use]
     pub fn held(&self, month: &SeriesMonth) -> u32 {
-        self.shared.flights().held(self.fetch.id, month)
+        self.hold.held(month)
     }
 
     /// The attachment of the store's owner.
     #[must_use]
     pub fn interest(&self) -> &I {
-        &self.fetch.interest
+        &self.hold.fetch.interest
     }
 
     /// Waits until the fetch has no waiters, and then gives its cells up. Do not call it for a fetch that has begun.
     pub async fn abandoned(&self) {
         loop {
-            self.fetch.no_waiters().await;
-            if self.fetch.is_kept() {
+            self.hold.fetch.no_waiters().await;
+            if self.hold.fetch.is_kept() {
                 return std::future::pending().await;
             }
             // Another waiter may have joined in between.
-            if self.end_if_unwanted() {
+            if self.hold.end_if_unwanted() {
                 return;
             }
         }
@@ -75,12 +55,7 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
     /// Begins the fetch: from then on, no departing caller stops it. Without waiters, it gives up its cells instead, and returns false.
     #[must_use]
     pub fn begin(&self) -> bool {
-        !self.end_if_unwanted()
-    }
-
-    fn end_if_unwanted(&self) -> bool {
-        let months = months_of_report(&self.request);
-        self.shared.flights().end_if_unwanted(&self.fetch, months)
+        !self.hold.end_if_unwanted()
     }
 
     /// Fills the cache with the fetched cells, and notifies the waiters. A claimed cell without an outcome counts as lost. Ends all answers
@@ -91,6 +66,7 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
         now: Timestamp,
         may_show: impl Fn(&CellKey, &Cell) -> bool,
     ) {
+        let shared = &self.hold.shared;
         let month_of = |outcome: &(CellKey, _)| SeriesMonth::of(&outcome.0);
         let (mut came, mut failed) = (Vec::new(), Vec::new());
         let mut outdates = false;
@@ -99,9 +75,9 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
             let arrived = outcomes.iter();
             let arrived = arrived
                 .filter_map(|(key, outcome)| Some((*key, outcome.as_ref().ok()?.fetched_at())));
-            outdates = outdates || self.shared.outdates(&key, arrived, &may_show);
-            self.shared.pages.put(key, || {
-                let held = self.shared.flights().held(self.fetch.id, &key);
+            outdates = outdates || shared.outdates(&key, arrived, &may_show);
+            shared.pages.put(key, || {
+                let held = self.hold.held(&key);
                 let mut cells = Vec::new();
                 for (key, outcome) in outcomes {
                     match outcome {
@@ -121,18 +97,17 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
         self.note(&came, failed, now);
         // After the cells are in the cache, and before any waiter hears of them.
         if outdates {
-            self.shared.end_answers();
+            shared.end_answers();
         }
-        self.shared
-            .latest
-            .fetch_max(now.as_microsecond(), Ordering::AcqRel);
+        let latest = &shared.latest;
+        latest.fetch_max(now.as_microsecond(), Ordering::AcqRel);
         // A query that claims a cell after this fetch has given it up must know that it has to look again.
-        self.shared.completions.fetch_add(1, Ordering::AcqRel);
-        self.give_up();
-        self.fetch.tell(FetchOutcome {
+        shared.completions.fetch_add(1, Ordering::AcqRel);
+        self.hold.end();
+        self.hold.fetch.tell(FetchOutcome {
             outcomes,
             found: None,
-            waited: false,
+            was_elsewhere: false,
             stale: Vec::new(),
             onward: Vec::new(),
         });
@@ -140,7 +115,7 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
 
     /// Records which cells arrived, and which failed.
     fn note(&self, came: &[CellKey], failed: Vec<CellKey>, now: Timestamp) {
-        let mut failures = self.shared.failures();
+        let mut failures = self.hold.shared.failures.lock();
         for cell in came {
             failures.succeeded(cell);
         }
@@ -148,27 +123,5 @@ impl<E: Clone, I: Clone> ClaimedFetch<E, I> {
             failures.failed(cell, now);
         }
         failures.tidy(now);
-    }
-}
-
-impl<E, I> ClaimedFetch<E, I> {
-    fn give_up(&self) {
-        let months = months_of_report(&self.request);
-        self.shared.flights().end(self.fetch.id, months);
-    }
-}
-
-impl<E, I> Drop for ClaimedFetch<E, I> {
-    fn drop(&mut self) {
-        // After completion there is nothing left to end. This drops the last reference, so remaining waiters see that the fetch died.
-        self.give_up();
-    }
-}
-
-impl<E, I> fmt::Debug for ClaimedFetch<E, I> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClaimedFetch")
-            .field("flight", &self.fetch.id)
-            .finish_non_exhaustive()
     }
 }

@@ -147,16 +147,16 @@ async fn a_claim_that_is_joined_before_it_is_split_leads_on_to_its_reports() {
     assert!(second.mine.is_none() && third.mine.is_none());
     assert_eq!((second.joined.len(), third.joined.len()), (1, 2));
     let split = second.joined[0].wait().await.unwrap();
-    assert!(split.outcomes().is_empty());
-    assert_eq!(split.onward().len(), 2);
+    assert!(split.outcomes.is_empty());
+    assert_eq!(split.onward.len(), 2);
     assert!(second.joined[0].is_under_way());
     for (claimed, _) in fetches {
         complete(claimed, 1);
     }
-    for (request, fetch) in split.onward() {
+    for fetch in &split.onward {
         let outcome = fetch.clone().wait().await.unwrap();
-        let cells: Vec<CellKey> = outcome.outcomes().iter().map(|(key, _)| *key).collect();
-        assert_eq!(cells, request.cells().collect::<Vec<_>>());
+        let cells: Vec<CellKey> = outcome.outcomes.iter().map(|(key, _)| *key).collect();
+        assert_eq!(cells, fetch.cells().collect::<Vec<_>>());
     }
     assert!(!second.joined[0].is_under_way());
 }
@@ -183,11 +183,14 @@ async fn waiters_hear_of_all_their_cells_before_those_who_join_later() {
     mine.fill(&kept, Some(&kept), Vec::new(), |_, _| true);
     let again = claim(&store, &request);
 
-    assert_eq!(waiter.wait().await.unwrap().found().unwrap().len(), 1);
+    assert_eq!(
+        waiter.wait().await.unwrap().found.as_ref().unwrap().len(),
+        1
+    );
     let [mut late] = again.joined.try_into().unwrap();
     assert!(again.mine.is_none() && late.is_under_way());
     assert!(mine.split(&kept, |_| Vec::new()).is_empty());
-    assert_eq!(late.wait().await.unwrap().found().unwrap().len(), 1);
+    assert_eq!(late.wait().await.unwrap().found.as_ref().unwrap().len(), 1);
     assert_eq!(store.cells(), 9);
 }
 

@@ -86,11 +86,11 @@ fn bring(
         .unwrap();
     while let Some(mut waiter) = waiting.pop() {
         let outcome = runtime.block_on(waiter.wait()).unwrap();
-        let cells = outcome.outcomes().iter();
+        let cells = outcome.outcomes.iter();
         brought.extend(cells.map(|(key, cell)| (*key, cell.clone().unwrap())));
-        let found = outcome.found().into_iter().flatten();
+        let found = outcome.found.iter().flatten();
         brought.extend(found.flat_map(PageDays::cells));
-        waiting.extend(outcome.onward().iter().map(|(_, fetch)| fetch.clone()));
+        waiting.extend(outcome.onward.iter().cloned());
     }
     for key in request.cells() {
         assert!(brought.contains_key(&key), "{key:?} has got lost");
@@ -143,7 +143,7 @@ fn no_cell_is_fetched_twice_at_a_time_or_fetched_again() {
             "{key:?} was good, and was fetched {times} times"
         );
     }
-    let flights = store.shared.flights();
+    let flights = store.shared.flights.lock();
     assert!(flights.is_empty());
 }
 
@@ -194,7 +194,7 @@ fn nothing_purged_comes_back_and_no_cell_is_replaced_by_an_older_one() {
         }
     });
 
-    assert!(store.shared.flights().is_empty());
+    assert!(store.shared.flights.lock().is_empty());
     store.purge(&everything());
     assert_eq!(store.cells(), 0);
 }

@@ -154,16 +154,15 @@ impl Model {
         }
         while let Some((mut fetch, asked)) = self.waiting.pop_front() {
             let outcome = fetch.wait().now_or_never().unwrap().unwrap();
-            for (_, cell) in outcome.outcomes() {
+            for (_, cell) in &outcome.outcomes {
                 prop_assert!(cell.as_ref().is_ok_and(|cell| is_of(cell, &asked)));
             }
-            let found = outcome.found().into_iter().flatten();
+            let found = outcome.found.iter().flatten();
             for (_, cell) in found.flat_map(PageDays::cells) {
                 prop_assert!(is_of(&cell, &asked));
             }
-            let onward = outcome.onward().iter();
-            self.waiting
-                .extend(onward.map(|(_, fetch)| (fetch.clone(), asked)));
+            let onward = outcome.onward.iter().cloned();
+            self.waiting.extend(onward.map(|fetch| (fetch, asked)));
         }
         Ok(())
     }
