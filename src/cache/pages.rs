@@ -74,7 +74,7 @@ impl Pages {
         let held = map(max_bytes - share)
             .eviction_listener(move |key: Arc<SeriesMonth>, page, cause| {
                 if cause.was_evicted() {
-                    drop_into(&heir, *key, page);
+                    merge(&heir, *key, || page);
                     metrics::counter!("pitaya_cache_evictions_total", "kind" => "cells")
                         .increment(1);
                 }
@@ -116,16 +116,7 @@ impl Pages {
     /// Puts in the cells of the page that `choose` returns, unless there are newer ones. `choose` runs under the page's lock, so no
     /// [`forget`](Self::forget) of this page can come between it and the change.
     pub(super) fn put(&self, key: SeriesMonth, choose: impl FnOnce() -> Arc<Page>) {
-        self.held.entry(key).and_compute_with(|old| {
-            let page = choose();
-            if page.is_empty() {
-                return Op::Nop;
-            }
-            Op::Put(match old {
-                Some(old) => Arc::new(old.value().newest_of(&page)),
-                None => page,
-            })
-        });
+        merge(&self.held, key, choose);
     }
 
     /// Forgets the cells of the days that `pick` returns (bit `d`: day `d`), including dropped ones. Returns the number of cells that were
@@ -143,7 +134,7 @@ impl Pages {
         for (key, _) in self.iter().filter(|(_, page)| is_old(page)) {
             self.held.entry(key).and_compute_with(|page| match page {
                 Some(page) if is_old(page.value()) => {
-                    drop_into(&self.dropped, key, Arc::clone(page.value()));
+                    merge(&self.dropped, key, || Arc::clone(page.value()));
                     Op::Remove
                 }
                 _ => Op::Nop,
@@ -179,14 +170,17 @@ impl Pages {
     }
 }
 
-/// Keeps a dropped page, merged with earlier dropped cells of its month.
-fn drop_into(dropped: &Map, key: SeriesMonth, page: Arc<Page>) {
-    dropped.entry(key).and_compute_with(|before| {
-        let page = match before {
-            Some(before) => Arc::new(before.value().newest_of(&page)),
+/// Puts in the cells of the page that `choose` returns, unless there are newer ones, under the page's lock.
+fn merge(pages: &Map, key: SeriesMonth, choose: impl FnOnce() -> Arc<Page>) {
+    pages.entry(key).and_compute_with(|old| {
+        let page = choose();
+        if page.is_empty() {
+            return Op::Nop;
+        }
+        Op::Put(match old {
+            Some(old) => Arc::new(old.value().newest_of(&page)),
             None => page,
-        };
-        Op::Put(page)
+        })
     });
 }
 

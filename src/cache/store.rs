@@ -243,25 +243,21 @@ impl<E: Clone, I: Clone> CellStore<E, I> {
     /// Forgets those days of all months, after their claims have ended, and returns the number of cells that it held of them. `disowned`
     /// are the months that had claims.
     fn forget(&self, disowned: Vec<SeriesMonth>, days_of: impl Fn(&SeriesMonth) -> u32) -> u64 {
-        let held = self.shared.pages.iter().map(|(key, _)| key);
+        let pages = &self.shared.pages;
+        let forget = |key: SeriesMonth| match days_of(&key) {
+            0 => 0,
+            days => pages.forget(key, |_| days),
+        };
+        let held = pages.iter().map(|(key, _)| key);
         // Includes pages being put in at this moment, which the iteration may miss.
-        let purged = held
-            .chain(disowned)
-            .map(|key| match days_of(&key) {
-                0 => 0,
-                days => self.shared.pages.forget(key, |_| days),
-            })
-            .sum();
-        for (key, _) in self.shared.pages.dropped() {
-            let days = days_of(&key);
-            if days != 0 {
-                self.shared.pages.forget(key, |_| days);
-            }
+        let purged = held.chain(disowned).map(forget).sum();
+        for (key, _) in pages.dropped() {
+            forget(key);
         }
         // After the removal: a query during the purge may still find some of the figures, so its answer must count as made before the
         // purge.
         self.shared.end_answers();
-        self.shared.pages.free();
+        pages.free();
         purged
     }
 
