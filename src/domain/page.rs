@@ -127,13 +127,8 @@ impl Page {
     pub fn with(&self, cells: impl IntoIterator<Item = (Date, Cell)>) -> Self {
         let mut days = self.by_day();
         for (date, cell) in cells {
-            let slot = &mut days[day_of(date)];
-            if slot
-                .as_ref()
-                .is_none_or(|known| known.fetched_at() <= cell.fetched_at())
-            {
-                *slot = Some(cell);
-            }
+            let known = &mut days[day_of(date)];
+            *known = newer(known.take(), Some(cell));
         }
         Self::from_days(&days)
     }
@@ -155,16 +150,9 @@ impl Page {
         if forgotten == 0 {
             return (self.clone(), 0);
         }
-        if forgotten == self.days {
-            return (Self::default(), forgotten.count_ones().into());
-        }
-        let mut by_day = self.by_day();
-        for (day, cell) in by_day.iter_mut().enumerate() {
-            if forgotten & (1 << day) != 0 {
-                *cell = None;
-            }
-        }
-        (Self::from_days(&by_day), forgotten.count_ones().into())
+        let stays = |day: usize| forgotten & (1 << day) == 0;
+        let rest = std::array::from_fn(|day| stays(day).then(|| self.of_day(day))?);
+        (Self::from_days(&rest), forgotten.count_ones().into())
     }
 
     /// The days whose cells were requested later than `now`.
