@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use jiff::civil::{Date, ISOWeekDate, Weekday};
+use jiff::civil::{Date, ISOWeekDate, Weekday, date};
 
 use super::calendar::{Calendar, Unit};
 use super::dates::{DateRange, EARLIEST, LATEST, add_days, parse_date};
@@ -130,9 +130,8 @@ impl DateExpression {
             .strip_prefix("last_")
             .and_then(|rest| rest.strip_suffix("_days"))
         {
-            return number(days)
-                .and_then(|days| u16::try_from(days).ok())
-                .filter(|days| (1..=MAX_LAST_DAYS).contains(days))
+            return digits(days)
+                .filter(|number| (1..=MAX_LAST_DAYS).contains(number) && !days.starts_with('0'))
                 .map(Self::LastDays)
                 .ok_or(InvalidDates::LastDays);
         }
@@ -164,21 +163,17 @@ fn span(text: &str, calendar: &Calendar) -> Result<DateRange, InvalidDates> {
     if let Some(day) = parse_date(text).and_then(DateRange::day) {
         return Ok(day);
     }
-    let (year, rest) = text.split_at_checked(4).ok_or(InvalidDates::Form)?;
-    let year = digits(year).ok_or(InvalidDates::Form)?;
+    let (year, rest) = year(text).ok_or(InvalidDates::Form)?;
     let (first, last) = match rest.as_bytes() {
-        [] => (Date::new(year, 1, 1), Date::new(year, 12, 31)),
+        [] => (date(year, 1, 1), date(year, 12, 31)),
         [b'-', b'W', ..] => return week(year, &rest[2..]),
         [b'-', _, _] => {
-            let month = digits(&rest[1..]).and_then(|month| i8::try_from(month).ok());
-            let first = Date::new(year, month.ok_or(InvalidDates::Form)?, 1);
-            let last = first.clone().map(Date::last_of_month);
-            (first, last)
+            let month = digits(&rest[1..]);
+            let first = month.and_then(|month| Date::new(year, month, 1).ok());
+            let first = first.ok_or(InvalidDates::Form)?;
+            (first, first.last_of_month())
         }
         _ => return Err(InvalidDates::Form),
-    };
-    let (Ok(first), Ok(last)) = (first, last) else {
-        return Err(InvalidDates::Form);
     };
     DateRange::new(first, last).ok_or(InvalidDates::Form)
 }
@@ -186,13 +181,10 @@ fn span(text: &str, calendar: &Calendar) -> Result<DateRange, InvalidDates> {
 /// The dates of a fiscal year or a part of one, `text` being what follows `fy`: `2026`, `2026-q1`, `2026-p02` or `2026-w07`.
 fn fiscal(text: &str, calendar: &Calendar) -> Result<DateRange, InvalidDates> {
     let form = InvalidDates::FiscalForm;
-    let (year, rest) = text.split_at_checked(4).ok_or(form)?;
-    let year = digits(year)
-        .filter(|year| (EARLIEST.year()..=LATEST.year()).contains(year))
-        .ok_or(form)?;
+    let (year, rest) = year(text).ok_or(form)?;
     let nth = |length: usize, most: u8| {
-        let nth = digits(&rest[2..]).and_then(|nth| u8::try_from(nth).ok());
-        nth.filter(|nth| rest.len() == 2 + length && (1..=most).contains(nth))
+        digits(&rest[2..])
+            .filter(|nth| rest.len() == 2 + length && (1..=most).contains(nth))
             .ok_or(form)
     };
     let part = match rest.as_bytes() {
@@ -217,28 +209,25 @@ fn fiscal(text: &str, calendar: &Calendar) -> Result<DateRange, InvalidDates> {
 /// The dates of the ISO week with the two-digit number `text`.
 fn week(year: i16, text: &str) -> Result<DateRange, InvalidDates> {
     let number = digits(text)
-        .filter(|_| text.len() == 2)
-        .and_then(|number| i8::try_from(number).ok())
-        .filter(|number| (1..=53).contains(number))
+        .filter(|number| text.len() == 2 && (1..=53).contains(number))
         .ok_or(InvalidDates::Form)?;
-    if !(EARLIEST.year()..=LATEST.year()).contains(&year) {
-        return Err(InvalidDates::Form);
-    }
     let monday = ISOWeekDate::new(year, number, Weekday::Monday)
         .map_err(|_| InvalidDates::NoWeek53 { year })?
         .date();
     DateRange::new(monday, add_days(monday, 6)).ok_or(InvalidDates::Form)
 }
 
-/// A number in plain digits; leading zeros are allowed.
-fn digits(text: &str) -> Option<i16> {
-    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    plain.then(|| text.parse().ok()).flatten()
+/// The year at the start of `text`, from 1970 to 9998, and the rest.
+fn year(text: &str) -> Option<(i16, &str)> {
+    let (year, rest) = text.split_at_checked(4)?;
+    let year = digits(year).filter(|year| (EARLIEST.year()..=LATEST.year()).contains(year))?;
+    Some((year, rest))
 }
 
-/// A positive number in plain digits, without leading zeros.
-fn number(text: &str) -> Option<i16> {
-    digits(text).filter(|_| !text.starts_with('0'))
+/// A number in plain digits; leading zeros are allowed.
+fn digits<T: FromStr>(text: &str) -> Option<T> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| text.parse().ok()).flatten()
 }
 
 /// The text is not a date expression.
