@@ -34,14 +34,9 @@ impl Mode {
 
     /// Its name in answers.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::PreviousPeriod => "previous_period",
-            Self::PreviousWeek => "previous_week",
-            Self::PreviousYear => "previous_year",
-            Self::PreviousYearWeekday => "previous_year_weekday",
-            Self::Range => "range",
-        }
+    pub fn name(self) -> &'static str {
+        let known = Self::WORDS.iter().find(|(_, mode)| *mode == self);
+        known.map_or("range", |(word, _)| word)
     }
 }
 
@@ -156,20 +151,10 @@ impl Comparison {
     }
 
     /// The counterpart of the date at `index` in the query.
-    ///
-    /// # Panics
-    ///
-    /// Never: a query's days are few.
     #[must_use]
     pub fn counterpart(&self, index: usize) -> Option<Date> {
         let run = self.runs.iter().rev().find(|run| run.first <= index)?;
-        let days = index - run.first;
-        (days < run.counterparts.len()).then(|| {
-            add_days(
-                run.counterparts.from(),
-                i32::try_from(days).expect("a query's days are few"),
-            )
-        })
+        run.counterparts.at(index - run.first)
     }
 
     /// Where a bucket that begins on `date` begins on the other side.

@@ -127,6 +127,13 @@ impl DateRange {
             .then(|| usize::try_from(days_between(self.from, date)).expect("not before it"))
     }
 
+    /// The date at that position, from 0; `None` after the last.
+    #[must_use]
+    pub fn at(self, index: usize) -> Option<Date> {
+        let days = i32::try_from(index).ok()?;
+        Some(add_days(self.from, days)).filter(|date| *date <= self.to)
+    }
+
     /// The smallest range that contains both.
     #[must_use]
     pub fn hull(self, other: Self) -> Self {

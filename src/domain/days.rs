@@ -56,12 +56,8 @@ impl Days {
     /// If there are no more than `index` dates.
     #[must_use]
     pub fn at(&self, index: usize) -> Date {
-        let at = |(first, range): (usize, DateRange)| {
-            let days = i32::try_from(index - first).expect("a few million days");
-            let date = add_days(range.from(), days);
-            range.contains(date).then_some(date)
-        };
-        let date = self.ranges().find_map(at);
+        let mut ranges = self.ranges();
+        let date = ranges.find_map(|(first, range)| range.at(index - first));
         date.unwrap_or_else(|| panic!("{index} of {} dates", self.len))
     }
 

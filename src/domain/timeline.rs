@@ -174,8 +174,7 @@ impl Timeline {
             if self.minutes.is_none() {
                 return start.date();
             }
-            let days = i32::try_from(begin(bucket)).expect("a few million days");
-            add_days(dates.from(), days)
+            dates.at(begin(bucket)).expect("it begins on one of them")
         })
     }
 
@@ -238,15 +237,9 @@ impl Timeline {
         &self,
         hours_of: impl Fn(usize) -> H,
     ) -> Pieces {
-        let mut pieces = Pieces {
-            pieces: Vec::with_capacity(self.starts.len()),
-            ends: Vec::with_capacity(self.days()),
-        };
-        for day in 0..self.days() {
-            self.cut(day, hours_of(day), &mut pieces.pieces);
-            pieces.ends.push(pieces.pieces.len());
-        }
-        pieces
+        self.day_by_day(self.starts.len(), |day, pieces| {
+            self.cut(day, hours_of(day), pieces);
+        })
     }
 
     /// The parts of each day's pieces that lie in the minutes that `minutes_of` returns for the day, ascending.
@@ -254,21 +247,26 @@ impl Timeline {
         &self,
         minutes_of: impl Fn(usize) -> M,
     ) -> Pieces {
-        let mut pieces = Pieces {
-            pieces: Vec::with_capacity(self.pieces.pieces.len()),
-            ends: Vec::with_capacity(self.days()),
-        };
         let mut of_day = Vec::new();
-        for day in 0..self.days() {
+        self.day_by_day(self.pieces.pieces.len(), |day, pieces| {
             of_day.clear();
             of_day.extend(minutes_of(day));
             for piece in self.pieces(day) {
                 let parts = of_day.iter().filter_map(|minutes| piece.within(minutes));
-                pieces.pieces.extend(parts);
+                pieces.extend(parts);
             }
-            pieces.ends.push(pieces.pieces.len());
-        }
-        pieces
+        })
+    }
+
+    /// About `number` pieces, of which `push` appends those of each day.
+    fn day_by_day(&self, number: usize, mut push: impl FnMut(usize, &mut Vec<Piece>)) -> Pieces {
+        let mut pieces = Vec::with_capacity(number);
+        let ends = (0..self.days()).map(|day| {
+            push(day, &mut pieces);
+            pieces.len()
+        });
+        let ends = ends.collect();
+        Pieces { pieces, ends }
     }
 
     /// Appends the pieces of a day. `hours` are those of its date, ascending, in minutes from the date's midnight.
