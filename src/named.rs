@@ -23,6 +23,18 @@ macro_rules! named {
                     $(Self::$variant => $name,)*
                 }
             }
+
+            /// The one with that name.
+            #[must_use]
+            $vis fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.into_iter().find(|it| it.name() == name)
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.name())
+            }
         }
     };
 }

@@ -110,7 +110,7 @@ impl Bucket {
     /// An hour: the default.
     pub const HOUR: Self = Self::Minutes(60);
 
-    /// Every accepted form, with its bucket.
+    /// Every accepted form, with its bucket. The last one of each bucket is its name in answers.
     pub const WORDS: [(&'static str, Self); 26] = [
         ("5m", Self::Minutes(5)),
         ("10m", Self::Minutes(10)),
@@ -172,20 +172,8 @@ impl FromStr for Bucket {
 
 impl fmt::Display for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Minutes(60) => f.write_str("hour"),
-            Self::Minutes(minutes) if minutes.is_multiple_of(60) => write!(f, "{}h", minutes / 60),
-            Self::Minutes(minutes) => write!(f, "{minutes}m"),
-            Self::Day => f.write_str("day"),
-            Self::Week => f.write_str("week"),
-            Self::Month => f.write_str("month"),
-            Self::Quarter => f.write_str("quarter"),
-            Self::Year => f.write_str("year"),
-            Self::Total => f.write_str("total"),
-            Self::Profile(Profile::HourOfDay) => f.write_str("hour_of_day"),
-            Self::Profile(Profile::DayOfWeek) => f.write_str("day_of_week"),
-            Self::Profile(Profile::HourOfWeek) => f.write_str("hour_of_week"),
-        }
+        let known = Self::WORDS.iter().rev().find(|(_, bucket)| bucket == self);
+        f.write_str(known.expect("each bucket has a word").0)
     }
 }
 

@@ -1,7 +1,5 @@
 //! The registry of metrics: the inputs of each, and how it combines.
 
-use std::fmt;
-
 named! {
     /// A metric that the vendor's report offers (vendor page, `metrics_facet`).
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,22 +19,10 @@ named! {
 }
 
 impl VendorMetric {
-    /// The metric with the given name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|metric| metric.name() == name)
-    }
-
     /// Whether the metric counts events.
     #[must_use]
     pub const fn is_count(self) -> bool {
         matches!(self, Self::Entrances | Self::Transactions | Self::WalkBys)
-    }
-}
-
-impl fmt::Display for VendorMetric {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 
@@ -126,12 +112,6 @@ named! {
 }
 
 impl Metric {
-    /// The metric with the given name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|metric| metric.name() == name)
-    }
-
     /// How its figures combine over time.
     #[must_use]
     pub const fn over_time(self) -> Combine {
@@ -197,11 +177,5 @@ impl Metric {
     #[must_use]
     pub const fn is_count(self) -> bool {
         matches!(self, Self::Entrances | Self::WalkBys | Self::Transactions)
-    }
-}
-
-impl fmt::Display for Metric {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
