@@ -31,14 +31,8 @@ pub(super) fn find(
         for_each_of_ordinary_day(figures, bucket, |gap| missing.push(gap));
         return;
     }
-    let mut left = passed;
     let mut silence = Silence::default();
-    for Stretch { slots, minutes } in stretches(bucket, shape) {
-        if slots.is_empty() {
-            continue;
-        }
-        let over = slots.start..slots.start + slots.len().min(left / minutes);
-        left -= over.len() * minutes;
+    for (Stretch { slots, minutes }, over) in stretches_over(bucket, shape, passed) {
         figures.for_each_gap(over.clone(), 1, |gap| {
             if gap.start > over.start || !silence.lasts {
                 silence.end(missing);
@@ -51,7 +45,6 @@ pub(super) fn find(
             silence.lasts = false;
         }
         if over.end < slots.end {
-            left = 0;
             silence.end(missing);
             figures.for_each_gap(over.end..slots.end, 1, |gap| missing.push(gap));
             silence.begin(missing);
@@ -81,21 +74,9 @@ pub(super) fn over(
     passed: usize,
     over: &mut Vec<Range<usize>>,
 ) {
-    let mut left = passed;
     over.clear();
-    for Stretch { slots, minutes } in stretches(bucket, shape) {
-        if slots.is_empty() {
-            continue;
-        }
-        let number = slots.len().min(left / minutes);
-        left -= number * minutes;
-        if number > 0 {
-            over.push(slots.start..slots.start + number);
-        }
-        if number < slots.len() {
-            return;
-        }
-    }
+    let stretches = stretches_over(bucket, shape, passed).map(|(_, over)| over);
+    over.extend(stretches.filter(|over| !over.is_empty()));
 }
 
 /// A run of consecutive slots without a figure.
@@ -132,14 +113,34 @@ struct Stretch {
     minutes: usize,
 }
 
+/// The stretches of a day that have any slots, in the order in which they happen, each with those slots that were over after `passed`
+/// minutes of the day.
+fn stretches_over(
+    bucket: VendorBucket,
+    shape: &DayShape,
+    passed: usize,
+) -> impl Iterator<Item = (Stretch, Range<usize>)> {
+    let mut left = passed;
+    let stretches = stretches(bucket, shape).into_iter();
+    let stretches = stretches.filter(|stretch| !stretch.slots.is_empty());
+    stretches.map(move |stretch| {
+        let Stretch { slots, minutes } = &stretch;
+        let over = slots.start..slots.start + slots.len().min(left / minutes);
+        left = if over.end < slots.end {
+            0
+        } else {
+            left - over.len() * minutes
+        };
+        (stretch, over)
+    })
+}
+
 /// Splits the slots of a day into stretches, in the order in which they happen; buckets that DST skips belong to none.
 fn stretches(bucket: VendorBucket, shape: &DayShape) -> [Stretch; 5] {
     let own = usize::from(bucket.slots_per_day());
     let whole = usize::from(bucket.minutes());
-    let full = |slots| Stretch {
-        slots,
-        minutes: whole,
-    };
+    let of = |slots, minutes| Stretch { slots, minutes };
+    let full = |slots| of(slots, whole);
     let slots = |minutes: &Range<u16>| {
         let (start, end) = (usize::from(minutes.start), usize::from(minutes.end));
         // The last whole bucket before, and the first one after.
@@ -157,14 +158,8 @@ fn stretches(bucket: VendorBucket, shape: &DayShape) -> [Stretch; 5] {
         let [_, again] = shape.passes(&(repeated.start..repeated.start + bucket.minutes()));
         return [
             full(0..before),
-            Stretch {
-                slots: before..after,
-                minutes: usize::from(once),
-            },
-            Stretch {
-                slots: own..own + 1,
-                minutes: usize::from(again),
-            },
+            of(before..after, once.into()),
+            of(own..own + 1, again.into()),
             full(own + 1..own + after - first),
             full(after..own),
         ];
@@ -173,23 +168,13 @@ fn stretches(bucket: VendorBucket, shape: &DayShape) -> [Stretch; 5] {
         let (before, skipped, there, after) = slots(gap);
         let (start, end) = (usize::from(gap.start), usize::from(gap.end));
         if there < skipped {
-            let minutes = whole - gap.len();
-            let around = Stretch {
-                slots: before..skipped,
-                minutes,
-            };
+            let around = of(before..skipped, whole - gap.len());
             return [full(0..before), around, full(skipped..own), none(), none()];
         }
         return [
             full(0..before),
-            Stretch {
-                slots: before..skipped,
-                minutes: start % whole,
-            },
-            Stretch {
-                slots: there..after,
-                minutes: whole - end % whole,
-            },
+            of(before..skipped, start % whole),
+            of(there..after, whole - end % whole),
             full(after..own),
             none(),
         ];
