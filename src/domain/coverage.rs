@@ -57,25 +57,25 @@ pub struct Summary {
 
 /// Least coverage of a figure that is shown: from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct MinCoverage {
+pub struct MinCoverage(
     /// The bits of the float, because floats are neither `Eq` nor `Hash`.
-    bits: u64,
-}
+    u64,
+);
 
 impl MinCoverage {
     /// Withholds no figure.
-    pub const NONE: Self = Self { bits: 0 };
+    pub const NONE: Self = Self(0);
 
     /// The coverage as a number.
     #[must_use]
     pub const fn get(self) -> f64 {
-        f64::from_bits(self.bits)
+        f64::from_bits(self.0)
     }
 
     /// Whether it withholds no figure.
     #[must_use]
     pub const fn is_none(self) -> bool {
-        self.bits == 0
+        self.0 == 0
     }
 }
 
@@ -91,11 +91,9 @@ impl FromStr for MinCoverage {
             return Err(InvalidMinCoverage);
         }
         let share: f64 = text.parse().map_err(|_| InvalidMinCoverage)?;
-        (0.0..=1.0)
-            .contains(&share)
-            .then(|| Self {
-                bits: share.to_bits(),
-            })
+        let is_share = (0.0..=1.0).contains(&share);
+        is_share
+            .then_some(Self(share.to_bits()))
             .ok_or(InvalidMinCoverage)
     }
 }

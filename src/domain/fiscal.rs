@@ -255,9 +255,11 @@ impl Year<'_> {
                 let months = jiff::Span::new().months(period - 1);
                 self.first.saturating_add(months)
             }
-            Pattern::Weeks { extra_week, .. } => {
+            Pattern::Weeks {
+                weeks, extra_week, ..
+            } => {
                 let extra = period > extra_week && self.is_long();
-                let weeks: i32 = (1..period).map(|earlier| self.weeks_of(earlier)).sum();
+                let weeks: i32 = (1..period).map(|earlier| weeks_of(weeks, earlier)).sum();
                 add_days(self.first, 7 * (weeks + i32::from(extra)))
             }
         }
@@ -270,25 +272,17 @@ impl Year<'_> {
                 let months = (date.month() - first).rem_euclid(12);
                 months.unsigned_abs() + 1
             }
-            Pattern::Weeks { extra_week, .. } => {
+            Pattern::Weeks {
+                weeks, extra_week, ..
+            } => {
                 let (week, long) = (i32::from(self.week_of(date)), self.is_long());
                 let mut ended = 0;
                 let period = (1..=PERIODS).find(|period| {
-                    ended += self.weeks_of(*period) + i32::from(long && *period == extra_week);
+                    ended += weeks_of(weeks, *period) + i32::from(long && *period == extra_week);
                     week <= ended
                 });
                 period.expect("the periods have all weeks of the year")
             }
-        }
-    }
-
-    /// Number of weeks of a period, without week 53; 0 if years consist of months.
-    fn weeks_of(&self, period: u8) -> i32 {
-        match self.calendar.pattern {
-            Pattern::Weeks { weeks, .. } => {
-                weeks[usize::from((period - 1) % PERIODS_OF_QUARTER)].into()
-            }
-            Pattern::Months { .. } => 0,
         }
     }
 
@@ -308,6 +302,11 @@ impl Year<'_> {
     fn is_long(&self) -> bool {
         self.weeks() > 52
     }
+}
+
+/// Number of weeks of a period, without week 53, by those of the periods of a quarter.
+fn weeks_of(quarter: [u8; 3], period: u8) -> i32 {
+    quarter[usize::from((period - 1) % PERIODS_OF_QUARTER)].into()
 }
 
 /// The quarter of a period.

@@ -124,7 +124,7 @@ impl DayShape {
                 *shape = Self::of(date, Some(zone));
             }
         }
-        if shapes.iter().all(|shape| *shape == Self::default()) {
+        if shapes.iter().all(Self::is_ordinary) {
             shapes.clear();
         }
         shapes
@@ -202,11 +202,8 @@ impl DayShape {
 /// Time span in which a change of the clock can affect the days that begin at `first` to `last`.
 fn around(first: Timestamp, last: Timestamp) -> (Timestamp, Timestamp) {
     (
-        first
-            .saturating_sub(SignedDuration::from_hours(26))
-            .unwrap_or(first),
-        last.saturating_add(SignedDuration::from_hours(50))
-            .unwrap_or(last),
+        first - SignedDuration::from_hours(26),
+        last + SignedDuration::from_hours(50),
     )
 }
 

@@ -18,7 +18,7 @@ use super::opening::Windows;
 #[derive(Clone, Debug)]
 pub struct LocalDays {
     spans: Vec<DaySpan>,
-    /// Empty if every day is an ordinary one.
+    /// The days after those that it has are ordinary ones. Empty if every day is.
     shapes: Vec<DayShape>,
     zone_known: bool,
     /// When the place is open, if known.
@@ -89,12 +89,9 @@ impl LocalDays {
         let mut parts = dates.ranges().map(|(_, range)| Self::new(range, zone));
         let mut all = parts.next().expect("there is a range of dates");
         for part in parts {
-            let own = all.spans.len();
-            if !(all.shapes.is_empty() && part.shapes.is_empty()) {
-                all.shapes.resize_with(own, DayShape::default);
+            if !part.shapes.is_empty() {
+                all.shapes.resize_with(all.spans.len(), DayShape::default);
                 all.shapes.extend(part.shapes);
-                all.shapes
-                    .resize_with(own + part.spans.len(), DayShape::default);
             }
             all.spans.extend(part.spans);
         }

@@ -108,19 +108,17 @@ impl Query {
     /// If it has no such series.
     #[must_use]
     pub fn places_of(&self, group: &Group) -> Cow<'_, [usize]> {
-        match (group, &self.group_by) {
-            (Group::Site(site), GroupBy::Site) => {
-                let place = self.sites.binary_search(site);
-                vec![place.expect("a series is one of the query's sites")].into()
-            }
+        let series = match (group, &self.group_by) {
+            (Group::Site(site), GroupBy::Site) => self.sites.binary_search(site).ok(),
             (Group::Tag { value, .. }, GroupBy::Tag(grouping)) => {
-                let series = grouping.values.iter().position(|it| it == value);
-                let series = series.expect("a series is one of the query's values");
-                (&grouping.sites[series]).into()
+                grouping.values.iter().position(|it| it == value)
             }
-            (Group::All, GroupBy::None) => (0..self.sites.len()).collect(),
-            _ => panic!("{group:?} is no series by {}", self.group_by.name()),
-        }
+            (Group::All, GroupBy::None) => Some(0),
+            _ => None,
+        };
+        let series =
+            series.unwrap_or_else(|| panic!("{group:?} is no series by {}", self.group_by.name()));
+        self.sites_of_series(series)
     }
 
     /// The places of the sites whose figures make up the series of that number, among all series before any limit.
@@ -226,10 +224,8 @@ impl FromStr for Sort {
     type Err = InvalidSort;
 
     fn from_str(text: &str) -> Result<Self, InvalidSort> {
-        let (name, descending) = match text.strip_prefix('-') {
-            Some(name) => (name, true),
-            None => (text, false),
-        };
+        let largest_first = text.strip_prefix('-').map(|name| (name, true));
+        let (name, descending) = largest_first.unwrap_or((text, false));
         let metric = Metric::from_name(name).ok_or(InvalidSort)?;
         Ok(Self { metric, descending })
     }

@@ -219,7 +219,7 @@ impl<'a> View<'a> {
             let (absent, known) = self.absent(at, places.end);
             let starts = starts_of_runs(absent, at_least);
             if starts != 0 {
-                let start = at + trailing_zeros(starts);
+                let start = at + starts.trailing_zeros() as usize;
                 return Some(start..self.gap_end(start + at_least, places.end));
             }
             // The last places may begin a run that goes on.
@@ -232,7 +232,7 @@ impl<'a> View<'a> {
     fn gap_end(&self, mut at: usize, end: usize) -> usize {
         while at < end {
             let (absent, known) = self.absent(at, end);
-            let run = trailing_zeros(!absent);
+            let run = (!absent).trailing_zeros() as usize;
             if run < known {
                 return at + run;
             }
@@ -281,28 +281,17 @@ impl<'a> View<'a> {
     /// could not hold.
     fn can_be(&self) -> bool {
         let len = usize::from(self.shape.len);
-        let float = self.shape.width == FLOAT;
         let figure = |nth| {
             let value = self.value(nth);
-            !float || (value.is_finite() && value >= 0.0)
-        };
-        let absent = |nth| {
-            if float {
-                word_at(self.data, nth * 8) == 0
+            if self.present(nth) {
+                value.is_finite() && value >= 0.0
             } else {
-                self.whole(nth) == 0
+                value.to_bits() == 0
             }
         };
         let ends = len == 0 || (self.present(0) && self.present(len - 1));
-        let needed = !float || (0..len).any(|nth| !is_whole(self.value(nth)));
-        ends && needed
-            && (0..len).all(|nth| {
-                if self.present(nth) {
-                    figure(nth)
-                } else {
-                    absent(nth)
-                }
-            })
+        let needed = self.shape.width != FLOAT || (0..len).any(|nth| !is_whole(self.value(nth)));
+        ends && needed && (0..len).all(figure)
     }
 
     fn present(&self, nth: usize) -> bool {
@@ -339,10 +328,6 @@ fn starts_of_runs(mut ones: u64, len: usize) -> u64 {
         found += more;
     }
     ones
-}
-
-fn trailing_zeros(word: u64) -> usize {
-    usize::try_from(word.trailing_zeros()).expect("at most 64")
 }
 
 /// The word made of the 8 bytes from `at` on.
