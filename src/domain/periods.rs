@@ -4,14 +4,16 @@ use jiff::civil::Date;
 
 use super::calendar::Calendar;
 use super::fiscal::Period;
-use super::table::{Extra, Values};
+use super::table::Values;
 
 /// The names of the columns.
 pub const COLUMNS: [&str; 4] = ["year", "quarter", "period", "week"];
 
-/// The columns for rows of these dates.
-#[must_use]
-pub(super) fn columns(calendar: &Calendar, dates: impl Iterator<Item = Date>) -> [Extra; 4] {
+/// The columns for rows of these dates, with their names.
+pub(super) fn columns(
+    calendar: &Calendar,
+    dates: impl Iterator<Item = Date>,
+) -> impl Iterator<Item = (&'static str, Values)> {
     let periods: Vec<Period> = dates.map(|date| calendar.period_of(date)).collect();
     let numbers: [fn(&Period) -> f64; 4] = [
         |period| period.year.into(),
@@ -19,9 +21,9 @@ pub(super) fn columns(calendar: &Calendar, dates: impl Iterator<Item = Date>) ->
         |period| period.period.into(),
         |period| period.week.into(),
     ];
-    std::array::from_fn(|column| Extra {
-        within: None,
-        name: COLUMNS[column],
-        values: Values::CountsByTime(periods.iter().map(numbers[column]).collect()),
+    let columns = COLUMNS.into_iter().zip(numbers);
+    columns.map(move |(name, number)| {
+        let values = periods.iter().map(number).collect();
+        (name, Values::CountsByTime(values))
     })
 }

@@ -1,5 +1,6 @@
 //! The rows of an answer.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use fixedbitset::FixedBitSet;
@@ -166,27 +167,22 @@ impl Table {
         }
     }
 
-    /// Sets the coverage of the row of `group` and `time`: NaN if nothing was expected.
-    pub fn set_coverage(&mut self, group: usize, time: usize, coverage: f64) {
-        self.coverage[group * self.times.len() + time] = coverage;
-    }
-
     /// The coverage of each row of a `group`, by time, for writing: NaN if nothing was expected.
-    pub(super) fn coverages_mut(&mut self, group: usize) -> &mut [f64] {
+    pub fn coverages_mut(&mut self, group: usize) -> &mut [f64] {
         let times = self.times.len();
         &mut self.coverage[group * times..(group + 1) * times]
     }
 
     /// Notes that a figure is withheld for its coverage, or that the part of a site is left out of it.
     pub(super) fn note_withheld(&mut self, group: usize, time: usize, column: usize) {
-        let place = (group * self.times.len() + time) * self.metrics.len() + column;
-        self.withheld.grow_and_insert(place);
+        self.withheld
+            .grow_and_insert(self.figures_of(group, time).start + column);
     }
 
     /// Whether a figure is withheld for its coverage, or the part of a site is left out of it.
     pub(super) fn withholds(&self, group: usize, time: usize, column: usize) -> bool {
-        let place = (group * self.times.len() + time) * self.metrics.len() + column;
-        self.withheld.contains(place)
+        self.withheld
+            .contains(self.figures_of(group, time).start + column)
     }
 
     /// Sets the sites of the rows of a `group`, by time.
@@ -253,16 +249,20 @@ impl Table {
         metric.is_count() && self.profile.is_none()
     }
 
-    /// Takes a column away, if there is one of that name in that object.
-    pub(super) fn take_extra(&mut self, within: &str, name: &str) -> Option<Extra> {
-        let is_it = |extra: &Extra| extra.within == Some(within) && extra.name == name;
-        let place = self.extras.iter().position(is_it)?;
-        Some(self.extras.remove(place))
+    /// Puts the column of that name in that object after the others, if there is one.
+    pub(super) fn put_last(&mut self, within: &str, name: &str) {
+        // The sort is stable, so the others stay in their order.
+        self.extras
+            .sort_by_key(|extra| extra.within == Some(within) && extra.name == name);
     }
 
-    /// Adds a column after the others.
-    pub fn push_extra(&mut self, extra: Extra) {
-        self.extras.push(extra);
+    /// Adds a column after the others: see [`Extra`].
+    pub fn push_extra(&mut self, within: Option<&'static str>, name: &'static str, values: Values) {
+        self.extras.push(Extra {
+            within,
+            name,
+            values,
+        });
     }
 
     /// The site or sites of each series.
@@ -285,32 +285,31 @@ impl Table {
 
     /// The figures of the row of `group` and `time`, for writing.
     pub fn row_mut(&mut self, group: usize, time: usize) -> &mut [f64] {
-        let columns = self.metrics.len();
-        let row = group * self.times.len() + time;
-        &mut self.values[row * columns..(row + 1) * columns]
+        let figures = self.figures_of(group, time);
+        &mut self.values[figures]
     }
 
     /// The figures of the row of `group` and `time`; NaN where there is none.
     #[must_use]
     pub fn row(&self, group: usize, time: usize) -> &[f64] {
-        let columns = self.metrics.len();
-        let row = group * self.times.len() + time;
-        &self.values[row * columns..(row + 1) * columns]
+        &self.values[self.figures_of(group, time)]
     }
 
-    /// Shows every row.
-    pub fn show_all(&mut self) {
+    /// The places of the figures of the row of `group` and `time`.
+    fn figures_of(&self, group: usize, time: usize) -> Range<usize> {
+        let (columns, row) = (self.metrics.len(), group * self.times.len() + time);
+        row * columns..(row + 1) * columns
+    }
+
+    /// The same with every row shown.
+    pub(super) fn with_all_rows(mut self) -> Self {
         self.shown.fill(true);
+        self
     }
 
-    /// Shows the row of `group` and `time`.
-    pub fn show(&mut self, group: usize, time: usize) {
-        self.shown[group * self.times.len() + time] = true;
-    }
-
-    /// Hides the row of `group` and `time`.
-    pub fn hide(&mut self, group: usize, time: usize) {
-        self.shown[group * self.times.len() + time] = false;
+    /// Shows or hides the row of `group` and `time`.
+    pub fn show(&mut self, group: usize, time: usize, shown: bool) {
+        self.shown[group * self.times.len() + time] = shown;
     }
 
     /// The shown rows, by group, then time.

@@ -27,14 +27,9 @@ impl CellGrid {
         (series * self.sites + site) * self.dates + date
     }
 
-    /// Puts a cell at an [`index`](Self::index).
-    pub fn set(&mut self, index: usize, cell: Cell) {
-        self.cells[index] = Some(cell);
-    }
-
     /// Puts a cell at an [`index`](Self::index), or none.
-    pub(super) fn replace(&mut self, index: usize, cell: Option<Cell>) {
-        self.cells[index] = cell;
+    pub fn set(&mut self, index: usize, cell: impl Into<Option<Cell>>) {
+        self.cells[index] = cell.into();
     }
 
     /// The grid of the same cells by other dates: for each of them the index of its date here, if it has any cells.

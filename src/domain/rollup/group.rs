@@ -51,7 +51,7 @@ impl GroupRoll<'_> {
                 && (self.query.fill == Fill::None
                     || expected.get(time).is_some_and(|expected| !*expected))
             {
-                table.hide(group, time);
+                table.show(group, time, false);
             }
         }
         coverage.write_shares(table.coverages_mut(group));

@@ -12,13 +12,14 @@ use super::grid::CellGrid;
 use super::roll_up_groups;
 use super::side::Side;
 use crate::domain::bucket::{Bucket, DAY_MINUTES};
+use crate::domain::cell::{Age, Cell};
 use crate::domain::comparison::Comparison;
 use crate::domain::dates::{add_days, days_between};
 use crate::domain::local_days::LocalDays;
 use crate::domain::metric::Metric;
 use crate::domain::plan::Plan;
 use crate::domain::query::{Fill, Query};
-use crate::domain::table::{Extra, Table, Values};
+use crate::domain::table::{Table, Values};
 use crate::domain::timeline::Timeline;
 
 /// Both sides of a comparison.
@@ -68,30 +69,20 @@ impl<'a> Sides<'a> {
         let days = Arc::clone(&self.current.days[site]);
         let span = days.spans()[day];
         let series = 0..plan.series().len();
-        let ages = series.filter_map(|series| {
-            let cell = self
-                .current
-                .grid
-                .get(self.current.grid.index(series, site, day))?;
-            Some((cell.fetched_at(), cell.as_of()))
+        let cells = series.filter_map(|series| {
+            let line = self.current.grid.line(series, site);
+            line[day].as_ref()
         });
-        let ages: Vec<_> = ages.collect();
+        let ages: Vec<Age> = cells.map(Cell::age).collect();
         // A figure from before the end of its day lacks the rest of the day, even if the day is over by now.
-        let open = ages.iter().any(|(fetched_at, _)| *fetched_at < span.ends);
+        let open = ages.iter().any(|age| age.fetched_at() < span.ends);
         if !open && (self.now >= span.ends || !ages.is_empty()) {
             return;
         }
-        let as_of = ages
-            .iter()
-            .map(|(_, as_of)| *as_of)
-            .min()
-            .unwrap_or(self.now);
-        let base = plan
-            .series()
-            .iter()
-            .map(|series| series.bucket.minutes())
-            .min();
-        let base = base.expect("a plan has a series");
+        let as_of = ages.iter().map(|age| age.computed_at()).min();
+        let as_of = as_of.unwrap_or(self.now);
+        let buckets = plan.series().iter().map(|series| series.bucket.minutes());
+        let base = buckets.min().expect("a plan has a series");
         let cut = days.clock_at(day, as_of) / base * base;
         // The hours of a late day end before the day does.
         let end = if timeline.is_late(day) {
@@ -112,7 +103,7 @@ impl<'a> Sides<'a> {
             let index = grid.index(series, site, day);
             let minute = minute / known.bucket.minutes() * known.bucket.minutes();
             let cell = days.until(day, grid.get(index), known.bucket, minute, self.now);
-            grid.replace(index, cell);
+            grid.set(index, cell);
         }
     }
 
@@ -153,28 +144,21 @@ impl<'a> Sides<'a> {
                 let nothing = |row: &[f64]| row.iter().all(|figure| figure.is_nan());
                 let nowhere = nothing(row) && nothing(before);
                 if query.fill == Fill::None && nowhere {
-                    table.hide(group, time);
+                    table.show(group, time, false);
                 } else if query.hours.is_open() && !nowhere {
                     // The site may have been open then, and be closed now.
-                    table.show(group, time);
+                    table.show(group, time, true);
                 }
             }
         }
         if with_times && table.profile().is_none() {
-            let times = self.times(query, &timeline);
-            table.push_extra(Extra {
-                within: Some(PREVIOUS),
-                name: "time",
-                values: Values::TimesByTime(times),
-            });
+            let times = Values::TimesByTime(self.times(query, &timeline));
+            table.push_extra(Some(PREVIOUS), "time", times);
         }
         add_figures(&mut table, &other);
         if query.include.coverage {
-            table.push_extra(Extra {
-                within: Some(PREVIOUS),
-                name: COVERAGE,
-                values: Values::Decimals(other.coverages().to_vec()),
-            });
+            let coverage = Values::Decimals(other.coverages().to_vec());
+            table.push_extra(Some(PREVIOUS), COVERAGE, coverage);
         }
         table
     }
@@ -245,35 +229,26 @@ fn add_figures(table: &mut Table, other: &Table) {
     let metrics = table.metrics().to_vec();
     let (groups, times) = (table.groups().len(), table.times().len());
     let places = || (0..groups).flat_map(|group| (0..times).map(move |time| (group, time)));
-    let before = |column: usize| places().map(move |(group, time)| other.row(group, time)[column]);
-    let mut extras = Vec::with_capacity(2 * metrics.len());
+    let figures = |table: &Table, column: usize| -> Vec<f64> {
+        places()
+            .map(|(group, time)| table.row(group, time)[column])
+            .collect()
+    };
     for (column, metric) in metrics.iter().enumerate() {
-        let figures = before(column).collect();
-        extras.push(Extra {
-            within: Some(PREVIOUS),
-            name: metric.name(),
-            values: if table.is_whole(*metric) {
-                Values::Counts(figures)
-            } else {
-                Values::Decimals(figures)
-            },
-        });
+        let before = figures(other, column);
+        let before = if table.is_whole(*metric) {
+            Values::Counts(before)
+        } else {
+            Values::Decimals(before)
+        };
+        table.push_extra(Some(PREVIOUS), metric.name(), before);
     }
     for (column, metric) in metrics.iter().enumerate() {
-        let figures = places().map(|(group, time)| table.row(group, time)[column]);
-        let changes = figures.zip(before(column));
-        extras.push(Extra {
-            within: Some(CHANGE),
-            name: metric.name(),
-            values: Values::Decimals(
-                changes
-                    .map(|(now, then)| change(*metric, now, then))
-                    .collect(),
-            ),
-        });
-    }
-    for extra in extras {
-        table.push_extra(extra);
+        let both = figures(table, column)
+            .into_iter()
+            .zip(figures(other, column));
+        let changes = both.map(|(now, then)| change(*metric, now, then)).collect();
+        table.push_extra(Some(CHANGE), metric.name(), Values::Decimals(changes));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Profiles: their counts are means over the observed occurrences of a part of the day or week.
 
 use crate::domain::bucket::Profile;
-use crate::domain::table::{Extra, Table, Values};
+use crate::domain::table::{Table, Values};
 use crate::domain::timeline::Timeline;
 
 /// Makes the sums of the counts in `table` means over their observed occurrences, and adds the number of these as the column `days`.
@@ -53,9 +53,5 @@ pub(super) fn average(
         }
         days.extend(of_any.into_iter().map(f64::from));
     }
-    table.push_extra(Extra {
-        within: None,
-        name: "days",
-        values: Values::Counts(days),
-    });
+    table.push_extra(None, "days", Values::Counts(days));
 }

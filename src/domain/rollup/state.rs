@@ -14,7 +14,7 @@ use crate::domain::freshness::{Phase, Policy};
 use crate::domain::local_days::LocalDays;
 use crate::domain::plan::Plan;
 use crate::domain::query::{GroupBy, Query};
-use crate::domain::table::{Extra, Table, Values};
+use crate::domain::table::{Table, Values};
 use crate::domain::timeline::Timeline;
 
 /// Tells how final the rows of a query are.
@@ -100,16 +100,10 @@ impl States<'_> {
             columns.push(("sites_expected", number(|sites| sites.expected)));
         }
         for (name, values) in columns {
-            table.push_extra(Extra {
-                within: None,
-                name,
-                values,
-            });
+            table.push_extra(None, name, values);
         }
         // After all others, whose places it does not change in formats without objects.
-        if let Some(previous) = table.take_extra(PREVIOUS, COVERAGE) {
-            table.push_extra(previous);
-        }
+        table.put_last(PREVIOUS, COVERAGE);
     }
 
     /// A site's statement about each bucket.

@@ -1,6 +1,5 @@
 //! Totals of series, and the order and number of the series that follow from them.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -70,13 +69,13 @@ pub fn roll_up_with_totals(
     let mut table = roll(query, &shown, true);
     if query.include.period {
         let timeline = Timeline::new(query);
-        for column in periods::columns(&query.calendar, timeline.dates(query)) {
-            table.push_extra(column);
+        for (name, values) in periods::columns(&query.calendar, timeline.dates(query)) {
+            table.push_extra(None, name, values);
         }
     }
     let totals = query.include.totals.then(|| Totals {
-        series: with_all_rows(roll(&totals(), &shown, false)),
-        grand: with_all_rows(roll(&total_of(query, GroupBy::None), &[0], false)),
+        series: roll(&totals(), &shown, false).with_all_rows(),
+        grand: roll(&total_of(query, GroupBy::None), &[0], false).with_all_rows(),
     });
     let cuts = sides.map(|sides| sides.cuts).unwrap_or_default();
     Rolled {
@@ -101,11 +100,6 @@ pub fn total_of(query: &Query, group_by: GroupBy) -> Query {
     }
 }
 
-fn with_all_rows(mut table: Table) -> Table {
-    table.show_all();
-    table
-}
-
 /// The series in the order of their totals.
 fn by_total(totals: &Table, sort: Sort) -> Vec<usize> {
     let column = totals.metrics().iter().position(|it| *it == sort.metric);
@@ -117,13 +111,13 @@ fn by_total(totals: &Table, sort: Sort) -> Vec<usize> {
     // The sort is stable, so equal series stay in their order.
     order.sort_by(|one, other| {
         let (one, other) = (figures[*one], figures[*other]);
-        match (one.is_nan(), other.is_nan()) {
-            (false, false) if sort.descending => other.total_cmp(&one),
-            (false, false) => one.total_cmp(&other),
-            (false, true) => Ordering::Less,
-            (true, false) => Ordering::Greater,
-            (true, true) => Ordering::Equal,
-        }
+        let ascending = one.total_cmp(&other);
+        let by_figure = if sort.descending {
+            ascending.reverse()
+        } else {
+            ascending
+        };
+        one.is_nan().cmp(&other.is_nan()).then(by_figure)
     });
     order
 }

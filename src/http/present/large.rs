@@ -152,7 +152,7 @@ mod tests {
                     let (group, time) = (place / times, place % times);
                     answer.table.row_mut(group, time).copy_from_slice(&figures);
                     if !shown {
-                        answer.table.hide(group, time);
+                        answer.table.show(group, time, false);
                     }
                 }
                 answer

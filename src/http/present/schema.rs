@@ -238,7 +238,7 @@ mod tests {
     fn the_examples_match_real_answers() {
         let mut answer = testing::answer(&[(750, Some("Tyler"))], 1, vec![Metric::Entrances]);
         answer.table.row_mut(0, 0)[0] = 77.0;
-        answer.table.set_coverage(0, 0, 1.0);
+        answer.table.coverages_mut(0)[0] = 1.0;
         answer.table.set_basis(Basis::Hours);
         let sent = |format| {
             let query = testing::query();

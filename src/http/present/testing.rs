@@ -18,7 +18,7 @@ use crate::domain::dates::DateRange;
 use crate::domain::metric::Metric;
 use crate::domain::query::Query;
 use crate::domain::site::{CustomerId, SiteId};
-use crate::domain::table::{Extra, Group, Table, Values};
+use crate::domain::table::{Group, Table, Values};
 use crate::service::{Answer, CacheOutcome, CellCounts, Forward, MemoryPermit, SiteInfo, Timings};
 use crate::upstream::UpstreamError;
 
@@ -97,11 +97,7 @@ pub(super) fn with_extras() -> Answer {
         (None, "clipped", Values::Flags(vec![true, false])),
         (previous, "coverage", Values::Decimals(vec![0.25, f64::NAN])),
     ] {
-        answer.table.push_extra(Extra {
-            within,
-            name,
-            values,
-        });
+        answer.table.push_extra(within, name, values);
     }
     answer
 }
