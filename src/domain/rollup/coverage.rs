@@ -41,17 +41,17 @@ struct LeftOut {
 
 impl<'a> GroupCoverage<'a> {
     pub(super) fn of(roll: &'a GroupRoll<'_>) -> Self {
-        let (times, columns) = (roll.timeline.starts().len(), &roll.plan.columns[..]);
+        let (times, columns) = (roll.sites.timeline.starts().len(), &roll.plan.columns[..]);
         let series = roll.plan.series().len();
-        let combined = roll.query.group_by != GroupBy::Site;
-        let least = roll.query.min_coverage;
+        let combined = roll.sites.query.group_by != GroupBy::Site;
+        let least = roll.sites.query.min_coverage;
         let mut coverage = Self {
             columns,
             times,
             min: least.get(),
             counted: vec![Counted::default(); series * times],
             parts: (combined && !least.is_none()).then(|| LeftOut {
-                parts: FixedBitSet::with_capacity(roll.sites.len() * times * columns.len()),
+                parts: FixedBitSet::with_capacity(roll.sites.places.len() * times * columns.len()),
                 any: FixedBitSet::with_capacity(times * columns.len()),
                 with_figures: FixedBitSet::with_capacity(times),
             }),
@@ -60,9 +60,9 @@ impl<'a> GroupCoverage<'a> {
             rates: FixedBitSet::new(),
         };
         let mut scratch = Scratch::default();
-        let asked = roll.query.include.coverage && combined;
+        let asked = roll.sites.query.include.coverage && combined;
         if !asked && coverage.parts.is_none() {
-            for nth in 0..roll.sites.len() {
+            for nth in 0..roll.sites.places.len() {
                 scratch.count_site(roll, nth, &mut coverage.counted);
             }
             return coverage;
@@ -72,12 +72,12 @@ impl<'a> GroupCoverage<'a> {
             coverage.observed = vec![0; times * columns.len()];
             if columns.iter().any(is_rate) {
                 coverage.rates =
-                    FixedBitSet::with_capacity(roll.sites.len() * times * columns.len());
+                    FixedBitSet::with_capacity(roll.sites.places.len() * times * columns.len());
             }
         }
         let mut of_site = vec![Counted::default(); series * times];
         let mut seen = FixedBitSet::with_capacity(if asked { series * times } else { 0 });
-        for nth in 0..roll.sites.len() {
+        for nth in 0..roll.sites.places.len() {
             of_site.fill(Counted::default());
             scratch.count_site(roll, nth, &mut of_site);
             for (sum, counted) in coverage.counted.iter_mut().zip(&of_site) {
@@ -138,17 +138,15 @@ impl<'a> GroupCoverage<'a> {
 
     /// Whether the part of the `nth` site of the series is left out of a combined figure.
     pub(super) fn leaves_out(&self, nth: usize, time: usize, column: usize) -> bool {
-        self.parts.as_ref().is_some_and(|left_out| {
-            let row = nth * self.times + time;
-            left_out.parts.contains(row * self.columns.len() + column)
-        })
+        let left_out = self.parts.as_ref();
+        left_out.is_some_and(|it| it.parts.contains(self.place(nth, time, column)))
     }
 
     /// Whether a figure is withheld, or the part of a site is left out of it.
     pub(super) fn withholds(&self, time: usize, column: usize) -> bool {
         match &self.parts {
             Some(left_out) => left_out.any.contains(time * self.columns.len() + column),
-            None => self.share_of(self.columns[column], time) < self.min,
+            None => share_of(self.columns[column], &self.counted, self.times, time) < self.min,
         }
     }
 
@@ -158,16 +156,9 @@ impl<'a> GroupCoverage<'a> {
         left_out.is_some_and(|left_out| left_out.with_figures.contains(time))
     }
 
-    /// Withholds the figures of a row of a single site whose coverage is too low.
-    pub(super) fn withhold(&self, time: usize, row: &mut [f64]) {
-        if self.parts.is_some() {
-            return;
-        }
-        for (column, value) in row.iter_mut().enumerate() {
-            if self.withholds(time, column) {
-                *value = f64::NAN;
-            }
-        }
+    /// Whether a figure whose coverage is too low is withheld as a whole, rather than some sites' parts of it.
+    pub(super) const fn is_of_one_site(&self) -> bool {
+        self.parts.is_none()
     }
 
     /// Writes the coverage of each row, by time: the least of the vendor's metrics that its metrics are made of; NaN if nothing was
@@ -206,10 +197,6 @@ impl<'a> GroupCoverage<'a> {
         }
         self.sites
     }
-
-    fn share_of(&self, column: Column, time: usize) -> f64 {
-        share_of(column, &self.counted, self.times, time)
-    }
 }
 
 /// Whether only figures count that were observed on both sides.
@@ -228,14 +215,14 @@ fn share_of(column: Column, counted: &[Counted], times: usize, time: usize) -> f
 /// Marks the rows, by series, then time, in which the group's site at place `nth` has a figure.
 fn see(roll: &GroupRoll<'_>, nth: usize, times: usize, seen: &mut FixedBitSet) {
     seen.clear();
-    let site = roll.sites[nth];
+    let site = roll.sites.places[nth];
     for series in 0..roll.plan.series().len() {
-        for day in 0..roll.timeline.days() {
+        for day in 0..roll.sites.timeline.days() {
             let Some(cell) = roll.cell(series, site, day) else {
                 continue;
             };
             let (figures, grid) = (cell.figures().view(), roll.slot_grid(series, site, day));
-            for piece in roll.pieces.counted(nth, day) {
+            for piece in roll.sites.counted(nth, day) {
                 let minutes = piece.minutes();
                 let repeated = grid.repeated_slots(&minutes, figures);
                 if figures.has_any(grid.slots(&minutes))
@@ -258,9 +245,9 @@ struct Scratch {
 impl Scratch {
     /// Adds the count of the buckets of the group's site at place `nth`, by series, then time.
     fn count_site(&mut self, roll: &GroupRoll<'_>, nth: usize, counted: &mut [Counted]) {
-        let times = roll.timeline.starts().len();
-        let (site, by_day) = (roll.sites[nth], roll.pieces.basis(nth) == Basis::Days);
-        let days = &roll.days[site];
+        let times = roll.sites.timeline.starts().len();
+        let (site, by_day) = (roll.sites.places[nth], roll.sites.basis(nth) == Basis::Days);
+        let days = &roll.sites.days[site];
         let now = Age::new(roll.now, None);
         let lacks_nothing = |cell: &Cell, slots: &Range<usize>| {
             let figures = cell.figures();
@@ -272,7 +259,7 @@ impl Scratch {
         };
         for (series, counted) in counted.chunks_mut(times.max(1)).enumerate() {
             let bucket = roll.plan.series()[series].bucket;
-            let expected = roll.pieces.expected_slots(nth, bucket);
+            let expected = roll.sites.expected_slots(nth, bucket);
             // As if each day was an ordinary one that is over, and nothing was missing.
             for (counted, whole) in counted.iter_mut().zip(&expected.whole) {
                 counted.add(*whole);
@@ -305,7 +292,7 @@ impl Scratch {
         slots: &Range<usize>,
         counted: &mut [Counted],
     ) {
-        let site = roll.sites[nth];
+        let site = roll.sites.places[nth];
         let cell = roll.cell(series, site, day);
         let figures = cell.map(|cell| cell.figures().view());
         let figures = figures.filter(|figures| !figures.is_empty());
@@ -325,24 +312,24 @@ impl Scratch {
                 });
             }
             if !self.missing.is_empty() {
-                for piece in roll.pieces.expected(nth, day) {
+                for piece in roll.sites.expected(nth, day) {
                     let lacks = overlap(&slots_of(piece), &self.missing);
                     counted[piece.bucket].observed -= number(lacks);
                 }
             }
             return;
         }
-        let days = &roll.days[site];
+        let days = &roll.sites.days[site];
         let as_of = cell.map_or(roll.now, Cell::as_of);
         let (shape, passed) = (days.shape(day), days.minutes_over_everywhere(day, as_of));
         if let Some(figures) = figures
-            && roll.pieces.basis(nth) != Basis::Days
+            && roll.sites.basis(nth) != Basis::Days
         {
             missing::find(figures, bucket, shape, passed, &mut self.missing);
         }
         missing::over(bucket, shape, passed, &mut self.over);
         let grid = roll.slot_grid(series, site, day);
-        for piece in roll.pieces.expected(nth, day) {
+        for piece in roll.sites.expected(nth, day) {
             let own = slots_of(piece);
             let counted = &mut counted[piece.bucket];
             counted.expected -= number(own.len());

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::pieces::{KnownPieces, SitePieces};
+use super::pieces::{KnownPieces, SeriesSites};
 use super::series_count;
 use super::side::pick_days;
 use crate::domain::bucket::{Bucket, DAY_MINUTES};
@@ -12,23 +12,11 @@ use crate::domain::local_days::LocalDays;
 use crate::domain::query::Query;
 use crate::domain::timeline::{Piece, Timeline};
 
-/// The sites of a series on their clocks.
-#[derive(Clone, Copy)]
-pub(super) struct SeriesSites<'a> {
-    pub(super) query: &'a Query,
-    pub(super) timeline: &'a Timeline,
-    /// The timeline's days at each site of the query.
-    pub(super) days: &'a [Arc<LocalDays>],
-    /// Their places among the sites of the query.
-    pub(super) sites: &'a [usize],
-    pub(super) pieces: &'a SitePieces<'a>,
-}
-
 impl SeriesSites<'_> {
     /// Marks the buckets that an answer expects: those with requested hours, unless DST skips all of them at every site. A day exists even
     /// if its requested hours do not, unless DST skips all of it. Empty if every bucket is expected.
-    pub(super) fn expected_buckets(self) -> Vec<bool> {
-        let days = || self.sites.iter().map(|site| &self.days[*site]);
+    pub(super) fn expected_buckets(&self) -> Vec<bool> {
+        let days = || self.places.iter().map(|site| &self.days[*site]);
         if days().any(|days| days.all_ordinary()) && !self.query.hours.is_open() {
             return Vec::new();
         }
@@ -51,10 +39,10 @@ impl SeriesSites<'_> {
     }
 
     /// Calls `visit` with the pieces of each site and day, and the indices of these.
-    pub(super) fn for_each_piece(self, mut visit: impl FnMut(usize, usize, &Piece)) {
-        for (nth, site) in self.sites.iter().copied().enumerate() {
+    pub(super) fn for_each_piece(&self, mut visit: impl FnMut(usize, usize, &Piece)) {
+        for (nth, site) in self.places.iter().copied().enumerate() {
             for day in 0..self.timeline.days() {
-                for piece in self.pieces.counted(nth, day) {
+                for piece in self.counted(nth, day) {
                     visit(site, day, piece);
                 }
             }
@@ -75,28 +63,16 @@ pub fn expected_row_count(query: &Query, days: &[Arc<LocalDays>]) -> usize {
         let dates = (0..query.dates.len()).map(|index| comparison.counterpart(index));
         pick_days(query, dates, days)
     });
-    let sides: Vec<&[Arc<LocalDays>]> = [Some(&own), other.as_ref()]
-        .into_iter()
-        .flatten()
-        .map(Vec::as_slice)
-        .collect();
-    let mut known: Vec<KnownPieces<'_>> = sides
-        .iter()
+    let sides = [Some(&own), other.as_ref()].into_iter().flatten();
+    let mut sides: Vec<KnownPieces<'_>> = sides
         .map(|days| KnownPieces::new(query, &timeline, days))
         .collect();
     let all = timeline.starts().len();
     let mut rows_of = |series: usize| {
         let places = &query.sites_of_series(series);
         let mut expected = vec![false; all];
-        for (days, known) in sides.iter().zip(&mut known) {
-            let of_side = SeriesSites {
-                query,
-                timeline: &timeline,
-                days,
-                sites: places,
-                pieces: &known.of(places),
-            };
-            let buckets = of_side.expected_buckets();
+        for known in &mut sides {
+            let buckets = known.of(places).expected_buckets();
             if buckets.is_empty() {
                 return all;
             }

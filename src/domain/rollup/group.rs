@@ -5,7 +5,6 @@ use std::ops::Range;
 use fixedbitset::FixedBitSet;
 
 use super::coverage::GroupCoverage;
-use super::expected::SeriesSites;
 use super::slots::SlotGrid;
 use super::source::GroupRoll;
 use super::tally::{Tally, plus};
@@ -21,12 +20,12 @@ use crate::domain::timeline::Piece;
 impl GroupRoll<'_> {
     /// Writes the rows of the table's `group`.
     pub(super) fn write(&self, table: &mut Table, group: usize) {
-        let times = self.timeline.starts().len();
+        let times = self.sites.timeline.starts().len();
         let coverage = GroupCoverage::of(self);
         let mut in_rates = coverage.no_rates();
         let tallies = self.tallies(times, &coverage, &mut in_rates);
         let columns = self.plan.columns.len();
-        let expected = self.series_sites().expected_buckets();
+        let expected = self.sites.expected_buckets();
         let zeros = self.zeros(times);
         for time in 0..times {
             let row = table.row_mut(group, time);
@@ -40,15 +39,17 @@ impl GroupRoll<'_> {
                     *value = 0.0;
                 }
             }
-            if !self.query.min_coverage.is_none() {
-                coverage.withhold(time, row);
+            if !self.sites.query.min_coverage.is_none() {
                 for column in (0..columns).filter(|column| coverage.withholds(time, *column)) {
+                    if coverage.is_of_one_site() {
+                        table.row_mut(group, time)[column] = f64::NAN;
+                    }
                     table.note_withheld(group, time, column);
                 }
             }
             if nothing
                 && !coverage.leaves_out_figures(time)
-                && (self.query.fill == Fill::None
+                && (self.sites.query.fill == Fill::None
                     || expected.get(time).is_some_and(|expected| !*expected))
             {
                 table.show(group, time, false);
@@ -70,7 +71,7 @@ impl GroupRoll<'_> {
     ) -> Vec<Tally> {
         let columns = self.plan.columns.len();
         let mut tallies = vec![Tally::default(); times * columns];
-        for day in 0..self.timeline.days() {
+        for day in 0..self.sites.timeline.days() {
             for (column, kind) in self.plan.columns.iter().enumerate() {
                 let mut out = ColumnTallies {
                     tallies: &mut tallies,
@@ -89,7 +90,7 @@ impl GroupRoll<'_> {
     fn zeros(&self, times: usize) -> Vec<(usize, Vec<bool>)> {
         let columns = self.plan.columns.iter().enumerate();
         let zeros = columns.filter_map(|(column, kind)| match kind {
-            Column::Sum(series) if self.query.fill == Fill::Zero => {
+            Column::Sum(series) if self.sites.query.fill == Fill::Zero => {
                 Some((column, self.answered_buckets(*series, times)))
             }
             _ => None,
@@ -101,14 +102,14 @@ impl GroupRoll<'_> {
     /// the requested hours. Only in these may an absent figure become a zero: what the vendor failed to answer is unknown.
     fn answered_buckets(&self, series: usize, times: usize) -> Vec<bool> {
         let mut answered = vec![false; times];
-        self.series_sites().for_each_piece(|site, day, piece| {
+        self.sites.for_each_piece(|site, day, piece| {
             let answered = &mut answered[piece.bucket];
             *answered = *answered
                 || (self.cell(series, site, day).is_some()
-                    && self.days[site].has_begun(day, &piece.minutes(), self.now));
+                    && self.sites.days[site].has_begun(day, &piece.minutes(), self.now));
         });
-        if self.query.hours.is_open()
-            && !matches!(self.query.bucket.occurrence(), Bucket::Minutes(_))
+        if self.sites.query.hours.is_open()
+            && !matches!(self.sites.query.bucket.occurrence(), Bucket::Minutes(_))
         {
             self.mark_closed_dates(&mut answered);
         }
@@ -117,29 +118,18 @@ impl GroupRoll<'_> {
 
     /// Marks the buckets of dates without opening hours once these dates have begun: their figures are known to be nothing.
     fn mark_closed_dates(&self, begun: &mut [bool]) {
-        for date in 0..self.query.dates.len() {
+        for date in 0..self.sites.query.dates.len() {
             let (day, bucket) = (
-                self.timeline.own_day(date),
-                self.timeline.first_bucket(date),
+                self.sites.timeline.own_day(date),
+                self.sites.timeline.first_bucket(date),
             );
-            begun[bucket] |= self.sites.iter().any(|site| {
-                let days = &self.days[*site];
+            begun[bucket] |= self.sites.places.iter().any(|site| {
+                let days = &self.sites.days[*site];
                 let closed = days
                     .windows()
                     .is_some_and(|windows| windows.of(day).is_empty());
                 closed && days.has_begun(day, &(0..DAY_MINUTES), self.now)
             });
-        }
-    }
-
-    /// The sites on their clocks.
-    const fn series_sites(&self) -> SeriesSites<'_> {
-        SeriesSites {
-            query: self.query,
-            timeline: self.timeline,
-            days: self.days,
-            sites: self.sites,
-            pieces: &self.pieces,
         }
     }
 
@@ -155,12 +145,12 @@ impl GroupRoll<'_> {
     }
 
     fn sums(&self, series: usize, day: usize, out: &mut ColumnTallies<'_>) {
-        for (nth, site) in self.sites.iter().copied().enumerate() {
+        for (nth, site) in self.sites.places.iter().copied().enumerate() {
             let Some(figures) = self.figures(series, site, day) else {
                 continue;
             };
             let grid = self.slot_grid(series, site, day);
-            for piece in self.pieces.counted(nth, day) {
+            for piece in self.sites.counted(nth, day) {
                 let Some(tally) = out.of(nth, piece) else {
                     continue;
                 };
@@ -184,7 +174,7 @@ impl GroupRoll<'_> {
         out: &mut ColumnTallies<'_>,
     ) {
         let (mut without_part, mut without_other) = (Vec::new(), Vec::new());
-        for (nth, site) in self.sites.iter().copied().enumerate() {
+        for (nth, site) in self.sites.places.iter().copied().enumerate() {
             let (Some(part_cell), Some(other_cell)) =
                 (self.cell(part, site, day), self.cell(other, site, day))
             else {
@@ -195,7 +185,7 @@ impl GroupRoll<'_> {
                 continue;
             }
             let bucket = self.plan.series()[part].bucket;
-            let days = &self.days[site];
+            let days = &self.sites.days[site];
             let find = |cell: &Cell, missing: &mut Vec<_>| {
                 let over = days.minutes_over(day, cell.fetched_at());
                 let view = cell.figures().view();
@@ -206,7 +196,7 @@ impl GroupRoll<'_> {
                 find(part_cell, &mut without_part);
             }
             let grid = self.slot_grid(part, site, day);
-            for piece in self.pieces.counted(nth, day) {
+            for piece in self.sites.counted(nth, day) {
                 let Some(tally) = out.of(nth, piece) else {
                     continue;
                 };
@@ -233,7 +223,7 @@ impl GroupRoll<'_> {
     }
 
     fn weighted(&self, value: usize, weight: usize, day: usize, out: &mut ColumnTallies<'_>) {
-        for (nth, site) in self.sites.iter().copied().enumerate() {
+        for (nth, site) in self.sites.places.iter().copied().enumerate() {
             let (Some(values), Some(weights)) = (
                 self.figures(value, site, day),
                 self.figures(weight, site, day),
@@ -241,12 +231,12 @@ impl GroupRoll<'_> {
                 continue;
             };
             let grid = self.slot_grid(value, site, day);
-            for piece in self.pieces.counted(nth, day) {
+            for piece in self.sites.counted(nth, day) {
                 let Some(tally) = out.of(nth, piece) else {
                     continue;
                 };
                 let minutes = piece.minutes();
-                if self.query.vendor_means
+                if self.sites.query.vendor_means
                     && let Some(value) = only_value(values, &grid, &minutes)
                 {
                     tally.first = plus(tally.first, Some(value));
@@ -270,12 +260,12 @@ impl GroupRoll<'_> {
     /// Folds the levels of a day's pieces, with those of the late day before it; each level is the sum over the sites that were observed at
     /// that time.
     fn levels(&self, series: usize, column: Column, day: usize, out: &mut ColumnTallies<'_>) {
-        if let [site] = *self.sites {
+        if let [site] = *self.sites.places {
             let Some(figures) = self.figures(series, site, day) else {
                 return;
             };
             let grid = self.slot_grid(series, site, day);
-            for piece in self.pieces.counted(0, day) {
+            for piece in self.sites.counted(0, day) {
                 let Some(tally) = out.of(0, piece) else {
                     continue;
                 };
@@ -310,14 +300,14 @@ impl GroupRoll<'_> {
     /// may meet those of another that begin on this day. The hours on the clock are the same at all sites and never meet themselves.
     fn goes_on(&self, day: usize) -> bool {
         let next = day + 1;
-        if !self.query.hours.is_open()
-            || !self.timeline.is_late(day)
-            || next >= self.timeline.days()
+        if !self.sites.query.hours.is_open()
+            || !self.sites.timeline.is_late(day)
+            || next >= self.sites.timeline.days()
         {
             return false;
         }
         // The counterparts of consecutive dates are not always consecutive.
-        let spans = self.days[self.sites[0]].spans();
+        let spans = self.sites.days[self.sites.places[0]].spans();
         spans[day] == spans[next]
     }
 
@@ -331,12 +321,12 @@ impl GroupRoll<'_> {
         levels: &mut Levels,
     ) {
         let slots = usize::from(self.plan.series()[series].bucket.slots_per_day());
-        for (nth, site) in self.sites.iter().copied().enumerate() {
+        for (nth, site) in self.sites.places.iter().copied().enumerate() {
             let Some(figures) = self.figures(series, site, day) else {
                 continue;
             };
             let grid = self.slot_grid(series, site, day);
-            for piece in self.pieces.counted(nth, day) {
+            for piece in self.sites.counted(nth, day) {
                 if out.of(nth, piece).is_none() {
                     continue;
                 }

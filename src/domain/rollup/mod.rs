@@ -50,12 +50,9 @@ fn roll_up_groups(
 ) -> Table {
     let timeline = Timeline::new(query);
     let roll = |query, timeline| Roll {
-        query,
         plan,
         grid,
-        days,
         now,
-        timeline,
         pieces: KnownPieces::new(query, timeline, days),
     };
     let mut table = roll(query, &timeline).table(groups);
@@ -84,19 +81,16 @@ fn roll_up_groups(
 
 /// The rollup of a query, series by series.
 struct Roll<'a> {
-    query: &'a Query,
     plan: &'a Plan,
     grid: &'a CellGrid,
-    days: &'a [Arc<LocalDays>],
     now: Timestamp,
-    timeline: &'a Timeline,
     pieces: KnownPieces<'a>,
 }
 
 impl Roll<'_> {
     /// The rows of some of the series, in that order.
     fn table(&mut self, groups: &[usize]) -> Table {
-        let query = self.query;
+        let query = self.pieces.query;
         let keys = groups.iter().map(|group| match &query.group_by {
             GroupBy::Site => Group::Site(query.sites[*group]),
             GroupBy::None => Group::All,
@@ -105,23 +99,19 @@ impl Roll<'_> {
                 value: grouping.values[*group].clone(),
             },
         });
-        let starts = self.timeline.starts().to_vec();
+        let starts = self.pieces.timeline.starts().to_vec();
         let mut table = Table::new(keys.collect(), starts, query.metrics.clone());
         let mut basis = Basis::Open;
         for (place, group) in groups.iter().copied().enumerate() {
-            let sites = &query.sites_of_series(group);
+            let places = &query.sites_of_series(group);
             let roll = GroupRoll {
-                query,
                 plan: self.plan,
                 grid: self.grid,
-                days: self.days,
                 now: self.now,
-                timeline: self.timeline,
-                pieces: self.pieces.of(sites),
-                sites,
+                sites: self.pieces.of(places),
             };
             roll.write(&mut table, place);
-            basis = basis.min(roll.pieces.weakest_basis());
+            basis = basis.min(roll.sites.weakest_basis());
         }
         table.set_basis(basis);
         table

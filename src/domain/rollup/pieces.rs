@@ -14,8 +14,8 @@ use crate::domain::timeline::{Piece, Pieces, Timeline};
 
 /// The pieces of the sites of a query, which its groups share.
 pub(super) struct KnownPieces<'a> {
-    query: &'a Query,
-    timeline: &'a Timeline,
+    pub(super) query: &'a Query,
+    pub(super) timeline: &'a Timeline,
     /// The timeline's days at each site of the query.
     days: &'a [Arc<LocalDays>],
     without_hours: Rc<Own>,
@@ -23,11 +23,16 @@ pub(super) struct KnownPieces<'a> {
     with_times: HashMap<*const LocalDays, Rc<Own>>,
 }
 
-/// The pieces of the sites of a group.
-pub(super) struct SitePieces<'a> {
-    timeline: &'a Timeline,
-    /// By place of a site in the group.
-    of_site: Vec<Rc<Own>>,
+/// The sites of a series on their clocks, and their pieces.
+pub(super) struct SeriesSites<'a> {
+    pub(super) query: &'a Query,
+    pub(super) timeline: &'a Timeline,
+    /// The timeline's days at each site of the query.
+    pub(super) days: &'a [Arc<LocalDays>],
+    /// The series' sites, as places among those of the query: ascending, never empty.
+    pub(super) places: &'a [usize],
+    /// By number of a site in the series.
+    pieces: Vec<Rc<Own>>,
 }
 
 /// The pieces of sites with the same days.
@@ -95,12 +100,15 @@ impl<'a> KnownPieces<'a> {
         }
     }
 
-    /// The pieces of `sites`, the places of a group's sites in the query.
-    pub(super) fn of(&mut self, sites: &[usize]) -> SitePieces<'a> {
+    /// The pieces of a series' sites, which are at these `places` in the query.
+    pub(super) fn of<'s>(&mut self, places: &'s [usize]) -> SeriesSites<'s>
+    where
+        'a: 's,
+    {
         if self.with_times.len() >= Self::MOST {
             self.with_times.clear();
         }
-        let of_site = sites.iter().map(|site| {
+        let pieces = places.iter().map(|site| {
             let days = &self.days[*site];
             if days.open_times().is_none() {
                 return Rc::clone(&self.without_hours);
@@ -110,17 +118,20 @@ impl<'a> KnownPieces<'a> {
                 own.or_insert_with(|| Rc::new(Own::with_times(self.query, self.timeline, days)));
             Rc::clone(own)
         });
-        SitePieces {
+        SeriesSites {
+            query: self.query,
             timeline: self.timeline,
-            of_site: of_site.collect(),
+            days: self.days,
+            places,
+            pieces: pieces.collect(),
         }
     }
 }
 
-impl SitePieces<'_> {
-    /// The pieces of a day that count at the group's site at place `nth`, ascending.
+impl SeriesSites<'_> {
+    /// The pieces of a day that count at the series' `nth` site, ascending.
     pub(super) fn counted(&self, nth: usize, day: usize) -> &[Piece] {
-        match &self.of_site[nth].counted {
+        match &self.pieces[nth].counted {
             Some(pieces) => pieces.of(day),
             None => self.timeline.pieces(day),
         }
@@ -128,7 +139,7 @@ impl SitePieces<'_> {
 
     /// The parts of these pieces in which a figure is expected.
     pub(super) fn expected(&self, nth: usize, day: usize) -> &[Piece] {
-        match &self.of_site[nth].expected {
+        match &self.pieces[nth].expected {
             Some(pieces) => pieces.of(day),
             None => self.counted(nth, day),
         }
@@ -136,7 +147,7 @@ impl SitePieces<'_> {
 
     /// The slots of `bucket` in the expected pieces of a site.
     pub(super) fn expected_slots(&self, nth: usize, bucket: VendorBucket) -> Rc<ExpectedSlots> {
-        let mut known = self.of_site[nth].slots.borrow_mut();
+        let mut known = self.pieces[nth].slots.borrow_mut();
         if let Some((_, slots)) = known.iter().find(|(of, _)| *of == bucket) {
             return Rc::clone(slots);
         }
@@ -148,12 +159,12 @@ impl SitePieces<'_> {
 
     /// The basis from which the expected buckets of a site follow.
     pub(super) fn basis(&self, nth: usize) -> Basis {
-        self.of_site[nth].basis
+        self.pieces[nth].basis
     }
 
     /// The weakest basis of any site.
     pub(super) fn weakest_basis(&self) -> Basis {
-        let bases = self.of_site.iter().map(|own| own.basis);
+        let bases = self.pieces.iter().map(|own| own.basis);
         bases.min().expect("a series has a site")
     }
 }
@@ -238,13 +249,13 @@ mod tests {
         let timeline = Timeline::new(&query);
         let mut known = KnownPieces::new(&query, &timeline, &days);
 
-        let [one, other] = [0, 1].map(|site| known.of(&[site]));
-        assert!(Rc::ptr_eq(&one.of_site[0], &other.of_site[0]));
+        let [one, other] = [&[0], &[1]].map(|places| known.of(places));
+        assert!(Rc::ptr_eq(&one.pieces[0], &other.pieces[0]));
         assert_eq!(known.of(&[2]).weakest_basis(), Basis::Days);
         let all: Vec<usize> = (0..sites).collect();
         let together = KnownPieces::new(&query, &timeline, &days).of(&all);
         for site in 0..sites {
-            let alone = known.of(&[site]);
+            let alone = known.of(&all[site..=site]);
             assert!(known.with_times.len() <= KnownPieces::MOST);
             assert_eq!(alone.basis(0), together.basis(site));
             for day in 0..timeline.days() {
