@@ -1,11 +1,12 @@
-//! The expiry of cells, computed once for the cells of one date and one report.
+//! The expiry of cells, and the use that it permits.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::calendar::Calendar;
 use crate::domain::cell::{Age, Cell};
-use crate::domain::freshness::{Phase, Policy};
+use crate::domain::freshness::{Phase, Policy, Standing};
+use crate::domain::local_day::DaySpan;
 
 /// The expiry of a cell.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +20,32 @@ pub(super) struct Expiry {
     pub(super) expires_at: Timestamp,
     /// Whether its day was final at the time of the request.
     pub(super) is_final: bool,
+}
+
+impl Expiry {
+    /// The expiry of a cell of that age and date, whose day is `day`.
+    pub(super) fn of(policy: &Policy, age: Age, date: Date, day: DaySpan) -> Self {
+        let fetched_at = age.fetched_at();
+        let phase = policy.phase(day, fetched_at);
+        Self {
+            age,
+            fetched_at,
+            as_of: age.computed_at(),
+            expires_at: policy.expires_at(date, phase, fetched_at),
+            is_final: phase == Phase::Final,
+        }
+    }
+
+    /// The permitted use at `now` by a query that accepts figures that are not final only from `since` on.
+    pub(super) fn standing(
+        &self,
+        policy: &Policy,
+        since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Standing {
+        let standing = policy.standing(self.fetched_at, self.expires_at, now);
+        standing.not_before(since, self.fetched_at, || self.is_final)
+    }
 }
 
 /// Computes the expiries of a query's cells. Most sites get a date's cells from the same report, so the last result usually applies
@@ -46,17 +73,7 @@ impl ExpiryMemo {
         let last = &mut self.last[calendar.clock(site) * calendar.dates() + date_index];
         match last {
             Some(known) if known.age == cell.age() => *known,
-            _ => {
-                let fetched_at = cell.fetched_at();
-                let phase = policy.phase(day, fetched_at);
-                *last.insert(Expiry {
-                    age: cell.age(),
-                    fetched_at,
-                    as_of: cell.as_of(),
-                    expires_at: policy.expires_at(date, phase, fetched_at),
-                    is_final: phase == Phase::Final,
-                })
-            }
+            _ => *last.insert(Expiry::of(policy, cell.age(), date, day)),
         }
     }
 }

@@ -7,7 +7,7 @@ use fixedbitset::FixedBitSet;
 use jiff::Timestamp;
 
 use super::calendar::Calendar;
-use super::expiry::{Expiry, ExpiryMemo};
+use super::expiry::ExpiryMemo;
 use crate::cache::CellStore;
 use crate::clock::Clock;
 use crate::domain::cell::{Cell, CellKey};
@@ -205,21 +205,12 @@ impl Inventory {
                         }
                         let index = grid.index(series_index, site_index, date_index);
                         let known = cell.map(|cell| {
-                            let expiry = {
-                                let day = (date_index, date);
-                                expiries.of((calendar, policy), &cell, site_index, day)
-                            };
-                            let Expiry {
-                                fetched_at,
-                                expires_at,
-                                is_final,
-                                ..
-                            } = expiry;
+                            let day = (date_index, date);
+                            let expiry = expiries.of((calendar, policy), &cell, site_index, day);
                             // Another query may have fetched the cell since `now`; only a cell later than the clock itself is from the future.
-                            let now = if now < fetched_at { clock.now() } else { now };
-                            let standing = policy.standing(fetched_at, expires_at, now);
-                            let standing = standing.not_before(since, fetched_at, || is_final);
-                            (standing, cell)
+                            let is_later = now < expiry.fetched_at;
+                            let now = if is_later { clock.now() } else { now };
+                            (expiry.standing(policy, since, now), cell)
                         });
                         match known {
                             Some((Standing::Fresh, cell)) => return grid.set(index, cell),

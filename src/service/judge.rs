@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
 use jiff::Timestamp;
-use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::expiry::Expiry;
 use crate::clock::Clock;
 use crate::domain::cell::{Age, Cell, CellKey};
 use crate::domain::directory::SiteDirectory;
-use crate::domain::freshness::{Phase, Policy, Standing};
+use crate::domain::freshness::{Policy, Standing};
 use crate::domain::local_day::DaySpan;
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::domain::page::{Page, PageDays};
@@ -46,40 +46,25 @@ type StandingByDay = [Option<(Age, Standing)>; 32];
 impl Judge {
     /// The permitted use of `cell` now.
     pub(super) fn standing(&self, key: &CellKey, cell: &Cell) -> Standing {
-        let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
-        self.standing_on(key.date, day, cell.fetched_at(), self.clock.now())
+        let expiry = self.expiry(key, cell);
+        expiry.standing(&self.policy, self.since, self.clock.now())
     }
 
-    /// The permitted use at `now` of a cell of `date`, requested at `fetched_at`.
-    fn standing_on(
-        &self,
-        date: Date,
-        day: DaySpan,
-        fetched_at: Timestamp,
-        now: Timestamp,
-    ) -> Standing {
-        let phase = self.policy.phase(day, fetched_at);
-        let expires_at = self.policy.expires_at(date, phase, fetched_at);
-        let standing = self.policy.standing(fetched_at, expires_at, now);
-        standing.not_before(self.since, fetched_at, || phase == Phase::Final)
+    /// The expiry of `cell`.
+    pub(super) fn expiry(&self, key: &CellKey, cell: &Cell) -> Expiry {
+        let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
+        Expiry::of(&self.policy, cell.age(), key.date, day)
     }
 
     /// Whether the query wants a newer figure than `cell`.
     pub(super) fn is_too_old(&self, key: &CellKey, cell: &Cell) -> bool {
         let is_early = self.since.is_some_and(|since| cell.fetched_at() < since);
-        is_early && {
-            let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
-            self.policy.phase(day, cell.fetched_at()) != Phase::Final
-        }
+        is_early && !self.expiry(key, cell).is_final
     }
 
     /// Whether kept answers may show `cell` now, regardless of this query.
     pub(super) fn may_show(&self, key: &CellKey, cell: &Cell) -> bool {
-        let day = DaySpan::of(key.date, self.directory.zone(key.customer, key.site));
-        let fetched_at = cell.fetched_at();
-        let phase = self.policy.phase(day, fetched_at);
-        let expires_at = self.policy.expires_at(key.date, phase, fetched_at);
-        self.clock.now() < expires_at
+        self.clock.now() < self.expiry(key, cell).expires_at
     }
 
     /// Whether `cell` is within its TTL.
@@ -119,14 +104,14 @@ impl Judge {
             let known = known.entry((number, month.year, month.month)).or_default();
             let (mut found, mut usable) = (0, 0);
             for of_age in page.ages() {
-                let fetched_at = of_age.age.fetched_at();
                 for (bit, date) in month.dates(of_age.days & claimed) {
                     let known = &mut known[usize::from(date.day().unsigned_abs())];
                     let standing = match known {
                         Some((age, standing)) if *age == of_age.age => *standing,
                         _ => {
                             let day = DaySpan::of(date, zone);
-                            let standing = self.standing_on(date, day, fetched_at, now);
+                            let expiry = Expiry::of(&self.policy, of_age.age, date, day);
+                            let standing = expiry.standing(&self.policy, self.since, now);
                             known.insert((of_age.age, standing)).1
                         }
                     };

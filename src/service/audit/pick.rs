@@ -9,8 +9,7 @@ use super::counts::Counts;
 use crate::domain::batch::Bounds;
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::dates::{DateRange, add_days};
-use crate::domain::freshness::Phase;
-use crate::domain::local_day::{DayShape, DaySpan};
+use crate::domain::local_day::DayShape;
 use crate::domain::metric::VendorMetric;
 use crate::domain::month::SeriesMonth;
 use crate::service::engine::Engine;
@@ -41,14 +40,11 @@ pub(super) fn pick(engine: &Engine, judge: &Judge, audits: usize) -> Option<Audi
     for _ in 0..TRIES {
         let month = months.choose(random)?;
         let zone = judge.directory.zone(month.customer, month.site);
-        let is_final = |date: Date, cell: &Cell| {
-            let day = DaySpan::of(date, zone);
-            judge.policy.phase(day, cell.fetched_at()) == Phase::Final
-        };
         let days = (1..=31).filter_map(|day| {
             let key = month.cell(month.date(day)?);
             let cell = engine.cells.get(&key)?;
-            is_final(key.date, &cell).then_some((key, cell))
+            let is_final = judge.expiry(&key, &cell).is_final;
+            is_final.then_some((key, cell))
         });
         let days: Vec<(CellKey, Cell)> = days.collect();
         let Some((key, cell)) = days.choose(random) else {
