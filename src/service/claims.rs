@@ -120,10 +120,7 @@ impl Engine {
                     lease: seen.lease,
                 };
                 engine.launch_all(fetches, queued, &launch);
-                let looked_up = LookedUp {
-                    completions: engine.cells.completions(),
-                    ..looked_up
-                };
+                let looked_up = engine.looks_up(looked_up.shape);
                 engine.refresh(&seen.below.stale, &stake.client, looked_up, &judge);
                 // The next query finds the cells that another replica refreshes.
                 let Some(rest) = rest.filter(|_| stake.class != Class::Refresh) else {

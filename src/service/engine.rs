@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::inventory::Cells;
 use super::queue::Queue;
 use super::revisions::Revisions;
-use crate::cache::{ClaimedCells, ClaimedFetch, Fetch, FetchOutcome};
+use crate::cache::{ClaimedCells, ClaimedFetch, Fetch, FetchOutcome, LookedUp};
 use crate::clock::Clock;
 use crate::tier::Tier;
 use crate::upstream::{Interest, Upstream, UpstreamError};
@@ -25,4 +25,14 @@ pub(super) struct Engine {
     pub(super) queue: Arc<Queue>,
     pub(super) revisions: Arc<Revisions>,
     pub(super) clock: Clock,
+}
+
+impl Engine {
+    /// The state of the cells before a look-up under rules of that `shape`.
+    pub(super) fn looks_up(&self, shape: u64) -> LookedUp {
+        LookedUp {
+            completions: self.cells.completions(),
+            shape,
+        }
+    }
 }

@@ -5,12 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::answering::reopened;
-use super::budget::MemoryNeed;
 use super::calendar::Calendar;
-use super::inventory::{Inventory, Places};
+use super::inventory::Places;
 use super::queue::Refusal;
-use super::rules::InForce;
 use super::{TrafficService, Unanswered};
 use crate::cores::aside;
 use crate::domain::batch::reports;
@@ -65,67 +62,25 @@ impl TrafficService {
         patience: Duration,
     ) -> Result<Explanation, Unanswered> {
         let deadline = Instant::now() + patience;
-        loop {
-            let in_force = self.rules_by(directory);
-            let reopened = reopened(query, &in_force.rules.directory);
-            let query = reopened.as_ref().unwrap_or(query);
-            if let Some(explanation) = self.explain_by(&in_force, query, deadline).await? {
-                return Ok(explanation);
-            }
-        }
-    }
-
-    /// Explains under the given rules; `None` if a site's zone changed meanwhile.
-    async fn explain_by(
-        &self,
-        in_force: &InForce,
-        query: &Query,
-        deadline: Instant,
-    ) -> Result<Option<Explanation>, Unanswered> {
-        let rules = &in_force.rules;
-        let plan = Plan::new(query, self.base_bucket);
-        let room = self
-            .budget
-            .take(MemoryNeed::of(query, &plan), deadline)
-            .await;
-        let _room = room.ok_or(Unanswered::NoRoom)?;
-        let planning = self.turn_to_plan(query, &plan, deadline).await?;
-        let heavy = planning.is_some();
-        let now = self.begin_at();
-        let calendar = aside(heavy, || {
-            Calendar::new(query, plan.days(), &rules.directory, now)
-        });
-        let inventory = aside(heavy, || {
-            self.look_up(query, &plan, &calendar, &rules.policy, now)
-        });
-        let Inventory {
-            mut missing,
-            stale,
-            grid: _,
-            needed: _,
-            expiries: _,
-        } = inventory;
-        if self.engine.cells.shape() != in_force.shape {
-            return Ok(None);
-        }
-        let judge = self.judge(rules, query.max_age.map(|age| age.since(now)));
-        let places = Places::new(query, &plan);
+        let (mut begun, planning) = self.begin(query, directory, deadline).await?;
+        let (query, plan, judge) = (&begun.query, &begun.plan, &begun.judge);
+        let (missing, stale) = (&mut begun.inventory.missing, &begun.inventory.stale);
+        let places = Places::new(query, plan);
         let mut stale: Vec<usize> = stale.iter().filter_map(|key| places.of(key)).collect();
-        let spared = self.engine.spare_failing(&mut missing, places);
+        let spared = self.engine.spare_failing(missing, places);
         stale.extend(spared.into_iter().map(|(place, _)| place));
         if missing.len() > self.engine.queue.max() {
-            return Err(self.refused(Refusal::TooMany, missing.len(), query, &plan));
+            return Err(self.refused(Refusal::TooMany, missing.len(), query, plan));
         }
-        let below = self.engine.look_below(&missing, places, &judge).await;
-        let explanation = aside(heavy, || {
+        let below = self.engine.look_below(missing, places, judge).await;
+        Ok(aside(planning.is_some(), || {
             for (place, ..) in below.found.iter().flat_map(|found| places.cells(found)) {
                 missing.take(place);
             }
             stale.extend(below.stale.iter().filter_map(|key| places.of(key)));
             let wanted = missing.keys(places);
             let unclaimed = self.engine.cells.unclaimed(wanted);
-            let mut states = States::new(query, &plan);
-            states.begin(&calendar);
+            let mut states = States::new(query, plan, &begun.calendar);
             for place in stale {
                 states.raise(place, State::Stale);
             }
@@ -136,20 +91,19 @@ impl TrafficService {
                 states.raise(place, State::Missing);
             }
             Explanation {
-                needed: states.all() - states.count(State::NotNeeded),
+                needed: states.cells.len() - states.count(State::NotNeeded),
                 fresh: states.count(State::Fresh),
                 stale: states.count(State::Stale),
                 in_flight: states.count(State::InFlight),
                 missing: states.count(State::Missing),
-                rows: expected_row_count(query, &calendar.days()),
+                rows: expected_row_count(query, &begun.calendar.days()),
                 reports: reports(&unclaimed, self.engine.upstream.bounds())
                     .iter()
-                    .flat_map(|report| self.engine.upstream.parts(report, now))
+                    .flat_map(|report| self.engine.upstream.parts(report, begun.now))
                     .collect(),
                 max_queued_cells: self.engine.queue.max(),
             }
-        });
-        Ok(Some(explanation))
+        }))
     }
 }
 
@@ -164,8 +118,8 @@ struct States {
 }
 
 impl States {
-    /// No cell is needed yet.
-    fn new(query: &Query, plan: &Plan) -> Self {
+    /// The cells of the days that have begun are needed, and fresh.
+    fn new(query: &Query, plan: &Plan, calendar: &Calendar) -> Self {
         let mut distinct: Vec<VendorMetric> = Vec::new();
         let numbers = plan.series().iter().map(|series| {
             let known = distinct.iter().position(|metric| *metric == series.metric);
@@ -176,21 +130,19 @@ impl States {
         });
         let metrics = numbers.collect();
         let (sites, dates) = (query.sites.len(), plan.days().len());
+        let cells = (0..distinct.len() * sites * dates).map(|index| {
+            let has_begun = index % dates < calendar.begun(index / dates % sites);
+            if has_begun {
+                State::Fresh
+            } else {
+                State::NotNeeded
+            }
+        });
         Self {
             metrics,
             sites,
             dates,
-            cells: vec![State::NotNeeded; distinct.len() * sites * dates],
-        }
-    }
-
-    /// Makes the cells of the days that have begun fresh.
-    fn begin(&mut self, calendar: &Calendar) {
-        for (index, state) in self.cells.iter_mut().enumerate() {
-            let site = index / self.dates % self.sites;
-            if index % self.dates < calendar.begun(site) {
-                *state = State::Fresh;
-            }
+            cells: cells.collect(),
         }
     }
 
@@ -200,10 +152,6 @@ impl States {
         let metric = self.metrics[place / of_series];
         let known = &mut self.cells[metric * of_series + place % of_series];
         *known = state.max(*known);
-    }
-
-    fn all(&self) -> usize {
-        self.cells.len()
     }
 
     fn count(&self, state: State) -> usize {

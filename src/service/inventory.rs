@@ -37,7 +37,7 @@ pub(super) struct Inventory {
 }
 
 /// The cells that the query must wait for. There may be hundreds of thousands, so each takes one bit.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Missing {
     /// Missing cells by place in the grid.
     cells: FixedBitSet,

@@ -3,6 +3,7 @@
 mod answer;
 mod answering;
 mod audit;
+mod begun;
 mod budget;
 mod cached;
 mod calendar;
@@ -25,7 +26,6 @@ mod revisions;
 mod rules;
 mod scouting;
 mod sites;
-mod summary;
 mod telemetry;
 mod upkeep;
 mod warm;
@@ -97,7 +97,6 @@ pub struct TrafficService {
     planning: Semaphore,
     rules: ArcSwap<InForce>,
     base_bucket: VendorBucket,
-    clock: Clock,
     hits: Counter,
     /// Number of times the clock had been set back when the tier last heard of it.
     set_backs: AtomicU64,
@@ -129,11 +128,10 @@ impl TrafficService {
                 tier,
                 queue: Arc::new(Queue::new(rules.max_queued_cells)),
                 revisions,
-                clock: clock.clone(),
+                clock,
             }),
             rules: ArcSwap::from_pointee(InForce { rules, shape: 0 }),
             base_bucket: settings.base_bucket,
-            clock,
             hits: telemetry::hits(),
             set_backs: AtomicU64::new(0),
         }

@@ -19,7 +19,7 @@ impl TrafficService {
     /// The current time, for an answer that may be kept. If the clock was set back, this discards everything from the future, in
     /// memory and in the tier: its age would be unknown once the clock has caught up.
     pub(super) fn begin_at(&self) -> Timestamp {
-        let now = self.engine.cells.begin_at(|| self.clock.now());
+        let now = self.engine.cells.begin_at(|| self.engine.clock.now());
         self.end_the_future(now);
         now
     }
@@ -45,7 +45,7 @@ impl TrafficService {
             return false;
         }
         let before = cells.epoch();
-        let now = cells.check_clock(|| self.clock.now());
+        let now = cells.check_clock(|| self.engine.clock.now());
         self.end_the_future(now);
         cells.epoch() != before
     }
@@ -61,7 +61,7 @@ impl TrafficService {
             timer.tick().await;
             let longest = self.rules.load().rules.policy.longest_use();
             let longest = SignedDuration::try_from(longest).expect("ten years at most");
-            if let Ok(before) = self.clock.now().checked_sub(longest) {
+            if let Ok(before) = self.engine.clock.now().checked_sub(longest) {
                 let cells = Arc::clone(&self.engine.cells);
                 let dropped = cores::work(move || cells.drop_older_than(before)).await;
                 if let Err(error) = dropped {

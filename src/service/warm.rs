@@ -13,7 +13,7 @@ use super::TrafficService;
 use super::calendar::Calendar;
 use super::inventory::{Inventory, Places};
 use super::queue::Refusal;
-use crate::cache::{LookedUp, Unclaimed};
+use crate::cache::Unclaimed;
 use crate::domain::cell::CellKey;
 use crate::domain::plan::Plan;
 use crate::domain::query::Query;
@@ -57,17 +57,14 @@ impl TrafficService {
             let rules = &in_force.rules;
             let now = self.begin_at();
             let calendar = Calendar::new(&piece, plan.days(), &rules.directory, now);
-            let looked_up = LookedUp {
-                completions: cells.completions(),
-                shape: in_force.shape,
-            };
+            let looked_up = self.engine.looks_up(in_force.shape);
             let Inventory { missing, stale, .. } = Inventory::take(
                 &piece,
                 &plan,
                 &calendar,
                 &rules.policy,
                 cells,
-                &self.clock,
+                &self.engine.clock,
                 now,
             );
             let places = Places::new(&piece, &plan);

@@ -32,7 +32,6 @@ use super::engine::Engine;
 use super::judge::Judge;
 use super::rules::InForce;
 use super::telemetry::{self, AuditOutcome};
-use crate::cache::LookedUp;
 use crate::cores;
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::dates::DateRange;
@@ -148,10 +147,7 @@ impl TrafficService {
                 ..audit.key
             })
             .collect();
-        let looked_up = LookedUp {
-            completions: self.engine.cells.completions(),
-            shape: in_force.shape,
-        };
+        let looked_up = self.engine.looks_up(in_force.shape);
         self.engine
             .refresh(&keys, &AUDITOR.into(), looked_up, judge);
     }
