@@ -28,32 +28,17 @@ impl TrafficService {
         }
         names
             .into_iter()
-            .map(|(site, learned)| SiteInfo {
-                site,
-                name: directory
-                    .name(customer, site)
-                    .map(str::to_owned)
-                    .or(learned),
-                timezone: zone_name(directory.zone(customer, site)),
-            })
+            .map(|(site, learned)| info(directory, customer, site, || learned))
             .collect()
     }
 
     pub(super) fn site_infos(&self, query: &Query, directory: &SiteDirectory) -> Vec<SiteInfo> {
-        let customer = query.customer;
-        let name = |site| {
-            let configured = directory.name(customer, site).map(str::to_owned);
-            configured.or_else(|| self.engine.upstream.site_name(customer, site))
-        };
-        query
-            .sites
-            .iter()
-            .map(|site| SiteInfo {
-                site: *site,
-                name: name(*site),
-                timezone: zone_name(directory.zone(customer, *site)),
-            })
-            .collect()
+        let (customer, upstream) = (query.customer, &self.engine.upstream);
+        let sites = query.sites.iter().map(|site| {
+            let learned = || upstream.site_name(customer, *site);
+            info(directory, customer, *site, learned)
+        });
+        sites.collect()
     }
 
     /// The vendor's name of `site`, as learned.
@@ -63,6 +48,17 @@ impl TrafficService {
     }
 }
 
-fn zone_name(zone: Option<&TimeZone>) -> Option<String> {
-    zone.and_then(TimeZone::iana_name).map(str::to_owned)
+fn info(
+    directory: &SiteDirectory,
+    customer: CustomerId,
+    site: SiteId,
+    learned: impl FnOnce() -> Option<String>,
+) -> SiteInfo {
+    let configured = directory.name(customer, site).map(str::to_owned);
+    let zone = directory.zone(customer, site);
+    SiteInfo {
+        site,
+        name: configured.or_else(learned),
+        timezone: zone.and_then(TimeZone::iana_name).map(str::to_owned),
+    }
 }
