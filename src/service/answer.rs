@@ -147,24 +147,28 @@ impl CellCounts {
     }
 }
 
-/// Whether and why the vendor was called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forward {
-    /// No call: all figures came from the cache.
-    Hit,
-    /// Nothing was cached.
-    Miss,
-    /// Some cells were cached.
-    Partial,
+named! {
+    /// Whether and why the vendor was called.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Forward {
+        /// No call: all figures came from the cache.
+        Hit = "hit",
+        /// Nothing was cached.
+        Miss = "miss",
+        /// Some cells were cached.
+        Partial = "partial",
+    }
 }
 
-/// The reason why the answer uses figures past their TTL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stale {
-    /// A refresh runs in the background.
-    WhileRevalidate,
-    /// The vendor failed.
-    IfError,
+named! {
+    /// The reason why the answer uses figures past their TTL.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Stale {
+        /// A refresh runs in the background.
+        WhileRevalidate = "while_revalidate",
+        /// The vendor failed.
+        IfError = "if_error",
+    }
 }
 
 /// Duration of each step.

@@ -66,11 +66,11 @@ pub fn describe_metrics() {
         QUEUE_LIMIT,
         "Configured limit of queued cells (limits.max_queued_cells)."
     );
-    for outcome in ["hit", "miss", "partial"] {
-        counter!(QUERIES, "outcome" => outcome).increment(0);
+    for outcome in Forward::ALL {
+        counter!(QUERIES, "outcome" => outcome.name()).increment(0);
     }
-    for kind in ["while_revalidate", "if_error"] {
-        counter!(STALE, "kind" => kind).increment(0);
+    for kind in Stale::ALL {
+        counter!(STALE, "kind" => kind.name()).increment(0);
     }
     for outcome in ["success", "failure", "skipped"] {
         counter!(REFRESHES, "outcome" => outcome).increment(0);
@@ -103,26 +103,18 @@ pub fn describe_metrics() {
 
 /// The counter of hits. The caller keeps it, since a look-up for each rendered answer would be slow.
 pub(super) fn hits() -> Counter {
-    counter!(QUERIES, "outcome" => "hit")
+    counter!(QUERIES, "outcome" => Forward::Hit.name())
 }
 
 /// Counts an answered query.
 pub(super) fn query(outcome: CacheOutcome) {
-    let name = match outcome.forward {
-        Forward::Hit => "hit",
-        Forward::Miss => "miss",
-        Forward::Partial => "partial",
-    };
-    counter!(QUERIES, "outcome" => name).increment(1);
+    counter!(QUERIES, "outcome" => outcome.forward.name()).increment(1);
     if outcome.collapsed {
         counter!(COLLAPSED).increment(1);
     }
-    let kind = match outcome.stale {
-        Some(Stale::WhileRevalidate) => "while_revalidate",
-        Some(Stale::IfError) => "if_error",
-        None => return,
-    };
-    counter!(STALE, "kind" => kind).increment(1);
+    if let Some(kind) = outcome.stale {
+        counter!(STALE, "kind" => kind.name()).increment(1);
+    }
 }
 
 /// Counts a refresh behind an answer.
