@@ -60,7 +60,7 @@ pub(super) struct MemoryNeed {
 }
 
 /// A query's share of the budget before its rows exist.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Reservation {
     missing: Option<OwnedSemaphorePermit>,
     cells: Option<OwnedSemaphorePermit>,
@@ -130,11 +130,7 @@ impl Budget {
     pub(super) async fn take(&self, needs: MemoryNeed, deadline: Instant) -> Option<Reservation> {
         // The queue for the vendor bounds the missing cells of many small queries.
         if needs.cells.saturating_add(needs.rows) <= MODEST {
-            return Some(Reservation {
-                missing: None,
-                cells: None,
-                rows: MemoryPermit::default(),
-            });
+            return Some(Reservation::default());
         }
         let units = |bytes: usize| {
             let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);

@@ -93,7 +93,7 @@ impl Engine {
         missing: &mut Missing,
         places: Places<'_>,
     ) -> Vec<(usize, Cell)> {
-        let with_fallback = missing.with_fallback();
+        let with_fallback: Vec<usize> = missing.fallbacks.keys().copied().collect();
         if with_fallback.is_empty() {
             return Vec::new();
         }
@@ -102,7 +102,9 @@ impl Engine {
         let failing = self.cells.backing_off(&keys, self.clock.now());
         let failing = with_fallback.into_iter().zip(failing);
         let spared = failing.filter_map(|(place, failing)| {
-            let cell = failing.then(|| missing.fallback(place)).flatten()?;
+            let cell = failing
+                .then(|| missing.fallbacks.remove(&place))
+                .flatten()?;
             missing.take(place).then_some((place, cell))
         });
         spared.collect()

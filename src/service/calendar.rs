@@ -141,10 +141,7 @@ impl ZoneDays {
         hours: Option<&Arc<OpeningHours>>,
         lifetime: Lifetime,
     ) -> bool {
-        let same_hours = match (&self.hours, hours) {
-            (Some(own), Some(hours)) => Arc::ptr_eq(own, hours),
-            (own, hours) => own.is_none() && hours.is_none(),
-        };
+        let same_hours = self.hours.as_ref().map(Arc::as_ptr) == hours.map(Arc::as_ptr);
         same_hours && self.lifetime == lifetime && self.zone.as_ref() == zone
     }
 

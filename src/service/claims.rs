@@ -74,7 +74,13 @@ impl Engine {
             let fetches = mine.split(&found, |missing| self.plan(missing, stake));
             (found, fetches)
         });
-        let launch = Launch::of_memory(judge, stake.class);
+        // Memory has all that a tier may have had.
+        let launch = Launch {
+            judge: judge.clone(),
+            class: stake.class,
+            outdated: Arc::default(),
+            lease: None,
+        };
         (self.launch_all(fetches, queued, &launch), found)
     }
 

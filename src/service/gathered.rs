@@ -95,7 +95,7 @@ impl Gathering<'_> {
             return false;
         }
         if self.judge.is_too_old(key, &cell) {
-            self.missing.put_fallback(place, cell);
+            self.missing.fallbacks.insert(place, cell);
             self.is_outdated = true;
             return false;
         }
@@ -121,7 +121,7 @@ impl Gathering<'_> {
 
     /// Serves a cell past its TTL, if there is one.
     fn fall_back(&mut self, place: usize) -> bool {
-        let kept = self.missing.fallback(place);
+        let kept = self.missing.fallbacks.remove(&place);
         let Some(cell) = kept.or_else(|| self.fallback_of_tier(place)) else {
             return false;
         };

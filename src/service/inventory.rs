@@ -42,7 +42,7 @@ pub(super) struct Missing {
     /// Missing cells by place in the grid.
     cells: FixedBitSet,
     /// Stale cells to use if the vendor fails, by place in the grid.
-    fallbacks: HashMap<usize, Cell, foldhash::fast::RandomState>,
+    pub(super) fallbacks: HashMap<usize, Cell, foldhash::fast::RandomState>,
 }
 
 /// Maps the cells of a query to places in its grid, and back.
@@ -148,21 +148,6 @@ impl Missing {
         let was = self.cells.contains(place);
         self.cells.remove(place);
         was
-    }
-
-    /// The places of the cells that have a fallback.
-    pub(super) fn with_fallback(&self) -> Vec<usize> {
-        self.fallbacks.keys().copied().collect()
-    }
-
-    /// Gives a missing place a fallback.
-    pub(super) fn put_fallback(&mut self, place: usize, cell: Cell) {
-        self.fallbacks.insert(place, cell);
-    }
-
-    /// Takes the fallback of a place, for use if its fetch failed.
-    pub(super) fn fallback(&mut self, place: usize) -> Option<Cell> {
-        self.fallbacks.remove(&place)
     }
 }
 

@@ -48,7 +48,6 @@ pub use rules::Rules;
 pub use telemetry::describe_metrics;
 pub use warm::Warmed;
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -90,6 +89,7 @@ pub const fn bytes_for_answers(max_bytes: u64) -> u64 {
 const UNDER_WAY_SHARE: u64 = 4;
 
 /// Answers queries from the cache and the vendor.
+#[derive(Debug)]
 pub struct TrafficService {
     engine: Arc<Engine>,
     budget: Budget,
@@ -234,13 +234,5 @@ impl TrafficService {
     /// [`finish_renewal`](crate::upstream::Upstream::finish_renewal).
     pub async fn finish_renewal(&self) {
         self.engine.upstream.finish_renewal().await;
-    }
-}
-
-impl fmt::Debug for TrafficService {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TrafficService")
-            .field("engine", &self.engine)
-            .finish_non_exhaustive()
     }
 }

@@ -30,18 +30,6 @@ pub(super) struct Launch {
     pub(super) lease: Option<Lease>,
 }
 
-impl Launch {
-    /// For a claim that the tier was not asked about, because memory has all that the tier may have had.
-    pub(super) fn of_memory(judge: &Judge, class: Class) -> Self {
-        Self {
-            judge: judge.clone(),
-            class,
-            outdated: Arc::default(),
-            lease: None,
-        }
-    }
-}
-
 impl Engine {
     /// Launches the fetches of a claim, whose cells are `queued`, and returns their waiters.
     pub(super) fn launch_all(

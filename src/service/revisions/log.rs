@@ -26,7 +26,7 @@ pub(super) struct Log {
     id: LogId,
     events: VecDeque<Revision>,
     /// Number of the first of `events`, or of the next one if there are none.
-    first: u64,
+    pub(super) first: u64,
     /// The last event of each subject.
     latest: HashMap<Subject, u64, foldhash::fast::RandomState>,
 }
@@ -107,11 +107,6 @@ impl Log {
     pub(super) fn get(&self, number: u64) -> Option<&Revision> {
         let nth = number.checked_sub(self.first)?;
         self.events.get(usize::try_from(nth).ok()?)
-    }
-
-    /// Number of the first kept event, or of the next event if none is kept.
-    pub(super) const fn first_kept(&self) -> u64 {
-        self.first
     }
 
     /// The first kept event, if any earlier event was dropped.

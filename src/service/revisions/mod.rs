@@ -133,14 +133,14 @@ impl Revisions {
         let state = self.lock();
         let log = &state.log;
         let (seen, from) = match since {
-            Since::Beginning => (log.first_kept() - 1, None),
+            Since::Beginning => (log.first - 1, None),
             Since::Cursor(cursor) => (log.seen_by(cursor)?, None),
             Since::Time(time) => {
                 let first = log.first_after_dropped();
                 if first.is_some_and(|first| time <= first.seen_at) {
                     return Err(Expired);
                 }
-                (log.first_kept() - 1, Some(time))
+                (log.first - 1, Some(time))
             }
         };
         let shown = *self.shown.borrow();
