@@ -14,7 +14,7 @@ use super::telemetry;
 use crate::domain::cell::{Cell, CellKey, ReportRequest};
 use crate::domain::month::{SeriesMonth, months_of_report};
 use crate::domain::page::Page;
-use crate::tier::{Landed, Lease, Tier};
+use crate::tier::{Landed, Lease, Tier, retain_held};
 use crate::upstream::{Class, Fetched, Teaching, UpstreamError};
 
 type CellOutcome = (CellKey, Result<Cell, Arc<UpstreamError>>);
@@ -121,13 +121,8 @@ impl Engine {
             let kept = tier.read(wanted.collect(), &mut tier.patience()).await;
             below.extend(months.into_iter().zip(kept));
         }
-        let of_months = came.chunk_by(|a, b| SeriesMonth::of(&a.0) == SeriesMonth::of(&b.0));
-        let held = of_months.flat_map(|cells| {
-            let days = claimed.held(&SeriesMonth::of(&cells[0].0));
-            let is_held = move |key: &CellKey| days & 1 << key.date.day() != 0;
-            cells.iter().filter(move |(key, _)| is_held(key)).cloned()
-        });
-        let held: Vec<_> = held.collect();
+        let mut held = came.to_vec();
+        retain_held(&mut held, |month| claimed.held(month));
         let landing = Landing {
             directory: &judge.directory,
             cells: &held,

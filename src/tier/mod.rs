@@ -124,6 +124,28 @@ pub struct Landed {
     pub lease: Lease,
 }
 
+/// Drops the cells of days that are not `held` (bit `d`: day `d`). It asks once for neighbouring cells of one month.
+pub(crate) fn retain_held(cells: &mut Vec<(CellKey, Cell)>, held: impl Fn(&SeriesMonth) -> u32) {
+    let mut known: Option<(SeriesMonth, u32)> = None;
+    cells.retain(|(key, _)| {
+        let month = SeriesMonth::of(key);
+        let days = match known {
+            Some((known, days)) if known == month => days,
+            _ => known.insert((month, held(&month))).1,
+        };
+        days & 1 << key.date.day() != 0
+    });
+}
+
+impl Landed {
+    /// Approximate number of bytes of the cells in memory.
+    fn bytes(&self) -> usize {
+        const CELL: usize = 128;
+        let figures = self.cells.iter().map(|(_, cell)| cell.figures().encoded());
+        figures.map(|encoded| encoded.len() + CELL).sum()
+    }
+}
+
 /// The right to fetch days of months. It ends, day by day, as the owner puts or releases them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lease {

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::{
     Allowance, Away, Codec, Knowledge, Landed, Lease, Left, Part, Patience, Shapes, Tier,
-    TierState, Told,
+    TierState, Told, retain_held,
 };
 use crate::domain::bucket::VendorBucket;
 use crate::domain::cell::{Cell, CellKey};
@@ -123,13 +123,11 @@ impl Tier for Memory {
         ready(kept.collect()).boxed()
     }
 
-    fn put(&self, landed: Landed, held: &dyn Fn(&SeriesMonth) -> u32) {
+    fn put(&self, mut landed: Landed, held: &dyn Fn(&SeriesMonth) -> u32) {
         let mut pages = self.pages.lock();
+        retain_held(&mut landed.cells, held);
         for (key, cell) in landed.cells {
             let month = SeriesMonth::of(&key);
-            if held(&month) & 1 << key.date.day() == 0 {
-                continue;
-            }
             let shape = landed.shapes[&month];
             let page = pages.entry(month).or_insert((shape, BTreeMap::new()));
             if page.0 != shape {

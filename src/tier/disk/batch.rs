@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use tokio::sync::oneshot;
 
 use super::generation::Generation;
-use super::queue::{Job, weight};
+use super::queue::Job;
 use crate::domain::cell::Cell;
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::tier::{Away, Landed};
@@ -41,7 +41,7 @@ impl Batch {
         for job in jobs {
             match job {
                 Job::Put(landed) => {
-                    batch.bytes += weight(&landed);
+                    batch.bytes += landed.bytes();
                     batch.put(landed);
                 }
                 Job::Purge(purge, told) => {

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::generation::Generation;
 use crate::domain::month::SeriesMonth;
 use crate::domain::purge::Purge;
-use crate::tier::{Away, Landed};
+use crate::tier::{Away, Landed, retain_held};
 
 /// Maximum number of bytes that wait to be written. Beyond it, cells are dropped, since they can be fetched again.
 pub(super) const MAX_BYTES: usize = 64 << 20;
@@ -61,20 +61,12 @@ impl Queue {
         mut landed: Landed,
         held: &dyn Fn(&SeriesMonth) -> u32,
     ) -> Result<(), Landed> {
-        let mut known: Option<(SeriesMonth, u32)> = None;
-        landed.cells.retain(|(key, _)| {
-            let month = SeriesMonth::of(key);
-            let days = match known {
-                Some((known, days)) if known == month => days,
-                _ => known.insert((month, held(&month))).1,
-            };
-            days & 1 << key.date.day() != 0
-        });
-        let weight = weight(&landed);
-        if self.closing || self.bytes + weight > MAX_BYTES {
+        retain_held(&mut landed.cells, held);
+        let bytes = landed.bytes();
+        if self.closing || self.bytes + bytes > MAX_BYTES {
             return Err(landed);
         }
-        self.bytes += weight;
+        self.bytes += bytes;
         self.jobs.push_back(Job::Put(landed));
         Ok(())
     }
@@ -166,7 +158,7 @@ impl Queue {
             .retain(|pending| !done.iter().any(|done| Arc::ptr_eq(done, &pending.purge)));
     }
 
-    /// Records that cells of that weight are written or given up.
+    /// Records that this many bytes of cells are written or given up.
     pub(super) fn wrote(&mut self, bytes: usize) {
         self.bytes -= bytes;
     }
@@ -187,12 +179,4 @@ impl Queue {
             .iter()
             .any(|job| matches!(job, Job::Purge(..) | Job::Broken(..) | Job::Later(_)))
     }
-}
-
-/// Bytes of cells in the queue.
-pub(super) fn weight(landed: &Landed) -> usize {
-    const CELL: usize = 128;
-    let figures = landed.cells.iter();
-    let figures = figures.map(|(_, cell)| cell.figures().encoded().len() + CELL);
-    figures.sum()
 }

@@ -13,7 +13,7 @@ use crate::domain::cell::Cell;
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::store::{Cmd, Unavailable, Value, cmd};
 use crate::tier::telemetry::{self, Put};
-use crate::tier::{Epoch, Landed, Lease};
+use crate::tier::{Epoch, Landed, Lease, retain_held};
 
 /// Maximum number of bytes of pages that may wait to be written. Further pages are dropped, since they can be fetched again.
 const MAX_BYTES: usize = 16 << 20;
@@ -22,32 +22,25 @@ const TRIES: usize = 8;
 
 impl Core {
     /// Writes the cells whose claims are still held, in the background.
-    pub(super) fn put(self: &Arc<Self>, landed: Landed, held: &dyn Fn(&SeriesMonth) -> u32) {
-        let lease = landed.lease;
+    pub(super) fn put(self: &Arc<Self>, mut landed: Landed, held: &dyn Fn(&SeriesMonth) -> u32) {
+        retain_held(&mut landed.cells, held);
+        let (lease, bytes) = (landed.lease, landed.bytes());
         let mut pages: BTreeMap<SeriesMonth, BTreeMap<Date, Cell>> = BTreeMap::new();
-        let mut known: Option<(SeriesMonth, u32)> = None;
         for (key, cell) in landed.cells {
             let month = SeriesMonth::of(&key);
-            let days = match known {
-                Some((known, days)) if known == month => days,
-                _ => known.insert((month, held(&month))).1,
-            };
-            if days & 1 << key.date.day() != 0 {
-                pages.entry(month).or_default().insert(key.date, cell);
-            }
+            pages.entry(month).or_default().insert(key.date, cell);
         }
         let came: Vec<(SeriesMonth, u32)> = pages
             .iter()
             .map(|(month, cells)| (*month, days_of(cells.keys())))
             .collect();
         // The store ends these leases when the page is written; otherwise the task below does.
-        self.leases().end(lease.id, &came, self.settings.lease);
-        let weight: usize = pages.values().map(weight).sum();
-        let writing = self.writing.fetch_add(weight, Ordering::AcqRel);
+        self.leases.lock().end(lease.id, &came, self.settings.lease);
+        let writing = self.writing.fetch_add(bytes, Ordering::AcqRel);
         let core = Arc::clone(self);
         let shapes = landed.shapes;
         tokio::spawn(async move {
-            if writing + weight > MAX_BYTES || lease.epoch.is_none() || !core.tell_first().await {
+            if writing + bytes > MAX_BYTES || lease.epoch.is_none() || !core.tell_first().await {
                 telemetry::put(Put::Dropped, pages.len());
                 core.end_leases(lease, &came).await;
             } else {
@@ -67,7 +60,7 @@ impl Core {
                 let mut writes = stream::iter(writes).buffer_unordered(16);
                 while writes.next().await.is_some() {}
             }
-            core.writing.fetch_sub(weight, Ordering::AcqRel);
+            core.writing.fetch_sub(bytes, Ordering::AcqRel);
         });
     }
 
@@ -150,11 +143,4 @@ impl Core {
 
 fn days_of<'a>(dates: impl Iterator<Item = &'a Date>) -> u32 {
     dates.fold(0, |days, date| days | 1 << date.day())
-}
-
-fn weight(cells: &BTreeMap<Date, Cell>) -> usize {
-    const CELL: usize = 128;
-    let figures = cells.values();
-    let figures = figures.map(|cell| cell.figures().encoded().len() + CELL);
-    figures.sum()
 }

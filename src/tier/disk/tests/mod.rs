@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use super::queue::weight;
 use super::*;
 use crate::domain::cell::{Cell, CellKey};
 use crate::tier::testing::{
@@ -273,7 +272,7 @@ async fn what_does_not_fit_into_the_queue_is_dropped() {
     put(&disk, landed([(key(1, 0), cell(1, 0))]));
     written(&disk).await;
     let much = landed((0..1).map(|_| (key(2, 0), cell(2, 0))));
-    let fit = queue::MAX_BYTES / weight(&much) + 1;
+    let fit = queue::MAX_BYTES / much.bytes() + 1;
 
     put(
         &disk,
