@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 
 use super::batch::{Fresh, newer};
 use super::fault::Fault;
-use super::folder::Generations;
 use super::generation::Entries;
 use super::writer::Writer;
+use crate::domain::cell::Cell;
 use crate::domain::month::SeriesMonth;
+use crate::domain::page::Page;
 use crate::domain::purge::Purge;
 use crate::tier::codec::Decoded;
 use crate::tier::telemetry::{self, Put};
@@ -154,25 +156,27 @@ impl Writer {
             .iter()
             .map(|(month, _)| codec.page_name(month))
             .collect();
-        let there = newest(open, &names)?;
+        let mut there = vec![None; names.len()];
+        for generation in open.all().rev() {
+            generation.find(&names, &mut there, |_, page| page.to_vec())?;
+        }
         let mut entries = Entries::with_capacity(step.len());
         let mut written = 0;
         for (((month, fresh), name), there) in step.iter().zip(names).zip(&there) {
-            let mut cells = fresh.cells.clone();
             let there = there
                 .as_ref()
                 .map(|page| codec.decode(month, &name, fresh.shape, page));
-            let merged = matches!(there, Some(Decoded::Page(_)));
-            if let Some(Decoded::Page(kept)) = there {
-                // A cell from the future gives way to any other, since its age is unknown.
-                let known = kept.without(kept.later_than(now)).0;
-                let mut all = known.cells(|day| month.date(day)).collect();
-                std::mem::swap(&mut cells, &mut all);
-                for (date, cell) in all {
-                    newer(&mut cells, date, cell);
-                }
+            let (put, kept) = match there {
+                Some(Decoded::Page(kept)) => (Put::Merged, kept),
+                _ => (Put::Stored, Page::default()),
+            };
+            telemetry::put(put, 1);
+            // A cell from the future gives way to any other, since its age is unknown.
+            let kept = kept.without(kept.later_than(now)).0;
+            let mut cells: BTreeMap<Date, Cell> = kept.cells(|day| month.date(day)).collect();
+            for (date, cell) in &fresh.cells {
+                newer(&mut cells, *date, cell.clone());
             }
-            telemetry::put(if merged { Put::Merged } else { Put::Stored }, 1);
             let cells: Vec<_> = cells.into_iter().collect();
             let page = codec.encode(&name, fresh.shape, &cells);
             written += page.len();
@@ -191,16 +195,12 @@ impl Writer {
         let Some(old) = &open.old else {
             return Ok(());
         };
-        let young = open.young.pages(names.iter().map(|name| &**name))?;
-        let names = names.iter().zip(young);
-        let names: Vec<&String> = names
-            .filter_map(|(name, page)| page.is_none().then_some(name))
-            .collect();
-        let pages = old.pages(names.iter().map(|name| &***name))?;
-        let pages = names.into_iter().zip(pages);
-        let entries: Entries = pages
-            .filter_map(|(name, page)| Some((name.clone(), page?)))
-            .collect();
+        let mut pages = vec![None; names.len()];
+        open.young.find(names, &mut pages, |_, _| Vec::new())?;
+        let found = old.find(names, &mut pages, |_, page| page.to_vec())?;
+        let entries = found.into_iter();
+        let entries = entries.filter_map(|nth| Some((names[nth].clone(), pages[nth].take()?)));
+        let entries: Entries = entries.collect();
         let bytes = entries.iter().map(|(_, page)| page.len()).sum();
         if entries.is_empty() {
             return Ok(());
@@ -226,19 +226,4 @@ impl Writer {
         }
         Ok(())
     }
-}
-
-/// The content of each of the `names`, in the young generation or otherwise the old one.
-fn newest(open: &Generations, names: &[String]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
-    let mut pages = open.young.pages(names.iter().map(|name| &**name))?;
-    if let Some(old) = &open.old {
-        let missing: Vec<usize> = (0..names.len())
-            .filter(|nth| pages[*nth].is_none())
-            .collect();
-        let found = old.pages(missing.iter().map(|nth| &*names[*nth]))?;
-        for (nth, page) in missing.into_iter().zip(found) {
-            pages[nth] = page;
-        }
-    }
-    Ok(pages)
 }

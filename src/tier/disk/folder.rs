@@ -132,7 +132,7 @@ impl Folder {
         let young = &generations.young;
         let known = young.known()?;
         let other = NAMES.map(|name| self.path.join(name));
-        let other = other.iter().find(|path| *path != young.path());
+        let other = other.iter().find(|path| **path != young.path);
         let other = other.expect("one of two names is not the young one's");
         match fs::remove_file(other) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
@@ -153,7 +153,7 @@ impl Folder {
         why: &str,
     ) -> Result<Generations, Fault> {
         self.set_aside(broken, why)?;
-        let mut others = generations.all().filter(|it| it.path() != broken);
+        let mut others = generations.all().filter(|it| it.path != broken);
         let young = if let Some(other) = others.next_back() {
             Arc::clone(other)
         } else {
@@ -177,12 +177,7 @@ impl Folder {
     /// Removes both generations, durably.
     pub(super) fn erase(&self) -> Result<(), Fault> {
         for name in NAMES {
-            match fs::remove_file(self.path.join(name)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error.into());
-                }
-                _ => {}
-            }
+            remove(&self.path.join(name))?;
         }
         self.sync()
     }

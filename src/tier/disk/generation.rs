@@ -1,16 +1,16 @@
 //! A generation: one file of pages.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::fs::{File, OpenOptions};
+use std::ops::RangeBounds;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use redb::backends::FileBackend;
 use redb::{
-    Builder, Database, Error, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition,
-    WriteTransaction,
+    Builder, Database, Error, ReadOnlyTable, ReadableDatabase, ReadableTable, Table,
+    TableDefinition, WriteTransaction,
 };
 
 use super::fault::{Fault, guarded};
@@ -30,9 +30,10 @@ const NUMBER: &str = "generation";
 const CACHE_BYTES: usize = 16 << 20;
 
 /// One file of pages.
+#[derive(Debug)]
 pub(super) struct Generation {
     database: Database,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// Distinguishes the generations of a folder; the young one has the higher number.
     pub(super) number: u64,
 }
@@ -43,7 +44,7 @@ pub(super) type Entries = Vec<(String, Vec<u8>)>;
 impl Generation {
     /// Opens the file at `path`, whatever its state.
     pub(super) fn open(path: &Path) -> Result<Self, Fault> {
-        let file = private(OpenOptions::new().read(true).write(true)).open(path)?;
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
         let database = database(file, path)?;
         let number = guarded(path, || {
             let transaction = database.begin_read()?;
@@ -63,7 +64,8 @@ impl Generation {
     /// Makes the file at `path`, which must not exist, with the learned facts.
     pub(super) fn create(path: &Path, number: u64, known: &Entries) -> Result<Self, Fault> {
         let mut options = OpenOptions::new();
-        let file = private(options.read(true).write(true).create_new(true)).open(path)?;
+        let options = options.read(true).write(true).create_new(true).mode(0o600);
+        let file = options.open(path)?;
         let made = Self::begin(file, path, number, known);
         if made.is_err() {
             // A file without its number counts as broken: it goes now, or at the next start if it cannot be removed.
@@ -81,18 +83,9 @@ impl Generation {
         generation.change(|transaction| {
             transaction.open_table(FACTS)?.insert(NUMBER, number)?;
             transaction.open_table(PAGES)?;
-            let mut table = transaction.open_table(KNOWN)?;
-            for (name, content) in known {
-                table.insert(&**name, &**content)?;
-            }
-            Ok(())
+            insert(&mut transaction.open_table(KNOWN)?, known)
         })?;
         Ok(generation)
-    }
-
-    /// Path of the file.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Bytes that it takes on disk.
@@ -102,26 +95,31 @@ impl Generation {
         std::fs::metadata(&self.path).map_or(0, |file| file.blocks() * BLOCK)
     }
 
-    /// The content of each of the `names`.
-    pub(super) fn pages<'a>(
+    /// Looks for those of the named `pages` that are still missing, and puts the result of `read` for the content of each in its place.
+    /// Returns the places where it found one.
+    pub(super) fn find<T>(
         &self,
-        names: impl Iterator<Item = &'a str>,
-    ) -> Result<Vec<Option<Vec<u8>>>, Fault> {
-        self.read(names, |_, page| page.to_vec())
-    }
-
-    /// The result of `read` for the content of each of the `names`, which are counted from 0.
-    pub(super) fn read<'a, T>(
-        &self,
-        names: impl Iterator<Item = &'a str>,
+        names: &[String],
+        pages: &mut [Option<T>],
         mut read: impl FnMut(usize, &[u8]) -> T,
-    ) -> Result<Vec<Option<T>>, Fault> {
-        self.look(PAGES, |table| {
-            let names = names.enumerate();
-            names
-                .map(|(nth, name)| Ok(table.get(name)?.map(|page| read(nth, page.value()))))
-                .collect()
-        })
+    ) -> Result<Vec<usize>, Fault> {
+        if pages.iter().all(Option::is_some) {
+            return Ok(Vec::new());
+        }
+        let found = self.look(PAGES, |table| {
+            let mut found = Vec::new();
+            for nth in (0..names.len()).filter(|nth| pages[*nth].is_none()) {
+                if let Some(page) = table.get(&*names[nth])? {
+                    found.push((nth, read(nth, page.value())));
+                }
+            }
+            Ok(found)
+        })?;
+        let places = found.iter().map(|(nth, _)| *nth).collect();
+        for (nth, page) in found {
+            pages[nth] = Some(page);
+        }
+        Ok(places)
     }
 
     /// All learned facts.
@@ -138,13 +136,8 @@ impl Generation {
     /// Writes pages and learned facts in one durable step.
     pub(super) fn put(&self, pages: &Entries, known: &Entries) -> Result<(), Fault> {
         self.change(|transaction| {
-            for (definition, entries) in [(PAGES, pages), (KNOWN, known)] {
-                let mut table = transaction.open_table(definition)?;
-                for (name, content) in entries {
-                    table.insert(&**name, &**content)?;
-                }
-            }
-            Ok(())
+            insert(&mut transaction.open_table(PAGES)?, pages)?;
+            insert(&mut transaction.open_table(KNOWN)?, known)
         })
     }
 
@@ -169,22 +162,14 @@ impl Generation {
     /// Forgets cells requested later than `time`, in one durable step.
     pub(super) fn forget_later_than(&self, time: Timestamp, codec: &Codec) -> Result<(), Fault> {
         self.change(|transaction| {
-            let mut table = transaction.open_table(PAGES)?;
-            let mut changed = Entries::new();
-            table.retain(|name, page| {
-                if !Codec::is_later(page, time) {
-                    return true;
+            let later = |_, cell: &Cell| time < cell.fetched_at();
+            reduce(&mut transaction.open_table(PAGES)?, .., |name, page| {
+                if Codec::is_later(page, time) {
+                    codec.without(name, page, later).map(Cow::Owned)
+                } else {
+                    Some(Cow::Borrowed(page))
                 }
-                let later = |_, cell: &Cell| time < cell.fetched_at();
-                let rest = codec.without(name, page, later);
-                let stays = rest.is_some();
-                changed.extend(rest.map(|rest| (name.to_owned(), rest)));
-                stays
-            })?;
-            for (name, page) in changed {
-                table.insert(&*name, &*page)?;
-            }
-            Ok(())
+            })
         })
     }
 
@@ -212,15 +197,6 @@ impl Generation {
     }
 }
 
-impl fmt::Debug for Generation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Generation")
-            .field("path", &self.path)
-            .field("number", &self.number)
-            .finish_non_exhaustive()
-    }
-}
-
 fn forget(transaction: &WriteTransaction, purge: &Purge, codec: &Codec) -> Result<(), Error> {
     let mut table = transaction.open_table(PAGES)?;
     for customer in &purge.customers {
@@ -232,21 +208,39 @@ fn forget(transaction: &WriteTransaction, purge: &Purge, codec: &Codec) -> Resul
                 .collect(),
         };
         for prefix in prefixes {
-            let after = after(&prefix);
-            let mut changed = Entries::new();
-            table.retain_in(&*prefix..&*after, |name, page| {
-                let Some(rest) = without(name, page, purge, codec) else {
-                    return false;
-                };
-                if let Cow::Owned(rest) = rest {
-                    changed.push((name.to_owned(), rest));
-                }
-                true
+            let names = &*prefix..&*after(&prefix);
+            reduce(&mut table, names, |name, page| {
+                without(name, page, purge, codec)
             })?;
-            for (name, page) in changed {
-                table.insert(&*name, &*page)?;
-            }
         }
+    }
+    Ok(())
+}
+
+/// Replaces each page in that range of names by its `rest`, and removes it if there is none.
+fn reduce<'a>(
+    table: &mut Table<'_, &'static str, &'static [u8]>,
+    names: impl RangeBounds<&'a str> + 'a,
+    rest: impl for<'p> Fn(&str, &'p [u8]) -> Option<Cow<'p, [u8]>>,
+) -> Result<(), Error> {
+    let mut changed = Entries::new();
+    table.retain_in(names, |name, page| {
+        let rest = rest(name, page);
+        let stays = rest.is_some();
+        if let Some(Cow::Owned(rest)) = rest {
+            changed.push((name.to_owned(), rest));
+        }
+        stays
+    })?;
+    insert(table, &changed)
+}
+
+fn insert(
+    table: &mut Table<'_, &'static str, &'static [u8]>,
+    entries: &Entries,
+) -> Result<(), Error> {
+    for (name, content) in entries {
+        table.insert(&**name, &**content)?;
     }
     Ok(())
 }
@@ -269,11 +263,6 @@ fn after(prefix: &str) -> String {
     let last = after.pop().expect("no prefix is empty");
     after.push(char::from_u32(u32::from(last) + 1).expect("a sign of ASCII has a next one"));
     after
-}
-
-/// Opens a file; a new one is readable by its owner only.
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
-    options.mode(0o600)
 }
 
 fn database(file: File, path: &Path) -> Result<Database, Fault> {

@@ -95,11 +95,9 @@ impl Shared {
     }
 
     pub(super) fn state(&self) -> TierState {
-        let state = self.state.load(Ordering::Relaxed);
-        let state = TierState::ALL.into_iter().find(|it| *it as u8 == state);
-        match state {
-            Some(TierState::Open) if self.slow.load(Ordering::Relaxed) => TierState::Slow,
-            state => state.unwrap_or(TierState::Away),
+        match self.open.lock().1 {
+            TierState::Open if self.slow.load(Ordering::Relaxed) => TierState::Slow,
+            state => state,
         }
     }
 
@@ -120,17 +118,10 @@ impl Shared {
             .collect();
         let mut pages: Vec<Option<Page>> = vec![None; names.len()];
         let (mut promoted, mut told) = (Vec::new(), telemetry::Pages::default());
-        for generation in [Some(&open.young), open.old.as_ref()].into_iter().flatten() {
-            let missing: Vec<usize> = (0..names.len())
-                .filter(|nth| pages[*nth].is_none())
-                .collect();
-            if missing.is_empty() {
-                continue;
-            }
-            let found = generation.read(missing.iter().map(|nth| &*names[*nth]), |at, page| {
-                let (month, shape) = &months[missing[at]];
-                let name = &names[missing[at]];
-                let (outcome, kept) = match self.codec.decode(month, name, *shape, page) {
+        for generation in open.all().rev() {
+            let found = generation.find(&names, &mut pages, |nth, page| {
+                let (month, shape) = &months[nth];
+                let (outcome, kept) = match self.codec.decode(month, &names[nth], *shape, page) {
                     Decoded::Page(kept) => (Outcome::Hit, kept),
                     Decoded::OtherShape => (Outcome::Shape, Page::default()),
                     Decoded::Corrupt => (Outcome::Corrupt, Page::default()),
@@ -139,14 +130,8 @@ impl Shared {
                 kept
             });
             match found {
-                Ok(found) => {
-                    for (nth, page) in missing.into_iter().zip(found) {
-                        if page.is_some() && !Arc::ptr_eq(generation, &open.young) {
-                            promoted.push(names[nth].clone());
-                        }
-                        pages[nth] = page;
-                    }
-                }
+                Ok(_) if Arc::ptr_eq(generation, &open.young) => {}
+                Ok(found) => promoted.extend(found.into_iter().map(|nth| names[nth].clone())),
                 Err(Fault::Broken { why, .. }) => {
                     let broken = Job::Broken(Arc::clone(generation), why);
                     self.queue().note(broken);

@@ -219,7 +219,7 @@ impl Writer {
     fn drop_broken(&mut self, generation: &Arc<Generation>, why: &str) {
         let is_open = |open: &Generations| open.all().any(|it| Arc::ptr_eq(it, generation));
         if self.open.as_ref().is_some_and(is_open) {
-            self.recover(&Fault::broken(generation.path(), why));
+            self.recover(&Fault::broken(&generation.path, why));
         }
     }
 
