@@ -261,7 +261,6 @@ pub struct Away;
 named! {
     /// The state of a tier.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    #[repr(u8)]
     pub enum TierState {
         /// Disk: read and written.
         Open = "open",

@@ -32,7 +32,7 @@ impl Writer {
             .all()
             .try_for_each(|generation| generation.forget_later_than(time, codec));
         match forgotten {
-            Ok(()) => self.shared.queue().forgot_later_than(time),
+            Ok(()) => self.shared.queue.lock().forgot_later_than(time),
             Err(fault) => self.recover(&fault),
         }
     }

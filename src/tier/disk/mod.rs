@@ -23,7 +23,6 @@ mod tests;
 pub use probe::{UnusableFolder, check_folder};
 pub use shared::Settings;
 
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -51,6 +50,7 @@ use crate::tier::telemetry::{self, Outcome, Put};
 const PIECE: usize = 300;
 
 /// Cells in a folder. While another process holds the folder, or the folder fails, this keeps nothing and finds nothing.
+#[derive(Debug)]
 pub struct Disk {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -117,8 +117,8 @@ impl Tier for Disk {
             let shared = &self.shared;
             // In this order: a purge that is not pending here was written to the files before the read, or begins after it.
             let (purges, later) = {
-                let queue = shared.queue();
-                (queue.purges(), queue.later())
+                let queue = shared.queue.lock();
+                (queue.purges(), queue.later)
             };
             let open = shared.generations();
             let Some(open) = open.filter(|_| !shared.slow.load(Ordering::Relaxed)) else {
@@ -165,7 +165,7 @@ impl Tier for Disk {
     }
 
     fn put(&self, landed: Landed, held: &dyn Fn(&SeriesMonth) -> u32) {
-        let refused = self.shared.queue().put(landed, held);
+        let refused = self.shared.queue.lock().put(landed, held);
         match refused {
             Ok(()) => {
                 self.shared.wake.notify_one();
@@ -175,12 +175,12 @@ impl Tier for Disk {
     }
 
     fn begin_purge(&self, purge: Purge) -> Arc<Purge> {
-        self.shared.queue().begin_purge(purge)
+        self.shared.queue.lock().begin_purge(purge)
     }
 
     fn finish_purge(&self, purge: Arc<Purge>) -> BoxFuture<'static, Result<(), Away>> {
         let (tell, told) = oneshot::channel();
-        self.shared.queue().finish_purge(purge, tell);
+        self.shared.queue.lock().finish_purge(purge, tell);
         self.shared.wake.notify_one();
         let patience = self.shared.pace.purge;
         async move {
@@ -191,7 +191,7 @@ impl Tier for Disk {
     }
 
     fn forget_later_than(&self, time: Timestamp) {
-        self.shared.queue().forget_later_than(time);
+        self.shared.queue.lock().forget_later_than(time);
         self.shared.wake.notify_one();
     }
 
@@ -201,7 +201,7 @@ impl Tier for Disk {
 
     fn measure(&self) {
         let bytes = self.shared.generations().map_or(0, |open| open.bytes());
-        telemetry::measure_disk(self.state(), bytes, self.shared.queue().bytes());
+        telemetry::measure_disk(self.state(), bytes, self.shared.queue.lock().bytes);
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -219,14 +219,5 @@ impl Tier for Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         self.shared.end();
-    }
-}
-
-impl fmt::Debug for Disk {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Disk")
-            .field("settings", &self.shared.settings)
-            .field("state", &self.state())
-            .finish_non_exhaustive()
     }
 }

@@ -22,11 +22,11 @@ const MAX_PURGES: usize = 256;
 pub(super) struct Queue {
     jobs: VecDeque<Job>,
     /// Bytes of the cells in `jobs`, and of those being written.
-    bytes: usize,
+    pub(super) bytes: usize,
     /// The purges not yet done, whose figures must not be read.
     purges: Vec<Pending>,
     /// Cells requested later than this must not be read, and are to be forgotten.
-    later: Option<Timestamp>,
+    pub(super) later: Option<Timestamp>,
     /// Whether the thread must end.
     pub(super) closing: bool,
 }
@@ -117,11 +117,6 @@ impl Queue {
         self.jobs.push_back(Job::Later(time));
     }
 
-    /// Cells requested later than this are to be forgotten.
-    pub(super) const fn later(&self) -> Option<Timestamp> {
-        self.later
-    }
-
     /// Records that the cells requested later than `time` are forgotten.
     pub(super) fn forgot_later_than(&mut self, time: Timestamp) {
         // The clock may have been set back again meanwhile.
@@ -161,11 +156,6 @@ impl Queue {
     /// Records that this many bytes of cells are written or given up.
     pub(super) fn wrote(&mut self, bytes: usize) {
         self.bytes -= bytes;
-    }
-
-    /// Bytes of the waiting cells.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
     }
 
     /// Whether there is any job.

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 
 use super::fault::Fault;
 use super::folder::Generations;
@@ -51,15 +51,15 @@ impl Default for Pace {
 }
 
 /// State shared by readers and the writing thread.
+#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) codec: Codec,
     pub(super) clock: Clock,
     pub(super) pace: Pace,
-    queue: Mutex<Queue>,
+    pub(super) queue: Mutex<Queue>,
     pub(super) wake: Condvar,
-    open: Mutex<Option<Generations>>,
-    state: AtomicU8,
+    open: Mutex<(Option<Generations>, TierState)>,
     /// Whether the last read exceeded its limit.
     pub(super) slow: AtomicBool,
 }
@@ -74,24 +74,20 @@ impl Shared {
             pace,
             queue: Mutex::default(),
             wake: Condvar::new(),
-            open: Mutex::default(),
-            state: AtomicU8::new(TierState::Away as u8),
+            open: Mutex::new((None, TierState::Away)),
             slow: AtomicBool::new(false),
         }
     }
 
-    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock()
-    }
-
     /// The open generations, if any.
     pub(super) fn generations(&self) -> Option<Generations> {
-        self.open.lock().clone()
+        self.open.lock().0.clone()
     }
 
     pub(super) fn show(&self, open: Option<Generations>, state: TierState) {
-        *self.open.lock() = open;
-        self.state.store(state as u8, Ordering::Relaxed);
+        // Closing the files before may take long on a failing disk, so it must not happen under the lock.
+        let before = std::mem::replace(&mut *self.open.lock(), (open, state));
+        drop(before);
     }
 
     pub(super) fn state(&self) -> TierState {
@@ -102,7 +98,7 @@ impl Shared {
     }
 
     pub(super) fn end(&self) {
-        self.queue().closing = true;
+        self.queue.lock().closing = true;
         self.wake.notify_one();
     }
 
@@ -134,14 +130,14 @@ impl Shared {
                 Ok(found) => promoted.extend(found.into_iter().map(|nth| names[nth].clone())),
                 Err(Fault::Broken { why, .. }) => {
                     let broken = Job::Broken(Arc::clone(generation), why);
-                    self.queue().note(broken);
+                    self.queue.lock().note(broken);
                     self.wake.notify_one();
                 }
                 Err(fault) => tracing::warn!(%fault, "cannot read the cache on disk"),
             }
         }
         if !promoted.is_empty() {
-            self.queue().note(Job::Promote(promoted));
+            self.queue.lock().note(Job::Promote(promoted));
             self.wake.notify_one();
         }
         let misses = pages.iter().filter(|page| page.is_none());

@@ -73,7 +73,7 @@ impl Writer {
 
     /// Waits for jobs.
     fn wait(&self) -> Todo {
-        let mut queue = self.shared.queue();
+        let mut queue = self.shared.queue.lock();
         loop {
             let now = Instant::now();
             let due = match (&self.open, queue.is_empty()) {
@@ -90,7 +90,7 @@ impl Writer {
                 return Todo {
                     jobs: queue.take(),
                     purges: queue.finished_purges(),
-                    later: queue.later(),
+                    later: queue.later,
                     closing: queue.closing,
                 };
             }
@@ -121,7 +121,7 @@ impl Writer {
         }
         let forgotten = self.forget(&todo.purges);
         if forgotten {
-            self.shared.queue().purged(&todo.purges);
+            self.shared.queue.lock().purged(&todo.purges);
         }
         if let Some(time) = todo.later {
             self.forget_later_than(time);
@@ -135,7 +135,7 @@ impl Writer {
             telemetry::took("commit", began.elapsed());
             self.committed = Some(Instant::now());
         }
-        self.shared.queue().wrote(batch.bytes);
+        self.shared.queue.lock().wrote(batch.bytes);
         for told in batch.told {
             // The caller may have left.
             let _ = told.send(if lasting { Ok(()) } else { Err(Away) });
@@ -225,7 +225,7 @@ impl Writer {
 
     /// Restores the facts learned before this process: once, and never after a purge, since that would bring back unlearned facts.
     fn restore(&mut self, open: &Generations) {
-        let purged = !self.shared.queue().purges().is_empty();
+        let purged = !self.shared.queue.lock().purges().is_empty();
         if std::mem::replace(&mut self.restored, true) || purged {
             return;
         }
