@@ -9,6 +9,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rand::RngCore;
+
 use super::fault::Fault;
 use super::generation::{Entries, Generation};
 
@@ -86,12 +88,7 @@ impl Folder {
         }
         let path = self.path.join(TRIAL);
         let tried = File::create(&path).and_then(|mut file| {
-            // Incompressible, since a file system may compress.
-            let content: Vec<u8> = std::iter::repeat_with(rand::random::<u64>)
-                .take(bytes.div_ceil(8))
-                .flat_map(u64::to_le_bytes)
-                .collect();
-            file.write_all(&content)?;
+            file.write_all(&incompressible(bytes))?;
             file.sync_all()
         });
         let _ = fs::remove_file(&path);
@@ -134,10 +131,7 @@ impl Folder {
         let other = NAMES.map(|name| self.path.join(name));
         let other = other.iter().find(|path| **path != young.path);
         let other = other.expect("one of two names is not the young one's");
-        match fs::remove_file(other) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
+        remove(other)?;
         let number = young.number + 1;
         Ok(Generations {
             young: Arc::new(self.create(other, number, &known)?),
@@ -191,4 +185,19 @@ impl Folder {
     fn sync(&self) -> Result<(), Fault> {
         Ok(File::open(&self.path)?.sync_all()?)
     }
+}
+
+/// Removes the file at `path`, if there is one.
+fn remove(path: &Path) -> Result<(), Fault> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Content for a trial: random, since a file system may compress.
+pub(super) fn incompressible(bytes: usize) -> Vec<u8> {
+    let mut content = vec![0; bytes];
+    rand::rng().fill_bytes(&mut content);
+    content
 }

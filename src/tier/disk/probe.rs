@@ -4,9 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::folder::files;
+use super::folder::{files, incompressible};
 
-/// Number of bytes written as a trial, of incompressible content.
+/// Number of bytes written as a trial.
 const PROBE_BYTES: usize = 16 << 10;
 
 /// Reason why a folder cannot keep cells.
@@ -24,23 +24,20 @@ pub struct UnusableFolder {
 ///
 /// The reason, in a sentence that names the path.
 pub fn check_folder(path: &Path) -> Result<(), UnusableFolder> {
-    check(path).map_err(|reason| UnusableFolder {
-        path: path.to_owned(),
-        reason,
-    })
+    match tried(path) {
+        // A full disk is no fault: there may be room again later, and the files that fill it may be our own.
+        Err(Failed(what, error)) if error.kind() != io::ErrorKind::StorageFull => {
+            Err(UnusableFolder {
+                path: path.to_owned(),
+                reason: format!("{what}: {error}"),
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The failed step, and the error.
 struct Failed(String, io::Error);
-
-fn check(path: &Path) -> Result<(), String> {
-    match tried(path) {
-        // A full disk is no fault: there may be room again later, and the files that fill it may be our own.
-        Err(Failed(_, error)) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
-        Err(Failed(what, error)) => Err(format!("{what}: {error}")),
-        Ok(()) => Ok(()),
-    }
-}
 
 fn tried(path: &Path) -> Result<(), Failed> {
     let made = make(path)?;
@@ -113,13 +110,11 @@ fn written_and_renamed(folder: &Path) -> Result<(), Failed> {
     let fails =
         |what: &'static str| move |error| Failed(format!("a file in it cannot be {what}"), error);
     let tried = || {
-        let content: Vec<u8> = (0..PROBE_BYTES / 8)
-            .flat_map(|_| rand::random::<u64>().to_le_bytes())
-            .collect();
         let mut options = OpenOptions::new();
         let file = options.write(true).create_new(true).open(&first);
         let mut file = file.map_err(fails("created"))?;
-        file.write_all(&content).map_err(fails("written"))?;
+        file.write_all(&incompressible(PROBE_BYTES))
+            .map_err(fails("written"))?;
         file.sync_all().map_err(fails("synced"))?;
         fs::rename(&first, &second).map_err(fails("renamed"))?;
         let folder = File::open(folder).and_then(|folder| folder.sync_all());
