@@ -215,27 +215,21 @@ pub(super) fn month_of(name: &str) -> Option<(i16, i8)> {
 }
 
 /// The page in these bytes, without its tag, and its shape.
-fn page(content: &[u8]) -> Option<(MonthShape, Page)> {
-    let (shape, rest) = content.split_first_chunk()?;
-    let (count, mut rest) = rest.split_first()?;
-    let mut ages = Vec::with_capacity((*count).into());
-    for _ in 0..*count {
-        let (days, fetched_at, computed_at);
-        (days, rest) = rest.split_first_chunk()?;
-        (fetched_at, rest) = rest.split_first_chunk()?;
-        (computed_at, rest) = rest.split_first_chunk()?;
-        let time = |bytes| Timestamp::from_microsecond(i64::from_le_bytes(bytes)).ok();
-        ages.push(DaysOfAge {
-            days: u32::from_le_bytes(*days),
-            age: Age::new(time(*fetched_at)?, Some(time(*computed_at)?)),
-        });
+fn page(mut content: &[u8]) -> Option<(MonthShape, Page)> {
+    let bytes = &mut content;
+    let shape = MonthShape(u32::from_le_bytes(take(bytes)?));
+    let [count] = take(bytes)?;
+    let mut ages = Vec::with_capacity(count.into());
+    for _ in 0..count {
+        let days = u32::from_le_bytes(take(bytes)?);
+        let mut time = || Timestamp::from_microsecond(i64::from_le_bytes(take(bytes)?)).ok();
+        let age = Age::new(time()?, Some(time()?));
+        ages.push(DaysOfAge { days, age });
     }
     let mut figures = Vec::with_capacity(31);
-    while !rest.is_empty() {
-        let (len, encoded);
-        (len, rest) = rest.split_first_chunk()?;
-        (encoded, rest) = rest.split_at_checked(u16::from_le_bytes(*len).into())?;
-        figures.push(encoded);
+    while !bytes.is_empty() {
+        let len = u16::from_le_bytes(take(bytes)?);
+        figures.push(bytes.split_off(..usize::from(len))?);
     }
     let page = Page::of_ages(ages.into(), Bundle::from_encoded(&figures)?)?;
     Some((MonthShape(u32::from_le_bytes(*shape)), page))

@@ -12,6 +12,7 @@ mod telemetry;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub(crate) use codec::take;
 pub use codec::{Codec, FIGURES_VERSION};
 pub use disk::{Disk, UnusableFolder, check_folder};
 pub use patience::Patience;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::event::take;
+use crate::tier::take;
 
 /// A place in the feed: all events up to one have been seen. Callers keep it as opaque text that is safe in a URL.
 ///

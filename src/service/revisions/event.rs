@@ -7,6 +7,7 @@ use crate::domain::bucket::VendorBucket;
 use crate::domain::metric::VendorMetric;
 use crate::domain::revision::RevisionKind;
 use crate::domain::site::{CustomerId, SiteId};
+use crate::tier::take;
 
 /// A day's figures that the vendor changed after the day was over.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,11 +105,4 @@ impl Revision {
 
 fn figure_of(bytes: [u8; 8]) -> Option<f64> {
     Some(f64::from_le_bytes(bytes)).filter(|figure| !figure.is_nan())
-}
-
-/// Splits off the first bytes.
-pub(super) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (first, rest) = bytes.split_first_chunk()?;
-    *bytes = rest;
-    Some(*first)
 }

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::cursor::{Cursor, LogId};
-use super::event::{Revision, Subject, take};
+use super::event::{Revision, Subject};
+use crate::tier::take;
 
 /// Number of events in a chunk, and of kept chunks.
 pub(super) const CHUNK: u64 = 1024;

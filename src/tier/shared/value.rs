@@ -14,7 +14,7 @@ use super::register::SAME_TIME;
 use crate::domain::cell::{Age, Cell};
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::domain::page::Page;
-use crate::tier::codec::Decoded;
+use crate::tier::codec::{Decoded, take};
 
 /// Distinguishes each content of a page from earlier ones.
 pub(super) type Revision = [u8; 8];
@@ -93,21 +93,19 @@ impl Core {
         shape: MonthShape,
         bytes: &[u8],
     ) -> Option<Value> {
-        let content = self.codec.open(name, bytes)?;
-        let (_, rest) = content.split_first_chunk::<8>()?;
-        let (incarnation, rest) = rest.split_first_chunk()?;
-        let (count, mut rest) = rest.split_first()?;
+        let mut rest = self.codec.open(name, bytes)?;
+        let _: Revision = take(&mut rest)?;
+        let incarnation = u32::from_le_bytes(take(&mut rest)?);
+        let [count] = take(&mut rest)?;
         let (mut epochs, mut known) = (Vec::new(), 0);
-        for _ in 0..*count {
-            let (epoch, days);
-            (epoch, rest) = rest.split_first_chunk()?;
-            (days, rest) = rest.split_first_chunk()?;
-            let days = u32::from_le_bytes(*days);
+        for _ in 0..count {
+            let epoch = u64::from_le_bytes(take(&mut rest)?);
+            let days = u32::from_le_bytes(take(&mut rest)?);
             if known & days != 0 {
                 return None;
             }
             known |= days;
-            epochs.push((u64::from_le_bytes(*epoch), days));
+            epochs.push((epoch, days));
         }
         let page = match self.codec.decode(month, name, shape, rest) {
             Decoded::Corrupt => return None,
@@ -120,7 +118,7 @@ impl Core {
             }
         };
         Some(Value {
-            incarnation: u32::from_le_bytes(*incarnation),
+            incarnation,
             epochs,
             page,
         })
