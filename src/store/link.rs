@@ -1,7 +1,7 @@
 //! The link to the store: one for a server, sentinels and a cluster.
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -46,17 +46,22 @@ pub enum Unavailable {
 #[derive(Debug)]
 pub struct Script {
     code: &'static str,
-    script: redis::Script,
+    digested: OnceLock<redis::Script>,
 }
 
 impl Script {
     /// The script of that code.
     #[must_use]
-    pub fn new(code: &'static str) -> Self {
+    pub const fn new(code: &'static str) -> Self {
         Self {
             code,
-            script: redis::Script::new(code),
+            digested: OnceLock::new(),
         }
+    }
+
+    fn digest(&self) -> &str {
+        let digested = self.digested.get_or_init(|| redis::Script::new(self.code));
+        digested.get_hash()
     }
 }
 
@@ -152,7 +157,7 @@ impl Link {
             arguments(&mut command);
             command
         };
-        let known = command("EVALSHA", script.script.get_hash());
+        let known = command("EVALSHA", script.digest());
         self.within(
             limit,
             async |connection: &mut Connection| match connection.send(&known).await {

@@ -31,7 +31,7 @@ const MAX_SLOTS: usize = 2;
 #[derive(Clone)]
 pub struct Codec {
     /// The end of every name: the versions and a hash of the vendor's address.
-    namespace: String,
+    pub(super) namespace: String,
     key: [u8; 32],
 }
 
@@ -55,11 +55,6 @@ impl Codec {
             namespace: format!("{SCHEMA}.{FIGURES_VERSION}.{}", &place[..16]),
             key: blake3::derive_key("pitaya tier pages 1", secret),
         }
-    }
-
-    /// The end of every name.
-    pub(super) fn namespace(&self) -> &str {
-        &self.namespace
     }
 
     /// The name of a page. It begins with the site, so that a prefix finds all pages of a site.
@@ -232,7 +227,14 @@ fn page(mut content: &[u8]) -> Option<(MonthShape, Page)> {
         figures.push(bytes.split_off(..usize::from(len))?);
     }
     let page = Page::of_ages(ages.into(), Bundle::from_encoded(&figures)?)?;
-    Some((MonthShape(u32::from_le_bytes(*shape)), page))
+    Some((shape, page))
+}
+
+/// Splits off the first bytes.
+pub(crate) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (first, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*first)
 }
 
 #[cfg(test)]

@@ -155,13 +155,6 @@ pub struct Lease {
     epoch: Option<Epoch>,
 }
 
-impl Lease {
-    /// The name under which other replicas see the owner.
-    fn owner(self) -> String {
-        format!("{:016x}", self.id)
-    }
-}
-
 /// A point in the sequence of purges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Epoch {

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use super::lease::Leases;
+use super::lease::{Leases, owner};
 use super::register::Register;
-use super::scripts::Scripts;
+use super::scripts::{EXTEND, RELEASE};
 use crate::clock::Clock;
 use crate::domain::month::SeriesMonth;
-use crate::store::{Cmd, Link, Script, Unavailable, cmd};
+use crate::store::{Cmd, FromRedisValue, Link, Script, Unavailable, cmd};
 use crate::tier::{Allowance, Codec, Knowledge, Lease};
 
 /// Maximum number of keys in one command.
@@ -57,7 +57,6 @@ pub(super) struct Core {
     pub(super) knowledge: Arc<dyn Knowledge>,
     pub(super) allowance: Arc<dyn Allowance>,
     pub(super) exchange: tokio::sync::Mutex<Exchange>,
-    pub(super) scripts: Scripts,
     /// Distinguishes this process from other replicas.
     pub(super) replica: String,
     pub(super) register: Mutex<Register>,
@@ -78,14 +77,6 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn register(&self) -> MutexGuard<'_, Register> {
-        self.register.lock()
-    }
-
-    pub(super) fn leases(&self) -> MutexGuard<'_, Leases> {
-        self.leases.lock()
-    }
-
     /// The name of the page of `month`. All names of a site are in one slot of a cluster.
     pub(super) fn key(&self, month: &SeriesMonth) -> String {
         let name = self.codec.page_name(month);
@@ -99,12 +90,8 @@ impl Core {
 
     /// The name of data of the whole fleet. All such names are in one slot of a cluster.
     pub(super) fn fleet_key(&self, what: &str) -> String {
-        let namespace = self.codec.namespace();
+        let namespace = &self.codec.namespace;
         format!("{}:{{fleet.{namespace}}}:{what}", self.settings.prefix)
-    }
-
-    pub(super) fn lease_millis(&self) -> u64 {
-        u64::try_from(self.settings.lease.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Notes whether the store accepts writes.
@@ -122,19 +109,19 @@ impl Core {
 
     /// Ends leases in the background.
     pub(super) fn release(self: &Arc<Self>, lease: Lease, months: &[(SeriesMonth, u32)]) {
-        let ended = self.leases().end(lease.id, months, self.settings.lease);
+        let ended = self
+            .leases
+            .lock()
+            .end(lease.id, months, self.settings.lease);
         if ended.is_empty() {
             return;
         }
         let core = Arc::clone(self);
-        tokio::spawn(async move { core.end_leases(lease, &ended).await });
+        tokio::spawn(async move { core.end_leases(lease.id, &ended).await });
     }
 
-    pub(super) async fn end_leases(&self, lease: Lease, ended: &[(SeriesMonth, u32)]) {
-        let released = self
-            .on_leases(&self.scripts.release, lease.owner(), ended)
-            .await;
-        if !released {
+    pub(super) async fn end_leases(&self, lease: u64, ended: &[(SeriesMonth, u32)]) {
+        if !self.on_leases(&RELEASE, lease, ended).await {
             self.unreleased.store(true, Ordering::Relaxed);
         }
     }
@@ -143,9 +130,9 @@ impl Core {
     /// which lacks the last writes. Otherwise the other replicas would wait until these leases run out.
     pub(super) async fn end_leases_again(&self) {
         self.unreleased.store(false, Ordering::Relaxed);
-        let ended = self.leases().ended(self.settings.lease);
-        for (id, months) in ended {
-            self.end_leases(Lease { id, epoch: None }, &months).await;
+        let ended = self.leases.lock().ended(self.settings.lease);
+        for (lease, months) in ended {
+            self.end_leases(lease, &months).await;
             // The next pulse tries again.
             if self.unreleased.load(Ordering::Relaxed) {
                 break;
@@ -154,19 +141,18 @@ impl Core {
     }
 
     pub(super) async fn extend_leases(&self) {
-        let held = self.leases().all();
-        for (id, months) in held {
-            let owner = Lease { id, epoch: None }.owner();
+        let held = self.leases.lock().all();
+        for (lease, months) in held {
             // A lease that is not extended ends early: others then fetch the same.
-            let _ = self.on_leases(&self.scripts.extend, owner, &months).await;
+            let _ = self.on_leases(&EXTEND, lease, &months).await;
         }
     }
 
     /// Takes leave of the other replicas, so that none waits for this one.
     pub(super) async fn leave(&self) {
-        let held = self.leases().all();
-        for (id, months) in held {
-            self.end_leases(Lease { id, epoch: None }, &months).await;
+        let held = self.leases.lock().all();
+        for (lease, months) in held {
+            self.end_leases(lease, &months).await;
         }
         // Otherwise this replica counts as alive for a minute, during which no purge completes everywhere, and keeps its places for
         // seconds.
@@ -179,31 +165,37 @@ impl Core {
     }
 
     /// Runs a script on the leases of months, one site at a time, and returns whether the store has run all of it.
-    pub(super) async fn on_leases(
-        &self,
-        script: &Script,
-        owner: String,
-        months: &[(SeriesMonth, u32)],
-    ) -> bool {
+    async fn on_leases(&self, script: &Script, lease: u64, months: &[(SeriesMonth, u32)]) -> bool {
         let of_site = |one: &(SeriesMonth, u32), next: &(SeriesMonth, u32)| {
             (one.0.customer, one.0.site) == (next.0.customer, next.0.site)
         };
+        let limit = 2 * self.settings.timeout;
         let mut has_worked = true;
         for months in months.chunk_by(of_site).flat_map(|site| site.chunks(PIECE)) {
-            let keys: Vec<String> = months
-                .iter()
-                .map(|(month, _)| self.lease_key(month))
-                .collect();
-            let arguments = |command: &mut Cmd| {
-                command.arg(&owner).arg(self.lease_millis());
-                for (_, days) in months {
-                    command.arg(*days);
-                }
-            };
-            let limit = 2 * self.settings.timeout;
-            let run = self.link.eval::<()>(script, &keys, arguments, limit).await;
-            has_worked &= run.is_ok();
+            let run = self.on_leases_of_site::<()>(script, lease, months, limit);
+            has_worked &= run.await.is_ok();
         }
         has_worked
+    }
+
+    /// The result of a script on the leases of months of one site.
+    pub(super) async fn on_leases_of_site<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        lease: u64,
+        months: &[(SeriesMonth, u32)],
+        limit: Duration,
+    ) -> Result<T, Unavailable> {
+        let keys = months.iter().map(|(month, _)| self.lease_key(month));
+        let keys: Vec<String> = keys.collect();
+        let arguments = |command: &mut Cmd| {
+            command
+                .arg(owner(lease))
+                .arg(self.settings.lease.as_millis());
+            for (_, days) in months {
+                command.arg(*days);
+            }
+        };
+        self.link.eval(script, &keys, arguments, limit).await
     }
 }

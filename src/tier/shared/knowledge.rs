@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::core::{Core, Exchange};
+use super::scripts::LEARNED;
 use crate::store::{Cmd, Unavailable, cmd};
 
 /// Number of attempts to tell: replicas that start together tell what they have learned at the same time.
@@ -51,9 +52,8 @@ impl Core {
         let hearing = async {
             let left = || until.saturating_duration_since(Instant::now());
             let mut get = cmd("GET");
-            get.arg(self.fleet_key("known-revision"));
-            let revision = self.link.query::<Option<u64>>(&get, left()).await;
-            if let Ok(Some(revision)) = revision {
+            let get = get.arg(self.fleet_key("known-revision"));
+            if let Ok(Some(revision)) = self.link.query::<Option<u64>>(get, left()).await {
                 let mut exchange = self.exchange.lock().await;
                 self.hear(&mut exchange, revision, left()).await;
             }
@@ -67,12 +67,8 @@ impl Core {
             return true;
         }
         let mut all = cmd("HGETALL");
-        all.arg(self.fleet_key("known"));
-        let Ok(parts) = self
-            .link
-            .query::<HashMap<String, Vec<u8>>>(&all, limit)
-            .await
-        else {
+        let parts = self.link.query(all.arg(self.fleet_key("known")), limit);
+        let Ok(parts): Result<HashMap<String, Vec<u8>>, _> = parts.await else {
             return false;
         };
         for (name, sealed) in parts {
@@ -107,8 +103,9 @@ impl Core {
                 }
             };
             let keys = ["known", "known-revision"].map(|it| self.fleet_key(it));
-            let script = &self.scripts.learned;
-            let answer = self.link.eval::<(u8, u64)>(script, &keys, arguments, limit);
+            let answer = self
+                .link
+                .eval::<(u8, u64)>(&LEARNED, &keys, arguments, limit);
             let answer = answer.await;
             self.note(answer.as_ref().err());
             match answer? {

@@ -10,6 +10,11 @@ use crate::domain::month::SeriesMonth;
 /// The longest that a lease is extended: no fetch takes that long.
 const LONGEST: Duration = Duration::from_mins(10);
 
+/// The name under which other replicas see the owner of a lease.
+pub(super) fn owner(lease: u64) -> String {
+    format!("{lease:016x}")
+}
+
 /// The leased days of months, by lease.
 #[derive(Debug, Default)]
 pub(super) struct Leases {

@@ -8,10 +8,11 @@ use futures_util::stream::{self, StreamExt};
 use tokio::time::{Instant, timeout_at};
 
 use super::core::{Core, PIECE};
+use super::scripts::CLAIM;
 use crate::cores;
 use crate::domain::month::{MonthShape, SeriesMonth};
 use crate::domain::page::Page;
-use crate::store::{Cmd, Unavailable, cmd};
+use crate::store::{Unavailable, cmd};
 use crate::tier::telemetry::{self, Outcome};
 use crate::tier::{Claimed, Grant, Lease, Patience};
 
@@ -39,7 +40,7 @@ impl Core {
     /// vendor as well.
     fn looked(&self, patience: &mut Patience, began: Instant, has_worked: bool) {
         patience.took(began.elapsed(), has_worked);
-        let replicas = self.register().replicas();
+        let replicas = self.register.lock().replicas();
         if !has_worked && replicas > 0 {
             self.allowance.miss(replicas, false);
         }
@@ -90,13 +91,10 @@ impl Core {
         until: Instant,
     ) -> Option<Vec<Page>> {
         let left = until.saturating_duration_since(Instant::now());
-        let mut command = cmd("MGET");
         let names: Vec<String> = piece.iter().map(|(month, _)| self.key(month)).collect();
-        command.arg(&names);
-        let found = self
-            .link
-            .query::<Vec<Option<Vec<u8>>>>(&command, left)
-            .await;
+        let mut command = cmd("MGET");
+        let found: Result<Vec<Option<Vec<u8>>>, _> =
+            self.link.query(command.arg(&names), left).await;
         match found {
             Ok(pages) if pages.len() == piece.len() => {
                 let (core, piece) = (Arc::clone(self), piece.to_vec());
@@ -142,7 +140,7 @@ impl Core {
         let Some(value) = self.decode(month, name, shape, &value) else {
             return (Outcome::Corrupt, Page::default());
         };
-        let register = self.register();
+        let register = self.register.lock();
         let allowed = if value.incarnation == register.incarnation() {
             value.days(|epoch| register.allows(month, epoch))
         } else {
@@ -168,7 +166,7 @@ impl Core {
         let (wanted, began) = (&wanted, Instant::now());
         let lease = Lease {
             id: rand::random_range(1..=u64::MAX),
-            epoch: self.register().epoch(),
+            epoch: self.register.lock().epoch(),
         };
         // A script's keys are of one site.
         let mut sites: BTreeMap<_, Vec<usize>> = BTreeMap::new();
@@ -198,7 +196,7 @@ impl Core {
                     theirs: days & !granted,
                 };
                 if mine.is_some() {
-                    self.leases().add(lease.id, month, granted);
+                    self.leases.lock().add(lease.id, month, granted);
                     telemetry::claimed(granted, days & !granted);
                 } else {
                     telemetry::alone();
@@ -226,22 +224,10 @@ impl Core {
         let Some(until) = until else {
             return (piece, None);
         };
-        let keys: Vec<String> = piece
-            .iter()
-            .map(|nth| self.lease_key(&wanted[*nth].0))
-            .collect();
-        let arguments = |command: &mut Cmd| {
-            command.arg(lease.owner()).arg(self.lease_millis());
-            for nth in &piece {
-                command.arg(wanted[*nth].1);
-            }
-        };
+        let months: Vec<_> = piece.iter().map(|nth| wanted[*nth]).collect();
         let left = until.saturating_duration_since(Instant::now());
-        let script = &self.scripts.claim;
-        let mine = self
-            .link
-            .eval::<Vec<u32>>(script, &keys, arguments, left)
-            .await;
+        let mine = self.on_leases_of_site::<Vec<u32>>(&CLAIM, lease.id, &months, left);
+        let mine = mine.await;
         self.note(mine.as_ref().err());
         let mine = mine.ok().filter(|mine| mine.len() == piece.len());
         (piece, mine)

@@ -47,7 +47,6 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use self::core::Core;
 use self::register::{Register, SAME_TIME};
-use self::scripts::Scripts;
 use super::{
     Allowance, Away, Claimed, Codec, Knowledge, Landed, Lease, News, Patience, Tier, TierState,
 };
@@ -94,7 +93,6 @@ impl Shared {
         let core = Arc::new(Core {
             register: Mutex::new(register),
             leases: Mutex::default(),
-            scripts: Scripts::new(),
             replica: format!("{:016x}", rand::random::<u64>()),
             pulses: watch::Sender::default(),
             hurry: Arc::default(),
@@ -143,12 +141,13 @@ async fn keep_in_step(core: Weak<Core>) {
             // A single lost pulse does not mean that the others cannot be heard; the next one shows.
             if missed > 1 || !core.link.is_connected() {
                 let is_silent = heard.elapsed() >= SILENCE;
-                core.allowance.miss(core.register().replicas(), is_silent);
+                core.allowance
+                    .miss(core.register.lock().replicas(), is_silent);
             }
             core.pulses.send_modify(|pulses| pulses.failed += 1);
         }
         let pause = match missed {
-            0 if core.register().is_urgent() => HURRIED_PULSE,
+            0 if core.register.lock().is_urgent() => HURRIED_PULSE,
             1 if core.link.is_connected() => HURRIED_PULSE,
             _ => PULSE,
         };
@@ -208,20 +207,20 @@ impl Tier for Shared {
 
     fn begin_purge(&self, purge: Purge) -> Arc<Purge> {
         let purge = Arc::new(purge);
-        self.core.register().begin(Arc::clone(&purge));
+        self.core.register.lock().begin(Arc::clone(&purge));
         purge
     }
 
     fn finish_purge(&self, purge: Arc<Purge>) -> BoxFuture<'static, Result<(), Away>> {
         let core = Arc::clone(&self.core);
-        core.register().finish(&purge);
+        core.register.lock().finish(&purge);
         core.hurry.notify_one();
         Box::pin(async move {
-            let settles_in = core.register().settles_in();
+            let settles_in = core.register.lock().settles_in();
             let until = Instant::now() + settles_in + PURGE;
             let mut pulses = core.pulses.subscribe();
             let failed = pulses.borrow().failed;
-            while core.register().is_pending(&purge) {
+            while core.register.lock().is_pending(&purge) {
                 // Do not wait for a store that is known to be away.
                 if !core.link.is_connected() || pulses.borrow().failed != failed {
                     return Err(Away);
@@ -240,7 +239,7 @@ impl Tier for Shared {
             loop {
                 let news = self.core.news.notified();
                 let (before, purges, after) = {
-                    let mut register = self.core.register();
+                    let mut register = self.core.register.lock();
                     let before = register.numbers().1;
                     let purges = register.news();
                     (before, purges, register.numbers().1)
@@ -269,7 +268,7 @@ impl Tier for Shared {
             TierState::RefusingWrites
         } else if core.never_evicts.load(Ordering::Relaxed) {
             TierState::EvictionPolicy
-        } else if core.register().offset().abs() > SAME_TIME {
+        } else if core.register.lock().offset().abs() > SAME_TIME {
             TierState::Clock
         } else {
             TierState::Connected
@@ -279,7 +278,7 @@ impl Tier for Shared {
     fn measure(&self) {
         let queued = self.core.writing.load(Ordering::Relaxed);
         let state = self.state();
-        let register = self.core.register();
+        let register = self.core.register.lock();
         telemetry::measure_shared(state, queued, register.replicas(), register.offset());
     }
 

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::core::Core;
 use super::register::{ALIVE, Heard, text};
+use super::scripts::{PULSE, PURGE, PUT_BACK};
 use crate::store::{Cmd, Unavailable, Value, cmd};
 use crate::tier::Left;
 
@@ -27,17 +28,17 @@ impl Core {
             "begun",
         ];
         let keys = keys.map(|it| self.fleet_key(it));
-        let unregistered = self.register().unregistered();
+        let unregistered = self.register.lock().unregistered();
         for purge in unregistered {
             let text = text(&purge);
-            let least = self.register().numbers().0 + 1;
+            let least = self.register.lock().numbers().0 + 1;
             let arguments = |command: &mut Cmd| _ = command.arg(least).arg(&text);
-            let script = &self.scripts.purge;
-            let number = self.link.eval(script, &keys[..2], arguments, limit).await?;
-            self.register().numbered(&purge, number);
+            let number = self.link.eval(&PURGE, &keys[..2], arguments, limit);
+            let number = number.await?;
+            self.register.lock().numbered(&purge, number);
         }
         let (made, number, incarnation) = {
-            let register = self.register();
+            let register = self.register.lock();
             let (number, made) = register.numbers();
             (made, number, register.incarnation())
         };
@@ -52,13 +53,12 @@ impl Core {
             command.arg(told.throttled.as_millis());
         };
         let (began, before) = (Instant::now(), self.clock.now());
-        let script = &self.scripts.pulse;
-        let heard: (Heard, (usize, u64)) = self.link.eval(script, &keys, arguments, limit).await?;
-        let (heard, (places, throttled)) = heard;
+        let heard = self.link.eval(&PULSE, &keys, arguments, limit).await?;
+        let (heard, (places, throttled)): (Heard, (usize, u64)) = heard;
         let half = SignedDuration::try_from(began.elapsed() / 2).unwrap_or_default();
         let micros = heard.0.saturating_mul(1_000_000).saturating_add(heard.1);
         let (lost, not_all_of) = {
-            let mut register = self.register();
+            let mut register = self.register.lock();
             let replicas = register.replicas();
             if let Ok(now) = Timestamp::from_microsecond(micros) {
                 register.set_offset(now.duration_since(before) - half, half);
@@ -85,8 +85,9 @@ impl Core {
                     command.arg(number).arg(text);
                 }
             };
-            let script = &self.scripts.put_back;
-            let put_back = self.link.eval::<()>(script, &keys[..2], arguments, limit);
+            let put_back = self
+                .link
+                .eval::<()>(&PUT_BACK, &keys[..2], arguments, limit);
             put_back.await?;
         }
         self.news.notify_waiters();
@@ -95,10 +96,8 @@ impl Core {
 
     /// Checks whether the store, when its memory is full, evicts pages and nothing else.
     pub(super) async fn look_at_the_policy(&self) {
-        let mut info = cmd("INFO");
-        info.arg("memory");
-        let limit = 2 * self.settings.timeout;
-        let Ok(info) = self.link.query::<Value>(&info, limit).await else {
+        let (mut info, limit) = (cmd("INFO"), 2 * self.settings.timeout);
+        let Ok(info) = self.link.query::<Value>(info.arg("memory"), limit).await else {
             return;
         };
         let policies = texts(&info).into_iter().filter_map(|info| {

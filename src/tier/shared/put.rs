@@ -8,6 +8,8 @@ use futures_util::stream::{self, StreamExt};
 use jiff::civil::Date;
 
 use super::core::Core;
+use super::lease::owner;
+use super::scripts::PUT;
 use super::value::revision;
 use crate::domain::cell::Cell;
 use crate::domain::month::{MonthShape, SeriesMonth};
@@ -42,7 +44,7 @@ impl Core {
         tokio::spawn(async move {
             if writing + bytes > MAX_BYTES || lease.epoch.is_none() || !core.tell_first().await {
                 telemetry::put(Put::Dropped, pages.len());
-                core.end_leases(lease, &came).await;
+                core.end_leases(lease.id, &came).await;
             } else {
                 let core = &core;
                 let shapes = &shapes;
@@ -53,7 +55,7 @@ impl Core {
                         let put = core.write(&month, shape, cells, lease).await;
                         telemetry::put(put, 1);
                         if !matches!(put, Put::Stored | Put::Merged) {
-                            core.end_leases(lease, &[(month, days)]).await;
+                            core.end_leases(lease.id, &[(month, days)]).await;
                         }
                     })
                 });
@@ -77,10 +79,9 @@ impl Core {
         };
         let limit = 2 * self.settings.timeout;
         let keys = [self.key(month), self.lease_key(month)];
-        let keep = u64::try_from(self.settings.keep.as_millis()).unwrap_or(u64::MAX);
         let mut read = cmd("GET");
-        read.arg(&keys[0]);
-        let mut there = match self.link.query::<Option<Vec<u8>>>(&read, limit).await {
+        let read = read.arg(&keys[0]);
+        let mut there = match self.link.query::<Option<Vec<u8>>>(read, limit).await {
             Ok(there) => there.unwrap_or_default(),
             Err(Unavailable::Skipped) => return Put::Dropped,
             Err(_) => return Put::Refused,
@@ -90,13 +91,11 @@ impl Core {
                 self.merged((month, &keys[0]), shape, &there, &cells, epoch);
             let value = self.encode(&keys[0], shape, epoch.incarnation, &merged);
             let arguments = |command: &mut Cmd| {
-                command.arg(revision(&there)).arg(&value).arg(keep);
-                command.arg(lease.owner()).arg(days_of(cells.keys()));
+                command.arg(revision(&there)).arg(&value);
+                command.arg(self.settings.keep.as_millis());
+                command.arg(owner(lease.id)).arg(days_of(cells.keys()));
             };
-            let put = self
-                .link
-                .eval::<Value>(&self.scripts.put, &keys, arguments, limit)
-                .await;
+            let put = self.link.eval::<Value>(&PUT, &keys, arguments, limit).await;
             self.note(put.as_ref().err());
             match put {
                 Ok(Value::Int(1)) => {
@@ -126,7 +125,7 @@ impl Core {
     ) -> (BTreeMap<Date, (Cell, u64)>, bool) {
         let value = self.decode(month, name, shape, there);
         let value = value.filter(|value| value.incarnation == epoch.incarnation);
-        let allowed = |epoch| self.register().allows(month, epoch);
+        let allowed = |epoch| self.register.lock().allows(month, epoch);
         let mut merged = value.map_or_else(BTreeMap::new, |value| value.cells(month, allowed));
         let with_others = !merged.is_empty();
         for (date, cell) in cells {

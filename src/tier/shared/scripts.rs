@@ -7,7 +7,8 @@ use crate::store::Script;
 
 /// KEYS: leases of the months of one site. ARGV: owner, milliseconds, then the days of each month. Returns the days of each month that are
 /// now the owner's.
-const CLAIM: &str = r"
+pub(super) static CLAIM: Script = Script::new(
+    r"
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local out = {}
@@ -31,20 +32,24 @@ for k = 1, #KEYS do
   out[k] = mine
 end
 return out
-";
+",
+);
 
 /// As [`CLAIM`], but extends the days that the owner holds.
-const EXTEND: &str = r"
+pub(super) static EXTEND: Script = Script::new(
+    r"
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 for k = 1, #KEYS do
   redis.call('HSET', KEYS[k], ARGV[1], string.format('%.0f:%.0f', ARGV[2 + k], now + ARGV[2]))
   redis.call('PEXPIRE', KEYS[k], ARGV[2] * 2)
 end
-";
+",
+);
 
 /// As [`CLAIM`], but releases the days.
-const RELEASE: &str = r"#!lua flags=allow-oom
+pub(super) static RELEASE: Script = Script::new(
+    r"#!lua flags=allow-oom
 for k = 1, #KEYS do
   local d, u = string.match(redis.call('HGET', KEYS[k], ARGV[1]) or '', '^(%d+):(%d+)$')
   if d then
@@ -54,11 +59,13 @@ for k = 1, #KEYS do
     else redis.call('HSET', KEYS[k], ARGV[1], string.format('%.0f:', rest) .. u) end
   end
 end
-";
+",
+);
 
 /// KEYS: page, its leases. ARGV: the revision to replace, the new page, milliseconds to keep it, owner, the days that the owner has put.
 /// Returns 1, or the page that is there instead.
-const PUT: &str = r"
+pub(super) static PUT: Script = Script::new(
+    r"
 if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then return redis.call('GET', KEYS[1]) or '' end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 local d, u = string.match(redis.call('HGET', KEYS[2], ARGV[4]) or '', '^(%d+):(%d+)$')
@@ -69,11 +76,13 @@ if d then
   else redis.call('HSET', KEYS[2], ARGV[4], string.format('%.0f:', rest) .. u) end
 end
 return 1
-";
+",
+);
 
 /// KEYS: number, purges. ARGV: the least number, the purge. Returns the purge's number, which is at least the time in microseconds, so the
 /// store never assigns a number again that a failover has lost.
-const PURGE: &str = r"#!lua flags=allow-oom
+pub(super) static PURGE: Script = Script::new(
+    r"#!lua flags=allow-oom
 local t = redis.call('TIME')
 local last = tonumber(redis.call('GET', KEYS[1]) or '0')
 local n = math.max(last + 1, tonumber(ARGV[1]), t[1] * 1000000 + t[2])
@@ -81,10 +90,12 @@ redis.call('SET', KEYS[1], string.format('%.0f', n))
 redis.call('RPUSH', KEYS[2], string.format('%.0f ', n) .. ARGV[2])
 redis.call('LTRIM', KEYS[2], -256, -1)
 return n
-";
+",
+);
 
 /// KEYS: number, purges. ARGV: numbers, each followed by its purge, ascending. Puts back the purges that the register has lost.
-const PUT_BACK: &str = r"#!lua flags=allow-oom
+pub(super) static PUT_BACK: Script = Script::new(
+    r"#!lua flags=allow-oom
 for i = 1, #ARGV, 2 do
   if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[i]) then
     redis.call('SET', KEYS[1], ARGV[i])
@@ -92,7 +103,8 @@ for i = 1, #ARGV, 2 do
   end
 end
 redis.call('LTRIM', KEYS[2], -256, -1)
-";
+",
+);
 
 /// KEYS: number, purges, incarnation, replicas, revision of the learned facts, places at the vendor, throttle, beginning of the
 /// incarnation. ARGV: replica, the last purge that it has made, the incarnation that it knows, an incarnation for a new register,
@@ -105,7 +117,8 @@ redis.call('LTRIM', KEYS[2], -256, -1)
 /// Each replica gets places in proportion to what it wants, at least one, and only places that the others do not hold. Beyond an equal
 /// part, it gets no more than it wants, so that others find free places at once. A replica that was not heard for 5 s, as after a crash,
 /// counts as holding an equal part; after that time it limits itself to that part.
-const PULSE: &str = r"#!lua flags=allow-oom
+pub(super) static PULSE: Script = Script::new(
+    r"#!lua flags=allow-oom
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local inc, begun = redis.call('GET', KEYS[3]), tonumber(redis.call('GET', KEYS[8]) or 'none')
@@ -149,41 +162,16 @@ local number = redis.call('GET', KEYS[1]) or '0'
 local purges = {}
 if inc ~= ARGV[3] or number ~= ARGV[6] then purges = redis.call('LRANGE', KEYS[2], 0, -1) end
 return {{t[1], t[2], inc, number, purges, told, redis.call('GET', KEYS[5]) or '0', now - begun}, {places, math.max(0, throttled - now)}}
-";
+",
+);
 
 /// KEYS: the learned facts, their revision. ARGV: the revision to replace, then the names of parts, each followed by its content. Returns 1
 /// and the new revision, or 0 and the one that is there instead.
-const LEARNED: &str = r"
+pub(super) static LEARNED: Script = Script::new(
+    r"
 local now = redis.call('GET', KEYS[2]) or '0'
 if now ~= ARGV[1] then return {0, now} end
 for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 return {1, redis.call('INCR', KEYS[2])}
-";
-
-/// All scripts.
-#[derive(Debug)]
-pub(super) struct Scripts {
-    pub(super) claim: Script,
-    pub(super) extend: Script,
-    pub(super) release: Script,
-    pub(super) put: Script,
-    pub(super) purge: Script,
-    pub(super) put_back: Script,
-    pub(super) pulse: Script,
-    pub(super) learned: Script,
-}
-
-impl Scripts {
-    pub(super) fn new() -> Self {
-        Self {
-            claim: Script::new(CLAIM),
-            extend: Script::new(EXTEND),
-            release: Script::new(RELEASE),
-            put: Script::new(PUT),
-            purge: Script::new(PURGE),
-            put_back: Script::new(PUT_BACK),
-            pulse: Script::new(PULSE),
-            learned: Script::new(LEARNED),
-        }
-    }
-}
+",
+);

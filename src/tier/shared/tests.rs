@@ -248,7 +248,7 @@ async fn a_purge_waits_for_every_replica_that_lives() {
     tokio::select! {
         () = owner(&b) => {}
         () = async {
-            while a.core.register().is_pending(&forgotten) {
+            while a.core.register.lock().is_pending(&forgotten) {
                 sleep(Duration::from_millis(5)).await;
             }
         } => {}

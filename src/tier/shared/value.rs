@@ -62,7 +62,7 @@ impl Core {
         incarnation: u32,
         cells: &BTreeMap<Date, (Cell, u64)>,
     ) -> Vec<u8> {
-        let offset = self.register().conversion();
+        let offset = self.register.lock().conversion();
         let mut epochs: BTreeMap<u64, u32> = BTreeMap::new();
         for (date, (_, epoch)) in cells {
             *epochs.entry(*epoch).or_default() |= 1 << date.day();
@@ -112,7 +112,7 @@ impl Core {
             Decoded::OtherShape => None,
             Decoded::Page(page) if page.days() & !known != 0 => return None,
             Decoded::Page(page) => {
-                let offset = -self.register().conversion();
+                let offset = -self.register.lock().conversion();
                 let now = self.clock.now();
                 Some(page.aged(|age| not_after(now, shifted(age, offset))))
             }

@@ -14,7 +14,7 @@ struct Contested {
 }
 
 fn fleet_key(what: &str) -> String {
-    format!("test:{{fleet.{}}}:{what}", codec().namespace())
+    format!("test:{{fleet.{}}}:{what}", codec().namespace)
 }
 
 impl Knowledge for Contested {

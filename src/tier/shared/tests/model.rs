@@ -7,6 +7,7 @@ use proptest::test_runner::{TestCaseError, TestRunner};
 
 use super::*;
 use crate::domain::figures::Figures;
+use crate::tier::shared::lease;
 
 /// The days of a case.
 const DAYS: i32 = 4;
@@ -82,7 +83,7 @@ impl Fleet {
     /// Lets the time of a lease pass.
     fn expire(&self, claim: &Claim, month: &SeriesMonth) {
         let key = self.replicas[claim.replica].core.lease_key(month);
-        let owner = claim.lease.owner();
+        let owner = lease::owner(claim.lease.id);
         if !self.redis.command(&["HGET", &key, &owner]).is_empty() {
             self.redis.command(&["HSET", &key, &owner, "30:1"]);
         }
@@ -176,10 +177,12 @@ async fn case(fleet: &mut Fleet, site: u64, steps: Vec<Step>) -> Result<(), Test
                     continue;
                 };
                 let core = &replicas[claim.replica].core;
-                let ended =
-                    core.leases()
-                        .end(claim.lease.id, &[(month, claim.days)], core.settings.lease);
-                core.end_leases(claim.lease, &ended).await;
+                let ended = core.leases.lock().end(
+                    claim.lease.id,
+                    &[(month, claim.days)],
+                    core.settings.lease,
+                );
+                core.end_leases(claim.lease.id, &ended).await;
             }
             Step::Expire(which) => {
                 if let Some(at) = which.checked_rem(claims.len()) {
