@@ -354,9 +354,8 @@ async fn keep(link: Weak<Inner>) {
             PROBE
         } else {
             failures += 1;
-            let longest = BACKOFF.after(failures);
             // Replicas that lost the store together must not reconnect together.
-            longest / 2 + rand::random_range(Duration::ZERO..=longest / 2)
+            BACKOFF.after(failures) / 2 + BACKOFF.jittered(failures) / 2
         };
         let wake = Arc::clone(&inner.wake);
         drop(inner);

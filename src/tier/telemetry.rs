@@ -93,11 +93,10 @@ pub(super) fn put(outcome: Put, months: usize) {
 }
 
 pub(super) fn claimed(mine: u32, theirs: u32) {
-    if mine != 0 {
-        counter!(CLAIMS, "outcome" => "mine").increment(1);
-    }
-    if theirs != 0 {
-        counter!(CLAIMS, "outcome" => "theirs").increment(1);
+    for (outcome, days) in [("mine", mine), ("theirs", theirs)] {
+        if days != 0 {
+            counter!(CLAIMS, "outcome" => outcome).increment(1);
+        }
     }
 }
 
