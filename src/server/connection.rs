@@ -78,11 +78,8 @@ impl<A: Application> Connection<A> {
             return;
         }
         let activity = Arc::clone(&place.activity);
-        let io = Deadlines::new(
-            Refusals::new(stream, refused, peer),
-            Arc::clone(&activity),
-            limits,
-        );
+        let refusals = Refusals::new(refused, peer);
+        let io = Deadlines::new(stream, Arc::clone(&activity), limits, refusals);
         let requests = Requests {
             application,
             peer,

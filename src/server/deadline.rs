@@ -1,5 +1,5 @@
 //! A stream that breaks when its peer is too slow, either in sending a request's head or in taking an answer. It also delays answers until
-//! their turn.
+//! their turn, and completes hyper's refusals.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::activity::Activity;
 use super::limits::Limits;
+use super::refusal::Refusals;
 use super::write_batching::WriteBatching;
 
 /// A stream with deadlines.
@@ -23,6 +24,7 @@ pub(super) struct Deadlines<S> {
     idle: Timeout,
     write: Timeout,
     write_batching: WriteBatching,
+    refusals: Refusals,
 }
 
 /// State of a read while nothing arrives.
@@ -38,7 +40,12 @@ enum Reading {
 
 impl<S> Deadlines<S> {
     /// The first head is due from the beginning: a peer that sends nothing at all is also too slow.
-    pub(super) fn new(stream: S, activity: Arc<Activity>, limits: Limits) -> Self {
+    pub(super) fn new(
+        stream: S,
+        activity: Arc<Activity>,
+        limits: Limits,
+        refusals: Refusals,
+    ) -> Self {
         Self {
             stream,
             activity,
@@ -47,6 +54,7 @@ impl<S> Deadlines<S> {
             idle: Timeout::new(limits.idle),
             write: Timeout::new(limits.write_stall),
             write_batching: WriteBatching::default(),
+            refusals,
         }
     }
 
@@ -211,7 +219,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlines<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_write_batching(cx));
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let Self {
+            stream, refusals, ..
+        } = &mut *self;
+        let written = refusals.poll_write(Pin::new(stream), cx, bytes);
         self.poll_written(cx, written)
     }
 
@@ -221,7 +232,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlines<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_write_batching(cx));
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let Self {
+            stream, refusals, ..
+        } = &mut *self;
+        let written = refusals.poll_write_vectored(Pin::new(stream), cx, slices);
         self.poll_written(cx, written)
     }
 
@@ -260,7 +274,11 @@ mod tests {
             write_stall: HEAD,
             ..Limits::default()
         };
-        let stream = Deadlines::new(stream, Arc::clone(&activity), limits);
+        let refusals = Refusals::new(
+            |refusal, _| panic!("{refusal:?}"),
+            ([127, 0, 0, 1], 1).into(),
+        );
+        let stream = Deadlines::new(stream, Arc::clone(&activity), limits, refusals);
         (peer, stream, activity)
     }
 

@@ -1,7 +1,7 @@
 //! Gives hyper's own refusals a body.
 //!
 //! A head that hyper cannot read never becomes a request, so no middleware sees it: hyper answers with a bare status and closes the
-//! connection. Only the outgoing stream can intercept that answer.
+//! connection. Only the stream on which it is written can intercept that answer.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -11,8 +11,8 @@ use std::task::{Context, Poll, ready};
 use axum::response::Response;
 use futures_util::FutureExt;
 use http::header::{CONTENT_LENGTH, DATE};
-use http_body_util::BodyExt;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use http_body_util::{BodyExt, Collected};
+use tokio::io::AsyncWrite;
 
 /// Reason why hyper refuses a peer's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +28,8 @@ pub enum Refusal {
 /// Renders the complete answer to a request that was refused to a peer.
 pub type Refused = fn(Refusal, SocketAddr) -> Response;
 
-/// A stream that replaces hyper's bare refusals with complete answers.
-pub(super) struct Refusals<S> {
-    stream: S,
+/// Replaces hyper's bare refusals on a connection with complete answers.
+pub(super) struct Refusals {
     refused: Refused,
     peer: SocketAddr,
     telling: Option<Telling>,
@@ -44,83 +43,56 @@ struct Telling {
     instead_of: usize,
 }
 
-impl<S> Refusals<S> {
-    pub(super) fn new(stream: S, refused: Refused, peer: SocketAddr) -> Self {
+impl Refusals {
+    pub(super) fn new(refused: Refused, peer: SocketAddr) -> Self {
         Self {
-            stream,
             refused,
             peer,
             telling: None,
         }
     }
-}
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Refusals<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
+    /// Writes `bytes` to `stream`, or the complete answer if they are a bare refusal.
+    pub(super) fn poll_write(
+        &mut self,
+        mut stream: Pin<&mut impl AsyncWrite>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let Self {
-            stream,
-            refused,
-            peer,
-            telling,
-        } = &mut *self;
-        if telling.is_none() {
-            *telling = refusal(bytes).map(|refusal| Telling {
-                answer: whole(bytes, refused(refusal, *peer)),
+        if self.telling.is_none() {
+            self.telling = refusal(bytes).map(|refusal| Telling {
+                answer: whole(bytes, (self.refused)(refusal, self.peer)),
                 written: 0,
                 instead_of: bytes.len(),
             });
         }
-        let Some(tell) = telling else {
-            return Pin::new(stream).poll_write(cx, bytes);
+        let Some(tell) = &mut self.telling else {
+            return stream.poll_write(cx, bytes);
         };
         while tell.written < tell.answer.len() {
             let rest = &tell.answer[tell.written..];
-            match ready!(Pin::new(&mut *stream).poll_write(cx, rest))? {
+            match ready!(stream.as_mut().poll_write(cx, rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 written => tell.written += written,
             }
         }
         let instead_of = tell.instead_of;
-        *telling = None;
+        self.telling = None;
         Poll::Ready(Ok(instead_of))
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+    /// As [`poll_write`](Self::poll_write), of all `slices`. Hyper writes a refusal as one of them.
+    pub(super) fn poll_write_vectored(
+        &mut self,
+        stream: Pin<&mut impl AsyncWrite>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let mut filled = slices.iter().filter(|slice| !slice.is_empty());
         if let (Some(only), None) = (filled.next(), filled.next()) {
-            return self.poll_write(cx, only);
+            return self.poll_write(stream, cx, only);
         }
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Refusals<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        stream.poll_write_vectored(cx, slices)
     }
 }
 
@@ -145,7 +117,11 @@ fn refusal(bytes: &[u8]) -> Option<Refusal> {
 
 /// Combines the status line and the fields of the `bare` refusal with the fields and the body of `response`, which replace its own.
 fn whole(bare: &[u8], response: Response) -> Vec<u8> {
-    let (head, body) = response.into_parts();
+    let (mut head, body) = response.into_parts();
+    // The body is in memory, and so available at once.
+    let body = body.collect().now_or_never().and_then(Result::ok);
+    let body = body.map(Collected::to_bytes).unwrap_or_default();
+    head.headers.insert(CONTENT_LENGTH, body.len().into());
     let mut answer = Vec::with_capacity(1024);
     for line in bare.split_inclusive(|byte| *byte == b'\n') {
         let is_dated = line.starts_with(b"date:") && head.headers.contains_key(DATE);
@@ -153,38 +129,22 @@ fn whole(bare: &[u8], response: Response) -> Vec<u8> {
             answer.extend_from_slice(line);
         }
     }
-    // The body is in memory, and so available at once.
-    let body = body.collect().now_or_never().and_then(Result::ok);
-    let body = body
-        .map(http_body_util::Collected::to_bytes)
-        .unwrap_or_default();
-    for (name, value) in head
-        .headers
-        .iter()
-        .filter(|(name, _)| *name != CONTENT_LENGTH)
-    {
-        field(&mut answer, name.as_str(), value.as_bytes());
+    for (name, value) in &head.headers {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            answer.extend_from_slice(part);
+        }
     }
-    field(
-        &mut answer,
-        CONTENT_LENGTH.as_str(),
-        body.len().to_string().as_bytes(),
-    );
     answer.extend_from_slice(b"\r\n");
     answer.extend_from_slice(&body);
     answer
 }
 
-fn field(answer: &mut Vec<u8>, name: &str, value: &[u8]) {
-    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-        answer.extend_from_slice(part);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use axum::response::IntoResponse;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::{AsyncReadExt, duplex};
 
     use super::*;
 
@@ -196,11 +156,14 @@ mod tests {
 
     /// The bytes that arrive of `bytes`, through a stream that takes a few at a time.
     async fn arriving(bytes: &[u8]) -> String {
-        let (mut peer, stream) = duplex(16);
-        let mut stream = Refusals::new(stream, refused, SocketAddr::from(([127, 0, 0, 1], 1)));
-        let write = async {
-            stream.write_all(bytes).await.unwrap();
-            drop(stream);
+        let (mut peer, mut stream) = duplex(16);
+        let mut refusals = Refusals::new(refused, SocketAddr::from(([127, 0, 0, 1], 1)));
+        let write = async move {
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                let written = poll_fn(|cx| refusals.poll_write(Pin::new(&mut stream), cx, rest));
+                rest = &rest[written.await.unwrap()..];
+            }
         };
         let mut arrived = String::new();
         let ((), read) = tokio::join!(write, peer.read_to_string(&mut arrived));
