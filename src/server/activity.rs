@@ -56,11 +56,6 @@ impl Activity {
         Begun(Arc::clone(self))
     }
 
-    /// Whether any request has begun.
-    pub(super) fn any(&self) -> bool {
-        self.begun() > 0
-    }
-
     /// Start of the idleness, in microseconds after the epoch; `None` while a request is in progress, or an answer of which the peer has
     /// taken something since `stalled_since`. Between an answer and its sending, the connection may briefly look idle, so closing it must
     /// still finish the request.

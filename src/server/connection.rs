@@ -50,23 +50,19 @@ pub(super) struct Ending {
     pub(super) abandoned: CancellationToken,
 }
 
-pub(super) struct Connection<A> {
-    pub(super) stream: TcpStream,
-    pub(super) peer: SocketAddr,
-    pub(super) place: Place,
+/// What all connections have in common; each has a clone.
+#[derive(Clone)]
+pub(super) struct Common<A> {
     pub(super) application: A,
     pub(super) refused: Refused,
     pub(super) limits: Limits,
     pub(super) ending: Ending,
 }
 
-impl<A: Application> Connection<A> {
-    /// Answers the connection's requests until either side ends it. Errors affect only this connection.
-    pub(super) async fn run(self) {
+impl<A: Application> Common<A> {
+    /// Answers the requests of one connection until either side ends it. Errors affect only this connection.
+    pub(super) async fn answer(self, stream: TcpStream, peer: SocketAddr, place: Place) {
         let Self {
-            stream,
-            peer,
-            place,
             application,
             refused,
             limits,
@@ -93,7 +89,7 @@ impl<A: Application> Connection<A> {
             ended = &mut connection => ended,
             () = place.leave.cancelled() => {
                 let displaced = !ending.draining.is_cancelled();
-                if !activity.any() {
+                if activity.begun() == 0 {
                     // No request has arrived, so there is nothing to finish.
                     if displaced || timeout(LATE_REQUEST, &mut connection).await.is_ok() {
                         return;

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::activity::{Activity, micros_after};
+use super::limits::Limits;
 
 const DISPLACED: &str = "pitaya_http_connections_displaced_total";
 
@@ -37,7 +38,9 @@ pub(super) struct Connections {
     places: Arc<Semaphore>,
     open: Arc<Mutex<Open>>,
     epoch: Instant,
+    /// A connection whose peer takes none of an answer for this time counts as idle.
     write_stall: Duration,
+    all_leave: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -69,35 +72,35 @@ pub(super) struct Place {
 }
 
 impl Connections {
-    /// Slots for `most` connections. A connection whose peer takes none of an answer for `write_stall` counts as idle.
-    pub(super) fn new(most: usize, write_stall: Duration) -> Self {
+    /// Slots for connections within these limits, which all leave when `all_leave` is cancelled.
+    pub(super) fn new(limits: Limits, all_leave: CancellationToken) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(most)),
+            places: Arc::new(Semaphore::new(limits.connections)),
             open: Arc::default(),
             epoch: Instant::now(),
-            write_stall,
+            write_stall: limits.write_stall,
+            all_leave,
         }
     }
 
-    /// Waits for the slot of a connection that leaves when `all_leave` is cancelled: a free slot, or else that of the longest-idle
-    /// connection. Waits while none is idle.
-    pub(super) async fn place(&self, all_leave: &CancellationToken) -> Place {
+    /// Waits for a slot: a free one, or else that of the longest-idle connection. Waits while none is idle.
+    pub(super) async fn place(&self) -> Place {
         loop {
-            if let Some(place) = self.free_place(all_leave) {
+            if let Some(place) = self.free_place() {
                 return place;
             }
             self.displace_one();
             let permit = timeout(PATIENCE, Arc::clone(&self.places).acquire_owned()).await;
             if let Ok(Ok(permit)) = permit {
-                return self.taken(permit, all_leave);
+                return self.taken(permit);
             }
         }
     }
 
     /// A slot that is free already.
-    pub(super) fn free_place(&self, all_leave: &CancellationToken) -> Option<Place> {
+    pub(super) fn free_place(&self) -> Option<Place> {
         let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        Some(self.taken(permit, all_leave))
+        Some(self.taken(permit))
     }
 
     /// Tells the longest-idle connection to leave, and returns whether one was idle.
@@ -115,9 +118,9 @@ impl Connections {
         }
     }
 
-    fn taken(&self, permit: OwnedSemaphorePermit, all_leave: &CancellationToken) -> Place {
+    fn taken(&self, permit: OwnedSemaphorePermit) -> Place {
         let activity = Arc::new(Activity::new(self.epoch));
-        let leave = all_leave.child_token();
+        let leave = self.all_leave.child_token();
         let mut open = self.open.lock();
         open.held_before += 1;
         let number = open.held_before;
@@ -185,37 +188,27 @@ mod tests {
 
     use super::*;
 
-    struct Room {
-        connections: Connections,
-        all_leave: CancellationToken,
+    fn room(most: usize) -> Connections {
+        let limits = Limits {
+            connections: most,
+            ..Limits::default()
+        };
+        Connections::new(limits, CancellationToken::new())
     }
 
-    impl Room {
-        fn of(most: usize) -> Self {
-            Self {
-                connections: Connections::new(most, Duration::from_secs(30)),
-                all_leave: CancellationToken::new(),
-            }
+    /// Slots taken one after another, a second apart.
+    async fn full(most: usize) -> (Connections, Vec<Place>) {
+        let room = room(most);
+        let mut places = Vec::new();
+        for _ in 0..most {
+            places.push(room.place().await);
+            advance(Duration::from_secs(1)).await;
         }
-
-        async fn place(&self) -> Place {
-            self.connections.place(&self.all_leave).await
-        }
-
-        /// Slots taken one after another, a second apart.
-        async fn full(most: usize) -> (Self, Vec<Place>) {
-            let room = Self::of(most);
-            let mut places = Vec::new();
-            for _ in 0..most {
-                places.push(room.place().await);
-                advance(Duration::from_secs(1)).await;
-            }
-            (room, places)
-        }
+        (room, places)
     }
 
     /// The connections that are told to leave, in order, when `more` new connections each take the slot of one.
-    async fn displaced(room: &Room, places: &mut Vec<Place>, more: usize) -> Vec<u64> {
+    async fn displaced(room: &Connections, places: &mut Vec<Place>, more: usize) -> Vec<u64> {
         let mut left = Vec::new();
         for _ in 0..more {
             let leaving = async {
@@ -236,7 +229,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_longest_idle_connections_give_way_and_none_while_slots_are_free() {
-        let (room, mut places) = Room::full(200).await;
+        let (room, mut places) = full(200).await;
         assert!(places.iter().all(|place| !place.leave.is_cancelled()));
         // The first three are busy; the fourth was until now.
         let busy: Vec<_> = places[..3]
@@ -255,7 +248,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_new_connection_waits_until_another_is_idle() {
-        let (room, places) = Room::full(1).await;
+        let (room, places) = full(1).await;
         let begun = places[0].activity.begin(Version::HTTP_11);
 
         assert!(timeout(Duration::from_mins(5), room.place()).await.is_err());
@@ -271,7 +264,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_stays_does_not_block_the_next_from_leaving() {
-        let (room, mut places) = Room::full(2).await;
+        let (room, mut places) = full(2).await;
         let second = async {
             places[1].leave.cancelled().await;
             places.remove(1);

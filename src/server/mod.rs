@@ -32,7 +32,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 pub use self::application::{Answering, Application};
-use self::connection::{Connection, Ending};
+use self::connection::{Common, Ending};
 pub use self::connections::describe_metrics;
 use self::connections::{Connections, Place};
 pub use self::limits::{Limits, WRITE_STALL};
@@ -53,32 +53,32 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     limits: Limits,
 ) {
+    let ending = Ending::default();
     let mut acceptor = Acceptor {
         listener,
-        application,
-        refused,
-        limits,
-        connections: Connections::new(limits.connections, limits.write_stall),
+        connections: Connections::new(limits, ending.draining.clone()),
+        common: Common {
+            application,
+            refused,
+            limits,
+            ending: ending.clone(),
+        },
         next: None,
         tasks: TaskTracker::new(),
-        ending: Ending::default(),
     };
     acceptor.accept_until(shutdown).await;
-    acceptor.ending.closing.store(true, Ordering::Relaxed);
+    ending.closing.store(true, Ordering::Relaxed);
     acceptor.accept_until(sleep(limits.linger)).await;
     acceptor.end().await;
 }
 
 struct Acceptor<A> {
     listener: TcpListener,
-    application: A,
-    refused: Refused,
-    limits: Limits,
     connections: Connections,
+    common: Common<A>,
     /// A connection that waits for its slot.
     next: Option<(TcpStream, SocketAddr)>,
     tasks: TaskTracker,
-    ending: Ending,
 }
 
 impl<A: Application> Acceptor<A> {
@@ -102,7 +102,7 @@ impl<A: Application> Acceptor<A> {
                 };
             }
             // An idle connection gives way only to a connection that exists.
-            let place = self.connections.place(&self.ending.draining).await;
+            let place = self.connections.place().await;
             if let Some((stream, peer)) = self.next.take() {
                 self.spawn(stream, peer, place);
             }
@@ -110,16 +110,8 @@ impl<A: Application> Acceptor<A> {
     }
 
     fn spawn(&self, stream: TcpStream, peer: SocketAddr, place: Place) {
-        let connection = Connection {
-            stream,
-            peer,
-            place,
-            application: self.application.clone(),
-            refused: self.refused,
-            limits: self.limits,
-            ending: self.ending.clone(),
-        };
-        self.tasks.spawn(connection.run());
+        let common = self.common.clone();
+        self.tasks.spawn(common.answer(stream, peer, place));
     }
 
     /// A peer that left before it was accepted requires no delay. Too many open files do, and idle connections hold some of them.
@@ -150,21 +142,22 @@ impl<A: Application> Acceptor<A> {
                     .ok()
                     .and_then(Result::ok),
             };
-            let place = self.connections.free_place(&self.ending.draining);
+            let place = self.connections.free_place();
             let (Some((stream, peer)), Some(place)) = (next, place) else {
                 break;
             };
             self.spawn(stream, peer, place);
         }
         drop(self.listener);
-        self.ending.draining.cancel();
+        let Common { limits, ending, .. } = &self.common;
+        ending.draining.cancel();
         self.tasks.close();
-        if timeout(self.limits.drain, self.tasks.wait()).await.is_err() {
+        if timeout(limits.drain, self.tasks.wait()).await.is_err() {
             tracing::warn!(
                 connections = self.tasks.len(),
                 "Pitaya drops connections whose requests did not finish in time"
             );
-            self.ending.abandoned.cancel();
+            ending.abandoned.cancel();
             self.tasks.wait().await;
         }
     }
