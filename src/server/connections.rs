@@ -56,7 +56,6 @@ struct Open {
 struct Holder {
     activity: Arc<Activity>,
     leave: CancellationToken,
-    told_to_leave: bool,
 }
 
 /// The slot of one connection, which dropping this frees.
@@ -127,7 +126,6 @@ impl Connections {
         let holder = Holder {
             activity: Arc::clone(&activity),
             leave: leave.clone(),
-            told_to_leave: false,
         };
         open.holders.insert(number, holder);
         Place {
@@ -144,11 +142,10 @@ impl Open {
     /// Tells the next of the longest-idle connections to leave if it is still idle, and returns whether there was one.
     fn tell_next(&mut self, stalled_since: u64) -> bool {
         while let Some((since, number)) = self.idle_longest.pop_front() {
-            let holder = self.holders.get_mut(&number);
+            let holder = self.holders.get(&number);
             let still =
                 holder.filter(|holder| holder.activity.idle_since(stalled_since) == Some(since));
             if let Some(holder) = still {
-                holder.told_to_leave = true;
                 holder.leave.cancel();
                 counter!(DISPLACED).increment(1);
                 return true;
@@ -159,8 +156,9 @@ impl Open {
 
     /// Finds the longest-idle connections among those idle since before `rested_since`.
     fn look_for_idle(&mut self, rested_since: u64, stalled_since: u64) {
-        let holders = self.holders.iter().filter(|(_, it)| !it.told_to_leave);
-        let mut idle: Vec<(u64, u64)> = holders
+        let holders = self.holders.iter();
+        let staying = holders.filter(|(_, holder)| !holder.leave.is_cancelled());
+        let mut idle: Vec<(u64, u64)> = staying
             .filter_map(|(number, holder)| {
                 Some((holder.activity.idle_since(stalled_since)?, *number))
             })
