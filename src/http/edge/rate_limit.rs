@@ -1,6 +1,5 @@
 //! The rate limit of each client, and its header fields (draft-ietf-httpapi-ratelimit-headers).
 
-use std::fmt;
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
@@ -20,6 +19,7 @@ pub(in crate::http) const RATELIMIT_POLICY: HeaderName =
 type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
 
 /// Limit of one client, and its current use.
+#[derive(Debug)]
 pub(super) struct ClientLimit {
     limiter: Limiter,
     limit: RateLimit,
@@ -98,12 +98,6 @@ impl Standing {
         let standing =
             HeaderValue::try_from(standing).expect("plain ASCII is a valid header value");
         (standing, self.policy)
-    }
-}
-
-impl fmt::Debug for ClientLimit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.limit.fmt(f)
     }
 }
 
