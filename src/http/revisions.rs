@@ -280,7 +280,7 @@ impl Streaming {
                 more = self.more.changed() => more.ok()?,
                 // If the tier has failed meanwhile, its events are shown only when a reader looks.
                 () = tokio::time::sleep(KEEP_ALIVE) => {}
-                () = self.reader.caller.revoked().cancelled() => return None,
+                () = self.reader.caller.revoked.cancelled() => return None,
                 () = self.feed.shutting_down.cancelled() => return None,
             }
         }
@@ -302,6 +302,6 @@ impl Streaming {
             self.reader.caller = caller;
             self.reader.snapshot = snapshot;
         }
-        !self.reader.caller.revoked().is_cancelled()
+        !self.reader.caller.revoked.is_cancelled()
     }
 }

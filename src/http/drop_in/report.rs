@@ -1,5 +1,7 @@
 //! `POST /customer/{customer_id}/insights/generate_traffic_report`: the vendor's report, from cells.
 
+use std::pin::pin;
+
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
@@ -17,7 +19,7 @@ use crate::http::edge::handler_context::HandlerContext;
 use crate::http::edge::observe::CACHE_STATUS;
 use crate::http::params::{check_limits, parse_none};
 use crate::http::present;
-use crate::http::problem::{ApiError, Forbidden, KeyFault};
+use crate::http::problem::{ApiError, Forbidden};
 use crate::http::routes;
 use crate::http::settings::UnknownConfig;
 use crate::service::Reach;
@@ -95,12 +97,15 @@ async fn from_cells(
     let client = caller.name.clone().unwrap_or_default();
     let patience = snapshot.settings.request_timeout;
     let service = &state.service;
-    let answer = tokio::select! {
-        answer = service.answer((query, &snapshot.directory), &client, Partial::Deny, Reach::Vendor, patience, progress) => answer?,
-        () = caller.revoked().cancelled() => {
-            return Err(ApiError::Unauthenticated(KeyFault::Unknown));
-        }
-    };
+    let answer = pin!(service.answer(
+        (query, &snapshot.directory),
+        &client,
+        Partial::Deny,
+        Reach::Vendor,
+        patience,
+        progress,
+    ));
+    let answer = caller.unless_revoked(answer).await?;
     caller.count_cells(answer.cells);
     let left = present::seconds_left(answer.expires_at, state.clock.now());
     let cache_status = present::cache_status(answer.outcome, true, left);
@@ -130,25 +135,17 @@ async fn pass(
 ) -> Result<Response, ApiError> {
     let (scope, directory) = (context.caller.scope(), &context.snapshot.directory);
     if !scope.allows_all(directory, customer) {
-        let sites = call
-            .certain_sites()
-            .ok_or(ApiError::Forbidden(Forbidden::Hidden))?;
-        if !sites
-            .into_iter()
-            .all(|site| scope.allows(directory, customer, site))
-        {
+        let is_visible = |site| scope.allows(directory, customer, site);
+        let sites = call.certain_sites();
+        if !sites.is_some_and(|sites| sites.into_iter().all(is_visible)) {
             return Err(ApiError::Forbidden(Forbidden::Hidden));
         }
     }
     Outcome::Passed.count();
     let client = context.caller.name.clone().unwrap_or_default();
     let patience = context.snapshot.settings.request_timeout;
-    let answer = tokio::select! {
-        answer = state.service.pass_report(customer, client, body, patience) => answer?,
-        () = context.caller.revoked().cancelled() => {
-            return Err(ApiError::Unauthenticated(KeyFault::Unknown));
-        }
-    };
+    let answer = pin!(state.service.pass_report(customer, client, body, patience));
+    let answer = context.caller.unless_revoked(answer).await?;
     Ok(passed(answer, context))
 }
 

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use base64::alphabet;
@@ -20,12 +21,12 @@ use super::usage::Usage;
 use crate::domain::site::{CustomerId, SiteId};
 use crate::domain::tag::Tag;
 use crate::http::params::Scope;
-use crate::http::problem::KeyFault;
+use crate::http::problem::{ApiError, KeyFault};
 use crate::http::settings::{Auth, RateLimit, Settings};
 use crate::service::CellCounts;
 
 /// The calling client and its rights.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::http) struct Caller {
     /// Name of the client; `None` if authentication is disabled.
     pub(in crate::http) name: Option<Arc<str>>,
@@ -36,7 +37,8 @@ pub(in crate::http) struct Caller {
     limit: Option<Arc<ClientLimit>>,
     /// `None` if authentication is disabled.
     usage: Option<Usage>,
-    revoked: CancellationToken,
+    /// Cancelled once the caller's key is no longer valid.
+    pub(in crate::http) revoked: CancellationToken,
 }
 
 impl Caller {
@@ -49,9 +51,14 @@ impl Caller {
         }
     }
 
-    /// Cancelled once the caller's key is no longer valid.
-    pub(in crate::http) fn revoked(&self) -> &CancellationToken {
-        &self.revoked
+    /// The result of `answer`, unless the caller's key becomes invalid while it is made.
+    pub(in crate::http) async fn unless_revoked<T, E: Into<ApiError>>(
+        &self,
+        answer: Pin<&mut impl Future<Output = Result<T, E>>>,
+    ) -> Result<T, ApiError> {
+        let answer = self.revoked.run_until_cancelled(answer).await;
+        let revoked = ApiError::Unauthenticated(KeyFault::Unknown);
+        answer.ok_or(revoked)?.map_err(Into::into)
     }
 
     /// Counts a request that ended with that status.
@@ -94,17 +101,11 @@ impl Authenticator {
         let clients = match &settings.auth {
             Auth::Required(clients) => clients,
             Auth::Disabled => {
+                let known = before.and_then(|before| before.anybody.as_ref());
                 let anybody = Caller {
-                    name: None,
                     customers: settings.customers.clone(),
-                    sites: None,
-                    tags: None,
-                    admin: false,
-                    limit: None,
-                    usage: None,
-                    revoked: before
-                        .and_then(|before| before.anybody.as_ref())
-                        .map_or_else(CancellationToken::new, |known| known.revoked.clone()),
+                    revoked: known.map(|known| known.revoked.clone()).unwrap_or_default(),
+                    ..Caller::default()
                 };
                 return Self {
                     keys: HashMap::new(),
@@ -135,8 +136,7 @@ impl Authenticator {
                     admin: client.admin,
                     limit: limit.clone(),
                     usage: Some(usage.clone()),
-                    revoked: known
-                        .map_or_else(CancellationToken::new, |known| known.revoked.clone()),
+                    revoked: known.map(|known| known.revoked.clone()).unwrap_or_default(),
                 };
                 (*digest, Arc::new(caller))
             })

@@ -62,7 +62,7 @@ where
 {
     /// Watches over a `body`. Its request stays admitted until the body is sent or ends.
     pub(in crate::http) fn new(body: B, context: &HandlerContext) -> Self {
-        Self::of(body, context.admitted.clone(), context.caller.revoked())
+        Self::of(body, context.admitted.clone(), &context.caller.revoked)
     }
 
     /// Watches over a `body` whose request stays `admitted` until it is sent, or the key is `revoked`.

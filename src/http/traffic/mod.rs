@@ -8,6 +8,7 @@ mod large_body;
 mod parsed_queries;
 pub(super) mod progress;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ use crate::http::present::{
     self, CSV_EXAMPLE, Codings, Form, Format, Notations, Traffic as TrafficAnswer, json_example,
     ndjson_example,
 };
-use crate::http::problem::{ApiError, KeyFault, Refused};
+use crate::http::problem::{ApiError, Refused};
 use crate::http::routes;
 use crate::http::schemas::Workbook;
 use crate::service::{Reach, TrafficService};
@@ -188,12 +189,8 @@ pub(in crate::http) async fn finish(
         } else {
             Reach::Vendor
         };
-        tokio::select! {
-            answer = answer(traffic, context, &question, reach) => answer?,
-            () = context.caller.revoked().cancelled() => {
-                return Err(ApiError::Unauthenticated(KeyFault::Unknown));
-            }
-        }
+        let answer = pin!(answer(traffic, context, &question, reach));
+        context.caller.unless_revoked(answer).await?
     };
     delivery
         .respond(
