@@ -1,6 +1,7 @@
 //! Reads the bodies of requests within bounds of bytes and time.
 
 use std::collections::VecDeque;
+use std::error::Error;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
@@ -57,51 +58,37 @@ pub(super) async fn report(
     Ok((body, room))
 }
 
-/// The bodies of token calls that are being read, oldest first.
+/// The bodies of token calls that are being read, oldest first, and some that have ended since.
 ///
 /// Their callers have not shown a key yet. So if there are too many, a new one ends the oldest instead of being refused, and slow bodies
 /// cannot shut out others.
 #[derive(Debug, Default)]
-pub(super) struct TokenBodies(Mutex<VecDeque<Arc<CancellationToken>>>);
+pub(super) struct TokenBodies(Mutex<VecDeque<CancellationToken>>);
 
 impl TokenBodies {
     /// Reads the call for tokens in `body`.
     pub(super) async fn read(&self, body: Body) -> Result<Bytes, ApiError> {
-        let reading = self.begin();
+        let ended = self.begin();
+        // Marks it as ended, however that happens.
+        let _ends = ended.drop_guard_ref();
         tokio::select! {
             biased;
             body = whole(body, MAX_TOKENS, PATIENCE) => body,
-            () = reading.ended.cancelled() => Err(ApiError::Overloaded),
+            () = ended.cancelled() => Err(ApiError::Overloaded),
         }
     }
 
-    fn begin(&self) -> Reading<'_> {
-        let ended = Arc::new(CancellationToken::new());
+    fn begin(&self) -> CancellationToken {
+        let ended = CancellationToken::new();
         let mut held = self.0.lock();
+        held.retain(|other| !other.is_cancelled());
         if held.len() == MAX_TOKEN_BODIES
             && let Some(oldest) = held.pop_front()
         {
             oldest.cancel();
         }
-        held.push_back(Arc::clone(&ended));
-        drop(held);
-        Reading {
-            bodies: self,
-            ended,
-        }
-    }
-}
-
-/// One body that is being read.
-struct Reading<'a> {
-    bodies: &'a TokenBodies,
-    ended: Arc<CancellationToken>,
-}
-
-impl Drop for Reading<'_> {
-    fn drop(&mut self) {
-        let mut held = self.bodies.0.lock();
-        held.retain(|held| !Arc::ptr_eq(held, &self.ended));
+        held.push_back(ended.clone());
+        ended
     }
 }
 
@@ -114,20 +101,22 @@ pub(super) async fn whole(body: Body, limit: usize, patience: Duration) -> Resul
     check_length(&body, limit)?;
     let read = timeout(patience, Limited::new(body, limit).collect()).await;
     let read = read.map_err(|_| ApiError::BodyTimeout(patience))?;
-    let read = read.map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            ApiError::BodyTooLarge(limit)
-        } else {
-            ApiError::MalformedRequest
-        }
-    })?;
+    let read = read.map_err(|error| too_large_or_malformed(&*error, limit))?;
     Ok(read.to_bytes())
+}
+
+/// The reason why a body of at most `limit` bytes could not be read.
+fn too_large_or_malformed(error: &(dyn Error + 'static), limit: usize) -> ApiError {
+    if error.is::<LengthLimitError>() {
+        ApiError::BodyTooLarge(limit)
+    } else {
+        ApiError::MalformedRequest
+    }
 }
 
 /// A body on its way through, within bounds of bytes and of the time for which Pitaya waits for it.
 pub(super) struct Bounded {
-    body: Body,
-    left: usize,
+    body: Limited<Body>,
     limit: usize,
     patience: Duration,
     late: Pin<Box<Sleep>>,
@@ -148,8 +137,7 @@ impl Bounded {
     ) -> (Self, Arc<OnceLock<ApiError>>) {
         let fault = Arc::default();
         let bounded = Self {
-            body,
-            left: limit,
+            body: Limited::new(body, limit),
             limit,
             patience,
             late: Box::pin(sleep(patience)),
@@ -177,19 +165,9 @@ impl http_body::Body for Bounded {
             ready!(self.late.as_mut().poll(cx));
             return self.end(ApiError::BodyTimeout(self.patience));
         };
-        match next {
-            None => Poll::Ready(None),
-            Some(Err(_)) => self.end(ApiError::MalformedRequest),
-            Some(Ok(frame)) => {
-                let length = frame.data_ref().map_or(0, Bytes::len);
-                match self.left.checked_sub(length) {
-                    Some(left) => {
-                        self.left = left;
-                        Poll::Ready(Some(Ok(frame)))
-                    }
-                    None => self.end(ApiError::BodyTooLarge(self.limit)),
-                }
-            }
+        match next.transpose() {
+            Ok(frame) => Poll::Ready(frame.map(Ok)),
+            Err(error) => self.end(too_large_or_malformed(&*error, self.limit)),
         }
     }
 
@@ -287,7 +265,7 @@ mod tests {
         assert!(matches!(polled, Poll::Ready(Err(ApiError::Overloaded))));
         assert!(futures_util::poll!(&mut slow[1]).is_pending());
         drop(slow);
-        assert!(bodies.0.lock().is_empty());
+        assert!(bodies.0.lock().iter().all(CancellationToken::is_cancelled));
     }
 
     #[tokio::test]
