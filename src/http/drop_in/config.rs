@@ -154,7 +154,8 @@ impl Call {
     }
 }
 
-fn fault(parameter: &str, detail: &str) -> Vec<ParameterFault> {
+/// One fault of a call.
+pub(super) fn fault(parameter: &str, detail: &str) -> Vec<ParameterFault> {
     vec![ParameterFault {
         parameter: parameter.to_owned(),
         detail: detail.to_owned(),

@@ -11,10 +11,11 @@ use http_body_util::combinators::UnsyncBoxBody;
 use metrics::counter;
 
 use super::body::{Bounded, MAX_IMPORT, check_length};
+use super::config::fault;
 use super::{DropIn, IMPORTS, customer, passed};
 use crate::domain::site::CustomerId;
 use crate::http::edge::handler_context::Administrator;
-use crate::http::params::{ParameterFault, parse_none};
+use crate::http::params::parse_none;
 use crate::http::problem::{ApiError, Forbidden};
 use crate::http::routes;
 
@@ -106,10 +107,7 @@ fn multipart(headers: &HeaderMap) -> Result<HeaderValue, ApiError> {
             && parameters.to_ascii_lowercase().contains("boundary=")
     };
     only.filter(is_form).cloned().ok_or_else(|| {
-        let fault = ParameterFault {
-            parameter: "Content-Type".to_owned(),
-            detail: "must be multipart/form-data with a boundary".to_owned(),
-        };
-        vec![fault].into()
+        let expected = "must be multipart/form-data with a boundary";
+        fault("Content-Type", expected).into()
     })
 }

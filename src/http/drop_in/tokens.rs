@@ -8,9 +8,10 @@ use http::header::CACHE_CONTROL;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::config::fault;
 use super::{DropIn, NO_STORE};
 use crate::http::edge::snapshot::Identified;
-use crate::http::params::{ParameterFault, parse_none};
+use crate::http::params::parse_none;
 use crate::http::problem::{ApiError, KeyFault};
 use crate::http::routes;
 
@@ -59,10 +60,8 @@ pub(in crate::http) async fn renew(
     let body = state.token_bodies.read(body).await?;
     // The error of the parser may quote the key.
     let Asked { refresh_token: key } = serde_json::from_slice(&body).map_err(|_| {
-        vec![ParameterFault {
-            parameter: "body".to_owned(),
-            detail: "must be a JSON object with a refreshToken, the API key".to_owned(),
-        }]
+        let expected = "must be a JSON object with a refreshToken, the API key";
+        fault("body", expected)
     })?;
     if key.is_empty() {
         return Err(ApiError::Unauthenticated(KeyFault::Missing));
