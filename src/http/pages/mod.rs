@@ -78,8 +78,8 @@ fn explorer_file(file: &str, headers: &HeaderMap) -> Result<Response, ApiError> 
         return Ok(embedded(picture, "image/svg+xml", VIEWER, headers));
     }
     let asset = Explorer::get(file).ok_or(ApiError::NotFound)?;
-    let content_type = asset.metadata.mimetype().to_owned();
-    Ok(embedded(asset.data, &content_type, STRICT, headers))
+    let content_type = asset.metadata.mimetype();
+    Ok(embedded(asset.data, content_type, STRICT, headers))
 }
 
 /// `GET /docs`: the viewer's page. It refers to its files by relative paths, so it contains their base.
@@ -126,14 +126,12 @@ pub(in crate::http) async fn docs_asset(
     Path(file): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (bytes, content_type) = if let Some(own) = ViewerAdditions::get(&file) {
-        let content_type = own.metadata.mimetype().to_owned();
-        (own.data, content_type)
-    } else {
-        let asset = viewer_file(&file)?;
-        (asset.bytes, asset.content_type)
-    };
-    Ok(embedded(bytes, &content_type, VIEWER, &headers))
+    if let Some(own) = ViewerAdditions::get(&file) {
+        let content_type = own.metadata.mimetype();
+        return Ok(embedded(own.data, content_type, VIEWER, &headers));
+    }
+    let asset = viewer_file(&file)?;
+    Ok(embedded(asset.bytes, &asset.content_type, VIEWER, &headers))
 }
 
 fn viewer_file(file: &str) -> Result<SwaggerFile<'static>, ApiError> {

@@ -3,13 +3,13 @@
 use axum::Json;
 use axum::extract::Path;
 use axum::response::{Html, IntoResponse, Response};
-use http::header::{ACCEPT, VARY};
+use http::header::VARY;
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::STRICT;
-use crate::http::present::members;
+use crate::http::present::accepted;
 use crate::http::problem::{ApiError, ProblemKind, Refused};
 use crate::http::routes;
 
@@ -69,11 +69,7 @@ pub(in crate::http) async fn explain(
 
 /// JSON if the caller has no preference. Never refuses, because callers come here for help.
 fn prefers_html(headers: &HeaderMap) -> bool {
-    let weight = |wanted: &str| {
-        let mut named = members(headers, ACCEPT).filter(|(range, _)| *range == wanted);
-        named.next().map_or(0, |(_, weight)| weight)
-    };
-    weight("text/html") > weight("application/json")
+    accepted(headers, &["application/json", "text/html"]) == Some(1)
 }
 
 /// The texts are our own constants, so they need no escaping beyond this. Backticks mark code.
@@ -122,7 +118,7 @@ fn page(kind: ProblemKind) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::header::CONTENT_TYPE;
+    use http::header::{ACCEPT, CONTENT_TYPE};
 
     use super::*;
 

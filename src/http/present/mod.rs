@@ -39,5 +39,5 @@ pub use rendering::{RenderedBody, Rendering};
 pub(super) use csv::csv_table;
 pub(super) use figure::number;
 pub(super) use meta::to_the_second;
-pub(super) use quality::{accepted, members};
+pub(super) use quality::accepted;
 pub(super) use schema::{CSV_EXAMPLE, Traffic, json_example, ndjson_example};

@@ -10,7 +10,7 @@ use http::header::{ACCEPT, AsHeaderName, HeaderMap};
 pub(in crate::http) type Weight = u16;
 
 /// The well-formed members of a header with their weights, in order.
-pub(in crate::http) fn members(
+pub(super) fn members(
     headers: &HeaderMap,
     name: impl AsHeaderName,
 ) -> impl Iterator<Item = (&str, Weight)> {
