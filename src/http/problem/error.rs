@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
+
 use super::ProblemKind;
 use crate::http::params::{ParameterFault, Rejection, TooLarge};
 use crate::service::{Away, Expired, Unanswered};
@@ -145,46 +147,21 @@ impl ApiError {
         }
     }
 
-    /// Time until a retry makes sense, if known.
+    /// Time until a retry makes sense, if known. A caller always learns it if the service is unavailable.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        match self {
+        let known = match self {
             Self::RateLimited(wait) => Some(*wait),
-            Self::Overloaded => Some(OVERLOADED_RETRY),
             Self::StoreUnavailable(_) => Some(STORE_RETRY),
-            Self::Upstream(error) => match &**error {
+            Self::Upstream(error) => match **error {
                 UpstreamError::Throttled { retry_after }
-                | UpstreamError::CircuitOpen { retry_after } => Some(*retry_after),
+                | UpstreamError::CircuitOpen { retry_after } => Some(retry_after),
                 UpstreamError::Credentials(_) => Some(CREDENTIALS_RETRY),
-                UpstreamError::Timeout
-                | UpstreamError::ConnectTimeout
-                | UpstreamError::StillFetching
-                | UpstreamError::NotCached
-                | UpstreamError::Connection(_)
-                | UpstreamError::Status(_)
-                | UpstreamError::Untrusted(_)
-                | UpstreamError::Undecodable(_)
-                | UpstreamError::Truncated
-                | UpstreamError::TooLarge { .. }
-                | UpstreamError::Internal(_) => None,
+                _ => None,
             },
-            Self::MalformedRequest
-            | Self::InvalidHost
-            | Self::InvalidParameters(_)
-            | Self::QueryTooLarge(_)
-            | Self::InvalidConfiguration(_)
-            | Self::Unauthenticated(_)
-            | Self::Forbidden(_)
-            | Self::NotFound
-            | Self::MethodNotAllowed
-            | Self::NotAcceptable
-            | Self::UriTooLong(_)
-            | Self::RangeNotSatisfiable(_)
-            | Self::HeadersTooLarge { .. }
-            | Self::CursorExpired(_)
-            | Self::BodyTooLarge(_)
-            | Self::BodyTimeout(_)
-            | Self::Internal(_) => None,
-        }
+            _ => None,
+        };
+        let is_unavailable = self.kind().status() == StatusCode::SERVICE_UNAVAILABLE;
+        known.or(is_unavailable.then_some(OVERLOADED_RETRY))
     }
 }
 
