@@ -1,4 +1,4 @@
-//! Renders an error as a problem answer.
+//! Renders an error as a problem answer, or in the vendor's envelope.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,7 +13,6 @@ use http::header::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::envelope::Refusal;
 use super::error::{ApiError, Forbidden, KeyFault, public_detail};
 use crate::http::params::ParameterFault;
 use crate::upstream::UpstreamError;
@@ -35,6 +34,16 @@ pub(in crate::http) struct Problem<'a> {
     request_id: &'a str,
     /// All faults in parameters; empty if the problem has another cause.
     errors: &'a [ParameterFault],
+}
+
+/// A refusal in the vendor's language.
+#[derive(Serialize, ToSchema)]
+#[schema(as = VendorRefusal)]
+pub(in crate::http) struct Refusal<'a> {
+    /// Always false.
+    success: bool,
+    /// Explanation for people.
+    message: &'a str,
 }
 
 impl ApiError {

@@ -1,13 +1,11 @@
 //! Problem answers (RFC 9457): the public part for callers, and the private part for the log.
 
 mod answer;
-mod envelope;
 mod error;
 mod kind;
 mod refused;
 
-pub(super) use answer::Problem;
-pub(super) use envelope::Refusal;
+pub(super) use answer::{Problem, Refusal};
 pub use error::{ApiError, KeyFault, public_detail};
 pub(super) use error::{Forbidden, of_panic};
 pub use kind::ProblemKind;
