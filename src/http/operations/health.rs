@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::CACHE_CONTROL;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Operations;
+use super::{NO_STORE, Operations};
 use crate::http::routes;
 use crate::http::settings::StartupFact;
 use crate::service::TierState;
@@ -73,7 +72,7 @@ enum Live {
     responses((status = 200, description = "It is.", body = Liveness)),
 )]
 pub(in crate::http) async fn live() -> Response {
-    uncached(StatusCode::OK, Json(Liveness { status: Live::Pass }))
+    (NO_STORE, Json(Liveness { status: Live::Pass })).into_response()
 }
 
 /// `GET /readyz`: the process is ready for requests. A failing vendor does not change that, because cached figures still serve.
@@ -100,12 +99,7 @@ pub(in crate::http) async fn ready(State(state): State<Operations>) -> Response 
         Status::Pass | Status::Warn => StatusCode::OK,
         Status::Fail => StatusCode::SERVICE_UNAVAILABLE,
     };
-    uncached(status, Json(readiness))
-}
-
-fn uncached(status: StatusCode, body: impl IntoResponse) -> Response {
-    let no_store = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    (status, [no_store], body).into_response()
+    (status, NO_STORE, Json(readiness)).into_response()
 }
 
 impl Readiness {

@@ -2,10 +2,9 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 
-use super::Operations;
+use super::{NO_STORE, Operations};
 use crate::http::edge::observe::{show_in_flight, show_limits};
 use crate::http::routes;
 
@@ -24,17 +23,11 @@ use crate::http::routes;
     )),
 )]
 pub(in crate::http) async fn metrics(State(state): State<Operations>) -> Response {
-    let headers = [
-        (
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
-        ),
-        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
+    let format = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     state.kept.measure();
     show_in_flight(state.in_flight.now());
     let snapshot = state.snapshots.now();
     show_limits(&snapshot.settings);
     let metrics = snapshot.metrics_of_clients(&(state.render_metrics)());
-    (headers, metrics).into_response()
+    (NO_STORE, format, metrics).into_response()
 }

@@ -7,6 +7,8 @@ pub(super) mod reload;
 
 use std::sync::Arc;
 
+use http::header::CACHE_CONTROL;
+use http::{HeaderName, HeaderValue};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -14,6 +16,10 @@ use crate::http::edge::in_flight::InFlight;
 use crate::http::edge::snapshot::Snapshots;
 use crate::http::traffic::kept::KeptAnswers;
 use crate::service::TrafficService;
+
+/// What all of these answers say: they are about this moment.
+const NO_STORE: [(HeaderName, HeaderValue); 1] =
+    [(CACHE_CONTROL, HeaderValue::from_static("no-store"))];
 
 /// Renders the process's metrics as Prometheus text.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;

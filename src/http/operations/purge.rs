@@ -3,12 +3,10 @@
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
-use http::header::CACHE_CONTROL;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Operations;
+use super::{NO_STORE, Operations};
 use crate::cores;
 use crate::http::edge::handler_context::Administrator;
 use crate::http::params::CacheParams;
@@ -70,6 +68,5 @@ pub(in crate::http) async fn purge(
     for part in parts {
         part.lasting.await?;
     }
-    let no_store = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(([no_store], Json(Purged { purged })).into_response())
+    Ok((NO_STORE, Json(Purged { purged })).into_response())
 }

@@ -10,13 +10,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
-use http::header::CACHE_CONTROL;
 use metrics::{describe_gauge, gauge};
 use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::NO_STORE;
 use crate::clock::Clock;
 use crate::domain::directory::SiteDirectory;
 use crate::http::edge::handler_context::Administrator;
@@ -176,8 +175,7 @@ pub(in crate::http) async fn reload(
     params::parse_none(query.as_deref())?;
     let asked_by = context.caller.name.as_deref().unwrap_or("a request");
     let changes = reloading.reload(asked_by).await?;
-    let no_store = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(([no_store], Json(changes)).into_response())
+    Ok((NO_STORE, Json(changes)).into_response())
 }
 
 /// Describes the metrics of reloads. Call it after the installation of the recorder.
