@@ -110,13 +110,9 @@ impl Readiness {
         facts: &[StartupFact],
     ) -> Self {
         let process = if shutting_down {
-            Check::new(
-                Status::Fail,
-                "shutting_down",
-                "The process is shutting down.",
-            )
+            check(Status::Fail, "The process is shutting down.").in_state("shutting_down")
         } else {
-            Check::new(Status::Pass, "running", "The process takes requests.")
+            pass("The process takes requests.").in_state("running")
         };
         let mut checks = BTreeMap::from([
             ("process", process),
@@ -129,16 +125,8 @@ impl Readiness {
         checks.extend(sharing.map(|check| ("upstream_token_sharing", check)));
         checks.extend(tier.map(|tier| ("cache_tier", cache_tier(tier))));
         for fact in facts {
-            let check = Check {
-                status: if fact.warning {
-                    Status::Warn
-                } else {
-                    Status::Pass
-                },
-                state: None,
-                detail: fact.detail.clone(),
-            };
-            checks.insert(fact.name, check);
+            let check = if fact.warning { warn } else { pass };
+            checks.insert(fact.name, check(&fact.detail));
         }
         let worst = checks.values().map(|check| check.status).max();
         Self {
@@ -149,156 +137,134 @@ impl Readiness {
 }
 
 impl Check {
-    fn new(status: Status, state: &'static str, detail: &str) -> Self {
+    fn in_state(self, state: &'static str) -> Self {
         Self {
-            status,
             state: Some(state),
-            detail: detail.to_owned(),
+            ..self
         }
     }
 }
 
+fn pass(detail: &str) -> Check {
+    check(Status::Pass, detail)
+}
+
+fn warn(detail: &str) -> Check {
+    check(Status::Warn, detail)
+}
+
+fn check(status: Status, detail: &str) -> Check {
+    Check {
+        status,
+        state: None,
+        detail: detail.to_owned(),
+    }
+}
+
 fn circuit(state: CircuitState) -> Check {
-    let (status, detail) = match state {
-        CircuitState::Closed => (
-            Status::Pass,
-            "The circuit is closed: the vendor does not keep failing.",
-        ),
-        CircuitState::Open => (
-            Status::Warn,
-            "The vendor kept failing, and is left alone for a moment.",
-        ),
-        CircuitState::HalfOpen => (
-            Status::Warn,
-            "One call probes whether the vendor is well again.",
-        ),
+    let check = match state {
+        CircuitState::Closed => pass("The circuit is closed: the vendor does not keep failing."),
+        CircuitState::Open => warn("The vendor kept failing, and is left alone for a moment."),
+        CircuitState::HalfOpen => warn("One call probes whether the vendor is well again."),
     };
-    Check::new(status, state.name(), detail)
+    check.in_state(state.name())
 }
 
 fn throttle(throttled: bool) -> Check {
     if throttled {
-        let detail = "The vendor has requested a pause, and is not called until it is over.";
-        return Check::new(Status::Warn, "paused", detail);
+        let check = warn("The vendor has requested a pause, and is not called until it is over.");
+        return check.in_state("paused");
     }
-    Check::new(Status::Pass, "none", "The vendor has requested no pause.")
+    pass("The vendor has requested no pause.").in_state("none")
 }
 
 fn tokens(state: TokenState) -> Check {
-    let (status, detail) = match state {
-        TokenState::Pending => (
-            Status::Warn,
-            "There is no ID token yet: the first one is being obtained.",
-        ),
-        TokenState::Unused => (
-            Status::Pass,
-            "The ID token expired while nobody needed it, and is renewed for the next call.",
-        ),
-        TokenState::Valid => (Status::Pass, "The ID token has not expired."),
-        TokenState::NotRenewable => (
-            Status::Warn,
-            "There is no refresh token: calls fail once the ID token expires.",
-        ),
-        TokenState::RenewalFailing => (
-            Status::Warn,
-            "Token renewal is failing; Pitaya keeps retrying.",
-        ),
-        TokenState::Refused => (Status::Warn, "The vendor refuses Pitaya's tokens."),
-        TokenState::Expired => (
-            Status::Warn,
-            "The ID token has expired, and there is nothing to renew it with.",
-        ),
+    let check = match state {
+        TokenState::Pending => warn("There is no ID token yet: the first one is being obtained."),
+        TokenState::Unused => {
+            pass("The ID token expired while nobody needed it, and is renewed for the next call.")
+        }
+        TokenState::Valid => pass("The ID token has not expired."),
+        TokenState::NotRenewable => {
+            warn("There is no refresh token: calls fail once the ID token expires.")
+        }
+        TokenState::RenewalFailing => warn("Token renewal is failing; Pitaya keeps retrying."),
+        TokenState::Refused => warn("The vendor refuses Pitaya's tokens."),
+        TokenState::Expired => {
+            warn("The ID token has expired, and there is nothing to renew it with.")
+        }
     };
-    Check::new(status, state.name(), detail)
+    check.in_state(state.name())
 }
 
 fn token_store(state: TokenStoreState) -> Check {
-    let (status, detail) = match state {
-        TokenStoreState::Unset => (
-            Status::Pass,
-            "There is no token_store: the newest tokens are in memory only.",
-        ),
-        TokenStoreState::Kept => (Status::Pass, "A restart begins with the newest tokens."),
-        TokenStoreState::Unreadable => (
-            Status::Warn,
+    let check = match state {
+        TokenStoreState::Unset => {
+            pass("There is no token_store: the newest tokens are in memory only.")
+        }
+        TokenStoreState::Kept => pass("A restart begins with the newest tokens."),
+        TokenStoreState::Unreadable => warn(
             "The file of token_store could not be read, so Pitaya uses the configured tokens, which may be older. The next renewal replaces the file.",
         ),
-        TokenStoreState::Failing => (
-            Status::Warn,
+        TokenStoreState::Failing => warn(
             "The newest tokens could not be written to the token store, which is tried again: until then a restart loses them.",
         ),
     };
-    Check::new(status, state.name(), detail)
+    check.in_state(state.name())
 }
 
 fn token_sharing(state: TokenSharingState) -> Option<Check> {
-    let (status, detail) = match state {
+    let check = match state {
         TokenSharingState::Unset => return None,
-        TokenSharingState::Shared => (
-            Status::Pass,
-            "The shared store has the newest tokens of all replicas.",
-        ),
-        TokenSharingState::Waiting => (
-            Status::Warn,
-            "There is no valid ID token here yet: another replica is renewing.",
-        ),
-        TokenSharingState::Quarantine => (
-            Status::Warn,
+        TokenSharingState::Shared => {
+            pass("The shared store has the newest tokens of all replicas.")
+        }
+        TokenSharingState::Waiting => {
+            warn("There is no valid ID token here yet: another replica is renewing.")
+        }
+        TokenSharingState::Quarantine => warn(
             "The shared store is new or may have lost writes: no replica renews for some seconds, so that others can put back newer tokens.",
         ),
-        TokenSharingState::PuttingBack => (
-            Status::Warn,
-            "The shared store lacks the newest tokens: this replica puts them back.",
-        ),
-        TokenSharingState::InDoubt => (
-            Status::Warn,
+        TokenSharingState::PuttingBack => {
+            warn("The shared store lacks the newest tokens: this replica puts them back.")
+        }
+        TokenSharingState::InDoubt => warn(
             "A replica disappeared while it renewed the tokens, so the refresh token may be dead: it is not used again. Start that replica again with its token_store, or configure new credentials.",
         ),
-        TokenSharingState::Away => (
-            Status::Warn,
-            "The shared store is away: this replica uses the tokens that it has.",
-        ),
-        TokenSharingState::Alone => (
-            Status::Warn,
+        TokenSharingState::Away => {
+            warn("The shared store is away: this replica uses the tokens that it has.")
+        }
+        TokenSharingState::Alone => warn(
             "The shared store is away and the tokens are due to be renewed: this replica does not renew them alone, since that could revoke them.",
         ),
     };
-    Some(Check::new(status, state.name(), detail))
+    Some(check.in_state(state.name()))
 }
 
 fn cache_tier(state: TierState) -> Check {
-    let (status, detail) = match state {
-        TierState::Open => (
-            Status::Pass,
-            "Figures are kept on disk, and outlive the process.",
-        ),
-        TierState::WaitingForLock => (
-            Status::Warn,
+    let check = match state {
+        TierState::Open => pass("Figures are kept on disk, and outlive the process."),
+        TierState::WaitingForLock => warn(
             "Another process uses the folder of cache.disk.path: this one keeps nothing there until that ends.",
         ),
-        TierState::Away => (
-            Status::Warn,
+        TierState::Away => warn(
             "The cache on disk failed, or the shared store is away, and is tried again: until then figures are in memory only.",
         ),
-        TierState::Slow => (
-            Status::Warn,
-            "The cache on disk does not answer in time, and is not read for now.",
-        ),
-        TierState::Connected => (Status::Pass, "Figures are shared with the other replicas."),
-        TierState::RefusingWrites => (
-            Status::Warn,
+        TierState::Slow => {
+            warn("The cache on disk does not answer in time, and is not read for now.")
+        }
+        TierState::Connected => pass("Figures are shared with the other replicas."),
+        TierState::RefusingWrites => warn(
             "The shared store refuses to keep anything, perhaps for lack of memory: each replica asks the vendor for itself.",
         ),
-        TierState::EvictionPolicy => (
-            Status::Warn,
+        TierState::EvictionPolicy => warn(
             "The shared store should have a maxmemory, and maxmemory-policy volatile-lru: else it fills up, or forgets more than figures.",
         ),
-        TierState::Clock => (
-            Status::Warn,
-            "The clock of the shared store differs from this machine's by more than a second.",
-        ),
+        TierState::Clock => {
+            warn("The clock of the shared store differs from this machine's by more than a second.")
+        }
     };
-    Check::new(status, state.name(), detail)
+    check.in_state(state.name())
 }
 
 #[cfg(test)]
