@@ -4,7 +4,6 @@
 //! the feed no longer reaches back that far. A reader that returns gives its place in `Last-Event-ID`. Streams may use only a part of the
 //! requests in flight, so that readers who stay cannot shut out queries.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -180,8 +179,8 @@ pub(super) async fn list(
     let place = place.ok_or(ApiError::Overloaded)?;
     let stream = Streaming {
         more: feed.service.revisions().watch(),
-        waiting: reader.page(&feed.service, since, STRETCH)?.into(),
-        left: params.limit,
+        waiting: reader.page(&feed.service, since, STRETCH)?,
+        left: params.limit.unwrap_or(usize::MAX),
         reader,
         headers,
         feed,
@@ -217,31 +216,17 @@ impl Reader {
     }
 }
 
-/// Events that were read but not sent yet, and the place after them.
-struct Stretch {
-    events: VecDeque<(Cursor, Revision)>,
-    next: Cursor,
-}
-
-impl From<RevisionPage> for Stretch {
-    fn from(page: RevisionPage) -> Self {
-        Self {
-            events: page.events.into(),
-            next: page.next,
-        }
-    }
-}
-
 /// A stream of events while it is sent.
 struct Streaming {
     feed: Feed,
     reader: Reader,
     /// The request's own fields, which identify its caller even after a reload.
     headers: HeaderMap,
-    waiting: Stretch,
+    /// Events that were read but not sent yet, and the place after them.
+    waiting: RevisionPage,
     more: watch::Receiver<u64>,
-    /// Number of events still to send, if it is limited.
-    left: Option<usize>,
+    /// Number of events still to send.
+    left: usize,
     _held: (Admitted, Option<Arc<Admitted>>),
 }
 
@@ -257,10 +242,7 @@ impl Streaming {
 
     /// The next event; `None` at the end of the stream.
     async fn next(&mut self) -> Option<(Cursor, Revision)> {
-        self.left = match self.left {
-            Some(left) => Some(left.checked_sub(1)?),
-            None => None,
-        };
+        self.left = self.left.checked_sub(1)?;
         loop {
             if self.feed.shutting_down.is_cancelled() || !self.is_still_allowed() {
                 return None;
@@ -271,8 +253,7 @@ impl Streaming {
             // Before the look-up, so that no event is missed.
             self.more.mark_unchanged();
             let since = Since::Cursor(self.waiting.next);
-            let page = self.reader.page(&self.feed.service, since, STRETCH).ok()?;
-            self.waiting = page.into();
+            self.waiting = self.reader.page(&self.feed.service, since, STRETCH).ok()?;
             if !self.waiting.events.is_empty() {
                 continue;
             }

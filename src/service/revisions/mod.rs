@@ -16,7 +16,7 @@ pub use self::cursor::{Cursor, InvalidCursor};
 pub use self::event::{Revision, Subject};
 pub use self::log::Expired;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
@@ -46,7 +46,7 @@ pub enum Since {
 #[derive(Clone, Debug, PartialEq)]
 pub struct RevisionPage {
     /// The wanted events, each with the place after it.
-    pub events: Vec<(Cursor, Revision)>,
+    pub events: VecDeque<(Cursor, Revision)>,
     /// The place after the last examined event.
     pub next: Cursor,
 }
@@ -145,7 +145,7 @@ impl Revisions {
         };
         let shown = *self.shown.borrow();
         let mut page = RevisionPage {
-            events: Vec::new(),
+            events: VecDeque::new(),
             next: log.cursor(seen.max(shown)),
         };
         let mut after = log.after(seen)?.take_while(|(number, _)| *number <= shown);
@@ -157,7 +157,7 @@ impl Revisions {
                 page.next = log.cursor(number - 1);
                 break;
             }
-            page.events.push((log.cursor(number), *event));
+            page.events.push_back((log.cursor(number), *event));
         }
         Ok(page)
     }
