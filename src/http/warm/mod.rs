@@ -72,7 +72,7 @@ impl Warmer {
     /// Warms the query as of `now`, and returns the time at which it is due again.
     async fn bring(&self, text: &str, snapshot: &Snapshot, now: Timestamp) -> Timestamp {
         let again = now.saturating_add(RETRY).unwrap_or(Timestamp::MAX);
-        let (query, until) = match understand(text, &snapshot.settings, &snapshot.directory, now) {
+        let (query, until) = match understand(text, snapshot, now) {
             Ok(understood) => understood,
             Err(rejection) => {
                 let faults = faults_of(rejection).join("; ");
@@ -85,13 +85,13 @@ impl Warmer {
         for (outcome, cells) in [("brought", warmed.brought), ("failed", warmed.failed)] {
             metrics::counter!(CELLS, "outcome" => outcome).increment(cells as u64);
         }
-        let outcome = if warmed.failed == 0 {
+        let (outcome, until) = if warmed.failed == 0 {
             tracing::info!(
                 query = text,
                 cells = warmed.brought,
                 "warmed a query of warm.queries"
             );
-            "whole"
+            ("whole", until)
         } else {
             tracing::warn!(
                 query = text,
@@ -99,14 +99,10 @@ impl Warmer {
                 failed = warmed.failed,
                 "could not warm a query of warm.queries completely: Pitaya will try again"
             );
-            "incomplete"
+            ("incomplete", again.min(until))
         };
         metrics::counter!(QUERIES, "outcome" => outcome).increment(1);
-        if warmed.failed == 0 {
-            until
-        } else {
-            again.min(until)
-        }
+        until
     }
 }
 
@@ -116,11 +112,10 @@ fn openings<'a>(
     snapshot: &'a Snapshot,
     now: Timestamp,
 ) -> Option<(Openings<'a>, Duration)> {
-    let (settings, directory) = (&snapshot.settings, &snapshot.directory);
-    let before = settings.warm_before_open?;
+    let before = snapshot.settings.warm_before_open?;
     // A query that is refused today is tried again soon.
-    let (query, _) = understand(text, settings, directory, now).ok()?;
-    let openings = Openings::of(directory, query.customer, &query.sites);
+    let (query, _) = understand(text, snapshot, now).ok()?;
+    let openings = Openings::of(&snapshot.directory, query.customer, &query.sites);
     Some((openings, before))
 }
 
@@ -137,13 +132,12 @@ fn warn_of_unknown_openings(text: &str, snapshot: &Snapshot, now: Timestamp) {
 /// The query as of `now` for a caller without restrictions, and the time at which its dates change.
 fn understand(
     text: &str,
-    settings: &Settings,
-    directory: &SiteDirectory,
+    snapshot: &Snapshot,
     now: Timestamp,
 ) -> Result<(Query, Timestamp), Rejection> {
-    let terms = terms(settings, directory);
+    let terms = terms(&snapshot.settings, &snapshot.directory);
     let params = TrafficParams::parse(Some(text), &terms).map_err(Rejection::Faults)?;
-    let until = params.means_until(directory, now);
+    let until = params.means_until(&snapshot.directory, now);
     let query = params.resolve(&terms, now)?;
     Ok((query, until))
 }
@@ -179,12 +173,8 @@ pub fn faults_of_query(text: &str, settings: &Settings, directory: &SiteDirector
 fn faults_of(rejection: Rejection) -> Vec<String> {
     match rejection {
         Rejection::Faults(faults) => {
-            let faults = faults.into_iter();
-            let sentence = |fault| {
-                let ParameterFault { parameter, detail } = fault;
-                format!("{parameter} {detail}")
-            };
-            faults.map(sentence).collect()
+            let sentence = |fault: &ParameterFault| format!("{} {}", fault.parameter, fault.detail);
+            faults.iter().map(sentence).collect()
         }
         Rejection::Forbidden => {
             vec!["asks for a site or customer that is not configured".to_owned()]
