@@ -90,57 +90,43 @@ impl Route {
     }
 }
 
-pub(super) static TRAFFIC: Route = Route::closed("/v1/traffic");
-pub(super) static EXPLAIN: Route = Route::closed("/v1/explain");
-pub(super) static SITES: Route = Route::closed("/v1/sites");
-pub(super) static REVISIONS: Route = Route::closed("/v1/revisions");
-pub(super) static PROGRESS: Route = Route::closed("/v1/progress/{request_id}");
-pub(super) static CACHE: Route = Route::changes("/v1/cache");
-pub(super) static RELOAD: Route = Route::changes("/v1/reload");
-pub(super) static VENDOR_REPORT: Route =
-    Route::vendors("/customer/{customer_id}/insights/generate_traffic_report");
-/// Its handler takes the key from the body.
-pub(super) static VENDOR_TOKENS: Route = Route {
-    is_open: true,
-    ..Route::vendors("/get_new_tokens")
-};
-pub(super) static VENDOR_IMPORT: Route = Route::vendors("/customer/{customer_id}/sites/import");
-pub(super) static PROBLEM: Route = Route::open("/problems/{slug}");
-pub(super) static EXPLORER: Route = Route::open("/");
-pub(super) static EXPLORER_FILES: Route = Route::page_file("/explorer/{*file}");
-pub(super) static OPENAPI_JSON: Route = Route::asset("/openapi.json");
-pub(super) static OPENAPI_YAML: Route = Route::asset("/openapi.yaml");
-pub(super) static DOCS: Route = Route::asset("/docs");
-pub(super) static DOCS_FOLDER: Route = Route::asset("/docs/");
-pub(super) static DOCS_FILES: Route = Route::page_file("/docs/{*file}");
-pub(super) static LIVE: Route = Route::probe("/livez");
-pub(super) static READY: Route = Route::probe("/readyz");
-pub(super) static METRICS: Route = Route::probe("/metrics");
+/// Declares the routes, and the list of them.
+macro_rules! routes {
+    ($($(#[$doc:meta])* $name:ident = $route:expr;)*) => {
+        $($(#[$doc])* pub(super) static $name: Route = $route;)*
 
-/// All of them.
-pub(super) static ALL: [&Route; 21] = [
-    &TRAFFIC,
-    &EXPLAIN,
-    &SITES,
-    &REVISIONS,
-    &PROGRESS,
-    &CACHE,
-    &RELOAD,
-    &VENDOR_REPORT,
-    &VENDOR_TOKENS,
-    &VENDOR_IMPORT,
-    &PROBLEM,
-    &EXPLORER,
-    &EXPLORER_FILES,
-    &OPENAPI_JSON,
-    &OPENAPI_YAML,
-    &DOCS,
-    &DOCS_FOLDER,
-    &DOCS_FILES,
-    &LIVE,
-    &READY,
-    &METRICS,
-];
+        /// All of them.
+        pub(super) static ALL: &[&Route] = &[$(&$name),*];
+    };
+}
+
+routes! {
+    TRAFFIC = Route::closed("/v1/traffic");
+    EXPLAIN = Route::closed("/v1/explain");
+    SITES = Route::closed("/v1/sites");
+    REVISIONS = Route::closed("/v1/revisions");
+    PROGRESS = Route::closed("/v1/progress/{request_id}");
+    CACHE = Route::changes("/v1/cache");
+    RELOAD = Route::changes("/v1/reload");
+    VENDOR_REPORT = Route::vendors("/customer/{customer_id}/insights/generate_traffic_report");
+    /// Its handler takes the key from the body.
+    VENDOR_TOKENS = Route {
+        is_open: true,
+        ..Route::vendors("/get_new_tokens")
+    };
+    VENDOR_IMPORT = Route::vendors("/customer/{customer_id}/sites/import");
+    PROBLEM = Route::open("/problems/{slug}");
+    EXPLORER = Route::open("/");
+    EXPLORER_FILES = Route::page_file("/explorer/{*file}");
+    OPENAPI_JSON = Route::asset("/openapi.json");
+    OPENAPI_YAML = Route::asset("/openapi.yaml");
+    DOCS = Route::asset("/docs");
+    DOCS_FOLDER = Route::asset("/docs/");
+    DOCS_FILES = Route::page_file("/docs/{*file}");
+    LIVE = Route::probe("/livez");
+    READY = Route::probe("/readyz");
+    METRICS = Route::probe("/metrics");
+}
 
 /// An unknown path outside the API.
 static NOWHERE: Route = Route {
@@ -160,8 +146,8 @@ static UNLISTED: Route = Route {
 
 /// Route with that pattern.
 pub(super) fn of_path(path: &str) -> &'static Route {
-    let mut all = ALL.into_iter();
-    all.find(|route| route.path == path).unwrap_or(&UNLISTED)
+    let found = ALL.iter().find(|route| route.path == path);
+    found.copied().unwrap_or(&UNLISTED)
 }
 
 /// Route of a request, as matched by the router.
@@ -213,7 +199,7 @@ mod tests {
 
     #[test]
     fn every_path_outside_the_contracts_open_list_requires_a_key() {
-        let open = ALL.into_iter().filter(|route| route.is_open);
+        let open = ALL.iter().filter(|route| route.is_open);
 
         assert_eq!(open.map(|route| route.path).collect::<Vec<_>>(), OPEN);
         assert!(!UNLISTED.is_open && !NOWHERE_IN_API.is_open);
