@@ -1,13 +1,11 @@
 //! The context that a handler receives with the request.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use http::request::Parts;
 
 use super::auth::Caller;
-use super::host;
 use super::in_flight::Admitted;
 use super::request_id::RequestId;
 use super::snapshot::Snapshot;
@@ -42,10 +40,4 @@ impl<S: Sync> FromRequestParts<S> for Administrator {
             .map(|context| Self(context.clone()))
             .ok_or(ApiError::Forbidden(Forbidden::Administration))
     }
-}
-
-/// Whether this machine sent the request for itself.
-pub(super) fn comes_from_here(head: &Parts) -> bool {
-    let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
-    host::is_from_here(peer.map(|peer| peer.0), head)
 }

@@ -40,7 +40,7 @@ use tracing::{Instrument, Span};
 
 use self::auth::Caller;
 use self::fields::{Constant, Field, NO_REFERRER, NO_SNIFF};
-use self::handler_context::{HandlerContext, comes_from_here};
+use self::handler_context::HandlerContext;
 use self::in_flight::{Admitted, InFlight};
 use self::observe::{Instruments, Observation, Outcome};
 use self::rate_limit::Standing;
@@ -106,8 +106,7 @@ pub(in crate::http) async fn middleware(
     next: Next,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
-    let peer = peer.map(|peer| peer.0);
+    let peer = peer_of(&head);
     let fields = RequestFields::of(&head.headers);
     let mut context = RequestContext::new(&edge, &head, &fields, peer, route_of(&head));
     let is_preflight = cors::is_preflight(&head.method, &head.headers);
@@ -184,7 +183,10 @@ impl RequestContext {
         }
         let is_change =
             route.is_for_changes && matches!(head.method, Method::POST | Method::DELETE);
-        if is_change && self.snapshot.authenticator.is_disabled() && !comes_from_here(head) {
+        if is_change
+            && self.snapshot.authenticator.is_disabled()
+            && !host::is_from_here(peer_of(head), head)
+        {
             return Err(ApiError::Forbidden(Forbidden::Elsewhere));
         }
         if !route.is_open && head.method != Method::OPTIONS {
@@ -305,6 +307,12 @@ impl RequestContext {
             .end(&outcome, &self.span, &edge.instruments);
         reply.into_response()
     }
+}
+
+/// Address of a request's peer, which tests without a connection do not have.
+fn peer_of(head: &Parts) -> Option<SocketAddr> {
+    let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
+    peer.map(|peer| peer.0)
 }
 
 fn name_of(caller: Option<&Arc<Caller>>) -> Option<&str> {
