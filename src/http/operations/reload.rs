@@ -4,7 +4,6 @@
 //! for such a request. Rendered answers carry the generation of their snapshot, so none outlives it. Transfers to removed keys end
 //! last, when these keys can no longer start new requests.
 
-use std::fmt;
 use std::sync::Arc;
 
 use axum::Json;
@@ -140,12 +139,6 @@ impl Parts {
             let now = self.clock.now().as_duration().as_secs_f64();
             gauge!(SUCCESS_TIME).set(now);
         }
-    }
-}
-
-impl fmt::Debug for Reloading {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reloading").finish_non_exhaustive()
     }
 }
 
