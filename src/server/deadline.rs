@@ -2,6 +2,7 @@
 //! their turn, and completes hyper's refusals.
 
 use std::io::{self, IoSlice};
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -19,23 +20,15 @@ use super::write_batching::WriteBatching;
 pub(super) struct Deadlines<S> {
     stream: S,
     activity: Arc<Activity>,
-    reading: Reading,
+    /// The head whose first bytes have arrived, as the number of requests that began before it. `None` once its answer is being written.
+    awaited: Option<usize>,
+    /// Whether the deadline of that head runs, since a part of it is missing.
+    is_late: bool,
     head: Timeout,
     idle: Timeout,
     write: Timeout,
     write_batching: WriteBatching,
     refusals: Refusals,
-}
-
-/// State of a read while nothing arrives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reading {
-    /// The rest of a head whose first bytes have arrived, after that number of requests had begun.
-    Head(usize),
-    /// The same, with a running deadline.
-    Late(usize),
-    /// The beginning of a request, or one of our answers.
-    Idle,
 }
 
 impl<S> Deadlines<S> {
@@ -49,7 +42,8 @@ impl<S> Deadlines<S> {
         Self {
             stream,
             activity,
-            reading: Reading::Head(0),
+            awaited: Some(0),
+            is_late: false,
             head: Timeout::new(limits.head),
             idle: Timeout::new(limits.idle),
             write: Timeout::new(limits.write_stall),
@@ -60,9 +54,10 @@ impl<S> Deadlines<S> {
 
     /// Handles received bytes: unless a head is already pending, they may begin one.
     fn received(&mut self) {
-        let begun = self.activity.begun();
-        if self.reading != Reading::Late(begun) {
-            self.reading = Reading::Head(begun);
+        let begun = Some(self.activity.begun());
+        if self.awaited != begun {
+            self.awaited = begun;
+            self.is_late = false;
         }
     }
 
@@ -76,22 +71,18 @@ impl<S> Deadlines<S> {
             return Poll::Pending;
         }
         let busy = self.activity.is_under_way();
-        match self.reading {
-            Reading::Head(awaited) | Reading::Late(awaited) if awaited == begun && !busy => {
-                if self.reading == Reading::Head(awaited) {
-                    self.reading = Reading::Late(awaited);
+        // Otherwise the answer to that head begins the idle time once it is written.
+        if self.awaited == Some(begun) {
+            if !busy {
+                if !mem::replace(&mut self.is_late, true) {
                     self.activity.rests_since(self.head.restart());
                 }
                 let overdue = self.head.poll(cx);
                 return overdue.map(|()| timed_out("the request's head is overdue"));
             }
             // The received bytes are a body, or a request sent ahead of its turn, whose time begins after the current answer.
-            Reading::Head(awaited) | Reading::Late(awaited) if awaited == begun => {
-                self.reading = Reading::Head(awaited);
-                self.restart_idle();
-            }
-            // The answer to that head begins the idle time once it is written.
-            Reading::Head(_) | Reading::Late(_) | Reading::Idle => {}
+            self.is_late = false;
+            self.restart_idle();
         }
         let is_idle = !busy && !self.owes_an_answer();
         while self.idle.poll(cx).is_ready() {
@@ -105,10 +96,8 @@ impl<S> Deadlines<S> {
 
     /// Whether a head has arrived whole, and nothing has been written since.
     fn owes_an_answer(&self) -> bool {
-        match self.reading {
-            Reading::Head(awaited) | Reading::Late(awaited) => awaited != self.activity.begun(),
-            Reading::Idle => false,
-        }
+        let begun = self.activity.begun();
+        self.awaited.is_some_and(|awaited| awaited != begun)
     }
 
     fn restart_idle(&mut self) {
@@ -133,9 +122,9 @@ impl<S> Deadlines<S> {
                 self.activity.set_stalled(false);
             }
             if self.owes_an_answer() && !self.activity.is_multiplexed() {
-                self.reading = Reading::Idle;
+                self.awaited = None;
             }
-            if self.reading == Reading::Idle {
+            if self.awaited.is_none() {
                 self.restart_idle();
             }
             return written;
