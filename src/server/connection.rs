@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use axum::response::Response;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Either, Ready, ready};
+use futures_util::future::{Either, ready};
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Version};
 use hyper::body::Incoming;
-use hyper::service::Service;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
@@ -62,33 +62,38 @@ pub(super) struct Common<A> {
 impl<A: Application> Common<A> {
     /// Answers the requests of one connection until either side ends it. Errors affect only this connection.
     pub(super) async fn answer(self, stream: TcpStream, peer: SocketAddr, place: Place) {
-        let Self {
-            application,
-            refused,
-            limits,
-            ending,
-        } = self;
         // Answers are written whole or in large pieces, so waiting for more bytes would only delay their last packet.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, %peer, "a connection could not be set up");
             return;
         }
-        let activity = Arc::clone(&place.activity);
-        let refusals = Refusals::new(refused, peer);
-        let io = Deadlines::new(stream, Arc::clone(&activity), limits, refusals);
-        let requests = Requests {
-            application,
-            peer,
-            activity: Arc::clone(&activity),
-            closing: ending.closing,
-        };
+        let activity = &place.activity;
+        let refusals = Refusals::new(self.refused, peer);
+        let io = Deadlines::new(stream, Arc::clone(activity), self.limits, refusals);
+        let closing = &self.ending.closing;
+        let requests = service_fn(|request: Request<Incoming>| {
+            let begun = activity.begin(request.version());
+            match self.application.answer(request, peer) {
+                Answering::Done(response) => {
+                    let response = sending::until_sent(begun, response);
+                    Either::Left(ready(Ok(last_if(closing, response))))
+                }
+                Answering::Waiting(answer) => {
+                    let closing = Arc::clone(closing);
+                    Either::Right(answer.map(move |response| {
+                        let response = sending::until_sent(begun, response);
+                        Ok::<_, Infallible>(last_if(&closing, response))
+                    }))
+                }
+            }
+        });
         let builder = builder();
         let mut connection = pin!(builder.serve_connection(TokioIo::new(io), requests));
         let ended = tokio::select! {
             biased;
             ended = &mut connection => ended,
             () = place.leave.cancelled() => {
-                let displaced = !ending.draining.is_cancelled();
+                let displaced = !self.ending.draining.is_cancelled();
                 if activity.begun() == 0 {
                     // No request has arrived, so there is nothing to finish.
                     if displaced || timeout(LATE_REQUEST, &mut connection).await.is_ok() {
@@ -99,8 +104,8 @@ impl<A: Application> Common<A> {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = &mut connection => ended,
-                    () = ending.abandoned.cancelled() => return,
-                    () = unheeded(&activity, limits.write_stall), if displaced => return,
+                    () = self.ending.abandoned.cancelled() => return,
+                    () = unheeded(activity, self.limits.write_stall), if displaced => return,
                 }
             }
         };
@@ -116,43 +121,6 @@ async fn unheeded(activity: &Activity, write_stall: Duration) {
         sleep(HEEDED_WITHIN).await;
         if activity.is_multiplexed() && activity.is_idle(write_stall) {
             return;
-        }
-    }
-}
-
-/// Service that hyper calls for each request of a connection.
-struct Requests<A> {
-    application: A,
-    peer: SocketAddr,
-    activity: Arc<Activity>,
-    closing: Arc<AtomicBool>,
-}
-
-impl<A: Application> Service<Request<Incoming>> for Requests<A> {
-    type Response = Response;
-    type Error = Infallible;
-    /// Most answers are available at once, and need no box.
-    type Future = Either<
-        Ready<Result<Response, Infallible>>,
-        BoxFuture<'static, Result<Response, Infallible>>,
-    >;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let begun = self.activity.begin(request.version());
-        let closing = &self.closing;
-        match self.application.answer(request, self.peer) {
-            Answering::Done(response) => {
-                let response = sending::until_sent(begun, response);
-                Either::Left(ready(Ok(last_if(closing, response))))
-            }
-            Answering::Waiting(answer) => {
-                let closing = Arc::clone(closing);
-                let answer = answer.map(move |response| {
-                    let response = sending::until_sent(begun, response);
-                    Ok(last_if(&closing, response))
-                });
-                Either::Right(answer.boxed())
-            }
         }
     }
 }
