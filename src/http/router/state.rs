@@ -18,7 +18,7 @@ use crate::http::revisions::Feed;
 use crate::http::settings::{Settings, StartupFact};
 use crate::http::traffic::Traffic;
 use crate::http::traffic::progress::Queries;
-use crate::http::warm::Warmer;
+use crate::http::warm;
 use crate::service::TrafficService;
 
 /// State of each part of the HTTP side. Clones share it.
@@ -96,12 +96,8 @@ impl AppState {
 
     /// Warms the configured queries whenever they are due, for as long as it is polled.
     pub async fn keep_warm(&self) {
-        let warmer = Warmer {
-            service: Arc::clone(&self.service),
-            snapshots: self.edge.snapshots.clone(),
-            clock: self.operations.clock.clone(),
-        };
-        warmer.keep_warm().await;
+        let clock = &self.operations.clock;
+        warm::keep_warm(&self.service, &self.edge.snapshots, clock).await;
     }
 
     /// Detects a clock that was set back, for as long as it is polled.

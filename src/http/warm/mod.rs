@@ -4,7 +4,6 @@
 mod due;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -28,82 +27,77 @@ const RETRY: Duration = Duration::from_mins(5);
 const QUERIES: &str = "pitaya_warm_queries_total";
 const CELLS: &str = "pitaya_warm_cells_total";
 
-/// Warms the configured queries. Cloning shares its parts.
-#[derive(Clone, Debug)]
-pub(super) struct Warmer {
-    pub(super) service: Arc<TrafficService>,
-    pub(super) snapshots: Snapshots,
-    pub(super) clock: Clock,
+/// Warms each configured query whenever it is due, for as long as it is polled.
+pub(super) async fn keep_warm(service: &TrafficService, snapshots: &Snapshots, clock: &Clock) {
+    let mut known: HashMap<String, Due> = HashMap::new();
+    let mut generation = None;
+    let mut timer = interval(LOOK);
+    loop {
+        timer.tick().await;
+        let snapshot = snapshots.now();
+        let is_new = generation.replace(snapshot.generation) != Some(snapshot.generation);
+        let queries = &snapshot.settings.warm_queries;
+        known.retain(|text, _| queries.contains(text));
+        for text in queries {
+            let now = clock.now();
+            if is_new {
+                warn_of_unknown_openings(text, &snapshot, now);
+            }
+            if let Some(due) = known.get_mut(text) {
+                if is_new || due.is_outdated(now) {
+                    due.look_up(openings(text, &snapshot, now), now);
+                }
+                if !due.is_over(now) {
+                    continue;
+                }
+            }
+            let until = bring(service, text, &snapshot, now).await;
+            let mut due = Due::warmed(now, until);
+            due.look_up(openings(text, &snapshot, now), now);
+            known.insert(text.clone(), due);
+        }
+    }
 }
 
-impl Warmer {
-    /// Warms each configured query whenever it is due, for as long as it is polled.
-    pub(super) async fn keep_warm(&self) {
-        let mut known: HashMap<String, Due> = HashMap::new();
-        let mut generation = None;
-        let mut timer = interval(LOOK);
-        loop {
-            timer.tick().await;
-            let snapshot = self.snapshots.now();
-            let is_new = generation.replace(snapshot.generation) != Some(snapshot.generation);
-            let queries = &snapshot.settings.warm_queries;
-            known.retain(|text, _| queries.contains(text));
-            for text in queries {
-                let now = self.clock.now();
-                if is_new {
-                    warn_of_unknown_openings(text, &snapshot, now);
-                }
-                if let Some(due) = known.get_mut(text) {
-                    if is_new || due.is_outdated(now) {
-                        due.look_up(openings(text, &snapshot, now), now);
-                    }
-                    if !due.is_over(now) {
-                        continue;
-                    }
-                }
-                let until = self.bring(text, &snapshot, now).await;
-                let mut due = Due::warmed(now, until);
-                due.look_up(openings(text, &snapshot, now), now);
-                known.insert(text.clone(), due);
-            }
+/// Warms the query as of `now`, and returns the time at which it is due again.
+async fn bring(
+    service: &TrafficService,
+    text: &str,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Timestamp {
+    let again = now.saturating_add(RETRY).unwrap_or(Timestamp::MAX);
+    let (query, until) = match understand(text, snapshot, now) {
+        Ok(understood) => understood,
+        Err(rejection) => {
+            let faults = faults_of(rejection).join("; ");
+            tracing::warn!(query = text, %faults, "cannot warm a query of warm.queries, which is invalid or over a limit today");
+            metrics::counter!(QUERIES, "outcome" => "refused").increment(1);
+            return again;
         }
+    };
+    let warmed = service.warm(&query).await;
+    for (outcome, cells) in [("brought", warmed.brought), ("failed", warmed.failed)] {
+        metrics::counter!(CELLS, "outcome" => outcome).increment(cells as u64);
     }
-
-    /// Warms the query as of `now`, and returns the time at which it is due again.
-    async fn bring(&self, text: &str, snapshot: &Snapshot, now: Timestamp) -> Timestamp {
-        let again = now.saturating_add(RETRY).unwrap_or(Timestamp::MAX);
-        let (query, until) = match understand(text, snapshot, now) {
-            Ok(understood) => understood,
-            Err(rejection) => {
-                let faults = faults_of(rejection).join("; ");
-                tracing::warn!(query = text, %faults, "cannot warm a query of warm.queries, which is invalid or over a limit today");
-                metrics::counter!(QUERIES, "outcome" => "refused").increment(1);
-                return again;
-            }
-        };
-        let warmed = self.service.warm(&query).await;
-        for (outcome, cells) in [("brought", warmed.brought), ("failed", warmed.failed)] {
-            metrics::counter!(CELLS, "outcome" => outcome).increment(cells as u64);
-        }
-        let (outcome, until) = if warmed.failed == 0 {
-            tracing::info!(
-                query = text,
-                cells = warmed.brought,
-                "warmed a query of warm.queries"
-            );
-            ("whole", until)
-        } else {
-            tracing::warn!(
-                query = text,
-                cells = warmed.brought,
-                failed = warmed.failed,
-                "could not warm a query of warm.queries completely: Pitaya will try again"
-            );
-            ("incomplete", again.min(until))
-        };
-        metrics::counter!(QUERIES, "outcome" => outcome).increment(1);
-        until
-    }
+    let (outcome, until) = if warmed.failed == 0 {
+        tracing::info!(
+            query = text,
+            cells = warmed.brought,
+            "warmed a query of warm.queries"
+        );
+        ("whole", until)
+    } else {
+        tracing::warn!(
+            query = text,
+            cells = warmed.brought,
+            failed = warmed.failed,
+            "could not warm a query of warm.queries completely: Pitaya will try again"
+        );
+        ("incomplete", again.min(until))
+    };
+    metrics::counter!(QUERIES, "outcome" => outcome).increment(1);
+    until
 }
 
 /// The openings of the query's sites, and how long before them it is due; `None` if it is not due before openings.
