@@ -33,8 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Refuses a body whose `Content-Length` exceeds `limit`, before reading any of it.
 pub(super) fn check_length(body: &Body, limit: usize) -> Result<(), ApiError> {
-    let limit_bytes = u64::try_from(limit).expect("limits fit 64 bits");
-    if body.size_hint().lower() > limit_bytes {
+    if body.size_hint().lower() > limit as u64 {
         return Err(ApiError::BodyTooLarge(limit));
     }
     Ok(())
