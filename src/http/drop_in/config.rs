@@ -43,10 +43,8 @@ pub(super) fn read(body: &Bytes) -> Result<Call, Vec<ParameterFault>> {
         return Err(fault("body", "must be a JSON object with a config"));
     }
     let Any { config } = serde_json::from_slice(body).map_err(|error| {
-        fault(
-            "body",
-            &format!("must be a JSON object with a config: {error}"),
-        )
+        let detail = format!("must be a JSON object with a config: {error}");
+        fault("body", detail)
     })?;
     Ok(Call {
         config,
@@ -68,11 +66,11 @@ impl Call {
             return Err(fault("config", "must be an object, as must be each facet"));
         }
         let config: ReportConfig = serde_json::from_str(self.config.get())
-            .map_err(|error| fault("config", &format!("is not known to Pitaya: {error}")))?;
+            .map_err(|error| fault("config", format!("is not known to Pitaya: {error}")))?;
         let mut faults = Vec::new();
         let mut check = |name: &str, expected: &str, holds: bool| {
             if !holds {
-                faults.extend(fault(name, &format!("must be {expected}")));
+                faults.extend(fault(name, format!("must be {expected}")));
             }
         };
         let sites = sites(&config.sites_facet);
@@ -155,10 +153,10 @@ impl Call {
 }
 
 /// One fault of a call.
-pub(super) fn fault(parameter: &str, detail: &str) -> Vec<ParameterFault> {
+pub(super) fn fault(parameter: &str, detail: impl Into<String>) -> Vec<ParameterFault> {
     vec![ParameterFault {
         parameter: parameter.to_owned(),
-        detail: detail.to_owned(),
+        detail: detail.into(),
     }]
 }
 
