@@ -122,10 +122,10 @@ pub(in crate::http) async fn middleware(
         Ok(()) if is_preflight => Ok(cors::preflight(context.origin.as_ref())),
         Ok(()) => {
             let mut request = Request::from_parts(head, body);
+            // Kept until the answer is there, so that the request stays admitted even if its handler drops the copy.
             let handler = context.handler_context(&edge);
             if let Some(handler) = &handler {
-                let extensions = request.extensions_mut();
-                extensions.insert(handler.clone());
+                request.extensions_mut().insert(handler.clone());
             }
             context.unless_it_panics(next.run(request)).await
         }
