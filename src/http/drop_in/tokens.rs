@@ -75,7 +75,7 @@ pub(in crate::http) async fn renew(
 }
 
 fn answer(identified: &Identified, key: String) -> Result<Response, ApiError> {
-    if let Some(wait) = identified.wait() {
+    if let Some(wait) = identified.standing.as_ref().and_then(|it| it.wait) {
         return Err(ApiError::RateLimited(wait));
     }
     let tokens = Tokens {

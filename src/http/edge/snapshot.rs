@@ -5,7 +5,6 @@
 //! use of an unchanged rate limit.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
@@ -40,6 +39,15 @@ impl Snapshot {
         self.authenticator.caller(&fields).ok().cloned()
     }
 
+    /// Finds the caller with a key from outside the header, and counts the request against its limit.
+    pub(in crate::http) fn identify(&self, key: &[u8]) -> Result<Identified, KeyFault> {
+        let caller = self.authenticator.caller_with(key)?;
+        Ok(Identified {
+            caller: Arc::clone(caller),
+            standing: caller.count(),
+        })
+    }
+
     /// `metrics` without those of clients that the configuration no longer has: a recorder forgets nothing.
     pub(in crate::http) fn metrics_of_clients(&self, metrics: &str) -> String {
         usage::of_clients(metrics, &self.authenticator.names())
@@ -59,25 +67,7 @@ impl Snapshot {
 #[derive(Clone, Debug)]
 pub(in crate::http) struct Identified {
     pub(super) caller: Arc<Caller>,
-    pub(super) standing: Option<Standing>,
-}
-
-impl Identified {
-    /// Time to wait if the request exceeds the caller's limit.
-    pub(in crate::http) fn wait(&self) -> Option<Duration> {
-        self.standing.as_ref().and_then(|standing| standing.wait)
-    }
-}
-
-impl Snapshot {
-    /// Finds the caller with a key from outside the header, and counts the request against its limit.
-    pub(in crate::http) fn identify(&self, key: &[u8]) -> Result<Identified, KeyFault> {
-        let caller = self.authenticator.caller_with(key)?;
-        Ok(Identified {
-            caller: Arc::clone(caller),
-            standing: caller.count(),
-        })
-    }
+    pub(in crate::http) standing: Option<Standing>,
 }
 
 /// Current snapshot for new requests. Clones share it.
