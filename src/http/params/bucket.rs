@@ -1,17 +1,10 @@
-//! The `bucket` parameter, with suggestions for the words of other programs.
+//! Suggestions for the `bucket` parameter, in place of the words of other programs.
 
-use super::decode::Given;
-use super::faults::{Faults, nearest};
-use super::values::{BUCKET, parsed_or};
+use super::faults::nearest;
 use crate::domain::bucket::Bucket;
 
-/// A bucket.
-pub(super) fn parse_bucket(given: &Given<'_>, faults: &mut Faults) -> Option<Bucket> {
-    parsed_or(given, &BUCKET, meant_bucket, faults)
-}
-
 /// Our form of the bucket in `text`, if it uses the words or units of other programs.
-fn meant_bucket(text: &str) -> Option<&'static str> {
+pub(super) fn meant_bucket(text: &str) -> Option<&'static str> {
     let text = text.trim();
     let (number, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
     let number: u32 = match number {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::decode::split;
+use super::decode::Reader;
 use super::faults::{Faults, ParameterFault};
 use super::resolve::{Rejection, resolve_dates};
 use super::site_words::{SiteWords, visible_entries};
@@ -40,11 +40,10 @@ impl CacheParams {
     ///
     /// All faults (up to a hundred).
     pub fn parse(query: Option<&str>) -> Result<Self, Vec<ParameterFault>> {
-        let mut faults = Faults::default();
-        let [sites, dates] = split(query, &[SITES, DATES], &mut faults);
-        let sites = SiteWords::parse(&sites, &mut faults);
-        let dates = parse_dates(&dates, Some(&Calendar::GREGORIAN), &mut faults);
-        faults.or_ok(Self { sites, dates })
+        let mut read = Reader::new(query, &[SITES, DATES]);
+        let sites = SiteWords::parse(&mut read);
+        let dates = parse_dates(&mut read, Some(&Calendar::GREGORIAN));
+        read.faults.or_ok(Self { sites, dates })
     }
 
     /// Cells to purge by these `terms` at `now`.

@@ -35,12 +35,9 @@ pub(super) fn leave_out(
         }
     }
     if comparable.is_empty() {
-        return Err(ParameterFault {
-            parameter: COMPARABLE.name.to_owned(),
-            detail: format!(
-                "leaves no site: none of them was open all through {both}; ask for other dates or sites, or leave it out"
-            ),
-        });
+        return Err(COMPARABLE.fault(format!(
+            "leaves no site: none of them was open all through {both}; ask for other dates or sites, or leave it out"
+        )));
     }
     params.sites = comparable;
     if let GroupBy::Tag(of_all) = &params.group_by

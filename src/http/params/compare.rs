@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::decode::Given;
-use super::faults::{Faults, ParameterFault, quoted};
+use super::decode::Reader;
+use super::faults::{ParameterFault, quoted};
 use super::meant;
 use super::values::{COMPARE, did_you_mean, invalid};
 use crate::domain::calendar::Calendar;
@@ -22,36 +22,29 @@ pub enum CompareWith {
 
 /// The other side of a comparison.
 pub(super) fn parse_compare(
-    given: &Given<'_>,
+    read: &mut Reader<'_>,
     calendar: Option<&Calendar>,
-    faults: &mut Faults,
 ) -> Option<CompareWith> {
-    let Given::Text(text) = given else {
-        return None;
-    };
-    if let Some((_, mode)) = Mode::WORDS.iter().find(|(word, _)| word == text) {
+    let text = read.text(&COMPARE)?;
+    if let Some((_, mode)) = Mode::WORDS.iter().find(|(word, _)| *word == text) {
         return Some(CompareWith::Mode(*mode));
     }
-    match DateExpression::parse(text, calendar.unwrap_or(&Calendar::GREGORIAN)) {
+    let fault = match DateExpression::parse(&text, calendar.unwrap_or(&Calendar::GREGORIAN)) {
         Ok(DateExpression::Range(dates)) => return Some(CompareWith::Dates(dates)),
         Err(InvalidDates::NotFiscal) if calendar.is_none() => return None,
-        Err(error) if error.is_of_a_calendar() => {
-            invalid(&COMPARE, text, error, None, faults);
-            return None;
+        Err(error) if error.is_of_a_calendar() => invalid(&COMPARE, &text, error, None),
+        Ok(_) | Err(_) => {
+            let words = || Mode::WORDS.into_iter().map(|(word, _)| word);
+            COMPARE.fault(format!(
+                "{} is neither one of {} nor a range of dates like 2026-02-09..2026-02-15, {}{}",
+                quoted(&text),
+                words().collect::<Vec<_>>().join(", "),
+                COMPARE.hint(),
+                did_you_mean(meant::word(COMPARE.name, &text, words()))
+            ))
         }
-        Ok(_) | Err(_) => {}
-    }
-    let words = || Mode::WORDS.into_iter().map(|(word, _)| word);
-    faults.push(
-        COMPARE.name,
-        format!(
-            "{} is neither one of {} nor a range of dates like 2026-02-09..2026-02-15, {}{}",
-            quoted(text),
-            words().collect::<Vec<_>>().join(", "),
-            COMPARE.hint(),
-            did_you_mean(meant::word(COMPARE.name, text, words()))
-        ),
-    );
+    };
+    read.faults.push(fault);
     None
 }
 
@@ -66,13 +59,9 @@ pub(super) fn resolve(
     calendar: &Calendar,
     dates: DateRange,
 ) -> Result<Comparison, ParameterFault> {
-    let fault = |detail: String| ParameterFault {
-        parameter: COMPARE.name.to_owned(),
-        detail: format!("{detail}, {}", COMPARE.hint()),
-    };
     let (mode, shift, last) = match compare {
         CompareWith::Dates(others) if others.len() != dates.len() => {
-            return Err(fault(format!(
+            return Err(COMPARE.fault_as_in(format!(
                 "{others} has {} days, but dates has {}; give a range of as many days, or a word",
                 others.len(),
                 dates.len()
@@ -88,7 +77,7 @@ pub(super) fn resolve(
         }
     };
     Comparison::new(mode, dates, shift, last).ok_or_else(|| {
-        fault(format!(
+        COMPARE.fault_as_in(format!(
             "{} of {dates} lies outside of 1970 to 9998",
             mode.name()
         ))

@@ -1,10 +1,11 @@
 //! Decodes a raw query string into values: a list may be given in several parts, any other parameter once.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 use percent_encoding::percent_decode;
 
-use super::faults::{Faults, quoted};
+use super::faults::{Faults, ParameterFault, quoted};
 use super::meant;
 
 /// A known parameter of a route.
@@ -39,94 +40,103 @@ impl Parameter {
     pub(super) fn hint(&self) -> String {
         format!("as in {}={}", self.name, self.example)
     }
+
+    /// A fault in this parameter.
+    pub(super) fn fault(&self, detail: impl Into<String>) -> ParameterFault {
+        ParameterFault::of(self.name, detail)
+    }
+
+    /// The same, with the hint behind the `detail`.
+    pub(super) fn fault_as_in(&self, detail: impl Display) -> ParameterFault {
+        self.fault(format!("{detail}, {}", self.hint()))
+    }
+}
+
+/// The parameters of one request, and the faults found in them so far.
+pub(super) struct Reader<'a> {
+    /// Every parameter of the route.
+    known: &'static [Parameter],
+    /// The finding for each of these.
+    given: Vec<Given<'a>>,
+    pub(super) faults: Faults,
 }
 
 /// Finding for one known parameter.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Given<'a> {
-    /// The parameter is absent.
-    Absent,
-    /// No part of the value is text; the faults are recorded.
-    Broken,
-    /// Decoded text, never empty; the parts of a list joined by commas.
-    Text(Cow<'a, str>),
+#[derive(Clone, Default)]
+struct Given<'a> {
+    times: usize,
+    /// Decoded text, never empty; the parts of a list joined by commas. `None` if no part of it is text.
+    text: Option<Cow<'a, str>>,
 }
 
-/// Splits a raw query string into the values of the `known` parameters, and records unknown, repeated, empty and undecodable ones as
-/// faults.
-pub(super) fn split<'a, const N: usize>(
-    query: Option<&'a str>,
-    known: &[Parameter; N],
-    faults: &mut Faults,
-) -> [Given<'a>; N] {
-    let mut given = [const { Given::Absent }; N];
-    let mut seen = [0_u8; N];
-    // As in every URL parser, an empty piece between two ampersands is not a parameter.
-    let pairs = query.unwrap_or("").split('&').filter(|raw| !raw.is_empty());
-    for pair in pairs {
+impl<'a> Reader<'a> {
+    /// Splits a raw query string into the values of the `known` parameters, and records unknown, repeated, empty and undecodable ones as
+    /// faults.
+    pub(super) fn new(query: Option<&'a str>, known: &'static [Parameter]) -> Self {
+        let mut reader = Self {
+            known,
+            given: vec![Given::default(); known.len()],
+            faults: Faults::default(),
+        };
+        // As in every URL parser, an empty piece between two ampersands is not a parameter.
+        let pairs = query.unwrap_or("").split('&').filter(|raw| !raw.is_empty());
+        for pair in pairs {
+            let added = reader.add(pair);
+            reader.faults.ok(added);
+        }
+        reader
+    }
+
+    /// Adds one `name=value`.
+    fn add(&mut self, pair: &'a str) -> Result<(), ParameterFault> {
         let (raw_name, raw_value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = match decode(raw_name) {
-            Ok(name) => name,
-            Err(error) => {
-                faults.push(raw_name, format!("the name of this parameter {error}"));
-                continue;
-            }
-        };
-        let Some(index) = known.iter().position(|parameter| parameter.name == name) else {
-            faults.push(&name, unknown(&name, known));
-            continue;
-        };
-        let parameter = &known[index];
-        seen[index] = seen[index].saturating_add(1);
-        if seen[index] > 1 && !parameter.is_list {
-            if seen[index] == 2 {
-                faults.push(
-                    parameter.name,
-                    format!("given more than once; give it once, {}", parameter.hint()),
-                );
-            }
-            continue;
+        let name = decode(raw_name).map_err(|error| {
+            ParameterFault::of(raw_name, format!("the name of this parameter {error}"))
+        })?;
+        let place = self.place(&name);
+        let place = place.ok_or_else(|| ParameterFault::of(&name, unknown(&name, self.known)))?;
+        let (parameter, given) = (&self.known[place], &mut self.given[place]);
+        given.times += 1;
+        if given.times > 1 && !parameter.is_list {
+            return match given.times {
+                2 => Err(parameter.fault_as_in("given more than once; give it once")),
+                // One fault is enough.
+                _ => Ok(()),
+            };
         }
-        let given = &mut given[index];
-        match decode(raw_value) {
-            Ok(text) if text.is_empty() => {
-                faults.push(
-                    parameter.name,
-                    format!("is empty; give a value, {}", parameter.hint()),
-                );
-                given.or_broken();
-            }
-            Ok(text) => given.extend(text),
-            Err(error) => {
-                faults.push(
-                    parameter.name,
-                    format!("{error}; write it {}", parameter.hint()),
-                );
-                given.or_broken();
-            }
+        let part = decode(raw_value)
+            .map_err(|error| parameter.fault(format!("{error}; write it {}", parameter.hint())))?;
+        if part.is_empty() {
+            return Err(parameter.fault_as_in("is empty; give a value"));
         }
-    }
-    given
-}
-
-impl<'a> Given<'a> {
-    /// Records that something was given, even if nothing else can be read.
-    fn or_broken(&mut self) {
-        if *self == Self::Absent {
-            *self = Self::Broken;
-        }
-    }
-
-    /// Adds a part.
-    fn extend(&mut self, part: Cow<'a, str>) {
-        match self {
-            Self::Absent | Self::Broken => *self = Self::Text(part),
-            Self::Text(text) => {
+        match &mut given.text {
+            None => given.text = Some(part),
+            Some(text) => {
                 let text = text.to_mut();
                 text.push(',');
                 text.push_str(&part);
             }
         }
+        Ok(())
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        self.known.iter().position(|known| known.name == name)
+    }
+
+    fn given(&mut self, parameter: &Parameter) -> &mut Given<'a> {
+        let place = self.place(parameter.name);
+        &mut self.given[place.expect("the route has this parameter")]
+    }
+
+    /// Whether the parameter is there, even if it is not text.
+    pub(super) fn is_given(&mut self, parameter: &Parameter) -> bool {
+        self.given(parameter).times > 0
+    }
+
+    /// Takes the text of a parameter, if there is any.
+    pub(super) fn text(&mut self, parameter: &Parameter) -> Option<Cow<'a, str>> {
+        self.given(parameter).text.take()
     }
 }
 
@@ -190,15 +200,15 @@ mod tests {
 
     use super::*;
 
-    const KNOWN: [Parameter; 2] = [
-        Parameter::list("sites", "750"),
-        Parameter::one("dates", "today"),
-    ];
+    const SITES: Parameter = Parameter::list("sites", "750");
+    const DATES: Parameter = Parameter::one("dates", "today");
+
+    fn read(query: &str) -> Reader<'_> {
+        Reader::new(Some(query), &[SITES, DATES])
+    }
 
     fn faults_of(query: &str) -> Vec<(String, String)> {
-        let mut faults = Faults::default();
-        let _ = split(Some(query), &KNOWN, &mut faults);
-        let faults = faults.or_ok(()).err().unwrap_or_default();
+        let faults = read(query).faults.into_list();
         faults
             .into_iter()
             .map(|fault| (fault.parameter, fault.detail))
@@ -207,15 +217,11 @@ mod tests {
 
     #[test]
     fn names_and_values_are_decoded() {
-        let mut faults = Faults::default();
+        let mut read = read("&s%69tes=7%2C8&dates=a+b%20c&");
 
-        let given = split(Some("&s%69tes=7%2C8&dates=a+b%20c&"), &KNOWN, &mut faults);
-
-        assert_eq!(
-            given,
-            [Given::Text("7,8".into()), Given::Text("a b c".into())]
-        );
-        assert_eq!(faults.or_ok(()), Ok(()));
+        assert_eq!(read.text(&SITES).as_deref(), Some("7,8"));
+        assert_eq!(read.text(&DATES).as_deref(), Some("a b c"));
+        assert_eq!(read.faults.or_ok(()), Ok(()));
     }
 
     #[test]
@@ -251,29 +257,25 @@ mod tests {
             ("sites=1,2&sites=2&sites=3%2C4", "1,2,2,3,4"),
             ("sites=1,&sites=,2", "1,,,2"),
         ] {
-            let mut faults = Faults::default();
+            let mut read = read(query);
 
-            let [sites, _] = split(Some(query), &KNOWN, &mut faults);
-
-            assert_eq!(sites, Given::Text(text.into()), "{query}");
-            assert_eq!(faults.or_ok(()), Ok(()), "{query}");
+            assert_eq!(read.text(&SITES).as_deref(), Some(text), "{query}");
+            assert_eq!(read.faults.or_ok(()), Ok(()), "{query}");
         }
     }
 
     #[test]
     fn a_broken_part_of_a_list_hides_no_other_part() {
         for query in ["sites=%zz&sites=7", "sites=7&sites=", "sites=&sites=7"] {
-            let mut faults = Faults::default();
+            let mut read = read(query);
 
-            let [sites, _] = split(Some(query), &KNOWN, &mut faults);
-
-            assert_eq!(sites, Given::Text("7".into()), "{query}");
-            assert_eq!(faults.or_ok(()).unwrap_err().len(), 1, "{query}");
+            assert_eq!(read.text(&SITES).as_deref(), Some("7"), "{query}");
+            assert_eq!(read.faults.into_list().len(), 1, "{query}");
         }
-        let mut faults = Faults::default();
-        let [sites, _] = split(Some("sites=&sites=%ff"), &KNOWN, &mut faults);
-        assert_eq!(sites, Given::Broken);
-        assert_eq!(faults.or_ok(()).unwrap_err().len(), 2);
+        let mut read = read("sites=&sites=%ff");
+        assert!(read.is_given(&SITES));
+        assert_eq!(read.text(&SITES), None);
+        assert_eq!(read.faults.into_list().len(), 2);
     }
 
     #[test]
@@ -294,11 +296,10 @@ mod tests {
         fn encoded_text_decodes_to_itself(text in "[^\u{0}]{1,20}") {
             let encoded = percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC);
             let query = format!("sites={encoded}");
-            let mut faults = Faults::default();
 
-            let [sites, _] = split(Some(&query), &KNOWN, &mut faults);
+            let sites = read(&query).text(&SITES);
 
-            prop_assert_eq!(sites, Given::Text(text.into()));
+            prop_assert_eq!(sites, Some(text.into()));
         }
     }
 }

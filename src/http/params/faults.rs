@@ -16,6 +16,16 @@ pub struct ParameterFault {
     pub detail: String,
 }
 
+impl ParameterFault {
+    /// A fault in the parameter of that name, which may be the caller's text.
+    pub(super) fn of(name: &str, detail: impl Into<String>) -> Self {
+        Self {
+            parameter: shortened(name),
+            detail: detail.into(),
+        }
+    }
+}
+
 impl fmt::Display for ParameterFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.parameter, self.detail)
@@ -33,13 +43,15 @@ pub(super) struct Faults(Vec<ParameterFault>);
 
 impl Faults {
     /// Records one more fault; beyond a hundred, drops it.
-    pub(super) fn push(&mut self, parameter: &str, detail: impl Into<String>) {
+    pub(super) fn push(&mut self, fault: ParameterFault) {
         if self.0.len() < MAX_FAULTS {
-            self.0.push(ParameterFault {
-                parameter: shortened(parameter),
-                detail: detail.into(),
-            });
+            self.0.push(fault);
         }
+    }
+
+    /// The value of `result`; records its fault instead if it has none.
+    pub(super) fn ok<T>(&mut self, result: Result<T, ParameterFault>) -> Option<T> {
+        result.map_err(|fault| self.push(fault)).ok()
     }
 
     /// Adds faults that were collected separately.
@@ -151,7 +163,7 @@ mod tests {
         let mut faults = Faults::default();
 
         for _ in 0..1000 {
-            faults.push("x", "wrong");
+            faults.push(ParameterFault::of("x", "wrong"));
         }
 
         assert_eq!(faults.or_ok(()).unwrap_err().len(), MAX_FAULTS);

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::decode::Given;
-use super::faults::{Faults, nearest, quoted};
+use super::decode::Reader;
+use super::faults::{nearest, quoted};
 use super::site_words::visible_entries;
 use super::terms::Terms;
 use super::values::{GROUP_BY, did_you_mean};
@@ -14,17 +14,16 @@ use crate::domain::tag;
 
 /// The grouping of `sites`, which are one of the `owners`'. A key is known if a site of these that the caller may see has a tag with it.
 pub(super) fn parse_group_by(
-    given: &Given<'_>,
+    read: &mut Reader<'_>,
     terms: &Terms<'_>,
     owners: &[CustomerId],
     sites: &[SiteId],
-    faults: &mut Faults,
 ) -> GroupBy {
-    let Given::Text(text) = given else {
+    let Some(text) = read.text(&GROUP_BY) else {
         return GroupBy::default();
     };
     let mut words = GroupBy::WORDS.into_iter();
-    if let Some((_, word)) = words.find(|(word, _)| word == text) {
+    if let Some((_, word)) = words.find(|(word, _)| *word == text) {
         return word;
     }
     let entries = owners
@@ -33,27 +32,23 @@ pub(super) fn parse_group_by(
     let tags = entries.flat_map(|(_, entry)| &entry.tags);
     let keys: BTreeSet<&str> = tags.filter_map(|tag| tag.key()).collect();
     match owners {
-        [owner] if keys.contains(&**text) => {
-            return GroupBy::Tag(Arc::new(grouping(text, terms, *owner, sites)));
+        [owner] if keys.contains(&*text) => {
+            return GroupBy::Tag(Arc::new(grouping(&text, terms, *owner, sites)));
         }
         // The query will be refused: its caller may not see the customer, or does not name one.
-        [] if tag::is_key(text) => return GroupBy::default(),
-        [_, ..] if keys.contains(&**text) => return GroupBy::default(),
+        [] if tag::is_key(&text) => return GroupBy::default(),
+        [_, ..] if keys.contains(&*text) => return GroupBy::default(),
         _ => {}
     }
     let words = GroupBy::WORDS.into_iter().map(|(word, _)| word);
     let words: Vec<_> = words.chain(keys.iter().copied()).collect();
-    let meant = nearest(text, words.iter().copied());
-    faults.push(
-        GROUP_BY.name,
-        format!(
-            "{} is not one of {} (the words, and the keys of tags of sites that you may see); write it {}{}",
-            quoted(text),
-            words.join(", "),
-            GROUP_BY.hint(),
-            did_you_mean(meant)
-        ),
-    );
+    read.faults.push(GROUP_BY.fault(format!(
+        "{} is not one of {} (the words, and the keys of tags of sites that you may see); write it {}{}",
+        quoted(&text),
+        words.join(", "),
+        GROUP_BY.hint(),
+        did_you_mean(nearest(&text, words.iter().copied()))
+    )));
     GroupBy::default()
 }
 

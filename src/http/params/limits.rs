@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use super::decode::Parameter;
 use super::faults::ParameterFault;
 use super::values::{BUCKET, DATES, METRIC, SITES};
 use crate::domain::bucket::Bucket;
@@ -61,12 +62,9 @@ impl TooLarge {
             unit: "figures (one metric of a site and day) that are not cached",
             allowed,
             asked: cells,
-            faults: vec![ParameterFault {
-                parameter: parameter.name.to_owned(),
-                detail: format!(
-                    "lacks {cells} cells, but limits.max_queued_cells = {allowed}; ask for {way_out}"
-                ),
-            }],
+            faults: vec![parameter.fault(format!(
+                "lacks {cells} cells, but limits.max_queued_cells = {allowed}; ask for {way_out}"
+            ))],
             way_out,
         }
     }
@@ -88,17 +86,18 @@ pub(in crate::http) fn check(query: &Query, settings: &Settings) -> Result<(), T
         let asked = asked();
         if asked > allowed {
             let less = Less::than(query, settings);
-            let fault = |parameter: &str| ParameterFault {
-                parameter: parameter.to_owned(),
-                detail: format!("asks for {asked} {unit}, but {limit} = {allowed}; ask for {less}"),
-            };
+            let detail =
+                format!("asks for {asked} {unit}, but {limit} = {allowed}; ask for {less}");
             return Err(TooLarge {
                 limit,
                 unit,
                 allowed,
                 asked,
                 way_out: less.to_string(),
-                faults: less.parameters().map(fault).collect(),
+                faults: less
+                    .parameters()
+                    .map(|parameter| parameter.fault(&*detail))
+                    .collect(),
             });
         }
     }
@@ -163,10 +162,10 @@ impl Less {
     }
 
     /// Parameters that have to change.
-    fn parameters(&self) -> impl Iterator<Item = &'static str> {
-        let sites = self.sites.map(|_| SITES.name);
-        let days = self.days.map(|_| DATES.name);
-        let bucket = self.bucket.map(|_| BUCKET.name);
+    fn parameters(&self) -> impl Iterator<Item = Parameter> {
+        let sites = self.sites.map(|_| SITES);
+        let days = self.days.map(|_| DATES);
+        let bucket = self.bucket.map(|_| BUCKET);
         [sites, days, bucket].into_iter().flatten()
     }
 }

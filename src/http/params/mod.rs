@@ -43,9 +43,7 @@ pub use traffic::TrafficParams;
 ///
 /// A fault for each parameter.
 pub fn parse_none(query: Option<&str>) -> Result<(), Vec<ParameterFault>> {
-    let mut faults = faults::Faults::default();
-    let [] = decode::split(query, &[], &mut faults);
-    faults.or_ok(())
+    decode::Reader::new(query, &[]).faults.or_ok(())
 }
 
 #[cfg(test)]

@@ -66,18 +66,16 @@ impl TrafficParams {
             }
             compare => compare,
         };
-        let others = [
-            time_format::fault(&self, customer, directory),
-            unknown_hours(&self, customer, directory),
-        ];
-        let mut others = others.into_iter().flatten().peekable();
-        let compare = match (compare, others.peek()) {
-            (Ok(compare), None) => compare,
-            (compare, _) => {
-                let faults = compare.err().into_iter().chain(others);
-                return Err(Rejection::Faults(faults.collect()));
-            }
-        };
+        let mut faults = Vec::new();
+        let compare = compare.unwrap_or_else(|fault| {
+            faults.push(fault);
+            None
+        });
+        faults.extend(time_format::fault(&self, customer, directory));
+        faults.extend(unknown_hours(&self, customer, directory));
+        if !faults.is_empty() {
+            return Err(Rejection::Faults(faults));
+        }
         let mut query = Query {
             customer,
             sites: self.sites,
@@ -153,15 +151,10 @@ pub(super) fn resolve_dates(
         return Ok(range);
     }
     let today = earliest_date(&zones(places, directory), now);
-    dates.resolve(today, calendar).map_err(|error| {
-        Rejection::Faults(vec![ParameterFault {
-            parameter: DATES.name.to_owned(),
-            detail: format!("{error}, {}", DATES.hint()),
-        }])
-    })
+    let resolved = dates.resolve(today, calendar);
+    resolved.map_err(|error| Rejection::Faults(vec![DATES.fault_as_in(error)]))
 }
 
-/// The rejection of `hours=open` where the opening hours of `site` are not known.
 /// The fault of `hours=open` with sites whose hours are not known.
 fn unknown_hours(
     params: &TrafficParams,
@@ -171,13 +164,10 @@ fn unknown_hours(
     let is_unknown = |site: &SiteId| directory.hours(customer, *site).is_none();
     let sites = params.hours.is_open().then_some(&params.sites)?;
     let unknown = several(sites.iter().copied().filter(is_unknown))?;
-    Some(ParameterFault {
-        parameter: HOURS.name.to_owned(),
-        detail: format!(
-            "asks for opening hours, but those of {unknown} are not known; give a window, {}, or leave out these sites",
-            HOURS.hint()
-        ),
-    })
+    Some(HOURS.fault(format!(
+        "asks for opening hours, but those of {unknown} are not known; give a window, {}, or leave out these sites",
+        HOURS.hint()
+    )))
 }
 
 /// Zones of `places`, unique, with UTC for an unknown one; without places, the zone of sites without their own.

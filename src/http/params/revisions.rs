@@ -1,20 +1,19 @@
 //! The parameters of the feed of revisions.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::str::FromStr;
 
 use jiff::Timestamp;
 use jiff::fmt::temporal::Pieces;
 
-use super::decode::{Parameter, split};
+use super::decode::{Parameter, Reader};
 use super::faults::{Faults, ParameterFault};
 use super::resolve::Rejection;
 use super::site_words::SiteWords;
 use super::terms::Terms;
-use super::values::{METRIC, SITES, parse_metrics, parsed};
+use super::values::{METRIC, SITES, parse_metrics};
 use crate::domain::metric::{Metric, MetricSet, VendorMetric};
 use crate::domain::site::{CustomerId, SiteId};
-use crate::service::{Cursor, Since, Subject};
+use crate::service::{Since, Subject};
 
 pub(super) const SINCE: Parameter = Parameter::one("since", "2026-02-18T00:00:00Z");
 pub(super) const EVENTS: Parameter = Parameter::one("limit", "1000");
@@ -51,22 +50,18 @@ impl RevisionParams {
     ///
     /// All faults (up to a hundred).
     pub fn parse(query: Option<&str>) -> Result<Self, Vec<ParameterFault>> {
-        let mut faults = Faults::default();
-        let known = [SINCE, SITES, METRIC, EVENTS];
-        let [since, sites, metrics, limit] = split(query, &known, &mut faults);
-        let since: Option<Place> = parsed(&since, &SINCE, &mut faults);
-        let sites = SiteWords::parse(&sites, &mut faults);
-        let metrics = parse_metrics(&metrics, &mut faults);
-        let limit: Option<Limit> = parsed(&limit, &EVENTS, &mut faults);
-        faults.or_ok(Self {
-            since: since.map_or(Since::Beginning, |place| place.0),
-            sites,
-            metrics: metrics.map(|metrics| {
+        let mut read = Reader::new(query, &[SINCE, SITES, METRIC, EVENTS]);
+        let since = read.parsed_by(&SINCE, place, |_| None);
+        let params = Self {
+            since: since.unwrap_or(Since::Beginning),
+            sites: SiteWords::parse(&mut read),
+            metrics: parse_metrics(&mut read).map(|metrics| {
                 let parts = metrics.into_iter().flat_map(made_of);
                 parts.copied().collect()
             }),
-            limit: limit.map(|limit| limit.0),
-        })
+            limit: read.parsed_by(&EVENTS, number_of_events, |_| None),
+        };
+        read.faults.or_ok(params)
     }
 
     /// Most events of an answer.
@@ -116,10 +111,8 @@ impl RevisionFilter {
 /// If it is not a cursor.
 pub fn last_event_id(text: &str) -> Result<Since, Vec<ParameterFault>> {
     text.parse().map(Since::Cursor).map_err(|error| {
-        vec![ParameterFault {
-            parameter: "Last-Event-ID".to_owned(),
-            detail: format!("is a header field that is not valid: {error}"),
-        }]
+        let detail = format!("is a header field that is not valid: {error}");
+        vec![ParameterFault::of("Last-Event-ID", detail)]
     })
 }
 
@@ -137,23 +130,12 @@ const fn made_of(metric: Metric) -> &'static [VendorMetric] {
 }
 
 /// A place in the feed, as callers write it.
-struct Place(Since);
-
-/// The text is no place in the feed.
-#[derive(Debug, thiserror::Error)]
-#[error("it is neither a cursor of this feed nor a time with a zone")]
-struct InvalidPlace;
-
-impl FromStr for Place {
-    type Err = InvalidPlace;
-
-    fn from_str(text: &str) -> Result<Self, InvalidPlace> {
-        if let Some(time) = time(text) {
-            return Ok(Self(Since::Time(time)));
-        }
-        let cursor: Cursor = text.parse().map_err(|_| InvalidPlace)?;
-        Ok(Self(Since::Cursor(cursor)))
+fn place(text: &str) -> Result<Since, &'static str> {
+    if let Some(time) = time(text) {
+        return Ok(Since::Time(time));
     }
+    let cursor = text.parse().map(Since::Cursor);
+    cursor.map_err(|_| "it is neither a cursor of this feed nor a time with a zone")
 }
 
 /// A time with an offset. The ends of time stand for times beyond them, when nothing was seen either: `9999-12-31T23:59:59Z` is one.
@@ -169,25 +151,12 @@ fn time(text: &str) -> Option<Timestamp> {
     Some(offset.to_timestamp(time).unwrap_or(end))
 }
 
-/// A number of events.
-struct Limit(usize);
-
-/// The text is no number of events.
-#[derive(Debug, thiserror::Error)]
-#[error("it is a whole number from 1 to {MAX_LIMIT}")]
-struct InvalidLimit;
-
-impl FromStr for Limit {
-    type Err = InvalidLimit;
-
-    fn from_str(text: &str) -> Result<Self, InvalidLimit> {
-        let plain = text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = text.parse().ok().filter(|_| plain);
-        number
-            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-            .map(Self)
-            .ok_or(InvalidLimit)
-    }
+fn number_of_events(text: &str) -> Result<usize, String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|_| plain);
+    number
+        .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+        .ok_or_else(|| format!("it is a whole number from 1 to {MAX_LIMIT}"))
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! The parameters of the list of sites.
 
-use super::decode::{Parameter, split};
-use super::faults::{Faults, ParameterFault};
-use super::values::{choice, parsed};
+use super::decode::{Parameter, Reader};
+use super::faults::ParameterFault;
 use crate::domain::tag::Tag;
 use crate::http::present::Format;
 
@@ -31,16 +30,13 @@ impl SiteListParams {
     ///
     /// All faults (up to a hundred).
     pub fn parse(query: Option<&str>) -> Result<Self, Vec<ParameterFault>> {
-        let mut faults = Faults::default();
-        let [tag, search, format] = split(query, &[TAG, SEARCH, LIST_FORMAT], &mut faults);
-        let tag = parsed(&tag, &TAG, &mut faults);
-        let search = parsed(&search, &SEARCH, &mut faults).map(|text: String| text.to_lowercase());
+        let mut read = Reader::new(query, &[TAG, SEARCH, LIST_FORMAT]);
         let formats = Self::FORMATS.map(|format| (format.name(), format));
-        let format = choice(&format, &LIST_FORMAT, &formats, &mut faults);
-        faults.or_ok(Self {
-            tag,
-            search,
-            format,
-        })
+        let params = Self {
+            tag: read.parsed(&TAG),
+            search: read.text(&SEARCH).map(|text| text.to_lowercase()),
+            format: read.choice(&LIST_FORMAT, &formats),
+        };
+        read.faults.or_ok(params)
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::decode::Given;
+use super::decode::Reader;
 use super::faults::{Faults, nearest, quoted};
 use super::meant;
 use super::terms::Terms;
@@ -39,16 +39,14 @@ pub(super) struct Found {
 
 impl SiteWords {
     /// Parses the parameter, and records every fault.
-    pub(super) fn parse(given: &Given<'_>, faults: &mut Faults) -> Option<Self> {
-        let Given::Text(text) = given else {
-            return None;
-        };
+    pub(super) fn parse(read: &mut Reader<'_>) -> Option<Self> {
+        let text = read.text(&SITES)?;
         let mut words = Self {
             included: BTreeSet::new(),
             excluded: BTreeSet::new(),
         };
         let mut includes = false;
-        for item in items(text, &SITES, faults) {
+        for item in items(&text, &SITES, &mut read.faults) {
             let excluded = item.strip_prefix('-');
             includes |= excluded.is_none();
             let list = match excluded {
@@ -62,18 +60,14 @@ impl SiteWords {
                 }
                 Err(error) => {
                     let (item, hint, meant) = (quoted(item), SITES.hint(), meant::site(word));
-                    faults.push(
-                        SITES.name,
-                        format!("{item} is not valid: {error}, {hint}{meant}"),
-                    );
+                    let detail = format!("{item} is not valid: {error}, {hint}{meant}");
+                    read.faults.push(SITES.fault(detail));
                 }
             }
         }
         if !includes && !words.excluded.is_empty() {
-            faults.push(
-                SITES.name,
-                "only excludes sites; name those to choose from, as in sites=all,-750",
-            );
+            let detail = "only excludes sites; name those to choose from, as in sites=all,-750";
+            read.faults.push(SITES.fault(detail));
         }
         Some(words)
     }
@@ -102,7 +96,8 @@ impl SiteWords {
                     SiteWord::Id(_) => found.hidden = true,
                     word => {
                         known = false;
-                        faults.push(SITES.name, unknown(word, visible.iter().map(|(_, it)| it)));
+                        let visible = visible.iter().map(|(_, visible)| visible);
+                        faults.push(SITES.fault(unknown(word, visible)));
                     }
                 }
             }
@@ -122,13 +117,8 @@ impl SiteWords {
         }
         let is_empty = found.sites.is_empty() && !found.hidden && !self.included.is_empty();
         if known && is_empty && !customers.is_empty() {
-            faults.push(
-                SITES.name,
-                format!(
-                    "excludes every site that it names; leave some, {}",
-                    SITES.hint()
-                ),
-            );
+            let detail = "excludes every site that it names; leave some";
+            faults.push(SITES.fault_as_in(detail));
         }
         found
     }
@@ -321,9 +311,10 @@ mod tests {
             let text: Vec<_> = words.iter().map(|(out, word)| format!("{}{word}", if *out { "-" } else { "" })).collect();
             let only_out = words.iter().all(|(out, _)| *out);
 
-            let mut faults = Faults::default();
-            let parsed = SiteWords::parse(&Given::Text(text.join(",").into()), &mut faults).unwrap();
-            prop_assert_eq!(faults.or_ok(()).is_err(), only_out);
+            let query = format!("sites={}", text.join(","));
+            let mut read = Reader::new(Some(&query), &[SITES]);
+            let parsed = SiteWords::parse(&mut read).unwrap();
+            prop_assert_eq!(read.faults.or_ok(()).is_err(), only_out);
             prop_assume!(!only_out);
             let mut faults = Faults::default();
             let found = parsed.find(&terms, &customers, &mut faults);

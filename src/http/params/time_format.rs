@@ -41,8 +41,5 @@ pub(super) fn fault(
     } else {
         return None;
     };
-    Some(ParameterFault {
-        parameter: TIME_FORMAT.name.to_owned(),
-        detail: format!("{problem}, {}", TIME_FORMAT.hint()),
-    })
+    Some(TIME_FORMAT.fault_as_in(problem))
 }

@@ -1,18 +1,18 @@
 //! Parses the parameters of a traffic query, as far as possible without knowing limits, scopes or the day.
 
-use super::bucket::parse_bucket;
+use super::bucket::meant_bucket;
 use super::calendar::parse_calendar;
 use super::compare::{CompareWith, parse_compare};
-use super::decode::{Parameter, split};
+use super::decode::{Parameter, Reader};
 use super::faults::{Faults, ParameterFault};
 use super::grouping::parse_group_by;
 use super::site_words::{Found, SiteWords};
 use super::terms::Terms;
 use super::values::{
     BUCKET, CALENDAR, COMPARABLE, COMPARE, CUSTOMER, DATES, FILL, FORMAT, GROUP_BY, HOURS, INCLUDE,
-    LIMIT, MAX_AGE, METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT, WEEK_START, choice,
-    parse_comparable, parse_customer, parse_dates, parse_include, parse_limit, parse_metrics,
-    parse_sort, parsed, required,
+    LIMIT, MAX_AGE, METRIC, MIN_COVERAGE, PARTIAL, SITES, SORT, TIME_FORMAT, WEEK_START,
+    number_of_series, parse_comparable, parse_customer, parse_dates, parse_include, parse_metrics,
+    parse_sort,
 };
 use crate::domain::bucket::{Bucket, Hours};
 use crate::domain::calendar::Calendar;
@@ -70,7 +70,7 @@ pub struct TrafficParams {
 }
 
 /// Every parameter of a traffic query.
-pub(super) const KNOWN: [Parameter; 20] = [
+pub(super) static KNOWN: [Parameter; 20] = [
     SITES,
     DATES,
     METRIC,
@@ -107,66 +107,44 @@ impl TrafficParams {
     ///
     /// All faults (up to a hundred).
     pub fn parse(query: Option<&str>, terms: &Terms<'_>) -> Result<Self, Vec<ParameterFault>> {
-        let mut faults = Faults::default();
-        let [
-            sites,
-            dates,
-            metrics,
-            bucket,
-            hours,
-            group_by,
-            fill,
-            compare,
-            comparable,
-            include,
-            min_coverage,
-            sort,
-            limit,
-            partial,
-            format,
-            calendar,
-            week_start,
-            time_format,
-            max_age,
-            customer,
-        ] = split(query, &KNOWN, &mut faults);
-
-        for (given, parameter) in [(&sites, &SITES), (&dates, &DATES), (&metrics, &METRIC)] {
-            required(given, parameter, &mut faults);
+        let mut read = Reader::new(query, &KNOWN);
+        for parameter in [&SITES, &DATES, &METRIC] {
+            read.require(parameter);
         }
         // The words for sites and series mean what this customer's sites say.
         let mut of_customer = Faults::default();
-        let customer = parse_customer(&customer, &terms.scope, &mut of_customer);
+        let customer = parse_customer(&mut read, &terms.scope, &mut of_customer);
         let owners = terms.owners(customer);
-        let sites = SiteWords::parse(&sites, &mut faults)
-            .map(|words| find(&words, terms, owners, &mut faults));
-        let calendar = parse_calendar(&calendar, &week_start, terms, &mut faults);
-        let dates = parse_dates(&dates, calendar.as_ref(), &mut faults);
-        let metrics = parse_metrics(&metrics, &mut faults);
-        let bucket = parse_bucket(&bucket, &mut faults).unwrap_or(Bucket::HOUR);
-        let hours = parsed(&hours, &HOURS, &mut faults).unwrap_or(Hours::ALL_DAY);
+        let sites =
+            SiteWords::parse(&mut read).map(|words| find(&words, terms, owners, &mut read.faults));
+        let calendar = parse_calendar(&mut read, terms);
+        let dates = parse_dates(&mut read, calendar.as_ref());
+        let metrics = parse_metrics(&mut read);
+        let bucket = read.parsed_by(&BUCKET, str::parse, meant_bucket);
+        let bucket = bucket.unwrap_or(Bucket::HOUR);
+        let hours = read.parsed(&HOURS).unwrap_or(Hours::ALL_DAY);
         let found = sites.as_ref().map_or(&[][..], |(sites, _)| sites);
-        let group_by = parse_group_by(&group_by, terms, owners, found, &mut faults);
-        let fill = choice(&fill, &FILL, &Fill::WORDS, &mut faults);
-        let comparable = parse_comparable(&comparable, &compare, &mut faults);
-        let compare = parse_compare(&compare, calendar.as_ref(), &mut faults);
-        let include = parse_include(&include, &mut faults);
-        let min_coverage = parsed(&min_coverage, &MIN_COVERAGE, &mut faults);
-        let sort = parse_sort(&sort, metrics.as_deref(), &mut faults);
-        let limit = parse_limit(&limit, &mut faults);
-        let partial = choice(&partial, &PARTIAL, &Partial::WORDS, &mut faults);
-        let format = choice(&format, &FORMAT, &Format::WORDS, &mut faults);
-        let time_format = choice(&time_format, &TIME_FORMAT, &TimeFormat::WORDS, &mut faults);
-        let max_age = parsed(&max_age, &MAX_AGE, &mut faults);
+        let group_by = parse_group_by(&mut read, terms, owners, found);
+        let fill = read.choice(&FILL, &Fill::WORDS).unwrap_or_default();
+        let comparable = parse_comparable(&mut read);
+        let compare = parse_compare(&mut read, calendar.as_ref());
+        let include = parse_include(&mut read);
+        let min_coverage: MinCoverage = read.parsed(&MIN_COVERAGE).unwrap_or_default();
+        let sort = parse_sort(&mut read, metrics.as_deref());
+        let limit = read.parsed_by(&LIMIT, number_of_series, |_| None);
+        let partial = read.choice(&PARTIAL, &Partial::WORDS).unwrap_or_default();
+        let format = read.choice(&FORMAT, &Format::WORDS);
+        let time_format = read.choice(&TIME_FORMAT, &TimeFormat::WORDS);
+        let max_age = read.parsed(&MAX_AGE);
+        let mut faults = read.faults;
         faults.append(of_customer);
-        if matches!(bucket, Bucket::Profile(_))
-            && group_by != GroupBy::Site
-            && min_coverage.is_some_and(|least: MinCoverage| !least.is_none())
-        {
-            faults.push(MIN_COVERAGE.name, LEAST_OF_A_PROFILE);
-        }
-        if matches!(bucket, Bucket::Profile(_)) && include.is_some_and(|include| include.period) {
-            faults.push(INCLUDE.name, PERIOD_OF_A_PROFILE);
+        if matches!(bucket, Bucket::Profile(_)) {
+            if group_by != GroupBy::Site && !min_coverage.is_none() {
+                faults.push(MIN_COVERAGE.fault(LEAST_OF_A_PROFILE));
+            }
+            if include.period {
+                faults.push(INCLUDE.fault(PERIOD_OF_A_PROFILE));
+            }
         }
 
         let (Some((sites, hidden)), Some(dates), Some(metrics)) = (sites, dates, metrics) else {
@@ -181,16 +159,16 @@ impl TrafficParams {
             calendar: calendar.unwrap_or(Calendar::GREGORIAN),
             hours,
             group_by,
-            fill: fill.unwrap_or_default(),
+            fill,
             compare,
             comparable,
-            include: include.unwrap_or_default(),
-            min_coverage: min_coverage.unwrap_or_default(),
+            include,
+            min_coverage,
             sort,
             limit,
             time_format: time_format.unwrap_or_default(),
             max_age,
-            partial: partial.unwrap_or_default(),
+            partial,
             format,
             customer,
         })

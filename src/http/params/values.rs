@@ -1,9 +1,10 @@
 //! Parses the values of single parameters from text, and records every fault.
 
+use std::fmt::Display;
 use std::str::FromStr;
 
-use super::decode::{Given, Parameter};
-use super::faults::{Faults, nearest, quoted};
+use super::decode::{Parameter, Reader};
+use super::faults::{Faults, ParameterFault, nearest, quoted};
 use super::meant;
 use super::scope::Scope;
 use crate::domain::calendar::Calendar;
@@ -33,55 +34,55 @@ pub(in crate::http) const TIME_FORMAT: Parameter = Parameter::one("time_format",
 pub(in crate::http) const MAX_AGE: Parameter = Parameter::one("max_age", "1m");
 pub(in crate::http) const CUSTOMER: Parameter = Parameter::one("customer", "123");
 
-/// Records a missing required parameter.
-pub(super) fn required(given: &Given<'_>, parameter: &Parameter, faults: &mut Faults) {
-    if *given == Given::Absent {
-        faults.push(parameter.name, format!("is required, {}", parameter.hint()));
+impl Reader<'_> {
+    /// Records a missing required parameter.
+    pub(super) fn require(&mut self, parameter: &Parameter) {
+        if !self.is_given(parameter) {
+            self.faults.push(parameter.fault_as_in("is required"));
+        }
+    }
+
+    /// Parses a value by its `FromStr`.
+    pub(super) fn parsed<T>(&mut self, parameter: &Parameter) -> Option<T>
+    where
+        T: FromStr<Err: Display>,
+    {
+        self.parsed_by(parameter, str::parse, |_| None)
+    }
+
+    /// Parses a value by `parse`, whose error says what a valid one is; `meant` suggests the intended value in place of an invalid one.
+    pub(super) fn parsed_by<T, E: Display>(
+        &mut self,
+        parameter: &Parameter,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+        meant: impl FnOnce(&str) -> Option<&'static str>,
+    ) -> Option<T> {
+        let text = self.text(parameter)?;
+        let parsed = parse(&text);
+        let fault = |error| invalid(parameter, &text, error, meant(&text));
+        self.faults.ok(parsed.map_err(fault))
+    }
+
+    /// Parses one of a few words.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        parameter: &Parameter,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
+        let text = self.text(parameter)?;
+        chosen(&text, parameter, choices, &mut self.faults)
     }
 }
 
-/// Parses a value by its `FromStr`.
-pub(super) fn parsed<T>(given: &Given<'_>, parameter: &Parameter, faults: &mut Faults) -> Option<T>
-where
-    T: FromStr,
-    T::Err: std::fmt::Display,
-{
-    parsed_or(given, parameter, |_| None, faults)
-}
-
-/// The same; `meant` suggests the intended value in place of an invalid one.
-pub(super) fn parsed_or<T>(
-    given: &Given<'_>,
-    parameter: &Parameter,
-    meant: impl FnOnce(&str) -> Option<&'static str>,
-    faults: &mut Faults,
-) -> Option<T>
-where
-    T: FromStr,
-    T::Err: std::fmt::Display,
-{
-    let Given::Text(text) = given else {
-        return None;
-    };
-    text.parse()
-        .map_err(|error| invalid(parameter, text, error, meant(text), faults))
-        .ok()
-}
-
-/// Records an invalid value, and perhaps the intended one.
+/// The fault of an invalid value, with the intended one if it is known.
 pub(super) fn invalid(
     parameter: &Parameter,
     text: &str,
-    error: impl std::fmt::Display,
+    error: impl Display,
     meant: Option<&str>,
-    faults: &mut Faults,
-) {
-    let (quoted, hint) = (quoted(text), parameter.hint());
-    let meant = did_you_mean(meant);
-    faults.push(
-        parameter.name,
-        format!("{quoted} is not valid: {error}, {hint}{meant}"),
-    );
+) -> ParameterFault {
+    let (quoted, hint, meant) = (quoted(text), parameter.hint(), did_you_mean(meant));
+    parameter.fault(format!("{quoted} is not valid: {error}, {hint}{meant}"))
 }
 
 /// End of a message that suggests the intended value.
@@ -91,29 +92,23 @@ pub(super) fn did_you_mean(meant: Option<&str>) -> String {
         .unwrap_or_default()
 }
 
-/// Parses one of a few words.
-pub(super) fn choice<T: Copy>(
-    given: &Given<'_>,
+/// The value of a word.
+fn chosen<T: Copy>(
+    text: &str,
     parameter: &Parameter,
     choices: &[(&str, T)],
     faults: &mut Faults,
 ) -> Option<T> {
-    let Given::Text(text) = given else {
-        return None;
-    };
-    let chosen = choices.iter().find(|(word, _)| word == text);
+    let chosen = choices.iter().find(|(word, _)| *word == text);
     if chosen.is_none() {
         let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-        faults.push(
-            parameter.name,
-            format!(
-                "{} is not one of {}; write it {}{}",
-                quoted(text),
-                words.join(", "),
-                parameter.hint(),
-                did_you_mean(meant::word(parameter.name, text, words.iter().copied()))
-            ),
-        );
+        faults.push(parameter.fault(format!(
+            "{} is not one of {}; write it {}{}",
+            quoted(text),
+            words.join(", "),
+            parameter.hint(),
+            did_you_mean(meant::word(parameter.name, text, words.iter().copied()))
+        )));
     }
     chosen.map(|(_, value)| *value)
 }
@@ -125,141 +120,99 @@ pub(super) fn items<'a>(
     faults: &mut Faults,
 ) -> impl Iterator<Item = &'a str> + use<'a> {
     if text.split(',').any(str::is_empty) {
-        faults.push(
-            parameter.name,
-            format!(
-                "has a stray comma; one comma stands between two items, {}",
-                parameter.hint()
-            ),
-        );
+        faults.push(parameter.fault_as_in("has a stray comma; one comma stands between two items"));
     }
     text.split(',').filter(|item| !item.is_empty())
 }
 
 /// Dates, or words for them; fiscal years are those of `calendar`, which is `None` if the caller's own is invalid.
 pub(super) fn parse_dates(
-    given: &Given<'_>,
+    read: &mut Reader<'_>,
     calendar: Option<&Calendar>,
-    faults: &mut Faults,
 ) -> Option<DateExpression> {
-    let Given::Text(text) = given else {
-        return None;
+    let text = read.text(&DATES)?;
+    let known = calendar.unwrap_or(&Calendar::GREGORIAN);
+    let fault = match DateExpression::parse(&text, known) {
+        Ok(dates) => return Some(dates),
+        Err(InvalidDates::NotFiscal) if calendar.is_none() => return None,
+        Err(error) => match meant::dates(&text, known) {
+            // The list of all forms would hide the suggestion.
+            Some(meant) if error == InvalidDates::Form => DATES.fault(format!(
+                "{} is not valid; did you mean {meant}?",
+                quoted(&text)
+            )),
+            meant => invalid(&DATES, &text, error, meant.as_deref()),
+        },
     };
-    match DateExpression::parse(text, calendar.unwrap_or(&Calendar::GREGORIAN)) {
-        Ok(dates) => Some(dates),
-        Err(InvalidDates::NotFiscal) if calendar.is_none() => None,
-        Err(error) => {
-            let meant = meant::dates(text, calendar.unwrap_or(&Calendar::GREGORIAN));
-            match meant {
-                // The list of all forms would hide the suggestion.
-                Some(meant) if error == InvalidDates::Form => faults.push(
-                    DATES.name,
-                    format!("{} is not valid; did you mean {meant}?", quoted(text)),
-                ),
-                meant => invalid(&DATES, text, error, meant.as_deref(), faults),
-            }
-            None
-        }
-    }
+    read.faults.push(fault);
+    None
 }
 
 /// Metrics, in their order, unique.
-pub(super) fn parse_metrics(given: &Given<'_>, faults: &mut Faults) -> Option<Vec<Metric>> {
-    let Given::Text(text) = given else {
-        return None;
-    };
+pub(super) fn parse_metrics(read: &mut Reader<'_>) -> Option<Vec<Metric>> {
+    let text = read.text(&METRIC)?;
     let mut metrics = Vec::new();
-    for item in items(text, &METRIC, faults) {
+    for item in items(&text, &METRIC, &mut read.faults) {
         match Metric::from_name(item) {
             Some(metric) if metrics.contains(&metric) => {}
             Some(metric) => metrics.push(metric),
-            None => faults.push(METRIC.name, unknown_metric(item)),
+            None => read.faults.push(unknown_metric(item)),
         }
     }
     Some(metrics)
 }
 
-fn unknown_metric(item: &str) -> String {
+fn unknown_metric(item: &str) -> ParameterFault {
     let names = || Metric::ALL.into_iter().map(Metric::name);
     let metric = quoted(item);
     if item.contains([';', '|', ' ']) {
-        return format!(
-            "there is no metric {metric}; separate metrics by commas, without blanks, {}",
-            METRIC.hint()
-        );
+        return METRIC.fault_as_in(format!(
+            "there is no metric {metric}; separate metrics by commas, without blanks"
+        ));
     }
     if let Some(near) = nearest(item, names()) {
-        format!("there is no metric {metric}; did you mean {near}?")
+        METRIC.fault(format!("there is no metric {metric}; did you mean {near}?"))
     } else {
-        let names: Vec<_> = names().collect();
-        format!(
-            "there is no metric {metric}; there are {}, {}",
-            names.join(", "),
-            METRIC.hint()
-        )
+        let names = names().collect::<Vec<_>>().join(", ");
+        METRIC.fault_as_in(format!("there is no metric {metric}; there are {names}"))
     }
 }
 
-/// Whether only comparable sites are compared; `compare` says with what.
-pub(super) fn parse_comparable(
-    given: &Given<'_>,
-    compare: &Given<'_>,
-    faults: &mut Faults,
-) -> bool {
+/// Whether only comparable sites are compared. The comparison itself is read later.
+pub(super) fn parse_comparable(read: &mut Reader<'_>) -> bool {
     let words = [("true", true), ("false", false)];
-    let comparable = choice(given, &COMPARABLE, &words, faults).unwrap_or_default();
-    if comparable && *compare == Given::Absent {
-        faults.push(
-            COMPARABLE.name,
-            format!(
-                "says which sites are compared, but there is no comparison; add compare, {}, or leave it out",
-                COMPARE.hint()
-            ),
-        );
+    let comparable = read.choice(&COMPARABLE, &words).unwrap_or_default();
+    if comparable && !read.is_given(&COMPARE) {
+        read.faults.push(COMPARABLE.fault(format!(
+            "says which sites are compared, but there is no comparison; add compare, {}, or leave it out",
+            COMPARE.hint()
+        )));
     }
     comparable
 }
 
 /// Additions to the rows.
-pub(super) fn parse_include(given: &Given<'_>, faults: &mut Faults) -> Option<Include> {
-    let Given::Text(text) = given else {
-        return None;
+pub(super) fn parse_include(read: &mut Reader<'_>) -> Include {
+    let Some(text) = read.text(&INCLUDE) else {
+        return Include::NOTHING;
     };
-    let mut include = Include::NOTHING;
-    for item in items(text, &INCLUDE, faults) {
-        match include.with(item) {
-            Some(more) => include = more,
-            None => faults.push(
-                INCLUDE.name,
-                format!(
-                    "{} is not one of {}; write it {}{}",
-                    quoted(item),
-                    Include::WORDS.join(", "),
-                    INCLUDE.hint(),
-                    did_you_mean(nearest(item, Include::WORDS.into_iter()))
-                ),
-            ),
-        }
-    }
-    Some(include)
+    let words = Include::WORDS.map(|word| (word, word));
+    let items = items(&text, &INCLUDE, &mut read.faults);
+    items.fold(Include::NOTHING, |include, item| {
+        let word = chosen(item, &INCLUDE, &words, &mut read.faults);
+        word.and_then(|word| include.with(word)).unwrap_or(include)
+    })
 }
 
 /// An order of the series by one of `metrics`.
-pub(super) fn parse_sort(
-    given: &Given<'_>,
-    metrics: Option<&[Metric]>,
-    faults: &mut Faults,
-) -> Option<Sort> {
-    let sort: Sort = parsed_or(given, &SORT, meant_metric, faults)?;
+pub(super) fn parse_sort(read: &mut Reader<'_>, metrics: Option<&[Metric]>) -> Option<Sort> {
+    let sort: Sort = read.parsed_by(&SORT, str::parse, meant_metric)?;
     let known = metrics.is_none_or(|metrics| metrics.contains(&sort.metric));
     if !known {
-        faults.push(
-            SORT.name,
-            format!(
-                "sorts by {}, which is not one of the metrics asked for; add it to metric",
-                sort.metric
-            ),
-        );
+        read.faults.push(SORT.fault(format!(
+            "sorts by {}, which is not one of the metrics asked for; add it to metric",
+            sort.metric
+        )));
     }
     known.then_some(sort)
 }
@@ -273,44 +226,31 @@ fn meant_metric(text: &str) -> Option<&'static str> {
 }
 
 /// A number of series.
-pub(super) fn parse_limit(given: &Given<'_>, faults: &mut Faults) -> Option<usize> {
-    let Given::Text(text) = given else {
-        return None;
-    };
+pub(super) fn number_of_series(text: &str) -> Result<usize, &'static str> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     let limit = text.parse().ok().filter(|_| is_number);
-    if limit.is_none() {
-        faults.push(
-            LIMIT.name,
-            format!(
-                "{} is not valid: a limit is a number of series, at least 1, {}",
-                quoted(text),
-                LIMIT.hint()
-            ),
-        );
-    }
-    limit
+    limit.ok_or("a limit is a number of series, at least 1")
 }
 
+/// The customer that the caller names, or else the only one that it may see. Its fault goes to `faults`.
 pub(super) fn parse_customer(
-    given: &Given<'_>,
+    read: &mut Reader<'_>,
     scope: &Scope<'_>,
     faults: &mut Faults,
 ) -> Option<CustomerId> {
-    match (given, scope.customers) {
-        (Given::Absent, [only]) => Some(*only),
+    match scope.customers {
+        _ if read.is_given(&CUSTOMER) => {
+            let text = read.text(&CUSTOMER)?;
+            let parsed = text.parse();
+            faults.ok(parsed.map_err(|error| invalid(&CUSTOMER, &text, error, None)))
+        }
+        [only] => Some(*only),
         // A caller whose scope has no customer is forbidden everything, which is no fault of a parameter.
-        (Given::Absent, []) => None,
-        (Given::Absent, _) => {
-            faults.push(
-                CUSTOMER.name,
-                format!(
-                    "is required, since you may see several customers, {}",
-                    CUSTOMER.hint()
-                ),
-            );
+        [] => None,
+        _ => {
+            let fault = "is required, since you may see several customers";
+            faults.push(CUSTOMER.fault_as_in(fault));
             None
         }
-        _ => parsed(given, &CUSTOMER, faults),
     }
 }
