@@ -7,68 +7,23 @@ use crate::domain::calendar::Calendar;
 use crate::domain::date_expression::DateExpression;
 use crate::domain::tag::Tag;
 
-/// Names of parameters in other programs, and ours.
-const NAMES: [(&str, &str); 30] = [
-    ("from", "dates"),
-    ("to", "dates"),
-    ("start", "dates"),
-    ("end", "dates"),
-    ("start_date", "dates"),
-    ("end_date", "dates"),
-    ("startdate", "dates"),
-    ("enddate", "dates"),
-    ("start_time", "dates"),
-    ("end_time", "dates"),
-    ("since", "dates"),
-    ("until", "dates"),
-    ("day", "dates"),
-    ("period", "dates"),
-    ("range", "dates"),
-    ("site_id", "sites"),
-    ("site_ids", "sites"),
-    ("store", "sites"),
-    ("stores", "sites"),
-    ("location", "sites"),
-    ("measure", "metric"),
-    ("measures", "metric"),
-    ("interval", "bucket"),
-    ("granularity", "bucket"),
-    ("resolution", "bucket"),
-    ("step", "bucket"),
-    ("timezone", "time_format"),
-    ("time_zone", "time_format"),
-    ("tz", "time_format"),
-    ("order_by", "sort"),
-];
-
-/// Values of parameters in other programs, and ours.
-const VALUES: [(&str, &str, &str); 15] = [
-    ("partial", "true", "allow"),
-    ("partial", "yes", "allow"),
-    ("partial", "1", "allow"),
-    ("partial", "false", "deny"),
-    ("partial", "no", "deny"),
-    ("partial", "0", "deny"),
-    ("format", "excel", "xlsx"),
-    ("format", "xls", "xlsx"),
-    ("format", "jsonl", "ndjson"),
-    ("fill", "0", "zero"),
-    ("compare", "last_year", "previous_year"),
-    ("compare", "last_week", "previous_week"),
-    ("compare", "last_period", "previous_period"),
-    ("comparable", "1", "true"),
-    ("comparable", "0", "false"),
-];
-
 /// Our parameter for that `name`, if it is one of `known`.
 pub(super) fn name<'a>(
     name: &str,
     known: impl Iterator<Item = &'a str> + Clone,
 ) -> Option<&'a str> {
-    let lower = name.to_ascii_lowercase();
-    let other = NAMES.iter().find(|(other, _)| *other == lower);
-    let ours = other.and_then(|(_, ours)| known.clone().find(|known| known == ours));
-    ours.or_else(|| nearest(name, known))
+    let ours = match &*name.to_ascii_lowercase() {
+        "from" | "to" | "start" | "end" | "start_date" | "end_date" | "startdate" | "enddate"
+        | "start_time" | "end_time" | "since" | "until" | "day" | "period" | "range" => "dates",
+        "site_id" | "site_ids" | "store" | "stores" | "location" => "sites",
+        "measure" | "measures" => "metric",
+        "interval" | "granularity" | "resolution" | "step" => "bucket",
+        "timezone" | "time_zone" | "tz" => "time_format",
+        "order_by" => "sort",
+        _ => "",
+    };
+    let same = known.clone().find(|known| *known == ours);
+    same.or_else(|| nearest(name, known))
 }
 
 /// Our word for a value of `parameter`, which has these `words`.
@@ -77,12 +32,20 @@ pub(super) fn word<'a>(
     text: &str,
     words: impl Iterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    let lower = text.to_ascii_lowercase();
-    let mut others = VALUES.iter();
-    let other = others.find(|(of, other, _)| *of == parameter && *other == lower);
-    other
-        .map(|(_, _, ours)| *ours)
-        .or_else(|| nearest(text, words))
+    let ours = match (parameter, &*text.to_ascii_lowercase()) {
+        ("partial", "true" | "yes" | "1") => "allow",
+        ("partial", "false" | "no" | "0") => "deny",
+        ("format", "excel" | "xls") => "xlsx",
+        ("format", "jsonl") => "ndjson",
+        ("fill", "0") => "zero",
+        ("compare", "last_year") => "previous_year",
+        ("compare", "last_week") => "previous_week",
+        ("compare", "last_period") => "previous_period",
+        ("comparable", "1") => "true",
+        ("comparable", "0") => "false",
+        _ => return nearest(text, words),
+    };
+    Some(ours)
 }
 
 /// Our form of the dates in `text`.
