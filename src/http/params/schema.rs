@@ -39,12 +39,11 @@ impl IntoParams for TrafficParams {
             Ref::from_schema_name(<Metric as ToSchema>::name()),
         );
         vec![
-            sites().required(Required::True).build(),
-            dates().required(Required::True).build(),
+            sites().required(Required::True),
+            dates().required(Required::True),
             metrics
                 .required(Required::True)
-                .example(Some(json!(["entrances", "dwell_time"])))
-                .build(),
+                .example(Some(json!(["entrances", "dwell_time"]))),
             choice::<Bucket>(
                 &BUCKET,
                 "Length of a row's bucket. `week` begins on the day of `week_start`; `total` is all dates together. `hour`, `1h` and `60m` \
@@ -59,8 +58,7 @@ impl IntoParams for TrafficParams {
                     r"^(open|([01]\d|2[0-3]):[0-5][05]-(([01]\d|2[0-3]):[0-5][05]|24:00))$",
                     "time-range",
                 ),
-            )
-            .build(),
+            ),
             group_by(),
             choice::<Fill>(
                 &FILL,
@@ -80,15 +78,13 @@ impl IntoParams for TrafficParams {
                     .maximum(Some(1))
                     .default(Some(json!(0))),
             )
-            .example(Some(json!(0.9)))
-            .build(),
+            .example(Some(json!(0.9))),
             query(
                 &SORT,
                 "Orders the series by their totals over all `dates`: one of the requested metrics; a `-` before it puts the largest first. \
                  Series without a total come last. By default the series are in the order of `site_id`, or of the tag's values.",
                 text(&format!("^-?({})$", Metric::ALL.map(Metric::name).join("|")), "order"),
-            )
-            .build(),
+            ),
             query(
                 &LIMIT,
                 "Maximum number of series: the first ones of the order.",
@@ -96,8 +92,7 @@ impl IntoParams for TrafficParams {
                     .schema_type(Type::Integer)
                     .minimum(Some(1)),
             )
-            .example(Some(json!(10)))
-            .build(),
+            .example(Some(json!(10))),
             choice::<Partial>(
                 &PARTIAL,
                 "Whether an unavailable figure fails the whole answer (`deny`), or the answer contains the available figures \
@@ -119,9 +114,11 @@ impl IntoParams for TrafficParams {
                 "The customer of the sites; needed only if the caller may see several customers.",
                 CustomerId::schema(),
             )
-            .example(None)
-            .build(),
+            .example(None),
         ]
+        .into_iter()
+        .map(ParameterBuilder::build)
+        .collect()
     }
 }
 
@@ -154,7 +151,7 @@ impl IntoParams for SiteListParams {
 
 impl IntoParams for CacheParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        vec![sites().build(), dates().build()]
+        [sites(), dates()].map(ParameterBuilder::build).into()
     }
 }
 
@@ -169,7 +166,7 @@ impl IntoParams for RevisionParams {
             "Only these metrics. A metric computed from others stands for those: `conversion_rate` for `transactions` and `entrances`.",
             Ref::from_schema_name(<Metric as ToSchema>::name()),
         );
-        vec![
+        [
             query(
                 &SINCE,
                 "A cursor, to continue after it; or a time with a zone, to begin with the events seen then or later.",
@@ -177,22 +174,22 @@ impl IntoParams for RevisionParams {
                     r"^([A-Za-z0-9_-]{32}|\d{4}-\d{2}-\d{2}T.+)$",
                     "cursor-or-time",
                 ),
-            )
-            .build(),
-            sites().build(),
-            metrics.example(Some(json!(["entrances"]))).build(),
+            ),
+            sites(),
+            metrics.example(Some(json!(["entrances"]))),
             query(
                 &EVENTS,
                 "Maximum number of events (default 1000). If given, a stream ends after this many.",
                 limit,
             )
-            .example(Some(json!(1000)))
-            .build(),
+            .example(Some(json!(1000))),
         ]
+        .map(ParameterBuilder::build)
+        .into()
     }
 }
 
-fn compare() -> Parameter {
+fn compare() -> ParameterBuilder {
     query(
         &COMPARE,
         "The dates to compare with: `previous_period` (as many days, ending the day before; `this_week`, `this_month` and the like are \
@@ -209,10 +206,9 @@ fn compare() -> Parameter {
             "comparison",
         ),
     )
-    .build()
 }
 
-fn comparable() -> Parameter {
+fn comparable() -> ParameterBuilder {
     query(
         &COMPARABLE,
         "Whether to include only sites that were open on every day of both ranges, by `opened` and `closed` of the directory; a site without \
@@ -222,10 +218,9 @@ fn comparable() -> Parameter {
             .default(Some(json!(false))),
     )
     .example(Some(json!(false)))
-    .build()
 }
 
-fn group_by() -> Parameter {
+fn group_by() -> ParameterBuilder {
     choice::<GroupBy>(
         &GROUP_BY,
         "How sites form series: one for each site (`site`), one for all sites combined (`none`), or, with the key of a tag such as `region`, \
@@ -235,7 +230,7 @@ fn group_by() -> Parameter {
     )
 }
 
-fn include() -> Parameter {
+fn include() -> ParameterBuilder {
     list(
         &INCLUDE,
         "Additions to the answer. `coverage` adds `coverage`, `state` and `clipped` to each row, `sites_observed` and `sites_expected` to \
@@ -245,10 +240,9 @@ fn include() -> Parameter {
         one_of("An addition.", Include::WORDS),
     )
     .example(Some(json!(Include::WORDS)))
-    .build()
 }
 
-fn calendar() -> Parameter {
+fn calendar() -> ParameterBuilder {
     query(
         &CALENDAR,
         "The calendar that defines the weeks, months, quarters and years of `bucket`, `compare` and the words of `dates`: `gregorian`; \
@@ -258,20 +252,18 @@ fn calendar() -> Parameter {
     )
     // Pages fill in the examples of all parameters together, and week_start is for this calendar only.
     .example(Some(json!(Calendar::GREGORIAN_NAME)))
-    .build()
 }
 
-fn week_start() -> Parameter {
+fn week_start() -> ParameterBuilder {
     query(
         &WEEK_START,
         "The first day of the weeks of `bucket=week`, `this_week` and `last_week`; by default the configured one, which is Monday unless the \
          operator changed it. Only for the Gregorian calendar, since others have their own.",
         Ref::from_schema_name(<WeekStart as ToSchema>::name()),
     )
-    .build()
 }
 
-fn time_format() -> Parameter {
+fn time_format() -> ParameterBuilder {
     choice::<TimeFormat>(
         &TIME_FORMAT,
         "How the answer writes times: as the site's clock shows them (`local`, `2026-02-18T09:00:00`), with the offset \
@@ -281,7 +273,7 @@ fn time_format() -> Parameter {
     )
 }
 
-fn max_age() -> Parameter {
+fn max_age() -> ParameterBuilder {
     query(
         &MAX_AGE,
         "The maximum age (`15s` to `3650d`, in `s`, `m`, `h` or `d`) of figures of days that are not final: Pitaya first fetches older ones \
@@ -289,7 +281,6 @@ fn max_age() -> Parameter {
          TTLs alone decide. `Cache-Control` in a request does not force fresher figures.",
         text(r"^[1-9]\d*[smhd]$", "age"),
     )
-    .build()
 }
 
 fn sites() -> ParameterBuilder {
@@ -343,11 +334,11 @@ fn query(known: &Known, description: &str, schema: impl Into<RefOr<Schema>>) -> 
 }
 
 /// A parameter with one of the words of a named schema.
-fn choice<T: ToSchema>(known: &Known, description: &str, default: &str) -> Parameter {
+fn choice<T: ToSchema>(known: &Known, description: &str, default: &str) -> ParameterBuilder {
     let schema = RefBuilder::new()
         .ref_location_from_schema_name(T::name())
         .default(Some(default.into()));
-    query(known, description, schema).build()
+    query(known, description, schema)
 }
 
 /// A list, given by repeating the parameter, or with commas.
