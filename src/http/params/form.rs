@@ -1,14 +1,13 @@
 //! Checks what a query asks for against the form of its answer.
 
-use super::faults::ParameterFault;
 use super::limits::TooLarge;
 use super::resolve::Rejection;
 use super::values::{FORMAT, GROUP_BY, INCLUDE};
-use crate::domain::bucket::{Bucket, Profile};
+use crate::domain::bucket::Bucket;
 use crate::domain::periods;
 use crate::domain::query::{GroupBy, Query};
 use crate::domain::row_count::row_count;
-use crate::http::present::Format;
+use crate::http::present::{Format, time_columns};
 
 /// Most cells of a workbook: it is in memory as a whole until it is written.
 const MAX_CELLS: usize = 500_000;
@@ -21,24 +20,18 @@ const MAX_CELLS: usize = 500_000;
 pub fn check_form(query: &Query, format: Format) -> Result<(), Rejection> {
     let mut faults = Vec::new();
     if query.include.totals && format != Format::Json {
-        faults.push(ParameterFault {
-            parameter: INCLUDE.name.to_owned(),
-            detail: format!(
-                "totals stand beside the rows, which only format=json has a place for, not {}",
-                format.name()
-            ),
-        });
+        faults.push(INCLUDE.fault(format!(
+            "totals stand beside the rows, which only format=json has a place for, not {}",
+            format.name()
+        )));
     }
     if let GroupBy::Tag(grouping) = &query.group_by
         && has_column(query, &grouping.key)
     {
-        faults.push(ParameterFault {
-            parameter: GROUP_BY.name.to_owned(),
-            detail: format!(
-                "the rows of this query have a column {} already; leave that one out, or group by another tag",
-                grouping.key
-            ),
-        });
+        faults.push(GROUP_BY.fault(format!(
+            "the rows of this query have a column {} already; leave that one out, or group by another tag",
+            grouping.key
+        )));
     }
     if !faults.is_empty() {
         return Err(Rejection::Faults(faults));
@@ -50,7 +43,12 @@ pub fn check_form(query: &Query, format: Format) -> Result<(), Rejection> {
 }
 
 fn check_cells(query: &Query) -> Result<(), TooLarge> {
-    let (rows, columns) = (row_count(query), column_count(query));
+    let of_series = match query.group_by {
+        GroupBy::Site => 2,
+        GroupBy::None => 0,
+        GroupBy::Tag(_) => 1,
+    };
+    let (rows, columns) = (row_count(query), of_series + columns(query).len());
     let cells = rows * columns;
     if cells <= MAX_CELLS {
         return Ok(());
@@ -64,85 +62,50 @@ fn check_cells(query: &Query) -> Result<(), TooLarge> {
             "at most {} rows of these columns at a time, or for format=csv",
             MAX_CELLS / columns
         ),
-        faults: vec![ParameterFault {
-            parameter: FORMAT.name.to_owned(),
-            detail: format!(
-                "{rows} rows of {columns} columns are more than the {MAX_CELLS} table cells that format=xlsx may have; format=csv has no such limit"
-            ),
-        }],
+        faults: vec![FORMAT.fault(format!(
+            "{rows} rows of {columns} columns are more than the {MAX_CELLS} table cells that format=xlsx may have; format=csv has no such limit"
+        ))],
     })
 }
 
-/// Number of columns of the rows of a query, without objects in them.
-fn column_count(query: &Query) -> usize {
-    let of_series = match query.group_by {
-        GroupBy::Site => 2,
-        GroupBy::None => 0,
-        GroupBy::Tag(_) => 1,
+/// Names of the columns of the rows of a query behind those of their series, without objects.
+fn columns(query: &Query) -> Vec<String> {
+    let profile = match query.bucket {
+        Bucket::Profile(profile) => Some(profile),
+        _ => None,
     };
-    let of_time = match query.bucket {
-        Bucket::Profile(Profile::HourOfWeek) => 3,
-        Bucket::Profile(_) => 2,
-        _ => 1,
-    };
-    let metrics = query.metrics.len();
-    let of_comparison = if query.compare.is_some() {
-        1 + 2 * metrics + usize::from(query.include.coverage)
-    } else {
-        0
-    };
-    let of_worth = match (query.include.coverage, &query.group_by) {
-        (false, _) => 0,
-        (true, GroupBy::Site) => 3,
-        (true, _) => 5,
-    };
-    let of_period = if query.include.period {
-        periods::COLUMNS.len()
-    } else {
-        0
-    };
-    of_series + of_time + metrics + of_comparison + of_worth + of_period
+    let metrics = query.metrics.iter().map(|metric| metric.name());
+    let mut columns: Vec<String> = time_columns(profile)
+        .iter()
+        .copied()
+        .chain(profile.map(|_| "days"))
+        .chain(metrics.clone())
+        .map(str::to_owned)
+        .collect();
+    if query.compare.is_some() {
+        columns.push("previous_time".to_owned());
+        let sides =
+            metrics.flat_map(|name| ["previous", "change"].map(|side| format!("{name}_{side}")));
+        columns.extend(sides);
+    }
+    let mut add = |names: &[&str]| columns.extend(names.iter().copied().map(str::to_owned));
+    if query.include.coverage {
+        add(&["coverage", "state", "clipped"]);
+        if query.group_by != GroupBy::Site {
+            add(&["sites_observed", "sites_expected"]);
+        }
+        if query.compare.is_some() {
+            add(&["previous_coverage"]);
+        }
+    }
+    if query.include.period {
+        add(&periods::COLUMNS);
+    }
+    columns
 }
 
-/// Whether the rows of a query have a column of that name beside those of their series.
+/// Whether the rows of a query have a column or an object of that name beside the columns of their series.
 fn has_column(query: &Query, name: &str) -> bool {
-    let is_metric = |name: &str| query.metrics.iter().any(|metric| metric.name() == name);
-    let of_time: &[&str] = match query.bucket {
-        Bucket::Profile(_) => &["hour", "weekday", "days"],
-        _ => &["time"],
-    };
-    let of_worth: &[&str] = if query.include.coverage {
-        &[
-            "coverage",
-            "state",
-            "clipped",
-            "sites_observed",
-            "sites_expected",
-        ]
-    } else {
-        &[]
-    };
-    let of_period: &[&str] = if query.include.period {
-        &periods::COLUMNS
-    } else {
-        &[]
-    };
-    let of_comparison = || {
-        // In formats without objects, these are parts of names.
-        let parts = ["previous", "change"];
-        parts.contains(&name)
-            || name == "previous_time"
-            || (name == "previous_coverage" && query.include.coverage)
-            || parts.into_iter().any(|part| {
-                let metric = name
-                    .strip_suffix(part)
-                    .and_then(|name| name.strip_suffix('_'));
-                metric.is_some_and(is_metric)
-            })
-    };
-    is_metric(name)
-        || of_time.contains(&name)
-        || of_worth.contains(&name)
-        || of_period.contains(&name)
-        || (query.compare.is_some() && of_comparison())
+    let is_object = query.compare.is_some() && ["previous", "change"].contains(&name);
+    is_object || columns(query).iter().any(|column| column == name)
 }

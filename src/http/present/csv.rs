@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::layout::{Layout, Marks, Place, flat_name, name_of};
+use super::layout::{Layout, Marks, Place, headings, name_of};
 use super::notation::Notations;
-use super::times::{self, Times};
+use super::times::Times;
 use crate::domain::table::Group;
 use crate::service::{Answer, SiteInfo};
 
@@ -19,20 +19,7 @@ const MARKS: Marks = Marks {
 /// A header row and the rows; each ends with CRLF.
 pub(super) fn document(answer: &Answer, notations: Notations) -> Layout {
     let table = &answer.table;
-    let group_columns = match table.groups().first() {
-        Some(Group::Site(_)) => vec!["site_id", "site_name"],
-        Some(Group::Tag { key, .. }) => vec![&**key],
-        Some(Group::All) | None => Vec::new(),
-    };
-    let names = table.metrics().iter().map(|metric| metric.name());
-    let header: Vec<Cow<'_, str>> = group_columns
-        .into_iter()
-        .chain(times::names(table).iter().copied())
-        .chain(names)
-        .map(Cow::Borrowed)
-        .chain(table.extras().iter().map(flat_name))
-        .collect();
-    let mut opening = record(&header);
+    let mut opening = record(&headings(table));
     opening.extend_from_slice(b"\r\n");
 
     let groups = table.groups().iter();

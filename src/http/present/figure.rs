@@ -13,6 +13,13 @@ pub(super) enum Style {
     Decimal,
 }
 
+impl Style {
+    /// The style of a column of counts, or of other figures.
+    pub(super) const fn of(is_count: bool) -> Self {
+        if is_count { Self::Count } else { Self::Decimal }
+    }
+}
+
 const DECIMALS: f64 = 10_000.0;
 /// Below this limit, the error of a figure times [`DECIMALS`] is less than [`NEAR`].
 const SMALL: f64 = 500_000.0;
@@ -61,13 +68,8 @@ pub(super) fn rounded(style: Style, value: f64) -> f64 {
 
 /// A figure as a number in JSON: a count as an integer.
 pub(in crate::http) fn number(is_count: bool, value: f64) -> Box<RawValue> {
-    let style = if is_count {
-        Style::Count
-    } else {
-        Style::Decimal
-    };
     let mut text = Vec::new();
-    push(&mut text, style, value);
+    push(&mut text, Style::of(is_count), value);
     let text = String::from_utf8(text).expect("digits, and perhaps a point");
     RawValue::from_string(text).expect("a figure is a number")
 }

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use super::figure::{self, Style};
 use super::notation::Notations;
-use super::times::Times;
+use super::times::{Times, time_columns};
 use crate::domain::site::SiteId;
-use crate::domain::table::{Extra, Table, Value};
+use crate::domain::table::{Extra, Group, Table, Value};
 use crate::service::SiteInfo;
 
 /// The texts of a format around the figures of one answer, each made only once for all rows.
@@ -68,11 +68,7 @@ impl Layout {
                 is_first: nth == 0,
                 name: metric.name(),
             }),
-            style: if table.is_whole(*metric) {
-                Style::Count
-            } else {
-                Style::Decimal
-            },
+            style: Style::of(table.is_whole(*metric)),
         });
         let mut object = None;
         let end_of = |object: Option<&str>| object.and(marks.object_end).unwrap_or_default();
@@ -194,8 +190,25 @@ fn first_of_object(extras: &[Extra], place: usize) -> usize {
     within.and(first).unwrap_or(place)
 }
 
+/// Names of the columns in formats without objects.
+pub(super) fn headings(table: &Table) -> Vec<Cow<'_, str>> {
+    let of_series = match table.groups().first() {
+        Some(Group::Site(_)) => vec!["site_id", "site_name"],
+        Some(Group::Tag { key, .. }) => vec![&**key],
+        Some(Group::All) | None => Vec::new(),
+    };
+    let metrics = table.metrics().iter().map(|metric| metric.name());
+    of_series
+        .into_iter()
+        .chain(time_columns(table.profile()).iter().copied())
+        .chain(metrics)
+        .map(Cow::Borrowed)
+        .chain(table.extras().iter().map(flat_name))
+        .collect()
+}
+
 /// Name of an extra column in formats without objects: `previous_time`, `entrances_previous`.
-pub(super) fn flat_name(extra: &Extra) -> Cow<'_, str> {
+fn flat_name(extra: &Extra) -> Cow<'_, str> {
     match (extra.within, extra.name) {
         (None, name) => name.into(),
         (Some(object), name @ ("time" | "coverage")) => format!("{object}_{name}").into(),

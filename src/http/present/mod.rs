@@ -41,3 +41,4 @@ pub(super) use figure::number;
 pub(super) use meta::to_the_second;
 pub(super) use quality::accepted;
 pub(super) use schema::{CSV_EXAMPLE, Traffic, json_example, ndjson_example};
+pub(super) use times::time_columns;

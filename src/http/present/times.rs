@@ -22,9 +22,9 @@ struct Texts {
     ends: Vec<usize>,
 }
 
-/// Names of the columns of `table` about time.
-pub(super) fn names(table: &Table) -> &'static [&'static str] {
-    match table.profile() {
+/// Names of the columns about the time of a row.
+pub(in crate::http) const fn time_columns(profile: Option<Profile>) -> &'static [&'static str] {
+    match profile {
         None => &["time"],
         Some(Profile::HourOfDay) => &["hour"],
         Some(Profile::DayOfWeek) => &["weekday"],
@@ -32,7 +32,7 @@ pub(super) fn names(table: &Table) -> &'static [&'static str] {
     }
 }
 
-/// The part of a profile that a column of [`names`] shows of a time.
+/// The part of a profile that a column of [`time_columns`] shows of a time.
 pub(super) fn part(name: &str, time: DateTime) -> i8 {
     match name {
         "weekday" => time.weekday().to_monday_one_offset(),
@@ -65,7 +65,7 @@ impl Times {
     ) -> Self {
         let (mut text, mut ends) = (Vec::new(), Vec::with_capacity(table.times().len()));
         for time in table.times() {
-            for name in names(table) {
+            for name in time_columns(table.profile()) {
                 let number = part(name, *time);
                 text.extend(before(name));
                 text.extend_from_slice(number.to_string().as_bytes());

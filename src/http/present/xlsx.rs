@@ -11,7 +11,7 @@ use rust_xlsxwriter::{DocProperties, ExcelDateTime, Workbook, XlsxError};
 
 use self::sheet::Sheet;
 use super::figure::{self, Style};
-use super::layout::{flat_name, name_of};
+use super::layout::{headings, name_of};
 use super::meta::Meta;
 use super::notation::{Notation, Notations};
 use super::times;
@@ -70,20 +70,8 @@ impl Figures<'_> {
     /// Writes the columns of CSV.
     fn write(&self, mut sheet: Sheet<'_>) -> Result<(), XlsxError> {
         let table = &self.answer.table;
-        let of_group = match table.groups().first() {
-            Some(Group::Site(_)) => vec!["site_id", "site_name"],
-            Some(Group::Tag { key, .. }) => vec![&**key],
-            Some(Group::All) | None => Vec::new(),
-        };
-        let metrics = table.metrics().iter().map(|metric| metric.name());
-        let names = of_group
-            .into_iter()
-            .chain(times::names(table).iter().copied());
-        for name in names.chain(metrics) {
-            sheet.heading(name)?;
-        }
-        for extra in table.extras() {
-            sheet.heading(&flat_name(extra))?;
+        for name in headings(table) {
+            sheet.heading(&name)?;
         }
         sheet.end_row();
         sheet.freeze()?;
@@ -108,16 +96,12 @@ impl Figures<'_> {
         if table.profile().is_none() {
             self.write_time(row.group, time, sheet)?;
         } else {
-            for name in times::names(table) {
+            for name in times::time_columns(table.profile()) {
                 sheet.number(times::part(name, time).into())?;
             }
         }
         for (metric, value) in table.metrics().iter().zip(row.values()) {
-            let style = if table.is_whole(*metric) {
-                Style::Count
-            } else {
-                Style::Decimal
-            };
+            let style = Style::of(table.is_whole(*metric));
             match value {
                 Some(value) => sheet.number(figure::rounded(style, value))?,
                 None => sheet.skip(),
