@@ -34,9 +34,7 @@ impl ToSchema for Row {}
 
 impl PartialSchema for Row {
     fn schema() -> RefOr<Schema> {
-        let name = ObjectBuilder::new()
-            .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
-            .description(Some("The site's name, if known."));
+        let name = optional(Type::String).description(Some("The site's name, if known."));
         let time = ObjectBuilder::new().schema_type(Type::String).description(Some(
             "Start of the bucket in the site's local time, without an offset: `2026-02-18T09:00:00`. With `time_format=offset` or \
              `utc`, the offset or `Z` follows.",
@@ -62,27 +60,22 @@ impl PartialSchema for Row {
             } else {
                 "Rounded to four decimals."
             };
-            ObjectBuilder::new()
-                .schema_type(SchemaType::from_iter([Type::Number, Type::Null]))
-                .description(Some(description))
-                .minimum(Some(0))
+            let figure = optional(Type::Number).description(Some(description));
+            figure.minimum(Some(0))
         };
-        let metrics = || Metric::ALL.into_iter();
-        let row = metrics().fold(row, |row, metric| {
-            row.property(metric.name(), figure(metric))
-        });
+        let with_figures = |object: ObjectBuilder| {
+            let metrics = Metric::ALL.into_iter();
+            metrics.fold(object, |object, metric| {
+                object.property(metric.name(), figure(metric))
+            })
+        };
+        let row = with_figures(row);
         let previous = ObjectBuilder::new()
             .description(Some(
                 "The other side of a comparison: the start of its bucket, and its figures.",
             ))
-            .property(
-                "time",
-                ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::String, Type::Null])),
-            );
-        let previous = metrics().fold(previous, |previous, metric| {
-            previous.property(metric.name(), figure(metric))
-        });
-        let previous = previous.property(
+            .property("time", optional(Type::String));
+        let previous = with_figures(previous).property(
             "coverage",
             share(
                 "With `include=coverage`: the coverage of these figures; `null` also without a counterpart.",
@@ -91,10 +84,8 @@ impl PartialSchema for Row {
         let change = ObjectBuilder::new().description(Some(
             "The change from the other side: (a − b) / b, or for rates the difference; `null` without a base.",
         ));
-        let change = metrics().fold(change, |change, metric| {
-            let number =
-                ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::Number, Type::Null]));
-            change.property(metric.name(), number)
+        let change = Metric::ALL.into_iter().fold(change, |change, metric| {
+            change.property(metric.name(), optional(Type::Number))
         });
         let row = row
             .property("previous", previous)
@@ -159,11 +150,13 @@ fn with_worth(row: ObjectBuilder) -> ObjectBuilder {
 
 /// A part of a whole, if any.
 fn share(description: &str) -> ObjectBuilder {
-    ObjectBuilder::new()
-        .schema_type(SchemaType::from_iter([Type::Number, Type::Null]))
-        .description(Some(description))
-        .minimum(Some(0))
-        .maximum(Some(1))
+    let share = optional(Type::Number).description(Some(description));
+    share.minimum(Some(0)).maximum(Some(1))
+}
+
+/// A value of that type, or `null`.
+fn optional(of: Type) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(SchemaType::from_iter([of, Type::Null]))
 }
 
 /// A number of things.
@@ -176,9 +169,7 @@ fn number_of(description: &str) -> ObjectBuilder {
 
 /// A number from `least` to `most`.
 fn whole(description: &str, least: i32, most: i32) -> ObjectBuilder {
-    ObjectBuilder::new()
-        .schema_type(Type::Integer)
-        .description(Some(description))
+    number_of(description)
         .minimum(Some(least))
         .maximum(Some(most))
 }
