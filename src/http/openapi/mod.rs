@@ -172,6 +172,7 @@ fn headers_alone(mut operation: Operation) -> Operation {
     }
     operation
 }
+
 /// The document as JSON, exactly as committed and served.
 ///
 /// # Panics

@@ -39,17 +39,11 @@ impl Coding {
     }
 
     fn from_name(name: &str) -> Option<Self> {
-        [
-            ("zstd", Self::Zstd),
-            ("br", Self::Brotli),
-            ("gzip", Self::Gzip),
-            // RFC 9110, section 8.4.1.3.
-            ("x-gzip", Self::Gzip),
-            ("identity", Self::Identity),
-        ]
-        .into_iter()
-        .find(|(known, _)| known.eq_ignore_ascii_case(name))
-        .map(|(_, coding)| coding)
+        let is = |known: &str| known.eq_ignore_ascii_case(name);
+        // RFC 9110, section 8.4.1.3.
+        let old = is("x-gzip").then_some(Self::Gzip);
+        let mut all = Self::ALL.into_iter();
+        old.or_else(|| all.find(|coding| is(coding.name().unwrap_or("identity"))))
     }
 }
 
@@ -136,7 +130,13 @@ impl Encoder {
     pub(super) fn new(coding: Coding, length: usize) -> Option<Self> {
         Some(match coding {
             Coding::Identity => return None,
-            Coding::Zstd => Self::Zstd(zstd_encoder(length).expect(IN_MEMORY)),
+            Coding::Zstd => {
+                let mut encoder = zstd::Encoder::new(Vec::new(), ZSTD_LEVEL).expect(IN_MEMORY);
+                // The encoder also writes the length into the frame's header, for decoders that want to know their memory in advance.
+                let length = u64::try_from(length).ok();
+                encoder.set_pledged_src_size(length).expect(IN_MEMORY);
+                Self::Zstd(encoder)
+            }
             Coding::Brotli => {
                 let params = brotli::enc::BrotliEncoderParams {
                     quality: BROTLI_QUALITY,
@@ -182,13 +182,6 @@ impl Encoder {
         };
         rest.expect(IN_MEMORY)
     }
-}
-
-fn zstd_encoder(length: usize) -> std::io::Result<zstd::Encoder<'static, Vec<u8>>> {
-    let mut encoder = zstd::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
-    // The encoder also writes the length into the frame's header, for decoders that want to know their memory in advance.
-    encoder.set_pledged_src_size(u64::try_from(length).ok())?;
-    Ok(encoder)
 }
 
 #[cfg(test)]

@@ -18,22 +18,15 @@ use crate::service::Answer;
 
 /// A body too large to keep: its answer and its layout.
 pub struct Large {
-    answer: Answer,
-    layout: Layout,
-    length: usize,
-    piece: usize,
+    pub(super) answer: Answer,
+    pub(super) layout: Layout,
+    /// Number of bytes before any content coding.
+    pub(super) length: usize,
+    /// Length of a piece, in bytes.
+    pub(super) piece: usize,
 }
 
 impl Large {
-    pub(super) fn new(answer: Answer, layout: Layout, length: usize, piece: usize) -> Self {
-        Self {
-            answer,
-            layout,
-            length,
-            piece,
-        }
-    }
-
     /// Number of bytes before any content coding.
     #[must_use]
     pub fn length(&self) -> usize {

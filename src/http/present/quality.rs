@@ -53,35 +53,22 @@ enum Exactness {
 ///
 /// Of two types with the same weight, the more exact range wins, then the earlier one.
 pub(in crate::http) fn accepted(headers: &HeaderMap, media_types: &[&str]) -> Option<usize> {
-    if !headers.contains_key(ACCEPT) {
+    if members(headers, ACCEPT).next().is_none() {
         return Some(0);
     }
-    let mut best = None;
-    let mut any_member = false;
-    for (index, media_type) in media_types.iter().enumerate() {
+    let rank = |media_type| {
+        let ranges = members(headers, ACCEPT).enumerate();
+        let matching = ranges.filter_map(|(place, (range, weight))| {
+            Some((matched(media_type, range)?, weight, Reverse(place)))
+        });
         // The most exact range that matches a type determines its weight, even if a vaguer range has more.
-        let mut welcome = None;
-        for (place, (range, weight)) in members(headers, ACCEPT).enumerate() {
-            any_member = true;
-            let Some(exactness) = matched(media_type, range) else {
-                continue;
-            };
-            if welcome.is_none_or(|(known, _, _)| exactness > known) {
-                welcome = Some((exactness, weight, Reverse(place)));
-            }
-        }
-        let Some((exactness, weight, place)) = welcome.filter(|(_, weight, _)| *weight > 0) else {
-            continue;
-        };
-        let rank = (weight, exactness, place);
-        if best.is_none_or(|(known, _)| rank > known) {
-            best = Some((rank, index));
-        }
-    }
-    if !any_member {
-        return Some(0);
-    }
-    best.map(|(_, index)| index)
+        let (exactness, weight, place) =
+            matching.min_by_key(|(exactness, ..)| Reverse(*exactness))?;
+        (weight > 0).then_some((weight, exactness, place))
+    };
+    let types = media_types.iter().enumerate();
+    let ranked = types.filter_map(|(index, media_type)| Some((rank(media_type)?, Reverse(index))));
+    ranked.max().map(|(_, Reverse(index))| index)
 }
 
 fn matched(media_type: &str, range: &str) -> Option<Exactness> {

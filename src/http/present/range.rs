@@ -33,10 +33,7 @@ pub enum Wanted {
 #[must_use]
 pub fn wanted(request: &Parts, length: usize, changes: bool) -> Wanted {
     let headers = &request.headers;
-    if !headers.contains_key(RANGE)
-        || request.method != Method::GET
-        || headers.contains_key(IF_RANGE)
-    {
+    if request.method != Method::GET || headers.contains_key(IF_RANGE) {
         return Wanted::All;
     }
     let mut fields = headers.get_all(RANGE).iter();

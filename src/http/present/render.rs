@@ -107,7 +107,12 @@ pub(super) fn render_in(
             // The cache weighs a body by its length, so it must not have spare capacity.
             RenderedBody::Whole(body.into_boxed_slice().into())
         } else {
-            RenderedBody::Large(Arc::new(Large::new(answer, layout, dropped, sizes.piece)))
+            RenderedBody::Large(Arc::new(Large {
+                answer,
+                layout,
+                length: dropped,
+                piece: sizes.piece,
+            }))
         },
     }
 }
