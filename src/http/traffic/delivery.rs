@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::coverage;
 use super::kept::KeptAnswers;
-use super::large_body::{LargeBody, LongBody};
+use super::long_body::LongBody;
 use super::parsed_queries::Question;
 use crate::cores;
 use crate::domain::query::Query;
@@ -124,7 +124,7 @@ impl Delivery {
             RenderedBody::Whole(plain) => {
                 let bytes = encoded(plain, coding).await?;
                 if self.rendering.small().is_none() {
-                    Body::new(WatchedBody::new(LongBody::new(bytes), context))
+                    Body::new(WatchedBody::new(LongBody::Held(bytes), context))
                 } else {
                     if let (true, Some(name)) = (self.fit_to_keep(), coding.name()) {
                         kept.keep_coding(&question.key, &self.rendering, name, bytes.clone());
@@ -134,10 +134,10 @@ impl Delivery {
             }
             RenderedBody::Large(large) => {
                 let large = Arc::clone(large);
-                Body::new(WatchedBody::new(LargeBody::new(large, coding), context))
+                Body::new(WatchedBody::new(LongBody::of(large, coding), context))
             }
         };
-        Ok(self.with_body(body, question.format, coding, shown))
+        Ok(self.with_body(body, question.key.format, coding, shown))
     }
 
     /// Builds the same reply, if that requires no encoding.
@@ -171,7 +171,7 @@ impl Delivery {
         };
         Ok(bytes.map(|bytes| {
             let body = Body::from(bytes.clone());
-            self.with_body(body, question.format, coding, shown)
+            self.with_body(body, question.key.format, coding, shown)
         }))
     }
 
@@ -192,7 +192,7 @@ impl Delivery {
             Wanted::Part(part) => part,
         };
         let body = Body::from(plain.slice(part.clone()));
-        let mut reply = self.with_body(body, question.format, Coding::Identity, shown);
+        let mut reply = self.with_body(body, question.key.format, Coding::Identity, shown);
         reply.status = StatusCode::PARTIAL_CONTENT;
         let range = present::content_range(&part, length);
         reply.fields.set(Field::ContentRange, range);
@@ -201,7 +201,7 @@ impl Delivery {
 
     fn coding(&self, question: &Question) -> Result<Coding, ApiError> {
         // Compressing a workbook again gains nothing.
-        let coding = if question.format == Format::Xlsx && question.codings.admit_identity() {
+        let coding = if question.key.format == Format::Xlsx && question.codings.admit_identity() {
             Some(Coding::Identity)
         } else {
             question.codings.choose(self.rendering.length())

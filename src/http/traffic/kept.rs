@@ -18,14 +18,14 @@ use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use crate::domain::query::Query;
 use crate::domain::site::CustomerId;
-use crate::http::present::Rendering;
+use crate::http::present::{Format, Rendering};
 use crate::service::TrafficService;
 
-/// The key of an answer: the normalised query, and the requested format (a media type).
+/// The key of an answer: the normalised query, and the requested format.
 #[derive(Clone, Debug)]
 pub(super) struct AnswerKey {
     query: Query,
-    form: &'static str,
+    pub(super) format: Format,
     /// The generation of the settings: answers under other settings are never shown.
     generation: u64,
     /// The hash of the other fields, computed once because look-ups reuse the key many times.
@@ -36,12 +36,12 @@ pub(super) struct AnswerKey {
 static HASHER: LazyLock<foldhash::quality::RandomState> = LazyLock::new(Default::default);
 
 impl AnswerKey {
-    /// The key of the answer to `query` with that media type, under the settings of that generation.
-    pub(super) fn new(query: Query, form: &'static str, generation: u64) -> Self {
-        let hash = HASHER.hash_one((&query, form, generation));
+    /// The key of the answer to `query` in that format, under the settings of that generation.
+    pub(super) fn new(query: Query, format: Format, generation: u64) -> Self {
+        let hash = HASHER.hash_one((&query, format, generation));
         Self {
             query,
-            form,
+            format,
             generation,
             hash,
         }
@@ -55,7 +55,7 @@ impl AnswerKey {
 
 impl PartialEq for AnswerKey {
     fn eq(&self, other: &Self) -> bool {
-        let fields = |key: &Self| (key.hash, key.generation, key.form);
+        let fields = |key: &Self| (key.hash, key.generation, key.format);
         // The remembered question of a request usually has the very key under which its answer is kept.
         std::ptr::eq(self, other) || (fields(self) == fields(other) && self.query == other.query)
     }
@@ -283,7 +283,7 @@ mod tests {
                     vec![Metric::Entrances],
                 )
             },
-            "application/json",
+            Format::Json,
             0,
         ))
     }

@@ -4,7 +4,7 @@ pub(super) mod coverage;
 mod delivery;
 pub(super) mod explain;
 pub(super) mod kept;
-mod large_body;
+mod long_body;
 mod parsed_queries;
 pub(super) mod progress;
 
@@ -235,7 +235,7 @@ async fn answer(
         .await?;
     caller.count_cells(answer.cells);
     let form = Form {
-        format: question.format,
+        format: key.format,
         notations: Notations::of(key.query(), &answer.table, &snapshot.directory),
         dwell_time_unit: settings.dwell_time_unit.clone(),
     };
@@ -269,13 +269,8 @@ fn understand(
         .ok_or(ApiError::NotAcceptable)?;
     check_form(&query, format)?;
     let question = Arc::new(Question {
-        key: Arc::new(AnswerKey::new(
-            query,
-            format.media_type(),
-            snapshot.generation,
-        )),
+        key: Arc::new(AnswerKey::new(query, format, snapshot.generation)),
         partial,
-        format,
         codings: Codings::of(&request.headers),
     });
     if let Some(text) = text {

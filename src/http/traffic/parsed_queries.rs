@@ -15,14 +15,13 @@ use super::kept::AnswerKey;
 use crate::domain::query::Partial;
 use crate::http::edge::auth::Caller;
 use crate::http::edge::request_fields::RequestFields;
-use crate::http::present::{Codings, Format};
+use crate::http::present::Codings;
 
-/// A checked question, and the format and coding of its answer.
+/// A checked question, and the codings that its answer may have.
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) key: Arc<AnswerKey>,
     pub(super) partial: Partial,
-    pub(super) format: Format,
     pub(super) codings: Codings,
 }
 
