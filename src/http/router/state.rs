@@ -30,7 +30,6 @@ pub struct AppState {
     pub(super) reloading: Reloading,
     pub(super) feed: Feed,
     pub(super) drop_in: DropIn,
-    pub(super) service: Arc<TrafficService>,
 }
 
 /// External parts of an [`AppState`].
@@ -79,7 +78,7 @@ impl AppState {
             },
             drop_in,
             operations: Operations {
-                service: Arc::clone(&parts.service),
+                service: parts.service,
                 clock: parts.clock,
                 kept: Arc::clone(&traffic.kept),
                 in_flight: edge.in_flight.clone(),
@@ -88,7 +87,6 @@ impl AppState {
                 snapshots: edge.snapshots.clone(),
             },
             reloading,
-            service: parts.service,
             edge,
             traffic,
         }
@@ -96,8 +94,8 @@ impl AppState {
 
     /// Warms the configured queries whenever they are due, for as long as it is polled.
     pub async fn keep_warm(&self) {
-        let clock = &self.operations.clock;
-        warm::keep_warm(&self.service, &self.edge.snapshots, clock).await;
+        let (service, clock) = (&self.operations.service, &self.operations.clock);
+        warm::keep_warm(service, &self.edge.snapshots, clock).await;
     }
 
     /// Detects a clock that was set back, for as long as it is polled.
@@ -112,46 +110,25 @@ impl AppState {
     }
 }
 
-impl FromRef<AppState> for Traffic {
-    fn from_ref(state: &AppState) -> Self {
-        state.traffic.clone()
-    }
+/// Lets handlers ask for a part of the state alone.
+macro_rules! parts {
+    ($($part:ty: $($field:ident).+;)*) => {$(
+        impl FromRef<AppState> for $part {
+            fn from_ref(state: &AppState) -> Self {
+                state.$($field).+.clone()
+            }
+        }
+    )*};
 }
 
-impl FromRef<AppState> for DropIn {
-    fn from_ref(state: &AppState) -> Self {
-        state.drop_in.clone()
-    }
-}
-
-impl FromRef<AppState> for Operations {
-    fn from_ref(state: &AppState) -> Self {
-        state.operations.clone()
-    }
-}
-
-impl FromRef<AppState> for Feed {
-    fn from_ref(state: &AppState) -> Self {
-        state.feed.clone()
-    }
-}
-
-impl FromRef<AppState> for Reloading {
-    fn from_ref(state: &AppState) -> Self {
-        state.reloading.clone()
-    }
-}
-
-impl FromRef<AppState> for Arc<Queries> {
-    fn from_ref(state: &AppState) -> Self {
-        Arc::clone(&state.traffic.under_way)
-    }
-}
-
-impl FromRef<AppState> for Arc<TrafficService> {
-    fn from_ref(state: &AppState) -> Self {
-        Arc::clone(&state.service)
-    }
+parts! {
+    Traffic: traffic;
+    DropIn: drop_in;
+    Operations: operations;
+    Feed: feed;
+    Reloading: reloading;
+    Arc<Queries>: traffic.under_way;
+    Arc<TrafficService>: operations.service;
 }
 
 impl fmt::Debug for AppState {
