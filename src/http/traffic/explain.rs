@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Traffic;
-use crate::domain::bucket::{Bucket, VendorBucket};
+use crate::domain::bucket::Bucket;
 use crate::domain::cell::ReportRequest;
 use crate::domain::metric::VendorMetric;
 use crate::domain::site::SiteId;
@@ -103,14 +103,9 @@ impl From<ReportRequest> for Report {
             from: request.dates.from().to_string(),
             to: request.dates.to().to_string(),
             metrics: request.metrics.iter().map(VendorMetric::name).collect(),
-            bucket: name_of(request.bucket),
+            bucket: Bucket::Minutes(request.bucket.minutes()).to_string(),
         }
     }
-}
-
-/// The name of a bucket in a query.
-fn name_of(bucket: VendorBucket) -> String {
-    Bucket::Minutes(bucket.minutes()).to_string()
 }
 
 /// Explains a query.
