@@ -7,28 +7,12 @@ use crate::domain::cell::ReportRequest;
 /// The active faults.
 #[derive(Debug, Default)]
 pub(super) struct ActiveFaults {
-    faults: Vec<Fault>,
+    /// In order, with their remaining `times`.
+    pub(super) faults: Vec<Fault>,
     calls: u64,
 }
 
 impl ActiveFaults {
-    /// Activates a fault, after those already active.
-    pub(super) fn add(&mut self, fault: Fault) {
-        if fault.times != Some(0) {
-            self.faults.push(fault);
-        }
-    }
-
-    /// Deactivates every fault.
-    pub(super) fn clear(&mut self) {
-        self.faults.clear();
-    }
-
-    /// The active faults, with their remaining `times`.
-    pub(super) fn active(&self) -> &[Fault] {
-        &self.faults
-    }
-
     /// Returns the faults that hit one call, in order, up to the first that lets no other follow, and counts each as used. A call without a
     /// `request` is a call of the token endpoint. It is `kept` if its connection has carried an earlier call.
     pub(super) fn strike(&mut self, request: Option<&ReportRequest>, kept: bool) -> Vec<FaultKind> {
@@ -43,7 +27,8 @@ impl ActiveFaults {
             }
             // Drawn from the number of the call, so that runs are repeatable.
             let lot = hash(&[self.calls, index]) % u64::from(Rate::WHOLE);
-            let concerned = fault.endpoint == endpoint
+            let concerned = fault.times != Some(0)
+                && fault.endpoint == endpoint
                 && fault.site.is_none_or(is_of)
                 && fault.above.is_none_or(is_above)
                 && (kept || !fault.kept)
@@ -51,7 +36,7 @@ impl ActiveFaults {
                     .rate
                     .is_none_or(|rate| lot < u64::from(rate.millionths()));
             if concerned {
-                fault.times = fault.times.map(|times| times.saturating_sub(1));
+                fault.times = fault.times.map(|times| times - 1);
                 hits.push(fault.kind);
             }
         }

@@ -28,12 +28,8 @@ pub(super) fn routes() -> Router<Arc<World>> {
 
 async fn set_faults(State(world): State<Arc<World>>, body: String) -> Response {
     match body.trim().parse::<Faults>() {
-        Ok(faults) => {
-            let mut active = world.faults();
-            active.clear();
-            for fault in faults {
-                active.add(fault);
-            }
+        Ok(Faults(faults)) => {
+            world.faults.lock().faults = faults;
             StatusCode::NO_CONTENT.into_response()
         }
         Err(error) => wrong(&error.to_string()),
@@ -41,14 +37,14 @@ async fn set_faults(State(world): State<Arc<World>>, body: String) -> Response {
 }
 
 async fn clear_faults(State(world): State<Arc<World>>) -> StatusCode {
-    world.faults().clear();
+    world.faults.lock().faults.clear();
     StatusCode::NO_CONTENT
 }
 
 async fn set_quirks(State(world): State<Arc<World>>, body: Bytes) -> Response {
     match serde_json::from_slice::<Quirks>(&body) {
         Ok(quirks) => {
-            world.set_quirks(quirks);
+            *world.quirks.write() = quirks;
             StatusCode::NO_CONTENT.into_response()
         }
         Err(error) => wrong(&error.to_string()),
@@ -57,7 +53,7 @@ async fn set_quirks(State(world): State<Arc<World>>, body: Bytes) -> Response {
 
 async fn reissue(State(world): State<Arc<World>>) -> Json<Value> {
     let now = world.now();
-    let credentials = world.tokens().reissue(now);
+    let credentials = world.tokens.lock().reissue(now);
     Json(json!({
         "refresh_token": credentials.refresh_token,
         "id_token": credentials.id_token,
@@ -66,14 +62,14 @@ async fn reissue(State(world): State<Arc<World>>) -> Json<Value> {
 
 async fn state(State(world): State<Arc<World>>) -> Json<Value> {
     let counts = world.ledger.counts();
-    let faults: Faults = world.faults().active().iter().copied().collect();
+    let faults = Faults(world.faults.lock().faults.clone());
     Json(json!({
         "reports": counts.reports,
         "peak_reports": counts.peak_reports,
         "refreshes": counts.refreshes,
         "reused_tokens": counts.reused_tokens,
         "faults": faults.to_string(),
-        "quirks": world.view().quirks,
+        "quirks": *world.quirks.read(),
     }))
 }
 

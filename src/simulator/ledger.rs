@@ -42,7 +42,7 @@ pub struct Counts {
 }
 
 /// Calls so far.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Ledger {
     book: Mutex<Book>,
     counts: watch::Sender<Counts>,
@@ -57,13 +57,6 @@ struct Book {
 }
 
 impl Ledger {
-    pub(super) fn new() -> Self {
-        Self {
-            book: Mutex::default(),
-            counts: watch::Sender::default(),
-        }
-    }
-
     /// Records the arrival of a report call, which is in progress until the returned guard is dropped.
     pub(super) fn arrived(
         &self,

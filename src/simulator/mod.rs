@@ -128,7 +128,7 @@ impl Simulator {
     /// The newest credentials: the initial ones until the first renewal.
     #[must_use]
     pub fn credentials(&self) -> Credentials {
-        self.world.tokens().current().clone()
+        self.world.tokens.lock().current.clone()
     }
 
     /// The newest refresh token.
@@ -145,18 +145,18 @@ impl Simulator {
 
     /// Expires every ID token at once; refresh tokens stay valid.
     pub fn expire_id_tokens(&self) {
-        self.world.tokens().expire();
+        self.world.tokens.lock().expire();
     }
 
     /// Refuses every token, as after the reuse of a dead one.
     pub fn revoke_all(&self) {
-        self.world.tokens().revoke();
+        self.world.tokens.lock().revoke();
     }
 
     /// Issues new credentials, as the vendor does by hand, and invalidates all older ones.
     #[must_use]
     pub fn reissue(&self) -> Credentials {
-        self.world.tokens().reissue(self.world.now())
+        self.world.tokens.lock().reissue(self.world.now())
     }
 }
 
@@ -164,28 +164,28 @@ impl Simulator {
 impl Simulator {
     /// Activates a fault, after those already active.
     pub fn inject(&self, fault: Fault) {
-        self.world.faults().add(fault);
+        self.world.faults.lock().faults.push(fault);
     }
 
     /// Deactivates every fault.
     pub fn clear_faults(&self) {
-        self.world.faults().clear();
+        self.world.faults.lock().faults.clear();
     }
 
     /// Replaces the quirks.
     pub fn set_quirks(&self, quirks: Quirks) {
-        self.world.set_quirks(quirks);
+        *self.world.quirks.write() = quirks;
     }
 
     /// The quirks.
     #[must_use]
     pub fn quirks(&self) -> Quirks {
-        self.world.view().quirks
+        self.world.quirks.read().clone()
     }
 
     /// Lets late data arrive: from now on, each five minutes in which the site is open have one more entrance.
     pub fn revise(&self, revision: Revision) {
-        self.world.revise(revision);
+        self.world.revisions.write().push(revision);
     }
 
     /// Delays all report answers until the returned guard is dropped. Figures are computed when a call arrives, before it waits.

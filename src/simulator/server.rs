@@ -129,8 +129,8 @@ async fn generate_traffic_report(
     // Taken before the ledger records the arrival and before any delay: an answer shows the world at the time of the call.
     let view = world.view();
     let under_way = world.ledger.arrived(customer, request);
-    let access = world.tokens().check(bearer(&headers), world.now());
-    let known = &world.settings().customers;
+    let access = world.tokens.lock().check(bearer(&headers), world.now());
+    let known = &world.settings.customers;
     let stranger = customer.is_none_or(|id| !known.is_empty() && !known.contains(&id));
     let refusal = if let Err(reason) = access {
         Some(refuse(StatusCode::UNAUTHORIZED, &reason))
@@ -163,7 +163,7 @@ async fn answer_report(
     headers: &HeaderMap,
     kept: bool,
 ) -> (Outcome, bool) {
-    let hits = world.faults().strike(Some(&call.request), kept);
+    let hits = world.faults.lock().strike(Some(&call.request), kept);
     let whole = hits
         .iter()
         .all(|kind| matches!(kind, FaultKind::Delay(_) | FaultKind::Drip(_)));
@@ -190,7 +190,7 @@ async fn import_sites(
     body: Bytes,
 ) -> Response {
     world.ledger.imported(body.len());
-    let refusal = if let Err(reason) = world.tokens().check(bearer(&headers), world.now()) {
+    let refusal = if let Err(reason) = world.tokens.lock().check(bearer(&headers), world.now()) {
         Some(refuse(StatusCode::UNAUTHORIZED, &reason))
     } else if essence(&headers).as_deref() != Some("multipart/form-data") {
         let why = "the body must be multipart/form-data";
@@ -225,9 +225,9 @@ async fn get_new_tokens(
     let body = serde_json::from_slice::<RefreshBody>(&body).ok();
     let reused = body
         .as_ref()
-        .is_some_and(|body| world.tokens().is_dead(&body.refresh_token));
+        .is_some_and(|body| world.tokens.lock().is_dead(&body.refresh_token));
     world.ledger.refreshed(reused);
-    let hits = world.faults().strike(None, line.kept);
+    let hits = world.faults.lock().strike(None, line.kept);
     pause(&hits).await;
     world.tokens_gate.pass().await;
     let outcome = decide(&world, &hits).unwrap_or_else(|| {
@@ -237,9 +237,11 @@ async fn get_new_tokens(
                 &"the body must be JSON with a refreshToken and nothing else",
             );
         };
-        let refreshed = world
-            .tokens()
-            .refresh(&body.refresh_token, bearer(&headers), world.now());
+        let refreshed =
+            world
+                .tokens
+                .lock()
+                .refresh(&body.refresh_token, bearer(&headers), world.now());
         match refreshed {
             Ok(tokens) => Outcome::Answer(answer::ok(
                 tokens.to_string().into_bytes(),

@@ -11,7 +11,7 @@ use super::hash::hash;
 use super::settings::{Rotation, TokenSettings};
 
 /// Tokens that the vendor would issue by hand.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
     /// Renews ID tokens.
     pub refresh_token: String,
@@ -38,7 +38,8 @@ pub(super) struct TokenBook {
     settings: TokenSettings,
     seed: u64,
     issued: u64,
-    current: Credentials,
+    /// The newest ones.
+    pub(super) current: Credentials,
     dead: HashSet<String>,
     /// ID tokens and their expiry, in seconds since the epoch.
     ids: HashMap<String, i64>,
@@ -51,21 +52,13 @@ impl TokenBook {
             settings,
             seed,
             issued: 0,
-            current: Credentials {
-                refresh_token: String::new(),
-                id_token: String::new(),
-            },
+            current: Credentials::default(),
             dead: HashSet::new(),
             ids: HashMap::new(),
             revoked: false,
         };
         book.reissue(now);
         book
-    }
-
-    /// The newest credentials.
-    pub(super) fn current(&self) -> &Credentials {
-        &self.current
     }
 
     /// Issues new credentials by hand, which ends every revocation; older tokens become unknown.
@@ -211,7 +204,7 @@ mod tests {
             ttl: Duration::from_mins(1),
             ..TokenSettings::default()
         });
-        let token = book.current().id_token.clone();
+        let token = book.current.id_token.clone();
 
         assert_eq!(book.check(Some(&token), NOW), Ok(()));
         assert_eq!(book.check(Some(&token), later(61)), Err(Refused::Expired));
@@ -222,10 +215,10 @@ mod tests {
     #[test]
     fn a_used_refresh_token_is_dead_and_using_it_again_revokes_all() {
         let mut book = book(TokenSettings::default());
-        let first = book.current().clone();
+        let first = book.current.clone();
 
         let answer = book.refresh(&first.refresh_token, None, NOW).unwrap();
-        let second = book.current().clone();
+        let second = book.current.clone();
         assert_eq!(answer["idToken"], second.id_token);
         assert_eq!(answer["refreshToken"], second.refresh_token);
         assert_ne!(first.refresh_token, second.refresh_token);
@@ -252,7 +245,7 @@ mod tests {
     #[test]
     fn an_unknown_refresh_token_changes_nothing() {
         let mut book = book(TokenSettings::default());
-        let id_token = book.current().id_token.clone();
+        let id_token = book.current.id_token.clone();
 
         assert_eq!(book.refresh("other", None, NOW), Err(Refused::Unknown));
         assert_eq!(book.check(Some(&id_token), NOW), Ok(()));
@@ -264,7 +257,7 @@ mod tests {
             rotation: Rotation::Omit,
             ..TokenSettings::default()
         });
-        let refresh_token = book.current().refresh_token.clone();
+        let refresh_token = book.current.refresh_token.clone();
 
         let first = book.refresh(&refresh_token, None, NOW).unwrap();
         let second = book.refresh(&refresh_token, None, NOW).unwrap();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::{Mutex, RwLock};
 
 use super::active_faults::ActiveFaults;
 use super::hash::hash;
@@ -17,12 +17,12 @@ use crate::clock::Clock;
 /// State shared by all connections of one simulator.
 #[derive(Debug)]
 pub(super) struct World {
-    settings: Arc<Settings>,
+    pub(super) settings: Arc<Settings>,
     clock: Clock,
-    quirks: RwLock<Quirks>,
-    revisions: RwLock<Vec<Revision>>,
-    tokens: Mutex<TokenBook>,
-    faults: Mutex<ActiveFaults>,
+    pub(super) quirks: RwLock<Quirks>,
+    pub(super) revisions: RwLock<Vec<Revision>>,
+    pub(super) tokens: Mutex<TokenBook>,
+    pub(super) faults: Mutex<ActiveFaults>,
     pub(super) ledger: Ledger,
     pub(super) reports_gate: Pause,
     pub(super) tokens_gate: Pause,
@@ -35,24 +35,18 @@ impl World {
         let started = now.as_microsecond().unsigned_abs();
         let seed = hash(&[started, u64::from(port), u64::from(std::process::id())]);
         let mut faults = ActiveFaults::default();
-        for fault in &settings.faults {
-            faults.add(*fault);
-        }
+        faults.faults.clone_from(&settings.faults);
         Self {
             clock,
             quirks: RwLock::new(settings.quirks.clone()),
             revisions: RwLock::default(),
             tokens: Mutex::new(TokenBook::new(settings.tokens.clone(), seed, now)),
             faults: Mutex::new(faults),
-            ledger: Ledger::new(),
+            ledger: Ledger::default(),
             reports_gate: Pause::default(),
             tokens_gate: Pause::default(),
             settings: Arc::new(settings),
         }
-    }
-
-    pub(super) fn settings(&self) -> &Settings {
-        &self.settings
     }
 
     pub(super) fn now(&self) -> jiff::Timestamp {
@@ -61,29 +55,11 @@ impl World {
 
     /// The current world.
     pub(super) fn view(&self) -> View {
-        let quirks = self.quirks.read();
-        let revisions = self.revisions.read();
         View {
             settings: Arc::clone(&self.settings),
-            quirks: quirks.clone(),
-            revisions: revisions.clone(),
+            quirks: self.quirks.read().clone(),
+            revisions: self.revisions.read().clone(),
             now: self.now(),
         }
-    }
-
-    pub(super) fn set_quirks(&self, quirks: Quirks) {
-        *self.quirks.write() = quirks;
-    }
-
-    pub(super) fn revise(&self, revision: Revision) {
-        self.revisions.write().push(revision);
-    }
-
-    pub(super) fn tokens(&self) -> MutexGuard<'_, TokenBook> {
-        self.tokens.lock()
-    }
-
-    pub(super) fn faults(&self) -> MutexGuard<'_, ActiveFaults> {
-        self.faults.lock()
     }
 }
