@@ -17,7 +17,9 @@ pub struct Fault {
     pub(super) kind: FaultKind,
     pub(super) endpoint: Endpoint,
     pub(super) site: Option<SiteId>,
+    /// Only larger reports, like those that a vendor rejects.
     pub(super) above: Option<Size>,
+    /// Only calls on a connection that has carried an earlier call. With a reset, pooled connections are dead on reuse.
     pub(super) kept: bool,
     pub(super) rate: Option<Rate>,
     pub(super) times: Option<u32>,
@@ -60,53 +62,30 @@ impl Fault {
 
     /// Limits the fault to the next `times` calls in its scope.
     #[must_use]
-    pub const fn times(self, times: u32) -> Self {
-        Self {
-            times: Some(times),
-            ..self
-        }
+    pub const fn times(mut self, times: u32) -> Self {
+        self.times = Some(times);
+        self
     }
 
     /// Moves the fault from reports to the token endpoint.
     #[must_use]
-    pub const fn on_tokens(self) -> Self {
-        Self {
-            endpoint: Endpoint::Token,
-            ..self
-        }
+    pub const fn on_tokens(mut self) -> Self {
+        self.endpoint = Endpoint::Token;
+        self
     }
 
     /// Limits the fault to reports that include that site.
     #[must_use]
-    pub const fn on_site(self, site: SiteId) -> Self {
-        Self {
-            site: Some(site),
-            ..self
-        }
-    }
-
-    /// Limits the fault to reports larger than `size`, like a vendor that rejects large reports.
-    #[must_use]
-    pub const fn above(self, size: Size) -> Self {
-        Self {
-            above: Some(size),
-            ..self
-        }
-    }
-
-    /// Limits the fault to calls on a connection that has carried an earlier call. With a reset, pooled connections are dead on reuse.
-    #[must_use]
-    pub const fn on_kept_connections(self) -> Self {
-        Self { kept: true, ..self }
+    pub const fn on_site(mut self, site: SiteId) -> Self {
+        self.site = Some(site);
+        self
     }
 
     /// Limits the fault to a share of the calls.
     #[must_use]
-    pub const fn at_rate(self, rate: Rate) -> Self {
-        Self {
-            rate: Some(rate),
-            ..self
-        }
+    pub const fn at_rate(mut self, rate: Rate) -> Self {
+        self.rate = Some(rate);
+        self
     }
 }
 
@@ -206,7 +185,7 @@ impl RowFault {
 
 /// Limit on the size of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Size {
+pub(super) enum Size {
     /// More sites than this.
     Sites(u32),
     /// More days than this.
@@ -230,7 +209,7 @@ impl Size {
 
 /// One of the vendor's two endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Endpoint {
+pub(super) enum Endpoint {
     /// `POST /customer/{id}/insights/generate_traffic_report`
     Report,
     /// `POST /get_new_tokens`

@@ -1,13 +1,13 @@
 //! The text form of faults, for the command line and for `PUT /_simulator/faults`.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
+use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::fault::{Endpoint, Fault, FaultKind, Rate, RetryAfter, Size};
-use super::fault_words::WORDS;
-use crate::domain::site::SiteId;
+use super::fault::{Endpoint, Fault, FaultKind, Rate, RetryAfter, RowFault, Size};
 
 /// A list of faults, such as `status=503*3,delay=200ms,site=750:reset`.
 ///
@@ -43,7 +43,7 @@ use crate::domain::site::SiteId;
 /// With `*3` a rule applies to the next three calls that it matches; otherwise it applies until cleared. Among the rules that match a call,
 /// in order, all delays and `truncate>` apply, and so does the first other rule: `status=503*2,reset*1` gives two errors, then a reset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Faults(pub(super) Vec<Fault>);
+pub struct Faults(pub Vec<Fault>);
 
 /// The text is not a list of faults.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +74,26 @@ pub enum InvalidFaults {
     Endpoint(String),
 }
 
+/// Faults of a single word.
+const WORDS: [(&str, FaultKind); 16] = [
+    ("reset", FaultKind::Reset),
+    ("close", FaultKind::Close),
+    ("cut", FaultKind::Cut),
+    ("hang", FaultKind::Hang),
+    ("truncate", FaultKind::Truncate { above: None }),
+    ("unsuccessful", FaultKind::Unsuccessful),
+    ("error-status", FaultKind::ErrorStatus),
+    ("html", FaultKind::Html),
+    ("redirect", FaultKind::Redirect),
+    ("garbage", FaultKind::Garbage),
+    ("negative", FaultKind::Row(RowFault::Negative)),
+    ("nan", FaultKind::Row(RowFault::Nan)),
+    ("huge", FaultKind::Row(RowFault::Huge)),
+    ("text", FaultKind::Row(RowFault::Text)),
+    ("off-grid", FaultKind::Row(RowFault::OffGridTime)),
+    ("bad-time", FaultKind::Row(RowFault::MalformedTime)),
+];
+
 impl FromStr for Faults {
     type Err = InvalidFaults;
 
@@ -81,7 +101,8 @@ impl FromStr for Faults {
         if text.is_empty() {
             return Ok(Self::default());
         }
-        text.split(',').map(|rule| rule.trim().parse()).collect()
+        let faults = text.split(',').map(|rule| rule.trim().parse());
+        faults.collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -92,14 +113,9 @@ impl FromStr for Fault {
         let (words, times) = match rule.split_once('*') {
             None => (rule, None),
             Some((words, times)) => {
-                let times = times.parse::<u32>().ok().filter(|times| *times > 0);
-                (
-                    words,
-                    Some(
-                        times
-                            .ok_or_else(|| wrong(rule, "a number of calls after *, at least 1"))?,
-                    ),
-                )
+                let expected = "a number of calls after *, at least 1";
+                let times: NonZeroU32 = parse(rule, times, expected)?;
+                (words, Some(times.get()))
             }
         };
         // A scope, still without its fault.
@@ -110,18 +126,26 @@ impl FromStr for Fault {
         let mut named = false;
         for word in words.split(':') {
             if named {
-                fault.kind = with_option(fault.kind, word)?;
+                set_option(&mut fault.kind, word)?;
             } else if let Some(kind) = kind(word)? {
                 fault.kind = kind;
                 named = true;
             } else {
-                fault = within_scope(fault, word)?;
+                narrow(&mut fault, word)?;
             }
         }
         if !named {
             return Err(InvalidFaults::Nothing(rule.to_owned()));
         }
-        let of_reports = fault.site.is_some() || fault.above.is_some() || is_of_reports(fault.kind);
+        let of_reports = fault.site.is_some()
+            || fault.above.is_some()
+            || matches!(
+                fault.kind,
+                FaultKind::Truncate { .. }
+                    | FaultKind::Unsuccessful
+                    | FaultKind::ErrorStatus
+                    | FaultKind::Row(_)
+            );
         if fault.endpoint == Endpoint::Token && of_reports {
             return Err(InvalidFaults::Endpoint(rule.to_owned()));
         }
@@ -136,14 +160,19 @@ fn wrong(word: &str, expected: &'static str) -> InvalidFaults {
     }
 }
 
+/// The value that `text` writes, which is a part of `word`.
+fn parse<T: FromStr>(word: &str, text: &str, expected: &'static str) -> Result<T, InvalidFaults> {
+    text.parse().map_err(|_| wrong(word, expected))
+}
+
 /// The fault that a word names; `None` if it names none.
 fn kind(word: &str) -> Result<Option<FaultKind>, InvalidFaults> {
     if let Some((_, kind)) = WORDS.into_iter().find(|(name, _)| *name == word) {
         return Ok(Some(kind));
     }
     if let Some(rows) = word.strip_prefix("truncate>") {
-        let rows = rows.parse().map_err(|_| wrong(word, "a number of rows"))?;
-        return Ok(Some(FaultKind::Truncate { above: Some(rows) }));
+        let above = Some(parse(word, rows, "a number of rows")?);
+        return Ok(Some(FaultKind::Truncate { above }));
     }
     if word.len() == 3 && word.bytes().all(|byte| byte.is_ascii_digit()) {
         return status(word, word).map(Some);
@@ -158,29 +187,23 @@ fn kind(word: &str) -> Result<Option<FaultKind>, InvalidFaults> {
         "delay" => FaultKind::Delay(time()?),
         "drip" => FaultKind::Drip(time()?),
         "bomb" => FaultKind::Bomb {
-            bytes: value
-                .parse::<ByteSize>()
-                .map_err(|_| wrong(word, "a size like 600MiB"))?
-                .as_u64(),
+            bytes: parse::<ByteSize>(word, value, "a size like 600MiB")?.as_u64(),
         },
         _ => return Ok(None),
     }))
 }
 
 fn status(word: &str, code: &str) -> Result<FaultKind, InvalidFaults> {
-    let code = code
-        .parse::<u16>()
-        .ok()
-        .filter(|code| (300..600).contains(code));
-    let code = code.ok_or_else(|| wrong(word, "a status from 300 to 599"))?;
+    let code = code.parse().ok().filter(|code| (300..600).contains(code));
     Ok(FaultKind::Status {
-        code,
+        code: code.ok_or_else(|| wrong(word, "a status from 300 to 599"))?,
         html: false,
         retry_after: None,
     })
 }
 
-fn within_scope(fault: Fault, word: &str) -> Result<Fault, InvalidFaults> {
+/// Narrows `fault` to the scope that a word names.
+fn narrow(fault: &mut Fault, word: &str) -> Result<(), InvalidFaults> {
     if let Some((measure, most)) = word.split_once('>') {
         let size = match measure {
             "sites" => Size::Sites,
@@ -188,94 +211,118 @@ fn within_scope(fault: Fault, word: &str) -> Result<Fault, InvalidFaults> {
             "cells" => Size::Cells,
             _ => return Err(InvalidFaults::Word(word.to_owned())),
         };
-        let most = most.parse().map_err(|_| wrong(word, "a number after >"))?;
-        return Ok(fault.above(size(most)));
+        fault.above = Some(size(parse(word, most, "a number after >")?));
+        return Ok(());
     }
-    match word.split_once('=') {
-        None if word == "report" => Ok(Fault {
-            endpoint: Endpoint::Report,
-            ..fault
-        }),
-        None if word == "token" => Ok(fault.on_tokens()),
-        None if word == "kept" => Ok(fault.on_kept_connections()),
-        Some(("site", id)) => {
-            let id = id.parse::<SiteId>().map_err(|_| wrong(word, "a site id"))?;
-            Ok(fault.on_site(id))
-        }
-        Some(("rate", share)) => {
+    match (word, word.split_once('=')) {
+        ("report", _) => fault.endpoint = Endpoint::Report,
+        ("token", _) => fault.endpoint = Endpoint::Token,
+        ("kept", _) => fault.kept = true,
+        (_, Some(("site", id))) => fault.site = Some(parse(word, id, "a site id")?),
+        (_, Some(("rate", share))) => {
             let rate = share.parse().ok().and_then(Rate::new);
-            let rate = rate.ok_or_else(|| wrong(word, "a share from 0 to 1"))?;
-            Ok(fault.at_rate(rate))
+            fault.rate = Some(rate.ok_or_else(|| wrong(word, "a share from 0 to 1"))?);
         }
-        _ => Err(InvalidFaults::Word(word.to_owned())),
+        _ => return Err(InvalidFaults::Word(word.to_owned())),
     }
+    Ok(())
 }
 
-fn with_option(kind: FaultKind, word: &str) -> Result<FaultKind, InvalidFaults> {
+fn set_option(kind: &mut FaultKind, word: &str) -> Result<(), InvalidFaults> {
+    let no_option = || InvalidFaults::Option(word.to_owned());
     let FaultKind::Status {
-        code,
-        html,
-        retry_after,
+        html, retry_after, ..
     } = kind
     else {
-        return Err(InvalidFaults::Option(word.to_owned()));
+        return Err(no_option());
     };
-    let seconds = |text: &str| text.parse().map_err(|_| wrong(word, "a number of seconds"));
-    let (html, retry_after) = match word.split_once('=') {
-        None if word == "html" => (true, retry_after),
-        Some(("retry-after", text)) => (html, Some(RetryAfter::Seconds(seconds(text)?))),
-        Some(("retry-after-date", text)) => (html, Some(RetryAfter::Date(seconds(text)?))),
-        _ => return Err(InvalidFaults::Option(word.to_owned())),
-    };
-    Ok(FaultKind::Status {
-        code,
-        html,
-        retry_after,
-    })
-}
-
-const fn is_of_reports(kind: FaultKind) -> bool {
-    matches!(
-        kind,
-        FaultKind::Truncate { .. }
-            | FaultKind::Unsuccessful
-            | FaultKind::ErrorStatus
-            | FaultKind::Row(_)
-    )
+    let seconds = |text| parse(word, text, "a number of seconds");
+    match word.split_once('=') {
+        None if word == "html" => *html = true,
+        Some(("retry-after", text)) => *retry_after = Some(RetryAfter::Seconds(seconds(text)?)),
+        Some(("retry-after-date", text)) => *retry_after = Some(RetryAfter::Date(seconds(text)?)),
+        _ => return Err(no_option()),
+    }
+    Ok(())
 }
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.0.iter().enumerate() {
-            let comma = if index > 0 { "," } else { "" };
-            write!(f, "{comma}{fault}")?;
+        let rules: Vec<_> = self.0.iter().map(Fault::to_string).collect();
+        f.write_str(&rules.join(","))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.endpoint == Endpoint::Token {
+            f.write_str("token:")?;
         }
-        Ok(())
+        if let Some(site) = self.site {
+            write!(f, "site={site}:")?;
+        }
+        match self.above {
+            Some(Size::Sites(most)) => write!(f, "sites>{most}:")?,
+            Some(Size::Days(most)) => write!(f, "days>{most}:")?,
+            Some(Size::Cells(most)) => write!(f, "cells>{most}:")?,
+            None => {}
+        }
+        if self.kept {
+            f.write_str("kept:")?;
+        }
+        if let Some(rate) = self.rate {
+            write!(f, "rate={}:", rate.share())?;
+        }
+        self.kind.fmt(f)?;
+        match self.times {
+            Some(times) => write!(f, "*{times}"),
+            None => Ok(()),
+        }
     }
 }
 
-impl FromIterator<Fault> for Faults {
-    fn from_iter<I: IntoIterator<Item = Fault>>(faults: I) -> Self {
-        Self(faults.into_iter().collect())
-    }
+/// A duration without blanks, which would split it into two words.
+fn time(duration: Duration) -> String {
+    humantime::format_duration(duration)
+        .to_string()
+        .replace(' ', "")
 }
 
-impl IntoIterator for Faults {
-    type Item = Fault;
-    type IntoIter = std::vec::IntoIter<Fault>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((name, _)) = WORDS.iter().find(|(_, kind)| kind == self) {
+            return f.write_str(name);
+        }
+        match self {
+            Self::Status {
+                code,
+                html,
+                retry_after,
+            } => {
+                let html = if *html { ":html" } else { "" };
+                write!(f, "status={code}{html}")?;
+                match retry_after {
+                    Some(RetryAfter::Seconds(seconds)) => write!(f, ":retry-after={seconds}"),
+                    Some(RetryAfter::Date(seconds)) => write!(f, ":retry-after-date={seconds}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Delay(delay) => write!(f, "delay={}", time(*delay)),
+            Self::Drip(pause) => write!(f, "drip={}", time(*pause)),
+            Self::Truncate { above: Some(rows) } => write!(f, "truncate>{rows}"),
+            Self::Bomb { bytes } => write!(f, "bomb={bytes}"),
+            // Every other fault is one of the words above.
+            _ => Ok(()),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::site::SiteId;
 
     fn kinds() -> impl Strategy<Value = FaultKind> {
         let retry_after = prop_oneof![
@@ -341,7 +388,7 @@ mod tests {
     fn the_documented_forms_parse_as_documented() {
         let text = "status=503*3,delay=200ms,429:retry-after=2,truncate>500,site=750:status=500,rate=0.1:reset,token:401,days>7:504,kept:close";
 
-        let faults: Vec<Fault> = text.parse::<Faults>().unwrap().into_iter().collect();
+        let faults = text.parse::<Faults>().unwrap().0;
 
         let tyler = SiteId::new(750).unwrap();
         assert_eq!(
@@ -354,8 +401,14 @@ mod tests {
                 Fault::status(500).on_site(tyler),
                 Fault::new(FaultKind::Reset).at_rate(Rate::new(0.1).unwrap()),
                 Fault::status(401).on_tokens(),
-                Fault::status(504).above(Size::Days(7)),
-                Fault::new(FaultKind::Close).on_kept_connections(),
+                Fault {
+                    above: Some(Size::Days(7)),
+                    ..Fault::status(504)
+                },
+                Fault {
+                    kept: true,
+                    ..Fault::new(FaultKind::Close)
+                },
             ]
         );
     }

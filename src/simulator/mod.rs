@@ -12,7 +12,6 @@ mod demo;
 mod example;
 mod fault;
 mod fault_text;
-mod fault_words;
 mod hash;
 mod ledger;
 mod pause;
@@ -33,7 +32,7 @@ mod tests;
 
 pub use demo::{Chain, DEMO_CUSTOMER, DEMO_SITES, DemoSite};
 pub use example::EXAMPLE_ANSWER;
-pub use fault::{Endpoint, Fault, FaultKind, MARKER, Rate, RetryAfter, RowFault, Size};
+pub use fault::{Fault, FaultKind, MARKER, Rate, RetryAfter, RowFault};
 pub use fault_text::{Faults, InvalidFaults};
 pub use ledger::{Counts, ReportCall};
 pub use pause::Hold;

@@ -309,7 +309,7 @@ impl Model {
         if self.broken {
             self.app.vendor.inject(Fault::new(FaultKind::Unsuccessful));
         }
-        for fault in self.odd.faults.clone() {
+        for fault in self.odd.faults.0.clone() {
             self.app.vendor.inject(fault);
         }
     }

@@ -100,7 +100,7 @@ async fn moods(app: &TestApp, seed: u64, end: Instant) {
             app.clock.advance(ahead);
         }
         let mood = MOODS.choose(&mut random).unwrap();
-        for fault in mood.parse::<Faults>().unwrap() {
+        for fault in mood.parse::<Faults>().unwrap().0 {
             app.vendor.inject(fault);
         }
         if random.random_ratio(1, 4) {

@@ -2,7 +2,7 @@ use super::*;
 
 async fn vendor(faults: &str) -> Vendor {
     Vendor::start(Settings {
-        faults: faults.parse::<Faults>().unwrap().into_iter().collect(),
+        faults: faults.parse::<Faults>().unwrap().0,
         ..Settings::default()
     })
     .await
