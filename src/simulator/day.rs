@@ -1,5 +1,6 @@
 //! One local day at one site, in steps of five minutes: the raw events from which every figure is computed.
 
+use std::ops::AddAssign;
 use std::sync::LazyLock;
 
 use jiff::civil::{Date, Weekday};
@@ -27,7 +28,7 @@ pub(super) enum Seen {
     Future,
 }
 
-/// Events of five minutes.
+/// Five minutes of a day.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
     /// Start of the step, in minutes after midnight on the clock.
@@ -35,6 +36,12 @@ pub(super) struct Step {
     /// Whether this is the second step of that clock time, in the hour that DST repeats.
     pub second: bool,
     pub seen: Seen,
+    pub events: Events,
+}
+
+/// Events of one step, or the sums of several.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Events {
     pub entrances: u32,
     pub walk_bys: u32,
     pub transactions: u32,
@@ -43,6 +50,17 @@ pub(super) struct Step {
     pub stayed: f64,
     /// People inside at the end of the step.
     pub inside: u32,
+}
+
+impl AddAssign for Events {
+    fn add_assign(&mut self, other: Self) {
+        self.entrances += other.entrances;
+        self.walk_bys += other.walk_bys;
+        self.transactions += other.transactions;
+        self.exits += other.exits;
+        self.stayed += other.stayed;
+        self.inside += other.inside;
+    }
 }
 
 /// The steps of a day, in the order in which they happen.
@@ -86,7 +104,12 @@ impl Day {
             } else {
                 Seen::Yes
             };
-            steps.push(crowd.step(minute, second, seen));
+            steps.push(Step {
+                minute,
+                second,
+                seen,
+                events: crowd.events(minute, second),
+            });
         }
         crowd.let_out(&mut steps);
         Self { shape, steps }
@@ -173,23 +196,13 @@ impl Crowd {
         (whether < 1.0 / 12.0).then_some((from, to))
     }
 
-    /// One step, without the effects of earlier steps.
-    fn step(&self, minute: u16, second: bool, seen: Seen) -> Step {
-        let mut step = Step {
-            minute,
-            second,
-            seen,
-            entrances: 0,
-            walk_bys: 0,
-            transactions: 0,
-            exits: 0,
-            stayed: 0.0,
-            inside: 0,
-        };
+    /// The events of one step, without the effects of earlier steps.
+    fn events(&self, minute: u16, second: bool) -> Events {
+        let mut events = Events::default();
         // Passers-by appear from an hour before the shop opens to an hour after it closes.
         let street = self.opens.saturating_sub(60)..(self.closes + 60).min(DAY_MINUTES);
         if self.opens == self.closes || !street.contains(&minute) {
-            return step;
+            return events;
         }
         let number = u64::from(minute) * 2 + u64::from(second);
         let [a, b, c, d] = units(hash(&[self.seed, 2, number]));
@@ -198,14 +211,14 @@ impl Crowd {
             .get(usize::from(minute / STEP_MINUTES))
             .map_or(0.0, |profile| if night { profile / 3.0 } else { *profile })
             * self.rate;
-        step.walk_bys = count(busy * self.walk_by_ratio * (0.6 + 0.8 * b), c);
+        events.walk_bys = count(busy * self.walk_by_ratio * (0.6 + 0.8 * b), c);
         if (self.opens..self.closes).contains(&minute) {
             // Late data adds figures, so a revision shows in every step.
-            step.entrances = count(busy * (0.5 + a), b) + self.revision;
-            step.transactions =
-                count(f64::from(step.entrances) * self.conversion, d).min(step.entrances);
+            events.entrances = count(busy * (0.5 + a), b) + self.revision;
+            let sales = count(f64::from(events.entrances) * self.conversion, d);
+            events.transactions = sales.min(events.entrances);
         }
-        step
+        events
     }
 
     /// Lets visitors leave, some time after they came.
@@ -214,13 +227,14 @@ impl Crowd {
         for now in 0..steps.len() {
             let exits = now
                 .checked_sub(self.lag)
-                .map_or(0, |then| steps[then].entrances);
+                .map_or(0, |then| steps[then].events.entrances);
             let number = u64::from(steps[now].minute) * 2 + u64::from(steps[now].second);
             let stay = self.stay * (0.6 + 0.8 * unit(hash(&[self.seed, 3, number])));
-            inside = inside + steps[now].entrances - exits;
-            steps[now].exits = exits;
-            steps[now].stayed = stay * f64::from(exits);
-            steps[now].inside = inside;
+            let events = &mut steps[now].events;
+            inside = inside + events.entrances - exits;
+            events.exits = exits;
+            events.stayed = stay * f64::from(exits);
+            events.inside = inside;
         }
     }
 }

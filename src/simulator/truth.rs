@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use jiff::civil::Date;
 
-use super::day::{Day, Seen};
+use super::day::{Day, Events, Seen};
 use super::example;
 use super::quirks::{EmptyBuckets, FutureBuckets, Quirks, RepeatedHour};
 use crate::domain::bucket::VendorBucket;
@@ -53,12 +53,7 @@ impl DayInBuckets {
                 Seen::Future => sums.future = true,
                 Seen::Yes => {
                     sums.steps += 1;
-                    sums.entrances += step.entrances;
-                    sums.walk_bys += step.walk_bys;
-                    sums.transactions += step.transactions;
-                    sums.exits += step.exits;
-                    sums.inside += step.inside;
-                    sums.stayed += step.stayed;
+                    sums.events += step.events;
                 }
             }
         }
@@ -123,12 +118,7 @@ struct Sums {
     steps: u32,
     /// Whether part of the bucket is still to come.
     future: bool,
-    entrances: u32,
-    walk_bys: u32,
-    transactions: u32,
-    exits: u32,
-    inside: u32,
-    stayed: f64,
+    events: Events,
 }
 
 impl Sums {
@@ -137,8 +127,8 @@ impl Sums {
         if self.steps == 0 {
             return (self.future && quirks.future == FutureBuckets::Zero).then_some(ZEROS);
         }
-        let anything = self.entrances + self.walk_bys + self.exits + self.inside > 0;
-        if !anything {
+        let events = &self.events;
+        if events.entrances + events.walk_bys + events.exits + events.inside == 0 {
             return match quirks.empty {
                 EmptyBuckets::Absent => None,
                 EmptyBuckets::Zero => Some(ZEROS),
@@ -146,16 +136,16 @@ impl Sums {
             };
         }
         Some(VendorMetric::ALL.map(|metric| match metric {
-            VendorMetric::Entrances => Some(f64::from(self.entrances)),
-            VendorMetric::WalkBys => Some(f64::from(self.walk_bys)),
-            VendorMetric::Transactions => Some(f64::from(self.transactions)),
-            VendorMetric::Occupancy => Some(mean(f64::from(self.inside), self.steps)),
+            VendorMetric::Entrances => Some(f64::from(events.entrances)),
+            VendorMetric::WalkBys => Some(f64::from(events.walk_bys)),
+            VendorMetric::Transactions => Some(f64::from(events.transactions)),
+            VendorMetric::Occupancy => Some(mean(f64::from(events.inside), self.steps)),
             // The length of a stay is known at its end, so exits weight the mean: an hour's mean is not the mean of its quarters weighted
             // by entrances. That is why the vendor's own hourly figure is worth requesting.
-            VendorMetric::DwellTime => match (self.exits, quirks.empty) {
+            VendorMetric::DwellTime => match (events.exits, quirks.empty) {
                 (0, EmptyBuckets::Zero) => Some(0.0),
                 (0, _) => None,
-                (exits, _) => Some(mean(self.stayed, exits)),
+                (exits, _) => Some(mean(events.stayed, exits)),
             },
         }))
     }
