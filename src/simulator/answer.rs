@@ -4,23 +4,21 @@ use std::convert::Infallible;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{Html, IntoResponse, Response};
 use bytes::Bytes;
 use flate2::write::GzEncoder;
 use flate2::{Compress, Compression, Crc, FlushCompress};
 use futures_util::{StreamExt, stream};
-use http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER,
-};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::fault::{FaultKind, MARKER, RetryAfter};
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const JSON: &str = "application/json";
 
 /// Outcome of a call.
 #[derive(Debug)]
@@ -35,54 +33,41 @@ pub(super) enum Outcome {
     Silence,
 }
 
-/// Transmission of a body.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Delivery {
-    /// Whether the client accepts gzip and the vendor compresses.
-    pub gzip: bool,
-    /// Whether the body ends halfway.
-    pub cut: bool,
-    /// Pause between pieces.
-    pub drip: Option<Duration>,
-}
-
 /// An error, worded as the vendor might word it.
 pub(super) fn error(status: StatusCode, detail: &str) -> Response {
     let body = json!({"error": format!("{MARKER}: {detail}"), "success": false});
-    with(status, CONTENT_TYPE, JSON, body.to_string())
+    (status, Json(body)).into_response()
 }
 
-/// 200 with JSON, sent as `delivery` says.
-pub(super) fn ok(body: Vec<u8>, delivery: Delivery) -> Response {
-    let (body, gzip) = if delivery.gzip {
-        match gzip(&body) {
-            Ok(packed) => (packed, true),
-            Err(_) => (body, false),
-        }
+/// 200 with JSON, sent as those of `hits` say that concern the transmission.
+pub(super) fn ok(body: String, gzip: bool, hits: &[FaultKind]) -> Response {
+    let body = Bytes::from(if gzip {
+        packed(body.as_bytes()).expect("writing to memory does not fail")
     } else {
-        (body, false)
-    };
+        body.into_bytes()
+    });
     let length = body.len();
-    let body = Bytes::from(body);
-    let content = if delivery.cut {
+    let pause = hits.iter().find_map(|kind| match kind {
+        FaultKind::Drip(pause) => Some(*pause),
+        _ => None,
+    });
+    let content = if hits.contains(&FaultKind::Cut) {
         cut(body.slice(..length / 2))
-    } else if let Some(pause) = delivery.drip {
+    } else if let Some(pause) = pause {
         drip(body, pause)
     } else {
         Body::from(body)
     };
-    let mut response = with(StatusCode::OK, CONTENT_TYPE, JSON, content);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_LENGTH, length.into());
-    if gzip {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    response
+    let length = [(CONTENT_LENGTH, HeaderValue::from(length))];
+    let encoding = gzip.then_some([(CONTENT_ENCODING, "gzip")]);
+    ([(CONTENT_TYPE, JSON)], length, encoding, content).into_response()
 }
 
 /// Outcome that a fault decides; `None` if it decides none.
 pub(super) fn decided_by(kind: FaultKind, now: Timestamp) -> Option<Outcome> {
-    let page = format!("<!doctype html><title>Error</title><h1>{MARKER}</h1>");
+    let page = Html(format!(
+        "<!doctype html><title>Error</title><h1>{MARKER}</h1>"
+    ));
     Some(Outcome::Answer(match kind {
         FaultKind::Status {
             code,
@@ -90,35 +75,26 @@ pub(super) fn decided_by(kind: FaultKind, now: Timestamp) -> Option<Outcome> {
             retry_after,
         } => {
             let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let mut response = if html {
-                with(status, CONTENT_TYPE, HTML, page)
+            let after = retry_after.and_then(|after| retry_after_value(after, now));
+            let after = after.map(|value| [(RETRY_AFTER, value)]);
+            if html {
+                (status, after, page).into_response()
             } else {
-                error(status, "a fault was injected")
-            };
-            if let Some(value) = retry_after.and_then(|after| retry_after_value(after, now)) {
-                response.headers_mut().insert(RETRY_AFTER, value);
+                (after, error(status, "a fault was injected")).into_response()
             }
-            response
         }
-        FaultKind::Html => with(StatusCode::OK, CONTENT_TYPE, HTML, page),
-        FaultKind::Garbage => with(
-            StatusCode::OK,
-            CONTENT_TYPE,
-            JSON,
-            format!("{{\"data\":{{\"InsightResponse\":{{\"data\":[{{\"{MARKER}\":"),
-        ),
-        FaultKind::Redirect => with(
-            StatusCode::FOUND,
-            LOCATION,
-            HeaderValue::from_static("/_simulator/elsewhere"),
-            MARKER,
-        ),
+        FaultKind::Html => page.into_response(),
+        FaultKind::Garbage => {
+            let half = format!("{{\"data\":{{\"InsightResponse\":{{\"data\":[{{\"{MARKER}\":");
+            ([(CONTENT_TYPE, JSON)], half).into_response()
+        }
+        FaultKind::Redirect => {
+            let elsewhere = [(LOCATION, "/_simulator/elsewhere")];
+            (StatusCode::FOUND, elsewhere, Body::from(MARKER)).into_response()
+        }
         FaultKind::Bomb { bytes } => {
-            let encoding = HeaderValue::from_static("gzip");
-            let body = bomb(bytes).unwrap_or_default();
-            let mut response = with(StatusCode::OK, CONTENT_ENCODING, encoding, body);
-            response.headers_mut().insert(CONTENT_TYPE, JSON);
-            response
+            let fields = [(CONTENT_TYPE, JSON), (CONTENT_ENCODING, "gzip")];
+            (fields, bomb(bytes).unwrap_or_default()).into_response()
         }
         FaultKind::Reset => return Some(Outcome::Reset),
         FaultKind::Close => return Some(Outcome::Close),
@@ -133,34 +109,20 @@ pub(super) fn decided_by(kind: FaultKind, now: Timestamp) -> Option<Outcome> {
     }))
 }
 
-fn with(
-    status: StatusCode,
-    name: HeaderName,
-    value: HeaderValue,
-    body: impl Into<Body>,
-) -> Response {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    response.headers_mut().insert(name, value);
-    response
-}
-
 fn retry_after_value(after: RetryAfter, now: Timestamp) -> Option<HeaderValue> {
     match after {
         RetryAfter::Seconds(seconds) => Some(seconds.into()),
         RetryAfter::Date(seconds) => {
-            let date = now
-                .saturating_add(SignedDuration::from_secs(seconds.into()))
-                .ok()?;
+            let date = now.saturating_add(SignedDuration::from_secs(seconds.into()));
             let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
-            let text = printer.timestamp_to_rfc9110_string(&date).ok()?;
+            let text = printer.timestamp_to_rfc9110_string(&date.ok()?).ok()?;
             HeaderValue::try_from(text).ok()
         }
     }
 }
 
 /// Compresses for speed: over loopback the ratio does not matter.
-fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
+fn packed(body: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
     encoder.write_all(body)?;
     encoder.finish()

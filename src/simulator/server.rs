@@ -19,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::answer::{self, Delivery, Outcome};
+use super::answer::{self, Outcome};
 use super::control;
 use super::fault::FaultKind;
-use super::report::{self, Edits};
+use super::report;
 use super::request::Call;
 use super::view::View;
 use super::world::World;
@@ -132,21 +132,16 @@ async fn generate_traffic_report(
     let access = world.tokens.lock().check(bearer(&headers), world.now());
     let known = &world.settings.customers;
     let stranger = customer.is_none_or(|id| !known.is_empty() && !known.contains(&id));
-    let refusal = if let Err(reason) = access {
-        Some(refuse(StatusCode::UNAUTHORIZED, &reason))
-    } else if stranger {
-        let why = "the token is not for this customer";
-        Some(refuse(StatusCode::FORBIDDEN, &why))
-    } else if !is_json(&headers) {
-        let why = "the body must be application/json";
-        Some(refuse(StatusCode::BAD_REQUEST, &why))
-    } else {
-        None
-    };
-    let (outcome, whole) = match (refusal, call) {
-        (Some(refusal), _) => (refusal, false),
-        (None, Err(reason)) => (refuse(StatusCode::BAD_REQUEST, &reason), false),
-        (None, Ok(call)) => answer_report(&world, view, call, &headers, line.kept).await,
+    let refused = |status, why: &dyn Display| (refuse(status, why), false);
+    let (outcome, whole) = match (access, call) {
+        (Err(reason), _) => refused(StatusCode::UNAUTHORIZED, &reason),
+        _ if stranger => refused(StatusCode::FORBIDDEN, &"the token is not for this customer"),
+        _ if !is_json(&headers) => refused(
+            StatusCode::BAD_REQUEST,
+            &"the body must be application/json",
+        ),
+        (Ok(()), Err(reason)) => refused(StatusCode::BAD_REQUEST, &reason),
+        (Ok(()), Ok(call)) => answer_report(&world, view, call, &headers, line.kept).await,
     };
     world.reports_gate.pass().await;
     if let Outcome::Answer(response) = &outcome {
@@ -171,10 +166,9 @@ async fn answer_report(
     if let Some(outcome) = decide(world, &hits) {
         return (outcome, false);
     }
-    let delivery = delivery(&hits, view.quirks.gzip && accepts_gzip(headers));
-    let edits = edits(&hits);
+    let gzip = view.quirks.gzip && accepts_gzip(headers);
     let written = tokio::task::spawn_blocking(move || {
-        answer::ok(report::render(&view, &call, edits), delivery)
+        answer::ok(report::render(&view, &call, &hits), gzip, &hits)
     });
     match written.await {
         Ok(response) => (Outcome::Answer(response), whole),
@@ -190,22 +184,19 @@ async fn import_sites(
     body: Bytes,
 ) -> Response {
     world.ledger.imported(body.len());
-    let refusal = if let Err(reason) = world.tokens.lock().check(bearer(&headers), world.now()) {
-        Some(refuse(StatusCode::UNAUTHORIZED, &reason))
+    let access = world.tokens.lock().check(bearer(&headers), world.now());
+    let outcome = if let Err(reason) = access {
+        refuse(StatusCode::UNAUTHORIZED, &reason)
     } else if essence(&headers).as_deref() != Some("multipart/form-data") {
         let why = "the body must be multipart/form-data";
-        Some(refuse(StatusCode::BAD_REQUEST, &why))
+        refuse(StatusCode::BAD_REQUEST, &why)
     } else {
-        None
-    };
-    let outcome = refusal.unwrap_or_else(|| {
         let answer = serde_json::json!({
             "success": true,
             "data": {"errors": [{"row": 2, "message": "the site is known already"}]},
         });
-        let delivery = delivery(&[], false);
-        Outcome::Answer(answer::ok(answer.to_string().into_bytes(), delivery))
-    });
+        Outcome::Answer(answer::ok(answer.to_string(), false, &[]))
+    };
     conclude(outcome, &line).await
 }
 
@@ -243,10 +234,7 @@ async fn get_new_tokens(
                 .lock()
                 .refresh(&body.refresh_token, bearer(&headers), world.now());
         match refreshed {
-            Ok(tokens) => Outcome::Answer(answer::ok(
-                tokens.to_string().into_bytes(),
-                delivery(&hits, false),
-            )),
+            Ok(tokens) => Outcome::Answer(answer::ok(tokens.to_string(), false, &hits)),
             Err(reason) => refuse(StatusCode::UNAUTHORIZED, &reason),
         }
     });
@@ -264,32 +252,6 @@ async fn pause(hits: &[FaultKind]) {
 fn decide(world: &World, hits: &[FaultKind]) -> Option<Outcome> {
     hits.iter()
         .find_map(|kind| answer::decided_by(*kind, world.now()))
-}
-
-fn delivery(hits: &[FaultKind], gzip: bool) -> Delivery {
-    Delivery {
-        gzip,
-        cut: hits.contains(&FaultKind::Cut),
-        drip: hits.iter().find_map(|kind| match kind {
-            FaultKind::Drip(pause) => Some(*pause),
-            _ => None,
-        }),
-    }
-}
-
-fn edits(hits: &[FaultKind]) -> Edits {
-    let mut edits = Edits::default();
-    for kind in hits {
-        match kind {
-            FaultKind::Unsuccessful => edits.unsuccessful = true,
-            FaultKind::ErrorStatus => edits.error_status = true,
-            FaultKind::Truncate { above: None } => edits.truncated = true,
-            FaultKind::Truncate { above } => edits.max_rows = *above,
-            FaultKind::Row(fault) => edits.row = Some(*fault),
-            _ => {}
-        }
-    }
-    edits
 }
 
 async fn conclude(outcome: Outcome, line: &Line) -> Response {
