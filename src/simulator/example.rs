@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use jiff::civil::{Date, DateTime};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::domain::site::SiteId;
 
@@ -13,22 +14,6 @@ pub const EXAMPLE_ANSWER: &str = include_str!("example.json");
 /// Site of the example.
 const SITE: u64 = 750;
 
-#[derive(Deserialize)]
-struct Answer {
-    data: Data,
-}
-
-#[derive(Deserialize)]
-struct Data {
-    #[serde(rename = "InsightResponse")]
-    insight: Insight,
-}
-
-#[derive(Deserialize)]
-struct Insight {
-    data: Vec<Row>,
-}
-
 #[derive(Clone, Copy, Deserialize)]
 struct Row {
     time: DateTime,
@@ -36,10 +21,9 @@ struct Row {
 }
 
 static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
-    // The file is part of this crate and a test reads it, so it parses.
-    serde_json::from_str(EXAMPLE_ANSWER)
-        .map(|answer: Answer| answer.data.insight.data)
-        .unwrap_or_default()
+    let answer: Value = serde_json::from_str(EXAMPLE_ANSWER).expect("the file is JSON");
+    let rows = &answer["data"]["InsightResponse"]["data"];
+    Vec::deserialize(rows).expect("its rows have a time and entrances")
 });
 
 /// The example's entrances at a site on a day, each with its start in minutes after midnight.

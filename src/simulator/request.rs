@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use jiff::civil::Time;
+
 use crate::domain::bucket::{DAY_MINUTES, VendorBucket};
 use crate::domain::cell::ReportRequest;
 use crate::domain::dates::{DateRange, parse_date};
@@ -148,11 +150,12 @@ fn window(facet: &TimeFacet) -> Result<Range<u16>, InvalidRequest> {
 
 /// `HH:MM:SS` as minutes after midnight, and seconds.
 fn minute(text: &str) -> Option<(u16, u16)> {
-    let [h1, h2, b':', m1, m2, b':', s1, s2] = *text.as_bytes() else {
-        return None;
-    };
-    let digit = |byte: u8| byte.is_ascii_digit().then(|| u16::from(byte - b'0'));
-    let pair = |tens: u8, ones: u8| Some(digit(tens)? * 10 + digit(ones)?);
-    let (hour, minute, second) = (pair(h1, h2)?, pair(m1, m2)?, pair(s1, s2)?);
-    (hour < 24 && minute < 60 && second < 60).then_some((hour * 60 + minute, second))
+    // The parser takes other forms as well.
+    let time: Time = text
+        .parse()
+        .ok()
+        .filter(|time: &Time| time.to_string() == text)?;
+    let [hour, minute, second] =
+        [time.hour(), time.minute(), time.second()].map(|part| u16::from(part.unsigned_abs()));
+    Some((hour * 60 + minute, second))
 }
