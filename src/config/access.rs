@@ -19,10 +19,10 @@ use crate::http::{Auth, Client, RateLimit};
 
 keys! { CLIENT:
     NAME: String = "name", name, show::text;
-    KEY_SHA256: Vec<[u8; 32]> = "key_sha256", |raw| hashes(raw, Ok), show_hashes;
+    KEY_SHA256: Vec<[u8; 32]> = "key_sha256", |raw| hashes(raw, Ok), |hashes: &Vec<_>| show::texts(hashes.iter().map(hex::encode));
     CUSTOMER_IDS: BTreeSet<CustomerId> = "customer_ids", list_value::customer_ids, show::ids;
     SITE_IDS: BTreeSet<SiteId> = "site_ids", site_ids, show::ids;
-    TAGS: BTreeSet<Tag> = "tags", tags, show::tags;
+    TAGS: BTreeSet<Tag> = "tags", tags, show::texts;
     RATE_LIMIT: RateLimit = "rate_limit", rate_limit, show_rate;
     ADMIN: bool = "admin" or "false", value::boolean, show::boolean;
 }
@@ -169,10 +169,6 @@ fn hashes(
         return Err(Problem::new("is an empty list; a client needs a key").into());
     }
     Ok(hashes)
-}
-
-fn show_hashes(hashes: &[[u8; 32]]) -> Value {
-    hashes.iter().map(hex::encode).collect::<Vec<_>>().into()
 }
 
 fn site_ids(raw: Raw<'_>) -> Result<BTreeSet<SiteId>, Problems> {

@@ -113,8 +113,8 @@ impl<'a> Reader<'a> {
 
     /// Shows that `key` has a secret value, without the secret.
     pub(super) fn show_secret(&mut self, key: &Key<SecretString>, secret: &SecretString) {
-        self.show(key, secret);
-        self.shown.insert_digest(key.name, secret);
+        self.shown
+            .insert_secret(key.name, (key.show)(secret), secret);
     }
 
     /// Calls `read` for each entry of the list of tables `list`, whose keys are `known`, and adopts its faults. Returns the entries as

@@ -16,57 +16,45 @@ use toml::Value;
 
 use super::value::Rate;
 use crate::domain::bucket::VendorBucket;
-use crate::domain::tag::Tag;
 
-/// The resolved values of keys, by name, each as an operator would write it.
+/// The resolved values of keys, by name, each as an operator would write it; with the digest of a secret, since all secrets look the same.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Shown {
-    values: BTreeMap<&'static str, Value>,
-    /// The digests of secrets, which look the same when shown.
-    digests: BTreeMap<&'static str, [u8; 32]>,
-}
+pub(super) struct Shown(pub(super) BTreeMap<&'static str, (Value, Option<[u8; 32]>)>);
 
 impl Shown {
     /// Shows `value` as the value of the key `name`.
     pub(super) fn insert(&mut self, name: &'static str, value: Value) {
-        self.values.insert(name, value);
+        self.0.insert(name, (value, None));
     }
 
-    /// Adds the digest of the secret value of the key `name`.
-    pub(super) fn insert_digest(&mut self, name: &'static str, secret: &SecretString) {
+    /// Shows `value` in place of `secret`, the value of the key `name`.
+    pub(super) fn insert_secret(
+        &mut self,
+        name: &'static str,
+        value: Value,
+        secret: &SecretString,
+    ) {
         let digest = Sha256::digest(secret.expose_secret());
-        self.digests.insert(name, digest.into());
+        self.0.insert(name, (value, Some(digest.into())));
     }
 
     /// The value of the key `name`.
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
-        self.values.get(name)
-    }
-
-    /// The names of the keys that have a value.
-    #[cfg(test)]
-    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.values.keys().copied()
+        self.0.get(name).map(|(value, _)| value)
     }
 
     /// Whether the key `name` has the same value in `other`.
     pub(super) fn agrees(&self, other: &Self, name: &str) -> bool {
-        self.values.get(name) == other.values.get(name)
-            && self.digests.get(name) == other.digests.get(name)
+        self.0.get(name) == other.0.get(name)
     }
 
     /// Takes over the value of the key `name` from `other`.
     pub(super) fn take(&mut self, other: &Self, name: &'static str) {
-        replace(&mut self.values, name, other.values.get(name).cloned());
-        replace(&mut self.digests, name, other.digests.get(name).copied());
+        match other.0.get(name) {
+            Some(value) => self.0.insert(name, value.clone()),
+            None => self.0.remove(name),
+        };
     }
-}
-
-fn replace<V>(map: &mut BTreeMap<&'static str, V>, name: &'static str, value: Option<V>) {
-    match value {
-        Some(value) => map.insert(name, value),
-        None => map.remove(name),
-    };
 }
 
 pub(super) fn text(value: &impl fmt::Display) -> Value {
@@ -90,8 +78,8 @@ where
     Value::Integer(number.expect("numbers of the configuration are bounded"))
 }
 
-pub(super) fn texts(texts: &[String]) -> Value {
-    Value::Array(texts.iter().map(text).collect())
+pub(super) fn texts(texts: impl IntoIterator<Item: fmt::Display>) -> Value {
+    Value::Array(texts.into_iter().map(|item| text(&item)).collect())
 }
 
 pub(super) fn fraction(fraction: &f64) -> Value {
@@ -112,10 +100,6 @@ pub(super) fn path(path: &Path) -> Value {
 
 pub(super) fn zone(zone: &TimeZone) -> Value {
     text(&zone.iana_name().expect("zones are read by their names"))
-}
-
-pub(super) fn tags<'a>(tags: impl IntoIterator<Item = &'a Tag>) -> Value {
-    Value::Array(tags.into_iter().map(text).collect())
 }
 
 pub(super) fn vendor_bucket(bucket: &VendorBucket) -> Value {

@@ -25,7 +25,7 @@ keys! { SITE:
     ZONE: TimeZone = "timezone", value::zone, show::zone;
     CUSTOMER: CustomerId = "customer_id", customer, show::id;
     CODE: Arc<str> = "code", code, show::text;
-    TAGS: Vec<Tag> = "tags", tags, show_tags;
+    TAGS: Vec<Tag> = "tags", tags, show::texts;
     OPENED: Date = "opened", value::date, show::text;
     CLOSED: Date = "closed", value::date, show::text;
     HOURS: Expression = "hours", opening::hours, opening::show_hours;
@@ -187,10 +187,6 @@ fn tags(raw: value::Raw<'_>) -> Result<Vec<Tag>, Problems> {
             None => format!("lists {tag} twice"),
         }))
     })
-}
-
-fn show_tags(tags: &Vec<Tag>) -> toml::Value {
-    show::tags(tags)
 }
 
 fn name(raw: value::Raw<'_>) -> Result<String, Problem> {

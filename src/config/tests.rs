@@ -185,8 +185,8 @@ fn every_key_with_a_value_is_shown() {
         .config();
     let config = config.set("PITAYA_CACHE__DISK__PATH", &cache).config();
 
-    let mut shown: BTreeSet<_> = config.resolved.keys.names().collect();
-    shown.extend(shared.resolved.keys.names());
+    let mut shown: BTreeSet<_> = config.resolved.keys.0.keys().copied().collect();
+    shown.extend(shared.resolved.keys.0.keys());
 
     let all = keys::ALL.iter().copied();
     let expected: BTreeSet<_> = all.filter(|key| !is_secret_file(key)).collect();
