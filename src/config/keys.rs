@@ -84,7 +84,7 @@ keys! { ALL, LIVE:
     SHARED_LEASE: Duration = "cache.shared.lease" or "\"10s\"", value::timeout, show::duration;
 
     /// Only in the file: query strings contain commas.
-    WARM_QUERIES: Vec<String> = "warm.queries" or "[]", list_value::query_strings, show::texts, live;
+    WARM_QUERIES: Vec<String> = "warm.queries" or "[]", |raw| list_value::query_strings(raw, |_| Ok(())), show::texts, live;
     WARM_BEFORE_OPEN: Duration = "warm.before_open", value::within_a_day, show::duration, live;
     WARM_SHARE: f64 = "warm.share" or "0.25", value::share, show::fraction;
 

@@ -7,9 +7,9 @@ use super::value::Raw;
 use crate::domain::site::CustomerId;
 
 /// All items of a list, or the problems of all invalid ones.
-pub(super) fn every<T>(
+pub(super) fn every<T, P: Into<Problems>>(
     raw: Raw<'_>,
-    mut parse: impl FnMut(Raw<'_>) -> Result<T, Problem>,
+    mut parse: impl FnMut(Raw<'_>) -> Result<T, P>,
 ) -> Result<Vec<T>, Problems> {
     let items = raw.items();
     let several = items.len() > 1;
@@ -18,8 +18,13 @@ pub(super) fn every<T>(
     for (index, item) in items.into_iter().enumerate() {
         match parse(item) {
             Ok(value) => values.push(value),
-            Err(problem) if several => problems.push(problem.of_item(index + 1)),
-            Err(problem) => problems.push(problem),
+            Err(faults) => problems.extend(faults.into().into_iter().map(|problem| {
+                if several {
+                    problem.of_item(index + 1)
+                } else {
+                    problem
+                }
+            })),
         }
     }
     Problems::or(problems, values)
@@ -57,13 +62,19 @@ pub(super) fn customer_ids(raw: Raw<'_>) -> Result<BTreeSet<CustomerId>, Problem
     ids(raw, |number| id(number, CustomerId::new))
 }
 
-/// Query strings, which only the file may contain.
-pub(super) fn query_strings(raw: Raw<'_>) -> Result<Vec<String>, Problems> {
+/// Query strings that pass `check`, which only the file may contain.
+pub(super) fn query_strings(
+    raw: Raw<'_>,
+    check: impl Fn(&str) -> Result<(), Problems>,
+) -> Result<Vec<String>, Problems> {
     match raw {
         Raw::Text(_) | Raw::NotText => Err(Problem::new(
             "is allowed only in the file, as a list of texts, because query strings contain commas",
         )
         .into()),
-        Raw::Toml(_) => every(raw, |item| item.text().map(str::to_owned)),
+        Raw::Toml(_) => every(raw, |item| {
+            let query = item.text()?;
+            check(query).map(|()| query.to_owned())
+        }),
     }
 }

@@ -356,16 +356,10 @@ fn log(reader: &mut Reader<'_>) -> telemetry::Settings {
         }
     });
     let filter = reader.or_standard(&keys::LOG_FILTER, RUST_LOG);
-    let filter = filter.unwrap_or_else(|| {
-        let default = keys::LOG_FILTER.default_value();
-        reader.show(&keys::LOG_FILTER, &default);
-        default
-    });
-    let otlp_endpoint = reader.or_standard(&keys::OTLP_ENDPOINT, OTLP_ENDPOINT);
     telemetry::Settings {
         format: format.unwrap_or(Format::Json),
-        filter,
-        otlp_endpoint,
+        filter: reader.or_default(&keys::LOG_FILTER, filter),
+        otlp_endpoint: reader.or_standard(&keys::OTLP_ENDPOINT, OTLP_ENDPOINT),
     }
 }
 

@@ -58,8 +58,17 @@ impl<'a> Reader<'a> {
 
     /// The value of `key`, or its default if it is unset or invalid; notes an invalid value.
     pub(super) fn value<T>(&mut self, key: &Key<T>) -> T {
-        self.right_or(key, || key.default_value())
-            .unwrap_or_else(|| key.default_value())
+        let value = self.optional(key);
+        self.or_default(key, value)
+    }
+
+    /// `value`, or else the default of `key`, which is then shown.
+    pub(super) fn or_default<T>(&mut self, key: &Key<T>, value: Option<T>) -> T {
+        value.unwrap_or_else(|| {
+            let default = key.default_value();
+            self.show(key, &default);
+            default
+        })
     }
 
     /// The value of `key`, if it is set and valid.
@@ -74,18 +83,24 @@ impl<'a> Reader<'a> {
         parse: impl FnOnce(Raw<'_>) -> Result<T, Problems>,
     ) -> Option<T> {
         let raw = self.written(key.name)?;
-        match parse(raw) {
-            Ok(value) => {
-                self.show(key, &value);
-                Some(value)
+        let value = self.accept(key.name, raw, parse(raw))?;
+        self.show(key, &value);
+        Some(value)
+    }
+
+    /// The value in `parsed`, or `None` after its problems are noted: those of `key`, which `raw` sets.
+    pub(super) fn accept<T>(
+        &mut self,
+        key: &str,
+        raw: Raw<'_>,
+        parsed: Result<T, Problems>,
+    ) -> Option<T> {
+        let noted = parsed.map_err(|problems| {
+            for problem in problems {
+                self.fault_in(key, problem, self.origin(raw));
             }
-            Err(problems) => {
-                for problem in problems {
-                    self.fault_in(key.name, problem, self.origin(raw));
-                }
-                None
-            }
-        }
+        });
+        noted.ok()
     }
 
     /// The value of `key`, or `default` if it is unset; notes an invalid value and returns `None`. For values that others are
@@ -182,10 +197,9 @@ impl<'a> Reader<'a> {
                 Some(value)
             }
             Err(problems) => {
-                let variable = || name.to_owned();
                 self.errors
                     .extend(problems.into_iter().map(|problem| ConfigError::Variable {
-                        variable: variable(),
+                        variable: name.to_owned(),
                         problem,
                     }));
                 None

@@ -35,16 +35,7 @@ pub(super) fn read(
         (Some(raw), None) => (key, raw, (key.parse)(raw)),
         (None, Some(raw)) => (file, raw, (file.parse)(raw)),
     };
-    match secret {
-        Ok(secret) => {
-            reader.show_secret(key, &secret);
-            Some(secret)
-        }
-        Err(problems) => {
-            for problem in problems {
-                reader.fault_in(named.name, problem, reader.origin(raw));
-            }
-            None
-        }
-    }
+    let secret = reader.accept(named.name, raw, secret)?;
+    reader.show_secret(key, &secret);
+    Some(secret)
 }

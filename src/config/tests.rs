@@ -1067,6 +1067,8 @@ fn warm_queries_are_checked_like_callers_queries() {
         &faulty,
         &[
             "warm.share (PITAYA_WARM__SHARE): \"0\" is not a share above 0 and up to 1, such as 0.25",
+            "warm.queries (PITAYA_WARM__QUERIES): metric there is no metric `entrance`; did you mean entrances? (item 1)",
+            "warm.queries (PITAYA_WARM__QUERIES): The query asks for 365 days, but limits.max_days is 300; ask for at most 300 days of this site. (item 2)",
             "warm.queries (PITAYA_WARM__QUERIES): must be a text in quotes, not an integer (item 3)",
         ],
     );

@@ -14,26 +14,12 @@ pub(super) fn queries(
     directory: &SiteDirectory,
 ) -> Vec<String> {
     let queries = reader.read_as(&keys::WARM_QUERIES, |raw| {
-        let queries = list_value::query_strings(raw)?;
-        let several = queries.len() > 1;
-        let mut problems = Vec::new();
-        for (index, query) in queries.iter().enumerate() {
-            for problem in http::faults_of_query(query, settings, directory) {
-                let problem = Problem::new(problem);
-                problems.push(if several {
-                    problem.of_item(index + 1)
-                } else {
-                    problem
-                });
-            }
-        }
-        Problems::or(problems, queries)
+        list_value::query_strings(raw, |query| {
+            let faults = http::faults_of_query(query, settings, directory);
+            Problems::or(faults.into_iter().map(Problem::new).collect(), ())
+        })
     });
-    queries.unwrap_or_else(|| {
-        let none = keys::WARM_QUERIES.default_value();
-        reader.show(&keys::WARM_QUERIES, &none);
-        none
-    })
+    reader.or_default(&keys::WARM_QUERIES, queries)
 }
 
 /// The number of places at the vendor in `share` of `all`: at least one.
