@@ -106,15 +106,7 @@ fn client(
         })
     });
     let customer_ids = entry.read_as(&CUSTOMER_IDS, |raw| {
-        list_value::ids(raw, |number| {
-            let id = list_value::id(number, CustomerId::new)?;
-            // A fault in the customers themselves is reported only once.
-            if customers.is_empty() || customers.contains(&id) {
-                Ok(id)
-            } else {
-                Err(Problem::echo(id, "one of upstream.customer_ids"))
-            }
-        })
+        list_value::ids(raw, |number| list_value::one_of(customers, number))
     });
     let site_ids = entry.optional(&SITE_IDS);
     let tags = entry.optional(&TAGS);

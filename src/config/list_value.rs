@@ -57,6 +57,17 @@ pub(super) fn id<T>(number: u64, id: impl Fn(u64) -> Option<T>) -> Result<T, Pro
     id(number).ok_or_else(|| Problem::echo(number, "an id, a whole number from 1 to 2^53 - 1"))
 }
 
+/// The id of one of `customers`.
+pub(super) fn one_of(customers: &[CustomerId], number: u64) -> Result<CustomerId, Problem> {
+    let customer = id(number, CustomerId::new)?;
+    // A fault in the customers themselves is reported only once.
+    if customers.is_empty() || customers.contains(&customer) {
+        Ok(customer)
+    } else {
+        Err(Problem::echo(customer, "one of upstream.customer_ids"))
+    }
+}
+
 /// A list of at least one customer id, without repeats.
 pub(super) fn customer_ids(raw: Raw<'_>) -> Result<BTreeSet<CustomerId>, Problems> {
     ids(raw, |number| id(number, CustomerId::new))

@@ -117,13 +117,7 @@ fn site(
         );
     }
     let own = entry.read_as(&CUSTOMER, |raw| {
-        let customer = customer(raw)?;
-        // A fault in the customers themselves is reported only once.
-        if customers.is_empty() || customers.contains(&customer) {
-            Ok(customer)
-        } else {
-            Err(Problem::echo(customer, "one of upstream.customer_ids").into())
-        }
+        Ok(list_value::one_of(customers, raw.number()?)?)
     });
     let customer = match customers {
         [only] if !entry.is_set(CUSTOMER.name) => {
