@@ -1,13 +1,11 @@
 //! The table `[upstream]`: the vendor's address, our credentials, and the limits on calls.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::error::{Problem, Problems};
 use super::purpose::Purpose;
 use super::reader::Reader;
-use super::value::{self, Raw};
+use super::value;
 use super::{keys, secret, warm};
 use crate::domain::site::CustomerId;
 use crate::upstream::{Settings, check_token_store};
@@ -24,7 +22,10 @@ pub(super) fn settings(
         token_url: reader.value(&keys::TOKEN_URL),
         refresh_token: None,
         id_token: None,
-        token_store: reader.read_as(&keys::TOKEN_STORE, |raw| token_store(raw, purpose)),
+        // A store that cannot hold tokens must not be found only after the vendor has rotated one.
+        token_store: reader.read_as(&keys::TOKEN_STORE, |raw| {
+            value::tried_path(raw, purpose, check_token_store)
+        }),
         token_sharing: None,
         send_token_on_refresh: reader.value(&keys::SEND_TOKEN_ON_REFRESH),
         token_lifetime: reader.value(&keys::TOKEN_LIFETIME),
@@ -46,16 +47,6 @@ pub(super) fn settings(
             ..configured
         },
     }
-}
-
-/// Reads the path of the token store, and checks on disk that it can hold tokens: a fault must not surface only after the vendor has
-/// rotated a token. A demo does not store tokens, so it leaves the file alone.
-fn token_store(raw: Raw<'_>, purpose: Purpose<'_>) -> Result<PathBuf, Problems> {
-    let path = value::path(raw)?;
-    if let Purpose::Serve = purpose {
-        check_token_store(&path).map_err(|error| Problem::new(error.to_string()))?;
-    }
-    Ok(path)
 }
 
 fn with_credentials(reader: &mut Reader<'_>, configured: Settings) -> Settings {

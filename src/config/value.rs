@@ -1,7 +1,8 @@
 //! Reads written values, one at a time.
 
+use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use toml::{Table, Value};
 
-use super::error::Problem;
+use super::error::{Problem, Problems};
+use super::purpose::Purpose;
 use crate::domain::bucket::{Bucket, VendorBucket};
 use crate::domain::tag::{InvalidTag, Tag};
 use crate::telemetry::Filter;
@@ -201,6 +203,19 @@ pub(super) fn path(raw: Raw<'_>) -> Result<PathBuf, Problem> {
         "" => Err(Problem::new("is empty; name a file, or leave the key out")),
         text => Ok(PathBuf::from(text)),
     }
+}
+
+/// A [`path`] that `check` tries out, except for a demo, which leaves it alone: it keeps nothing.
+pub(super) fn tried_path<E: fmt::Display>(
+    raw: Raw<'_>,
+    purpose: Purpose<'_>,
+    check: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<PathBuf, Problems> {
+    let path = path(raw)?;
+    if let Purpose::Serve = purpose {
+        check(&path).map_err(|error| Problem::new(error.to_string()))?;
+    }
+    Ok(path)
 }
 
 /// The filter of the log.
