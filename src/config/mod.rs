@@ -285,14 +285,8 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Config {
         warm_before_open: reader.optional(&keys::WARM_BEFORE_OPEN),
     };
     let freshness = freshness(reader);
-    let shared = shared::settings(
-        reader,
-        &shared::Context {
-            policy: &freshness,
-            refresh_token: upstream.refresh_token.as_ref(),
-            purpose,
-        },
-    );
+    let refresh_token = upstream.refresh_token.as_ref();
+    let shared = shared::settings(reader, purpose, &freshness, refresh_token);
     let warm_queries = warm::queries(reader, &http, &directory);
     let http = http::Settings {
         warm_queries,

@@ -25,15 +25,13 @@ pub struct Shared {
     pub renew_alone: bool,
 }
 
-/// The values of other keys that the store depends on.
-pub(super) struct Context<'a> {
-    pub(super) policy: &'a Policy,
-    pub(super) refresh_token: Option<&'a SecretString>,
-    pub(super) purpose: Purpose<'a>,
-}
-
 /// The shared store, if one is configured. A demo has none, because each demo has another vendor.
-pub(super) fn settings(reader: &mut Reader<'_>, context: &Context<'_>) -> Option<Shared> {
+pub(super) fn settings(
+    reader: &mut Reader<'_>,
+    purpose: Purpose<'_>,
+    policy: &Policy,
+    refresh_token: Option<&SecretString>,
+) -> Option<Shared> {
     let urls = reader.optional(&keys::SHARED_URLS);
     let mode = reader.value(&keys::SHARED_MODE);
     let master = reader.optional(&keys::SENTINEL_MASTER);
@@ -45,7 +43,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, context: &Context<'_>) -> Option
     let timeout = reader.value(&keys::SHARED_TIMEOUT);
     let lease = reader.value(&keys::SHARED_LEASE);
     let renew_alone = reader.value(&keys::RENEW_ALONE);
-    if let Purpose::Demo(_) = context.purpose {
+    if let Purpose::Demo(_) = purpose {
         return None;
     }
     let Some(urls) = urls else {
@@ -109,7 +107,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, context: &Context<'_>) -> Option
             "must not name a database (/2): only cache.shared.mode = \"single\" has several";
         reader.fault(keys::SHARED_URLS.name, problem);
     }
-    let Some(secret) = secret.or_else(|| context.refresh_token.cloned()) else {
+    let Some(secret) = secret.or_else(|| refresh_token.cloned()) else {
         let missing = "is missing: where there is no upstream.refresh_token, the replicas need a secret of their own";
         reader.require(&keys::SHARED_SECRET, missing);
         return None;
@@ -130,7 +128,7 @@ pub(super) fn settings(reader: &mut Reader<'_>, context: &Context<'_>) -> Option
             prefix: prefix.to_string(),
             timeout,
             lease,
-            keep: context.policy.longest_use(),
+            keep: policy.longest_use(),
         },
         secret,
         renew_alone,
