@@ -308,9 +308,7 @@ fn read(reader: &mut Reader<'_>, purpose: Purpose<'_>) -> Config {
         log: log(reader),
         resolved: Resolved {
             keys: Shown::default(),
-            clients,
-            sites,
-            calendars: own_calendars,
+            lists: [clients, sites, own_calendars],
         },
         source: Source::default(),
     }

@@ -10,9 +10,8 @@ use crate::http::Changes;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Resolved {
     pub(super) keys: Shown,
-    pub(super) clients: Vec<Shown>,
-    pub(super) sites: Vec<Shown>,
-    pub(super) calendars: Vec<Shown>,
+    /// The entries of each of [`keys::LISTS`].
+    pub(super) lists: [Vec<Shown>; 3],
 }
 
 impl fmt::Display for Resolved {
@@ -29,10 +28,9 @@ impl fmt::Display for Resolved {
             }
             writeln!(f, "{key} = {value}")?;
         }
-        let clients = ("clients", access::CLIENT, &self.clients);
-        let sites = ("sites", sites::SITE, &self.sites);
-        let calendars = ("calendars", calendars::CALENDAR, &self.calendars);
-        for (list, names, entries) in [clients, sites, calendars] {
+        let names = [access::CLIENT, sites::SITE, calendars::CALENDAR];
+        let lists = keys::LISTS.into_iter().zip(names).zip(&self.lists);
+        for ((list, names), entries) in lists {
             for entry in entries {
                 writeln!(f, "\n[[{list}]]")?;
                 for name in names {
@@ -51,9 +49,7 @@ impl Resolved {
     pub(super) fn reloaded(&self, newer: &Self) -> (Self, Changes) {
         let mut in_force = Self {
             keys: self.keys.clone(),
-            clients: newer.clients.clone(),
-            sites: newer.sites.clone(),
-            calendars: newer.calendars.clone(),
+            ..newer.clone()
         };
         let mut changes = Changes::default();
         for name in keys::ALL {
@@ -67,11 +63,7 @@ impl Resolved {
                 changes.needs_restart.push(name);
             }
         }
-        let lists = [
-            (&self.clients, &newer.clients),
-            (&self.sites, &newer.sites),
-            (&self.calendars, &newer.calendars),
-        ];
+        let lists = self.lists.iter().zip(&newer.lists);
         for (name, (before, after)) in keys::LISTS.into_iter().zip(lists) {
             if sorted(before) != sorted(after) {
                 changes.changed.push(name);
