@@ -9,13 +9,8 @@ pub struct ConfigErrors(pub(super) Vec<ConfigError>);
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, error) in self.0.iter().enumerate() {
-            if position > 0 {
-                f.write_str("\n")?;
-            }
-            write!(f, "error: {error}")?;
-        }
-        Ok(())
+        let lines = self.0.iter().map(|error| format!("error: {error}"));
+        f.write_str(&lines.collect::<Vec<_>>().join("\n"))
     }
 }
 
@@ -40,14 +35,14 @@ pub(super) enum ConfigError {
         column: usize,
         reason: String,
     },
-    #[error("{key} ({variable}): {problem}{}", Place(origin))]
+    #[error("{key} ({variable}): {problem}{}", origin)]
     Value {
         key: String,
         variable: String,
         problem: Problem,
         origin: Origin,
     },
-    #[error("{key}: unknown key{}{}", Suggested(suggestion), Place(origin))]
+    #[error("{key}: unknown key{}{}", suggested(suggestion.as_ref()), origin)]
     UnknownKey {
         key: String,
         suggestion: Option<String>,
@@ -55,7 +50,7 @@ pub(super) enum ConfigError {
     },
     #[error("{variable}: {problem} [in the environment]")]
     Variable { variable: String, problem: Problem },
-    #[error("{variable}: unknown variable{}", Suggested(suggestion))]
+    #[error("{variable}: unknown variable{}", suggested(suggestion.as_ref()))]
     UnknownVariable {
         variable: String,
         suggestion: Option<String>,
@@ -154,25 +149,17 @@ pub(super) enum Origin {
     Environment,
 }
 
-struct Place<'a>(&'a Origin);
-
-impl fmt::Display for Place<'_> {
+/// ` [in …]`, at the end of a message.
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Origin::Nowhere => Ok(()),
-            Origin::File(file) => write!(f, " [in {}]", file.display()),
-            Origin::Environment => f.write_str(" [in the environment]"),
+        match self {
+            Self::Nowhere => Ok(()),
+            Self::File(file) => write!(f, " [in {}]", file.display()),
+            Self::Environment => f.write_str(" [in the environment]"),
         }
     }
 }
 
-struct Suggested<'a>(&'a Option<String>);
-
-impl fmt::Display for Suggested<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(suggestion) => write!(f, "; did you mean `{suggestion}`?"),
-            None => Ok(()),
-        }
-    }
+fn suggested(suggestion: Option<&String>) -> String {
+    suggestion.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }
