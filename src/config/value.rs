@@ -221,8 +221,8 @@ pub(super) fn tried_path<E: fmt::Display>(
 /// The filter of the log.
 pub(super) fn log_filter(raw: Raw<'_>) -> Result<Filter, Problem> {
     let text = raw.text()?;
-    text.parse()
-        .map_err(|_| Problem::echo(text, "a filter, such as info or pitaya=debug,warn"))
+    Filter::parse(text)
+        .ok_or_else(|| Problem::echo(text, "a filter, such as info or pitaya=debug,warn"))
 }
 
 /// A short word for callers to read.

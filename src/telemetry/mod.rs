@@ -9,7 +9,6 @@ mod traces;
 
 use std::fmt;
 use std::io::IsTerminal;
-use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -70,21 +69,12 @@ named! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter(String);
 
-impl Default for Filter {
-    /// Info and above.
-    fn default() -> Self {
-        Self("info".to_owned())
-    }
-}
-
-impl FromStr for Filter {
-    type Err = InvalidFilter;
-
-    fn from_str(text: &str) -> Result<Self, InvalidFilter> {
-        EnvFilter::builder()
-            .parse(text)
-            .map(|_| Self(text.to_owned()))
-            .map_err(|_| InvalidFilter)
+impl Filter {
+    /// The filter of these directives, such as `info` or `pitaya=debug,warn`; `None` if they are malformed.
+    #[must_use]
+    pub fn parse(directives: &str) -> Option<Self> {
+        let parsed = EnvFilter::builder().parse(directives);
+        parsed.is_ok().then(|| Self(directives.to_owned()))
     }
 }
 
@@ -93,11 +83,6 @@ impl fmt::Display for Filter {
         f.write_str(&self.0)
     }
 }
-
-/// The text is not a log filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a log filter is a list of directives like info or pitaya=debug")]
-pub struct InvalidFilter;
 
 /// Starts logging to standard error, which leaves standard output to the results of commands; and starts sending traces if a collector is
 /// configured. Must not be called in an asynchronous task.
@@ -267,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_filter_is_known_to_be_well_formed() {
-        assert!("pitaya=debug,warn".parse::<Filter>().is_ok());
-        assert!("pitaya=loud".parse::<Filter>().is_err());
+        assert!(Filter::parse("pitaya=debug,warn").is_some());
+        assert!(Filter::parse("pitaya=loud").is_none());
     }
 }
