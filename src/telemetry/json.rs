@@ -25,9 +25,8 @@ impl<S: Subscriber> Layer<S> for JsonLines {
         // Formatting an event's field may log another event, so the line under construction is not shared.
         let mut draft = DRAFT.take().unwrap_or_default();
         draft.line.clear();
-        if write_line(&mut draft, event).is_ok() {
-            self.0.add(draft.line.as_bytes());
-        }
+        write_line(&mut draft, event);
+        self.0.add(draft.line.as_bytes());
         DRAFT.set(Some(draft));
     }
 }
@@ -50,14 +49,12 @@ thread_local! {
 
 impl Draft {
     /// Begins the line with the time to the microsecond, in RFC 3339 format.
-    fn begin(&mut self, now: Timestamp) -> fmt::Result {
+    fn begin(&mut self, now: Timestamp) {
         const MICROSECONDS: i64 = 1_000_000;
         let second = now.as_microsecond().div_euclid(MICROSECONDS);
         let rest = now.as_microsecond().rem_euclid(MICROSECONDS);
         if self.second != Some(second) {
-            let whole = Timestamp::from_second(second).map_err(|_| fmt::Error)?;
-            self.beginning.clear();
-            write!(self.beginning, "{{\"timestamp\":\"{whole:.0}")?;
+            self.beginning = format!("{{\"timestamp\":\"{now:.0}");
             // `Z` follows the fraction.
             self.beginning.pop();
             self.second = Some(second);
@@ -68,13 +65,12 @@ impl Draft {
         let digits = digits.format(MICROSECONDS + rest);
         self.line.push('.');
         self.line.push_str(&digits[1..]);
-        Ok(())
     }
 }
 
-fn write_line(draft: &mut Draft, event: &Event<'_>) -> fmt::Result {
+fn write_line(draft: &mut Draft, event: &Event<'_>) {
     let metadata = event.metadata();
-    draft.begin(Timestamp::now())?;
+    draft.begin(Timestamp::now());
     let line = &mut draft.line;
     line.push_str("Z\",\"level\":\"");
     line.push_str(metadata.level().as_str());
@@ -86,40 +82,36 @@ fn write_line(draft: &mut Draft, event: &Event<'_>) -> fmt::Result {
     let mut fields = Fields {
         line,
         keys,
-        result: Ok(()),
         target: None,
     };
     event.record(&mut fields);
-    let Fields { result, target, .. } = fields;
-    result?;
+    let target = fields.target;
     line.push_str(",\"target\":\"");
-    Escaped(line).write_str(target.as_deref().unwrap_or(metadata.target()))?;
+    Escaped(line).add(target.as_deref().unwrap_or(metadata.target()));
     line.push_str("\"}\n");
-    Ok(())
 }
 
 /// Writes fields as members of an object, each preceded by a comma.
 struct Fields<'a> {
     line: &'a mut String,
     keys: &'a [Box<str>],
-    result: fmt::Result,
     /// Actual origin of an event of the `log` crate.
     target: Option<String>,
 }
 
 impl Fields<'_> {
     /// Writes a member whose value is a string.
-    fn text(&mut self, field: &Field, value: impl FnOnce(&mut Escaped<'_>) -> fmt::Result) {
-        if let (Ok(()), Some(key)) = (self.result, shown_key(self.keys, field)) {
+    fn text(&mut self, field: &Field, add: impl FnOnce(&mut Escaped<'_>)) {
+        if let Some(key) = shown_key(self.keys, field) {
             self.line.push_str(key);
-            self.result = value(&mut Escaped(self.line));
+            add(&mut Escaped(self.line));
             self.line.push('"');
         }
     }
 
     /// Writes a member whose value is another literal.
     fn literal(&mut self, field: &Field, value: &str) {
-        if let (Ok(()), Some(key)) = (self.result, shown_key(self.keys, field)) {
+        if let Some(key) = shown_key(self.keys, field) {
             self.line.push_str(key.strip_suffix('"').unwrap_or(key));
             self.line.push_str(value);
         }
@@ -149,7 +141,7 @@ impl Visit for Fields<'_> {
         if field.name() == "log.target" {
             self.target = Some(value.to_owned());
         }
-        self.text(field, |line| line.write_str(value));
+        self.text(field, |line| line.add(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
@@ -175,7 +167,10 @@ impl Visit for Fields<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.text(field, |line| write!(line, "{value:?}"));
+        self.text(field, |line| {
+            // A value whose formatting fails ends there.
+            let _ = write!(line, "{value:?}");
+        });
     }
 }
 
@@ -184,18 +179,23 @@ struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if is_plain(text.as_bytes()) {
-            self.0.push_str(text);
-            return Ok(());
-        }
-        self.escape(text)
+        self.add(text);
+        Ok(())
     }
 }
 
 impl Escaped<'_> {
+    fn add(&mut self, text: &str) {
+        if is_plain(text.as_bytes()) {
+            self.0.push_str(text);
+        } else {
+            self.escape(text);
+        }
+    }
+
     /// Writes text with special bytes, which hardly any has.
     #[cold]
-    fn escape(&mut self, text: &str) -> fmt::Result {
+    fn escape(&mut self, text: &str) {
         let mut rest = text;
         while let Some(at) = rest.bytes().position(is_special) {
             self.0.push_str(&rest[..at]);
@@ -205,13 +205,14 @@ impl Escaped<'_> {
                 b'\n' => self.0.push_str("\\n"),
                 b'\r' => self.0.push_str("\\r"),
                 b'\t' => self.0.push_str("\\t"),
-                control => write!(self.0, "\\u{control:04x}")?,
+                control => {
+                    let _ = write!(self.0, "\\u{control:04x}");
+                }
             }
             // The escaped byte is ASCII.
             rest = &rest[at + 1..];
         }
         self.0.push_str(rest);
-        Ok(())
     }
 }
 
@@ -303,7 +304,7 @@ mod tests {
             let mut draft = Draft::default();
             for now in [first, first, second] {
                 draft.line.clear();
-                draft.begin(now).unwrap();
+                draft.begin(now);
 
                 let time = draft.line.strip_prefix("{\"timestamp\":\"").unwrap();
                 prop_assert_eq!(format!("{time}Z"), format!("{now:.6}"));
