@@ -1,12 +1,12 @@
 //! `pitaya demo`.
 
-use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::iter;
+use std::net::SocketAddr;
 
 use jiff::tz::TimeZone;
 use pitaya::app::App;
 use pitaya::clock::Clock;
-use pitaya::config::{Config, Demo, Environment, Purpose};
+use pitaya::config::{Config, Demo, Environment, Purpose, reachable};
 use pitaya::domain::directory::SiteDirectory;
 use pitaya::domain::site::CustomerId;
 use pitaya::server::Limits;
@@ -15,15 +15,14 @@ use pitaya::telemetry;
 use secrecy::SecretString;
 use tokio::signal::unix::Signal;
 
-use super::command::{CommandError, ConfigFile};
+use super::command::{CommandError, ConfigFile, print};
 use super::process::{self, Process};
 
 /// Serves in front of an embedded simulator until a signal arrives.
 pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {
     let process = Process::start()?;
     let environment = Environment::of_process();
-    let customer =
-        CustomerId::new(DEMO_CUSTOMER).ok_or_else(|| CommandError::Usage("no demo".to_owned()))?;
+    let customer = CustomerId::new(DEMO_CUSTOMER).expect("the id is small");
     let chain = Chain::on(TimeZone::UTC.to_datetime(Clock::system().now()).date());
     let demo = Demo {
         customer,
@@ -58,11 +57,7 @@ async fn serve(
     let (listen, admin_listen) = (config.listen, config.admin_listen);
     let questions = questions(&config.directory, &demo);
     let app = App::build(config, Clock::system()).map_err(Box::from)?;
-    let listener = process::listen(listen, "listen").await?;
-    let admin = match admin_listen {
-        Some(address) => Some(process::listen(address, "admin_listen").await?),
-        None => None,
-    };
+    let (listener, admin) = process::listen(listen, admin_listen).await?;
     announce(listener.local_addr()?, admin_listen, &questions)?;
     tokio::spawn(process::reload_at(hangups, app.reloading()));
     app.serve(listener, admin, stop, Limits::default()).await?;
@@ -99,17 +94,6 @@ fn questions(directory: &SiteDirectory, demo: &Demo) -> Vec<String> {
     vec![query.clone(), format!("v1/traffic{query}")]
 }
 
-/// The address by which this machine reaches a server that listens on `address`.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address.ip() {
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
-}
-
 /// Prints the URLs to standard output, one per line: the explorer, queries, the documentation, the sites and the metrics.
 fn announce(
     listen: SocketAddr,
@@ -118,22 +102,13 @@ fn announce(
 ) -> Result<(), CommandError> {
     let listen = reachable(listen);
     let administration = admin_listen.map_or(listen, reachable);
-    let mut text = Vec::new();
-    writeln!(
-        text,
-        "Pitaya is ready, in front of a simulated vendor. Try:"
-    )?;
-    writeln!(text, "http://{listen}/")?;
-    for path in questions
-        .iter()
-        .map(String::as_str)
-        .chain(["docs", "v1/sites"])
-    {
-        writeln!(text, "http://{listen}/{path}")?;
-    }
-    writeln!(text, "http://{administration}/metrics")?;
-    // Written at once: a reader of the first line may leave before a second write, which would then fail.
-    let mut out = std::io::stdout().lock();
-    out.write_all(&text)?;
-    Ok(out.flush()?)
+    let paths = questions.iter().map(String::as_str);
+    let paths = iter::once("").chain(paths).chain(["docs", "v1/sites"]);
+    let urls: Vec<_> = paths
+        .map(|path| format!("http://{listen}/{path}"))
+        .collect();
+    print(&format!(
+        "Pitaya is ready, in front of a simulated vendor. Try:\n{}\nhttp://{administration}/metrics\n",
+        urls.join("\n")
+    ))
 }

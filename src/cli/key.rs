@@ -1,7 +1,5 @@
 //! `pitaya key`.
 
-use std::io::Write;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
@@ -11,7 +9,7 @@ use rand::rngs::OsRng;
 use sha2::{Digest, Sha256};
 use toml::Value;
 
-use super::command::CommandError;
+use super::command::{CommandError, print};
 
 /// Arguments of the command.
 #[derive(Debug, Args)]
@@ -31,9 +29,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let name = Value::String(name.to_owned());
     let hash = hex::encode(Sha256::digest(&key));
     // The key line is not valid TOML, so nobody pastes the key into the configuration along with its hash by accident.
-    writeln!(
-        std::io::stdout(),
-        "The client's key, shown only once:\n\n{key}\n\nFor the configuration, which needs only its hash:\n\n[[clients]]\nname = {name}\nkey_sha256 = [\"{hash}\"]",
-    )?;
-    Ok(())
+    print(&format!(
+        "The client's key, shown only once:\n\n{key}\n\nFor the configuration, which needs only its hash:\n\n[[clients]]\nname = {name}\nkey_sha256 = [\"{hash}\"]\n",
+    ))
 }

@@ -70,8 +70,21 @@ pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, CommandError> {
     })
 }
 
+/// Listens on the address of callers, and on that of the administration if it has one.
+pub(super) async fn listen(
+    listen: SocketAddr,
+    admin_listen: Option<SocketAddr>,
+) -> Result<(TcpListener, Option<TcpListener>), CommandError> {
+    let listener = bind(listen, "listen").await?;
+    let admin = match admin_listen {
+        Some(address) => Some(bind(address, "admin_listen").await?),
+        None => None,
+    };
+    Ok((listener, admin))
+}
+
 /// Listens on `address`; `key` is its name in the configuration.
-pub(super) async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, CommandError> {
+async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, CommandError> {
     TcpListener::bind(address).await.map_err(|error| {
         let mut told = format!("cannot bind {key} ({address}): {error}");
         if error.kind() == ErrorKind::AddrInUse {

@@ -24,11 +24,7 @@ async fn serve(config: Config, hangups: Signal) -> Result<(), CommandError> {
     let stop = process::stop_signal()?;
     let (listen, admin_listen) = (config.listen, config.admin_listen);
     let app = App::build(config, Clock::system()).map_err(Box::from)?;
-    let listener = process::listen(listen, "listen").await?;
-    let admin = match admin_listen {
-        Some(address) => Some(process::listen(address, "admin_listen").await?),
-        None => None,
-    };
+    let (listener, admin) = process::listen(listen, admin_listen).await?;
     tracing::info!(
         listen = %listener.local_addr()?,
         admin_listen = admin_listen.map(tracing::field::display),

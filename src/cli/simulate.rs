@@ -1,13 +1,12 @@
 //! `pitaya simulate`.
 
-use std::io::Write;
 use std::net::SocketAddr;
 
 use clap::Args;
 use pitaya::clock::Clock;
 use pitaya::simulator::{DEMO_CUSTOMER, Fault, Settings, Simulator};
 
-use super::command::CommandError;
+use super::command::{CommandError, print};
 use super::process::{self, Process};
 
 /// Arguments of the simulated vendor.
@@ -85,8 +84,5 @@ fn announce(vendor: &Simulator) -> Result<(), CommandError> {
         vendor.token_url(),
         vendor.refresh_token()
     );
-    // Written at once: a reader of the first line may leave before a second write, which would then fail.
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    Ok(out.flush()?)
+    print(&text)
 }
