@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -150,17 +151,18 @@ impl App {
                 "an admin listener is needed where admin_listen is set, and only there",
             ));
         }
-        let upkeep = tokio::spawn(telemetry::keep_metrics());
-        let kept_tidy = Arc::clone(&self.service);
-        let tidying = tokio::spawn(async move { kept_tidy.keep_tidy().await });
-        let watched = self.state.clone();
-        let watch = tokio::spawn(async move { watched.watch_the_clock().await });
+        let mut chores = JoinSet::new();
+        chores.spawn(telemetry::keep_metrics());
         let service = Arc::clone(&self.service);
-        let step = tokio::spawn(async move { service.keep_in_step().await });
-        let warmed = self.state.clone();
-        let warm = tokio::spawn(async move { warmed.keep_warm().await });
-        let audited = Arc::clone(&self.service);
-        let audits = tokio::spawn(async move { audited.keep_audited().await });
+        chores.spawn(async move { service.keep_tidy().await });
+        let state = self.state.clone();
+        chores.spawn(async move { state.watch_the_clock().await });
+        let service = Arc::clone(&self.service);
+        chores.spawn(async move { service.keep_in_step().await });
+        let state = self.state.clone();
+        chores.spawn(async move { state.keep_warm().await });
+        let service = Arc::clone(&self.service);
+        chores.spawn(async move { service.keep_audited().await });
         let service = Arc::clone(&self.service);
         let obtaining = tokio::spawn(async move { service.obtain_tokens().await });
         let ended = CancellationToken::new();
@@ -181,12 +183,7 @@ impl App {
             Instant::now()
         };
         let ((), (), signalled) = tokio::join!(public, administration, signal);
-        upkeep.abort();
-        tidying.abort();
-        watch.abort();
-        step.abort();
-        warm.abort();
-        audits.abort();
+        chores.abort_all();
         let renewed = timeout_at(signalled + LAST_RENEWAL, self.service.finish_renewal()).await;
         if renewed.is_err() {
             tracing::warn!("Pitaya exits before the renewal of the tokens has finished");
@@ -286,15 +283,11 @@ fn read_again(running: Config, service: Arc<TrafficService>) -> ReadAgain {
     })
 }
 
+/// What operators should know about `config`, which this also logs.
 fn facts(config: &Config) -> Vec<StartupFact> {
-    let mut facts = Vec::new();
-    for (name, detail) in config.warnings() {
+    let facts = config.warnings();
+    for StartupFact { name, detail } in &facts {
         tracing::warn!(check = name, "{detail}");
-        facts.push(StartupFact {
-            name,
-            warning: true,
-            detail: detail.to_owned(),
-        });
     }
     facts
 }

@@ -9,8 +9,8 @@ pub(super) fn run(file: &ConfigFile) -> Result<(), CommandError> {
     let environment = Environment::of_process();
     let config = Config::load(file.config.as_deref(), &environment, Purpose::Serve)?;
     print(&config.to_string())?;
-    for (_, warning) in config.warnings() {
-        eprintln!("warning: {warning}");
+    for warning in config.warnings() {
+        eprintln!("warning: {}", warning.detail);
     }
     Ok(())
 }

@@ -59,6 +59,7 @@ use self::show::Shown;
 use crate::domain::bucket::VendorBucket;
 use crate::domain::directory::SiteDirectory;
 use crate::domain::freshness::Policy;
+use crate::http::StartupFact;
 use crate::telemetry::{self, Format};
 use crate::{http, tier, upstream as vendor};
 
@@ -196,23 +197,23 @@ impl Config {
         }
     }
 
-    /// Findings that operators should know, though they are no faults: the part concerned, and a sentence.
+    /// Findings that operators should know, though they are no faults.
     #[must_use]
-    pub fn warnings(&self) -> Vec<(&'static str, &'static str)> {
+    pub fn warnings(&self) -> Vec<StartupFact> {
         let open = matches!(self.http.auth, http::Auth::Disabled);
         let exposed = !self.listen.ip().is_loopback();
         let mut warnings = Vec::new();
         if open && exposed {
-            warnings.push((
-                "auth",
-                "auth is disabled, and listen is not a loopback address: everybody who reaches it may ask for everything",
-            ));
+            warnings.push(StartupFact {
+                name: "auth",
+                detail: "auth is disabled, and listen is not a loopback address: everybody who reaches it may ask for everything",
+            });
         }
         if self.upstream.refresh_token.is_none() && self.upstream.id_token.is_some() {
-            warnings.push((
-                "credentials",
-                "there is no upstream.refresh_token: the ID token is used until it expires, and can't be renewed",
-            ));
+            warnings.push(StartupFact {
+                name: "credentials",
+                detail: "there is no upstream.refresh_token: the ID token is used until it expires, and can't be renewed",
+            });
         }
         warnings
     }

@@ -117,8 +117,6 @@ pub struct RateLimit {
 pub struct StartupFact {
     /// Short name in `snake_case`, unique among the facts.
     pub name: &'static str,
-    /// Whether it deserves a warning.
-    pub warning: bool,
     /// Description in one sentence, without secrets.
-    pub detail: String,
+    pub detail: &'static str,
 }

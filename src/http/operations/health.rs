@@ -125,8 +125,7 @@ impl Readiness {
         checks.extend(sharing.map(|check| ("upstream_token_sharing", check)));
         checks.extend(tier.map(|tier| ("cache_tier", cache_tier(tier))));
         for fact in facts {
-            let check = if fact.warning { warn } else { pass };
-            checks.insert(fact.name, check(&fact.detail));
+            checks.insert(fact.name, warn(fact.detail));
         }
         let worst = checks.values().map(|check| check.status).max();
         Self {
@@ -323,8 +322,7 @@ mod tests {
     fn what_was_found_out_at_start_is_told() {
         let fact = StartupFact {
             name: "token_store",
-            warning: true,
-            detail: "Tokens are kept in memory only.".into(),
+            detail: "Tokens are kept in memory only.",
         };
 
         let readiness = serde_json::to_value(Readiness::of(false, WELL, None, &[fact])).unwrap();
