@@ -33,8 +33,9 @@ const IN_FLIGHT: &str = "pitaya_http_requests_in_flight";
 const LIMIT: &str = "pitaya_limit";
 const TIME_LIMIT: &str = "pitaya_limit_request_timeout_seconds";
 /// Statuses of answers to queries, each of which is counted from zero.
-const TRAFFIC_STATUSES: [&str; 13] = [
-    "200", "304", "400", "401", "403", "406", "422", "429", "499", "500", "502", "503", "504",
+const TRAFFIC_STATUSES: [&str; 17] = [
+    "200", "206", "304", "400", "401", "403", "406", "414", "416", "422", "429", "431", "499",
+    "500", "502", "503", "504",
 ];
 /// Origin of an answer (RFC 9211).
 pub(in crate::http) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
