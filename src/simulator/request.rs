@@ -154,7 +154,7 @@ fn minute(text: &str) -> Option<(u16, u16)> {
     let time: Time = text
         .parse()
         .ok()
-        .filter(|time: &Time| time.to_string() == text)?;
+        .filter(|time: &Time| time.strftime("%H:%M:%S").to_string() == text)?;
     let [hour, minute, second] =
         [time.hour(), time.minute(), time.second()].map(|part| u16::from(part.unsigned_abs()));
     Some((hour * 60 + minute, second))

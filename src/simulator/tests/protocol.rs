@@ -93,6 +93,10 @@ async fn an_undocumented_config_is_refused_with_json() {
         ("/time_facet/custom/range", json!(["09:00", "17:00"])),
         ("/time_facet/custom/range", json!(["17:00:00", "09:00:00"])),
         ("/time_facet/custom/range", json!(["00:00:00", "24:00:00"])),
+        (
+            "/time_facet/custom/range",
+            json!(["09:00:00.5", "17:00:00"]),
+        ),
         ("/group_by_facet/groupBys", json!(["time"])),
         ("/group_by_facet/time", json!({"unit": "days", "number": 1})),
         (
