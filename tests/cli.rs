@@ -52,6 +52,21 @@ fn answers_once(head: &'static str) -> (SocketAddr, JoinHandle<String>) {
 }
 
 #[test]
+fn a_reader_that_has_left_is_an_error_only_for_a_key() {
+    let exit = |command: &str| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut pitaya = Command::new(env!("CARGO_BIN_EXE_pitaya"));
+        pitaya.arg(command).env_clear().envs(MINIMAL).stdout(writer);
+        pitaya.output().unwrap().status.code()
+    };
+
+    assert_eq!(exit("openapi"), Some(0));
+    assert_eq!(exit("check-config"), Some(0));
+    assert_eq!(exit("key"), Some(1));
+}
+
+#[test]
 fn check_config_prints_the_resolved_configuration_without_secrets() {
     let output = pitaya(&["check-config"], &MINIMAL);
 

@@ -1,5 +1,7 @@
 //! `pitaya key`.
 
+use std::io::Write;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
@@ -9,7 +11,7 @@ use rand::rngs::OsRng;
 use sha2::{Digest, Sha256};
 use toml::Value;
 
-use super::command::{CommandError, print};
+use super::command::CommandError;
 
 /// Arguments of the command.
 #[derive(Debug, Args)]
@@ -29,7 +31,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let name = Value::String(name.to_owned());
     let hash = hex::encode(Sha256::digest(&key));
     // The key line is not valid TOML, so nobody pastes the key into the configuration along with its hash by accident.
-    print(&format!(
-        "The client's key, shown only once:\n\n{key}\n\nFor the configuration, which needs only its hash:\n\n[[clients]]\nname = {name}\nkey_sha256 = [\"{hash}\"]\n",
-    ))
+    // Unlike other output, a key that nobody has read is lost, so a reader that has left is an error.
+    writeln!(
+        std::io::stdout(),
+        "The client's key, shown only once:\n\n{key}\n\nFor the configuration, which needs only its hash:\n\n[[clients]]\nname = {name}\nkey_sha256 = [\"{hash}\"]",
+    )?;
+    Ok(())
 }
