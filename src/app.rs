@@ -283,7 +283,7 @@ fn read_again(running: Config, service: Arc<TrafficService>) -> ReadAgain {
     })
 }
 
-/// What operators should know about `config`, which this also logs.
+/// Returns and logs the findings about `config` that operators should know.
 fn facts(config: &Config) -> Vec<StartupFact> {
     let facts = config.warnings();
     for StartupFact { name, detail } in &facts {

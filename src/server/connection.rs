@@ -50,7 +50,7 @@ pub(super) struct Ending {
     pub(super) abandoned: CancellationToken,
 }
 
-/// What all connections have in common; each has a clone.
+/// The parts that all connections share; each has a clone.
 #[derive(Clone)]
 pub(super) struct Common<A> {
     pub(super) application: A,

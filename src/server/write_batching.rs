@@ -61,7 +61,7 @@ pub fn thread_rests() {
 
 /// Decides when the answers of one connection are written.
 ///
-/// To hyper it looks as if the socket had no room yet. Hyper must therefore write its buffer before it ends a connection. The version that
+/// While answers wait, hyper sees a socket without room. It must therefore write its buffer before it ends a connection. The version that
 /// `Cargo.toml` requires does, and a test checks it.
 #[derive(Debug, Default)]
 pub(super) struct WriteBatching {

@@ -195,7 +195,7 @@ pub trait Knowledge: Send + Sync {
     fn restore(&self, name: &str, content: &[u8]) -> bool;
 }
 
-/// What the vendor allows all replicas together: places for reports, and pauses after throttling. The replicas share it out with every
+/// The vendor's allowance for all replicas together: places for reports, and pauses after throttling. The replicas share it out with every
 /// pulse.
 pub trait Allowance: Send + Sync {
     /// This replica's current message to the others.

@@ -31,7 +31,7 @@ const SIZES: &str = "sizes";
 /// Prefix of the parts that hold what the vendor's answers taught about a customer's sites; the customer's id follows.
 const SITES: &str = "sites.";
 
-/// What the client learns from the answers to a fetch.
+/// Whether the client learns from the answers to a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Teaching {
     /// It learns the entities, names and parts of sites, as always.

@@ -1,4 +1,4 @@
-//! Passes a caller's own request on to the vendor: one attempt, and the vendor's answer as it is. What the vendor answers instead of a
+//! Passes a caller's own request on to the vendor: one attempt, and the vendor's answer as it is. A successful answer without a
 //! report is an error like any other.
 //!
 //! Such a request says little about the vendor's health, because only its sender knows whether it is right. So its failures do not count

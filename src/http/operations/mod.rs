@@ -17,7 +17,7 @@ use crate::http::edge::snapshot::Snapshots;
 use crate::http::traffic::kept::KeptAnswers;
 use crate::service::TrafficService;
 
-/// What all of these answers say: they are about this moment.
+/// Forbids caches to store an answer, since it is about this moment.
 const NO_STORE: [(HeaderName, HeaderValue); 1] =
     [(CACHE_CONTROL, HeaderValue::from_static("no-store"))];
 

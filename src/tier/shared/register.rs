@@ -1,4 +1,4 @@
-//! What one replica knows of the purges of all replicas: a state machine without I/O, fed by the pulse.
+//! One replica's knowledge of all replicas' purges: a state machine without I/O, fed by the pulse.
 
 #[cfg(test)]
 mod tests;
@@ -37,7 +37,7 @@ pub(super) const LISTED: usize = 256;
 /// Beyond this number, purges that wait for the store are merged into one.
 const MANY: usize = 64;
 
-/// What one replica knows of the purges of all.
+/// One replica's knowledge of all replicas' purges.
 #[derive(Debug, Default)]
 pub(super) struct Register {
     /// Distinguishes the register from those that the store held before it was emptied; 0: none is known yet.

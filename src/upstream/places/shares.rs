@@ -59,7 +59,7 @@ impl Share {
         self.own = 1;
     }
 
-    /// What the process tells others if it wants `wanted` places and uses `taken`. It gives up the places that it does not want.
+    /// The message to others if the process wants `wanted` places and uses `taken`. It gives up the places that it does not want.
     pub(super) fn tell(&mut self, wanted: usize, taken: usize) -> PlacesTold {
         if !self.is_alone {
             self.own = self.own.min(wanted.max(1));

@@ -20,7 +20,7 @@ pub(super) fn fail<E: Error>(reason: &Reason, what: &'static str) -> E {
     E::custom(what)
 }
 
-/// What [`text`] reads.
+/// The value that [`text`] reads.
 #[derive(Default)]
 pub(super) struct Text<'a>(pub(super) Option<Cow<'a, str>>);
 

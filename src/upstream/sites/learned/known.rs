@@ -1,4 +1,4 @@
-//! What is known of a customer's sites, for the questions that reports ask.
+//! The known facts about a customer's sites, for the questions that reports ask.
 
 use jiff::Timestamp;
 

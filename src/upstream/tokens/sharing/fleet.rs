@@ -1,4 +1,4 @@
-//! What one replica knows of the shared tokens, and its next steps: decisions only, without a store, a vendor or a clock.
+//! One replica's knowledge of the shared tokens, and its next steps: decisions only, without a store, a vendor or a clock.
 
 use std::time::Duration;
 

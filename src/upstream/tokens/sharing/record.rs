@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 const VERSION: u8 = 1;
 const NONCE: usize = 24;
 
-/// What the replicas know of the tokens. Of two records, the one with the higher [`Self::rank`] replaces the other everywhere.
+/// The replicas' knowledge of the tokens. Of two records, the one with the higher [`Self::rank`] replaces the other everywhere.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Record {
     /// Counts the renewals of this configured refresh token.
